@@ -1,0 +1,27 @@
+"""Errors whose text is a plain sentence for the person at the screen: what, where, and the cure."""
+
+from __future__ import annotations
+
+
+class LLDError(Exception):
+    """Base of every error that is the user's to mend (exit code 2, a notification in the plugin)."""
+
+
+class ProjectError(LLDError):
+    """A folder is no project, is damaged, locked, read-only, or made by a newer version."""
+
+
+class ImageError(LLDError):
+    """An image cannot be read as a field."""
+
+
+class FormatError(LLDError):
+    """A file of annotations cannot be read, or holds what the schema does not know."""
+
+
+class SchemaError(LLDError):
+    """A schema file is not valid."""
+
+
+class EditError(LLDError):
+    """An edit breaks a rule of the store (a value the schema lacks, a box outside the field, …)."""

@@ -1,0 +1,320 @@
+"""What the store hands out: immutable records, free of any database session.
+
+Coordinates are pixels of the field: x to the right, y down, the origin at the
+top left corner of the top left pixel. A box is ``(x, y, width, height)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import shapely
+
+Box = tuple[float, float, float, float]
+
+UNSURE = "unsure"
+"""Somebody looked and could not tell. *Missing* (nobody looked) is the absence of a value."""
+
+
+class RegionState(StrEnum):
+    """A draft region promises nothing; a finished one says every white cell in it is boxed."""
+
+    DRAFT = "draft"
+    FINISHED = "finished"
+
+
+class SuggestionState(StrEnum):
+    """The life of a suggestion."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    CORRECTED = "corrected"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
+
+
+class RejectionReason(StrEnum):
+    """Why a suggestion was rejected; only ``NOT_A_CELL`` teaches the model (known background)."""
+
+    NOT_A_CELL = "not_a_cell"
+    DUPLICATE = "duplicate"
+    BAD_BOX = "bad_box"
+
+
+class FieldState(StrEnum):
+    """Where the work on a field stands, for the field list."""
+
+    UNTOUCHED = "untouched"
+    STARTED = "started"  # cells, or a draft region
+    ANNOTATED = "annotated"  # at least one finished region
+    SUGGESTIONS = "suggestions"  # suggestions wait for review
+    REVIEWED = "reviewed"  # a finished region covers the whole field
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A rectangle or polygon on a field.
+
+    Attributes
+    ----------
+    coords
+        ``(x, y, w, h)`` for a rectangle, ``(x1, y1, x2, y2, x3, y3, …)`` for a polygon: the
+        notation of ``annotated_regions`` in COCO files.
+    """
+
+    coords: tuple[float, ...]
+
+    @classmethod
+    def rectangle(cls, x: float, y: float, w: float, h: float) -> Shape:
+        """Make a rectangle."""
+        return cls((float(x), float(y), float(w), float(h)))
+
+    @classmethod
+    def polygon(cls, points: Sequence[Sequence[float]]) -> Shape:
+        """Make a polygon from ``[(x, y), …]``, three points or more."""
+        return cls(tuple(float(v) for point in points for v in point))
+
+    @property
+    def is_rectangle(self) -> bool:
+        """Whether the shape is an axis-aligned rectangle."""
+        return len(self.coords) == 4
+
+    @property
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """The corners, in order, not closed."""
+        if self.is_rectangle:
+            x, y, w, h = self.coords
+            return ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
+        return tuple(zip(self.coords[::2], self.coords[1::2], strict=True))
+
+    @property
+    def geometry(self) -> shapely.Polygon:
+        """The shape for geometry questions (area, intersection, distance)."""
+        return shapely.Polygon(self.points)
+
+    @property
+    def bounds(self) -> Box:
+        """The smallest box ``(x, y, w, h)`` around the shape."""
+        xs, ys = zip(*self.points, strict=True)
+        return (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point lies inside or on the edge."""
+        if self.is_rectangle:
+            x0, y0, w, h = self.coords
+            return x0 <= x <= x0 + w and y0 <= y <= y0 + h
+        return bool(shapely.intersects_xy(self.geometry, x, y))
+
+    def contains_centre(self, box: Box) -> bool:
+        """Whether a box's centre lies inside: what makes a cell belong to a region."""
+        x, y, w, h = box
+        return self.contains(x + w / 2, y + h / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of view: one image."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    content_hash: str
+    source_path: str
+    patient: str | None = None
+    slide: str | None = None
+    domain: str | None = None
+    pixel_size_um: float | None = None
+    quality: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSummary:
+    """A field with what the field list shows of it (current reading)."""
+
+    field: Field
+    state: FieldState
+    cells: int
+    finished_regions: int
+    pending_suggestions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One annotator's regions, cells and values; blind readings see no others and no suggestions."""
+
+    id: int
+    name: str
+    annotator: str
+    blind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """An area of a field in one reading; see `RegionState` for what it promises."""
+
+    id: int
+    field_id: int
+    reading_id: int
+    shape: Shape
+    state: RegionState
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreArea:
+    """An area nobody can read: neither known nor background, outside every metric."""
+
+    id: int
+    field_id: int
+    reading_id: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An annotated white cell.
+
+    Attributes
+    ----------
+    cell_class
+        ``None`` = missing, ``"unsure"``, the name of a class, or the name of a class group.
+    attributes
+        Attribute name to value name or ``"unsure"``; an attribute that is missing is absent.
+    cut
+        Whether the field's edge crosses the cell.
+    suggestion_id
+        The suggestion it was made from, if any.
+    """
+
+    id: int
+    field_id: int
+    reading_id: int
+    box: Box
+    cell_class: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    kind: str | None = None
+    cut: bool = False
+    comment: str = ""
+    bookmark: bool = False
+    second_opinion: bool = False
+    suggestion_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a model (or the classical proposer) says of one white cell, before the store keeps it.
+
+    Attributes
+    ----------
+    confidence
+        Calibrated probability that the box holds a white cell, 0 to 1.
+    class_probabilities
+        Class name to probability given a cell; sums to 1, or is empty where nothing is known.
+    attribute_probabilities
+        Attribute name to {value name: probability}; an attribute the model does not know is absent.
+    """
+
+    box: Box
+    confidence: float
+    class_probabilities: Mapping[str, float] = field(default_factory=dict)
+    attribute_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def best_class(self) -> str | None:
+        """The most probable class, or ``None``."""
+        return max(self.class_probabilities, key=self.class_probabilities.__getitem__, default=None)
+
+    @property
+    def best_attributes(self) -> dict[str, str]:
+        """The most probable value of each attribute."""
+        return {
+            name: max(values, key=values.__getitem__)
+            for name, values in self.attribute_probabilities.items()
+            if values
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A proposal kept by the store, with what became of it."""
+
+    id: int
+    field_id: int
+    model_id: int | None
+    proposal: Proposal
+    state: SuggestionState
+    reason: RejectionReason | None = None
+    cell_id: int | None = None
+
+    @property
+    def box(self) -> Box:
+        """The proposed box."""
+        return self.proposal.box
+
+    @property
+    def confidence(self) -> float:
+        """Calibrated probability that the box holds a white cell."""
+        return self.proposal.confidence
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained model of the project, numbered from 1."""
+
+    id: int
+    parent: str
+    created: datetime
+    active: bool
+    card: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One change of one thing: who, when, what it said before and after.
+
+    Attributes
+    ----------
+    edit_id
+        Rows of one edit (one transaction, undone together) share it.
+    action
+        ``"add"``, ``"change"`` or ``"delete"``.
+    undoes
+        The edit that this one takes back or, with `redoes`, brings back.
+    """
+
+    id: int
+    edit_id: int
+    at: datetime
+    annotator: str
+    field_id: int | None
+    entity: str
+    entity_id: int
+    action: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    command: str
+    undoes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Told to listeners after an edit is on disk.
+
+    Attributes
+    ----------
+    command
+        What was done, as a sentence for people ("Label cell", "Undo: Label cell").
+    touched
+        Entity kind (``"cell"``, ``"region"``, ``"ignore_area"``, ``"suggestion"``, ``"field"``)
+        to the ids that were added, changed or deleted.
+    """
+
+    id: int
+    field_id: int | None
+    command: str
+    touched: Mapping[str, tuple[int, ...]]

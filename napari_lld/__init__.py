@@ -1,0 +1,1 @@
+"""What people touch: the napari plugin and the command line."""

@@ -1,0 +1,1 @@
+"""Learns from sparse labels and proposes cells; light to import (torch comes with the submodules that learn)."""
