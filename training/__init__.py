@@ -1,1 +1,1 @@
-"""Learns from sparse labels and proposes cells; light to import (torch comes with the submodules that learn)."""
+"""Learns from sparse labels and proposes cells; light to import: torch comes with what learns."""

@@ -1,0 +1,245 @@
+"""What the worker and whoever starts it say to each other: one JSON object a line, no torch.
+
+The request is a JSON file; answers come on the worker's stdout; on its stdin it reads
+``{"type": "cancel"}``. ``docs/architecture.md`` lists the fields; `VERSION` changes when a reader of the
+old lines would misunderstand the new ones.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+VERSION = 1
+
+CANCEL_LINE = '{"type": "cancel"}\n'
+"""What is written to the worker's stdin to stop it."""
+
+
+class ProtocolError(ValueError):
+    """A line or a request file that does not follow the protocol."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- requests --------------------------------------------------------------------------------------------
+
+
+class TrainRequest(_Record):
+    """Learn from a project's regions and cells, save a model, suggest.
+
+    Attributes
+    ----------
+    project
+        The project's folder.
+    init
+        ``"starter"``, ``"scratch"``, ``"active"``, a model's number, or the path of a model's folder or
+        ``.safetensors`` file.
+    epochs
+        An epoch is one view of every training field; ``None`` = as many as suit the project's size.
+    size
+        The field's longer side in pixels as the detector sees it.
+    budget
+        Seconds that the whole task may take, process start and suggestions included; ``None`` = no limit.
+    holdout
+        Share of the cells kept out of training to measure the model; 0 = no gate.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda:N"`` or ``"mps"``.
+    suggest
+        Whether to put suggestions on the project's fields afterwards.
+    """
+
+    task: Literal["train"] = "train"
+    project: str
+    init: str | int = "starter"
+    epochs: int | None = Field(default=None, ge=1, le=10_000)
+    size: int = Field(default=448, ge=64, le=4096)
+    budget: float | None = Field(default=None, gt=0)
+    holdout: float = Field(default=0.2, ge=0, lt=1)
+    device: str = "auto"
+    seed: int = Field(default=0, ge=0)
+    suggest: bool = True
+    min_confidence: float = Field(default=0.25, ge=0, le=1)
+    annotator: str | None = None
+
+
+class PredictRequest(_Record):
+    """Propose cells: into the project as suggestions, or for other images into a COCO file.
+
+    Attributes
+    ----------
+    model
+        ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+    fields
+        Ids of the fields to suggest on; ``None`` = all.
+    images
+        Files or folders to predict instead of the project's fields; goes with `out`.
+    out
+        The COCO file to write.
+    """
+
+    task: Literal["predict"] = "predict"
+    project: str
+    model: str | int = "active"
+    fields: list[int] | None = None
+    images: list[str] | None = None
+    out: str | None = None
+    min_confidence: float = Field(default=0.25, ge=0, le=1)
+    device: str = "auto"
+    annotator: str | None = None
+
+
+class EvaluateRequest(_Record):
+    """Measure a model: on the project's held-out regions, or against a fully annotated COCO file.
+
+    Attributes
+    ----------
+    truth
+        A COCO file in which every white cell is annotated; ``None`` = the held-out regions.
+    images
+        Folder of the truth's images; ``None`` = beside the file or in ``images/`` there.
+    outside_regions
+        Keep only what is centred outside the finished regions of the project's fields of the same name.
+    """
+
+    task: Literal["evaluate"] = "evaluate"
+    project: str
+    model: str | int = "active"
+    truth: str | None = None
+    images: str | None = None
+    outside_regions: bool = False
+    device: str = "auto"
+
+
+Request = TrainRequest | PredictRequest | EvaluateRequest
+_requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="task")])
+
+
+def parse_request(text: str) -> Request:
+    """Read a request.
+
+    Raises
+    ------
+    ProtocolError
+        If the text is no request; its message names the field.
+    """
+    try:
+        return _requests.validate_json(text)
+    except ValidationError as error:
+        raise ProtocolError(_sentence(error)) from error
+
+
+# --- answers ---------------------------------------------------------------------------------------------
+
+
+class _Answer(_Record):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    v: Literal[1] = 1
+
+    def line(self) -> str:
+        """Give the message as one line of JSON, newline included."""
+        return self.model_dump_json() + "\n"
+
+
+class Started(_Answer):
+    """The task runs."""
+
+    type: Literal["started"] = "started"
+    task: str
+    run_id: int | None = None
+    device: str = "cpu"
+    fields: int = 0
+    cells: int = 0
+
+
+class Progress(_Answer):
+    """How far the task is; `seconds_left` is an estimate."""
+
+    type: Literal["progress"] = "progress"
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+    losses: dict[str, float] = Field(default_factory=dict)
+
+
+class Metrics(_Answer):
+    """Numbers measured on the way (held-out)."""
+
+    type: Literal["metrics"] = "metrics"
+    metrics: dict[str, Any]
+
+
+class Saved(_Answer):
+    """A model is in the project; `why` says why it did not become active."""
+
+    type: Literal["saved"] = "saved"
+    model_id: int
+    active: bool
+    why: str | None = None
+
+
+class Suggested(_Answer):
+    """Suggestions are in the project."""
+
+    type: Literal["suggested"] = "suggested"
+    field_ids: list[int]
+    count: int
+
+
+class Cancelling(_Answer):
+    """A cancel was heard."""
+
+    type: Literal["cancelling"] = "cancelling"
+
+
+class Done(_Answer):
+    """The task ended well."""
+
+    type: Literal["done"] = "done"
+    task: str
+    model_id: int | None = None
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    result: dict[str, Any] = Field(default_factory=dict)
+
+
+class Cancelled(_Answer):
+    """The task was stopped as asked."""
+
+    type: Literal["cancelled"] = "cancelled"
+
+
+class Failed(_Answer):
+    """The task ended badly: what happened, what to do, and the traceback for the log."""
+
+    type: Literal["failed"] = "failed"
+    cause: str
+    cure: str = ""
+    details: str = ""
+
+
+Message = Started | Progress | Metrics | Saved | Suggested | Cancelling | Done | Cancelled | Failed
+_messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+def parse_message(line: str) -> Message:
+    """Read one line of the worker's stdout.
+
+    Raises
+    ------
+    ProtocolError
+        If the line is no message of this version.
+    """
+    try:
+        return _messages.validate_json(line)
+    except ValidationError as error:
+        raise ProtocolError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the message"
+    return f"{where}: {first['msg']}"
