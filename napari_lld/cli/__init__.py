@@ -1,0 +1,28 @@
+"""The command line: ``napari-lld COMMAND …`` (``napari-lld --help`` lists the commands).
+
+Others script against it. Exit code 0: done. 2: bad input or usage, with one plain line on standard error
+that names the file and the cure. 1: a defect of ours. 130: interrupted. Results go to standard output,
+progress and errors to standard error. No command loads Qt or torch into this process, except that `open`
+loads Qt: learning runs in a process of its own (`training.client`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from napari_lld.cli._arguments import rewrite
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code.
+
+    Parameters
+    ----------
+    argv
+        The words after the program's name; those of this process where not given.
+    """
+    from napari_lld.cli import _app
+
+    words, debug = rewrite(sys.argv[1:] if argv is None else argv, _app.command_names())
+    return _app.execute(words, debug=debug)

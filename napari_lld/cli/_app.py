@@ -1,0 +1,103 @@
+"""The typer app: every command registered, every error turned into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli import add, check, demo, evaluate, export, import_, info, new, open_, predict, train
+from napari_lld.cli._console import UsageError, complain
+
+app = typer.Typer(
+    name="napari-lld",
+    help="Find, classify and describe white blood cells in blood films: annotate a corner, train, review "
+    "suggestions. Research use only, not for diagnosis.",
+    epilog="napari-lld alone, or with a PROJECT, opens the window. --debug, with any command, shows the "
+    "traceback of an error.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("open")(open_.open_window)
+app.command("new")(new.new)
+app.command("add")(add.add)
+app.command("import")(import_.import_annotations)
+app.command("export")(export.export)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("info")(info.info)
+app.command("check")(check.check)
+app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"napari-lld {version('napari-lld')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    del version  # its callback has answered
+
+
+def command_names() -> frozenset[str]:
+    """Name every command."""
+    return frozenset(command.name for command in app.registered_commands if command.name)
+
+
+def execute(words: Sequence[str], *, debug: bool = False) -> int:
+    """Parse the words, run the command, and give the exit code; errors become one line."""
+    try:
+        code = typer.main.get_command(app).main(
+            args=list(words), prog_name="napari-lld", standalone_mode=False
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        complain("Stopped. What was finished before is kept; nothing was left half-written.")
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone (`napari-lld info P | head -1`): nothing is wrong; and the
+        # interpreter must not fail on flushing what nobody reads
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _answer(error, words[0] if words else "", debug=debug)
+    return code if isinstance(code, int) else 0
+
+
+def _answer(error: Exception, command: str, *, debug: bool) -> int:
+    """Say what went wrong in one line; a traceback only where asked for."""
+    from annotation_store.errors import LLDError
+
+    if debug:
+        sys.stderr.write("".join(traceback.format_exception(error)))
+        sys.stderr.write(getattr(error, "details", "") or "")  # the worker's own traceback
+    if isinstance(error, LLDError | UsageError):
+        complain(str(error))
+        return 2
+    if hasattr(error, "format_message"):  # typer's own usage errors, whichever click it stands on
+        about = f"{command} --help" if command in command_names() else "--help"
+        text = error.format_message().replace("Value error, ", "").rstrip(".")
+        complain(f"{text}. See: napari-lld {about}")
+        return 2
+    if isinstance(error, OSError) and error.filename is not None:
+        complain(
+            f"{error.filename}: {error.strerror or error}. Check the path, its rights and the space left."
+        )
+        return 2
+    complain(f"Unexpected {type(error).__name__}: {error}. Run again with --debug and report what it shows.")
+    return 1

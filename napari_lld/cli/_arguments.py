@@ -1,0 +1,63 @@
+"""What is done to the words of the command line before typer reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+LISTS = {"predict": ("--images",)}
+"""Options that take several words (``--images a.png b.png``), by command; typer knows only one word each."""
+
+
+def rewrite(words: Sequence[str], commands: Collection[str]) -> tuple[list[str], bool]:
+    """Make ``napari-lld`` and ``napari-lld PATH`` mean *open*, and find ``--debug`` wherever it stands.
+
+    An argument of the whole program would swallow the name of the command, so the words are rewritten
+    before they are parsed.
+
+    Parameters
+    ----------
+    words
+        The words after the program's name.
+    commands
+        The names of the commands.
+
+    Returns
+    -------
+    list of str, bool
+        The words for the parser, and whether ``--debug`` was among them.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    debug = "--debug" in words[:end]
+    rest = [word for word in words[:end] if word != "--debug"] + list(words[end:])
+    if not rest:
+        return ["open"], debug
+    first = rest[0]
+    if first == "--":
+        return ["open", *rest], debug
+    if first.startswith("-"):
+        return rest, debug
+    if first not in commands:
+        return ["open", *rest], debug
+    return [first, *_repeat_lists(rest[1:], LISTS.get(first, ()))], debug
+
+
+def _repeat_lists(words: Sequence[str], options: Collection[str]) -> list[str]:
+    """Write ``--images a b`` as ``--images a --images b``; a list ends at the next option."""
+    written: list[str] = []
+    current: str | None = None
+    bare = False  # whether the option's own first word is still to come
+    for place, word in enumerate(words):
+        if word == "--":
+            return written + list(words[place:])
+        if word in options:
+            current, bare = word, True
+            written.append(word)
+        elif word.startswith("-") and len(word) > 1:
+            current = None
+            written.append(word)
+        elif current is not None and not bare:
+            written += [current, word]
+        else:
+            bare = False
+            written.append(word)
+    return written

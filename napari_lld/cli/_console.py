@@ -1,0 +1,158 @@
+"""Where the command line writes: results to standard output, progress and trouble to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from training.protocol import Message
+
+Tick = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+_STAGES = {
+    "prepare": "Preparing",
+    "train": "Training",
+    "evaluate": "Measuring",
+    "calibrate": "Calibrating",
+    "suggest": "Suggesting",
+    "predict": "Predicting",
+}
+
+
+class UsageError(Exception):
+    """A mistake in the words of a command: one plain line with the cure, exit code 2."""
+
+
+def say(text: str = "") -> None:
+    """Write a line of result."""
+    sys.stdout.write(text + "\n")
+
+
+def complain(text: str) -> None:
+    """Write trouble on standard error, as one line whatever it holds."""
+    sys.stderr.write("napari-lld: " + " ".join(text.split()) + "\n")
+
+
+def say_json(value: Any) -> None:
+    """Write the one JSON document of a command called with ``--json``."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Put into JSON what the store hands out: paths, times, read-only mappings, numpy numbers."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def say_table(table: Table) -> None:
+    """Write a rich table; without colour and unwrapped where the output is no terminal."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    # a file has no width: 80 columns would fold the cells of a table that somebody will grep
+    Console(file=sys.stdout, width=None if terminal else 160).print(table)
+
+
+def new_table(*columns: str, title: str | None = None) -> Table:
+    """Make a table in the house style: the first column left, numbers right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 else "right")
+    return table
+
+
+def number(value: float | int | None, digits: int = 3) -> str:
+    """Write a number for people; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def plural(count: int, word: str, words: str | None = None) -> str:
+    """Write a count with its word: ``1 cell``, ``2 cells``, ``2,400 cells``."""
+    return f"{count:,} {word if count == 1 else words or word + 's'}"
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Tick]:
+    """Show a bar on a terminal while the block runs; nothing where standard error is no terminal."""
+    with _bar() as update:
+        yield lambda done, total: update(title, done, total, None)
+
+
+@contextmanager
+def worker_progress() -> Iterator[Callable[[Message], None]]:
+    """Show what the worker says of its progress; pass the yielded function as ``on_message``."""
+    with _bar() as update:
+        update("Starting", 0, 0, None)
+
+        def hear(message: Message) -> None:
+            if message.type == "progress":
+                title = _STAGES.get(message.stage, message.stage.capitalize())
+                update(title, message.done, message.total, message.seconds_left)
+            elif message.type == "cancelling":
+                update("Stopping", 0, 0, None)
+
+        yield hear
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int, float | None], None]]:
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("", total=None, left="")
+
+        def update(title: str, done: int, total: int, seconds_left: float | None) -> None:
+            left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
+            bars.update(task, description=title, completed=done, total=total or None, left=left)
+
+        yield update
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for people: ``40 s``, ``3 min``, ``2 h 05 min``."""
+    whole = max(0, round(seconds))
+    if whole < 90:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def listed(items: Sequence[str], most: int = 10) -> list[str]:
+    """Cut a list for people; the last line says how many are left out."""
+    if len(items) <= most:
+        return list(items)
+    return [*items[:most], f"… and {len(items) - most:,} more (all of them with --json)"]

@@ -1,0 +1,67 @@
+"""Options and arguments that several commands share, and what they are checked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+
+ProjectPath = Annotated[
+    Path, typer.Argument(metavar="PROJECT", help="The project's folder.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N|mps", help="Where to compute.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="ID|active|starter", help="Which model: its number, the active one, or the starter."
+    ),
+]
+
+
+def open_project(path: Path, *, read_only: bool = False) -> Project:
+    """Open a project; its errors are plain sentences already."""
+    from annotation_store import Project
+
+    return Project.open(path, read_only=read_only)
+
+
+def model_of(text: str) -> int | str:
+    """Read ``--model``."""
+    if text in ("active", "starter"):
+        return text
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise UsageError(f"--model {text}: give a model's number, 'active' or 'starter'")
+
+
+def device_of(text: str) -> str:
+    """Read ``--device``."""
+    kind, _, rest = text.partition(":")
+    if (text in ("auto", "cpu", "mps", "cuda")) or (kind == "cuda" and rest.isascii() and rest.isdigit()):
+        return text
+    raise UsageError(f"--device {text}: give auto, cpu, cuda:N or mps")
+
+
+def share_of(name: str, value: float, *, below: float = 1.0) -> float:
+    """Check a number that must lie between 0 and 1."""
+    if not 0.0 <= value <= below:
+        raise UsageError(f"{name} {value:g}: give a number between 0 and {below:g}")
+    return value
+
+
+def existing_file(path: Path, what: str) -> Path:
+    """Check that a file is there and has something in it."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give {what}")
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; give {what}")
+    if path.stat().st_size == 0:
+        raise UsageError(f"{path} is empty (0 bytes); give {what}")
+    return path.absolute()

@@ -1,0 +1,62 @@
+"""``napari-lld add``: fields from files and folders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
+from napari_lld.cli._options import Json, ProjectPath, open_project
+
+
+def add(
+    project: ProjectPath,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Images, or folders of images.", show_default=False),
+    ],
+    patient_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Takes the patient from each file's name, e.g. '^(\\d+)_'; training never cuts one in two.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add fields: PNG, JPEG or TIFF files, or whole folders of them."""
+    check_pattern(patient_from)
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist; give an image or a folder of images")
+    with open_project(project) as opened:
+        with progress("Adding fields") as tick:
+            report = opened.add_fields(paths, patient_from=patient_from, progress=tick)
+        names = {field.id: field.name for field in opened.fields()}
+    if as_json:
+        say_json(
+            {
+                "project": project.absolute(),
+                "added": [{"id": number, "name": names[number]} for number in report.added],
+                "skipped": [{"path": path, "why": why} for path, why in report.skipped],
+            }
+        )
+        return
+    say(f"Added {plural(len(report.added), 'field')}; the project has {len(names):,}.")
+    if report.skipped:
+        say(f"Skipped {plural(len(report.skipped), 'file')}:")
+        for line in listed([f"  {path}: {why}" for path, why in report.skipped]):
+            say(line)
+
+
+def check_pattern(pattern: str | None) -> None:
+    """Check ``--patient-from`` before anything is read."""
+    if pattern is None:
+        return
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--patient-from {pattern}: not a regular expression ({error})") from error

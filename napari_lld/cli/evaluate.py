@@ -1,0 +1,70 @@
+"""``napari-lld evaluate``: how good a model is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError, say, say_json, worker_progress
+from napari_lld.cli._metrics import say_metrics
+from napari_lld.cli._options import (
+    Device,
+    Json,
+    Model,
+    ProjectPath,
+    device_of,
+    existing_file,
+    model_of,
+    open_project,
+)
+from napari_lld.cli.predict import check_model
+
+
+def evaluate(
+    project: ProjectPath,
+    model: Model = "active",
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A COCO file in which every white cell is annotated; else the held-out."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the truth's images lie; else beside it.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on the project's held-out regions, or against a fully annotated COCO file."""
+    from training.client import run_worker
+    from training.protocol import EvaluateRequest
+
+    which = model_of(model)
+    device = device_of(device)
+    if images is not None and truth is None:
+        raise UsageError("--images goes with --truth; give the annotated COCO file too")
+    if images is not None and not images.is_dir():
+        raise UsageError(f"--images {images} is no folder; give the folder that holds the truth's images")
+    if truth is not None:
+        existing_file(truth, "a COCO file")
+    with open_project(project, read_only=True) as opened:
+        check_model(opened.path, [made.id for made in opened.models()], which)
+    with worker_progress() as show:
+        done = run_worker(
+            EvaluateRequest(
+                project=str(project.absolute()),
+                model=which,
+                truth=None if truth is None else str(truth.absolute()),
+                images=None if images is None else str(images.absolute()),
+                device=device,
+            ),
+            on_message=show,
+        )
+    tested = done.model_id if done.model_id else which
+    if as_json:
+        say_json({"project": project.absolute(), "model": tested, "metrics": done.metrics})
+        return
+    say(f"Model {tested}, measured {'on held-out cells' if truth is None else f'against {truth}'}:")
+    say_metrics(done.metrics)

@@ -1,0 +1,72 @@
+"""``napari-lld import``: annotations from a file, merged."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
+from napari_lld.cli._options import Json, ProjectPath, existing_file, open_project
+
+
+class Format(StrEnum):
+    """The formats that can be read and written."""
+
+    COCO = "coco"
+
+
+class Regions(StrEnum):
+    """Which areas of a field an imported file has annotated."""
+
+    FILE = "file"
+    NONE = "none"
+    FULL = "full"
+
+
+def import_annotations(
+    project: ProjectPath,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The annotations.", show_default=False)],
+    form: Annotated[Format, typer.Option("--format", help="How the file is written.", show_default=False)],
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the images lie; else beside FILE. Those new here are added."),
+    ] = None,
+    regions: Annotated[
+        Regions,
+        typer.Option(
+            help="Finished regions: as the file says (a field it says nothing of is annotated whole), none, "
+            "or every field whole."
+        ),
+    ] = Regions.FILE,
+    as_json: Json = False,
+) -> None:
+    """Import annotations: merges, never overwrites; tells what was skipped and why."""
+    from annotation_store import formats
+
+    existing_file(file, f"a {form.value} file")
+    if images is not None and not images.is_dir():
+        raise UsageError(f"--images {images} is no folder; give the folder that holds the images")
+    with open_project(project) as opened, progress("Importing") as tick:
+        report = formats.read(form.value, opened, file, images=images, regions=regions.value, progress=tick)
+    if as_json:
+        say_json(
+            {
+                "project": project.absolute(),
+                "fields": report.fields,
+                "cells": report.cells,
+                "regions": report.regions,
+                "skipped": list(report.skipped),
+            }
+        )
+        return
+    say(
+        f"Imported {plural(report.cells, 'cell')} and {plural(report.regions, 'region')}; "
+        f"{plural(report.fields, 'new field')}."
+    )
+    if report.skipped:
+        say(f"Skipped {len(report.skipped):,}:")
+        for line in listed([f"  {reason}" for reason in report.skipped]):
+            say(line)

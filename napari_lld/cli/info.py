@@ -1,0 +1,89 @@
+"""``napari-lld info``: what a project holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from napari_lld.cli._console import new_table, number, plural, say, say_json, say_table
+from napari_lld.cli._options import Json, ProjectPath, open_project
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+
+
+def info(project: ProjectPath, as_json: Json = False) -> None:
+    """Tell what a project holds."""
+    with open_project(project, read_only=True) as opened:
+        facts = collect(opened)
+        titles = {item.name: item.title for item in opened.schema.classes}
+    if as_json:
+        say_json(facts)
+        return
+    fields, regions = facts["fields"], facts["regions"]
+    say(f"{facts['project']}: schema {facts['schema']}, reading '{facts['reading']}'")
+    states = ", ".join(f"{count:,} {state}" for state, count in fields["states"].items() if count)
+    patients = f" of {plural(fields['patients'], 'patient')}" if fields["patients"] else ""
+    say(f"{plural(fields['total'], 'field')}{patients}" + (f": {states}" if states else ""))
+    say(
+        f"{plural(facts['cells']['total'], 'cell')}, {plural(regions['finished'], 'finished region')}, "
+        f"{plural(regions['draft'], 'draft')}, {plural(facts['ignore_areas'], 'ignore area')}"
+    )
+    waiting = facts["suggestions"]
+    say("Suggestions: " + (", ".join(f"{n:,} {state}" for state, n in waiting.items() if n) or "none"))
+    if facts["cells"]["classes"]:
+        table = new_table("class", "cells")
+        for name, count in facts["cells"]["classes"].items():
+            table.add_row(titles.get(name, name), f"{count:,}")
+        say_table(table)
+    if facts["models"]:
+        table = new_table("model", "made", "from", "active")
+        for model in facts["models"]:
+            made = model["created"].strftime("%Y-%m-%d %H:%M")
+            table.add_row(number(model["id"]), made, model["parent"], "yes" if model["active"] else "")
+        say_table(table)
+    else:
+        say("No model yet: the bundled starter suggests.")
+
+
+def collect(project: Project) -> dict[str, Any]:
+    """Count what a project holds."""
+    from annotation_store import SuggestionState
+
+    summaries = project.field_summaries()
+    regions = Counter(str(region.state) for region in project.regions())
+    cells = project.cells()
+    states = Counter(str(s.state) for s in project.suggestions(states=tuple(SuggestionState)))
+    values: dict[str, Counter[str]] = {a.name: Counter() for a in project.schema.attributes}
+    for cell in cells:
+        for name, value in cell.attributes.items():
+            values.setdefault(name, Counter())[value] += 1
+    return {
+        "project": project.path,
+        "schema": project.schema.name,
+        "annotator": project.annotator,
+        "reading": project.reading.name,
+        "fields": {
+            "total": len(summaries),
+            "patients": len({s.field.patient for s in summaries if s.field.patient}),
+            "states": dict(Counter(str(s.state) for s in summaries)),
+        },
+        "regions": {"finished": regions["finished"], "draft": regions["draft"]},
+        "ignore_areas": len(project.ignore_areas()),
+        "cells": {
+            "total": len(cells),
+            "classes": dict(Counter(cell.cell_class or "missing" for cell in cells).most_common()),
+            "attributes": {name: dict(counts) for name, counts in values.items()},
+        },
+        "suggestions": {str(state): states[str(state)] for state in SuggestionState},
+        "models": [
+            {
+                "id": model.id,
+                "parent": model.parent,
+                "created": model.created,
+                "active": model.active,
+                "metrics": model.card.get("metrics", {}),
+            }
+            for model in project.models()
+        ],
+    }

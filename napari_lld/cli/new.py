@@ -1,0 +1,69 @@
+"""``napari-lld new``: an empty project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError, plural, say, say_json
+from napari_lld.cli._options import Json, existing_file
+
+if TYPE_CHECKING:
+    from annotation_store.schema import Schema
+
+
+def new(
+    project: Annotated[
+        Path, typer.Argument(metavar="PROJECT", help="The folder to make; must not exist or be empty.")
+    ],
+    schema: Annotated[
+        str,
+        typer.Option(
+            metavar="lld|wbcatt|FILE",
+            help="Classes and attributes: a preset, a schema file (.yaml, .json), or a COCO file whose "
+            "categories and attribute values are taken.",
+        ),
+    ] = "lld",
+    as_json: Json = False,
+) -> None:
+    """Make an empty project."""
+    from annotation_store import Project
+
+    with Project.create(project, schema=read_schema(schema)) as made:
+        classes, attributes = len(made.schema.classes), len(made.schema.attributes)
+        if as_json:
+            say_json(
+                {
+                    "project": made.path,
+                    "schema": made.schema.name,
+                    "classes": made.schema.class_names,
+                    "attributes": [attribute.name for attribute in made.schema.attributes],
+                }
+            )
+            return
+        say(
+            f"Made {project} with schema {made.schema.name}: {plural(classes, 'class', 'classes')}, "
+            f"{plural(attributes, 'attribute')}."
+        )
+        say(f"Next: napari-lld add {project} IMAGES…")
+
+
+def read_schema(name: str) -> Schema:
+    """Read a preset, a schema file, or the schema that a COCO file implies."""
+    from annotation_store.schema import load_schema, schema_from_coco
+
+    path = Path(name)
+    if path.suffix.lower() == ".json":
+        existing_file(path, "a schema file or a COCO file")
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(f"{path} is not JSON ({error}); give a schema file or a COCO file") from error
+        if isinstance(document, dict) and "categories" in document:
+            return schema_from_coco(document)
+    elif path.suffix.lower() in (".yaml", ".yml"):
+        existing_file(path, "a schema file")
+    return load_schema(name)

@@ -1,0 +1,59 @@
+"""``napari-lld open``: the window."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError
+from napari_lld.cli._options import open_project
+
+BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+
+
+def open_window(
+    project: Annotated[
+        Path | None, typer.Argument(metavar="[PROJECT]", help="A project's folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Open napari with the plugin; without PROJECT, on a page to make or choose one."""
+    if project is not None:
+        check_project(project)
+    check_window()
+    from napari_lld.desk import open_desk
+
+    open_desk(None if project is None else project.absolute())
+
+
+def check_project(path: Path) -> None:
+    """Say early, and in the terminal, why a path cannot be opened: a window would only hide it."""
+    if not path.exists():
+        from napari_lld.cli._app import command_names
+
+        near = difflib.get_close_matches(str(path), command_names(), n=1)
+        if near and path.parent == Path():
+            raise UsageError(f"There is neither a command nor a project '{path}'; did you mean '{near[0]}'?")
+        raise UsageError(f"{path} does not exist; make a project with: napari-lld new {path}")
+    open_project(path, read_only=True).close()
+
+
+def check_window() -> None:
+    """Raise a plain sentence where no window can open: no Qt binding, or no display."""
+    if not any(importlib.util.find_spec(name) for name in BINDINGS):
+        raise UsageError(
+            "The window needs a Qt binding and none is installed; install one with: "
+            'pip install "napari-lld[desktop]"'
+        )
+    if sys.platform.startswith("linux") and not any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    ):
+        raise UsageError(
+            "There is no display to open a window on (DISPLAY is not set); start it on a desktop, with "
+            "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need none"
+        )

@@ -1,0 +1,83 @@
+"""``napari-lld predict``: suggestions in the project, or a COCO file for other images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError, plural, say, say_json, worker_progress
+from napari_lld.cli._options import (
+    Device,
+    Json,
+    Model,
+    ProjectPath,
+    device_of,
+    model_of,
+    open_project,
+    share_of,
+)
+from napari_lld.cli.export import check_out
+
+
+def predict(
+    project: ProjectPath,
+    model: Model = "active",
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH...", help="Other images, or folders of them, than the project's fields."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="The COCO file to write; goes with --images.")
+    ] = None,
+    min_confidence: Annotated[
+        float, typer.Option(metavar="P", help="Leave out what the model believes in less, 0 to 1.")
+    ] = 0.25,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Suggest cells: on the project's unknown areas, or for other images into a COCO file."""
+    from training.client import run_worker
+    from training.protocol import PredictRequest
+
+    which = model_of(model)
+    device = device_of(device)
+    share_of("--min-confidence", min_confidence)
+    if (out is None) != (not images):
+        raise UsageError("--images and --out go together: give both, or neither to suggest in the project")
+    for path in images or []:
+        if not path.exists():
+            raise UsageError(f"--images {path} does not exist; give images or folders of images")
+    if out is not None:
+        check_out(out)
+    with open_project(project, read_only=True) as opened:
+        check_model(opened.path, [made.id for made in opened.models()], which)
+        if out is None and not opened.fields():
+            raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
+    with worker_progress() as show:
+        done = run_worker(
+            PredictRequest(
+                project=str(project.absolute()),
+                model=which,
+                images=[str(path.absolute()) for path in images] if images else None,
+                out=None if out is None else str(out.absolute()),
+                min_confidence=min_confidence,
+                device=device,
+            ),
+            on_message=show,
+        )
+    if as_json:
+        answer = {"project": project.absolute(), "model": done.model_id if done.model_id else which}
+        say_json(answer | {"out": None if out is None else out.absolute()} | done.result)
+        return
+    count = int(done.result.get("count", 0))
+    where = f"to {out}" if out is not None else f"to review in {project}"
+    say(f"{plural(count, 'suggestion')} {where}.")
+
+
+def check_model(path: Path, numbers: list[int], which: int | str) -> None:
+    """Say early that a numbered model is not there."""
+    if isinstance(which, int) and which not in numbers:
+        have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet"
+        raise UsageError(f"{path} has no model {which} ({have}); give --model active or one of them")

@@ -1,0 +1,130 @@
+"""``napari-lld train``: a new model, learned in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_lld.cli._console import UsageError, plural, say, say_json, worker_progress
+from napari_lld.cli._metrics import say_metrics
+from napari_lld.cli._options import Device, Json, ProjectPath, device_of, open_project
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+    from training.protocol import Message
+
+
+def train(
+    project: ProjectPath,
+    init: Annotated[
+        str,
+        typer.Option(
+            metavar="starter|scratch|ID|FILE",
+            help="Start from the bundled starter, nothing, a model of the project, or a weights file.",
+        ),
+    ] = "starter",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Views of every training field; else as many as suit the project."
+        ),
+    ] = None,
+    size: Annotated[
+        int, typer.Option(min=64, max=4096, metavar="PX", help="Pixels of a field's longer side in training.")
+    ] = 448,
+    budget: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="The most that the whole command may take.")
+    ] = None,
+    holdout: Annotated[
+        float,
+        typer.Option(
+            metavar="FRACTION", help="Share of the cells kept out to measure the model; 0 = no gate."
+        ),
+    ] = 0.2,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same data: same model.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a model and put its suggestions on the unknown areas."""
+    from training.client import run_worker
+    from training.protocol import Saved, Suggested, TrainRequest
+
+    if budget is not None and budget <= 0:
+        raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
+    if not 0 <= holdout < 1:
+        raise UsageError(f"--holdout {holdout:g}: give a share of the cells, 0 or more and less than 1")
+    device = device_of(device)
+    start = init_of(init)
+    with open_project(project, read_only=True) as opened:
+        check_evidence(opened, project)
+        check_init(opened, start)
+    saved: Saved | None = None
+    suggestions = 0
+    with worker_progress() as show:
+
+        def hear(message: Message) -> None:
+            nonlocal saved, suggestions
+            show(message)
+            if isinstance(message, Saved):
+                saved = message
+            elif isinstance(message, Suggested):
+                suggestions += message.count
+
+        done = run_worker(
+            TrainRequest(
+                project=str(project.absolute()),
+                init=start,
+                epochs=epochs,
+                size=size,
+                budget=budget,
+                holdout=holdout,
+                device=device,
+                seed=seed,
+            ),
+            on_message=hear,
+        )
+    active = saved is not None and saved.active
+    why = saved.why if saved is not None else None
+    if as_json:
+        answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
+        say_json(answer | {"why": why, "suggestions": suggestions, "metrics": done.metrics})
+        return
+    say(f"Model {done.model_id} is {'active' if active else 'kept, but not active'}. {why or ''}".rstrip())
+    say(f"{plural(suggestions, 'suggestion')} to review.")
+    say_metrics(done.metrics)
+
+
+def init_of(text: str) -> str | int:
+    """Read ``--init``; a file is checked before the worker starts."""
+    if text in ("starter", "scratch", "active"):
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    path = Path(text)
+    if not path.exists():
+        raise UsageError(
+            f"--init {text}: no such file; give 'starter', 'scratch', a model's number or a weights file"
+        )
+    return str(path.absolute())
+
+
+def check_init(project: Project, start: str | int) -> None:
+    """Say early that a numbered model is not there."""
+    numbers = [model.id for model in project.models()]
+    if isinstance(start, int) and start not in numbers:
+        have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet"
+        raise UsageError(f"{project.path} has no model {start} ({have}); give --init starter or one of them")
+
+
+def check_evidence(project: Project, path: Path) -> None:
+    """Refuse at once to learn from nothing: starting the worker takes seconds."""
+    if not project.fields():
+        raise UsageError(f"{path} has no fields yet; add some with: napari-lld add {path} IMAGES…")
+    finished = [region for region in project.regions() if region.state == "finished"]
+    if not finished and not project.cells():
+        raise UsageError(
+            f"{path} has neither a finished region nor a cell to learn from; annotate some with: napari-lld "
+            f"open {path}, or import them with: napari-lld import {path} FILE --format coco"
+        )
