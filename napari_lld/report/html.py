@@ -1,0 +1,120 @@
+"""Renders a `Report` to one HTML file that refers to nothing outside itself."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from napari_lld.report import drawing
+from napari_lld.report.chart import Series, line_chart
+from napari_lld.report.data import Report, Scores
+
+
+def render(report: Report) -> str:
+    """Render a report."""
+    environment = Environment(
+        loader=PackageLoader("napari_lld.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, percent=_percent, jpeg=_jpeg)
+    return environment.get_template("template.html").render(
+        report=report,
+        first=report.rounds[0],
+        last=report.rounds[-1],
+        chart=_chart(report),
+        card=list(_flat(report.card)),
+        licences=_table(report.licences),
+        class_names=_names(report, "classes"),
+        attribute_names=_names(report, "attributes"),
+        colours={
+            "region": drawing.REGION,
+            "rope": drawing.ROPE,
+            "cell": drawing.CELL,
+            "added": drawing.ADDED,
+            "suggestion": drawing.SUGGESTION,
+            "missed": drawing.MISSED,
+        },
+        composed=[page for page in report.fields if page.composed],
+        natural=[page for page in report.fields if not page.composed],
+        reviewed=[page.name for page in report.fields if page.reviewed],
+        unreviewed=[page.name for page in report.fields if not page.reviewed],
+        duration=f"{report.seconds / 60:.1f} min" if report.seconds >= 90 else f"{report.seconds:.0f} s",
+    )
+
+
+def _names(report: Report, kind: str) -> list[str]:
+    """List what the last round's truth holds of classes or attributes, in the order of its scores."""
+    scores: Scores = report.rounds[-1].everywhere
+    found: Mapping[str, Any] = getattr(scores, kind)
+    return [name for name, item in found.items() if item.n]
+
+
+def _number(value: float | int | None, digits: int = 2) -> str:
+    if value is None or value != value:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def _jpeg(picture: bytes) -> Markup:
+    return Markup("data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii"))
+
+
+def _chart(report: Report) -> Markup:
+    rounds = report.rounds
+    return line_chart(
+        [
+            Series("Cells found, AP50", [r.unseen.ap50 for r in rounds], "#0072b2"),
+            Series("Class, mAP50", [r.unseen.map50 for r in rounds], "#d55e00", "square"),
+            Series("Attributes, F1", [r.unseen.attribute_macro_f1 for r in rounds], "#007a59", "triangle"),
+            Series("Accepted unchanged", [r.judged.unchanged for r in rounds], "#8a4a73", "diamond", "6 4"),
+        ],
+        [f"Round {r.number}" for r in rounds],
+        "Scores on the fields never reviewed, by round",
+    )
+
+
+def _flat(card: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Flatten a model card into rows of words and a value; nested numbers get the words of their path."""
+    for name, value in card.items():
+        words = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{words}: ")
+        elif isinstance(value, float):
+            yield words, _number(value, 3)
+        elif isinstance(value, list | tuple):
+            if len(value) <= 20 and all(isinstance(item, str | int | float) for item in value):
+                yield words, ", ".join(str(item) for item in value) or "none"
+        elif value is not None:
+            yield words, str(value)
+
+
+def _table(markdown: str) -> Markup:
+    """Turn the little Markdown of a licence file (one table, paragraphs) into HTML, escaped."""
+    rows: list[str] = []
+    after: list[str] = []
+    for line in markdown.splitlines():
+        if line.startswith("|") and not set(line) <= set("|- "):
+            cells = [_inline(cell.strip()) for cell in line.strip("|").split("|")]
+            tag = "td" if rows else "th"
+            rows.append("<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>")
+        elif line.strip() and not line.startswith(("|", "#")):
+            after.append(f"<p>{_inline(line.strip())}</p>")
+    table = f'<table class="words">{"".join(rows)}</table>' if rows else ""
+    return Markup(table + "".join(after))
+
+
+def _inline(text: str) -> str:
+    written = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", written)
