@@ -1,0 +1,59 @@
+"""The only door to Ultralytics: switched off line and quiet before it is imported.
+
+It phones home, installs packages and writes a settings file by default. Here it is told not to, and its
+settings folder is a temporary one of this process, so that a read-only home is no trouble and nothing of
+the user's own Ultralytics set-up is read or written.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_folder = tempfile.mkdtemp(prefix="napari-lld-yolo-")
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+os.environ.update(
+    YOLO_OFFLINE="true",
+    YOLO_AUTOINSTALL="false",
+    YOLO_VERBOSE="false",
+    YOLO_CONFIG_DIR=_folder,
+    MPLCONFIGDIR=_folder,
+)
+
+import ultralytics  # noqa: E402
+from ultralytics.nn.tasks import DetectionModel  # noqa: E402
+from ultralytics.utils import LOGGER, SETTINGS  # noqa: E402
+from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402
+from ultralytics.utils.nms import non_max_suppression  # noqa: E402
+from ultralytics.utils.tal import make_anchors  # noqa: E402
+
+LOGGER.setLevel(logging.ERROR)
+for _name, _value in dict(SETTINGS).items():
+    if isinstance(_value, bool) and _value:  # sync and every integration
+        dict.__setitem__(SETTINGS, _name, False)
+
+__all__ = [
+    "VERSION",
+    "DetectionModel",
+    "make_anchors",
+    "non_max_suppression",
+    "v8DetectionLoss",
+    "yolo26n_layout",
+]
+
+VERSION: str = ultralytics.__version__
+
+
+def yolo26n_layout() -> dict[str, Any]:
+    """Give the layout of YOLO26n with one class and without the end-to-end branch."""
+    file = Path(ultralytics.__file__).parent / "cfg" / "models" / "26" / "yolo26.yaml"
+    layout: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    layout.update(scale="n", nc=1, end2end=False)
+    return layout

@@ -1,0 +1,118 @@
+"""Views of the same cells: turned, flipped, scaled a little, stained a little differently.
+
+A window of a field may be scaled freely, since only boxes are learnt from it; a cell's crop by ±20% at
+most (here ±10%), because cell size is an attribute.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from training.engine.data import PATCH, PATCH_CONTEXT, PreparedField
+from training.engine.describer import CONTEXT, CROP
+from training.engine.detector import PAD_GREY
+
+_LEAST_VISIBLE = 0.35
+"""A cell of which the window shows less is neither a cell nor background there."""
+
+# haematoxylin, eosin and residual in optical density (Ruifrok and Johnston 2001)
+_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
+_UNSTAIN = np.linalg.inv(_STAINS).astype(np.float32)
+
+
+def sample_window(
+    field: PreparedField, rng: np.random.Generator, window: int, scales: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Show a part of a field, turned by quarter turns, flipped and scaled.
+
+    Parameters
+    ----------
+    window
+        Side of the view in pixels.
+    scales
+        Least and greatest factor on the working scale.
+
+    Returns
+    -------
+    tuple
+        ``(window, window, 3)`` uint8; ``(n, 4)`` float32 boxes x1, y1, x2, y2; ``(window, window)`` uint8
+        known area, 0 outside the field.
+    """
+    scale = float(np.exp(rng.uniform(np.log(scales[0]), np.log(scales[1]))))
+    focus = field.focus[rng.integers(len(field.focus))]
+    reach = window / scale
+    centre = []
+    for at, length in zip(focus, field.image.shape[1::-1], strict=True):
+        if length >= reach:
+            centre.append(np.clip(at + rng.uniform(-0.3, 0.3) * reach, reach / 2, length - reach / 2))
+        else:
+            centre.append(length / 2 + rng.uniform(-0.5, 0.5) * (reach - length))
+    turn = _quarter_turn(rng) * scale
+    offset = window / 2 - turn @ np.array(centre)
+    matrix = np.column_stack((turn, offset + turn @ [0.5, 0.5] - 0.5))  # OpenCV's pixel centres are integers
+    image = cv2.warpAffine(field.image, matrix, (window, window), borderValue=(PAD_GREY,) * 3)
+    known = cv2.warpAffine(field.known, matrix, (window, window), flags=cv2.INTER_NEAREST, borderValue=0)
+    if not len(field.boxes):
+        return np.asarray(image), np.zeros((0, 4), np.float32), np.asarray(known)
+    corners = field.boxes.reshape(-1, 2, 2) @ turn.T + offset
+    boxes = np.concatenate((corners.min(1), corners.max(1)), 1)
+    clipped = boxes.clip(0, window)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    seen = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
+    keep = seen >= _LEAST_VISIBLE * area
+    for x0, y0, x1, y1 in clipped[~keep & (seen > 0)].round().astype(int):
+        known[y0:y1, x0:x1] = 0
+    return np.asarray(image), clipped[keep].astype(np.float32), np.asarray(known)
+
+
+def sample_crop(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Show a cell's patch ``(PATCH, PATCH, 3)`` as a crop ``(CROP, CROP, 3)``, as a detector might box it."""
+    angle = rng.uniform(0, 2 * np.pi)
+    factor = CROP / (PATCH * CONTEXT / PATCH_CONTEXT) * np.exp(rng.uniform(-0.1, 0.1))
+    c, s = np.cos(angle) * factor, np.sin(angle) * factor
+    turn = np.array([[c, -s], [s, c]])
+    if rng.random() < 0.5:
+        turn[:, 0] *= -1
+    centre = PATCH / 2 + rng.uniform(-0.05, 0.05, 2) * (PATCH / PATCH_CONTEXT)
+    offset = CROP / 2 - 0.5 - turn @ (centre - 0.5)
+    return np.asarray(
+        cv2.warpAffine(patch, np.column_stack((turn, offset)), (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def centre_crop(patch: np.ndarray) -> np.ndarray:
+    """Cut the crop out of a patch as it is: what prediction sees, for measuring."""
+    factor = CROP / (PATCH * CONTEXT / PATCH_CONTEXT)
+    offset = CROP / 2 - 0.5 - factor * (PATCH / 2 - 0.5)
+    matrix = np.array([[factor, 0, offset], [0, factor, offset]])
+    return np.asarray(cv2.warpAffine(patch, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE))
+
+
+def jitter_stain(images: torch.Tensor, rng: np.random.Generator, strength: float = 1.0) -> torch.Tensor:
+    """Vary stain, light and colour cast of each image, in optical density.
+
+    Parameters
+    ----------
+    images
+        ``(N, 3, H, W)``, 0 to 1.
+    strength
+        0 = none, 1 = stains ±15%, light ±10%, cast ±4% (as between laboratories' stains).
+    """
+    if strength <= 0 or not len(images):
+        return images
+    n = len(images)
+    factors = 1 + strength * rng.uniform(-0.15, 0.15, (n, 3)).astype(np.float32)
+    mixes = np.einsum("ij,nj,jk->nik", _UNSTAIN, factors, _STAINS)
+    light = strength * (rng.uniform(-0.1, 0.1, (n, 1)) + rng.uniform(-0.04, 0.04, (n, 3)))
+    density = -torch.log(images.clamp(min=1 / 255))
+    mix = torch.from_numpy(mixes).to(images)
+    shift = torch.from_numpy(light.astype(np.float32)).to(images)
+    density = torch.einsum("nchw,ncd->ndhw", density, mix) + shift[:, :, None, None]
+    return torch.exp(-density).clamp(0, 1)
+
+
+def _quarter_turn(rng: np.random.Generator) -> np.ndarray:
+    turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), int(rng.integers(4)))
+    return np.asarray(turn * np.array([1.0 if rng.random() < 0.5 else -1.0, 1.0]))

@@ -1,0 +1,196 @@
+"""What is known of the training fields, in the form the loop eats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import skimage.draw
+
+from annotation_store.records import Box, Shape
+from training.engine.describer import cut_crop, size_feature
+from training.engine.detector import to_working_scale
+from training.engine.vocabulary import Vocabulary
+
+PATCH = 176
+PATCH_CONTEXT = 2.0
+"""Cells are kept as patches of twice their size, so that a crop may turn by any angle inside."""
+
+
+@dataclass(frozen=True)
+class LabelledCell:
+    """A boxed cell with what is said of it; see `annotation_store.records.Cell`."""
+
+    box: Box
+    cell_class: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingField:
+    """A field with its knowledge, in the field's pixels.
+
+    Attributes
+    ----------
+    pixels
+        Gives ``(H, W, 3)`` uint8.
+    regions
+        Finished regions.
+    rejections
+        Boxes rejected as not a cell.
+    patient
+        Key of the split: the patient, or the field where none is known.
+    """
+
+    name: str
+    pixels: Callable[[], np.ndarray]
+    cells: tuple[LabelledCell, ...] = ()
+    regions: tuple[Shape, ...] = ()
+    ignore: tuple[Shape, ...] = ()
+    rejections: tuple[Box, ...] = ()
+    patient: str = ""
+
+
+@dataclass
+class PreparedField:
+    """A field at the working scale.
+
+    Attributes
+    ----------
+    image
+        ``(h, w, 3)`` uint8.
+    boxes
+        ``(n, 4)`` x1, y1, x2, y2 in working pixels.
+    known
+        ``(h, w)`` uint8, 1 = known area.
+    focus
+        ``(m, 2)`` x, y of points worth looking at: cells and known area.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    known: np.ndarray
+    focus: np.ndarray
+
+
+@dataclass
+class CellPatches:
+    """All cells with at least one label, for the describer.
+
+    Attributes
+    ----------
+    patches
+        ``(n, PATCH, PATCH, 3)`` uint8.
+    sizes
+        ``(n,)`` float32, see `size_feature`.
+    allowed
+        Per head ``(n, K)`` bool, see `Vocabulary.targets`.
+    """
+
+    patches: np.ndarray
+    sizes: np.ndarray
+    allowed: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+def fill_shape(mask: np.ndarray, shape: Shape, scale: float, value: int) -> None:
+    """Set the pixels of `mask` ``(h, w)`` whose centres lie in the scaled shape."""
+    if shape.is_rectangle:
+        fill_box(mask, (shape.coords[0], shape.coords[1], shape.coords[2], shape.coords[3]), scale, value)
+        return
+    points = np.array(shape.points) * scale - 0.5
+    rows, columns = skimage.draw.polygon(points[:, 1], points[:, 0], mask.shape)
+    mask[rows, columns] = value
+
+
+def fill_box(mask: np.ndarray, box: Box, scale: float, value: int) -> None:
+    """Set the pixels of `mask` ``(h, w)`` whose centres lie in the scaled box."""
+    x, y, w, h = (v * scale for v in box)
+    x0, x1 = (max(0, math.ceil(v - 0.5)) for v in (x, x + w))
+    y0, y1 = (max(0, math.ceil(v - 0.5)) for v in (y, y + h))
+    mask[y0:y1, x0:x1] = value
+
+
+def known_area(
+    shape: tuple[int, int],
+    scale: float,
+    cells: Sequence[LabelledCell],
+    regions: Sequence[Shape],
+    ignore: Sequence[Shape],
+    rejections: Sequence[Box],
+) -> np.ndarray:
+    """Draw what is known of a field: ``(h, w)`` uint8, 1 where the absence of a box is knowledge.
+
+    Finished regions, empty ones too, and boxes rejected as not a cell, save where a cell covers them;
+    never an ignore area.
+    """
+    rejected = np.zeros(shape, np.uint8)
+    for box in rejections:
+        fill_box(rejected, box, scale, 1)
+    for cell in cells:
+        fill_box(rejected, cell.box, scale, 0)
+    known = rejected
+    for region in regions:
+        fill_shape(known, region, scale, 1)
+    for area in ignore:
+        fill_shape(known, area, scale, 0)
+    return known
+
+
+def prepare_field(one: TrainingField, size: int) -> PreparedField:
+    """Bring a field to the working scale of `size` pixels on its longer side."""
+    image, scale = to_working_scale(one.pixels(), size)
+    known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
+    boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale
+    boxes[:, 2:] += boxes[:, :2]
+    rows, columns = np.nonzero(known)
+    step = max(1, len(rows) // 64)
+    inside = np.stack((columns[::step], rows[::step]), 1).astype(np.float32) + 0.5
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    # as much weight on the cells as on the area around them, where there are any
+    share = max(1, len(inside) // max(1, len(centres)))
+    focus = np.concatenate((inside, np.repeat(centres, share, 0)))
+    if not len(focus):
+        focus = np.array([[image.shape[1] / 2, image.shape[0] / 2]], np.float32)
+    return PreparedField(image, boxes, known, focus)
+
+
+def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> CellPatches:
+    """Cut a patch for each cell that has a class or an attribute the vocabulary knows."""
+    patches, sizes = [], []
+    allowed: list[list[np.ndarray]] = [[] for _ in vocabulary.heads]
+    for one in fields:
+        pixels: np.ndarray | None = None
+        for cell in one.cells:
+            targets = vocabulary.targets(cell.cell_class, cell.attributes)
+            if not any(target.any() for target in targets):
+                continue
+            if pixels is None:
+                pixels = one.pixels()
+            patches.append(cut_crop(pixels, cell.box, PATCH, PATCH_CONTEXT))
+            sizes.append(size_feature(max(cell.box[2:]), max(pixels.shape[:2])))
+            for head, target in zip(allowed, targets, strict=True):
+                head.append(target)
+    return CellPatches(
+        np.array(patches, np.uint8).reshape(-1, PATCH, PATCH, 3),
+        np.array(sizes, np.float32),
+        [
+            np.array(head, bool).reshape(-1, len(values))
+            for head, values in zip(allowed, vocabulary.heads, strict=True)
+        ],
+    )
+
+
+def log_priors(allowed: np.ndarray) -> np.ndarray:
+    """Give the log of how often each value occurs: ``(K,)`` float32 from ``(n, K)`` bool.
+
+    A group counts for its members in equal parts. One count is added to each, so that a value that nobody
+    has met yet is rare and not impossible.
+    """
+    share = allowed / np.maximum(allowed.sum(1, keepdims=True), 1)
+    counts = share.sum(0) + 1.0
+    return np.asarray(np.log(counts / counts.sum()), np.float32)

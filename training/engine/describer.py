@@ -1,0 +1,219 @@
+"""The describer: class and attributes of a cell from its own pixels.
+
+A crop around the box at full resolution goes through the first layers of YOLO26n's backbone (its own copy,
+COCO weights at first). Early, high-resolution maps are pooled beside late ones, because vacuoles and
+chromatin are texture of a few pixels; one softmax head stands for the class and one for each attribute.
+The logarithm of the box's size is a feature of its own, since a crop brought to one size has lost it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.engine.vocabulary import Vocabulary
+
+CROP = 112
+"""Side of what the describer sees, in pixels."""
+
+CONTEXT = 1.3
+"""Side of the square crop over the longer side of the box."""
+
+TRUNK_LAYERS = 9
+"""Layers 0 to 8 of the detector's backbone."""
+
+_TAPS = (2, 4, 6, 8)
+"""Layers whose maps are pooled: strides 4, 8, 16, 32."""
+
+_HIDDEN = 256
+
+
+class Describer(nn.Module):
+    """Class and attribute logits from crops.
+
+    Parameters
+    ----------
+    vocabulary
+        The heads: see `Vocabulary.heads`.
+    detector
+        The model whose backbone is copied (weights too).
+    """
+
+    def __init__(self, vocabulary: Vocabulary, detector: nn.Module) -> None:
+        super().__init__()
+        layers: Sequence[nn.Module] = detector.model  # type: ignore[assignment]
+        self.trunk = nn.ModuleList(copy.deepcopy(layer) for layer in list(layers)[:TRUNK_LAYERS])
+        self.features = 1 + 2 * _tap_channels(self.trunk)
+        self.norm = nn.LayerNorm(self.features)
+        self.hidden = nn.Linear(self.features, _HIDDEN)
+        self.dropout = nn.Dropout(0.2)
+        self.heads = nn.ModuleList(nn.Linear(_HIDDEN, len(values)) for values in vocabulary.heads)
+
+    def embed(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        """Pool the trunk's maps: ``(N, features)`` from crops ``(N, 3, CROP, CROP)`` and sizes ``(N,)``."""
+        pooled = []
+        x = crops
+        for number, layer in enumerate(self.trunk):
+            x = layer(x)
+            if number in _TAPS:
+                pooled += [x.mean((2, 3)).float(), x.amax((2, 3)).float()]
+        return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
+
+    def forward(self, crops: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
+        """Give logits.
+
+        Parameters
+        ----------
+        crops
+            ``(N, 3, CROP, CROP)``, 0 to 1.
+        sizes
+            ``(N,)`` as `size_feature` gives them.
+
+        Returns
+        -------
+        list
+            Per head ``(N, n values)`` float32, in the order of `Vocabulary.heads`.
+        """
+        x = self.norm(self.embed(crops, sizes))
+        x = self.dropout(nn.functional.silu(self.hidden(x).float()))
+        return [head(x).float() for head in self.heads]
+
+    def copy_heads(self, own: Vocabulary, other: Describer, others: Vocabulary) -> list[str]:
+        """Take over the rows of another describer's heads whose head and value have the same name.
+
+        Returns
+        -------
+        list
+            The names of the heads that took at least one row.
+        """
+        taken = []
+        for i, (name, values) in enumerate(zip(own.head_names, own.heads, strict=True)):
+            if name not in others.head_names:
+                continue
+            j = others.head_names.index(name)
+            rows = {value: k for k, value in enumerate(others.heads[j])}
+            mine, theirs = self.heads[i], other.heads[j]
+            assert isinstance(mine, nn.Linear)
+            assert isinstance(theirs, nn.Linear)
+            with torch.no_grad():
+                for k, value in enumerate(values):
+                    if value in rows:
+                        mine.weight[k] = theirs.weight[rows[value]]
+                        mine.bias[k] = theirs.bias[rows[value]]
+                        taken.append(name)
+        return sorted(set(taken))
+
+
+def _tap_channels(trunk: nn.ModuleList) -> int:
+    """Count the channels of the pooled maps, by running an empty crop through."""
+    channels = 0
+    was_training = trunk.training
+    trunk.eval()
+    with torch.no_grad():
+        x = torch.zeros(1, 3, 32, 32)
+        for number, layer in enumerate(trunk):
+            x = layer(x)
+            channels += x.shape[1] if number in _TAPS else 0
+    trunk.train(was_training)
+    return channels
+
+
+def size_feature(box_side: float, field_side: float) -> float:
+    """Give a box's size as the describer takes it.
+
+    Parameters
+    ----------
+    box_side, field_side
+        The longer sides of box and field, in the same unit: their ratio does not depend on the camera's
+        pixels. (The physical scale, where known, replaces it with the working scale of design §3.)
+    """
+    return float(np.log2(max(box_side, 1e-3) / field_side) + 3)
+
+
+def cut_crop(
+    pixels: np.ndarray, box: Sequence[float], side: int = CROP, context: float = CONTEXT
+) -> np.ndarray:
+    """Cut the square around a box at full resolution and bring it to one size.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8.
+    box
+        x, y, width, height in pixels.
+    side
+        Side of the result in pixels.
+    context
+        Side of the square over the longer side of the box.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(side, side, 3)`` uint8; what lies outside the field repeats its edge.
+    """
+    import cv2
+
+    x, y, w, h = box
+    reach = max(w, h, 1.0) * context / 2
+    cx, cy = x + w / 2, y + h / 2
+    factor = side / (2 * reach)
+    if factor < 0.5:  # far more pixels than are kept: average, or texture turns into noise
+        x0, y0 = int(np.floor(cx - reach)), int(np.floor(cy - reach))
+        n = max(1, int(np.ceil(2 * reach)))
+        rows = np.clip(np.arange(y0, y0 + n), 0, pixels.shape[0] - 1)
+        columns = np.clip(np.arange(x0, x0 + n), 0, pixels.shape[1] - 1)
+        return np.asarray(
+            cv2.resize(pixels[np.ix_(rows, columns)], (side, side), interpolation=cv2.INTER_AREA)
+        )
+    # pixel centres are at +0.5 in our coordinates and at 0 in OpenCV's
+    shift = side / 2 - 0.5
+    matrix = np.array([[factor, 0, shift - factor * (cx - 0.5)], [0, factor, shift - factor * (cy - 0.5)]])
+    return np.asarray(
+        cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def description_loss(
+    logits: Sequence[torch.Tensor],
+    allowed: Sequence[torch.Tensor],
+    log_priors: Sequence[torch.Tensor],
+    *,
+    balance: float,
+) -> tuple[torch.Tensor, dict[int, float]]:
+    """Compute the heads' loss: the negative log of the summed probability of what the label allows.
+
+    The logits are shifted by `balance` times the log of how often each value occurs (logit adjustment,
+    Menon et al. 2021, arXiv 2007.07314): rare values are then worth learning, and at prediction, without
+    the shift, they are guessed as often as a balanced set would ask.
+
+    Parameters
+    ----------
+    logits
+        Per head ``(N, K)``.
+    allowed
+        Per head ``(N, K)`` bool; a row without any ``True`` trains nothing.
+    log_priors
+        Per head ``(K,)``.
+    balance
+        0 = as the data are, 1 = as if all values were equally frequent.
+
+    Returns
+    -------
+    tuple
+        The mean over heads of the mean over their labelled cells, and each head's part by its index.
+    """
+    parts: dict[int, torch.Tensor] = {}
+    for i, (logit, allow, prior) in enumerate(zip(logits, allowed, log_priors, strict=True)):
+        rows = allow.any(1)
+        if not bool(rows.any()):
+            continue
+        log_p = torch.log_softmax(logit[rows] + balance * prior, 1)
+        parts[i] = -log_p.masked_fill(~allow[rows], -torch.inf).logsumexp(1).mean()
+    if not parts:
+        zero = sum((logit.sum() * 0 for logit in logits), torch.zeros(()))
+        return torch.as_tensor(zero), {}
+    return torch.stack(list(parts.values())).mean(), {i: float(v.detach()) for i, v in parts.items()}

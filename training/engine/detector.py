@@ -1,0 +1,129 @@
+"""The detector: YOLO26n with one class, "white cell", without the end-to-end branch.
+
+One class, because a cell without a class must train the box all the same, and because suppression between
+classes is then no question. Class and attributes are the describer's part (``docs/adr/0002``).
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+from training.engine._ultralytics import DetectionModel, yolo26n_layout
+
+STRIDE = 32
+"""The sides of what the detector sees are multiples of this."""
+
+PAD_GREY = 114
+"""What Ultralytics pads with, and the COCO weights have seen."""
+
+BACKBONE_LAYERS = 11
+"""Layers 0 to 10 of YOLO26n see only pixels; neck and head follow."""
+
+
+def build_detector() -> nn.Module:
+    """Build the detector with random weights (from torch's global generator)."""
+    model: Any = DetectionModel(yolo26n_layout(), ch=3, nc=1, verbose=False)
+    # the gains of Ultralytics' default configuration, read by its loss
+    model.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
+    return cast(nn.Module, model)
+
+
+def raw_predictions(model: nn.Module, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Run the detector up to its raw outputs, in float32 whatever the autocast.
+
+    Parameters
+    ----------
+    pixels
+        ``(B, 3, H, W)``, 0 to 1, sides multiples of `STRIDE`.
+
+    Returns
+    -------
+    dict
+        ``boxes (B, 4, A)`` distances in strides, ``scores (B, 1, A)`` logits, ``feats`` three maps.
+    """
+    out = model(pixels)
+    raw = out[1] if isinstance(out, tuple) else out
+    return {"boxes": raw["boxes"].float(), "scores": raw["scores"].float(), "feats": raw["feats"]}
+
+
+def letterbox_scale(width: int, height: int, size: int) -> float:
+    """Give the factor that brings a field's longer side to `size` pixels."""
+    return size / max(width, height)
+
+
+def letterbox(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+    """Bring a field to the working scale and pad it, right and below, to multiples of `STRIDE`.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8.
+
+    Returns
+    -------
+    tuple
+        ``(H', W', 3)`` uint8 and the scale factor from field to working pixels.
+    """
+    scaled, scale = to_working_scale(pixels, size)
+    height, width = scaled.shape[:2]
+    padded = np.full((-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, 3), PAD_GREY, np.uint8)
+    padded[:height, :width] = scaled
+    return padded, scale
+
+
+def to_working_scale(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+    """Resize so that the longer side is `size` pixels; ``(H', W', 3)`` uint8 and the factor."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = letterbox_scale(width, height, size)
+    new = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if new == (width, height):
+        return np.ascontiguousarray(pixels), 1.0
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, new, interpolation=how)), scale
+
+
+@torch.inference_mode()
+def detect(
+    model: nn.Module,
+    pixels: torch.Tensor,
+    *,
+    min_score: float = 0.01,
+    iou: float = 0.5,
+    most: int = 300,
+) -> list[np.ndarray]:
+    """Detect white cells.
+
+    Parameters
+    ----------
+    model
+        The detector, in evaluation mode.
+    pixels
+        ``(B, 3, H, W)``, 0 to 1.
+    min_score
+        Raw score below which nothing is returned.
+    iou
+        Overlap above which the lower-scored of two boxes is dropped.
+
+    Returns
+    -------
+    list
+        Per image ``(n, 5)`` float32: x1, y1, x2, y2 in working pixels and raw score, best first.
+    """
+    decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
+    found = []
+    for one in decoded.permute(0, 2, 1):
+        one = one[one[:, 4] >= min_score]
+        one = one[one[:, 4].argsort(descending=True, stable=True)[:3000]]
+        half = one[:, 2:4] / 2
+        boxes = torch.cat((one[:, :2] - half, one[:, :2] + half), 1)
+        keep = torchvision.ops.nms(boxes, one[:, 4], iou)[:most]
+        found.append(torch.cat((boxes[keep], one[keep, 4:5]), 1).cpu().numpy().astype(np.float32))
+    return found

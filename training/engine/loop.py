@@ -1,0 +1,415 @@
+"""The training loop: detector and describer in the same run, stoppable at any step, resumable by epoch.
+
+It is our own and not Ultralytics' Trainer (``docs/adr/0001``). Randomness comes from the seed and the
+epoch's number alone, so a run that was cut off and resumed ends where an uncut one does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from annotation_store.errors import LLDError
+from training.engine.augment import jitter_stain, sample_crop, sample_window
+from training.engine.data import CellPatches, PreparedField, log_priors
+from training.engine.describer import description_loss
+from training.engine.detector import raw_predictions
+from training.engine.devices import autocast
+from training.engine.losses import MaskedDetectionLoss
+from training.engine.model import LearnedModel, replace_file
+
+
+class DivergedError(LLDError):
+    """The loss is no longer a number."""
+
+
+class StoppedError(Exception):
+    """Somebody asked the loop to stop."""
+
+
+@dataclass(frozen=True)
+class LearningConfig:
+    """How to learn.
+
+    Attributes
+    ----------
+    epochs
+        An epoch is one view of every training field.
+    window
+        Side in pixels of the views of fields, a multiple of 32.
+    batch, crops
+        Views of fields and crops of cells in a step.
+    detector_rate, describer_rate
+        Highest learning rates (AdamW); they rise over `warmup` of the steps and fall along a cosine.
+    frozen_layers, frozen_trunk
+        How many first layers of the detector and of the describer's trunk stay as they are.
+    frozen_norms
+        Whether batch norms keep their running statistics: few cells make noisy ones.
+    scales
+        Range of factors on the working scale of a view.
+    balance
+        See `training.engine.describer.description_loss`.
+    average
+        Decay of the running average of the weights that is kept.
+    keep
+        Share of the parent's weights in the result (interpolation, Wortsman et al. 2022, arXiv
+        2109.01903): what few cells teach is added without losing what many taught.
+    """
+
+    epochs: int = 20
+    window: int = 320
+    batch: int = 8
+    crops: int = 32
+    detector_rate: float = 1e-3
+    describer_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    frozen_layers: int = 0
+    frozen_trunk: int = 0
+    frozen_norms: bool = False
+    scales: tuple[float, float] = (0.8, 1.25)
+    balance: float = 0.5
+    stain: float = 1.0
+    average: float = 0.995
+    keep: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Told after each step.
+
+    Attributes
+    ----------
+    done, total
+        Steps; `total` changes when a budget is fitted.
+    losses
+        Name to a running mean.
+    """
+
+    done: int
+    total: int
+    epoch: int
+    epochs: int
+    losses: dict[str, float]
+    seconds_left: float
+
+
+class Loop:
+    """One training run over a model, which is changed in place.
+
+    Parameters
+    ----------
+    model
+        Where to start; on the device already.
+    fields, patches
+        What to learn from.
+    state
+        File of the resumable state; ``None`` = none is kept.
+    deadline
+        `time.monotonic` time by which the loop should have ended; the epochs are fitted to it.
+    """
+
+    def __init__(
+        self,
+        model: LearnedModel,
+        fields: Sequence[PreparedField],
+        patches: CellPatches,
+        config: LearningConfig,
+        *,
+        state: Path | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        self._model = model
+        self._fields = fields
+        self._patches = patches
+        self._config = config
+        self._state = state
+        self._deadline = deadline
+        self._device = next(model.detector.parameters()).device
+        self._priors = [torch.from_numpy(log_priors(one)).to(self._device) for one in patches.allowed]
+        self._parent = (
+            {name: tensor.detach().clone() for name, tensor in model.tensors()} if config.keep else {}
+        )
+        self._average = {name: tensor.detach().clone() for name, tensor in model.tensors()}
+        self._optimiser = self._make_optimiser()
+        self._loss = MaskedDetectionLoss(model.detector)
+        self._steps_per_epoch = max(1, math.ceil(len(fields) / config.batch)) if fields else 1
+        self._epochs = config.epochs
+        self._epoch = 0
+        self._step = 0
+        self._step_seconds = 0.0
+        self._losses: dict[str, float] = {}
+
+    # --- running -----------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        on_step: Callable[[StepReport], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> int:
+        """Learn to the end, or to the deadline.
+
+        Returns
+        -------
+        int
+            Epochs done.
+
+        Raises
+        ------
+        StoppedError
+            If `should_stop` said so.
+        DivergedError
+            If the loss is no longer a number.
+        """
+        while self._epoch < self._epochs:
+            self._run_epoch(on_step, should_stop)
+            self._epoch += 1
+            if self._state is not None:
+                self._save_state(self._state)
+        self._finish()
+        return self._epoch
+
+    def _run_epoch(
+        self, on_step: Callable[[StepReport], None] | None, should_stop: Callable[[], bool] | None
+    ) -> None:
+        config = self._config
+        rng = np.random.default_rng([config.seed, self._epoch])
+        torch.manual_seed(int(rng.integers(2**31)))  # dropout
+        self._set_modes()
+        order = rng.permutation(len(self._fields))
+        for number in range(self._steps_per_epoch):
+            if should_stop is not None and should_stop():
+                raise StoppedError
+            begun = time.monotonic()
+            chosen = order[number * config.batch : (number + 1) * config.batch]
+            self._one_step([self._fields[i] for i in chosen], rng)
+            self._step += 1
+            self._fit_budget(time.monotonic() - begun, number)
+            if on_step is not None:
+                total = self._epochs * self._steps_per_epoch
+                left = (total - self._step) * self._step_seconds
+                on_step(StepReport(self._step, total, self._epoch, self._epochs, dict(self._losses), left))
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self._epochs = self._epoch + 1
+                return
+
+    def _one_step(self, fields: Sequence[PreparedField], rng: np.random.Generator) -> None:
+        config = self._config
+        self._set_rates()
+        losses: dict[str, float] = {}
+        if fields:
+            loss, parts = self._detector_loss(fields, rng)
+            self._backward(loss)
+            losses.update(parts)
+        if len(self._patches):
+            loss, parts = self._describer_loss(rng)
+            self._backward(loss)
+            losses.update(parts)
+        nn.utils.clip_grad_norm_(self._model.detector.parameters(), 10.0)
+        nn.utils.clip_grad_norm_(self._model.describer.parameters(), 10.0)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._update_average(min(config.average, (1 + self._step) / (10 + self._step)))
+        for name, value in losses.items():
+            before = self._losses.get(name, value)
+            self._losses[name] = 0.9 * before + 0.1 * value
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise DivergedError("Training went astray: the loss is no longer a number.")
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    def _detector_loss(
+        self, fields: Sequence[PreparedField], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        config = self._config
+        images, boxes, index, known = [], [], [], []
+        for i, one in enumerate(fields):
+            image, box, mask = sample_window(one, rng, config.window, config.scales)
+            images.append(image)
+            known.append(mask)
+            boxes.append(
+                np.concatenate(((box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]), 1) / config.window
+            )
+            index += [i] * len(box)
+        pixels = self._to_tensor(np.stack(images), rng)
+        with autocast(self._device):
+            raw = raw_predictions(self._model.detector, pixels)
+        return self._loss(
+            raw,
+            torch.from_numpy(np.concatenate(boxes).astype(np.float32)).to(self._device),
+            torch.tensor(index, dtype=torch.long, device=self._device),
+            torch.from_numpy(np.stack(known) > 0).to(self._device),
+        )
+
+    def _describer_loss(self, rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        config, patches = self._config, self._patches
+        n = min(config.crops, len(patches))
+        chosen = rng.choice(len(patches), n, replace=False)
+        pixels = self._to_tensor(np.stack([sample_crop(patches.patches[i], rng) for i in chosen]), rng)
+        sizes = torch.from_numpy(patches.sizes[chosen]).to(self._device)
+        with autocast(self._device):
+            logits = self._model.describer(pixels, sizes)
+        allowed = [torch.from_numpy(head[chosen]).to(self._device) for head in patches.allowed]
+        loss, parts = description_loss(logits, allowed, self._priors, balance=config.balance)
+        names = self._model.vocabulary.head_names
+        return loss, {names[i]: value for i, value in parts.items()}
+
+    def _to_tensor(self, images: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """Bring ``(N, H, W, 3)`` uint8 to ``(N, 3, H, W)`` 0 to 1 on the device, stain varied."""
+        tensor = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
+        return jitter_stain(tensor, rng, self._config.stain).contiguous(memory_format=torch.channels_last)
+
+    # --- weights -----------------------------------------------------------------------------------------
+
+    def _make_optimiser(self) -> torch.optim.Optimizer:
+        config, model = self._config, self._model
+        groups = []
+        layers: Any = model.detector.model
+        frozen = [(layers[: config.frozen_layers], model.detector)]
+        frozen.append((model.describer.trunk[: config.frozen_trunk], model.describer))
+        for module in (model.detector, model.describer):
+            module.requires_grad_(True)
+        for some, _ in frozen:
+            for layer in some:
+                layer.requires_grad_(False)
+        for module, rate in (
+            (model.detector, config.detector_rate),
+            (model.describer, config.describer_rate),
+        ):
+            parameters = [p for p in module.parameters() if p.requires_grad]
+            for decays in (True, False):  # biases and norms are not pulled towards zero
+                some = [p for p in parameters if (p.ndim > 1) == decays]
+                decay = config.weight_decay if decays else 0.0
+                groups.append({"params": some, "lr": rate, "highest": rate, "weight_decay": decay})
+        return torch.optim.AdamW(groups, betas=(0.9, 0.99))
+
+    def _set_modes(self) -> None:
+        config, model = self._config, self._model
+        model.detector.train()
+        model.describer.train()
+        layers: Any = model.detector.model
+        for layer in [*layers[: config.frozen_layers], *model.describer.trunk[: config.frozen_trunk]]:
+            layer.eval()
+        if config.frozen_norms:
+            for module in [*model.detector.modules(), *model.describer.modules()]:
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def _set_rates(self) -> None:
+        progress = self._step / max(1, self._epochs * self._steps_per_epoch)
+        warmup = self._config.warmup
+        if progress < warmup:
+            factor = (progress + 1e-3) / warmup
+        else:
+            factor = 0.02 + 0.98 * 0.5 * (
+                1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup)))
+            )
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["highest"] * min(1.0, factor)
+
+    @torch.no_grad()
+    def _update_average(self, decay: float) -> None:
+        for name, tensor in self._model.tensors():
+            average = self._average[name]
+            if tensor.is_floating_point():
+                average.lerp_(tensor.detach(), 1 - decay)
+            else:
+                average.copy_(tensor)
+
+    def _finish(self) -> None:
+        """Put the averaged weights, mixed with the parent's, into the model."""
+        result = {}
+        for name, average in self._average.items():
+            mixed = average
+            if self._parent and average.is_floating_point():
+                mixed = torch.lerp(average, self._parent[name], self._config.keep)
+            result[name] = mixed
+        self._model.load_tensors(result)
+        self._model.evaluating()
+
+    # --- time and state ----------------------------------------------------------------------------------
+
+    def _fit_budget(self, seconds: float, number: int) -> None:
+        """Estimate a step's time and fit the number of epochs to the deadline."""
+        if self._step_seconds == 0 or self._step == 2:  # the first step warms up caches
+            self._step_seconds = seconds
+        else:
+            self._step_seconds += 0.1 * (seconds - self._step_seconds)
+        if self._deadline is None or self._step < 2:
+            return
+        left = self._deadline - time.monotonic()
+        of_epoch = (self._steps_per_epoch - number - 1) * self._step_seconds
+        more = int(max(0.0, left - of_epoch) / (self._step_seconds * self._steps_per_epoch))
+        self._epochs = max(self._epoch + 1, min(self._config.epochs, self._epoch + 1 + more))
+
+    def _fingerprint(self) -> str:
+        described = json.dumps(
+            [dataclasses.asdict(self._config), len(self._fields), len(self._patches)], sort_keys=True
+        )
+        return hashlib.sha256(described.encode()).hexdigest()
+
+    def _save_state(self, file: Path) -> None:
+        tensors = {"weights." + n: t for n, t in self._model.tensors()}
+        tensors.update({"average." + n: t for n, t in self._average.items()})
+        for i, slots in self._optimiser.state_dict()["state"].items():
+            tensors.update({f"optimiser.{i}.{name}": torch.as_tensor(value) for name, value in slots.items()})
+        about = {
+            "epoch": str(self._epoch),
+            "step": str(self._step),
+            "epochs": str(self._epochs),
+            "fingerprint": self._fingerprint(),
+        }
+        content = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(file, save_safetensors(content, metadata=about))
+
+    def resume(self, file: Path) -> bool:
+        """Go on from a saved state, if it is one of the same run; otherwise change nothing.
+
+        Returns
+        -------
+        bool
+            Whether the loop goes on from there.
+        """
+        if not file.is_file():
+            return False
+        try:
+            with safetensors.safe_open(str(file), framework="pt") as opened:
+                about = opened.metadata() or {}
+                if about.get("fingerprint") != self._fingerprint():
+                    return False
+                tensors = {name: opened.get_tensor(name).to(self._device) for name in opened.keys()}  # noqa: SIM118
+        except safetensors.SafetensorError:
+            return False
+        own = {n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")}
+        self._model.load_tensors(own)
+        self._average = {
+            n.removeprefix("average."): t for n, t in tensors.items() if n.startswith("average.")
+        }
+        content = self._optimiser.state_dict()
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, i, slot = name.split(".", 2)
+                slots.setdefault(int(i), {})[slot] = tensor.cpu() if slot == "step" else tensor
+        content["state"] = slots
+        self._optimiser.load_state_dict(content)
+        self._epoch, self._step = int(about["epoch"]), int(about["step"])
+        return True

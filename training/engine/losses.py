@@ -1,0 +1,124 @@
+"""The detector's loss, which knows what it does not know.
+
+Ultralytics' assigner, box losses and binary cross-entropy, with one difference: an anchor that is neither
+in known area nor assigned to a cell contributes nothing. Known area is what finished regions cover, and
+boxes rejected as not a cell; all else of a field, ignore areas and padding are unknown.
+
+*The rim.* A cell centred just outside a region covers anchors inside it, which are then not plainly
+background. An unassigned anchor is therefore background only where the centre of *the box it predicts*
+lies in known area too: an anchor that looks at the neighbour outside is left alone. Shrinking the region
+by half a cell instead costs most of the negatives (design §3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.engine._ultralytics import make_anchors, v8DetectionLoss
+
+
+class MaskedDetectionLoss:
+    """Box, score and distance loss of one batch, with gradients only from what is known.
+
+    Parameters
+    ----------
+    detector
+        The model; its strides and gains are read.
+    rim_rule
+        Whether an unassigned anchor must also predict a box centred in known area to be background.
+    """
+
+    def __init__(self, detector: nn.Module, *, rim_rule: bool = True) -> None:
+        self._parts: Any = v8DetectionLoss(detector)
+        self._rim_rule = rim_rule
+
+    def __call__(
+        self,
+        raw: dict[str, Any],
+        boxes: torch.Tensor,
+        image_index: torch.Tensor,
+        known: torch.Tensor,
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Compute the loss.
+
+        Parameters
+        ----------
+        raw
+            What `training.engine.detector.raw_predictions` gives for ``(B, 3, H, W)`` pixels.
+        boxes
+            ``(n, 4)`` centre x, centre y, width, height, as shares of the canvas (0 to 1).
+        image_index
+            ``(n,)`` which image of the batch each box is in, ascending.
+        known
+            ``(B, H, W)`` bool: known area in the pixels of the canvas.
+
+        Returns
+        -------
+        tuple
+            The loss summed over its parts (a mean over cells), and the parts by name.
+        """
+        parts = self._parts
+        device = raw["scores"].device
+        distances = raw["boxes"].permute(0, 2, 1).contiguous()
+        logits = raw["scores"].permute(0, 2, 1).contiguous()
+        anchors, strides = make_anchors(raw["feats"], parts.stride, 0.5)
+        anchors, strides = anchors.float(), strides.float()
+        batch = logits.shape[0]
+        canvas = torch.tensor(known.shape[1:], device=device, dtype=torch.float32)  # height, width
+
+        rows = torch.cat(
+            (image_index.view(-1, 1).float(), torch.zeros(len(boxes), 1, device=device), boxes), 1
+        )
+        targets = parts.preprocess(rows, batch, scale_tensor=canvas[[1, 0, 1, 0]])
+        labels, truth = targets.split((1, 4), 2)
+        valid = truth.sum(2, keepdim=True).gt_(0.0)
+
+        predicted = parts.bbox_decode(anchors, distances)  # (B, A, 4) x1 y1 x2 y2 in strides
+        in_pixels = predicted.detach() * strides
+        _, target_boxes, target_scores, assigned, _ = parts.assigner(
+            logits.detach().sigmoid(), in_pixels.type(truth.dtype), anchors * strides, labels, truth, valid
+        )
+        target_scores = target_scores.to(logits.dtype)
+        total = target_scores.sum().clamp(min=1)
+
+        counts = assigned | self._background(known, anchors * strides, in_pixels)
+        score = nn.functional.binary_cross_entropy_with_logits(logits, target_scores, reduction="none")
+        score = (score.squeeze(-1) * counts).sum() / total
+        box, distance = parts.bbox_loss(
+            distances,
+            predicted,
+            anchors,
+            target_boxes / strides,
+            target_scores,
+            total,
+            assigned,
+            canvas,
+            strides,
+        )
+        gains = parts.hyp
+        losses = {"box": box * gains.box, "score": score * gains.cls, "distance": distance * gains.dfl}
+        whole = losses["box"] + losses["score"] + losses["distance"]
+        return whole, {name: float(value.detach()) for name, value in losses.items()}
+
+    def _background(
+        self, known: torch.Tensor, anchors: torch.Tensor, predicted: torch.Tensor
+    ) -> torch.Tensor:
+        """Say which anchors, if unassigned, are background: ``(B, A)`` bool.
+
+        `anchors` ``(A, 2)`` and `predicted` ``(B, A, 4)`` are in pixels of the canvas.
+        """
+        height, width = known.shape[1:]
+        flat = known.flatten(1)
+
+        def at(points: torch.Tensor) -> torch.Tensor:
+            x = points[..., 0].long().clamp(0, width - 1)
+            y = points[..., 1].long().clamp(0, height - 1)
+            return flat.gather(1, y * width + x)
+
+        here = at(anchors.expand(len(known), -1, -1))
+        if not self._rim_rule:
+            return here
+        return here & at((predicted[..., :2] + predicted[..., 2:]) / 2)

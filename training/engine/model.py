@@ -1,0 +1,262 @@
+"""A model: detector, describer, vocabulary, calibration; its two files; how it is made from another.
+
+``model.safetensors`` holds the weights in float16, ``model.json`` the card with their SHA-256. Nothing is
+pickled; a file that is not ours, or was changed, is refused before a byte of it becomes a tensor.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from annotation_store.errors import LLDError
+from training.calibration import Calibration
+from training.engine.describer import TRUNK_LAYERS, Describer
+from training.engine.detector import build_detector
+from training.engine.vocabulary import Vocabulary
+
+FORMAT = "napari-lld model"
+FORMAT_VERSION = 1
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+
+class ModelError(LLDError):
+    """A model's files are missing, foreign, changed, or of a later version."""
+
+
+@dataclass
+class LearnedModel:
+    """All that proposing needs.
+
+    Attributes
+    ----------
+    size
+        The field's longer side in pixels as the detector sees it.
+    card
+        Parent, config, seed, metrics and whatever else is to be kept with the weights.
+    """
+
+    detector: nn.Module
+    describer: Describer
+    vocabulary: Vocabulary
+    size: int = 448
+    calibration: Calibration = field(default_factory=Calibration)
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def to(self, device: str | torch.device) -> LearnedModel:
+        """Move the weights."""
+        self.detector.to(device)
+        self.describer.to(device)
+        return self
+
+    def evaluating(self) -> LearnedModel:
+        """Switch to prediction."""
+        self.detector.eval()
+        self.describer.eval()
+        return self
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Give parameters and running statistics by name."""
+        for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
+            for name, tensor in module.state_dict().items():
+                yield prefix + name, tensor
+
+    def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take over parameters and running statistics by name; all must be there."""
+        for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
+            own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+            module.load_state_dict(own)
+
+    def clone(self) -> LearnedModel:
+        """Copy the weights too."""
+        return copy.deepcopy(self)
+
+
+def new_model(vocabulary: Vocabulary, *, seed: int = 0, size: int = 448) -> LearnedModel:
+    """Make a model with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        detector = build_detector()
+        return LearnedModel(detector, Describer(vocabulary, detector), vocabulary, size)
+
+
+def adapted(parent: LearnedModel, vocabulary: Vocabulary, *, seed: int = 0) -> LearnedModel:
+    """Make a model for a vocabulary from a parent: all its weights, heads by name of head and value.
+
+    Values the parent does not know begin at random.
+    """
+    child = new_model(vocabulary, seed=seed, size=parent.size)
+    child.detector.load_state_dict(parent.detector.state_dict())
+    body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith("heads.")}
+    child.describer.load_state_dict(body, strict=False)
+    taken = child.describer.copy_heads(vocabulary, parent.describer, parent.vocabulary)
+    calibration = parent.calibration
+    child.calibration = Calibration(
+        calibration.slope,
+        calibration.intercept,
+        {name: t for name, t in calibration.temperatures.items() if name in taken},
+        calibration.note,
+    )
+    return child
+
+
+def with_coco_weights(model: LearnedModel, file: Path) -> LearnedModel:
+    """Start a model from Ultralytics' ``yolo26n.pt``: backbone, neck and box head; the score head stays.
+
+    The file is a pickle; it is read with ``weights_only`` and an allow-list of the classes it may name.
+
+    Raises
+    ------
+    ModelError
+        If the file names anything else, or is no YOLO26n.
+    """
+    import ultralytics.nn.modules as blocks
+    from ultralytics.nn.modules.block import Attention, Bottleneck, C3k, PSABlock
+
+    from training.engine._ultralytics import DetectionModel
+
+    allowed = [
+        DetectionModel, blocks.Conv, blocks.DWConv, blocks.Concat, blocks.C3k2, blocks.C2PSA, blocks.SPPF,
+        blocks.Detect, Attention, Bottleneck, C3k, PSABlock, set,
+        nn.SiLU, nn.BatchNorm2d, nn.ModuleList, nn.Sequential, nn.Conv2d, nn.Identity,
+        nn.MaxPool2d, nn.Upsample,
+    ]  # fmt: skip
+    try:
+        with torch.serialization.safe_globals(allowed):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"{file} is not there.") from error
+    except Exception as error:
+        raise ModelError(f"{file} is no Ultralytics YOLO26n file that can be read safely: {error}") from error
+    weights = content["model"].float().state_dict()
+    own = model.detector.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    if len(fitting) < 0.9 * len(own):
+        raise ModelError(f"{file} does not hold a YOLO26n: {len(fitting)} of {len(own)} weights fit.")
+    model.detector.load_state_dict(fitting, strict=False)
+    layers: Any = model.detector.model
+    for own_layer, layer in zip(model.describer.trunk, layers[:TRUNK_LAYERS], strict=True):
+        own_layer.load_state_dict(layer.state_dict())
+    return model
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any]:
+    """Write the two files, the card last; each appears whole or not at all.
+
+    Returns
+    -------
+    dict
+        The card as written.
+    """
+    tensors = {
+        name: (
+            tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.detach().cpu()
+        ).contiguous()
+        for name, tensor in model.tensors()
+    }
+    content = save_safetensors(tensors, metadata={"format": FORMAT, "version": str(FORMAT_VERSION)})
+    written = {
+        **model.card,
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size": model.size,
+        "vocabulary": model.vocabulary.to_dict(),
+        "schema_digest": model.vocabulary.digest,
+        "calibration": model.calibration.to_dict(),
+    }
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(weights, content)
+    replace_file(card, json.dumps(written, indent=1, ensure_ascii=False).encode())
+    return written
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there, so that nobody sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def model_files(place: Path) -> tuple[Path, Path]:
+    """Find weights and card: `place` is a model's folder or its ``.safetensors`` file."""
+    if place.is_dir():
+        return place / WEIGHTS, place / CARD
+    return place, place.with_suffix(".json")
+
+
+def read_card(place: Path) -> dict[str, Any]:
+    """Read and check a model's card.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it is not ours.
+    """
+    weights, card = model_files(place)
+    for file in (weights, card):
+        if not file.is_file():
+            raise ModelError(f"There is no model at {place}: {file.name} is missing.")
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+        known = content["format"] == FORMAT
+        version = int(content["version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{card} is not the card of a napari-lld model.") from error
+    if not known:
+        raise ModelError(f"{card} is not the card of a napari-lld model.")
+    if version > FORMAT_VERSION:
+        raise ModelError(f"{card} was written by a newer napari-lld; update napari-lld to use this model.")
+    return dict(content)
+
+
+def read_model(place: Path) -> LearnedModel:
+    """Read a model from its folder or its ``.safetensors`` file.
+
+    Raises
+    ------
+    ModelError
+        If the files are missing, foreign, or were changed since they were written.
+    """
+    weights, card_file = model_files(place)
+    card = read_card(place)
+    content = weights.read_bytes()
+    if hashlib.sha256(content).hexdigest() != card.get("sha256"):
+        raise ModelError(f"{weights} is not the file its card describes: it was changed or damaged.")
+    try:
+        vocabulary = Vocabulary.from_dict(card["vocabulary"])
+        model = new_model(vocabulary, size=int(card["size"]))
+        model.calibration = Calibration.from_dict(card["calibration"])
+        tensors = load_safetensors(content)
+        model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
+    except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{card_file} and its weights do not fit together: {error}") from error
+    model.card = card
+    return model.evaluating()
+
+
+def starter_place() -> Path:
+    """Give the path of the bundled starter's weights."""
+    return Path(__file__).parents[1] / "starter" / "starter.safetensors"

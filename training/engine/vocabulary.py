@@ -1,0 +1,114 @@
+"""The words a model knows: classes, class groups, attributes and their values, by name.
+
+A model carries its vocabulary with it, so that weights move between schemas by name and never by position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotation_store.records import UNSURE
+
+if TYPE_CHECKING:
+    from annotation_store.schema import Schema
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Names in order.
+
+    Attributes
+    ----------
+    classes
+        Class names; may be empty.
+    groups
+        Group name to its class names.
+    attributes
+        Attribute name to its value names; may be empty.
+    digest
+        Of the schema it was made from.
+    """
+
+    classes: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    attributes: Mapping[str, tuple[str, ...]]
+    digest: str = ""
+
+    @classmethod
+    def from_schema(cls, schema: Schema) -> Vocabulary:
+        """Take the names from a project's schema."""
+        return cls(
+            classes=tuple(schema.class_names),
+            groups={group.name: tuple(group.classes) for group in schema.groups},
+            attributes={a.name: tuple(value.name for value in a.values) for a in schema.attributes},
+            digest=schema.digest(),
+        )
+
+    @classmethod
+    def from_dict(cls, words: Mapping[str, Any]) -> Vocabulary:
+        """Read what `to_dict` wrote."""
+        return cls(
+            classes=tuple(words["classes"]),
+            groups={name: tuple(members) for name, members in words["groups"].items()},
+            attributes={name: tuple(values) for name, values in words["attributes"].items()},
+            digest=str(words.get("digest", "")),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain lists and dicts, for a model's card."""
+        return {
+            "classes": list(self.classes),
+            "groups": {name: list(members) for name, members in self.groups.items()},
+            "attributes": {name: list(values) for name, values in self.attributes.items()},
+            "digest": self.digest,
+        }
+
+    def same_words(self, other: Vocabulary) -> bool:
+        """Whether both have the same classes and attributes in the same order."""
+        return self._canonical() == other._canonical()
+
+    def fingerprint(self) -> str:
+        """Hash the classes and attributes (not titles, colours or keys)."""
+        return hashlib.sha256(self._canonical().encode()).hexdigest()
+
+    def _canonical(self) -> str:
+        return json.dumps([list(self.classes), {k: list(v) for k, v in self.attributes.items()}])
+
+    @property
+    def heads(self) -> tuple[tuple[str, ...], ...]:
+        """The values of each head: the classes (if any) first, then each attribute."""
+        return ((self.classes,) if self.classes else ()) + tuple(self.attributes.values())
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """``"class"`` (if there are classes) and the attributes' names, in the order of `heads`."""
+        return (("class",) if self.classes else ()) + tuple(self.attributes)
+
+    def targets(self, cell_class: str | None, attributes: Mapping[str, str]) -> list[np.ndarray]:
+        """Give what a cell's labels allow, head by head.
+
+        Missing, unsure and unknown words allow nothing, which trains nothing; a class allows itself, a
+        group its members: their summed probability is what is trained.
+
+        Returns
+        -------
+        list
+            Per head ``(n values,)`` bool.
+        """
+        allowed = []
+        if self.classes:
+            if cell_class is None or cell_class == UNSURE:
+                members: tuple[str, ...] = ()
+            else:
+                members = self.groups.get(cell_class, (cell_class,))
+            allowed.append(np.array([name in members for name in self.classes], bool))
+        for name, values in self.attributes.items():
+            value = attributes.get(name)
+            allowed.append(np.array([value == one for one in values], bool))
+        return allowed

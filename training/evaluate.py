@@ -1,0 +1,415 @@
+"""How good proposals are, where the truth is known; no torch.
+
+Truth counts where its centre lies in the evaluated area (finished regions, or a whole field, less ignore
+areas). Proposals centred elsewhere are dropped *before* matching; an unmatched one within half a median
+cell of the area's border is ignored, for its cell may be centred outside. A missing or unsure value is
+never a class: such a cell counts for its box only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import shapely
+
+from annotation_store.records import UNSURE, Box, Proposal, Shape
+
+IOU = 0.5
+"""A proposal finds a cell when their boxes overlap at least this much (intersection over union)."""
+
+_RECALLS = np.linspace(0, 1, 101)
+
+
+@dataclass(frozen=True)
+class TrueCell:
+    """A cell that is known to be there; see `annotation_store.records.Cell`."""
+
+    box: Box
+    cell_class: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FieldTruth:
+    """What is known of a field.
+
+    Attributes
+    ----------
+    cells
+        All known cells; those centred outside the evaluated area do not count.
+    inside
+        The evaluated area: finished regions; ``None`` = the whole field.
+    outside
+        Areas taken out of it: ignore areas, or regions that were learnt from.
+    patient
+        What is resampled as one in bootstraps: the patient, or the field.
+    """
+
+    name: str
+    width: int
+    height: int
+    cells: tuple[TrueCell, ...]
+    inside: tuple[Shape, ...] | None = None
+    outside: tuple[Shape, ...] = ()
+    patient: str = ""
+
+    def covers(self, box: Box) -> bool:
+        """Whether a box's centre lies in the evaluated area."""
+        if self.inside is not None and not any(shape.contains_centre(box) for shape in self.inside):
+            return False
+        return not any(shape.contains_centre(box) for shape in self.outside)
+
+    def border_distance(self, box: Box) -> float:
+        """Give the distance in pixels from a box's centre to the area's border inside the field."""
+        border = self._border()
+        if border.is_empty:
+            return float("inf")
+        return float(border.distance(shapely.Point(box[0] + box[2] / 2, box[1] + box[3] / 2)))
+
+    def _border(self) -> Any:
+        whole = shapely.box(0, 0, self.width, self.height)
+        area = whole
+        if self.inside is not None:
+            area = whole & shapely.union_all([shape.geometry for shape in self.inside])
+        if self.outside:
+            area = area - shapely.union_all([shape.geometry for shape in self.outside])
+        return area.boundary - whole.boundary.buffer(1)
+
+
+@dataclass
+class Ranking:
+    """Proposals of one kind (any cell, or one class) with what they turned out to be.
+
+    Attributes
+    ----------
+    scores, hits
+        ``(n,)``: score, and whether it found a cell; ignored proposals are left out.
+    truths
+        How many cells there were to find.
+    """
+
+    scores: np.ndarray
+    hits: np.ndarray
+    truths: int
+
+
+@dataclass
+class FieldResult:
+    """The outcome on one field, from which any summary is made.
+
+    Attributes
+    ----------
+    found
+        Class-free ranking.
+    classes
+        Class name to its ranking by ``p(cell) p(class | cell)``.
+    matched
+        Pairs of true cell and the proposal that found it, most confident first.
+    missed
+        True cells that no proposal found.
+    """
+
+    patient: str
+    found: Ranking
+    classes: dict[str, Ranking]
+    matched: list[tuple[TrueCell, Proposal]]
+    missed: list[TrueCell]
+
+
+def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Give the intersection over union of boxes: ``(n, m)`` from ``(n, 4)`` and ``(m, 4)`` x, y, w, h."""
+    a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
+    common = (high - low).clip(0).prod(2)
+    union = a[:, 2:].prod(1)[:, None] + b[:, 2:].prod(1)[None] - common
+    return np.asarray(common / np.maximum(union, 1e-9))
+
+
+def match(overlaps: np.ndarray, order: Sequence[int], ignored: np.ndarray) -> np.ndarray:
+    """Match proposals to cells as COCO does: the best score chooses first, the best free overlap of `IOU`.
+
+    Parameters
+    ----------
+    overlaps
+        ``(proposals, cells)``.
+    order
+        Indices of the proposals, best first.
+    ignored
+        ``(cells,)`` bool: chosen only where no cell that counts is free; may be chosen again.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(proposals,)`` int: index of the cell, -1 = none.
+    """
+    taken = np.zeros(overlaps.shape[1], bool)
+    result = np.full(overlaps.shape[0], -1)
+    for i in order:
+        for candidates in (~ignored & ~taken, ignored):
+            row = np.where(candidates, overlaps[i], -1)
+            if len(row) and row.max() >= IOU:
+                result[i] = int(row.argmax())
+                taken[result[i]] = True
+                break
+    return result
+
+
+def evaluate_field(
+    truth: FieldTruth,
+    proposals: Sequence[Proposal],
+    *,
+    classes: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
+    median_cell: float | None = None,
+) -> FieldResult:
+    """Judge the proposals on one field.
+
+    Parameters
+    ----------
+    classes
+        The classes to rank.
+    groups
+        Class group to its classes; a cell of a group is ignored for its members and none of the others.
+    median_cell
+        Median side of a cell in pixels, for the border; ``None`` = of this field's cells.
+    """
+    groups = groups or {}
+    cells = [cell for cell in truth.cells if truth.covers(cell.box)]
+    kept = sorted((p for p in proposals if truth.covers(p.box)), key=lambda p: -p.confidence)
+    if median_cell is None:
+        sides = [max(cell.box[2:]) for cell in truth.cells]
+        median_cell = float(np.median(sides)) if sides else 0.0
+    near = np.array([truth.border_distance(p.box) < median_cell / 2 for p in kept], bool)
+    overlaps = iou_matrix(np.array([p.box for p in kept]), np.array([c.box for c in cells]))
+
+    found = match(overlaps, range(len(kept)), np.zeros(len(cells), bool))
+    counts = (found >= 0) | ~near
+    confidences = np.array([p.confidence for p in kept], np.float64)
+    ranking = Ranking(confidences[counts], (found >= 0)[counts], len(cells))
+
+    by_class = {}
+    for name in classes:
+        scores = confidences * np.array([p.class_probabilities.get(name, 0.0) for p in kept])
+        wanted = np.array([cell.cell_class == name for cell in cells], bool)
+        open_ = np.array([_may_be(cell.cell_class, name, groups) for cell in cells], bool) & ~wanted
+        relevant = np.flatnonzero(wanted | open_)
+        chosen = scores >= 1e-3
+        order = [int(i) for i in np.argsort(-scores, kind="stable") if chosen[i]]
+        hit = match(overlaps[:, relevant], order, open_[relevant])
+        real = np.array([h >= 0 and bool(wanted[relevant[h]]) for h in hit], bool)
+        ignore = (hit >= 0) & ~real | (hit < 0) & near
+        use = chosen & ~ignore
+        by_class[name] = Ranking(scores[use], real[use], int(wanted.sum()))
+
+    matched = [(cells[found[i]], kept[i]) for i in range(len(kept)) if found[i] >= 0]
+    missed = [cell for j, cell in enumerate(cells) if j not in set(found.tolist())]
+    return FieldResult(truth.patient or truth.name, ranking, by_class, matched, missed)
+
+
+def _may_be(cell_class: str | None, name: str, groups: Mapping[str, Sequence[str]]) -> bool:
+    return cell_class is None or cell_class == UNSURE or name in groups.get(cell_class, ())
+
+
+def average_precision(ranking: Ranking) -> float:
+    """Give the average precision as COCO computes it (101 recalls); NaN where there is nothing to find."""
+    if not ranking.truths:
+        return float("nan")
+    order = np.argsort(-ranking.scores, kind="stable")
+    hits = np.cumsum(ranking.hits[order])
+    precision = hits / np.arange(1, len(hits) + 1)
+    recall = hits / ranking.truths
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.searchsorted(recall, _RECALLS, side="left")
+    return (
+        float(np.where(at < len(precision), precision[np.minimum(at, len(precision) - 1)], 0).mean())
+        if len(precision)
+        else 0.0
+    )
+
+
+def precision_recall(ranking: Ranking, threshold: float) -> tuple[float, float]:
+    """Give precision (1 where nothing is proposed) and recall of the proposals scored `threshold` or more."""
+    hits = ranking.hits[ranking.scores >= threshold]
+    return (
+        float(hits.mean()) if len(hits) else 1.0,
+        float(hits.sum() / ranking.truths) if ranking.truths else float("nan"),
+    )
+
+
+def best_threshold(ranking: Ranking) -> float:
+    """Give the score at which F1 is highest; 0.5 where nothing is found."""
+    order = np.argsort(-ranking.scores, kind="stable")
+    hits = np.cumsum(ranking.hits[order])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(1, ranking.truths))
+    return float(ranking.scores[order][int(f1.argmax())]) if len(f1) and f1.max() > 0 else 0.5
+
+
+def macro_f1(truth: Sequence[str], said: Sequence[str | None]) -> float:
+    """Give F1 averaged over the values that occur in the truth; ``None`` = nothing was said. NaN if empty."""
+    scores = []
+    for value in sorted(set(truth)):
+        both = sum(t == value and s == value for t, s in zip(truth, said, strict=True))
+        either = sum(t == value for t in truth) + sum(s == value for s in said)
+        scores.append(2 * both / either)
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def expected_calibration_error(ranking: Ranking, bins: int = 15) -> float:
+    """Give the mean gap between confidence and share of hits, over bins of equal mass; NaN if empty."""
+    n = len(ranking.scores)
+    if not n:
+        return float("nan")
+    order = np.argsort(ranking.scores, kind="stable")
+    gaps = [
+        len(part) * abs(float(ranking.scores[part].mean()) - float(ranking.hits[part].mean()))
+        for part in np.array_split(order, min(bins, n))
+    ]
+    return float(sum(gaps) / n)
+
+
+def merged(rankings: Iterable[Ranking]) -> Ranking:
+    """Put the rankings of several fields together."""
+    some = list(rankings)
+    if not some:
+        return Ranking(np.zeros(0), np.zeros(0, bool), 0)
+    return Ranking(
+        np.concatenate([r.scores for r in some]),
+        np.concatenate([r.hits for r in some]),
+        sum(r.truths for r in some),
+    )
+
+
+def summarise(
+    results: Sequence[FieldResult], *, attributes: Sequence[str] = (), threshold: float = 0.5
+) -> dict[str, Any]:
+    """Sum up fields in numbers; what could not be measured is ``None``.
+
+    Parameters
+    ----------
+    attributes
+        The attributes to report.
+    threshold
+        Confidence from which a proposal counts for precision, recall and the F1 of class and attributes.
+
+    Returns
+    -------
+    dict
+        ``fields``, ``cells``; ``ap50`` (white cells, class-free); ``map50`` (mean over the classes that
+        occur) and ``ap50_of`` (class to number); ``precision``, ``recall`` at ``threshold``;
+        ``best_threshold``; ``ece``; ``class_f1`` with ``class_n`` on matched cells; ``attribute_f1``
+        (mean over attributes that occur) and ``attributes`` (name to ``f1``, ``f1_end_to_end``,
+        ``accuracy``, ``n``).
+    """
+    found = merged(result.found for result in results)
+    names = sorted({name for result in results for name in result.classes})
+    of_class = {
+        name: average_precision(merged(r.classes[name] for r in results if name in r.classes))
+        for name in names
+    }
+    of_class = {name: value for name, value in of_class.items() if np.isfinite(value)}
+    precision, recall = precision_recall(found, threshold)
+    sure = [(cell, p) for r in results for cell, p in r.matched if p.confidence >= threshold]
+    missed = [cell for r in results for cell in r.missed]
+    missed += [cell for r in results for cell, p in r.matched if p.confidence < threshold]
+    singles = set(names)
+    pairs = [
+        (c.cell_class, p.best_class) for c, p in sure if c.cell_class in singles and c.cell_class is not None
+    ]
+    table = {name: _attribute(name, sure, missed) for name in attributes}
+    present = [row["f1"] for row in table.values() if row["n"]]
+    return {
+        "fields": len(results),
+        "cells": found.truths,
+        "proposals": int((found.scores >= threshold).sum()),
+        "threshold": threshold,
+        "ap50": _number(average_precision(found)),
+        "map50": _number(float(np.mean(list(of_class.values()))) if of_class else float("nan")),
+        "ap50_of": of_class,
+        "precision": _number(precision),
+        "recall": _number(recall),
+        "best_threshold": best_threshold(found),
+        "ece": _number(expected_calibration_error(found)),
+        "class_f1": _number(macro_f1([t for t, _ in pairs], [s for _, s in pairs])),
+        "class_n": len(pairs),
+        "attribute_f1": _number(float(np.mean(present)) if present else float("nan")),
+        "attributes": table,
+    }
+
+
+def _attribute(
+    name: str, matched: Sequence[tuple[TrueCell, Proposal]], missed: Sequence[TrueCell]
+) -> dict[str, Any]:
+    pairs = [
+        (cell.attributes[name], p.best_attributes.get(name))
+        for cell, p in matched
+        if cell.attributes.get(name, UNSURE) != UNSURE
+    ]
+    truth, said = [t for t, _ in pairs], [s for _, s in pairs]
+    lost = [cell.attributes[name] for cell in missed if cell.attributes.get(name, UNSURE) != UNSURE]
+    return {
+        "f1": _number(macro_f1(truth, said)),
+        "f1_end_to_end": _number(macro_f1(truth + lost, [*said, *([None] * len(lost))])),
+        "accuracy": _number(float(np.mean([t == s for t, s in pairs])) if pairs else float("nan")),
+        "n": len(pairs),
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def score(results: Sequence[FieldResult], attributes: Sequence[str] = ()) -> float:
+    """Give one number to compare models by: the mean of AP50, class F1 and attribute F1 where measured."""
+    numbers = summarise(results, attributes=attributes, threshold=0.25)
+    parts = [numbers[key] for key in ("ap50", "class_f1", "attribute_f1") if numbers[key] is not None]
+    return float(np.mean(parts)) if parts else 0.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired bootstrap of two models' scores: new minus old, with its 95% interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether the new model is shown to be worse."""
+        return self.high < 0
+
+
+def compare(
+    new: Sequence[FieldResult],
+    old: Sequence[FieldResult],
+    *,
+    attributes: Sequence[str] = (),
+    resamples: int = 300,
+    seed: int = 0,
+    measure: Callable[[Sequence[FieldResult], Sequence[str]], float] = score,
+) -> Comparison:
+    """Compare two models on the same fields, patients resampled as wholes.
+
+    Parameters
+    ----------
+    new, old
+        Results of the same fields in the same order.
+    """
+    units: dict[str, list[int]] = defaultdict(list)
+    for i, result in enumerate(new):
+        units[result.patient].append(i)
+    keys = sorted(units)
+    rng = np.random.default_rng(seed)
+    differences = []
+    for _ in range(resamples):
+        rows = [i for k in rng.integers(len(keys), size=len(keys)) for i in units[keys[k]]]
+        differences.append(
+            measure([new[i] for i in rows], attributes) - measure([old[i] for i in rows], attributes)
+        )
+    low, high = np.quantile(differences, [0.025, 0.975])
+    return Comparison(measure(new, attributes) - measure(old, attributes), float(low), float(high))
