@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Tick = Callable[[int, int], None]
 """Told how many of how many are done."""
 
+Update = Callable[[str, int, int, float | None], None]
+"""Sets a bar: title, done, total (0 = unknown), seconds left."""
+
 _STAGES = {
     "prepare": "Preparing",
     "train": "Training",
@@ -96,28 +99,32 @@ def plural(count: int, word: str, words: str | None = None) -> str:
 @contextmanager
 def progress(title: str) -> Iterator[Tick]:
     """Show a bar on a terminal while the block runs; nothing where standard error is no terminal."""
-    with _bar() as update:
+    with bar() as update:
         yield lambda done, total: update(title, done, total, None)
 
 
 @contextmanager
 def worker_progress() -> Iterator[Callable[[Message], None]]:
     """Show what the worker says of its progress; pass the yielded function as ``on_message``."""
-    with _bar() as update:
+    with bar() as update:
         update("Starting", 0, 0, None)
+        yield lambda message: show_message(message, update)
 
-        def hear(message: Message) -> None:
-            if message.type == "progress":
-                title = _STAGES.get(message.stage, message.stage.capitalize())
-                update(title, message.done, message.total, message.seconds_left)
-            elif message.type == "cancelling":
-                update("Stopping", 0, 0, None)
 
-        yield hear
+def show_message(message: Message, update: Update, *, prefix: str = "") -> None:
+    """Show on a bar what the worker says of its progress."""
+    if message.type == "progress":
+        title = _STAGES.get(message.stage, message.stage.capitalize())
+        if prefix:
+            title = f"{prefix} ({title.lower()})"
+        update(title, message.done, message.total, message.seconds_left)
+    elif message.type == "cancelling":
+        update("Stopping", 0, 0, None)
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[str, int, int, float | None], None]]:
+def bar() -> Iterator[Update]:
+    """Show a bar on a terminal that the yielded function sets; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
@@ -132,6 +139,7 @@ def _bar() -> Iterator[Callable[[str, int, int, float | None], None]]:
         TextColumn("{task.fields[left]}"),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else results that are piped would land on standard error
     ) as bars:
         task = bars.add_task("", total=None, left="")
 

@@ -2,6 +2,124 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def demo() -> None:
-    """Run the whole loop on the bundled sample fields."""
+import typer
+
+from napari_lld.cli._console import (
+    Update,
+    bar,
+    duration,
+    new_table,
+    number,
+    say,
+    say_json,
+    say_table,
+    show_message,
+)
+from napari_lld.cli._options import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from napari_lld.report import Round
+    from training.protocol import Message
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write; an earlier demo there is replaced.")
+    ] = Path("napari-lld-demo"),
+    as_json: Json = False,
+) -> None:
+    """Run the whole loop unattended on the bundled fields: two rounds, an export, a report."""
+    from napari_lld.demo import Settings, run_demo
+
+    with ExitStack() as stack:
+        outcome = run_demo(out, Settings.bundled(), _Show(stack.enter_context(bar()), quiet=as_json))
+    if as_json:
+        say_json(asdict(outcome))
+        return
+    say()
+    say_table(rounds_table(outcome.rounds))
+    last = outcome.rounds[-1]
+    say(
+        f"All: {last.everywhere.fields} fields, {last.everywhere.cells} true cells outside the annotated "
+        f"regions; those accepted in the review were trained on. Unseen: the {last.unseen.fields} fields "
+        f"never reviewed, {last.unseen.cells} cells. Overlap (IoU) from 0.5 counts as found."
+    )
+    say(f"Done in {duration(outcome.seconds)}. Research use only, not for diagnosis.")
+    say(f"  report   {outcome.report}")
+    say(f"  export   {outcome.export}")
+    say(f"  project  {outcome.project}")
+    say(f"Look at the project with: napari-lld open {outcome.project}")
+
+
+def rounds_table(rounds: Sequence[Round]) -> Table:
+    """Make the table of rounds."""
+    table = new_table(
+        "round",
+        "model",
+        "cells",
+        "suggestions",
+        "white cells AP50\nall / unseen",
+        "class mAP50\nall / unseen",
+        "attribute macro-F1\nall / unseen",
+        "accepted unchanged\nreviewed / unseen",
+    )
+    for one in rounds:
+        reviewed = one.reviewed.unchanged if one.reviewed is not None else None
+        table.add_row(
+            str(one.number),
+            one.model,
+            str(one.cells),
+            str(one.suggestions),
+            f"{number(one.everywhere.ap50)} / {number(one.unseen.ap50)}",
+            f"{number(one.everywhere.map50)} / {number(one.unseen.map50)}",
+            f"{number(one.everywhere.attribute_macro_f1)} / {number(one.unseen.attribute_macro_f1)}",
+            f"{_percent(reviewed)} / {_percent(one.judged.unchanged)}",
+        )
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f}%"
+
+
+class _Show:
+    """Shows the demonstration: a bar on a terminal, a line a stage elsewhere, a line a round on both."""
+
+    def __init__(self, update: Update, *, quiet: bool) -> None:
+        self._update, self._quiet = update, quiet
+        self._title = ""
+
+    def stage(self, title: str) -> None:
+        self._title = title
+        self._update(title, 0, 0, None)
+        if not self._quiet and not sys.stderr.isatty():
+            say(f"{title} …")
+            sys.stdout.flush()
+
+    def tick(self, done: int, total: int) -> None:
+        self._update(self._title, done, total, None)
+
+    def hear(self, message: Message) -> None:
+        show_message(message, self._update, prefix=self._title)
+
+    def round(self, finished: Round) -> None:
+        if self._quiet:
+            return
+        unseen = finished.unseen
+        say(
+            f"Round {finished.number} ({finished.model}): {finished.cells} cells annotated, "
+            f"{finished.suggestions} suggestions. On fields never reviewed: mAP50 {number(unseen.map50)}, "
+            f"attribute macro-F1 {number(unseen.attribute_macro_f1)}, "
+            f"{_percent(finished.judged.unchanged)} of suggestions right unchanged."
+        )
+        sys.stdout.flush()

@@ -1,0 +1,291 @@
+"""The whole loop, unattended: annotate a corner, train, suggest, review, twice; then evaluate and report.
+
+Every number is computed from what happened. The truth is used for two things only: the simulated reviewer's
+verdicts, and the scores. Cells that the review accepted are trained on, so some fields are never reviewed
+and every score is given on those alone, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from annotation_store import Project, RegionState, formats
+from annotation_store.records import Proposal
+from napari_lld import sample
+from napari_lld.demo import reviewer
+from napari_lld.demo.folder import fresh_folder
+from napari_lld.demo.pages import Before, draw_page
+from napari_lld.demo.scoring import LEAST, SUGGESTED, read_proposals, score
+from napari_lld.demo.truth import read_truth
+from napari_lld.report import FieldPage, Report, Round, render
+from training.client import run_worker
+from training.evaluate import FieldTruth
+from training.protocol import Message, PredictRequest, TrainRequest
+
+ANNOTATOR = "simulated reviewer"
+
+
+class Watcher(Protocol):
+    """Told how the demonstration goes on; the command line shows it."""
+
+    def stage(self, title: str) -> None:
+        """Tell what begins."""
+
+    def tick(self, done: int, total: int) -> None:
+        """Tell how far it is."""
+
+    def hear(self, message: Message) -> None:
+        """Pass on what the worker says."""
+
+    def round(self, finished: Round) -> None:
+        """Tell the numbers of a round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the demonstration runs on, and how long.
+
+    Attributes
+    ----------
+    fields, truth, sparse
+        The images; the COCO file with every white cell of them; that with one region each.
+    epochs, size
+        Of each of the two trainings; ``None`` = what suits the project.
+    budget
+        Seconds that each training may take.
+    composed
+        Says by its name whether a field is composed of tiles.
+    licences
+        Markdown on where the fields come from, for the report.
+    """
+
+    fields: Sequence[Path]
+    truth: Path
+    sparse: Path
+    epochs: int | None = None
+    size: int = 448
+    budget: float = 90.0
+    seed: int = 0
+    composed: Callable[[str], bool] = lambda name: name.startswith("pbc_")
+    licences: str = ""
+
+    @classmethod
+    def bundled(cls) -> Settings:
+        """Give those for the bundled sample fields."""
+        licences = Path(sample.__file__).with_name("LICENCES.md").read_text(encoding="utf-8")
+        return cls(sample.fields(), sample.truth(), sample.sparse(), licences=licences)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demonstration left behind."""
+
+    out: Path
+    project: Path
+    export: Path
+    report: Path
+    seconds: float
+    rounds: Sequence[Round]
+    reviewed: Sequence[str]
+    unseen: Sequence[str]
+
+
+def plan_review(names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Choose by hash the fields reviewed in round 0, in round 1, and never: about 1 : 1 : 2.
+
+    Each source (the part of a name before ``_``) is divided alike, so that each part holds natural and
+    composed fields.
+    """
+    parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for _, group in itertools.groupby(sorted(names), key=lambda name: name.partition("_")[0]):
+        order = sorted(group, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        for place, name in enumerate(order):
+            parts[(0, 2, 1, 2)[place % 4]].append(name)
+    return sorted(parts[0]), sorted(parts[1]), sorted(parts[2])
+
+
+def run_demo(out: Path, settings: Settings, watch: Watcher) -> Outcome:
+    """Run the loop and write ``project``, ``export.json`` and ``report.html`` into `out`.
+
+    Raises
+    ------
+    ProjectError
+        If `out` holds something other than an earlier demonstration.
+    TrainingError
+        If a worker fails; `out` is then as it was before.
+    """
+    out = out.absolute()
+    with fresh_folder(out) as work:
+        loop = _Loop(work, settings, watch)
+        try:
+            loop.run()
+        finally:
+            loop.project.close()
+    return Outcome(
+        out=out,
+        project=out / "project",
+        export=out / "export.json",
+        report=out / "report.html",
+        seconds=loop.seconds,
+        rounds=loop.rounds,
+        reviewed=loop.first + loop.second,
+        unseen=loop.never,
+    )
+
+
+class _Loop:
+    def __init__(self, work: Path, settings: Settings, watch: Watcher) -> None:
+        self.work, self.settings, self.watch = work, settings, watch
+        self.began = time.monotonic()
+        self.rounds: list[Round] = []
+        self.truth = read_truth(settings.truth)
+        self.first, self.second, self.never = plan_review([path.name for path in settings.fields])
+        self.project = Project.create(work / "project", schema="lld", annotator=ANNOTATOR)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def run(self) -> None:
+        settings, project, watch = self.settings, self.project, self.watch
+        watch.stage("Adding fields")
+        project.add_fields(settings.fields, progress=watch.tick)
+        watch.stage("Importing one annotated region a field")
+        formats.read("coco", project, settings.sparse, regions="file", progress=watch.tick)
+        self.ids = {field.name: field.id for field in project.fields()}
+        self.before = Before.of(project)
+        self.truths = {field.name: self._truth_of(field.id) for field in project.fields()}
+
+        watch.stage("Round 0: the starter suggests")
+        request = PredictRequest(
+            project=str(project.path), model="starter", min_confidence=SUGGESTED, annotator=ANNOTATOR
+        )
+        run_worker(request, on_message=watch.hear)
+        project.refresh()
+        self._finish_round(0, "starter", self.first)
+        for number, fields in ((1, self.first + self.second), (2, [])):
+            watch.stage(f"Round {number}: training")
+            model_id = self._train()
+            self._finish_round(number, f"model {model_id}", fields)
+
+        watch.stage("Exporting and writing the report")
+        formats.write("coco", project, self.work / "export.json", what="cells")
+        (self.work / "report.html").write_text(render(self._report()), encoding="utf-8")
+
+    def _truth_of(self, field_id: int) -> FieldTruth:
+        field = self.project.field(field_id)
+        return FieldTruth(
+            field.name,
+            field.width,
+            field.height,
+            tuple(self.truth[field.name]),
+            outside=tuple(
+                region.shape
+                for region in self.project.regions(field_id)
+                if region.state is RegionState.FINISHED
+            ),
+        )
+
+    def _train(self) -> int:
+        settings = self.settings
+        request = TrainRequest(
+            project=str(self.project.path),
+            init="starter",
+            epochs=settings.epochs,
+            size=settings.size,
+            budget=settings.budget,
+            # the bundled truth measures, and with so few cells none is spared to be held out
+            holdout=0.0,
+            seed=settings.seed,
+            min_confidence=SUGGESTED,
+            annotator=ANNOTATOR,
+        )
+        done = run_worker(request, on_message=self.watch.hear)
+        self.project.refresh()
+        assert done.model_id is not None
+        return done.model_id
+
+    def _finish_round(self, number: int, model: str, to_review: Sequence[str]) -> None:
+        """Score the round's model, judge its suggestions on unseen fields, review those of `to_review`."""
+        project, watch = self.project, self.watch
+        watch.stage(f"Round {number}: measuring")
+        cells = len(project.cells())
+        proposals = self._propose("starter" if number == 0 else int(model.split()[-1]))
+        schema = project.schema
+        suggestions = len(project.suggestions())
+        judged = reviewer.review(project, self._ids(self.never), self.truth, write=False)
+        reviewed = None
+        if to_review:
+            watch.stage(f"Round {number}: simulated review")
+            reviewed = reviewer.review(project, self._ids(to_review), self.truth)
+        self.rounds.append(
+            Round(
+                number=number,
+                model=model,
+                cells=cells,
+                suggestions=suggestions,
+                everywhere=score(list(self.truths.values()), proposals, schema),
+                unseen=score([self.truths[name] for name in self.never], proposals, schema),
+                reviewed=reviewed,
+                judged=judged,
+            )
+        )
+        watch.round(self.rounds[-1])
+
+    def _propose(self, model: str | int) -> dict[str, list[Proposal]]:
+        with tempfile.TemporaryDirectory(prefix="napari-lld-") as folder:
+            file = Path(folder) / "proposals.json"
+            request = PredictRequest(
+                project=str(self.project.path),
+                model=model,
+                images=[str(path) for path in self.settings.fields],
+                out=str(file),
+                min_confidence=LEAST,
+            )
+            run_worker(request, on_message=self.watch.hear)
+            return read_proposals(file)
+
+    def _ids(self, names: Sequence[str]) -> list[int]:
+        return [self.ids[name] for name in names]
+
+    def _report(self) -> Report:
+        from importlib.metadata import version
+
+        schema, settings = self.project.schema, self.settings
+        pages: list[FieldPage] = []
+        for place, field in enumerate(self.project.fields()):
+            self.watch.tick(place, len(self.ids))
+            pages.append(
+                draw_page(
+                    self.project,
+                    field,
+                    self.before,
+                    self.truths[field.name],
+                    composed=settings.composed(field.name),
+                    reviewed=field.name not in self.never,
+                )
+            )
+        model = self.project.active_model()
+        return Report(
+            title="napari-lld demo: two rounds on the sample fields",
+            made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+            version=version("napari-lld"),
+            seconds=self.seconds,
+            schema=schema.title or schema.name,
+            rounds=self.rounds,
+            fields=pages,
+            class_titles={item.name: item.title for item in schema.classes},
+            attribute_titles={item.name: item.title for item in schema.attributes},
+            value_titles={(a.name, v.name): v.title for a in schema.attributes for v in a.values},
+            reviewer=reviewer.RULE,
+            card={} if model is None else {"model": model.id, "from": model.parent, **model.card},
+            licences=settings.licences,
+        )

@@ -1,0 +1,87 @@
+"""The fields of the report: drawn as they were at the start and as they are at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from annotation_store.records import Box, Cell, Field, Region, Suggestion
+from napari_lld.demo.reviewer import SAME_CELL
+from napari_lld.demo.truth import best_overlap
+from napari_lld.report import FieldPage, Mark, draw, drawing
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+    from annotation_store.schema import Schema
+    from training.evaluate import FieldTruth
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was annotated at the start."""
+
+    cells: frozenset[int]
+    regions: tuple[Region, ...]
+
+    @classmethod
+    def of(cls, project: Project) -> Before:
+        """Remember what is annotated now."""
+        return cls(frozenset(cell.id for cell in project.cells()), tuple(project.regions()))
+
+
+def draw_page(
+    project: Project, field: Field, before: Before, truth: FieldTruth, *, composed: bool, reviewed: bool
+) -> FieldPage:
+    """Draw one field before and after."""
+    pixels = project.pixels(field.id)
+    regions = [region.shape for region in before.regions if region.field_id == field.id]
+    cells = project.cells(field.id)
+    suggestions = project.suggestions(field.id)
+    start = [cell for cell in cells if cell.id in before.cells]
+    added = [cell for cell in cells if cell.id not in before.cells]
+    missed = not_found(truth, [cell.box for cell in cells] + [one.box for one in suggestions])
+    annotated = [Mark(cell.box, drawing.CELL, text=_words(project.schema, cell)) for cell in start]
+    return FieldPage(
+        name=field.name,
+        composed=composed,
+        reviewed=reviewed,
+        before=draw(pixels, regions, annotated, veil=True),
+        after=draw(
+            pixels,
+            regions,
+            [Mark(box, drawing.MISSED, "dotted") for box in missed]
+            + [
+                Mark(one.box, drawing.SUGGESTION, "dashed", _guess(project.schema, one))
+                for one in suggestions
+            ]
+            + [Mark(cell.box, drawing.ADDED, text=_words(project.schema, cell)) for cell in added]
+            + annotated,
+        ),
+        size=(field.width, field.height),
+        annotated=len(start),
+        added=len(added),
+        waiting=len(suggestions),
+        missed=len(missed),
+    )
+
+
+def not_found(truth: FieldTruth, boxes: list[Box]) -> list[Box]:
+    """List the true cells outside the regions that none of `boxes` overlaps by half."""
+    return [
+        cell.box
+        for cell in truth.cells
+        if truth.covers(cell.box) and best_overlap(cell.box, boxes)[1] < SAME_CELL
+    ]
+
+
+def _words(schema: Schema, cell: Cell) -> str:
+    return _title(schema, cell.cell_class)
+
+
+def _guess(schema: Schema, suggestion: Suggestion) -> str:
+    return f"{_title(schema, suggestion.proposal.best_class)} {suggestion.confidence:.2f}".strip()
+
+
+def _title(schema: Schema, name: str | None) -> str:
+    titles = {item.name: item.title for item in (*schema.classes, *schema.groups)}
+    return "" if name is None else titles.get(name, name)
