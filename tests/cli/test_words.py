@@ -64,8 +64,8 @@ def test_version_and_help_answer(cli) -> None:
         ("train", "PROJECT"),
         ("new p --nonsense", "--nonsense"),
         ("import p f --format tea", "tea"),
-        ("train p --epochs many", "many"),
-        ("train p --size 3", "3"),
+        ("train p --epochs many", "--epochs"),
+        ("train p --size 3", "--size"),
     ],
 )
 def test_a_mistake_in_the_words_is_one_line_and_exit_code_2(cli, line: str, said: str) -> None:
