@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any, Final
 
 import shapely
 
@@ -18,6 +19,19 @@ Box = tuple[float, float, float, float]
 
 UNSURE = "unsure"
 """Somebody looked and could not tell. *Missing* (nobody looked) is the absence of a value."""
+
+
+class Keep(Enum):
+    """Type of `KEEP`, for signatures."""
+
+    KEEP = "keep"
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP: Final = Keep.KEEP
+"""Stands for "not given" where ``None`` means something (a missing class)."""
 
 
 class RegionState(StrEnum):
@@ -318,3 +332,55 @@ class Edit:
     field_id: int | None
     command: str
     touched: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training or prediction run, as the worker recorded it."""
+
+    id: int
+    started: datetime
+    finished: datetime | None
+    annotator: str
+    config: Mapping[str, Any]
+    state: str
+    model_id: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What `Project.add_fields` did.
+
+    Attributes
+    ----------
+    added
+        Ids of the new fields.
+    skipped
+        Files that did not become fields, each with a sentence that says why.
+    """
+
+    added: list[int]
+    skipped: list[tuple[Path, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import brought in; `skipped` holds a sentence for each thing left out, and why."""
+
+    fields: int
+    cells: int
+    regions: int
+    skipped: list[str]
+    suggestions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote, and where."""
+
+    path: Path
+    fields: int
+    cells: int
+    regions: int
+    suggestions: int = 0

@@ -1,0 +1,133 @@
+"""What all parts of `Project` lean on: the connection, transactions, events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from annotation_store import _history, _rows
+from annotation_store._db.engine import plain_errors, transaction
+from annotation_store._db.tables import fields
+from annotation_store._history import Change
+from annotation_store.errors import EditError, ProjectError
+from annotation_store.events import ProjectEvents
+from annotation_store.records import Edit, Field, Reading
+from annotation_store.schema import Schema
+
+DATABASE = "project.db"
+PIXELS = "fields.zarr"
+ORIGINALS = "originals"
+MODELS = "models"
+LOGS = "logs"
+BACKUPS = "backups"
+STAGING = ".staging"
+
+
+class ProjectBase:
+    """The connection of one open project; see `annotation_store.Project`."""
+
+    path: Path
+    schema: Schema
+    annotator: str
+    reading: Reading
+    read_only: bool
+    events: ProjectEvents
+    _engine: sa.Engine
+    _open_connection: sa.Connection | None
+    _fields: dict[int, Field]
+    _seen: dict[str, int]
+    _own: dict[str, set[int]]
+
+    @property
+    def _connection(self) -> sa.Connection:
+        if self._open_connection is None:
+            raise ProjectError(f"The project {self.path} is closed: open it again.")
+        return self._open_connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """Hold a write transaction: all of it is kept, or nothing."""
+        if self.read_only:
+            raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
+        with transaction(self._connection, self.path) as connection:
+            yield connection
+
+    def _rows(self, query: Any) -> Sequence[Any]:
+        with plain_errors(self.path):
+            return self._connection.execute(query).all()
+
+    def _edit(
+        self, command: str, build: Callable[[sa.Connection], tuple[int, Sequence[Change]]]
+    ) -> Edit | None:
+        """Write one edit in one transaction and tell the listeners; no changes, no edit.
+
+        `build` runs inside the transaction, so what it reads still holds when it is written.
+        """
+        with self._writing() as connection:
+            field_id, found = build(connection)
+            if not found:
+                return None
+            edit = self._write_edit(connection, field_id, command, found)
+        self._tell([edit])
+        return edit
+
+    def _write_edit(
+        self,
+        connection: sa.Connection,
+        field_id: int,
+        command: str,
+        changes: Sequence[Change],
+        *,
+        system: bool = False,
+    ) -> Edit:
+        return _history.write(
+            connection,
+            annotator=self.annotator,
+            reading_id=self.reading.id,
+            field_id=field_id,
+            command=command,
+            changes=changes,
+            system=system,
+        )
+
+    def _tell(self, edits: Iterable[Edit]) -> None:
+        """Emit edits that are on disk."""
+        edits = list(edits)
+        self._own["edits"].update(edit.id for edit in edits)
+        # before anyone is told: a listener may ask for a field
+        for edit in edits:
+            for field_id in edit.touched.get("field", ()):
+                self._fields.pop(field_id, None)
+        for edit in edits:
+            self.events.edited.emit(edit)
+        touched = {e.field_id: None for e in edits if "suggestion" in e.touched and e.field_id is not None}
+        if touched:
+            self.events.suggestions_changed.emit(list(touched))
+
+    def field(self, field_id: int) -> Field:
+        """Give one field.
+
+        Raises
+        ------
+        EditError
+            There is no field of that id.
+        """
+        if field_id not in self._fields:
+            with plain_errors(self.path):
+                row = self._connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
+            if row is None:
+                raise EditError(f"There is no field {field_id} in the project {self.path}.")
+            self._fields[field_id] = _rows.field(row)
+        return self._fields[field_id]
+
+
+def only_differences(
+    before: Mapping[str, object], after: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Keep the columns that differ between two states of a row."""
+    names = [name for name, value in after.items() if before[name] != value]
+    return {n: before[n] for n in names}, {n: after[n] for n in names}

@@ -1,0 +1,95 @@
+"""Whether a project is whole: database, pixels, originals, references."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from annotation_store import _rules
+from annotation_store._base import MODELS, ORIGINALS, PIXELS, ProjectBase
+from annotation_store._db.engine import plain_errors
+from annotation_store._db.tables import cells, fields, models, suggestions
+from annotation_store.errors import LLDError
+from annotation_store.images import read_pixels
+
+
+class Check(ProjectBase):
+    """The part of `Project` that looks for damage."""
+
+    def check(self) -> list[str]:
+        """Look through the whole project.
+
+        Returns
+        -------
+        list of str
+            A sentence for each problem; empty where the project is sound.
+        """
+        return [*self._check_database(), *self._check_fields(), *self._check_values(), *self._check_models()]
+
+    def _check_database(self) -> list[str]:
+        with plain_errors(self.path):
+            result = self._connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            broken = self._connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        problems = [f"The database is damaged: {text}." for text in result if text != "ok"]
+        problems += [
+            f"Row {row[1]} of {row[0]} points at a row of {row[2]} that is not there." for row in broken
+        ]
+        return problems
+
+    def _check_fields(self) -> list[str]:
+        problems: list[str] = []
+        rows = self._rows(sa.select(fields).order_by(fields.c.id))
+        for row in rows:
+            try:
+                shape = read_pixels(self.path / PIXELS / str(row.id)).shape
+                if shape != (row.height, row.width, 3):
+                    problems.append(
+                        f"The pixels of the field {row.name} are {shape[1]} x {shape[0]}, "
+                        f"not {row.width} x {row.height}."
+                    )
+            except LLDError:
+                problems.append(f"The pixels of the field {row.name} are missing or damaged.")
+            original = self.path / ORIGINALS / f"{row.content_hash}{row.suffix}"
+            if not original.is_file():
+                problems.append(f"The original file of the field {row.name} is missing ({original}).")
+            elif _hash(original) != row.content_hash:
+                problems.append(f"The original file of the field {row.name} has been altered ({original}).")
+        known = {str(row.id) for row in rows}
+        folder = self.path / PIXELS
+        strays = [p for p in folder.glob("*") if p.name.isdigit() and p.name not in known]
+        problems += [f"{p} holds pixels that belong to no field: delete it." for p in sorted(strays)]
+        return problems
+
+    def _check_values(self) -> list[str]:
+        problems: list[str] = []
+        known = {row.id for row in self._rows(sa.select(cells.c.id))}
+        for row in self._rows(sa.select(cells).where(sa.not_(cells.c.deleted)).order_by(cells.c.id)):
+            try:
+                of_class = _rules.cell_class(self.schema, row.cell_class)
+                _rules.attributes(self.schema, row.attributes)
+                _rules.kind(self.schema, row.kind, of_class)
+            except LLDError as error:
+                problems.append(f"Cell {row.id}: {error}")
+        query = sa.select(suggestions.c.id, suggestions.c.cell_id).where(suggestions.c.cell_id.is_not(None))
+        problems += [
+            f"Suggestion {row.id} became cell {row.cell_id}, which is not there."
+            for row in self._rows(query)
+            if row.cell_id not in known
+        ]
+        return problems
+
+    def _check_models(self) -> list[str]:
+        query = sa.select(models.c.id).where(models.c.ready)
+        folders = {row.id: self.path / MODELS / str(row.id) for row in self._rows(query)}
+        return [
+            f"The files of model {model_id} are missing ({folder})."
+            for model_id, folder in folders.items()
+            if not folder.is_dir() or not any(folder.iterdir())
+        ]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

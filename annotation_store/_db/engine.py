@@ -1,0 +1,120 @@
+"""Opening the database: pragmas that survive a power cut, and errors turned into sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.pool import NullPool
+
+from annotation_store.errors import EditError, ProjectError
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a writer waits for another process's transaction."""
+
+
+def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sa.Engine:
+    """Make an engine on a database file that exists, or is to be made where `read_only` is false."""
+
+    def connect() -> sqlite3.Connection:
+        uri = file.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rwc")
+        try:
+            return _prepared(_connected(uri, busy_timeout_ms), read_only, busy_timeout_ms)
+        except sqlite3.OperationalError:
+            if not read_only:
+                raise
+            # WAL needs a shared-memory file beside the database, which a read-only medium cannot give;
+            # where nobody can write, the file can be taken as unchanging instead
+            return _prepared(_connected(uri + "&immutable=1", busy_timeout_ms), read_only, busy_timeout_ms)
+
+    return sa.create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=NullPool,
+        # reads take no lock beyond their statement; `transaction` begins writes itself
+        isolation_level="AUTOCOMMIT",
+    )
+
+
+def _connected(uri: str, busy_timeout_ms: int) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_ms / 1000, isolation_level=None)
+
+
+def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: int) -> sqlite3.Connection:
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms:d}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def plain_errors(path: Path) -> Iterator[None]:
+    """Turn the database's own errors into `ProjectError` and `EditError` with a sentence."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise EditError(
+            f"The edit breaks a rule of the project ({error.orig}): nothing was changed."
+        ) from error
+    except DatabaseError as error:
+        raise ProjectError(_sentence(path, str(error.orig))) from error
+    except sqlite3.DatabaseError as error:
+        raise ProjectError(_sentence(path, str(error))) from error
+
+
+def _sentence(path: Path, reason: str) -> str:
+    low = reason.lower()
+    if "locked" in low or "busy" in low:
+        return (
+            f"The project {path} is being written by another program: wait for it to finish, then try again."
+        )
+    if "readonly" in low or "read-only" in low:
+        return f"The project {path} cannot be written: copy it to a folder where you may write."
+    if "disk is full" in low or "disk i/o" in low:
+        return f"The disk of the project {path} is full or failing: free some space, then try again."
+    if "malformed" in low or "not a database" in low or "no such table" in low or "no such column" in low:
+        return f"The database of the project {path} is damaged: restore a copy (see its backups folder)."
+    if "unable to open" in low:
+        return f"The database of the project {path} cannot be opened: check the folder and its permissions."
+    return f"The database of the project {path} reports: {reason}."
+
+
+@contextmanager
+def transaction(connection: sa.Connection, path: Path) -> Iterator[sa.Connection]:
+    """Run one write transaction: all of it reaches the disk, or nothing does.
+
+    ``BEGIN IMMEDIATE`` takes the write lock before anything is read, so what an edit reads is still
+    true when it writes.
+    """
+    with plain_errors(path):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            _driver(connection).commit()
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def _roll_back(connection: sa.Connection) -> None:
+    # a full disk makes SQLite roll back by itself; a second ROLLBACK would hide the first error
+    driver = _driver(connection)
+    if driver is not None and driver.in_transaction:
+        with suppress(sqlite3.Error):
+            driver.rollback()

@@ -1,0 +1,94 @@
+"""Bringing a project's database to the version this package knows; Alembic is loaded only for that."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from annotation_store._db.engine import plain_errors
+from annotation_store.errors import ProjectError
+
+HEAD = "0001"
+"""The revision that this package reads and writes; a test holds it equal to Alembic's head."""
+
+
+def revision(connection: sa.Connection, path: Path) -> str | None:
+    """Give the database's revision, ``None`` where it has no version table."""
+    with plain_errors(path):
+        if not connection.exec_driver_sql(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+        ).scalar():
+            return None
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+def upgrade(engine: sa.Engine, path: Path) -> None:
+    """Run the migrations that are missing, all in one transaction: a failure changes nothing."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "annotation_store:_db/migrations")
+    config.set_main_option("path_separator", "os")
+    with plain_errors(path), engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        try:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+
+
+def known_revisions() -> set[str]:
+    """List the revisions this package can migrate from."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "annotation_store:_db/migrations")
+    config.set_main_option("path_separator", "os")
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
+def bring_up_to_date(engine: sa.Engine, folder: Path, database: Path, *, read_only: bool) -> None:
+    """Check the version of an existing project; migrate an older one, after a backup copy.
+
+    Raises
+    ------
+    ProjectError
+        The database is no project's, or a newer version made it, or it is older and read-only.
+    """
+    with plain_errors(folder), engine.connect() as connection:
+        found = revision(connection, folder)
+    if found == HEAD:
+        return
+    if found is None:
+        raise ProjectError(f"{folder} is no napari-lld project: its project.db was not made by napari-lld.")
+    if found not in known_revisions():
+        raise ProjectError(
+            f"The project {folder} was made by a newer version of napari-lld ({found}): update napari-lld."
+        )
+    if read_only:
+        raise ProjectError(
+            f"The project {folder} was made by an older version and is opened read-only: "
+            "open it once with write access, so that it can be brought up to date."
+        )
+    back_up(database, folder / "backups", found)
+    upgrade(engine, folder)
+
+
+def back_up(database: Path, folder: Path, label: str) -> Path:
+    """Copy the database as it is, with SQLite's own online backup (a plain copy would miss the WAL)."""
+    folder.mkdir(exist_ok=True)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    target = folder / f"project-{label}-{stamp}.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    return target

@@ -1,0 +1,1 @@
+"""Alembic's environment and the migrations, in order; package data that Alembic loads by path."""

@@ -1,0 +1,262 @@
+"""The tables, as SQLAlchemy Core sees them; `migrations/` creates them, a test holds the two together.
+
+Rows of entities are never removed: ``deleted`` is a tombstone, so that history can always point at them
+and an undo can bring them back under the same number.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+
+def _id() -> Column[int]:
+    return Column("id", Integer, primary_key=True)
+
+
+def _deleted() -> Column[bool]:
+    return Column("deleted", Boolean, nullable=False, server_default=text("0"))
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+def _box() -> list[Column[float]]:
+    return [Column(name, Float, nullable=False) for name in ("x", "y", "w", "h")]
+
+
+def _box_is_sane() -> CheckConstraint:
+    return CheckConstraint("x >= 0 AND y >= 0 AND w > 0 AND h > 0", name="box_sane")
+
+
+project = Table(
+    "project",
+    metadata,
+    _id(),
+    Column("uid", String, nullable=False),
+    Column("created", String, nullable=False),
+    Column("secret", String, nullable=False),  # key of the hashes that anonymise exports
+    Column("schema", JSON, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+annotators = Table(
+    "annotators",
+    metadata,
+    _id(),
+    Column("name", String, nullable=False, unique=True),
+    Column("active_seconds", Float, nullable=False, server_default=text("0")),
+)
+
+fields = Table(
+    "fields",
+    metadata,
+    _id(),
+    Column("name", String, nullable=False, unique=True),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("content_hash", String, nullable=False, unique=True),
+    Column("suffix", String, nullable=False),  # of the original file: originals/HASH.suffix
+    Column("source_path", Text, nullable=False),
+    Column("patient", String),
+    Column("slide", String),
+    Column("domain", String),
+    Column("pixel_size_um", Float),
+    Column("microscope", String),
+    Column("camera", String),
+    Column("magnification", Float),
+    Column("stain", String),
+    Column("quality", String),
+    Column("note", Text, nullable=False, server_default=text("''")),
+    Column("added", String, nullable=False),
+    CheckConstraint("width > 0 AND height > 0", name="size_sane"),
+    CheckConstraint("pixel_size_um IS NULL OR pixel_size_um > 0", name="pixel_size_sane"),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    _id(),
+    Column("name", String, nullable=False, unique=True),
+    Column("annotator", String, nullable=False),
+    Column("blind", Boolean, nullable=False, server_default=text("0")),
+)
+
+regions = Table(
+    "regions",
+    metadata,
+    _id(),
+    Column("field_id", ForeignKey("fields.id"), nullable=False),
+    Column("reading_id", ForeignKey("readings.id"), nullable=False),
+    Column("shape", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    _deleted(),
+    _one_of("state", "draft", "finished"),
+    Index("ix_regions_field", "field_id", "reading_id", "deleted"),
+)
+
+ignore_areas = Table(
+    "ignore_areas",
+    metadata,
+    _id(),
+    Column("field_id", ForeignKey("fields.id"), nullable=False),
+    Column("reading_id", ForeignKey("readings.id"), nullable=False),
+    Column("shape", JSON, nullable=False),
+    _deleted(),
+    Index("ix_ignore_areas_field", "field_id", "reading_id", "deleted"),
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    _id(),
+    Column("field_id", ForeignKey("fields.id"), nullable=False),
+    Column("reading_id", ForeignKey("readings.id"), nullable=False),
+    *_box(),
+    Column("cell_class", String),
+    Column("attributes", JSON, nullable=False),
+    Column("kind", String),
+    Column("cut", Boolean, nullable=False, server_default=text("0")),
+    Column("comment", Text, nullable=False, server_default=text("''")),
+    Column("bookmark", Boolean, nullable=False, server_default=text("0")),
+    Column("second_opinion", Boolean, nullable=False, server_default=text("0")),
+    Column("suggestion_id", ForeignKey("suggestions.id")),
+    Column("extra", JSON(none_as_null=True)),  # what an imported file said that the store has no word for
+    _deleted(),
+    _box_is_sane(),
+    Index("ix_cells_field", "field_id", "reading_id", "deleted"),
+)
+
+suggestions = Table(
+    "suggestions",
+    metadata,
+    _id(),
+    Column("field_id", ForeignKey("fields.id"), nullable=False),
+    Column("model_id", ForeignKey("models.id")),
+    *_box(),
+    Column("confidence", Float, nullable=False),
+    Column("class_probabilities", JSON, nullable=False),
+    Column("attribute_probabilities", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("cell_id", Integer),
+    Column("created", String, nullable=False),
+    _box_is_sane(),
+    _one_of("state", "pending", "accepted", "corrected", "rejected", "superseded"),
+    CheckConstraint("confidence >= 0 AND confidence <= 1", name="confidence_is_probability"),
+    CheckConstraint(
+        "(state = 'rejected') = (reason IS NOT NULL) "
+        "AND (reason IS NULL OR reason IN ('not_a_cell', 'duplicate', 'bad_box'))",
+        name="rejected_with_reason",
+    ),
+    CheckConstraint("(state IN ('accepted', 'corrected')) = (cell_id IS NOT NULL)", name="accepted_has_cell"),
+    Index("ix_suggestions_field", "field_id", "state"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    _id(),
+    Column("parent", String, nullable=False, server_default=text("''")),
+    Column("created", String, nullable=False),
+    Column("ready", Boolean, nullable=False, server_default=text("0")),  # 0: only the number is taken
+    Column("active", Boolean, nullable=False, server_default=text("0")),
+    Column("card", JSON, nullable=False),
+    CheckConstraint("ready OR NOT active", name="active_is_ready"),
+    Index("ux_models_active", "active", unique=True, sqlite_where=text("active = 1")),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    _id(),
+    Column("started", String, nullable=False),
+    Column("finished", String),
+    Column("annotator", String, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("model_id", ForeignKey("models.id")),
+    Column("message", Text, nullable=False, server_default=text("''")),
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    _id(),
+    Column("at", String, nullable=False),
+    Column("annotator", String, nullable=False),
+    Column("field_id", ForeignKey("fields.id")),
+    Column("reading_id", ForeignKey("readings.id")),
+    Column("command", Text, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("undoes", ForeignKey("edits.id")),
+    # The undo stack as a linked list, so that rows never change; see `_history`.
+    Column("below", Integer),
+    Column("undo_top", Integer),
+    Column("redo_top", Integer),
+    Column("redo_below", Integer),
+    # "system": what the worker did to suggestions; recorded, never undone by a person
+    _one_of("kind", "do", "undo", "redo", "system"),
+    Index("ix_edits_stack", "field_id", "annotator", "id"),
+)
+
+history = Table(
+    "history",
+    metadata,
+    _id(),
+    Column("edit_id", ForeignKey("edits.id"), nullable=False),
+    Column("entity", String, nullable=False),
+    Column("entity_id", Integer, nullable=False),
+    Column("action", String, nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    _one_of("entity", "cell", "region", "ignore_area", "suggestion", "field"),
+    _one_of("action", "add", "change", "delete"),
+    UniqueConstraint("edit_id", "entity", "entity_id", name="once_per_edit"),
+    Index("ix_history_entity", "entity", "entity_id"),
+)
+
+ENTITIES: dict[str, Table] = {
+    "cell": cells,
+    "region": regions,
+    "ignore_area": ignore_areas,
+    "suggestion": suggestions,
+    "field": fields,
+}
+"""Word of the history to table."""
+
+TRIGGERS = (
+    *(
+        f"CREATE TRIGGER {table}_append_only_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        for table in ("history", "edits")
+        for verb in ("UPDATE", "DELETE")
+    ),
+    *(
+        f"CREATE TRIGGER cells_in_field_{verb.split()[0].lower()} BEFORE {verb} ON cells "
+        # a thousandth of a pixel: 700.3 + 99.7 is not exactly 800.0
+        "WHEN EXISTS (SELECT 1 FROM fields WHERE id = NEW.field_id "
+        "AND (NEW.x + NEW.w > width + 0.001 OR NEW.y + NEW.h > height + 0.001)) "
+        "BEGIN SELECT RAISE(ABORT, 'box outside the field'); END"
+        for verb in ("INSERT", "UPDATE OF x, y, w, h, field_id")
+    ),
+)
+"""Rules that a CHECK cannot state; created by the first migration."""

@@ -1,0 +1,442 @@
+"""Fields: taking image files in, handing pixels out, sweeping what an interrupted intake left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from annotation_store import _history, _rows, _rules
+from annotation_store._base import ORIGINALS, PIXELS, STAGING, ProjectBase, only_differences
+from annotation_store._db.tables import cells, fields, regions, suggestions
+from annotation_store._history import Change
+from annotation_store.errors import EditError, FormatError, ImageError, ProjectError
+from annotation_store.images import IMAGE_SUFFIXES, decode, read_bytes, read_pixels, write_pixels
+from annotation_store.records import (
+    AddReport,
+    Field,
+    FieldState,
+    FieldSummary,
+    Region,
+    RegionState,
+)
+
+_BATCH = 8
+_LEFTOVER_SECONDS = 600
+ALREADY = "already in the project"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An image file on its way in."""
+
+    path: Path
+    name: str | None = None
+    patient: str | None = None
+    slide: str | None = None
+    domain: str | None = None
+    pixel_size_um: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an incoming file: a new field, one that was there, or a sentence why not."""
+
+    field_id: int | None
+    added: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    incoming: Incoming
+    content_hash: str
+    suffix: str
+    width: int
+    height: int
+    staged: Path
+
+
+class Intake(ProjectBase):
+    """The part of `Project` that knows images."""
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def fields(self) -> list[Field]:
+        """List the fields, in the order in which they were added."""
+        found = [_rows.field(row) for row in self._rows(sa.select(fields).order_by(fields.c.id))]
+        self._fields = {field.id: field for field in found}
+        return found
+
+    def field_named(self, name: str) -> Field | None:
+        """Find a field by its name."""
+        rows = self._rows(sa.select(fields).where(fields.c.name == name))
+        return _rows.field(rows[0]) if rows else None
+
+    def field_summaries(self) -> list[FieldSummary]:
+        """List the fields with their state and counts in the current reading; four statements in all."""
+        cell_counts = self._counts(cells, cells.c.reading_id == self.reading.id, sa.not_(cells.c.deleted))
+        pending = self._counts(suggestions, suggestions.c.state == "pending")
+        if self.reading.blind:
+            pending = {}
+        areas: dict[int, list[Region]] = {}
+        query = sa.select(regions).where(regions.c.reading_id == self.reading.id, sa.not_(regions.c.deleted))
+        for row in self._rows(query):
+            areas.setdefault(row.field_id, []).append(_rows.region(row))
+        summaries = []
+        for field in self.fields():
+            own = areas.get(field.id, [])
+            finished = [region for region in own if region.state == RegionState.FINISHED]
+            cell_count, waiting = cell_counts.get(field.id, 0), pending.get(field.id, 0)
+            if covers(field, finished):
+                state = FieldState.REVIEWED
+            elif waiting:
+                state = FieldState.SUGGESTIONS
+            elif finished:
+                state = FieldState.ANNOTATED
+            elif cell_count or own:
+                state = FieldState.STARTED
+            else:
+                state = FieldState.UNTOUCHED
+            summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting))
+        return summaries
+
+    def _counts(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> dict[int, int]:
+        query = (
+            sa.select(table.c.field_id, sa.func.count().label("n"))
+            .where(*conditions)
+            .group_by(table.c.field_id)
+        )
+        return {row.field_id: row.n for row in self._rows(query)}
+
+    def pixels(self, field_id: int) -> npt.NDArray[np.uint8]:
+        """Read a field's pixels, ``(height, width, 3)`` uint8; asks no database, any thread may call it."""
+        return read_pixels(self.path / PIXELS / str(int(field_id)))
+
+    def original(self, field_id: int) -> Path:
+        """Give the file that the field was made from, byte for byte, as the project keeps it."""
+        rows = self._rows(sa.select(fields.c.content_hash, fields.c.suffix).where(fields.c.id == field_id))
+        if not rows:
+            raise EditError(f"There is no field {field_id} in the project {self.path}.")
+        return self.path / ORIGINALS / f"{rows[0].content_hash}{rows[0].suffix}"
+
+    def update_field(self, field_id: int, **changes: Any) -> None:
+        """Change patient, slide, domain, pixel_size_um, quality or note of a field."""
+        checked = _rules.field_changes(changes)
+
+        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
+            row = connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
+            if row is None:
+                raise EditError(f"There is no field {field_id} in the project {self.path}.")
+            old, new = only_differences({name: getattr(row, name) for name in checked}, checked)
+            return field_id, [Change("field", field_id, old, new)] if new else []
+
+        self._edit("Describe field", build)
+
+    # -- taking in -------------------------------------------------------------------------------
+
+    def add_fields(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        patient_from: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> AddReport:
+        """Add image files as fields; folders are walked.
+
+        Parameters
+        ----------
+        paths
+            Image files (PNG, JPEG, TIFF, BMP) and folders.
+        patient_from
+            A regular expression searched in each file's name (with a ``/``: in its whole path). Its
+            groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient.
+        progress
+            Called with (files done, files in all).
+
+        Raises
+        ------
+        ImageError
+            A path does not exist, a folder holds no image, or not a single file could be read. Where
+            some could, the report says why the others were skipped.
+        """
+        pattern = _pattern(patient_from)
+        incoming = [_described(path, pattern) for path in found_images(paths)]
+        outcomes = self._take_in(incoming, progress=progress)
+        added = [o.field_id for o in outcomes if o.added and o.field_id is not None]
+        skipped = [
+            (item.path, outcome.problem or ALREADY)
+            for item, outcome in zip(incoming, outcomes, strict=True)
+            if not outcome.added
+        ]
+        problems = [outcome.problem for outcome in outcomes if outcome.problem]
+        if problems and not any(outcome.field_id for outcome in outcomes):
+            more = f" ({len(problems) - 1} more files failed too.)" if len(problems) > 1 else ""
+            raise ImageError(problems[0] + more)
+        return AddReport(added, skipped)
+
+    def _take_in(
+        self,
+        incoming: Sequence[Incoming],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Outcome]:
+        """Take files in, a batch a transaction: a field is in the database only when its files are on disk."""
+        if self.read_only:
+            raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
+        self._sweep()
+        known = {
+            row.content_hash: row.id for row in self._rows(sa.select(fields.c.content_hash, fields.c.id))
+        }
+        outcomes: list[Outcome] = []
+        staging = self.path / STAGING / uuid.uuid4().hex
+        try:
+            staging.mkdir(parents=True)
+            for start in range(0, len(incoming), _BATCH):
+                batch = incoming[start : start + _BATCH]
+                prepared = [self._prepare(item, staging / str(n), known) for n, item in enumerate(batch)]
+                results, new = self._commit_batch(prepared, known)
+                outcomes += results
+                if new:
+                    self._own["fields"].update(new)
+                    self.events.fields_added.emit(new)
+                if progress is not None:
+                    progress(len(outcomes), len(incoming))
+        except OSError as error:
+            raise ProjectError(
+                f"The project {self.path} cannot be written ({error.strerror or error}): "
+                "free space or choose a folder where you may write."
+            ) from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return outcomes
+
+    def _prepare(self, item: Incoming, staged: Path, known: dict[str, int]) -> _Prepared | Outcome:
+        """Read a file and put its pixels and bytes on disk, where nobody sees them yet."""
+        try:
+            data = read_bytes(item.path)
+            content_hash = hashlib.sha256(data).hexdigest()
+            if content_hash in known:
+                return Outcome(known[content_hash])
+            pixels = decode(data, item.path)
+        except ImageError as error:
+            return Outcome(None, problem=str(error))
+        shutil.rmtree(staged, ignore_errors=True)
+        write_pixels(staged, pixels, name=item.path.name, pixel_size_um=item.pixel_size_um)
+        _sync_tree(staged)
+        suffix = item.path.suffix.lower()
+        suffix = suffix if suffix in IMAGE_SUFFIXES else ""
+        original = self.path / ORIGINALS / f"{content_hash}{suffix}"
+        if not original.exists():
+            temporary = original.with_name(f".{original.name}.{uuid.uuid4().hex}")
+            temporary.write_bytes(data)
+            _sync(temporary)
+            os.replace(temporary, original)
+        height, width = pixels.shape[:2]
+        return _Prepared(item, content_hash, suffix, width, height, staged)
+
+    def _commit_batch(
+        self, prepared: Sequence[_Prepared | Outcome], known: dict[str, int]
+    ) -> tuple[list[Outcome], list[int]]:
+        if not any(isinstance(item, _Prepared) for item in prepared):
+            return [item for item in prepared if isinstance(item, Outcome)], []
+        outcomes: list[Outcome] = []
+        rows: list[dict[str, Any]] = []
+        with self._writing() as connection:
+            hashes = [item.content_hash for item in prepared if isinstance(item, _Prepared)]
+            query = sa.select(fields.c.content_hash, fields.c.id).where(fields.c.content_hash.in_(hashes))
+            here = {row.content_hash: row.id for row in connection.execute(query)}
+            next_field = _history.next_id(connection, fields)
+            names = set(connection.execute(sa.select(fields.c.name)).scalars())
+            for item in prepared:
+                if isinstance(item, Outcome):
+                    outcomes.append(item)
+                    continue
+                if item.content_hash in here:  # twice in this batch, or another program was faster
+                    outcomes.append(Outcome(here[item.content_hash]))
+                    continue
+                target = self.path / PIXELS / str(next_field)
+                if target.exists():  # left by an intake that died between its files and its commit
+                    shutil.rmtree(target)
+                os.replace(item.staged, target)
+                name = free_name(item.incoming, names)
+                names.add(name)
+                here[item.content_hash] = next_field
+                rows.append(_field_row(next_field, name, item))
+                outcomes.append(Outcome(next_field, added=True))
+                next_field += 1
+            if rows:
+                _sync(self.path / PIXELS)
+                _sync(self.path / ORIGINALS)
+                connection.execute(fields.insert(), rows)
+        known |= here
+        return outcomes, [row["id"] for row in rows]
+
+    def _sweep(self) -> None:
+        """Remove what an interrupted intake left: staged files, and pixels without a field."""
+        old = time.time() - _LEFTOVER_SECONDS
+        for leftover in (self.path / STAGING).glob("*"):
+            with suppress(OSError):
+                if leftover.stat().st_mtime < old:
+                    shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in (self.path / ORIGINALS).glob(".*"):
+            with suppress(OSError):
+                if leftover.stat().st_mtime < old:
+                    leftover.unlink()
+        if not self._strays():
+            return
+        # with the write lock held nobody is between moving pixels in and committing their field
+        with self._writing():
+            for stray in self._strays():
+                shutil.rmtree(stray, ignore_errors=True)
+
+    def _strays(self) -> list[Path]:
+        folder = self.path / PIXELS
+        with suppress(OSError):
+            known = {str(row.id) for row in self._rows(sa.select(fields.c.id))}
+            return [p for p in folder.iterdir() if p.name.isdigit() and p.name not in known]
+        return []
+
+
+def covers(field: Field, finished: Sequence[Region]) -> bool:
+    """Whether finished regions leave nothing of a field unknown (to a pixel's corner)."""
+    if not finished:
+        return False
+    for region in finished:
+        if region.shape.is_rectangle:
+            x, y, w, h = region.shape.coords
+            if x <= 0.5 and y <= 0.5 and x + w >= field.width - 0.5 and y + h >= field.height - 0.5:
+                return True
+    area = field.width * field.height
+    if sum(region.shape.geometry.area for region in finished) < 0.999 * area:
+        return False
+    import shapely
+
+    return bool(shapely.union_all([region.shape.geometry for region in finished]).area >= 0.999 * area)
+
+
+def found_images(paths: Iterable[str | Path]) -> list[Path]:
+    """List the image files that paths name; folders are walked, hidden files passed over.
+
+    Raises
+    ------
+    ImageError
+        A path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for given in [paths] if isinstance(paths, str | Path) else paths:
+        path = Path(given)
+        if path.is_dir():
+            inside = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in IMAGE_SUFFIXES
+                and not any(part.startswith(".") for part in p.relative_to(path).parts)
+                and p.is_file()
+            )
+            if not inside:
+                raise ImageError(
+                    f"The folder {path} holds no images: give a folder with PNG, JPEG, TIFF or BMP files."
+                )
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ImageError(f"There is no file or folder {path}: check the path.")
+    return list(dict.fromkeys(found))
+
+
+def _pattern(expression: str | None) -> re.Pattern[str] | None:
+    if expression is None:
+        return None
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise FormatError(f"{expression!r} is no regular expression ({error}): correct it.") from error
+
+
+def _described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
+    if pattern is None:
+        return Incoming(path)
+    subject = path.as_posix() if "/" in pattern.pattern else path.name
+    match = pattern.search(subject)
+    if match is None:
+        return Incoming(path)
+    named = match.groupdict()
+    patient = named.get("patient")
+    if not named:
+        patient = match.group(1 if pattern.groups else 0)
+    clean = {
+        key: _rules.clean_name(value)
+        for key, value in (
+            ("patient", patient),
+            ("slide", named.get("slide")),
+            ("domain", named.get("domain")),
+        )
+        if value
+    }
+    return Incoming(path, **clean)
+
+
+def free_name(item: Incoming, taken: set[str]) -> str:
+    """Choose a name that no field has: the file's, else with its folder's before it, else numbered."""
+    name = _rules.clean_name(item.name or item.path.name)
+    if name not in taken:
+        return name
+    if item.name is None:
+        longer = _rules.clean_name(f"{item.path.absolute().parent.name}/{item.path.name}")
+        if longer not in taken:
+            return longer
+    stem, dot, suffix = name.rpartition(".")
+    base, end = (stem, f".{suffix}") if dot else (name, "")
+    number = 2
+    while f"{base} ({number}){end}" in taken:
+        number += 1
+    return f"{base} ({number}){end}"
+
+
+def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
+    incoming = item.incoming
+    return {
+        "id": field_id,
+        "name": name,
+        "width": item.width,
+        "height": item.height,
+        "content_hash": item.content_hash,
+        "suffix": item.suffix,
+        "source_path": str(incoming.path.absolute()).encode("utf-8", "replace").decode(),
+        "patient": incoming.patient,
+        "slide": incoming.slide,
+        "domain": incoming.domain,
+        "pixel_size_um": incoming.pixel_size_um,
+        "added": _history.now(),
+    }
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk (a folder cannot be, on Windows)."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _sync(path)

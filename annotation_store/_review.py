@@ -1,0 +1,255 @@
+"""Suggestions: what a model proposes, and what a person makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from annotation_store import _history, _rows, _rules
+from annotation_store._base import only_differences
+from annotation_store._db.tables import cells, suggestions
+from annotation_store._history import Change
+from annotation_store._marks import Marks
+from annotation_store.errors import EditError
+from annotation_store.records import (
+    KEEP,
+    Box,
+    Edit,
+    Keep,
+    Proposal,
+    RegionState,
+    RejectionReason,
+    Suggestion,
+    SuggestionState,
+)
+
+_OPEN = {"state": SuggestionState.PENDING.value, "reason": None, "cell_id": None}
+
+
+class Review(Marks):
+    """The part of `Project` that handles suggestions."""
+
+    def suggest(self, field_id: int, proposals: Sequence[Proposal], *, model_id: int | None) -> list[int]:
+        """Keep a model's proposals for a field as pending suggestions; give their ids.
+
+        What was pending on the field before is superseded; what a person accepted, corrected or rejected
+        stays. One transaction. An empty list only supersedes.
+
+        Raises
+        ------
+        EditError
+            A proposal's box lies outside the field, or names something the schema lacks.
+        """
+        field = self.field(field_id)
+        rows = [_rules.proposal(self.schema, field, proposal) for proposal in proposals]
+        with self._writing() as connection:
+            pending = suggestions.c.field_id == field_id, suggestions.c.state == "pending"
+            old = connection.execute(sa.select(suggestions.c.id).where(*pending)).scalars().all()
+            after = {**_OPEN, "state": SuggestionState.SUPERSEDED.value}
+            edit = None
+            if old:
+                changes = [Change("suggestion", i, _OPEN, after) for i in old]
+                edit = self._write_edit(connection, field_id, "New suggestions", changes, system=True)
+            ids = self._insert_suggestions(connection, field_id, rows, model_id)
+        self._own["suggestions"].update(ids)
+        if edit is not None:
+            self._own["edits"].add(edit.id)
+            self.events.edited.emit(edit)
+        if edit is not None or ids:
+            self.events.suggestions_changed.emit([field_id])
+        return ids
+
+    def _insert_suggestions(
+        self,
+        connection: sa.Connection,
+        field_id: int,
+        rows: Sequence[dict[str, Any]],
+        model_id: int | None,
+    ) -> list[int]:
+        if not rows:
+            return []
+        first = _history.next_id(connection, suggestions)
+        shared = {"field_id": field_id, "model_id": model_id, "created": _history.now(), **_OPEN}
+        numbered = [{"id": first + i, **shared, **row} for i, row in enumerate(rows)]
+        connection.execute(suggestions.insert(), numbered)
+        return [row["id"] for row in numbered]
+
+    def suggestions(
+        self,
+        field_id: int | None = None,
+        *,
+        states: Iterable[SuggestionState] = (SuggestionState.PENDING,),
+    ) -> list[Suggestion]:
+        """List suggestions, those of the highest confidence first.
+
+        A blind reading sees only those centred in its finished regions.
+        """
+        query = (
+            sa.select(suggestions)
+            .where(suggestions.c.state.in_([SuggestionState(s).value for s in states]))
+            .order_by(suggestions.c.confidence.desc(), suggestions.c.id)
+        )
+        if field_id is not None:
+            query = query.where(suggestions.c.field_id == field_id)
+        found = [_rows.suggestion(row) for row in self._rows(query)]
+        if self.reading.blind:
+            finished: dict[int, list[Any]] = {}
+            for region in self.regions(field_id):
+                if region.state == RegionState.FINISHED:
+                    finished.setdefault(region.field_id, []).append(region.shape)
+            found = [s for s in found if any(r.contains_centre(s.box) for r in finished.get(s.field_id, ()))]
+        return found
+
+    def suggestion(self, suggestion_id: int) -> Suggestion:
+        """Give one suggestion, whatever became of it."""
+        rows = self._rows(sa.select(suggestions).where(suggestions.c.id == suggestion_id))
+        if not rows:
+            raise EditError(f"There is no suggestion {suggestion_id}.")
+        return _rows.suggestion(rows[0])
+
+    def rejections(self, field_id: int) -> list[Box]:
+        """List the boxes that a person rejected as no cell: background, known for certain."""
+        query = (
+            sa.select(suggestions.c.x, suggestions.c.y, suggestions.c.w, suggestions.c.h)
+            .where(
+                suggestions.c.field_id == field_id,
+                suggestions.c.reason == RejectionReason.NOT_A_CELL.value,
+            )
+            .order_by(suggestions.c.id)
+        )
+        return [(row.x, row.y, row.w, row.h) for row in self._rows(query)]
+
+    def accept(self, suggestion_id: int) -> int:
+        """Make a cell of a suggestion as it stands; give the cell's id.
+
+        Class and attributes are the most probable values; an artefact gets no attributes.
+        """
+        return self.correct(suggestion_id)
+
+    def correct(
+        self,
+        suggestion_id: int,
+        *,
+        box: Box | Keep = KEEP,
+        cell_class: str | None | Keep = KEEP,
+        attributes: Mapping[str, str | None] | None = None,
+    ) -> int:
+        """Make a cell of a suggestion with changes; give the cell's id.
+
+        Where nothing differs from the suggestion it counts as accepted, else as corrected.
+        """
+
+        def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
+            row = self._cell_of(suggestion)
+            after: dict[str, Any] = {}
+            if not isinstance(box, Keep):
+                after |= self._box_columns(suggestion.field_id, box)
+            if not isinstance(cell_class, Keep):
+                after["cell_class"] = _rules.cell_class(self.schema, cell_class)
+            if attributes:
+                checked = _rules.attributes(self.schema, attributes)
+                after["attributes"] = self._in_order({**row["attributes"], **checked})
+            _, new = only_differences(row, after)
+            return SuggestionState.CORRECTED if new else SuggestionState.ACCEPTED, row | new
+
+        return self._decided([suggestion_id], cell_of)[0]
+
+    def accept_many(self, ids: Iterable[int]) -> list[int]:
+        """Accept several suggestions at once; give the ids of the cells, in the same order.
+
+        One transaction; on each field it is one edit, undone together.
+        """
+        return self._decided(list(dict.fromkeys(ids)), lambda s: (SuggestionState.ACCEPTED, self._cell_of(s)))
+
+    def reject(self, suggestion_id: int, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
+        """Reject a suggestion; only *not a cell* teaches the next model."""
+        self.reject_many([suggestion_id], reason)
+
+    def reject_many(self, ids: Iterable[int], reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
+        """Reject several suggestions at once, for one reason; on each field one edit."""
+        why = RejectionReason(reason).value
+        self._decided(list(dict.fromkeys(ids)), None, why)
+
+    def _cell_of(self, suggestion: Suggestion) -> dict[str, Any]:
+        proposal = suggestion.proposal
+        best = proposal.best_class
+        artefact = best is not None and self.schema.class_named(best).artefact
+        x, y, w, h = proposal.box
+        return {
+            "field_id": suggestion.field_id,
+            "reading_id": self.reading.id,
+            "x": x,
+            "y": y,
+            "w": w,
+            "h": h,
+            "cell_class": best,
+            "attributes": {} if artefact else self._in_order(proposal.best_attributes),
+            "kind": None,
+            "cut": False,
+            "comment": "",
+            "bookmark": False,
+            "second_opinion": False,
+            "suggestion_id": suggestion.id,
+            "extra": None,
+        }
+
+    def _decided(
+        self,
+        ids: Sequence[int],
+        cell_of: Callable[[Suggestion], tuple[SuggestionState, dict[str, Any]]] | None,
+        reason: str | None = None,
+    ) -> list[int]:
+        """Close pending suggestions, with a cell each or with a reason; give the cells' ids."""
+        if not ids:
+            return []
+        edits: list[Edit] = []
+        made: dict[int, int] = {}
+        with self._writing() as connection:
+            found, next_cell = self._pending(connection, ids)
+            by_field: dict[int, list[Suggestion]] = {}
+            for suggestion in found.values():
+                by_field.setdefault(suggestion.field_id, []).append(suggestion)
+            for field_id, group in by_field.items():
+                added: list[Change] = []
+                closed: list[Change] = []
+                for suggestion in group:
+                    if cell_of is None:
+                        after = {"state": SuggestionState.REJECTED.value, "reason": reason, "cell_id": None}
+                    else:
+                        state, row = cell_of(suggestion)
+                        added.append(Change("cell", next_cell, None, row))
+                        made[suggestion.id] = next_cell
+                        after = {"state": state.value, "reason": None, "cell_id": next_cell}
+                        next_cell += 1
+                    closed.append(Change("suggestion", suggestion.id, _OPEN, after))
+                verb = "Accept" if cell_of else "Reject"
+                if closed[0].after and closed[0].after["state"] == SuggestionState.CORRECTED.value:
+                    verb = "Correct"
+                what = "suggestion" if len(group) == 1 else f"{len(group)} suggestions"
+                edits.append(self._write_edit(connection, field_id, f"{verb} {what}", [*added, *closed]))
+        self._tell(edits)
+        return [made[i] for i in ids] if cell_of else []
+
+    def _pending(self, connection: sa.Connection, ids: Sequence[int]) -> tuple[dict[int, Suggestion], int]:
+        """Read pending suggestions in the order asked for, and the next cell id, in one statement."""
+        # rows of cells are never removed, so the largest id is the last one given
+        last = sa.select(sa.func.coalesce(sa.func.max(cells.c.id), 0)).scalar_subquery()
+        rows = {}
+        for start in range(0, len(ids), 10_000):
+            part = ids[start : start + 10_000]
+            query = sa.select(suggestions, last.label("last_cell")).where(suggestions.c.id.in_(part))
+            rows.update({row.id: row for row in connection.execute(query)})
+        found = {}
+        for suggestion_id in ids:
+            if suggestion_id not in rows:
+                raise EditError(f"There is no suggestion {suggestion_id}.")
+            suggestion = _rows.suggestion(rows[suggestion_id])
+            if suggestion.state != SuggestionState.PENDING:
+                raise EditError(
+                    f"The suggestion {suggestion_id} is already {suggestion.state}: "
+                    "undo that first, or choose another."
+                )
+            found[suggestion_id] = suggestion
+        return found, int(rows[ids[0]].last_cell) + 1

@@ -1,0 +1,129 @@
+"""Database rows to records."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from annotation_store.records import (
+    Cell,
+    Field,
+    HistoryRow,
+    IgnoreArea,
+    Model,
+    Proposal,
+    Reading,
+    Region,
+    RegionState,
+    RejectionReason,
+    Run,
+    Shape,
+    Suggestion,
+    SuggestionState,
+)
+
+
+def field(row: Any) -> Field:
+    """Make a field's record."""
+    return Field(
+        id=row.id,
+        name=row.name,
+        width=row.width,
+        height=row.height,
+        content_hash=row.content_hash,
+        source_path=row.source_path,
+        patient=row.patient,
+        slide=row.slide,
+        domain=row.domain,
+        pixel_size_um=row.pixel_size_um,
+        quality=row.quality,
+        note=row.note,
+    )
+
+
+def reading(row: Any) -> Reading:
+    """Make a reading's record."""
+    return Reading(row.id, row.name, row.annotator, bool(row.blind))
+
+
+def region(row: Any) -> Region:
+    """Make a region's record."""
+    return Region(row.id, row.field_id, row.reading_id, Shape(tuple(row.shape)), RegionState(row.state))
+
+
+def ignore_area(row: Any) -> IgnoreArea:
+    """Make an ignore area's record."""
+    return IgnoreArea(row.id, row.field_id, row.reading_id, Shape(tuple(row.shape)))
+
+
+def cell(row: Any) -> Cell:
+    """Make a cell's record."""
+    return Cell(
+        id=row.id,
+        field_id=row.field_id,
+        reading_id=row.reading_id,
+        box=(row.x, row.y, row.w, row.h),
+        cell_class=row.cell_class,
+        attributes=row.attributes,
+        kind=row.kind,
+        cut=row.cut,
+        comment=row.comment,
+        bookmark=row.bookmark,
+        second_opinion=row.second_opinion,
+        suggestion_id=row.suggestion_id,
+    )
+
+
+def suggestion(row: Any) -> Suggestion:
+    """Make a suggestion's record."""
+    return Suggestion(
+        id=row.id,
+        field_id=row.field_id,
+        model_id=row.model_id,
+        proposal=Proposal(
+            box=(row.x, row.y, row.w, row.h),
+            confidence=row.confidence,
+            class_probabilities=row.class_probabilities,
+            attribute_probabilities=row.attribute_probabilities,
+        ),
+        state=SuggestionState(row.state),
+        reason=None if row.reason is None else RejectionReason(row.reason),
+        cell_id=row.cell_id,
+    )
+
+
+def model(row: Any) -> Model:
+    """Make a model's record."""
+    return Model(row.id, row.parent, datetime.fromisoformat(row.created), bool(row.active), row.card)
+
+
+def run(row: Any) -> Run:
+    """Make a run's record."""
+    return Run(
+        id=row.id,
+        started=datetime.fromisoformat(row.started),
+        finished=None if row.finished is None else datetime.fromisoformat(row.finished),
+        annotator=row.annotator,
+        config=row.config,
+        state=row.state,
+        model_id=row.model_id,
+        message=row.message,
+    )
+
+
+def history(row: Any) -> HistoryRow:
+    """Make a history row's record from a row of history joined with its edit."""
+    return HistoryRow(
+        id=row.id,
+        edit_id=row.edit_id,
+        at=datetime.fromisoformat(row.at),
+        annotator=row.annotator,
+        field_id=row.field_id,
+        entity=row.entity,
+        entity_id=row.entity_id,
+        action=row.action,
+        before=row.before,
+        after=row.after,
+        command=row.command,
+        undoes=row.undoes,
+    )

@@ -1,0 +1,58 @@
+"""Reading JSON that strangers wrote: every way it can be wrong is one plain sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from annotation_store.errors import FormatError
+
+_MAX_BYTES = 1_000_000_000
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; NaN, infinities, and numbers that become infinite are refused.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, empty, no JSON, nested too deeply, or too large.
+    """
+    try:
+        if not path.is_file():
+            raise FormatError(f"There is no file {path}: check the path.")
+        size = path.stat().st_size
+        if size == 0:
+            raise FormatError(f"The file {path} is empty: export it again.")
+        if size > _MAX_BYTES:
+            raise FormatError(f"The file {path} is larger than 1 GB: split it into smaller files.")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"The file {path} is not UTF-8 text: save it as UTF-8 JSON.") from error
+    except OSError as error:
+        raise FormatError(
+            f"The file {path} cannot be read ({error.strerror}): check its permissions."
+        ) from error
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise FormatError(f"The file {path} is nested too deeply to be a file of annotations.") from error
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            f"The file {path} is not valid JSON (line {error.lineno}: {error.msg}): export it again."
+        ) from error
+    except ValueError as error:
+        raise FormatError(f"The file {path} {error}: export it again with ordinary numbers.") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"holds {name}, which is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"holds {text[:20]}, which is too large a number")
+    return value

@@ -1,0 +1,405 @@
+"""`Project`: the one door to a project folder."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import shutil
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from annotation_store import _history, _rows, _rules
+from annotation_store._base import BACKUPS, DATABASE, LOGS, MODELS, ORIGINALS, PIXELS, STAGING
+from annotation_store._check import Check
+from annotation_store._db import migrate
+from annotation_store._db.engine import make_engine, plain_errors, transaction
+from annotation_store._db.tables import annotators, edits, fields, history, models, readings, suggestions
+from annotation_store._db.tables import project as project_table
+from annotation_store._intake import Intake
+from annotation_store._learning import Learning
+from annotation_store._review import Review
+from annotation_store.errors import EditError, ProjectError
+from annotation_store.events import ProjectEvents
+from annotation_store.images.zarr_store import create_root
+from annotation_store.records import Edit, HistoryRow, Reading
+from annotation_store.schema import Schema, load_schema
+
+_SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS, BACKUPS, STAGING})
+
+
+class Project(Check, Intake, Review, Learning):
+    """A project folder, open.
+
+    The methods belong to the thread that opened the project (`pixels` excepted); another thread, and
+    another process, opens its own. Writers wait for each other, readers wait for nobody.
+
+    Every edit is one transaction that writes the rows and their history. A method that raises has changed
+    nothing; `EditError` says which rule was broken.
+    """
+
+    def __init__(self) -> None:
+        raise TypeError("Use Project.create or Project.open.")
+
+    # -- opening and closing ---------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, path: str | Path, schema: str | Path | Schema = "lld", *, annotator: str | None = None
+    ) -> Project:
+        """Make a project in a new or empty folder, and open it.
+
+        Parameters
+        ----------
+        path
+            The folder; refused where it holds anything.
+        schema
+            A preset's name, a schema or COCO file, or a `Schema`.
+        annotator
+            Who edits; the account's name where not given.
+        """
+        folder = Path(path)
+        chosen = schema if isinstance(schema, Schema) else load_schema(schema)
+        _refuse_occupied(folder)
+        existed = folder.exists()
+        unfinished = folder / f"{DATABASE}.{uuid.uuid4().hex}.new"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in (ORIGINALS, MODELS, LOGS):
+                (folder / name).mkdir(exist_ok=True)
+            create_root(folder / PIXELS)
+            _fill(unfinished, folder, chosen, _name_of(annotator))
+            # the database comes last and in one step: a folder with project.db is a whole project
+            unfinished.replace(folder / DATABASE)
+        except BaseException as error:
+            _clear(folder, unfinished, remove=not existed)
+            if isinstance(error, OSError):
+                raise ProjectError(
+                    f"The folder {folder} cannot be written ({error.strerror or error}): "
+                    "choose a folder where you may write."
+                ) from error
+            raise
+        return cls.open(folder, annotator=annotator)
+
+    @classmethod
+    def open(cls, path: str | Path, *, annotator: str | None = None, read_only: bool = False) -> Project:
+        """Open a project; an older one is brought up to date first, after a backup copy.
+
+        Raises
+        ------
+        ProjectError
+            The folder is no project, is damaged, cannot be written, or was made by a newer version.
+        """
+        folder = Path(path)
+        database = folder / DATABASE
+        if not folder.exists():
+            raise ProjectError(f"There is no folder {folder}: make the project first (napari-lld new).")
+        if not database.is_file():
+            raise ProjectError(
+                f"{folder} is no napari-lld project (it holds no {DATABASE}): "
+                "choose another folder, or make one with napari-lld new."
+            )
+        _check_header(database, folder)
+        if not read_only and not _writable(folder, database):
+            raise ProjectError(
+                f"The project {folder} cannot be written: open it for reading only, "
+                "or copy it to a folder where you may write."
+            )
+        engine = make_engine(database, read_only=read_only)
+        migrate.bring_up_to_date(engine, folder, database, read_only=read_only)
+        self = cls.__new__(cls)
+        self.path = folder
+        self.read_only = read_only
+        self.annotator = _name_of(annotator)
+        self.events = ProjectEvents()
+        self._fields = {}
+        self._own = {"edits": set(), "suggestions": set(), "fields": set()}
+        self._engine = engine
+        self._open_connection = None
+        with plain_errors(folder):
+            self._open_connection = engine.connect()
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _load(self) -> None:
+        self.schema = self._stored_schema()
+        if not self.read_only:
+            known = self._rows(sa.select(annotators.c.id).where(annotators.c.name == self.annotator))
+            if not known:
+                with self._writing() as connection:
+                    connection.execute(
+                        annotators.insert().prefix_with("OR IGNORE"), [{"name": self.annotator}]
+                    )
+        found = self.readings()
+        own = [r for r in found if r.annotator == self.annotator]
+        # the first reading is everybody's; who has one of their own works in it
+        self.reading = (own or found)[0]
+        self._mark_seen()
+
+    def _stored_schema(self) -> Schema:
+        rows = self._rows(sa.select(project_table.c.schema))
+        try:
+            return Schema.model_validate(rows[0].schema)
+        except (IndexError, ValidationError, ValueError) as error:
+            raise ProjectError(
+                f"The schema kept in the project {self.path} is damaged: restore a copy (see its backups folder)."
+            ) from error
+
+    def close(self) -> None:
+        """Close the connection; a closed project can be closed again."""
+        if self._open_connection is not None:
+            self._open_connection.close()
+            self._open_connection = None
+            self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Project {self.path}>"
+
+    # -- readings --------------------------------------------------------------------------------
+
+    def readings(self) -> list[Reading]:
+        """List the readings; a project starts with one."""
+        return [_rows.reading(row) for row in self._rows(sa.select(readings).order_by(readings.c.id))]
+
+    def add_reading(self, name: str, *, blind: bool = False) -> Reading:
+        """Add a reading for this annotator; it starts empty. Use it with `use_reading`."""
+        clean = _rules.clean_name(_rules.text(name, "name"))
+        with self._writing() as connection:
+            if connection.execute(sa.select(readings.c.id).where(readings.c.name == clean)).first():
+                raise EditError(f"There is a reading called {clean!r} already: choose another name.")
+            row = {"name": clean, "annotator": self.annotator, "blind": blind}
+            reading_id = _history.next_id(connection, readings)
+            connection.execute(readings.insert(), [{"id": reading_id, **row}])
+        return Reading(reading_id, clean, self.annotator, blind)
+
+    def use_reading(self, reading_id: int) -> None:
+        """Switch to another reading: regions, cells and ignore areas are then its own."""
+        for reading in self.readings():
+            if reading.id == reading_id:
+                self.reading = reading
+                return
+        raise EditError(f"There is no reading {reading_id}.")
+
+    # -- history ---------------------------------------------------------------------------------
+
+    def undo(self, field_id: int) -> Edit | None:
+        """Take back this annotator's latest edit on a field; ``None`` where there is none.
+
+        Raises
+        ------
+        EditError
+            Somebody has changed the same thing since.
+        """
+        with self._writing() as connection:
+            edit = _history.undo(
+                connection, annotator=self.annotator, reading_id=self.reading.id, field_id=field_id
+            )
+        self._tell([edit] if edit else [])
+        return edit
+
+    def redo(self, field_id: int) -> Edit | None:
+        """Bring back what this annotator last took back on a field; ``None`` where there is nothing."""
+        with self._writing() as connection:
+            edit = _history.redo(
+                connection, annotator=self.annotator, reading_id=self.reading.id, field_id=field_id
+            )
+        self._tell([edit] if edit else [])
+        return edit
+
+    def undoable(self, field_id: int) -> str | None:
+        """Give the command that `undo` would take back, for the menu."""
+        with plain_errors(self.path):
+            return _history.undoable(self._connection, field_id, self.annotator)
+
+    def redoable(self, field_id: int) -> str | None:
+        """Give the command that `redo` would bring back, for the menu."""
+        with plain_errors(self.path):
+            return _history.redoable(self._connection, field_id, self.annotator)
+
+    def history(
+        self, field_id: int | None = None, *, entity: str | None = None, entity_id: int | None = None
+    ) -> list[HistoryRow]:
+        """List what was changed, oldest first: who, when, what it said before and after."""
+        query = (
+            sa.select(
+                history, edits.c.at, edits.c.annotator, edits.c.field_id, edits.c.command, edits.c.undoes
+            )
+            .join(edits, edits.c.id == history.c.edit_id)
+            .order_by(history.c.id)
+        )
+        if field_id is not None:
+            query = query.where(edits.c.field_id == field_id)
+        if entity is not None:
+            query = query.where(history.c.entity == entity)
+        if entity_id is not None:
+            query = query.where(history.c.entity_id == entity_id)
+        return [_rows.history(row) for row in self._rows(query)]
+
+    # -- other processes -------------------------------------------------------------------------
+
+    def _mark_seen(self) -> None:
+        """Remember how far the database has grown; `refresh` tells of what comes after."""
+        self._version = self._data_version()
+        self._seen = {
+            table.name: int(self._rows(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)))[0][0])
+            for table in (edits, suggestions, fields)
+        }
+        self._models_seen = self._models_state()
+        for own in self._own.values():
+            own.clear()
+
+    def _data_version(self) -> int:
+        with plain_errors(self.path):
+            return int(self._connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    def _models_state(self) -> tuple[Any, ...]:
+        query = sa.select(models.c.id, models.c.active).where(models.c.ready).order_by(models.c.id)
+        return tuple((row.id, row.active) for row in self._rows(query))
+
+    def refresh(self) -> bool:
+        """Look whether another process wrote, and tell the listeners what changed.
+
+        Returns
+        -------
+        bool
+            Whether anything changed. Cheap where nothing did: call it from a timer.
+        """
+        if self._data_version() == self._version:
+            return False
+        seen, own = dict(self._seen), {name: set(ids) for name, ids in self._own.items()}
+        models_before = self._models_seen
+        new_fields = self._newer(fields.c.id, fields, seen["fields"], own["fields"])
+        new_suggestions = self._newer(
+            suggestions.c.field_id, suggestions, seen["suggestions"], own["suggestions"]
+        )
+        new_edits = self._edits_after(seen["edits"], own["edits"])
+        self._mark_seen()
+        self._fields.clear()
+        if new_fields:
+            self.events.fields_added.emit(list(new_fields))
+        for edit in new_edits:
+            self.events.edited.emit(edit)
+        reviewed = (e.field_id for e in new_edits if "suggestion" in e.touched and e.field_id is not None)
+        if changed := list(dict.fromkeys([*new_suggestions, *reviewed])):
+            self.events.suggestions_changed.emit(changed)
+        if self._models_seen != models_before:
+            self.events.models_changed.emit()
+        return bool(new_fields or new_edits or changed or self._models_seen != models_before)
+
+    def _newer(self, column: sa.Column[int], table: sa.Table, after: int, own: set[int]) -> list[int]:
+        query = sa.select(table.c.id, column.label("value")).where(table.c.id > after).order_by(table.c.id)
+        return list(dict.fromkeys(row.value for row in self._rows(query) if row.id not in own))
+
+    def _edits_after(self, after: int, own: set[int]) -> list[Edit]:
+        query = (
+            sa.select(edits.c.id, edits.c.field_id, edits.c.command, history.c.entity, history.c.entity_id)
+            .join(history, history.c.edit_id == edits.c.id)
+            .where(edits.c.id > after)
+            .order_by(history.c.id)
+        )
+        found: dict[int, tuple[int | None, str, dict[str, list[int]]]] = {}
+        for row in self._rows(query):
+            if row.id in own:
+                continue
+            touched = found.setdefault(row.id, (row.field_id, row.command, {}))[2]
+            touched.setdefault(row.entity, []).append(row.entity_id)
+        return [
+            Edit(edit_id, field_id, command, {entity: tuple(ids) for entity, ids in touched.items()})
+            for edit_id, (field_id, command, touched) in found.items()
+        ]
+
+
+def _name_of(annotator: str | None) -> str:
+    if annotator is not None and annotator.strip():
+        return _rules.clean_name(annotator)
+    try:
+        return _rules.clean_name(getpass.getuser())
+    except (OSError, KeyError, ImportError):  # an account without a name, as in some containers
+        return "annotator"
+
+
+def _refuse_occupied(folder: Path) -> None:
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise ProjectError(f"{folder} is a file: choose a folder for the project.")
+        inside = {p.name for p in folder.iterdir()} if folder.exists() else set()
+    except OSError as error:
+        raise ProjectError(
+            f"The folder {folder} cannot be read ({error.strerror}): choose a folder where you may write."
+        ) from error
+    if DATABASE in inside:
+        raise ProjectError(f"{folder} is a project already: open it, or choose another folder.")
+    # what an interrupted creation left is no reason to refuse
+    if others := {n for n in inside - _SKELETON if not n.startswith(f"{DATABASE}.")}:
+        raise ProjectError(
+            f"The folder {folder} is not empty (it holds {sorted(others)[0]}): choose a new or empty folder."
+        )
+
+
+def _fill(database: Path, folder: Path, schema: Schema, annotator: str) -> None:
+    engine = make_engine(database)
+    try:
+        migrate.upgrade(engine, folder)
+        with plain_errors(folder), engine.connect() as connection:
+            with transaction(connection, folder):
+                row = {
+                    "id": 1,
+                    "uid": uuid.uuid4().hex,
+                    "created": _history.now(),
+                    "secret": secrets.token_hex(32),
+                    "schema": json.loads(schema.model_dump_json()),
+                }
+                connection.execute(project_table.insert(), [row])
+                connection.execute(annotators.insert(), [{"name": annotator}])
+                connection.execute(readings.insert(), [{"name": "Reading 1", "annotator": annotator}])
+            # everything into the one file, which is then renamed
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
+    finally:
+        engine.dispose()
+
+
+def _clear(folder: Path, unfinished: Path, *, remove: bool) -> None:
+    for leftover in unfinished.parent.glob(f"{unfinished.name}*"):
+        leftover.unlink(missing_ok=True)
+    for name in (ORIGINALS, MODELS, LOGS, PIXELS):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    if remove:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_header(database: Path, folder: Path) -> None:
+    try:
+        with database.open("rb") as file:
+            header = file.read(16)
+    except OSError as error:
+        raise ProjectError(
+            f"The database {database} cannot be read ({error.strerror}): check its permissions."
+        ) from error
+    if header != b"SQLite format 3\0":
+        raise ProjectError(
+            f"The database of the project {folder} is damaged: restore a copy (see its backups folder)."
+        )
+
+
+def _writable(folder: Path, database: Path) -> bool:
+    import os
+
+    return os.access(folder, os.W_OK) and os.access(database, os.W_OK)

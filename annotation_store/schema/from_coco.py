@@ -1,0 +1,98 @@
+"""A schema made from the categories and attribute values that a COCO file uses."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from pydantic import ValidationError
+
+from annotation_store.errors import SchemaError
+from annotation_store.schema.model import RESERVED, Schema
+
+PALETTE = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#f0e442", "#cc79a7", "#332288",
+    "#00e5c8", "#882255", "#999933", "#aa00ff", "#104010", "#ff9db0", "#000000", "#b0b0b0",
+)  # fmt: skip
+"""Colours that stay apart for most kinds of colour vision; classes beyond them get computed ones."""
+
+
+def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the COCO file") -> Schema:
+    """Make a schema from a COCO document: its categories, and the attribute values in its annotations.
+
+    A file that this package wrote carries its schema, which is taken as it is. Otherwise ids and names
+    are the categories', attribute values stand in the order in which they are first met, and colours,
+    letters and keys are chosen.
+
+    Raises
+    ------
+    SchemaError
+        The document has no usable categories.
+    """
+    if not isinstance(document, dict):
+        raise SchemaError(f"{source} is not a COCO file: it holds no object with images and annotations.")
+    own = document.get("napari_lld")
+    if isinstance(own, dict) and isinstance(own.get("schema"), dict):
+        try:
+            return Schema.model_validate(own["schema"])
+        except ValidationError:
+            pass  # edited by hand: fall back on what the file shows
+    categories = document.get("categories")
+    if not isinstance(categories, list) or not all(isinstance(c, dict) for c in categories):
+        raise SchemaError(f"{source} has no list of categories: a schema cannot be made from it.")
+    classes: list[dict[str, Any]] = []
+    letters: set[str] = set()
+    keys: set[str] = set()
+    for position, category in enumerate(categories):
+        class_id, title = category.get("id"), category.get("name")
+        if not isinstance(class_id, int) or isinstance(class_id, bool) or not isinstance(title, str):
+            raise SchemaError(f"{source}: category {position + 1} needs a whole number as id, and a name.")
+        letter = _free_letter(title, letters)
+        letters.add(letter)
+        key = letter.lower() if len(letter) == 1 and letter.lower() not in keys else None
+        keys.update({key} if key else ())
+        classes.append(
+            {"id": class_id, "name": title, "colour": _colour(position), "letter": letter, "key": key}
+        )
+    data = {"name": name, "classes": classes, "attributes": _attributes(document)}
+    try:
+        return Schema.model_validate(data)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SchemaError(f"No schema can be made from {source}: {message}.") from error
+
+
+def _attributes(document: dict[str, Any]) -> list[dict[str, Any]]:
+    values: dict[str, dict[str, None]] = {}
+    annotations = document.get("annotations")
+    for annotation in annotations if isinstance(annotations, list) else ():
+        given = annotation.get("attributes") if isinstance(annotation, dict) else None
+        if not isinstance(given, dict):
+            continue
+        for attribute, value in given.items():
+            known = values.setdefault(str(attribute), {})
+            if isinstance(value, str | int) and str(value) not in RESERVED:
+                known.setdefault(str(value))
+    return [
+        {"name": attribute, "values": [{"name": v} for v in known]}
+        for attribute, known in values.items()
+        if known
+    ]
+
+
+def _free_letter(name: str, taken: set[str]) -> str:
+    own = [c.upper() for c in name if c.isalnum() and c.isascii()]
+    pairs = [own[0] + c.lower() for c in own[1:]] if own else []
+    letters = string.ascii_uppercase
+    spare = (a + b for a in letters for b in string.ascii_lowercase + string.digits)
+    for candidate in [*own, *pairs, *letters]:
+        if candidate not in taken:
+            return candidate
+    return next((c for c in spare if c not in taken), "??")
+
+
+def _colour(position: int) -> str:
+    if position < len(PALETTE):
+        return PALETTE[position]
+    # multiplying by an odd constant visits every 24-bit colour once: no two classes share one
+    return f"#{(position * 0x9E3779B1) & 0xFFFFFF:06x}"

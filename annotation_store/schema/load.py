@@ -1,0 +1,94 @@
+"""Loading a schema from a preset, a YAML file, or the categories of a COCO file."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from annotation_store.errors import SchemaError
+from annotation_store.schema.from_coco import schema_from_coco
+from annotation_store.schema.model import Schema
+
+_PRESETS = ("lld", "wbcatt")
+_MAX_BYTES = 4_000_000
+
+
+def preset_names() -> tuple[str, ...]:
+    """Name the schemas that come with the package."""
+    return _PRESETS
+
+
+def load_schema(name_or_path: str | Path) -> Schema:
+    """Load a preset by name (``"lld"``, ``"wbcatt"``) or a schema file.
+
+    Parameters
+    ----------
+    name_or_path
+        The name of a preset, the path of a YAML file, or the path of a COCO ``.json`` file, whose
+        categories and attribute values become the schema.
+
+    Raises
+    ------
+    SchemaError
+        The file is missing, unreadable, or no valid schema; the text says which part is wrong.
+    """
+    if isinstance(name_or_path, str) and name_or_path in _PRESETS:
+        return _preset(name_or_path)
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise SchemaError(
+            f"There is no schema {str(name_or_path)!r}: give {' or '.join(_PRESETS)}, "
+            "a YAML schema file, or a COCO .json file."
+        )
+    if path.suffix.lower() == ".json":
+        # only here, so that a schema does not depend on the formats
+        from annotation_store.formats._json import read_json
+
+        document = read_json(path)
+        if isinstance(document, dict) and "categories" not in document and "classes" in document:
+            return _validated(document, str(path))
+        return schema_from_coco(document, name=path.stem, source=str(path))
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise SchemaError(f"{path} is too large for a schema file: give a YAML file of a few kilobytes.")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SchemaError(
+            f"The schema file {path} cannot be read ({error}): check it is a text file."
+        ) from error
+    return _parsed(text, str(path))
+
+
+@cache
+def _preset(name: str) -> Schema:
+    text = (resources.files("annotation_store.schema") / f"{name}.yaml").read_text(encoding="utf-8")
+    return _parsed(text, name)
+
+
+def _parsed(text: str, source: str) -> Schema:
+    if "&" in text and "*" in text and any(t in text for t in (": *", "- *", "[*", ", *")):
+        # a schema needs no aliases, and a few lines of them can expand to gigabytes
+        raise SchemaError(f"The schema file {source} uses YAML aliases: write every value out.")
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SchemaError(f"The schema file {source} is not valid YAML ({reason}): correct it.") from error
+    return _validated(data, source)
+
+
+def _validated(data: Any, source: str) -> Schema:
+    if not isinstance(data, dict):
+        raise SchemaError(f"The schema file {source} holds no schema: it needs name, classes and attributes.")
+    try:
+        return Schema.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "schema"
+        message = first["msg"].removeprefix("Value error, ")
+        raise SchemaError(f"The schema file {source} is not valid: {where}: {message}.") from error

@@ -1,0 +1,285 @@
+"""The pydantic model of a schema and the look-ups on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+from annotation_store.records import UNSURE
+
+RESERVED = frozenset({UNSURE, "missing"})
+"""Words of the store itself; no class, group, attribute or value may be called so."""
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$", to_lower=True)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=20)]
+
+
+def normalise(spelling: str) -> str:
+    """Reduce a spelling to what is compared: letters and digits, case folded."""
+    return "".join(c for c in spelling.casefold() if c.isalnum())
+
+
+class _Part(BaseModel):
+    """Base of the parts of a schema: immutable, unknown keys are errors (they are typing mistakes)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CellClass(_Part):
+    """A cell type.
+
+    Attributes
+    ----------
+    id
+        Number in exported files; LLD's ids are 0-based.
+    letter
+        One or two letters shown beside the colour, which must not be the only sign.
+    key
+        Keyboard key that sets the class, if any.
+    artefact
+        Whether it stands for what is no white cell, or ruined; such a cell may have a kind.
+    kinds
+        Kinds of an artefact (smudge, nucleated red cell, …).
+    spellings
+        Other spellings met in files.
+    """
+
+    id: int
+    name: Name
+    title: str = ""
+    help: str = ""
+    colour: Colour
+    letter: Annotated[str, StringConstraints(min_length=1, max_length=2)]
+    key: Key | None = None
+    artefact: bool = False
+    kinds: tuple[Name, ...] = ()
+    spellings: tuple[Name, ...] = ()
+
+
+class ClassGroup(_Part):
+    """Several classes that cannot always be told apart; it trains their summed probability."""
+
+    name: Name
+    title: str = ""
+    help: str = ""
+    classes: tuple[Name, ...]
+    key: Key | None = None
+    spellings: tuple[Name, ...] = ()
+
+
+class AttributeValue(_Part):
+    """One of the values of an attribute."""
+
+    name: Name
+    title: str = ""
+    help: str = ""
+    spellings: tuple[Name, ...] = ()
+
+
+class Attribute(_Part):
+    """A categorical morphological property; the position of a value is its 0-based id in LLD's files."""
+
+    name: Name
+    title: str = ""
+    help: str = ""
+    spellings: tuple[Name, ...] = ()
+    values: tuple[AttributeValue, ...]
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """The names of the values, in order."""
+        return tuple(value.name for value in self.values)
+
+    def value_named(self, name: str) -> AttributeValue:
+        """Give the value of that name; `KeyError` where there is none."""
+        for value in self.values:
+            if value.name == name:
+                return value
+        raise KeyError(name)
+
+
+class Schema(_Part):
+    """The classes, groups and attributes of a project.
+
+    Attributes
+    ----------
+    unclassified_spellings
+        What files call a white cell whose class they do not give ("WBC"): read as a cell whose
+        class is missing.
+    """
+
+    name: Name
+    title: str = ""
+    version: int = 1
+    classes: tuple[CellClass, ...] = ()
+    groups: tuple[ClassGroup, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    unclassified_spellings: tuple[Name, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _titles(cls, data: object) -> object:
+        """Give a title to whatever has none: its name, spelled with spaces and a capital."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for part in ("classes", "groups", "attributes"):
+            if isinstance(data.get(part), list | tuple):
+                data[part] = [_with_title(item) for item in data[part]]
+        return _with_title(data)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse what would make two things indistinguishable."""
+        _refuse_twins("class id", (c.id for c in self.classes))
+        _refuse_twins("class letter", (c.letter for c in self.classes))
+        _refuse_twins("colour", (c.colour for c in self.classes))
+        keys = [*(c.key for c in self.classes), *(g.key for g in self.groups)]
+        _refuse_twins("key", (key for key in keys if key is not None))
+        names = [*(c.name for c in self.classes), *(g.name for g in self.groups)]
+        _refuse_twins("class or group", names)
+        _refuse_reserved("class or group", names)
+        _refuse_twins("attribute", (a.name for a in self.attributes))
+        # "class" in a COCO file's `unsure` list means the class itself
+        _refuse_reserved("attribute", (a.name for a in self.attributes), RESERVED | {"class"})
+        known = set(self.class_names)
+        for cell_class in self.classes:
+            if cell_class.kinds and not cell_class.artefact:
+                raise ValueError(f"class {cell_class.name!r} has kinds, but is not marked as an artefact")
+        for group in self.groups:
+            if len(group.classes) < 2:
+                raise ValueError(f"group {group.name!r} needs two classes or more")
+            if strangers := sorted(set(group.classes) - known):
+                raise ValueError(f"group {group.name!r} names classes that do not exist: {strangers}")
+            _refuse_twins(f"class in group {group.name!r}", group.classes)
+        for attribute in self.attributes:
+            if not attribute.values:
+                raise ValueError(f"attribute {attribute.name!r} has no values")
+            _refuse_twins(f"value of {attribute.name!r}", attribute.value_names)
+            _refuse_reserved(f"value of {attribute.name!r}", attribute.value_names)
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in order (groups are not among them)."""
+        return tuple(c.name for c in self.classes)
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The names of the attributes, in order."""
+        return tuple(a.name for a in self.attributes)
+
+    @cached_property
+    def _classes_by_name(self) -> dict[str, CellClass]:
+        return {c.name: c for c in self.classes}
+
+    @cached_property
+    def _groups_by_name(self) -> dict[str, ClassGroup]:
+        return {g.name: g for g in self.groups}
+
+    @cached_property
+    def _attributes_by_name(self) -> dict[str, Attribute]:
+        return {a.name: a for a in self.attributes}
+
+    @cached_property
+    def _class_spellings(self) -> dict[str, str]:
+        parts: list[CellClass | ClassGroup] = [*self.classes, *self.groups]
+        return _spellings((p.name, (p.title, *p.spellings)) for p in parts)
+
+    @cached_property
+    def _attribute_spellings(self) -> dict[str, str]:
+        return _spellings((a.name, (a.title, *a.spellings)) for a in self.attributes)
+
+    def class_named(self, name: str) -> CellClass:
+        """Give the class of that name; `KeyError` where there is none."""
+        return self._classes_by_name[name]
+
+    def group_named(self, name: str) -> ClassGroup:
+        """Give the group of that name; `KeyError` where there is none."""
+        return self._groups_by_name[name]
+
+    def attribute_named(self, name: str) -> Attribute:
+        """Give the attribute of that name; `KeyError` where there is none."""
+        return self._attributes_by_name[name]
+
+    def is_class(self, name: str) -> bool:
+        """Whether a class has that name."""
+        return name in self._classes_by_name
+
+    def is_group(self, name: str) -> bool:
+        """Whether a group has that name."""
+        return name in self._groups_by_name
+
+    def members(self, value: str) -> tuple[str, ...]:
+        """Give the classes that a value stands for: a class itself, or a group's classes."""
+        if value in self._groups_by_name:
+            return self._groups_by_name[value].classes
+        return (self._classes_by_name[value].name,)
+
+    def find_class(self, spelling: str) -> str | None:
+        """Find a class or group by any of its spellings; case and punctuation are ignored."""
+        return self._class_spellings.get(normalise(spelling))
+
+    def is_unclassified(self, spelling: str) -> bool:
+        """Whether a spelling means "a white cell, class not given"."""
+        return normalise(spelling) in {normalise(s) for s in self.unclassified_spellings}
+
+    def find_attribute(self, spelling: str) -> str | None:
+        """Find an attribute by any of its spellings."""
+        return self._attribute_spellings.get(normalise(spelling))
+
+    def find_value(self, attribute_spelling: str, value_spelling: str) -> tuple[str, str] | None:
+        """Find ``(attribute, value)`` by any of their spellings."""
+        name = self.find_attribute(attribute_spelling)
+        if name is None:
+            return None
+        values = self.attribute_named(name).values
+        if any(v.name == value_spelling for v in values):
+            return name, value_spelling
+        found = _spellings((v.name, (v.title, *v.spellings)) for v in values).get(normalise(value_spelling))
+        return None if found is None else (name, found)
+
+    def digest(self) -> str:
+        """Give the sha256 of the schema's canonical JSON."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_title(item: object) -> object:
+    if not isinstance(item, dict):
+        return item
+    item = dict(item)
+    name = item.get("name")
+    if isinstance(name, str) and not item.get("title"):
+        words = name.replace("_", " ").strip()
+        item["title"] = words[:1].upper() + words[1:]
+    if isinstance(item.get("values"), list | tuple):
+        values = [{"name": v} if isinstance(v, str) else v for v in item["values"]]
+        item["values"] = [_with_title(v) for v in values]
+    return item
+
+
+def _spellings(names: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, str]:
+    """Map every normalised spelling to its name; a name itself goes before another's spelling."""
+    pairs = list(names)
+    found = {normalise(s): name for name, others in reversed(pairs) for s in others}
+    found.update({normalise(name): name for name, _ in reversed(pairs)})
+    found.pop("", None)
+    return found
+
+
+def _refuse_twins(what: str, items: Iterable[object]) -> None:
+    if twins := [str(item) for item, n in Counter(items).items() if n > 1]:
+        raise ValueError(f"{what} given twice: {', '.join(sorted(twins))}")
+
+
+def _refuse_reserved(what: str, names: Iterable[str], reserved: frozenset[str] = RESERVED) -> None:
+    if taken := sorted(set(names) & reserved):
+        raise ValueError(f"{what} may not be called {', '.join(taken)}: the word is reserved")
