@@ -28,14 +28,14 @@ from PIL import Image
 
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema, wbcatt_to_lld
-from training.calibration import Calibration, fit_platt, fit_temperature
 from training.engine.data import LabelledCell, TrainingField, cut_patches, prepare_field
 from training.engine.devices import be_repeatable, choose_device, set_threads
 from training.engine.loop import LearningConfig, Loop, StepReport
 from training.engine.model import LearnedModel, new_model, starter_place, with_coco_weights, write_model
 from training.engine.vocabulary import Vocabulary
-from training.evaluate import FieldTruth, TrueCell, evaluate_field, iou_matrix, match, summarise
-from training.predict import RawProposals, calibrated, propose_raw
+from training.evaluate import FieldTruth, TrueCell, summarise
+from training.measure import fit_calibration, judge
+from training.predict import RawProposals, propose_raw
 
 WHITE = {"WBC", "Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte"}
 
@@ -89,42 +89,14 @@ def truth_of(field: TrainingField) -> FieldTruth:
     return FieldTruth(field.name, int(w), int(h), cells)
 
 
-def calibrate(
-    model: LearnedModel, fields: list[TrainingField], raw: list[RawProposals], note: str
-) -> Calibration:
-    """Fit confidence and temperatures where the truth is known."""
-    scores, hits = [], []
-    logits: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
-    allowed: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
-    for field, one in zip(fields, raw, strict=True):
-        overlaps = iou_matrix(one.boxes, np.array([c.box for c in field.cells]))
-        found = match(overlaps, range(len(one.scores)), np.zeros(len(field.cells), bool))
-        scores.append(one.scores)
-        hits.append(found >= 0)
-        for i in np.flatnonzero(found >= 0):
-            cell = field.cells[found[i]]
-            for h, target in enumerate(model.vocabulary.targets(cell.cell_class, cell.attributes)):
-                logits[h].append(one.logits[h][i])
-                allowed[h].append(target)
-    slope, intercept = fit_platt(np.concatenate(scores), np.concatenate(hits))
-    temperatures = {
-        name: fit_temperature(np.array(z), np.array(a))
-        for name, z, a in zip(model.vocabulary.head_names, logits, allowed, strict=True)
-        if np.any(a)
-    }
-    return Calibration(slope, intercept, temperatures, note)
-
-
 def measure(model: LearnedModel, fields: list[TrainingField], raw: list[RawProposals]) -> dict[str, Any]:
     """Give the numbers of `training.evaluate.summarise`."""
-    results = [
-        evaluate_field(truth_of(f), calibrated(model, r), classes=model.vocabulary.classes)
-        for f, r in zip(fields, raw, strict=True)
-    ]
+    results = judge(model, [truth_of(f) for f in fields], raw)
     return summarise(results, attributes=list(model.vocabulary.attributes))
 
 
 def parse() -> argparse.Namespace:
+    """Read the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", type=Path, help="folder with pbc and txl")
     parser.add_argument("--weights", type=Path, help="yolo26n.pt; without it the start is random")
@@ -215,11 +187,12 @@ def main() -> int:
     if args.fold or args.quick:
         some = [f for s in sets.values() for f in s]
         note = "fitted where it is reported"
-        model.calibration = calibrate(model, some, [r for raw in raws.values() for r in raw], note)
-    else:  # on every fourth field of train: what is seen in training is a little too sure, val is never fitted
+        raw = [r for raw in raws.values() for r in raw]
+    else:  # on every fourth field of train, which makes it a little too sure; val is never fitted
         some = unique[::4]
         raw = propose_raw(model, [f.pixels for f in some])
-        model.calibration = calibrate(model, some, raw, "fitted on a quarter of the training fields")
+        note = "fitted on a quarter of the training fields"
+    model.calibration = fit_calibration(model, [truth_of(f) for f in some], raw, note=note)
     metrics = {name: measure(model, some, raws[name]) for name, some in sets.items()}
     for name, numbers in metrics.items():
         print(name, json.dumps(numbers, indent=1))

@@ -103,6 +103,8 @@ class EvaluateRequest(_Record):
         Folder of the truth's images; ``None`` = beside the file or in ``images/`` there.
     outside_regions
         Keep only what is centred outside the finished regions of the project's fields of the same name.
+    fields
+        File names of the truth's images to measure on; ``None`` = all.
     """
 
     task: Literal["evaluate"] = "evaluate"
@@ -111,6 +113,7 @@ class EvaluateRequest(_Record):
     truth: str | None = None
     images: str | None = None
     outside_regions: bool = False
+    fields: list[str] | None = None
     device: str = "auto"
 
 

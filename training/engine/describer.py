@@ -85,12 +85,16 @@ class Describer(nn.Module):
     def copy_heads(self, own: Vocabulary, other: Describer, others: Vocabulary) -> list[str]:
         """Take over the rows of another describer's heads whose head and value have the same name.
 
+        What is new begins at zero: no opinion.
+
         Returns
         -------
         list
             The names of the heads that took at least one row.
         """
         taken = []
+        for parameter in self.heads.parameters():
+            nn.init.zeros_(parameter)
         for i, (name, values) in enumerate(zip(own.head_names, own.heads, strict=True)):
             if name not in others.head_names:
                 continue

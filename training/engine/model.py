@@ -96,7 +96,7 @@ def new_model(vocabulary: Vocabulary, *, seed: int = 0, size: int = 448) -> Lear
 def adapted(parent: LearnedModel, vocabulary: Vocabulary, *, seed: int = 0) -> LearnedModel:
     """Make a model for a vocabulary from a parent: all its weights, heads by name of head and value.
 
-    Values the parent does not know begin at random.
+    Values the parent does not know begin at zero.
     """
     child = new_model(vocabulary, seed=seed, size=parent.size)
     child.detector.load_state_dict(parent.detector.state_dict())

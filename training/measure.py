@@ -1,0 +1,88 @@
+"""A model measured and calibrated where the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.calibration import Calibration, fit_platt, fit_temperature
+from training.engine.model import LearnedModel
+from training.evaluate import FieldResult, FieldTruth, evaluate_field, iou_matrix, match
+from training.predict import RawProposals, calibrated
+
+
+def judge(
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    min_confidence: float = 0.0,
+) -> list[FieldResult]:
+    """Judge a model's raw proposals, calibrated, field by field."""
+    sides = [max(cell.box[2:]) for truth in truths for cell in truth.cells]
+    median = float(np.median(sides)) if sides else None
+    return [
+        evaluate_field(
+            truth,
+            calibrated(model, raw, min_confidence=min_confidence),
+            classes=model.vocabulary.classes,
+            groups=model.vocabulary.groups,
+            median_cell=median,
+        )
+        for truth, raw in zip(truths, raws, strict=True)
+    ]
+
+
+def fit_calibration(
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    note: str,
+    strength: float = 4.0,
+) -> Calibration:
+    """Fit confidence and temperatures, leaning on the calibration the model has.
+
+    Parameters
+    ----------
+    note
+        What it is fitted on, kept with it.
+    strength
+        How firmly it leans: more where it is fitted on what was learnt from.
+    """
+    before = model.calibration
+    scores, hits = [np.zeros(0)], [np.zeros(0, bool)]
+    logits: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
+    allowed: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
+    for truth, raw in zip(truths, raws, strict=True):
+        # cells outside the area do count here: a proposal of one near the border is right
+        boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in raw.boxes]
+        rows = [i for i, box in enumerate(boxes) if truth.covers(box)]
+        overlaps = iou_matrix(raw.boxes[rows], np.array([c.box for c in truth.cells]))
+        found = match(overlaps, range(len(rows)), np.zeros(len(truth.cells), bool))
+        scores.append(raw.scores[rows])
+        hits.append(found >= 0)
+        for i, j in zip(rows, found, strict=True):
+            if j < 0:
+                continue
+            cell = truth.cells[j]
+            for head, target in enumerate(model.vocabulary.targets(cell.cell_class, cell.attributes)):
+                logits[head].append(raw.logits[head][i])
+                allowed[head].append(target)
+    slope, intercept = fit_platt(
+        np.concatenate(scores),
+        np.concatenate(hits),
+        prior=(before.slope, before.intercept),
+        strength=strength,
+    )
+    temperatures = dict(before.temperatures)
+    for name, head_logits, head_allowed in zip(model.vocabulary.head_names, logits, allowed, strict=True):
+        if np.any(head_allowed):
+            temperatures[name] = fit_temperature(
+                np.array(head_logits),
+                np.array(head_allowed),
+                prior=before.temperatures.get(name, 1.0),
+                strength=strength,
+            )
+    return Calibration(slope, intercept, temperatures, note)

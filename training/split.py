@@ -1,0 +1,44 @@
+"""Which patients are kept out of training, to measure models on (design §3, held-out)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+
+FEWEST_CELLS = 30
+"""With fewer cells than this all are needed for learning, and nothing is held out."""
+
+
+def held_out(cells: Mapping[str, int], share: float, *, already: Collection[str] = ()) -> set[str]:
+    """Choose the patients (fields where no patient is known) to hold out.
+
+    Parameters
+    ----------
+    cells
+        Patient to number of annotated cells in finished regions.
+    share
+        Share of the cells to hold out, 0 to 1.
+    already
+        Held out before: once in, always in.
+
+    Returns
+    -------
+    set
+        Patients, in the order of a hash of their names until the share is reached; at least one patient
+        with cells is left for learning. Empty where there are fewer than `FEWEST_CELLS` cells.
+    """
+    total = sum(cells.values())
+    chosen = {patient for patient in already if patient in cells} if share > 0 else set()
+    if share <= 0 or total < FEWEST_CELLS:
+        return chosen
+    held = sum(cells[patient] for patient in chosen)
+    for patient in sorted(cells, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
+        if held >= share * total:
+            break
+        if patient in chosen or not cells[patient]:
+            continue
+        if not any(n for other, n in cells.items() if other not in chosen and other != patient):
+            break
+        chosen.add(patient)
+        held += cells[patient]
+    return chosen

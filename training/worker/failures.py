@@ -1,0 +1,54 @@
+"""Every error as what happened, what to do about it, and the traceback for the log."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+
+from annotation_store.errors import LLDError
+from training.protocol import Failed, ProtocolError
+
+_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def failure(error: BaseException) -> Failed:
+    """Say an exception to people."""
+    cause, cure = _sentences(error)
+    details = "".join(traceback.format_exception(error))
+    return Failed(cause=cause, cure=cure, details=details)
+
+
+def _sentences(error: BaseException) -> tuple[str, str]:
+    text = str(error).lower()
+    system = _system_error(error)
+    if isinstance(error, MemoryError) or any(words in text for words in _MEMORY):
+        return (
+            "There is not enough memory for this.",
+            "Close other programs, choose a smaller --size, or compute with --device cpu.",
+        )
+    if (system is not None and system.errno in {errno.ENOSPC, errno.EDQUOT}) or "disk is full" in text:
+        return "The disk is full.", "Free some space and start again; what was saved before is unharmed."
+    if isinstance(error, LLDError):
+        return str(error), getattr(error, "cure", "")
+    if isinstance(error, ProtocolError):
+        return f"The request cannot be read: {error}.", ""
+    if system is not None and system.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        where = system.filename or "a file of the project"
+        return f"{where} cannot be written.", "Check that the project's folder is writable."
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename} is not there.", ""
+    if isinstance(error, ImportError):
+        return f"A part of the program is missing: {error}.", "Install napari-lld again."
+    return (
+        f"Something unexpected went wrong ({type(error).__name__}: {error}).",
+        "Please report it, with the details that --debug prints.",
+    )
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """Find the OSError behind an exception."""
+    for _ in range(8):
+        if error is None or isinstance(error, OSError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

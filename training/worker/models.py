@@ -1,0 +1,70 @@
+"""Which model a request means, and what a project's models say of each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training.engine.model import LearnedModel, ModelError, adapted, new_model, read_model, starter_place
+from training.engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+
+def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | None]:
+    """Give the model that a request names, speaking the project's words, and its number.
+
+    ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its files are missing, foreign or changed.
+    """
+    number = _number(wanted)
+    if wanted == "active":
+        active = project.active_model()
+        number = active.id if active is not None else None
+    elif number is None and wanted != "starter":
+        raise ModelError(f"'{wanted}' is no model: give active, starter or a number.")
+    if number is not None and number not in {model.id for model in project.models()}:
+        raise ModelError(f"The project has no model {number}.")
+    model = read_model(project.model_folder(number) if number is not None else starter_place())
+    vocabulary = Vocabulary.from_schema(project.schema)
+    if not model.vocabulary.same_words(vocabulary):
+        calibration = model.calibration
+        size = model.size
+        model = adapted(model, vocabulary)
+        model.calibration, model.size = calibration, size
+    else:
+        model.vocabulary = vocabulary  # its groups and digest may have changed
+    return model.evaluating(), number
+
+
+def beginning(project: Project, init: str | int, *, size: int, seed: int) -> tuple[LearnedModel, str]:
+    """Give the model to start learning from, and what it is called in the card.
+
+    Raises
+    ------
+    ModelError
+        If `init` names nothing that can be read.
+    """
+    vocabulary = Vocabulary.from_schema(project.schema)
+    if init == "scratch":
+        return new_model(vocabulary, seed=seed, size=size), "scratch"
+    number = _number(init)
+    if init in {"starter", "active"} or number is not None:
+        parent, found = resolve(project, init)
+        name = "starter" if found is None else str(found)
+    else:
+        parent, name = read_model(Path(str(init))), str(init)
+    child = adapted(parent, vocabulary, seed=seed)
+    child.size = size
+    return child, name
+
+
+def _number(wanted: str | int) -> int | None:
+    if isinstance(wanted, int):
+        return wanted
+    return int(wanted) if wanted.isdecimal() else None

@@ -1,0 +1,159 @@
+"""The prediction task: suggestions into the project, or a COCO file for other images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from annotation_store.errors import LLDError
+from annotation_store.images import IMAGE_SUFFIXES, read_image
+from annotation_store.project import Project
+from annotation_store.records import Proposal
+from annotation_store.schema import Schema
+from training.engine.model import LearnedModel, replace_file
+from training.predict import propose
+from training.protocol import Done, PredictRequest, Progress, Started
+from training.worker.channel import Channel
+from training.worker.models import resolve
+from training.worker.project_data import knowledge
+from training.worker.suggest import suggest_on
+
+
+def predict(request: PredictRequest, channel: Channel, device: torch.device) -> Done:
+    """Propose cells; see `PredictRequest`."""
+    if (request.images is None) != (request.out is None):
+        raise LLDError("Give both the images and the file to write (--images and --out), or neither.")
+    with Project.open(
+        request.project, annotator=request.annotator, read_only=request.images is not None
+    ) as project:
+        model, number = resolve(project, request.model)
+        model.to(device)
+        if request.images is not None and request.out is not None:
+            return _to_file(request, channel, project.schema, model, number, Path(request.out))
+        known = knowledge(project)
+        if request.fields is not None:
+            wanted = set(request.fields)
+            missing = wanted - {one.field.id for one in known}
+            if missing:
+                raise LLDError(f"The project has no field {min(missing)}.")
+            known = [one for one in known if one.field.id in wanted]
+        if not known:
+            raise LLDError("The project has no fields yet. Add some first.")
+        channel.send(Started(task="predict", device=str(device), fields=len(known)))
+        count = suggest_on(project, model, number, known, channel, min_confidence=request.min_confidence)
+    return Done(task="predict", model_id=number, result={"fields": len(known), "count": count})
+
+
+def image_files(places: Sequence[str]) -> list[Path]:
+    """List the images among files and, recursively, in folders.
+
+    Raises
+    ------
+    LLDError
+        If a place is not there, or there is no image in any.
+    """
+    files: list[Path] = []
+    for place in map(Path, places):
+        if place.is_dir():
+            files += sorted(f for f in place.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
+        elif place.is_file():
+            files.append(place)
+        else:
+            raise LLDError(f"{place} is not there.")
+    if not files:
+        raise LLDError(f"There is no image in {', '.join(places)}.")
+    return files
+
+
+def _to_file(
+    request: PredictRequest,
+    channel: Channel,
+    schema: Schema,
+    model: LearnedModel,
+    number: int | None,
+    out: Path,
+) -> Done:
+    files = image_files(request.images or [])
+    if not out.parent.is_dir():
+        raise LLDError(f"The folder {out.parent} is not there; make it first.")
+    channel.send(
+        Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))
+    )
+    found: list[tuple[Path, tuple[int, int], list[Proposal]]] = []
+    for start in range(0, len(files), 8):
+        channel.check()
+        some = files[start : start + 8]
+        images = [np.asarray(read_image(file)) for file in some]
+        pixels = [partial(_same, image) for image in images]
+        proposals = propose(model, pixels, min_confidence=request.min_confidence)
+        for file, image, one in zip(some, images, proposals, strict=True):
+            found.append((file, (image.shape[1], image.shape[0]), one))
+        channel.send(Progress(stage="predict", done=len(found), total=len(files)))
+    content = coco_object(schema, found)
+    channel.check()
+    replace_file(out, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    count = len(content["annotations"])
+    return Done(
+        task="predict", model_id=number, result={"fields": len(files), "count": count, "out": str(out)}
+    )
+
+
+def _same(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+def coco_object(
+    schema: Schema, found: Sequence[tuple[Path, tuple[int, int], Sequence[Proposal]]]
+) -> dict[str, Any]:
+    """Write proposals as a whole COCO object, as ``docs/architecture.md`` and design §6 say.
+
+    Parameters
+    ----------
+    found
+        Per image its file, (width, height) and proposals.
+    """
+    ids = {one.name: one.id for one in schema.classes}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (file, (width, height), proposals) in enumerate(found, 1):
+        images.append(
+            {
+                "id": number,
+                "file_name": file.name,
+                "width": width,
+                "height": height,
+                "annotated_regions": [],
+                "ignore_areas": [],
+            }
+        )
+        for one in proposals:
+            x, y, w, h = (round(v, 2) for v in one.box)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": ids.get(one.best_class) if one.best_class is not None else None,
+                    "bbox": [x, y, w, h],
+                    "area": round(w * h, 2),
+                    "iscrowd": 0,
+                    "attributes": one.best_attributes,
+                    "score": round(one.confidence, 5),
+                    "class_probabilities": {k: round(p, 5) for k, p in one.class_probabilities.items()},
+                    "attribute_probabilities": {
+                        name: {k: round(p, 5) for k, p in values.items()}
+                        for name, values in one.attribute_probabilities.items()
+                    },
+                }
+            )
+    return {
+        "info": {"description": "White cells proposed by napari-lld. Research use only, not for diagnosis."},
+        "categories": [{"id": one.id, "name": one.name} for one in schema.classes],
+        "images": images,
+        "annotations": annotations,
+    }

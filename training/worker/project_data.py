@@ -1,0 +1,112 @@
+"""What a project knows, as training and evaluation take it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from annotation_store.errors import LLDError
+from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
+from training.engine.data import LabelledCell, TrainingField
+from training.evaluate import FieldTruth, TrueCell
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+
+class NothingToLearnError(LLDError):
+    """A project has no finished region, or no cell."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """A field with everything the current reading says of it."""
+
+    field: Field
+    cells: tuple[Cell, ...]
+    finished: tuple[Shape, ...]
+    ignore: tuple[Shape, ...]
+    rejections: tuple[Box, ...]
+
+    @property
+    def patient(self) -> str:
+        """Whom the split never cuts in two: the patient, or the field where none is known."""
+        return self.field.patient or f"field:{self.field.content_hash or self.field.name}"
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is anything to learn here."""
+        return bool(self.cells or self.finished or self.rejections)
+
+    def cells_in_regions(self) -> list[Cell]:
+        """Give the cells centred in a finished region."""
+        return [c for c in self.cells if any(shape.contains_centre(c.box) for shape in self.finished)]
+
+    def training_field(self, project: Project) -> TrainingField:
+        """Give the field to the engine."""
+        return TrainingField(
+            name=self.field.name,
+            pixels=partial(project.pixels, self.field.id),
+            cells=tuple(LabelledCell(c.box, c.cell_class, c.attributes) for c in self.cells),
+            regions=self.finished,
+            ignore=self.ignore,
+            rejections=self.rejections,
+            patient=self.patient,
+        )
+
+    def truth(self) -> FieldTruth:
+        """Give the finished regions as truth."""
+        return FieldTruth(
+            self.field.name,
+            self.field.width,
+            self.field.height,
+            tuple(TrueCell(c.box, c.cell_class, c.attributes) for c in self.cells),
+            inside=self.finished,
+            outside=self.ignore,
+            patient=self.patient,
+        )
+
+
+def knowledge(project: Project) -> list[Knowledge]:
+    """Read the whole project's knowledge in few statements."""
+    cells = _by_field(project.cells())
+    regions = _by_field(project.regions())
+    ignore = _by_field(project.ignore_areas())
+    known = []
+    for field in project.fields():
+        own: list[Region] = regions.get(field.id, [])
+        areas: list[IgnoreArea] = ignore.get(field.id, [])
+        known.append(
+            Knowledge(
+                field,
+                tuple(cells.get(field.id, ())),
+                tuple(r.shape for r in own if r.state is RegionState.FINISHED),
+                tuple(a.shape for a in areas),
+                tuple(project.rejections(field.id)),
+            )
+        )
+    return known
+
+
+def refuse_without_knowledge(known: list[Knowledge]) -> None:
+    """Raise `NothingToLearnError` with the cure where there is nothing to learn from."""
+    if not known:
+        raise NothingToLearnError("The project has no fields yet. Add some first.")
+    if not any(k.finished for k in known):
+        raise NothingToLearnError(
+            "There is no finished region to learn from. Draw a region around an area, box every white cell "
+            "in it, and mark it finished."
+        )
+    if not any(k.cells for k in known):
+        raise NothingToLearnError(
+            "There is no cell to learn from. Box the white cells of at least one finished region."
+        )
+
+
+def _by_field(rows: Any) -> dict[int, list[Any]]:
+    result: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        result[row.field_id].append(row)
+    return result

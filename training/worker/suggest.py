@@ -1,0 +1,60 @@
+"""Suggestions into a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from training.engine.model import LearnedModel
+from training.predict import propose, suggestible
+from training.protocol import Progress, Suggested
+from training.worker.channel import Channel
+from training.worker.project_data import Knowledge
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_BATCH = 8
+
+
+def suggest_on(
+    project: Project,
+    model: LearnedModel,
+    number: int | None,
+    known: Sequence[Knowledge],
+    channel: Channel,
+    *,
+    min_confidence: float,
+) -> int:
+    """Propose cells in the unknown area of fields and put them into the project.
+
+    Parameters
+    ----------
+    number
+        The model's number; ``None`` = the starter.
+
+    Returns
+    -------
+    int
+        How many suggestions there are now.
+    """
+    count = 0
+    channel.send(Progress(stage="suggest", done=0, total=len(known)))
+    for start in range(0, len(known), _BATCH):
+        channel.check()
+        some = known[start : start + _BATCH]
+        proposals = propose(
+            model, [partial(project.pixels, one.field.id) for one in some], min_confidence=min_confidence
+        )
+        for one, found in zip(some, proposals, strict=True):
+            kept = suggestible(
+                found,
+                regions=one.finished,
+                ignore=one.ignore,
+                taken=[*(cell.box for cell in one.cells), *one.rejections],
+            )
+            count += len(project.suggest(one.field.id, kept, model_id=number))
+        channel.send(Progress(stage="suggest", done=start + len(some), total=len(known)))
+    channel.send(Suggested(field_ids=[one.field.id for one in known], count=count))
+    return count

@@ -1,0 +1,264 @@
+"""The training task: learn, measure, save, suggest."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from annotation_store.project import Project
+from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
+from training.engine.data import cut_patches, prepare_field
+from training.engine.loop import LearningConfig, Loop, StepReport, StoppedError
+from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
+from training.engine.presets import settings
+from training.evaluate import compare, summarise
+from training.measure import fit_calibration, judge
+from training.predict import RawProposals, propose_raw
+from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
+from training.split import FEWEST_CELLS, held_out
+from training.worker.channel import CancelledError, Channel
+from training.worker.failures import failure
+from training.worker.models import beginning, resolve
+from training.worker.project_data import Knowledge, knowledge, refuse_without_knowledge
+from training.worker.suggest import suggest_on
+
+_FEW_MATCHES = 20
+"""Fewer held-out cells than this calibrate nothing."""
+
+
+def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
+    """Train on a project; see `TrainRequest`."""
+    with Project.open(request.project, annotator=request.annotator) as project:
+        known = knowledge(project)
+        refuse_without_knowledge(known)
+        run_id = project.start_run(request.model_dump())
+        try:
+            done = _Training(request, channel, device, begun, project, known, run_id).run()
+        except BaseException as error:
+            stopped = channel.cancelled or isinstance(error, CancelledError)
+            with contextlib.suppress(Exception):
+                message = "" if stopped else failure(error).cause
+                project.finish_run(run_id, "cancelled" if stopped else "failed", message=message)
+            raise
+        project.finish_run(run_id, "done", model_id=done.model_id)
+        return done
+
+
+@dataclass
+class _Training:
+    request: TrainRequest
+    channel: Channel
+    device: torch.device
+    begun: float
+    project: Project
+    known: list[Knowledge]
+    run_id: int
+
+    def run(self) -> Done:
+        """Do it all."""
+        request, project = self.request, self.project
+        held = self._held_out()
+        training = [k for k in self.known if k.teaches and k.patient not in held]
+        testing = [k for k in self.known if k.finished and k.patient in held]
+        cells = sum(len(k.cells) for k in training)
+        self.channel.send(
+            Started(
+                task="train", run_id=self.run_id, device=str(self.device), fields=len(training), cells=cells
+            )
+        )
+        self._progress("prepare", 0, len(training))
+        model, parent = beginning(project, request.init, size=request.size, seed=request.seed)
+        model.to(self.device)
+        reference, _ = resolve(project, "active")
+        reference.to(self.device)
+        config = settings(
+            fields=len(training),
+            size=request.size,
+            epochs=request.epochs,
+            seed=request.seed,
+            scratch=parent == "scratch",
+        )
+        epochs = self._learn(model, training, config, len(testing))
+        metrics, active, why = self._measure(model, reference, training, testing)
+        self.channel.check()
+        number = self._save(model, parent, config, epochs, metrics, sorted(held), active, why)
+        self.channel.send(Saved(model_id=number, active=active, why=why))
+        if request.suggest:
+            using, number_used = (model, number) if active else resolve(project, "active")
+            suggest_on(
+                project,
+                using.to(self.device),
+                number_used,
+                self.known,
+                self.channel,
+                min_confidence=request.min_confidence,
+            )
+        result = {
+            "active": active,
+            "why": why,
+            "epochs": epochs,
+            "seconds": round(time.monotonic() - self.begun, 1),
+        }
+        return Done(task="train", model_id=number, metrics=metrics, result=result)
+
+    def _held_out(self) -> set[str]:
+        counts: Counter[str] = Counter()
+        for one in self.known:
+            counts[one.patient] += len(one.cells_in_regions())
+        before: set[str] = set()
+        for earlier in self.project.models():
+            before.update(earlier.card.get("held_out", ()))
+        return held_out(counts, self.request.holdout, already=before)
+
+    def _learn(
+        self, model: LearnedModel, training: Sequence[Knowledge], config: LearningConfig, testing: int
+    ) -> int:
+        fields = [k.training_field(self.project) for k in training]
+        prepared = []
+        for i, one in enumerate(fields):
+            self.channel.check()
+            prepared.append(prepare_field(one, model.size))
+            self._progress("prepare", i + 1, len(fields))
+        patches = cut_patches(fields, model.vocabulary)
+        folder = self.project.path / "runs" / str(self.run_id)
+        state = folder / "state.safetensors"
+        loop = Loop(model, prepared, patches, config, state=state, deadline=self._deadline(model, testing))
+        last = 0.0
+
+        def tell(report: StepReport) -> None:
+            nonlocal last
+            if time.monotonic() - last > 0.2 or report.done == report.total:
+                last = time.monotonic()
+                self._progress("train", report.done, report.total, report.seconds_left, report.losses)
+
+        try:
+            epochs = loop.run(on_step=tell, should_stop=lambda: self.channel.cancelled)
+        except StoppedError as error:
+            raise CancelledError from error
+        state.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        return epochs
+
+    def _deadline(self, model: LearnedModel, testing: int) -> float | None:
+        """Give the time by which learning must end for the whole task to keep its budget."""
+        if self.request.budget is None:
+            return None
+        begun = time.monotonic()
+        propose_raw(model, [lambda: self.project.pixels(self.known[0].field.id)])
+        one = time.monotonic() - begun
+        to_come = 2 * testing + min(16, len(self.known)) + (len(self.known) if self.request.suggest else 0)
+        reserve = 2.0 + 1.2 * one * to_come
+        return self.begun + max(0.4 * self.request.budget, self.request.budget - reserve)
+
+    def _measure(
+        self,
+        model: LearnedModel,
+        reference: LearnedModel,
+        training: Sequence[Knowledge],
+        testing: Sequence[Knowledge],
+    ) -> tuple[dict[str, Any], bool, str | None]:
+        """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
+        truths = [k.truth() for k in testing]
+        raw = self._propose(model, testing)
+        cells = sum(len(k.cells_in_regions()) for k in testing)
+        if cells >= _FEW_MATCHES:
+            note = f"fitted on {cells} held-out cells"
+            model.calibration = fit_calibration(model, truths, raw, note=note)
+        else:
+            some = [k for k in training if k.cells][:16]
+            note = "fitted on training cells, so too sure of itself; held-out cells are still too few"
+            seen = self._propose(model, some)
+            model.calibration = fit_calibration(
+                model, [k.truth() for k in some], seen, note=note, strength=40
+            )
+        if not cells:
+            reason = (
+                f"measuring begins at {FEWEST_CELLS} cells in finished regions"
+                if self.request.holdout
+                else "nothing is held out (holdout 0)"
+            )
+            metrics: dict[str, Any] = {"held_out": None, "note": f"Not yet measured: {reason}."}
+            self.channel.send(Metrics(metrics=metrics))
+            return metrics, True, None
+        attributes = list(model.vocabulary.attributes)
+        new = judge(model, truths, raw)
+        old = judge(reference, truths, self._propose(reference, testing))
+        comparison = compare(new, old, attributes=attributes, seed=self.request.seed)
+        metrics = {
+            "held_out": summarise(new, attributes=attributes),
+            "active_before": summarise(old, attributes=attributes),
+            "difference": dataclasses.asdict(comparison),
+        }
+        self.channel.send(Metrics(metrics=metrics))
+        if comparison.worse:
+            return (
+                metrics,
+                False,
+                (
+                    f"On the held-out cells it is worse than the one in use ({comparison.difference:+.3f}, at "
+                    f"best {comparison.high:+.3f}), which stays active."
+                ),
+            )
+        return metrics, True, None
+
+    def _propose(self, model: LearnedModel, some: Sequence[Knowledge]) -> list[RawProposals]:
+        def tell(done: int) -> None:
+            self.channel.check()
+            self._progress("evaluate", done, len(some))
+
+        pixels = [k.training_field(self.project).pixels for k in some]
+        return propose_raw(model, pixels, on_field=tell)
+
+    def _save(
+        self,
+        model: LearnedModel,
+        parent: str,
+        config: LearningConfig,
+        epochs: int,
+        metrics: dict[str, Any],
+        held: list[str],
+        active: bool,
+        why: str | None,
+    ) -> int:
+        number = self.project.new_model_id()
+        model.card = {
+            "parent": parent,
+            "run": self.run_id,
+            "config": {**dataclasses.asdict(config), "epochs_done": epochs},
+            "request": self.request.model_dump(exclude={"project"}),
+            "seed": self.request.seed,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "ultralytics": ULTRALYTICS_VERSION,
+            },
+            "schema": self.project.schema.model_dump(mode="json"),
+            "metrics": metrics,
+            "held_out": held,
+            "why_not_active": why,
+        }
+        folder = self.project.model_folder(number)
+        card = write_model(model, folder / WEIGHTS, folder / CARD)
+        self.project.add_model(number, parent=parent, card=card, activate=active)
+        return number
+
+    def _progress(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        seconds_left: float | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> None:
+        self.channel.send(
+            Progress(stage=stage, done=done, total=total, seconds_left=seconds_left, losses=losses or {})
+        )
