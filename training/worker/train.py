@@ -204,7 +204,7 @@ class _Training:
                 metrics,
                 False,
                 (
-                    f"On the held-out cells it is worse than the one in use ({comparison.difference:+.3f}, at "
+                    f"On the held-out cells it is worse than that in use ({comparison.difference:+.3f}, at "
                     f"best {comparison.high:+.3f}), which stays active."
                 ),
             )
