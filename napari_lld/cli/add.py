@@ -33,6 +33,7 @@ def add(
         if not path.exists():
             raise UsageError(f"{path} does not exist; give an image or a folder of images")
     with open_project(project) as opened:
+        check_named([path for path in paths if path.is_file()])
         with progress("Adding fields") as tick:
             report = opened.add_fields(paths, patient_from=patient_from, progress=tick)
         names = {field.id: field.name for field in opened.fields()}
@@ -50,6 +51,19 @@ def add(
         say(f"Skipped {plural(len(report.skipped), 'file')}:")
         for line in listed([f"  {path}: {why}" for path, why in report.skipped]):
             say(line)
+
+
+def check_named(files: list[Path]) -> None:
+    """Read every file that was named before any is added: one that cannot be read fails the command.
+
+    What a folder holds besides is another matter: the store skips it and says why.
+    """
+    from annotation_store.images import read_image
+
+    with progress("Checking images") as tick:
+        for place, file in enumerate(files):
+            read_image(file)
+            tick(place + 1, len(files))
 
 
 def check_pattern(pattern: str | None) -> None:

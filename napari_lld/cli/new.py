@@ -60,7 +60,7 @@ def read_schema(name: str) -> Schema:
         existing_file(path, "a schema file or a COCO file")
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{path} is not JSON ({error}); give a schema file or a COCO file") from error
         if isinstance(document, dict) and "categories" in document:
             return schema_from_coco(document)

@@ -80,3 +80,10 @@ def test_help_and_import_load_neither_qt_nor_torch_nor_the_store() -> None:
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_debug_shows_the_traceback_and_the_line_still_comes_last(cli, tmp_path) -> None:
+    answer = cli("info", tmp_path / "none", "--debug")
+    assert answer.code == 2
+    assert "Traceback" in answer.err
+    assert answer.err.splitlines()[-1].startswith("napari-lld: ")

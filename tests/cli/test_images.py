@@ -1,0 +1,100 @@
+"""Images of every kind through ``napari-lld add``: read, or refused in one line, the project unchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from annotation_store import Project
+
+NOISE = np.random.default_rng(1).integers(0, 255, (40, 50, 4), np.uint8)
+
+
+def test_added_fields_are_listed_and_counted(cli, project: Path, image: Path) -> None:
+    answer = cli("add", project, image.parent, "--json")
+    assert answer.code == 0
+    assert [field["name"] for field in answer.json["added"]] == ["small.png"]
+    assert answer.json["skipped"] == []
+    assert cli("info", project, "--json").json["fields"]["total"] == 1
+
+
+def test_the_same_image_twice_is_skipped_with_a_reason(cli, project: Path, image: Path) -> None:
+    cli("add", project, image)
+    answer = cli("add", project, image)
+    assert answer.code == 0
+    assert "already" in answer.out
+    assert cli("info", project, "--json").json["fields"]["total"] == 1
+
+
+@pytest.mark.parametrize(
+    "kind", ["grey", "alpha", "palette", "16-bit grey png", "16-bit tiff", "16-bit rgb tiff"]
+)
+def test_unusual_images_are_read_as_rgb(cli, project: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("odd.tif" if "tiff" in kind else "odd.png")
+    match kind:
+        case "grey":
+            Image.fromarray(NOISE[..., 0]).save(path)
+        case "alpha":
+            Image.fromarray(NOISE, "RGBA").save(path)
+        case "palette":
+            Image.fromarray(NOISE[..., :3]).quantize(16).save(path)
+        case "16-bit grey png":
+            Image.fromarray(NOISE[..., 0].astype(np.uint16) * 257).save(path)
+        case "16-bit tiff":
+            tifffile.imwrite(path, NOISE[..., 0].astype(np.uint16) * 257)
+        case _:
+            tifffile.imwrite(path, NOISE[..., :3].astype(np.uint16) * 257, photometric="rgb")
+    assert cli("add", project, path).code == 0
+    with Project.open(project) as opened:
+        pixels = opened.pixels(opened.fields()[0].id)
+    assert (pixels.shape, pixels.dtype) == ((40, 50, 3), np.uint8)
+    assert pixels.max() > 200, "16 bits are scaled, not cut off"
+
+
+@pytest.mark.parametrize("kind", ["missing", "zero bytes", "corrupt", "text"])
+def test_an_image_that_cannot_be_read_is_refused_and_nothing_is_added(
+    cli, project: Path, image: Path, tmp_path: Path, state, kind: str
+) -> None:
+    bad = tmp_path / "bad.png"
+    match kind:
+        case "zero bytes":
+            bad.touch()
+        case "corrupt":
+            bad.write_bytes(image.read_bytes()[:600])
+        case "text":
+            bad.write_text("not an image")
+    before = state(project)
+    cli("add", project, image, bad).refuses("bad.png")
+    assert state(project) == before, "the good image beside it is not added either"
+
+
+def test_of_a_folder_what_can_be_read_is_added_and_the_rest_is_told(cli, project: Path, image: Path) -> None:
+    image.with_name("bad.png").write_bytes(image.read_bytes()[:600])
+    answer = cli("add", project, image.parent, "--json")
+    assert answer.code == 0
+    assert [field["name"] for field in answer.json["added"]] == ["small.png"]
+    assert [Path(one["path"]).name for one in answer.json["skipped"]] == ["bad.png"]
+    assert answer.json["skipped"][0]["why"]
+
+
+def test_a_folder_without_images_is_refused(cli, project: Path, tmp_path: Path, state) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no image")
+    before = state(project)
+    cli("add", project, tmp_path / "empty").refuses("empty")
+    assert state(project) == before
+
+
+def test_a_pattern_that_is_none_is_refused_before_anything_is_read(cli, project: Path, image: Path) -> None:
+    cli("add", project, image, "--patient-from", "(").refuses("--patient-from", "(")
+
+
+def test_the_patient_is_taken_from_the_name(cli, project: Path, image: Path) -> None:
+    image.rename(image.with_name("p7_001.png"))
+    assert cli("add", project, image.parent, "--patient-from", r"^(p\d+)_").code == 0
+    with Project.open(project) as opened:
+        assert opened.fields()[0].patient == "p7"
