@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ class ProjectBase:
     events: ProjectEvents
     _engine: sa.Engine
     _open_connection: sa.Connection | None
+    _thread: int
     _fields: dict[int, Field]
     _seen: dict[str, int]
     _own: dict[str, set[int]]
@@ -46,6 +48,8 @@ class ProjectBase:
     def _connection(self) -> sa.Connection:
         if self._open_connection is None:
             raise ProjectError(f"The project {self.path} is closed: open it again.")
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("A Project belongs to the thread that opened it: open another one here.")
         return self._open_connection
 
     @contextmanager

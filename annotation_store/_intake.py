@@ -172,8 +172,8 @@ class Intake(ProjectBase):
             A path does not exist, a folder holds no image, or not a single file could be read. Where
             some could, the report says why the others were skipped.
         """
-        pattern = _pattern(patient_from)
-        incoming = [_described(path, pattern) for path in found_images(paths)]
+        pattern = name_pattern(patient_from)
+        incoming = [described(path, pattern) for path in found_images(paths)]
         outcomes = self._take_in(incoming, progress=progress)
         added = [o.field_id for o in outcomes if o.added and o.field_id is not None]
         skipped = [
@@ -193,7 +193,7 @@ class Intake(ProjectBase):
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Outcome]:
-        """Take files in, a batch a transaction: a field is in the database only when its files are on disk."""
+        """Take files in, a batch a transaction: a field is recorded only when its files are on disk."""
         if self.read_only:
             raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
         self._sweep()
@@ -243,7 +243,7 @@ class Intake(ProjectBase):
             temporary = original.with_name(f".{original.name}.{uuid.uuid4().hex}")
             temporary.write_bytes(data)
             _sync(temporary)
-            os.replace(temporary, original)
+            temporary.replace(original)
         height, width = pixels.shape[:2]
         return _Prepared(item, content_hash, suffix, width, height, staged)
 
@@ -270,7 +270,7 @@ class Intake(ProjectBase):
                 target = self.path / PIXELS / str(next_field)
                 if target.exists():  # left by an intake that died between its files and its commit
                     shutil.rmtree(target)
-                os.replace(item.staged, target)
+                item.staged.replace(target)
                 name = free_name(item.incoming, names)
                 names.add(name)
                 here[item.content_hash] = next_field
@@ -358,7 +358,8 @@ def found_images(paths: Iterable[str | Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _pattern(expression: str | None) -> re.Pattern[str] | None:
+def name_pattern(expression: str | None) -> re.Pattern[str] | None:
+    """Compile the regular expression that finds the patient in a file's name."""
     if expression is None:
         return None
     try:
@@ -367,7 +368,8 @@ def _pattern(expression: str | None) -> re.Pattern[str] | None:
         raise FormatError(f"{expression!r} is no regular expression ({error}): correct it.") from error
 
 
-def _described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
+def described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
+    """Make an incoming file, with what its name says of patient, slide and domain."""
     if pattern is None:
         return Incoming(path)
     subject = path.as_posix() if "/" in pattern.pattern else path.name
@@ -378,7 +380,7 @@ def _described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
     patient = named.get("patient")
     if not named:
         patient = match.group(1 if pattern.groups else 0)
-    clean = {
+    clean: dict[str, Any] = {
         key: _rules.clean_name(value)
         for key, value in (
             ("patient", patient),

@@ -133,7 +133,7 @@ class Review(Marks):
         suggestion_id: int,
         *,
         box: Box | Keep = KEEP,
-        cell_class: str | None | Keep = KEEP,
+        cell_class: str | Keep | None = KEEP,
         attributes: Mapping[str, str | None] | None = None,
     ) -> int:
         """Make a cell of a suggestion with changes; give the cell's id.
@@ -216,7 +216,11 @@ class Review(Marks):
                 closed: list[Change] = []
                 for suggestion in group:
                     if cell_of is None:
-                        after = {"state": SuggestionState.REJECTED.value, "reason": reason, "cell_id": None}
+                        after: dict[str, Any] = {
+                            "state": SuggestionState.REJECTED.value,
+                            "reason": reason,
+                            "cell_id": None,
+                        }
                     else:
                         state, row = cell_of(suggestion)
                         added.append(Change("cell", next_cell, None, row))

@@ -6,6 +6,7 @@ import getpass
 import json
 import secrets
 import shutil
+import threading
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -117,6 +118,7 @@ class Project(Check, Intake, Review, Learning):
         self.read_only = read_only
         self.annotator = _name_of(annotator)
         self.events = ProjectEvents()
+        self._thread = threading.get_ident()
         self._fields = {}
         self._own = {"edits": set(), "suggestions": set(), "fields": set()}
         self._engine = engine
@@ -151,7 +153,8 @@ class Project(Check, Intake, Review, Learning):
             return Schema.model_validate(rows[0].schema)
         except (IndexError, ValidationError, ValueError) as error:
             raise ProjectError(
-                f"The schema kept in the project {self.path} is damaged: restore a copy (see its backups folder)."
+                f"The schema kept in the project {self.path} is damaged: "
+                "restore a copy (see its backups folder)."
             ) from error
 
     def close(self) -> None:

@@ -42,7 +42,10 @@ def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = B
 
 
 def _connected(uri: str, busy_timeout_ms: int) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_ms / 1000, isolation_level=None)
+    # the project checks the thread itself: an abandoned one may be collected, and so closed, in any
+    return sqlite3.connect(
+        uri, uri=True, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False
+    )
 
 
 def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: int) -> sqlite3.Connection:

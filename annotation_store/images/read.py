@@ -208,12 +208,12 @@ def scaled(array: npt.NDArray[Any], path: Path) -> Pixels:
     elif np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise ImageError(f"The image {path} has pixels that are no numbers: export it again.")
-        low, high = float(colour.min()), float(colour.max())
-        if low < 0 or high > 255:
+        least, most = float(colour.min()), float(colour.max())
+        if least < 0 or most > 255:
             raise ImageError(
-                f"The image {path} has values from {low:g} to {high:g}: export it with 8 or 16 bits a channel."
+                f"The image {path} has values from {least:g} to {most:g}: export it with 8 or 16 bits."
             )
-        values = np.rint(colour * (255.0 if high <= 1 else 1.0))
+        values = np.rint(colour * (255.0 if most <= 1 else 1.0))
         opacity = None if alpha is None else np.clip(alpha, 0, 1)
     else:
         raise ImageError(f"The image {path} has values of type {array.dtype}: export it as RGB.")

@@ -67,7 +67,8 @@ def read_pixels(folder: Path) -> Pixels:
 def _halved(pixels: Pixels) -> Pixels:
     height, width = (n - n % 2 for n in pixels.shape[:2])
     blocks = pixels[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
-    return ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
+    means: Pixels = ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
+    return means
 
 
 def _metadata(name: str, levels: list[Pixels], pixel_size_um: float | None) -> dict[str, Any]:

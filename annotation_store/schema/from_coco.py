@@ -84,11 +84,8 @@ def _free_letter(name: str, taken: set[str]) -> str:
     own = [c.upper() for c in name if c.isalnum() and c.isascii()]
     pairs = [own[0] + c.lower() for c in own[1:]] if own else []
     letters = string.ascii_uppercase
-    spare = (a + b for a in letters for b in string.ascii_lowercase + string.digits)
-    for candidate in [*own, *pairs, *letters]:
-        if candidate not in taken:
-            return candidate
-    return next((c for c in spare if c not in taken), "??")
+    spare = [a + b for a in letters for b in string.ascii_lowercase + string.digits]
+    return next((c for c in [*own, *pairs, *letters, *spare] if c not in taken), "??")
 
 
 def _colour(position: int) -> str:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The first tables: fields, readings, regions, cells, suggestions, models, runs, history.
 
 The statements are written out, not taken from `tables`: a migration must not change when the tables do.

@@ -1,0 +1,86 @@
+"""What a file of annotations says, whatever its format: plain data between a parser and the merge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotation_store.records import Box, Proposal
+
+_SHOWN = 20
+
+
+@dataclass(slots=True)
+class CellIn:
+    """A cell that a file names, already in the schema's words."""
+
+    where: str  # how to name it in a sentence
+    box: Box
+    cell_class: str | None = None
+    attributes: Mapping[str, str | None] = field(default_factory=dict)
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class FieldIn:
+    """A field that a file names.
+
+    Attributes
+    ----------
+    regions
+        Coordinates as in `Shape`; ``None`` where the file states none, so that the whole field counts.
+    """
+
+    name: str
+    width: int | None = None
+    height: int | None = None
+    patient: str | None = None
+    slide: str | None = None
+    domain: str | None = None
+    pixel_size_um: float | None = None
+    regions: list[tuple[float, ...]] | None = None
+    ignore_areas: list[tuple[float, ...]] = field(default_factory=list)
+    cells: list[CellIn] = field(default_factory=list)
+    proposals: list[tuple[str, Proposal]] = field(default_factory=list)
+
+
+class Skipped:
+    """Sentences about what was left out; a flood of one kind becomes one line."""
+
+    def __init__(self) -> None:
+        self._counted: Counter[str] = Counter()
+        self._listed: dict[str, list[str]] = {}
+
+    def count(self, sentence: str) -> None:
+        """Note one more of a kind; `sentence` has ``{n}`` for how many."""
+        self._counted[sentence] += 1
+
+    def one(self, kind: str, sentence: str) -> None:
+        """Note one thing in a sentence of its own."""
+        self._listed.setdefault(kind, []).append(sentence)
+
+    def __bool__(self) -> bool:
+        return bool(self._counted or self._listed)
+
+    def sentences(self) -> list[str]:
+        """Give everything noted."""
+        lines = [sentence.replace("{n}", str(n)) for sentence, n in self._counted.items()]
+        for kind, listed in self._listed.items():
+            lines += listed[:_SHOWN]
+            if len(listed) > _SHOWN:
+                lines.append(f"… and {len(listed) - _SHOWN} more: {kind}.")
+        return lines
+
+
+@dataclass(slots=True)
+class Document:
+    """Everything a file says."""
+
+    source: str
+    fields: list[FieldIn]
+    skipped: Skipped
+    annotations: int = 0
+    """How many cells and proposals the file holds, those that could not be read included."""

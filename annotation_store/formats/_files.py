@@ -1,0 +1,58 @@
+"""File names from strangers, and files written in one step."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import uuid
+from pathlib import Path
+
+from annotation_store.errors import FormatError
+
+
+def safe_name(name: object, source: str) -> str:
+    """Check a file name that a file of annotations gives: it must stay inside the images' folder.
+
+    Raises
+    ------
+    FormatError
+        It is no text, empty, absolute, or climbs out with ``..``.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise FormatError(f"An image in {source} has no file name: correct the file.")
+    parts = name.replace("\\", "/").split("/")
+    drive = len(parts[0]) == 2 and parts[0][1] == ":"
+    if ".." in parts or parts[0] == "" or drive or "\x00" in name:
+        raise FormatError(
+            f"The file name {name[:100]!r} in {source} leads out of the images' folder: "
+            "give names inside that folder."
+        )
+    return name
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step: whoever looks sees the old file or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise FormatError(f"{path} is a folder: give a file to write to.")
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise FormatError(
+            f"The file {path} cannot be written ({error.strerror}): choose another place."
+        ) from error
+    finally:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:
+            pass
+
+
+def pseudonym(secret: str, text: str) -> str:
+    """Give the keyed hash that stands for a name in anonymised exports: the same name, the same hash."""
+    return hmac.new(bytes.fromhex(secret), text.encode("utf-8", "replace"), "sha256").hexdigest()[:16]

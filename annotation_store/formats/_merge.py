@@ -1,0 +1,299 @@
+"""Merging a document into a project: what is there stays, what is new is added, what differs is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation_store import _rules
+from annotation_store._history import Change
+from annotation_store._intake import Incoming, described, name_pattern
+from annotation_store.errors import EditError, FormatError
+from annotation_store.formats._document import CellIn, Document, FieldIn
+from annotation_store.records import Box, Cell, Edit, Field, ImportReport, RegionState, Shape
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+SAME_CELL_IOU = 0.9
+"""Two boxes of one field that overlap so much are one cell."""
+
+
+def merge(
+    project: Project,
+    document: Document,
+    *,
+    folders: Sequence[Path],
+    regions: Literal["file", "none", "full"],
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> ImportReport:
+    """Bring a document into the current reading of a project, its cells in one transaction.
+
+    Parameters
+    ----------
+    folders
+        Where its images may lie.
+    """
+    _refuse_useless(document)
+    pattern = name_pattern(patient_from)
+    incoming: dict[int, Incoming] = {}
+    by_name = {field.name: field for field in project.fields()}
+    for index, given in enumerate(document.fields):
+        path = _find(given.name, folders)
+        if path is not None:
+            found = described(Path(given.name), pattern)
+            incoming[index] = Incoming(
+                path,
+                name=given.name,
+                patient=given.patient or found.patient,
+                slide=given.slide or found.slide,
+                domain=given.domain or found.domain,
+                pixel_size_um=given.pixel_size_um,
+            )
+    matched = {i: field for i, given in enumerate(document.fields) if (field := _named(given.name, by_name))}
+    if document.fields and not incoming and not matched:
+        places = " or ".join(str(folder) for folder in folders)
+        raise FormatError(
+            f"None of the {len(document.fields)} images of {document.source} was found in {places}: "
+            f"say where they are with --images (the first is {document.fields[0].name})."
+        )
+    outcomes = dict(zip(incoming, project._take_in(list(incoming.values()), progress=progress), strict=True))
+    if incoming and not matched and not any(outcome.field_id for outcome in outcomes.values()):
+        raise FormatError(next(iter(outcomes.values())).problem)
+    pairs: list[tuple[Field, FieldIn]] = []
+    for index, given in enumerate(document.fields):
+        outcome = outcomes.get(index)
+        field = matched.get(index)
+        if outcome is not None:
+            field = project.field(outcome.field_id) if outcome.field_id else None
+        if field is not None:
+            if _same_size(field, given, document):
+                pairs.append((field, given))
+        elif outcome is not None:
+            document.skipped.one("images that cannot be read", outcome.problem)
+        else:
+            document.skipped.one("images not found", f"{given.name}: the image was not found.")
+    counts = _write(project, document, pairs, regions)
+    added = sum(outcome.added for outcome in outcomes.values())
+    return ImportReport(fields=added, skipped=document.skipped.sentences(), **counts)
+
+
+def _refuse_useless(document: Document) -> None:
+    usable = sum(len(f.cells) + len(f.proposals) for f in document.fields)
+    if document.annotations and not usable:
+        reasons = document.skipped.sentences()
+        raise FormatError(
+            f"Nothing in {document.source} fits the schema of this project "
+            f"({reasons[0] if reasons else 'no usable annotation'}) "
+            "Make a project with the file as its schema, or correct the file."
+        )
+
+
+def _find(name: str, folders: Sequence[Path]) -> Path | None:
+    short = name.replace("\\", "/").rsplit("/", 1)[-1]
+    for folder in folders:
+        for candidate in (folder / name, folder / short):
+            try:
+                if candidate.is_file():
+                    return candidate
+            except (OSError, ValueError):  # a name that the system cannot even look for
+                continue
+    return None
+
+
+def _named(name: str, by_name: dict[str, Field]) -> Field | None:
+    clean = _rules.clean_name(name)
+    if clean in by_name:
+        return by_name[clean]
+    short = clean.rsplit("/", 1)[-1]
+    alike = [field for known, field in by_name.items() if known.rsplit("/", 1)[-1] == short]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _same_size(field: Field, given: FieldIn, document: Document) -> bool:
+    if (given.width or field.width, given.height or field.height) == (field.width, field.height):
+        return True
+    document.skipped.one(
+        "images of another size",
+        f"{given.name}: the file says {given.width} x {given.height} pixels, "
+        f"the image has {field.width} x {field.height}; its annotations were left out.",
+    )
+    return False
+
+
+def _write(
+    project: Project, document: Document, pairs: Sequence[tuple[Field, FieldIn]], regions: str
+) -> dict[str, int]:
+    counts = {"cells": 0, "regions": 0, "suggestions": 0}
+    edits: list[Edit] = []
+    new_suggestions: list[int] = []
+    here = _Here(project)
+    with project._writing() as connection:
+        for field, given in pairs:
+            cells = _new_cells(project, document, field, given, here.cells.get(field.id, []))
+            areas = _new_areas(project, document, field, given, regions, here)
+            changes = [Change("cell", None, None, row) for row in cells]
+            changes += [Change(entity, None, None, row) for entity, row in areas]
+            if changes:
+                command = f"Import {Path(document.source).name}"
+                edits.append(project._write_edit(connection, field.id, command, changes))
+            rows = _new_proposals(project, document, field, given, here.pending.get(field.id, []))
+            if rows:
+                ids = project._insert_suggestions(connection, field.id, rows, None)
+                project._own["suggestions"].update(ids)
+                new_suggestions.append(field.id)
+            counts["cells"] += len(cells)
+            counts["regions"] += sum(entity == "region" for entity, _ in areas)
+            counts["suggestions"] += len(rows)
+            _learn(here, field, cells, areas)
+    project._tell(edits)
+    if new_suggestions:
+        project.events.suggestions_changed.emit(new_suggestions)
+    return counts
+
+
+class _Here:
+    """What the project says before the import, read in a few statements."""
+
+    def __init__(self, project: Project) -> None:
+        self.cells: dict[int, list[Any]] = {}
+        for cell in project.cells():
+            self.cells.setdefault(cell.field_id, []).append(cell)
+        self.pending: dict[int, list[Box]] = {}
+        for suggestion in project.suggestions():
+            self.pending.setdefault(suggestion.field_id, []).append(suggestion.box)
+        self.areas = {
+            *(("region", region.field_id, region.shape.coords) for region in project.regions()),
+            *(("ignore_area", area.field_id, area.shape.coords) for area in project.ignore_areas()),
+        }
+
+
+def _learn(
+    here: _Here, field: Field, cells: list[dict[str, Any]], areas: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """Remember what was just added, for a second image entry of the same field."""
+    here.cells.setdefault(field.id, []).extend(
+        Cell(
+            0,
+            field.id,
+            row["reading_id"],
+            (row["x"], row["y"], row["w"], row["h"]),
+            row["cell_class"],
+            row["attributes"],
+        )
+        for row in cells
+    )
+    here.areas |= {(entity, field.id, tuple(row["shape"])) for entity, row in areas}
+
+
+def _new_cells(
+    project: Project, document: Document, field: Field, given: FieldIn, existing: list[Cell]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    twins = _twins([cell.box for cell in existing], [cell.box for cell in given.cells])
+    for index, cell in enumerate(given.cells):
+        if index in twins:
+            there = existing[twins[index]]
+            document.skipped.count("{n} cells are in the project already: not added again.")
+            if conflict := _conflict(there, cell):
+                document.skipped.one("conflicts", f"{field.name}, {cell.where}: {conflict}")
+            continue
+        try:
+            rows.append(
+                project._cell_row(
+                    field.id,
+                    cell.box,
+                    cell_class=cell.cell_class,
+                    attributes=cell.attributes,
+                    extra=cell.extra,
+                    **cell.flags,
+                )
+            )
+        except EditError as error:
+            document.skipped.one("cells that break a rule", f"{field.name}, {cell.where}: {error}")
+    return rows
+
+
+def _conflict(there: Cell, cell: CellIn) -> str:
+    """Say where a file's cell contradicts the project's; what only one of them states is no conflict."""
+    parts = []
+    if there.cell_class and cell.cell_class and there.cell_class != cell.cell_class:
+        parts.append(f"class {there.cell_class} here, {cell.cell_class} in the file")
+    for name, value in cell.attributes.items():
+        if value and there.attributes.get(name, value) != value:
+            parts.append(f"{name} {there.attributes[name]} here, {value} in the file")
+    return f"conflict, kept as it is here: {'; '.join(parts)}." if parts else ""
+
+
+def _twins(existing: Sequence[Box], new: Sequence[Box]) -> dict[int, int]:
+    """Pair new boxes with existing ones that are the same cell, each at most once."""
+    if not existing or not new:
+        return {}
+    overlaps = iou(np.asarray(new, float), np.asarray(existing, float))
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    rows, columns = np.nonzero(overlaps >= SAME_CELL_IOU)
+    for at in np.argsort(-overlaps[rows, columns], kind="stable"):
+        row, column = int(rows[at]), int(columns[at])
+        if row not in pairs and column not in taken:
+            pairs[row] = column
+            taken.add(column)
+    return pairs
+
+
+def iou(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give the overlap (intersection over union) of every pair of ``x, y, w, h`` boxes."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
+    both = np.clip(high - low, 0, None).prod(axis=2)
+    either = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None] - both
+    result: npt.NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return result
+
+
+def _new_areas(
+    project: Project, document: Document, field: Field, given: FieldIn, mode: str, here: _Here
+) -> list[tuple[str, dict[str, Any]]]:
+    whole = (0.0, 0.0, float(field.width), float(field.height))
+    shapes: list[tuple[float, ...]] = []
+    if mode == "full" or (mode == "file" and given.regions is None):
+        shapes = [whole]
+    elif mode == "file":
+        shapes = given.regions or []
+    rows: list[tuple[str, dict[str, Any]]] = []
+    wanted = [("region", coords) for coords in shapes]
+    wanted += [("ignore_area", coords) for coords in given.ignore_areas]
+    for entity, coords in wanted:
+        try:
+            row = project._mark_row(field.id, Shape(coords))
+        except EditError as error:
+            document.skipped.one("areas that break a rule", f"{field.name}: {error}")
+            continue
+        key = (entity, field.id, tuple(row["shape"]))
+        if key in here.areas:
+            continue
+        if entity == "region":
+            row["state"] = RegionState.FINISHED.value
+        rows.append((entity, row))
+    return rows
+
+
+def _new_proposals(
+    project: Project, document: Document, field: Field, given: FieldIn, pending: list[Box]
+) -> list[dict[str, Any]]:
+    rows = []
+    twins = _twins(pending, [proposal.box for _, proposal in given.proposals])
+    for index, (where, proposal) in enumerate(given.proposals):
+        if index in twins:
+            document.skipped.count("{n} suggestions are in the project already: not added again.")
+            continue
+        try:
+            rows.append(_rules.proposal(project.schema, field, proposal))
+        except EditError as error:
+            document.skipped.one("suggestions that break a rule", f"{field.name}, {where}: {error}")
+    return rows
