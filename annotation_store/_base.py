@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from annotation_store import _history, _rows
 from annotation_store._db.engine import plain_errors, transaction
 from annotation_store._db.tables import fields
-from annotation_store._history import Change
+from annotation_store._history import Change, Scope
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
 from annotation_store.records import Edit, Field, Reading
@@ -90,13 +90,14 @@ class ProjectBase:
     ) -> Edit:
         return _history.write(
             connection,
-            annotator=self.annotator,
-            reading_id=self.reading.id,
-            field_id=field_id,
+            self._scope(field_id),
             command=command,
             changes=changes,
             system=system,
         )
+
+    def _scope(self, field_id: int) -> Scope:
+        return Scope(field_id, self.annotator, self.reading.id)
 
     def _tell(self, edits: Iterable[Edit]) -> None:
         """Emit edits that are on disk."""

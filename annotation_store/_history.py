@@ -2,7 +2,7 @@
 
 An edit is a list of changes. `write` applies them and appends one ``edits`` row and one ``history`` row a
 change, inside the caller's transaction. Nothing in those two tables is ever updated, so the undo stack of a
-field and annotator is a linked list in the ``edits`` rows; its state is read off the newest of them:
+field, annotator and reading is a linked list in the ``edits`` rows; its state is read off the newest of them:
 
 ======  =====================  ======================  =========================================
 kind    top of the undo stack  top of the redo stack   the row also keeps
@@ -53,6 +53,15 @@ class Change:
         return "delete" if self.after is None else "change"
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an undo may reach: one annotator's edits of one field in one reading."""
+
+    field_id: int
+    annotator: str
+    reading_id: int
+
+
 def now() -> str:
     """Give the time as the database keeps it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
@@ -60,36 +69,32 @@ def now() -> str:
 
 def write(
     connection: sa.Connection,
+    scope: Scope,
     *,
-    annotator: str,
-    reading_id: int,
-    field_id: int,
     command: str,
     changes: Sequence[Change],
     system: bool = False,
 ) -> Edit:
     """Apply changes and record them as one new edit; `system` ones are outside anyone's undo."""
     changes = _applied(connection, changes)
-    below = None if system else _undo_top(field_id, annotator)
+    below = None if system else _undo_top(scope)
     return _recorded(
         connection,
         changes,
-        annotator=annotator,
-        reading_id=reading_id,
-        field_id=field_id,
+        scope,
         command=command,
         kind="system" if system else "do",
         below=below,
     )
 
 
-def undo(connection: sa.Connection, *, annotator: str, reading_id: int, field_id: int) -> Edit | None:
+def undo(connection: sa.Connection, scope: Scope) -> Edit | None:
     """Take back the annotator's latest edit on the field; ``None`` where there is none."""
-    last = _last(field_id, annotator)
+    last = _last(scope)
     redo_before = sa.select(
         sa.case((last.c.kind == "undo", last.c.id), (last.c.kind == "redo", last.c.redo_top), else_=None)
     ).scalar_subquery()
-    rows = _edit_rows(connection, _undo_top(field_id, annotator), redo_before)
+    rows = _edit_rows(connection, _undo_top(scope), redo_before)
     if not rows:
         return None
     edit = rows[0]
@@ -102,9 +107,7 @@ def undo(connection: sa.Connection, *, annotator: str, reading_id: int, field_id
     return _recorded(
         connection,
         changes,
-        annotator=annotator,
-        reading_id=reading_id,
-        field_id=field_id,
+        scope,
         command=f"Undo: {edit.command}",
         kind="undo",
         undoes=edit.id,
@@ -113,18 +116,12 @@ def undo(connection: sa.Connection, *, annotator: str, reading_id: int, field_id
     )
 
 
-def redo(connection: sa.Connection, *, annotator: str, reading_id: int, field_id: int) -> Edit | None:
+def redo(connection: sa.Connection, scope: Scope) -> Edit | None:
     """Bring back what the annotator last took back on the field; ``None`` where there is nothing."""
     taken_back = edits.alias()
-    target = (
-        sa.select(taken_back.c.undoes)
-        .where(taken_back.c.id == _redo_top(field_id, annotator))
-        .scalar_subquery()
-    )
+    target = sa.select(taken_back.c.undoes).where(taken_back.c.id == _redo_top(scope)).scalar_subquery()
     next_redo = (
-        sa.select(taken_back.c.redo_below)
-        .where(taken_back.c.id == _redo_top(field_id, annotator))
-        .scalar_subquery()
+        sa.select(taken_back.c.redo_below).where(taken_back.c.id == _redo_top(scope)).scalar_subquery()
     )
     rows = _edit_rows(connection, target, next_redo)
     if not rows:
@@ -135,9 +132,7 @@ def redo(connection: sa.Connection, *, annotator: str, reading_id: int, field_id
     return _recorded(
         connection,
         changes,
-        annotator=annotator,
-        reading_id=reading_id,
-        field_id=field_id,
+        scope,
         command=f"Redo: {edit.command}",
         kind="redo",
         undoes=edit.id,
@@ -146,40 +141,45 @@ def redo(connection: sa.Connection, *, annotator: str, reading_id: int, field_id
     )
 
 
-def undoable(connection: sa.Connection, field_id: int, annotator: str) -> str | None:
+def undoable(connection: sa.Connection, scope: Scope) -> str | None:
     """Give the command that `undo` would take back."""
-    query = sa.select(edits.c.command).where(edits.c.id == _undo_top(field_id, annotator))
+    query = sa.select(edits.c.command).where(edits.c.id == _undo_top(scope))
     return connection.execute(query).scalar()
 
 
-def redoable(connection: sa.Connection, field_id: int, annotator: str) -> str | None:
+def redoable(connection: sa.Connection, scope: Scope) -> str | None:
     """Give the command that `redo` would bring back."""
     taken_back = edits.alias()
     query = (
         sa.select(edits.c.command)
         .join(taken_back, taken_back.c.undoes == edits.c.id)
-        .where(taken_back.c.id == _redo_top(field_id, annotator))
+        .where(taken_back.c.id == _redo_top(scope))
     )
     return connection.execute(query).scalar()
 
 
-def _last(field_id: int, annotator: str) -> sa.Subquery:
+def _last(scope: Scope) -> sa.Subquery:
     return (
         sa.select(edits)
-        .where(edits.c.field_id == field_id, edits.c.annotator == annotator, edits.c.kind != "system")
+        .where(
+            edits.c.field_id == scope.field_id,
+            edits.c.annotator == scope.annotator,
+            edits.c.reading_id == scope.reading_id,
+            edits.c.kind != "system",
+        )
         .order_by(edits.c.id.desc())
         .limit(1)
         .subquery()
     )
 
 
-def _undo_top(field_id: int, annotator: str) -> sa.ScalarSelect[Any]:
-    last = _last(field_id, annotator)
+def _undo_top(scope: Scope) -> sa.ScalarSelect[Any]:
+    last = _last(scope)
     return sa.select(sa.case((last.c.kind == "do", last.c.id), else_=last.c.undo_top)).scalar_subquery()
 
 
-def _redo_top(field_id: int, annotator: str) -> sa.ScalarSelect[Any]:
-    last = _last(field_id, annotator)
+def _redo_top(scope: Scope) -> sa.ScalarSelect[Any]:
+    last = _last(scope)
     return sa.select(
         sa.case((last.c.kind == "undo", last.c.id), (last.c.kind == "redo", last.c.redo_top), else_=None)
     ).scalar_subquery()
@@ -342,10 +342,8 @@ def _replaced() -> sa.ColumnElement[bool]:
 def _recorded(
     connection: sa.Connection,
     changes: Sequence[Change],
+    scope: Scope,
     *,
-    annotator: str,
-    reading_id: int,
-    field_id: int,
     command: str,
     kind: str,
     **stack: Any,
@@ -353,9 +351,9 @@ def _recorded(
     at = now()
     row = {
         "at": at,
-        "annotator": annotator,
-        "reading_id": reading_id,
-        "field_id": field_id,
+        "annotator": scope.annotator,
+        "reading_id": scope.reading_id,
+        "field_id": scope.field_id,
         "command": command,
         "kind": kind,
     }
@@ -377,4 +375,4 @@ def _recorded(
     for change in changes:
         assert change.id is not None
         touched[change.entity].append(change.id)
-    return Edit(edit_id, field_id, command, {entity: tuple(ids) for entity, ids in touched.items()})
+    return Edit(edit_id, scope.field_id, command, {entity: tuple(ids) for entity, ids in touched.items()})

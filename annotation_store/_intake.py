@@ -9,8 +9,10 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from annotation_store.records import (
 )
 
 _BATCH = 8
+_WORKERS = 2
 _LEFTOVER_SECONDS = 600
 ALREADY = "already in the project"
 
@@ -204,16 +207,19 @@ class Intake(ProjectBase):
         staging = self.path / STAGING / uuid.uuid4().hex
         try:
             staging.mkdir(parents=True)
-            for start in range(0, len(incoming), _BATCH):
-                batch = incoming[start : start + _BATCH]
-                prepared = [self._prepare(item, staging / str(n), known) for n, item in enumerate(batch)]
-                results, new = self._commit_batch(prepared, known)
-                outcomes += results
-                if new:
-                    self._own["fields"].update(new)
-                    self.events.fields_added.emit(new)
-                if progress is not None:
-                    progress(len(outcomes), len(incoming))
+            with ThreadPoolExecutor(_WORKERS, thread_name_prefix="intake") as pool:
+                for start in range(0, len(incoming), _BATCH):
+                    batch = incoming[start : start + _BATCH]
+                    # decoding, compressing and waiting for the disk leave Python's lock to others
+                    targets = [staging / str(n) for n in range(len(batch))]
+                    prepared = list(pool.map(self._prepare, batch, targets, repeat(known)))
+                    results, new = self._commit_batch(prepared, known)
+                    outcomes += results
+                    if new:
+                        self._own["fields"].update(new)
+                        self.events.fields_added.emit(new)
+                    if progress is not None:
+                        progress(len(outcomes), len(incoming))
         except OSError as error:
             raise ProjectError(
                 f"The project {self.path} cannot be written ({error.strerror or error}): "

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import threading
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -141,6 +142,9 @@ class Project(Check, Intake, Review, Learning):
                     connection.execute(
                         annotators.insert().prefix_with("OR IGNORE"), [{"name": self.annotator}]
                     )
+            # another program may hold the lock for long; what is left over can wait
+            with suppress(ProjectError):
+                self._sweep()
         found = self.readings()
         own = [r for r in found if r.annotator == self.annotator]
         # the first reading is everybody's; who has one of their own works in it
@@ -211,30 +215,26 @@ class Project(Check, Intake, Review, Learning):
             Somebody has changed the same thing since.
         """
         with self._writing() as connection:
-            edit = _history.undo(
-                connection, annotator=self.annotator, reading_id=self.reading.id, field_id=field_id
-            )
+            edit = _history.undo(connection, self._scope(field_id))
         self._tell([edit] if edit else [])
         return edit
 
     def redo(self, field_id: int) -> Edit | None:
         """Bring back what this annotator last took back on a field; ``None`` where there is nothing."""
         with self._writing() as connection:
-            edit = _history.redo(
-                connection, annotator=self.annotator, reading_id=self.reading.id, field_id=field_id
-            )
+            edit = _history.redo(connection, self._scope(field_id))
         self._tell([edit] if edit else [])
         return edit
 
     def undoable(self, field_id: int) -> str | None:
         """Give the command that `undo` would take back, for the menu."""
         with plain_errors(self.path):
-            return _history.undoable(self._connection, field_id, self.annotator)
+            return _history.undoable(self._connection, self._scope(field_id))
 
     def redoable(self, field_id: int) -> str | None:
         """Give the command that `redo` would bring back, for the menu."""
         with plain_errors(self.path):
-            return _history.redoable(self._connection, field_id, self.annotator)
+            return _history.redoable(self._connection, self._scope(field_id))
 
     def history(
         self, field_id: int | None = None, *, entity: str | None = None, entity_id: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from annotation_store.errors import FormatError
@@ -47,10 +48,8 @@ def write_text(path: Path, text: str) -> None:
             f"The file {path} cannot be written ({error.strerror}): choose another place."
         ) from error
     finally:
-        try:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass
 
 
 def pseudonym(secret: str, text: str) -> str:

@@ -324,9 +324,7 @@ def _attributes(
         if attribute is not None:
             found[attribute] = UNSURE
         elif name != "class":
-            skipped.count(
-                f"unsure attribute {str(name)[:80]!r} is not in the schema: left out ({{n}} cells)."
-            )
+            skipped.count(f"unsure {str(name)[:80]!r} is not in the schema: left out ({{n}} cells).")
     return found
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from annotation_store.errors import ImageError
 
@@ -121,8 +121,9 @@ def _decode_with_pillow(data: bytes, path: Path) -> Pixels:
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "BMP", "DIB", "TIFF")) as image:
         _check_size(path, *image.size)
         image.load()
-        turned = ImageOps.exif_transpose(image)
-        return _to_rgb(turned, path)
+        # exif_transpose copies even where there is nothing to turn
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        return _to_rgb(image if upright else ImageOps.exif_transpose(image), path)
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Pixels:

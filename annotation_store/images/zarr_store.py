@@ -39,9 +39,10 @@ def write_pixels(folder: Path, pixels: Pixels, *, name: str, pixel_size_um: floa
         # OME-Zarr puts channels before space
         planes = np.ascontiguousarray(level.transpose(2, 0, 1))
         height, width = planes.shape[1:]
-        chunk = (3, min(_CHUNK, height), min(_CHUNK, width))
-        # a shard must be whole chunks
-        shard = (3, -(-height // chunk[1]) * chunk[1], -(-width // chunk[2]) * chunk[2])
+        # chunks of nearly equal size: a shard is whole chunks, and what it holds beyond the image costs
+        rows, columns = -(-height // _CHUNK), -(-width // _CHUNK)
+        chunk = (3, -(-height // rows), -(-width // columns))
+        shard = (3, chunk[1] * rows, chunk[2] * columns)
         array = group.create_array(
             str(index),
             shape=planes.shape,
