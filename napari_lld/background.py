@@ -1,0 +1,52 @@
+"""Long actions for a thread beside the window: each opens the project for itself; no Qt.
+
+The window's project is told by `Project.refresh` when they are done, as with the worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from annotation_store import Project, formats
+from napari_lld import sample
+
+Tell = Callable[[int, int], None]
+
+
+def add_fields(project: Path, paths: Sequence[Path], tell: Tell, *, annotator: str | None = None) -> str:
+    """Add images to a project; give a sentence on what came in and what did not."""
+    with Project.open(project, annotator=annotator) as own:
+        report = own.add_fields(paths, progress=tell)
+    sentence = f"{len(report.added)} fields added."
+    if report.skipped:
+        path, why = report.skipped[0]
+        more = f", and {len(report.skipped) - 1} more" if len(report.skipped) > 1 else ""
+        sentence += f" Skipped: {path.name} ({why}){more}."
+    return sentence
+
+
+def create_project(
+    folder: Path, schema: str, images: Sequence[Path], tell: Tell, *, annotator: str | None = None
+) -> str:
+    """Make a project and add its first fields."""
+    Project.create(folder, schema, annotator=annotator).close()
+    return add_fields(folder, images, tell, annotator=annotator) if images else ""
+
+
+def make_sample_project(folder: Path, tell: Tell) -> str:
+    """Make the sample project: 18 fields, one sparse region each. One that is there is kept."""
+    if (folder / "project.db").exists():
+        return ""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with Project.create(folder, "lld") as own:
+        own.add_fields(sample.fields(), progress=tell)
+        formats.read("coco", own, sample.sparse(), images=sample.fields()[0].parent)
+    return "The sample is yours to play with: 18 fields, one annotated region each."
+
+
+def export_coco(project: Path, out: Path, *, suggestions: bool, anonymise: bool) -> str:
+    """Write a project's cells or suggestions as COCO."""
+    with Project.open(project, read_only=True) as own:
+        formats.write("coco", own, out, what="suggestions" if suggestions else "cells", anonymise=anonymise)
+    return f"Exported to {out}."

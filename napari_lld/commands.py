@@ -1,0 +1,368 @@
+"""All commands in one declarative registry: buttons, shortcuts, menus and the help are made from it.
+
+The keys follow one rule that needs no modes (why: ``docs/adr/0003-keys.md``):
+
+* a plain letter **acts** (next field, accept, draw a box),
+* a digit **fills the row of the caret**, which goes on to the next row,
+* **Shift + letter names the class** (the letter of the schema, drawn on the button).
+
+So a letter never changes its meaning, no class collides with a command, and both the frequent letters
+(Q W A S D X R F B) and the digits 1 to 4 lie under the left hand while the right one holds the mouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from annotation_store.records import UNSURE, RejectionReason
+from annotation_store.schema import CellClass, ClassGroup, Schema
+from napari_lld.session import Session, Tool
+
+When = Callable[[Session], bool]
+
+
+def _always(_session: Session) -> bool:
+    return True
+
+
+def has_project(session: Session) -> bool:
+    """Whether a project is open."""
+    return session.project is not None
+
+
+def has_field(session: Session) -> bool:
+    """Whether a field is shown."""
+    return session.field_id is not None
+
+
+def has_cell(session: Session) -> bool:
+    """Whether a cell is current."""
+    return session.cell is not None
+
+
+def has_target(session: Session) -> bool:
+    """Whether a cell or a suggestion, which a value makes a cell, is current."""
+    return session.cell is not None or session.suggestion is not None
+
+
+def _has_deletable(session: Session) -> bool:
+    return session.cell is not None or session.region is not None
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing the user can do.
+
+    Attributes
+    ----------
+    keys
+        Key sequences in Qt's portable notation, such as ``"Ctrl+Shift+Z"``; the first is shown.
+    when
+        Whether it can be done now; buttons are disabled otherwise, keys do nothing.
+    group
+        The heading it stands under in the help.
+    listed
+        Whether the help and the menu list it (the many values of one kind are listed together).
+    """
+
+    id: str
+    title: str
+    run: Callable[[], None]
+    keys: tuple[str, ...] = ()
+    group: str = "General"
+    when: When = _always
+    help: str = ""
+    listed: bool = True
+
+    @property
+    def key(self) -> str:
+        """The key to show, with arrows and Shift as signs."""
+        return pretty_key(self.keys[0]) if self.keys else ""
+
+    @property
+    def tooltip(self) -> str:
+        """Title, what it does, and the key."""
+        text = f"{self.title} ({self.key})" if self.key else self.title
+        return f"{text}\n{self.help}" if self.help else text
+
+
+_SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Backspace": "⌫", "Delete": "Del", "Escape": "Esc"}
+
+
+def pretty_key(key: str) -> str:
+    """Write a key sequence as it is shown to people."""
+    if key.startswith("Ctrl+Shift+"):
+        return key
+    for name, sign in _SIGNS.items():
+        key = key.replace(name, sign)
+    return key
+
+
+class Commands:
+    """The registry of one window."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._commands: dict[str, Command] = {}
+        self._by_key: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._commands.values())
+
+    def __getitem__(self, command_id: str) -> Command:
+        return self._commands[command_id]
+
+    def __contains__(self, command_id: str) -> bool:
+        return command_id in self._commands
+
+    def add(self, commands: Iterable[Command]) -> None:
+        """Add commands; two on one key are a mistake of ours."""
+        for command in commands:
+            for key in command.keys:
+                other = self._by_key.get(key)
+                if other is not None and other != command.id:
+                    raise ValueError(f"key {key} is taken by {other}, so {command.id} cannot have it")
+            self._commands[command.id] = command
+            self._by_key.update(dict.fromkeys(command.keys, command.id))
+
+    def remove(self, prefix: str) -> None:
+        """Remove the commands whose id starts so."""
+        for command_id in [name for name in self._commands if name.startswith(prefix)]:
+            for key in self._commands.pop(command_id).keys:
+                self._by_key.pop(key, None)
+
+    def for_key(self, key: str) -> Command | None:
+        """Give the command on a key."""
+        command_id = self._by_key.get(key)
+        return self._commands[command_id] if command_id else None
+
+    def run(self, command_id: str) -> bool:
+        """Run a command if it can be done now."""
+        command = self._commands[command_id]
+        if not command.when(self.session):
+            return False
+        command.run()
+        return True
+
+    def use_schema(self, schema: Schema | None) -> None:
+        """Make the commands of a schema's classes and groups."""
+        self.remove("class.")
+        if schema is not None:
+            self.add(_class_commands(self.session, schema))
+
+
+def class_like(schema: Schema) -> tuple[CellClass | ClassGroup, ...]:
+    """List all that a cell's class may be: classes, then groups."""
+    return (*schema.classes, *schema.groups)
+
+
+def class_keys(schema: Schema) -> dict[str, str]:
+    """Give each class and group its key: the schema's, else its letter, else the next free letter."""
+    taken = {"Shift+Q"}  # unsure
+    keys: dict[str, str] = {}
+    later: list[CellClass | ClassGroup] = []
+    for item in class_like(schema):
+        wanted = str(getattr(item, "key", "") or getattr(item, "letter", "") or "").strip().upper()
+        key = f"Shift+{wanted}"
+        if len(wanted) == 1 and wanted.isascii() and wanted.isalpha() and key not in taken:
+            keys[item.name] = key
+            taken.add(key)
+        else:
+            later.append(item)
+    free = (f"Shift+{letter}" for letter in "ABCDEFGHIJKLMNOPRSTUVWXYZ")
+    for item in later:
+        own = [f"Shift+{c}" for c in item.name.upper() if c.isascii() and c.isalpha()]
+        key = next((k for k in (*own, *free) if k not in taken), "")
+        if key:
+            keys[item.name] = key
+            taken.add(key)
+    return keys
+
+
+def _class_commands(session: Session, schema: Schema) -> Iterator[Command]:
+    keys = class_keys(schema)
+    for item in class_like(schema):
+        name = item.name
+        yield Command(
+            f"class.{name}",
+            item.title,
+            lambda name=name: session.set_class(name),  # type: ignore[misc]
+            (keys[name],) if name in keys else (),
+            "Class",
+            has_target,
+        )
+    yield Command(
+        "class.unsure",
+        "Class unsure",
+        lambda: session.set_class(UNSURE),
+        ("Shift+Q",),
+        "Class",
+        has_target,
+        "Looked, cannot tell.",
+    )
+    yield Command(
+        "class.missing",
+        "Class missing",
+        lambda: session.set_class(None),
+        ("Shift+Backspace",),
+        "Class",
+        has_cell,
+        "Take the class away again: nobody looked.",
+    )
+
+
+def session_commands(session: Session) -> Iterator[Command]:
+    """Make the commands that need no window."""
+
+    def tool(tool: Tool) -> Callable[[], None]:
+        def choose() -> None:
+            session.tool = Tool.SELECT if session.tool is tool else tool
+
+        return choose
+
+    def reject(reason: RejectionReason) -> Callable[[], None]:
+        return lambda: session.reject(reason)
+
+    def whole_field() -> None:
+        session.mark_whole_field()
+
+    s = session
+    yield Command("field.next", "Next field", s.next_field, ("N",), "Fields", has_project)
+    yield Command("field.previous", "Previous field", s.previous_field, ("P",), "Fields", has_project)
+
+    yield Command(
+        "tool.region",
+        "Region",
+        tool(Tool.REGION),
+        ("R",),
+        "Draw",
+        has_field,
+        "Drag a rectangle, or click corner by corner and close with Enter or a double click. "
+        "A finished region promises that every white cell in it is boxed.",
+    )
+    yield Command(
+        "tool.box",
+        "Box",
+        tool(Tool.BOX),
+        ("B",),
+        "Draw",
+        has_field,
+        "Drag a box round a cell; the tool stays until Esc.",
+    )
+    yield Command(
+        "region.whole",
+        "Whole field",
+        whole_field,
+        ("Ctrl+Return",),
+        "Draw",
+        has_field,
+        "Say that every white cell of this field is boxed.",
+    )
+    yield Command(
+        "edit.delete",
+        "Delete cell or region",
+        s.delete_current,
+        ("Delete",),
+        "Draw",
+        _has_deletable,
+    )
+
+    yield Command(
+        "missing.next",
+        "Next thing missing",
+        s.next_missing,
+        ("Tab",),
+        "Describe",
+        has_field,
+        "The next row, then the next cell, that nobody looked at.",
+    )
+    for number in range(1, 10):
+        yield Command(
+            f"value.{number}",
+            f"Value {number} of the row",
+            lambda number=number: s.set_value_number(number),  # type: ignore[misc]
+            (str(number),),
+            "Describe",
+            has_target,
+            listed=False,
+        )
+    yield Command(
+        "value.unsure",
+        "Unsure",
+        s.set_value_unsure,
+        ("Q",),
+        "Describe",
+        has_target,
+        "Looked at the row of the caret, cannot tell.",
+    )
+    yield Command(
+        "value.clear",
+        "Take the value back",
+        s.clear_value,
+        ("Backspace",),
+        "Describe",
+        has_cell,
+        "The row becomes missing again; once more steps back a row.",
+    )
+    yield Command("caret.down", "Row down", lambda: s.move_caret(1), ("Down",), "Describe", has_target)
+    yield Command("caret.up", "Row up", lambda: s.move_caret(-1), ("Up",), "Describe", has_target)
+
+    yield Command("suggestion.next", "Next suggestion", s.next_suggestion, ("S",), "Suggestions", has_field)
+    yield Command(
+        "suggestion.previous", "Previous suggestion", s.previous_suggestion, ("W",), "Suggestions", has_field
+    )
+    yield Command(
+        "suggestion.accept",
+        "Accept",
+        s.accept,
+        ("A",),
+        "Suggestions",
+        has_field,
+        "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change.",
+    )
+    yield Command(
+        "suggestion.not_a_cell",
+        "Not a cell",
+        reject(RejectionReason.NOT_A_CELL),
+        ("X",),
+        "Suggestions",
+        has_field,
+        "Reject; the model learns that this is background.",
+    )
+    yield Command(
+        "suggestion.duplicate",
+        "Duplicate",
+        reject(RejectionReason.DUPLICATE),
+        ("D",),
+        "Suggestions",
+        has_field,
+        "Reject: the cell is boxed already.",
+    )
+    yield Command(
+        "suggestion.bad_box",
+        "Bad box",
+        reject(RejectionReason.BAD_BOX),
+        ("F",),
+        "Suggestions",
+        has_field,
+        "Reject: a cell, but badly framed.",
+    )
+    yield Command(
+        "threshold.lower", "Show more suggestions", s.lower_threshold, (",",), "Suggestions", has_project
+    )
+    yield Command(
+        "threshold.raise", "Show fewer suggestions", s.raise_threshold, (".",), "Suggestions", has_project
+    )
+
+    yield Command("edit.undo", "Undo", s.undo, ("Ctrl+Z",), "General", has_field)
+    yield Command("edit.redo", "Redo", s.redo, ("Ctrl+Shift+Z",), "General", has_field)
+    yield Command(
+        "view.marks",
+        "Hide or show marks",
+        s.toggle_marks,
+        ("H",),
+        "General",
+        has_field,
+        "Take boxes and letters away to see the cells themselves.",
+    )

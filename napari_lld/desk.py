@@ -1,0 +1,396 @@
+"""The desk of one viewer: session, commands, layers, mouse and worker, put together; and the window."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_lld import background, user_state
+from napari_lld.commands import Command, Commands, has_field, has_project, session_commands
+from napari_lld.jobs import Jobs
+from napari_lld.layers import DeskLayers, Pointer
+from napari_lld.session import Session, Tool
+from napari_lld.training_process import TrainingProcess
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QWidget
+
+DOCK_NAME = "napari-lld"
+
+
+class Desk(QObject):
+    """Everything that belongs to one viewer; docks come and go on it."""
+
+    hinted = Signal(str)
+    """A sentence for the line at the foot of the dock."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.session = Session()
+        self.commands = Commands(self.session)
+        self.jobs = Jobs(self)
+        self.training_options: Callable[[], dict[str, Any]] = dict
+        self.window: QWidget | None = None
+        self._docks = 0
+        self._closed = False
+        self._help: QWidget | None = None
+        self.process = TrainingProcess(self.session, self)
+        self.session.trainer = self.process
+        self.layers = DeskLayers(self.session, viewer)
+        self.pointer = Pointer(self.session, viewer, self.layers)
+        self.commands.add(session_commands(self.session))
+        self.commands.add(self._window_commands())
+        self.session.project_changed.connect(self._on_project)
+        self.session.notice.connect(self._on_notice)
+
+    # ------------------------------------------------------------------ life
+
+    def take_dock(self) -> None:
+        """One more dock shows this desk."""
+        self._docks += 1
+
+    def drop_dock(self) -> None:
+        """Count a dock out; with the last one the desk closes."""
+        self._docks -= 1
+        if self._docks <= 0:
+            self.close()
+
+    def close(self, *, window_gone: bool = False) -> None:
+        """Stop the worker, close the project, let go of the viewer."""
+        if self._closed:
+            return
+        self._closed = True
+        _desks.pop(self.viewer, None)
+        self.session.remember_place()
+        self.process.close()
+        self.jobs.wait(3)
+        self.pointer.close()
+        self.layers.close(remove=not window_gone)
+        self.session.project_changed.disconnect(self._on_project, missing_ok=True)
+        self.session.close()
+        self.session.notice.disconnect(self._on_notice, missing_ok=True)
+        self.session.trainer = None
+
+    def _on_project(self) -> None:
+        self.commands.use_schema(self.session.schema)
+        project = self.session.project
+        name = project.path.name.removesuffix(".lld") if project else ""
+        if hasattr(self.viewer, "title"):
+            self.viewer.title = f"{name} – napari-lld" if name else "napari-lld"
+
+    # ------------------------------------------------------------------ telling
+
+    def _on_notice(self, level: str, sentence: str) -> None:
+        self.hinted.emit(sentence)
+        if level == "hint":
+            return
+        from napari.utils import notifications
+
+        show = {
+            "info": notifications.show_info,
+            "warning": notifications.show_warning,
+            "error": notifications.show_error,
+        }
+        show[level](sentence)
+
+    # ------------------------------------------------------------------ commands of the window
+
+    def _window_commands(self) -> Iterator[Command]:
+        s = self.session
+
+        def idle(session: Session) -> bool:
+            return session.project is not None and not session.training.busy
+
+        def busy(session: Session) -> bool:
+            return session.training.busy
+
+        yield Command(
+            "tool.select",
+            "Stop drawing, choose nothing",
+            self.escape,
+            ("Escape",),
+            "Draw",
+            has_field,
+        )
+        yield Command(
+            "draw.finish",
+            "Close the region being drawn",
+            self.pointer.finish,
+            ("Return",),
+            "Draw",
+            lambda _s: self.pointer.drawing,
+        )
+        yield Command(
+            "view.cell",
+            "Zoom to the cell, and back",
+            self.zoom_to_current,
+            ("Z",),
+            "General",
+            has_field,
+        )
+        yield Command(
+            "project.new",
+            "New project …",
+            self.new_project,
+            group="Project",
+            help="A schema, a folder of images, your name.",
+        )
+        yield Command("project.open", "Open project …", self.open_project, group="Project")
+        yield Command(
+            "project.sample",
+            "Open the sample project",
+            self.open_sample,
+            group="Project",
+            help="18 bundled fields, a corner of each annotated: train on it in minutes.",
+        )
+        yield Command("project.close", "Close project", s.close, group="Project", when=idle)
+        yield Command("fields.add", "Add fields …", self.add_fields, group="Project", when=has_project)
+        yield Command(
+            "export.coco",
+            "Export COCO …",
+            self.export,
+            ("Ctrl+Shift+E",),
+            "Project",
+            has_project,
+            "Cells with their regions, or suggestions, as a COCO file.",
+        )
+        yield Command(
+            "training.start",
+            "Train",
+            self._train,
+            ("Ctrl+Shift+L",),
+            "Model",
+            idle,
+            "Learn from the finished regions, then suggest cells everywhere else. You can go on working.",
+        )
+        yield Command(
+            "training.suggest",
+            "Suggest",
+            self._suggest,
+            (),
+            "Model",
+            idle,
+            "Let the active model look for cells on all fields, without training.",
+        )
+        yield Command("training.cancel", "Stop", s.cancel_training, (), "Model", busy)
+        yield Command("help.keys", "Keys", self.show_help, ("F1",), "General")
+
+    def _train(self) -> None:
+        self.session.start_training(**self.training_options())
+
+    def _suggest(self) -> None:
+        self.session.start_suggesting()
+
+    def escape(self) -> None:
+        """Drop what is being drawn, else leave the tool, else choose nothing."""
+        if self.pointer.drawing:
+            self.pointer.cancel()
+        elif self.session.tool is not Tool.SELECT:
+            self.session.tool = Tool.SELECT
+        else:
+            self.session.select(None)
+
+    def zoom_to_current(self) -> None:
+        """Show the current cell large; once more shows the field again."""
+        mark = self.session.cell or self.session.suggestion
+        camera = self.viewer.scene.camera
+        if mark is None or getattr(self, "_zoomed_on", None) == mark.box:
+            self._zoomed_on = None
+            self.viewer.reset_view()
+            return
+        x, y, w, h = mark.box
+        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        camera.center = (0.0, y + h / 2, x + w / 2)
+        camera.zoom = 0.35 * min(height, width) / max(w, h, 1.0)
+        self._zoomed_on = mark.box
+
+    def show_help(self) -> None:
+        """Show all keys."""
+        from napari_lld.widgets.help_overlay import HelpOverlay
+        from napari_lld.widgets.theme import colours
+
+        overlay = HelpOverlay(self.commands, colours(str(self.viewer.theme)), self.window)
+        overlay.open()
+
+    def new_project(self) -> None:
+        """Ask for a new project, make it, add its images."""
+        from napari_lld.widgets import dialogs
+
+        wanted = dialogs.ask_new_project(self.window)
+        if wanted is None:
+            return
+        self.jobs.start(
+            f"Creating {wanted.folder.name}",
+            lambda tell: background.create_project(
+                wanted.folder,
+                wanted.schema,
+                [wanted.images] if wanted.images else [],
+                tell,
+                annotator=wanted.annotator,
+            ),
+            lambda told: self._open_made(wanted.folder, told, wanted.annotator),
+            self._fail,
+        )
+
+    def _open_made(self, folder: Path, told: str, annotator: str | None = None) -> None:
+        if self.session.open(folder, annotator=annotator) and told:
+            self.session.tell("info", told)
+
+    def open_project(self) -> None:
+        """Ask for a project and open it."""
+        from napari_lld.widgets import dialogs
+
+        folder = dialogs.ask_project(self.window)
+        if folder is not None:
+            self.session.open(folder)
+
+    def open_sample(self) -> None:
+        """Make the sample project where it is not made yet, and open it."""
+        folder = user_state.sample_project_folder()
+        self.jobs.start(
+            "Preparing the sample",
+            lambda tell: background.make_sample_project(folder, tell),
+            lambda told: self._open_made(folder, told),
+            self._fail,
+        )
+
+    def add_fields(self) -> None:
+        """Ask for images and add them."""
+        from napari_lld.widgets import dialogs
+
+        self.add_paths(dialogs.ask_images(self.window))
+
+    def add_paths(self, paths: list[Path]) -> None:
+        """Add images and folders of images."""
+        project = self.session.project
+        if project is None or not paths:
+            return
+        place, annotator = project.path, project.annotator
+
+        def done(told: str) -> None:
+            self.session.refresh()
+            self.session.tell("info", told)
+
+        self.jobs.start(
+            "Adding fields",
+            lambda tell: background.add_fields(place, paths, tell, annotator=annotator),
+            done,
+            self._fail,
+        )
+
+    def export(self) -> None:
+        """Ask what to export, and write it."""
+        from napari_lld.widgets import dialogs
+
+        project = self.session.project
+        if project is None:
+            return
+        summaries = self.session.summaries()
+        wanted = dialogs.ask_export(
+            sum(s.cells for s in summaries),
+            sum(s.pending_suggestions for s in summaries),
+            project.path.parent,
+            self.window,
+        )
+        if wanted is None:
+            return
+        place = project.path
+        self.jobs.start(
+            "Exporting",
+            lambda _tell: background.export_coco(
+                place, wanted.out, suggestions=wanted.suggestions, anonymise=wanted.anonymise
+            ),
+            lambda told: self.session.tell("info", told),
+            self._fail,
+        )
+
+    def _fail(self, sentence: str) -> None:
+        self.session.tell("error", sentence)
+
+
+_desks: WeakKeyDictionary[Any, Desk] = WeakKeyDictionary()
+
+
+def desk_for(viewer: Any) -> Desk:
+    """Give the one desk of a viewer: two docks on it show the same session."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    desk = _desks.get(viewer)
+    if desk is None:
+        desk = _desks[viewer] = Desk(viewer)
+    return desk
+
+
+def build_window(project_path: Path | None = None, *, show: bool = True) -> tuple[Any, Any]:
+    """Make a napari window with the dock, and open a project in it.
+
+    Returns
+    -------
+    tuple
+        The ``napari.Viewer`` and the ``DeskDock``.
+
+    Raises
+    ------
+    LLDError
+        If the project cannot be opened; no window is left behind.
+    """
+    from annotation_store import Project
+
+    if project_path is not None:
+        with Project.open(project_path):
+            pass  # says why it cannot be opened before a window is made
+    import napari
+
+    from napari_lld.widgets import DeskDock
+
+    viewer = napari.Viewer(title="napari-lld", show=False)
+    dock = DeskDock(viewer)
+    viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right")
+    for name in ("layer list", "layer controls"):
+        _hide_dock(viewer, name)  # room for the field; napari's Window menu brings them back
+    if show:
+        _show(viewer)
+    if project_path is not None:
+        dock.desk.session.open(project_path)
+    return viewer, dock
+
+
+def _hide_dock(viewer: Any, name: str) -> None:
+    from qtpy.QtWidgets import QDockWidget
+
+    for dock in viewer.window._qt_window.findChildren(QDockWidget):
+        if dock.objectName() == name:
+            dock.hide()
+
+
+def _show(viewer: Any) -> None:
+    """Show the window in the size it was left in, at first nearly as large as the screen."""
+    window = viewer.window._qt_window
+    screen = window.screen().availableGeometry()
+    width, height = user_state.recall("window_size", (screen.width(), screen.height()))
+    viewer.window.show()  # napari puts its own size here, from another kind of work
+    window.move(screen.topLeft())
+    window.resize(min(int(width), screen.width()), min(int(height), screen.height()))
+    viewer.window.activate()
+
+
+def open_desk(project_path: Path | None = None) -> None:
+    """Open the window on a project, or on the start page, and run until it is closed.
+
+    Raises
+    ------
+    LLDError
+        If the project cannot be opened.
+    """
+    import napari
+
+    viewer, _dock = build_window(project_path)
+    napari.run()
+    del viewer
+    sys.stdout.flush()

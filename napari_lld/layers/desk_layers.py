@@ -1,0 +1,316 @@
+"""The layers of one viewer: the field, what is known of it, and what stands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Layer, Points, Vectors
+from napari.utils.colormaps import Colormap
+
+from annotation_store.records import Box, RegionState
+from napari_lld.layers import outlines, palette
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_lld.session import Session
+
+FIELD, UNKNOWN, REGIONS = "Field", "Unknown area", "Regions"
+SUGGESTIONS, CELLS, LETTERS, CURRENT = "Suggestions", "Cells", "Letters", "Current"
+_MARKS = (UNKNOWN, REGIONS, SUGGESTIONS, CELLS, LETTERS, CURRENT)
+_LINE = {REGIONS: 2.0, SUGGESTIONS: 2.4, CELLS: 2.2, CURRENT: 2.6}
+"""Line widths in pixels of the screen."""
+_DIM = 0.42
+
+
+class DeskLayers:
+    """Shows a session in a viewer; switching the field replaces data, never layers."""
+
+    def __init__(self, session: Session, viewer: ViewerModel) -> None:
+        self._session = session
+        self._viewer = viewer
+        self._layers: dict[str, Any] = {}
+        self._zoom = 1.0
+        self._cell_boxes: tuple[Box, ...] = ()
+        self._suggestion_boxes: tuple[Box, ...] = ()
+        self._draft: outlines.Segments = outlines.NO_SEGMENTS
+        session.field_changed.connect(self._on_field)
+        session.marks_changed.connect(self._on_marks)
+        session.selection_changed.connect(self._draw_current)
+        session.threshold_changed.connect(self._on_threshold)
+        session.display_changed.connect(self._on_display)
+        viewer.scene.camera.events.zoom.connect(self._on_zoom)
+        self._on_field()
+
+    def close(self, *, remove: bool = True) -> None:
+        """Let go of session and viewer, and take the layers away."""
+        session = self._session
+        for signal, slot in (
+            (session.field_changed, self._on_field),
+            (session.marks_changed, self._on_marks),
+            (session.selection_changed, self._draw_current),
+            (session.threshold_changed, self._on_threshold),
+            (session.display_changed, self._on_display),
+        ):
+            signal.disconnect(slot, missing_ok=True)
+        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        if remove:
+            self._remove()
+
+    def owns(self, layer: Layer | None) -> bool:
+        """Whether a layer is one of ours."""
+        return any(layer is own for own in self._layers.values())
+
+    # ------------------------------------------------------------------ layers
+
+    def _remove(self) -> None:
+        for layer in self._layers.values():
+            with suppress(ValueError):
+                self._viewer.layers.remove(layer)
+        self._layers.clear()
+        self._cell_boxes = self._suggestion_boxes = ()
+
+    def _layer(self, name: str, make: Callable[[], Layer]) -> Any:
+        """Give a layer, made anew where the user deleted it."""
+        layer = self._layers.get(name)
+        if layer is None or layer not in self._viewer.layers:
+            layer = make()
+            self._layers[name] = layer
+            self._viewer.layers.append(layer)
+            if name in (CELLS, SUGGESTIONS):
+                self._cell_boxes = self._suggestion_boxes = ()
+            field = self._layers.get(FIELD)
+            if field is not None:
+                self._viewer.layers.selection.active = field
+        return layer
+
+    def _vectors(self, name: str) -> Vectors:
+        return self._layer(
+            name,
+            lambda: Vectors(
+                None,
+                ndim=2,
+                name=name,
+                vector_style="line",
+                edge_width=_LINE[name] / self._zoom,
+                edge_color=palette.CURRENT,
+                visible=self._session.marks_shown,
+            ),
+        )
+
+    # ------------------------------------------------------------------ drawing
+
+    def _on_field(self) -> None:
+        session = self._session
+        field = session.field
+        if session.project is None or field is None:
+            self._remove()
+            return
+        pixels = session.project.pixels(field.id)
+        known = self._layers.get(FIELD)
+        fresh = known is None or known not in self._viewer.layers
+        # Shifted by half a pixel, world coordinates are those of the store: (0, 0) is a corner.
+        image = self._layer(
+            FIELD, lambda: Image(pixels, rgb=True, name=FIELD, translate=(0.5, 0.5), interpolation2d="linear")
+        )
+        if not fresh:
+            image.data = pixels
+        self._draft = outlines.NO_SEGMENTS
+        self._viewer.reset_view()
+        self._fit_lines()
+        self._on_marks(frozenset({"region", "suggestion", "cell"}))
+        self._draw_current()
+
+    def _on_marks(self, kinds: frozenset[str]) -> None:
+        if self._session.field_id is None:
+            return
+        if kinds & {"region", "ignore_area"}:
+            self._draw_regions()
+        if "suggestion" in kinds or ("region" in kinds and self._session.pending):
+            self._draw_suggestions()
+        if "cell" in kinds:
+            self._draw_cells()
+        if kinds & {"cell", "suggestion"}:
+            self._draw_letters()
+        self._draw_current()
+
+    def _on_threshold(self) -> None:
+        if self._session.field_id is not None:
+            self._draw_suggestions()
+            self._draw_letters()
+
+    def _draw_regions(self) -> None:
+        session, field = self._session, self._session.field
+        if field is None:
+            return
+        finished = [region.shape for region in session.regions if region.state is RegionState.FINISHED]
+        mask, scale = outlines.unknown_mask(finished, field.width, field.height)
+        if not finished:
+            mask = np.zeros((1, 1), dtype=np.uint8)  # all is unknown: nothing to tell apart, so dim nothing
+        unknown = self._layer(
+            UNKNOWN,
+            lambda: Image(
+                mask,
+                name=UNKNOWN,
+                colormap=Colormap([[0, 0, 0, 0], [0, 0, 0, 1]], name="unknown area"),
+                contrast_limits=(0, 1),
+                opacity=_DIM,
+                blending="translucent",
+                visible=session.marks_shown,
+            ),
+        )
+        unknown.data = mask
+        unknown.scale = (scale, scale)
+        unknown.translate = (scale / 2, scale / 2)
+        shapes = [region.shape for region in session.regions]
+        layer = self._vectors(REGIONS)
+        layer.data = outlines.shape_outlines(shapes)
+        if shapes:
+            layer.edge_color = palette.REGION
+
+    def _draw_cells(self) -> None:
+        schema = self._session.schema
+        if schema is None:
+            return
+        cells = self._session.cells
+        boxes = tuple(cell.box for cell in cells)
+        layer = self._vectors(CELLS)
+        if boxes != self._cell_boxes:
+            layer.data = outlines.box_outlines(boxes)
+            self._cell_boxes = boxes
+        if cells:
+            colours = [palette.line_colour(palette.class_colour(schema, cell.cell_class)) for cell in cells]
+            layer.edge_color = np.repeat(np.array(colours), outlines.BOX_SEGMENTS, axis=0)
+
+    def _draw_suggestions(self) -> None:
+        schema = self._session.schema
+        if schema is None:
+            return
+        suggestions = self._session.suggestions
+        boxes = tuple(suggestion.box for suggestion in suggestions)
+        layer = self._vectors(SUGGESTIONS)
+        if boxes != self._suggestion_boxes:
+            layer.data = outlines.box_brackets(boxes)
+            self._suggestion_boxes = boxes
+        if suggestions:
+            colours = [
+                palette.line_colour(palette.class_colour(schema, s.proposal.best_class)) for s in suggestions
+            ]
+            layer.edge_color = np.repeat(np.array(colours), outlines.BRACKET_SEGMENTS, axis=0)
+
+    def _draw_letters(self) -> None:
+        session, schema = self._session, self._session.schema
+        if schema is None:
+            return
+        boxes: list[Box] = []
+        texts: list[str] = []
+        colours: list[palette.Rgba] = []
+        for cell in session.cells:
+            boxes.append(cell.box)
+            unfinished = cell.cell_class is not None and session.is_incomplete(cell)
+            texts.append(palette.class_letter(schema, cell.cell_class) + ("…" if unfinished else ""))
+            colours.append(palette.line_colour(palette.class_colour(schema, cell.cell_class)))
+        for suggestion in session.suggestions:
+            boxes.append(suggestion.box)
+            best = suggestion.proposal.best_class
+            letter = palette.class_letter(schema, best) if best else ""
+            texts.append(f"{letter} {suggestion.confidence:.0%}".strip())
+            colours.append(palette.line_colour(palette.class_colour(schema, best)))
+        self._set_letters(np.array([(y, x) for x, y, _w, _h in boxes]).reshape(-1, 2), texts, colours)
+
+    def _set_letters(
+        self, positions: npt.NDArray[Any], texts: Sequence[str], colours: Sequence[palette.Rgba]
+    ) -> None:
+        layer: Points = self._layer(
+            LETTERS,
+            lambda: Points(
+                np.zeros((0, 2)),
+                ndim=2,
+                name=LETTERS,
+                size=0.01,
+                face_color="transparent",
+                border_color="transparent",
+                border_width=0,
+                features={"text": np.zeros(0, dtype=object)},
+                text={
+                    "string": "{text}",
+                    "size": 10,
+                    "color": "white",
+                    "anchor": "upper_left",
+                },
+                visible=self._session.marks_shown,
+            ),
+        )
+        # Colours are given for as many texts as there will be, else napari mixes old and new lengths.
+        layer.text.color = palette.MISSING
+        layer.data = positions
+        layer.features = {"text": np.array(texts, dtype=object)}
+        if texts:
+            layer.text.color = np.array(colours)
+        layer.refresh_text()
+
+    def _draw_current(self) -> None:
+        session = self._session
+        if session.field_id is None:
+            return
+        parts = [self._draft]
+        mark = session.cell or session.suggestion
+        if mark is not None:
+            parts.append(outlines.box_outlines([self._grown(mark.box)]))
+            parts.append(self._handles(mark.box))
+        region = session.region
+        if region is not None:
+            parts.append(outlines.path_outline(region.shape.points, closed=True))
+            if region.shape.is_rectangle:
+                parts.append(self._handles(region.shape.bounds))
+        segments = np.concatenate(parts)
+        layer = self._vectors(CURRENT)
+        if len(segments) or len(layer.data):
+            layer.data = segments
+        if len(segments):
+            layer.edge_color = palette.CURRENT
+
+    def draw_draft(self, segments: outlines.Segments) -> None:
+        """Draw the box or region that the mouse is drawing; nothing is stored before it is finished."""
+        self._draft = segments
+        self._draw_current()
+
+    def _grown(self, box: Box) -> Box:
+        pad = 2.5 / self._zoom  # beside the class-coloured outline, not over it
+        x, y, w, h = box
+        return (x - pad, y - pad, w + 2 * pad, h + 2 * pad)
+
+    def _handles(self, box: Box) -> outlines.Segments:
+        x, y, w, h = self._grown(box)
+        half = 3.0 / self._zoom
+        points = [
+            (x + fx * w, y + fy * h) for fx in (0, 0.5, 1) for fy in (0, 0.5, 1) if (fx, fy) != (0.5, 0.5)
+        ]
+        return outlines.box_outlines([(px - half, py - half, 2 * half, 2 * half) for px, py in points])
+
+    # ------------------------------------------------------------------ display
+
+    def _on_display(self) -> None:
+        for name in _MARKS:
+            if name in self._layers:
+                self._layers[name].visible = self._session.marks_shown
+
+    def _on_zoom(self) -> None:
+        # Lines keep their width on the screen, in steps: a Vectors layer is rebuilt for a new width.
+        if CURRENT not in self._layers:
+            return  # napari zooms while the first layer is being inserted
+        zoom = self._viewer.scene.camera.zoom
+        if zoom > 0 and not 0.75 < zoom / self._zoom < 1.33:
+            self._fit_lines()
+            self._draw_current()
+
+    def _fit_lines(self) -> None:
+        self._zoom = max(float(self._viewer.scene.camera.zoom), 1e-3)
+        for name, width in _LINE.items():
+            layer = self._layers.get(name)
+            if layer is not None:
+                layer.edge_width = width / self._zoom

@@ -1,0 +1,236 @@
+"""The mouse on the field: choose, draw a box or a region, move and resize what is current.
+
+It draws with its own rubber band on the *Current* layer instead of napari's Shapes: no mode to leave,
+no second copy of the box, and a mouse move costs the redraw of a dozen lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from annotation_store.records import Box, Shape
+from napari_lld.layers import outlines
+from napari_lld.session import Tool
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_lld.layers.desk_layers import DeskLayers
+    from napari_lld.session import Session
+
+_CLICK = 4.0
+"""A drag shorter than this, in pixels of the screen, is a click."""
+_GRIP = 8.0
+"""How near a handle or an outline counts as on it, in pixels of the screen."""
+
+Point = tuple[float, float]
+
+
+class Pointer:
+    """Turns mouse events on the canvas into calls of the session."""
+
+    def __init__(self, session: Session, viewer: ViewerModel, layers: DeskLayers) -> None:
+        self._session = session
+        self._viewer = viewer
+        self._layers = layers
+        self._corners: list[Point] = []
+        viewer.mouse_drag_callbacks.append(self._on_drag)
+        viewer.mouse_move_callbacks.append(self._on_move)
+        viewer.mouse_double_click_callbacks.append(self._on_double_click)
+        session.tool_changed.connect(self._on_tool)
+        session.field_changed.connect(self.cancel)
+
+    def close(self) -> None:
+        """Let go of viewer and session."""
+        for callbacks, callback in (
+            (self._viewer.mouse_drag_callbacks, self._on_drag),
+            (self._viewer.mouse_move_callbacks, self._on_move),
+            (self._viewer.mouse_double_click_callbacks, self._on_double_click),
+        ):
+            if callback in callbacks:
+                callbacks.remove(callback)
+        self._session.tool_changed.disconnect(self._on_tool, missing_ok=True)
+        self._session.field_changed.disconnect(self.cancel, missing_ok=True)
+
+    # ------------------------------------------------------------------ polygons
+
+    @property
+    def drawing(self) -> bool:
+        """Whether a polygon is begun."""
+        return bool(self._corners)
+
+    def cancel(self) -> None:
+        """Drop what is being drawn."""
+        self._corners = []
+        if self._session.field_id is not None:
+            self._layers.draw_draft(outlines.NO_SEGMENTS)
+
+    def finish(self) -> None:
+        """Close the polygon that is being drawn into a finished region."""
+        corners = self._corners
+        self.cancel()
+        if len(corners) < 3:
+            self._session.tell("hint", "A region needs three corners or more.")
+        elif self._session.add_region(Shape.polygon(corners)) is not None:
+            self._session.tool = Tool.SELECT
+
+    # ------------------------------------------------------------------ events
+
+    def _active(self) -> bool:
+        active = self._viewer.layers.selection.active
+        return self._session.field_id is not None and (active is None or self._layers.owns(active))
+
+    def _on_tool(self) -> None:
+        self.cancel()
+        self._viewer.cursor.style = "standard" if self._session.tool is Tool.SELECT else "cross"
+
+    def _on_move(self, _viewer: Any, event: Any) -> None:
+        if self._corners:
+            points = [*self._corners, self._clamped(_point(event))]
+            self._layers.draw_draft(outlines.path_outline(points, closed=True))
+
+    def _on_double_click(self, _viewer: Any, event: Any) -> None:
+        if self._corners:
+            event.handled = True
+            # The two clicks of the double click have put the same corner twice.
+            if len(self._corners) > 1 and self._near(self._corners[-1], self._corners[-2]):
+                self._corners.pop()
+            self.finish()
+
+    def _on_drag(self, _viewer: Any, event: Any) -> Iterator[None]:
+        if not self._active() or event.button != 1 or event.modifiers:
+            return
+        if self._session.tool is Tool.SELECT:
+            yield from self._choose_or_change(event)
+        else:
+            yield from self._draw(event)
+
+    def _draw(self, event: Any) -> Iterator[None]:
+        event.handled = True
+        start = self._clamped(_point(event))
+        end = start
+        yield
+        while event.type == "mouse_move":
+            event.handled = True
+            end = self._clamped(_point(event))
+            if not self._corners and not self._near(start, end, _CLICK):
+                self._layers.draw_draft(outlines.box_outlines([_box(start, end)]))
+            yield
+        dragged = not self._near(start, end, _CLICK)
+        if self._session.tool is Tool.BOX:
+            self._layers.draw_draft(outlines.NO_SEGMENTS)
+            if dragged:
+                self._session.add_box(_box(start, end))
+            else:
+                self._session.select_at(*start)
+        elif self._corners or not dragged:
+            self._add_corner(end)
+        else:
+            self._layers.draw_draft(outlines.NO_SEGMENTS)
+            if self._session.add_region(Shape.rectangle(*_box(start, end))) is not None:
+                self._session.tool = Tool.SELECT
+
+    def _add_corner(self, point: Point) -> None:
+        if len(self._corners) >= 3 and self._near(point, self._corners[0], _GRIP):
+            self.finish()
+            return
+        self._corners.append(point)
+        self._layers.draw_draft(outlines.path_outline(self._corners, closed=True))
+
+    def _choose_or_change(self, event: Any) -> Iterator[None]:
+        session = self._session
+        start = _point(event)
+        box = self._current_box()
+        grip = self._grip(box, start) if box is not None else None
+        if grip is not None:
+            event.handled = True  # ours, not the camera's
+        end = start
+        yield
+        while event.type == "mouse_move":
+            end = _point(event)
+            if grip is not None and box is not None:
+                event.handled = True
+                if not self._near(start, end, _CLICK):
+                    self._layers.draw_draft(outlines.box_outlines([_changed(box, grip, start, end)]))
+            yield
+        dragged = not self._near(start, end, _CLICK)
+        if grip is not None and box is not None:
+            self._layers.draw_draft(outlines.NO_SEGMENTS)
+            if dragged:
+                self._put(_changed(box, grip, start, end))
+                return
+        if not dragged and not session.select_at(*start):
+            self._choose_region(start)
+
+    def _put(self, box: Box) -> None:
+        region = self._session.region
+        if region is not None:
+            self._session.change_region(region.id, Shape.rectangle(*box))
+        else:
+            self._session.move_box(box)
+
+    def _choose_region(self, point: Point) -> None:
+        """Choose a region by its outline: its inside is for the cells."""
+        from shapely import Point as GeometryPoint
+
+        here = GeometryPoint(point)
+        for region in self._session.regions:
+            if region.shape.geometry.exterior.distance(here) <= _GRIP / self._zoom:
+                self._session.select("region", region.id)
+                return
+
+    # ------------------------------------------------------------------ geometry
+
+    @property
+    def _zoom(self) -> float:
+        return max(float(self._viewer.scene.camera.zoom), 1e-3)
+
+    def _near(self, a: Point, b: Point, pixels: float = _CLICK) -> bool:
+        return max(abs(a[0] - b[0]), abs(a[1] - b[1])) * self._zoom < pixels
+
+    def _clamped(self, point: Point) -> Point:
+        field = self._session.field
+        if field is None:
+            return point
+        return (min(max(point[0], 0.0), field.width), min(max(point[1], 0.0), field.height))
+
+    def _current_box(self) -> Box | None:
+        mark = self._session.cell or self._session.suggestion
+        if mark is not None:
+            return mark.box
+        region = self._session.region
+        return region.shape.bounds if region is not None and region.shape.is_rectangle else None
+
+    def _grip(self, box: Box, point: Point) -> tuple[float, float] | None:
+        """Give what a press takes hold of: a side or corner as fractions, (0.5, 0.5) for the whole box."""
+        x, y, w, h = box
+        reach = min(_GRIP / self._zoom, w / 3, h / 3)
+        if not (x - reach <= point[0] <= x + w + reach and y - reach <= point[1] <= y + h + reach):
+            return None
+        fx = 0.0 if abs(point[0] - x) <= reach else 1.0 if abs(point[0] - x - w) <= reach else 0.5
+        fy = 0.0 if abs(point[1] - y) <= reach else 1.0 if abs(point[1] - y - h) <= reach else 0.5
+        if (fx, fy) == (0.5, 0.5) and self._session.region is not None:
+            return None  # inside a region the mouse pans and chooses cells
+        return (fx, fy)
+
+
+def _point(event: Any) -> Point:
+    row, column = event.position[-2:]
+    return (float(column), float(row))
+
+
+def _box(a: Point, b: Point) -> Box:
+    return (min(a[0], b[0]), min(a[1], b[1]), abs(a[0] - b[0]), abs(a[1] - b[1]))
+
+
+def _changed(box: Box, grip: tuple[float, float], start: Point, end: Point) -> Box:
+    """Move the gripped side, corner, or the whole box by a drag."""
+    x, y, w, h = box
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    if grip == (0.5, 0.5):
+        return (x + dx, y + dy, w, h)
+    left, right, top, bottom = x, x + w, y, y + h
+    left, right = (left + dx if grip[0] == 0 else left), (right + dx if grip[0] == 1 else right)
+    top, bottom = (top + dy if grip[1] == 0 else top), (bottom + dy if grip[1] == 1 else bottom)
+    return _box((left, top), (right, bottom))

@@ -1,0 +1,153 @@
+"""Where a training stands, for whoever shows it; no Qt, no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from psygnal import Signal
+
+
+class TrainingPhase(StrEnum):
+    """The life of one training, as the window shows it."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+
+
+class Trainer(Protocol):
+    """Whoever runs the worker: `TrainingProcess` in the window, a fake in the tests."""
+
+    def start(self, request: Any) -> None:
+        """Start the worker on a request; messages come back through `TrainingState.receive`."""
+
+    def cancel(self) -> None:
+        """Ask the worker to stop."""
+
+
+_STAGES = {
+    "prepare": "Preparing the fields",
+    "train": "Training",
+    "evaluate": "Measuring on held-out cells",
+    "calibrate": "Calibrating",
+    "suggest": "Looking for cells",
+    "predict": "Looking for cells",
+}
+
+
+@dataclass
+class TrainingProgress:
+    """The last numbers the worker told."""
+
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the stage is done, 0 to 1, or ``None`` where nobody knows."""
+        return min(self.done / self.total, 1.0) if self.total else None
+
+    @property
+    def title(self) -> str:
+        """The stage in words."""
+        return _STAGES.get(self.stage, self.stage.replace("_", " ").capitalize())
+
+
+class TrainingState:
+    """The evented state of training: phase, progress, losses so far, and the last sentence."""
+
+    changed = Signal()
+    told = Signal(object)
+    """Every message of the worker, after the state took it in."""
+
+    def __init__(self) -> None:
+        self.phase = TrainingPhase.IDLE
+        self.progress = TrainingProgress()
+        self.message = ""
+        self.failed = False
+        self.task = ""
+        self.loss_history: list[tuple[float, dict[str, float]]] = []
+        self.started_at: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker is at work."""
+        return self.phase is not TrainingPhase.IDLE
+
+    def begin(self, task: str) -> None:
+        """Take note that a worker is being started."""
+        self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
+        self.progress, self.loss_history = TrainingProgress(), []
+        self.started_at = time.monotonic()
+        self.message = "Starting (loading the network takes some seconds) …"
+        self.changed.emit()
+
+    def cancelling(self) -> None:
+        """Take note that the user asked to stop."""
+        if self.busy:
+            self.phase, self.message = TrainingPhase.CANCELLING, "Stopping …"
+            self.changed.emit()
+
+    def end(self, message: str, *, failed: bool = False) -> None:
+        """No worker is at work any more."""
+        self.phase, self.message, self.failed = TrainingPhase.IDLE, message, failed
+        self.progress = TrainingProgress()
+        self.started_at = None
+        self.changed.emit()
+
+    def receive(self, message: Any) -> None:
+        """Take in one message of the worker protocol."""
+        match message.type:
+            case "started":
+                if self.phase is TrainingPhase.STARTING:
+                    self.phase = TrainingPhase.RUNNING
+                self.message = f"{message.fields} fields, {message.cells} cells, on {message.device}"
+            case "progress":
+                self.progress = TrainingProgress(
+                    message.stage,
+                    message.done,
+                    message.total,
+                    message.seconds_left,
+                    dict(message.losses or {}),
+                )
+                if message.losses:
+                    elapsed = time.monotonic() - (self.started_at or time.monotonic())
+                    self.loss_history.append((elapsed, dict(message.losses)))
+            case "saved":
+                self.message = f"Model {message.model_id} saved" + (
+                    "" if message.active else f"; it is not the active one: {message.why}"
+                )
+            case "suggested":
+                self.message = f"{message.count} suggestions on {len(message.field_ids)} fields"
+            case "cancelling":
+                self.phase, self.message = TrainingPhase.CANCELLING, "Stopping …"
+            case "done":
+                return self._finish(message, self._done_sentence(message))
+            case "cancelled":
+                return self._finish(message, "Stopped. Nothing was changed.")
+            case "failed":
+                return self._finish(message, f"{message.cause} {message.cure}".strip(), failed=True)
+            case _:
+                pass
+        self.changed.emit()
+        self.told.emit(message)
+        return None
+
+    def _finish(self, message: Any, sentence: str, *, failed: bool = False) -> None:
+        self.end(sentence, failed=failed)
+        self.told.emit(message)
+
+    def _done_sentence(self, message: Any) -> str:
+        if message.model_id is None:
+            return self.message or "Done."
+        if self.message.startswith(f"Model {message.model_id}"):
+            return self.message + "."
+        return f"Model {message.model_id} is ready. {self.message}".strip()

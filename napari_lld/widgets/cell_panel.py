@@ -1,0 +1,251 @@
+"""The current cell: its class, and all its attributes at once."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
+
+from annotation_store.records import UNSURE, Cell, Suggestion
+from annotation_store.schema import Attribute, Schema
+from napari_lld.commands import Commands, class_keys, class_like, pretty_key
+from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
+from napari_lld.session import Session
+from napari_lld.widgets.parts import ChoiceButton, Part, column, label, row
+from napari_lld.widgets.theme import mix
+
+_COLUMNS = 3
+_TITLE = 160
+"""Pixels that an attribute's title gets at most."""
+
+
+class CellPanel(Part):
+    """Shows and changes the current cell, or the current suggestion (a change makes it a cell)."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        self._schema: Schema | None = None
+        self._classes: dict[str, ChoiceButton] = {}
+        self._rows: list[AttributeRow] = []
+        layout = column(self, 3)
+        self._title = label(role="heading")
+        self._facts = label(role="muted")
+        layout.addLayout(row(self._title, 1, self._facts))
+        self._palette = QWidget()
+        self._palette_grid = QGridLayout(self._palette)
+        self._palette_grid.setContentsMargins(0, 0, 0, 0)
+        self._palette_grid.setSpacing(3)
+        layout.addWidget(self._palette)
+        self._attributes = QWidget()
+        self._attribute_column = column(self._attributes, 1)
+        layout.addWidget(self._attributes)
+        self.bind(session.project_changed, self._rebuild)
+        self.bind(session.selection_changed, self.refresh_soon)
+        self.bind(session.caret_changed, self.refresh_soon)
+        self.bind(session.field_changed, self.refresh_soon)
+        self._rebuild()
+
+    # ------------------------------------------------------------------ building
+
+    def _rebuild(self) -> None:
+        """Make the buttons anew when the schema is another one."""
+        if self.session.schema is self._schema:
+            return
+        self._schema = self.session.schema
+        old: list[QWidget] = [*self._classes.values(), *self._rows]
+        for widget in old:
+            widget.setParent(None)
+            widget.deleteLater()
+        self._classes, self._rows = {}, []
+        if self._schema is not None:
+            self._build_classes(self._schema)
+            metrics = self.fontMetrics()
+            widest = max((metrics.horizontalAdvance(a.title) for a in self._schema.attributes), default=0)
+            for number, attribute in enumerate(self._schema.attributes):
+                attribute_row = AttributeRow(self.session, attribute, number, min(widest + 6, _TITLE))
+                self._rows.append(attribute_row)
+                self._attribute_column.addWidget(attribute_row)
+        self.use_colours(self.colours)
+        self.refresh()
+
+    def _build_classes(self, schema: Schema) -> None:
+        keys = class_keys(schema)
+        names: list[tuple[str, str, str, str]] = [
+            (item.name, item.title, class_colour(schema, item.name), class_letter(schema, item.name))
+            for item in class_like(schema)
+        ]
+        names.append((UNSURE, "Unsure", UNSURE_COLOUR, "?"))
+        rows = -(-len(names) // _COLUMNS)
+        for index, (name, title, colour, letter) in enumerate(names):
+            key = pretty_key(keys.get(name, "Shift+Q" if name == UNSURE else ""))
+            # The letter on the swatch is the key, so the key is written out only where it differs.
+            button = ChoiceButton(title, "" if key == f"⇧{letter.upper()}" else key, colour, letter)
+            button.setObjectName(f"lld_class_{name}")
+            command = self.commands[f"class.{name}"]
+            about = next((i.help for i in class_like(schema) if i.name == name), "")
+            button.setToolTip(f"{command.tooltip}\n{about}".strip())
+            button.clicked.connect(lambda *_, wanted=name: self._choose_class(wanted))
+            self._classes[name] = button
+            self._palette_grid.addWidget(button, index % rows, index // rows)
+        for c in range(_COLUMNS):
+            self._palette_grid.setColumnStretch(c, 1)
+
+    def _choose_class(self, name: str) -> None:
+        """Choose a class; a click on the chosen one takes it back."""
+        cell = self.session.cell
+        self.session.set_class(None if cell is not None and cell.cell_class == name else name)
+
+    # ------------------------------------------------------------------ showing
+
+    def refresh(self) -> None:
+        """Show the current cell or suggestion."""
+        super().refresh()
+        cell, suggestion = self.session.cell, self.session.suggestion
+        target = cell or suggestion
+        self._title.setText(self._headline(cell, suggestion))
+        self._facts.setText(self._fact_line(cell, suggestion))
+        probabilities = suggestion.proposal.class_probabilities if suggestion else {}
+        for name, button in self._classes.items():
+            button.setEnabled(target is not None)
+            probability = probabilities.get(name)
+            button.show_state(
+                checked=cell is not None and cell.cell_class == name,
+                suggested=suggestion is not None and suggestion.proposal.best_class == name,
+                probability=probability if probability is not None and probability >= 0.05 else None,
+            )
+        artefact = cell is not None and self.session.is_artefact(cell.cell_class)
+        for number, attribute_row in enumerate(self._rows):
+            attribute_row.show_target(cell, suggestion, caret=self.session.caret == number, off=artefact)
+
+    def _headline(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
+        schema = self._schema
+        if cell is not None and schema is not None:
+            if cell.cell_class is None:
+                return f"Cell {cell.id} · class missing"
+            if cell.cell_class == UNSURE:
+                return f"Cell {cell.id} · class unsure"
+            if cell.cell_class in schema.class_names:
+                return f"Cell {cell.id} · {schema.class_named(cell.cell_class).title}"
+            return f"Cell {cell.id} · {schema.group_named(cell.cell_class).title}"
+        if suggestion is not None:
+            by = f"model {suggestion.model_id}" if suggestion.model_id is not None else "the starter"
+            return f"Suggestion of {by} · {suggestion.confidence:.0%}"
+        if self.session.region is not None:
+            return "Region · every white cell in it is boxed"
+        return "No cell chosen"
+
+    def _fact_line(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
+        if cell is not None:
+            missing = sum(a.name not in cell.attributes for a in self.session.attributes)
+            if self.session.is_artefact(cell.cell_class):
+                return "no attributes"
+            parts = [f"{missing} missing" if missing else "complete"]
+            if cell.cut:
+                parts.append("cut by the edge")
+            return " · ".join(parts)
+        if suggestion is not None:
+            return "A accepts · a value corrects"
+        if self.session.region is not None:
+            return "Del deletes it"
+        return "click one, or draw a box (B)" if self.session.field_id is not None else ""
+
+
+class AttributeRow(QWidget):
+    """One attribute: its values as a row of segments, *unsure*, and whether it is missing."""
+
+    HEIGHT = 23
+
+    def __init__(self, session: Session, attribute: Attribute, number: int, title_width: int) -> None:
+        super().__init__()
+        self.setObjectName(f"lld_row_{attribute.name}")
+        self._session = session
+        self._attribute = attribute
+        self._number = number
+        self._caret = False
+        self._missing = True
+        self._target = False
+        self._proposed = False
+        self.setFixedHeight(self.HEIGHT)
+        self.setToolTip("\n".join(filter(None, (attribute.title, attribute.help))))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(14, 1, 0, 1)
+        layout.setSpacing(2)
+        self._title = label(attribute.title)
+        self._title.setFixedWidth(title_width)
+        layout.addWidget(self._title)
+        self._values: dict[str, ChoiceButton] = {}
+        for index, value in enumerate(attribute.values):
+            button = self._add(layout, value.name, ChoiceButton(value.title or value.name, str(index + 1)))
+            button.setToolTip(
+                "\n".join(filter(None, (f"{attribute.title}: {value.title} ({index + 1})", value.help)))
+            )
+        unsure = self._add(layout, UNSURE, ChoiceButton("?"))
+        unsure.setFixedWidth(24)
+        unsure.setToolTip(f"{attribute.title}: unsure (Q)\nLooked, cannot tell.")
+        unsure.setAccessibleName("unsure")
+
+    def _add(self, layout: QHBoxLayout, value: str, button: ChoiceButton) -> ChoiceButton:
+        button.setObjectName(f"lld_value_{self._attribute.name}_{value}")
+        # Equal segments, however long their words; the question mark keeps its own width.
+        policy = QSizePolicy.Policy.Fixed if value == UNSURE else QSizePolicy.Policy.Ignored
+        button.setSizePolicy(policy, QSizePolicy.Policy.Fixed)
+        button.clicked.connect(lambda *_: self._choose(value))
+        self._values[value] = button
+        layout.addWidget(button, 0 if value == UNSURE else 1)
+        return button
+
+    def _choose(self, value: str) -> None:
+        """Choose a value; a click on the chosen one takes it back."""
+        cell = self._session.cell
+        known = cell.attributes.get(self._attribute.name) if cell is not None else None
+        self._session.set_value(self._attribute.name, None if known == value else value)
+
+    def show_target(
+        self, cell: Cell | None, suggestion: Suggestion | None, *, caret: bool, off: bool
+    ) -> None:
+        """Show this attribute of the current cell or suggestion."""
+        name = self._attribute.name
+        known = cell.attributes.get(name) if cell is not None else None
+        probabilities = suggestion.proposal.attribute_probabilities.get(name, {}) if suggestion else {}
+        best = max(probabilities, key=probabilities.__getitem__, default=None)
+        self._target = (cell is not None or suggestion is not None) and not off
+        self._missing = known is None
+        self._proposed = cell is None
+        self._caret = caret and self._target
+        self._title.setEnabled(self._target)
+        for value, button in self._values.items():
+            button.setEnabled(self._target)
+            button.show_state(
+                checked=known == value,
+                suggested=value == best,
+                probability=probabilities.get(value),
+            )
+        self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Put the caret on this row."""
+        if self._target and event.button() == Qt.MouseButton.LeftButton:
+            self._session.set_caret(self._number)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the caret, and a hollow ring where the value is missing."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        c = next(iter(self._values.values())).colours
+        rect = QRectF(self.rect())
+        if self._caret:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(mix(c.window, c.accent, 0.28))
+            painter.drawRoundedRect(rect, 3, 3)
+            painter.setBrush(c.accent)
+            painter.drawRoundedRect(QRectF(0, 2, 3, rect.height() - 4), 1.5, 1.5)
+        if not self._target or self._proposed:
+            return
+        dot = QRectF(5, rect.center().y() - 3, 6, 6)
+        if self._missing:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(c.warning, 1.3))
+        else:
+            painter.setBrush(c.good)
+            painter.setPen(Qt.PenStyle.NoPen)
+        painter.drawEllipse(dot)

@@ -1,0 +1,194 @@
+"""Questions to the user: where, and what. Each gives the answer or ``None``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_lld import user_state
+from napari_lld.widgets.parts import label
+from napari_lld.widgets.theme import RESEARCH_USE
+
+SCHEMAS = (("LLD: 14 classes, 7 attributes", "lld"), ("WBCAtt: 5 classes, 11 attributes", "wbcatt"))
+_IMAGES = "Images (*.png *.jpg *.jpeg *.tif *.tiff *.bmp)"
+
+
+@dataclass(frozen=True)
+class NewProject:
+    """What a new project shall be."""
+
+    folder: Path
+    schema: str
+    images: Path | None
+    annotator: str | None
+
+
+class NewProjectDialog(QDialog):
+    """Asks for name, place, schema and the first images of a project."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("New project")
+        self.setMinimumWidth(480)
+        layout = QVBoxLayout(self)
+        form = QFormLayout()
+        self.name = QLineEdit("blood-films")
+        self.place = QLineEdit(str(user_state.recall("place", Path.home())))
+        self.images = QLineEdit()
+        self.images.setPlaceholderText("a folder of PNG, JPEG or TIFF fields; may be added later")
+        self.schema = QComboBox()
+        for title, name in SCHEMAS:
+            self.schema.addItem(title, name)
+        self.annotator = QLineEdit(str(user_state.recall("annotator", "")))
+        self.annotator.setPlaceholderText("your name, kept with every edit")
+        form.addRow("Name", self.name)
+        form.addRow("In the folder", self._with_browse(self.place))
+        form.addRow("Schema", self.schema)
+        form.addRow("Images", self._with_browse(self.images))
+        form.addRow("Annotator", self.annotator)
+        layout.addLayout(form)
+        layout.addWidget(label(RESEARCH_USE, "muted"))
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        if ok is not None:
+            ok.setText("Create")
+            self.name.textChanged.connect(lambda text: ok.setEnabled(bool(text.strip())))
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
+
+    def _with_browse(self, line: QLineEdit) -> QWidget:
+        widget = QWidget()
+        layout = QHBoxLayout(widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        browse = QPushButton("Browse …")
+        browse.clicked.connect(lambda *_: self._browse(line))
+        layout.addWidget(line, 1)
+        layout.addWidget(browse)
+        return widget
+
+    def _browse(self, line: QLineEdit) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Choose a folder", line.text() or str(Path.home()))
+        if folder:
+            line.setText(folder)
+
+    def answer(self) -> NewProject:
+        """Give what was typed."""
+        name = self.name.text().strip()
+        if not name.endswith(".lld"):
+            name += ".lld"
+        images = self.images.text().strip()
+        annotator = self.annotator.text().strip()
+        return NewProject(
+            Path(self.place.text().strip() or Path.home()).expanduser() / name,
+            str(self.schema.currentData()),
+            Path(images).expanduser() if images else None,
+            annotator or None,
+        )
+
+
+def ask_new_project(parent: QWidget | None) -> NewProject | None:
+    """Ask what a new project shall be."""
+    dialog = NewProjectDialog(parent)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    answer = dialog.answer() if accepted else None
+    dialog.deleteLater()
+    if answer is not None:
+        user_state.remember("place", str(answer.folder.parent))
+        user_state.remember("annotator", answer.annotator or "")
+    return answer
+
+
+def ask_project(parent: QWidget | None) -> Path | None:
+    """Ask for the folder of a project."""
+    place = str(user_state.recall("place", Path.home()))
+    folder = QFileDialog.getExistingDirectory(parent, "Open a project folder", place)
+    return Path(folder) if folder else None
+
+
+def ask_images(parent: QWidget | None) -> list[Path]:
+    """Ask for image files."""
+    files, _filter = QFileDialog.getOpenFileNames(parent, "Add fields", str(Path.home()), _IMAGES)
+    return [Path(file) for file in files]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export, and where to."""
+
+    out: Path
+    suggestions: bool
+    anonymise: bool
+
+
+class ExportDialog(QDialog):
+    """Asks what to export."""
+
+    def __init__(self, cells: int, suggestions: int, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Export COCO")
+        self.setMinimumWidth(460)
+        layout = QVBoxLayout(self)
+        form = QFormLayout()
+        self.what = QComboBox()
+        self.what.addItem(f"{cells} cells and the finished regions", False)
+        self.what.addItem(f"{suggestions} pending suggestions", True)
+        self.file = QLineEdit(str(folder / "export.json"))
+        browse = QPushButton("Browse …")
+        browse.clicked.connect(lambda *_: self._browse())
+        line = QWidget()
+        line_layout = QHBoxLayout(line)
+        line_layout.setContentsMargins(0, 0, 0, 0)
+        line_layout.addWidget(self.file, 1)
+        line_layout.addWidget(browse)
+        self.anonymise = QCheckBox("Leave out patients, slides and names of files and people")
+        form.addRow("Export", self.what)
+        form.addRow("File", line)
+        form.addRow("", self.anonymise)
+        layout.addLayout(form)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        if ok is not None:
+            ok.setText("Export")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
+
+    def _browse(self) -> None:
+        file, _filter = QFileDialog.getSaveFileName(self, "Export COCO", self.file.text(), "COCO (*.json)")
+        if file:
+            self.file.setText(file)
+
+    def answer(self) -> Export:
+        """Give what was chosen."""
+        out = Path(self.file.text().strip()).expanduser()
+        if out.suffix != ".json":
+            out = out.with_name(out.name + ".json")
+        return Export(out, bool(self.what.currentData()), self.anonymise.isChecked())
+
+
+def ask_export(cells: int, suggestions: int, folder: Path, parent: QWidget | None) -> Export | None:
+    """Ask what to export, and where to."""
+    dialog = ExportDialog(cells, suggestions, folder, parent)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    answer = dialog.answer() if accepted else None
+    dialog.deleteLater()
+    return answer

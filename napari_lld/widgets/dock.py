@@ -1,0 +1,258 @@
+"""The one dock: start page, or fields, tools, current cell, suggestions and model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QStackedWidget, QTabWidget, QWidget
+
+from napari_lld import user_state
+from napari_lld.desk import desk_for
+from napari_lld.widgets.cell_panel import CellPanel
+from napari_lld.widgets.field_list import FieldList
+from napari_lld.widgets.header import Header, ToolBar
+from napari_lld.widgets.keys import KeyRouter
+from napari_lld.widgets.parts import Part, column, label, rule
+from napari_lld.widgets.start_page import StartPage
+from napari_lld.widgets.suggestion_panel import SuggestionPanel
+from napari_lld.widgets.theme import colours, stylesheet
+from napari_lld.widgets.training_panel import TrainingPanel
+
+if TYPE_CHECKING:
+    import napari
+
+WIDTH = 420
+_HINT_MS = 8000
+
+
+class DeskDock(QWidget):
+    """What napari docks: *Plugins → Annotate (LLD)*."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("lld_desk")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setAcceptDrops(True)
+        self.desk = desk_for(napari_viewer)
+        self.desk.take_dock()
+        self._router: KeyRouter | None = None
+        self._released = False
+        self._docked = False
+        session, commands = self.desk.session, self.desk.commands
+
+        self._stack = QStackedWidget()
+        self._start = StartPage(session, commands)
+        self._stack.addWidget(self._start)
+        page = QWidget()
+        layout = column(page, 5, (8, 4, 8, 4))
+        self._header = Header(session, commands)
+        self._fields = FieldList(session, commands)
+        self._tools = ToolBar(session, commands)
+        self._cell = CellPanel(session, commands)
+        self._suggestions = SuggestionPanel(session, commands)
+        self._training = TrainingPanel(session, commands)
+        self.desk.training_options = lambda: {"budget": self._training.budget.currentData()}
+        self._tabs = QTabWidget()
+        self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._tabs.tabBar().setDrawBase(False)
+        self._tabs.addTab(self._suggestions, "Suggestions")
+        self._tabs.addTab(self._training, "Model")
+        self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        layout.addWidget(self._header)
+        layout.addWidget(self._fields, 1)
+        layout.addWidget(self._tools)
+        layout.addWidget(rule())
+        layout.addWidget(self._cell)
+        layout.addWidget(self._tabs)
+        self._stack.addWidget(page)
+
+        outer = column(self, 0)
+        outer.addWidget(self._stack, 1)
+        self._busy = QProgressBar()
+        self._busy.setTextVisible(False)
+        self._busy.hide()
+        self._hint = label(role="hint")
+        self._hint.setFixedHeight(22)
+        self._hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        foot = QWidget()
+        foot_layout = column(foot, 2, (8, 0, 8, 4))
+        foot_layout.addWidget(self._busy)
+        foot_layout.addWidget(self._hint)
+        outer.addWidget(foot)
+        self._fading = QTimer(self)
+        self._fading.setSingleShot(True)
+        self._fading.setInterval(_HINT_MS)
+        self._fading.timeout.connect(self._rest_hint)
+
+        session.project_changed.connect(self._on_project)
+        session.training.changed.connect(self._on_training)
+        session.marks_changed.connect(self._on_marks)
+        session.field_changed.connect(self._on_marks)
+        session.threshold_changed.connect(self._on_marks)
+        self.desk.hinted.connect(self._on_hint)
+        self.desk.jobs.changed.connect(self._on_job)
+        self.desk.viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+        self._on_project()
+        self._on_training()
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for three columns of classes."""
+        return QSize(WIDTH, 690)
+
+    def _parts(self) -> Iterator[Part]:
+        yield from (
+            self._start,
+            self._header,
+            self._fields,
+            self._tools,
+            self._cell,
+            self._suggestions,
+            self._training,
+        )
+
+    # ------------------------------------------------------------------ life in the window
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice being docked into a window, and being taken out of it."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.release()
+        return bool(super().event(event))
+
+    def showEvent(self, event: Any) -> None:
+        """Take the keys of the window that shows the dock."""
+        super().showEvent(event)
+        window = self.window()
+        if self._released or window is self or window is self.desk.window:
+            return
+        self._leave_window()
+        self.desk.window = window
+        window.installEventFilter(self)
+        self._router = KeyRouter(window, self.desk.commands, self._takes_keys)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Close the desk when its window closes (napari closes docks without a word)."""
+        window = self.desk.window
+        if (
+            event is not None
+            and window is not None
+            and watched is window
+            and event.type() == QEvent.Type.Hide
+            and not event.spontaneous()
+        ):
+            size = window.size()
+            user_state.remember("window_size", [size.width(), size.height()])
+            self.release(window_gone=True)
+        return False
+
+    def _takes_keys(self, focus: QWidget) -> bool:
+        """Our keys act on the dock, and on the canvas while none but our layers is active."""
+        if self.desk.session.project is None:
+            return False
+        if focus is self or self.isAncestorOf(focus):
+            return True
+        active = self.desk.viewer.layers.selection.active
+        return active is None or self.desk.layers.owns(active)
+
+    def _leave_window(self) -> None:
+        if self._router is not None:
+            self._router.close()
+            self._router.deleteLater()
+            self._router = None
+        if self.desk.window is not None:
+            self.desk.window.removeEventFilter(self)
+            self.desk.window = None
+
+    def release(self, *, window_gone: bool = False) -> None:
+        """Let go of the desk; the last dock closes it."""
+        if self._released:
+            return
+        self._released = True
+        self._fading.stop()
+        session = self.desk.session
+        for signal, slot in (
+            (session.project_changed, self._on_project),
+            (session.training.changed, self._on_training),
+            (session.marks_changed, self._on_marks),
+            (session.field_changed, self._on_marks),
+            (session.threshold_changed, self._on_marks),
+        ):
+            signal.disconnect(slot, missing_ok=True)
+        self.desk.viewer.events.theme.disconnect(self._on_theme)
+        self.desk.hinted.disconnect(self._on_hint)
+        self.desk.jobs.changed.disconnect(self._on_job)
+        for part in self._parts():
+            part.release()
+        self._leave_window()
+        if window_gone:
+            self.desk.close(window_gone=True)
+        self.desk.drop_dock()
+
+    # ------------------------------------------------------------------ showing
+
+    def _on_theme(self, *_args: object) -> None:
+        new = colours(str(self.desk.viewer.theme))
+        self.setStyleSheet(stylesheet(new))
+        for part in self._parts():
+            part.use_colours(new)
+
+    def _on_project(self) -> None:
+        self._stack.setCurrentIndex(0 if self.desk.session.project is None else 1)
+        self._rest_hint()
+        self._on_marks()
+
+    def _on_marks(self, *_args: object) -> None:
+        count = len(self.desk.session.suggestions)
+        self._tabs.setTabText(0, f"Suggestions ({count})" if count else "Suggestions")
+
+    def _on_training(self) -> None:
+        training = self.desk.session.training
+        fraction = training.progress.fraction
+        share = f" {fraction:.0%}" if training.busy and fraction is not None else ""
+        self._tabs.setTabText(1, f"Model · at work{share}" if training.busy else "Model")
+
+    def _on_hint(self, sentence: str) -> None:
+        self._hint.show()
+        self._hint.setText(sentence)
+        self._hint.setToolTip(sentence)
+        self._fading.start()
+
+    def _rest_hint(self) -> None:
+        """Say what there is to do where nothing else is to be said."""
+        self._hint.setToolTip("")
+        if self.desk.session.project is None:
+            self._hint.setText("")
+            self._hint.hide()
+        else:
+            self._hint.show()
+            self._hint.setText("F1 shows all keys")
+
+    def _on_job(self) -> None:
+        jobs = self.desk.jobs
+        self._busy.setVisible(jobs.busy)
+        if jobs.busy:
+            self._busy.setRange(0, jobs.total)
+            self._busy.setValue(jobs.done)
+            counted = f" · {jobs.done} of {jobs.total}" if jobs.total else ""
+            self._hint.setText(f"{jobs.title}{counted} …")
+            self._hint.show()
+        self._start.setEnabled(not jobs.busy)
+
+    # ------------------------------------------------------------------ dropping files
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Take files and folders of images."""
+        if self.desk.session.project is not None and event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Add what was dropped."""
+        self.desk.add_paths([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])

@@ -1,0 +1,88 @@
+"""The top of the dock: which project, who annotates, what it is not for; and the tools."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QMenu, QToolButton, QWidget
+
+from napari_lld.commands import Commands
+from napari_lld.session import Session, Tool
+from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.theme import RESEARCH_USE
+
+
+class Header(Part):
+    """Project, annotator, the disclaimer, export and the menu."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        layout = column(self, 1)
+        self._title = label(role="title")
+        self._title.setObjectName("lld_project")
+        self._who = label(role="muted")
+        menu_button = QToolButton()
+        menu_button.setText("☰")
+        menu_button.setToolTip("Project and help")
+        menu_button.setAccessibleName("Menu")
+        menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._menu = QMenu(menu_button)
+        for command_id in ("project.new", "project.open", "fields.add", "", "project.close", "", "help.keys"):
+            if not command_id:
+                self._menu.addSeparator()
+            elif command_id in commands:
+                command = commands[command_id]
+                action = self._menu.addAction(f"{command.title}    {command.key}".rstrip())
+                action.setToolTip(command.tooltip)
+                action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
+        menu_button.setMenu(self._menu)
+        layout.addLayout(row(self._title, 1, self.button("export.coco", "Export …", hint=False), menu_button))
+        layout.addWidget(self._who)
+        self.bind(session.project_changed, self.refresh_soon)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the project."""
+        super().refresh()
+        project = self.session.project
+        self._title.setText(project.path.name.removesuffix(".lld") if project else "")
+        self._title.setToolTip(str(project.path) if project else "")
+        self._who.setText(f"Annotator {project.annotator} · {RESEARCH_USE}" if project else RESEARCH_USE)
+
+
+class ToolBar(Part):
+    """What the mouse draws, undo and redo, hide marks."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        layout = column(self, 0)
+        self._region = self.tool_button("tool.region")
+        self._box = self.tool_button("tool.box")
+        for button in (self._region, self._box):
+            button.setCheckable(True)
+        self._undo = self.tool_button("edit.undo", "↶", hint=False)
+        self._redo = self.tool_button("edit.redo", "↷", hint=False)
+        self._marks = self.tool_button("view.marks", "Hide")
+        self._marks.setCheckable(True)
+        whole = self.tool_button("region.whole", "Whole", hint=False)
+        layout.addLayout(
+            row(self._region, self._box, whole, 1, self._undo, self._redo, self._marks, spacing=3)
+        )
+        self.bind(session.tool_changed, self.refresh)
+        self.bind(session.display_changed, self.refresh)
+        for signal in (session.project_changed, session.field_changed, session.summaries_changed):
+            self.bind(signal, self.refresh_soon)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show tool and history."""
+        super().refresh()
+        session = self.session
+        self._region.setChecked(session.tool is Tool.REGION)
+        self._box.setChecked(session.tool is Tool.BOX)
+        self._marks.setChecked(not session.marks_shown)
+        undoable, redoable = session.undoable, session.redoable
+        self._undo.setEnabled(undoable is not None)
+        self._redo.setEnabled(redoable is not None)
+        self._undo.setToolTip(f"Undo: {undoable} (Ctrl+Z)" if undoable else "Nothing to undo on this field")
+        self._redo.setToolTip(
+            f"Redo: {redoable} (Ctrl+Shift+Z)" if redoable else "Nothing to redo on this field"
+        )

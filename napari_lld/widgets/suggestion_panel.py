@@ -1,0 +1,99 @@
+"""Reviewing what the model proposes on this field."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMenu, QSlider, QToolButton, QWidget
+
+from napari_lld.commands import Commands
+from napari_lld.session import Session
+from napari_lld.widgets.parts import Part, column, label, row
+
+
+class SuggestionPanel(Part):
+    """Count and threshold, next and previous, accept, reject with a reason, and what the model thinks."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        self.setObjectName("lld_suggestions")
+        layout = column(self, 5, (0, 6, 0, 0))
+        self._count = label()
+        self._slider = QSlider(Qt.Orientation.Horizontal)
+        self._slider.setObjectName("lld_threshold")
+        self._slider.setRange(0, 100)
+        self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._slider.setMinimumWidth(110)
+        self._slider.setToolTip("Show suggestions at least this sure (, shows more · . shows fewer)")
+        self._slider.valueChanged.connect(self._on_slider)
+        self._percent = label()
+        self._percent.setFixedWidth(34)
+        self._percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        layout.addLayout(row(self._count, 1, label("surer than", "muted"), self._slider, self._percent))
+
+        accept = self.button("suggestion.accept", primary=True)
+        self._reject = QToolButton()
+        self._reject.setObjectName("lld_reject")
+        self._reject.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self._reject.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        command = commands["suggestion.not_a_cell"]
+        self._reject.setText(f"Reject: not a cell  {command.key}")
+        self._reject.setToolTip(command.tooltip)
+        self._reject.clicked.connect(lambda *_: commands.run(command.id))
+        menu = QMenu(self._reject)
+        menu.setToolTipsVisible(True)
+        for command_id in ("suggestion.not_a_cell", "suggestion.duplicate", "suggestion.bad_box"):
+            reason = commands[command_id]
+            action = menu.addAction(f"{reason.title}    {reason.key}")
+            action.setToolTip(reason.tooltip)
+            action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
+        self._reject.setMenu(menu)
+        previous = self.tool_button("suggestion.previous", "‹")
+        following = self.tool_button("suggestion.next", "Next ›")
+        layout.addLayout(row(previous, following, 1, accept, self._reject))
+
+        self._thoughts = label(role="muted", wrap=True)
+        self._thoughts.setMinimumHeight(28)
+        self._thoughts.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self._thoughts)
+        layout.addStretch(1)
+        for signal in (
+            session.project_changed,
+            session.field_changed,
+            session.selection_changed,
+            session.threshold_changed,
+            session.marks_changed,
+        ):
+            self.bind(signal, self.refresh_soon)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show counts, threshold and the current suggestion."""
+        super().refresh()
+        session = self.session
+        shown, pending = len(session.suggestions), session.pending
+        self._slider.blockSignals(True)
+        self._slider.setValue(round(session.threshold * 100))
+        self._slider.blockSignals(False)
+        self._percent.setText(f"{session.threshold:.0%}")
+        self._count.setText(f"{shown} of {pending} here" if pending else "None waits here")
+        self._slider.setEnabled(session.project is not None)
+        self._reject.setEnabled(bool(shown))
+        self._thoughts.setText(self._thinks(pending))
+
+    def _thinks(self, pending: int) -> str:
+        """Say what the model thinks of the current suggestion."""
+        session, schema = self.session, self.session.schema
+        suggestion = session.suggestion
+        if suggestion is None or schema is None:
+            if pending:
+                return "S or a click chooses one. Any class or value key accepts it with that change."
+            return "Train a model, or let the active one look for cells (Model)."
+        ranked = sorted(suggestion.proposal.class_probabilities.items(), key=lambda item: -item[1])[:3]
+        named = [
+            f"{schema.class_named(name).title} {p:.0%}" for name, p in ranked if name in schema.class_names
+        ]
+        classes = ", ".join(named) or "it has no opinion on the class"
+        return f"White cell {suggestion.confidence:.0%} · {classes}"
+
+    def _on_slider(self, value: int) -> None:
+        self.session.threshold = value / 100

@@ -1,0 +1,141 @@
+"""Training in its own process: start, progress, cancel; the models it made."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
+
+from napari_lld.commands import Commands
+from napari_lld.session import Session
+from napari_lld.training_state import TrainingPhase
+from napari_lld.widgets.parts import Part, column, label, row
+
+BUDGETS: tuple[tuple[str, float | None], ...] = (
+    ("2 minutes", 120.0),
+    ("5 minutes", 300.0),
+    ("15 minutes", 900.0),
+    ("1 hour", 3600.0),
+    ("no limit", None),
+)
+
+
+class TrainingPanel(Part):
+    """Start and stop the worker, see it at work, choose the active model."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        self.setObjectName("lld_training")
+        layout = column(self, 5, (0, 6, 0, 0))
+        self._start = self.button("training.start", primary=True)
+        self._suggest = self.button("training.suggest")
+        self._cancel = self.button("training.cancel")
+        self.budget = QComboBox()
+        self.budget.setObjectName("lld_budget")
+        self.budget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.budget.setToolTip("How long a training may take")
+        for title, seconds in BUDGETS:
+            self.budget.addItem(title, seconds)
+        self.budget.setCurrentIndex(1)
+        layout.addLayout(row(self._start, self.budget, 1, self._suggest, self._cancel))
+        self._bar = QProgressBar()
+        self._bar.setObjectName("lld_progress")
+        self._bar.setTextVisible(False)
+        layout.addWidget(self._bar)
+        self._told = label(role="muted", wrap=True)
+        self._told.setMinimumHeight(14)
+        layout.addWidget(self._told)
+        self._models = QComboBox()
+        self._models.setObjectName("lld_models")
+        self._models.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._models.activated.connect(self._on_model)
+        self._models_label = label("Active model")
+        layout.addLayout(row(self._models_label, self._models, 1))
+        layout.addStretch(1)
+        self.bind(session.project_changed, self._on_models)
+        self.bind(session.models_changed, self._on_models)
+        self.bind(session.training.changed, self.refresh_soon)
+        self.bind(session.summaries_changed, self.refresh_soon)
+        self._on_models()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show where the training stands."""
+        super().refresh()
+        training = self.session.training
+        busy = training.busy
+        self._start.setVisible(not busy)
+        self._suggest.setVisible(not busy)
+        self.budget.setVisible(not busy)
+        self._cancel.setVisible(busy)
+        self._bar.setVisible(busy)
+        progress = training.progress
+        fraction = progress.fraction
+        if busy and (fraction is None or training.phase is not TrainingPhase.RUNNING):
+            self._bar.setRange(0, 0)
+        else:
+            self._bar.setRange(0, 1000)
+            self._bar.setValue(round(1000 * (fraction or 0)))
+        self._told.setProperty("role", "notice" if training.failed else "muted")
+        self._told.style().unpolish(self._told)
+        self._told.style().polish(self._told)
+        self._told.setText(self._sentence())
+
+    def _sentence(self) -> str:
+        training = self.session.training
+        progress = training.progress
+        if training.phase is not TrainingPhase.RUNNING or not progress.stage:
+            return (
+                training.message
+                or "The model learns only inside finished regions; go on annotating meanwhile."
+            )
+        parts = [progress.title]
+        if progress.total:
+            parts[0] += f" {progress.done}/{progress.total}"
+        if progress.seconds_left is not None:
+            parts.append(f"{duration(progress.seconds_left)} left")
+        parts += [
+            f"{name.replace('_', ' ')} {value:.2f}" for name, value in list(progress.losses.items())[:3]
+        ]
+        return " · ".join(parts)
+
+    def _on_models(self) -> None:
+        project = self.session.project
+        models = project.models() if project is not None else []
+        self._models.blockSignals(True)
+        self._models.clear()
+        if not any(model.active for model in models):
+            self._models.addItem("Starter (bundled)" if project is not None else "–", None)
+        for model in reversed(models):
+            self._models.addItem(model_title(model), model.id)
+            if model.active:
+                self._models.setCurrentIndex(self._models.count() - 1)
+        self._models.setEnabled(bool(models))
+        self._models.blockSignals(False)
+        self.refresh_soon()
+
+    def _on_model(self, index: int) -> None:
+        model_id = self._models.itemData(index)
+        if model_id is not None:
+            self.session.activate_model(model_id)
+
+
+def model_title(model: object) -> str:
+    """Name a model with its measured number, or say that it has none yet."""
+    card = getattr(model, "card", {})
+    metrics = card.get("metrics") or {}
+    score = metrics.get("map50", metrics.get("mAP50"))
+    measured = f"mAP50 {score:.2f}" if isinstance(score, int | float) else "not yet measured"
+    return f"Model {getattr(model, 'id', '?')} · {measured}"
+
+
+def duration(seconds: float) -> str:
+    """Say how long, in words short enough for a line."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return "–"
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
