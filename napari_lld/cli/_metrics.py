@@ -10,9 +10,15 @@ from napari_lld.cli._console import new_table, number, plural, say, say_table
 
 def say_metrics(metrics: Mapping[str, Any]) -> None:
     """Write what a model scored (`training.evaluate.summarise`), with the cells each number stands on."""
+    if "held_out" in metrics:  # of a training: beside it stands what was active before
+        if metrics["held_out"] is None:
+            say(str(metrics.get("note", "Not yet measured.")))
+            return
+        metrics = metrics["held_out"]
+        say("Measured on held-out cells, which no model has learned from.")
     cells = int(metrics.get("cells") or 0)
     if not cells:
-        say("Not yet measured: there are no held-out cells.")
+        say("Not measured: there is no true cell to measure on.")
         return
     say(f"On {plural(int(metrics.get('fields') or 0), 'field')} with {plural(cells, 'cell')}:")
     table = new_table("measure", "value", "n")

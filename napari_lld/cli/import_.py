@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_lld.cli._coco_check import problems
 from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
 from napari_lld.cli._options import Json, ProjectPath, existing_file, open_project
+
+if TYPE_CHECKING:
+    from annotation_store import Project
 
 
 class Format(StrEnum):
@@ -41,6 +45,14 @@ def import_annotations(
             "or every field whole."
         ),
     ] = Regions.FILE,
+    skip_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unknown",
+            help="Leave out the classes, values, boxes and images that do not fit, and list them; without it "
+            "a file that holds such is refused.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import annotations: merges, never overwrites; tells what was skipped and why."""
@@ -50,6 +62,8 @@ def import_annotations(
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images} is no folder; give the folder that holds the images")
     with open_project(project) as opened, progress("Importing") as tick:
+        if not skip_unknown:
+            check_fits(opened, file, images)
         report = formats.read(form.value, opened, file, images=images, regions=regions.value, progress=tick)
     if as_json:
         say_json(
@@ -58,6 +72,7 @@ def import_annotations(
                 "fields": report.fields,
                 "cells": report.cells,
                 "regions": report.regions,
+                "suggestions": report.suggestions,
                 "skipped": list(report.skipped),
             }
         )
@@ -66,7 +81,22 @@ def import_annotations(
         f"Imported {plural(report.cells, 'cell')} and {plural(report.regions, 'region')}; "
         f"{plural(report.fields, 'new field')}."
     )
+    if report.suggestions:
+        say(f"{plural(report.suggestions, 'suggestion')} to review.")
     if report.skipped:
         say(f"Skipped {len(report.skipped):,}:")
         for line in listed([f"  {reason}" for reason in report.skipped]):
             say(line)
+
+
+def check_fits(project: Project, file: Path, images: Path | None) -> None:
+    """Refuse a file of which something would be left out; nothing is imported then."""
+    found = problems(project, file, images)
+    if not found:
+        return
+    more = f", and {len(found) - 2} more such" if len(found) > 2 else ""
+    where = "name the folder of the images with --images, " if "was not found" in " ".join(found) else ""
+    raise UsageError(
+        f"{file} does not fit {project.path}, nothing was imported: {'; '.join(found[:2])}{more}. "
+        f"Correct the file, {where}or leave those out with --skip-unknown"
+    )

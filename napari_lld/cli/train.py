@@ -123,8 +123,9 @@ def check_evidence(project: Project, path: Path) -> None:
     if not project.fields():
         raise UsageError(f"{path} has no fields yet; add some with: napari-lld add {path} IMAGES…")
     finished = [region for region in project.regions() if region.state == "finished"]
-    if not finished and not project.cells():
+    missing = "a finished region" if not finished else "a cell" if not project.cells() else ""
+    if missing:
         raise UsageError(
-            f"{path} has neither a finished region nor a cell to learn from; annotate some with: napari-lld "
-            f"open {path}, or import them with: napari-lld import {path} FILE --format coco"
+            f"{path} has not {missing} to learn from; annotate with: napari-lld open {path}, or import "
+            f"annotations with: napari-lld import {path} FILE --format coco"
         )

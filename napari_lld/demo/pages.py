@@ -83,5 +83,5 @@ def _guess(schema: Schema, suggestion: Suggestion) -> str:
 
 
 def _title(schema: Schema, name: str | None) -> str:
-    titles = {item.name: item.title for item in (*schema.classes, *schema.groups)}
+    titles = {item.name: item.title for item in schema.classes} | {g.name: g.title for g in schema.groups}
     return "" if name is None else titles.get(name, name)

@@ -1,0 +1,100 @@
+"""What in a COCO file a project cannot take, found before anything is imported.
+
+A cell that is left out of an area which the file calls annotated would be taught as background. So a file
+that holds a class, a value or an image unknown here is refused as a whole, unless the user says
+``--skip-unknown``. What is wrong with the file's structure is for `annotation_store.formats` to say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+    from annotation_store.schema import Schema
+
+
+def problems(project: Project, file: Path, images: Path | None) -> list[str]:
+    """List what would be left out on import, most frequent first; empty where all of it fits."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    if not isinstance(document, dict):
+        return []
+    counts: Counter[str] = Counter()
+    sizes: dict[Any, tuple[float, float]] = {}
+    folders = [images] if images is not None else [file.parent, file.parent / "images"]
+    for image in _objects(document.get("images")):
+        name = str(image.get("file_name", ""))
+        if not _known_image(project, name, folders):
+            counts[f"image {name} was not found"] += 1
+        if isinstance(image.get("id"), int | str):
+            sizes[image["id"]] = (_number(image.get("width")), _number(image.get("height")))
+    categories = {
+        one["id"]: str(one.get("name", ""))
+        for one in _objects(document.get("categories"))
+        if isinstance(one.get("id"), int | str)
+    }
+    for annotation in _objects(document.get("annotations")):
+        if not isinstance(annotation.get("image_id"), int | str):
+            continue
+        counts.update(_unknown_words(annotation, project.schema, categories))
+        if _outside(annotation.get("bbox"), sizes.get(annotation["image_id"])):
+            counts[f"the box of annotation {annotation.get('id')} lies outside its image"] += 1
+    return [what if n == 1 else f"{what} ({n:,} times)" for what, n in counts.most_common()]
+
+
+def _objects(given: Any) -> Iterator[Mapping[str, Any]]:
+    return (one for one in given if isinstance(one, dict)) if isinstance(given, list) else iter(())
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and value == value else float("inf")
+
+
+def _known_image(project: Project, name: str, folders: Sequence[Path]) -> bool:
+    short = name.replace("\\", "/").rsplit("/", 1)[-1]
+    if project.field_named(name) is not None or project.field_named(short) is not None:
+        return True
+    try:
+        return any((folder / part).is_file() for folder in folders for part in (name, short))
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _unknown_words(
+    annotation: Mapping[str, Any], schema: Schema, categories: Mapping[Any, str]
+) -> Iterator[str]:
+    category = annotation.get("category_id")
+    if isinstance(category, int | str):
+        name = categories.get(category)
+        if name is None:
+            yield f"category {category} is not among the file's categories"
+        elif schema.find_class(name) is None and not schema.is_unclassified(name):
+            yield f"class '{name}' is not in the schema {schema.name}"
+    group = annotation.get("class_group")
+    if group is not None and schema.find_class(str(group)) is None:
+        yield f"class group '{group}' is not in the schema {schema.name}"
+    attributes = annotation.get("attributes")
+    for name, value in attributes.items() if isinstance(attributes, dict) else ():
+        if value is None:
+            continue
+        if schema.find_attribute(str(name)) is None:
+            yield f"attribute '{name}' is not in the schema {schema.name}"
+        elif schema.find_value(str(name), str(value)) is None:
+            yield f"value '{value}' of {name} is not in the schema {schema.name}"
+
+
+def _outside(box: Any, size: tuple[float, float] | None) -> bool:
+    """Whether nothing of a box lies in its image; what passes the edge only in part is cut there."""
+    if size is None or not isinstance(box, list) or len(box) != 4:
+        return False
+    if not all(isinstance(value, int | float) for value in box):
+        return False
+    x, y, w, h = box
+    return bool(x + w <= 0 or y + h <= 0 or x >= size[0] or y >= size[1])
