@@ -51,6 +51,7 @@ class Incoming:
     slide: str | None = None
     domain: str | None = None
     pixel_size_um: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +430,7 @@ def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
         "slide": incoming.slide,
         "domain": incoming.domain,
         "pixel_size_um": incoming.pixel_size_um,
+        "note": _rules.text(incoming.note, "note"),
         "added": _history.now(),
     }
 

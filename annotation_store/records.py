@@ -377,10 +377,11 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export wrote, and where."""
+    """What an export wrote, and where; `skipped` holds a sentence for each kind of thing left out."""
 
     path: Path
     fields: int
     cells: int
     regions: int
     suggestions: int = 0
+    skipped: list[str] = field(default_factory=list)

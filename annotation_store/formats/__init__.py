@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING
 
 from annotation_store.errors import FormatError
 from annotation_store.formats import coco
@@ -17,40 +17,29 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Format", "coco", "names", "read", "write"]
 
-RegionsMode = Literal["file", "none", "full"]
-
-
-class Reader(Protocol):
-    """Brings a file's annotations into a project."""
-
-    def __call__(
-        self,
-        project: Project,
-        path: Path,
-        *,
-        images: Path | None,
-        regions: RegionsMode,
-        patient_from: str | None,
-        progress: Callable[[int, int], None] | None,
-    ) -> ImportReport: ...
-
-
-class Writer(Protocol):
-    """Writes a project's annotations to a file."""
-
-    def __call__(
-        self, project: Project, out: Path, *, what: Literal["cells", "suggestions"], anonymise: bool
-    ) -> ExportReport: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format of annotations; `read` or `write` is ``None`` where it goes one way only."""
+    """A format of annotations.
+
+    Attributes
+    ----------
+    read, write
+        ``None`` where it goes one way only. Called as `coco.read` and `coco.write` are, and with
+        ``options=`` where the format has any.
+    folder
+        Whether an export is a folder (a new or empty one), not a file.
+    read_options, write_options
+        What else may be said, name to a line of help; values are text.
+    """
 
     name: str
     title: str
-    read: Reader | None
-    write: Writer | None
+    read: Callable[..., ImportReport] | None
+    write: Callable[..., ExportReport] | None
+    folder: bool = False
+    read_options: Mapping[str, str] = field(default_factory=dict)
+    write_options: Mapping[str, str] = field(default_factory=dict)
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -76,6 +65,7 @@ def read(
     regions: str = "file",
     patient_from: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Merge a file's annotations into the current reading of a project; nothing is overwritten.
 
@@ -92,6 +82,8 @@ def read(
         As in `Project.add_fields`.
     progress
         Called with (images done, images in all).
+    options
+        What the format asks beyond that (`Format.read_options`).
 
     Raises
     ------
@@ -100,24 +92,29 @@ def read(
     """
     if regions not in ("file", "none", "full"):
         raise FormatError(f"Regions cannot be {regions!r}: give file, none or full.")
-    reader = _format(name).read
-    if reader is None:
+    chosen = _format(name)
+    if chosen.read is None:
         raise FormatError(f"The format {name} can only be written.")
-    mode: Any = regions
-    return reader(
+    return chosen.read(
         project,
         Path(path),
         images=None if images is None else Path(images),
-        regions=mode,
+        regions=regions,
         patient_from=patient_from,
         progress=progress,
+        **_options(chosen, chosen.read_options, options),
     )
 
 
 def write(
-    name: str, project: Project, path: str | Path, what: str = "cells", anonymise: bool = False
+    name: str,
+    project: Project,
+    path: str | Path,
+    what: str = "cells",
+    anonymise: bool = False,
+    options: Mapping[str, str] | None = None,
 ) -> ExportReport:
-    """Write the current reading's cells, or the pending suggestions, to a file, in one step.
+    """Write the current reading's cells, or the pending suggestions, to a file or folder, in one step.
 
     Parameters
     ----------
@@ -125,15 +122,32 @@ def write(
         ``"cells"`` or ``"suggestions"``.
     anonymise
         Replace patient, slide and file names by keyed hashes (the key stays in the project), and leave
-        comments out.
+        comments out; images are written anew, without metadata.
+    options
+        What the format asks beyond that (`Format.write_options`).
+
+    Raises
+    ------
+    FormatError
+        It cannot be written there, or the format cannot say it. Nothing was written.
     """
     if what not in ("cells", "suggestions"):
         raise FormatError(f"{what!r} cannot be exported: give cells or suggestions.")
-    writer = _format(name).write
-    if writer is None:
+    chosen = _format(name)
+    if chosen.write is None:
         raise FormatError(f"The format {name} can only be read.")
-    choice: Any = what
-    return writer(project, Path(path), what=choice, anonymise=anonymise)
+    extra = _options(chosen, chosen.write_options, options)
+    return chosen.write(project, Path(path), what=what, anonymise=anonymise, **extra)
+
+
+def _options(
+    chosen: Format, known: Mapping[str, str], given: Mapping[str, str] | None
+) -> dict[str, Mapping[str, str]]:
+    for option in given or {}:
+        if option not in known:
+            choice = f"it has {', '.join(known)}" if known else "it has none"
+            raise FormatError(f"The format {chosen.name} has no option {option!r}: {choice}.")
+    return {"options": dict(given or {})} if known else {}
 
 
 def _format(name: str) -> Format:

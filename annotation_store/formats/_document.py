@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from annotation_store.records import Box, Proposal
@@ -32,6 +33,10 @@ class FieldIn:
     ----------
     regions
         Coordinates as in `Shape`; ``None`` where the file states none, so that the whole field counts.
+    image
+        Where the image lies, if the parser knows; else it is looked for by `name`.
+    note
+        For the note of a field that is new.
     """
 
     name: str
@@ -45,6 +50,8 @@ class FieldIn:
     ignore_areas: list[tuple[float, ...]] = field(default_factory=list)
     cells: list[CellIn] = field(default_factory=list)
     proposals: list[tuple[str, Proposal]] = field(default_factory=list)
+    image: Path | None = None
+    note: str = ""
 
 
 class Skipped:

@@ -44,7 +44,7 @@ def merge(
     incoming: dict[int, Incoming] = {}
     by_name = {field.name: field for field in project.fields()}
     for index, given in enumerate(document.fields):
-        path = _find(given.name, folders)
+        path = given.image or _find(given.name, folders)
         if path is not None:
             found = described(Path(given.name), pattern)
             incoming[index] = Incoming(
@@ -54,6 +54,7 @@ def merge(
                 slide=given.slide or found.slide,
                 domain=given.domain or found.domain,
                 pixel_size_um=given.pixel_size_um,
+                note=given.note,
             )
     matched = {i: field for i, given in enumerate(document.fields) if (field := _named(given.name, by_name))}
     if document.fields and not incoming and not matched:

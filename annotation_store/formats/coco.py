@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import sqlalchemy as sa
 
 from annotation_store._db.tables import cells as cells_table
-from annotation_store._db.tables import project as project_table
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._files import pseudonym, safe_name, write_text
+from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
 from annotation_store.records import (
@@ -383,23 +382,6 @@ def _extra(annotation: Mapping[str, Any], box: Sequence[float]) -> dict[str, Any
 # -- out -----------------------------------------------------------------------------------------
 
 
-class Names(NamedTuple):
-    """How fields are named in an export."""
-
-    secret: str | None
-
-    def of(self, name: str) -> str:
-        """Give a file's name, or what stands for it."""
-        if self.secret is None:
-            return name
-        suffix = Path(name).suffix.lower()
-        return pseudonym(self.secret, name) + (suffix if suffix.isascii() and len(suffix) <= 5 else "")
-
-    def person(self, name: str | None) -> str | None:
-        """Give a patient or slide, or what stands for it."""
-        return name if name is None or self.secret is None else pseudonym(self.secret, name)
-
-
 def write(
     project: Project, out: Path, *, what: Literal["cells", "suggestions"], anonymise: bool
 ) -> ExportReport:
@@ -408,7 +390,6 @@ def write(
     regions = [r for r in project.regions() if r.state == RegionState.FINISHED]
     cells = project.cells() if what == "cells" else []
     suggestions = project.suggestions() if what == "suggestions" else []
-    secret = str(project._rows(sa.select(project_table.c.secret))[0].secret) if anonymise else None
     query = sa.select(cells_table.c.id, cells_table.c.extra).where(
         cells_table.c.extra.is_not(None), cells_table.c.reading_id == project.reading.id
     )
@@ -421,7 +402,7 @@ def write(
         cells=cells,
         suggestions=suggestions,
         extras=extras,
-        names=Names(secret),
+        names=Names.of_project(project, anonymise=anonymise),
     )
     write_text(out, json.dumps(document, ensure_ascii=False, allow_nan=False))
     return ExportReport(out, len(fields), len(cells), len(regions), len(suggestions))
@@ -436,7 +417,7 @@ def to_coco(
     cells: Iterable[Cell] = (),
     suggestions: Iterable[Suggestion] = (),
     extras: Mapping[int, Mapping[str, Any]] | None = None,
-    names: Names = Names(None),  # noqa: B008 - an immutable constant
+    names: Names = Names(),  # noqa: B008 - an immutable constant
 ) -> dict[str, Any]:
     """Make a COCO object of records; regions must be finished ones."""
     regions_of = _by_field((r.field_id, r.shape.coords) for r in regions)
@@ -460,8 +441,7 @@ def to_coco(
         }
         images.append(image | {key: value for key, value in described.items() if value is not None})
     annotations = [
-        _cell_out(cell, schema, (extras or {}).get(cell.id), anonymous=names.secret is not None)
-        for cell in cells
+        _cell_out(cell, schema, (extras or {}).get(cell.id), anonymous=names.anonymous) for cell in cells
     ]
     annotations += [suggestion_out(s.id, s.field_id, s.proposal, schema) for s in suggestions]
     return {

@@ -17,7 +17,7 @@ RESERVED = frozenset({UNSURE, "missing"})
 """Words of the store itself; no class, group, attribute or value may be called so."""
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
-Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$", to_lower=True)]
+Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=20)]
 
 

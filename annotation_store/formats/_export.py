@@ -1,0 +1,199 @@
+"""What every writer leans on: the contents of a project, names, images, and folders made in one step."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from annotation_store._intake import covers
+from annotation_store.errors import FormatError
+from annotation_store.formats._files import Names
+from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.records import Cell, Field, IgnoreArea, Region, RegionState, Shape, Suggestion
+from annotation_store.schema import Schema
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+What = Literal["cells", "suggestions"]
+_T = TypeVar("_T", Region, IgnoreArea, Cell, Suggestion)
+
+# what Windows refuses in a file name, control characters, and marks that turn text around
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+_RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The current reading of a project, by field: finished regions only, suggestions that wait."""
+
+    schema: Schema
+    fields: Sequence[Field]
+    regions: Mapping[int, Sequence[Region]]
+    ignore_areas: Mapping[int, Sequence[IgnoreArea]]
+    cells: Mapping[int, Sequence[Cell]]
+    suggestions: Mapping[int, Sequence[Suggestion]]
+
+    @classmethod
+    def of(cls, project: Project, what: What) -> Contents:
+        """Read them from a project, in one statement a kind."""
+        finished = [r for r in project.regions() if r.state == RegionState.FINISHED]
+        return cls(
+            project.schema,
+            project.fields(),
+            _by_field(finished),
+            _by_field(project.ignore_areas()),
+            _by_field(project.cells() if what == "cells" else ()),
+            _by_field(project.suggestions() if what == "suggestions" else ()),
+        )
+
+    def annotated(self) -> list[Field]:
+        """List the fields that say anything: a finished region, an ignore area, a cell, a suggestion."""
+        said = [self.regions, self.ignore_areas, self.cells, self.suggestions]
+        return [field for field in self.fields if any(field.id in kind for kind in said)]
+
+    def covered(self, field: Field) -> bool:
+        """Whether finished regions (with the ignore areas) leave nothing of a field unknown."""
+        own = [*self.regions.get(field.id, ())]
+        if not own:
+            return False
+        for area in self.ignore_areas.get(field.id, ()):
+            own.append(Region(0, field.id, area.reading_id, area.shape, RegionState.FINISHED))
+        return covers(field, own)
+
+    def shapes(self, field: Field) -> list[Shape]:
+        """List the finished regions of a field."""
+        return [region.shape for region in self.regions.get(field.id, ())]
+
+    def count(self, fields: Iterable[Field]) -> dict[str, int]:
+        """Count what an export of some fields holds."""
+        ids = [field.id for field in fields]
+        return {
+            "fields": len(ids),
+            "cells": sum(len(self.cells.get(i, ())) for i in ids),
+            "regions": sum(len(self.regions.get(i, ())) for i in ids),
+            "suggestions": sum(len(self.suggestions.get(i, ())) for i in ids),
+        }
+
+
+def _by_field(records: Iterable[_T]) -> dict[int, list[_T]]:
+    found: dict[int, list[T]] = {}
+    for record in records:
+        found.setdefault(record.field_id, []).append(record)
+    return found
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def usable(name: str) -> str:
+    """Make a name usable as one part of a path on every system."""
+    name = _UNUSABLE.sub("_", name).strip().rstrip(".")
+    name = f"_{name}" if name.startswith(".") or _RESERVED.match(name.partition(".")[0]) else name
+    # 255 bytes is what file systems take; a suffix and a number may follow
+    return name.encode("utf-8", "replace")[:200].decode("utf-8", "ignore") or "_"
+
+
+def file_names(
+    fields: Iterable[Field], names: Names, suffixes: Mapping[int, str] | None = None
+) -> dict[int, str]:
+    """Choose a file name for each field's image, flat and free of twins, capitals not told apart.
+
+    The stems differ too: annotations often stand in a file of the same stem.
+    """
+    chosen: dict[int, str] = {}
+    taken: set[str] = set()
+    for field in fields:
+        given = Path(usable(names.of(field.name)))
+        suffix = (suffixes or {}).get(field.id, given.suffix.lower())
+        known = given.suffix.lower() in IMAGE_SUFFIXES
+        stem = base = given.stem if known else given.name
+        number = 2
+        while stem.lower() in taken:
+            stem = f"{base}_{number}"
+            number += 1
+        taken.add(stem.lower())
+        chosen[field.id] = stem + suffix
+    return chosen
+
+
+# -- images --------------------------------------------------------------------------------------
+
+
+def image_suffixes(project: Project, fields: Iterable[Field], *, anonymise: bool) -> dict[int, str]:
+    """Tell the suffix that the image of each field will have in an export."""
+    return {field.id: ".png" if anonymise else _original(project, field)[1] for field in fields}
+
+
+def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) -> None:
+    """Write a field's image: its original bytes, or (anonymised) its pixels and nothing else."""
+    original, _ = _original(project, field)
+    if anonymise or original is None:
+        target.write_bytes(png(project.pixels(field.id)))
+    else:
+        shutil.copyfile(original, target)
+
+
+def png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Encode pixels as PNG without any metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _original(project: Project, field: Field) -> tuple[Path | None, str]:
+    """Find the bytes to hand on, and their suffix; what is no plain image file is encoded as PNG."""
+    path = project.original(field.id)
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES and path.is_file():
+        return path, ".jpg" if suffix == ".jpe" else suffix
+    return None, ".png"
+
+
+# -- folders -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a hidden folder to fill; it gets its name when all is written, or is removed.
+
+    Raises
+    ------
+    FormatError
+        `out` is a file or a folder that is not empty, or cannot be written.
+    """
+    temporary = out.absolute().with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        refuse_full(out)
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        if out.is_dir():
+            out.rmdir()
+        temporary.replace(out)
+    except OSError as error:
+        raise FormatError(
+            f"The folder {out} cannot be written ({error.strerror or error}): choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_full(out: Path) -> None:
+    """Refuse a target folder that holds something, or is a file."""
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise FormatError(f"The folder {out} is not empty: name a new folder to export to.")
+    elif out.exists():
+        raise FormatError(f"{out} is a file: name a new folder to export to.")

@@ -1,0 +1,95 @@
+"""Reading text that strangers wrote: bytes to lines, words to numbers, every fault one plain sentence."""
+
+from __future__ import annotations
+
+import codecs
+import math
+from pathlib import Path
+
+from annotation_store.errors import FormatError
+
+MAX_BYTES = 200_000_000
+MAX_LINES = 2_000_000
+_SHOWN = 40
+
+
+def read_file(path: Path, *, limit: int = MAX_BYTES) -> bytes:
+    """Read a file's bytes.
+
+    Raises
+    ------
+    FormatError
+        It is missing, no file, unreadable, or absurdly large.
+    """
+    try:
+        if not path.is_file():
+            raise FormatError(f"There is no file {path}: check the path.")
+        if path.stat().st_size > limit:
+            raise FormatError(
+                f"The file {path} is larger than {limit // 1_000_000} MB: split it into smaller files."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise FormatError(
+            f"The file {path} cannot be read ({error.strerror}): check its permissions."
+        ) from error
+    except ValueError as error:  # a name with a zero byte
+        raise FormatError(f"{str(path)!r} is no usable file name: check the path.") from error
+
+
+def decoded(data: bytes, source: str) -> str:
+    """Decode UTF-8 (with or without a byte order mark) or UTF-16 with one, as spreadsheets write it.
+
+    Raises
+    ------
+    FormatError
+        It is neither, or it has zero bytes.
+    """
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"The file {source} is not UTF-8 text: save it as UTF-8.") from error
+    if "\x00" in text:
+        raise FormatError(f"The file {source} is no text: it holds zero bytes.")
+    return text
+
+
+def lines(data: bytes, source: str) -> list[str]:
+    """Give the lines of a text file, ends removed.
+
+    Raises
+    ------
+    FormatError
+        It is no text, or has absurdly many lines.
+    """
+    found = decoded(data, source).splitlines()
+    if len(found) > MAX_LINES:
+        raise FormatError(f"The file {source} has more than {MAX_LINES:,} lines: split it.")
+    return found
+
+
+def number(text: str, at: str) -> float:
+    """Read a finite number; `at` names the place for the sentence."""
+    try:
+        # float() also takes 1_000 and digits of other scripts, which no program writes
+        value = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise FormatError(f"In {at}, {shown(text)} is no usable number.")
+    return value
+
+
+def whole(text: str, at: str) -> int:
+    """Read a whole number, written with a decimal point or without."""
+    value = number(text, at)
+    if value != int(value) or abs(value) > 1e9:
+        raise FormatError(f"In {at}, {shown(text)} is no whole number of a usable size.")
+    return int(value)
+
+
+def shown(text: object) -> str:
+    """Quote a stranger's text for a sentence: short, on one line, without marks that turn it around."""
+    quoted = ascii(str(text)[:_SHOWN])
+    return quoted if len(str(text)) <= _SHOWN else f"{quoted[:-1]}…'"

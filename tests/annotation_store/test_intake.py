@@ -1,0 +1,159 @@
+"""Taking fields in: names, patients, duplicates, and nothing half-done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotation_store import FormatError, ImageError, Project, ProjectError
+
+
+def an_image(path: Path, seed: int = 7) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_a_field_keeps_pixels_and_the_bytes_of_its_file(project: Project, image_folder: Path) -> None:
+    field = project.field_named("a.png")
+    assert field is not None
+    assert (field.id, field.width, field.height) == (1, 100, 80)
+    with Image.open(image_folder / "a.png") as image:
+        assert np.array_equal(project.pixels(1), np.asarray(image))
+    assert project.original(1).read_bytes() == (image_folder / "a.png").read_bytes()
+    assert project.original(1).suffix == ".png"
+
+
+def test_folders_are_walked_and_the_same_content_comes_in_once(project: Project, tmp_path: Path) -> None:
+    an_image(tmp_path / "in/one.png", 1)
+    an_image(tmp_path / "in/deep/two.PNG", 2)
+    an_image(tmp_path / "in/deep/copy.png", 1)
+    an_image(tmp_path / "in/.hidden/three.png", 3)
+    (tmp_path / "in/notes.txt").write_text("no image")
+    heard: list[list[int]] = []
+    project.events.fields_added.connect(heard.append)
+    steps: list[tuple[int, int]] = []
+    report = project.add_fields([tmp_path / "in"], progress=lambda done, total: steps.append((done, total)))
+    assert sorted(project.field(i).name for i in report.added) in (["copy.png", "two.PNG"], ["one.png", "two.PNG"])
+    assert [reason for _, reason in report.skipped] == ["already in the project"]
+    assert [i for ids in heard for i in ids] == report.added
+    assert steps[-1] == (3, 3)
+    again = project.add_fields([tmp_path / "in"])
+    assert again.added == []
+    assert len(again.skipped) == 3
+
+
+def test_fields_of_the_same_file_name_get_names_of_their_own(project: Project, tmp_path: Path) -> None:
+    paths = [an_image(tmp_path / f"{d}/a.png", i) for i, d in enumerate(("s1", "s2", "x/s2"), 20)]
+    report = project.add_fields(paths)
+    assert [project.field(i).name for i in report.added] == ["s1/a.png", "s2/a.png", "a (2).png"]
+
+
+def test_names_cannot_hide_control_characters_or_turn_text_around(project: Project, tmp_path: Path) -> None:
+    (field_id,) = project.add_fields([an_image(tmp_path / "a\nb\u202egnp.png")]).added
+    assert project.field(field_id).name == "a_b_gnp.png"
+
+
+@pytest.mark.parametrize(
+    ("expression", "patient", "slide"),
+    [
+        (r"^(P\d+)_", "P07", None),
+        (r"P\d+", "P07", None),
+        (r"^(?P<patient>P\d+)_(?P<slide>\w+?)_", "P07", "s2"),
+        (r"wards/(\w+)/", "north", None),
+        (r"^Q", None, None),
+    ],
+)
+def test_the_patient_is_read_from_the_name(
+    project: Project, tmp_path: Path, expression: str, patient: str | None, slide: str | None
+) -> None:
+    path = an_image(tmp_path / "wards/north/P07_s2_001.png")
+    (field_id,) = project.add_fields([path], patient_from=expression).added
+    field = project.field(field_id)
+    assert (field.patient, field.slide) == (patient, slide)
+
+
+def test_a_wrong_expression_is_a_sentence(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="regular expression"):
+        project.add_fields([an_image(tmp_path / "x.png")], patient_from="(")
+
+
+def test_good_files_come_in_and_bad_ones_are_named(project: Project, tmp_path: Path) -> None:
+    good = an_image(tmp_path / "good.png")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"nonsense")
+    report = project.add_fields([bad, good])
+    assert [project.field(i).name for i in report.added] == ["good.png"]
+    assert report.skipped[0][0] == bad
+    assert "bad.png" in report.skipped[0][1]
+    assert project.check() == []
+
+
+@pytest.mark.parametrize("what", ["missing", "empty folder", "corrupt"])
+def test_nothing_readable_is_an_error_and_leaves_no_trace(project: Project, tmp_path: Path, what: str) -> None:
+    (tmp_path / "empty").mkdir()
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"nonsense")
+    path = {"missing": tmp_path / "no.png", "empty folder": tmp_path / "empty", "corrupt": bad}[what]
+    before = sorted(p.relative_to(project.path) for p in project.path.rglob("*") if "db" not in p.name)
+    with pytest.raises(ImageError, match=path.name):
+        project.add_fields([path])
+    after = sorted(p.relative_to(project.path) for p in project.path.rglob("*") if "db" not in p.name)
+    assert [p for p in after if p.name != ".staging"] == before
+    assert len(project.fields()) == 2
+
+
+def test_a_missing_path_stops_before_anything_is_taken_in(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(ImageError):
+        project.add_fields([an_image(tmp_path / "good.png"), tmp_path / "no.png"])
+    assert len(project.fields()) == 2
+
+
+def test_an_intake_that_fails_at_the_commit_leaves_no_field_and_is_swept(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = an_image(tmp_path / "late.png")
+    monkeypatch.setattr("annotation_store._intake._field_row", fail)
+    with pytest.raises(ProjectError, match="No space left"):
+        project.add_fields([path])
+    monkeypatch.undo()
+    assert len(project.fields()) == 2
+    assert (project.path / "fields.zarr/3").exists(), "the files had been moved in"
+    with Project.open(project.path, annotator="Ada") as again:
+        assert not (again.path / "fields.zarr/3").exists()
+        assert again.check() == []
+        assert again.add_fields([path]).added == [3]
+
+
+def test_staging_of_another_running_intake_is_left_alone_and_old_leftovers_are_not(folder: Path) -> None:
+    young, old = folder / ".staging/young", folder / ".staging/old"
+    young.mkdir(parents=True)
+    old.mkdir()
+    os.utime(old, (0, 0))
+    with Project.open(folder, annotator="Ada"):
+        assert young.exists()
+        assert not old.exists()
+
+
+def test_check_finds_missing_pixels_altered_originals_and_strays(project: Project) -> None:
+    assert project.check() == []
+    shutil.rmtree(project.path / "fields.zarr/1")
+    project.original(2).write_bytes(b"something else")
+    shutil.copytree(project.path / "fields.zarr/2", project.path / "fields.zarr/77")
+    problems = project.check()
+    assert len(problems) == 3
+    assert "pixels of the field a.png are missing" in problems[0]
+    assert "original file of the field b.png has been altered" in problems[1]
+    assert "belong to no field" in problems[2]
+    with pytest.raises(ProjectError, match="check"):
+        project.pixels(1)

@@ -1,0 +1,224 @@
+"""Schemas: presets, files, what makes one invalid, and how outside spellings are understood."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from annotation_store import Schema, SchemaError, load_schema, schema_from_coco
+from annotation_store.schema import preset_names, wbcatt_to_lld
+
+LLD_CLASSES = (
+    "None",
+    "Myeloblast",
+    "Lymphoblast",
+    "Neutrophil",
+    "Atypical lymphocyte",
+    "Promonocyte",
+    "Monoblast",
+    "Lymphocyte",
+    "Myelocyte",
+    "Abnormal promyelocyte",
+    "Monocyte",
+    "Metamyelocyte",
+    "Eosinophil",
+    "Basophil",
+)
+
+
+def test_lld_has_the_published_ids_and_value_order() -> None:
+    schema = load_schema("lld")
+    assert tuple((c.id, c.name) for c in schema.classes) == tuple(enumerate(LLD_CLASSES))
+    assert {a.name: a.value_names for a in schema.attributes} == {
+        "cell_size": ("small", "medium", "large"),
+        "nuclear_chromatin": ("open", "coarse"),
+        "nuclear_shape": ("regular", "irregular"),
+        "nucleolus": ("inconspicuous", "prominent"),
+        "cytoplasm": ("scanty", "abundant"),
+        "cytoplasmic_basophilia": ("slight", "moderate"),
+        "cytoplasmic_vacuoles": ("absent", "prominent"),
+    }
+    assert schema.members("blast") == ("Myeloblast", "Lymphoblast", "Monoblast")
+    assert schema.members("Monocyte") == ("Monocyte",)
+    assert schema.class_named("None").artefact
+    assert "smudge" in schema.class_named("None").kinds
+
+
+def test_wbcatt_has_the_words_that_the_mapping_to_lld_expects() -> None:
+    wbcatt, lld = load_schema("wbcatt"), load_schema("lld")
+    assert len(wbcatt.attributes) == 11
+    for attribute in wbcatt.attributes:
+        for value in attribute.value_names:
+            for name, mapped in wbcatt_to_lld({attribute.name: value}).items():
+                assert mapped in lld.attribute_named(name).value_names
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_help_in_words_for_every_class_attribute_and_value(name: str) -> None:
+    schema = load_schema(name)
+    parts = [*schema.classes, *schema.groups, *schema.attributes]
+    parts += [value for attribute in schema.attributes for value in attribute.values]
+    assert [p.name for p in parts if not (p.title and len(p.help) >= 10)] == []
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_colours_stay_apart_for_the_common_kinds_of_colour_vision(name: str) -> None:
+    # matrices of Machado et al. 2009 for full deuteranopia and protanopia, on linear RGB
+    import numpy as np
+
+    views = (
+        np.eye(3),
+        np.array(
+            [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+        ),
+        np.array(
+            [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+        ),
+    )
+    colours = [c.colour for c in load_schema(name).classes]
+    rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    for view in views:
+        seen = np.clip(linear @ view.T, 0, 1)
+        xyz = seen @ np.array(
+            [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
+        ) / np.array([0.95047, 1, 1.08883])
+        f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+        lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+        close = {
+            (colours[i], colours[j]): round(float(np.linalg.norm(lab[i] - lab[j])), 1)
+            for i, j in itertools.combinations(range(len(lab)), 2)
+            if np.linalg.norm(lab[i] - lab[j]) < 10
+        }
+        assert close == {}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "expected"),
+    [
+        ("nuclear_chromatio", "open", ("nuclear_chromatin", "open")),
+        ("Nucleous", "Prominent", ("nucleolus", "prominent")),
+        ("Nucleus", "inconspicuous", ("nucleolus", "inconspicuous")),
+        ("Cell Size", "LARGE", ("cell_size", "large")),
+        ("cell_size", "gigantic", None),
+        ("colour", "red", None),
+    ],
+)
+def test_outside_spellings_of_attributes_are_understood(
+    attribute: str, value: str, expected: tuple[str, str] | None
+) -> None:
+    assert load_schema("lld").find_value(attribute, value) == expected
+
+
+def test_class_spellings_ignore_case_and_punctuation_and_unknown_ones_are_not_guessed() -> None:
+    schema = load_schema("lld")
+    assert schema.find_class("atypical-Lymphocyte") == "Atypical lymphocyte"
+    assert schema.find_class("BLAST") == "blast"
+    assert schema.find_class("plasma cell") is None
+    assert schema.is_unclassified("wbc")
+    assert not schema.is_unclassified("RBC")
+
+
+def a_schema(**changes: object) -> dict[str, object]:
+    base: dict[str, object] = {
+        "name": "mine",
+        "classes": [
+            {"id": 0, "name": "A", "letter": "A", "colour": "#ff0000"},
+            {"id": 1, "name": "B", "letter": "B", "colour": "#00ff00"},
+        ],
+    }
+    return base | changes
+
+
+def test_a_schema_without_attributes_or_without_classes_is_valid() -> None:
+    assert Schema.model_validate(a_schema()).attributes == ()
+    assert Schema.model_validate({"name": "boxes only"}).class_names == ()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        a_schema(groups=[{"name": "A", "classes": ["A", "B"]}]),
+        a_schema(groups=[{"name": "g", "classes": ["A", "C"]}]),
+        a_schema(groups=[{"name": "g", "classes": ["A"]}]),
+        a_schema(groups=[{"name": "unsure", "classes": ["A", "B"]}]),
+        a_schema(attributes=[{"name": "size", "values": []}]),
+        a_schema(attributes=[{"name": "size", "values": ["missing", "x"]}]),
+        a_schema(attributes=[{"name": "class", "values": ["x"]}]),
+        a_schema(attributes=[{"name": "size", "values": ["x", "x"]}]),
+        a_schema(classes=[{"id": 0, "name": "A", "letter": "A", "colour": "red"}]),
+        a_schema(colours={}),
+        {"classes": []},
+    ],
+)
+def test_a_schema_that_would_be_ambiguous_is_refused(broken: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Schema.model_validate(broken)
+
+
+def test_digest_changes_with_the_content_only() -> None:
+    one, same = Schema.model_validate(a_schema()), Schema.model_validate(a_schema())
+    assert one.digest() == same.digest()
+    assert one.digest() != Schema.model_validate(a_schema(title="Other")).digest()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1, 2", "name: x\nclasses: 3", "a: &a [x]\nb: [*a, *a]", "name: x\ncolour: red", "\x00"],
+)
+def test_a_bad_schema_file_is_one_sentence_that_names_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(SchemaError, match=r"mine\.yaml"):
+        load_schema(path)
+
+
+def test_a_missing_schema_names_the_presets() -> None:
+    with pytest.raises(SchemaError, match="lld or wbcatt"):
+        load_schema("nothing")
+
+
+def test_a_yaml_file_is_loaded_with_titles_made_up(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\nclasses:\n- {id: 5, name: blue_cell, letter: B, colour: '#0000FF'}\n"
+        "attributes:\n- {name: cell_size, values: [small, large]}\n"
+    )
+    schema = load_schema(path)
+    assert schema.class_named("blue_cell").title == "Blue cell"
+    assert schema.class_named("blue_cell").colour == "#0000ff"
+    assert schema.attribute_named("cell_size").value_named("small").title == "Small"
+
+
+def test_a_coco_file_gives_its_categories_ids_and_values() -> None:
+    schema = schema_from_coco(
+        {
+            "categories": [{"id": 7, "name": "WBC"}, {"id": 3, "name": "RBC"}],
+            "images": [],
+            "annotations": [
+                {"attributes": {"shape": "round", "tone": None}},
+                {"attributes": {"shape": "oval", "tone": 2}},
+            ],
+        }
+    )
+    assert [(c.id, c.name) for c in schema.classes] == [(7, "WBC"), (3, "RBC")]
+    assert {a.name: a.value_names for a in schema.attributes} == {"shape": ("round", "oval"), "tone": ("2",)}
+
+
+def test_a_coco_file_of_many_classes_gives_each_its_colour_and_letter() -> None:
+    categories = [{"id": i, "name": f"kind {i}"} for i in range(150)]
+    schema = schema_from_coco({"categories": categories, "images": [], "annotations": []})
+    assert len({c.colour for c in schema.classes}) == 150
+
+
+@pytest.mark.parametrize(
+    "document",
+    [[], {}, {"categories": 3}, {"categories": [{"id": "x", "name": "y"}]}, {"categories": [{"id": 1}]}]
+    + [{"categories": [{"id": 1, "name": "unsure"}]}, {"categories": [{"id": 1, "name": "a"}] * 2}],
+)
+def test_a_coco_file_without_usable_categories_is_a_sentence(document: object) -> None:
+    with pytest.raises(SchemaError):
+        schema_from_coco(document)
