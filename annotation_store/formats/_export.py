@@ -88,7 +88,7 @@ class Contents:
 
 
 def _by_field(records: Iterable[_T]) -> dict[int, list[_T]]:
-    found: dict[int, list[T]] = {}
+    found: dict[int, list[_T]] = {}
     for record in records:
         found.setdefault(record.field_id, []).append(record)
     return found
