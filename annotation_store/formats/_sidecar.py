@@ -1,0 +1,60 @@
+"""``regions.json`` beside annotations that cannot say what is known and what is not.
+
+It is a COCO file in the dialect of `coco` without annotations: schema, and for each image the field's name,
+patient, slide, domain, finished regions and ignore areas; ``files`` says which images of the export it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from annotation_store.formats._document import FieldIn
+from annotation_store.formats._export import Contents
+from annotation_store.formats._files import Names
+from annotation_store.formats._json import read_json
+from annotation_store.formats.coco import from_coco, to_coco
+from annotation_store.records import Field
+from annotation_store.schema import Schema
+
+NAME = "regions.json"
+
+
+def write_sidecar(
+    folder: Path,
+    contents: Contents,
+    fields: Iterable[Field],
+    files: Mapping[int, Sequence[str]],
+    names: Names,
+) -> None:
+    """Write it into an export; `files` are the images' paths within."""
+    fields = list(fields)
+    document = to_coco(
+        contents.schema,
+        fields,
+        regions=[r for f in fields for r in contents.regions.get(f.id, ())],
+        ignore_areas=[a for f in fields for a in contents.ignore_areas.get(f.id, ())],
+        names=names,
+    )
+    for image, field in zip(document["images"], fields, strict=True):
+        image["files"] = list(files[field.id])
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    (folder / NAME).write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_sidecar(folder: Path, schema: Schema) -> dict[str, FieldIn]:
+    """Read what it says, by the images' paths within the folder, suffix left out; nothing where it lacks."""
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    data = read_json(path)
+    document = from_coco(data, schema, source=str(path))
+    found: dict[str, FieldIn] = {}
+    for image, field in zip(data["images"], document.fields, strict=True):
+        places = image.get("files")
+        for place in places if isinstance(places, list) else ():
+            if isinstance(place, str):
+                folder_name, slash, name = place.rpartition("/")
+                found[folder_name + slash + PurePosixPath(name).stem] = field
+    return found

@@ -1,0 +1,400 @@
+"""Ultralytics' dataset folder, in and out: ``data.yaml``, ``images/{train,val}``, ``labels/{train,val}``.
+
+What it carries: boxes, and one class a box. A cell whose class is missing, unsure, or a class group stands
+under a label of its own (*unclassified*, *unsure*, the group's name), after the schema's classes and only
+where some cell needs it: left out, it would be trained as background. Suggestions are written as Ultralytics
+writes predictions (``save_txt`` with ``save_conf``): the confidence is a sixth column, only the most probable
+class is kept; such a folder is for reading, not for training.
+
+What it loses: attributes, kinds, flags, comments, probabilities, and what is *not* known: YOLO takes all that
+is not boxed for background. An export holds the fields that say anything, and warns of those with unknown
+area; ``fields=covered`` leaves these out. Regions, ignore areas, names, patients and domains stand in
+``regions.json`` (see `_sidecar`), which the reader here reads back and others ignore.
+
+On reading, a label file without ``regions.json`` says that the whole image is annotated, as Ultralytics takes
+it; an image without a label file says nothing. Polygons and turned boxes become the boxes around them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import yaml
+
+from annotation_store.errors import FormatError
+from annotation_store.formats import _choices
+from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._export import (
+    Contents,
+    What,
+    file_names,
+    image_suffixes,
+    new_folder,
+    put_image,
+    refuse_full,
+)
+from annotation_store.formats._files import Names
+from annotation_store.formats._images import Images, Size, walk
+from annotation_store.formats._merge import merge
+from annotation_store.formats._sidecar import read_sidecar, write_sidecar
+from annotation_store.formats._text import decoded, lines, number, read_file, shown, whole
+from annotation_store.formats._words import class_of, label_of, labels
+from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Suggestion
+from annotation_store.schema import Schema
+from annotation_store.splits import split_fields
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+WRITE_OPTIONS: Mapping[str, str] = {
+    "val": "share of the fields for validation, patients kept whole (0.2)",
+    "test": "share of the fields for a test (0)",
+    "seed": "another seed, another split (0)",
+    "fields": "annotated (all that say anything) or covered (only those with no unknown area)",
+}
+
+_YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
+_MAX_YAML = 1_000_000
+# a box of float32 may pass the edge by a hair; Ultralytics accepts as much
+_LEAST, _MOST = -0.01, 1.01
+
+
+class Row(NamedTuple):
+    """One line of a label file."""
+
+    class_id: int
+    centre_x: float
+    centre_y: float
+    width: float
+    height: float
+    confidence: float | None = None
+    outline: bool = False
+
+    def box(self, size: Size) -> Box:
+        """Give the box in pixels; the rounding takes back what normalising did to short numbers."""
+        w, h = self.width * size[0], self.height * size[1]
+        x, y = self.centre_x * size[0] - w / 2, self.centre_y * size[1] - h / 2
+        return round(x, 6), round(y, 6), round(w, 6), round(h, 6)
+
+
+# -- in ------------------------------------------------------------------------------------------
+
+
+def read(
+    project: Project,
+    path: Path,
+    *,
+    images: Path | None,
+    regions: Literal["file", "none", "full"],
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> ImportReport:
+    """Merge a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
+    root = path.parent if path.is_file() else path
+    finder = Images([root if images is None else images], project.fields())
+    document = from_folder(root, project.schema, finder)
+    return merge(
+        project,
+        document,
+        folders=finder.folders,
+        regions=regions,
+        patient_from=patient_from,
+        progress=progress,
+    )
+
+
+def from_folder(root: Path, schema: Schema, images: Images) -> Document:
+    """Read a dataset folder in the words of a schema.
+
+    Raises
+    ------
+    FormatError
+        There are no labels, no class names, or a line that is no label.
+    """
+    root = root.parent if root.name == "labels" else root
+    found = pairs(root, images)
+    if not any(pair.label for pair in found):
+        raise FormatError(
+            f"The folder {root} holds no YOLO labels: it needs labels/ with .txt files, and images/."
+        )
+    names = class_names(root)
+    skipped = Skipped()
+    document = Document(str(root), [], skipped)
+    for pair, field in zip(found, field_frames(found, read_sidecar(root, schema)), strict=True):
+        document.fields.append(field)
+        if pair.label is None:
+            skipped.count("{n} images have no label file: nothing in them counts as annotated.")
+            field.regions = field.regions or []
+            continue
+        size = images.size(field.image, field.name)
+        if size is None:
+            continue  # the merge says that the image was not found
+        field.width, field.height = size
+        source = f"{pair.label.relative_to(root)}"
+        rows = parse(read_file(pair.label), source)
+        document.annotations += len(rows)
+        for line, row in enumerate(rows, start=1):
+            _take(row, f"{pair.label.name} line {line}", field, size, names, schema, skipped)
+    return document
+
+
+def _take(
+    row: Row,
+    where: str,
+    field: FieldIn,
+    size: Size,
+    names: Mapping[int, str],
+    schema: Schema,
+    skipped: Skipped,
+) -> None:
+    if row.class_id not in names:
+        skipped.count(f"class number {row.class_id} has no name in data.yaml: {{n}} boxes skipped.")
+        return
+    label = names[row.class_id]
+    cell_class, known = class_of(label, schema)
+    if not known:
+        skipped.count(f"class {shown(label)} is not in the schema {schema.name}: {{n}} boxes skipped.")
+        return
+    if row.outline:
+        skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+    if row.confidence is None:
+        field.cells.append(CellIn(where, row.box(size), cell_class))
+        return
+    certain = {cell_class: 1.0} if cell_class and schema.is_class(cell_class) else {}
+    field.proposals.append((where, Proposal(row.box(size), row.confidence, certain)))
+
+
+class Pair(NamedTuple):
+    """A label file and its image, either of which may be missing."""
+
+    key: str  # path of the image within the folder, suffix left out
+    label: Path | None
+    image: Path | None
+
+
+def pairs(root: Path, images: Images) -> list[Pair]:
+    """Pair label files with images as Ultralytics does: ``images`` for ``labels``, the last of them."""
+    pictures: dict[str, Path] = {}
+    texts: list[Path] = []
+    for path in walk(root):
+        suffix = path.suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            pictures[path.relative_to(root).with_suffix("").as_posix()] = path
+        elif suffix == ".txt":
+            texts.append(path)
+    found: list[Pair] = []
+    for text in texts:
+        parts = list(text.relative_to(root).with_suffix("").parts)
+        if "labels" in parts[:-1]:
+            parts[len(parts) - 2 - parts[:-1][::-1].index("labels")] = "images"
+        elif "/".join(parts) not in pictures:
+            continue  # a list of classes or of images, a readme
+        key = "/".join(parts)
+        found.append(Pair(key, text, pictures.pop(key, None) or images.file(key)))
+    rest = [Pair(key, None, path) for key, path in pictures.items() if "images" in key.split("/")[:-1]]
+    return sorted(found + rest)
+
+
+def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn]) -> list[FieldIn]:
+    """Make the fields that label files speak of: from the sidecar, else named by their image."""
+    short = [pair.key.rsplit("/", 1)[-1] for pair in found]
+    times = Counter(short)
+    frames = []
+    for pair, name in zip(found, short, strict=True):
+        suffix = pair.image.suffix if pair.image else ""
+        if pair.key in sidecar:
+            frame = replace(sidecar[pair.key], cells=[], proposals=[])
+        elif times[name] > 1:
+            frame = FieldIn("/".join(p for p in pair.key.split("/") if p != "images") + suffix)
+        else:
+            frame = FieldIn(name + suffix)
+        frame.image = pair.image
+        frames.append(frame)
+    return frames
+
+
+def class_names(root: Path) -> dict[int, str]:
+    """Read the names of the class numbers from ``data.yaml``, or ``classes.txt``.
+
+    Raises
+    ------
+    FormatError
+        There is neither: numbers are not guessed at.
+    """
+    for place in (root, root.parent):
+        for name in _YAMLS:
+            if (place / name).is_file():
+                return parse_names(read_file(place / name, limit=_MAX_YAML), str(place / name))
+    for name in ("classes.txt", "labels/classes.txt"):
+        if (root / name).is_file():
+            found = lines(read_file(root / name, limit=_MAX_YAML), str(root / name))
+            return dict(enumerate(line.strip() for line in found if line.strip()))
+    raise FormatError(
+        f"The folder {root} has no data.yaml: without it nobody knows which class a number stands for. "
+        "Put the data.yaml of the data set there."
+    )
+
+
+def parse_names(data: bytes, source: str) -> dict[int, str]:
+    """Read the names in a ``data.yaml``."""
+    text = decoded(data, source)
+    if "&" in text and "*" in text:  # a few lines of aliases can expand to gigabytes
+        raise FormatError(f"The file {source} uses YAML aliases: write every value out.")
+    try:
+        content: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise FormatError(f"The file {source} is not valid YAML: correct it.") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
+        raise FormatError(f"The file {source} has no names: it must list the classes.")
+    if not all(isinstance(n, int) and isinstance(v, str | int | float | None) for n, v in names.items()):
+        raise FormatError(f"The names in {source} must be whole numbers, each with a text.")
+    return {int(n): "None" if v is None else str(v) for n, v in names.items()}  # None is a class of LLD
+
+
+def parse(data: bytes, source: str) -> list[Row]:
+    """Read a label file: ``class cx cy w h``, with a confidence, or with the points of an outline."""
+    rows = []
+    for position, line in enumerate(lines(data, source), start=1):
+        words = line.split()
+        if words:
+            rows.append(_row(words, f"{source} line {position}"))
+    return rows
+
+
+def _row(words: Sequence[str], at: str) -> Row:
+    if len(words) < 5 or (len(words) > 6 and len(words) % 2 == 0):
+        hint = ": read it as lld" if len(words) in (12, 16) else ""
+        raise FormatError(f"In {at}, {len(words)} numbers are no YOLO label{hint}.")
+    class_id = whole(words[0], at)
+    values = [number(word, at) for word in words[1:]]
+    if class_id < 0 or not all(_LEAST <= value <= _MOST for value in values):
+        raise FormatError(
+            f"In {at}, a number lies outside 0 to 1: YOLO labels are shares of the image's width and height."
+        )
+    if len(words) > 6:
+        xs, ys = values[::2], values[1::2]
+        low, high = (min(xs), min(ys)), (max(xs), max(ys))
+        centre = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+        return Row(class_id, *centre, high[0] - low[0], high[1] - low[1], outline=True)
+    x, y, w, h, *rest = values
+    return Row(class_id, x, y, w, h, min(max(rest[0], 0.0), 1.0) if rest else None)
+
+
+# -- out -----------------------------------------------------------------------------------------
+
+
+def write(
+    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+) -> ExportReport:
+    """Write a dataset folder; see `annotation_store.formats.write`."""
+    refuse_full(out)
+    val, test = _choices.share(options, "val", 0.2), _choices.share(options, "test", 0.0)
+    contents = Contents.of(project, what)
+    skipped = Skipped()
+    fields = _chosen(contents, _choices.choice(options, "fields", ("annotated", "covered")), what, skipped)
+    shares = {"train": 1 - val - test, "val": val, "test": test}
+    parts = split_fields(fields, shares, seed=_choices.integer(options, "seed", 0))
+    for part, share in shares.items():
+        if share and fields and part not in parts.values():
+            skipped.count(f"There are too few patients for {part}: it is empty.")
+    names = Names.of_project(project, anonymise=anonymise)
+    files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
+    classes = labels(contents.schema, _classes(contents, fields))
+    _tell_losses(contents, fields, classes, skipped)
+    with new_folder(out) as folder:
+        used = [part for part, share in shares.items() if share or part == "train"]
+        for part in used:
+            (folder / "images" / part).mkdir(parents=True)
+            (folder / "labels" / part).mkdir(parents=True)
+        for field in fields:
+            part, file = parts[field.id], files[field.id]
+            put_image(project, field, folder / "images" / part / file, anonymise=anonymise)
+            rows = label_rows(contents, field, classes)
+            text = "".join(f"{row}\n" for row in rows)
+            (folder / "labels" / part / file).with_suffix(".txt").write_text(text, "utf-8", newline="\n")
+        (folder / "data.yaml").write_text(_data_yaml(classes, used), "utf-8", newline="\n")
+        places = {field.id: [f"images/{parts[field.id]}/{files[field.id]}"] for field in fields}
+        write_sidecar(folder, contents, fields, places, names)
+    return ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
+
+
+def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> list[Field]:
+    annotated = contents.annotated()
+    if what == "suggestions":
+        return [field for field in annotated if field.id in contents.suggestions]
+    for _ in range(len(contents.fields) - len(annotated)):
+        skipped.count("{n} fields say nothing (no region, no cell): left out.")
+    partly = [field for field in annotated if not contents.covered(field)]
+    if choice == "covered":
+        for _ in partly:
+            skipped.count("{n} fields have unknown area: left out, as asked.")
+        return [field for field in annotated if contents.covered(field)]
+    for _ in partly:
+        skipped.count(
+            "Take care: {n} fields have unknown area, which YOLO will train as background. "
+            "Leave them out with fields=covered, or train here, where it is masked."
+        )
+    return annotated
+
+
+def _classes(contents: Contents, fields: Iterable[Field]) -> list[str | None]:
+    ids = [field.id for field in fields]
+    found = [cell.cell_class for i in ids for cell in contents.cells.get(i, ())]
+    return found + [s.proposal.best_class for i in ids for s in contents.suggestions.get(i, ())]
+
+
+def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list[str]:
+    """Give the lines of a field's label file."""
+    numbers = {label: n for n, label in enumerate(classes)}
+    schema = contents.schema
+    rows = []
+    things: list[Cell | Suggestion] = [
+        *contents.cells.get(field.id, ()),
+        *contents.suggestions.get(field.id, ()),
+    ]
+    for thing in things:
+        label = thing.cell_class if isinstance(thing, Cell) else thing.proposal.best_class
+        words = [str(numbers[label_of(label, schema)]), *normalised(thing.box, (field.width, field.height))]
+        if isinstance(thing, Suggestion):
+            words.append(f"{thing.confidence:.6g}")
+        rows.append(" ".join(words))
+    return rows
+
+
+def normalised(box: Box, size: Size) -> list[str]:
+    """Give centre and size as shares of the image, with enough digits for a slide of gigapixels."""
+    x, y, w, h = box
+    values = ((x + w / 2) / size[0], (y + h / 2) / size[1], w / size[0], h / size[1])
+    return [f"{min(max(value, 0.0), 1.0):.12g}" for value in values]
+
+
+def _data_yaml(classes: Sequence[str], parts: Sequence[str]) -> str:
+    # no "path": Ultralytics then takes the folder of this file, wherever it is moved to
+    content: dict[str, Any] = {part: f"images/{part}" for part in parts}
+    content.setdefault("val", "images/train")
+    return yaml.safe_dump({**content, "names": dict(enumerate(classes))}, sort_keys=False, allow_unicode=True)
+
+
+def _tell_losses(
+    contents: Contents, fields: Sequence[Field], classes: Sequence[str], skipped: Skipped
+) -> None:
+    spare = set(classes) - set(contents.schema.class_names)
+    for field in fields:
+        for cell in contents.cells.get(field.id, ()):
+            label = label_of(cell.cell_class, contents.schema)
+            if label in spare:
+                skipped.count(f"{{n}} cells stand under the extra class {label!r}.")
+            if cell.attributes:
+                skipped.count("YOLO has no place for attributes: those of {n} cells were left out.")
+            if cell.comment or cell.kind or cell.bookmark or cell.second_opinion:
+                skipped.count(
+                    "YOLO has no place for kinds, flags and comments: those of {n} cells were left out."
+                )

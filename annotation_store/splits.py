@@ -1,0 +1,84 @@
+"""Splits for training and validation that never cut a patient in two.
+
+Neighbouring fields repeat cells, and the same cells come again through other microscopes, magnifications
+and cameras: a split by field, or by domain, measures memory. So the unit is the patient, across all
+domains; where no patient is known, the slide; where no slide is known either, the field's file name without
+its folders (the same field in two domains has the same file name).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from annotation_store.errors import FormatError
+from annotation_store.records import Field
+
+
+def groups(fields: Iterable[Field]) -> dict[str, list[Field]]:
+    """Group fields that must not be parted, under a key that depends on nothing but their names."""
+    fields = list(fields)
+    patients: dict[str, set[str]] = {}
+    for field in fields:
+        if field.patient and field.slide:
+            patients.setdefault(field.slide, set()).add(field.patient)
+    found: dict[str, list[Field]] = {}
+    for field in fields:
+        found.setdefault(_key(field, patients), []).append(field)
+    return found
+
+
+def _key(field: Field, patients: Mapping[str, set[str]]) -> str:
+    if field.patient:
+        return f"patient {field.patient}"
+    owners = patients.get(field.slide or "", set())
+    if len(owners) == 1:  # other fields of that slide say whose it is
+        return f"patient {next(iter(owners))}"
+    if field.slide:
+        return f"slide {field.slide}"
+    return f"field {PurePosixPath(field.name.replace(chr(92), '/')).stem}"
+
+
+def split_fields(fields: Sequence[Field], fractions: Mapping[str, float], *, seed: int = 0) -> dict[int, str]:
+    """Assign every field to a part, patients kept whole, the same every time for one seed.
+
+    Parameters
+    ----------
+    fractions
+        Name of each part to its share of the fields; the shares add up to 1. A part with a share above 0
+        gets a patient at least, as long as there are enough of them.
+    seed
+        Another seed, another split.
+
+    Returns
+    -------
+    dict
+        Id of each field to the name of its part.
+
+    Raises
+    ------
+    FormatError
+        A share is negative, or they do not add up to 1.
+    """
+    if any(not 0 <= share <= 1 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+        given = ", ".join(f"{name} {share:g}" for name, share in fractions.items())
+        raise FormatError(f"The shares of a split must lie between 0 and 1 and add up to 1, not {given}.")
+    found = groups(fields)
+    order = sorted(
+        found, key=lambda key: hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "replace")).digest()
+    )
+    parts: dict[str, list[str]] = {name: [] for name, share in fractions.items() if share > 0}
+    missing = {name: fractions[name] * len(fields) for name in parts}
+    for key in order:
+        # the part that lacks most of its share; the first of them where they lack the same
+        part = max(missing, key=missing.__getitem__)
+        parts[part].append(key)
+        missing[part] -= len(found[key])
+    for empty in [name for name, keys in parts.items() if not keys]:
+        richest = max(parts, key=lambda name: len(parts[name]))
+        if len(parts[richest]) > 1:
+            smallest = min(parts[richest], key=lambda key: len(found[key]))
+            parts[richest].remove(smallest)
+            parts[empty].append(smallest)
+    return {field.id: part for part, keys in parts.items() for key in keys for field in found[key]}
