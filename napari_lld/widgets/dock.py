@@ -116,6 +116,14 @@ class DeskDock(QWidget):
             self._training,
         )
 
+    def show_model_tab(self) -> None:
+        """Bring training and models to the front."""
+        self._tabs.setCurrentWidget(self._training)
+
+    def show_suggestions_tab(self) -> None:
+        """Bring the review of suggestions to the front."""
+        self._tabs.setCurrentWidget(self._suggestions)
+
     # ------------------------------------------------------------------ life in the window
 
     def event(self, event: QEvent | None) -> bool:
@@ -140,16 +148,11 @@ class DeskDock(QWidget):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Close the desk when its window closes (napari closes docks without a word)."""
-        window = self.desk.window
-        if (
-            event is not None
-            and window is not None
-            and watched is window
-            and event.type() == QEvent.Type.Hide
-            and not event.spontaneous()
-        ):
-            size = window.size()
-            user_state.remember("window_size", [size.width(), size.height()])
+        if event is None or self.desk.window is None or watched is not self.desk.window:
+            return False
+        window: Any = self.desk.window
+        if event.type() == QEvent.Type.Hide and not event.spontaneous():
+            user_state.remember("window_size", [window.width(), window.height()])
             self.release(window_gone=True)
         return False
 

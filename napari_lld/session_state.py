@@ -1,0 +1,501 @@
+"""What is open and what is current, evented, without Qt: the lower half of the `Session`.
+
+The session keeps no truth: cells, regions and suggestions of the current field are re-read from the project
+whenever the project says that they changed (`FieldMarks` only remembers the last answer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from psygnal import Signal
+
+from annotation_store import Project
+from annotation_store.errors import LLDError
+from annotation_store.records import (
+    Cell,
+    Edit,
+    Field,
+    FieldSummary,
+    Region,
+    RegionState,
+    Suggestion,
+)
+from annotation_store.schema import Attribute, Schema
+from napari_lld import user_state
+from napari_lld.field_marks import FieldMarks
+from napari_lld.training_state import Trainer, TrainingState
+
+T = TypeVar("T")
+Level = Literal["hint", "info", "warning", "error"]
+Kind = Literal["cell", "suggestion", "region"]
+
+DEFAULT_THRESHOLD = 0.4
+_STEP = 0.05
+
+
+class Tool(StrEnum):
+    """What the left mouse button does on the field."""
+
+    SELECT = "select"
+    REGION = "region"
+    BOX = "box"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The one thing that is current."""
+
+    kind: Kind
+    id: int
+
+
+class SessionState:
+    """Everything the window knows: project, field, marks, selection, caret, tool, threshold.
+
+    An `LLDError` raised on the way (a rule of the store, a locked project) becomes a `notice`;
+    nothing is changed then.
+    """
+
+    project_changed = Signal()
+    summaries_changed = Signal()
+    field_changed = Signal()
+    marks_changed = Signal(frozenset)
+    """The kinds of marks of the current field that changed: cell, suggestion, region, ignore_area."""
+    selection_changed = Signal()
+    caret_changed = Signal()
+    tool_changed = Signal()
+    threshold_changed = Signal()
+    models_changed = Signal()
+    display_changed = Signal()
+    notice = Signal(str, str)
+    """A level (hint, info, warning, error) and a sentence."""
+
+    def __init__(self) -> None:
+        self.project: Project | None = None
+        self.training = TrainingState()
+        self.trainer: Trainer | None = None
+        self._field_id: int | None = None
+        self._marks: FieldMarks | None = None
+        self._selection: Selection | None = None
+        self._caret: int | None = None
+        self._tool = Tool.SELECT
+        self._threshold = DEFAULT_THRESHOLD
+        self._marks_shown = True
+
+    # ------------------------------------------------------------------ project
+
+    def open(self, path: Path, *, annotator: str | None = None) -> bool:
+        """Open a project, where it was left; False (and a notice) where it cannot be opened."""
+        return self._attach(lambda: Project.open(path, annotator=annotator))
+
+    def create(self, path: Path, schema: str = "lld", *, annotator: str | None = None) -> bool:
+        """Make an empty project and open it; False (and a notice) where it cannot be made."""
+        return self._attach(lambda: Project.create(path, schema, annotator=annotator))
+
+    def _attach(self, make: Callable[[], Project]) -> bool:
+        if self.training.busy:
+            self.tell("warning", "A training is running. Stop it before you open another project.")
+            return False
+        project = self._try(make)
+        if project is None:
+            return False
+        self.close()
+        self.project = project
+        project.events.edited.connect(self._on_edited)
+        project.events.fields_added.connect(self._on_fields_added)
+        project.events.suggestions_changed.connect(self._on_suggestions_changed)
+        project.events.models_changed.connect(self.models_changed.emit)
+        remembered = user_state.recall_project(project.path)
+        user_state.remember_project(project.path)
+        threshold = remembered.get("threshold")
+        self._threshold = float(threshold) if isinstance(threshold, int | float) else DEFAULT_THRESHOLD
+        self.project_changed.emit()
+        fields = project.fields()
+        ids = [field.id for field in fields]
+        last = remembered.get("field")
+        self._show(last if last in ids else (ids[0] if ids else None))
+        return True
+
+    def close(self) -> None:
+        """Close the project, remembering where the user was."""
+        project = self.project
+        if project is None:
+            return
+        self.remember_place()
+        self.project = None
+        self._field_id = self._marks = self._selection = self._caret = None
+        for signal in (
+            project.events.edited,
+            project.events.fields_added,
+            project.events.suggestions_changed,
+            project.events.models_changed,
+        ):
+            signal.disconnect()
+        project.close()
+        self.field_changed.emit()
+        self.selection_changed.emit()
+        self.project_changed.emit()
+
+    def remember_place(self) -> None:
+        """Write down the current field and threshold, for the next time."""
+        if self.project is not None:
+            user_state.remember_project(self.project.path, field=self._field_id, threshold=self._threshold)
+
+    @property
+    def schema(self) -> Schema | None:
+        """The schema of the open project."""
+        return self.project.schema if self.project else None
+
+    @property
+    def attributes(self) -> Sequence[Attribute]:
+        """The schema's attributes, in order: the rows of the caret."""
+        return self.project.schema.attributes if self.project else ()
+
+    # ------------------------------------------------------------------ telling
+
+    def tell(self, level: Level, sentence: str) -> None:
+        """Emit a notice."""
+        self.notice.emit(level, sentence)
+
+    def _try(self, action: Callable[[], T]) -> T | None:
+        try:
+            return action()
+        except LLDError as error:
+            self.tell("error", str(error))
+            return None
+
+    def _done(self, action: Callable[[], Any]) -> bool:
+        """Do something that has no result; False (and a notice) where it was refused."""
+        try:
+            action()
+        except LLDError as error:
+            self.tell("error", str(error))
+            return False
+        return True
+
+    # ------------------------------------------------------------------ fields
+
+    def summaries(self) -> list[FieldSummary]:
+        """Summaries of all fields, fresh from the project."""
+        return self.project.field_summaries() if self.project else []
+
+    @property
+    def field_id(self) -> int | None:
+        """The id of the field that is shown."""
+        return self._field_id
+
+    @property
+    def field(self) -> Field | None:
+        """The field that is shown."""
+        return self.project.field(self._field_id) if self.project and self._field_id is not None else None
+
+    def show_field(self, field_id: int) -> None:
+        """Show a field."""
+        if self.project and field_id != self._field_id:
+            self._show(field_id)
+
+    def _show(self, field_id: int | None) -> None:
+        self._field_id = field_id
+        self._marks = FieldMarks(self.project, field_id) if self.project and field_id is not None else None
+        self._selection, self._caret = None, None
+        self.field_changed.emit()
+        self.selection_changed.emit()
+
+    def next_field(self) -> None:
+        """Show the next field."""
+        self._step_field(1)
+
+    def previous_field(self) -> None:
+        """Show the previous field."""
+        self._step_field(-1)
+
+    def _step_field(self, step: int) -> None:
+        if not self.project:
+            return
+        ids = [field.id for field in self.project.fields()]
+        if self._field_id not in ids:
+            if ids:
+                self._show(ids[0])
+            return
+        index = ids.index(self._field_id) + step
+        if 0 <= index < len(ids):
+            self._show(ids[index])
+        else:
+            self.tell("hint", "This is the last field." if step > 0 else "This is the first field.")
+
+    # ------------------------------------------------------------------ marks of the field
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """Regions of the current field."""
+        return self._marks.regions if self._marks else ()
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """Cells of the current field."""
+        return self._marks.cells if self._marks else ()
+
+    @property
+    def suggestions(self) -> Sequence[Suggestion]:
+        """Pending suggestions of the current field at or above the threshold, surest first."""
+        if self._marks is None or self._blind:
+            return ()
+        return [s for s in self._marks.suggestions if s.confidence >= self._threshold]
+
+    @property
+    def pending(self) -> int:
+        """How many suggestions of the current field are pending, whatever the threshold."""
+        return len(self._marks.suggestions) if self._marks and not self._blind else 0
+
+    @property
+    def _blind(self) -> bool:
+        """A blind reader sees no suggestion before a region of this field is finished."""
+        return bool(
+            self.project
+            and self.project.reading.blind
+            and not any(region.state is RegionState.FINISHED for region in self.regions)
+        )
+
+    # ------------------------------------------------------------------ selection
+
+    @property
+    def selection(self) -> Selection | None:
+        """The one thing that is current."""
+        return self._selection
+
+    def _id_of(self, kind: Kind) -> int | None:
+        return self._selection.id if self._selection and self._selection.kind == kind else None
+
+    @property
+    def cell(self) -> Cell | None:
+        """The current cell."""
+        wanted = self._id_of("cell")
+        return next((cell for cell in self.cells if cell.id == wanted), None)
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """The current suggestion."""
+        wanted = self._id_of("suggestion")
+        if wanted is None or self._marks is None:
+            return None
+        return next((s for s in self._marks.suggestions if s.id == wanted), None)
+
+    @property
+    def region(self) -> Region | None:
+        """The current region."""
+        wanted = self._id_of("region")
+        return next((region for region in self.regions if region.id == wanted), None)
+
+    def select(self, kind: Kind | None, entity_id: int | None = None) -> None:
+        """Make a cell, suggestion or region of this field current, or nothing."""
+        selection = Selection(kind, entity_id) if kind is not None and entity_id is not None else None
+        if selection == self._selection:
+            return
+        self._selection = selection
+        self._caret = self._first_row()
+        self.selection_changed.emit()
+
+    def select_at(self, x: float, y: float) -> bool:
+        """Make the smallest box around a point current; False where there is none."""
+        best: tuple[float, Kind, int] | None = None
+        found: list[tuple[Kind, Sequence[Cell | Suggestion]]] = [("cell", self.cells)]
+        if self._marks_shown:
+            found.append(("suggestion", self.suggestions))
+        for kind, marks in found:
+            if not marks:
+                continue
+            boxes = np.array([mark.box for mark in marks])
+            inside = (
+                (boxes[:, 0] <= x)
+                & (x <= boxes[:, 0] + boxes[:, 2])
+                & (boxes[:, 1] <= y)
+                & (y <= boxes[:, 1] + boxes[:, 3])
+            )
+            for index in np.flatnonzero(inside).tolist():
+                area = float(boxes[index, 2] * boxes[index, 3])
+                if best is None or area < best[0]:
+                    best = (area, kind, marks[index].id)
+        if best is None:
+            self.select(None)
+            return False
+        self.select(best[1], best[2])
+        return True
+
+    def next_suggestion(self) -> None:
+        """Go to the next pending suggestion above the threshold."""
+        self._step_suggestion(1)
+
+    def previous_suggestion(self) -> None:
+        """Go to the previous pending suggestion above the threshold."""
+        self._step_suggestion(-1)
+
+    def _step_suggestion(self, step: int) -> None:
+        following = self._suggestion_after(self._id_of("suggestion"), step)
+        if following is None:
+            self.tell("hint", self._no_suggestions())
+        else:
+            self.select("suggestion", following)
+
+    def _suggestion_after(self, current: int | None, step: int = 1) -> int | None:
+        ids = [s.id for s in self.suggestions]
+        if not ids:
+            return None
+        if current not in ids:
+            return ids[0] if step > 0 else ids[-1]
+        return ids[(ids.index(current) + step) % len(ids)]
+
+    def _no_suggestions(self) -> str:
+        if self._blind:
+            return "A blind reading shows suggestions once a region of this field is finished."
+        if self.pending:
+            return (
+                f"All {self.pending} suggestions here are below {self._threshold:.0%}; lower the threshold."
+            )
+        return "No suggestion waits on this field."
+
+    # ------------------------------------------------------------------ the caret
+
+    @property
+    def caret(self) -> int | None:
+        """The attribute row that the next digit fills, or ``None`` when nothing is current or missing."""
+        return self._caret
+
+    def set_caret(self, row: int | None) -> None:
+        """Put the caret on an attribute row."""
+        if row is not None and not 0 <= row < len(self.attributes):
+            row = None
+        if row != self._caret and (row is None or self.cell or self.suggestion):
+            self._caret = row
+            self.caret_changed.emit()
+
+    def move_caret(self, step: int) -> None:
+        """Move the caret up or down."""
+        rows = len(self.attributes)
+        if rows and (self.cell or self.suggestion):
+            start = -1 if step > 0 else 0
+            self.set_caret(((start if self._caret is None else self._caret) + step) % rows)
+
+    def _first_row(self) -> int | None:
+        if self.suggestion is not None:
+            return 0 if self.attributes else None
+        cell = self.cell
+        return self._missing_row(cell, 0) if cell else None
+
+    def _missing_row(self, cell: Cell, start: int) -> int | None:
+        """Give the first attribute at or after a row, then from the top, that nobody looked at."""
+        if self.is_artefact(cell.cell_class):
+            return None
+        names = [attribute.name for attribute in self.attributes]
+        order = [*range(start, len(names)), *range(min(start, len(names)))]
+        return next((row for row in order if names[row] not in cell.attributes), None)
+
+    def is_artefact(self, cell_class: str | None) -> bool:
+        """Whether a class is one without attributes (an artefact)."""
+        if self.schema is None or cell_class not in self.schema.class_names:
+            return False
+        return self.schema.class_named(cell_class).artefact
+
+    def is_incomplete(self, cell: Cell) -> bool:
+        """Whether a cell lacks a class or an attribute."""
+        return cell.cell_class is None or self._missing_row(cell, 0) is not None
+
+    def next_missing(self) -> None:
+        """Go to the next thing nobody looked at: in this cell, else in the next incomplete one."""
+        cell = self.cell
+        if cell is not None and self._caret is not None:
+            row = self._missing_row(cell, self._caret + 1)
+            if row is not None and row > self._caret:
+                self.set_caret(row)
+                return
+        order = sorted(self.cells, key=lambda c: (round(c.box[1] / 64), c.box[0]))
+        ids = [c.id for c in order]
+        start = ids.index(cell.id) + 1 if cell is not None and cell.id in ids else 0
+        for candidate in [*order[start:], *order[:start]]:
+            if self.is_incomplete(candidate):
+                if cell is not None and candidate.id == cell.id:
+                    self.set_caret(self._missing_row(candidate, 0))
+                self.select("cell", candidate.id)
+                return
+        self.tell("hint", "Nothing is missing on this field." if order else "No cell on this field yet.")
+
+    # ------------------------------------------------------------------ tools and display
+
+    @property
+    def tool(self) -> Tool:
+        """What the mouse does on the field."""
+        return self._tool
+
+    @tool.setter
+    def tool(self, tool: Tool) -> None:
+        if tool is not self._tool:
+            self._tool = tool
+            self.tool_changed.emit()
+
+    @property
+    def threshold(self) -> float:
+        """Suggestions below this confidence are not shown."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        value = round(min(max(value, 0.0), 1.0), 2)
+        if value == self._threshold:
+            return
+        self._threshold = value
+        suggestion = self.suggestion
+        if suggestion is not None and suggestion.confidence < value:
+            self.select(None)
+        self.threshold_changed.emit()
+
+    def raise_threshold(self) -> None:
+        """Show fewer, surer suggestions."""
+        self.threshold = self._threshold + _STEP
+
+    def lower_threshold(self) -> None:
+        """Show more, less sure suggestions."""
+        self.threshold = self._threshold - _STEP
+
+    @property
+    def marks_shown(self) -> bool:
+        """Whether boxes, letters and regions are drawn over the field."""
+        return self._marks_shown
+
+    def toggle_marks(self) -> None:
+        """Hide or show everything drawn over the field, to see the cells themselves."""
+        self._marks_shown = not self._marks_shown
+        self.display_changed.emit()
+
+    # ------------------------------------------------------------------ the project's events
+
+    def _on_edited(self, edit: Edit) -> None:
+        if edit.field_id is None or edit.field_id == self._field_id:
+            self._reread(frozenset(edit.touched))
+        self.summaries_changed.emit()
+
+    def _on_suggestions_changed(self, field_ids: list[int]) -> None:
+        if self._field_id in field_ids:
+            self._reread(frozenset({"suggestion"}))
+        self.summaries_changed.emit()
+
+    def _on_fields_added(self, _ids: list[int]) -> None:
+        self.summaries_changed.emit()
+        if self._field_id is None:
+            self._step_field(1)
+
+    def _reread(self, kinds: frozenset[str]) -> None:
+        if self._marks is None:
+            return
+        self._marks.forget(kinds)
+        self.marks_changed.emit(kinds)
+        selection = self._selection
+        gone = selection is not None and not (self.cell or self.suggestion or self.region)
+        if gone:
+            self.select(None)
+        elif selection is not None and selection.kind in kinds:
+            self.selection_changed.emit()

@@ -1,0 +1,121 @@
+"""Fixtures for all tests: no display needed, nothing of the user's touched, projects made quickly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before Qt, napari and platformdirs are imported by anybody:
+_HOME = Path(tempfile.mkdtemp(prefix="napari-lld-tests-"))
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+for _name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
+    os.environ[_name] = str(_HOME / _name.lower())
+os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
+
+HAS_WINDOWS = os.environ.get("QT_QPA_PLATFORM") != "offscreen"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip window tests only where there is no X server to show a window."""
+    if not HAS_WINDOWS:
+        skip = pytest.mark.skip(reason="needs an X server (DISPLAY), such as xvfb-run gives")
+        for item in items:
+            if "window" in item.keywords:
+                item.add_marker(skip)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def fresh_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no test see what another one remembered."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def _sample_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from napari_lld.background import make_sample_project
+
+    folder = tmp_path_factory.mktemp("template") / "sample.lld"
+    make_sample_project(folder, lambda _done, _total: None)
+    return folder
+
+
+@pytest.fixture
+def sample_project(_sample_template: Path, tmp_path: Path) -> Path:
+    """Give a project of the 18 sample fields with their sparse labels."""
+    folder = tmp_path / "sample.lld"
+    shutil.copytree(_sample_template, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import numpy as np
+    from PIL import Image
+
+    from annotation_store import Project
+
+    folder = tmp_path_factory.mktemp("template")
+    for number in range(2):
+        pixels = np.full((100, 120, 3), 220 - 30 * number, dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"field_{number}.png")
+    with Project.create(folder / "small.lld", annotator="Ada") as project:
+        project.add_fields([folder / "field_0.png", folder / "field_1.png"])
+    return folder / "small.lld"
+
+
+@pytest.fixture
+def small_project(_small_template: Path, tmp_path: Path) -> Path:
+    """Give a project of two plain fields of 120 × 100 pixels."""
+    folder = tmp_path / "small.lld"
+    shutil.copytree(_small_template, folder)
+    return folder
+
+
+@pytest.fixture
+def suggest() -> Callable[[Path], list[int]]:
+    """Give a function that puts three suggestions on the first field, as the worker would."""
+
+    def put(folder: Path) -> list[int]:
+        from annotation_store import Project, Proposal
+
+        with Project.open(folder, annotator="model") as project:
+            field = project.fields()[0].id
+            schema = project.schema
+            chances = {
+                a.name: {
+                    v.name: (0.8 if i == 0 else 0.2 / (len(a.values) - 1)) for i, v in enumerate(a.values)
+                }
+                for a in schema.attributes
+            }
+            boxes = [(10.0, 10.0, 20.0, 20.0), (50.0, 10.0, 20.0, 20.0), (80.0, 60.0, 20.0, 20.0)]
+            proposals = [
+                Proposal(box, confidence, {"Neutrophil": 0.9, "Monocyte": 0.1}, chances)
+                for box, confidence in zip(boxes, (0.9, 0.7, 0.5), strict=True)
+            ]
+            return project.suggest(field, proposals, model_id=None)
+
+    return put
+
+
+@pytest.fixture
+def no_leaks(qapp: object) -> Iterator[None]:
+    """Fail where a test leaves a visible window behind."""
+    from qtpy.QtWidgets import QApplication
+
+    before = {id(widget) for widget in QApplication.topLevelWidgets()}
+    yield
+    QApplication.processEvents()
+    left = [w for w in QApplication.topLevelWidgets() if id(w) not in before and w.isVisible()]
+    assert not left, f"left behind: {left}"

@@ -1,0 +1,366 @@
+"""The dock and its parts, on a viewer without a window."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QListView, QSlider
+
+from annotation_store import Project, Shape
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.parts import ChoiceButton
+
+Suggest = Callable[[Path], list[int]]
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+    dock = DeskDock(viewer)
+    qtbot.addWidget(dock)
+    dock.resize(420, 703)
+    dock.show()
+    yield dock
+    dock.release()
+
+
+@pytest.fixture
+def open_dock(dock: DeskDock, small_project: Path, qtbot: QtBot) -> DeskDock:
+    assert dock.desk.session.open(small_project, annotator="Ada")
+    settle(qtbot)
+    return dock
+
+
+def settle(qtbot: QtBot) -> None:
+    qtbot.wait(120)  # parts refresh once the events under way have been told
+
+
+def button(dock: DeskDock, name: str) -> QAbstractButton:
+    found = dock.findChild(QAbstractButton, f"lld_{name}")
+    assert found is not None, name
+    return found
+
+
+def texts(dock: DeskDock) -> str:
+    return "\n".join(label.text() for label in dock.findChildren(QLabel) if label.isVisible())
+
+
+def click(qtbot: QtBot, dock: DeskDock, name: str) -> None:
+    qtbot.mouseClick(button(dock, name), Qt.MouseButton.LeftButton)
+    settle(qtbot)
+
+
+def test_importing_the_plugin_imports_no_torch() -> None:
+    code = "import sys, napari_lld.widgets; print('torch' in sys.modules, 'ultralytics' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False"]
+
+
+def test_it_begins_with_a_start_page(dock: DeskDock) -> None:
+    shown = texts(dock)
+    assert "Research use only, not for diagnosis" in shown
+    assert "None yet." in shown
+    for name in ("project.new", "project.open", "project.sample"):
+        assert button(dock, name).isVisible()
+
+
+def test_a_recent_project_opens_with_one_click(dock: DeskDock, small_project: Path, qtbot: QtBot) -> None:
+    session = dock.desk.session
+    session.open(small_project)
+    session.close()
+    settle(qtbot)
+    entry = next(b for b in dock.findChildren(QAbstractButton) if b.text().startswith("small "))
+    qtbot.mouseClick(entry, Qt.MouseButton.LeftButton)
+    assert session.project is not None
+
+
+def test_the_open_project_shows_who_and_what(open_dock: DeskDock) -> None:
+    shown = texts(open_dock)
+    assert "small" in shown
+    assert "Annotator Ada · Research use only" in shown
+    assert "Fields · 2" in shown
+
+
+def test_class_and_all_attributes_fit_without_scrolling(open_dock: DeskDock) -> None:
+    """In the 703 pixels that the dock gets of a window of 1366 × 768."""
+    for choice in open_dock.findChildren(ChoiceButton):
+        corner = choice.mapTo(open_dock, choice.rect().bottomRight())
+        assert choice.isVisible()
+        assert open_dock.rect().contains(corner), choice.text()
+    assert open_dock.minimumSizeHint().height() <= 703
+    assert open_dock.minimumSizeHint().width() <= 430
+
+
+def test_a_cell_is_described_with_the_mouse(open_dock: DeskDock, qtbot: QtBot) -> None:
+    session = open_dock.desk.session
+    session.add_box((10, 10, 20, 20))
+    settle(qtbot)
+    click(qtbot, open_dock, "class_Neutrophil")
+    click(qtbot, open_dock, "value_nucleolus_prominent")
+    click(qtbot, open_dock, "value_cytoplasm_unsure")
+    assert session.cell is not None
+    assert session.cell.cell_class == "Neutrophil"
+    assert dict(session.cell.attributes) == {"nucleolus": "prominent", "cytoplasm": "unsure"}
+    assert button(open_dock, "class_Neutrophil").isChecked()
+    assert button(open_dock, "value_nucleolus_prominent").isChecked()
+    assert not button(open_dock, "value_nucleolus_inconspicuous").isChecked()
+    click(qtbot, open_dock, "value_nucleolus_prominent")  # a second click takes it back
+    assert "nucleolus" not in session.cell.attributes
+
+
+def test_an_artefact_has_no_attributes_to_give(open_dock: DeskDock, qtbot: QtBot) -> None:
+    session = open_dock.desk.session
+    session.add_box((10, 10, 20, 20))
+    session.set_class("None")
+    settle(qtbot)
+    assert not button(open_dock, "value_nucleolus_prominent").isEnabled()
+
+
+def test_without_a_cell_nothing_can_be_chosen(open_dock: DeskDock) -> None:
+    assert not button(open_dock, "class_Neutrophil").isEnabled()
+    assert "No cell chosen" in texts(open_dock)
+
+
+def test_a_suggestion_shows_what_the_model_thinks(
+    open_dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+) -> None:
+    session = open_dock.desk.session
+    suggest(small_project)
+    session.refresh()
+    session.next_suggestion()
+    settle(qtbot)
+    shown = texts(open_dock)
+    assert "3 of 3 here" in shown
+    assert "White cell 90% · Neutrophil 90%, Monocyte 10%" in shown
+    proposed = button(open_dock, "class_Neutrophil")
+    assert isinstance(proposed, ChoiceButton)
+    assert proposed.suggested
+    assert not proposed.isChecked()
+    assert proposed.probability == pytest.approx(0.9)
+    click(qtbot, open_dock, "suggestion.accept")
+    assert len(session.cells) == 1
+    click(qtbot, open_dock, "reject")
+    assert len(session.suggestions) == 1
+    menu = button(open_dock, "reject").menu()  # type: ignore[attr-defined]
+    assert [a.text().split("  ")[0] for a in menu.actions()] == ["Not a cell", "Duplicate", "Bad box"]
+
+
+def test_the_slider_is_the_threshold(
+    open_dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+) -> None:
+    session = open_dock.desk.session
+    suggest(small_project)
+    session.refresh()
+    slider = open_dock.findChild(QSlider, "lld_threshold")
+    assert slider is not None
+    slider.setValue(60)
+    settle(qtbot)
+    assert session.threshold == 0.6
+    assert "2 of 3 here" in texts(open_dock)
+    session.raise_threshold()
+    settle(qtbot)
+    assert slider.value() == 65
+
+
+def test_the_list_shows_states_and_chooses_fields(open_dock: DeskDock, qtbot: QtBot) -> None:
+    session = open_dock.desk.session
+    view = open_dock.findChild(QListView, "lld_field_view")
+    assert view is not None
+    model = view.model()
+    assert model is not None
+    index = model.index(1, 0)
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center())
+    assert session.field.name == "field_1.png"  # type: ignore[union-attr]
+    session.mark_whole_field()
+    settle(qtbot)
+    assert "whole field reviewed" in index.data(Qt.ItemDataRole.ToolTipRole)
+    session.previous_field()
+    assert view.currentIndex().row() == 0
+    qtbot.waitUntil(lambda: index.data(Qt.ItemDataRole.DecorationRole) is not None, timeout=5000)
+
+
+def test_two_docks_never_disagree(open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot) -> None:
+    other = DeskDock(viewer)
+    qtbot.addWidget(other)
+    other.show()
+    assert other.desk is open_dock.desk
+    session = open_dock.desk.session
+    session.add_box((10, 10, 20, 20))
+    settle(qtbot)
+    click(qtbot, other, "class_Monocyte")
+    assert button(open_dock, "class_Monocyte").isChecked()
+    session.undo()
+    settle(qtbot)
+    for dock in (open_dock, other):
+        assert not button(dock, "class_Monocyte").isChecked()
+    other.release()
+    assert session.project is not None  # the first dock still shows it
+    click(qtbot, open_dock, "class_Monocyte")
+    assert session.cells[0].cell_class == "Monocyte"
+
+
+def test_training_is_started_watched_and_stopped(open_dock: DeskDock, qtbot: QtBot) -> None:
+    from types import SimpleNamespace
+
+    session = open_dock.desk.session
+    requests: list[object] = []
+    session.trainer = SimpleNamespace(start=requests.append, cancel=lambda: requests.append("cancel"))  # type: ignore[assignment]
+    session.add_region(Shape.rectangle(0, 0, 50, 50))
+    open_dock.show_model_tab()
+    budget = open_dock.findChild(QComboBox, "lld_budget")
+    assert budget is not None
+    budget.setCurrentIndex(0)
+    settle(qtbot)
+    click(qtbot, open_dock, "training.start")
+    assert requests[0].budget == 120  # type: ignore[attr-defined]
+    session.training.receive(SimpleNamespace(type="started", device="cpu", fields=1, cells=0))
+    session.training.receive(
+        SimpleNamespace(
+            type="progress", stage="train", done=3, total=10, seconds_left=42.0, losses={"box": 1.25}
+        )
+    )
+    settle(qtbot)
+    shown = texts(open_dock)
+    assert "Training 3/10 · 42 s left · box 1.25" in shown
+    assert not button(open_dock, "training.start").isVisible()
+    click(qtbot, open_dock, "training.cancel")
+    assert requests[-1] == "cancel"
+    session.training.receive(SimpleNamespace(type="cancelled"))
+    settle(qtbot)
+    assert button(open_dock, "training.start").isVisible()
+
+
+def test_notices_become_a_line_at_the_foot(open_dock: DeskDock, qtbot: QtBot) -> None:
+    open_dock.desk.session.tell("hint", "Something small.")
+    assert "Something small." in texts(open_dock)
+
+
+def test_the_sample_project_is_made_beside_the_window(dock: DeskDock, qtbot: QtBot) -> None:
+    session = dock.desk.session
+    click(qtbot, dock, "project.sample")
+    qtbot.waitUntil(lambda: session.project is not None, timeout=60_000)
+    summaries = session.summaries()
+    assert len(summaries) == 18
+    assert all(s.finished_regions == 1 for s in summaries)
+    assert sum(s.cells for s in summaries) > 20
+
+
+def test_images_are_added_and_cells_exported(
+    open_dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_lld import sample
+    from napari_lld.widgets import dialogs
+
+    session = open_dock.desk.session
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    open_dock.desk.add_paths([sample.fields()[0], bad])
+    qtbot.waitUntil(lambda: bool(told), timeout=20_000)
+    assert told[-1].startswith("1 fields added. Skipped: bad.png") or told[-1].startswith("1 field added")
+    assert len(session.summaries()) == 3
+
+    out = tmp_path / "export.json"
+    monkeypatch.setattr(
+        dialogs, "ask_export", lambda *_: dialogs.Export(out, suggestions=False, anonymise=False)
+    )
+    click(qtbot, open_dock, "export.coco")
+    qtbot.waitUntil(lambda: out.exists() and not open_dock.desk.jobs.busy, timeout=20_000)
+    settle(qtbot)
+    assert told[-1] == f"Exported to {out}."
+
+
+def test_a_new_project_opens_with_its_images(
+    dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_lld import sample
+    from napari_lld.widgets import dialogs
+
+    wanted = dialogs.NewProject(tmp_path / "mine.lld", "wbcatt", sample.fields()[0].parent, "Ada")
+    monkeypatch.setattr(dialogs, "ask_new_project", lambda _parent: wanted)
+    click(qtbot, dock, "project.new")
+    session = dock.desk.session
+    qtbot.waitUntil(lambda: session.project is not None, timeout=60_000)
+    settle(qtbot)
+    assert session.schema.name == "wbcatt"  # type: ignore[union-attr]
+    assert session.project.annotator == "Ada"  # type: ignore[union-attr]
+    assert len(session.summaries()) == 18
+    assert dock.findChild(QAbstractButton, "lld_class_Neutrophil") is not None
+    assert dock.findChild(QAbstractButton, "lld_class_Myeloblast") is None
+
+
+def test_a_folder_in_use_is_a_notice(
+    dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_lld.widgets import dialogs
+
+    (tmp_path / "full.lld").mkdir()
+    (tmp_path / "full.lld" / "thesis.docx").write_text("x")
+    wanted = dialogs.NewProject(tmp_path / "full.lld", "lld", None, None)
+    monkeypatch.setattr(dialogs, "ask_new_project", lambda _parent: wanted)
+    told: list[tuple[str, str]] = []
+    dock.desk.session.notice.connect(lambda *notice: told.append(notice))
+    click(qtbot, dock, "project.new")
+    qtbot.waitUntil(lambda: bool(told), timeout=20_000)
+    assert told[0][0] == "error"
+    assert dock.desk.session.project is None
+
+
+def test_both_themes_are_taken_over(open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot) -> None:
+    dark = open_dock.styleSheet()
+    viewer.theme = "light"
+    assert open_dock.styleSheet() != dark
+    assert not open_dock.findChildren(ChoiceButton)[0].colours.dark
+
+
+def test_a_released_dock_hears_nothing_more(viewer: ViewerModel, small_project: Path, qtbot: QtBot) -> None:
+    dock = DeskDock(viewer)
+    qtbot.addWidget(dock)
+    session = dock.desk.session
+    session.open(small_project)
+    project = session.project
+    assert isinstance(project, Project)
+    dock.release()
+    assert session.project is None
+    assert not viewer.layers
+    signals = (
+        session.project_changed,
+        session.field_changed,
+        session.marks_changed,
+        session.selection_changed,
+    )
+    assert [len(signal) for signal in signals] == [0, 0, 0, 0]
+    assert DeskDock(viewer).desk is not dock.desk
+
+
+def test_dialogs_answer_what_was_typed(qtbot: QtBot, tmp_path: Path) -> None:
+    from napari_lld.widgets.dialogs import ExportDialog, NewProjectDialog
+
+    new = NewProjectDialog()
+    qtbot.addWidget(new)
+    new.name.setText("ward 7")
+    new.place.setText(str(tmp_path))
+    new.schema.setCurrentIndex(1)
+    answer = new.answer()
+    assert answer.folder == tmp_path / "ward 7.lld"
+    assert answer.schema == "wbcatt"
+    assert answer.images is None
+
+    export = ExportDialog(3, 4, tmp_path)
+    qtbot.addWidget(export)
+    export.file.setText(str(tmp_path / "out"))
+    export.what.setCurrentIndex(1)
+    assert export.answer().out == tmp_path / "out.json"
+    assert export.answer().suggestions

@@ -1,0 +1,291 @@
+"""The layers of a viewer follow the session; no window is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from annotation_store import Shape
+from napari_lld.layers import DeskLayers, Pointer, outlines, palette
+from napari_lld.session import Session, Tool
+
+Suggest = Callable[[Path], list[int]]
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    session = Session()
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def layers(session: Session, viewer: ViewerModel, small_project: Path) -> DeskLayers:
+    layers = DeskLayers(session, viewer)
+    assert not viewer.layers
+    session.open(small_project)
+    return layers
+
+
+@pytest.fixture
+def pointer(session: Session, viewer: ViewerModel, layers: DeskLayers) -> Pointer:
+    return Pointer(session, viewer, layers)
+
+
+def test_box_outlines_are_closed() -> None:
+    segments = outlines.box_outlines([(10, 20, 30, 40)])
+    assert segments.shape == (4, 2, 2)
+    assert np.allclose(segments[:, 1].sum(axis=0), 0)
+    assert segments[0].tolist() == [[20, 10], [0, 30]]
+
+
+def test_brackets_leave_the_sides_open() -> None:
+    segments = outlines.box_brackets([(0, 0, 40, 40)])
+    assert segments.shape == (8, 2, 2)
+    assert np.abs(segments[:, 1]).sum() == 8 * 10
+
+
+def test_nothing_draws_nothing() -> None:
+    assert outlines.box_outlines([]).shape == (0, 2, 2)
+    assert outlines.shape_outlines([]).shape == (0, 2, 2)
+
+
+def test_the_unknown_area_is_all_but_the_regions() -> None:
+    mask, scale = outlines.unknown_mask([Shape.rectangle(10, 10, 20, 20)], 100, 80)
+    assert scale == 1
+    assert mask.shape == (80, 100)
+    assert 380 <= (mask == 0).sum() <= 441
+    assert mask[0, 0] == 1
+    assert mask[20, 20] == 0
+    coarse, scale = outlines.unknown_mask([], 10_000, 5_000)
+    assert max(coarse.shape) == 1024
+    assert scale > 9
+
+
+def test_dark_class_colours_are_lightened_on_the_field() -> None:
+    assert min(palette.line_colour("#000000")[:3]) > 0.4
+    assert palette.line_colour("#f0e442")[:3] == palette.rgba("#f0e442")[:3]
+
+
+def test_an_open_project_shows_its_field_in_store_coordinates(
+    layers: DeskLayers, viewer: ViewerModel, session: Session
+) -> None:
+    image = viewer.layers["Field"]
+    assert image.data.shape == (100, 120, 3)
+    low, high = image.extent.world[0], image.extent.world[1]
+    assert np.allclose(low, (0.5, 0.5))  # the centre of the first pixel
+    assert np.allclose(high, (99.5, 119.5))
+    assert viewer.layers.selection.active is image
+
+
+def test_the_next_field_replaces_data_and_no_layer(
+    layers: DeskLayers, viewer: ViewerModel, session: Session
+) -> None:
+    before = list(viewer.layers)
+    session.add_box((10, 10, 20, 20))
+    session.next_field()
+    assert list(viewer.layers) == before
+    assert viewer.layers["Field"].data[0, 0, 0] == 190
+    assert len(viewer.layers["Cells"].data) == 0
+
+
+def test_an_edit_comes_to_the_layers(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
+    session.add_box((10, 10, 20, 20))
+    cells, letters = viewer.layers["Cells"], viewer.layers["Letters"]
+    assert len(cells.data) == 4
+    assert letters.features["text"].tolist() == ["–"]
+    session.set_class("Neutrophil")
+    assert letters.features["text"].tolist() == ["N…"]
+    assert np.allclose(cells.edge_color[0], palette.line_colour("#009e73"), atol=0.01)
+    for _ in range(7):
+        session.set_value_number(1)
+    assert letters.features["text"].tolist() == ["N"]
+    session.undo()
+    assert letters.features["text"].tolist() == ["N…"]
+    session.delete_current()
+    assert len(cells.data) == 0
+    assert len(letters.data) == 0
+
+
+def test_labelling_redraws_no_box(
+    layers: DeskLayers, viewer: ViewerModel, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.add_box((10, 10, 20, 20))
+    cells = viewer.layers["Cells"]
+    before = cells.data
+    session.set_class("Neutrophil")
+    assert cells.data is before or np.shares_memory(cells.data, before)
+
+
+def test_suggestions_look_otherwise_than_cells(
+    layers: DeskLayers, viewer: ViewerModel, session: Session, small_project: Path, suggest: Suggest
+) -> None:
+    suggest(small_project)
+    session.refresh()
+    assert len(viewer.layers["Suggestions"].data) == 3 * outlines.BRACKET_SEGMENTS
+    assert viewer.layers["Letters"].features["text"].tolist() == ["N 90%", "N 70%", "N 50%"]
+    session.threshold = 0.8
+    assert len(viewer.layers["Suggestions"].data) == outlines.BRACKET_SEGMENTS
+    session.next_suggestion()
+    session.accept()
+    assert len(viewer.layers["Suggestions"].data) == 0
+    assert len(viewer.layers["Cells"].data) == outlines.BOX_SEGMENTS
+
+
+def test_a_region_dims_the_unknown_area(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
+    assert viewer.layers["Unknown area"].data.max() == 0  # nothing is known: nothing is dimmed
+    session.add_region(Shape.rectangle(10, 10, 50, 50))
+    mask = viewer.layers["Unknown area"].data
+    assert mask[0, 0] == 1
+    assert mask[30, 30] == 0
+    assert len(viewer.layers["Regions"].data) == 4
+
+
+def test_hidden_marks_leave_the_field(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
+    session.toggle_marks()
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["Field"]
+    session.toggle_marks()
+    assert all(layer.visible for layer in viewer.layers)
+
+
+def test_a_layer_deleted_by_hand_comes_back(
+    layers: DeskLayers, viewer: ViewerModel, session: Session
+) -> None:
+    viewer.layers.remove("Cells")
+    session.add_box((10, 10, 20, 20))
+    assert len(viewer.layers["Cells"].data) == 4
+
+
+def test_closing_takes_our_layers_and_no_other(
+    layers: DeskLayers, viewer: ViewerModel, session: Session
+) -> None:
+    viewer.add_points(np.zeros((1, 2)), name="mine")
+    layers.close()
+    assert [layer.name for layer in viewer.layers] == ["mine"]
+
+
+class Mouse:
+    """Drives the viewer's mouse callbacks as napari does."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+
+    def drag(self, *points: tuple[float, float]) -> bool:
+        event: Any = SimpleNamespace(
+            type="mouse_press", button=1, modifiers=(), handled=False, position=points[0][::-1]
+        )
+        generators = [callback(self.viewer, event) for callback in self.viewer.mouse_drag_callbacks]
+        running = [g for g in generators if next(g, "end") != "end"]
+        for point in points[1:]:
+            event.type, event.position = "mouse_move", point[::-1]
+            running = [g for g in running if next(g, "end") != "end"]
+        event.type = "mouse_release"
+        for generator in running:
+            next(generator, None)
+        return bool(event.handled)
+
+    def click(self, x: float, y: float) -> bool:
+        return self.drag((x, y))
+
+    def double_click(self, x: float, y: float) -> None:
+        self.click(x, y)
+        self.click(x, y)
+        event = SimpleNamespace(
+            type="mouse_double_click", button=1, modifiers=(), handled=False, position=(y, x)
+        )
+        for callback in self.viewer.mouse_double_click_callbacks:
+            callback(self.viewer, event)
+
+
+@pytest.fixture
+def mouse(viewer: ViewerModel, pointer: Pointer) -> Mouse:
+    return Mouse(viewer)
+
+
+def test_a_drag_with_the_box_tool_is_a_cell(mouse: Mouse, session: Session) -> None:
+    session.tool = Tool.BOX
+    assert mouse.drag((10, 20), (20, 30), (40, 60))
+    assert session.cells[0].box == (10, 20, 30, 40)
+    assert session.cell is not None
+    assert session.tool is Tool.BOX  # the next cell follows
+
+
+def test_a_box_is_kept_inside_the_field(mouse: Mouse, session: Session) -> None:
+    session.tool = Tool.BOX
+    mouse.drag((100, 80), (150, 130))
+    assert session.cells[0].box == (100, 80, 20, 20)
+
+
+def test_a_click_with_the_box_tool_draws_nothing(mouse: Mouse, session: Session) -> None:
+    session.tool = Tool.BOX
+    mouse.click(10, 20)
+    assert not session.cells
+
+
+def test_a_drag_with_the_region_tool_is_a_finished_rectangle(mouse: Mouse, session: Session) -> None:
+    session.tool = Tool.REGION
+    mouse.drag((10, 10), (60, 70))
+    assert session.regions[0].shape.coords == (10, 10, 50, 60)
+    assert session.tool is Tool.SELECT
+
+
+def test_clicks_with_the_region_tool_are_a_polygon(mouse: Mouse, session: Session, pointer: Pointer) -> None:
+    session.tool = Tool.REGION
+    for point in ((10, 10), (60, 10), (60, 60)):
+        mouse.click(*point)
+    assert pointer.drawing
+    mouse.double_click(10, 60)
+    assert session.regions[0].shape.coords == (10, 10, 60, 10, 60, 60, 10, 60)
+    assert not pointer.drawing
+
+
+def test_a_polygon_is_closed_by_its_first_corner(mouse: Mouse, session: Session) -> None:
+    session.tool = Tool.REGION
+    for point in ((10, 10), (60, 10), (60, 60), (10, 10)):
+        mouse.click(*point)
+    assert len(session.regions) == 1
+
+
+def test_the_current_box_is_moved_and_resized(mouse: Mouse, session: Session) -> None:
+    session.add_box((20, 20, 40, 40))
+    assert mouse.drag((40, 40), (50, 45))
+    assert session.cells[0].box == (30, 25, 40, 40)
+    assert mouse.drag((70, 65), (80, 70))
+    assert session.cells[0].box == (30, 25, 50, 45)
+    session.undo()
+    assert session.cells[0].box == (30, 25, 40, 40)
+
+
+def test_a_drag_elsewhere_is_the_cameras(mouse: Mouse, session: Session) -> None:
+    session.add_box((20, 20, 20, 20))
+    assert not mouse.drag((80, 80), (100, 90))
+    assert session.cells[0].box == (20, 20, 20, 20)
+
+
+def test_a_click_chooses(mouse: Mouse, session: Session) -> None:
+    cell = session.add_box((20, 20, 20, 20))
+    session.add_region(Shape.rectangle(0, 0, 80, 80))
+    mouse.click(30, 30)
+    assert session.cell.id == cell  # type: ignore[union-attr]
+    mouse.click(80, 50)
+    assert session.region is not None
+    mouse.click(100, 90)
+    assert session.selection is None
+
+
+def test_the_mouse_is_left_to_layers_of_others(mouse: Mouse, session: Session, viewer: ViewerModel) -> None:
+    viewer.add_points(np.zeros((1, 2)), name="mine")
+    session.tool = Tool.BOX
+    assert not mouse.drag((10, 20), (40, 60))
+    assert not session.cells
