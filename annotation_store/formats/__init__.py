@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from annotation_store.errors import FormatError
-from annotation_store.formats import coco
+from annotation_store.formats import coco, lld, yolo
 from annotation_store.records import ExportReport, ImportReport
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-__all__ = ["FORMATS", "Format", "coco", "names", "read", "write"]
+__all__ = ["FORMATS", "Format", "coco", "lld", "names", "read", "write", "yolo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Format:
     read, write
         ``None`` where it goes one way only. Called as `coco.read` and `coco.write` are, and with
         ``options=`` where the format has any.
-    folder
-        Whether an export is a folder (a new or empty one), not a file.
+    target
+        What an export is: a file, a folder (a new or empty one), or either, by the suffix.
     read_options, write_options
         What else may be said, name to a line of help; values are text.
     """
@@ -37,13 +37,35 @@ class Format:
     title: str
     read: Callable[..., ImportReport] | None
     write: Callable[..., ExportReport] | None
-    folder: bool = False
+    target: Literal["file", "folder", "either"] = "file"
     read_options: Mapping[str, str] = field(default_factory=dict)
     write_options: Mapping[str, str] = field(default_factory=dict)
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
-    {"coco": Format("coco", "COCO JSON, with regions and attributes", coco.read, coco.write)}
+    {
+        f.name: f
+        for f in (
+            Format("coco", "COCO JSON, with regions and attributes", coco.read, coco.write),
+            Format(
+                "yolo",
+                "Ultralytics YOLO data set folder",
+                yolo.read,
+                yolo.write,
+                target="folder",
+                write_options=yolo.WRITE_OPTIONS,
+            ),
+            Format(
+                "lld",
+                "LLD / LeukemiaAttri as published: label text (a folder) or COCO JSON (.json)",
+                lld.read,
+                lld.write,
+                target="either",
+                read_options=lld.READ_OPTIONS,
+                write_options=lld.WRITE_OPTIONS,
+            ),
+        )
+    }
 )
 """Every format by name; a new one is a module here and a line in this table."""
 

@@ -69,6 +69,12 @@ class Skipped:
         """Note one thing in a sentence of its own."""
         self._listed.setdefault(kind, []).append(sentence)
 
+    def absorb(self, other: Skipped) -> None:
+        """Take over what another has noted."""
+        self._counted += other._counted
+        for kind, listed in other._listed.items():
+            self._listed.setdefault(kind, []).extend(listed)
+
     def __bool__(self) -> bool:
         return bool(self._counted or self._listed)
 

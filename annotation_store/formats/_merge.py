@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation_store import _rules
-from annotation_store._history import Change
+from annotation_store._db.tables import suggestions
+from annotation_store._history import Change, next_id
 from annotation_store._intake import Incoming, described, name_pattern
 from annotation_store.errors import EditError, FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn
@@ -145,7 +146,9 @@ def _write(
                 edits.append(project._write_edit(connection, field.id, command, changes))
             rows = _new_proposals(project, document, field, given, here.pending.get(field.id, []))
             if rows:
-                ids = project._insert_suggestions(connection, field.id, rows, None)
+                ids = project._insert_suggestions(
+                    connection, field.id, rows, None, next_id(connection, suggestions)
+                )
                 project._own["suggestions"].update(ids)
                 new_suggestions.append(field.id)
             counts["cells"] += len(cells)
