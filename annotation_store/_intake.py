@@ -201,9 +201,7 @@ class Intake(ProjectBase):
         if self.read_only:
             raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
         self._sweep()
-        known = {
-            row.content_hash: row.id for row in self._rows(sa.select(fields.c.content_hash, fields.c.id))
-        }
+        known = self._intake_hashes()
         outcomes: list[Outcome] = []
         staging = self.path / STAGING / uuid.uuid4().hex
         try:
@@ -229,6 +227,10 @@ class Intake(ProjectBase):
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return outcomes
+
+    def _intake_hashes(self) -> dict[str, int]:
+        rows = self._rows(sa.select(fields.c.content_hash, fields.c.id))
+        return {row.content_hash: row.id for row in rows}
 
     def _prepare(self, item: Incoming, staged: Path, known: dict[str, int]) -> _Prepared | Outcome:
         """Read a file and put its pixels and bytes on disk, where nobody sees them yet."""

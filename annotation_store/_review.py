@@ -45,14 +45,20 @@ class Review(Marks):
         field = self.field(field_id)
         rows = [_rules.proposal(self.schema, field, proposal) for proposal in proposals]
         with self._writing() as connection:
-            pending = suggestions.c.field_id == field_id, suggestions.c.state == "pending"
-            old = connection.execute(sa.select(suggestions.c.id).where(*pending)).scalars().all()
+            # what waits, and the last id given, in one statement
+            waiting = sa.select(suggestions.c.id, sa.literal(True).label("waits")).where(
+                suggestions.c.field_id == field_id, suggestions.c.state == "pending"
+            )
+            last = sa.select(sa.func.coalesce(sa.func.max(suggestions.c.id), 0), sa.literal(False))
+            found = connection.execute(sa.union_all(waiting, last)).all()
+            old = sorted(row.id for row in found if row.waits)
+            first = 1 + next(row.id for row in found if not row.waits)
             after = {**_OPEN, "state": SuggestionState.SUPERSEDED.value}
             edit = None
             if old:
                 changes = [Change("suggestion", i, _OPEN, after) for i in old]
                 edit = self._write_edit(connection, field_id, "New suggestions", changes, system=True)
-            ids = self._insert_suggestions(connection, field_id, rows, model_id)
+            ids = self._insert_suggestions(connection, field_id, rows, model_id, first)
         self._own["suggestions"].update(ids)
         if edit is not None:
             self._own["edits"].add(edit.id)
@@ -67,10 +73,10 @@ class Review(Marks):
         field_id: int,
         rows: Sequence[dict[str, Any]],
         model_id: int | None,
+        first: int,
     ) -> list[int]:
         if not rows:
             return []
-        first = _history.next_id(connection, suggestions)
         shared = {"field_id": field_id, "model_id": model_id, "created": _history.now(), **_OPEN}
         numbered = [{"id": first + i, **shared, **row} for i, row in enumerate(rows)]
         connection.execute(suggestions.insert(), numbered)

@@ -12,7 +12,7 @@ from annotation_store.schema.model import RESERVED, Schema
 
 PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#f0e442", "#cc79a7", "#332288",
-    "#7dffc0", "#882255", "#999933", "#aa00ff", "#104010", "#ff9db0", "#000000", "#8c8c8c",
+    "#44ffaa", "#882255", "#999933", "#aa00ff", "#104010", "#ff9db0", "#000000", "#c4c4c4",
 )  # fmt: skip
 """Colours that stay apart for most kinds of colour vision; classes beyond them get computed ones."""
 

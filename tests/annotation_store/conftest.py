@@ -34,20 +34,20 @@ def template(tmp_path_factory: pytest.TempPathFactory, image_folder: Path) -> Pa
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(template: Path, tmp_path: Path) -> Path:
     """A project folder of the test's own."""
     return Path(shutil.copytree(template, tmp_path / "project"))
 
 
-@pytest.fixture()
+@pytest.fixture
 def project(folder: Path) -> Iterator[Project]:
     """An open project of the test's own."""
     with Project.open(folder, annotator="Ada") as opened:
         yield opened
 
 
-@pytest.fixture()
+@pytest.fixture
 def fresh(template: Path, tmp_path: Path) -> Callable[[], Project]:
     """Make as many projects as a test likes (hypothesis calls it once an example)."""
     count = 0

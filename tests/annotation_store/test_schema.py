@@ -75,7 +75,11 @@ def test_colours_stay_apart_for_the_common_kinds_of_colour_vision(name: str) -> 
             [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
         ),
         np.array(
-            [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+            [
+                [0.152286, 1.052583, -0.204868],
+                [0.114503, 0.786281, 0.099216],
+                [-0.003882, -0.048116, 1.051998],
+            ]
         ),
     )
     colours = [c.colour for c in load_schema(name).classes]
@@ -83,9 +87,11 @@ def test_colours_stay_apart_for_the_common_kinds_of_colour_vision(name: str) -> 
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     for view in views:
         seen = np.clip(linear @ view.T, 0, 1)
-        xyz = seen @ np.array(
-            [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
-        ) / np.array([0.95047, 1, 1.08883])
+        xyz = (
+            seen
+            @ np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])
+            / np.array([0.95047, 1, 1.08883])
+        )
         f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
         lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
         close = {

@@ -1,0 +1,247 @@
+"""What was acknowledged is on the disk, whatever kills the process; versions, backups, read-only folders."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotation_store import Project, ProjectError
+from annotation_store._db import migrate
+from annotation_store._db.tables import metadata
+
+# One interpreter imports the store; each line on its input makes it fork a process that edits until killed.
+# An edit is acknowledged by a line written after the store's method returned.
+EDITOR = """
+import os, sys
+from pathlib import Path
+import PIL.Image, zarr  # slow to import, so before the fork
+from annotation_store import Project, Proposal
+
+def edit(folder, images):
+    project = Project.open(folder, annotator="Ada")
+    def acknowledge(*words):
+        os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+    acknowledge("open")
+    names = iter(sorted(Path(images).iterdir()))
+    for step in range(10_000):
+        cell = project.add_cell(1, (step % 70, 5, 20, 20), cell_class="Monocyte")
+        acknowledge("cell", cell, "Monocyte")
+        if step % 3 == 0:
+            project.change_cell(cell, cell_class="Lymphocyte")
+            acknowledge("cell", cell, "Lymphocyte")
+        if step % 4 == 0:
+            (suggestion,) = project.suggest(2, [Proposal((1, 1, 20, 20), 0.5)], model_id=None)
+            acknowledge("cell", project.accept(suggestion), "None")
+        if step % 5 == 1:
+            for name in names:
+                for field in project.add_fields([name]).added:
+                    acknowledge("field", field)
+                break
+        if step % 7 == 3:
+            project.delete_cell(cell)
+            acknowledge("cell", cell, "deleted")
+
+for line in sys.stdin:
+    folder, images = line.rstrip("\\n").split("\\t")
+    pid = os.fork()
+    if pid == 0:
+        edit(folder, images)
+        os._exit(0)
+    os.write(1, f"pid {pid}\\n".encode())
+    os.waitpid(pid, 0)
+    os.write(1, b"end\\n")
+"""
+
+INSTANTS = 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks its editors")
+def test_an_acknowledged_edit_survives_kill_9_at_any_instant(folder: Path, tmp_path: Path) -> None:
+    seed = random.randrange(10**9)
+    rng = random.Random(seed)
+    images = tmp_path / "many"
+    images.mkdir()
+    for i in range(60):
+        pixels = np.random.default_rng(100 + i).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(images / f"{i:03}.png")
+    editor = subprocess.Popen(
+        [sys.executable, "-c", EDITOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert editor.stdin is not None
+    assert editor.stdout is not None
+    cells: dict[int, str] = {}
+    fields = {1, 2}
+    try:
+        for instant in range(INSTANTS):
+            editor.stdin.write(f"{folder}\t{images}\n")
+            editor.stdin.flush()
+            lines: list[str] = []
+            pid = 0
+            while "open" not in lines or not pid:
+                line = editor.stdout.readline().strip()
+                assert line, "the editor died"
+                lines.append(line)
+                pid = int(line.split()[1]) if line.startswith("pid") else pid
+            time.sleep(rng.uniform(0, 0.4))
+            os.kill(pid, signal.SIGKILL)
+            while lines[-1] != "end":
+                lines.append(editor.stdout.readline().strip())
+            for words in (line.split() for line in lines):
+                if words[0] == "cell":
+                    cells[int(words[1])] = words[2]
+                elif words[0] == "field":
+                    fields.add(int(words[1]))
+            with Project.open(folder, annotator="Ada") as project:
+                where = f"seed {seed}, instant {instant}"
+                found = {cell.id: str(cell.cell_class) for cell in project.cells()}
+                lost = [i for i, told in cells.items() if found.get(i, "deleted") != told]
+                unheard = [i for i in found if i not in cells]
+                # one edit may have reached the disk without its acknowledgement
+                assert len(lost) + len(unheard) <= 1, (where, lost, unheard)
+                cells = {i: found.get(i, "deleted") for i in {*cells, *found}}
+                assert fields <= {field.id for field in project.fields()}, where
+                assert project.check() == [], where
+                fields = {field.id for field in project.fields()}
+    finally:
+        editor.stdin.close()
+        editor.wait(20)
+    assert len(cells) > INSTANTS
+    assert len(fields) > 2
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_knows(project: Project) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    context = MigrationContext.configure(project._connection)
+    assert compare_metadata(context, metadata) == []
+    config = Config()
+    config.set_main_option("script_location", "annotation_store:_db/migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+
+
+def set_revision(folder: Path, revision: str) -> None:
+    with Project.open(folder) as project:
+        project._connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+
+
+def test_a_project_of_a_newer_version_is_left_alone(folder: Path) -> None:
+    set_revision(folder, "9999")
+    before = (folder / "project.db").read_bytes()
+    with pytest.raises(ProjectError, match="newer version"):
+        Project.open(folder)
+    assert (folder / "project.db").read_bytes() == before
+
+
+def test_an_older_project_is_migrated_after_a_backup_copy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        project.add_cell(1, (1, 1, 20, 20))
+    set_revision(folder, "0000")
+    monkeypatch.setattr(migrate, "known_revisions", lambda: {"0000", migrate.HEAD})
+
+    def upgrade(engine: object, path: Path) -> None:
+        assert len(list((path / "backups").glob("project-0000-*.db"))) == 1, "the copy comes first"
+        with engine.connect() as connection:  # type: ignore[attr-defined]
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{migrate.HEAD}'")
+
+    monkeypatch.setattr(migrate, "upgrade", upgrade)
+    with pytest.raises(ProjectError, match="older version"):
+        Project.open(folder, read_only=True)
+    with Project.open(folder, annotator="Ada") as project:
+        assert len(project.cells()) == 1
+    (backup,) = (folder / "backups").iterdir()
+    shutil.copy(backup, folder / "restored.db")
+    assert backup.stat().st_size > 0
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from annotation_store._db.engine import make_engine
+
+    engine = make_engine(tmp_path / "project.db")
+    from alembic import op
+
+    def fail(statement: str) -> None:
+        if "TABLE cells" in statement:
+            raise RuntimeError("cut short")
+        op.get_bind().exec_driver_sql(statement)
+
+    monkeypatch.setattr(op, "execute", fail)
+    with pytest.raises(RuntimeError, match="cut short"):
+        migrate.upgrade(engine, tmp_path)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar() == 0
+
+
+@contextmanager
+def as_nobody(*folders: Path) -> Iterator[None]:
+    """Give up root's rights for a while, so that permissions mean something."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def open_up(path: Path) -> None:
+    """Let everybody reach a folder under pytest's private one."""
+    for parent in [path, *path.parents]:
+        if str(parent) not in ("/", "/tmp"):
+            parent.chmod(parent.stat().st_mode | 0o555)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions work otherwise on Windows")
+def test_a_folder_that_cannot_be_written_is_a_sentence_and_can_still_be_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        project.add_cell(1, (1, 1, 20, 20))
+    open_up(folder)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        with as_nobody():
+            with pytest.raises(ProjectError, match="cannot be written"):
+                Project.open(folder, annotator="Ben")
+            with pytest.raises(ProjectError, match="may write"):
+                Project.create(folder / "inside")
+            with Project.open(folder, annotator="Ben", read_only=True) as project:
+                assert len(project.cells(1)) == 1
+                assert project.pixels(1).shape == (80, 100, 3)
+                for call in (
+                    lambda: project.add_cell(1, (1, 1, 20, 20)),
+                    lambda: project.add_fields([tmp_path]),
+                    lambda: project.undo(1),
+                    lambda: project.new_model_id(),
+                ):
+                    with pytest.raises(ProjectError):
+                        call()
+    finally:
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755)
+
+
+def test_read_only_needs_no_permission_to_be_refused(folder: Path) -> None:
+    with Project.open(folder, read_only=True) as project:
+        with pytest.raises(ProjectError, match="reading only"):
+            project.add_cell(1, (1, 1, 20, 20))
+        assert project.cells() == []
