@@ -31,7 +31,6 @@ import ultralytics  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel  # noqa: E402
 from ultralytics.utils import LOGGER, SETTINGS  # noqa: E402
 from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402
-from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 from ultralytics.utils.tal import make_anchors  # noqa: E402
 
 LOGGER.setLevel(logging.ERROR)
@@ -43,7 +42,6 @@ __all__ = [
     "VERSION",
     "DetectionModel",
     "make_anchors",
-    "non_max_suppression",
     "v8DetectionLoss",
     "yolo26n_layout",
 ]

@@ -26,8 +26,8 @@ CONTEXT = 1.3
 TRUNK_LAYERS = 9
 """Layers 0 to 8 of the detector's backbone."""
 
-_TAPS = (2, 4, 6, 8)
-"""Layers whose maps are pooled: strides 4, 8, 16, 32."""
+_TAPS = {2: 64, 4: 128, 6: 128, 8: 256}
+"""Layers whose maps are pooled (strides 4, 8, 16, 32), and their channels."""
 
 _HIDDEN = 256
 
@@ -47,7 +47,7 @@ class Describer(nn.Module):
         super().__init__()
         layers: Sequence[nn.Module] = detector.model  # type: ignore[assignment]
         self.trunk = nn.ModuleList(copy.deepcopy(layer) for layer in list(layers)[:TRUNK_LAYERS])
-        self.features = 1 + 2 * _tap_channels(self.trunk)
+        self.features = 1 + 2 * sum(_TAPS.values())
         self.norm = nn.LayerNorm(self.features)
         self.hidden = nn.Linear(self.features, _HIDDEN)
         self.dropout = nn.Dropout(0.2)
@@ -110,20 +110,6 @@ class Describer(nn.Module):
                         mine.bias[k] = theirs.bias[rows[value]]
                         taken.append(name)
         return sorted(set(taken))
-
-
-def _tap_channels(trunk: nn.ModuleList) -> int:
-    """Count the channels of the pooled maps, by running an empty crop through."""
-    channels = 0
-    was_training = trunk.training
-    trunk.eval()
-    with torch.no_grad():
-        x = torch.zeros(1, 3, 32, 32)
-        for number, layer in enumerate(trunk):
-            x = layer(x)
-            channels += x.shape[1] if number in _TAPS else 0
-    trunk.train(was_training)
-    return channels
 
 
 def size_feature(box_side: float, field_side: float) -> float:

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torchvision
 from torch import nn
 
 from training.engine._ultralytics import DetectionModel, yolo26n_layout
@@ -27,7 +26,7 @@ BACKBONE_LAYERS = 11
 
 
 def build_detector() -> nn.Module:
-    """Build the detector with random weights (from torch's global generator)."""
+    """Build the detector with random weights, from torch's global generator."""
     model: Any = DetectionModel(yolo26n_layout(), ch=3, nc=1, verbose=False)
     # the gains of Ultralytics' default configuration, read by its loss
     model.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
@@ -123,7 +122,42 @@ def detect(
         one = one[one[:, 4] >= min_score]
         one = one[one[:, 4].argsort(descending=True, stable=True)[:3000]]
         half = one[:, 2:4] / 2
-        boxes = torch.cat((one[:, :2] - half, one[:, :2] + half), 1)
-        keep = torchvision.ops.nms(boxes, one[:, 4], iou)[:most]
-        found.append(torch.cat((boxes[keep], one[keep, 4:5]), 1).cpu().numpy().astype(np.float32))
+        boxes = torch.cat((one[:, :2] - half, one[:, :2] + half, one[:, 4:5]), 1).cpu().numpy()
+        found.append(boxes[suppress(boxes[:, :4], iou, most)].astype(np.float32))
     return found
+
+
+def suppress(boxes: np.ndarray, iou: float, most: int) -> list[int]:
+    """Choose boxes so that no two overlap by more than `iou`.
+
+    Our own few lines: torchvision's need its whole package, which more than doubles the time until the
+    worker is ready (it loads torch's compiler).
+
+    Parameters
+    ----------
+    boxes
+        ``(n, 4)`` x1, y1, x2, y2, best first.
+    iou
+        Greatest intersection over union of two boxes that are kept.
+    most
+        Greatest number of boxes.
+
+    Returns
+    -------
+    list
+        Indices, best first.
+    """
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    alive = np.ones(len(boxes), bool)
+    kept: list[int] = []
+    for i in range(len(boxes)):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        if len(kept) == most:
+            break
+        low = np.maximum(boxes[i, :2], boxes[:, :2])
+        high = np.minimum(boxes[i, 2:], boxes[:, 2:])
+        common = (high - low).clip(0).prod(1)
+        alive &= common <= iou * (area[i] + area - common)
+    return kept

@@ -7,6 +7,7 @@ pickled; a file that is not ours, or was changed, is refused before a byte of it
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import os
@@ -93,12 +94,25 @@ def new_model(vocabulary: Vocabulary, *, seed: int = 0, size: int = 448) -> Lear
         return LearnedModel(detector, Describer(vocabulary, detector), vocabulary, size)
 
 
-def adapted(parent: LearnedModel, vocabulary: Vocabulary, *, seed: int = 0) -> LearnedModel:
+@functools.cache
+def _blank() -> nn.Module:
+    """Build the detector once: copying is ten times faster than building."""
+    return build_detector()
+
+
+def _empty_model(vocabulary: Vocabulary, size: int) -> LearnedModel:
+    """Make a model whose weights will be loaded."""
+    with torch.random.fork_rng(devices=[]):
+        detector = copy.deepcopy(_blank())
+        return LearnedModel(detector, Describer(vocabulary, detector), vocabulary, size)
+
+
+def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
     """Make a model for a vocabulary from a parent: all its weights, heads by name of head and value.
 
     Values the parent does not know begin at zero.
     """
-    child = new_model(vocabulary, seed=seed, size=parent.size)
+    child = _empty_model(vocabulary, parent.size)
     child.detector.load_state_dict(parent.detector.state_dict())
     body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith("heads.")}
     child.describer.load_state_dict(body, strict=False)
@@ -247,7 +261,7 @@ def read_model(place: Path) -> LearnedModel:
         raise ModelError(f"{weights} is not the file its card describes: it was changed or damaged.")
     try:
         vocabulary = Vocabulary.from_dict(card["vocabulary"])
-        model = new_model(vocabulary, size=int(card["size"]))
+        model = _empty_model(vocabulary, int(card["size"]))
         model.calibration = Calibration.from_dict(card["calibration"])
         tensors = load_safetensors(content)
         model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})

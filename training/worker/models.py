@@ -59,7 +59,7 @@ def beginning(project: Project, init: str | int, *, size: int, seed: int) -> tup
         name = "starter" if found is None else str(found)
     else:
         parent, name = read_model(Path(str(init))), str(init)
-    child = adapted(parent, vocabulary, seed=seed)
+    child = adapted(parent, vocabulary)
     child.size = size
     return child, name
 

@@ -1,0 +1,108 @@
+"""A model is two files; what is not ours, or was changed, is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.calibration import Calibration
+from training.engine.model import (
+    ModelError,
+    new_model,
+    read_model,
+    starter_place,
+    with_coco_weights,
+    write_model,
+)
+from training.engine.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def saved(tmp_path: Path, words: Vocabulary) -> Path:
+    model = new_model(words, seed=3, size=96)
+    model.calibration = Calibration(0.8, -0.1, {"size": 1.5}, "fitted")
+    model.card = {"parent": "scratch", "metrics": {"ap50": 0.5}}
+    write_model(model, tmp_path / "model.safetensors", tmp_path / "model.json")
+    return tmp_path
+
+
+def test_a_model_comes_back_as_it_was(saved: Path, words: Vocabulary) -> None:
+    model = read_model(saved)
+    assert model.size == 96
+    assert model.vocabulary.same_words(words)
+    assert model.vocabulary.groups == words.groups
+    assert model.calibration == Calibration(0.8, -0.1, {"size": 1.5}, "fitted")
+    assert model.card["metrics"] == {"ap50": 0.5}
+    original = dict(new_model(words, seed=3).tensors())
+    for name, tensor in model.tensors():
+        assert torch.allclose(tensor.float(), original[name].float(), atol=1e-3, rtol=1e-3), name
+
+
+def test_a_model_is_read_from_its_file_too(saved: Path) -> None:
+    assert read_model(saved / "model.safetensors").size == 96
+
+
+def test_changed_weights_are_refused(saved: Path) -> None:
+    file = saved / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="changed or damaged"):
+        read_model(saved)
+
+
+def test_a_foreign_card_is_refused(saved: Path) -> None:
+    card = saved / "model.json"
+    for content in ("{}", "[]", "not json", json.dumps({"format": "other", "version": 1})):
+        card.write_text(content)
+        with pytest.raises(ModelError, match="not the card"):
+            read_model(saved)
+
+
+def test_a_later_version_is_refused(saved: Path) -> None:
+    card = saved / "model.json"
+    content = json.loads(card.read_text())
+    card.write_text(json.dumps({**content, "version": 99}))
+    with pytest.raises(ModelError, match="newer"):
+        read_model(saved)
+
+
+def test_weights_that_do_not_fit_the_card_are_refused(saved: Path) -> None:
+    card = saved / "model.json"
+    content = json.loads(card.read_text())
+    content["vocabulary"]["classes"].append("Monocyte")
+    card.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="do not fit"):
+        read_model(saved)
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model at"):
+        read_model(tmp_path)
+
+
+def test_a_pickle_that_names_other_classes_is_refused(tmp_path: Path, words: Vocabulary) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (print, ("harm",))
+
+    file = tmp_path / "bad.pt"
+    torch.save({"model": Harm()}, file)
+    with pytest.raises(ModelError, match="safely"):
+        with_coco_weights(new_model(words), file)
+    file.write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(ModelError, match="safely"):
+        with_coco_weights(new_model(words), file)
+
+
+def test_the_starter_is_bundled_small_and_sound() -> None:
+    place = starter_place()
+    assert place.stat().st_size < 8e6
+    model = read_model(place)
+    assert {"limits", "data", "metrics", "weights_licence"} <= set(model.card)
+    assert "Neutrophil" in model.vocabulary.classes
+    assert len(model.vocabulary.attributes) == 7
