@@ -35,14 +35,9 @@ def comparable(project: Project) -> dict[str, Any]:
         cells = sorted(
             (
                 c.box,
-                str(c.cell_class),
-                sorted(c.attributes.items()),
-                str(c.kind),
-                c.cut,
-                c.comment,
-                c.bookmark,
+                str((c.cell_class, sorted(c.attributes.items()), c.kind)),
+                (c.cut, c.bookmark, c.second_opinion, c.comment),
             )
-            + (c.second_opinion,)
             for c in project.cells(field.id)
         )
         regions = sorted(r.shape.coords for r in project.regions(field.id) if r.state == RegionState.FINISHED)

@@ -89,12 +89,14 @@ def test_an_acknowledged_edit_survives_kill_9_at_any_instant(folder: Path, tmp_p
             editor.stdin.flush()
             lines: list[str] = []
             pid = 0
-            while "open" not in lines or not pid:
+            # once a field has come in, so that fields are among what must survive
+            awaited = "field" if instant == 0 else "open"
+            while not pid or not any(line.startswith(awaited) for line in lines):
                 line = editor.stdout.readline().strip()
                 assert line, "the editor died"
                 lines.append(line)
                 pid = int(line.split()[1]) if line.startswith("pid") else pid
-            time.sleep(rng.uniform(0, 0.4))
+            time.sleep(rng.uniform(0, 0.5))
             os.kill(pid, signal.SIGKILL)
             while lines[-1] != "end":
                 lines.append(editor.stdout.readline().strip())

@@ -222,8 +222,15 @@ def test_a_coco_file_of_many_classes_gives_each_its_colour_and_letter() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [[], {}, {"categories": 3}, {"categories": [{"id": "x", "name": "y"}]}, {"categories": [{"id": 1}]}]
-    + [{"categories": [{"id": 1, "name": "unsure"}]}, {"categories": [{"id": 1, "name": "a"}] * 2}],
+    [
+        [],
+        {},
+        {"categories": 3},
+        {"categories": [{"id": "x", "name": "y"}]},
+        {"categories": [{"id": 1}]},
+        {"categories": [{"id": 1, "name": "unsure"}]},
+        {"categories": [{"id": 1, "name": "a"}] * 2},
+    ],
 )
 def test_a_coco_file_without_usable_categories_is_a_sentence(document: object) -> None:
     with pytest.raises(SchemaError):

@@ -82,10 +82,9 @@ def do(project: Project, action: str, pick: int) -> None:
         project.update_field(1, note=str(pick), patient=f"P{pick % 3}")
 
 
-ACTIONS = st.sampled_from(
-    ["add", "label", "move", "delete", "region", "finish", "no region", "ignore", "no ignore"]
-    + ["accept", "accept many", "correct", "reject", "describe", "undo", "undo", "redo"]
-)
+MARKS = ["add", "label", "move", "delete", "region", "finish", "no region", "ignore", "no ignore"]
+REVIEWS = ["accept", "accept many", "correct", "reject", "describe"]
+ACTIONS = st.sampled_from([*MARKS, *REVIEWS, "undo", "undo", "redo"])
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
