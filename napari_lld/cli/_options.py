@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,10 +27,18 @@ Model = Annotated[
 
 
 def open_project(path: Path, *, read_only: bool = False) -> Project:
-    """Open a project; its errors are plain sentences already."""
-    from annotation_store import Project
+    """Open a project; its errors are plain sentences already.
 
-    return Project.open(path, read_only=read_only)
+    One that an older version made must be written once to be brought up to date, even where the command
+    only reads.
+    """
+    from annotation_store import Project
+    from annotation_store.errors import ProjectError
+
+    if read_only:
+        with suppress(ProjectError):
+            return Project.open(path, read_only=True)
+    return Project.open(path)
 
 
 def model_of(text: str) -> int | str:

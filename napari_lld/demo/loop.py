@@ -21,6 +21,7 @@ from annotation_store import Project, RegionState, formats
 from annotation_store.records import Proposal
 from napari_lld import sample
 from napari_lld.demo import reviewer
+from napari_lld.demo.card import summary
 from napari_lld.demo.folder import fresh_folder
 from napari_lld.demo.pages import Before, draw_page
 from napari_lld.demo.scoring import LEAST, SUGGESTED, read_proposals, score
@@ -31,6 +32,12 @@ from training.evaluate import FieldTruth
 from training.protocol import Message, PredictRequest, TrainRequest
 
 ANNOTATOR = "simulated reviewer"
+
+_SAMPLE_REMARKS = (
+    "The starter was trained on other fields of the same two data sets as the sample, which helps it here; "
+    "on films of another laboratory, stain or disease, expect less of round 0.",
+    "The sample comes from healthy donors: nothing here is evidence on leukaemia.",
+)
 
 
 class Watcher(Protocol):
@@ -59,12 +66,14 @@ class Settings:
         The images; the COCO file with every white cell of them; that with one region each.
     epochs, size
         Of each of the two trainings; ``None`` = what suits the project.
-    budget
-        Seconds that each training may take.
+    seconds
+        About how long all of it may take; the trainings share what the rest leaves.
     composed
         Says by its name whether a field is composed of tiles.
     licences
         Markdown on where the fields come from, for the report.
+    remarks
+        Sentences on what the numbers do not say.
     """
 
     fields: Sequence[Path]
@@ -72,16 +81,19 @@ class Settings:
     sparse: Path
     epochs: int | None = None
     size: int = 448
-    budget: float = 90.0
+    seconds: float = 260.0
     seed: int = 0
     composed: Callable[[str], bool] = lambda name: name.startswith("pbc_")
     licences: str = ""
+    remarks: Sequence[str] = ()
 
     @classmethod
     def bundled(cls) -> Settings:
         """Give those for the bundled sample fields."""
         licences = Path(sample.__file__).with_name("LICENCES.md").read_text(encoding="utf-8")
-        return cls(sample.fields(), sample.truth(), sample.sparse(), licences=licences)
+        return cls(
+            sample.fields(), sample.truth(), sample.sparse(), licences=licences, remarks=_SAMPLE_REMARKS
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,7 @@ class _Loop:
         self.work, self.settings, self.watch = work, settings, watch
         self.began = time.monotonic()
         self.rounds: list[Round] = []
+        self.measuring = 0.0  # seconds
         self.truth = read_truth(settings.truth)
         self.first, self.second, self.never = plan_review([path.name for path in settings.fields])
         self.project = Project.create(work / "project", schema="lld", annotator=ANNOTATOR)
@@ -201,7 +214,7 @@ class _Loop:
             init="starter",
             epochs=settings.epochs,
             size=settings.size,
-            budget=settings.budget,
+            budget=self._budget(),
             # the bundled truth measures, and with so few cells none is spared to be held out
             holdout=0.0,
             seed=settings.seed,
@@ -213,12 +226,23 @@ class _Loop:
         assert done.model_id is not None
         return done.model_id
 
+    def _budget(self) -> float:
+        """Give the seconds for the next training: an equal share of what is left, less what follows it.
+
+        After each training comes a measurement as long as the first one was, and at the end the report.
+        """
+        rounds_left = 3 - len(self.rounds)
+        left = self.settings.seconds - self.seconds - 10.0
+        return max(left / rounds_left - self.measuring, 15.0)
+
     def _finish_round(self, number: int, model: str, to_review: Sequence[str]) -> None:
         """Score the round's model, judge its suggestions on unseen fields, review those of `to_review`."""
         project, watch = self.project, self.watch
         watch.stage(f"Round {number}: measuring")
         cells = len(project.cells())
+        began = self.seconds
         proposals = self._propose("starter" if number == 0 else int(model.split()[-1]))
+        self.measuring = self.seconds - began
         schema = project.schema
         suggestions = len(project.suggestions())
         judged = reviewer.review(project, self._ids(self.never), self.truth, write=False)
@@ -286,6 +310,7 @@ class _Loop:
             attribute_titles={item.name: item.title for item in schema.attributes},
             value_titles={(a.name, v.name): v.title for a in schema.attributes for v in a.values},
             reviewer=reviewer.RULE,
-            card={} if model is None else {"model": model.id, "from": model.parent, **model.card},
+            card={} if model is None else summary(model, cells=self.rounds[-1].cells, fields=len(pages)),
             licences=settings.licences,
+            remarks=settings.remarks,
         )

@@ -140,3 +140,4 @@ class Report:
     reviewer: str
     card: Mapping[str, Any] = field(default_factory=dict)
     licences: str = ""
+    remarks: Sequence[str] = ()

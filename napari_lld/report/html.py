@@ -30,6 +30,7 @@ def render(report: Report) -> str:
         first=report.rounds[0],
         last=report.rounds[-1],
         chart=_chart(report),
+        outcome=_outcome(report),
         card=list(_flat(report.card)),
         licences=_table(report.licences),
         class_names=_names(report, "classes"),
@@ -83,6 +84,26 @@ def _chart(report: Report) -> Markup:
         [f"Round {r.number}" for r in rounds],
         "Scores on the fields never reviewed, by round",
     )
+
+
+def _outcome(report: Report) -> str:
+    """Say in words how the last round compares with the first on the unseen fields, whichever way it went."""
+    first, last = report.rounds[0], report.rounds[-1]
+    pairs = [
+        ("cells found (AP50)", first.unseen.ap50, last.unseen.ap50),
+        ("class (mAP50)", first.unseen.map50, last.unseen.map50),
+        ("attributes (macro-F1)", first.unseen.attribute_macro_f1, last.unseen.attribute_macro_f1),
+        ("suggestions right unchanged", first.judged.unchanged, last.judged.unchanged),
+    ]
+    changes: dict[str, list[str]] = {"Better": [], "Worse": [], "The same": []}
+    for name, before, after in pairs:
+        if before is None or after is None:
+            continue
+        change = after - before
+        kind = "The same" if abs(change) < 0.01 else "Better" if change > 0 else "Worse"
+        changes[kind].append(f"{name}, {before:.2f} to {after:.2f}")
+    parts = [f"{kind}: {'; '.join(names)}." for kind, names in changes.items() if names]
+    return " ".join(parts) or "Nothing could be measured there."
 
 
 def _flat(card: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
