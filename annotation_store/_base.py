@@ -26,6 +26,8 @@ MODELS = "models"
 LOGS = "logs"
 BACKUPS = "backups"
 STAGING = ".staging"
+THUMBNAILS = ".thumbnails"
+"""Made again where it is missing."""
 
 
 class ProjectBase:

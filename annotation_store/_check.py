@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +13,11 @@ from annotation_store._base import MODELS, ORIGINALS, PIXELS, ProjectBase
 from annotation_store._db.engine import plain_errors
 from annotation_store._db.tables import cells, fields, models, suggestions
 from annotation_store.errors import LLDError
-from annotation_store.images import read_pixels
+from annotation_store.images import open_slide, read_pixels
+from annotation_store.images._facts import shown
+from annotation_store.images.slide import size_on_disk
+from annotation_store.images.zarr_store import read_overview
+from annotation_store.records import FieldKind
 
 
 class Check(ProjectBase):
@@ -42,6 +47,9 @@ class Check(ProjectBase):
         problems: list[str] = []
         rows = self._rows(sa.select(fields).order_by(fields.c.id))
         for row in rows:
+            if row.kind == FieldKind.SLIDE:
+                problems += self._check_slide(row)
+                continue
             try:
                 shape = read_pixels(self.path / PIXELS / str(row.id)).shape
                 if shape != (row.height, row.width, 3):
@@ -60,6 +68,27 @@ class Check(ProjectBase):
         folder = self.path / PIXELS
         strays = [p for p in folder.glob("*") if p.name.isdigit() and p.name not in known]
         problems += [f"{p} holds pixels that belong to no field: delete it." for p in sorted(strays)]
+        return problems
+
+    def _check_slide(self, row: Any) -> list[str]:
+        """Look whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
+        problems: list[str] = []
+        try:
+            read_overview(self.path / PIXELS / str(row.id))
+        except LLDError:
+            problems.append(f"The overview of the slide {row.name} is missing or damaged.")
+        path = Path(row.source_path)
+        if not path.exists():
+            problems.append(
+                f"The slide {row.name} is no longer at {shown(path)}: put it back or say where it is now."
+            )
+        elif (size := size_on_disk(path)) is not None and size != row.source_bytes:
+            problems.append(f"The slide {row.name} has been altered ({shown(path)}).")
+        else:
+            try:
+                open_slide(path).close()
+            except LLDError as error:
+                problems.append(str(error))
         return problems
 
     def _check_values(self) -> list[str]:

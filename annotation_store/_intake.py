@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -16,8 +15,6 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
 from annotation_store import _history, _rows, _rules
@@ -25,10 +22,15 @@ from annotation_store._base import ORIGINALS, PIXELS, STAGING, ProjectBase, only
 from annotation_store._db.tables import cells, fields, regions, suggestions
 from annotation_store._history import Change
 from annotation_store.errors import EditError, FormatError, ImageError, ProjectError
-from annotation_store.images import IMAGE_SUFFIXES, decode, read_bytes, read_pixels, write_pixels
+from annotation_store.images import Slide, find_images, write_pixels
+from annotation_store.images._facts import Facts, shown
+from annotation_store.images.read import read_original
+from annotation_store.images.slide import find_slide, fingerprint
+from annotation_store.images.zarr_store import OVERVIEW_SIDE, write_overview
 from annotation_store.records import (
     AddReport,
     Field,
+    FieldKind,
     FieldState,
     FieldSummary,
     Region,
@@ -71,6 +73,8 @@ class _Prepared:
     width: int
     height: int
     staged: Path
+    facts: Facts
+    source_bytes: int | None = None  # of a slide
 
 
 class Intake(ProjectBase):
@@ -125,17 +129,6 @@ class Intake(ProjectBase):
         )
         return {row.field_id: row.n for row in self._rows(query)}
 
-    def pixels(self, field_id: int) -> npt.NDArray[np.uint8]:
-        """Read a field's pixels, ``(height, width, 3)`` uint8; asks no database, any thread may call it."""
-        return read_pixels(self.path / PIXELS / str(int(field_id)))
-
-    def original(self, field_id: int) -> Path:
-        """Give the file that the field was made from, byte for byte, as the project keeps it."""
-        rows = self._rows(sa.select(fields.c.content_hash, fields.c.suffix).where(fields.c.id == field_id))
-        if not rows:
-            raise EditError(f"There is no field {field_id} in the project {self.path}.")
-        return self.path / ORIGINALS / f"{rows[0].content_hash}{rows[0].suffix}"
-
     def update_field(self, field_id: int, **changes: Any) -> None:
         """Change patient, slide, domain, pixel_size_um, quality or note of a field."""
         checked = _rules.field_changes(changes)
@@ -163,7 +156,8 @@ class Intake(ProjectBase):
         Parameters
         ----------
         paths
-            Image files (PNG, JPEG, TIFF, BMP) and folders.
+            Image files (PNG, JPEG, TIFF, BMP), OME-Zarr folders, whole slides (tiled TIFF, SVS, OME-Zarr;
+            they stay where they are), and folders of all these.
         patient_from
             A regular expression searched in each file's name (with a ``/``: in its whole path). Its
             groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient.
@@ -177,7 +171,7 @@ class Intake(ProjectBase):
             some could, the report says why the others were skipped.
         """
         pattern = name_pattern(patient_from)
-        incoming = [described(path, pattern) for path in found_images(paths)]
+        incoming = [described(path, pattern) for path in find_images(paths)]
         outcomes = self._take_in(incoming, progress=progress)
         added = [o.field_id for o in outcomes if o.added and o.field_id is not None]
         skipped = [
@@ -235,26 +229,61 @@ class Intake(ProjectBase):
     def _prepare(self, item: Incoming, staged: Path, known: dict[str, int]) -> _Prepared | Outcome:
         """Read a file and put its pixels and bytes on disk, where nobody sees them yet."""
         try:
-            data = read_bytes(item.path)
-            content_hash = hashlib.sha256(data).hexdigest()
+            slide = find_slide(item.path)
+            if slide is not None:
+                with slide:
+                    return self._prepare_slide(item, slide, staged, known)
+            given = read_original(item.path)
+            content_hash = given.content_hash
             if content_hash in known:
                 return Outcome(known[content_hash])
-            pixels = decode(data, item.path)
+            decoded = given.decode()
         except ImageError as error:
             return Outcome(None, problem=str(error))
+        facts = decoded.facts
         shutil.rmtree(staged, ignore_errors=True)
-        write_pixels(staged, pixels, name=item.path.name, pixel_size_um=item.pixel_size_um)
+        write_pixels(
+            staged,
+            decoded.pixels,
+            name=clean_name_of(item),
+            pixel_size_um=item.pixel_size_um or facts.pixel_size_um,
+        )
         _sync_tree(staged)
-        suffix = item.path.suffix.lower()
-        suffix = suffix if suffix in IMAGE_SUFFIXES else ""
-        original = self.path / ORIGINALS / f"{content_hash}{suffix}"
+        original = self.path / ORIGINALS / f"{content_hash}{given.suffix}"
         if not original.exists():
             temporary = original.with_name(f".{original.name}.{uuid.uuid4().hex}")
-            temporary.write_bytes(data)
+            temporary.write_bytes(given.data)
             _sync(temporary)
             temporary.replace(original)
-        height, width = pixels.shape[:2]
-        return _Prepared(item, content_hash, suffix, width, height, staged)
+        height, width = decoded.pixels.shape[:2]
+        return _Prepared(item, content_hash, given.suffix, width, height, staged, facts)
+
+    def _prepare_slide(
+        self, item: Incoming, slide: Slide, staged: Path, known: dict[str, int]
+    ) -> _Prepared | Outcome:
+        """Read a slide through once for its hash, and keep its overview; the slide stays where it is."""
+        try:
+            str(item.path.absolute()).encode()
+        except UnicodeEncodeError as error:  # a path that the database could not give back
+            raise ImageError(
+                f"The slide {shown(item.path)} has a name that cannot be kept: rename it."
+            ) from error
+        content_hash, size = fingerprint(item.path)
+        if content_hash in known:
+            return Outcome(known[content_hash])
+        overview = slide.overview(OVERVIEW_SIDE)
+        shutil.rmtree(staged, ignore_errors=True)
+        write_overview(
+            staged,
+            overview,
+            name=clean_name_of(item),
+            scale=slide.width / overview.shape[1],
+            pixel_size_um=item.pixel_size_um or slide.facts.pixel_size_um,
+        )
+        _sync_tree(staged)
+        return _Prepared(
+            item, content_hash, "", slide.width, slide.height, staged, slide.facts, source_bytes=size
+        )
 
     def _commit_batch(
         self, prepared: Sequence[_Prepared | Outcome], known: dict[str, int]
@@ -336,37 +365,6 @@ def covers(field: Field, finished: Sequence[Region]) -> bool:
     return bool(shapely.union_all([region.shape.geometry for region in finished]).area >= 0.999 * area)
 
 
-def found_images(paths: Iterable[str | Path]) -> list[Path]:
-    """List the image files that paths name; folders are walked, hidden files passed over.
-
-    Raises
-    ------
-    ImageError
-        A path does not exist, or a folder holds no image.
-    """
-    found: list[Path] = []
-    for given in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(given)
-        if path.is_dir():
-            inside = sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in IMAGE_SUFFIXES
-                and not any(part.startswith(".") for part in p.relative_to(path).parts)
-                and p.is_file()
-            )
-            if not inside:
-                raise ImageError(
-                    f"The folder {path} holds no images: give a folder with PNG, JPEG, TIFF or BMP files."
-                )
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise ImageError(f"There is no file or folder {path}: check the path.")
-    return list(dict.fromkeys(found))
-
-
 def name_pattern(expression: str | None) -> re.Pattern[str] | None:
     """Compile the regular expression that finds the patient in a file's name."""
     if expression is None:
@@ -401,9 +399,14 @@ def described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
     return Incoming(path, **clean)
 
 
+def clean_name_of(item: Incoming) -> str:
+    """Give the name that a field would have, were no other called so."""
+    return _rules.clean_name(item.name or item.path.name)
+
+
 def free_name(item: Incoming, taken: set[str]) -> str:
     """Choose a name that no field has: the file's, else with its folder's before it, else numbered."""
-    name = _rules.clean_name(item.name or item.path.name)
+    name = clean_name_of(item)
     if name not in taken:
         return name
     if item.name is None:
@@ -431,7 +434,10 @@ def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
         "patient": incoming.patient,
         "slide": incoming.slide,
         "domain": incoming.domain,
-        "pixel_size_um": incoming.pixel_size_um,
+        "pixel_size_um": incoming.pixel_size_um or item.facts.pixel_size_um,
+        "magnification": item.facts.magnification,
+        "kind": (FieldKind.IMAGE if item.source_bytes is None else FieldKind.SLIDE).value,
+        "source_bytes": item.source_bytes,
         "note": _rules.text(incoming.note, "note"),
         "added": _history.now(),
     }

@@ -8,6 +8,7 @@ from typing import Any
 from annotation_store.records import (
     Cell,
     Field,
+    FieldKind,
     HistoryRow,
     IgnoreArea,
     Model,
@@ -38,6 +39,8 @@ def field(row: Any) -> Field:
         pixel_size_um=row.pixel_size_um,
         quality=row.quality,
         note=row.note,
+        magnification=row.magnification,
+        kind=FieldKind(row.kind),
     )
 
 

@@ -25,6 +25,7 @@ from annotation_store._db.tables import annotators, edits, fields, history, mode
 from annotation_store._db.tables import project as project_table
 from annotation_store._intake import Intake
 from annotation_store._learning import Learning
+from annotation_store._pixels import FieldPixels
 from annotation_store._review import Review
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
@@ -35,11 +36,11 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS, BACKUPS, STAGING})
 
 
-class Project(Check, Intake, Review, Learning):
+class Project(Check, Intake, FieldPixels, Review, Learning):
     """A project folder, open.
 
-    The methods belong to the thread that opened the project (`pixels` excepted); another thread, and
-    another process, opens its own. Writers wait for each other, readers wait for nobody.
+    The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another
+    thread, and another process, opens its own. Writers wait for each other, readers wait for nobody.
 
     Every edit is one transaction that writes the rows and their history. A method that raises has changed
     nothing; `EditError` says which rule was broken.
@@ -121,6 +122,7 @@ class Project(Check, Intake, Review, Learning):
         self.events = ProjectEvents()
         self._thread = threading.get_ident()
         self._fields = {}
+        self._slides = {}
         self._own = {"edits": set(), "suggestions": set(), "fields": set()}
         self._engine = engine
         self._open_connection = None
@@ -163,6 +165,7 @@ class Project(Check, Intake, Review, Learning):
 
     def close(self) -> None:
         """Close the connection; a closed project can be closed again."""
+        self._close_slides()
         if self._open_connection is not None:
             self._open_connection.close()
             self._open_connection = None

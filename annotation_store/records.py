@@ -129,9 +129,26 @@ class Shape:
         return self.contains(x + w / 2, y + h / 2)
 
 
+class FieldKind(StrEnum):
+    """An image lies in the project; a whole slide lies elsewhere and is read by areas."""
+
+    IMAGE = "image"
+    SLIDE = "slide"
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of view: one image."""
+    """One field of view: one image, or one whole slide.
+
+    Attributes
+    ----------
+    pixel_size_um
+        Micrometres a pixel.
+    magnification
+        Of the objective.
+    kind
+        A slide has no `Project.pixels`: read its areas (`Project.read_area`).
+    """
 
     id: int
     name: str
@@ -145,6 +162,13 @@ class Field:
     pixel_size_um: float | None = None
     quality: str | None = None
     note: str = ""
+    magnification: float | None = None
+    kind: FieldKind = FieldKind.IMAGE
+
+    @property
+    def is_slide(self) -> bool:
+        """Whether it is a whole slide, never to be read whole."""
+        return self.kind is FieldKind.SLIDE
 
 
 @dataclass(frozen=True, slots=True)

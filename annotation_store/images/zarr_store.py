@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from annotation_store.errors import ProjectError
+from annotation_store.errors import ImageError, ProjectError
 
 MAX_SINGLE_LEVEL = 2048
 """Fields up to this many pixels a side are one level in one shard; larger ones are pyramids."""
 
+OVERVIEW_SIDE = 1024
+"""Longer side of what the project itself keeps of a slide."""
+
+_OVERVIEW = "overview"
 _CHUNK = 512
 
 Pixels = npt.NDArray[np.uint8]
@@ -32,35 +37,93 @@ def write_pixels(folder: Path, pixels: Pixels, *, name: str, pixel_size_um: floa
     levels = [pixels]
     while max(levels[-1].shape[:2]) > MAX_SINGLE_LEVEL:
         levels.append(_halved(levels[-1]))
+    size = pixel_size_um or 1.0
+    datasets = {str(index): size * 2**index for index in range(len(levels))}
     group = zarr.create_group(
-        store=str(folder), attributes={"ome": _metadata(name, levels, pixel_size_um)}, overwrite=True
+        store=str(folder), attributes={"ome": _metadata(name, datasets, pixel_size_um)}, overwrite=True
     )
     for index, level in enumerate(levels):
-        # OME-Zarr puts channels before space
-        planes = np.ascontiguousarray(level.transpose(2, 0, 1))
-        height, width = planes.shape[1:]
-        # chunks of nearly equal size: a shard is whole chunks, and what it holds beyond the image costs
-        rows, columns = -(-height // _CHUNK), -(-width // _CHUNK)
-        chunk = (3, -(-height // rows), -(-width // columns))
-        shard = (3, chunk[1] * rows, chunk[2] * columns)
-        array = group.create_array(
-            str(index),
-            shape=planes.shape,
-            dtype=planes.dtype,
-            chunks=chunk,
-            shards=shard if shard != chunk else None,
-            dimension_names=("c", "y", "x"),
-        )
-        array[...] = planes
+        _write_level(group, str(index), level)
+
+
+def write_overview(
+    folder: Path, overview: Pixels, *, name: str, scale: float, pixel_size_um: float | None = None
+) -> None:
+    """Write what the project keeps of a slide: an OME-Zarr image of its coarse view, at its true scale."""
+    import zarr  # half a second, not needed to list cells
+
+    datasets = {_OVERVIEW: (pixel_size_um or 1.0) * scale}
+    attributes = {"ome": _metadata(name, datasets, pixel_size_um)}
+    group = zarr.create_group(store=str(folder), attributes=attributes, overwrite=True)
+    _write_level(group, _OVERVIEW, overview)
+
+
+def _write_level(group: Any, path: str, level: Pixels) -> None:
+    # OME-Zarr puts channels before space
+    planes = np.ascontiguousarray(level.transpose(2, 0, 1))
+    height, width = planes.shape[1:]
+    # chunks of nearly equal size: a shard is whole chunks, and what it holds beyond the image costs
+    rows, columns = -(-height // _CHUNK), -(-width // _CHUNK)
+    chunk = (3, -(-height // rows), -(-width // columns))
+    shard = (3, chunk[1] * rows, chunk[2] * columns)
+    array = group.create_array(
+        path,
+        shape=planes.shape,
+        dtype=planes.dtype,
+        chunks=chunk,
+        shards=shard if shard != chunk else None,
+        dimension_names=("c", "y", "x"),
+    )
+    array[...] = planes
 
 
 def read_pixels(folder: Path) -> Pixels:
-    """Read the full-resolution pixels ``(height, width, 3)`` back; needs no database, any thread may."""
+    """Read the full-resolution pixels ``(height, width, 3)`` back; needs no database, any thread may.
+
+    Raises
+    ------
+    ImageError
+        The field is a slide.
+    ProjectError
+        The pixels are missing or damaged.
+    """
+    if is_slide(folder):
+        raise ImageError(
+            f"The field {folder.name} is a whole slide, too large to be read whole: read an area of it."
+        )
+    return _read(folder, "0")
+
+
+def read_overview(folder: Path) -> Pixels:
+    """Read what the project keeps of a slide."""
+    return _read(folder, _OVERVIEW)
+
+
+def read_window(folder: Path, x0: int, y0: int, x1: int, y1: int, *, level: int = 0) -> Pixels:
+    """Read a part of a level of an image, in that level's pixels."""
+    return _read(folder, str(level), (slice(None), slice(y0, y1), slice(x0, x1)))
+
+
+def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
+    """List width and height of the levels of an image of that size, finest first."""
+    sizes = [(width, height)]
+    while max(sizes[-1]) > MAX_SINGLE_LEVEL:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
+
+
+def is_slide(folder: Path) -> bool:
+    """Whether the pixels of a slide, of which the project has an overview only, are asked for."""
+    return (folder / _OVERVIEW).is_dir()
+
+
+def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
     import zarr  # half a second, not needed to list cells
 
     try:
-        array: Any = zarr.open_array(store=str(folder / "0"), mode="r")[...]
-    except (OSError, ValueError, KeyError) as error:
+        array: Any = zarr.open_array(store=str(folder / path), mode="r")[window]
+    # codecs raise errors of their own on damaged chunks
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ProjectError(f"The pixels in {folder} are missing or damaged: run napari-lld check.") from error
     return np.ascontiguousarray(np.asarray(array, dtype=np.uint8).transpose(1, 2, 0))
 
@@ -72,9 +135,8 @@ def _halved(pixels: Pixels) -> Pixels:
     return means
 
 
-def _metadata(name: str, levels: list[Pixels], pixel_size_um: float | None) -> dict[str, Any]:
+def _metadata(name: str, datasets: Mapping[str, float], pixel_size_um: float | None) -> dict[str, Any]:
     unit = {"unit": "micrometer"} if pixel_size_um else {}
-    size = pixel_size_um or 1.0
     channels = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
     return {
         "version": "0.5",
@@ -88,12 +150,10 @@ def _metadata(name: str, levels: list[Pixels], pixel_size_um: float | None) -> d
                 ],
                 "datasets": [
                     {
-                        "path": str(index),
-                        "coordinateTransformations": [
-                            {"type": "scale", "scale": [1.0, size * 2**index, size * 2**index]}
-                        ],
+                        "path": path,
+                        "coordinateTransformations": [{"type": "scale", "scale": [1.0, scale, scale]}],
                     }
-                    for index in range(len(levels))
+                    for path, scale in datasets.items()
                 ],
             }
         ],

@@ -1,0 +1,133 @@
+"""TIFF and OME-TIFF to pixels."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotation_store.images import _colour, _facts
+from annotation_store.images._colour import ColourError, Pixels, Values
+
+MAX_CHUNK_BYTES = 512_000_000
+"""Tiles and strips larger than this are claims of a damaged or hostile file."""
+
+_MAX_BYTES = 1_600_000_000
+_BY_PILLOW = frozenset({"PALETTE", "YCBCR"})
+_PLAIN = frozenset({"MINISBLACK", "MINISWHITE", "RGB", "SEPARATED"})
+
+# without a handler of their own, its complaints about damaged files would be printed beside ours
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class AnotherDecoderError(Exception):
+    """tifffile cannot decode this kind of TIFF; Pillow may."""
+
+    def __init__(self, facts: _facts.Facts) -> None:
+        super().__init__()
+        self.facts = facts
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether a file begins as a TIFF or BigTIFF does."""
+    return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_tiff(source: io.BytesIO | Path, name: str) -> Any:
+    """Open with tifffile; the files that an OME-XML names beside it are never opened."""
+    import tifffile  # slow to import, and most fields are no TIFF
+
+    if isinstance(source, Path):
+        return tifffile.TiffFile(source, _multifile=False)
+    return tifffile.TiffFile(source, name=name, _multifile=False)
+
+
+def first_series(tiff: Any) -> Any:
+    """Give the first image of the file: what else it holds (labels, thumbnails, masks) is passed over."""
+    if not tiff.series:
+        raise ColourError("has no pages: export it again")
+    return tiff.series[0]
+
+
+def photometric(page: Any) -> str:
+    """Give the name of the colour model."""
+    return str(getattr(page.photometric, "name", page.photometric))
+
+
+def decode(data: bytes, name: str, check_size: Any) -> tuple[Pixels, _facts.Facts]:
+    """Decode the first image of a TIFF.
+
+    Parameters
+    ----------
+    check_size
+        Called with (width, height) before anything is decoded; raises where it is too large.
+    """
+    with open_tiff(io.BytesIO(data), name) as tiff:
+        series = first_series(tiff)
+        page: Any = series.keyframe
+        axes, shape = series.axes, series.shape
+        _colour.refuse_stacks(axes, shape)
+        check_size(shape[axes.index("X")], shape[axes.index("Y")])
+        refuse_absurd(shape, page)
+        facts = _facts.from_tiff(tiff, page)
+        model = photometric(page)
+        if model in _BY_PILLOW and page.compression not in (6, 7):
+            raise AnotherDecoderError(facts)
+        if model not in _PLAIN | {"YCBCR"}:
+            raise ColourError(f"keeps its colours as {model}: export it as RGB")
+        try:
+            array = series.asarray()
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            # a codec or an oddity that tifffile lacks is often one that Pillow has
+            raise AnotherDecoderError(facts) from error
+        array = _colour.plane(array, axes)
+        bits = page.bitspersample if isinstance(page.bitspersample, int) else None
+        orientation = int(page.tags.valueof(274, 1) or 1)
+        array, alpha = to_light(array, page)
+    bits = bits if array.dtype.kind == "u" and bits != array.dtype.itemsize * 8 else None
+    return _colour.scaled(_colour.turned(array, orientation), bits=bits, alpha=alpha), facts
+
+
+def refuse_absurd(shape: tuple[int, ...], page: Any) -> None:
+    """Refuse what would fill the memory before it shows that nothing is behind it."""
+    item = np.dtype(page.dtype).itemsize if page.dtype is not None else 1
+    whole = int(np.prod([int(n) for n in shape], dtype=object)) * item
+    chunk = int(np.prod([int(n) for n in page.chunks], dtype=object)) * item
+    if whole > _MAX_BYTES or chunk > max(MAX_CHUNK_BYTES, 2 * whole):
+        raise ColourError("claims a size that no field has: export it again")
+
+
+def to_light(array: Values, page: Any) -> tuple[Values, str | None]:
+    """Undo the colour model, so that high values are light; say what the last channel is."""
+    model = photometric(page)
+    if model == "MINISWHITE":
+        if array.dtype.kind != "u":
+            return (~array if array.dtype.kind == "b" else array), None
+        bits = page.bitspersample if isinstance(page.bitspersample, int) else array.dtype.itemsize * 8
+        return ((1 << bits) - 1 - array).astype(array.dtype), None
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if model == "SEPARATED":
+        if channels < 4:
+            raise ColourError(f"has {channels} inks: export it as RGB")
+        return _colour.from_cmyk(array[..., :4]), None
+    colours = 1 if channels in (1, 2) else 3
+    if channels == colours:
+        return array, None
+    # 1: colours multiplied by opacity, 2: not multiplied; anything else is no opacity and says nothing
+    kind = {1: "premultiplied", 2: "straight"}.get(int((page.extrasamples or (0,))[0]))
+    return (array, kind) if kind else (array[..., :colours], None)
+
+
+def refuse_absurd_tiles(page: Any) -> None:
+    """Refuse a level whose tiles are too large to be read one by one, or not as many as it claims."""
+    item = np.dtype(page.dtype).itemsize
+    if int(np.prod([int(n) for n in page.chunks], dtype=object)) * item > 64_000_000:
+        raise ColourError("has tiles too large to be read one by one: export it with tiles of 256 to 1,024")
+    expected = int(np.prod([int(n) for n in page.chunked], dtype=object))
+    if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
+        raise ColourError("lacks tiles that it claims to have: copy it again")

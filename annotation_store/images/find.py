@@ -1,0 +1,69 @@
+"""Listing the images that paths name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from annotation_store.errors import ImageError
+from annotation_store.images._facts import shown
+from annotation_store.images._zarr_in import is_zarr
+from annotation_store.images.read import IMAGE_SUFFIXES
+
+
+def find_images(paths: Iterable[str | Path]) -> list[Path]:
+    """List the images that paths name: files, OME-Zarr folders, and what other folders hold.
+
+    Folders are walked; hidden files and folders are passed over, links to folders not followed, and an
+    OME-Zarr folder is one image.
+
+    Raises
+    ------
+    ImageError
+        A path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for given in [paths] if isinstance(paths, str | Path) else paths:
+        path = Path(given)
+        try:
+            is_folder, exists = path.is_dir(), path.exists() or path.is_symlink()
+        except (OSError, ValueError):  # a name that the system cannot even look for
+            is_folder = exists = False
+        if is_folder and not is_zarr(path):
+            inside = sorted(_inside(path))
+            if not inside:
+                raise ImageError(
+                    f"The folder {shown(path)} holds no images: "
+                    "give a folder with PNG, JPEG, TIFF, BMP or OME-Zarr images."
+                )
+            found += inside
+        elif exists:
+            found.append(path)
+        else:
+            raise ImageError(f"There is no file or folder {shown(path)}: check the path.")
+    return list(dict.fromkeys(found))
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        raise ImageError(
+            f"The folder {shown(str(error.filename or folder))} cannot be read ({error.strerror}): "
+            "check its permissions."
+        ) from error
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        here = Path(place)
+        deeper = []
+        for name in folders:
+            if name.startswith("."):
+                continue
+            if is_zarr(here / name):
+                yield here / name
+            else:
+                deeper.append(name)
+        folders[:] = deeper
+        for name in names:
+            path = here / name
+            if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                yield path
