@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from PIL import Image
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import ORIGINALS, PIXELS, STAGING, ProjectBase, only_differences
+from annotation_store._base import ORIGINALS, PIXELS, STAGING, only_differences
 from annotation_store._db.tables import cells, fields, regions, suggestions
 from annotation_store._history import Change
+from annotation_store._pixels import FieldPixels
 from annotation_store.errors import EditError, FormatError, ImageError, ProjectError
 from annotation_store.images import Slide, find_images, write_pixels
 from annotation_store.images._facts import Facts, shown
@@ -29,6 +32,7 @@ from annotation_store.images.slide import find_slide, fingerprint
 from annotation_store.images.zarr_store import OVERVIEW_SIDE, write_overview
 from annotation_store.records import (
     AddReport,
+    Box,
     Field,
     FieldKind,
     FieldState,
@@ -54,6 +58,8 @@ class Incoming:
     domain: str | None = None
     pixel_size_um: float | None = None
     note: str = ""
+    source: str | None = None  # where it is from, when that is not `path`
+    magnification: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,8 @@ class _Prepared:
     source_bytes: int | None = None  # of a slide
 
 
-class Intake(ProjectBase):
-    """The part of `Project` that knows images."""
+class Intake(FieldPixels):
+    """The part of `Project` that takes images in."""
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -184,6 +190,57 @@ class Intake(ProjectBase):
             more = f" ({len(problems) - 1} more files failed too.)" if len(problems) > 1 else ""
             raise ImageError(problems[0] + more)
         return AddReport(added, skipped)
+
+    def add_area(self, field_id: int, box: Box, *, name: str | None = None) -> int:
+        """Make a field of an area of a slide: what one annotates, trains on and exports of a slide.
+
+        Patient, slide, domain and pixel size go with it, and its note says where it lies.
+
+        Parameters
+        ----------
+        box
+            ``x, y, width, height`` in pixels of the slide; what passes its edge is cut off.
+
+        Returns
+        -------
+        int
+            The new field, or the one that the same area had been made into.
+
+        Raises
+        ------
+        ImageError
+            The area is too small or too large for a field, or the slide is not where it was.
+        """
+        source = self.field(field_id)
+        pixels = self.read_area(field_id, box)
+        x, y = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
+        place = f"{x}, {y}, {pixels.shape[1]}, {pixels.shape[0]}"
+        folder = self.path / STAGING / uuid.uuid4().hex
+        try:
+            folder.mkdir(parents=True)
+            Image.fromarray(pixels).save(folder / "area.png", compress_level=3)
+            item = Incoming(
+                folder / "area.png",
+                name=name or f"{Path(source.name).stem} ({place}).png",
+                patient=source.patient,
+                slide=source.slide,
+                domain=source.domain,
+                pixel_size_um=source.pixel_size_um,
+                note=f"Area {place} of {source.name}.",
+                source=source.source_path,
+                magnification=source.magnification,
+            )
+            (outcome,) = self._take_in([item])
+        except OSError as error:
+            raise ProjectError(
+                f"The project {self.path} cannot be written ({error.strerror or error}): "
+                "free space or choose a folder where you may write."
+            ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if outcome.field_id is None:
+            raise ImageError(outcome.problem)
+        return outcome.field_id
 
     def _take_in(
         self,
@@ -430,12 +487,12 @@ def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
         "height": item.height,
         "content_hash": item.content_hash,
         "suffix": item.suffix,
-        "source_path": str(incoming.path.absolute()).encode("utf-8", "replace").decode(),
+        "source_path": (incoming.source or str(incoming.path.absolute())).encode("utf-8", "replace").decode(),
         "patient": incoming.patient,
         "slide": incoming.slide,
         "domain": incoming.domain,
         "pixel_size_um": incoming.pixel_size_um or item.facts.pixel_size_um,
-        "magnification": item.facts.magnification,
+        "magnification": incoming.magnification or item.facts.magnification,
         "kind": (FieldKind.IMAGE if item.source_bytes is None else FieldKind.SLIDE).value,
         "source_bytes": item.source_bytes,
         "note": _rules.text(incoming.note, "note"),

@@ -25,7 +25,6 @@ from annotation_store._db.tables import annotators, edits, fields, history, mode
 from annotation_store._db.tables import project as project_table
 from annotation_store._intake import Intake
 from annotation_store._learning import Learning
-from annotation_store._pixels import FieldPixels
 from annotation_store._review import Review
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
@@ -36,7 +35,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS, BACKUPS, STAGING})
 
 
-class Project(Check, Intake, FieldPixels, Review, Learning):
+class Project(Check, Intake, Review, Learning):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another

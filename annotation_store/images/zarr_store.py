@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,8 @@ def read_pixels(folder: Path) -> Pixels:
     """
     if is_slide(folder):
         raise ImageError(
-            f"The field {folder.name} is a whole slide, too large to be read whole: read an area of it."
+            f"The field {_name(folder)} is a whole slide, too large to be read whole: "
+            "make fields of areas of it (Project.add_area)."
         )
     return _read(folder, "0")
 
@@ -115,6 +117,14 @@ def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
 def is_slide(folder: Path) -> bool:
     """Whether the pixels of a slide, of which the project has an overview only, are asked for."""
     return (folder / _OVERVIEW).is_dir()
+
+
+def _name(folder: Path) -> str:
+    try:
+        stored = json.loads((folder / "zarr.json").read_bytes())
+        return str(stored["attributes"]["ome"]["multiscales"][0]["name"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return folder.name
 
 
 def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
