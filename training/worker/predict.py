@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from annotation_store.errors import LLDError
-from annotation_store.images import IMAGE_SUFFIXES, read_image
+from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
@@ -39,35 +39,34 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         known = knowledge(project)
         if request.fields is not None:
             wanted = set(request.fields)
+            for field in project.fields():
+                if field.is_slide and field.id in wanted:
+                    raise LLDError(
+                        f"{field.name} is a whole slide, too large to be searched at once: "
+                        "make fields of its areas and predict on those."
+                    )
             missing = wanted - {one.field.id for one in known}
             if missing:
                 raise LLDError(f"The project has no field {min(missing)}.")
             known = [one for one in known if one.field.id in wanted]
         if not known:
-            raise LLDError("The project has no fields yet. Add some first.")
+            raise LLDError("The project has no fields yet (whole slides aside). Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(known)))
         count = suggest_on(project, model, number, known, channel, min_confidence=request.min_confidence)
     return Done(task="predict", model_id=number, result={"fields": len(known), "count": count})
 
 
 def image_files(places: Sequence[str]) -> list[Path]:
-    """List the images among files and, recursively, in folders.
+    """List the images among files and, recursively, in folders; an OME-Zarr folder is one.
 
     Raises
     ------
     LLDError
-        If a place is not there, or there is no image in any.
+        If a place is not there, or there is no image in it.
     """
-    files: list[Path] = []
-    for place in map(Path, places):
-        if place.is_dir():
-            files += sorted(f for f in place.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
-        elif place.is_file():
-            files.append(place)
-        else:
-            raise LLDError(f"{place} is not there.")
+    files = find_images(places)
     if not files:
-        raise LLDError(f"There is no image in {', '.join(places)}.")
+        raise LLDError("There is no image to predict on: give files or folders.")
     return files
 
 

@@ -70,12 +70,18 @@ class Knowledge:
 
 
 def knowledge(project: Project) -> list[Knowledge]:
-    """Read the whole project's knowledge in few statements."""
+    """Read the whole project's knowledge in few statements.
+
+    Whole slides are left out: they are gigapixels, and their areas are fields of their own
+    (`Project.add_area`).
+    """
     cells = _by_field(project.cells())
     regions = _by_field(project.regions())
     ignore = _by_field(project.ignore_areas())
     known = []
     for field in project.fields():
+        if field.is_slide:
+            continue
         own: list[Region] = regions.get(field.id, [])
         areas: list[IgnoreArea] = ignore.get(field.id, [])
         known.append(
@@ -93,7 +99,7 @@ def knowledge(project: Project) -> list[Knowledge]:
 def refuse_without_knowledge(known: list[Knowledge]) -> None:
     """Raise `NothingToLearnError` with the cure where there is nothing to learn from."""
     if not known:
-        raise NothingToLearnError("The project has no fields yet. Add some first.")
+        raise NothingToLearnError("The project has no fields yet (whole slides aside). Add some first.")
     if not any(k.finished for k in known):
         raise NothingToLearnError(
             "There is no finished region to learn from. Draw a region around an area, box every white cell "
