@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from annotation_store.errors import FormatError
-from annotation_store.formats import coco, lld, yolo
+from annotation_store.formats import cells_csv, coco, crops, geojson, labelstudio, lld, voc, yolo
 from annotation_store.records import ExportReport, ImportReport
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-__all__ = ["FORMATS", "Format", "coco", "lld", "names", "read", "write", "yolo"]
+__all__ = ["FORMATS", "Format", "coco", "names", "read", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,33 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 target="either",
                 read_options=lld.READ_OPTIONS,
                 write_options=lld.WRITE_OPTIONS,
+            ),
+            Format(
+                "voc", "Pascal VOC folder", voc.read, voc.write, "folder", write_options=voc.WRITE_OPTIONS
+            ),
+            Format("csv", "One cell a row, for spreadsheets", cells_csv.read, cells_csv.write),
+            Format(
+                "geojson",
+                "QuPath GeoJSON, a file an image",
+                geojson.read,
+                geojson.write,
+                target="either",
+                write_options=geojson.WRITE_OPTIONS,
+            ),
+            Format(
+                "labelstudio",
+                "Label Studio JSON",
+                labelstudio.read,
+                labelstudio.write,
+                write_options=labelstudio.WRITE_OPTIONS,
+            ),
+            Format(
+                "crops",
+                "Pictures of single cells in folders by class",
+                None,
+                crops.write,
+                target="folder",
+                write_options=crops.WRITE_OPTIONS,
             ),
         )
     }

@@ -62,6 +62,21 @@ def walk(root: Path) -> Iterator[Path]:
             yield path
 
 
+def beside(path: Path, images: Path | None) -> list[Path]:
+    """List where the images of a file of annotations may lie: a named folder, else beside it.
+
+    Raises
+    ------
+    FormatError
+        There is no such folder.
+    """
+    if images is None:
+        return [path.parent, path.parent / "images"]
+    if not images.is_dir():
+        raise FormatError(f"There is no folder {images}: give the folder of the images.")
+    return [images]
+
+
 @dataclass
 class Images:
     """The images that an import may draw on.
@@ -69,13 +84,16 @@ class Images:
     Attributes
     ----------
     folders
-        Where image files lie, subfolders included.
+        Where image files lie.
+    deep
+        Whether to look into their subfolders too.
     fields
         The fields of the project: an annotation may be for one of them, with no image file at hand.
     """
 
     folders: Sequence[Path]
     fields: Sequence[Field] = ()
+    deep: bool = True
     _sizes: dict[Path, Size | None] = field(default_factory=dict)
 
     @cached_property
@@ -86,7 +104,7 @@ class Images:
         for folder in self.folders:
             if not folder.is_dir():
                 continue
-            for path in walk(folder):
+            for path in walk(folder) if self.deep else sorted(folder.iterdir()):
                 if path.suffix.lower() in IMAGE_SUFFIXES and path not in seen:
                     seen.add(path)
                     for key in {*_keys(path.relative_to(folder).as_posix())}:

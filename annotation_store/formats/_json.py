@@ -12,8 +12,13 @@ from annotation_store.errors import FormatError
 _MAX_BYTES = 1_000_000_000
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, nan_as_null: bool = False) -> Any:
     """Read a JSON file; NaN, infinities, and numbers that become infinite are refused.
+
+    Parameters
+    ----------
+    nan_as_null
+        Take NaN and infinities for null: some programs write them where they measured nothing.
 
     Raises
     ------
@@ -36,7 +41,9 @@ def read_json(path: Path) -> Any:
             f"The file {path} cannot be read ({error.strerror}): check its permissions."
         ) from error
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(
+            text, parse_constant=_null if nan_as_null else _refuse_constant, parse_float=_finite
+        )
     except RecursionError as error:
         raise FormatError(f"The file {path} is nested too deeply to be a file of annotations.") from error
     except json.JSONDecodeError as error:
@@ -49,6 +56,10 @@ def read_json(path: Path) -> Any:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"holds {name}, which is no number")
+
+
+def _null(_: str) -> None:
+    return None
 
 
 def _finite(text: str) -> float:

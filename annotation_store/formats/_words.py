@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from annotation_store.records import UNSURE
+from annotation_store.formats._document import Skipped
+from annotation_store.formats._text import shown
+from annotation_store.records import UNSURE, Cell
 from annotation_store.schema import Schema
+
+Flags = dict[str, Any]
+Probabilities = tuple[dict[str, float], dict[str, dict[str, float]]]
+
+_YES = frozenset({"yes", "true", "1"})
+_NO = frozenset({"", "no", "false", "0"})
 
 UNCLASSIFIED = "unclassified"
 """The label of a cell whose class is missing; `unsure` has its own, and a class group its name."""
@@ -35,3 +44,62 @@ def labels(schema: Schema, classes: Iterable[str | None]) -> list[str]:
     groups = [g.name for g in schema.groups if g.name in needed]
     others = [label for label in (UNSURE, label_of(None, schema)) if label in needed]
     return [*schema.class_names, *groups, *others]
+
+
+def read_class(label: str, schema: Schema, skipped: Skipped) -> tuple[str | None, bool]:
+    """Give the class of a label; where the schema does not know it, ``False`` and a sentence."""
+    cell_class, known = class_of(label, schema)
+    if not known:
+        skipped.count(f"class {shown(label)} is not in the schema {schema.name}: {{n}} boxes skipped.")
+    return cell_class, known
+
+
+def read_values(given: Mapping[str, str], schema: Schema, skipped: Skipped) -> dict[str, str | None]:
+    """Give attributes and values in the schema's words; what it does not know is left out and told."""
+    found: dict[str, str | None] = {}
+    for name, word in given.items():
+        attribute = schema.find_attribute(name)
+        if attribute is None:
+            skipped.count(f"attribute {shown(name)} is not in the schema: left out ({{n}} cells).")
+        elif word.strip().lower() == UNSURE:
+            found[attribute] = UNSURE
+        elif (pair := schema.find_value(attribute, word)) is not None:
+            found[attribute] = pair[1]
+        else:
+            skipped.count(f"value {shown(word)} of {attribute} is not in the schema: left out ({{n}} cells).")
+    return found
+
+
+def read_flags(given: Mapping[str, str], schema: Schema, cell_class: str | None, skipped: Skipped) -> Flags:
+    """Read kind, comment, and the yes-or-no flags from text; what is not stated is not among them."""
+    flags: Flags = {}
+    kind = given.get("kind", "")
+    if kind:
+        of_class = cell_class is not None and schema.is_class(cell_class)
+        if of_class and kind in schema.class_named(str(cell_class)).kinds:
+            flags["kind"] = kind
+        else:
+            skipped.count(f"kind {shown(kind)}: not in the schema, left out ({{n}} cells).")
+    for name in ("cut", "bookmark", "second_opinion"):
+        word = given.get(name, "").strip().lower()
+        if word in _YES:
+            flags[name] = True
+        elif word not in _NO:
+            skipped.count(f"{name} {shown(word)} is neither yes nor no: left out ({{n}} cells).")
+    if given.get("comment"):
+        flags["comment"] = given["comment"]
+    return flags
+
+
+def flag_words(cell: Cell, *, anonymous: bool) -> dict[str, str]:
+    """Give kind, comment and flags as text, those that say something; comments only with names."""
+    words = {"kind": cell.kind or "", "comment": "" if anonymous else cell.comment}
+    words |= {n: "yes" for n in ("cut", "bookmark", "second_opinion") if getattr(cell, n)}
+    return {name: word for name, word in words.items() if word}
+
+
+def certain(cell_class: str | None, attributes: Mapping[str, str | None], schema: Schema) -> Probabilities:
+    """Take the most probable class and values for certain, where a file gives no probabilities."""
+    classes = {cell_class: 1.0} if cell_class is not None and schema.is_class(cell_class) else {}
+    values = {name: {word: 1.0} for name, word in attributes.items() if word and word != UNSURE}
+    return classes, values

@@ -13,9 +13,10 @@ polygon as a rectangle inside it, an empty region not at all. ``regions.json`` b
 they are, ignore areas, names, patients and domains, and is read back here.
 
 What it loses: *unsure* becomes missing; cells whose class is missing, unsure, a group, or not one of the 14;
-cells outside a patch (all of these become ignore areas in
-``regions.json`` and in the JSON, so that no finished region calls them background); kinds, flags, comments; suggestions (use COCO). Where the chromatin alone is missing,
-the nuclear shape is written as missing too: the published code fails on such a line (see `_lld_codes`).
+cells outside a patch (all of these become ignore areas in ``regions.json`` and in the JSON, so that no
+finished region calls them background); kinds, flags, comments; suggestions (use COCO). Where the chromatin
+alone is missing, the nuclear shape is written as missing too: the published code fails on such a line (see
+`_lld_codes`).
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ from annotation_store.formats._files import Names
 from annotation_store.formats._images import Images, Size, walk
 from annotation_store.formats._merge import merge
 from annotation_store.formats._sidecar import read_sidecar, write_sidecar
-from annotation_store.formats._text import decoded, lines, number, read_file, shown, whole
-from annotation_store.formats._words import class_of, label_of, labels
+from annotation_store.formats._text import decoded, lines, number, read_file, whole
+from annotation_store.formats._words import certain, label_of, labels, read_class
 from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Suggestion
 from annotation_store.schema import Schema
@@ -155,18 +155,16 @@ def _take(
     if row.class_id not in names:
         skipped.count(f"class number {row.class_id} has no name in data.yaml: {{n}} boxes skipped.")
         return
-    label = names[row.class_id]
-    cell_class, known = class_of(label, schema)
+    cell_class, known = read_class(names[row.class_id], schema, skipped)
     if not known:
-        skipped.count(f"class {shown(label)} is not in the schema {schema.name}: {{n}} boxes skipped.")
         return
     if row.outline:
         skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
     if row.confidence is None:
         field.cells.append(CellIn(where, row.box(size), cell_class))
         return
-    certain = {cell_class: 1.0} if cell_class and schema.is_class(cell_class) else {}
-    field.proposals.append((where, Proposal(row.box(size), row.confidence, certain)))
+    classes, _ = certain(cell_class, {}, schema)
+    field.proposals.append((where, Proposal(row.box(size), row.confidence, classes)))
 
 
 class Pair(NamedTuple):

@@ -1,0 +1,91 @@
+"""Pictures of single cells in folders by class, out only: what trains and tests an image classifier.
+
+``<class>/<field>_<cell>.png`` for each cell, with a ``margin`` around its box where asked for (a share of the
+box's longer side), and ``crops.csv``: the table of `cells_csv` with the file of each crop and the box that it
+shows. The folders *unclassified*, *unsure*, and those of class groups hold what has no class; suggestions go
+by their most probable class. The pictures are PNG made of pixels alone, without metadata.
+
+What it loses: regions and ignore areas; everything around the cells.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotation_store.formats import _choices
+from annotation_store.formats._document import Skipped
+from annotation_store.formats._export import Contents, What, file_names, new_folder, png, refuse_full, usable
+from annotation_store.formats._files import Names
+from annotation_store.formats._words import label_of
+from annotation_store.formats.cells_csv import MARK, escaped, rows
+from annotation_store.records import Box, Cell, ExportReport, Field, Suggestion
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+WRITE_OPTIONS: Mapping[str, str] = {
+    "margin": "what to show around a cell, as a share of its box's longer side (0)",
+}
+
+
+def write(
+    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+) -> ExportReport:
+    """Write a folder of crops; see `annotation_store.formats.write`."""
+    refuse_full(out)
+    margin = _choices.share(options, "margin", 0.0)
+    contents = Contents.of(project, what)
+    names = Names.of_project(project, anonymise=anonymise)
+    skipped = Skipped()
+    for _ in range(sum(map(len, contents.regions.values()))):
+        skipped.count("Crops have no place for regions: {n} were left out.")
+    fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
+    files = file_names(fields, names)
+    places: dict[tuple[int, int], tuple[str, Box]] = {}
+    with new_folder(out) as folder:
+        for field in fields:
+            pixels = project.pixels(field.id)
+            things: list[Cell | Suggestion] = [
+                *contents.cells.get(field.id, ()),
+                *contents.suggestions.get(field.id, ()),
+            ]
+            for thing in things:
+                label = thing.cell_class if isinstance(thing, Cell) else thing.proposal.best_class
+                place = usable(label_of(label, contents.schema))
+                (folder / place).mkdir(exist_ok=True)
+                name = f"{place}/{Path(files[field.id]).stem}_{thing.id}.png"
+                x0, y0, x1, y1 = window(thing.box, margin, field)
+                (folder / name).write_bytes(png(pixels[y0:y1, x0:x1]))
+                places[field.id, thing.id] = name, (x0, y0, x1 - x0, y1 - y0)
+        (folder / "crops.csv").write_text(MARK + _table(contents, names, places), "utf-8", newline="")
+    return ExportReport(out, **(contents.count(fields) | {"regions": 0}), skipped=skipped.sentences())
+
+
+def window(box: Box, margin: float, field: Field) -> tuple[int, int, int, int]:
+    """Give the whole pixels ``left, top, right, bottom`` that a crop shows, inside the field."""
+    x, y, w, h = box
+    more = margin * max(w, h)
+    return (
+        max(math.floor(x - more), 0),
+        max(math.floor(y - more), 0),
+        min(math.ceil(x + w + more), field.width),
+        min(math.ceil(y + h + more), field.height),
+    )
+
+
+def _table(contents: Contents, names: Names, places: Mapping[tuple[int, int], tuple[str, Box]]) -> str:
+    buffer = io.StringIO(newline="")
+    columns, found = rows(contents, names)
+    extra = ["crop_x", "crop_y", "crop_w", "crop_h"]
+    writer = csv.DictWriter(buffer, ["file", *(escaped(c) for c in columns), *extra], restval="")
+    writer.writeheader()
+    for field_id, thing_id, row in found:
+        file, box = places[field_id, thing_id]
+        row |= {"file": file, **dict(zip(extra, map(str, box), strict=True))}
+        writer.writerow({escaped(k): escaped(v) for k, v in row.items()})
+    return buffer.getvalue()

@@ -1,0 +1,406 @@
+"""QuPath's GeoJSON, in and out: one file an image, dragged onto the open image in QuPath.
+
+An export is a folder with ``<image name>.geojson`` for each field that says anything (or one ``.geojson``
+file, where only one does). Cells are annotations, which QuPath lets its users edit; ``cells=detection`` makes
+detections of them, which it draws faster. Suggestions are detections.
+
+What it carries: boxes as polygons; the class as ``classification`` (a class group by its name, *unsure*; none
+where it is missing); attributes, kind, flags and comment as ``metadata`` (QuPath 0.5 and later); finished
+regions as annotations of QuPath's own class ``Region*``, ignore areas as ``Ignore*``; of suggestions the
+confidence and all probabilities, as measurements. A member ``napari_lld`` holds the field's name, patient,
+slide, domain and pixel size; QuPath passes it over, and drops it when it writes the file anew.
+
+What it loses: fields that say nothing. On reading, only ``Region*`` says what is annotated; outlines become
+the boxes around them; points and lines are skipped, as is a region with a hole, which would claim the hole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from annotation_store._rules import clean_name
+from annotation_store.errors import FormatError
+from annotation_store.formats import _choices
+from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._export import Contents, What, file_names, new_folder, refuse_full
+from annotation_store.formats._files import Names, safe_name, write_text
+from annotation_store.formats._images import Images, beside, walk
+from annotation_store.formats._json import read_json
+from annotation_store.formats._merge import merge
+from annotation_store.formats._text import shown
+from annotation_store.formats._words import certain, flag_words, read_class, read_flags, read_values
+from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
+from annotation_store.schema import Schema
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+WRITE_OPTIONS: Mapping[str, str] = {
+    "cells": "annotation (QuPath's users can edit them) or detection (drawn faster)",
+}
+
+REGION, IGNORE = "Region*", "Ignore*"
+_CONFIDENCE = "Confidence"
+_CLASS = "class: "
+_FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
+_SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
+_SUFFIXES = (".geojson", ".json")
+
+Points = list[tuple[float, float]]
+
+
+# -- in ------------------------------------------------------------------------------------------
+
+
+def read(
+    project: Project,
+    path: Path,
+    *,
+    images: Path | None,
+    regions: Literal["file", "none", "full"],
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> ImportReport:
+    """Merge a GeoJSON file, or a folder of them; see `annotation_store.formats.read`."""
+    folders = beside(path if path.is_file() else path / "x", images)
+    finder = Images(folders, project.fields(), deep=images is not None)
+    document = Document(str(path), [], Skipped())
+    files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
+    if not files:
+        raise FormatError(f"The folder {path} holds no .geojson files: export the objects from QuPath again.")
+    for file in files:
+        parse(read_json(file, nan_as_null=True), file.name, project.schema, document, finder)
+    return merge(
+        project,
+        document,
+        folders=folders,
+        regions=regions,
+        patient_from=patient_from,
+        progress=progress,
+    )
+
+
+def parse(data: Any, name: str, schema: Schema, document: Document, images: Images) -> None:
+    """Read one GeoJSON object into a document; `name` is its file's, which names the image.
+
+    Raises
+    ------
+    FormatError
+        It is no GeoJSON, or a coordinate is no number.
+    """
+    features = data.get("features", [data]) if isinstance(data, dict) else data
+    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
+        raise FormatError(f"{name} is no GeoJSON: it needs a list of features. Export it from QuPath again.")
+    field = _field(data if isinstance(data, dict) else {}, name, images)
+    document.fields.append(field)
+    for position, feature in enumerate(_flat(features), start=1):
+        at = f"feature {position} of {name}"
+        properties = feature.get("properties") or {}
+        if feature.get("type") != "Feature" or not isinstance(properties, dict):
+            raise FormatError(f"{at} is no GeoJSON feature: export it from QuPath again.")
+        rings, holes = _polygons(feature.get("geometry"), at)
+        label = _label(properties.get("classification"), at)
+        if label in (REGION, IGNORE):
+            _take_area(rings, holes, label, field, document.skipped)
+            continue
+        document.annotations += 1
+        points = [point for ring in rings for point in ring]
+        if not points:
+            document.skipped.count("{n} points, lines and empty shapes were skipped: cells are boxes here.")
+            continue
+        if not _is_box(rings):
+            document.skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+        _take(_bounds(points), label, properties, field, schema, document.skipped, at)
+
+
+def _field(data: Mapping[str, Any], name: str, images: Images) -> FieldIn:
+    said = data.get("napari_lld")
+    said = said if isinstance(said, dict) else {}
+    stem = name
+    for suffix in _SUFFIXES:
+        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
+    image = images.file(stem)
+    known = images.known(stem)
+    given = said.get("field")
+    if given is None:
+        given = image.name if image else known.name if known else stem
+    field = FieldIn(safe_name(given, name), regions=[], image=image or images.file(str(given)))
+    for key in ("patient", "slide", "domain"):
+        if isinstance(word := said.get(key), str) and word.strip():
+            setattr(field, key, clean_name(word))
+    size = [said.get(key) for key in ("width", "height", "pixel_size_um")]
+    if any(v is not None for v in size):
+        width, height, pixel = (None if v is None else _number(v, f"napari_lld of {name}") for v in size)
+        field.width, field.height = (None if v is None else round(v) for v in (width, height))
+        field.pixel_size_um = pixel
+    return field
+
+
+def _flat(features: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Give features and the child objects that QuPath nests in them."""
+    waiting = list(reversed(features))
+    while waiting:
+        feature = waiting.pop()
+        yield feature
+        properties = feature.get("properties")
+        children = properties.get("childObjects") if isinstance(properties, dict) else None
+        if isinstance(children, list):
+            waiting += [child for child in reversed(children) if isinstance(child, dict)]
+
+
+def _label(given: Any, at: str) -> str | None:
+    """Read a classification in any form that QuPath has written."""
+    if isinstance(given, dict):
+        names = given.get("names")
+        given = ": ".join(map(str, names)) if isinstance(names, list) else given.get("name")
+    if given is not None and not isinstance(given, str):
+        raise FormatError(f"In {at}, the classification is {shown(given)}, which is no name.")
+    return given or None
+
+
+def _polygons(geometry: Any, at: str) -> tuple[list[Points], bool]:
+    """Give the outer rings of a geometry, and whether any has holes; no rings for points and lines."""
+    if not isinstance(geometry, dict):
+        return [], False
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind == "GeometryCollection":
+        parts = geometry.get("geometries")
+        # no collections in collections: QuPath writes none
+        found = (
+            [_polygons(p, at) for p in parts if isinstance(p, dict) and "geometries" not in p]
+            if isinstance(parts, list)
+            else []
+        )
+        return [ring for rings, _ in found for ring in rings], any(holes for _, holes in found)
+    if kind not in ("Polygon", "MultiPolygon"):
+        return [], False
+    polygons = [coordinates] if kind == "Polygon" else coordinates
+    if not isinstance(polygons, list) or not all(isinstance(p, list) for p in polygons):
+        raise FormatError(f"In {at}, the coordinates are no rings of points.")
+    return [_ring(p[0], at) for p in polygons if p], any(len(p) > 1 for p in polygons)
+
+
+def _ring(given: Any, at: str) -> Points:
+    if not isinstance(given, list) or not all(isinstance(p, list) and len(p) >= 2 for p in given):
+        raise FormatError(f"In {at}, the coordinates are no rings of points.")
+    points = [(_number(p[0], at), _number(p[1], at)) for p in given]
+    return points[:-1] if len(points) > 1 and points[0] == points[-1] else points
+
+
+def _number(value: Any, at: str) -> float:
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise FormatError(f"In {at}, {shown(value)} is no usable number.")
+    return number
+
+
+def _bounds(points: Iterable[tuple[float, float]]) -> Box:
+    xs, ys = zip(*points, strict=True)
+    x, y = min(xs), min(ys)
+    return x, y, round(max(xs) - x, 6), round(max(ys) - y, 6)
+
+
+def _is_box(rings: Sequence[Points]) -> bool:
+    """Whether a shape is one upright rectangle: four corners, two values of x, two of y."""
+    return (
+        len(rings) == 1
+        and len(set(rings[0])) == 4
+        and len({x for x, _ in rings[0]}) == 2
+        and len({y for _, y in rings[0]}) == 2
+    )
+
+
+def _take_area(rings: Sequence[Points], holes: bool, label: str, field: FieldIn, skipped: Skipped) -> None:
+    areas = field.ignore_areas
+    if label == REGION:
+        areas = field.regions = field.regions or []
+        if holes:
+            skipped.count("{n} regions with holes were skipped: nobody says what is known in the holes.")
+            return
+    for ring in rings:
+        if _is_box([ring]):
+            areas.append(_bounds(ring))
+        elif len(ring) >= 3:
+            areas.append(tuple(v for point in ring for v in point))
+
+
+def _take(
+    box: Box,
+    label: str | None,
+    properties: Mapping[str, Any],
+    field: FieldIn,
+    schema: Schema,
+    skipped: Skipped,
+    at: str,
+) -> None:
+    cell_class, known = read_class(label, schema, skipped) if label else (None, True)
+    if not known:
+        return
+    where = at.rpartition(" of ")[0]
+    metadata = properties.get("metadata")
+    words = {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
+    flags = {n: words.pop(n) for n in _FLAGS if n in words and schema.find_attribute(n) is None}
+    values = read_values({n: v for n, v in words.items() if v.strip()}, schema, skipped)
+    measured = _measurements(properties.get("measurements"))
+    if _CONFIDENCE in measured:
+        field.proposals.append((where, _proposal(box, cell_class, values, measured, schema, at)))
+    else:
+        found = read_flags(flags, schema, cell_class, skipped)
+        field.cells.append(CellIn(where, box, cell_class, values, found))
+
+
+def _measurements(given: Any) -> dict[str, Any]:
+    """Read measurements in the form of today, or of QuPath before 0.4."""
+    if isinstance(given, list):
+        return {str(m.get("name")): m.get("value") for m in given if isinstance(m, dict)}
+    return {str(name): value for name, value in given.items()} if isinstance(given, dict) else {}
+
+
+def _proposal(
+    box: Box,
+    cell_class: str | None,
+    values: Mapping[str, str | None],
+    measured: Mapping[str, Any],
+    schema: Schema,
+    at: str,
+) -> Proposal:
+    confidence = _number(measured[_CONFIDENCE], at)
+    classes: dict[str, float] = {}
+    attributes: dict[str, dict[str, float]] = {}
+    for name, value in measured.items():
+        first, colon, second = name.partition(": ")
+        if name.startswith(_CLASS) and (found := schema.find_class(name.removeprefix(_CLASS))):
+            classes[found] = _number(value, at)
+        elif colon and (pair := schema.find_value(first, second)) is not None:
+            attributes.setdefault(pair[0], {})[pair[1]] = _number(value, at)
+    sure_class, sure_values = certain(cell_class, values, schema)
+    return Proposal(box, confidence, classes or sure_class, attributes or sure_values)
+
+
+# -- out -----------------------------------------------------------------------------------------
+
+
+def write(
+    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+) -> ExportReport:
+    """Write a folder of GeoJSON files, or one file; see `annotation_store.formats.write`."""
+    contents = Contents.of(project, what)
+    kind = _choices.choice(options, "cells", ("annotation", "detection"))
+    names = Names.of_project(project, anonymise=anonymise)
+    skipped = Skipped()
+    fields = contents.annotated()
+    if what == "suggestions":
+        fields = [field for field in fields if field.id in contents.suggestions]
+    for _ in range(len(contents.fields) - len(fields)):
+        skipped.count("{n} fields say nothing: they have no file.")
+    report = ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
+    if out.suffix.lower() in _SUFFIXES and not out.is_dir():
+        if len(fields) != 1:
+            raise FormatError(
+                f"QuPath reads one file an image, and {len(fields)} fields are to be exported: "
+                "name a folder, without .geojson."
+            )
+        write_text(out, _text(to_geojson(contents, fields[0], names, kind)))
+        return report
+    refuse_full(out)
+    files = file_names(fields, names)
+    with new_folder(out) as folder:
+        for field in fields:
+            text = _text(to_geojson(contents, field, names, kind))
+            (folder / f"{files[field.id]}.geojson").write_text(text, "utf-8", newline="\n")
+    return report
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def to_geojson(contents: Contents, field: Field, names: Names, kind: str = "annotation") -> dict[str, Any]:
+    """Make the GeoJSON object of one field."""
+    schema = contents.schema
+    said = {
+        "field": names.of(field.name),
+        "width": field.width,
+        "height": field.height,
+        "patient": names.person(field.patient),
+        "slide": names.person(field.slide),
+        "domain": field.domain,
+        "pixel_size_um": field.pixel_size_um,
+    }
+    features = [
+        _feature(said["field"], f"region {region.id}", region.shape, "annotation", REGION, (50, 50, 180))
+        for region in contents.regions.get(field.id, ())
+    ]
+    features += [
+        _feature(said["field"], f"ignore {area.id}", area.shape, "annotation", IGNORE, (180, 180, 180))
+        for area in contents.ignore_areas.get(field.id, ())
+    ]
+    for cell in contents.cells.get(field.id, ()):
+        features.append(_cell_feature(said["field"], cell, kind, schema, anonymous=names.anonymous))
+    for suggestion in contents.suggestions.get(field.id, ()):
+        features.append(_suggestion_feature(said["field"], suggestion, schema))
+    return {
+        "type": "FeatureCollection",
+        "napari_lld": {key: value for key, value in said.items() if value is not None},
+        "features": features,
+    }
+
+
+def _feature(
+    field: Any,
+    thing: str,
+    shape: Shape,
+    kind: str,
+    label: str | None,
+    colour: tuple[int, ...],
+) -> dict[str, Any]:
+    ring = [list(point) for point in (*shape.points, shape.points[0])]
+    properties: dict[str, Any] = {"objectType": kind}
+    if label is not None:
+        properties["classification"] = {"name": label, "color": list(colour)}
+    return {
+        "type": "Feature",
+        # the same thing has the same id in every export: QuPath replaces it instead of adding it again
+        "id": str(uuid.uuid5(_SPACE, f"{field} {thing}")),
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": properties,
+    }
+
+
+def _colour(cell_class: str | None, schema: Schema) -> tuple[int, ...]:
+    if cell_class is None or not schema.is_class(cell_class):
+        return (128, 128, 128)
+    code = schema.class_named(cell_class).colour.lstrip("#")
+    return tuple(bytes.fromhex(code))
+
+
+def _cell_feature(field: Any, cell: Cell, kind: str, schema: Schema, *, anonymous: bool) -> dict[str, Any]:
+    colour = _colour(cell.cell_class, schema)
+    feature = _feature(field, f"cell {cell.id}", Shape(cell.box), kind, cell.cell_class, colour)
+    metadata = {**cell.attributes, **flag_words(cell, anonymous=anonymous)}
+    if metadata:
+        feature["properties"]["metadata"] = metadata
+    return feature
+
+
+def _suggestion_feature(field: Any, suggestion: Suggestion, schema: Schema) -> dict[str, Any]:
+    proposal = suggestion.proposal
+    best = proposal.best_class
+    shape = Shape(suggestion.box)
+    feature = _feature(field, f"suggestion {suggestion.id}", shape, "detection", best, _colour(best, schema))
+    measured: dict[str, float] = {_CONFIDENCE: proposal.confidence}
+    measured |= {f"{_CLASS}{name}": p for name, p in proposal.class_probabilities.items()}
+    for name, values in proposal.attribute_probabilities.items():
+        measured |= {f"{name}: {value}": p for value, p in values.items()}
+    feature["properties"]["measurements"] = measured
+    if best_values := proposal.best_attributes:
+        feature["properties"]["metadata"] = best_values
+    return feature

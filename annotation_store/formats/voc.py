@@ -1,0 +1,309 @@
+"""Pascal VOC, in and out: ``Annotations/*.xml``, ``JPEGImages/``, ``ImageSets/Main/{train,val}.txt``.
+
+What it carries: boxes (``xmin, ymin, xmax, ymax`` in pixels from 0, as LabelImg and CVAT write them; decimals
+where a box has them), one name an object: the class, or *unclassified*, *unsure*, the name of a class group;
+``truncated`` for a cell that the field's edge cuts. What VOC has no element for stands in elements that
+others pass over: ``attributes`` as CVAT writes them (attribute values, kind, flags, comment), and in
+``annotation`` the ``annotated_regions`` and ``ignore_areas``, the field's name, patient, slide, domain and
+pixel size.
+
+What it loses: suggestions (use COCO). On reading, a file without ``annotated_regions`` says that the whole
+image is annotated; an object's parts and poses are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree as ET
+
+from defusedxml import DefusedXmlException
+from defusedxml import ElementTree as SafeTree
+
+from annotation_store._rules import clean_name
+from annotation_store.errors import FormatError
+from annotation_store.formats import _choices
+from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._export import (
+    Contents,
+    What,
+    file_names,
+    image_suffixes,
+    new_folder,
+    put_image,
+    refuse_full,
+)
+from annotation_store.formats._files import Names, safe_name
+from annotation_store.formats._images import Images, walk
+from annotation_store.formats._merge import merge
+from annotation_store.formats._text import number, read_file, shown
+from annotation_store.formats._words import flag_words, label_of, read_class, read_flags, read_values
+from annotation_store.records import UNSURE, Cell, ExportReport, Field, ImportReport
+from annotation_store.schema import Schema
+from annotation_store.splits import split_fields
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+WRITE_OPTIONS: Mapping[str, str] = {
+    "val": "share of the fields for validation, patients kept whole (0.2)",
+    "seed": "another seed, another split (0)",
+}
+
+_MAX_BYTES = 20_000_000
+_FLAGS = ("kind", "comment", "bookmark", "second_opinion")
+
+
+# -- in ------------------------------------------------------------------------------------------
+
+
+def read(
+    project: Project,
+    path: Path,
+    *,
+    images: Path | None,
+    regions: Literal["file", "none", "full"],
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> ImportReport:
+    """Merge an XML file, or a folder of them; see `annotation_store.formats.read`."""
+    top = path.parent if path.is_file() else path
+    folders = [images] if images is not None else [top, top / "JPEGImages", top / "images"]
+    if images is None:
+        folders += [top.parent / "JPEGImages", top.parent / "images"]
+    document = from_path(path, project.schema, Images(folders, deep=False))
+    return merge(
+        project,
+        document,
+        folders=folders,
+        regions=regions,
+        patient_from=patient_from,
+        progress=progress,
+    )
+
+
+def from_path(path: Path, schema: Schema, images: Images) -> Document:
+    """Read an XML file, or all of those in a folder.
+
+    Raises
+    ------
+    FormatError
+        There are none, or one is not what it should be.
+    """
+    document = Document(str(path), [], Skipped())
+    files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".xml"]
+    if not files:
+        raise FormatError(f"The folder {path} holds no .xml files: give the folder with Annotations/.")
+    for file in files:
+        source = str(file) if path.is_file() else str(file.relative_to(path))
+        parse(read_file(file, limit=_MAX_BYTES), schema, source, document, images)
+    return document
+
+
+def parse(data: bytes, schema: Schema, source: str, document: Document, images: Images) -> None:
+    """Read one XML file into a document; `images` tells where the image of a name lies.
+
+    Raises
+    ------
+    FormatError
+        It is no XML, declares entities, or is no VOC annotation.
+    """
+    try:
+        root = SafeTree.fromstring(data, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise FormatError(
+            f"The file {source} declares a document type or entities, which can be a trap: remove them."
+        ) from error
+    except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
+        raise FormatError(
+            f"The file {source} is not valid XML ({_brief(error)}): export it again."
+        ) from error
+    if root.tag != "annotation":
+        raise FormatError(f"The file {source} is no VOC annotation: it begins with {shown(root.tag)}.")
+    field = _field(root, source, images)
+    document.fields.append(field)
+    for position, element in enumerate(root.findall("object"), start=1):
+        document.annotations += 1
+        at = f"object {position} of {source}"
+        corners = {c: number(_text(element, f"bndbox/{c}"), at) for c in ("xmin", "ymin", "xmax", "ymax")}
+        box = (
+            corners["xmin"],
+            corners["ymin"],
+            round(corners["xmax"] - corners["xmin"], 6),
+            round(corners["ymax"] - corners["ymin"], 6),
+        )
+        _take(element, box, field, schema, document.skipped, f"object {position}")
+
+
+def _brief(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:80]
+
+
+def _text(element: Any, path: str) -> str:
+    found = element.find(path)
+    return "" if found is None or found.text is None else str(found.text).strip()
+
+
+def _field(root: Any, source: str, images: Images) -> FieldIn:
+    file = safe_name(_text(root, "filename"), source)
+    name = safe_name(_text(root, "field") or file, source)
+    sizes = [_text(root, f"size/{side}") for side in ("width", "height")]
+    width, height = (round(number(s, source)) or None if s else None for s in sizes)
+    pixel_size = _text(root, "pixel_size_um")
+    regions = _areas(root, "annotated_regions", source)
+    return FieldIn(
+        name,
+        width,
+        height,
+        patient=clean_name(word) if (word := _text(root, "patient")) else None,
+        slide=clean_name(word) if (word := _text(root, "slide")) else None,
+        domain=clean_name(word) if (word := _text(root, "domain")) else None,
+        pixel_size_um=number(pixel_size, source) if pixel_size else None,
+        regions=regions,
+        ignore_areas=_areas(root, "ignore_areas", source) or [],
+        image=images.file(file),
+    )
+
+
+def _areas(root: Any, tag: str, source: str) -> list[tuple[float, ...]] | None:
+    """Read areas, each a text of numbers; ``None`` where the file has no such element."""
+    found = root.find(tag)
+    if found is None:
+        return None
+    areas = []
+    for area in found.findall("area"):
+        values = tuple(number(word, f"{tag} of {source}") for word in (area.text or "").split())
+        if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+            raise FormatError(
+                f"In {tag} of {source}, an area has {len(values)} numbers: give 4, or 6 and more in pairs."
+            )
+        areas.append(values)
+    return areas
+
+
+def _take(
+    element: Any,
+    box: tuple[float, float, float, float],
+    field: FieldIn,
+    schema: Schema,
+    skipped: Skipped,
+    where: str,
+) -> None:
+    label = _text(element, "name")
+    cell_class, known = read_class(label, schema, skipped) if label else (None, True)
+    if not known:
+        return
+    words: dict[str, str] = {}
+    for attribute in element.findall("attributes/attribute"):
+        value = attribute.find("value")
+        words[_text(attribute, "name")] = "" if value is None else value.text or ""
+    flags = {name: words.pop(name) for name in _FLAGS if name in words and not schema.find_attribute(name)}
+    truncated = _text(element, "truncated")
+    if truncated in ("0", "1"):
+        flags["cut"] = truncated
+    values = read_values({name: word for name, word in words.items() if word.strip()}, schema, skipped)
+    found = read_flags(flags, schema, cell_class, skipped)
+    field.cells.append(CellIn(where, box, cell_class, values, found))
+
+
+# -- out -----------------------------------------------------------------------------------------
+
+
+def write(
+    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+) -> ExportReport:
+    """Write a VOC folder; see `annotation_store.formats.write`."""
+    if what == "suggestions":
+        raise FormatError("Pascal VOC has no place for suggestions: export them as coco.")
+    refuse_full(out)
+    contents = Contents.of(project, what)
+    fields = contents.annotated()
+    skipped = Skipped()
+    for _ in range(len(contents.fields) - len(fields)):
+        skipped.count("{n} fields say nothing (no region, no cell): left out.")
+    val = _choices.share(options, "val", 0.2)
+    parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=_choices.integer(options, "seed", 0))
+    names = Names.of_project(project, anonymise=anonymise)
+    files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
+    with new_folder(out) as folder:
+        for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+            (folder / name).mkdir(parents=True)
+        for field in fields:
+            file = files[field.id]
+            put_image(project, field, folder / "JPEGImages" / file, anonymise=anonymise)
+            target = (folder / "Annotations" / file).with_suffix(".xml")
+            target.write_bytes(to_xml(contents, field, file, names))
+        for part in ("train", "val"):
+            stems = [Path(files[f.id]).stem for f in fields if parts[f.id] == part]
+            text = "".join(f"{stem}\n" for stem in stems)
+            (folder / "ImageSets" / "Main" / f"{part}.txt").write_text(text, "utf-8", newline="\n")
+    return ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
+
+
+def to_xml(contents: Contents, field: Field, file: str, names: Names) -> bytes:
+    """Make the XML of one field."""
+    root = ET.Element("annotation")
+    _add(root, "folder", "JPEGImages")
+    _add(root, "filename", file)
+    _add(ET.SubElement(root, "source"), "database", "napari-lld")
+    size = ET.SubElement(root, "size")
+    for name, number_ in (("width", field.width), ("height", field.height), ("depth", 3)):
+        _add(size, name, str(number_))
+    _add(root, "segmented", "0")
+    described = {
+        "field": names.of(field.name),
+        "patient": names.person(field.patient),
+        "slide": names.person(field.slide),
+        "domain": field.domain,
+        "pixel_size_um": None if field.pixel_size_um is None else repr(field.pixel_size_um),
+    }
+    for name, value in described.items():
+        if value is not None:
+            _add(root, name, value)
+    _add_areas(root, "annotated_regions", (s.coords for s in contents.shapes(field)))
+    _add_areas(root, "ignore_areas", (a.shape.coords for a in contents.ignore_areas.get(field.id, ())))
+    for cell in contents.cells.get(field.id, ()):
+        _add_object(root, cell, contents.schema, anonymous=names.anonymous)
+    ET.indent(root)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def _add(parent: ET.Element, tag: str, text: str) -> None:
+    # control characters cannot stand in XML at all, and a carriage return comes back as a line feed
+    clean = "".join(c for c in text if c in "\t\n" or (c >= " " and c not in "\ufffe\uffff"))
+    ET.SubElement(parent, tag).text = clean
+
+
+def _add_areas(root: ET.Element, tag: str, areas: Iterable[tuple[float, ...]]) -> None:
+    element = ET.SubElement(root, tag)
+    for area in areas:
+        _add(element, "area", " ".join(repr(float(v)) for v in area))
+
+
+def _add_object(root: ET.Element, cell: Cell, schema: Schema, *, anonymous: bool) -> None:
+    element = ET.SubElement(root, "object")
+    _add(element, "name", label_of(cell.cell_class, schema))
+    _add(element, "pose", "Unspecified")
+    _add(element, "truncated", str(int(cell.cut)))
+    _add(element, "difficult", str(int(cell.cell_class == UNSURE)))
+    box = ET.SubElement(element, "bndbox")
+    x, y, w, h = cell.box
+    for corner, value in zip(("xmin", "ymin", "xmax", "ymax"), (x, y, x + w, y + h), strict=True):
+        _add(box, corner, _short(value))
+    words = dict(cell.attributes) | {
+        name: word for name, word in flag_words(cell, anonymous=anonymous).items() if name != "cut"
+    }
+    if words:
+        attributes = ET.SubElement(element, "attributes")
+        for name, word in words.items():
+            attribute = ET.SubElement(attributes, "attribute")
+            _add(attribute, "name", name)
+            _add(attribute, "value", word)
+
+
+def _short(value: float) -> str:
+    """Write a whole number without decimals: many readers take nothing else."""
+    value = round(value, 6)
+    return str(int(value)) if value == int(value) else repr(value)
