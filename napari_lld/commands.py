@@ -1,6 +1,6 @@
 """All commands in one declarative registry: buttons, shortcuts, menus and the help are made from it.
 
-The keys follow one rule that needs no modes (why: ``docs/adr/0003-keys.md``):
+The keys follow one rule that needs no modes:
 
 * a plain letter **acts** (next field, accept, draw a box),
 * a digit **fills the row of the caret**, which goes on to the next row,
@@ -87,7 +87,7 @@ class Command:
         return f"{text}\n{self.help}" if self.help else text
 
 
-_SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Backspace": "⌫", "Delete": "Del", "Escape": "Esc"}
+_SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Backspace": "⌫"}
 
 
 def pretty_key(key: str) -> str:
@@ -263,7 +263,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         "edit.delete",
         "Delete cell or region",
         s.delete_current,
-        ("Delete",),
+        ("Del",),
         "Draw",
         _has_deletable,
     )

@@ -115,7 +115,7 @@ class Desk(QObject):
             "tool.select",
             "Stop drawing, choose nothing",
             self.escape,
-            ("Escape",),
+            ("Esc",),
             "Draw",
             has_field,
         )

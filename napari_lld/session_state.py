@@ -242,16 +242,19 @@ class SessionState:
         return self._marks.cells if self._marks else ()
 
     @property
+    def waiting(self) -> Sequence[Suggestion]:
+        """Pending suggestions of the current field, whatever the threshold, surest first."""
+        return self._marks.suggestions if self._marks and not self._blind else ()
+
+    @property
     def suggestions(self) -> Sequence[Suggestion]:
         """Pending suggestions of the current field at or above the threshold, surest first."""
-        if self._marks is None or self._blind:
-            return ()
-        return [s for s in self._marks.suggestions if s.confidence >= self._threshold]
+        return [s for s in self.waiting if s.confidence >= self._threshold]
 
     @property
     def pending(self) -> int:
         """How many suggestions of the current field are pending, whatever the threshold."""
-        return len(self._marks.suggestions) if self._marks and not self._blind else 0
+        return len(self.waiting)
 
     @property
     def _blind(self) -> bool:
@@ -475,7 +478,12 @@ class SessionState:
 
     def _on_edited(self, edit: Edit) -> None:
         if edit.field_id is None or edit.field_id == self._field_id:
-            self._reread(frozenset(edit.touched))
+            # Of suggestions the project tells in an event of their own, right after this one.
+            kinds = frozenset(edit.touched) - {"suggestion"}
+            if "region" in kinds and self.project is not None and self.project.reading.blind:
+                kinds |= {"suggestion"}  # a finished region uncovers them
+            if kinds:
+                self._reread(kinds)
         self.summaries_changed.emit()
 
     def _on_suggestions_changed(self, field_ids: list[int]) -> None:

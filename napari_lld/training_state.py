@@ -111,6 +111,8 @@ class TrainingState:
                     self.phase = TrainingPhase.RUNNING
                 self.message = f"{message.fields} fields, {message.cells} cells, on {message.device}"
             case "progress":
+                if self.phase is TrainingPhase.STARTING:
+                    self.phase = TrainingPhase.RUNNING
                 self.progress = TrainingProgress(
                     message.stage,
                     message.done,

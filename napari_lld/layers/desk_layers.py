@@ -20,11 +20,25 @@ if TYPE_CHECKING:
     from napari_lld.session import Session
 
 FIELD, UNKNOWN, REGIONS = "Field", "Unknown area", "Regions"
-SUGGESTIONS, CELLS, LETTERS, CURRENT = "Suggestions", "Cells", "Letters", "Current"
-_MARKS = (UNKNOWN, REGIONS, SUGGESTIONS, CELLS, LETTERS, CURRENT)
+SUGGESTIONS, CELLS, CURRENT = "Suggestions", "Cells", "Current"
+SUGGESTION_LETTERS, CELL_LETTERS = "Suggestions: letters", "Cells: letters"
+_MARKS = (UNKNOWN, REGIONS, SUGGESTIONS, SUGGESTION_LETTERS, CELLS, CELL_LETTERS, CURRENT)
 _LINE = {REGIONS: 2.0, SUGGESTIONS: 2.4, CELLS: 2.2, CURRENT: 2.6}
 """Line widths in pixels of the screen."""
 _DIM = 0.42
+
+
+_MARGIN = 8.0
+"""Pixels around the field that marks may reach into, such as the handles of a box at its edge."""
+
+
+class _Marks(Vectors):
+    """Vectors without a thumbnail: drawing that one costs more than drawing the marks."""
+
+    _type_string = "vectors"
+
+    def _update_thumbnail(self) -> None:
+        pass
 
 
 class DeskLayers:
@@ -36,7 +50,7 @@ class DeskLayers:
         self._layers: dict[str, Any] = {}
         self._zoom = 1.0
         self._cell_boxes: tuple[Box, ...] = ()
-        self._suggestion_boxes: tuple[Box, ...] = ()
+        self._slots: dict[int, int] = {}
         self._draft: outlines.Segments = outlines.NO_SEGMENTS
         session.field_changed.connect(self._on_field)
         session.marks_changed.connect(self._on_marks)
@@ -72,7 +86,7 @@ class DeskLayers:
             with suppress(ValueError):
                 self._viewer.layers.remove(layer)
         self._layers.clear()
-        self._cell_boxes = self._suggestion_boxes = ()
+        self._cell_boxes, self._slots = (), {}
 
     def _layer(self, name: str, make: Callable[[], Layer]) -> Any:
         """Give a layer, made anew where the user deleted it."""
@@ -81,8 +95,10 @@ class DeskLayers:
             layer = make()
             self._layers[name] = layer
             self._viewer.layers.append(layer)
-            if name in (CELLS, SUGGESTIONS):
-                self._cell_boxes = self._suggestion_boxes = ()
+            if name == CELLS:
+                self._cell_boxes = ()
+            elif name == SUGGESTIONS:
+                self._slots = {}
             field = self._layers.get(FIELD)
             if field is not None:
                 self._viewer.layers.selection.active = field
@@ -91,7 +107,7 @@ class DeskLayers:
     def _vectors(self, name: str) -> Vectors:
         return self._layer(
             name,
-            lambda: Vectors(
+            lambda: _Marks(
                 None,
                 ndim=2,
                 name=name,
@@ -134,14 +150,11 @@ class DeskLayers:
             self._draw_suggestions()
         if "cell" in kinds:
             self._draw_cells()
-        if kinds & {"cell", "suggestion"}:
-            self._draw_letters()
         self._draw_current()
 
     def _on_threshold(self) -> None:
         if self._session.field_id is not None:
             self._draw_suggestions()
-            self._draw_letters()
 
     def _draw_regions(self) -> None:
         session, field = self._session, self._session.field
@@ -167,90 +180,98 @@ class DeskLayers:
         unknown.scale = (scale, scale)
         unknown.translate = (scale / 2, scale / 2)
         shapes = [region.shape for region in session.regions]
+        segments = outlines.shape_outlines(shapes)
+        # Two unseen points hold the extent of all layers: were it to change with the marks, napari
+        # would lay out every layer anew for each box near the edge.
+        anchors = np.array(
+            [[[-_MARGIN, -_MARGIN], [0, 0.01]], [[field.height + _MARGIN, field.width + _MARGIN], [0, 0.01]]],
+            dtype=np.float32,
+        )
         layer = self._vectors(REGIONS)
-        layer.data = outlines.shape_outlines(shapes)
-        if shapes:
-            layer.edge_color = palette.REGION
+        layer.data = np.concatenate([segments, anchors])
+        colours = np.tile(np.array(palette.rgba(palette.REGION)), (len(segments) + 2, 1))
+        colours[-2:, 3] = 0
+        layer.edge_color = colours
 
     def _draw_cells(self) -> None:
-        schema = self._session.schema
+        session, schema = self._session, self._session.schema
         if schema is None:
             return
-        cells = self._session.cells
+        cells = session.cells
         boxes = tuple(cell.box for cell in cells)
         layer = self._vectors(CELLS)
         if boxes != self._cell_boxes:
             layer.data = outlines.box_outlines(boxes)
             self._cell_boxes = boxes
+        colours = np.array([palette.line_colour(palette.class_colour(schema, c.cell_class)) for c in cells])
         if cells:
-            colours = [palette.line_colour(palette.class_colour(schema, cell.cell_class)) for cell in cells]
-            layer.edge_color = np.repeat(np.array(colours), outlines.BOX_SEGMENTS, axis=0)
+            layer.edge_color = np.repeat(colours, outlines.BOX_SEGMENTS, axis=0)
+        texts = []
+        for cell in cells:
+            unfinished = cell.cell_class is not None and session.is_incomplete(cell)
+            texts.append(palette.class_letter(schema, cell.cell_class) + ("…" if unfinished else ""))
+        self._draw_letters(CELL_LETTERS, boxes, texts, colours)
 
     def _draw_suggestions(self) -> None:
-        schema = self._session.schema
-        if schema is None:
-            return
-        suggestions = self._session.suggestions
-        boxes = tuple(suggestion.box for suggestion in suggestions)
-        layer = self._vectors(SUGGESTIONS)
-        if boxes != self._suggestion_boxes:
-            layer.data = outlines.box_brackets(boxes)
-            self._suggestion_boxes = boxes
-        if suggestions:
-            colours = [
-                palette.line_colour(palette.class_colour(schema, s.proposal.best_class)) for s in suggestions
-            ]
-            layer.edge_color = np.repeat(np.array(colours), outlines.BRACKET_SEGMENTS, axis=0)
+        """Draw all that wait, those below the threshold in no colour.
 
-    def _draw_letters(self) -> None:
+        So the slider, an accept or a reject recolours; boxes are laid out anew only when new ones come.
+        """
         session, schema = self._session, self._session.schema
         if schema is None:
             return
-        boxes: list[Box] = []
-        texts: list[str] = []
-        colours: list[palette.Rgba] = []
-        for cell in session.cells:
-            boxes.append(cell.box)
-            unfinished = cell.cell_class is not None and session.is_incomplete(cell)
-            texts.append(palette.class_letter(schema, cell.cell_class) + ("…" if unfinished else ""))
-            colours.append(palette.line_colour(palette.class_colour(schema, cell.cell_class)))
+        waiting = session.waiting
+        layer = self._vectors(SUGGESTIONS)
+        if not waiting or any(suggestion.id not in self._slots for suggestion in waiting):
+            boxes = tuple(suggestion.box for suggestion in waiting)
+            self._slots = {suggestion.id: slot for slot, suggestion in enumerate(waiting)}
+            if boxes or len(layer.data):
+                layer.data = outlines.box_brackets(boxes)
+        else:
+            boxes = None
+        colours = np.zeros((len(self._slots), 4))
+        texts = [""] * len(self._slots)
         for suggestion in session.suggestions:
-            boxes.append(suggestion.box)
+            slot = self._slots[suggestion.id]
             best = suggestion.proposal.best_class
             letter = palette.class_letter(schema, best) if best else ""
-            texts.append(f"{letter} {suggestion.confidence:.0%}".strip())
-            colours.append(palette.line_colour(palette.class_colour(schema, best)))
-        self._set_letters(np.array([(y, x) for x, y, _w, _h in boxes]).reshape(-1, 2), texts, colours)
+            texts[slot] = f"{letter} {suggestion.confidence:.0%}".strip()
+            colours[slot] = palette.line_colour(palette.class_colour(schema, best))
+        if self._slots:
+            layer.edge_color = np.repeat(colours, outlines.BRACKET_SEGMENTS, axis=0)
+        self._draw_letters(SUGGESTION_LETTERS, boxes, texts, colours)
 
-    def _set_letters(
-        self, positions: npt.NDArray[Any], texts: Sequence[str], colours: Sequence[palette.Rgba]
+    def _draw_letters(
+        self, name: str, boxes: Sequence[Box] | None, texts: Sequence[str], colours: npt.NDArray[Any]
     ) -> None:
+        """Write letters above boxes; ``None`` = the boxes are those of the last time."""
         layer: Points = self._layer(
-            LETTERS,
+            name,
             lambda: Points(
                 np.zeros((0, 2)),
                 ndim=2,
-                name=LETTERS,
+                name=name,
                 size=0.01,
                 face_color="transparent",
                 border_color="transparent",
                 border_width=0,
                 features={"text": np.zeros(0, dtype=object)},
-                text={
-                    "string": "{text}",
-                    "size": 10,
-                    "color": "white",
-                    "anchor": "upper_left",
-                },
+                text={"string": "{text}", "size": 10, "color": "white", "anchor": "upper_left"},
                 visible=self._session.marks_shown,
             ),
         )
-        # Colours are given for as many texts as there will be, else napari mixes old and new lengths.
-        layer.text.color = palette.MISSING
-        layer.data = positions
-        layer.features = {"text": np.array(texts, dtype=object)}
-        if texts:
-            layer.text.color = np.array(colours)
+        if boxes is not None:
+            positions = np.array([(y, x) for x, y, _w, _h in boxes]).reshape(-1, 2)
+            if not np.array_equal(layer.data, positions):
+                if len(layer.data) != len(positions):
+                    # One colour for all, before napari meets as many colours as there were texts.
+                    layer.text.color = palette.MISSING
+                layer.data = positions
+                layer.selected_data = set()
+        if layer.features["text"].tolist() != list(texts):
+            layer.features = {"text": np.array(texts, dtype=object)}
+        if len(texts):
+            layer.text.color = colours
         layer.refresh_text()
 
     def _draw_current(self) -> None:
@@ -269,10 +290,10 @@ class DeskLayers:
                 parts.append(self._handles(region.shape.bounds))
         segments = np.concatenate(parts)
         layer = self._vectors(CURRENT)
-        if len(segments) or len(layer.data):
+        if not np.array_equal(layer.data, segments):
             layer.data = segments
-        if len(segments):
-            layer.edge_color = palette.CURRENT
+            if len(segments):
+                layer.edge_color = palette.CURRENT
 
     def draw_draft(self, segments: outlines.Segments) -> None:
         """Draw the box or region that the mouse is drawing; nothing is stored before it is finished."""

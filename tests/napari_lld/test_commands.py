@@ -127,3 +127,14 @@ def test_help_lists_every_key(qapp: object, tmp_path: Path) -> None:
     shown = {label.text() for label in overlay.findChildren(QLabel)}
     assert {command.title for command in commands if command.keys and command.listed} <= shown
     overlay.deleteLater()
+
+
+def test_keys_are_written_as_qt_names_them(qapp: object) -> None:
+    """Else a press would not be found in the registry."""
+    from napari.components import ViewerModel
+    from qtpy.QtGui import QKeySequence
+
+    portable = QKeySequence.SequenceFormat.PortableText
+    for command in window_commands(ViewerModel()):
+        for key in command.keys:
+            assert QKeySequence(key).toString(portable) == key

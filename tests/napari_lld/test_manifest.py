@@ -33,7 +33,10 @@ def test_sample_data_is_a_field_with_its_cells(name: str) -> None:
 
 
 def test_sample_data_needs_no_torch() -> None:
-    code = "import sys; from napari_lld import sample_data as s; s.natural_field(); print('torch' in sys.modules)"
+    code = (
+        "import sys; from napari_lld.sample_data import natural_field; natural_field()\n"
+        "print('torch' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 

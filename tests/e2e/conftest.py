@@ -1,0 +1,168 @@
+"""A real window, driven with mouse and keys as a person would."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+
+class Window:
+    """One napari window with the dock: real events on the canvas and on buttons, no short cuts."""
+
+    def __init__(self, viewer: Any, dock: Any, qtbot: QtBot) -> None:
+        self.viewer = viewer
+        self.dock = dock
+        self.qtbot = qtbot
+        self.session = dock.desk.session
+        self.canvas = viewer.window._qt_viewer.canvas.native
+        self.main = viewer.window._qt_window
+        self.mouse_actions = 0
+        self.keystrokes = 0
+
+    def settle(self, milliseconds: int = 150) -> None:
+        self.qtbot.wait(milliseconds)
+
+    def place(self, x: float, y: float) -> Any:
+        """Give where a point of the field is on the canvas."""
+        from qtpy.QtCore import QPoint
+
+        camera = self.viewer.scene.camera
+        _z, row, column = camera.center
+        return QPoint(
+            round(self.canvas.width() / 2 + (x - column) * camera.zoom),
+            round(self.canvas.height() / 2 + (y - row) * camera.zoom),
+        )
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        self.mouse_actions += 1
+        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(*start))
+        for share in (0.1, 0.5, 0.9, 1.0):
+            point = tuple(a + (b - a) * share for a, b in zip(start, end, strict=True))
+            QTest.mouseMove(self.canvas, self.place(*point))
+            self.qtbot.wait(10)
+        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(*end))
+        self.settle()
+
+    def click_field(self, x: float, y: float) -> None:
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        self.mouse_actions += 1
+        QTest.mouseMove(self.canvas, self.place(x, y))
+        QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(x, y))
+        self.settle()
+
+    def press(self, *keys: str, on: Any = None) -> None:
+        """Press keys in Qt's notation, such as ``"Shift+N"``, on what has the focus."""
+        from qtpy.QtGui import QKeySequence
+        from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QApplication
+
+        for key in keys:
+            combination = QKeySequence(key)[0]
+            target = on or QApplication.focusWidget() or self.canvas
+            QTest.keyClick(target, combination.key(), combination.keyboardModifiers())
+            self.keystrokes += 1
+        self.settle()
+
+    def button(self, name: str) -> Any:
+        from qtpy.QtWidgets import QAbstractButton
+
+        found = self.dock.findChild(QAbstractButton, f"lld_{name}")
+        assert found is not None, name
+        return found
+
+    def click(self, name: str) -> None:
+        from qtpy.QtCore import Qt
+
+        button = self.button(name)
+        assert button.isVisible(), f"{name} cannot be seen"
+        assert button.isEnabled(), f"{name} is disabled"
+        self.mouse_actions += 1
+        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        self.settle()
+
+    def show_field(self, start: str) -> Any:
+        project = self.session.project
+        field = next(f for f in project.fields() if f.name.startswith(start))
+        self.session.show_field(field.id)
+        self.settle()
+        return field
+
+    def close(self) -> None:
+        self.viewer.close()
+        self.settle(50)
+
+
+@pytest.fixture
+def open_window(qtbot: QtBot, no_leaks: None) -> Iterator[Callable[[Path | None], Window]]:
+    """Give a function that opens a window on a project."""
+    from napari_lld.desk import build_window
+
+    windows: list[Window] = []
+
+    def make(project: Path | None = None) -> Window:
+        viewer, dock = build_window(project)
+        window = Window(viewer, dock, qtbot)
+        windows.append(window)
+        window.settle(400)
+        return window
+
+    yield make
+    for window in windows:
+        window.close()
+
+
+class Stalls:
+    """Notes when the window's thread did not come round for a while."""
+
+    LIMIT = 0.05
+    BEAT = 10
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import QTimer
+
+        self.stalls: list[tuple[float, float]] = []
+        self._begun = self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setInterval(self.BEAT)
+        self._timer.timeout.connect(self._beat)
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        late = now - self._last - self.BEAT / 1000
+        if late > self.LIMIT:
+            self.stalls.append((now - self._begun, late))
+        self._last = now
+
+    def __enter__(self) -> Stalls:
+        self._begun = self._last = time.perf_counter()
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.stop()
+
+    def report(self) -> str:
+        seconds = time.perf_counter() - self._begun
+        if not self.stalls:
+            return f"no stall over {1000 * self.LIMIT:.0f} ms in {seconds:.0f} s"
+        late = sorted((s for _at, s in self.stalls), reverse=True)
+        worst = ", ".join(f"{1000 * s:.0f}" for s in late[:5])
+        return (
+            f"{len(late)} stalls over {1000 * self.LIMIT:.0f} ms in {seconds:.0f} s, "
+            f"{sum(late):.1f} s together; the worst: {worst} ms"
+        )
+
+
+@pytest.fixture
+def stalls() -> Stalls:
+    return Stalls()

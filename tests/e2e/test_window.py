@@ -1,0 +1,257 @@
+"""Behaviour of the real window: mouse on the canvas, keys wherever the focus is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotation_store import Project
+
+pytestmark = pytest.mark.window
+
+Open = Callable[..., Any]
+
+
+def test_a_cell_is_boxed_and_described_by_mouse_and_key(open_window: Open, small_project: Path) -> None:
+    """At most 9 keystrokes and 2 mouse actions per fully labelled cell."""
+    window = open_window(small_project)
+    window.press("B")
+    window.keystrokes = window.mouse_actions = 0
+    window.drag((20, 20), (50, 60))
+    window.press("Shift+N", "3", "2", "2", "1", "2", "1", "Q")
+    cell = window.session.cell
+    assert cell.box == pytest.approx((20, 20, 30, 40), abs=0.5)
+    assert cell.cell_class == "Neutrophil"
+    assert dict(cell.attributes) == {
+        "cell_size": "large",
+        "nuclear_chromatin": "coarse",
+        "nuclear_shape": "irregular",
+        "nucleolus": "inconspicuous",
+        "cytoplasm": "abundant",
+        "cytoplasmic_basophilia": "slight",
+        "cytoplasmic_vacuoles": "unsure",
+    }
+    assert window.keystrokes <= 9
+    assert window.mouse_actions <= 2
+
+
+def test_keys_work_with_the_focus_on_the_canvas_and_in_the_dock(
+    open_window: Open, small_project: Path
+) -> None:
+    window = open_window(small_project)
+    first = window.session.field_id
+    window.press("N", on=window.canvas)
+    assert window.session.field_id != first
+    window.press("P", on=window.dock)
+    assert window.session.field_id == first
+    window.press("R", on=window.canvas)
+    assert window.session.tool == "region"
+    window.press("Escape", on=window.canvas)
+    assert window.session.tool == "select"
+
+
+def test_digits_never_reach_naparis_modes(open_window: Open, small_project: Path) -> None:
+    window = open_window(small_project)
+    window.press("2", on=window.canvas)  # napari: transform mode of an image layer
+    assert str(window.viewer.layers["Field"].mode) == "pan_zoom"
+
+
+def test_typing_in_a_text_field_is_typing(open_window: Open, small_project: Path) -> None:
+    from qtpy.QtWidgets import QLineEdit
+
+    window = open_window(small_project)
+    first = window.session.field_id
+    line = QLineEdit()
+    window.viewer.window.add_dock_widget(line, name="note", area="bottom")
+    line.setFocus()
+    window.press("N", "1", on=line)
+    assert line.text() == "n1"
+    assert window.session.field_id == first
+
+
+def test_keys_are_left_to_layers_of_others(open_window: Open, small_project: Path) -> None:
+    import numpy as np
+
+    window = open_window(small_project)
+    first = window.session.field_id
+    window.viewer.add_points(np.zeros((1, 2)), name="mine")
+    window.press("N", on=window.canvas)
+    assert window.session.field_id == first
+    window.press("N", on=window.dock)
+    assert window.session.field_id != first
+
+
+def test_a_drag_without_a_tool_moves_the_view(open_window: Open, small_project: Path) -> None:
+    window = open_window(small_project)
+    before = window.viewer.scene.camera.center
+    window.drag((30, 30), (60, 60))
+    assert window.viewer.scene.camera.center != before
+    assert not window.session.cells
+
+
+def test_a_box_tool_does_not_move_the_view(open_window: Open, small_project: Path) -> None:
+    window = open_window(small_project)
+    before = window.viewer.scene.camera.center
+    window.press("B")
+    window.drag((30, 30), (60, 60))
+    assert window.viewer.scene.camera.center == before
+    assert len(window.session.cells) == 1
+    window.press("Escape")
+    window.drag((45, 45), (55, 45))  # the current box is moved, not the view
+    assert window.viewer.scene.camera.center == before
+    assert window.session.cells[0].box == pytest.approx((40, 30, 30, 30), abs=0.5)
+
+
+def test_a_polygon_is_clicked_corner_by_corner(open_window: Open, small_project: Path) -> None:
+    window = open_window(small_project)
+    window.press("R")
+    for corner in ((10, 10), (70, 10), (70, 70)):
+        window.click_field(*corner)
+        window.settle(450)  # slower than a double click
+    window.press("Return")
+    assert len(window.session.regions) == 1
+    assert window.session.regions[0].shape.coords == pytest.approx((10, 10, 70, 10, 70, 70), abs=0.6)
+
+
+def test_suggestions_are_reviewed_by_single_keys(
+    open_window: Open, small_project: Path, suggest: Callable[[Path], list[int]]
+) -> None:
+    """At most 2 keystrokes per correct suggestion."""
+    suggest(small_project)
+    window = open_window(small_project)
+    window.keystrokes = 0
+    window.press("S", "A")
+    assert window.keystrokes == 2
+    assert len(window.session.cells) == 1
+    window.press("D")
+    window.press("Shift+M")
+    assert window.session.cell.cell_class == "Monocyte"
+    assert not window.session.suggestions
+    window.press("Ctrl+Z", "Ctrl+Z", "Ctrl+Z")
+    assert len(window.session.suggestions) == 3
+    window.press("Ctrl+Shift+Z")
+    assert len(window.session.cells) == 1
+
+
+def test_the_start_page_leads_to_the_sample(open_window: Open) -> None:
+    window = open_window(None)
+    window.click("project.sample")
+    window.qtbot.waitUntil(lambda: window.session.project is not None, timeout=60_000)
+    window.settle(300)
+    assert len(window.session.summaries()) == 18
+    assert "Field" in window.viewer.layers
+
+
+def test_the_window_reopens_where_it_was_left(open_window: Open, sample_project: Path) -> None:
+    window = open_window(sample_project)
+    field = window.show_field("txl_02")
+    window.main.resize(1100, 740)
+    window.settle()
+    size = window.main.size()
+    window.close()
+    again = open_window(sample_project)
+    assert again.session.field_id == field.id
+    assert again.main.size() == size
+
+
+def test_a_closed_window_leaves_a_sound_project(open_window: Open, small_project: Path) -> None:
+    window = open_window(small_project)
+    window.press("B")
+    window.drag((20, 20), (50, 60))
+    session = window.session
+    window.close()
+    assert session.project is None
+    with Project.open(small_project) as project:
+        assert project.check() == []
+        assert len(project.cells()) == 1
+
+
+def test_the_dock_alone_can_be_closed(open_window: Open, small_project: Path) -> None:
+    window = open_window(small_project)
+    session = window.session
+    window.viewer.window.remove_dock_widget(window.dock)
+    window.settle()
+    assert session.project is None
+    assert len(window.viewer.layers) == 0
+
+
+def test_closing_while_a_model_trains_stops_the_worker(
+    open_window: Open, small_project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import sys
+
+    from napari_lld import training_process
+
+    script = tmp_path / "worker.py"
+    script.write_text(
+        'import sys\nprint(\'{"type": "started", "task": "train"}\', flush=True)\nsys.stdin.readline()\n'
+        'print(\'{"type": "cancelled"}\', flush=True)\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(training_process, "worker_command", lambda r: [sys.executable, str(script), str(r)])
+    window = open_window(small_project)
+    window.session.mark_whole_field()
+    window.dock.show_model_tab()
+    window.click("training.start")
+    process = window.dock.desk.process
+    window.qtbot.waitUntil(lambda: window.session.training.phase == "running", timeout=20_000)
+    begun = time.monotonic()
+    window.close()
+    assert time.monotonic() - begun < 5
+    assert not process.running
+
+
+def test_a_project_that_cannot_be_opened_leaves_no_window(no_leaks: None, tmp_path: Path) -> None:
+    from annotation_store import ProjectError
+    from napari_lld.desk import build_window
+
+    with pytest.raises(ProjectError, match="nowhere"):
+        build_window(tmp_path / "nowhere")
+
+
+def test_help_shows_and_goes(open_window: Open, small_project: Path) -> None:
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    from napari_lld.widgets.help_overlay import HelpOverlay
+
+    window = open_window(small_project)
+    window.press("F1")
+    overlay = next(w for w in QApplication.topLevelWidgets() if isinstance(w, HelpOverlay) and w.isVisible())
+    from qtpy.QtCore import Qt
+
+    QTest.keyClick(overlay, Qt.Key.Key_F1)
+    window.settle()
+    assert not any(isinstance(w, HelpOverlay) and w.isVisible() for w in QApplication.topLevelWidgets())
+
+
+def test_two_labels_cost_no_redraw_of_the_boxes(open_window: Open, small_project: Path) -> None:
+    """Labelling by key with 500 suggestions shown: times are printed, counts asserted."""
+    from annotation_store import Proposal
+
+    with Project.open(small_project) as project:
+        field = project.fields()[0].id
+        project.suggest(
+            field,
+            [Proposal((float(i % 25) * 4, float(i // 25) * 4, 4.0, 4.0), 0.9) for i in range(500)],
+            model_id=None,
+        )
+    window = open_window(small_project)
+    window.session.add_box((20, 20, 30, 30))
+    window.settle()
+    before = window.viewer.layers["Cells"].data
+    edits: list[object] = []
+    window.session.project.events.edited.connect(edits.append)
+    times = []
+    for name in ("Neutrophil", "Monocyte", "Neutrophil"):
+        begun = time.perf_counter()
+        window.session.set_class(name)
+        times.append(1000 * (time.perf_counter() - begun))
+        window.settle()
+    print(f"\nset class, 500 suggestions shown: {', '.join(f'{t:.1f}' for t in times)} ms in the handler")  # noqa: T201
+    assert len(edits) == 3
+    assert window.viewer.layers["Cells"].data is before
