@@ -37,6 +37,10 @@ app.command("check")(check.check)
 app.command("demo")(demo.demo)
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl+C."""
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -67,8 +71,7 @@ def execute(words: Sequence[str], *, debug: bool = False) -> int:
             args=list(words), prog_name="napari-lld", standalone_mode=False
         )
     except (KeyboardInterrupt, typer.Abort):
-        complain("Stopped. What was finished before is kept; nothing was left half-written.")
-        return 130
+        code = INTERRUPTED
     except BrokenPipeError:
         # the reader of our output has gone (`napari-lld info P | head -1`): nothing is wrong; and the
         # interpreter must not fail on flushing what nobody reads
@@ -76,6 +79,8 @@ def execute(words: Sequence[str], *, debug: bool = False) -> int:
         return 0
     except Exception as error:
         return _answer(error, words[0] if words else "", debug=debug)
+    if code == INTERRUPTED:  # raised, or turned into this code by typer
+        complain("Stopped. What was finished before is kept; nothing was left half-written.")
     return code if isinstance(code, int) else 0
 
 

@@ -1,0 +1,256 @@
+"""train, predict and evaluate: what they ask of the worker, what they answer, what they refuse at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotation_store import Project
+from napari_lld import sample
+from training.client import TrainingError
+from training.protocol import (
+    Done,
+    EvaluateRequest,
+    PredictRequest,
+    Progress,
+    Request,
+    Saved,
+    Suggested,
+    TrainRequest,
+)
+
+SCORES: dict[str, Any] = {
+    "fields": 3,
+    "cells": 40,
+    "threshold": 0.25,
+    "ap50": 0.91,
+    "map50": 0.62,
+    "ap50_of": {"Neutrophil": 0.7},
+    "precision": 0.9,
+    "recall": 0.8,
+    "class_f1": 0.5,
+    "class_n": 33,
+    "attribute_f1": 0.7,
+    "attributes": {"cell_size": {"f1": 0.7, "n": 31}, "nucleolus": {"f1": None, "n": 0}},
+}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """Replace the worker by one that answers at once; what it was asked."""
+    requests: list[Request] = []
+
+    def run_worker(request: Request, *, on_message: Callable[[Any], None]) -> Done:
+        requests.append(request)
+        on_message(Progress(stage="train", done=1, total=2, seconds_left=3))
+        if isinstance(request, TrainRequest):
+            on_message(Saved(model_id=4, active=False, why="It is worse."))
+            on_message(Suggested(field_ids=[1], count=7))
+            return Done(task="train", model_id=4, metrics={"held_out": SCORES})
+        if isinstance(request, EvaluateRequest):
+            return Done(task="evaluate", metrics=SCORES)
+        return Done(task="predict", result={"fields": 6, "count": 12})
+
+    monkeypatch.setattr("training.client.run_worker", run_worker)
+    return requests
+
+
+def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
+    cli, annotated: Path, asked: list[Request]
+) -> None:
+    line = "--init scratch --epochs 3 --size 320 --budget 60 --holdout 0.1 --device cpu --seed 5"
+    answer = cli("train", annotated, *line.split())
+    assert answer.code == 0
+    (request,) = asked
+    assert isinstance(request, TrainRequest)
+    assert request.model_dump(exclude={"project", "annotator", "min_confidence"}) == {
+        "task": "train",
+        "init": "scratch",
+        "epochs": 3,
+        "size": 320,
+        "budget": 60.0,
+        "holdout": 0.1,
+        "device": "cpu",
+        "seed": 5,
+        "suggest": True,
+    }
+    for said in ("Model 4", "not active", "It is worse.", "7 suggestions", "0.910", "40", "cell size", "31"):
+        assert said in answer.out, said
+    assert "nucleolus" not in answer.out, "what was not measured has no number"
+
+
+def test_train_answers_in_json_alone(cli, annotated: Path, asked: list[Request]) -> None:
+    told = cli("train", annotated, "--json").json
+    assert (told["model"], told["active"], told["why"], told["suggestions"]) == (4, False, "It is worse.", 7)
+    assert told["metrics"]["held_out"]["ap50"] == 0.91
+
+
+def test_predict_suggests_in_the_project_or_writes_other_images_to_a_file(
+    cli, annotated: Path, asked: list[Request], tmp_path: Path
+) -> None:
+    assert "12 suggestions" in cli("predict", annotated, "--min-confidence", "0.5").out
+    out = tmp_path / "out.json"
+    images = sample.fields()[:2]
+    told = cli("predict", annotated, "--model", "starter", "--images", *images, "--out", out, "--json").json
+    assert told["count"] == 12
+    inside, outside = asked
+    assert isinstance(inside, PredictRequest)
+    assert isinstance(outside, PredictRequest)
+    assert (inside.min_confidence, inside.images, inside.out) == (0.5, None, None)
+    assert (outside.images, outside.out, outside.model) == ([str(i) for i in images], str(out), "starter")
+
+
+def test_evaluate_prints_a_table_with_the_cells_each_number_stands_on(
+    cli, annotated: Path, asked: list[Request]
+) -> None:
+    answer = cli("evaluate", annotated, "--truth", sample.truth(), "--images", sample.fields()[0].parent)
+    assert answer.code == 0
+    for said in ("white cells, AP50", "0.910", "40 cells", "Neutrophil", "cell size", "31"):
+        assert said in answer.out, said
+    assert cli("evaluate", annotated, "--json").json["metrics"] == SCORES
+    assert isinstance(asked[0], EvaluateRequest)
+    assert asked[0].truth == str(sample.truth())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train {p} --budget 0", "--budget"),
+        ("train {p} --holdout 1", "--holdout"),
+        ("train {p} --device tpu", "--device"),
+        ("train {p} --init nothing.safetensors", "nothing.safetensors"),
+        ("train {p} --init 9", "no model 9"),
+        ("predict {p} --model 9", "no model 9"),
+        ("predict {p} --model best", "--model"),
+        ("predict {p} --min-confidence 2", "--min-confidence"),
+        ("predict {p} --images {p}", "--out"),
+        ("predict {p} --out x.json", "--images"),
+        ("predict {p} --images none.png --out x.json", "none.png"),
+        ("predict {p} --images {p} --out no/x.json", "no"),
+        ("evaluate {p} --model 9", "no model 9"),
+        ("evaluate {p} --truth none.json", "none.json"),
+        ("evaluate {p} --images {p}", "--truth"),
+    ],
+)
+def test_a_mistake_is_refused_before_the_worker_starts(
+    cli,
+    annotated: Path,
+    asked: list[Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    said,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli(*line.format(p=annotated).split()).refuses(said)
+    assert asked == []
+
+
+def test_training_without_a_finished_region_or_a_cell_is_refused_and_names_the_cure(
+    cli, project: Path, image: Path, asked: list[Request], state
+) -> None:
+    cli("train", project).refuses("no fields", "napari-lld add")
+    cli("add", project, image)
+    before = state(project)
+    cli("train", project).refuses("finished region", "napari-lld")
+    with Project.open(project) as opened:
+        opened.mark_whole_field(opened.fields()[0].id)
+    cli("train", project).refuses("a cell")
+    assert asked == []
+    assert state(project)["models"] == before["models"] == []
+
+
+def test_a_worker_that_fails_is_one_line_and_its_traceback_only_with_debug(
+    cli, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(request: Request, **_: Any) -> Done:
+        raise TrainingError(
+            "There is not enough memory.", "Choose a smaller --size.", "Traceback: in the worker"
+        )
+
+    monkeypatch.setattr("training.client.run_worker", fail)
+    cli("train", annotated).refuses("memory", "--size")
+    assert "in the worker" in cli("train", annotated, "--debug").err
+
+
+def test_an_interrupt_is_a_sentence_and_exit_code_130(
+    cli, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(request: Request, **_: Any) -> Done:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.client.run_worker", interrupt)
+    answer = cli("train", annotated)
+    assert answer.code == 130
+    assert "Stopped" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_the_real_worker_trains_predicts_and_evaluates(cli, annotated: Path, tmp_path: Path) -> None:
+    trained = cli("train", annotated, "--epochs", "1", "--size", "96", "--holdout", "0", "--json")
+    assert trained.code == 0, trained.err
+    assert trained.json["model"] == 1
+    assert trained.json["active"] is True
+    told = cli("info", annotated, "--json").json
+    assert [model["id"] for model in told["models"]] == [1]
+    assert told["suggestions"]["pending"] == trained.json["suggestions"]
+
+    out = tmp_path / "out.json"
+    images = [path for path in sample.fields() if path.stem in ("pbc_00", "txl_03")]
+    predicted = cli(
+        "predict", annotated, "--images", *images, "--out", out, "--min-confidence", "0.05", "--json"
+    )
+    assert predicted.code == 0, predicted.err
+    document = json.loads(out.read_text("utf-8"))
+    assert [image["file_name"] for image in document["images"]] == ["pbc_00.jpg", "txl_03.jpg"]
+    assert len(document["annotations"]) == predicted.json["count"] > 0
+    one = document["annotations"][0]
+    assert {"score", "class_probabilities", "attribute_probabilities", "attributes"} <= set(one)
+    assert set(one["attributes"]) == {
+        "cell_size",
+        "nuclear_chromatin",
+        "nuclear_shape",
+        "nucleolus",
+        "cytoplasm",
+        "cytoplasmic_basophilia",
+        "cytoplasmic_vacuoles",
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_ctrl_c_ends_the_worker_and_leaves_the_project_sound(cli, annotated: Path) -> None:
+    command = [sys.executable, "-P", "-c", "import sys; from napari_lld.cli import run; sys.exit(run())"]
+    process = subprocess.Popen(
+        [*command, "train", str(annotated), "--epochs", "500", "--size", "320"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not children(process.pid):
+        time.sleep(0.2)
+    workers = children(process.pid)
+    assert workers, "the worker runs"
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped" in err
+    assert "Traceback" not in err
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers), "no worker is left behind"
+    assert cli("check", annotated).code == 0
+    assert cli("info", annotated, "--json").json["models"] == []
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in listed.read_text().split()] if listed.exists() else []
