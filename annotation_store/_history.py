@@ -278,7 +278,11 @@ def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
         conditions = [table.c.id == sa.bindparam("row_id")]
         for name in expected:
             old = sa.bindparam(f"old_{name}", type_=table.c[name].type)
-            same = table.c[name].is_not_distinct_from(old)
+            if isinstance(table.c[name].type, sa.JSON):
+                # compared as JSON, not as text: another version may have written other spaces
+                same = sa.func.json(table.c[name]).is_not_distinct_from(sa.func.json(old))
+            else:
+                same = table.c[name].is_not_distinct_from(old)
             if entity == "suggestion" and name == "state":
                 # a newer model may have superseded what was pending; a person's word still holds
                 superseded = sa.and_(

@@ -128,10 +128,12 @@ def attributes(schema: Schema, values: Mapping[str, Any]) -> dict[str, str | Non
     """Check attribute values; ``None`` (missing) is kept for merging."""
     checked: dict[str, str | None] = {}
     for name, value in values.items():
-        if name not in schema.attribute_names:
-            raise EditError(f"The schema {schema.name} has no attribute {name!r}.")
-        if value is not None and value != UNSURE and value not in schema.attribute_named(name).value_names:
-            allowed = ", ".join(schema.attribute_named(name).value_names)
+        try:
+            known = schema.attribute_named(name).value_names
+        except (KeyError, TypeError) as error:
+            raise EditError(f"The schema {schema.name} has no attribute {name!r}.") from error
+        if value is not None and value != UNSURE and value not in known:
+            allowed = ", ".join(known)
             raise EditError(f"{name} cannot be {value!r}: it is one of {allowed}, unsure or missing.")
         checked[name] = None if value is None else str(value)
     return checked

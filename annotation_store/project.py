@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import BACKUPS, DATABASE, LOGS, MODELS, ORIGINALS, PIXELS, STAGING
+from annotation_store._base import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS
 from annotation_store._check import Check
 from annotation_store._db import migrate
 from annotation_store._db.engine import make_engine, plain_errors, transaction
@@ -32,7 +32,7 @@ from annotation_store.images.zarr_store import create_root
 from annotation_store.records import Edit, HistoryRow, Reading
 from annotation_store.schema import Schema, load_schema
 
-_SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS, BACKUPS, STAGING})
+_SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
 class Project(Check, Intake, Review, Learning):
@@ -351,11 +351,16 @@ def _refuse_occupied(folder: Path) -> None:
         ) from error
     if DATABASE in inside:
         raise ProjectError(f"{folder} is a project already: open it, or choose another folder.")
-    # what an interrupted creation left is no reason to refuse
-    if others := {n for n in inside - _SKELETON if not n.startswith(f"{DATABASE}.")}:
+    # what an interrupted creation left is no reason to refuse; anything in it would be somebody's work
+    blank = {n for n in inside & _SKELETON if not _files_in(folder / n)}
+    if others := {n for n in inside - blank if not n.startswith(f"{DATABASE}.")}:
         raise ProjectError(
             f"The folder {folder} is not empty (it holds {sorted(others)[0]}): choose a new or empty folder."
         )
+
+
+def _files_in(folder: Path) -> bool:
+    return any(p.is_file() and p.relative_to(folder).as_posix() != "zarr.json" for p in folder.rglob("*"))
 
 
 def _fill(database: Path, folder: Path, schema: Schema, annotator: str) -> None:

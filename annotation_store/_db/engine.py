@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from annotation_store.errors import EditError, ProjectError
+
+_COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process's transaction."""
@@ -36,6 +39,7 @@ def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = B
         "sqlite://",
         creator=connect,
         poolclass=NullPool,
+        json_serializer=_COMPACT.encode,
         # reads take no lock beyond their statement; `transaction` begins writes itself
         isolation_level="AUTOCOMMIT",
     )

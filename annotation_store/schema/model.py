@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
@@ -21,6 +21,7 @@ Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower
 Key = Annotated[str, StringConstraints(min_length=1, max_length=20)]
 
 
+@lru_cache(maxsize=4096)
 def normalise(spelling: str) -> str:
     """Reduce a spelling to what is compared: letters and digits, case folded."""
     return "".join(c for c in spelling.casefold() if c.isalnum())
@@ -92,7 +93,7 @@ class Attribute(_Part):
     spellings: tuple[Name, ...] = ()
     values: tuple[AttributeValue, ...]
 
-    @property
+    @cached_property
     def value_names(self) -> tuple[str, ...]:
         """The names of the values, in order."""
         return tuple(value.name for value in self.values)
@@ -166,12 +167,12 @@ class Schema(_Part):
             _refuse_reserved(f"value of {attribute.name!r}", attribute.value_names)
         return self
 
-    @property
+    @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in order (groups are not among them)."""
         return tuple(c.name for c in self.classes)
 
-    @property
+    @cached_property
     def attribute_names(self) -> tuple[str, ...]:
         """The names of the attributes, in order."""
         return tuple(a.name for a in self.attributes)
@@ -196,6 +197,16 @@ class Schema(_Part):
     @cached_property
     def _attribute_spellings(self) -> dict[str, str]:
         return _spellings((a.name, (a.title, *a.spellings)) for a in self.attributes)
+
+    @cached_property
+    def _value_spellings(self) -> dict[str, tuple[frozenset[str], dict[str, str]]]:
+        return {
+            a.name: (
+                frozenset(a.value_names),
+                _spellings((v.name, (v.title, *v.spellings)) for v in a.values),
+            )
+            for a in self.attributes
+        }
 
     def class_named(self, name: str) -> CellClass:
         """Give the class of that name; `KeyError` where there is none."""
@@ -240,10 +251,8 @@ class Schema(_Part):
         name = self.find_attribute(attribute_spelling)
         if name is None:
             return None
-        values = self.attribute_named(name).values
-        if any(v.name == value_spelling for v in values):
-            return name, value_spelling
-        found = _spellings((v.name, (v.title, *v.spellings)) for v in values).get(normalise(value_spelling))
+        exact, loose = self._value_spellings[name]
+        found = value_spelling if value_spelling in exact else loose.get(normalise(value_spelling))
         return None if found is None else (name, found)
 
     def digest(self) -> str:

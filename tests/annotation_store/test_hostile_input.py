@@ -244,6 +244,14 @@ def test_create_goes_on_after_a_creation_that_was_cut_short(tmp_path: Path) -> N
         assert project.check() == []
 
 
+def test_create_never_wipes_pixels_of_a_project_whose_database_was_lost(folder: Path) -> None:
+    for file in folder.glob("project.db*"):
+        file.unlink()
+    with pytest.raises(ProjectError, match="not empty"):
+        Project.create(folder)
+    assert (folder / "fields.zarr/1/0/zarr.json").is_file()
+
+
 def test_a_closed_project_says_so(project: Project) -> None:
     project.close()
     project.close()
