@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, plural, say, say_json
+from napari_lld.cli._console import UsageError, listed, plural, say, say_json
+from napari_lld.cli._formats import Options, WriteFormat, options_of
 from napari_lld.cli._options import Json, ProjectPath, open_project
-from napari_lld.cli.import_ import Format
 
 
 class What(StrEnum):
@@ -22,30 +22,51 @@ class What(StrEnum):
 
 def export(
     project: ProjectPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)],
-    form: Annotated[Format, typer.Option("--format", help="How to write it.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The file to write, or the new folder.", show_default=False),
+    ],
+    form: Annotated[WriteFormat, typer.Option("--format", help="How to write it.", show_default=False)],
     what: Annotated[What, typer.Option(help="Annotated cells, or the pending suggestions.")] = What.CELLS,
     anonymise: Annotated[
         bool, typer.Option("--anonymise", help="Leave out patients, annotators and file names.")
     ] = False,
+    option: Options = None,
     as_json: Json = False,
 ) -> None:
     """Export cells or suggestions."""
     from annotation_store import formats
 
-    check_out(out)
+    options = options_of(option)
+    check_out(out, folder=formats.FORMATS[form.value].target != "file")
     with open_project(project, read_only=True) as opened:
-        report = formats.write(form.value, opened, out, what=what.value, anonymise=anonymise)
+        report = formats.write(form.value, opened, out, what=what.value, anonymise=anonymise, options=options)
     if as_json:
-        say_json({"out": out.absolute(), "what": what.value, "fields": report.fields, "cells": report.cells})
+        say_json(
+            {
+                "out": out.absolute(),
+                "what": what.value,
+                "fields": report.fields,
+                "regions": report.regions,
+                "cells": report.cells,
+                "suggestions": report.suggestions,
+                "skipped": list(report.skipped),
+            }
+        )
         return
-    noun = "cell" if what is What.CELLS else "suggestion"
-    say(f"Wrote {plural(report.cells, noun)} of {plural(report.fields, 'field')} to {out}.")
+    count = plural(report.cells, "cell")
+    if what is What.SUGGESTIONS:
+        count = plural(report.suggestions, "suggestion")
+    say(f"Wrote {count} of {plural(report.fields, 'field')} to {out}.")
+    if report.skipped:
+        say("Left out:")
+        for line in listed([f"  {reason}" for reason in report.skipped]):
+            say(line)
 
 
-def check_out(out: Path) -> None:
-    """Check that a file can be written there, before the work is done."""
-    if out.is_dir():
+def check_out(out: Path, *, folder: bool = False) -> None:
+    """Check that a file (or folder) can be written there, before the work is done."""
+    if out.is_dir() and not folder:
         raise UsageError(f"{out} is a folder; give the name of the file to write")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out.absolute().parent} does not exist; make that folder or name another file")

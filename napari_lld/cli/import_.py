@@ -10,16 +10,12 @@ import typer
 
 from napari_lld.cli._coco_check import problems
 from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
+from napari_lld.cli._formats import Options, ReadFormat, options_of
 from napari_lld.cli._options import Json, ProjectPath, existing_file, open_project
+from napari_lld.cli.add import check_pattern
 
 if TYPE_CHECKING:
     from annotation_store import Project
-
-
-class Format(StrEnum):
-    """The formats that can be read and written."""
-
-    COCO = "coco"
 
 
 class Regions(StrEnum):
@@ -32,8 +28,15 @@ class Regions(StrEnum):
 
 def import_annotations(
     project: ProjectPath,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The annotations.", show_default=False)],
-    form: Annotated[Format, typer.Option("--format", help="How the file is written.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The annotations: a file, or a data set's folder.", show_default=False
+        ),
+    ],
+    form: Annotated[
+        ReadFormat, typer.Option("--format", help="How the file is written.", show_default=False)
+    ],
     images: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where the images lie; else beside FILE. Those new here are added."),
@@ -49,22 +52,40 @@ def import_annotations(
         bool,
         typer.Option(
             "--skip-unknown",
-            help="Leave out the classes, values, boxes and images that do not fit, and list them; without it "
-            "a file that holds such is refused.",
+            help="Of a COCO file, leave out the classes, values, boxes and images that do not fit, and list "
+            "them; without it a file that holds such is refused.",
         ),
     ] = False,
+    patient_from: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Takes the patient from each image's name, as in add.")
+    ] = None,
+    option: Options = None,
     as_json: Json = False,
 ) -> None:
     """Import annotations: merges, never overwrites; tells what was skipped and why."""
     from annotation_store import formats
 
-    existing_file(file, f"a {form.value} file")
+    check_pattern(patient_from)
+    options = options_of(option)
+    if formats.FORMATS[form.value].target == "file":
+        existing_file(file, f"a {form.value} file")
+    elif not file.exists():
+        raise UsageError(f"{file} does not exist; give the {form.value} file or folder")
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images} is no folder; give the folder that holds the images")
     with open_project(project) as opened, progress("Importing") as tick:
-        if not skip_unknown:
+        if form is ReadFormat.COCO and not skip_unknown:
             check_fits(opened, file, images)
-        report = formats.read(form.value, opened, file, images=images, regions=regions.value, progress=tick)
+        report = formats.read(
+            form.value,
+            opened,
+            file,
+            images=images,
+            regions=regions.value,
+            patient_from=patient_from,
+            options=options,
+            progress=tick,
+        )
     if as_json:
         say_json(
             {

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from faster_coco_eval import COCO
 
+from annotation_store import formats
 from napari_lld import sample
+from napari_lld.cli._formats import ReadFormat, WriteFormat
 
 TXL = [path for path in sample.fields() if path.name.startswith("txl_")]
 FOLDER = TXL[0].parent
@@ -213,3 +215,29 @@ def test_suggestions_are_exported_with_nothing_waiting_as_none(cli, annotated: P
     out = tmp_path / "out.json"
     assert cli("export", annotated, out, "--format", "coco", "--what", "suggestions").code == 0
     assert json.loads(out.read_text("utf-8"))["annotations"] == []
+
+
+def test_the_formats_of_the_command_are_those_of_the_store() -> None:
+    assert [form.value for form in ReadFormat] == formats.names(reading=True)
+    assert [form.value for form in WriteFormat] == formats.names(writing=True)
+
+
+def test_a_data_set_folder_goes_out_and_comes_in(cli, annotated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "yolo"
+    answer = cli("export", annotated, out, "--format", "yolo", "--option", "val=0.3", "--json")
+    assert answer.code == 0, answer.err
+    assert (out / "data.yaml").is_file()
+    other = tmp_path / "other"
+    cli("new", other)
+    back = cli("import", other, out, "--format", "yolo", "--json")
+    assert back.code == 0, back.err
+    assert back.json["fields"] > 0
+
+
+def test_options_of_a_format_are_checked(cli, annotated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    cli("export", annotated, out, "--format", "yolo", "--option", "val").refuses("NAME=VALUE")
+    cli("export", annotated, out, "--format", "yolo", "--option", "colour=red").refuses("colour", "val")
+    cli("export", annotated, tmp_path / "o.json", "--format", "coco", "--option", "a=b").refuses("'a'")
+    cli("import", annotated, tmp_path / "none", "--format", "yolo").refuses("none")
+    assert not out.exists()

@@ -1,0 +1,56 @@
+"""The formats by name, known without loading the store; a test holds them to its registry."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError
+
+
+class ReadFormat(StrEnum):
+    """The formats that can be imported."""
+
+    COCO = "coco"
+    YOLO = "yolo"
+    LLD = "lld"
+    VOC = "voc"
+    CSV = "csv"
+    GEOJSON = "geojson"
+    LABELSTUDIO = "labelstudio"
+
+
+class WriteFormat(StrEnum):
+    """The formats that can be exported."""
+
+    COCO = "coco"
+    YOLO = "yolo"
+    LLD = "lld"
+    VOC = "voc"
+    CSV = "csv"
+    GEOJSON = "geojson"
+    LABELSTUDIO = "labelstudio"
+    CROPS = "crops"
+
+
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="What else the format asks, e.g. val=0.1 for yolo; an unknown NAME is answered with all.",
+    ),
+]
+
+
+def options_of(given: list[str] | None) -> dict[str, str]:
+    """Read ``--option NAME=VALUE``, which may be repeated."""
+    options = {}
+    for one in given or []:
+        name, sign, value = one.partition("=")
+        if not sign or not name:
+            raise UsageError(f"--option {one}: give NAME=VALUE")
+        options[name] = value
+    return options
