@@ -19,8 +19,11 @@ MIN_SIDE = 1.0
 _SLACK = 1e-6
 _MAX_TEXT = 10_000
 _MAX_POINTS = 10_000
-# control characters, and the marks that turn text around: in a file name they deceive the reader
-_DECEIVING = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+# control characters, and the marks that turn text around: in a file name they deceive the reader;
+# lone surrogates stand for bytes that are no text
+_DECEIVING = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]"
+)
 
 
 def clean_name(text: str) -> str:

@@ -110,7 +110,8 @@ def _from_tiff(tiff: Any, page: Any) -> Facts:
     per_unit = [_ratio(page.tags.valueof(tag)) for tag in (282, 283)]
     if None in per_unit:
         return Facts()
-    unit = {2: "inch", 3: "cm"}.get(int(page.tags.valueof(296, 2) or 2))
+    stated_unit = page.tags.valueof(296)  # its "none" is 1, and yet falsy
+    unit = {2: "inch", 3: "cm"}.get(2 if stated_unit is None else int(stated_unit))
     if tiff.is_imagej:
         unit = str((tiff.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
     x, y = (in_micrometres(1 / n if n else None, unit) for n in per_unit)

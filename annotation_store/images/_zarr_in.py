@@ -24,6 +24,7 @@ from annotation_store.images._colour import ColourError, Pixels
 from annotation_store.images._tiff import MAX_CHUNK_BYTES
 
 MAX_FILES = 500_000
+MAX_UNPACKED = 1_000_000_000
 _MAX_JSON = 10_000_000
 _MARKERS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 _V2_TYPE = re.compile(r"[<>|][uifb][1248]")
@@ -250,7 +251,7 @@ def decode_packed(data: bytes, check_size: Any) -> tuple[Pixels, _facts.Facts]:
     entries: dict[str, bytes] = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
-        if len(infos) > MAX_FILES or sum(info.file_size for info in infos) > 1_000_000_000:
+        if len(infos) > MAX_FILES or sum(info.file_size for info in infos) > MAX_UNPACKED:
             raise ColourError("unpacks to more than 1 GB: export fields of view from it and add those")
         for info in infos:
             entries[info.filename] = archive.read(info)

@@ -15,8 +15,8 @@ from annotation_store.images.read import IMAGE_SUFFIXES
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """List the images that paths name: files, OME-Zarr folders, and what other folders hold.
 
-    Folders are walked; hidden files and folders are passed over, links to folders not followed, and an
-    OME-Zarr folder is one image.
+    Folders are walked; hidden files and folders are passed over, and so are napari-lld projects; links to
+    folders are not followed; an OME-Zarr folder is one image.
 
     Raises
     ------
@@ -45,6 +45,10 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def _is_project(folder: Path) -> bool:
+    return (folder / "project.db").is_file() and (folder / "fields.zarr").is_dir()
+
+
 def _inside(folder: Path) -> Iterator[Path]:
     def unreadable(error: OSError) -> None:
         raise ImageError(
@@ -56,7 +60,7 @@ def _inside(folder: Path) -> Iterator[Path]:
         here = Path(place)
         deeper = []
         for name in folders:
-            if name.startswith("."):
+            if name.startswith(".") or _is_project(here / name):
                 continue
             if is_zarr(here / name):
                 yield here / name

@@ -129,7 +129,7 @@ def read_bytes(path: Path) -> bytes:
                 raise ImageError(
                     f"The image {name} is larger than 1 GB: export fields of view from it and add those."
                 )
-            return file.read(MAX_BYTES)
+            return file.read(status.st_size)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"There is no file {name}: check the path.") from error
     except IsADirectoryError as error:

@@ -18,7 +18,7 @@ from annotation_store import FieldKind, ImageError, Project, ProjectError
 from annotation_store.images import open_slide, read_image
 
 MakeSlide = Callable[..., tuple[Path, np.ndarray]]
-SVS = "Aperio Image Library v12.0.15\r\n1024x768 [0,0 1024x768] (128x128) JPEG/RGB Q=90|AppMag = 20|MPP = 0.4990"
+SVS = "Aperio Image Library v12.0\r\n1024x768 (128x128) JPEG/RGB Q=90|AppMag = 20|MPP = 0.4990"
 
 
 def bytes_of(folder: Path) -> int:
