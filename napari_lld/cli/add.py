@@ -27,7 +27,7 @@ def add(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add fields: PNG, JPEG or TIFF files, or whole folders of them."""
+    """Add fields: PNG, JPEG, TIFF, OME-Zarr, whole slides, or folders of them."""
     check_pattern(patient_from)
     for path in paths:
         if not path.exists():
@@ -59,10 +59,15 @@ def check_named(files: list[Path]) -> None:
     What a folder holds besides is another matter: the store skips it and says why.
     """
     from annotation_store.images import read_image
+    from annotation_store.images.slide import find_slide
 
     with progress("Checking images") as tick:
         for place, file in enumerate(files):
-            read_image(file)
+            slide = find_slide(file)
+            if slide is None:
+                read_image(file)
+            else:  # too large to be read as a whole; its head has been read
+                slide.close()
             tick(place + 1, len(files))
 
 
