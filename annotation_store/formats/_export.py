@@ -18,6 +18,7 @@ from PIL import Image
 
 from annotation_store._intake import covers
 from annotation_store.errors import FormatError
+from annotation_store.formats._document import Skipped
 from annotation_store.formats._files import Names
 from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.records import Cell, Field, IgnoreArea, Region, RegionState, Shape, Suggestion
@@ -92,6 +93,19 @@ def _by_field(records: Iterable[_T]) -> dict[int, list[_T]]:
     for record in records:
         found.setdefault(record.field_id, []).append(record)
     return found
+
+
+def refuse_nothing(fields: Sequence[Field], skipped: Skipped) -> None:
+    """Refuse an export that would be an empty folder.
+
+    Raises
+    ------
+    FormatError
+        There is no field to write; the text gives the first reason.
+    """
+    if not fields:
+        reasons = skipped.sentences()
+        raise FormatError(f"There is nothing to export. {reasons[0] if reasons else 'The project is empty.'}")
 
 
 # -- names ---------------------------------------------------------------------------------------

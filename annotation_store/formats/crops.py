@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING
 
 from annotation_store.formats import _choices
 from annotation_store.formats._document import Skipped
-from annotation_store.formats._export import Contents, What, file_names, new_folder, png, refuse_full, usable
+from annotation_store.formats._export import (
+    Contents,
+    What,
+    file_names,
+    new_folder,
+    png,
+    refuse_full,
+    refuse_nothing,
+    usable,
+)
 from annotation_store.formats._files import Names
 from annotation_store.formats._words import label_of
 from annotation_store.formats.cells_csv import MARK, escaped, rows
@@ -45,6 +54,7 @@ def write(
     for _ in range(sum(map(len, contents.regions.values()))):
         skipped.count("Crops have no place for regions: {n} were left out.")
     fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
+    refuse_nothing(fields, skipped)
     files = file_names(fields, names)
     places: dict[tuple[int, int], tuple[str, Box]] = {}
     with new_folder(out) as folder:

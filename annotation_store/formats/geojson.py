@@ -27,7 +27,14 @@ from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats import _choices
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._export import Contents, What, file_names, new_folder, refuse_full
+from annotation_store.formats._export import (
+    Contents,
+    What,
+    file_names,
+    new_folder,
+    refuse_full,
+    refuse_nothing,
+)
 from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._images import Images, beside, walk
 from annotation_store.formats._json import read_json
@@ -311,6 +318,7 @@ def write(
         write_text(out, _text(to_geojson(contents, fields[0], names, kind)))
         return report
     refuse_full(out)
+    refuse_nothing(fields, skipped)
     files = file_names(fields, names)
     with new_folder(out) as folder:
         for field in fields:

@@ -40,6 +40,7 @@ from annotation_store.formats._export import (
     new_folder,
     put_image,
     refuse_full,
+    refuse_nothing,
 )
 from annotation_store.formats._files import Names, write_text
 from annotation_store.formats._images import Images, Size, walk
@@ -150,8 +151,8 @@ def from_folder(root: Path, codes: Codes, images: Images, *, patch_order: str | 
         own = _lld_text.parse(read_file(pair.label), str(pair.label.relative_to(root)))
         document.annotations += len(own)
         rows.append((field, size, pair, own))
-    every = ((row, size) for _, size, _, own in rows for row in own)
-    order = patch_order or _lld_text.patch_order(every, str(root))
+    open_ones = ((row, size) for field, size, _, own in rows if id(field) not in stated for row in own)
+    order = patch_order or _lld_text.patch_order(open_ones, str(root))
     for field, size, pair, own in rows:
         for line, row in enumerate(own, start=1):
             _take(row, f"{pair.key.rsplit('/', 1)[-1]} line {line}", field, size, codes, skipped)
@@ -310,6 +311,7 @@ def write(
         counts = contents.count(fields) | {"cells": cells}
     else:
         refuse_full(out)
+        refuse_nothing(fields, export.skipped)
         parts = split_fields(fields, {"train": 1 - test, "test": test}, seed=seed)
         if test and fields and "test" not in parts.values():
             export.skipped.count("There are too few patients for test: it is empty.")
@@ -430,6 +432,7 @@ def _write_text(project: Project, folder: Path, export: Export, columns: str) ->
                 skipped.count("{n} cells lie outside every patch: left out.")
                 export.lost.setdefault(field.id, []).append(cell)
     kept = [field for field in export.fields if field.id in places]
+    refuse_nothing(kept, skipped)
     write_sidecar(folder, export.honest(), kept, places, export.names)
     listed = ", ".join(json.dumps(name) for name in lld().class_names)
     yaml = f"train: images/train\nval: images/test\ntest: images/test\n\nnc: 14\n\nnames: [{listed}]\n"

@@ -33,6 +33,7 @@ from annotation_store.formats._export import (
     new_folder,
     put_image,
     refuse_full,
+    refuse_nothing,
 )
 from annotation_store.formats._files import Names, safe_name
 from annotation_store.formats._images import Images, walk
@@ -222,6 +223,7 @@ def write(
     skipped = Skipped()
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields say nothing (no region, no cell): left out.")
+    refuse_nothing(fields, skipped)
     val = _choices.share(options, "val", 0.2)
     parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=_choices.integer(options, "seed", 0))
     names = Names.of_project(project, anonymise=anonymise)

@@ -36,6 +36,7 @@ from annotation_store.formats._export import (
     new_folder,
     put_image,
     refuse_full,
+    refuse_nothing,
 )
 from annotation_store.formats._files import Names
 from annotation_store.formats._images import Images, Size, walk
@@ -298,6 +299,7 @@ def write(
     contents = Contents.of(project, what)
     skipped = Skipped()
     fields = _chosen(contents, _choices.choice(options, "fields", ("annotated", "covered")), what, skipped)
+    refuse_nothing(fields, skipped)
     shares = {"train": 1 - val - test, "val": val, "test": test}
     parts = split_fields(fields, shares, seed=_choices.integer(options, "seed", 0))
     for part, share in shares.items():
