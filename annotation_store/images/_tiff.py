@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ MAX_CHUNK_BYTES = 512_000_000
 """Tiles and strips larger than this are claims of a damaged or hostile file."""
 
 _MAX_BYTES = 1_600_000_000
-_BY_PILLOW = frozenset({"PALETTE", "YCBCR"})
-_PLAIN = frozenset({"MINISBLACK", "MINISWHITE", "RGB", "SEPARATED"})
+_PLAIN = frozenset({"MINISBLACK", "MINISWHITE", "RGB", "SEPARATED", "PALETTE"})
+_JPEG = 7
+_J2K = frozenset({33003, 33005, 34712})
+_BOUNDED = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000})
+"""Compressions whose decoders stop at the size of the tile; JPEG and JPEG 2000 state a size of their own."""
 
 # without a handler of their own, its complaints about damaged files would be printed beside ours
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -72,20 +76,18 @@ def decode(data: bytes, name: str, check_size: Any) -> tuple[Pixels, _facts.Fact
         _colour.refuse_stacks(axes, shape)
         check_size(shape[axes.index("X")], shape[axes.index("Y")])
         refuse_absurd(shape, page)
+        for one in series.pages:
+            refuse_incomplete(one, len(data))
+        guard(page)
         facts = _facts.from_tiff(tiff, page)
         model = photometric(page)
-        if model in _BY_PILLOW and page.compression not in (6, 7):
+        # what it decodes to RGB is YCbCr in JPEG only; libtiff behind Pillow prints its complaints about
+        # damaged files beside ours, so nothing else is given to it
+        if model == "YCBCR" and page.compression != _JPEG:
             raise AnotherDecoderError(facts)
         if model not in _PLAIN | {"YCBCR"}:
             raise ColourError(f"keeps its colours as {model}: export it as RGB")
-        try:
-            array = series.asarray()
-        except (MemoryError, RecursionError):
-            raise
-        except Exception as error:
-            # a codec or an oddity that tifffile lacks is often one that Pillow has
-            raise AnotherDecoderError(facts) from error
-        array = _colour.plane(array, axes)
+        array = _colour.plane(series.asarray(), axes)
         bits = page.bitspersample if isinstance(page.bitspersample, int) else None
         orientation = int(page.tags.valueof(274, 1) or 1)
         array, alpha = to_light(array, page)
@@ -111,6 +113,10 @@ def to_light(array: Values, page: Any) -> tuple[Values, str | None]:
         bits = page.bitspersample if isinstance(page.bitspersample, int) else array.dtype.itemsize * 8
         return ((1 << bits) - 1 - array).astype(array.dtype), None
     channels = array.shape[2] if array.ndim == 3 else 1
+    if model == "PALETTE":
+        if channels > 1 or page.colormap is None or array.dtype.kind != "u":
+            raise ColourError("has a palette that cannot be read: export it as RGB")
+        return (page.colormap[:, array] >> 8).astype(np.uint8).transpose(1, 2, 0), None
     if model == "SEPARATED":
         if channels < 4:
             raise ColourError(f"has {channels} inks: export it as RGB")
@@ -131,3 +137,59 @@ def refuse_absurd_tiles(page: Any) -> None:
     expected = int(np.prod([int(n) for n in page.chunked], dtype=object))
     if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
         raise ColourError("lacks tiles that it claims to have: copy it again")
+
+
+def refuse_incomplete(page: Any, length: int) -> None:
+    """Refuse pixels that are not there: they would be read as black."""
+    expected = int(np.prod([int(n) for n in page.keyframe.chunked], dtype=object))
+    spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))[:expected]
+    if len(spans) < expected or any(not at or not size or at + size > length for at, size in spans):
+        raise ColourError("lacks a part of its pixels: export it again")
+
+
+def guard(page: Any) -> None:
+    """Have the page's decoder refuse a tile that states to be larger than tiles are.
+
+    A JPEG of a few bytes may claim 65,535 x 65,535 pixels, and is decoded so before anybody compares.
+    """
+    if page.compression not in _BOUNDED | _J2K | {_JPEG}:
+        raise ColourError(f"is compressed in a way that is not read ({int(page.compression)})")
+    if page.compression in _BOUNDED:
+        return
+    stated = _j2k_size if page.compression in _J2K else _jpeg_size
+    height, width = (int(n) for n in (page.chunks[:2] if page.planarconfig == 1 else page.chunks[-2:]))
+    decode_tile = page.decode
+
+    def decode(data: Any, index: int, **options: Any) -> Any:
+        size = stated(bytes(data)) if data is not None else None
+        # an encoder may pad to its blocks
+        if size is not None and size[0] * size[1] > 2 * (width + 64) * (height + 64):
+            raise ColourError("has a tile that is no tile: export it again")
+        return decode_tile(data, index, **options)
+
+    page.__dict__["decode"] = decode  # where its cached property is kept
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    at = 2
+    while at + 9 <= len(data):
+        if data[at] != 0xFF:
+            at += 1
+            continue
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return width, height
+        # fill bytes, and markers without a body
+        at += 1 if marker == 0xFF else 2
+        if marker not in (0xFF, 0x00, 0x01) and not 0xD0 <= marker <= 0xD9:
+            at += struct.unpack(">H", data[at : at + 2])[0]
+    return None
+
+
+def _j2k_size(data: bytes) -> tuple[int, int] | None:
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(data) < at + 24:
+        return None
+    width, height, left, top = struct.unpack(">IIII", data[at + 8 : at + 24])
+    return max(0, width - left), max(0, height - top)

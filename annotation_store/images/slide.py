@@ -299,6 +299,7 @@ def _tiff_slide(path: Path) -> Slide | None:
         levels = []
         for number, level in enumerate(series.levels):
             _tiff.refuse_absurd_tiles(level.keyframe)
+            _tiff.guard(level.keyframe)
             store = series.aszarr(level=number, fillvalue=255)
             array = zarr.open_array(store=store, mode="r")
             level_axes = level.get_axes(squeeze=None) if len(array.shape) != len(level.axes) else level.axes
