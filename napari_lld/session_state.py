@@ -91,7 +91,11 @@ class SessionState:
     # ------------------------------------------------------------------ project
 
     def open(self, path: Path, *, annotator: str | None = None) -> bool:
-        """Open a project, where it was left; False (and a notice) where it cannot be opened."""
+        """Open a project, where it was left; False (and a notice) where it cannot be opened.
+
+        Without an annotator it is the one who named themselves last, else the account's name.
+        """
+        annotator = annotator or str(user_state.recall("annotator", "")) or None
         return self._attach(lambda: Project.open(path, annotator=annotator))
 
     def create(self, path: Path, schema: str = "lld", *, annotator: str | None = None) -> bool:
@@ -115,6 +119,7 @@ class SessionState:
         user_state.remember_project(project.path)
         threshold = remembered.get("threshold")
         self._threshold = float(threshold) if isinstance(threshold, int | float) else DEFAULT_THRESHOLD
+        self.training.forget()
         self.project_changed.emit()
         fields = project.fields()
         ids = [field.id for field in fields]

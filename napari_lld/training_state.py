@@ -103,6 +103,11 @@ class TrainingState:
         self.started_at = None
         self.changed.emit()
 
+    def forget(self) -> None:
+        """Forget what the last training of another project said."""
+        if not self.busy:
+            self.end("")
+
     def receive(self, message: Any) -> None:
         """Take in one message of the worker protocol."""
         match message.type:

@@ -135,6 +135,7 @@ class DeskLayers:
         )
         if not fresh:
             image.data = pixels
+        image.help = ""  # napari would name keys that are ours here
         self._draft = outlines.NO_SEGMENTS
         self._viewer.reset_view()
         self._fit_lines()
@@ -281,7 +282,8 @@ class DeskLayers:
         parts = [self._draft]
         mark = session.cell or session.suggestion
         if mark is not None:
-            parts.append(outlines.box_outlines([self._grown(mark.box)]))
+            draw = outlines.box_outlines if session.cell else outlines.box_brackets
+            parts.append(draw([self._grown(mark.box)]))
             parts.append(self._handles(mark.box))
         region = session.region
         if region is not None:

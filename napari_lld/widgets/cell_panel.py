@@ -15,6 +15,8 @@ from napari_lld.widgets.parts import ChoiceButton, Part, column, label, row
 from napari_lld.widgets.theme import mix
 
 _COLUMNS = 3
+_IN_A_ROW = 4
+"""An attribute of more values gets two rows."""
 _TITLE = 160
 """Pixels that an attribute's title gets at most."""
 
@@ -165,7 +167,8 @@ class AttributeRow(QWidget):
         self._missing = True
         self._target = False
         self._proposed = False
-        self.setFixedHeight(self.HEIGHT)
+        rows = 1 if len(attribute.values) <= _IN_A_ROW else 2
+        self.setFixedHeight(self.HEIGHT * rows)
         self.setToolTip("\n".join(filter(None, (attribute.title, attribute.help))))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(14, 1, 0, 1)
@@ -174,24 +177,31 @@ class AttributeRow(QWidget):
         self._title.setFixedWidth(title_width)
         layout.addWidget(self._title)
         self._values: dict[str, ChoiceButton] = {}
+        grid = QGridLayout()
+        grid.setSpacing(2)
+        columns = -(-len(attribute.values) // rows)
         for index, value in enumerate(attribute.values):
-            button = self._add(layout, value.name, ChoiceButton(value.title or value.name, str(index + 1)))
+            button = self._make(value.name, ChoiceButton(value.title or value.name, str(index + 1)))
             button.setToolTip(
                 "\n".join(filter(None, (f"{attribute.title}: {value.title} ({index + 1})", value.help)))
             )
-        unsure = self._add(layout, UNSURE, ChoiceButton("?"))
+            grid.addWidget(button, index // columns, index % columns)
+        for column_number in range(columns):
+            grid.setColumnStretch(column_number, 1)
+        layout.addLayout(grid, 1)
+        unsure = self._make(UNSURE, ChoiceButton("?"))
         unsure.setFixedWidth(24)
         unsure.setToolTip(f"{attribute.title}: unsure (Q)\nLooked, cannot tell.")
         unsure.setAccessibleName("unsure")
+        layout.addWidget(unsure)
 
-    def _add(self, layout: QHBoxLayout, value: str, button: ChoiceButton) -> ChoiceButton:
+    def _make(self, value: str, button: ChoiceButton) -> ChoiceButton:
         button.setObjectName(f"lld_value_{self._attribute.name}_{value}")
         # Equal segments, however long their words; the question mark keeps its own width.
         policy = QSizePolicy.Policy.Fixed if value == UNSURE else QSizePolicy.Policy.Ignored
         button.setSizePolicy(policy, QSizePolicy.Policy.Fixed)
         button.clicked.connect(lambda *_: self._choose(value))
         self._values[value] = button
-        layout.addWidget(button, 0 if value == UNSURE else 1)
         return button
 
     def _choose(self, value: str) -> None:

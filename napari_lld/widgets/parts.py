@@ -246,7 +246,9 @@ class ChoiceButton(QAbstractButton):
         painter.setFont(font)
         metrics = QFontMetricsF(font, self)
         space = QRectF(left, rect.top(), max(0.0, right - left), rect.height())
-        text = metrics.elidedText(self.text(), Qt.TextElideMode.ElideRight, space.width() + 1)
+        # Of values it is the end that tells them apart ("segmented-bilobed"), of classes the beginning.
+        cut = Qt.TextElideMode.ElideRight if self.swatch is not None else Qt.TextElideMode.ElideMiddle
+        text = metrics.elidedText(self.text(), cut, space.width() + 1)
         align = Qt.AlignmentFlag.AlignVCenter
         align |= Qt.AlignmentFlag.AlignLeft if self.swatch is not None else Qt.AlignmentFlag.AlignHCenter
         painter.drawText(space, align, text)

@@ -90,7 +90,9 @@ class SuggestionPanel(Part):
             return "Train a model, or let the active one look for cells (Model)."
         ranked = sorted(suggestion.proposal.class_probabilities.items(), key=lambda item: -item[1])[:3]
         named = [
-            f"{schema.class_named(name).title} {p:.0%}" for name, p in ranked if name in schema.class_names
+            f"{schema.class_named(name).title} {p:.0%}"
+            for name, p in ranked
+            if name in schema.class_names and p >= 0.01
         ]
         classes = ", ".join(named) or "it has no opinion on the class"
         return f"White cell {suggestion.confidence:.0%} · {classes}"

@@ -28,7 +28,7 @@ class TrainingPanel(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_training")
         layout = column(self, 5, (0, 6, 0, 0))
-        self._start = self.button("training.start", primary=True)
+        self._start = self.button("training.start", primary=True, hint=False)
         self._suggest = self.button("training.suggest")
         self._cancel = self.button("training.cancel")
         self.budget = QComboBox()
