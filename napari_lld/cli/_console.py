@@ -143,7 +143,13 @@ def bar() -> Iterator[Update]:
     ) as bars:
         task = bars.add_task("", total=None, left="")
 
+        shown = ""
+
         def update(title: str, done: int, total: int, seconds_left: float | None) -> None:
+            nonlocal shown
+            if title != shown:  # another thing is counted and timed
+                bars.reset(task, total=total or None)
+                shown = title
             left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
             bars.update(task, description=title, completed=done, total=total or None, left=left)
 

@@ -63,27 +63,27 @@ def demo(
 
 def rounds_table(rounds: Sequence[Round]) -> Table:
     """Make the table of rounds."""
+    # eighty columns hold it: the narrowest terminal there is
     table = new_table(
         "round",
-        "model",
         "cells",
-        "suggestions",
-        "white cells AP50\nall / unseen",
-        "class mAP50\nall / unseen",
-        "attribute macro-F1\nall / unseen",
-        "accepted unchanged\nreviewed / unseen",
+        "suggested",
+        "white\ncells AP50\nall/\nunseen",
+        "class\nmAP50\nall/\nunseen",
+        "attributes\nmacro-F1\nall/\nunseen",
+        "accepted\nunchanged\nreviewed/\nunseen",
     )
     for one in rounds:
         reviewed = one.reviewed.unchanged if one.reviewed is not None else None
+        seen, unseen = one.everywhere, one.unseen
         table.add_row(
-            str(one.number),
-            one.model,
+            f"{one.number} {one.model}",
             str(one.cells),
             str(one.suggestions),
-            f"{number(one.everywhere.ap50)} / {number(one.unseen.ap50)}",
-            f"{number(one.everywhere.map50)} / {number(one.unseen.map50)}",
-            f"{number(one.everywhere.attribute_macro_f1)} / {number(one.unseen.attribute_macro_f1)}",
-            f"{_percent(reviewed)} / {_percent(one.judged.unchanged)}",
+            f"{number(seen.ap50, 2)}/{number(unseen.ap50, 2)}",
+            f"{number(seen.map50, 2)}/{number(unseen.map50, 2)}",
+            f"{number(seen.attribute_macro_f1, 2)}/{number(unseen.attribute_macro_f1, 2)}",
+            f"{_percent(reviewed)}/{_percent(one.judged.unchanged)}",
         )
     return table
 
