@@ -35,6 +35,7 @@ class Pointer:
         self._viewer = viewer
         self._layers = layers
         self._corners: list[Point] = []
+        self._zooms: list[Any] = []
         viewer.mouse_drag_callbacks.append(self._on_drag)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_double_click_callbacks.append(self._on_double_click)
@@ -50,6 +51,7 @@ class Pointer:
         ):
             if callback in callbacks:
                 callbacks.remove(callback)
+        self._let_zoom()
         self._session.tool_changed.disconnect(self._on_tool, missing_ok=True)
         self._session.field_changed.disconnect(self.cancel, missing_ok=True)
 
@@ -83,7 +85,24 @@ class Pointer:
 
     def _on_tool(self) -> None:
         self.cancel()
+        if self._session.tool is Tool.REGION:
+            self._stop_zoom()
+        else:
+            self._let_zoom()
         self._viewer.cursor.style = "standard" if self._session.tool is Tool.SELECT else "cross"
+
+    def _stop_zoom(self) -> None:
+        """Keep napari, which does not ask for `handled`, from zooming at the closing double click."""
+        callbacks = self._viewer.mouse_double_click_callbacks
+        self._zooms += [c for c in callbacks if getattr(c, "__name__", "") == "double_click_to_zoom"]
+        for callback in self._zooms:
+            if callback in callbacks:
+                callbacks.remove(callback)
+
+    def _let_zoom(self) -> None:
+        # To the front: the list may just be gone through, and what is behind would still be called.
+        self._viewer.mouse_double_click_callbacks[:0] = self._zooms
+        self._zooms = []
 
     def _on_move(self, _viewer: Any, event: Any) -> None:
         if self._corners:

@@ -117,6 +117,25 @@ def test_a_polygon_is_clicked_corner_by_corner(open_window: Open, small_project:
     assert window.session.regions[0].shape.coords == pytest.approx((10, 10, 70, 10, 70, 70), abs=0.6)
 
 
+def test_a_double_click_closes_a_polygon_and_does_not_zoom(open_window: Open, small_project: Path) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    window = open_window(small_project)
+    zoom = window.viewer.scene.camera.zoom
+    window.press("R")
+    for corner in ((10, 10), (70, 10)):
+        window.click_field(*corner)
+        window.settle(450)
+    window.click_field(70, 70)
+    QTest.mouseDClick(window.canvas, Qt.MouseButton.LeftButton, pos=window.place(70, 70))
+    window.settle()
+    assert len(window.session.regions) == 1
+    assert window.viewer.scene.camera.zoom == zoom
+    QTest.mouseDClick(window.canvas, Qt.MouseButton.LeftButton, pos=window.place(110, 90))
+    assert window.viewer.scene.camera.zoom > zoom  # without the tool it is napari's again
+
+
 def test_suggestions_are_reviewed_by_single_keys(
     open_window: Open, small_project: Path, suggest: Callable[[Path], list[int]]
 ) -> None:
