@@ -52,8 +52,9 @@ class LearningConfig:
         Side in pixels of the views of fields, a multiple of 32.
     batch, crops
         Views of fields and crops of cells in a step.
-    detector_rate, describer_rate
-        Highest learning rates (AdamW); they rise over `warmup` of the steps and fall along a cosine.
+    detector_rate, describer_rate, head_rate
+        Highest learning rates (AdamW) of the detector, the describer's trunk and hidden layer, and its
+        heads; they rise over `warmup` of the steps and fall along a cosine.
     frozen_layers, frozen_trunk
         How many first layers of the detector and of the describer's trunk stay as they are.
     frozen_norms
@@ -75,6 +76,7 @@ class LearningConfig:
     crops: int = 32
     detector_rate: float = 1e-3
     describer_rate: float = 1e-3
+    head_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup: float = 0.1
     frozen_layers: int = 0
@@ -289,15 +291,18 @@ class Loop:
         for some, _ in frozen:
             for layer in some:
                 layer.requires_grad_(False)
-        for module, rate in (
-            (model.detector, config.detector_rate),
-            (model.describer, config.describer_rate),
+        heads = list(model.describer.heads.parameters())
+        of_heads = {id(p) for p in heads}
+        body = [p for p in model.describer.parameters() if id(p) not in of_heads]
+        for parameters, rate in (
+            (list(model.detector.parameters()), config.detector_rate),
+            (body, config.describer_rate),
+            (heads, config.head_rate),
         ):
-            parameters = [p for p in module.parameters() if p.requires_grad]
             for decays in (True, False):  # biases and norms are not pulled towards zero
-                some = [p for p in parameters if (p.ndim > 1) == decays]
+                chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decays]
                 decay = config.weight_decay if decays else 0.0
-                groups.append({"params": some, "lr": rate, "highest": rate, "weight_decay": decay})
+                groups.append({"params": chosen, "lr": rate, "highest": rate, "weight_decay": decay})
         return torch.optim.AdamW(groups, betas=(0.9, 0.99))
 
     def _set_modes(self) -> None:

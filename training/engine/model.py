@@ -184,7 +184,8 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         ).contiguous()
         for name, tensor in model.tensors()
     }
-    content = save_safetensors(tensors, metadata={"format": FORMAT, "version": str(FORMAT_VERSION)})
+    # one entry only: safetensors writes several in random order, and equal weights must be equal files
+    content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {FORMAT_VERSION}"})
     written = {
         **model.card,
         "format": FORMAT,

@@ -30,11 +30,11 @@ def settings(*, fields: int, size: int, epochs: int | None, seed: int, scratch: 
         batch=batch,
         crops=32,
         detector_rate=2e-4,
-        describer_rate=3e-4,
+        describer_rate=1e-4,
         frozen_layers=5,
         frozen_trunk=5,
         frozen_norms=True,
         average=0.97,
-        keep=0.3,
+        keep=0.5,
         seed=seed,
     )

@@ -1,4 +1,4 @@
-"""What a project knows, as training and evaluation take it."""
+"""What a project knows, as training and evaluation take it; no torch until the engine gets a field."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
-from training.engine.data import LabelledCell, TrainingField
 from training.evaluate import FieldTruth, TrueCell
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
+    from training.engine.data import TrainingField
 
 
 class NothingToLearnError(LLDError):
@@ -46,6 +46,8 @@ class Knowledge:
 
     def training_field(self, project: Project) -> TrainingField:
         """Give the field to the engine."""
+        from training.engine.data import LabelledCell, TrainingField  # torch: not before it is needed
+
         return TrainingField(
             name=self.field.name,
             pixels=partial(project.pixels, self.field.id),

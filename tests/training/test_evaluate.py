@@ -1,0 +1,209 @@
+"""The numbers are right: by hand, and against another implementation of COCO's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from annotation_store.records import Proposal, Shape
+from training.evaluate import (
+    FieldTruth,
+    Ranking,
+    TrueCell,
+    average_precision,
+    compare,
+    evaluate_field,
+    expected_calibration_error,
+    macro_f1,
+    merged,
+    precision_recall,
+    summarise,
+)
+
+
+def proposal(x: float, y: float, confidence: float, side: float = 20, **said: str) -> Proposal:
+    classes = {said.pop("cls"): 1.0} if "cls" in said else {}
+    return Proposal((x, y, side, side), confidence, classes, {k: {v: 1.0} for k, v in said.items()})
+
+
+def truth(*cells: TrueCell, inside: tuple[Shape, ...] | None = None, **options: object) -> FieldTruth:
+    return FieldTruth("f", 200, 200, cells, inside=inside, **options)  # type: ignore[arg-type]
+
+
+def cell(x: float, y: float, cls: str | None = None, side: float = 20, **attributes: str) -> TrueCell:
+    return TrueCell((x, y, side, side), cls, attributes)
+
+
+def test_average_precision_by_hand() -> None:
+    # hit, miss, hit of two: precision 1 up to recall 0.5 (51 of 101 recalls), 2/3 up to 1 (50)
+    ranking = Ranking(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2)
+    assert average_precision(ranking) == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
+    assert math.isnan(average_precision(Ranking(np.zeros(0), np.zeros(0, bool), 0)))
+    assert average_precision(Ranking(np.zeros(0), np.zeros(0, bool), 3)) == 0
+
+
+def test_average_precision_is_that_of_coco() -> None:
+    coco = pytest.importorskip("faster_coco_eval")
+    rng = np.random.default_rng(0)
+    images, annotations, detections, results = [], [], [], []
+    for i in range(1, 13):
+        images.append({"id": i, "width": 200, "height": 200, "file_name": f"{i}.png"})
+        cells, proposals = [], []
+        for _ in range(rng.integers(0, 7)):
+            x, y = rng.uniform(0, 170, 2)
+            cells.append(cell(float(x), float(y)))
+        for one in cells:
+            if rng.random() < 0.8:
+                dx, dy = rng.normal(0, 4, 2)
+                proposals.append(proposal(one.box[0] + dx, one.box[1] + dy, float(rng.uniform(0.2, 1))))
+        proposals += [proposal(*map(float, rng.uniform(0, 170, 2)), float(rng.uniform())) for _ in range(3)]
+        for one in cells:
+            number = len(annotations) + 1
+            annotations.append(
+                {
+                    "id": number,
+                    "image_id": i,
+                    "category_id": 1,
+                    "bbox": list(one.box),
+                    "area": 400,
+                    "iscrowd": 0,
+                }
+            )
+        for one_proposal in proposals:
+            detections.append(
+                {
+                    "image_id": i,
+                    "category_id": 1,
+                    "bbox": [float(v) for v in one_proposal.box],
+                    "score": one_proposal.confidence,
+                }
+            )
+        results.append(evaluate_field(truth(*cells), proposals))
+    reference = coco.COCO(
+        {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cell"}]}
+    )
+    judge = coco.COCOeval_faster(reference, reference.loadRes(detections), "bbox")
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    assert summarise(results)["ap50"] == pytest.approx(judge.stats[1], abs=1e-6)
+
+
+def test_only_the_finished_regions_are_judged() -> None:
+    region = Shape.rectangle(0, 0, 100, 200)
+    result = evaluate_field(
+        truth(cell(40, 40), cell(150, 40), inside=(region,)),
+        [proposal(40, 40, 0.9), proposal(150, 40, 0.8), proposal(40, 120, 0.7), proposal(150, 150, 0.6)],
+    )
+    assert result.found.truths == 1
+    assert result.found.hits.tolist() == [True, False]  # what is centred outside does not exist
+
+
+def test_an_unmatched_proposal_at_the_border_is_ignored_but_not_at_the_fields_edge() -> None:
+    region = Shape.rectangle(0, 0, 100, 200)
+    inside = (region,)
+    at_border = [proposal(82, 100, 0.9)]  # centre 8 pixels from the border, half a cell is 10
+    assert len(evaluate_field(truth(cell(40, 40), inside=inside), at_border).found.scores) == 0
+    further = [proposal(75, 100, 0.9)]
+    assert len(evaluate_field(truth(cell(40, 40), inside=inside), further).found.scores) == 1
+    at_edge = [proposal(0, 100, 0.9, side=10)]
+    assert len(evaluate_field(truth(cell(40, 40), inside=inside), at_edge).found.scores) == 1
+
+
+def test_ignore_areas_are_outside_every_number() -> None:
+    one = truth(cell(40, 40), cell(150, 150), outside=(Shape.rectangle(120, 120, 80, 80),))
+    result = evaluate_field(one, [proposal(150, 150, 0.9), proposal(160, 130, 0.8)])
+    assert result.found.truths == 1
+    assert len(result.found.scores) == 0
+    assert len(result.missed) == 1
+
+
+def test_a_cell_without_a_class_is_neither_hit_nor_fault_of_a_class() -> None:
+    result = evaluate_field(
+        truth(cell(10, 10), cell(60, 60, "A"), cell(120, 120, "unsure")),
+        [proposal(10, 10, 0.9, cls="A"), proposal(60, 60, 0.8, cls="A"), proposal(120, 120, 0.7, cls="B")],
+        classes=("A", "B"),
+    )
+    assert result.classes["A"].hits.tolist() == [True]
+    assert result.classes["A"].truths == 1
+    assert len(result.classes["B"].hits) == 0
+    assert summarise([result])["map50"] == 1.0
+
+
+def test_a_group_is_ignored_for_its_members_only() -> None:
+    result = evaluate_field(
+        truth(cell(10, 10, "blast"), cell(60, 60, "blast")),
+        [proposal(10, 10, 0.9, cls="Myeloblast"), proposal(60, 60, 0.8, cls="Neutrophil")],
+        classes=("Myeloblast", "Neutrophil"),
+        groups={"blast": ("Myeloblast",)},
+    )
+    assert len(result.classes["Myeloblast"].hits) == 0
+    assert result.classes["Neutrophil"].hits.tolist() == [False]
+
+
+def test_one_cell_is_found_once_and_by_the_better_score() -> None:
+    result = evaluate_field(truth(cell(10, 10)), [proposal(11, 10, 0.5), proposal(10, 10, 0.9)])
+    assert result.found.hits.tolist() == [True, False]
+
+
+def test_macro_f1_by_hand() -> None:
+    # a: 2 of 2 found, one false: 4/5; b: 1 of 2: 2/3
+    assert macro_f1(["a", "a", "b", "b"], ["a", "a", "a", "b"]) == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert macro_f1(["a", "b"], ["a", None]) == pytest.approx(0.5)
+    assert math.isnan(macro_f1([], []))
+
+
+def test_attributes_count_where_present_and_missed_cells_end_to_end() -> None:
+    result = evaluate_field(
+        truth(
+            cell(10, 10, size="big"), cell(60, 60, size="small"), cell(120, 120), cell(10, 150, size="unsure")
+        ),
+        [
+            proposal(10, 10, 0.9, size="big"),
+            proposal(120, 120, 0.8, size="small"),
+            proposal(10, 150, 0.8, size="big"),
+        ],
+    )
+    numbers = summarise([result], attributes=("size", "shape"))
+    assert numbers["attributes"]["size"] == {
+        "f1": 1.0,
+        "f1_end_to_end": 0.5,  # big 1, small 0
+        "accuracy": 1.0,
+        "n": 1,
+    }
+    assert numbers["attributes"]["shape"]["n"] == 0
+    assert numbers["attribute_f1"] == 1.0
+
+
+def test_precision_and_recall_at_a_threshold() -> None:
+    ranking = Ranking(np.array([0.9, 0.6, 0.3]), np.array([True, False, True]), 4)
+    assert precision_recall(ranking, 0.5) == (0.5, 0.25)
+    assert precision_recall(ranking, 0.95) == (1.0, 0.0)
+
+
+def test_calibration_error_by_hand() -> None:
+    scores = np.array([0.8] * 10 + [0.2] * 10)
+    hits = np.array([True] * 8 + [False] * 2 + [True] * 2 + [False] * 8)
+    assert expected_calibration_error(Ranking(scores, hits, 10), bins=2) == pytest.approx(0)
+    assert expected_calibration_error(
+        Ranking(np.full(4, 0.9), np.zeros(4, bool), 1), bins=1
+    ) == pytest.approx(0.9)
+
+
+def test_nothing_measured_is_none() -> None:
+    numbers = summarise([])
+    assert numbers["ap50"] is None
+    assert numbers["class_f1"] is None
+    assert numbers["cells"] == 0
+    assert merged([]).truths == 0
+
+
+def test_a_clearly_worse_model_is_shown_worse_and_an_equal_one_is_not() -> None:
+    truths = [truth(cell(10, 10), cell(100, 100)) for _ in range(12)]
+    good = [evaluate_field(t, [proposal(10, 10, 0.9), proposal(100, 100, 0.8)]) for t in truths]
+    bad = [evaluate_field(t, [proposal(10, 10, 0.9), proposal(50, 50, 0.95)]) for t in truths]
+    assert compare(bad, good).worse
+    assert not compare(good, good).worse
+    assert not compare(good, bad).worse

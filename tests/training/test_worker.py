@@ -1,0 +1,313 @@
+"""The worker as a real process, on a small project."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotation_store.errors import LLDError
+from annotation_store.project import Project
+from annotation_store.records import Shape
+from training.client import (
+    CANCEL_LINE,
+    TrainingError,
+    run_worker,
+    worker_command,
+    worker_environment,
+    write_request,
+)
+from training.engine.loop import DivergedError
+from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
+from training.worker.channel import Channel
+from training.worker.failures import failure
+from training.worker.run import run
+
+BOXES = [(12.0, 12.0, 28.0, 28.0), (80.0, 40.0, 36.0, 36.0), (20.0, 60.0, 24.0, 24.0)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Make a project of three fields of 128 × 96; on two, the left half is finished."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(3):
+        Image.fromarray(_draw(i)).save(images / f"f{i}.png")
+    folder = tmp_path / "project"
+    with Project.create(folder, "lld", annotator="tester") as made:
+        made.add_fields([images])
+        for field in made.fields()[:2]:
+            made.add_region(field.id, Shape.rectangle(0, 0, 64, 96))
+            for box in (BOXES[0], BOXES[2]):
+                made.add_cell(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
+    return folder
+
+
+def _draw(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    image = np.full((96, 128, 3), (235, 225, 230), np.float32) + rng.normal(0, 4, (96, 128, 3))
+    rows, columns = np.mgrid[:96, :128] + 0.5
+    for x, y, w, h in BOXES:
+        image[((columns - x - w / 2) / (w / 2)) ** 2 + ((rows - y - h / 2) / (h / 2)) ** 2 <= 1] = (
+            95,
+            50,
+            140,
+        )
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def quick(project: Path, **options: Any) -> TrainRequest:
+    return TrainRequest(**{"project": str(project), "size": 128, "epochs": 2, "device": "cpu", **options})
+
+
+class Listener(Channel):
+    """Keeps the messages; the task runs in this process."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.messages.append(parse_message(message.line()))
+
+    @property
+    def cancelled(self) -> bool:
+        return False
+
+
+def here(request: Any) -> tuple[Done, list[Any]]:
+    """Run a task in this process."""
+    listener = Listener()
+    return run(request, listener, time.monotonic()), listener.messages
+
+
+def start(request: Any, folder: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        worker_command(write_request(request, folder)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment or worker_environment(),
+        text=True,
+        cwd=folder,
+    )
+
+
+def listen(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Read to the end with stdin open: closing it would cancel."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = process.stdout.read(), process.stderr.read()
+    process.wait(timeout=15)
+    return out, err
+
+
+def test_training_saves_a_model_and_suggests_without_network_or_home(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('a file of the working folder was imported')")
+    home = tmp_path / "home"
+    home.mkdir()
+    patch = tmp_path / "patch"
+    patch.mkdir()
+    # whatever opens a socket, installs, or writes into the home folder (root may anywhere) ends the worker
+    (patch / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def watch(event, args):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname'):\n"
+        "        sys.stderr.write('NETWORK ' + repr(args)); os._exit(77)\n"
+        "    if event == 'subprocess.Popen' and 'pip' in repr(args):\n"
+        "        sys.stderr.write('INSTALL ' + repr(args)); os._exit(78)\n"
+        f"    if event == 'open' and isinstance(args[0], str) and args[0].startswith({str(home)!r}):\n"
+        "        if args[1] and set(args[1]) & set('wax+'):\n"
+        "            raise PermissionError('home: ' + repr(args))\n"
+        "sys.addaudithook(watch)\n"
+    )
+    home.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    environment = worker_environment()
+    environment.update(HOME=str(home), PYTHONPATH=str(patch), XDG_CONFIG_HOME=str(home / "config"))
+    environment.pop("YOLO_CONFIG_DIR", None)
+    out, err = listen(process := start(quick(project), tmp_path, environment))
+    home.chmod(stat.S_IRWXU)
+    assert process.returncode == 0, out + err
+    assert list(home.rglob("*")) == []
+
+    # stdout holds protocol lines and nothing else
+    messages = [parse_message(line) for line in out.splitlines()]
+    kinds = [m.type for m in messages]
+    order = ["started", "metrics", "saved", "suggested", "done"]
+    assert [k for k in kinds if k in order] == order
+    assert {m.stage for m in messages if m.type == "progress"} >= {"prepare", "train", "suggest"}
+    training = [m for m in messages if m.type == "progress" and m.stage == "train"]
+    assert training[-1].done == training[-1].total
+    assert {"box", "score", "class", "cell_size"} <= set(training[-1].losses)
+
+    with Project.open(project) as opened:
+        model = opened.active_model()
+        assert model is not None
+        assert model.id == 1
+        assert model.parent == "starter"
+        assert model.card["metrics"]["held_out"] is None  # not yet measured: fewer than 30 cells
+        assert "Not yet measured" in model.card["metrics"]["note"]
+        folder = opened.model_folder(1)
+        assert sorted(f.name for f in folder.iterdir()) == ["model.json", "model.safetensors"]
+        assert json.loads((folder / "model.json").read_text())["schema_digest"] == opened.schema.digest()
+        for suggestion in opened.suggestions():
+            assert suggestion.model_id == 1
+            regions = opened.regions(suggestion.field_id)
+            assert not any(r.shape.contains_centre(suggestion.box) for r in regions)
+            assert set(suggestion.proposal.attribute_probabilities) == set(opened.schema.attribute_names)
+        assert [one.state for one in opened.runs()] == ["done"]
+    assert not (project / "runs").is_dir() or not list((project / "runs").rglob("*"))
+
+
+def test_the_same_seed_gives_the_same_model(project: Path) -> None:
+    hashes = []
+    for seed in (0, 0, 1):
+        done, _ = here(quick(project, suggest=False, epochs=1, seed=seed))
+        with Project.open(project) as opened:
+            hashes.append(opened.model(done.model_id or 0).card["sha256"])
+    assert hashes[0] == hashes[1]
+    assert hashes[0] != hashes[2]
+
+
+def test_a_cancel_is_heard_within_a_second_and_ends_the_process(project: Path, tmp_path: Path) -> None:
+    process = start(quick(project, epochs=10_000), tmp_path)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in process.stdout:
+        message = parse_message(line)
+        if message.type == "progress" and message.stage == "train":
+            break
+    asked = time.monotonic()
+    process.stdin.write(CANCEL_LINE)
+    process.stdin.flush()
+    for line in process.stdout:
+        if parse_message(line).type == "cancelling":
+            break
+    assert time.monotonic() - asked < 1
+    rest = [parse_message(line).type for line in process.stdout]
+    assert rest[-1] == "cancelled"
+    assert process.wait(timeout=15) == 0
+    with Project.open(project) as opened:
+        assert opened.models() == []
+        assert [run.state for run in opened.runs()] == ["cancelled"]
+
+
+def test_a_closed_stdin_cancels(project: Path, tmp_path: Path) -> None:
+    process = start(quick(project, epochs=10_000), tmp_path)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+    assert process.stdout is not None
+    kinds = [parse_message(line).type for line in process.stdout]
+    assert "cancelling" in kinds
+    assert kinds[-1] == "cancelled"
+
+
+def test_without_a_finished_region_it_says_so(project: Path) -> None:
+    with Project.open(project, annotator="tester") as opened:
+        for region in opened.regions():
+            opened.delete_region(region.id)
+    seen: list[Any] = []
+    with pytest.raises(TrainingError, match="no finished region") as caught:
+        run_worker(quick(project), on_message=seen.append)
+    assert [m.type for m in seen] == ["failed"]
+    assert "Traceback" in caught.value.details
+    assert "Traceback" not in str(caught.value)
+
+
+def test_without_a_cell_it_says_so(project: Path) -> None:
+    with Project.open(project, annotator="tester") as opened:
+        for cell in opened.cells():
+            opened.delete_cell(cell.id)
+    with pytest.raises(LLDError, match="no cell"):
+        here(quick(project))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"init": "nowhere/model"}, "no model at"),
+        ({"init": 7}, "no model 7"),
+        ({"device": "cuda:9"}, "cuda:9"),
+        ({"project": "/nowhere"}, "nowhere"),
+    ],
+)
+def test_bad_requests_fail_in_a_sentence(project: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(LLDError, match=says):
+        here(quick(project).model_copy(update=changes))
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
+        (PermissionError(errno.EACCES, "denied", "/p/project.db"), "/p/project.db cannot be written"),
+        (DivergedError("Training went astray: the loss is no longer a number."), "no longer a number"),
+        (KeyError("x"), "unexpected"),
+    ],
+)
+def test_every_failure_has_its_sentence(error: Exception, says: str) -> None:
+    message = failure(error)
+    assert says in message.cause
+    assert type(error).__name__ in message.details
+
+
+def test_predicting_before_any_training_uses_the_starter(project: Path) -> None:
+    done, seen = here(PredictRequest(project=str(project)))
+    assert done.model_id is None
+    assert seen[0].type == "started"
+    assert done.result["fields"] == 3
+
+
+def test_other_images_are_predicted_into_a_coco_file(project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    images = [str(tmp_path / "images")]
+    here(PredictRequest(project=str(project), images=images, out=str(out), min_confidence=0.0))
+    content = json.loads(out.read_text())
+    assert [i["file_name"] for i in content["images"]] == ["f0.png", "f1.png", "f2.png"]
+    assert content["annotations"]
+    one = content["annotations"][0]
+    assert {"score", "class_probabilities", "attribute_probabilities", "attributes", "bbox"} <= set(one)
+    assert sum(one["class_probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    with Project.open(project) as opened:
+        assert opened.suggestions() == []
+
+
+def test_a_model_is_measured_against_full_truth_outside_the_regions(project: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.json"
+    fields = [{"id": i, "file_name": f"f{i}.png", "width": 128, "height": 96} for i in range(3)]
+    boxes = [
+        {"id": 3 * i + j + 1, "image_id": i, "category_id": 7, "bbox": list(box), "area": 1, "iscrowd": 0}
+        for i in range(3)
+        for j, box in enumerate(BOXES)
+    ]
+    truth.write_text(
+        json.dumps({"images": fields, "annotations": boxes, "categories": [{"id": 7, "name": "Lymphocyte"}]})
+    )
+    request = EvaluateRequest(project=str(project), truth=str(truth), images=str(tmp_path / "images"))
+    assert here(request)[0].metrics["cells"] == 9
+    outside = here(request.model_copy(update={"outside_regions": True}))[0].metrics
+    assert outside["cells"] == 5  # one on each of two fields, three on the third
+    with pytest.raises(LLDError, match="held out"):
+        here(EvaluateRequest(project=str(project)))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_killed_worker_is_explained(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "training.client.worker_command",
+        lambda _: [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"],
+    )
+    with pytest.raises(TrainingError, match="memory"):
+        run_worker(quick(project))
