@@ -67,10 +67,10 @@ def rounds_table(rounds: Sequence[Round]) -> Table:
     table = new_table(
         "round",
         "cells",
-        "suggested",
-        "white\ncells AP50\nall/\nunseen",
+        "sug-\ngested",
+        "white\ncells\nAP50\nall/\nunseen",
         "class\nmAP50\nall/\nunseen",
-        "attributes\nmacro-F1\nall/\nunseen",
+        "attribute\nmacro-F1\nall/\nunseen",
         "accepted\nunchanged\nreviewed/\nunseen",
     )
     for one in rounds:
