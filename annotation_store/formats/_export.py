@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -20,7 +20,7 @@ from annotation_store._intake import covers
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import Skipped
 from annotation_store.formats._files import Names
-from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.images import IMAGE_SUFFIXES, PLAIN_SUFFIXES
 from annotation_store.records import Cell, Field, IgnoreArea, Region, RegionState, Shape, Suggestion
 from annotation_store.schema import Schema
 
@@ -58,6 +58,13 @@ class Contents:
             _by_field(project.cells() if what == "cells" else ()),
             _by_field(project.suggestions() if what == "suggestions" else ()),
         )
+
+    def without_slides(self, skipped: Skipped) -> Contents:
+        """Leave out the slides: no export holds gigapixels; fields made of their areas are there."""
+        for field in self.fields:
+            if field.is_slide:
+                skipped.count("{n} whole slides were left out: make fields of their areas.")
+        return replace(self, fields=[field for field in self.fields if not field.is_slide])
 
     def annotated(self) -> list[Field]:
         """List the fields that say anything: a finished region, an ignore area, a cell, a suggestion."""
@@ -170,7 +177,7 @@ def _original(project: Project, field: Field) -> tuple[Path | None, str]:
     """Find the bytes to hand on, and their suffix; what is no plain image file is encoded as PNG."""
     path = project.original(field.id)
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES and path.is_file():
+    if suffix in PLAIN_SUFFIXES and path.is_file():
         return path, ".jpg" if suffix == ".jpe" else suffix
     return None, ".png"
 

@@ -59,7 +59,7 @@ def write(
     places: dict[tuple[int, int], tuple[str, Box]] = {}
     with new_folder(out) as folder:
         for field in fields:
-            pixels = project.pixels(field.id)
+            pixels = None if field.is_slide else project.pixels(field.id)
             things: list[Cell | Suggestion] = [
                 *contents.cells.get(field.id, ()),
                 *contents.suggestions.get(field.id, ()),
@@ -70,7 +70,12 @@ def write(
                 (folder / place).mkdir(exist_ok=True)
                 name = f"{place}/{Path(files[field.id]).stem}_{thing.id}.png"
                 x0, y0, x1, y1 = window(thing.box, margin, field)
-                (folder / name).write_bytes(png(pixels[y0:y1, x0:x1]))
+                area = (
+                    project.read_area(field.id, (x0, y0, x1 - x0, y1 - y0))
+                    if pixels is None
+                    else pixels[y0:y1, x0:x1]
+                )
+                (folder / name).write_bytes(png(area))
                 places[field.id, thing.id] = name, (x0, y0, x1 - x0, y1 - y0)
         (folder / "crops.csv").write_text(MARK + _table(contents, names, places), "utf-8", newline="")
     return ExportReport(out, **(contents.count(fields) | {"regions": 0}), skipped=skipped.sentences())

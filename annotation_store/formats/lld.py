@@ -296,10 +296,11 @@ def write(
     """Write a JSON file (``.json``) or a folder; see `annotation_store.formats.write`."""
     if what == "suggestions":
         raise FormatError("LLD's files have no place for suggestions: export them as coco.")
-    contents = Contents.of(project, what)
+    skipped = Skipped()
+    contents = Contents.of(project, what).without_slides(skipped)
     fields = contents.annotated()
     names = Names.of_project(project, anonymise=anonymise)
-    export = Export(contents, fields, Codes(project.schema), names)
+    export = Export(contents, fields, Codes(project.schema), names, skipped)
     for _ in range(len(contents.fields) - len(fields)):
         export.skipped.count("{n} fields say nothing (no region, no cell): left out.")
     layout = _choices.choice(options, "layout", ("text", "coco"))

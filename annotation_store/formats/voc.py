@@ -218,9 +218,9 @@ def write(
     if what == "suggestions":
         raise FormatError("Pascal VOC has no place for suggestions: export them as coco.")
     refuse_full(out)
-    contents = Contents.of(project, what)
-    fields = contents.annotated()
     skipped = Skipped()
+    contents = Contents.of(project, what).without_slides(skipped)
+    fields = contents.annotated()
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields say nothing (no region, no cell): left out.")
     refuse_nothing(fields, skipped)

@@ -296,8 +296,8 @@ def write(
     """Write a dataset folder; see `annotation_store.formats.write`."""
     refuse_full(out)
     val, test = _choices.share(options, "val", 0.2), _choices.share(options, "test", 0.0)
-    contents = Contents.of(project, what)
     skipped = Skipped()
+    contents = Contents.of(project, what).without_slides(skipped)
     fields = _chosen(contents, _choices.choice(options, "fields", ("annotated", "covered")), what, skipped)
     refuse_nothing(fields, skipped)
     shares = {"train": 1 - val - test, "val": val, "test": test}

@@ -1,12 +1,13 @@
 """Reading image files to RGB, keeping pixels as OME-Zarr, whole slides by tiles."""
 
 from annotation_store.images.find import find_images
-from annotation_store.images.read import IMAGE_SUFFIXES, decode, read_bytes, read_image
+from annotation_store.images.read import IMAGE_SUFFIXES, PLAIN_SUFFIXES, decode, read_bytes, read_image
 from annotation_store.images.slide import Slide, SlideLevel, open_slide
 from annotation_store.images.zarr_store import read_pixels, write_pixels
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "PLAIN_SUFFIXES",
     "Slide",
     "SlideLevel",
     "decode",

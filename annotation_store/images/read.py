@@ -34,7 +34,10 @@ from annotation_store.images import _colour, _tiff, _zarr_in
 from annotation_store.images._colour import ColourError, Pixels
 from annotation_store.images._facts import Facts, from_pillow, shown
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".svs", ".ozx"})
+PLAIN_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp"})
+"""File name endings of what every program reads."""
+
+IMAGE_SUFFIXES = PLAIN_SUFFIXES | {".svs", ".ozx"}
 """File name endings that are taken for fields when a folder is added."""
 
 MAX_BYTES = 1_000_000_000

@@ -14,7 +14,7 @@ import zarr
 from ome_zarr.format import FormatV04
 from ome_zarr.writer import write_multiscale
 
-from annotation_store import FieldKind, ImageError, Project, ProjectError
+from annotation_store import FieldKind, ImageError, Project, ProjectError, formats
 from annotation_store.images import open_slide, read_image
 
 MakeSlide = Callable[..., tuple[Path, np.ndarray]]
@@ -263,3 +263,40 @@ def test_a_large_ome_zarr_is_a_slide(tmp_path: Path, small_slides: None, empty: 
     assert empty.check() == []
     path.rename(tmp_path / "elsewhere.zarr")
     assert empty.relocate(tmp_path).found == [field_id]
+
+
+@pytest.mark.parametrize("name", ["yolo", "voc", "lld"])
+def test_exports_with_pictures_leave_slides_out_and_say_so(
+    make_slide: MakeSlide, empty: Project, tmp_path: Path, name: str
+) -> None:
+    (slide_id,) = empty.add_fields([make_slide()[0]]).added
+    field_id = empty.add_area(slide_id, (0, 0, 400, 300))
+    for one in (slide_id, field_id):
+        empty.add_cell(one, (10, 10, 40, 40), cell_class="Monocyte")
+    empty.mark_whole_field(field_id)
+    report = formats.write(name, empty, tmp_path / "out")
+    assert (report.fields, report.cells) == (1, 1)
+    assert any("1 whole slide" in reason for reason in report.skipped), report.skipped
+
+
+def test_crops_of_cells_on_a_slide_are_cut_from_its_tiles(
+    make_slide: MakeSlide, empty: Project, tmp_path: Path
+) -> None:
+    path, pixels = make_slide()
+    (slide_id,) = empty.add_fields([path]).added
+    empty.add_cell(slide_id, (600, 500, 40, 30), cell_class="Monocyte")
+    formats.write("crops", empty, tmp_path / "out")
+    (crop,) = (tmp_path / "out").rglob("*.png")
+    assert np.array_equal(read_image(crop), pixels[500:530, 600:640])
+
+
+def test_the_original_of_an_ome_zarr_is_exported_as_png(empty: Project, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (3, 60, 80), np.uint8)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    axes = [{"name": "c", "type": "channel"}, *({"name": a, "type": "space"} for a in "yx")]
+    write_multiscale([values], group, fmt=FormatV04(), axes=axes)
+    (field_id,) = empty.add_fields([tmp_path / "a.zarr"]).added
+    empty.mark_whole_field(field_id)
+    formats.write("yolo", empty, tmp_path / "out")
+    (picture,) = (p for p in (tmp_path / "out").rglob("*.png"))
+    assert np.array_equal(read_image(picture), values.transpose(1, 2, 0))
