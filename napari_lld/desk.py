@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lld import background, user_state
 from napari_lld.commands import Command, Commands, has_field, has_project, session_commands
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 DOCK_NAME = "napari-lld"
+_WATCH_MS = 2000
 
 
 class Desk(QObject):
@@ -47,6 +48,10 @@ class Desk(QObject):
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.commands.add(session_commands(self.session))
         self.commands.add(self._window_commands())
+        # Another process may write too (the command line, a colleague's window): asking costs nothing.
+        self._watch = QTimer(self)
+        self._watch.setInterval(_WATCH_MS)
+        self._watch.timeout.connect(self.session.refresh)
         self.session.project_changed.connect(self._on_project)
         self.session.notice.connect(self._on_notice)
 
@@ -67,6 +72,7 @@ class Desk(QObject):
         if self._closed:
             return
         self._closed = True
+        self._watch.stop()
         _desks.pop(self.viewer, None)
         self.session.remember_place()
         self.process.close()
@@ -81,6 +87,10 @@ class Desk(QObject):
     def _on_project(self) -> None:
         self.commands.use_schema(self.session.schema)
         project = self.session.project
+        if project is None:
+            self._watch.stop()
+        else:
+            self._watch.start()
         name = project.path.name.removesuffix(".lld") if project else ""
         if hasattr(self.viewer, "title"):
             self.viewer.title = f"{name} – napari-lld" if name else "napari-lld"

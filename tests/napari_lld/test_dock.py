@@ -318,6 +318,15 @@ def test_a_folder_in_use_is_a_notice(
     assert dock.desk.session.project is None
 
 
+def test_what_another_process_writes_appears_by_itself(
+    open_dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+) -> None:
+    session = open_dock.desk.session
+    assert not session.suggestions
+    suggest(small_project)
+    qtbot.waitUntil(lambda: len(session.suggestions) == 3, timeout=10_000)
+
+
 def test_both_themes_are_taken_over(open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot) -> None:
     dark = open_dock.styleSheet()
     viewer.theme = "light"

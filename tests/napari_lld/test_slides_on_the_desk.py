@@ -1,0 +1,87 @@
+"""A whole slide on the desk: shown by tiles; what cannot be read is told, and the desk goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+
+from annotation_store import Project
+from napari_lld.layers import DeskLayers
+from napari_lld.session import Session
+
+
+@pytest.fixture
+def with_slide(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small project with a slide of 600 x 500 pixels as its third field."""
+    monkeypatch.setattr("annotation_store.images.slide.SLIDE_PIXELS", 400 * 400)
+    pixels = np.random.default_rng(0).integers(0, 255, (500, 600, 3), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
+        tiff.write(pixels, tile=(128, 128), photometric="rgb", subifds=1)
+        tiff.write(pixels[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
+    with Project.open(small_project, annotator="Ada") as project:
+        project.add_fields([tmp_path / "slide.tif"])
+    return small_project
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    session = Session()
+    yield session
+    session.close()
+
+
+def test_switching_between_fields_and_a_slide(session: Session, with_slide: Path) -> None:
+    viewer = ViewerModel()
+    layers = DeskLayers(session, viewer)
+    session.open(with_slide)
+    for field_id, is_slide in ((1, False), (3, True), (2, False), (3, True), (3, True), (1, False)):
+        session.show_field(field_id)
+        layer = viewer.layers["Field"]
+        field = session.field
+        assert field is not None
+        assert layer.multiscale is is_slide
+        assert viewer.layers.index(layer) == 0, "under the marks"
+        low, high = layer.extent.world
+        assert np.allclose(low, 0.5)
+        assert np.allclose(high, (field.height - 0.5, field.width - 0.5))
+    layers.close()
+
+
+def test_a_slide_that_was_moved_is_told_and_its_overview_shown(
+    session: Session, with_slide: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "slide.tif").unlink()
+    told: list[str] = []
+    session.notice.connect(lambda *notice: told.append(str(notice)))
+    viewer = ViewerModel()
+    layers = DeskLayers(session, viewer)
+    session.open(with_slide)
+    session.show_field(3)
+    layer = viewer.layers["Field"]
+    assert any("no longer at" in sentence for sentence in told)
+    assert not layer.multiscale
+    assert np.allclose(layer.extent.world[1], (500, 600), atol=1.5)
+    layers.close()
+
+
+def test_a_field_whose_pixels_are_lost_is_told_and_the_desk_goes_on(
+    session: Session, with_slide: Path
+) -> None:
+    shutil.rmtree(with_slide / "fields.zarr" / "1")
+    told: list[str] = []
+    session.notice.connect(lambda *notice: told.append(str(notice)))
+    viewer = ViewerModel()
+    layers = DeskLayers(session, viewer)
+    session.open(with_slide)
+    session.show_field(2)
+    session.show_field(1)
+    assert any("missing or damaged" in sentence for sentence in told)
+    session.show_field(2)
+    assert viewer.layers["Field"].data.shape == (100, 120, 3)
+    layers.close()
