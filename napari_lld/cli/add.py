@@ -27,13 +27,15 @@ def add(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add fields: PNG, JPEG, TIFF, OME-Zarr, whole slides, or folders of them."""
+    """Add fields: PNG, JPEG, TIFF or BMP files, OME-Zarr, whole slides, or folders of them."""
+    from annotation_store.images import is_zarr
+
     check_pattern(patient_from)
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} does not exist; give an image or a folder of images")
     with open_project(project) as opened:
-        check_named([path for path in paths if path.is_file()])
+        check_named([path for path in paths if not path.is_dir() or is_zarr(path)])
         with progress("Adding fields") as tick:
             report = opened.add_fields(paths, patient_from=patient_from, progress=tick)
         names = {field.id: field.name for field in opened.fields()}
@@ -58,16 +60,11 @@ def check_named(files: list[Path]) -> None:
 
     What a folder holds besides is another matter: the store skips it and says why.
     """
-    from annotation_store.images import read_image
-    from annotation_store.images.slide import find_slide
+    from annotation_store.images import check_image
 
     with progress("Checking images") as tick:
         for place, file in enumerate(files):
-            slide = find_slide(file)
-            if slide is None:
-                read_image(file)
-            else:  # too large to be read as a whole; its head has been read
-                slide.close()
+            check_image(file)  # of a slide the head only
             tick(place + 1, len(files))
 
 

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from napari_lld.cli._console import complain, plural, say, say_json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import complain, plural, progress, say, say_json
 from napari_lld.cli._options import Json, ProjectPath, open_project
 
 
-def check(project: ProjectPath, as_json: Json = False) -> int:
+def check(
+    project: ProjectPath,
+    slides: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Look in this folder for whole slides that were moved; they are known by their content.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
     """Check that a project's files and rows are sound; exit code 2 where they are not."""
-    with open_project(project, read_only=True) as opened:
+    found: list[str] = []
+    with open_project(project, read_only=slides is None) as opened:
+        if slides is not None:
+            with progress("Looking for slides") as tick:
+                found = [opened.field(i).name for i in opened.relocate(slides, progress=tick).found]
         problems = opened.check()
     if as_json:
-        say_json({"project": project.absolute(), "sound": not problems, "problems": problems})
-    elif problems:
+        say_json({"project": project.absolute(), "sound": not problems, "problems": problems, "found": found})
+    else:
+        for name in found:
+            say(f"Found {name} again.")
         for problem in problems:
             say(problem)
-    else:
-        say(f"{project} is sound.")
+        if not problems:
+            say(f"{project} is sound.")
     if problems:
         complain(
             f"{project} has {plural(len(problems), 'problem')}; go back to a copy, or mend what is named."

@@ -22,7 +22,8 @@ def info(project: ProjectPath, as_json: Json = False) -> None:
         return
     fields, regions = facts["fields"], facts["regions"]
     say(f"{facts['project']}: schema {facts['schema']}, reading '{facts['reading']}'")
-    states = ", ".join(f"{count:,} {state}" for state, count in fields["states"].items() if count)
+    words = {"suggestions": "to review"}
+    states = ", ".join(f"{n:,} {words.get(state, state)}" for state, n in fields["states"].items() if n)
     patients = f" of {plural(fields['patients'], 'patient')}" if fields["patients"] else ""
     say(f"{plural(fields['total'], 'field')}{patients}" + (f": {states}" if states else ""))
     say(
