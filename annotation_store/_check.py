@@ -80,7 +80,8 @@ class Check(ProjectBase):
         path = Path(row.source_path)
         if not path.exists():
             problems.append(
-                f"The slide {row.name} is no longer at {shown(path)}: put it back or say where it is now."
+                f"The slide {row.name} is no longer at {shown(path)}: put it back, "
+                "or say where to look (napari-lld check --slides FOLDER)."
             )
         elif (size := size_on_disk(path)) is not None and size != row.source_bytes:
             problems.append(f"The slide {row.name} has been altered ({shown(path)}).")

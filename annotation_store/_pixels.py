@@ -105,7 +105,7 @@ class FieldPixels(ProjectBase):
             if not path.exists():
                 raise ImageError(
                     f"The slide {field.name} is no longer at {shown(path)}: "
-                    "put it back, or say in which folder it is now (Project.relocate)."
+                    "put it back, or say where to look (napari-lld check --slides FOLDER)."
                 )
             opened = open_slide(path)
             if (opened.width, opened.height) != (field.width, field.height):
@@ -163,7 +163,7 @@ class FieldPixels(ProjectBase):
             if not path.exists():
                 raise ImageError(
                     f"The slide at {shown(path)} is no longer there: "
-                    "put it back, or say in which folder it is now (Project.relocate)."
+                    "put it back, or say where to look (napari-lld check --slides FOLDER)."
                 )
             return path
         return self.path / ORIGINALS / f"{rows[0].content_hash}{rows[0].suffix}"

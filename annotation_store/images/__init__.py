@@ -1,7 +1,15 @@
 """Reading image files to RGB, keeping pixels as OME-Zarr, whole slides by tiles."""
 
+from annotation_store.images._zarr_in import is_zarr
 from annotation_store.images.find import find_images
-from annotation_store.images.read import IMAGE_SUFFIXES, PLAIN_SUFFIXES, decode, read_bytes, read_image
+from annotation_store.images.read import (
+    IMAGE_SUFFIXES,
+    PLAIN_SUFFIXES,
+    check_image,
+    decode,
+    read_bytes,
+    read_image,
+)
 from annotation_store.images.slide import Slide, SlideLevel, open_slide
 from annotation_store.images.zarr_store import read_pixels, write_pixels
 
@@ -10,8 +18,10 @@ __all__ = [
     "PLAIN_SUFFIXES",
     "Slide",
     "SlideLevel",
+    "check_image",
     "decode",
     "find_images",
+    "is_zarr",
     "open_slide",
     "read_bytes",
     "read_image",

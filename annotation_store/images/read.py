@@ -101,6 +101,25 @@ def read_image(path: Path) -> Pixels:
         return read_original(path).decode().pixels
 
 
+def check_image(path: Path) -> None:
+    """Read an image or open a slide, and forget it: to know beforehand whether it can be added.
+
+    Raises
+    ------
+    ImageError
+        It cannot; the sentence says why.
+    """
+    from annotation_store.images.slide import find_slide
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        slide = find_slide(Path(path))
+        if slide is None:
+            read_original(Path(path)).decode()
+        else:
+            slide.close()
+
+
 def read_original(path: Path) -> Original:
     """Read the bytes of an image file, or of an OME-Zarr folder as one zip."""
     if path.is_dir() and _zarr_in.is_zarr(path):

@@ -30,7 +30,8 @@ def check(
                 found = [opened.field(i).name for i in opened.relocate(slides, progress=tick).found]
         problems = opened.check()
     if as_json:
-        say_json({"project": project.absolute(), "sound": not problems, "problems": problems, "found": found})
+        answer = {"project": project.absolute(), "sound": not problems, "problems": problems}
+        say_json(answer if slides is None else answer | {"found_slides": found})
     else:
         for name in found:
             say(f"Found {name} again.")

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from napari.layers import Image, Layer, Points, Vectors
 from napari.utils.colormaps import Colormap
 
-from annotation_store.records import Box, RegionState
+from annotation_store.errors import LLDError
+from annotation_store.records import Box, Field, RegionState
 from napari_lld.layers import outlines, palette
 
 if TYPE_CHECKING:
@@ -126,21 +127,53 @@ class DeskLayers:
         if session.project is None or field is None:
             self._remove()
             return
-        pixels = session.project.pixels(field.id)
-        known = self._layers.get(FIELD)
-        fresh = known is None or known not in self._viewer.layers
-        # Shifted by half a pixel, world coordinates are those of the store: (0, 0) is a corner.
-        image = self._layer(
-            FIELD, lambda: Image(pixels, rgb=True, name=FIELD, translate=(0.5, 0.5), interpolation2d="linear")
-        )
-        if not fresh:
-            image.data = pixels
-        image.help = ""  # napari would name keys that are ours here
+        pixels: npt.NDArray[np.uint8] | Sequence[Any]
+        scale = 1.0
+        try:
+            if field.is_slide:  # its levels, which napari reads as far as they are seen
+                pixels = session.project.tiles(field.id).levels
+            else:
+                pixels = session.project.pixels(field.id)
+        except LLDError as error:
+            session.tell("error", str(error))
+            pixels, scale = self._stand_in(field)
+        self._show_pixels(pixels, scale)
         self._draft = outlines.NO_SEGMENTS
         self._viewer.reset_view()
         self._fit_lines()
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
         self._draw_current()
+
+    def _stand_in(self, field: Field) -> tuple[npt.NDArray[np.uint8], float]:
+        """Give what there is to show of a field whose pixels cannot be read, and the size of its pixels."""
+        project = self._session.project
+        with suppress(LLDError):
+            if project is not None:
+                small = project.thumbnail(field.id, side=1024)
+                return small, field.width / small.shape[1]
+        scale = max(1.0, max(field.width, field.height) / 64)
+        size = (max(1, round(field.height / scale)), max(1, round(field.width / scale)), 3)
+        return np.full(size, 128, dtype=np.uint8), scale
+
+    def _show_pixels(self, pixels: npt.NDArray[np.uint8] | Sequence[Any], scale: float) -> None:
+        levels = not isinstance(pixels, np.ndarray)
+        image = self._layers.get(FIELD)
+        if image is not None and (image not in self._viewer.layers or levels or image.multiscale):
+            with suppress(ValueError):
+                self._viewer.layers.remove(image)
+            image = None
+        if image is None:
+            data = list(pixels) if levels else pixels
+            image = Image(data, rgb=True, multiscale=levels, name=FIELD, interpolation2d="linear")
+            self._layers[FIELD] = image
+            self._viewer.layers.insert(0, image)
+            self._viewer.layers.selection.active = image
+        else:
+            image.data = pixels
+        # Shifted by half a pixel, world coordinates are those of the store: (0, 0) is a corner.
+        image.scale = (scale, scale)
+        image.translate = (scale / 2, scale / 2)
+        image.help = ""  # napari would name keys that are ours here
 
     def _on_marks(self, kinds: frozenset[str]) -> None:
         if self._session.field_id is None:

@@ -104,16 +104,13 @@ class FieldsModel(QAbstractListModel):
             return
         field_id = self._wanted.popleft()
         try:
-            pixels = project.pixels(field_id)
+            small = project.thumbnail(field_id, side=4 * _THUMB.width())
         except (LLDError, KeyError):
             self._thumbnails[field_id] = QPixmap()
         else:
-            step = max(
-                1, min(pixels.shape[0] // (2 * _THUMB.height()), pixels.shape[1] // (2 * _THUMB.width()))
-            )
-            small = pixels[::step, ::step].copy()
             height, width = small.shape[:2]
-            image = QImage(small.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+            data = small.tobytes()  # kept until the picture is made of it
+            image = QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888)
             self._thumbnails[field_id] = QPixmap.fromImage(image).scaled(
                 _THUMB * 2,
                 Qt.AspectRatioMode.KeepAspectRatioByExpanding,

@@ -98,3 +98,30 @@ def test_the_patient_is_taken_from_the_name(cli, project: Path, image: Path) -> 
     assert cli("add", project, image.parent, "--patient-from", r"^(p\d+)_").code == 0
     with Project.open(project) as opened:
         assert opened.fields()[0].patient == "p7"
+
+
+def test_a_whole_slide_is_added_and_found_again_where_it_was_moved(
+    cli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotation_store.images.slide.SLIDE_PIXELS", 400 * 400)
+    slide, archive = tmp_path / "slide.tif", tmp_path / "archive"
+    tifffile.imwrite(slide, np.zeros((512, 640, 3), np.uint8), tile=(128, 128), photometric="rgb")
+    assert cli("add", project, slide).code == 0
+    assert cli("check", project).code == 0
+    archive.mkdir()
+    slide.rename(archive / "other.tif")
+    assert "--slides" in cli("check", project).out
+    assert cli("check", project, "--slides", tmp_path / "nowhere").code == 2
+    answer = cli("check", project, "--slides", archive, "--json")
+    assert answer.code == 0
+    assert answer.json["found_slides"] == ["slide.tif"]
+    assert cli("check", project).code == 0
+
+
+def test_an_ome_zarr_that_is_named_and_cannot_be_read_fails_the_command(
+    cli, project: Path, image: Path, tmp_path: Path, state
+) -> None:
+    (tmp_path / "bad.zarr").mkdir()
+    before = state(project)
+    cli("add", project, image, tmp_path / "bad.zarr").refuses("bad.zarr", "OME-Zarr")
+    assert state(project) == before
