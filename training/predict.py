@@ -141,14 +141,14 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
     for i in np.argsort(-confidences, kind="stable"):
         if confidences[i] < min_confidence:
             break
-        said = {
-            name: {value: float(p) for value, p in zip(words, head[i], strict=True)}
-            for name, words, head in zip(names, values, probabilities, strict=True)
-        }
+        said = [
+            {value: float(p) for value, p in zip(words, head[i], strict=True)}
+            for words, head in zip(values, probabilities, strict=True)
+        ]
         x, y, w, h = (float(v) for v in raw.boxes[i])
-        has_classes = bool(model.vocabulary.classes)
-        classes = said.pop("class") if has_classes else {}
-        proposals.append(Proposal((x, y, w, h), float(confidences[i]), classes, said))
+        classes = said.pop(0) if model.vocabulary.classes else {}
+        attributes = dict(zip(model.vocabulary.attributes, said, strict=True))
+        proposals.append(Proposal((x, y, w, h), float(confidences[i]), classes, attributes))
     return proposals
 
 

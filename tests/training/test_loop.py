@@ -1,0 +1,135 @@
+"""The loop learns, stops, fits a budget, and goes on where it was cut off."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from training.engine.data import cut_patches, prepare_field
+from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
+from training.engine.model import LearnedModel, adapted, new_model, read_model, starter_place
+from training.engine.presets import settings
+from training.engine.vocabulary import Vocabulary
+
+TINY = LearningConfig(epochs=3, window=64, batch=2, crops=4)
+
+
+def make(model: LearnedModel, make_field: Any, config: LearningConfig = TINY, **options: Any) -> Loop:
+    fields = [make_field(name=f"f{i}") for i in range(3)]
+    ready = [prepare_field(field, 96) for field in fields]
+    return Loop(model, ready, cut_patches(fields, model.vocabulary), config, **options)
+
+
+def weights(model: LearnedModel) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.tensors()}
+
+
+def test_an_epoch_is_one_view_of_every_field(words: Vocabulary, make_field: Any) -> None:
+    reports: list[StepReport] = []
+    assert make(new_model(words), make_field).run(on_step=reports.append) == 3
+    assert len(reports) == 6  # two steps of two fields, and of one
+    assert (reports[-1].done, reports[-1].total) == (6, 6)
+    assert {"box", "score", "distance", "class", "size", "vacuoles"} <= set(reports[-1].losses)
+
+
+def test_learning_lowers_the_loss(words: Vocabulary, make_field: Any) -> None:
+    reports: list[StepReport] = []
+    config = dataclasses.replace(TINY, epochs=10, describer_rate=1e-4, head_rate=3e-3, frozen_norms=True)
+    model = adapted(read_model(starter_place()), words)
+    make(model, make_field, config).run(on_step=reports.append)
+    assert reports[-1].losses["class"] < 0.7 * reports[0].losses["class"]
+
+
+def test_a_cut_off_run_goes_on_to_the_same_weights(
+    words: Vocabulary, make_field: Any, tmp_path: Path
+) -> None:
+    whole = new_model(words)
+    make(whole, make_field).run()
+    state = tmp_path / "runs" / "state.safetensors"
+    steps = 0
+
+    def stop() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps > 3  # in the second of three epochs
+
+    with pytest.raises(StoppedError):
+        make(new_model(words), make_field, state=state).run(should_stop=stop)
+    resumed = new_model(words, seed=9)
+    loop = make(resumed, make_field, state=state)
+    assert loop.resume(state)
+    loop.run()
+    for name, tensor in weights(whole).items():
+        assert torch.allclose(tensor, weights(resumed)[name], atol=1e-5), name
+
+
+def test_the_state_of_another_run_is_not_taken(words: Vocabulary, make_field: Any, tmp_path: Path) -> None:
+    state = tmp_path / "state.safetensors"
+    make(new_model(words), make_field, dataclasses.replace(TINY, epochs=1), state=state).run()
+    assert not make(new_model(words), make_field).resume(state)
+    state.write_bytes(b"half a file")
+    assert not make(new_model(words), make_field).resume(state)
+    assert not make(new_model(words), make_field).resume(tmp_path / "none")
+
+
+def test_a_budget_bounds_the_time(words: Vocabulary, make_field: Any) -> None:
+    config = dataclasses.replace(TINY, epochs=100_000)
+    begun = time.monotonic()
+    loop = make(new_model(words), make_field, config, deadline=begun + 4)
+    epochs = loop.run()
+    assert 1 <= epochs < 100_000
+    assert time.monotonic() - begun < 12  # a step more, however slow the machine
+
+
+def test_frozen_layers_and_norms_stay(words: Vocabulary, make_field: Any) -> None:
+    model = new_model(words)
+    before = weights(model)
+    config = dataclasses.replace(TINY, epochs=1, frozen_layers=5, frozen_trunk=5, frozen_norms=True)
+    make(model, make_field, config).run()
+    for name, tensor in weights(model).items():
+        if name.startswith("detector.model.4.") or "running_mean" in name:
+            assert torch.equal(tensor, before[name]), name
+    assert not torch.equal(
+        weights(model)["detector.model.22.cv1.conv.weight"], before["detector.model.22.cv1.conv.weight"]
+    )
+
+
+def test_keeping_everything_of_the_parent_changes_nothing(words: Vocabulary, make_field: Any) -> None:
+    model = new_model(words)
+    before = weights(model)
+    make(model, make_field, dataclasses.replace(TINY, epochs=1, keep=1.0)).run()
+    for name, tensor in weights(model).items():
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor, before[name], atol=1e-6), name
+
+
+def test_a_loss_that_is_no_number_ends_the_run(words: Vocabulary, make_field: Any) -> None:
+    model = new_model(words)
+    with torch.no_grad():
+        next(iter(model.describer.heads[0].parameters())).fill_(float("nan"))
+    with pytest.raises(DivergedError, match="no longer a number"):
+        make(model, make_field).run()
+
+
+def test_fields_without_cells_train_too(words: Vocabulary, make_field: Any) -> None:
+    model = new_model(words)
+    empty = [make_field(cells=(), drawn=[(10, 10, 20, 20)]), make_field(cells=(), regions=[])]
+    ready = [prepare_field(one, 96) for one in empty]
+    Loop(model, ready, cut_patches(empty, words), dataclasses.replace(TINY, epochs=1)).run()
+    assert all(bool(torch.isfinite(t).all()) for t in weights(model).values())
+
+
+def test_settings_suit_a_small_project_and_a_large_one() -> None:
+    small = settings(fields=5, size=448, epochs=None, seed=0, scratch=False)
+    large = settings(fields=500, size=448, epochs=None, seed=0, scratch=False)
+    assert small.batch == 5
+    assert small.epochs > large.epochs >= 3
+    assert 0.8 <= small.scales[0] <= small.scales[1] <= 1.25
+    assert settings(fields=5, size=448, epochs=7, seed=0, scratch=True).epochs == 7
+    assert np.isclose(settings(fields=5, size=100, epochs=1, seed=0, scratch=True).window % 32, 0)

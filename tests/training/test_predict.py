@@ -1,0 +1,113 @@
+"""Proposals: inside the field, one per cell, in the words of the schema, where they are wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from annotation_store.records import Proposal, Shape
+from training.calibration import Calibration
+from training.engine.detector import STRIDE, letterbox, suppress
+from training.engine.model import new_model, read_model, starter_place
+from training.engine.vocabulary import Vocabulary
+from training.predict import RawProposals, calibrated, propose, suggestible
+from training.propose import propose_from_stain
+
+
+def test_letterbox_brings_any_field_to_the_working_scale() -> None:
+    for height, width in ((100, 300), (300, 100), (64, 64), (1, 500)):
+        canvas, scale = letterbox(np.zeros((height, width, 3), np.uint8), 128)
+        assert canvas.shape[0] % STRIDE == canvas.shape[1] % STRIDE == 0
+        assert max(canvas.shape) == 128
+        assert scale == pytest.approx(128 / max(height, width))
+
+
+def test_suppression_keeps_the_better_of_two_that_overlap() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [20, 0, 30, 10], [0, 0, 10, 4]], np.float32)
+    assert suppress(boxes, 0.5, 300) == [0, 2, 3]
+    assert suppress(boxes, 0.9, 2) == [0, 1]
+    assert suppress(boxes[:0], 0.5, 300) == []
+
+
+def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) -> None:
+    model = new_model(words)
+    model.calibration = Calibration(1.0, 0.0, {"size": 2.0})
+    raw = RawProposals(
+        np.array([[0, 0, 9, 9], [20, 20, 9, 9]], np.float32),
+        np.array([0.3, 0.8]),
+        [np.array([[0.0, 0, 5], [5, 0, 0]]), np.array([[2.0, 0], [0, 2]]), np.zeros((2, 3))],
+    )
+    best, other = calibrated(model, raw)
+    assert best.confidence == pytest.approx(0.8)
+    assert best.best_class == "Neutrophil"
+    assert other.best_class == "Myeloblast"
+    assert best.attribute_probabilities["size"]["large"] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert sum(best.class_probabilities.values()) == pytest.approx(1)
+    assert len(calibrated(model, raw, min_confidence=0.5)) == 1
+
+
+def test_an_attribute_may_be_called_class() -> None:
+    words = Vocabulary(("A", "B"), {}, {"class": ("x", "y")})
+    raw = RawProposals(
+        np.array([[0, 0, 9, 9.0]]), np.array([0.9]), [np.array([[3.0, 0]]), np.array([[0, 3.0]])]
+    )
+    one = calibrated(new_model(words), raw)[0]
+    assert one.best_class == "A"
+    assert one.best_attributes == {"class": "y"}
+
+
+def test_a_schema_without_classes_or_attributes_gets_boxes_only() -> None:
+    raw = RawProposals(np.array([[0, 0, 9, 9.0]]), np.array([0.9]), [])
+    one = calibrated(new_model(Vocabulary((), {}, {})), raw)[0]
+    assert one.class_probabilities == {}
+    assert one.attribute_probabilities == {}
+
+
+def test_the_starter_finds_the_cells_of_a_bundled_field() -> None:
+    from annotation_store.images import read_image
+    from napari_lld import sample
+
+    file = next(f for f in sample.fields() if f.name.startswith("pbc"))
+    image = np.asarray(read_image(file))
+    found = propose(read_model(starter_place()), [lambda: image])[0]
+    assert 10 <= len(found) <= 14
+    height, width = image.shape[:2]
+    for one in found:
+        x, y, w, h = one.box
+        assert x >= 0
+        assert y >= 0
+        assert x + w <= width + 1e-3
+        assert y + h <= height + 1e-3
+
+
+def test_suggestions_stay_out_of_regions_ignore_areas_cells_and_rejections() -> None:
+    def at(x: float, y: float, confidence: float = 0.5) -> Proposal:
+        return Proposal((x, y, 20, 20), confidence)
+
+    kept = suggestible(
+        [at(10, 10), at(110, 10), at(10, 110), at(112, 112), at(60, 110, 0.9), at(160, 160)],
+        regions=[Shape.rectangle(0, 0, 50, 50)],
+        ignore=[Shape.rectangle(100, 0, 50, 50)],
+        taken=[(10, 112, 20, 20), (110, 110, 20, 20)],
+    )
+    assert [p.box[:2] for p in kept] == [(60, 110), (160, 160)]
+    assert len(suggestible([at(float(i), 0) for i in range(400)])) == 300
+    assert suggestible([]) == []
+
+
+def test_the_stain_alone_proposes_the_purple_cells(make_field: Any) -> None:
+    field = make_field()
+    boxes = [p.box for p in propose_from_stain(field.pixels())]
+    assert len(boxes) == 2
+    for cell in field.cells:
+        x, y, w, h = cell.box
+        assert any(
+            abs(bx + bw / 2 - x - w / 2) < 4 and abs(by + bh / 2 - y - h / 2) < 4 for bx, by, bw, bh in boxes
+        )
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_an_unstained_field_proposes_nothing(value: int) -> None:
+    assert propose_from_stain(np.full((80, 100, 3), value, np.uint8)) == []
