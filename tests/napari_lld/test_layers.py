@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from annotation_store import Shape
+from annotation_store import ImageError, Shape
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
 from napari_lld.session import Session, Tool
 
@@ -87,6 +87,23 @@ def test_an_open_project_shows_its_field_in_store_coordinates(
     assert np.allclose(low, (0.5, 0.5))  # the centre of the first pixel
     assert np.allclose(high, (99.5, 119.5))
     assert viewer.layers.selection.active is image
+
+
+def test_a_field_that_cannot_be_read_is_a_notice(
+    layers: DeskLayers, viewer: ViewerModel, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_options: object) -> object:
+        raise ImageError("The disk is gone.")
+
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    monkeypatch.setattr(session.project, "pixels", broken)
+    monkeypatch.setattr(session.project, "thumbnail", broken)
+    session.next_field()
+    assert told == ["The disk is gone."]
+    assert np.unique(viewer.layers["Field"].data).tolist() == [128]
+    session.add_box((10, 10, 20, 20))
+    assert len(viewer.layers["Cells"].data) == 4
 
 
 def test_the_next_field_replaces_data_and_no_layer(
