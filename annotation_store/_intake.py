@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -257,7 +258,12 @@ class Intake(FieldPixels):
         staging = self.path / STAGING / uuid.uuid4().hex
         try:
             staging.mkdir(parents=True)
-            with ThreadPoolExecutor(_WORKERS, thread_name_prefix="intake") as pool:
+            with (
+                # decoders warn of what is refused in a sentence anyway; not in the threads, since what is
+                # ignored is one list for all of them
+                warnings.catch_warnings(action="ignore"),
+                ThreadPoolExecutor(_WORKERS, thread_name_prefix="intake") as pool,
+            ):
                 for start in range(0, len(incoming), _BATCH):
                     batch = incoming[start : start + _BATCH]
                     # decoding, compressing and waiting for the disk leave Python's lock to others
