@@ -226,6 +226,7 @@ def pack(files: Iterator[tuple[str, Path, int]], sink: Any) -> None:
         for name, path, size in files:
             entry = zipfile.ZipInfo(name)
             entry.file_size = size
+            entry.create_system = 3  # else the hash would tell Windows from the rest
             with path.open("rb") as source, archive.open(entry, "w", force_zip64=size > 2**31) as target:
                 while block := source.read(1 << 20):
                     target.write(block)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -20,6 +22,7 @@ from PIL import Image
 
 from annotation_store import ImageError, Project
 from annotation_store.images import read_image, write_pixels
+from annotation_store.images._zarr_in import files_of, pack
 
 RGB = np.random.default_rng(0).integers(0, 255, (96, 120, 3), np.uint8)
 FORMATS = {"0.4": FormatV04(), "0.5": FormatV05()}
@@ -94,6 +97,22 @@ def test_the_original_is_one_zip_file_that_comes_in_again_as_the_same(empty: Pro
     assert np.array_equal(read_image(original), RGB)
     copy = shutil.copy(original, tmp_path / "again.ozx")
     assert empty.add_fields([copy]).skipped[0][1] == "already in the project"
+
+
+def test_the_zip_is_the_same_wherever_it_is_made(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    for name, order in (("one", ("b", "deep/a", "a")), ("two", ("a", "deep/a", "b"))):
+        for file in order:
+            (tmp_path / name / file).write_text(file)
+    packed = []
+    for name in ("one", "two"):
+        sink = io.BytesIO()
+        pack(files_of(tmp_path / name), sink)
+        packed.append(sink.getvalue())
+    assert packed[0] == packed[1]
+    digest = "ab019ee7fc027a266f75cfd093203ce06059a6a3918470fe746179bb61b9fcbd"
+    assert hashlib.sha256(packed[0]).hexdigest() == digest, "projects know their images by it"
 
 
 def test_the_wrapper_of_bioformats2raw_is_looked_into(tmp_path: Path) -> None:
