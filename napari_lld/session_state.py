@@ -22,6 +22,7 @@ from annotation_store.records import (
     Edit,
     Field,
     FieldSummary,
+    IgnoreArea,
     Region,
     RegionState,
     Suggestion,
@@ -240,6 +241,11 @@ class SessionState:
     def regions(self) -> Sequence[Region]:
         """Regions of the current field."""
         return self._marks.regions if self._marks else ()
+
+    @property
+    def ignore_areas(self) -> Sequence[IgnoreArea]:
+        """Areas of the current field that nobody can read."""
+        return self._marks.ignore_areas if self._marks else ()
 
     @property
     def cells(self) -> Sequence[Cell]:

@@ -213,8 +213,13 @@ class DeskLayers:
         unknown.data = mask
         unknown.scale = (scale, scale)
         unknown.translate = (scale / 2, scale / 2)
-        shapes = [region.shape for region in session.regions]
-        segments = outlines.shape_outlines(shapes)
+        parts, colours = [], []
+        for region in session.regions:
+            parts.append(outlines.shape_outlines([region.shape]))
+            colours.append(palette.rgba(palette.REGION, 1 if region.state is RegionState.FINISHED else 0.5))
+        for area in session.ignore_areas:
+            parts.append(outlines.crossed_outline(area.shape))
+            colours.append(palette.rgba(palette.IGNORED))
         # Two unseen points hold the extent of all layers: were it to change with the marks, napari
         # would lay out every layer anew for each box near the edge.
         anchors = np.array(
@@ -222,10 +227,10 @@ class DeskLayers:
             dtype=np.float32,
         )
         layer = self._vectors(REGIONS)
-        layer.data = np.concatenate([segments, anchors])
-        colours = np.tile(np.array(palette.rgba(palette.REGION)), (len(segments) + 2, 1))
-        colours[-2:, 3] = 0
-        layer.edge_color = colours
+        parts.append(anchors)
+        colours.append((0, 0, 0, 0))
+        layer.data = np.concatenate(parts)
+        layer.edge_color = np.repeat(np.array(colours), [len(part) for part in parts], axis=0)
 
     def _draw_cells(self) -> None:
         session, schema = self._session, self._session.schema

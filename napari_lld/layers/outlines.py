@@ -74,6 +74,13 @@ def shape_outlines(shapes: Sequence[Shape]) -> Segments:
     return np.concatenate([path_outline(shape.points, closed=True) for shape in shapes])
 
 
+def crossed_outline(shape: Shape) -> Segments:
+    """Draw an area crossed out: nobody can read it."""
+    x, y, w, h = shape.bounds
+    cross = [[[y, x], [h, w]], [[y + h, x], [-h, w]]]
+    return np.concatenate([path_outline(shape.points, closed=True), np.array(cross, dtype=np.float32)])
+
+
 def unknown_mask(
     shapes: Sequence[Shape], width: int, height: int, longest: int = 1024
 ) -> tuple[npt.NDArray[np.uint8], float]:

@@ -11,6 +11,7 @@ MISSING = "#f2f2f2"
 """A cell whose class nobody gave: near white, the colour of no class."""
 UNSURE_COLOUR = "#b0b0b0"
 REGION = "#2ec4e6"
+IGNORED = "#9a9a9a"
 CURRENT = "#ffd60a"
 DRAFT = "#ffd60a"
 

@@ -209,10 +209,12 @@ class DeskDock(QWidget):
 
     def _on_project(self) -> None:
         self._stack.setCurrentIndex(0 if self.desk.session.project is None else 1)
-        self._rest_hint()
+        self._fading.stop()
         self._on_marks()
 
     def _on_marks(self, *_args: object) -> None:
+        if not self._fading.isActive():
+            self._rest_hint()
         count = len(self.desk.session.suggestions)
         self._tabs.setTabText(0, f"Suggestions ({count})" if count else "Suggestions")
 
@@ -236,7 +238,15 @@ class DeskDock(QWidget):
             self._hint.hide()
         else:
             self._hint.show()
-            self._hint.setText("F1 shows all keys")
+            self._hint.setText(self._advice())
+
+    def _advice(self) -> str:
+        session = self.desk.session
+        if session.field_id is None:
+            return "Add fields, or drop images here · F1 shows all keys"
+        if not session.regions:
+            return "R draws a region to finish, B boxes its cells · F1 shows all keys"
+        return "F1 shows all keys"
 
     def _on_job(self) -> None:
         jobs = self.desk.jobs

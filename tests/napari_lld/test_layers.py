@@ -174,6 +174,13 @@ def test_a_region_dims_the_unknown_area(layers: DeskLayers, viewer: ViewerModel,
     assert len(viewer.layers["Regions"].data) == 4 + 2  # and two unseen points that hold the extent
 
 
+def test_what_nobody_can_read_is_crossed_out(
+    layers: DeskLayers, viewer: ViewerModel, session: Session
+) -> None:
+    session.project.add_ignore_area(session.field_id, Shape.rectangle(10, 10, 50, 50))  # type: ignore[union-attr, arg-type]
+    assert len(viewer.layers["Regions"].data) == 4 + 2 + 2
+
+
 def test_marks_at_the_edge_change_no_extent(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
