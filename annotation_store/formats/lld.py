@@ -136,7 +136,7 @@ def from_folder(root: Path, codes: Codes, images: Images, *, patch_order: str | 
     skipped = Skipped()
     document = Document(str(root), [], skipped)
     rows: list[tuple[FieldIn, Size, Pair, list[_lld_text.Row]]] = []
-    frames = field_frames(found, read_sidecar(root, codes.schema))
+    frames = field_frames(found, read_sidecar(root, codes.schema), images)
     stated = {id(frame) for frame in frames if frame.regions is not None}
     for pair, field in zip(found, frames, strict=True):
         document.fields.append(field)

@@ -126,7 +126,7 @@ def from_folder(root: Path, schema: Schema, images: Images) -> Document:
     names = class_names(root)
     skipped = Skipped()
     document = Document(str(root), [], skipped)
-    for pair, field in zip(found, field_frames(found, read_sidecar(root, schema)), strict=True):
+    for pair, field in zip(found, field_frames(found, read_sidecar(root, schema), images), strict=True):
         document.fields.append(field)
         if pair.label is None:
             skipped.count("{n} images have no label file: nothing in them counts as annotated.")
@@ -199,8 +199,8 @@ def pairs(root: Path, images: Images) -> list[Pair]:
     return sorted(found + rest)
 
 
-def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn]) -> list[FieldIn]:
-    """Make the fields that label files speak of: from the sidecar, else named by their image."""
+def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: Images) -> list[FieldIn]:
+    """Make the fields that label files speak of: from the sidecar, else named by their image or field."""
     short = [pair.key.rsplit("/", 1)[-1] for pair in found]
     times = Counter(short)
     frames = []
@@ -211,6 +211,8 @@ def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn]) -> list[
         elif times[name] > 1:
             frame = FieldIn("/".join(p for p in pair.key.split("/") if p != "images") + suffix)
         else:
+        elif pair.image is None and (known := images.known(pair.key)) is not None:
+            frame = FieldIn(known.name)
             frame = FieldIn(name + suffix)
         frame.image = pair.image
         frames.append(frame)
