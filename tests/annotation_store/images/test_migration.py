@@ -6,17 +6,39 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
 from annotation_store import FieldKind, Project
 from annotation_store._db import migrate
 
 
 def made_older(folder: Path) -> None:
-    """Undo the second migration by hand."""
-    with closing(sqlite3.connect(folder / "project.db")) as database:
-        for column in ("kind", "source_bytes"):
-            database.execute(f"ALTER TABLE fields DROP COLUMN {column}")
-        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    """Put what the project says into a database of the first revision."""
+    old = folder / "old.db"
+    config = Config()
+    config.set_main_option("script_location", "annotation_store:_db/migrations")
+    config.set_main_option("path_separator", "os")
+    engine = sa.create_engine(f"sqlite:///{old}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("ATTACH ? AS new", (str(folder / "project.db"),))
+
+        def columns(table: str, where: str) -> list[str]:
+            return [row[1] for row in database.execute(f"PRAGMA {where}.table_info({table})")]
+
+        names = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
+        for (table,) in database.execute(names).fetchall():
+            shared = ", ".join(f'"{c}"' for c in columns(table, "main") if c in columns(table, "new"))
+            database.execute(f"INSERT INTO main.{table} ({shared}) SELECT {shared} FROM new.{table}")
         database.commit()
+    for leftover in folder.glob("project.db*"):
+        leftover.unlink()
+    old.rename(folder / "project.db")
 
 
 def test_an_older_project_opens_and_its_fields_are_images(folder: Path) -> None:
