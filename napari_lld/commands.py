@@ -46,6 +46,10 @@ def has_target(session: Session) -> bool:
     return session.cell is not None or session.suggestion is not None
 
 
+def _on_slide(session: Session) -> bool:
+    return session.field is not None and session.field.is_slide and session.region is not None
+
+
 def _has_deletable(session: Session) -> bool:
     return session.cell is not None or session.region is not None
 
@@ -227,9 +231,21 @@ def session_commands(session: Session) -> Iterator[Command]:
     def whole_field() -> None:
         session.mark_whole_field()
 
+    def cut_field() -> None:
+        session.field_from_region()
+
     s = session
     yield Command("field.next", "Next field", s.next_field, ("N",), "Fields", has_project)
     yield Command("field.previous", "Previous field", s.previous_field, ("P",), "Fields", has_project)
+    yield Command(
+        "field.cut",
+        "Make a field of this region",
+        cut_field,
+        (),
+        "Fields",
+        _on_slide,
+        "A whole slide is too large to learn from at once: its areas are fields of their own.",
+    )
 
     yield Command(
         "tool.region",

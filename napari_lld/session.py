@@ -46,6 +46,19 @@ class Session(SessionState):
             self.tell("hint", "Region finished: every white cell in it must be boxed.")
         return region
 
+    def field_from_region(self) -> int | None:
+        """Make a field of the current region of a slide, and show it."""
+        project, field_id, region = self.project, self._field_id, self.region
+        if project is None or field_id is None or region is None:
+            self.tell("hint", "Choose a region first: draw one (R), or click on its edge.")
+            return None
+        made = self._try(lambda: project.add_area(field_id, region.shape.bounds))
+        if made is not None:
+            self.refresh()
+            self.show_field(made)
+            self.tell("info", f"{project.field(made).name} is a field of its own now.")
+        return made
+
     def mark_whole_field(self) -> int | None:
         """Say that every white cell of this field is boxed."""
         project, field_id = self.project, self._field_id

@@ -24,7 +24,7 @@ from napari_lld.widgets.parts import label
 from napari_lld.widgets.theme import RESEARCH_USE
 
 SCHEMAS = (("LLD: 14 classes, 7 attributes", "lld"), ("WBCAtt: 5 classes, 11 attributes", "wbcatt"))
-_IMAGES = "Images (*.png *.jpg *.jpeg *.tif *.tiff *.bmp)"
+_IMAGES = "Images (*.png *.jpg *.jpeg *.tif *.tiff *.bmp *.svs *.ozx)"
 
 
 @dataclass(frozen=True)

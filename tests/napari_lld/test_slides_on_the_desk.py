@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 
-from annotation_store import Project
+from annotation_store import Project, Shape
+from napari_lld.commands import Commands, session_commands
 from napari_lld.layers import DeskLayers
 from napari_lld.session import Session
 
@@ -84,4 +85,23 @@ def test_a_field_whose_pixels_are_lost_is_told_and_the_desk_goes_on(
     assert any("missing or damaged" in sentence for sentence in told)
     session.show_field(2)
     assert viewer.layers["Field"].data.shape == (100, 120, 3)
+    layers.close()
+
+
+def test_a_region_of_a_slide_becomes_a_field_and_is_shown(session: Session, with_slide: Path) -> None:
+    commands = Commands(session)
+    commands.add(session_commands(session))
+    viewer = ViewerModel()
+    layers = DeskLayers(session, viewer)
+    session.open(with_slide)
+    session.show_field(1)
+    session.add_region(Shape.rectangle(0, 0, 50, 50))
+    assert not commands.run("field.cut"), "only a slide is cut up"
+    session.show_field(3)
+    session.add_region(Shape.rectangle(100, 200, 300, 150))
+    assert commands.run("field.cut")
+    assert session.field is not None
+    assert session.field.name == "slide (100, 200, 300, 150).png"
+    assert viewer.layers["Field"].data.shape == (150, 300, 3)
+    assert [summary.field.id for summary in session.summaries()] == [1, 2, 3, 4]
     layers.close()
