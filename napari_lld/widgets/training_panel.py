@@ -77,9 +77,11 @@ class TrainingPanel(Part):
         else:
             self._bar.setRange(0, 1000)
             self._bar.setValue(round(1000 * (fraction or 0)))
-        self._told.setProperty("role", "notice" if training.failed else "muted")
-        self._told.style().unpolish(self._told)
-        self._told.style().polish(self._told)
+        role = "notice" if training.failed else "muted"
+        if self._told.property("role") != role:  # a restyle costs more than all else here
+            self._told.setProperty("role", role)
+            self._told.style().unpolish(self._told)
+            self._told.style().polish(self._told)
         self._told.setText(self._sentence())
 
     def _sentence(self) -> str:
