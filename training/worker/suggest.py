@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from training.engine.model import LearnedModel
-from training.predict import propose, suggestible
+from training.predict import RawProposals, calibrated, propose_raw, suggestible
 from training.protocol import Progress, Suggested
 from training.worker.channel import Channel
 from training.worker.project_data import Knowledge
@@ -26,6 +26,7 @@ def suggest_on(
     channel: Channel,
     *,
     min_confidence: float,
+    ready: Mapping[int, RawProposals] | None = None,
 ) -> int:
     """Propose cells in the unknown area of fields and put them into the project.
 
@@ -33,6 +34,8 @@ def suggest_on(
     ----------
     number
         The model's number; ``None`` = the starter.
+    ready
+        Field id to what the model said already.
 
     Returns
     -------
@@ -40,14 +43,18 @@ def suggest_on(
         How many suggestions there are now.
     """
     count = 0
+    ready = ready or {}
+    least = max(0.001, model.calibration.raw(min_confidence))
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
     for start in range(0, len(known), _BATCH):
         channel.check()
         some = known[start : start + _BATCH]
-        proposals = propose(
-            model, [partial(project.pixels, one.field.id) for one in some], min_confidence=min_confidence
-        )
-        for one, found in zip(some, proposals, strict=True):
+        missing = [one for one in some if one.field.id not in ready]
+        raw = propose_raw(model, [partial(project.pixels, one.field.id) for one in missing], min_score=least)
+        new = dict(zip((one.field.id for one in missing), raw, strict=True))
+        for one in some:
+            said = new.get(one.field.id) or ready[one.field.id]
+            found = calibrated(model, said, min_confidence=min_confidence)
             kept = suggestible(
                 found,
                 regions=one.finished,

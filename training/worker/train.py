@@ -8,7 +8,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -61,6 +61,7 @@ class _Training:
     project: Project
     known: list[Knowledge]
     run_id: int
+    said: dict[int, RawProposals] = field(default_factory=dict)
 
     def run(self) -> Done:
         """Do it all."""
@@ -77,8 +78,6 @@ class _Training:
         self._progress("prepare", 0, len(training))
         model, parent = beginning(project, request.init, size=request.size, seed=request.seed)
         model.to(self.device)
-        reference, _ = resolve(project, "active")
-        reference.to(self.device)
         config = settings(
             fields=len(training),
             size=request.size,
@@ -87,7 +86,7 @@ class _Training:
             scratch=parent == "scratch",
         )
         epochs = self._learn(model, training, config, len(testing))
-        metrics, active, why = self._measure(model, reference, training, testing)
+        metrics, active, why = self._measure(model, training, testing)
         self.channel.check()
         number = self._save(model, parent, config, epochs, metrics, sorted(held), active, why)
         self.channel.send(Saved(model_id=number, active=active, why=why))
@@ -100,6 +99,7 @@ class _Training:
                 self.known,
                 self.channel,
                 min_confidence=request.min_confidence,
+                ready=self.said if active else None,
             )
         result = {
             "active": active,
@@ -155,20 +155,20 @@ class _Training:
         begun = time.monotonic()
         propose_raw(model, [lambda: self.project.pixels(self.known[0].field.id)])
         one = time.monotonic() - begun
-        to_come = 2 * testing + min(16, len(self.known)) + (len(self.known) if self.request.suggest else 0)
+        # each field once, held-out ones by the model in use too; without suggestions only some
+        to_come = testing + (len(self.known) if self.request.suggest else testing + 16)
         reserve = 2.0 + 1.2 * one * to_come
         return self.begun + max(0.4 * self.request.budget, self.request.budget - reserve)
 
     def _measure(
         self,
         model: LearnedModel,
-        reference: LearnedModel,
         training: Sequence[Knowledge],
         testing: Sequence[Knowledge],
     ) -> tuple[dict[str, Any], bool, str | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
         truths = [k.truth() for k in testing]
-        raw = self._propose(model, testing)
+        raw = self._propose(model, testing, keep=True)
         cells = sum(len(k.cells_in_regions()) for k in testing)
         if cells >= _FEW_MATCHES:
             note = f"fitted on {cells} held-out cells"
@@ -176,7 +176,7 @@ class _Training:
         else:
             some = [k for k in training if k.cells][:16]
             note = "fitted on training cells, so too sure of itself; held-out cells are still too few"
-            seen = self._propose(model, some)
+            seen = self._propose(model, some, keep=True)
             model.calibration = fit_calibration(
                 model, [k.truth() for k in some], seen, note=note, strength=40
             )
@@ -191,6 +191,8 @@ class _Training:
             return metrics, True, None
         attributes = list(model.vocabulary.attributes)
         new = judge(model, truths, raw)
+        reference, _ = resolve(self.project, "active")
+        reference.to(self.device)
         old = judge(reference, truths, self._propose(reference, testing))
         comparison = compare(new, old, attributes=attributes, seed=self.request.seed)
         metrics = {
@@ -210,13 +212,20 @@ class _Training:
             )
         return metrics, True, None
 
-    def _propose(self, model: LearnedModel, some: Sequence[Knowledge]) -> list[RawProposals]:
+    def _propose(
+        self, model: LearnedModel, some: Sequence[Knowledge], *, keep: bool = False
+    ) -> list[RawProposals]:
+        """Run a model over fields; `keep` what it says for the suggestions."""
+
         def tell(done: int) -> None:
             self.channel.check()
             self._progress("evaluate", done, len(some))
 
         pixels = [k.training_field(self.project).pixels for k in some]
-        return propose_raw(model, pixels, on_field=tell)
+        raw = propose_raw(model, pixels, on_field=tell)
+        if keep:
+            self.said.update(zip((k.field.id for k in some), raw, strict=True))
+        return raw
 
     def _save(
         self,
