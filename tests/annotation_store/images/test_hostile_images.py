@@ -175,7 +175,7 @@ mutations = st.lists(
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=400, deadline=5000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(which=st.integers(0, 13), changes=mutations, end=st.floats(0.1, 1), head=st.booleans())
 def test_mutated_files_give_pixels_or_a_sentence(
     seeds: list[bytes],

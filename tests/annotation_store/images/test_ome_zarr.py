@@ -15,6 +15,8 @@ import ome_zarr.io
 import ome_zarr.reader
 import pytest
 import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ome_zarr.format import FormatV04, FormatV05
 from ome_zarr.writer import write_multiscale
 from ome_zarr_models.v05 import Image as ImageV05
@@ -226,6 +228,59 @@ def test_no_code_in_a_zarr_is_ever_run(empty: Project, tmp_path: Path) -> None:
     with pytest.raises(ImageError):
         empty.add_fields([path])
     assert not (tmp_path / "ran").exists()
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """List where in a JSON document something can be replaced."""
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += leaves(inner, (*path, key))
+    return found
+
+
+odd = st.sampled_from(
+    [None, True, 0, -1, 1.5, 2**31, 10**30, float("nan"), "", "..", "/etc", "0", "pickle", [], {}, [[]], [1]]
+)
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Path, Any]]:
+    """Two small images, and each of their metadata files."""
+    found = []
+    for version in FORMATS:
+        path = write(tmp_path_factory.mktemp("zarr") / f"{version}.zarr", planes(), version=version)
+        for name in ("zarr.json", ".zattrs", ".zarray", ".zgroup"):
+            found += [(path, file, json.loads(file.read_text())) for file in sorted(path.rglob(name))]
+    return found
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), value=odd)
+def test_mutated_metadata_gives_pixels_or_a_sentence(
+    documents: list[tuple[Path, Path, Any]], data: st.DataObject, value: Any
+) -> None:
+    path, file, document = data.draw(st.sampled_from(documents))
+    before = file.read_text()
+    at = data.draw(st.sampled_from(leaves(document) or [()]))
+    changed = json.loads(before)
+    inner = changed
+    for key in at[:-1]:
+        inner = inner[key]
+    if at:
+        inner[at[-1]] = value
+    problem = ""
+    try:
+        file.write_text(json.dumps(changed))
+        pixels = read_image(path)
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[2] == 3
+    except ImageError as error:
+        problem = str(error)
+    finally:
+        file.write_text(before)
+    assert problem.isprintable()
 
 
 # -- what the project writes ------------------------------------------------------------------------
