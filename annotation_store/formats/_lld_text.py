@@ -135,7 +135,7 @@ def patch_order(rows: Iterable[tuple[Row, Size]], source: str) -> str:
     which = "both orders" if fitting["xyxy"] == len(patched) else "neither order"
     raise FormatError(
         f"The patches in {source} can be read as x1 y1 x2 y2 or as x1 x2 y1 y2, and {which} of their numbers "
-        "fit the cells: say which it is with the option patch_order=xyxy or patch_order=xxyy."
+        "fit the cells: say which it is (--option patch_order=xyxy or patch_order=xxyy)."
     )
 
 

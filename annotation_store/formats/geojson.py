@@ -4,14 +4,15 @@ An export is a folder with ``<image name>.geojson`` for each field that says any
 file, where only one does). Cells are annotations, which QuPath lets its users edit; ``cells=detection`` makes
 detections of them, which it draws faster. Suggestions are detections.
 
-What it carries: boxes as polygons; the class as ``classification`` (a class group by its name, *unsure*; none
-where it is missing); attributes, kind, flags and comment as ``metadata`` (QuPath 0.5 and later); finished
-regions as annotations of QuPath's own class ``Region*``, ignore areas as ``Ignore*``; of suggestions the
-confidence and all probabilities, as measurements. A member ``napari_lld`` holds the field's name, patient,
-slide, domain and pixel size; QuPath passes it over, and drops it when it writes the file anew.
+What it carries: boxes as polygons; the class as ``classification`` (a class group by its name, *unsure*, and
+*unclassified* where it is missing); attributes, kind, flags and comment as ``metadata`` (QuPath 0.5 and
+later); finished regions as annotations of QuPath's own class ``Region*``, ignore areas as ``Ignore*``; of
+suggestions the confidence and all probabilities, as measurements. A member ``napari_lld`` holds the field's
+name, patient, slide, domain and pixel size; QuPath passes it over, and drops it when it writes the file anew.
 
 What it loses: fields that say nothing. On reading, only ``Region*`` says what is annotated; outlines become
-the boxes around them; points and lines are skipped, as is a region with a hole, which would claim the hole.
+the boxes around them; points and lines are skipped, as are a region with a hole, which would claim the hole,
+and an annotation without a class, which may be anything.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from annotation_store.formats._images import Images, beside, walk
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
 from annotation_store.formats._text import shown
-from annotation_store.formats._words import certain, flag_words, read_class, read_flags, read_values
+from annotation_store.formats._words import certain, flag_words, label_of, read_class, read_flags, read_values
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
 from annotation_store.schema import Schema
 
@@ -57,6 +58,8 @@ _CLASS = "class: "
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
 _SUFFIXES = (".geojson", ".json")
+# what QuPath finds is cells, classified or not; what somebody draws without a class may be anything
+_CELLS = frozenset({"detection", "cell", "PathDetectionObject", "PathCellObject"})
 
 Points = list[tuple[float, float]]
 
@@ -114,6 +117,12 @@ def parse(data: Any, name: str, schema: Schema, document: Document, images: Imag
         label = _label(properties.get("classification"), at)
         if label in (REGION, IGNORE):
             _take_area(rings, holes, label, field, document.skipped)
+            continue
+        kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
+        if label is None and kind not in _CELLS:
+            document.skipped.count(
+                "{n} annotations without a class were skipped: name cells by class, finished areas Region*."
+            )
             continue
         document.annotations += 1
         points = [point for ring in rings for point in ring]
@@ -392,7 +401,8 @@ def _colour(cell_class: str | None, schema: Schema) -> tuple[int, ...]:
 
 def _cell_feature(field: Any, cell: Cell, kind: str, schema: Schema, *, anonymous: bool) -> dict[str, Any]:
     colour = _colour(cell.cell_class, schema)
-    feature = _feature(field, f"cell {cell.id}", Shape(cell.box), kind, cell.cell_class, colour)
+    label = label_of(cell.cell_class, schema)
+    feature = _feature(field, f"cell {cell.id}", Shape(cell.box), kind, label, colour)
     metadata = {**cell.attributes, **flag_words(cell, anonymous=anonymous)}
     if metadata:
         feature["properties"]["metadata"] = metadata

@@ -412,7 +412,7 @@ def _write_text(project: Project, folder: Path, export: Export, columns: str) ->
         if columns == "12" and not contents.covered(field):
             skipped.count(
                 "Take care: {n} fields have unknown area, which text of 12 columns calls background: "
-                "columns=16 says what is known."
+                "--option columns=16 says what is known."
             )
         own = _sayable(contents.cells.get(field.id, ()), export)
         written: set[int] = set()

@@ -342,7 +342,7 @@ def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> li
     for _ in partly:
         skipped.count(
             "Take care: {n} fields have unknown area, which YOLO will train as background. "
-            "Leave them out with fields=covered, or train here, where it is masked."
+            "Leave them out (--option fields=covered), or train here, where it is masked."
         )
     return annotated
 

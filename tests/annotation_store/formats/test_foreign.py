@@ -193,6 +193,13 @@ def test_geojson_of_every_qupath(project: Project, tmp_path: Path, classificatio
     assert len(report.skipped) == 2
 
 
+def test_only_what_qupath_found_is_a_cell_without_a_class(project: Project, tmp_path: Path) -> None:
+    found = [polygon(CIRCLE, objectType=kind) for kind in ("annotation", "detection")]
+    report = formats.read("geojson", project, put(tmp_path / "a.geojson", json.dumps(found)))
+    assert [c.cell_class for c in project.cells()] == [None]
+    assert "without a class" in report.skipped[0]
+
+
 def test_a_region_with_a_hole_claims_nothing(project: Project, tmp_path: Path) -> None:
     feature = polygon([[0, 0], [50, 0], [50, 50], [0, 50]], classification={"name": "Region*"})
     feature["geometry"]["coordinates"].append(CIRCLE)  # type: ignore[index]
