@@ -14,10 +14,13 @@ from training.engine.vocabulary import Vocabulary
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use one thread for tiny work: a second one only waits, for ages on a busy machine."""
     import torch
 
-    torch.set_num_threads(1)  # tiny work: a second thread only waits, for ages on a busy machine
+    torch.set_num_threads(1)
+    # workers leave all cores but one free
+    monkeypatch.setenv("NAPARI_LLD_WINDOW", "1")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from training.client import (
     write_request,
 )
 from training.engine.loop import DivergedError
+from training.evaluate import Comparison
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
 from training.worker.channel import Channel
 from training.worker.failures import failure
@@ -311,3 +312,52 @@ def test_a_killed_worker_is_explained(project: Path, monkeypatch: pytest.MonkeyP
     )
     with pytest.raises(TrainingError, match="memory"):
         run_worker(quick(project))
+
+
+@pytest.fixture
+def larger(tmp_path: Path) -> Path:
+    """Make a project of 12 finished fields with 36 cells: enough to hold some out."""
+    images = tmp_path / "many"
+    images.mkdir()
+    for i in range(12):
+        Image.fromarray(_draw(i)).save(images / f"m{i}.png")
+    folder = tmp_path / "larger"
+    with Project.create(folder, "lld", annotator="tester") as made:
+        made.add_fields([images])
+        for field in made.fields():
+            made.mark_whole_field(field.id)
+            for box in BOXES:
+                made.add_cell(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
+    return folder
+
+
+def test_a_model_shown_worse_is_kept_but_does_not_become_active(
+    larger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.worker.train.compare", lambda *_, **__: Comparison(-0.2, -0.3, -0.1))
+    done, seen = here(quick(larger, epochs=1, suggest=False))
+    saved = next(m for m in seen if m.type == "saved")
+    assert not saved.active
+    assert "worse" in (saved.why or "")
+    with Project.open(larger) as opened:
+        assert opened.active_model() is None
+        assert [m.id for m in opened.models()] == [done.model_id]
+
+
+def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) -> None:
+    _, seen = here(quick(larger, epochs=1, suggest=False))
+    started = next(m for m in seen if m.type == "started")
+    assert started.fields == 12 - 3  # a fifth of 36 cells: 3 fields of 3
+    assert started.cells == 27
+    with Project.open(larger) as opened:
+        card = opened.models()[0].card
+        assert len(card["held_out"]) == 3
+        assert card["metrics"]["held_out"]["cells"] == 9
+        assert card["metrics"]["difference"]["low"] <= card["metrics"]["difference"]["high"]
+        # one field fewer to learn from: the held-out ones are still held out
+        for cell in opened.cells(opened.fields()[0].id):
+            opened.delete_cell(cell.id)
+    here(quick(larger, epochs=1, suggest=False))
+    with Project.open(larger) as opened:
+        assert set(card["held_out"]) <= set(opened.models()[1].card["held_out"])
+    assert here(EvaluateRequest(project=str(larger), model="starter"))[0].metrics["on"] == "held-out regions"
