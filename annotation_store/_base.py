@@ -54,11 +54,14 @@ class ProjectBase:
             raise RuntimeError("A Project belongs to the thread that opened it: open another one here.")
         return self._open_connection
 
+    def _refuse_read_only(self) -> None:
+        if self.read_only:
+            raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
+
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         """Hold a write transaction: all of it is kept, or nothing."""
-        if self.read_only:
-            raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
+        self._refuse_read_only()
         with transaction(self._connection, self.path) as connection:
             yield connection
 

@@ -177,6 +177,7 @@ class Intake(FieldPixels):
             A path does not exist, a folder holds no image, or not a single file could be read. Where
             some could, the report says why the others were skipped.
         """
+        self._refuse_read_only()
         pattern = name_pattern(patient_from)
         incoming = [described(path, pattern) for path in find_images(paths)]
         outcomes = self._take_in(incoming, progress=progress)
@@ -250,8 +251,7 @@ class Intake(FieldPixels):
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Outcome]:
         """Take files in, a batch a transaction: a field is recorded only when its files are on disk."""
-        if self.read_only:
-            raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
+        self._refuse_read_only()
         self._sweep()
         known = self._intake_hashes()
         outcomes: list[Outcome] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotation_store.records import (
     Cell,
+    Conflict,
     Field,
     FieldKind,
     HistoryRow,
@@ -129,4 +130,19 @@ def history(row: Any) -> HistoryRow:
         after=row.after,
         command=row.command,
         undoes=row.undoes,
+    )
+
+
+def conflict(row: Any) -> Conflict:
+    """Make a conflict's record."""
+    return Conflict(
+        id=row.id,
+        at=datetime.fromisoformat(row.at),
+        source=row.source,
+        place=row.place,
+        field_id=row.field_id,
+        cell_id=row.cell_id,
+        here=row.here,
+        there=row.there,
+        state=row.state,
     )

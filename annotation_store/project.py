@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from annotation_store import _history, _rows, _rules
 from annotation_store._base import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS
 from annotation_store._check import Check
+from annotation_store._conflicts import Conflicts
 from annotation_store._db import migrate
 from annotation_store._db.engine import make_engine, plain_errors, transaction
 from annotation_store._db.tables import annotators, edits, fields, history, models, readings, suggestions
@@ -35,7 +36,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Check, Intake, Review, Learning):
+class Project(Check, Intake, Conflicts, Review, Learning):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another

@@ -397,6 +397,33 @@ class ImportReport:
     regions: int
     skipped: list[str]
     suggestions: int = 0
+    filled: int = 0  # cells that were here, whose missing values the file states
+    conflicts: int = 0  # new ones; see `Project.conflicts`
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A cell of which an imported file says something else than the project; nothing was overwritten.
+
+    Attributes
+    ----------
+    source, place
+        The file, and where in it.
+    here, there
+        What the project said and what the file says: ``cell_class``, and those ``attributes`` that differ.
+    state
+        ``"open"``, ``"kept"`` (what is here stays) or ``"taken"`` (the file's word was taken).
+    """
+
+    id: int
+    at: datetime
+    source: str
+    place: str
+    field_id: int
+    cell_id: int
+    here: Mapping[str, Any]
+    there: Mapping[str, Any]
+    state: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,19 @@ project = Table(
     Column("created", String, nullable=False),
     Column("secret", String, nullable=False),  # key of the hashes that anonymise exports
     Column("schema", JSON, nullable=False),
+    Column("schema_version", Integer, nullable=False, server_default=text("1")),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+old_schemas = Table(
+    "old_schemas",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("digest", String, nullable=False),
+    Column("schema", JSON, nullable=False),
+    Column("replaced", String, nullable=False),  # when, by whom, and what became of vanished words
+    Column("annotator", String, nullable=False),
+    Column("mapping", JSON, nullable=False),
 )
 
 annotators = Table(
@@ -63,7 +75,6 @@ annotators = Table(
     metadata,
     _id(),
     Column("name", String, nullable=False, unique=True),
-    Column("active_seconds", Float, nullable=False, server_default=text("0")),
 )
 
 fields = Table(
@@ -174,6 +185,35 @@ suggestions = Table(
     Index("ix_suggestions_field", "field_id", "state"),
 )
 
+conflicts = Table(
+    "conflicts",
+    metadata,
+    _id(),
+    Column("at", String, nullable=False),
+    Column("annotator", String, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("field_id", ForeignKey("fields.id"), nullable=False),
+    Column("reading_id", ForeignKey("readings.id"), nullable=False),
+    Column("cell_id", ForeignKey("cells.id"), nullable=False),
+    Column("here", JSON, nullable=False),  # only what differs: cell_class, attributes
+    Column("there", JSON, nullable=False),
+    Column("state", String, nullable=False, server_default=text("'open'")),
+    _one_of("state", "open", "kept", "taken"),
+    Index("ix_conflicts_state", "state", "reading_id"),
+)
+
+active_time = Table(
+    "active_time",
+    metadata,
+    _id(),
+    Column("annotator", String, nullable=False),
+    Column("field_id", ForeignKey("fields.id"), nullable=False),
+    Column("seconds", Float, nullable=False, server_default=text("0")),
+    UniqueConstraint("annotator", "field_id", name="once"),
+    CheckConstraint("seconds >= 0", name="seconds_sane"),
+)
+
 models = Table(
     "models",
     metadata,
@@ -231,7 +271,7 @@ history = Table(
     Column("action", String, nullable=False),
     Column("before", JSON(none_as_null=True)),
     Column("after", JSON(none_as_null=True)),
-    _one_of("entity", "cell", "region", "ignore_area", "suggestion", "field"),
+    _one_of("entity", "cell", "region", "ignore_area", "suggestion", "field", "conflict"),
     _one_of("action", "add", "change", "delete"),
     UniqueConstraint("edit_id", "entity", "entity_id", name="once_per_edit"),
     Index("ix_history_entity", "entity", "entity_id"),
@@ -243,6 +283,7 @@ ENTITIES: dict[str, Table] = {
     "ignore_area": ignore_areas,
     "suggestion": suggestions,
     "field": fields,
+    "conflict": conflicts,
 }
 """Word of the history to table."""
 

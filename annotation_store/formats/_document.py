@@ -37,6 +37,8 @@ class FieldIn:
         Where the image lies, if the parser knows; else it is looked for by `name`.
     note
         For the note of a field that is new.
+    strangers
+        Label and box of what the schema has no class for: see `_merge`.
     """
 
     name: str
@@ -52,6 +54,7 @@ class FieldIn:
     proposals: list[tuple[str, Proposal]] = field(default_factory=list)
     image: Path | None = None
     note: str = ""
+    strangers: list[tuple[str, Box]] = field(default_factory=list)
 
 
 class Skipped:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +17,9 @@ from annotation_store._db.tables import suggestions
 from annotation_store._history import Change, next_id
 from annotation_store._intake import Incoming, described, name_pattern
 from annotation_store.errors import EditError, FormatError
+from annotation_store.formats._conflicts import checked, differing, spelled
 from annotation_store.formats._document import CellIn, Document, FieldIn
+from annotation_store.formats._strangers import unreadable
 from annotation_store.records import Box, Cell, Edit, Field, ImportReport, RegionState, Shape
 
 if TYPE_CHECKING:
@@ -131,16 +136,20 @@ def _same_size(field: Field, given: FieldIn, document: Document) -> bool:
 def _write(
     project: Project, document: Document, pairs: Sequence[tuple[Field, FieldIn]], regions: str
 ) -> dict[str, int]:
-    counts = {"cells": 0, "regions": 0, "suggestions": 0}
+    counts = dict.fromkeys(("cells", "regions", "suggestions", "filled", "conflicts"), 0)
     edits: list[Edit] = []
     new_suggestions: list[int] = []
     here = _Here(project)
     with project._writing() as connection:
         for field, given in pairs:
-            cells = _new_cells(project, document, field, given, here.cells.get(field.id, []))
+            news = _compared(project, document, field, given, here)
+            cells = news.rows
             areas = _new_areas(project, document, field, given, regions, here)
-            changes = [Change("cell", None, None, row) for row in cells]
+            areas += _unreadable(project, document, field, given, areas, here)
+            changes = [*news.filled, *(Change("cell", None, None, row) for row in cells)]
             changes += [Change(entity, None, None, row) for entity, row in areas]
+            if news.conflicts:
+                project._keep_conflicts(connection, news.conflicts)
             if changes:
                 command = f"Import {Path(document.source).name}"
                 edits.append(project._write_edit(connection, field.id, command, changes))
@@ -152,6 +161,8 @@ def _write(
                 project._own["suggestions"].update(ids)
                 new_suggestions.append(field.id)
             counts["cells"] += len(cells)
+            counts["filled"] += len(news.filled)
+            counts["conflicts"] += len(news.conflicts)
             counts["regions"] += sum(entity == "region" for entity, _ in areas)
             counts["suggestions"] += len(rows)
             _learn(here, field, cells, areas)
@@ -171,8 +182,16 @@ class _Here:
         self.pending: dict[int, list[Box]] = {}
         for suggestion in project.suggestions():
             self.pending.setdefault(suggestion.field_id, []).append(suggestion.box)
+        regions = project.regions()
+        self.finished: dict[int, list[Shape]] = {}
+        for region in regions:
+            if region.state == RegionState.FINISHED:
+                self.finished.setdefault(region.field_id, []).append(region.shape)
+        self.conflicts = {
+            (c.cell_id, json.dumps(c.there, sort_keys=True)) for c in project.conflicts(states=None)
+        }
         self.areas = {
-            *(("region", region.field_id, region.shape.coords) for region in project.regions()),
+            *(("region", region.field_id, region.shape.coords) for region in regions),
             *(("ignore_area", area.field_id, area.shape.coords) for area in project.ignore_areas()),
         }
 
@@ -193,22 +212,30 @@ def _learn(
         for row in cells
     )
     here.areas |= {(entity, field.id, tuple(row["shape"])) for entity, row in areas}
+    here.finished.setdefault(field.id, []).extend(
+        Shape(tuple(row["shape"])) for entity, row in areas if entity == "region"
+    )
 
 
-def _new_cells(
-    project: Project, document: Document, field: Field, given: FieldIn, existing: list[Cell]
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+@dataclass(slots=True)
+class _News:
+    """What a file says of a field's cells that the project does not say yet."""
+
+    rows: list[dict[str, Any]] = dataclass_field(default_factory=list)
+    filled: list[Change] = dataclass_field(default_factory=list)
+    conflicts: list[dict[str, Any]] = dataclass_field(default_factory=list)
+
+
+def _compared(project: Project, document: Document, field: Field, given: FieldIn, here: _Here) -> _News:
+    news = _News()
+    existing = here.cells.get(field.id, [])
     twins = _twins([cell.box for cell in existing], [cell.box for cell in given.cells])
     for index, cell in enumerate(given.cells):
         if index in twins:
-            there = existing[twins[index]]
-            document.skipped.count("{n} cells are in the project already: not added again.")
-            if conflict := _conflict(there, cell):
-                document.skipped.one("conflicts", f"{field.name}, {cell.where}: {conflict}")
+            _merge_cell(project, document, existing[twins[index]], cell, here, news)
             continue
         try:
-            rows.append(
+            news.rows.append(
                 project._cell_row(
                     field.id,
                     cell.box,
@@ -220,18 +247,42 @@ def _new_cells(
             )
         except EditError as error:
             document.skipped.one("cells that break a rule", f"{field.name}, {cell.where}: {error}")
-    return rows
+    return news
 
 
-def _conflict(there: Cell, cell: CellIn) -> str:
-    """Say where a file's cell contradicts the project's; what only one of them states is no conflict."""
-    parts = []
-    if there.cell_class and cell.cell_class and there.cell_class != cell.cell_class:
-        parts.append(f"class {there.cell_class} here, {cell.cell_class} in the file")
-    for name, value in cell.attributes.items():
-        if value and there.attributes.get(name, value) != value:
-            parts.append(f"{name} {there.attributes[name]} here, {value} in the file")
-    return f"conflict, kept as it is here: {'; '.join(parts)}." if parts else ""
+def _merge_cell(
+    project: Project, document: Document, there: Cell, cell: CellIn, here: _Here, news: _News
+) -> None:
+    """Merge a cell that the project has: its missing values are filled in, nothing is overwritten."""
+    skipped = document.skipped
+    mine, theirs = differing(there, cell)
+    if theirs:
+        field = project.field(there.field_id)
+        skipped.one(
+            "conflicts", f"{field.name}, {cell.where}: conflict, kept as it is here: {spelled(mine, theirs)}."
+        )
+    if not there.id:  # it came in with this very file, for which one word on it is enough
+        skipped.count("{n} cells stand twice in the file: not added again.")
+        return
+    key = (there.id, json.dumps(theirs, sort_keys=True))
+    if theirs and key not in here.conflicts:
+        here.conflicts.add(key)
+        news.conflicts.append(
+            {
+                "source": document.source,
+                "place": cell.where,
+                "field_id": there.field_id,
+                "cell_id": there.id,
+                "here": mine,
+                "there": theirs,
+            }
+        )
+    before, after = checked(there, cell, project.schema)
+    if after:
+        news.filled.append(Change("cell", there.id, before, after))
+        skipped.count("{n} cells are in the project already: their missing values were filled in.")
+    else:
+        skipped.count("{n} cells are in the project already: not added again.")
 
 
 def _twins(existing: Sequence[Box], new: Sequence[Box]) -> dict[int, int]:
@@ -284,6 +335,34 @@ def _new_areas(
         if entity == "region":
             row["state"] = RegionState.FINISHED.value
         rows.append((entity, row))
+    return rows
+
+
+def _unreadable(
+    project: Project,
+    document: Document,
+    field: Field,
+    given: FieldIn,
+    areas: Sequence[tuple[str, dict[str, Any]]],
+    here: _Here,
+) -> list[tuple[str, dict[str, Any]]]:
+    """Make ignore areas of boxes whose class nobody here knows, where they would count as background."""
+    if not given.strangers:
+        return []
+    finished = [Shape(tuple(row["shape"])) for entity, row in areas if entity == "region"]
+    finished += here.finished.get(field.id, [])
+    rows: list[tuple[str, dict[str, Any]]] = []
+    for box in unreadable(given.strangers, finished, here.cells.get(field.id, [])):
+        try:
+            row = project._mark_row(field.id, Shape(box))
+        except EditError:  # outside the field, or no box at all: nothing that could be learnt
+            continue
+        if ("ignore_area", field.id, tuple(row["shape"])) not in here.areas:
+            rows.append(("ignore_area", row))
+            document.skipped.count(
+                "{n} boxes of classes that the schema lacks lie in finished regions: "
+                "they became ignore areas, so that nobody takes them for background."
+            )
     return rows
 
 

@@ -169,6 +169,8 @@ def _take(
     skipped = document.skipped
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
     if not known:
+        if not values.get("confidence", "").strip():
+            field.strangers.append((label, (x, y, w, h)))
         return
     given = {n.removeprefix(_ATTRIBUTE): v for n in attributes if (v := values.get(n, "")).strip()}
     found = read_values(given, schema, skipped)

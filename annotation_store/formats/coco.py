@@ -237,6 +237,10 @@ def _annotation(
         raise at.error("unsure must be a list of attribute names, or class")
     cell_class, known = _class(annotation, schema, categories, "class" in unsure, skipped)
     if not known:
+        if "score" not in annotation:
+            number = annotation["category_id"]  # anything: it is a stranger's file
+            name = categories.get(number, "") if isinstance(number, int) else ""
+            field.strangers.append((name, (box[0], box[1], box[2], box[3])))
         return
     attributes = _attributes(annotation, schema, unsure, skipped, at)
     if "score" in annotation:

@@ -259,6 +259,8 @@ def _take(
 ) -> None:
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
     if not known:
+        if _CONFIDENCE not in _measurements(properties.get("measurements")):
+            field.strangers.append((label or "", box))
         return
     where = at.rpartition(" of ")[0]
     metadata = properties.get("metadata")

@@ -304,6 +304,8 @@ def _take(
 ) -> None:
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
     if not known or not points:
+        if points and score is None:
+            field.strangers.append((label or "", _bounds(points)))
         return
     words = {name: found[0] for name, found in said.items() if found and name not in _TAKEN}
     values = read_values({_unprefixed(name): word for name, word in words.items()}, schema, skipped)

@@ -184,6 +184,7 @@ def _from_annotations(root: Path, codes: Codes, images: Images) -> Document:
 def _take(row: _lld_text.Row, where: str, field: FieldIn, size: Size, codes: Codes, skipped: Skipped) -> None:
     if row.class_id not in codes.classes:
         skipped.count(f"class number {row.class_id} is not in the schema {codes.schema.name}: {{n}} skipped.")
+        field.strangers.append((str(row.class_id), _lld_text.pixel_box(row, size)))
         return
     artefact = lld().classes[row.class_id].artefact
     values = codes.values(from_text(row.codes, artefact=artefact))

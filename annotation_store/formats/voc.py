@@ -194,6 +194,7 @@ def _take(
     label = _text(element, "name")
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
     if not known:
+        field.strangers.append((label, box))
         return
     words: dict[str, str] = {}
     for attribute in element.findall("attributes/attribute"):

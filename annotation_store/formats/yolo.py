@@ -155,9 +155,12 @@ def _take(
 ) -> None:
     if row.class_id not in names:
         skipped.count(f"class number {row.class_id} has no name in data.yaml: {{n}} boxes skipped.")
+        field.strangers.append((str(row.class_id), row.box(size)))
         return
     cell_class, known = read_class(names[row.class_id], schema, skipped)
     if not known:
+        if row.confidence is None:
+            field.strangers.append((names[row.class_id], row.box(size)))
         return
     if row.outline:
         skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
@@ -208,11 +211,11 @@ def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: 
         suffix = pair.image.suffix if pair.image else ""
         if pair.key in sidecar:
             frame = replace(sidecar[pair.key], cells=[], proposals=[])
+        elif pair.image is None and (known := images.known(pair.key)) is not None:
+            frame = FieldIn(known.name)
         elif times[name] > 1:
             frame = FieldIn("/".join(p for p in pair.key.split("/") if p != "images") + suffix)
         else:
-        elif pair.image is None and (known := images.known(pair.key)) is not None:
-            frame = FieldIn(known.name)
             frame = FieldIn(name + suffix)
         frame.image = pair.image
         frames.append(frame)
