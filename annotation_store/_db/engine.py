@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
+from annotation_store._db.place import is_network_share
 from annotation_store.errors import EditError, ProjectError
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -23,11 +24,16 @@ BUSY_TIMEOUT_MS = 10_000
 
 def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sa.Engine:
     """Make an engine on a database file that exists, or is to be made where `read_only` is false."""
+    # asked once: a project does not move while it is open
+    shared = is_network_share(file.parent)
 
     def connect() -> sqlite3.Connection:
         uri = file.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rwc")
         try:
-            return _prepared(_connected(uri, busy_timeout_ms), read_only, busy_timeout_ms)
+            connection = _connected(uri, busy_timeout_ms)
+            if shared and not read_only:
+                return _on_share(connection, _says_wal(file), busy_timeout_ms)
+            return _prepared(connection, read_only, busy_timeout_ms)
         except sqlite3.OperationalError:
             if not read_only:
                 raise
@@ -57,13 +63,44 @@ def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: 
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms:d}")
         connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            # a system without shared memory stays with a rollback journal, whose deletion is the commit
+            connection.execute(f"PRAGMA synchronous = {'FULL' if mode == 'wal' else 'EXTRA'}")
         connection.execute("SELECT count(*) FROM sqlite_master")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _on_share(connection: sqlite3.Connection, wal: bool, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Use a rollback journal, safe where processes share no memory; readers then wait for a commit."""
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms:d}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if wal:
+            # it comes from a local disk: with the file locked, its WAL is read without shared memory
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        if mode != "delete":
+            raise sqlite3.OperationalError("database is locked")
+        connection.execute("PRAGMA locking_mode = NORMAL")
+        # EXTRA: the folder is synced too, once the journal is gone
+        connection.execute("PRAGMA synchronous = EXTRA")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _says_wal(file: Path) -> bool:
+    """Whether a database file says in its header that it is in WAL mode."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(20)[18:20] == b"\x02\x02"
+    except OSError:
+        return False
 
 
 @contextmanager
