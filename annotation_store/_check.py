@@ -9,18 +9,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import _rules
-from annotation_store._base import MODELS, ORIGINALS, PIXELS, ProjectBase
+from annotation_store._audit import Audit
+from annotation_store._base import MODELS, ORIGINALS, PIXELS
 from annotation_store._db.engine import plain_errors
 from annotation_store._db.tables import cells, fields, models, suggestions
 from annotation_store.errors import LLDError
-from annotation_store.images import open_slide, read_pixels
+from annotation_store.images import decode, open_slide, read_pixels
 from annotation_store.images._facts import shown
 from annotation_store.images.slide import size_on_disk
 from annotation_store.images.zarr_store import read_overview
 from annotation_store.records import FieldKind
 
 
-class Check(ProjectBase):
+class Check(Audit):
     """The part of `Project` that looks for damage."""
 
     def check(self) -> list[str]:
@@ -31,7 +32,14 @@ class Check(ProjectBase):
         list of str
             A sentence for each problem; empty where the project is sound.
         """
-        return [*self._check_database(), *self._check_fields(), *self._check_values(), *self._check_models()]
+        if damaged := [*self._check_database(), *self._check_types()]:
+            return [*damaged, *self._check_fields()]  # the rest would stumble over the same rows
+        return [
+            *self._check_fields(),
+            *self._check_values(),
+            *self._check_models(),
+            *self._check_history(),
+        ]
 
     def _check_database(self) -> list[str]:
         with plain_errors(self.path):
@@ -50,19 +58,12 @@ class Check(ProjectBase):
             if row.kind == FieldKind.SLIDE:
                 problems += self._check_slide(row)
                 continue
-            try:
-                shape = read_pixels(self.path / PIXELS / str(row.id)).shape
-                if shape != (row.height, row.width, 3):
-                    problems.append(
-                        f"The pixels of the field {row.name} are {shape[1]} x {shape[0]}, "
-                        f"not {row.width} x {row.height}."
-                    )
-            except LLDError:
+            if not self._sound_pixels(row):
                 problems.append(f"The pixels of the field {row.name} are missing or damaged.")
             original = self.path / ORIGINALS / f"{row.content_hash}{row.suffix}"
             if not original.is_file():
                 problems.append(f"The original file of the field {row.name} is missing ({original}).")
-            elif _hash(original) != row.content_hash:
+            elif hash_of(original) != row.content_hash:
                 problems.append(f"The original file of the field {row.name} has been altered ({original}).")
         known = {str(row.id) for row in rows}
         folder = self.path / PIXELS
@@ -70,12 +71,35 @@ class Check(ProjectBase):
         problems += [f"{p} holds pixels that belong to no field: delete it." for p in sorted(strays)]
         return problems
 
-    def _check_slide(self, row: Any) -> list[str]:
-        """Look whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
-        problems: list[str] = []
+    def _sound_pixels(self, row: Any) -> bool:
+        """Whether the pixels of a field can be read, have its size, and are not merely absent."""
+        folder = self.path / PIXELS / str(row.id)
+        try:
+            pixels = read_pixels(folder)
+        except LLDError:
+            return False
+        if pixels.shape != (row.height, row.width, 3):
+            return False
+        # zarr reads a shard that is not there as black, and writes none for what is black
+        if pixels.any():
+            return True
+        original = self.path / ORIGINALS / f"{row.content_hash}{row.suffix}"
+        try:
+            return not decode(original.read_bytes(), original).any()
+        except (LLDError, OSError):
+            return False
+
+    def _sound_overview(self, row: Any) -> bool:
         try:
             read_overview(self.path / PIXELS / str(row.id))
         except LLDError:
+            return False
+        return True
+
+    def _check_slide(self, row: Any) -> list[str]:
+        """Look whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
+        problems: list[str] = []
+        if not self._sound_overview(row):
             problems.append(f"The overview of the slide {row.name} is missing or damaged.")
         path = Path(row.source_path)
         if not path.exists():
@@ -120,6 +144,7 @@ class Check(ProjectBase):
         ]
 
 
-def _hash(path: Path) -> str:
+def hash_of(path: Path) -> str:
+    """Give the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

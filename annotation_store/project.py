@@ -24,8 +24,8 @@ from annotation_store._db import migrate
 from annotation_store._db.engine import make_engine, plain_errors, transaction
 from annotation_store._db.tables import annotators, edits, fields, history, models, readings, suggestions
 from annotation_store._db.tables import project as project_table
-from annotation_store._intake import Intake
 from annotation_store._learning import Learning
+from annotation_store._repair import Repair
 from annotation_store._review import Review
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
@@ -36,7 +36,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Check, Intake, Conflicts, Review, Learning):
+class Project(Repair, Check, Conflicts, Review, Learning):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another

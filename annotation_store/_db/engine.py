@@ -116,6 +116,8 @@ def plain_errors(path: Path) -> Iterator[None]:
         raise ProjectError(_sentence(path, str(error.orig))) from error
     except sqlite3.DatabaseError as error:
         raise ProjectError(_sentence(path, str(error))) from error
+    except (json.JSONDecodeError, RecursionError) as error:  # a column that somebody else wrote
+        raise ProjectError(_sentence(path, "malformed JSON")) from error
 
 
 def _sentence(path: Path, reason: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,9 +86,17 @@ def bring_up_to_date(engine: sa.Engine, folder: Path, database: Path, *, read_on
 
 def back_up(database: Path, folder: Path, label: str) -> Path:
     """Copy the database as it is, with SQLite's own online backup (a plain copy would miss the WAL)."""
-    folder.mkdir(exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     target = folder / f"project-{label}-{stamp}.db"
-    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+    try:
+        folder.mkdir(exist_ok=True)
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            target.unlink(missing_ok=True)  # half a copy is none
+        raise ProjectError(
+            f"The project {database.parent} must be copied before it is changed, and cannot be ({error}): "
+            "free some space, then try again. Nothing was changed."
+        ) from error
     return target

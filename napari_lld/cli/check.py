@@ -20,28 +20,46 @@ def check(
             help="Look in this folder for whole slides that were moved; they are known by their content.",
         ),
     ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Mend what can be mended: pixels are made again, lost files found again, strays moved to "
+            "lost+found. Annotations are never touched.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Check that a project's files and rows are sound; exit code 2 where they are not."""
     found: list[str] = []
-    with open_project(project, read_only=slides is None) as opened:
+    mended: list[str] = []
+    with open_project(project, read_only=slides is None and not repair) as opened:
         if slides is not None:
             with progress("Looking for slides") as tick:
                 found = [opened.field(i).name for i in opened.relocate(slides, progress=tick).found]
-        problems = opened.check()
+        if repair:
+            report = opened.repair()
+            mended, problems = report.mended, report.left
+        else:
+            problems = opened.check()
     if as_json:
         answer = {"project": project.absolute(), "sound": not problems, "problems": problems}
-        say_json(answer if slides is None else answer | {"found_slides": found})
+        if slides is not None:
+            answer["found_slides"] = found
+        if repair:
+            answer["mended"] = mended
+        say_json(answer)
     else:
         for name in found:
             say(f"Found {name} again.")
+        for sentence in mended:
+            say(f"Mended: {sentence}")
         for problem in problems:
             say(problem)
         if not problems:
             say(f"{project} is sound.")
     if problems:
-        complain(
-            f"{project} has {plural(len(problems), 'problem')}; go back to a copy, or mend what is named."
-        )
+        cure = "go back to a copy, or mend what is named" if repair else "try check --repair"
+        complain(f"{project} has {plural(len(problems), 'problem')}; {cure}.")
         return 2
     return 0

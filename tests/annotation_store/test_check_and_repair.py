@@ -1,0 +1,203 @@
+"""`check` finds what is wrong with a project; `repair` mends what can be mended and says what cannot."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from annotation_store import Project, ProjectError, Proposal, Shape
+
+
+def original(project: Project, field_id: int = 1) -> Path:
+    return project.original(field_id)
+
+
+def busy(project: Project) -> None:
+    """A project in which something of every kind has happened."""
+    cell = project.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte", attributes={"cell_size": "small"})
+    project.change_cell(cell, comment="look", cell_class="blast")
+    project.delete_cell(cell)
+    project.undo(1)
+    project.add_region(1, Shape.polygon([(0.1, 0.1), (50.7, 3), (40, 61.3)]))
+    area = project.add_ignore_area(1, Shape.rectangle(0, 0, 30, 30))
+    project.delete_ignore_area(area)
+    ids = project.suggest(
+        1, [Proposal((i, 1, 20, 20), 0.5, {"Monocyte": 1.0}) for i in range(6)], model_id=None
+    )
+    project.accept_many(ids[:2])
+    project.reject(ids[2])
+    project.undo(1)
+    project.suggest(1, [Proposal((50, 1, 20, 20), 0.5)], model_id=None)
+    project.update_field(1, patient="P1", pixel_size_um=0.25)
+
+
+def test_a_project_at_work_is_sound_and_its_history_says_what_it_says(project: Project) -> None:
+    busy(project)
+    assert project.check() == []
+    report = project.repair()
+    assert (report.mended, report.left) == ([], [])
+
+
+@pytest.mark.parametrize("damage", ["gone", "one file", "shard", "garbage"])
+def test_damaged_pixels_are_made_again_from_the_original(project: Project, damage: str) -> None:
+    before = project.pixels(1)
+    folder = project.path / "fields.zarr/1"
+    shard = next(p for p in folder.rglob("*") if p.is_file() and p.name != "zarr.json")
+    if damage == "gone":
+        shutil.rmtree(folder)
+    elif damage == "one file":
+        (folder / "0/zarr.json").unlink()
+    elif damage == "shard":
+        shard.unlink()  # zarr would read it as black
+    else:
+        shard.write_bytes(b"\xff" * 50)
+    (problem,) = project.check()
+    assert "a.png" in problem
+    report = project.repair()
+    assert report.left == []
+    assert any("made again" in line for line in report.mended)
+    np.testing.assert_array_equal(project.pixels(1), before)
+
+
+def test_a_black_field_is_no_damage(project: Project, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
+    project.add_fields([tmp_path / "black.png"])
+    assert project.check() == []
+
+
+def test_a_lost_original_is_taken_from_where_it_came_from(project: Project) -> None:
+    path = original(project)
+    data = path.read_bytes()
+    path.unlink()
+    assert "original" in project.check()[0]
+    assert project.repair().left == []
+    assert path.read_bytes() == data
+
+
+def test_an_altered_original_is_set_aside_and_found_again(project: Project) -> None:
+    path = original(project)
+    data = path.read_bytes()
+    path.write_bytes(b"altered")
+    assert project.repair().left == []
+    assert path.read_bytes() == data
+    assert (project.path / "lost+found" / path.name).read_bytes() == b"altered"
+
+
+def test_a_renamed_original_is_known_by_its_content(project: Project, image_folder: Path) -> None:
+    path = original(project)
+    project._connection.exec_driver_sql("UPDATE fields SET source_path = '/nowhere/a.png'")
+    path.rename(path.with_name("copy of a.png"))
+    assert project.repair().left == []
+    assert path.is_file()
+
+
+def test_what_cannot_be_mended_is_said_and_left_alone(project: Project) -> None:
+    busy(project)
+    path = original(project)
+    project._connection.exec_driver_sql("UPDATE fields SET source_path = '/nowhere/a.png'")
+    path.unlink()
+    shutil.rmtree(project.path / "fields.zarr/1")
+    cells = project.cells()
+    report = project.repair()
+    assert report.mended == []
+    assert len(report.left) == 2
+    assert project.cells() == cells
+
+
+def test_strays_move_to_lost_and_found(project: Project) -> None:
+    (project.path / "originals/stray.png").write_bytes(b"somebody's")
+    (project.path / "fields.zarr/note.txt").write_text("dear")
+    report = project.repair()
+    assert len(report.mended) == 2
+    assert (project.path / "lost+found/stray.png").read_bytes() == b"somebody's"
+    assert (project.path / "lost+found/note.txt").read_text() == "dear"
+
+
+def test_a_damaged_thumbnail_and_a_lost_folder_are_made_again(project: Project) -> None:
+    project.thumbnail(1)
+    (thumbnail,) = (project.path / ".thumbnails").iterdir()
+    thumbnail.write_bytes(b"nonsense")
+    shutil.rmtree(project.path / "models")
+    assert len(project.repair().mended) == 2
+    assert project.thumbnail(1).shape[2] == 3
+    assert (project.path / "models").is_dir()
+
+
+def test_a_model_without_files_is_no_longer_active(project: Project) -> None:
+    number = project.new_model_id()
+    project.model_folder(number).mkdir()
+    (project.model_folder(number) / "weights").write_bytes(b"x")
+    project.add_model(number, parent="", card={}, activate=True)
+    shutil.rmtree(project.model_folder(number))
+    report = project.repair()
+    assert project.active_model() is None
+    assert any("Model 1" in line for line in report.mended)
+    assert any("model 1" in line for line in report.left)
+
+
+def test_a_row_changed_behind_the_store_s_back_is_found(project: Project) -> None:
+    busy(project)
+    ask = project._connection.exec_driver_sql
+    cell = project.cells()[0].id
+    ask(f"UPDATE cells SET cell_class = 'Neutrophil' WHERE id = {cell}")
+    ask("INSERT INTO cells (field_id, reading_id, x, y, w, h, attributes) VALUES (1, 1, 1, 1, 5, 5, '{}')")
+    problems = project.check()
+    assert any(f"Cell {cell}: its cell_class is not what its history says" in p for p in problems)
+    assert any("has no history" in p for p in problems)
+    assert project.repair().left == problems
+
+
+@pytest.mark.parametrize(
+    ("statement", "read"),
+    [
+        ("UPDATE cells SET attributes = '{oops'", lambda p: p.cells()),
+        ("UPDATE cells SET attributes = '[1]'", None),
+        ("UPDATE regions SET shape = '\"x\"'", None),
+        ("UPDATE cells SET x = 'left'", None),
+        (f"UPDATE cells SET attributes = '{'[' * 3000}{']' * 3000}'", lambda p: p.cells()),
+    ],
+)
+def test_columns_with_nonsense_are_found_and_never_a_traceback(
+    project: Project, statement: str, read: Callable[[Project], object] | None
+) -> None:
+    busy(project)
+    project._connection.exec_driver_sql(statement)
+    if read is not None:
+        with pytest.raises(ProjectError, match="damaged"):
+            read(project)
+    problems = project.check()
+    assert problems
+    assert all("cannot be read" in problem for problem in problems)
+
+
+def test_a_damaged_index_is_made_again_after_a_copy(folder: Path) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        busy(project)
+    for left in folder.glob("project.db-*"):
+        left.unlink()
+    with sqlite3.connect(folder / "project.db") as raw:
+        raw.execute("PRAGMA writable_schema = ON")
+        raw.execute(
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX ix_cells_field ON cells "
+            "(deleted, reading_id, field_id)' WHERE name = 'ix_cells_field'"
+        )
+    raw.close()
+    with Project.open(folder, annotator="Ada") as project:
+        cells = project.cells()
+        assert any("damaged" in problem for problem in project.check())
+        report = project.repair()
+        assert report.left == []
+        assert project.cells() == cells
+    assert len(list((folder / "backups").iterdir())) == 1
+
+
+def test_a_reader_cannot_repair(folder: Path) -> None:
+    with Project.open(folder, read_only=True) as project, pytest.raises(ProjectError, match="reading only"):
+        project.repair()
