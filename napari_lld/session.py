@@ -18,6 +18,7 @@ from annotation_store.records import (
     Shape,
 )
 from annotation_store.schema import Attribute
+from napari_lld.failure_log import keep_failure
 from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, SessionState, Tool
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
@@ -311,7 +312,14 @@ class Session(SessionState):
         if message.type == "done":
             self.tell("info", self.training.message)
         elif message.type == "failed":
-            self.tell("error", self.training.message)
+            self.tell("error", f"{self.training.message}{self._keep_details(message)}")
+
+    def _keep_details(self, message: Any) -> str:
+        """Keep a failed worker's last words in the project; say where."""
+        if self.project is None or not message.details:
+            return ""
+        file = keep_failure(self.project.path, self.training.message, message.details)
+        return f" Details: {file.parent.name}/{file.name} in the project's folder." if file else ""
 
     def refresh(self) -> None:
         """Take in what another process or thread wrote into the project."""

@@ -91,6 +91,9 @@ class TrainingProcess(QObject):
             with suppress(ProtocolError):  # a line of a later version is passed over
                 message = parse_message(line.decode("utf-8", "replace"))
                 self._ended = self._ended or message.type in {"done", "failed", "cancelled"}
+                if isinstance(message, Failed):
+                    words = f"{message.details}\n\n{self._last_words()}".strip()
+                    message = message.model_copy(update={"details": words})
                 self._session.training.receive(message)
 
     def _on_finished(self, code: int, _status: Any) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
+from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QSizePolicy, QWidget
 
+from annotation_store.records import Model
 from napari_lld.commands import Commands
+from napari_lld.model_facts import model_numbers, model_title, why_not_active
 from napari_lld.session import Session
 from napari_lld.training_state import TrainingPhase
 from napari_lld.widgets.parts import Part, column, label, row
@@ -27,6 +29,7 @@ class TrainingPanel(Part):
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_training")
+        self._listed: list[Model] = []
         layout = column(self, 5, (0, 6, 0, 0))
         self._start = self.button("training.start", primary=True, hint=False)
         self._suggest = self.button("training.suggest")
@@ -49,9 +52,21 @@ class TrainingPanel(Part):
         self._models = QComboBox()
         self._models.setObjectName("lld_models")
         self._models.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._models.activated.connect(self._on_model)
-        self._models_label = label("Active model")
-        layout.addLayout(row(self._models_label, self._models, 1))
+        self._models.activated.connect(lambda *_: self._show_model())
+        self._activate = QPushButton("Activate")
+        self._activate.setObjectName("lld_activate")
+        self._activate.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._activate.setToolTip("Let this model suggest from now on, and train on from it")
+        self._activate.clicked.connect(lambda *_: self._on_activate())
+        models = row(label("Models"), self._models, self._activate)
+        models.setStretch(1, 1)
+        layout.addLayout(models)
+        self._about = label(role="muted", wrap=True)
+        self._about.setObjectName("lld_about_model")
+        self._about.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self._about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._about.setFixedHeight(2 * self._about.fontMetrics().lineSpacing())
+        layout.addWidget(self._about)
         layout.addStretch(1)
         self.bind(session.project_changed, self._on_models)
         self.bind(session.models_changed, self._on_models)
@@ -103,33 +118,35 @@ class TrainingPanel(Part):
         return " · ".join(parts)
 
     def _on_models(self) -> None:
+        """List the models, newest first, and show the active one."""
         project = self.session.project
-        models = project.models() if project is not None else []
-        self._models.blockSignals(True)
+        self._listed = list(reversed(project.models())) if project is not None else []
         self._models.clear()
-        if not any(model.active for model in models):
-            self._models.addItem("Starter (bundled)" if project is not None else "–", None)
-        for model in reversed(models):
+        if not any(model.active for model in self._listed):
+            self._models.addItem("Starter (bundled) · active" if project is not None else "–", None)
+        for model in self._listed:
             self._models.addItem(model_title(model), model.id)
             if model.active:
                 self._models.setCurrentIndex(self._models.count() - 1)
-        self._models.setEnabled(bool(models))
-        self._models.blockSignals(False)
+        self._models.setEnabled(bool(self._listed))
+        self._show_model()
         self.refresh_soon()
 
-    def _on_model(self, index: int) -> None:
-        model_id = self._models.itemData(index)
+    def _show_model(self) -> None:
+        """Show what was measured of the model that is looked at, and why it is not the active one."""
+        model = next((m for m in self._listed if m.id == self._models.currentData()), None)
+        self._activate.setVisible(model is not None and not model.active)
+        told = "Comes with the program; knows none of your cells." if self.session.project else ""
+        if model is not None:
+            # Why it was refused comes first: its numbers may be cut at the end of the space.
+            told = " ".join(filter(None, (why_not_active(model), model_numbers(model))))
+        self._about.setText(told)
+        self._about.setToolTip(told)
+
+    def _on_activate(self) -> None:
+        model_id = self._models.currentData()
         if model_id is not None:
             self.session.activate_model(model_id)
-
-
-def model_title(model: object) -> str:
-    """Name a model with its measured number, or say that it has none yet."""
-    card = getattr(model, "card", {})
-    metrics = card.get("metrics") or {}
-    score = metrics.get("map50", metrics.get("mAP50"))
-    measured = f"mAP50 {score:.2f}" if isinstance(score, int | float) else "not yet measured"
-    return f"Model {getattr(model, 'id', '?')} · {measured}"
 
 
 def duration(seconds: float) -> str:

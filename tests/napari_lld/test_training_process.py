@@ -140,3 +140,22 @@ def test_one_training_at_a_time(worker: SimpleNamespace, session: Session, qtbot
     assert not session.start_training()
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert session.training.phase is TrainingPhase.IDLE
+
+
+def test_the_details_of_a_failure_are_kept_with_the_project(
+    worker: SimpleNamespace, session: Session, qtbot: QtBot, errors: list[str]
+) -> None:
+    worker.play(
+        START
+        + "print('the driver said no', file=sys.stderr, flush=True)\n"
+        + 'say(\'{"type": "failed", "v": 1, "cause": "It broke.", \' + \n'
+        + '    \'"cure": "Mend it.", "details": "Traceback"}\')\n'
+    )
+    qtbot.waitUntil(idle(session), timeout=20_000)
+    assert session.project is not None
+    (file,) = (session.project.path / "logs").glob("training-*.txt")
+    kept = file.read_text(encoding="utf-8")
+    assert "It broke. Mend it." in kept
+    assert "Traceback" in kept
+    assert "the driver said no" in kept
+    assert f"logs/{file.name}" in errors[0]

@@ -1,0 +1,110 @@
+"""What a model's card says of it, in words for the model list; no Qt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from annotation_store.records import Model
+
+_NUMBERS = (("ap50", "found AP50"), ("class_f1", "class F1"), ("attribute_f1", "attributes F1"))
+CONFIDENT = 0.95
+"""Least Wilson lower bound of precision for accepting many suggestions at once (design §3)."""
+
+
+def held_out(model: Model | None) -> Mapping[str, Any]:
+    """Give the numbers measured on held-out cells; empty where nothing was measured."""
+    metrics = model.card.get("metrics") if model is not None else None
+    numbers = metrics.get("held_out") if isinstance(metrics, Mapping) else None
+    return numbers if isinstance(numbers, Mapping) else {}
+
+
+def model_title(model: Model) -> str:
+    """Name a model, short enough for a list: number, whether active, its first number."""
+    numbers = held_out(model)
+    score = _number(numbers.get("ap50"))
+    measured = f"AP50 {score:.2f}" if score is not None else "not yet measured"
+    parts = [f"Model {model.id}", measured]
+    if model.active:
+        parts.insert(1, "active")
+    elif model.card.get("why_not_active"):
+        parts.append("not promoted")
+    return " · ".join(parts)
+
+
+def model_numbers(model: Model) -> str:
+    """Say what was measured on how many held-out cells, or why nothing was."""
+    numbers = held_out(model)
+    if not numbers:
+        metrics = model.card.get("metrics")
+        note = metrics.get("note") if isinstance(metrics, Mapping) else None
+        return str(note) if note else "Not yet measured."
+    told = [
+        f"{title} {value:.2f}" for key, title in _NUMBERS if (value := _number(numbers.get(key))) is not None
+    ]
+    for key in ("precision", "recall"):
+        value = _number(numbers.get(key))
+        if value is not None:
+            told.append(f"{key} {value:.0%}")
+    return (
+        f"On {numbers.get('cells', '?')} held-out cells: " + (", ".join(told) or "nothing measurable") + "."
+    )
+
+
+def why_not_active(model: Model) -> str:
+    """Say why a model was not made the active one, or nothing."""
+    why = model.card.get("why_not_active")
+    return f"Not promoted: {why}" if why and not model.active else ""
+
+
+def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
+    """Give the Wilson score interval of a share; all of 0 to 1 where nothing was counted.
+
+    Parameters
+    ----------
+    hits
+        How many were so.
+    of
+        How many were looked at.
+    z
+        1.96 for 95%.
+    """
+    if of <= 0:
+        return 0.0, 1.0
+    share = hits / of
+    middle = share + z * z / (2 * of)
+    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    scale = 1 + z * z / of
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def bulk_refusal(model: Model | None, threshold: float) -> str:
+    """Say why suggestions of a model may not be accepted many at once; empty where they may.
+
+    They may where the Wilson lower bound of its precision on held-out cells is `CONFIDENT`, for
+    suggestions at least as sure as those that were measured.
+    """
+    if model is None:
+        return "The bundled starter was never measured on this project's cells: look at each suggestion."
+    numbers = held_out(model)
+    precision, proposals = _number(numbers.get("precision")), numbers.get("proposals")
+    if precision is None or not isinstance(proposals, int):
+        return f"Model {model.id} has not been measured on held-out cells: look at each suggestion."
+    measured_from = _number(numbers.get("threshold")) or 0.5
+    right = round(precision * proposals)
+    low, _high = wilson(right, proposals)
+    if low < CONFIDENT:
+        return (
+            f"Model {model.id} was right in {right} of {proposals} held-out suggestions: "
+            f"at worst {low:.0%}, and {CONFIDENT:.0%} are asked for."
+        )
+    if threshold < measured_from:
+        return f"Measured for suggestions surer than {measured_from:.0%}: raise the threshold to that."
+    return ""
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None

@@ -1,0 +1,66 @@
+"""What a model's card says of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from annotation_store.records import Model
+from napari_lld.model_facts import bulk_refusal, model_numbers, model_title, why_not_active, wilson
+
+HELD_OUT = {
+    "cells": 41,
+    "proposals": 40,
+    "threshold": 0.5,
+    "ap50": 0.912,
+    "class_f1": 0.7,
+    "attribute_f1": None,
+    "precision": 0.9,
+    "recall": 0.88,
+}
+
+
+def model(held_out: Any = None, *, active: bool = True, **card: Any) -> Model:
+    metrics = {"held_out": held_out, "note": "Not yet measured: measuring begins at 30 cells."}
+    return Model(3, "starter", datetime.now(UTC), active, {"metrics": metrics, **card})
+
+
+def test_a_measured_model_shows_its_held_out_numbers() -> None:
+    assert model_title(model(HELD_OUT)) == "Model 3 · active · AP50 0.91"
+    assert model_numbers(model(HELD_OUT)) == (
+        "On 41 held-out cells: found AP50 0.91, class F1 0.70, precision 90%, recall 88%."
+    )
+
+
+def test_an_unmeasured_model_says_so_and_why() -> None:
+    assert model_title(model()) == "Model 3 · active · not yet measured"
+    assert model_numbers(model()) == "Not yet measured: measuring begins at 30 cells."
+    assert model_numbers(Model(1, "x", datetime.now(UTC), False, {})) == "Not yet measured."
+
+
+def test_a_refused_model_says_why_until_somebody_activates_it() -> None:
+    why = "On the held-out cells it is worse."
+    refused = model(HELD_OUT, active=False, why_not_active=why)
+    assert model_title(refused).endswith("not promoted")
+    assert why_not_active(refused) == f"Not promoted: {why}"
+    assert why_not_active(model(HELD_OUT, why_not_active=why)) == ""
+
+
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"),
+    [(0, 0, 0.0, 1.0), (10, 10, 0.722, 1.0), (50, 100, 0.404, 0.596), (0, 10, 0.0, 0.278)],
+)
+def test_wilson_intervals(hits: int, of: int, low: float, high: float) -> None:
+    assert wilson(hits, of) == pytest.approx((low, high), abs=0.001)
+
+
+def test_many_are_accepted_at_once_only_where_precision_is_certain() -> None:
+    assert "starter" in bulk_refusal(None, 0.9)
+    assert "not been measured" in bulk_refusal(model(), 0.9)
+    few = bulk_refusal(model({**HELD_OUT, "precision": 1.0, "proposals": 40}), 0.9)
+    assert "40 of 40" in few  # 40 right of 40 still may be 91%
+    sure = model({**HELD_OUT, "precision": 0.99, "proposals": 300})
+    assert bulk_refusal(sure, 0.5) == ""
+    assert "50%" in bulk_refusal(sure, 0.4)

@@ -1,0 +1,53 @@
+"""The list of models in the dock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton
+
+from napari_lld.widgets import DeskDock
+
+WHY = "On the held-out cells it is worse than that in use (-0.100, at best -0.020), which stays active."
+
+
+def test_a_refused_model_says_why_and_can_be_activated(
+    small_project: Path, qtbot: QtBot, no_leaks: None
+) -> None:
+    dock = DeskDock(ViewerModel())
+    qtbot.addWidget(dock)
+    dock.resize(420, 703)
+    dock.show()
+    dock.show_model_tab()
+    session = dock.desk.session
+    session.open(small_project)
+    project = session.project
+    assert project is not None
+    for number, why in ((1, None), (2, WHY)):
+        assert project.new_model_id() == number
+        (project.model_folder(number)).mkdir(parents=True, exist_ok=True)
+        card = {"metrics": {"held_out": {"cells": 41, "ap50": 0.9}}, "why_not_active": why}
+        project.add_model(number, parent="starter", card=card, activate=why is None)
+    qtbot.wait(100)
+    models = dock.findChild(QComboBox, "lld_models")
+    about = dock.findChild(QLabel, "lld_about_model")
+    activate = dock.findChild(QPushButton, "lld_activate")
+    assert models is not None
+    assert about is not None
+    assert activate is not None
+    assert models.currentText() == "Model 1 · active · AP50 0.90"
+    assert "41 held-out cells" in about.text()
+    assert not activate.isVisible()
+
+    models.setCurrentIndex(models.findData(2))
+    models.activated.emit(models.currentIndex())
+    assert WHY in about.text()
+    assert project.active_model().id == 1  # type: ignore[union-attr]  # looking is not choosing
+    qtbot.mouseClick(activate, Qt.MouseButton.LeftButton)
+    qtbot.wait(100)
+    assert project.active_model().id == 2  # type: ignore[union-attr]
+    assert "Not promoted" not in about.text()
+    dock.release()
