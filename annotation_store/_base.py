@@ -65,6 +65,18 @@ class ProjectBase:
         with transaction(self._connection, self.path) as connection:
             yield connection
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Read as of one moment, over several statements."""
+        with plain_errors(self.path):
+            self._connection.exec_driver_sql("BEGIN")
+        try:
+            yield
+        finally:
+            if self._open_connection is not None:
+                with plain_errors(self.path):
+                    self._connection.exec_driver_sql("COMMIT")
+
     def _rows(self, query: Any) -> Sequence[Any]:
         with plain_errors(self.path):
             return self._connection.execute(query).all()

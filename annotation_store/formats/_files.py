@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,7 +39,7 @@ def safe_name(name: object, source: str) -> str:
     return name
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str | Iterable[str]) -> None:
     """Write a file in one step: whoever looks sees the old file or the new one, never half of it."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -46,7 +47,7 @@ def write_text(path: Path, text: str) -> None:
         if path.is_dir():
             raise FormatError(f"{path} is a folder: give a file to write to.")
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            file.writelines([text] if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -140,6 +141,7 @@ def _write(
     edits: list[Edit] = []
     new_suggestions: list[int] = []
     here = _Here(project)
+    twice = Counter(field.id for field, _ in pairs)
     with project._writing() as connection:
         for field, given in pairs:
             news = _compared(project, document, field, given, here)
@@ -165,7 +167,8 @@ def _write(
             counts["conflicts"] += len(news.conflicts)
             counts["regions"] += sum(entity == "region" for entity, _ in areas)
             counts["suggestions"] += len(rows)
-            _learn(here, field, cells, areas)
+            if twice[field.id] > 1:  # another image entry of the file is this field too
+                _learn(here, field, cells, areas)
     project._tell(edits)
     if new_suggestions:
         project.events.suggestions_changed.emit(new_suggestions)

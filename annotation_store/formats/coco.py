@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
+from annotation_store import _rows
 from annotation_store._db.tables import cells as cells_table
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
@@ -60,6 +62,7 @@ _KNOWN = frozenset(
     | {"score", "class_probabilities", "attribute_probabilities", *_FLAGS}
 )
 _MAX_EXTRA = 20
+_BATCH = 4_000
 
 
 class Source(NamedTuple):
@@ -390,26 +393,60 @@ def write(
     project: Project, out: Path, *, what: Literal["cells", "suggestions"], anonymise: bool
 ) -> ExportReport:
     """Write the current reading, or the pending suggestions; see `annotation_store.formats.write`."""
-    fields = project.fields()
-    regions = [r for r in project.regions() if r.state == RegionState.FINISHED]
-    cells = project.cells() if what == "cells" else []
-    suggestions = project.suggestions() if what == "suggestions" else []
-    query = sa.select(cells_table.c.id, cells_table.c.extra).where(
-        cells_table.c.extra.is_not(None), cells_table.c.reading_id == project.reading.id
+    names = Names.of_project(project, anonymise=anonymise)
+    counts: Counter[str] = Counter()
+    with project._snapshot():  # what is written was so at one moment, whoever edits meanwhile
+        fields = project.fields()
+        regions = [r for r in project.regions() if r.state == RegionState.FINISHED]
+        suggestions = project.suggestions() if what == "suggestions" else []
+        document = to_coco(
+            project.schema,
+            fields,
+            regions=regions,
+            ignore_areas=project.ignore_areas(),
+            suggestions=suggestions,
+            names=names,
+        )
+        # cells are read and written a few thousand at a time: all at once they are half a gigabyte
+        cells = _cells_out(project, names, counts) if what == "cells" else ()
+        write_text(out, _streamed(document, cells))
+    return ExportReport(out, len(fields), counts["cells"], len(regions), len(suggestions))
+
+
+def _streamed(document: dict[str, Any], more: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
+    """Spell a COCO object, and further annotations behind its own."""
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    text = encode(document)
+    empty = not document["annotations"]
+    assert text.endswith("]}"), "the annotations come last"
+    yield text[:-2]
+    for batch in more:
+        spelled = ", ".join(map(encode, batch))
+        yield spelled if empty else f", {spelled}"
+        empty = False
+    yield "]}"
+
+
+def _cells_out(project: Project, names: Names, counts: Counter[str]) -> Iterator[list[dict[str, Any]]]:
+    last = 0
+    query = (
+        sa.select(cells_table)
+        .where(cells_table.c.reading_id == project.reading.id, sa.not_(cells_table.c.deleted))
+        .order_by(cells_table.c.id)
+        .limit(_BATCH)
     )
-    extras = {} if anonymise or what != "cells" else {row.id: row.extra for row in project._rows(query)}
-    document = to_coco(
-        project.schema,
-        fields,
-        regions=regions,
-        ignore_areas=project.ignore_areas(),
-        cells=cells,
-        suggestions=suggestions,
-        extras=extras,
-        names=Names.of_project(project, anonymise=anonymise),
-    )
-    write_text(out, json.dumps(document, ensure_ascii=False, allow_nan=False))
-    return ExportReport(out, len(fields), len(cells), len(regions), len(suggestions))
+    while rows := project._rows(query.where(cells_table.c.id > last)):
+        last = rows[-1].id
+        counts["cells"] += len(rows)
+        yield [
+            _cell_out(
+                _rows.cell(row),
+                project.schema,
+                None if names.anonymous else row.extra,
+                anonymous=names.anonymous,
+            )
+            for row in rows
+        ]
 
 
 def to_coco(
