@@ -239,8 +239,9 @@ def card(
         "trained_on": {"fields": fields, "cells_with_labels": cells, "split": "train"},
         "limits": [
             "Classes seen: neutrophil, eosinophil, basophil, lymphocyte, monocyte of healthy donors. It has "
-            "never seen a blast, nor any other class of the schema: those it does not predict sensibly.",
-            "The nucleolus was never labelled: its probabilities mean nothing before a project teaches it.",
+            "never seen a blast, nor any other class of the schema: those it does not propose.",
+            "The nucleolus and the medium cell size were never labelled: it proposes neither before a "
+            "project teaches them.",
             "Attributes are WBCAtt's words mapped to LLD's; cell size was learnt on fields that show cells "
             "at about an eighth of the field's longer side.",
             "Fields of 360 to 800 pixels, Wright-Giemsa-like stains; other stains and scales are untested.",

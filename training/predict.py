@@ -130,24 +130,30 @@ def _tensor(images: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
-    """Turn raw proposals into records with probabilities, most confident first."""
+    """Turn raw proposals into records with probabilities, most confident first.
+
+    A class or value that nobody taught has probability 0, and a head that knows fewer than two says nothing
+    (see `LearnedModel.speaks`).
+    """
     confidences = model.calibration.confidence(raw.scores)
-    names, values = model.vocabulary.head_names, model.vocabulary.heads
+    heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
     probabilities = [
-        _softmax(head / model.calibration.temperatures.get(name, 1.0))
-        for name, head in zip(names, raw.logits, strict=True)
+        None
+        if known is None
+        else _softmax(np.where(known, logits / model.calibration.temperatures.get(name, 1.0), -np.inf))
+        for (name, _, known), logits in zip(heads, raw.logits, strict=True)
     ]
     proposals = []
     for i in np.argsort(-confidences, kind="stable"):
         if confidences[i] < min_confidence:
             break
         said = [
-            {value: float(p) for value, p in zip(words, head[i], strict=True)}
-            for words, head in zip(values, probabilities, strict=True)
+            {} if head is None else {v: float(p) for v, p in zip(values, head[i], strict=True)}
+            for (_, values, _), head in zip(heads, probabilities, strict=True)
         ]
         x, y, w, h = (float(v) for v in raw.boxes[i])
         classes = said.pop(0) if model.vocabulary.classes else {}
-        attributes = dict(zip(model.vocabulary.attributes, said, strict=True))
+        attributes = {a: p for a, p in zip(model.vocabulary.attributes, said, strict=True) if p}
         proposals.append(Proposal((x, y, w, h), float(confidences[i]), classes, attributes))
     return proposals
 

@@ -33,6 +33,7 @@ def test_suppression_keeps_the_better_of_two_that_overlap() -> None:
 
 def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) -> None:
     model = new_model(words)
+    model.teach([np.ones((2, len(values)), bool) for values in words.heads])
     model.calibration = Calibration(1.0, 0.0, {"size": 2.0})
     raw = RawProposals(
         np.array([[0, 0, 9, 9], [20, 20, 9, 9]], np.float32),
@@ -53,7 +54,9 @@ def test_an_attribute_may_be_called_class() -> None:
     raw = RawProposals(
         np.array([[0, 0, 9, 9.0]]), np.array([0.9]), [np.array([[3.0, 0]]), np.array([[0, 3.0]])]
     )
-    one = calibrated(new_model(words), raw)[0]
+    model = new_model(words)
+    model.teach([np.eye(2, dtype=bool)] * 2)
+    one = calibrated(model, raw)[0]
     assert one.best_class == "A"
     assert one.best_attributes == {"class": "y"}
 
@@ -111,3 +114,38 @@ def test_the_stain_alone_proposes_the_purple_cells(make_field: Any) -> None:
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_an_unstained_field_proposes_nothing(value: int) -> None:
     assert propose_from_stain(np.full((80, 100, 3), value, np.uint8)) == []
+
+
+def test_what_nobody_taught_is_never_proposed(words: Vocabulary) -> None:
+    model = new_model(words)
+    model.teach(
+        [
+            np.array([[True, False, False], [False, True, False]]),  # no Myeloblast yet
+            np.array([[True, False]]),  # small cells only: nothing to tell apart
+            np.zeros((0, 3), bool),
+        ]
+    )
+    raw = RawProposals(
+        np.array([[0, 0, 9, 9]], np.float32),
+        np.array([0.8]),
+        [np.array([[1.0, 0.0, 9.0]]), np.array([[5.0, 0.0]]), np.array([[0.0, 7.0, 0.0]])],
+    )
+    (proposal,) = calibrated(model, raw)
+    assert proposal.class_probabilities["Myeloblast"] == 0
+    assert proposal.best_class == "Neutrophil"
+    assert sum(proposal.class_probabilities.values()) == pytest.approx(1)
+    assert proposal.attribute_probabilities == {}
+
+
+def test_a_group_teaches_its_members(words: Vocabulary) -> None:
+    model = new_model(words)
+    model.teach([np.array([words.targets("blast", {})[0]]), np.zeros((0, 2), bool), np.zeros((0, 3), bool)])
+    assert model.taught["class"] == {"Lymphoblast": 0.5, "Myeloblast": 0.5}
+
+
+def test_the_starter_does_not_speak_of_the_nucleolus() -> None:
+    starter = read_model(starter_place())
+    silent = dict(zip(starter.vocabulary.head_names, starter.speaks(), strict=True))
+    assert silent["nucleolus"] is None
+    assert silent["cytoplasm"] is not None
+    assert not silent["cell_size"][starter.vocabulary.attributes["cell_size"].index("medium")]

@@ -12,7 +12,7 @@ import skimage.draw
 from annotation_store.records import Box, Shape
 from training.engine.describer import cut_crop, size_feature
 from training.engine.detector import to_working_scale
-from training.engine.vocabulary import Vocabulary
+from training.engine.vocabulary import Vocabulary, shares
 
 PATCH = 176
 PATCH_CONTEXT = 2.0
@@ -191,6 +191,5 @@ def log_priors(allowed: np.ndarray) -> np.ndarray:
     A group counts for its members in equal parts. One count is added to each, so that a value that nobody
     has met yet is rare and not impossible.
     """
-    share = allowed / np.maximum(allowed.sum(1, keepdims=True), 1)
-    counts = share.sum(0) + 1.0
+    counts = shares(allowed).sum(0) + 1.0
     return np.asarray(np.log(counts / counts.sum()), np.float32)

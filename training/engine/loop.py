@@ -347,6 +347,7 @@ class Loop:
                 mixed = torch.lerp(average, self._parent[name], self._config.keep)
             result[name] = mixed
         self._model.load_tensors(result)
+        self._model.teach(self._patches.allowed)
         self._model.evaluating()
 
     # --- time and state ----------------------------------------------------------------------------------

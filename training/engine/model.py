@@ -11,11 +11,12 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load as load_safetensors
@@ -26,7 +27,7 @@ from annotation_store.errors import LLDError
 from training.calibration import Calibration
 from training.engine.describer import TRUNK_LAYERS, Describer
 from training.engine.detector import build_detector
-from training.engine.vocabulary import Vocabulary
+from training.engine.vocabulary import Vocabulary, shares
 
 FORMAT = "napari-lld model"
 FORMAT_VERSION = 1
@@ -48,6 +49,9 @@ class LearnedModel:
         The field's longer side in pixels as the detector sees it.
     card
         Parent, config, seed, metrics and whatever else is to be kept with the weights.
+    taught
+        Head name to value name to how many cells taught it, the parents' included. What nobody taught is
+        not proposed: its weights say something all the same, and it would mean nothing.
     """
 
     detector: nn.Module
@@ -56,6 +60,7 @@ class LearnedModel:
     size: int = 448
     calibration: Calibration = field(default_factory=Calibration)
     card: dict[str, Any] = field(default_factory=dict)
+    taught: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to(self, device: str | torch.device) -> LearnedModel:
         """Move the weights."""
@@ -80,6 +85,27 @@ class LearnedModel:
         for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             module.load_state_dict(own)
+
+    def teach(self, allowed: Sequence[np.ndarray]) -> None:
+        """Note what cells taught: per head ``(n, K)`` bool; a group counts for its members in equal parts."""
+        vocabulary = self.vocabulary
+        for name, values, rows in zip(vocabulary.head_names, vocabulary.heads, allowed, strict=True):
+            counts = self.taught.setdefault(name, {})
+            for value, n in zip(values, shares(rows).sum(0), strict=True):
+                if n:
+                    counts[value] = round(counts.get(value, 0.0) + float(n), 3)
+
+    def speaks(self) -> list[np.ndarray | None]:
+        """Say, per head, which values were taught: ``(K,)`` bool.
+
+        ``None`` where fewer than two were: a head that has met one value only would claim it of everything.
+        """
+        heads: list[np.ndarray | None] = []
+        for name, values in zip(self.vocabulary.head_names, self.vocabulary.heads, strict=True):
+            counts = self.taught.get(name, {})
+            known = np.array([counts.get(value, 0) > 0 for value in values], bool)
+            heads.append(known if known.sum() >= 2 else None)
+        return heads
 
     def clone(self) -> LearnedModel:
         """Copy the weights too."""
@@ -124,6 +150,10 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
         {name: t for name, t in calibration.temperatures.items() if name in taken},
         calibration.note,
     )
+    child.taught = {
+        name: {v: n for v, n in parent.taught.get(name, {}).items() if v in values}
+        for name, values in zip(vocabulary.head_names, vocabulary.heads, strict=True)
+    }
     return child
 
 
@@ -195,6 +225,7 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "vocabulary": model.vocabulary.to_dict(),
         "schema_digest": model.vocabulary.digest,
         "calibration": model.calibration.to_dict(),
+        "taught": model.taught,
     }
     weights.parent.mkdir(parents=True, exist_ok=True)
     replace_file(weights, content)
@@ -264,9 +295,20 @@ def read_model(place: Path) -> LearnedModel:
         vocabulary = Vocabulary.from_dict(card["vocabulary"])
         model = _empty_model(vocabulary, int(card["size"]))
         model.calibration = Calibration.from_dict(card["calibration"])
+        model.taught = {
+            str(name): {str(value): float(n) for value, n in counts.items()}
+            for name, counts in card["taught"].items()
+        }
         tensors = load_safetensors(content)
         model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
-    except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        safetensors.SafetensorError,
+    ) as error:
         raise ModelError(f"{card_file} and its weights do not fit together: {error}") from error
     model.card = card
     return model.evaluating()

@@ -112,3 +112,8 @@ class Vocabulary:
             value = attributes.get(name)
             allowed.append(np.array([value == one for one in values], bool))
         return allowed
+
+
+def shares(allowed: np.ndarray) -> np.ndarray:
+    """Give each label one vote, a group's in equal parts for its members: ``(n, K)`` from ``(n, K)`` bool."""
+    return np.asarray(allowed / np.maximum(allowed.sum(1, keepdims=True), 1))
