@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from annotation_store.records import UNSURE, RejectionReason
+from annotation_store.records import UNSURE, RegionState, RejectionReason
 from annotation_store.schema import CellClass, ClassGroup, Schema
 from napari_lld.session import Session, Tool
 
@@ -51,7 +51,11 @@ def _on_slide(session: Session) -> bool:
 
 
 def _has_deletable(session: Session) -> bool:
-    return session.cell is not None or session.region is not None
+    return session.cell is not None or session.region is not None or session.ignore_area is not None
+
+
+def _has_finished(session: Session) -> bool:
+    return session.region is not None and session.region.state is RegionState.FINISHED
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,9 @@ def session_commands(session: Session) -> Iterator[Command]:
     def whole_field() -> None:
         session.mark_whole_field()
 
+    def void(_result: object) -> None:
+        return None
+
     def cut_field() -> None:
         session.field_from_region()
 
@@ -276,8 +283,35 @@ def session_commands(session: Session) -> Iterator[Command]:
         "Say that every white cell of this field is boxed.",
     )
     yield Command(
+        "tool.draft",
+        "Draft region",
+        tool(Tool.DRAFT),
+        ("T",),
+        "Draw",
+        has_field,
+        "A region that promises nothing yet: draw it first, box its cells, then finish it.",
+    )
+    yield Command(
+        "region.reopen",
+        "Make the region a draft again",
+        lambda: void(s.reopen_region()),
+        (),
+        "Draw",
+        _has_finished,
+        "Its empty places are unknown again, not background.",
+    )
+    yield Command(
+        "tool.ignore",
+        "Ignore area",
+        tool(Tool.IGNORE),
+        ("I",),
+        "Draw",
+        has_field,
+        "An area that nobody can read (smear, clump, blur): neither learned from nor measured.",
+    )
+    yield Command(
         "edit.delete",
-        "Delete cell or region",
+        "Delete cell, region or area",
         s.delete_current,
         ("Del",),
         "Draw",
@@ -320,6 +354,24 @@ def session_commands(session: Session) -> Iterator[Command]:
         "Describe",
         has_cell,
         "The row becomes missing again; once more steps back a row.",
+    )
+    yield Command(
+        "cell.bookmark",
+        "Bookmark",
+        s.toggle_bookmark,
+        ("M",),
+        "Describe",
+        has_cell,
+        "Find this cell again.",
+    )
+    yield Command(
+        "cell.second_opinion",
+        "Second opinion",
+        s.toggle_second_opinion,
+        ("O",),
+        "Describe",
+        has_cell,
+        "Ask somebody else to look at this cell.",
     )
     yield Command("caret.down", "Row down", lambda: s.move_caret(1), ("Down",), "Describe", has_target)
     yield Command("caret.up", "Row up", lambda: s.move_caret(-1), ("Up",), "Describe", has_target)

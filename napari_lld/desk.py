@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lld import background, user_state
-from napari_lld.commands import Command, Commands, has_field, has_project, session_commands
+from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
 from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.session import Session, Tool
@@ -138,6 +138,24 @@ class Desk(QObject):
             lambda _s: self.pointer.drawing,
         )
         yield Command(
+            "region.finish",
+            "Finish the draft region",
+            self.finish_region,
+            ("E",),
+            "Draw",
+            has_field,
+            "Promise that every white cell in it is boxed; what may not be right is asked first.",
+        )
+        yield Command(
+            "cell.comment",
+            "Comment …",
+            self.comment,
+            ("C",),
+            "Describe",
+            has_cell,
+            "A remark that is kept with the cell.",
+        )
+        yield Command(
             "view.cell",
             "Zoom to the cell, and back",
             self.zoom_to_current,
@@ -206,6 +224,24 @@ class Desk(QObject):
             self.session.tool = Tool.SELECT
         else:
             self.session.select(None)
+
+    def finish_region(self) -> None:
+        """Finish the draft region, once what may not be right about it has been answered."""
+        from napari_lld.widgets import dialogs
+
+        region = self.session.region_to_finish()
+        doubts = self.session.doubts(region) if region is not None else []
+        if not doubts or dialogs.ask_anyway(doubts, self.window):
+            self.session.finish_region()
+
+    def comment(self) -> None:
+        """Ask for the comment on the current cell."""
+        from napari_lld.widgets import dialogs
+
+        cell = self.session.cell
+        text = dialogs.ask_comment(cell.comment, self.window) if cell is not None else None
+        if text is not None:
+            self.session.set_comment(text)
 
     def zoom_to_current(self) -> None:
         """Show the current cell large; once more shows the field again."""

@@ -1,7 +1,7 @@
 """The one evented session of the desk, without Qt: what is open, what is current, what can be done.
 
 Widgets and layers bind to its signals and call its methods; they keep nothing. `SessionState` is what is
-open and current; `Session` adds what can be done.
+open and current, `MarkActions` adds what is drawn, `Session` what is said of it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from annotation_store.records import (
     Box,
     Edit,
     RejectionReason,
-    Shape,
 )
 from annotation_store.schema import Attribute
 from napari_lld.failure_log import keep_failure
-from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, SessionState, Tool
+from napari_lld.session_marks import MarkActions
+from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
 
 
-class Session(SessionState):
+class Session(MarkActions):
     """The state with all its actions.
 
     Every action is a method and says in a `notice` why it could not be done.
@@ -34,73 +34,11 @@ class Session(SessionState):
         super().__init__()
         self.training.told.connect(self._on_worker_message)
 
-    # ------------------------------------------------------------------ regions and boxes
-
-    def add_region(self, shape: Shape) -> int | None:
-        """Add a finished region to the current field."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return None
-        region = self._try(lambda: project.add_region(field_id, shape))
-        if region is not None:
-            self.select("region", region)
-            self.tell("hint", "Region finished: every white cell in it must be boxed.")
-        return region
-
-    def field_from_region(self) -> int | None:
-        """Make a field of the current region of a slide, and show it."""
-        project, field_id, region = self.project, self._field_id, self.region
-        if project is None or field_id is None or region is None:
-            self.tell("hint", "Choose a region first: draw one (R), or click on its edge.")
-            return None
-        made = self._try(lambda: project.add_area(field_id, region.shape.bounds))
-        if made is not None:
-            self.refresh()
-            self.show_field(made)
-            self.tell("info", f"{project.field(made).name} is a field of its own now.")
-        return made
-
-    def mark_whole_field(self) -> int | None:
-        """Say that every white cell of this field is boxed."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return None
-        region = self._try(lambda: project.mark_whole_field(field_id))
-        if region is not None:
-            self.tell("info", "The whole field counts as reviewed now: all outside its cells is background.")
-        return region
-
-    def add_box(self, box: Box) -> int | None:
-        """Box a cell on the current field and make it current."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return None
-        cell = self._try(lambda: project.add_cell(field_id, box))
-        if cell is not None:
-            self.select("cell", cell)
-        return cell
+    # ------------------------------------------------------------------ boxes
 
     def move_box(self, box: Box) -> None:
         """Give the current cell another box; a current suggestion is accepted with it."""
         self._change(box=box)
-
-    def change_region(self, region_id: int, shape: Shape) -> None:
-        """Give a region another shape."""
-        project = self.project
-        if project is not None:
-            self._done(lambda: project.change_region(region_id, shape=shape))
-
-    def delete_current(self) -> None:
-        """Delete the current cell or region."""
-        project, selection = self.project, self._selection
-        if project is None or selection is None:
-            return
-        if selection.kind == "cell":
-            self._done(lambda: project.delete_cell(selection.id))
-        elif selection.kind == "region":
-            self._done(lambda: project.delete_region(selection.id))
-        else:
-            self.tell("hint", "A suggestion is not deleted but rejected.")
 
     # ------------------------------------------------------------------ values
 
@@ -148,7 +86,16 @@ class Session(SessionState):
         self.set_caret(following)
 
     def set_value_number(self, number: int) -> None:
-        """Fill the row of the caret with its n-th value (from 1) and go on to the next row."""
+        """Fill the row of the caret with its n-th value (from 1) and go on to the next row.
+
+        An artefact has no attributes: there the digit says its kind.
+        """
+        if self.kinds:
+            if number <= len(self.kinds):
+                self.set_kind(self.kinds[number - 1])
+            else:
+                self.tell("hint", f"There are {len(self.kinds)} kinds of artefact.")
+            return
         attribute = self._caret_attribute()
         if attribute is None:
             return
@@ -252,6 +199,7 @@ class Session(SessionState):
             ("suggestion", self.suggestions),
             ("cell", self.cells),
             ("region", self.regions),
+            ("ignore_area", self.ignore_areas),
         )
         for kind, marks in present:
             ids = {mark.id for mark in marks}.intersection(edit.touched.get(kind, ()))
@@ -320,9 +268,3 @@ class Session(SessionState):
             return ""
         file = keep_failure(self.project.path, self.training.message, message.details)
         return f" Details: {file.parent.name}/{file.name} in the project's folder." if file else ""
-
-    def refresh(self) -> None:
-        """Take in what another process or thread wrote into the project."""
-        project = self.project
-        if project is not None:
-            self._done(project.refresh)

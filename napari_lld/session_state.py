@@ -34,7 +34,7 @@ from napari_lld.training_state import Trainer, TrainingState
 
 T = TypeVar("T")
 Level = Literal["hint", "info", "warning", "error"]
-Kind = Literal["cell", "suggestion", "region"]
+Kind = Literal["cell", "suggestion", "region", "ignore_area"]
 
 DEFAULT_THRESHOLD = 0.4
 _STEP = 0.05
@@ -45,7 +45,14 @@ class Tool(StrEnum):
 
     SELECT = "select"
     REGION = "region"
+    DRAFT = "draft"
+    IGNORE = "ignore"
     BOX = "box"
+
+    @property
+    def draws_areas(self) -> bool:
+        """Whether it draws rectangles and polygons rather than boxes."""
+        return self in (Tool.REGION, Tool.DRAFT, Tool.IGNORE)
 
 
 @dataclass(frozen=True)
@@ -306,8 +313,14 @@ class SessionState:
         wanted = self._id_of("region")
         return next((region for region in self.regions if region.id == wanted), None)
 
+    @property
+    def ignore_area(self) -> IgnoreArea | None:
+        """The current ignore area."""
+        wanted = self._id_of("ignore_area")
+        return next((area for area in self.ignore_areas if area.id == wanted), None)
+
     def select(self, kind: Kind | None, entity_id: int | None = None) -> None:
-        """Make a cell, suggestion or region of this field current, or nothing."""
+        """Make a cell, suggestion, region or ignore area of this field current, or nothing."""
         selection = Selection(kind, entity_id) if kind is not None and entity_id is not None else None
         if selection == self._selection:
             return
@@ -513,7 +526,7 @@ class SessionState:
         self._marks.forget(kinds)
         self.marks_changed.emit(kinds)
         selection = self._selection
-        gone = selection is not None and not (self.cell or self.suggestion or self.region)
+        gone = selection is not None and not (self.cell or self.suggestion or self.region or self.ignore_area)
         if gone:
             self.select(None)
         elif selection is not None and selection.kind in kinds:

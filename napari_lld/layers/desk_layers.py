@@ -248,7 +248,12 @@ class DeskLayers:
         texts = []
         for cell in cells:
             unfinished = cell.cell_class is not None and session.is_incomplete(cell)
-            texts.append(palette.class_letter(schema, cell.cell_class) + ("…" if unfinished else ""))
+            noted = ("*" if cell.bookmark else "") + ("!" if cell.second_opinion else "")
+            texts.append(
+                palette.class_letter(schema, cell.cell_class)
+                + ("…" if unfinished else "")
+                + (f" {noted}" if noted else "")
+            )
         self._draw_letters(CELL_LETTERS, boxes, texts, colours)
 
     def _draw_suggestions(self) -> None:
@@ -326,8 +331,10 @@ class DeskLayers:
         region = session.region
         if region is not None:
             parts.append(outlines.path_outline(region.shape.points, closed=True))
-            if region.shape.is_rectangle:
-                parts.append(self._handles(region.shape.bounds))
+            parts.append(self._handles(region.shape.bounds, centre=True))
+        area = session.ignore_area
+        if area is not None:
+            parts.append(outlines.crossed_outline(area.shape))
         segments = np.concatenate(parts)
         layer = self._vectors(CURRENT)
         if not np.array_equal(layer.data, segments):
@@ -345,11 +352,14 @@ class DeskLayers:
         x, y, w, h = box
         return (x - pad, y - pad, w + 2 * pad, h + 2 * pad)
 
-    def _handles(self, box: Box) -> outlines.Segments:
+    def _handles(self, box: Box, *, centre: bool = False) -> outlines.Segments:
         x, y, w, h = self._grown(box)
         half = 3.0 / self._zoom
         points = [
-            (x + fx * w, y + fy * h) for fx in (0, 0.5, 1) for fy in (0, 0.5, 1) if (fx, fy) != (0.5, 0.5)
+            (x + fx * w, y + fy * h)
+            for fx in (0, 0.5, 1)
+            for fy in (0, 0.5, 1)
+            if centre or (fx, fy) != (0.5, 0.5)
         ]
         return outlines.box_outlines([(px - half, py - half, 2 * half, 2 * half) for px, py in points])
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from annotation_store.records import Box, Shape
+from annotation_store.records import Box, IgnoreArea, Region, Shape
 from napari_lld.layers import outlines
-from napari_lld.session import Tool
+from napari_lld.session import Kind, Tool
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -69,13 +69,22 @@ class Pointer:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
 
     def finish(self) -> None:
-        """Close the polygon that is being drawn into a finished region."""
+        """Close the polygon that is being drawn."""
         corners = self._corners
         self.cancel()
         if len(corners) < 3:
             self._session.tell("hint", "A region needs three corners or more.")
-        elif self._session.add_region(Shape.polygon(corners)) is not None:
-            self._session.tool = Tool.SELECT
+        else:
+            self._add_area(Shape.polygon(corners))
+
+    def _add_area(self, shape: Shape) -> None:
+        session = self._session
+        if session.tool is Tool.IGNORE:
+            added = session.add_ignore_area(shape)
+        else:
+            added = session.add_region(shape, draft=session.tool is Tool.DRAFT)
+        if added is not None:
+            session.tool = Tool.SELECT
 
     # ------------------------------------------------------------------ events
 
@@ -85,7 +94,7 @@ class Pointer:
 
     def _on_tool(self) -> None:
         self.cancel()
-        if self._session.tool is Tool.REGION:
+        if self._session.tool.draws_areas:
             self._stop_zoom()
         else:
             self._let_zoom()
@@ -147,8 +156,7 @@ class Pointer:
             self._add_corner(end)
         else:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
-            if self._session.add_region(Shape.rectangle(*_box(start, end))) is not None:
-                self._session.tool = Tool.SELECT
+            self._add_area(Shape.rectangle(*_box(start, end)))
 
     def _add_corner(self, point: Point) -> None:
         if len(self._corners) >= 3 and self._near(point, self._corners[0], _GRIP):
@@ -185,18 +193,23 @@ class Pointer:
     def _put(self, box: Box) -> None:
         region = self._session.region
         if region is not None:
-            self._session.change_region(region.id, Shape.rectangle(*box))
+            field = self._session.field
+            if field is not None:
+                box = _pushed_inside(box, region.shape.bounds, field.width, field.height)
+            self._session.change_region(region.id, _fitted(region.shape, box))
         else:
             self._session.move_box(box)
 
     def _choose_region(self, point: Point) -> None:
-        """Choose a region by its outline: its inside is for the cells."""
+        """Choose a region or an ignore area by its outline: the inside is for the cells."""
         from shapely import Point as GeometryPoint
 
-        here = GeometryPoint(point)
-        for region in self._session.regions:
-            if region.shape.geometry.exterior.distance(here) <= _GRIP / self._zoom:
-                self._session.select("region", region.id)
+        here, session = GeometryPoint(point), self._session
+        areas: list[tuple[Kind, Region | IgnoreArea]] = [("region", region) for region in session.regions]
+        areas += [("ignore_area", area) for area in session.ignore_areas]
+        for kind, area in areas:
+            if area.shape.geometry.exterior.distance(here) <= _GRIP / self._zoom:
+                session.select(kind, area.id)
                 return
 
     # ------------------------------------------------------------------ geometry
@@ -219,7 +232,7 @@ class Pointer:
         if mark is not None:
             return mark.box
         region = self._session.region
-        return region.shape.bounds if region is not None and region.shape.is_rectangle else None
+        return region.shape.bounds if region is not None else None
 
     def _grip(self, box: Box, point: Point) -> tuple[float, float] | None:
         """Give what a press takes hold of: a side or corner as fractions, (0.5, 0.5) for the whole box."""
@@ -230,7 +243,9 @@ class Pointer:
         fx = 0.0 if abs(point[0] - x) <= reach else 1.0 if abs(point[0] - x - w) <= reach else 0.5
         fy = 0.0 if abs(point[1] - y) <= reach else 1.0 if abs(point[1] - y - h) <= reach else 0.5
         if (fx, fy) == (0.5, 0.5) and self._session.region is not None:
-            return None  # inside a region the mouse pans and chooses cells
+            # Inside a region the mouse pans and chooses cells; only the handle at its centre moves it.
+            off = max(abs(point[0] - x - w / 2), abs(point[1] - y - h / 2))
+            return (fx, fy) if off <= reach else None
         return (fx, fy)
 
 
@@ -253,3 +268,20 @@ def _changed(box: Box, grip: tuple[float, float], start: Point, end: Point) -> B
     left, right = (left + dx if grip[0] == 0 else left), (right + dx if grip[0] == 1 else right)
     top, bottom = (top + dy if grip[1] == 0 else top), (bottom + dy if grip[1] == 1 else bottom)
     return _box((left, top), (right, bottom))
+
+
+def _fitted(shape: Shape, box: Box) -> Shape:
+    """Move and stretch a shape so that its bounds are a box."""
+    if shape.is_rectangle:
+        return Shape.rectangle(*box)
+    x, y, w, h = shape.bounds
+    across, down = box[2] / w, box[3] / h
+    return Shape.polygon([(box[0] + (px - x) * across, box[1] + (py - y) * down) for px, py in shape.points])
+
+
+def _pushed_inside(box: Box, before: Box, width: float, height: float) -> Box:
+    """Keep a region that was moved, not resized, whole: the store would cut it at the field's edge."""
+    x, y, w, h = box
+    if abs(w - before[2]) > 1e-6 or abs(h - before[3]) > 1e-6:
+        return box
+    return (min(max(x, 0.0), width - w), min(max(y, 0.0), height - h), w, h)

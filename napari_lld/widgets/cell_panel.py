@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
-from annotation_store.records import UNSURE, Cell, Suggestion
+from annotation_store.records import UNSURE, Cell, RegionState, Suggestion
 from annotation_store.schema import Attribute, Schema
 from napari_lld.commands import Commands, class_keys, class_like, pretty_key
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
 from napari_lld.session import Session
 from napari_lld.widgets.parts import ChoiceButton, Part, column, label, row
-from napari_lld.widgets.theme import mix
+from napari_lld.widgets.theme import Colours, mix
 
 _COLUMNS = 3
 _IN_A_ROW = 4
@@ -32,7 +34,18 @@ class CellPanel(Part):
         layout = column(self, 3)
         self._title = label(role="heading")
         self._facts = label(role="muted")
-        layout.addLayout(row(self._title, 1, self._facts))
+        self._notes = {
+            command_id: self.tool_button(command_id, sign, hint=False)
+            for command_id, sign in (
+                ("cell.bookmark", "☆"),
+                ("cell.second_opinion", "⚑"),
+                ("cell.comment", "✎"),
+            )
+        }
+        for button in self._notes.values():
+            button.setProperty("role", "sign")
+            button.setCheckable(True)
+        layout.addLayout(row(self._title, 1, self._facts, *self._notes.values(), spacing=3))
         self._palette = QWidget()
         self._palette_grid = QGridLayout(self._palette)
         self._palette_grid.setContentsMargins(0, 0, 0, 0)
@@ -40,6 +53,9 @@ class CellPanel(Part):
         layout.addWidget(self._palette)
         self._attributes = QWidget()
         self._attribute_column = column(self._attributes, 1)
+        self._kinds = KindRow(session)
+        self._kinds.hide()
+        self._attribute_column.addWidget(self._kinds)
         layout.addWidget(self._attributes)
         self.bind(session.project_changed, self._rebuild)
         self.bind(session.selection_changed, self.refresh_soon)
@@ -118,6 +134,28 @@ class CellPanel(Part):
         artefact = cell is not None and self.session.is_artefact(cell.cell_class)
         for number, attribute_row in enumerate(self._rows):
             attribute_row.show_target(cell, suggestion, caret=self.session.caret == number, off=artefact)
+        kinds = self.session.kinds
+        # The kinds take the place of two rows. Hide before showing: a window that had to grow stays grown.
+        if not kinds:
+            self._kinds.hide()
+        for attribute_row in self._rows[:2]:
+            attribute_row.setHidden(bool(kinds))
+        if kinds:
+            self._kinds.show_kinds(kinds, cell.kind if cell is not None else None, self.colours)
+        self._show_notes(cell)
+
+    def _show_notes(self, cell: Cell | None) -> None:
+        noted = {
+            "cell.bookmark": cell is not None and cell.bookmark,
+            "cell.second_opinion": cell is not None and cell.second_opinion,
+            "cell.comment": cell is not None and bool(cell.comment),
+        }
+        for command_id, button in self._notes.items():
+            button.setChecked(noted[command_id])
+        comment = cell.comment if cell is not None else ""
+        self._notes["cell.comment"].setToolTip(
+            "\n".join(filter(None, (self.commands["cell.comment"].tooltip, comment)))
+        )
 
     def _headline(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
         schema = self._schema
@@ -132,24 +170,67 @@ class CellPanel(Part):
         if suggestion is not None:
             by = f"model {suggestion.model_id}" if suggestion.model_id is not None else "the starter"
             return f"Suggestion of {by} · {suggestion.confidence:.0%}"
-        if self.session.region is not None:
-            return "Region · every white cell in it is boxed"
+        region = self.session.region
+        if region is not None:
+            draft = region.state is RegionState.DRAFT
+            return (
+                "Draft region · promises nothing yet" if draft else "Region · every white cell in it is boxed"
+            )
+        if self.session.ignore_area is not None:
+            return "Ignore area · nobody can read it"
         return "No cell chosen"
 
     def _fact_line(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
         if cell is not None:
             missing = sum(a.name not in cell.attributes for a in self.session.attributes)
             if self.session.is_artefact(cell.cell_class):
-                return "no attributes"
+                return cell.kind or "no attributes"
             parts = [f"{missing} missing" if missing else "complete"]
             if cell.cut:
                 parts.append("cut by the edge")
             return " · ".join(parts)
         if suggestion is not None:
             return "A accepts · a value corrects"
-        if self.session.region is not None:
+        if self.session.region is not None and self.session.region.state is RegionState.DRAFT:
+            return "E finishes it"
+        if self.session.region is not None or self.session.ignore_area is not None:
             return "Del deletes it"
         return "click one, or draw a box (B)" if self.session.field_id is not None else ""
+
+
+class KindRow(QWidget):
+    """What kind of artefact the current cell is, as segments; it takes the place of two attributes."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.setObjectName("lld_kinds")
+        self.setFixedHeight(2 * AttributeRow.HEIGHT)
+        self._session = session
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(14, 1, 0, 1)
+        self._grid.setSpacing(2)
+        self._buttons: dict[str, ChoiceButton] = {}
+
+    def show_kinds(self, kinds: Sequence[str], chosen: str | None, colours: Colours) -> None:
+        """Show the kinds there are, and which one is chosen."""
+        if tuple(self._buttons) != tuple(kinds):
+            for button in self._buttons.values():
+                button.setParent(None)
+                button.deleteLater()
+            self._buttons = {kind: self._make(kind, number) for number, kind in enumerate(kinds)}
+        for kind, button in self._buttons.items():
+            button.colours = colours
+            button.show_state(checked=kind == chosen, suggested=False, probability=None)
+        self.show()
+
+    def _make(self, kind: str, number: int) -> ChoiceButton:
+        button = ChoiceButton(kind.capitalize(), str(number + 1))
+        button.setObjectName(f"lld_kind_{kind}")
+        button.setToolTip(f"Artefact: {kind} ({number + 1})")
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        button.clicked.connect(lambda *_: self._session.set_kind(kind))
+        self._grid.addWidget(button, number // 2, number % 2)
+        return button
 
 
 class AttributeRow(QWidget):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QInputDialog,
     QLineEdit,
+    QMessageBox,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -192,3 +195,16 @@ def ask_export(cells: int, suggestions: int, folder: Path, parent: QWidget | Non
     answer = dialog.answer() if accepted else None
     dialog.deleteLater()
     return answer
+
+
+def ask_anyway(doubts: Sequence[str], parent: QWidget | None) -> bool:
+    """Ask whether a region shall be finished in spite of what was found."""
+    question = f"{', '.join(doubts)}. Finish anyway?"
+    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+    return bool(QMessageBox.question(parent, "Finish the region", question, yes | no, no) == yes)
+
+
+def ask_comment(text: str, parent: QWidget | None) -> str | None:
+    """Ask for a comment, beginning with the one that is there."""
+    written, accepted = QInputDialog.getMultiLineText(parent, "Comment", "On this cell:", text)
+    return written if accepted else None

@@ -9,6 +9,8 @@ from napari_lld.session import Session, Tool
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.theme import RESEARCH_USE
 
+_AREAS = {Tool.DRAFT: "Draft", Tool.IGNORE: "Ignore"}
+
 
 class Header(Part):
     """Project, annotator, the disclaimer, export and the menu."""
@@ -55,6 +57,18 @@ class ToolBar(Part):
         super().__init__(session, commands, parent)
         layout = column(self, 0)
         self._region = self.tool_button("tool.region")
+        self._region.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self._areas = QMenu(self._region)
+        self._areas.setToolTipsVisible(True)
+        self._area_actions = {}
+        for command_id in ("tool.region", "tool.draft", "region.finish", "region.reopen", "tool.ignore"):
+            command = commands[command_id]
+            action = self._areas.addAction(f"{command.title}    {command.key}".rstrip())
+            action.setToolTip(command.tooltip)
+            action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
+            self._area_actions[command_id] = action
+        self._areas.aboutToShow.connect(self._on_menu)
+        self._region.setMenu(self._areas)
         self._box = self.tool_button("tool.box")
         for button in (self._region, self._box):
             button.setCheckable(True)
@@ -76,7 +90,8 @@ class ToolBar(Part):
         """Show tool and history."""
         super().refresh()
         session = self.session
-        self._region.setChecked(session.tool is Tool.REGION)
+        self._region.setChecked(session.tool.draws_areas)
+        self._region.setText(f"{_AREAS.get(session.tool, 'Region')}  {self._area_key()}")
         self._box.setChecked(session.tool is Tool.BOX)
         self._marks.setChecked(not session.marks_shown)
         undoable, redoable = session.undoable, session.redoable
@@ -86,3 +101,12 @@ class ToolBar(Part):
         self._redo.setToolTip(
             f"Redo: {redoable} (Ctrl+Shift+Z)" if redoable else "Nothing to redo on this field"
         )
+
+    def _area_key(self) -> str:
+        """Give the key of what is being drawn, else that of a region."""
+        command_id = f"tool.{self.session.tool}" if self.session.tool in _AREAS else "tool.region"
+        return self.commands[command_id].key
+
+    def _on_menu(self) -> None:
+        for command_id, action in self._area_actions.items():
+            action.setEnabled(self.commands[command_id].when(self.session))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QWidget
 
 from annotation_store.records import Model
 from napari_lld.commands import Commands
@@ -30,6 +30,7 @@ class TrainingPanel(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_training")
         self._listed: list[Model] = []
+        self._looking = False
         layout = column(self, 5, (0, 6, 0, 0))
         self._start = self.button("training.start", primary=True, hint=False)
         self._suggest = self.button("training.suggest")
@@ -47,26 +48,22 @@ class TrainingPanel(Part):
         self._bar.setTextVisible(False)
         layout.addWidget(self._bar)
         self._told = label(role="muted", wrap=True)
-        self._told.setMinimumHeight(14)
+        self._told.setObjectName("lld_told")
+        # Two lines, whatever is said: the panel must not push the classes out of a small screen.
+        self._told.setFixedHeight(2 * self._told.fontMetrics().lineSpacing())
+        self._told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self._told)
         self._models = QComboBox()
         self._models.setObjectName("lld_models")
         self._models.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._models.activated.connect(lambda *_: self._show_model())
+        self._models.activated.connect(self._on_look)
         self._activate = QPushButton("Activate")
         self._activate.setObjectName("lld_activate")
         self._activate.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._activate.setToolTip("Let this model suggest from now on, and train on from it")
         self._activate.clicked.connect(lambda *_: self._on_activate())
         models = row(label("Models"), self._models, self._activate)
         models.setStretch(1, 1)
         layout.addLayout(models)
-        self._about = label(role="muted", wrap=True)
-        self._about.setObjectName("lld_about_model")
-        self._about.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self._about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._about.setFixedHeight(2 * self._about.fontMetrics().lineSpacing())
-        layout.addWidget(self._about)
         layout.addStretch(1)
         self.bind(session.project_changed, self._on_models)
         self.bind(session.models_changed, self._on_models)
@@ -92,21 +89,21 @@ class TrainingPanel(Part):
         else:
             self._bar.setRange(0, 1000)
             self._bar.setValue(round(1000 * (fraction or 0)))
-        role = "notice" if training.failed else "muted"
+        self._looking = self._looking and not busy  # a training that begins is what is to be told
+        role = "notice" if training.failed and not self._looking else "muted"
         if self._told.property("role") != role:  # a restyle costs more than all else here
             self._told.setProperty("role", role)
             self._told.style().unpolish(self._told)
             self._told.style().polish(self._told)
-        self._told.setText(self._sentence())
+        text = self._about() if self._looking and not busy else self._sentence()
+        self._told.setText(text)
+        self._told.setToolTip(text)
 
     def _sentence(self) -> str:
         training = self.session.training
         progress = training.progress
         if training.phase is not TrainingPhase.RUNNING or not progress.stage:
-            return (
-                training.message
-                or "The model learns only inside finished regions; go on annotating meanwhile."
-            )
+            return training.message or self._about()
         parts = [progress.title]
         if progress.total:
             parts[0] += f" {progress.done}/{progress.total}"
@@ -133,20 +130,31 @@ class TrainingPanel(Part):
         self.refresh_soon()
 
     def _show_model(self) -> None:
-        """Show what was measured of the model that is looked at, and why it is not the active one."""
-        model = next((m for m in self._listed if m.id == self._models.currentData()), None)
+        """Offer to activate the model that is looked at."""
+        model = self._looked_at()
         self._activate.setVisible(model is not None and not model.active)
-        told = "Comes with the program; knows none of your cells." if self.session.project else ""
-        if model is not None:
-            # Why it was refused comes first: its numbers may be cut at the end of the space.
-            told = " ".join(filter(None, (why_not_active(model), model_numbers(model))))
-        self._about.setText(told)
-        self._about.setToolTip(told)
+        self._activate.setToolTip("Let this model suggest from now on, and train on from it")
+
+    def _on_look(self) -> None:
+        self._looking = True
+        self._show_model()
+        self.refresh()
+
+    def _about(self) -> str:
+        model = self._looked_at()
+        if model is None:
+            return "The model learns only inside finished regions; go on annotating meanwhile."
+        # Why it was refused comes first: its numbers may be cut at the end of the space.
+        return " ".join(filter(None, (why_not_active(model), model_numbers(model))))
+
+    def _looked_at(self) -> Model | None:
+        return next((m for m in self._listed if m.id == self._models.currentData()), None)
 
     def _on_activate(self) -> None:
         model_id = self._models.currentData()
         if model_id is not None:
             self.session.activate_model(model_id)
+            self.refresh_soon()
 
 
 def duration(seconds: float) -> str:

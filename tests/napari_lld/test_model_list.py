@@ -32,8 +32,9 @@ def test_a_refused_model_says_why_and_can_be_activated(
         card = {"metrics": {"held_out": {"cells": 41, "ap50": 0.9}}, "why_not_active": why}
         project.add_model(number, parent="starter", card=card, activate=why is None)
     qtbot.wait(100)
+    assert dock.minimumSizeHint().height() <= 703
     models = dock.findChild(QComboBox, "lld_models")
-    about = dock.findChild(QLabel, "lld_about_model")
+    about = dock.findChild(QLabel, "lld_told")
     activate = dock.findChild(QPushButton, "lld_activate")
     assert models is not None
     assert about is not None

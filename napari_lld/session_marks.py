@@ -1,0 +1,195 @@
+"""Regions, ignore areas, boxes, and the notes on a cell: what is drawn and what is kept beside the values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from annotation_store.records import Box, Region, RegionState, Shape
+from napari_lld.session_state import SessionState
+
+
+class MarkActions(SessionState):
+    """The state with the actions on marks; those on values come with `Session`."""
+
+    # ------------------------------------------------------------------ regions
+
+    def add_region(self, shape: Shape, *, draft: bool = False) -> int | None:
+        """Add a region to the current field: finished, or a draft that promises nothing yet."""
+        project, field_id = self.project, self._field_id
+        if project is None or field_id is None:
+            return None
+        state = RegionState.DRAFT if draft else RegionState.FINISHED
+        region = self._try(lambda: project.add_region(field_id, shape, state=state))
+        if region is not None:
+            self.select("region", region)
+            self.tell(
+                "hint",
+                "Draft: box its white cells, then finish it (E)."
+                if draft
+                else "Region finished: every white cell in it must be boxed.",
+            )
+        return region
+
+    def region_to_finish(self) -> Region | None:
+        """Give the current region if it is a draft, else the field's only draft."""
+        if self.region is not None:
+            return self.region if self.region.state is RegionState.DRAFT else None
+        drafts = [region for region in self.regions if region.state is RegionState.DRAFT]
+        return drafts[0] if len(drafts) == 1 else None
+
+    def doubts(self, region: Region) -> list[str]:
+        """Say what may not be right about a region that is to be finished."""
+        from shapely import box as rectangle
+
+        inside = [cell for cell in self.cells if region.shape.contains_centre(cell.box)]
+        outline = region.shape.geometry
+        across = sum(
+            not outline.covers(rectangle(x, y, x + w, y + h)) for x, y, w, h in (c.box for c in inside)
+        )
+        waiting = sum(region.shape.contains_centre(suggestion.box) for suggestion in self.suggestions)
+        classless = sum(cell.cell_class is None for cell in inside)
+        incomplete = sum(self.is_incomplete(cell) for cell in inside) - classless
+        found = (
+            (across, "touches the edge", "touch the edge"),
+            (classless, "has no class", "have no class"),
+            (incomplete, "lacks an attribute", "lack an attribute"),
+        )
+        told = [f"{_cells(n)} {one if n == 1 else many}" for n, one, many in found if n]
+        if waiting:
+            told.append(f"{waiting} suggestion{'s' if waiting > 1 else ''} not yet reviewed")
+        return told
+
+    def finish_region(self) -> bool:
+        """Finish the draft: from now on, what is not boxed in it is background."""
+        region = self.region_to_finish()
+        if region is None:
+            self.tell("hint", "Choose a draft region first: click on its edge, or draw one (T).")
+            return False
+        return self._set_state(region, RegionState.FINISHED, "Region finished.")
+
+    def reopen_region(self) -> bool:
+        """Make the current region a draft again: it promises nothing any more."""
+        if self.region is None:
+            self.tell("hint", "Choose a region first: click on its edge.")
+            return False
+        return self._set_state(self.region, RegionState.DRAFT, "The region is a draft again.")
+
+    def _set_state(self, region: Region, state: RegionState, told: str) -> bool:
+        project = self.project
+        if project is None or not self._done(lambda: project.change_region(region.id, state=state)):
+            return False
+        self.select("region", region.id)
+        self.tell("hint", told)
+        return True
+
+    def field_from_region(self) -> int | None:
+        """Make a field of the current region of a slide, and show it."""
+        project, field_id, region = self.project, self._field_id, self.region
+        if project is None or field_id is None or region is None:
+            self.tell("hint", "Choose a region first: draw one (R), or click on its edge.")
+            return None
+        made = self._try(lambda: project.add_area(field_id, region.shape.bounds))
+        if made is not None:
+            self.refresh()
+            self.show_field(made)
+            self.tell("info", f"{project.field(made).name} is a field of its own now.")
+        return made
+
+    def mark_whole_field(self) -> int | None:
+        """Say that every white cell of this field is boxed."""
+        project, field_id = self.project, self._field_id
+        if project is None or field_id is None:
+            return None
+        region = self._try(lambda: project.mark_whole_field(field_id))
+        if region is not None:
+            self.tell("info", "The whole field counts as reviewed now: all outside its cells is background.")
+        return region
+
+    def change_region(self, region_id: int, shape: Shape) -> None:
+        """Give a region another shape."""
+        project = self.project
+        if project is not None:
+            self._done(lambda: project.change_region(region_id, shape=shape))
+
+    def add_ignore_area(self, shape: Shape) -> int | None:
+        """Say that nobody can read an area of the current field."""
+        project, field_id = self.project, self._field_id
+        if project is None or field_id is None:
+            return None
+        area = self._try(lambda: project.add_ignore_area(field_id, shape))
+        if area is not None:
+            self.select("ignore_area", area)
+            self.tell("hint", "Ignored: neither learned from nor measured here. Del deletes it.")
+        return area
+
+    # ------------------------------------------------------------------ boxes
+
+    def add_box(self, box: Box) -> int | None:
+        """Box a cell on the current field and make it current."""
+        project, field_id = self.project, self._field_id
+        if project is None or field_id is None:
+            return None
+        cell = self._try(lambda: project.add_cell(field_id, box))
+        if cell is not None:
+            self.select("cell", cell)
+        return cell
+
+    def delete_current(self) -> None:
+        """Delete the current cell, region or ignore area."""
+        project, selection = self.project, self._selection
+        if project is None or selection is None:
+            return
+        if selection.kind == "cell":
+            self._done(lambda: project.delete_cell(selection.id))
+        elif selection.kind == "region":
+            self._done(lambda: project.delete_region(selection.id))
+        elif selection.kind == "ignore_area":
+            self._done(lambda: project.delete_ignore_area(selection.id))
+        else:
+            self.tell("hint", "A suggestion is not deleted but rejected.")
+
+    # ------------------------------------------------------------------ notes on a cell
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of artefact that the current cell's class knows."""
+        cell, schema = self.cell, self.schema
+        if cell is None or schema is None or cell.cell_class not in schema.class_names:
+            return ()
+        return tuple(schema.class_named(cell.cell_class).kinds)
+
+    def set_kind(self, kind: str | None) -> None:
+        """Say what kind of artefact the current cell is; the same once more takes it back."""
+        cell = self.cell
+        self._note(kind=None if cell is not None and cell.kind == kind else kind)
+
+    def set_comment(self, text: str) -> None:
+        """Write a comment on the current cell."""
+        self._note(comment=text.strip())
+
+    def toggle_bookmark(self) -> None:
+        """Bookmark the current cell, or take the bookmark away."""
+        self._note(bookmark=not (self.cell is not None and self.cell.bookmark))
+
+    def toggle_second_opinion(self) -> None:
+        """Ask for a second opinion on the current cell, or no more."""
+        self._note(second_opinion=not (self.cell is not None and self.cell.second_opinion))
+
+    def _note(self, **changes: Any) -> None:
+        project, cell, caret = self.project, self.cell, self._caret
+        if project is None or cell is None:
+            self.tell("hint", "Choose a cell first: click on one, or draw a box (B).")
+        elif self._done(lambda: project.change_cell(cell.id, **changes)):
+            self.set_caret(caret)
+
+    # ------------------------------------------------------------------ other writers
+
+    def refresh(self) -> None:
+        """Take in what another process or thread wrote into the project."""
+        project = self.project
+        if project is not None:
+            self._done(project.refresh)
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"

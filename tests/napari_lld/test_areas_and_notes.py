@@ -1,0 +1,117 @@
+"""Areas drawn with the mouse, and the notes of a cell in the dock, on a viewer without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton
+
+from annotation_store import RegionState, Shape
+from napari_lld.session import Tool
+from napari_lld.widgets import DeskDock, dialogs
+from napari_lld.widgets.parts import ChoiceButton
+
+
+@pytest.fixture
+def dock(small_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+    dock = DeskDock(ViewerModel())
+    qtbot.addWidget(dock)
+    dock.resize(420, 703)
+    dock.show()
+    dock.desk.session.open(small_project, annotator="Ada")
+    yield dock
+    dock.release()
+
+
+def drag(dock: DeskDock, *points: tuple[float, float]) -> None:
+    """Press at the first point, go through the others (x, y), let go at the last."""
+    event = SimpleNamespace(
+        type="mouse_press", button=1, modifiers=(), position=points[0][::-1], handled=False
+    )
+    steps: Any = dock.desk.pointer._on_drag(dock.desk.viewer, event)
+    next(steps, None)
+    for point in points[1:]:
+        event.type, event.position = "mouse_move", point[::-1]
+        next(steps, None)
+    event.type = "mouse_release"
+    next(steps, None)
+
+
+def click(qtbot: QtBot, dock: DeskDock, name: str) -> QAbstractButton:
+    button = dock.findChild(QAbstractButton, f"lld_{name}")
+    assert button is not None
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.wait(100)
+    return button
+
+
+def test_a_draft_region_and_an_ignore_area_are_drawn(dock: DeskDock) -> None:
+    session, commands = dock.desk.session, dock.desk.commands
+    commands.run("tool.draft")
+    drag(dock, (0, 0), (30, 30), (60, 60))
+    assert session.regions[0].state is RegionState.DRAFT
+    assert session.tool is Tool.SELECT
+    commands.run("tool.ignore")
+    drag(dock, (70, 70), (80, 80), (95, 95))
+    assert session.ignore_areas[0].shape == Shape.rectangle(70, 70, 25, 25)
+    session.select(None)
+    drag(dock, (70, 82))  # a click on its outline chooses it
+    assert session.ignore_area is not None
+    commands.run("edit.delete")
+    assert not session.ignore_areas
+
+
+def test_a_region_is_moved_by_its_middle_and_stays_in_the_field(dock: DeskDock) -> None:
+    session = dock.desk.session
+    session.add_region(Shape.polygon([(10, 10), (50, 10), (30, 50)]))
+    drag(dock, (30, 30), (40, 30), (50, 35))
+    assert session.regions[0].shape == Shape.polygon([(30, 15), (70, 15), (50, 55)])
+    drag(dock, (50, 35), (10, 5), (-90, -90))
+    assert session.regions[0].shape.bounds == pytest.approx((0, 0, 40, 40))
+    drag(dock, (40, 40), (60, 50), (80, 60))  # by its corner: twice as wide
+    assert session.regions[0].shape.bounds == pytest.approx((0, 0, 80, 60))
+
+
+def test_finishing_asks_where_something_may_not_be_right(
+    dock: DeskDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = dock.desk.session
+    session.add_region(Shape.rectangle(0, 0, 60, 60), draft=True)
+    session.add_box((10, 10, 20, 20))
+    asked: list[list[str]] = []
+    answers = [False, True]
+    monkeypatch.setattr(
+        dialogs, "ask_anyway", lambda doubts, _parent: asked.append(doubts) or answers[len(asked) - 1]
+    )
+    dock.desk.commands.run("region.finish")
+    assert session.regions[0].state is RegionState.DRAFT
+    dock.desk.commands.run("region.finish")
+    assert session.regions[0].state is RegionState.FINISHED
+    assert asked[0] == ["1 cell has no class"]
+
+
+def test_notes_and_kinds_are_set_with_the_mouse_and_fit(
+    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = dock.desk.session
+    session.add_box((10, 10, 20, 20))
+    session.set_class("None")
+    qtbot.wait(100)
+    click(qtbot, dock, "kind_smudge")
+    assert click(qtbot, dock, "cell.bookmark").isChecked()
+    assert click(qtbot, dock, "cell.second_opinion").isChecked()
+    monkeypatch.setattr(dialogs, "ask_comment", lambda _text, _parent: "look again")
+    assert "look again" in click(qtbot, dock, "cell.comment").toolTip()
+    assert session.cell is not None
+    assert (session.cell.kind, session.cell.bookmark, session.cell.comment) == ("smudge", True, "look again")
+    assert dock.minimumSizeHint().height() <= 703
+    for choice in dock.findChildren(ChoiceButton):
+        if choice.isVisible():
+            assert dock.rect().contains(choice.mapTo(dock, choice.rect().bottomRight())), choice.text()
