@@ -180,7 +180,9 @@ class Review(Marks):
 
     def _cell_of(self, suggestion: Suggestion) -> dict[str, Any]:
         proposal = suggestion.proposal
-        best = proposal.best_class
+        # it may be older than the schema: only what the schema still says can be accepted
+        chances = {n: p for n, p in proposal.class_probabilities.items() if self.schema.is_class(n)}
+        best = max(chances, key=chances.__getitem__, default=None)
         artefact = best is not None and self.schema.class_named(best).artefact
         x, y, w, h = proposal.box
         return {
@@ -191,7 +193,7 @@ class Review(Marks):
             "w": w,
             "h": h,
             "cell_class": best,
-            "attributes": {} if artefact else self._in_order(proposal.best_attributes),
+            "attributes": {} if artefact else self._known_values(proposal),
             "kind": None,
             "cut": False,
             "comment": "",
@@ -200,6 +202,14 @@ class Review(Marks):
             "suggestion_id": suggestion.id,
             "extra": None,
         }
+
+    def _known_values(self, proposal: Proposal) -> dict[str, str]:
+        known = {
+            attribute.name: {v: p for v, p in shares.items() if v in attribute.value_names}
+            for attribute in self.schema.attributes
+            if (shares := proposal.attribute_probabilities.get(attribute.name))
+        }
+        return {name: max(shares, key=shares.__getitem__) for name, shares in known.items() if shares}
 
     def _decided(
         self,

@@ -14,3 +14,4 @@ class ProjectEvents(SignalGroup):
     fields_added = Signal(list)  # ids of the new fields
     suggestions_changed = Signal(list)  # ids of the fields whose suggestions differ
     models_changed = Signal()
+    schema_changed = Signal()  # `project.schema` is the new one already

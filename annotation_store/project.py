@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from annotation_store import _history, _rows, _rules
 from annotation_store._base import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS
@@ -22,8 +21,18 @@ from annotation_store._check import Check
 from annotation_store._conflicts import Conflicts
 from annotation_store._db import migrate
 from annotation_store._db.engine import make_engine, plain_errors, transaction
-from annotation_store._db.tables import annotators, edits, fields, history, models, readings, suggestions
+from annotation_store._db.tables import (
+    annotators,
+    edits,
+    fields,
+    history,
+    models,
+    readings,
+    suggestions,
+    words,
+)
 from annotation_store._db.tables import project as project_table
+from annotation_store._growth import Growth, words_of
 from annotation_store._learning import Learning
 from annotation_store._repair import Repair
 from annotation_store._review import Review
@@ -36,7 +45,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Repair, Check, Conflicts, Review, Learning):
+class Project(Repair, Check, Growth, Conflicts, Review, Learning):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another
@@ -123,6 +132,7 @@ class Project(Repair, Check, Conflicts, Review, Learning):
         self._thread = threading.get_ident()
         self._fields = {}
         self._slides = {}
+        self._schema_version = 0
         self._own = {"edits": set(), "suggestions": set(), "fields": set()}
         self._engine = engine
         self._open_connection = None
@@ -136,7 +146,7 @@ class Project(Repair, Check, Conflicts, Review, Learning):
         return self
 
     def _load(self) -> None:
-        self.schema = self._stored_schema()
+        self._load_schema()
         if not self.read_only:
             known = self._rows(sa.select(annotators.c.id).where(annotators.c.name == self.annotator))
             if not known:
@@ -152,16 +162,6 @@ class Project(Repair, Check, Conflicts, Review, Learning):
         # the first reading is everybody's; who has one of their own works in it
         self.reading = (own or found)[0]
         self._mark_seen()
-
-    def _stored_schema(self) -> Schema:
-        rows = self._rows(sa.select(project_table.c.schema))
-        try:
-            return Schema.model_validate(rows[0].schema)
-        except (IndexError, ValidationError, ValueError) as error:
-            raise ProjectError(
-                f"The schema kept in the project {self.path} is damaged: "
-                "restore a copy (see its backups folder)."
-            ) from error
 
     def close(self) -> None:
         """Close the connection; a closed project can be closed again."""
@@ -298,6 +298,9 @@ class Project(Repair, Check, Conflicts, Review, Learning):
         new_edits = self._edits_after(seen["edits"], own["edits"])
         self._mark_seen()
         self._fields.clear()
+        grown = self._load_schema()
+        if grown:
+            self.events.schema_changed.emit()
         if new_fields:
             self.events.fields_added.emit(list(new_fields))
         for edit in new_edits:
@@ -307,7 +310,7 @@ class Project(Repair, Check, Conflicts, Review, Learning):
             self.events.suggestions_changed.emit(changed)
         if self._models_seen != models_before:
             self.events.models_changed.emit()
-        return bool(new_fields or new_edits or changed or self._models_seen != models_before)
+        return bool(grown or new_fields or new_edits or changed or self._models_seen != models_before)
 
     def _newer(self, column: sa.Column[int], table: sa.Table, after: int, own: set[int]) -> list[int]:
         query = sa.select(table.c.id, column.label("value")).where(table.c.id > after).order_by(table.c.id)
@@ -378,6 +381,7 @@ def _fill(database: Path, folder: Path, schema: Schema, annotator: str) -> None:
                     "schema": json.loads(schema.model_dump_json()),
                 }
                 connection.execute(project_table.insert(), [row])
+                connection.execute(words.insert(), words_of(schema))
                 connection.execute(annotators.insert(), [{"name": annotator}])
                 connection.execute(readings.insert(), [{"name": "Reading 1", "annotator": annotator}])
             # everything into the one file, which is then renamed

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import shapely
+
+if TYPE_CHECKING:
+    from annotation_store.schema import Schema
 
 Box = tuple[float, float, float, float]
 
@@ -399,6 +402,27 @@ class ImportReport:
     suggestions: int = 0
     filled: int = 0  # cells that were here, whose missing values the file states
     conflicts: int = 0  # new ones; see `Project.conflicts`
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """What `Project.change_schema` did: the new version, and how much says something else now."""
+
+    version: int
+    cells: int
+    suggestions: int
+
+
+@dataclass(frozen=True, slots=True)
+class OldSchema:
+    """A schema that a project had, until when, and what became of the words that vanished with it."""
+
+    version: int
+    digest: str
+    schema: Schema
+    replaced: datetime
+    annotator: str
+    mapping: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)

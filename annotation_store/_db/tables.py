@@ -59,6 +59,14 @@ project = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
+words = Table(
+    "words",
+    metadata,
+    # every value that the schema knows of each attribute; classes and groups stand under ""
+    Column("attribute", String, primary_key=True),
+    Column("value", String, primary_key=True),
+)
+
 old_schemas = Table(
     "old_schemas",
     metadata,

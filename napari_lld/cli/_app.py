@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from napari_lld.cli import add, check, demo, evaluate, export, import_, info, new, open_, predict, train
+from napari_lld.cli import (
+    add,
+    check,
+    demo,
+    evaluate,
+    export,
+    import_,
+    info,
+    new,
+    open_,
+    predict,
+    schema,
+    train,
+)
 from napari_lld.cli._console import UsageError, complain
 
 app = typer.Typer(
@@ -34,6 +47,7 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("check")(check.check)
+app.command("schema")(schema.schema)
 app.command("demo")(demo.demo)
 
 

@@ -55,6 +55,26 @@ _STATEMENTS = (
     )
     """,
     "ALTER TABLE annotators DROP COLUMN active_seconds",
+    # every class, group and value that the schema knows, so that the database itself can refuse others
+    "CREATE TABLE words (attribute VARCHAR NOT NULL, value VARCHAR NOT NULL, PRIMARY KEY (attribute, value))",
+    """
+    INSERT OR IGNORE INTO words (attribute, value)
+    SELECT '', json_extract(c.value, '$.name') FROM project, json_each(project.schema, '$.classes') AS c
+    UNION SELECT '', json_extract(g.value, '$.name') FROM project, json_each(project.schema, '$.groups') AS g
+    UNION SELECT '', 'unsure' FROM project
+    UNION SELECT json_extract(a.value, '$.name'), json_extract(v.value, '$.name')
+        FROM project, json_each(project.schema, '$.attributes') AS a, json_each(a.value, '$.values') AS v
+    UNION SELECT json_extract(a.value, '$.name'), 'unsure' FROM project, json_each(project.schema, '$.attributes') AS a
+    """,
+    *(
+        f"CREATE TRIGGER cells_in_schema_{verb.split()[0].lower()} BEFORE {verb} ON cells "
+        "WHEN NOT NEW.deleted AND ("
+        "(NEW.cell_class IS NOT NULL AND NOT EXISTS (SELECT 1 FROM words WHERE attribute = '' AND value = NEW.cell_class)) "
+        "OR EXISTS (SELECT 1 FROM json_each(NEW.attributes) AS a "
+        "WHERE NOT EXISTS (SELECT 1 FROM words WHERE attribute = a.key AND value = a.value))) "
+        "BEGIN SELECT RAISE(ABORT, 'the schema has no such class or value'); END"
+        for verb in ("INSERT", "UPDATE OF cell_class, attributes, deleted")
+    ),
     # a CHECK cannot be changed in place: the table is made anew, with the rows it had
     """
     CREATE TABLE new_history (

@@ -1,0 +1,69 @@
+"""``napari-lld schema``: what can be said in a project, and changing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError, plural, say, say_json
+from napari_lld.cli._options import Json, ProjectPath, existing_file, open_project
+
+
+def schema(
+    project: ProjectPath,
+    new: Annotated[
+        Path | None,
+        typer.Option(
+            "--set", metavar="FILE.yaml", help="The schema that the project shall have from now on."
+        ),
+    ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="OLD=NEW",
+            help="What becomes of a word that is gone: a class, ATTRIBUTE:VALUE, an attribute, or "
+            "kind:NAME; nothing after the = makes it missing. May be given several times.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a project's schema as YAML; with --set, change it without losing a label."""
+    if new is None:
+        if mapped:
+            raise UsageError("--map says what becomes of words under another schema; give it with --set")
+        with open_project(project, read_only=True) as opened:
+            content = opened.schema.model_dump(mode="json", exclude_defaults=True)
+            version = opened.schema_version
+        if as_json:
+            say_json({"project": project.absolute(), "schema_version": version, "schema": content})
+            return
+        import yaml
+
+        say(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
+        return
+    from annotation_store import load_schema
+
+    wanted = load_schema(existing_file(new, "a schema file"))
+    mapping = dict(_pair(text) for text in mapped or ())
+    with open_project(project) as opened:
+        change = opened.change_schema(wanted, mapping)
+    if as_json:
+        facts = {"schema": wanted.name, "schema_version": change.version}
+        say_json(
+            {"project": project.absolute(), **facts, "cells": change.cells, "suggestions": change.suggestions}
+        )
+        return
+    say(
+        f"{project} has schema {wanted.name} (version {change.version}): {plural(change.cells, 'cell')} and "
+        f"{plural(change.suggestions, 'suggestion')} say something else now."
+    )
+
+
+def _pair(text: str) -> tuple[str, str | None]:
+    old, equals, successor = text.partition("=")
+    if not equals or not old.strip():
+        raise UsageError(f"--map {text}: give OLD=NEW, or OLD= where its labels shall become missing")
+    return old.strip(), successor.strip() or None
