@@ -23,6 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from annotation_store._db.engine import to_json
 from annotation_store._db.tables import ENTITIES, edits, history
 from annotation_store.errors import EditError
 from annotation_store.records import Edit, SuggestionState
@@ -241,8 +242,27 @@ def _inserted(connection: sa.Connection, table: sa.Table, group: Sequence[Change
         if change.id is None:
             last += 1
         numbered.append(Change(change.entity, last if change.id is None else change.id, None, change.after))
-    connection.execute(table.insert(), [{"id": c.id, **(c.after or {})} for c in numbered])
+    insert_many(connection, table, [{"id": c.id, **(c.after or {})} for c in numbered])
     return numbered
+
+
+def insert_many(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all have the same columns, past SQLAlchemy's work on every single value.
+
+    An import of 100,000 cells spends a third of its time there.
+    """
+    columns = list(rows[0])
+    marks = ", ".join("?" * len(columns))
+    listed = ", ".join(f'"{name}"' for name in columns)
+    is_json = [isinstance(table.c[name].type, sa.JSON) for name in columns]
+    values = [
+        tuple(
+            to_json(value) if json_ and value is not None else value
+            for value, json_ in zip(map(row.__getitem__, columns), is_json, strict=True)
+        )
+        for row in rows
+    ]
+    connection.exec_driver_sql(f'INSERT INTO "{table.name}" ({listed}) VALUES ({marks})', values)
 
 
 def next_id(connection: sa.Connection, table: sa.Table) -> int:
@@ -374,7 +394,7 @@ def _recorded(
         }
         for change in changes
     ]
-    connection.execute(history.insert().inline(), rows)
+    insert_many(connection, history, rows)
     touched: dict[str, list[int]] = defaultdict(list)
     for change in changes:
         assert change.id is not None

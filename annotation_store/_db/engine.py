@@ -16,7 +16,8 @@ from sqlalchemy.pool import NullPool
 from annotation_store._db.place import is_network_share
 from annotation_store.errors import EditError, ProjectError
 
-_COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""How JSON stands in the database."""
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process's transaction."""
@@ -45,7 +46,7 @@ def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = B
         "sqlite://",
         creator=connect,
         poolclass=NullPool,
-        json_serializer=_COMPACT.encode,
+        json_serializer=to_json,
         # reads take no lock beyond their statement; `transaction` begins writes itself
         isolation_level="AUTOCOMMIT",
     )

@@ -64,6 +64,9 @@ _KNOWN = frozenset(
 _MAX_EXTRA = 20
 _BATCH = 4_000
 
+Words = dict[tuple[str, str], tuple[str, str] | None]
+"""Attribute and value as a file spells them, to what the schema calls them: looked up once a file."""
+
 
 class Source(NamedTuple):
     """Where in which file, for sentences."""
@@ -126,6 +129,7 @@ def from_coco(data: Any, schema: Schema, *, source: str = "the COCO file") -> Do
         raise here.error("annotations must be a list")
     skipped = Skipped()
     categories = _categories(data.get("categories", []), here)
+    words: Words = {}
     fields: dict[int | str, FieldIn] = {}
     for position, image in enumerate(data["images"]):
         at = Source(source, f"image {position + 1}")
@@ -142,7 +146,7 @@ def from_coco(data: Any, schema: Schema, *, source: str = "the COCO file") -> Do
         if not isinstance(image_id, int | str) or image_id not in fields:
             skipped.count("{n} annotations belong to no image of the file: skipped.")
             continue
-        _annotation(annotation, fields[image_id], schema, categories, skipped, at)
+        _annotation(annotation, fields[image_id], schema, categories, words, skipped, at)
     return Document(source, list(fields.values()), skipped, len(annotations))
 
 
@@ -201,10 +205,10 @@ def _numbers(values: Any, what: str, at: Source) -> tuple[float, ...]:
     ):
         raise at.error(f"{what} must be numbers")
     try:
-        numbers = tuple(float(v) for v in values)
+        numbers = tuple(map(float, values))
     except OverflowError as error:
         raise at.error(f"{what} has a number that is too large") from error
-    if not all(math.isfinite(v) for v in numbers):
+    if not all(map(math.isfinite, numbers)):
         raise at.error(f"{what} has NaN or an infinite number")
     return numbers
 
@@ -224,6 +228,7 @@ def _annotation(
     field: FieldIn,
     schema: Schema,
     categories: Mapping[int, str],
+    words: Words,
     skipped: Skipped,
     at: Source,
 ) -> None:
@@ -245,7 +250,7 @@ def _annotation(
             name = categories.get(number, "") if isinstance(number, int) else ""
             field.strangers.append((name, (box[0], box[1], box[2], box[3])))
         return
-    attributes = _attributes(annotation, schema, unsure, skipped, at)
+    attributes = _attributes(annotation, schema, unsure, words, skipped, at)
     if "score" in annotation:
         field.proposals.append((where, _proposal(annotation, box, schema, cell_class, attributes, at)))
         return
@@ -305,7 +310,12 @@ def _class(
 
 
 def _attributes(
-    annotation: Mapping[str, Any], schema: Schema, unsure: Sequence[Any], skipped: Skipped, at: Source
+    annotation: Mapping[str, Any],
+    schema: Schema,
+    unsure: Sequence[Any],
+    words: Words,
+    skipped: Skipped,
+    at: Source,
 ) -> dict[str, str | None]:
     given = annotation.get("attributes") or {}
     if not isinstance(given, dict):
@@ -317,7 +327,10 @@ def _attributes(
             if value is not None:
                 skipped.count(f"attribute {name[:80]!r} is not in the schema: left out ({{n}} cells).")
         elif isinstance(value, str | int | float):
-            pair = schema.find_value(name, str(value))
+            word = str(value)
+            if (name, word) not in words:
+                words[name, word] = schema.find_value(name, word)
+            pair = words[name, word]
             if pair is None:
                 text = str(value)[:80]
                 skipped.count(f"value {text!r} of {attribute} is not in the schema: left out ({{n}} cells).")
