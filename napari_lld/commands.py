@@ -271,7 +271,8 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("B",),
         "Draw",
         has_field,
-        "Drag a box round a cell; the tool stays until Esc.",
+        "Drag a box round a cell, or click on it and take the proposed box with Enter. "
+        "The tool stays until Esc.",
     )
     yield Command(
         "region.whole",

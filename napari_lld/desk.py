@@ -131,11 +131,11 @@ class Desk(QObject):
         )
         yield Command(
             "draw.finish",
-            "Close the region being drawn",
-            self.pointer.finish,
+            "Close the area, take the proposed box",
+            self.finish_drawing,
             ("Return",),
             "Draw",
-            lambda _s: self.pointer.drawing,
+            lambda s: self.pointer.drawing or s.proposed_box is not None,
         )
         yield Command(
             "region.finish",
@@ -220,10 +220,19 @@ class Desk(QObject):
         """Drop what is being drawn, else leave the tool, else choose nothing."""
         if self.pointer.drawing:
             self.pointer.cancel()
+        elif self.session.proposed_box is not None:
+            self.session.proposed_box = None
         elif self.session.tool is not Tool.SELECT:
             self.session.tool = Tool.SELECT
         else:
             self.session.select(None)
+
+    def finish_drawing(self) -> None:
+        """Close the polygon that is being drawn, or take the box that a click proposed."""
+        if self.pointer.drawing:
+            self.pointer.finish()
+        else:
+            self.session.take_proposed_box()
 
     def finish_region(self) -> None:
         """Finish the draft region, once what may not be right about it has been answered."""

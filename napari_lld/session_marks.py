@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from annotation_store.records import Box, Region, RegionState, Shape
+from napari_lld.click_box import Pixels, box_at, overlap, search_window, usual_side
 from napari_lld.session_state import SessionState
+
+_TWIN = 0.5
+"""Intersection over union from which two boxes are likely of one cell."""
 
 
 class MarkActions(SessionState):
@@ -125,14 +129,57 @@ class MarkActions(SessionState):
     # ------------------------------------------------------------------ boxes
 
     def add_box(self, box: Box) -> int | None:
-        """Box a cell on the current field and make it current."""
+        """Box a cell on the current field and make it current; a likely duplicate is told."""
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return None
+        twin = max(self.cells, key=lambda cell: overlap(cell.box, box), default=None)
         cell = self._try(lambda: project.add_cell(field_id, box))
         if cell is not None:
+            self.proposed_box = None
             self.select("cell", cell)
+            if twin is not None and overlap(twin.box, box) >= _TWIN:
+                self.tell(
+                    "warning",
+                    f"Cell {twin.id} has nearly the same box. If it is the same cell, "
+                    "Ctrl+Z takes this one back.",
+                )
         return cell
+
+    def propose_box(self, pixels: Pixels, origin: tuple[int, int], x: float, y: float) -> Box | None:
+        """Propose the box of the cell at a point of the field, from the pixels around it.
+
+        Parameters
+        ----------
+        pixels
+            What `search_around` asked for.
+        origin
+            Where they begin, as x and y.
+        """
+        left, top = origin
+        found = box_at(pixels, x - left, y - top, self._usual_side())
+        self.proposed_box = None if found is None else (found[0] + left, found[1] + top, found[2], found[3])
+        self.tell(
+            "hint",
+            "Enter takes this box; a drag draws another."
+            if found is not None
+            else "Nothing here is stained like a nucleus: drag a box instead.",
+        )
+        return self.proposed_box
+
+    def search_around(self, x: float, y: float) -> tuple[int, int, int, int] | None:
+        """Give the part of the field that `propose_box` wants, as left, top, right, bottom."""
+        field = self.field
+        return search_window(x, y, self._usual_side(), field.width, field.height) if field else None
+
+    def _usual_side(self) -> float:
+        field = self.field
+        boxes = [cell.box for cell in self.cells] or [s.box for s in self.suggestions]
+        return usual_side(boxes, field.width, field.height) if field else 1.0
+
+    def take_proposed_box(self) -> int | None:
+        """Make the box that a click proposed a cell."""
+        return self.add_box(self._proposed_box) if self._proposed_box is not None else None
 
     def delete_current(self) -> None:
         """Delete the current cell, region or ignore area."""

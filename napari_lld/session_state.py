@@ -18,6 +18,7 @@ from psygnal import Signal
 from annotation_store import Project
 from annotation_store.errors import LLDError
 from annotation_store.records import (
+    Box,
     Cell,
     Edit,
     Field,
@@ -78,6 +79,7 @@ class SessionState:
     selection_changed = Signal()
     caret_changed = Signal()
     tool_changed = Signal()
+    proposed_box_changed = Signal()
     threshold_changed = Signal()
     models_changed = Signal()
     display_changed = Signal()
@@ -93,6 +95,7 @@ class SessionState:
         self._selection: Selection | None = None
         self._caret: int | None = None
         self._tool = Tool.SELECT
+        self._proposed_box: Box | None = None
         self._threshold = DEFAULT_THRESHOLD
         self._marks_shown = True
 
@@ -216,7 +219,7 @@ class SessionState:
     def _show(self, field_id: int | None) -> None:
         self._field_id = field_id
         self._marks = FieldMarks(self.project, field_id) if self.project and field_id is not None else None
-        self._selection, self._caret = None, None
+        self._selection, self._caret, self._proposed_box = None, None, None
         self.field_changed.emit()
         self.selection_changed.emit()
 
@@ -461,8 +464,20 @@ class SessionState:
     @tool.setter
     def tool(self, tool: Tool) -> None:
         if tool is not self._tool:
+            self.proposed_box = None
             self._tool = tool
             self.tool_changed.emit()
+
+    @property
+    def proposed_box(self) -> Box | None:
+        """The box that a click proposed and nobody took yet."""
+        return self._proposed_box
+
+    @proposed_box.setter
+    def proposed_box(self, box: Box | None) -> None:
+        if box != self._proposed_box:
+            self._proposed_box = box
+            self.proposed_box_changed.emit()
 
     @property
     def threshold(self) -> float:

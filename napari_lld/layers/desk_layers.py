@@ -56,6 +56,7 @@ class DeskLayers:
         session.field_changed.connect(self._on_field)
         session.marks_changed.connect(self._on_marks)
         session.selection_changed.connect(self._draw_current)
+        session.proposed_box_changed.connect(self._draw_current)
         session.threshold_changed.connect(self._on_threshold)
         session.display_changed.connect(self._on_display)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
@@ -68,6 +69,7 @@ class DeskLayers:
             (session.field_changed, self._on_field),
             (session.marks_changed, self._on_marks),
             (session.selection_changed, self._draw_current),
+            (session.proposed_box_changed, self._draw_current),
             (session.threshold_changed, self._on_threshold),
             (session.display_changed, self._on_display),
         ):
@@ -323,6 +325,8 @@ class DeskLayers:
         if session.field_id is None:
             return
         parts = [self._draft]
+        if session.proposed_box is not None:
+            parts.append(outlines.box_outlines([session.proposed_box]))
         mark = session.cell or session.suggestion
         if mark is not None:
             draw = outlines.box_outlines if session.cell else outlines.box_brackets
@@ -341,6 +345,18 @@ class DeskLayers:
             layer.data = segments
             if len(segments):
                 layer.edge_color = palette.CURRENT
+
+    def pixels(self, area: tuple[int, int, int, int]) -> npt.NDArray[np.uint8] | None:
+        """Give the pixels of a part of the field that is shown (left, top, right, bottom).
+
+        They are in memory already, or of a slide a few tiles; ``None`` where only a stand-in is shown.
+        """
+        image = self._layers.get(FIELD)
+        if image is None or tuple(image.scale[-2:]) != (1.0, 1.0):
+            return None
+        left, top, right, bottom = area
+        data = image.data[0] if image.multiscale else image.data
+        return np.asarray(data[top:bottom, left:right])[..., :3]
 
     def draw_draft(self, segments: outlines.Segments) -> None:
         """Draw the box or region that the mouse is drawing; nothing is stored before it is finished."""

@@ -150,13 +150,20 @@ class Pointer:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
             if dragged:
                 self._session.add_box(_box(start, end))
-            else:
-                self._session.select_at(*start)
+            elif not self._session.select_at(*start):
+                self._propose(start)
         elif self._corners or not dragged:
             self._add_corner(end)
         else:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
             self._add_area(Shape.rectangle(*_box(start, end)))
+
+    def _propose(self, point: Point) -> None:
+        """Propose the box of the cell under a click; the pixels are those that are shown."""
+        around = self._session.search_around(*point)
+        pixels = self._layers.pixels(around) if around is not None else None
+        if around is not None and pixels is not None:
+            self._session.propose_box(pixels, around[:2], *point)
 
     def _add_corner(self, point: Point) -> None:
         if len(self._corners) >= 3 and self._near(point, self._corners[0], _GRIP):
