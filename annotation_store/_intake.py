@@ -9,10 +9,11 @@ import shutil
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class Incoming:
     note: str = ""
     source: str | None = None  # where it is from, when that is not `path`
     magnification: float | None = None
+    about: Mapping[str, Any] = dataclass_field(default_factory=dict)  # what holds for all files of an intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,14 @@ class Intake(FieldPixels):
         return {row.field_id: row.n for row in self._rows(query)}
 
     def update_field(self, field_id: int, **changes: Any) -> None:
-        """Change patient, slide, domain, pixel_size_um, quality or note of a field."""
+        """Change what is known of a field.
+
+        Parameters
+        ----------
+        **changes
+            patient, slide, domain, microscope, camera, stain, magnification, pixel_size_um, quality, note;
+            ``None`` = not known.
+        """
         checked = _rules.field_changes(changes)
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
@@ -156,6 +165,7 @@ class Intake(FieldPixels):
         paths: Iterable[str | Path],
         *,
         patient_from: str | None = None,
+        about: Mapping[str, Any] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> AddReport:
         """Add image files as fields; folders are walked.
@@ -168,6 +178,9 @@ class Intake(FieldPixels):
         patient_from
             A regular expression searched in each file's name (with a ``/``: in its whole path). Its
             groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient.
+        about
+            What holds for all of them, as in `update_field`: ``{"microscope": "H", "stain": "Wright"}``.
+            What a file's own name or content says goes before it.
         progress
             Called with (files done, files in all).
 
@@ -179,7 +192,8 @@ class Intake(FieldPixels):
         """
         self._refuse_read_only()
         pattern = name_pattern(patient_from)
-        incoming = [described(path, pattern) for path in find_images(paths)]
+        shared = _rules.field_changes(about or {})
+        incoming = [replace(described(path, pattern), about=shared) for path in find_images(paths)]
         outcomes = self._take_in(incoming, progress=progress)
         added = [o.field_id for o in outcomes if o.added and o.field_id is not None]
         skipped = [
@@ -486,7 +500,7 @@ def free_name(item: Incoming, taken: set[str]) -> str:
 
 def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
     incoming = item.incoming
-    return {
+    row = {
         "id": field_id,
         "name": name,
         "width": item.width,
@@ -504,6 +518,9 @@ def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
         "note": _rules.text(incoming.note, "note"),
         "added": _history.now(),
     }
+    # all rows of a batch need the same columns
+    more = dict.fromkeys(("quality", "microscope", "camera", "stain"))
+    return {**more, **row, **{k: v for k, v in incoming.about.items() if not row.get(k)}}
 
 
 def _sync(path: Path) -> None:

@@ -42,6 +42,9 @@ def field(row: Any) -> Field:
         note=row.note,
         magnification=row.magnification,
         kind=FieldKind(row.kind),
+        microscope=row.microscope,
+        camera=row.camera,
+        stain=row.stain,
     )
 
 

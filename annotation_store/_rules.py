@@ -202,7 +202,7 @@ def _distribution(values: Mapping[str, Any], what: str) -> dict[str, float]:
     return checked
 
 
-_FIELD_TEXT = ("patient", "slide", "domain", "quality")
+_FIELD_TEXT = ("patient", "slide", "domain", "quality", "microscope", "camera", "stain")
 
 
 def field_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +218,10 @@ def field_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
             checked[name] = None if value is None else number(value, "pixel size")
             if checked[name] is not None and not 0.001 <= checked[name] <= 100:
                 raise EditError(f"A pixel size of {checked[name]:g} µm cannot be right.")
+        elif name == "magnification":
+            checked[name] = None if value is None else number(value, "magnification")
+            if checked[name] is not None and not 0.1 <= checked[name] <= 1000:
+                raise EditError(f"A magnification of {checked[name]:g} cannot be right.")
         else:
             raise EditError(f"{name!r} of a field cannot be changed.")
     return checked

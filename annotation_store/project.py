@@ -33,6 +33,7 @@ from annotation_store._db.tables import (
 )
 from annotation_store._db.tables import project as project_table
 from annotation_store._growth import Growth, words_of
+from annotation_store._journal import Journal
 from annotation_store._learning import Learning
 from annotation_store._repair import Repair
 from annotation_store._review import Review
@@ -45,7 +46,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Repair, Check, Growth, Conflicts, Review, Learning):
+class Project(Repair, Check, Growth, Journal, Conflicts, Review, Learning):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another

@@ -167,6 +167,9 @@ class Field:
     note: str = ""
     magnification: float | None = None
     kind: FieldKind = FieldKind.IMAGE
+    microscope: str | None = None
+    camera: str | None = None
+    stain: str | None = None
 
     @property
     def is_slide(self) -> bool:
@@ -340,6 +343,56 @@ class HistoryRow:
     after: Mapping[str, Any] | None
     command: str
     undoes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellStory:
+    """All that is known of how a cell came to say what it says.
+
+    Attributes
+    ----------
+    suggestion
+        What it was made from, if a model proposed it.
+    rows
+        Every change, oldest first: who, when, by which command, before and after.
+    """
+
+    cell: Cell
+    deleted: bool
+    suggestion: Suggestion | None
+    rows: list[HistoryRow]
+
+    @property
+    def made_by(self) -> str:
+        """Who boxed or accepted it."""
+        return self.rows[0].annotator
+
+    @property
+    def labelled_by(self) -> str:
+        """Who last said what it is (class or attributes)."""
+        labels = ("cell_class", "attributes")
+        return next(
+            (r.annotator for r in reversed(self.rows) if any(name in (r.after or {}) for name in labels)),
+            self.made_by,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A patient with the slides and the ids of the fields that come from there."""
+
+    name: str
+    slides: tuple[str, ...]
+    field_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveTime:
+    """How long an annotator has worked on a field."""
+
+    annotator: str
+    field_id: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,19 +25,39 @@ def add(
             help="Takes the patient from each file's name, e.g. '^(\\d+)_'; training never cuts one in two.",
         ),
     ] = None,
+    microscope: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The microscope that all of them come from.")
+    ] = None,
+    camera: Annotated[str | None, typer.Option(metavar="NAME", help="The camera.")] = None,
+    magnification: Annotated[
+        float | None, typer.Option(metavar="N", help="The objective's magnification, where files say none.")
+    ] = None,
+    stain: Annotated[str | None, typer.Option(metavar="NAME", help="The stain.")] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What sets their look apart; results are shown per domain."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Add fields: PNG, JPEG, TIFF or BMP files, OME-Zarr, whole slides, or folders of them."""
     from annotation_store.images import is_zarr
 
     check_pattern(patient_from)
+    given: dict[str, str | float | None] = {
+        "microscope": microscope,
+        "camera": camera,
+        "magnification": magnification,
+        "stain": stain,
+        "domain": domain,
+    }
+    about = {name: value for name, value in given.items() if value is not None}
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} does not exist; give an image or a folder of images")
     with open_project(project) as opened:
         check_named([path for path in paths if not path.is_dir() or is_zarr(path)])
         with progress("Adding fields") as tick:
-            report = opened.add_fields(paths, patient_from=patient_from, progress=tick)
+            report = opened.add_fields(paths, patient_from=patient_from, about=about, progress=tick)
         names = {field.id: field.name for field in opened.fields()}
     if as_json:
         say_json(

@@ -94,6 +94,8 @@ def import_annotations(
                 "cells": report.cells,
                 "regions": report.regions,
                 "suggestions": report.suggestions,
+                "filled": report.filled,
+                "conflicts": report.conflicts,
                 "skipped": list(report.skipped),
             }
         )
@@ -104,6 +106,10 @@ def import_annotations(
     )
     if report.suggestions:
         say(f"{plural(report.suggestions, 'suggestion')} to review.")
+    if report.filled:
+        say(f"{plural(report.filled, 'cell')} that were here had missing values filled in.")
+    if report.conflicts:
+        say(f"{plural(report.conflicts, 'conflict')} kept: nothing was overwritten (napari-lld info).")
     if report.skipped:
         say(f"Skipped {len(report.skipped):,}:")
         for line in listed([f"  {reason}" for reason in report.skipped]):

@@ -32,6 +32,8 @@ def info(project: ProjectPath, as_json: Json = False) -> None:
     )
     waiting = facts["suggestions"]
     say("Suggestions: " + (", ".join(f"{n:,} {state}" for state, n in waiting.items() if n) or "none"))
+    if facts["conflicts"]:
+        say(f"{plural(facts['conflicts'], 'open conflict')} with imported files: nothing was overwritten.")
     if facts["cells"]["classes"]:
         table = new_table("class", "cells")
         for name, count in facts["cells"]["classes"].items():
@@ -76,6 +78,9 @@ def collect(project: Project) -> dict[str, Any]:
             "classes": dict(Counter(cell.cell_class or "missing" for cell in cells).most_common()),
             "attributes": {name: dict(counts) for name, counts in values.items()},
         },
+        "conflicts": len(project.conflicts()),
+        "schema_version": project.schema_version,
+        "active_seconds": _seconds(project),
         "suggestions": {str(state): states[str(state)] for state in SuggestionState},
         "models": [
             {
@@ -88,3 +93,11 @@ def collect(project: Project) -> dict[str, Any]:
             for model in project.models()
         ],
     }
+
+
+def _seconds(project: Project) -> dict[str, float]:
+    """Sum up how long each annotator has worked."""
+    sums: dict[str, float] = {}
+    for time in project.active_seconds():
+        sums[time.annotator] = sums.get(time.annotator, 0.0) + time.seconds
+    return sums
