@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
+from alembic.config import Config
 from PIL import Image
 
-from annotation_store import Project
+from annotation_store import Project, load_schema
+from annotation_store._db.engine import make_engine
 
 MakeImage = Callable[..., Path]
 
@@ -59,3 +62,51 @@ def fresh(template: Path, tmp_path: Path) -> Callable[[], Project]:
         return Project.open(copy, annotator="Ada")
 
     return make
+
+
+@pytest.fixture
+def old_project(folder: Path) -> Path:
+    """A project as the version of revision 0002 would have left it: one labelled cell with its history."""
+    for file in folder.glob("project.db*"):
+        file.unlink()
+    engine = make_engine(folder / "project.db")
+    config = Config()
+    config.set_main_option("script_location", "annotation_store:_db/migrations")
+    config.set_main_option("path_separator", "os")
+    (original,) = (p for p in (folder / "originals").iterdir() if p == min((folder / "originals").iterdir()))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.exec_driver_sql("COMMIT")
+        say = connection.exec_driver_sql
+        say(
+            "INSERT INTO project (id, uid, created, secret, schema) VALUES (1, 'u', 'now', 'ab', ?)",
+            (load_schema("lld").model_dump_json(),),
+        )
+        say("INSERT INTO annotators (name, active_seconds) VALUES ('Ada', 5)")
+        say("INSERT INTO readings (name, annotator) VALUES ('Reading 1', 'Ada')")
+        say(
+            "INSERT INTO fields (name, width, height, content_hash, suffix, source_path, added) "
+            "VALUES ('a.png', 100, 80, ?, '.png', '/a.png', 'now')",
+            (original.stem,),
+        )
+        values = '{"cell_size":"small"}'
+        say(
+            "INSERT INTO cells (field_id, reading_id, x, y, w, h, cell_class, attributes) "
+            "VALUES (1, 1, 1, 1, 20, 20, 'Monocyte', ?)",
+            (values,),
+        )
+        say(
+            "INSERT INTO edits (at, annotator, field_id, reading_id, command, kind) "
+            "VALUES ('2026-01-01T00:00:00+00:00', 'Ada', 1, 1, 'Box cell', 'do')"
+        )
+        say(
+            "INSERT INTO history (edit_id, entity, entity_id, action, after) VALUES (1, 'cell', 1, 'add', ?)",
+            (
+                '{"field_id":1,"reading_id":1,"x":1.0,"y":1.0,"w":20.0,"h":20.0,"cell_class":"Monocyte",'
+                f'"attributes":{values}' + "}",
+            ),
+        )
+    engine.dispose()
+    return folder

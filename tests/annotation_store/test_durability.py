@@ -52,6 +52,10 @@ def edit(folder, images):
         if step % 7 == 3:
             project.delete_cell(cell)
             acknowledge("cell", cell, "deleted")
+        if step % 9 == 4:
+            many = [Proposal((i, 30, 20, 20), 0.5) for i in range(5)]
+            made = project.accept_many(project.suggest(2, many, model_id=None))
+            os.write(1, "".join(f"cell {i} None\\n" for i in made).encode())
 
 for line in sys.stdin:
     folder, images = line.rstrip("\\n").split("\\t")
@@ -64,16 +68,19 @@ for line in sys.stdin:
     os.write(1, b"end\\n")
 """
 
-INSTANTS = 20
+INSTANTS = [20, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 
 
+@pytest.mark.parametrize("instants", INSTANTS)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks its editors")
-def test_an_acknowledged_edit_survives_kill_9_at_any_instant(folder: Path, tmp_path: Path) -> None:
+def test_an_acknowledged_edit_survives_kill_9_at_any_instant(
+    folder: Path, tmp_path: Path, instants: int
+) -> None:
     seed = random.randrange(10**9)
     rng = random.Random(seed)
     images = tmp_path / "many"
     images.mkdir()
-    for i in range(60):
+    for i in range(3 * instants):
         pixels = np.random.default_rng(100 + i).integers(0, 255, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(images / f"{i:03}.png")
     editor = subprocess.Popen(
@@ -84,7 +91,7 @@ def test_an_acknowledged_edit_survives_kill_9_at_any_instant(folder: Path, tmp_p
     cells: dict[int, str] = {}
     fields = {1, 2}
     try:
-        for instant in range(INSTANTS):
+        for instant in range(instants):
             editor.stdin.write(f"{folder}\t{images}\n")
             editor.stdin.flush()
             lines: list[str] = []
@@ -111,7 +118,8 @@ def test_an_acknowledged_edit_survives_kill_9_at_any_instant(folder: Path, tmp_p
                 lost = [i for i, told in cells.items() if found.get(i, "deleted") != told]
                 unheard = [i for i in found if i not in cells]
                 # one edit may have reached the disk without its acknowledgement
-                assert len(lost) + len(unheard) <= 1, (where, lost, unheard)
+                # (five cells, where it accepted as many at once)
+                assert len(lost) + len(unheard) in (0, 1, 5), (where, lost, unheard)
                 cells = {i: found.get(i, "deleted") for i in {*cells, *found}}
                 assert fields <= {field.id for field in project.fields()}, where
                 assert project.check() == [], where
@@ -119,7 +127,7 @@ def test_an_acknowledged_edit_survives_kill_9_at_any_instant(folder: Path, tmp_p
     finally:
         editor.stdin.close()
         editor.wait(20)
-    assert len(cells) > INSTANTS
+    assert len(cells) > instants
     assert len(fields) > 2
 
 

@@ -1,0 +1,82 @@
+"""Killed while importing, or while migrating: all of it is there, or nothing of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from annotation_store import Project, formats
+from annotation_store._db import migrate
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the tests fork")
+INSTANTS = [8, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+CELLS = 400
+
+
+def killed(work: Callable[[], object], after: float) -> None:
+    """Run work in a process of its own and kill it after some seconds."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    time.sleep(after)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def how_long(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+@pytest.mark.parametrize("instants", INSTANTS)
+def test_an_import_is_whole_or_absent(folder: Path, tmp_path: Path, instants: int) -> None:
+    boxes = [[(i % 20) * 4, (i // 20) * 2, 15.5, 15.5] for i in range(CELLS)]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "annotated_regions": [[0, 0, 50, 50]]}],
+        "annotations": [{"id": i, "image_id": 1, "bbox": box} for i, box in enumerate(boxes)],
+    }
+    file = tmp_path / "given.json"
+    file.write_text(json.dumps(document))
+
+    def work(place: Path) -> None:
+        with Project.open(place, annotator="Ada") as project:
+            formats.read("coco", project, file)
+
+    whole = how_long(lambda: work(Path(shutil.copytree(folder, tmp_path / "first"))))
+    for instant in range(instants):
+        copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+        killed(lambda place=copy: work(place), random.uniform(0, 1.2 * whole))  # type: ignore[misc]
+        with Project.open(copy, annotator="Ada") as project:
+            there = len(project.cells()), len(project.regions())
+            assert there in ((0, 0), (CELLS, 1)), instant
+            assert project.check() == []
+        shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("instants", INSTANTS)
+def test_a_migration_is_whole_or_not_begun(old_project: Path, tmp_path: Path, instants: int) -> None:
+    def work(place: Path) -> None:
+        Project.open(place, annotator="Ada").close()
+
+    whole = how_long(lambda: work(Path(shutil.copytree(old_project, tmp_path / "first"))))
+    for instant in range(instants):
+        copy = Path(shutil.copytree(old_project, tmp_path / "copy"))
+        killed(lambda place=copy: work(place), random.uniform(0, 1.2 * whole))  # type: ignore[misc]
+        with Project.open(copy, annotator="Ada") as project:
+            assert [cell.cell_class for cell in project.cells()] == ["Monocyte"], instant
+            assert len(project.history()) == 1
+            version = project._connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            assert version == migrate.HEAD
+        shutil.rmtree(copy)
