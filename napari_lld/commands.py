@@ -391,6 +391,16 @@ def session_commands(session: Session) -> Iterator[Command]:
         "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change.",
     )
     yield Command(
+        "suggestion.accept_all",
+        "Accept all that are shown",
+        lambda: void(s.accept_all()),
+        ("Ctrl+Shift+A",),
+        "Suggestions",
+        lambda session: has_field(session) and not session.bulk_refusal,
+        "All suggestions of this field above the threshold become cells, in one step to undo. "
+        "Only where the model's precision on held-out cells is 95% or more beyond doubt.",
+    )
+    yield Command(
         "suggestion.not_a_cell",
         "Not a cell",
         reject(RejectionReason.NOT_A_CELL),

@@ -7,6 +7,7 @@ open and current, `MarkActions` adds what is drawn, `Session` what is said of it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from annotation_store import Project
@@ -14,10 +15,12 @@ from annotation_store.records import (
     UNSURE,
     Box,
     Edit,
+    Model,
     RejectionReason,
 )
 from annotation_store.schema import Attribute
 from napari_lld.failure_log import keep_failure
+from napari_lld.model_facts import bulk_refusal
 from napari_lld.session_marks import MarkActions
 from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
 
@@ -32,7 +35,9 @@ class Session(MarkActions):
 
     def __init__(self) -> None:
         super().__init__()
+        self._models_read: dict[tuple[Path, int], Model] = {}
         self.training.told.connect(self._on_worker_message)
+        self.models_changed.connect(self._forget_models)
 
     # ------------------------------------------------------------------ boxes
 
@@ -138,6 +143,44 @@ class Session(MarkActions):
     def accept(self) -> None:
         """Make the current suggestion a cell as it stands, and go to the next."""
         self._settle(lambda project, suggestion: project.accept(suggestion))
+
+    @property
+    def bulk_refusal(self) -> str:
+        """Say why the suggestions that are shown may not be accepted all at once; empty where they may."""
+        shown = self.suggestions
+        if not shown:
+            return self._no_suggestions()
+        for model_id in {suggestion.model_id for suggestion in shown}:
+            refusal = bulk_refusal(self._model(model_id), self._threshold)
+            if refusal:
+                return refusal
+        return ""
+
+    def _forget_models(self) -> None:
+        self._models_read.clear()
+
+    def _model(self, model_id: int | None) -> Model | None:
+        """Give a model, read once until the models change: its card is large."""
+        project = self.project
+        if model_id is None or project is None:
+            return None
+        key = (project.path, model_id)
+        if key not in self._models_read:
+            self._models_read[key] = project.model(model_id)
+        return self._models_read[key]
+
+    def accept_all(self) -> list[int]:
+        """Accept all suggestions of this field that are shown, as one edit, where the model is that sure."""
+        project, refusal = self.project, self.bulk_refusal
+        if project is None or refusal:
+            self.tell("hint", refusal)
+            return []
+        wanted = [suggestion.id for suggestion in self.suggestions]
+        cells = self._try(lambda: project.accept_many(wanted)) or []
+        if cells:
+            self.select(None)
+            self.tell("info", f"{len(cells)} suggestions accepted. Ctrl+Z takes all of them back.")
+        return cells
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject the current suggestion, and go to the next."""

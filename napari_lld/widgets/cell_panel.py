@@ -152,6 +152,7 @@ class CellPanel(Part):
         }
         for command_id, button in self._notes.items():
             button.setChecked(noted[command_id])
+            button.setVisible(cell is not None)  # only a cell has notes; other headings want the room
         comment = cell.comment if cell is not None else ""
         self._notes["cell.comment"].setToolTip(
             "\n".join(filter(None, (self.commands["cell.comment"].tooltip, comment)))

@@ -7,6 +7,7 @@ to take: not while somebody types in a text field, and not while a layer of some
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from qtpy.QtCore import QEvent, QKeyCombination, QObject, Qt
@@ -74,6 +75,9 @@ class KeyRouter(QObject):
             # On some layouts digits and punctuation are typed with Shift; classes are letters.
             bare = key.removeprefix("Shift+")
             command = self._commands.for_key(bare) if not bare.isalpha() else None
+        if command is None:
+            digit = french_digit(event)
+            command = self._commands.for_key(digit) if digit else None
         if command is None or not (command.id.startswith("help.") or self._ours(watched)):
             return None
         return command
@@ -96,6 +100,38 @@ def key_name(event: QKeyEvent) -> str:
     except ValueError:  # a key this Qt has no name for
         return ""
     return str(sequence.toString(QKeySequence.SequenceFormat.PortableText))
+
+
+_FRENCH_ROW = (
+    Qt.Key.Key_Ampersand,
+    Qt.Key.Key_Eacute,
+    Qt.Key.Key_QuoteDbl,
+    Qt.Key.Key_Apostrophe,
+    Qt.Key.Key_ParenLeft,
+    Qt.Key.Key_Minus,
+    Qt.Key.Key_Egrave,
+    Qt.Key.Key_Underscore,
+    Qt.Key.Key_Ccedilla,
+)
+"""What the keys of the digits 1 to 9 give without Shift on French (and Belgian) layouts."""
+_BEFORE_DIGITS = {"linux": 9, "win32": 1}
+"""A digit key's native scan code less its digit, where Qt gives scan codes."""
+
+
+def french_digit(event: QKeyEvent) -> str:
+    """Give the digit whose key was pressed without Shift on a French layout, else nothing.
+
+    Other layouts have these signs elsewhere: where the system tells which key it was, that decides.
+    """
+    if event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+        return ""
+    # Qt names accented letters by their capital; some systems send the small letter's code.
+    key = event.key() - 0x20 if 0xE0 <= event.key() <= 0xFE else event.key()
+    digit = next((n for n, french in enumerate(_FRENCH_ROW, 1) if key in (french, int(french))), 0)
+    scan, before = event.nativeScanCode(), _BEFORE_DIGITS.get(sys.platform)
+    if not digit or (scan and before is not None and scan != before + digit):
+        return ""
+    return str(digit)
 
 
 def _is_typing(widget: QWidget | None) -> bool:

@@ -31,12 +31,13 @@ class SuggestionPanel(Part):
         layout.addLayout(row(self._count, 1, label("surer than", "muted"), self._slider, self._percent))
 
         accept = self.button("suggestion.accept", primary=True)
+        self._all = self.tool_button("suggestion.accept_all", "All", hint=False)
         self._reject = QToolButton()
         self._reject.setObjectName("lld_reject")
         self._reject.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self._reject.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         command = commands["suggestion.not_a_cell"]
-        self._reject.setText(f"Reject: not a cell  {command.key}")
+        self._reject.setText(f"Not a cell  {command.key}")
         self._reject.setToolTip(command.tooltip)
         self._reject.clicked.connect(lambda *_: commands.run(command.id))
         menu = QMenu(self._reject)
@@ -49,7 +50,7 @@ class SuggestionPanel(Part):
         self._reject.setMenu(menu)
         previous = self.tool_button("suggestion.previous", "‹")
         following = self.tool_button("suggestion.next", "Next ›")
-        layout.addLayout(row(previous, following, 1, accept, self._reject))
+        layout.addLayout(row(previous, following, 1, accept, self._all, self._reject))
 
         self._thoughts = label(role="muted", wrap=True)
         self._thoughts.setMinimumHeight(28)
@@ -61,6 +62,7 @@ class SuggestionPanel(Part):
             session.field_changed,
             session.selection_changed,
             session.threshold_changed,
+            session.models_changed,
             session.marks_changed,
         ):
             self.bind(signal, self.refresh_soon)
@@ -78,6 +80,9 @@ class SuggestionPanel(Part):
         self._count.setText(f"{shown} of {pending} here" if pending else "None waits here")
         self._slider.setEnabled(session.project is not None)
         self._reject.setEnabled(bool(shown))
+        refusal = session.bulk_refusal
+        tip = self.commands["suggestion.accept_all"].tooltip
+        self._all.setToolTip(f"Not now: {refusal}" if refusal else tip)
         self._thoughts.setText(self._thinks(pending))
 
     def _thinks(self, pending: int) -> str:
