@@ -357,6 +357,15 @@ def session_commands(session: Session) -> Iterator[Command]:
         "The row becomes missing again; once more steps back a row.",
     )
     yield Command(
+        "cell.copy",
+        "Copy from the previous cell",
+        s.copy_previous,
+        ("V",),
+        "Describe",
+        has_target,
+        "Class and values of the cell described before.",
+    )
+    yield Command(
         "cell.bookmark",
         "Bookmark",
         s.toggle_bookmark,

@@ -54,6 +54,7 @@ class Desk(QObject):
         self._watch.timeout.connect(self.session.refresh)
         self.session.project_changed.connect(self._on_project)
         self.session.notice.connect(self._on_notice)
+        self.session.went_on.connect(self._bring_into_view)
 
     # ------------------------------------------------------------------ life
 
@@ -265,6 +266,23 @@ class Desk(QObject):
         camera.center = (0.0, y + h / 2, x + w / 2)
         camera.zoom = 0.35 * min(height, width) / max(w, h, 1.0)
         self._zoomed_on = mark.box
+
+    def _bring_into_view(self) -> None:
+        """Centre the cell that came by itself where it is out of sight, and keep the zoom on cells."""
+        mark = self.session.cell
+        if mark is None:
+            return
+        if getattr(self, "_zoomed_on", None) is not None:
+            self.zoom_to_current()
+            return
+        x, y, w, h = mark.box
+        camera = self.viewer.scene.camera
+        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        row, column = camera.center[-2:]
+        half_height, half_width = height / camera.zoom / 2, width / camera.zoom / 2
+        seen = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
+        if not seen:
+            camera.center = (0.0, y + h / 2, x + w / 2)
 
     def show_help(self) -> None:
         """Show all keys."""

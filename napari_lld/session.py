@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from psygnal import Signal
+
 from annotation_store import Project
 from annotation_store.records import (
     UNSURE,
     Box,
+    Cell,
     Edit,
     Model,
     RejectionReason,
@@ -33,8 +36,12 @@ class Session(MarkActions):
     Every action is a method and says in a `notice` why it could not be done.
     """
 
+    went_on = Signal()
+    """The next cell has become current by itself; it may be out of sight."""
+
     def __init__(self) -> None:
         super().__init__()
+        self._described: list[int] = []  # the cells described last, at most two
         self._models_read: dict[tuple[Path, int], Model] = {}
         self.training.told.connect(self._on_worker_message)
         self.models_changed.connect(self._forget_models)
@@ -63,9 +70,33 @@ class Session(MarkActions):
             cell_id = self._try(lambda: project.correct(suggestion.id, **changes))
             if cell_id is None:
                 return False
+        if cell_id is not None and {"cell_class", "attributes"} & set(changes):
+            self._described = [*(i for i in self._described if i != cell_id), cell_id][-2:]
         self.select("cell", cell_id)
         self.set_caret(caret)
         return True
+
+    def copy_previous(self) -> None:
+        """Give the current cell the class and values of the cell described before it."""
+        project, cell = self.project, self.cell
+        current = cell.id if cell is not None else None
+        source_id = next((i for i in reversed(self._described) if i != current), None)
+        if project is None or source_id is None:
+            self.tell("hint", "No other cell was described yet: there is nothing to copy.")
+            return
+        source = self._try(lambda: project.cell(source_id))
+        if source is not None and self._change(
+            cell_class=source.cell_class, attributes=dict(source.attributes)
+        ):
+            self.set_caret(self._first_row())
+
+    def _go_on(self, cell: Cell) -> None:
+        """After the last value of a cell that lacks nothing, go to the next cell that does."""
+        following = None if self.is_incomplete(cell) else self._incomplete_after(cell)
+        if following is not None:
+            self.select("cell", following.id)
+            self.went_on.emit()
+            self.tell("hint", "Complete. This is the next cell; Ctrl+Z goes back.")
 
     def set_class(self, name: str | None) -> None:
         """Give the current cell a class, a class group, ``unsure``, or ``None`` for missing."""
@@ -89,6 +120,8 @@ class Session(MarkActions):
             # All values came with the suggestion: go down row by row, to correct the next one.
             following = row + 1
         self.set_caret(following)
+        if following is None and not was_suggestion:
+            self._go_on(cell)
 
     def set_value_number(self, number: int) -> None:
         """Fill the row of the caret with its n-th value (from 1) and go on to the next row.

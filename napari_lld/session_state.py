@@ -435,6 +435,13 @@ class SessionState:
         """Whether a cell lacks a class or an attribute."""
         return cell.cell_class is None or self._missing_row(cell, 0) is not None
 
+    def _incomplete_after(self, cell: Cell | None) -> Cell | None:
+        """Give the next cell that lacks something, in the order of reading; last of all the cell itself."""
+        order = sorted(self.cells, key=lambda c: (round(c.box[1] / 64), c.box[0]))
+        ids = [c.id for c in order]
+        start = ids.index(cell.id) + 1 if cell is not None and cell.id in ids else 0
+        return next((c for c in [*order[start:], *order[:start]] if self.is_incomplete(c)), None)
+
     def next_missing(self) -> None:
         """Go to the next thing nobody looked at: in this cell, else in the next incomplete one."""
         cell = self.cell
@@ -443,16 +450,13 @@ class SessionState:
             if row is not None and row > self._caret:
                 self.set_caret(row)
                 return
-        order = sorted(self.cells, key=lambda c: (round(c.box[1] / 64), c.box[0]))
-        ids = [c.id for c in order]
-        start = ids.index(cell.id) + 1 if cell is not None and cell.id in ids else 0
-        for candidate in [*order[start:], *order[:start]]:
-            if self.is_incomplete(candidate):
-                if cell is not None and candidate.id == cell.id:
-                    self.set_caret(self._missing_row(candidate, 0))
-                self.select("cell", candidate.id)
-                return
-        self.tell("hint", "Nothing is missing on this field." if order else "No cell on this field yet.")
+        following = self._incomplete_after(cell)
+        if following is not None:
+            if cell is not None and following.id == cell.id:
+                self.set_caret(self._missing_row(following, 0))
+            self.select("cell", following.id)
+            return
+        self.tell("hint", "Nothing is missing on this field." if self.cells else "No cell on this field yet.")
 
     # ------------------------------------------------------------------ tools and display
 

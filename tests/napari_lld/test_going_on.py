@@ -1,0 +1,78 @@
+"""From cell to cell without a key: the next comes by itself, and values are copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from napari_lld.session import Session
+from napari_lld.widgets import DeskDock
+
+
+@pytest.fixture
+def session(small_project: Path) -> Iterator[Session]:
+    session = Session()
+    assert session.open(small_project, annotator="Ada")
+    yield session
+    session.close()
+
+
+def test_after_the_last_value_the_next_incomplete_cell_comes(session: Session) -> None:
+    later = session.add_box((60, 60, 20, 20))
+    first = session.add_box((10, 10, 20, 20))
+    session.set_class("Neutrophil")
+    for _ in range(6):
+        session.set_value_number(1)
+    assert session.cell is not None
+    assert session.cell.id == first
+    session.set_value_number(1)
+    assert session.cell.id == later
+    assert session.caret == 0
+    session.undo()  # goes back to the cell whose value it takes
+    assert session.cell.id == first
+
+
+def test_a_cell_without_a_class_keeps_the_place(session: Session) -> None:
+    session.add_box((60, 60, 20, 20))
+    first = session.add_box((10, 10, 20, 20))
+    for _ in range(7):
+        session.set_value_number(1)
+    assert session.cell is not None
+    assert session.cell.id == first
+
+
+def test_class_and_values_are_copied_from_the_cell_before(session: Session) -> None:
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    session.add_box((10, 10, 20, 20))
+    session.copy_previous()
+    assert "nothing to copy" in told[-1]
+    session.set_class("Monocyte")
+    session.set_value_number(2)
+    session.next_field()
+    session.add_box((30, 30, 20, 20))
+    session.copy_previous()
+    assert session.cell is not None
+    assert session.cell.cell_class == "Monocyte"
+    assert dict(session.cell.attributes) == {"cell_size": "medium"}
+    assert session.caret == 1
+    session.undo()  # one step
+    assert session.cell.cell_class is None
+
+
+def test_a_cell_out_of_sight_is_brought_into_view(small_project: Path, qtbot: QtBot, no_leaks: None) -> None:
+    viewer = ViewerModel()
+    dock = DeskDock(viewer)
+    qtbot.addWidget(dock)
+    session = dock.desk.session
+    session.open(small_project)
+    session.add_box((90, 70, 20, 20))
+    viewer.scene.camera.zoom = 20
+    viewer.scene.camera.center = (0, 10, 10)
+    session.went_on.emit()
+    assert viewer.scene.camera.center[-2:] == pytest.approx((80, 100))
+    dock.release()
