@@ -14,10 +14,17 @@ from napari_lld import sample
 Tell = Callable[[int, int], None]
 
 
-def add_fields(project: Path, paths: Sequence[Path], tell: Tell, *, annotator: str | None = None) -> str:
+def add_fields(
+    project: Path,
+    paths: Sequence[Path],
+    tell: Tell,
+    *,
+    annotator: str | None = None,
+    patient_from: str | None = None,
+) -> str:
     """Add images to a project; give a sentence on what came in and what did not."""
     with Project.open(project, annotator=annotator) as own:
-        report = own.add_fields(paths, progress=tell)
+        report = own.add_fields(paths, patient_from=patient_from, progress=tell)
     sentence = f"{len(report.added)} fields added."
     if report.skipped:
         path, why = report.skipped[0]
@@ -27,11 +34,19 @@ def add_fields(project: Path, paths: Sequence[Path], tell: Tell, *, annotator: s
 
 
 def create_project(
-    folder: Path, schema: str, images: Sequence[Path], tell: Tell, *, annotator: str | None = None
+    folder: Path,
+    schema: str,
+    images: Sequence[Path],
+    tell: Tell,
+    *,
+    annotator: str | None = None,
+    patient_from: str | None = None,
 ) -> str:
     """Make a project and add its first fields."""
     Project.create(folder, schema, annotator=annotator).close()
-    return add_fields(folder, images, tell, annotator=annotator) if images else ""
+    if not images:
+        return ""
+    return add_fields(folder, images, tell, annotator=annotator, patient_from=patient_from)
 
 
 def make_sample_project(folder: Path, tell: Tell) -> str:

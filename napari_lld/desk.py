@@ -307,6 +307,7 @@ class Desk(QObject):
                 [wanted.images] if wanted.images else [],
                 tell,
                 annotator=wanted.annotator,
+                patient_from=wanted.patient_from,
             ),
             lambda told: self._open_made(wanted.folder, told, wanted.annotator),
             self._fail,

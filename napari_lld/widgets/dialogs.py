@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -23,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lld import user_state
+from napari_lld.patient_rule import RULES, preview
 from napari_lld.widgets.parts import label
 from napari_lld.widgets.theme import RESEARCH_USE
 
@@ -38,6 +40,7 @@ class NewProject:
     schema: str
     images: Path | None
     annotator: str | None
+    patient_from: str | None = None
 
 
 class NewProjectDialog(QDialog):
@@ -62,8 +65,24 @@ class NewProjectDialog(QDialog):
         form.addRow("In the folder", self._with_browse(self.place))
         form.addRow("Schema", self.schema)
         form.addRow("Images", self._with_browse(self.images))
+        self.rule = QComboBox()
+        self.rule.setEditable(True)
+        self.rule.addItems([expression for expression, _title in RULES])
+        for index, (_expression, title) in enumerate(RULES):
+            self.rule.setItemData(index, title, Qt.ItemDataRole.ToolTipRole)
+        self.rule.setToolTip(
+            "A regular expression; its first group is the patient. Empty: no patient is known."
+        )
+        self.preview = label(role="muted", wrap=True)
+        self.preview.setObjectName("lld_patients")
+        self.preview.setMinimumHeight(4 * self.preview.fontMetrics().lineSpacing())
+        self.preview.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        form.addRow("Patient from name", self.rule)
+        form.addRow("", self.preview)
         form.addRow("Annotator", self.annotator)
         layout.addLayout(form)
+        self.rule.currentTextChanged.connect(lambda *_: self._preview())
+        self.images.textChanged.connect(lambda *_: self._preview())
         layout.addWidget(label(RESEARCH_USE, "muted"))
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
@@ -71,10 +90,20 @@ class NewProjectDialog(QDialog):
         ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
         if ok is not None:
             ok.setText("Create")
-            self.name.textChanged.connect(lambda text: ok.setEnabled(bool(text.strip())))
+            self.name.textChanged.connect(lambda *_: self._preview())
+        self._ok = ok
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
+        self._preview()
+
+    def _preview(self) -> None:
+        """Show what the rule reads from the first names; a rule that cannot be read creates nothing."""
+        images = self.images.text().strip()
+        told, sound = preview(self.rule.currentText().strip(), Path(images).expanduser() if images else None)
+        self.preview.setText(told)
+        if self._ok is not None:
+            self._ok.setEnabled(sound and bool(self.name.text().strip()))
 
     def _with_browse(self, line: QLineEdit) -> QWidget:
         widget = QWidget()
@@ -103,6 +132,7 @@ class NewProjectDialog(QDialog):
             str(self.schema.currentData()),
             Path(images).expanduser() if images else None,
             annotator or None,
+            self.rule.currentText().strip() or None,
         )
 
 
