@@ -10,7 +10,20 @@ import pytest
 from napari_lld.cli._app import command_names
 from napari_lld.cli._arguments import rewrite
 
-COMMANDS = {"open", "new", "add", "import", "export", "train", "predict", "evaluate", "info", "check", "demo"}
+COMMANDS = {
+    "open",
+    "new",
+    "add",
+    "import",
+    "export",
+    "train",
+    "predict",
+    "evaluate",
+    "info",
+    "check",
+    "schema",
+    "demo",
+}
 
 
 def words(line: str) -> list[str]:
