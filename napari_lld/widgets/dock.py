@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QProgressBar, QSizePolicy, QStackedWidget, QTabWidget
 from napari_lld import user_state
 from napari_lld.desk import desk_for
 from napari_lld.widgets.cell_panel import CellPanel
+from napari_lld.widgets.differential_panel import DifferentialPanel
 from napari_lld.widgets.field_list import FieldList
 from napari_lld.widgets.header import Header, ToolBar
 from napari_lld.widgets.keys import KeyRouter
@@ -55,6 +56,7 @@ class DeskDock(QWidget):
         self._cell = CellPanel(session, commands)
         self._suggestions = SuggestionPanel(session, commands)
         self._training = TrainingPanel(session, commands)
+        self._differential = DifferentialPanel(session, commands)
         self.desk.training_options = lambda: {"budget": self._training.budget.currentData()}
         self._tabs = QTabWidget()
         self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -62,6 +64,7 @@ class DeskDock(QWidget):
         self._tabs.tabBar().setDrawBase(False)
         self._tabs.addTab(self._suggestions, "Suggestions")
         self._tabs.addTab(self._training, "Model")
+        self._tabs.addTab(self._differential, "Count")
         self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         layout.addWidget(self._header)
         layout.addWidget(self._fields, 1)
@@ -114,11 +117,16 @@ class DeskDock(QWidget):
             self._cell,
             self._suggestions,
             self._training,
+            self._differential,
         )
 
     def show_model_tab(self) -> None:
         """Bring training and models to the front."""
         self._tabs.setCurrentWidget(self._training)
+
+    def show_count_tab(self) -> None:
+        """Bring the differential count to the front."""
+        self._tabs.setCurrentWidget(self._differential)
 
     def show_suggestions_tab(self) -> None:
         """Bring the review of suggestions to the front."""

@@ -105,6 +105,8 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QTabBar::tab {{ background: transparent; border: none; border-bottom: 2px solid transparent;
         padding: 3px 10px; margin: 0; color: {c.muted.name()}; font-size: 9pt; }}
     #lld_desk QTabBar::tab:selected {{ color: {c.text.name()}; border-bottom-color: {c.accent.name()}; }}
+    #lld_desk QPlainTextEdit {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};
+        border-radius: 4px; font-size: 8pt; }}
     #lld_desk QListView {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};
         border-radius: 4px; padding: 1px; outline: 0; }}
     #lld_desk QComboBox {{ background: {soft}; border: 1px solid {c.line.name()}; border-radius: 4px;
