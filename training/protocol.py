@@ -50,6 +50,9 @@ class TrainRequest(_Record):
         ``"auto"``, ``"cpu"``, ``"cuda:N"`` or ``"mps"``.
     suggest
         Whether to put suggestions on the project's fields afterwards.
+    wait
+        Whether to queue where another training runs on the project; otherwise the task fails at once. The
+        budget begins after the wait.
     """
 
     task: Literal["train"] = "train"
@@ -64,6 +67,7 @@ class TrainRequest(_Record):
     suggest: bool = True
     min_confidence: float = Field(default=0.25, ge=0, le=1)
     annotator: str | None = None
+    wait: bool = True
 
 
 class PredictRequest(_Record):
@@ -148,7 +152,7 @@ class _Answer(_Record):
 
 
 class Started(_Answer):
-    """The task runs."""
+    """The task runs; `resumed_epochs` were done already by a run of the same that was cut off."""
 
     type: Literal["started"] = "started"
     task: str
@@ -156,10 +160,11 @@ class Started(_Answer):
     device: str = "cpu"
     fields: int = 0
     cells: int = 0
+    resumed_epochs: int = 0
 
 
 class Progress(_Answer):
-    """How far the task is; `seconds_left` is an estimate."""
+    """How far the task is; `seconds_left` is an estimate, `note` a sentence for people."""
 
     type: Literal["progress"] = "progress"
     stage: str
@@ -167,6 +172,7 @@ class Progress(_Answer):
     total: int
     seconds_left: float | None = None
     losses: dict[str, float] = Field(default_factory=dict)
+    note: str | None = None
 
 
 class Metrics(_Answer):

@@ -27,6 +27,7 @@ _STAGES = {
     "calibrate": "Calibrating",
     "suggest": "Suggesting",
     "predict": "Predicting",
+    "waiting_for_another_training": "Waiting for another training",
 }
 
 

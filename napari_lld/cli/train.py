@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_lld.cli._console import UsageError, plural, say, say_json, worker_progress
+from napari_lld.cli._console import UsageError, complain, plural, say, say_json, worker_progress
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Device, Json, ProjectPath, device_of, open_project
 
@@ -45,11 +45,15 @@ def train(
     ] = 0.2,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same data: same model.")] = 0,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Where another training runs on the project, queue behind it."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model and put its suggestions on the unknown areas."""
     from training.client import run_worker
-    from training.protocol import Saved, Suggested, TrainRequest
+    from training.protocol import Progress, Saved, Suggested, TrainRequest
 
     if budget is not None and budget <= 0:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
@@ -67,6 +71,8 @@ def train(
         def hear(message: Message) -> None:
             nonlocal saved, suggestions
             show(message)
+            if isinstance(message, Progress) and message.note:
+                complain(f"{message.note} This training waits for its end.")
             if isinstance(message, Saved):
                 saved = message
             elif isinstance(message, Suggested):
@@ -82,15 +88,20 @@ def train(
                 holdout=holdout,
                 device=device,
                 seed=seed,
+                wait=wait,
             ),
             on_message=hear,
         )
     active = saved is not None and saved.active
     why = saved.why if saved is not None else None
+    resumed = int(done.result.get("resumed_epochs", 0))
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
-        say_json(answer | {"why": why, "suggestions": suggestions, "metrics": done.metrics})
+        answer |= {"why": why, "suggestions": suggestions, "resumed_epochs": resumed}
+        say_json(answer | {"metrics": done.metrics})
         return
+    if resumed:
+        say(f"Went on where an interrupted run had stopped, after {plural(resumed, 'epoch')}.")
     say(f"Model {done.model_id} is {'active' if active else 'kept, but not active'}. {why or ''}".rstrip())
     say(f"{plural(suggestions, 'suggestion')} to review.")
     say_metrics(done.metrics)

@@ -31,9 +31,17 @@ from training.engine.devices import autocast
 from training.engine.losses import MaskedDetectionLoss
 from training.engine.model import LearnedModel, replace_file
 
+_SAVING_SHARE = 0.05
+"""Most of the time that saving may take: 60 MB each epoch would double a round of short epochs."""
+
 
 class DivergedError(LLDError):
     """The loss is no longer a number."""
+
+    cure = (
+        "Train again with another --seed or from --init starter; if it comes back, look for boxes of no "
+        "size and for damaged images."
+    )
 
 
 class StoppedError(Exception):
@@ -120,7 +128,10 @@ class Loop:
     fields, patches
         What to learn from.
     state
-        File of the resumable state; ``None`` = none is kept.
+        File of the resumable state, written after the first epoch and then after each one before which
+        learning took twenty times as long as writing; ``None`` = none is kept.
+    identity
+        Digest of all that decides what is learnt beyond `config`: only a state of the same is gone on from.
     deadline
         `time.monotonic` time by which the loop should have ended; the epochs are fitted to it.
     """
@@ -133,6 +144,7 @@ class Loop:
         config: LearningConfig,
         *,
         state: Path | None = None,
+        identity: str = "",
         deadline: float | None = None,
     ) -> None:
         self._model = model
@@ -140,6 +152,7 @@ class Loop:
         self._patches = patches
         self._config = config
         self._state = state
+        self._identity = identity
         self._deadline = deadline
         self._device = next(model.detector.parameters()).device
         self._priors = [torch.from_numpy(log_priors(one)).to(self._device) for one in patches.allowed]
@@ -154,6 +167,8 @@ class Loop:
         self._epoch = 0
         self._step = 0
         self._step_seconds = 0.0
+        self._timed = 0
+        self._save_after = 0.0
         self._losses: dict[str, float] = {}
 
     # --- running -----------------------------------------------------------------------------------------
@@ -181,8 +196,10 @@ class Loop:
         while self._epoch < self._epochs:
             self._run_epoch(on_step, should_stop)
             self._epoch += 1
-            if self._state is not None:
+            if self._state is not None and time.monotonic() >= self._save_after:
+                begun = time.monotonic()
                 self._save_state(self._state)
+                self._save_after = time.monotonic() + (time.monotonic() - begun) / _SAVING_SHARE
         self._finish()
         return self._epoch
 
@@ -354,11 +371,12 @@ class Loop:
 
     def _fit_budget(self, seconds: float, number: int) -> None:
         """Estimate a step's time and fit the number of epochs to the deadline."""
-        if self._step_seconds == 0 or self._step == 2:  # the first step warms up caches
+        self._timed += 1
+        if self._timed <= 2:  # the first step warms up caches
             self._step_seconds = seconds
         else:
             self._step_seconds += 0.1 * (seconds - self._step_seconds)
-        if self._deadline is None or self._step < 2:
+        if self._deadline is None or self._timed < 2:
             return
         left = self._deadline - time.monotonic()
         of_epoch = (self._steps_per_epoch - number - 1) * self._step_seconds
@@ -367,7 +385,8 @@ class Loop:
 
     def _fingerprint(self) -> str:
         described = json.dumps(
-            [dataclasses.asdict(self._config), len(self._fields), len(self._patches)], sort_keys=True
+            [dataclasses.asdict(self._config), len(self._fields), len(self._patches), self._identity],
+            sort_keys=True,
         )
         return hashlib.sha256(described.encode()).hexdigest()
 
@@ -381,6 +400,7 @@ class Loop:
             "step": str(self._step),
             "epochs": str(self._epochs),
             "fingerprint": self._fingerprint(),
+            "identity": self._identity,
         }
         content = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -418,4 +438,5 @@ class Loop:
         content["state"] = slots
         self._optimiser.load_state_dict(content)
         self._epoch, self._step = int(about["epoch"]), int(about["step"])
+        self._epochs = int(about["epochs"])  # a budget may have shortened it
         return True

@@ -8,7 +8,15 @@ import traceback
 from annotation_store.errors import LLDError
 from training.protocol import Failed, ProtocolError
 
-_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "status_alloc_failed",  # of cuBLAS and cuDNN
+)
+_ON_DEVICE = ("cuda", "cublas", "cudnn", "mps", "hip ")
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR}
 
 
 def failure(error: BaseException) -> Failed:
@@ -22,9 +30,14 @@ def _sentences(error: BaseException) -> tuple[str, str]:
     text = str(error).lower()
     system = _system_error(error)
     if isinstance(error, MemoryError) or any(words in text for words in _MEMORY):
+        if any(words in text for words in _ON_DEVICE):
+            return (
+                "There is not enough memory on the graphics card for this.",
+                "Close other programs that use it, choose a smaller --size, or compute with --device cpu.",
+            )
         return (
             "There is not enough memory for this.",
-            "Close other programs, choose a smaller --size, or compute with --device cpu.",
+            "Close other programs, or choose a smaller --size.",
         )
     if (system is not None and system.errno in {errno.ENOSPC, errno.EDQUOT}) or "disk is full" in text:
         return "The disk is full.", "Free some space and start again; what was saved before is unharmed."
@@ -32,7 +45,7 @@ def _sentences(error: BaseException) -> tuple[str, str]:
         return str(error), getattr(error, "cure", "")
     if isinstance(error, ProtocolError):
         return f"The request cannot be read: {error}.", ""
-    if system is not None and system.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+    if system is not None and system.errno in _UNWRITABLE:
         where = system.filename or "a file of the project"
         return f"{where} cannot be written.", "Check that the project's folder is writable."
     if isinstance(error, FileNotFoundError):

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from annotation_store.project import Project
-from training.protocol import Done, EvaluateRequest, PredictRequest, Request, TrainRequest
+from training.protocol import Done, EvaluateRequest, PredictRequest, Progress, Request, TrainRequest
 from training.worker.channel import Channel
 from training.worker.project_data import knowledge, refuse_without_knowledge
+from training.worker.turn import turn
 
 
 def run(request: Request, channel: Channel, begun: float) -> Done:
     """Do a task; `begun` is the `time.monotonic` time at which the process started."""
     _check(request)
     channel.check()
+    with ExitStack() as held:
+        if isinstance(request, TrainRequest):
+            begun += held.enter_context(
+                turn(
+                    request.project,
+                    who=request.annotator,
+                    wait=request.wait,
+                    on_wait=_Waiting(channel).tell,
+                )
+            )
+        return _run(request, channel, begun)
+
+
+class _Waiting:
+    """Says once whom the task waits for, and listens for a cancel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._said = ""
+
+    def tell(self, sentence: str) -> None:
+        self._channel.check()
+        if sentence != self._said:
+            self._said = sentence
+            self._channel.send(Progress(stage="waiting_for_another_training", done=0, total=0, note=sentence))
+
+
+def _run(request: Request, channel: Channel, begun: float) -> Done:
     from training.engine.devices import be_repeatable, choose_device, set_threads
 
     set_threads(leave_free=1 if os.environ.get("NAPARI_LLD_WINDOW") else 0)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +19,7 @@ import torch
 from annotation_store.project import Project
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import cut_patches, prepare_field
-from training.engine.loop import LearningConfig, Loop, StepReport, StoppedError
+from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import settings
 from training.evaluate import compare, summarise
@@ -28,6 +31,7 @@ from training.worker.channel import CancelledError, Channel
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.project_data import Knowledge, knowledge, refuse_without_knowledge
+from training.worker.resume import epochs_done, identity, mark_interrupted, state_file
 from training.worker.suggest import suggest_on
 
 _FEW_MATCHES = 20
@@ -35,10 +39,12 @@ _FEW_MATCHES = 20
 
 
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
-    """Train on a project; see `TrainRequest`."""
+    """Train on a project, whose turn the caller holds; see `TrainRequest`."""
     with Project.open(request.project, annotator=request.annotator) as project:
         known = knowledge(project)
         refuse_without_knowledge(known)
+        mark_interrupted(project)
+        _refuse_unwritable(project.path / "models")
         run_id = project.start_run(request.model_dump())
         try:
             done = _Training(request, channel, device, begun, project, known, run_id).run()
@@ -70,12 +76,6 @@ class _Training:
         training = [k for k in self.known if k.teaches and k.patient not in held]
         testing = [k for k in self.known if k.finished and k.patient in held]
         cells = sum(len(k.cells) for k in training)
-        self.channel.send(
-            Started(
-                task="train", run_id=self.run_id, device=str(self.device), fields=len(training), cells=cells
-            )
-        )
-        self._progress("prepare", 0, len(training))
         model, parent = beginning(project, request.init, size=request.size, seed=request.seed)
         model.to(self.device)
         config = settings(
@@ -85,10 +85,27 @@ class _Training:
             seed=request.seed,
             scratch=parent == "scratch",
         )
-        epochs = self._learn(model, training, config, len(testing))
+        mark = identity(request, training, held, config, model)
+        state = state_file(project.path)
+        resumed = epochs_done(state, mark)
+        if not resumed:
+            state.unlink(missing_ok=True)  # of other data or settings: nobody will go on from it
+        self.channel.send(
+            Started(
+                task="train",
+                run_id=self.run_id,
+                device=str(self.device),
+                fields=len(training),
+                cells=cells,
+                resumed_epochs=resumed,
+            )
+        )
+        self._progress("prepare", 0, len(training))
+        epochs = self._learn(model, training, config, len(testing), state, mark)
         metrics, active, why = self._measure(model, training, testing)
         self.channel.check()
         number = self._save(model, parent, config, epochs, metrics, sorted(held), active, why)
+        state.unlink(missing_ok=True)
         self.channel.send(Saved(model_id=number, active=active, why=why))
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
@@ -105,6 +122,7 @@ class _Training:
             "active": active,
             "why": why,
             "epochs": epochs,
+            "resumed_epochs": resumed,
             "seconds": round(time.monotonic() - self.begun, 1),
         }
         return Done(task="train", model_id=number, metrics=metrics, result=result)
@@ -119,7 +137,13 @@ class _Training:
         return held_out(counts, self.request.holdout, already=before)
 
     def _learn(
-        self, model: LearnedModel, training: Sequence[Knowledge], config: LearningConfig, testing: int
+        self,
+        model: LearnedModel,
+        training: Sequence[Knowledge],
+        config: LearningConfig,
+        testing: int,
+        state: Path,
+        mark: str,
     ) -> int:
         fields = [k.training_field(self.project) for k in training]
         prepared = []
@@ -128,9 +152,9 @@ class _Training:
             prepared.append(prepare_field(one, model.size))
             self._progress("prepare", i + 1, len(fields))
         patches = cut_patches(fields, model.vocabulary)
-        folder = self.project.path / "runs" / str(self.run_id)
-        state = folder / "state.safetensors"
-        loop = Loop(model, prepared, patches, config, state=state, deadline=self._deadline(model, testing))
+        deadline = self._deadline(model, testing)
+        loop = Loop(model, prepared, patches, config, state=state, identity=mark, deadline=deadline)
+        loop.resume(state)
         last = 0.0
 
         def tell(report: StepReport) -> None:
@@ -140,13 +164,12 @@ class _Training:
                 self._progress("train", report.done, report.total, report.seconds_left, report.losses)
 
         try:
-            epochs = loop.run(on_step=tell, should_stop=lambda: self.channel.cancelled)
+            return loop.run(on_step=tell, should_stop=lambda: self.channel.cancelled)
         except StoppedError as error:
             raise CancelledError from error
-        state.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        return epochs
+        except DivergedError:
+            state.unlink(missing_ok=True)  # it would go astray at the same place again
+            raise
 
     def _deadline(self, model: LearnedModel, testing: int) -> float | None:
         """Give the time by which learning must end for the whole task to keep its budget."""
@@ -256,8 +279,12 @@ class _Training:
             "why_not_active": why,
         }
         folder = self.project.model_folder(number)
-        card = write_model(model, folder / WEIGHTS, folder / CARD)
-        self.project.add_model(number, parent=parent, card=card, activate=active)
+        try:
+            card = write_model(model, folder / WEIGHTS, folder / CARD)
+            self.project.add_model(number, parent=parent, card=card, activate=active)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # half a model is none
+            raise
         return number
 
     def _progress(
@@ -271,3 +298,14 @@ class _Training:
         self.channel.send(
             Progress(stage=stage, done=done, total=total, seconds_left=seconds_left, losses=losses or {})
         )
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Find out before an hour of learning that its result could not be kept."""
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        error.filename = str(folder)  # not the name of a trial file
+        raise
