@@ -111,6 +111,8 @@ class FieldResult:
         Pairs of true cell and the proposal that found it, most confident first.
     missed
         True cells that no proposal found.
+    spurious
+        Proposals that found none, ignored ones aside.
     """
 
     patient: str
@@ -118,6 +120,7 @@ class FieldResult:
     classes: dict[str, Ranking]
     matched: list[tuple[TrueCell, Proposal]]
     missed: list[TrueCell]
+    spurious: list[Proposal] = field(default_factory=list)
 
 
 def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -208,19 +211,34 @@ def evaluate_field(
 
     matched = [(cells[found[i]], kept[i]) for i in range(len(kept)) if found[i] >= 0]
     missed = [cell for j, cell in enumerate(cells) if j not in set(found.tolist())]
-    return FieldResult(truth.patient or truth.name, ranking, by_class, matched, missed)
+    spurious = [p for p, hit, at_border in zip(kept, found, near, strict=True) if hit < 0 and not at_border]
+    return FieldResult(truth.patient or truth.name, ranking, by_class, matched, missed, spurious)
 
 
 def _may_be(cell_class: str | None, name: str, groups: Mapping[str, Sequence[str]]) -> bool:
     return cell_class is None or cell_class == UNSURE or name in groups.get(cell_class, ())
 
 
+def best_first(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
+    """Give scores, highest first, and hits in the same order.
+
+    Where scores are equal each hit is the mean of theirs, so that the order of the fields changes nothing.
+    """
+    order = np.argsort(-ranking.scores, kind="stable")
+    scores, hits = ranking.scores[order], ranking.hits[order].astype(np.float64)
+    new = np.flatnonzero(np.diff(scores, prepend=np.nan) != 0)
+    if len(new) < len(scores):
+        counts = np.diff(new, append=len(scores))
+        hits = np.repeat(np.add.reduceat(hits, new) / counts, counts)
+    return scores, hits
+
+
 def average_precision(ranking: Ranking) -> float:
     """Give the average precision as COCO computes it (101 recalls); NaN where there is nothing to find."""
     if not ranking.truths:
         return float("nan")
-    order = np.argsort(-ranking.scores, kind="stable")
-    hits = np.cumsum(ranking.hits[order])
+    _, ordered = best_first(ranking)
+    hits = np.cumsum(ordered)
     precision = hits / np.arange(1, len(hits) + 1)
     recall = hits / ranking.truths
     precision = np.maximum.accumulate(precision[::-1])[::-1]
@@ -243,10 +261,10 @@ def precision_recall(ranking: Ranking, threshold: float) -> tuple[float, float]:
 
 def best_threshold(ranking: Ranking) -> float:
     """Give the score at which F1 is highest; 0.5 where nothing is found."""
-    order = np.argsort(-ranking.scores, kind="stable")
-    hits = np.cumsum(ranking.hits[order])
+    scores, ordered = best_first(ranking)
+    hits = np.cumsum(ordered)
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(1, ranking.truths))
-    return float(ranking.scores[order][int(f1.argmax())]) if len(f1) and f1.max() > 0 else 0.5
+    return float(scores[int(f1.argmax())]) if len(f1) and f1.max() > 0 else 0.5
 
 
 def macro_f1(truth: Sequence[str], said: Sequence[str | None]) -> float:
@@ -264,12 +282,10 @@ def expected_calibration_error(ranking: Ranking, bins: int = 15) -> float:
     n = len(ranking.scores)
     if not n:
         return float("nan")
-    order = np.argsort(ranking.scores, kind="stable")
-    gaps = [
-        len(part) * abs(float(ranking.scores[part].mean()) - float(ranking.hits[part].mean()))
-        for part in np.array_split(order, min(bins, n))
-    ]
-    return float(sum(gaps) / n)
+    scores, hits = best_first(ranking)
+    bins = min(bins, n)
+    parts = zip(np.array_split(scores, bins), np.array_split(hits, bins), strict=True)
+    return float(sum(len(part) * abs(part.mean() - right.mean()) for part, right in parts) / n)
 
 
 def merged(rankings: Iterable[Ranking]) -> Ranking:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from training.calibration import Calibration, fit_platt, fit_temperature
+from training.detail import describe
 from training.engine.model import LearnedModel
 from training.evaluate import FieldResult, FieldTruth, evaluate_field, iou_matrix, match
 from training.predict import RawProposals, calibrated
@@ -32,6 +34,24 @@ def judge(
         )
         for truth, raw in zip(truths, raws, strict=True)
     ]
+
+
+def measured(
+    model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]
+) -> dict[str, Any]:
+    """Give all numbers of a model, before and after calibration; see `training.detail.describe`."""
+    calibration = model.calibration
+    try:
+        model.calibration = Calibration()
+        before = judge(model, truths, raws)
+    finally:
+        model.calibration = calibration
+    return describe(
+        judge(model, truths, raws),
+        classes=model.vocabulary.classes,
+        attributes=model.vocabulary.attributes,
+        uncalibrated=before,
+    )
 
 
 def fit_calibration(

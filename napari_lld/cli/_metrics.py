@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_lld.cli._console import new_table, number, plural, say, say_table
 
+NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "nothing said"
+
 
 def say_metrics(metrics: Mapping[str, Any]) -> None:
-    """Write what a model scored (`training.evaluate.summarise`), with the cells each number stands on."""
+    """Write what a model scored (`training.evaluate.summarise`), with the cells each number stands on.
+
+    Where there is more (`training.detail.describe`): 95% intervals, classes, calibration and confusion too.
+    """
     if "held_out" in metrics:  # of a training: beside it stands what was active before
         if metrics["held_out"] is None:
             say(str(metrics.get("note", "Not yet measured.")))
@@ -21,21 +26,73 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
         say("Not measured: there is no true cell to measure on.")
         return
     say(f"On {plural(int(metrics.get('fields') or 0), 'field')} with {plural(cells, 'cell')}:")
-    table = new_table("measure", "value", "n")
-    table.add_row("white cells, AP50", number(metrics.get("ap50")), str(cells))
+    spread: Mapping[str, Any] = metrics.get("intervals") or {}
+    table = new_table("measure", "value", *(["95% interval"] if spread else []), "n")
+
+    def row(name: str, value: Any, between: Any, n: Any) -> None:
+        table.add_row(name, number(value), *([_interval(between)] if spread else []), str(n))
+
+    row("white cells, AP50", metrics.get("ap50"), spread.get("ap50"), cells)
     for key in ("precision", "recall"):
         if key in metrics:
             threshold = number(metrics.get("threshold"), 2)
-            table.add_row(f"  {key} from confidence {threshold}", number(metrics[key]), str(cells))
+            row(f"  {key} from confidence {threshold}", metrics[key], spread.get(key), cells)
     if metrics.get("map50") is not None:
-        table.add_row("class, mAP50", number(metrics["map50"]), "")
+        row("class, mAP50", metrics["map50"], None, "")
+        classes = metrics.get("classes", {})
         for name, value in metrics.get("ap50_of", {}).items():
-            table.add_row(f"  {name}", number(value), "")
+            more = classes.get(name, {})
+            row(f"  {name}", value, more.get("intervals", {}).get("ap50"), more.get("truths", ""))
     if metrics.get("class_n"):
-        table.add_row("class, macro-F1 of found cells", number(metrics["class_f1"]), str(metrics["class_n"]))
+        row("class, macro-F1 of found cells", metrics["class_f1"], spread.get("class_f1"), metrics["class_n"])
+        for name, more in metrics.get("classes", {}).items():
+            if more["n"]:
+                row(f"  {name}", more["f1"], more["intervals"]["f1"], more["n"])
     if metrics.get("attribute_f1") is not None:
-        table.add_row("attributes, macro-F1 of found cells", number(metrics["attribute_f1"]), "")
-        for name, row in metrics.get("attributes", {}).items():
-            if row.get("n"):
-                table.add_row(f"  {name.replace('_', ' ')}", number(row["f1"]), str(row["n"]))
+        row("attributes, macro-F1 of found cells", metrics["attribute_f1"], spread.get("attribute_f1"), "")
+        for name, one in metrics.get("attributes", {}).items():
+            if one.get("n"):
+                row(f"  {_words(name)}", one["f1"], one.get("intervals", {}).get("f1"), one["n"])
     say_table(table)
+    if spread:
+        say(
+            f"Intervals: {plural(int(spread['resamples']), 'resample')} of "
+            f"{plural(int(spread['patients']), 'patient')} (fields where no patient is known)."
+        )
+    if metrics.get("calibration"):
+        _say_calibration(metrics["calibration"])
+    if metrics.get("confusion"):
+        _say_confusion("class", metrics["confusion"]["class"])
+        for name, confusion in metrics["confusion"]["attributes"].items():
+            _say_confusion(_words(name), confusion)
+
+
+def _say_calibration(calibration: Mapping[str, Any]) -> None:
+    table = new_table(f"calibration error ({calibration['bins']} bins)", "before", "after", "n")
+    rows = [("suggestions", calibration["cells"]), ("class", calibration["class"])]
+    rows += [(_words(name), one) for name, one in calibration["attributes"].items()]
+    for name, one in rows:
+        if one["n"]:
+            table.add_row(name, number(one["before"]), number(one["after"]), str(one["n"]))
+    say_table(table)
+
+
+def _say_confusion(name: str, confusion: Mapping[str, Any]) -> None:
+    """Write who was taken for whom: a row a true name, a column what was said."""
+    if not any(truth is not None for truth in confusion["truth"]):
+        return
+    said: Sequence[str | None] = confusion["said"]
+    table = new_table(f"{name}: truth ↓ said →", *(NOT_FOUND if s is None else s or SILENT for s in said))
+    for truth, counts in zip(confusion["truth"], confusion["counts"], strict=True):
+        # nobody can fail to find what is not there
+        cells = ["" if truth is None and s is None else str(c) for s, c in zip(said, counts, strict=True)]
+        table.add_row(NO_CELL if truth is None else truth, *cells)
+    say_table(table)
+
+
+def _interval(between: Sequence[float] | None) -> str:
+    return "" if between is None else f"{number(between[0])}–{number(between[1])}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

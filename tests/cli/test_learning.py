@@ -82,6 +82,7 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
         "device": "cpu",
         "seed": 5,
         "suggest": True,
+        "wait": False,  # a script is told at once that somebody trains; with --wait it queues
     }
     for said in ("Model 4", "not active", "It is worse.", "7 suggestions", "0.910", "40", "cell size", "31"):
         assert said in answer.out, said
@@ -215,11 +216,10 @@ def test_the_real_worker_trains_predicts_and_evaluates(cli, annotated: Path, tmp
     assert len(document["annotations"]) == predicted.json["count"] > 0
     one = document["annotations"][0]
     assert {"score", "class_probabilities", "attribute_probabilities", "attributes"} <= set(one)
-    assert set(one["attributes"]) == {
+    assert set(one["attributes"]) == {  # nobody has taught the starter what a nucleolus looks like
         "cell_size",
         "nuclear_chromatin",
         "nuclear_shape",
-        "nucleolus",
         "cytoplasm",
         "cytoplasmic_basophilia",
         "cytoplasmic_vacuoles",
@@ -254,3 +254,40 @@ def test_ctrl_c_ends_the_worker_and_leaves_the_project_sound(cli, annotated: Pat
 def children(pid: int) -> list[int]:
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(word) for word in listed.read_text().split()] if listed.exists() else []
+
+
+def test_evaluate_shows_intervals_calibration_and_confusion(
+    cli, annotated: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from annotation_store.records import Proposal
+    from training.detail import describe
+    from training.evaluate import FieldTruth, TrueCell, evaluate_field
+
+    names, sizes = ("Monocyte", "Basophil"), ("small", "large")
+    cells = tuple(TrueCell((40 * i, 0, 20, 20), names[i % 2], {"cell_size": sizes[i % 2]}) for i in range(4))
+    proposals = [
+        Proposal(
+            cell.box, 0.9, {"Monocyte": 0.8, "Basophil": 0.2}, {"cell_size": {"small": 0.3, "large": 0.7}}
+        )
+        for cell in cells[:3]
+    ] + [Proposal((100, 100, 20, 20), 0.8, {"Monocyte": 0.6, "Basophil": 0.4})]
+    results = [
+        evaluate_field(FieldTruth(f"f{i}", 200, 200, cells), proposals, classes=names) for i in range(3)
+    ]
+    told = describe(results, classes=names, attributes={"cell_size": sizes}, resamples=50)
+    monkeypatch.setitem(globals(), "SCORES", told)
+    answer = cli("evaluate", annotated)
+    assert answer.code == 0
+    for said in (
+        "95% interval",
+        "50 resamples of 3 patients",
+        "calibration error (15 bins)",
+        "class: truth",
+        "cell size: truth",
+        "not found",
+        "no cell",
+    ):
+        assert said in answer.out, said
+    rows = [line.split() for line in answer.out.splitlines()]
+    assert ["Basophil", "3", "0", "3"] in rows  # one of each field taken for a Monocyte, one missed
+    assert cli("evaluate", annotated, "--json").json["metrics"]["confusion"] == told["confusion"]

@@ -11,8 +11,8 @@ import torch
 from annotation_store.errors import LLDError
 from annotation_store.images import read_image
 from annotation_store.project import Project
-from training.evaluate import FieldTruth, summarise
-from training.measure import judge
+from training.evaluate import FieldTruth
+from training.measure import measured
 from training.predict import Pixels, propose_raw
 from training.protocol import Done, EvaluateRequest, Metrics, Progress, Started
 from training.split import FEWEST_CELLS
@@ -39,11 +39,10 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             channel.send(Progress(stage="evaluate", done=done, total=len(truths)))
 
         raw = propose_raw(model, pixels, on_field=tell)
-        results = judge(model, truths, raw)
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
-            **summarise(results, attributes=list(model.vocabulary.attributes)),
+            **measured(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))
     return Done(task="evaluate", model_id=number, metrics=metrics)
