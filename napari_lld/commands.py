@@ -360,10 +360,10 @@ def session_commands(session: Session) -> Iterator[Command]:
         "cell.copy",
         "Copy from the previous cell",
         s.copy_previous,
-        ("V",),
+        ("L",),
         "Describe",
         has_target,
-        "Class and values of the cell described before.",
+        "Like the last one: class and values of the cell described before.",
     )
     yield Command(
         "cell.bookmark",
