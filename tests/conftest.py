@@ -18,6 +18,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 for _name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
     os.environ[_name] = str(_HOME / _name.lower())
 os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
+# The LLVM of Mesa's software GL (window tests) and that of triton (which torch imports where it can, and
+# which we never use) cannot live in one process: the second to come crashes. The program never has both.
+sys.modules["triton"] = None  # type: ignore[assignment]
 
 HAS_WINDOWS = os.environ.get("QT_QPA_PLATFORM") != "offscreen"
 

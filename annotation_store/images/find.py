@@ -60,12 +60,15 @@ def _inside(folder: Path) -> Iterator[Path]:
         here = Path(place)
         deeper = []
         for name in folders:
-            if name.startswith(".") or _is_project(here / name):
+            if name.startswith("."):
                 continue
-            if is_zarr(here / name):
-                yield here / name
-            else:
-                deeper.append(name)
+            try:
+                if is_zarr(here / name):
+                    yield here / name
+                elif not _is_project(here / name):
+                    deeper.append(name)
+            except PermissionError as error:  # a folder that may be listed but not entered
+                unreadable(error)
         folders[:] = deeper
         for name in names:
             path = here / name

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,27 @@ def old_project(folder: Path) -> Path:
         )
     engine.dispose()
     return folder
+
+
+AsNobody = Callable[[Path], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def as_nobody() -> AsNobody:
+    """Give up root's rights for a while, so that permissions mean something; `folder` can be reached."""
+
+    @contextmanager
+    def enter(folder: Path) -> Iterator[None]:
+        for parent in [folder, *folder.parents]:  # pytest's own folders are private
+            if str(parent) not in ("/", "/tmp") and os.geteuid() == parent.stat().st_uid:
+                parent.chmod(parent.stat().st_mode | 0o555)
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return enter

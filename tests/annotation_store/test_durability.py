@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -199,37 +199,16 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
         assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar() == 0
 
 
-@contextmanager
-def as_nobody(*folders: Path) -> Iterator[None]:
-    """Give up root's rights for a while, so that permissions mean something."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def open_up(path: Path) -> None:
-    """Let everybody reach a folder under pytest's private one."""
-    for parent in [path, *path.parents]:
-        if str(parent) not in ("/", "/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o555)
-
-
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions work otherwise on Windows")
 def test_a_folder_that_cannot_be_written_is_a_sentence_and_can_still_be_read(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, as_nobody: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     with Project.open(folder, annotator="Ada") as project:
         project.add_cell(1, (1, 1, 20, 20))
-    open_up(folder)
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        with as_nobody():
+        with as_nobody(folder):
             with pytest.raises(ProjectError, match="cannot be written"):
                 Project.open(folder, annotator="Ben")
             with pytest.raises(ProjectError, match="may write"):

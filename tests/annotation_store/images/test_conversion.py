@@ -24,14 +24,19 @@ def tiff(folder: Path, array: Any, **options: Any) -> Path:
     return folder / "a.tif"
 
 
-@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits"])
-@pytest.mark.parametrize("mode", ["P", "1", "L", "CMYK", "YCbCr"])
+@pytest.mark.parametrize(
+    ("mode", "compression"),
+    [
+        (mode, compression)
+        for mode in ("P", "1", "L", "CMYK", "YCbCr")
+        for compression in (None, "tiff_lzw", "tiff_deflate", "packbits")
+        if (mode, compression) != ("YCbCr", None)  # Pillow writes it, and cannot read it back
+    ],
+)
 def test_every_mode_of_tiff_reads_as_pillow_has_it(
     tmp_path: Path, mode: str, compression: str | None
 ) -> None:
     image = Image.fromarray(RGB).quantize(16) if mode == "P" else Image.fromarray(RGB).convert(mode)
-    if mode == "YCbCr" and compression is None:
-        pytest.skip("Pillow writes it, and cannot read it back")
     image.save(tmp_path / "a.tif", compression=compression)
     with Image.open(tmp_path / "a.tif") as again:
         assert np.array_equal(read_image(tmp_path / "a.tif"), np.asarray(again.convert("RGB")))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -103,12 +105,13 @@ def test_paths_that_are_not_there_are_a_sentence(tmp_path: Path, given: str) -> 
 
 
 @needs_posix
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_read_is_a_sentence(
+    tmp_path: Path, as_nobody: Callable[[Path], AbstractContextManager[None]]
+) -> None:
     image(tmp_path / "locked/a.png")
     (tmp_path / "locked").chmod(0)
     try:
-        with pytest.raises(ImageError, match="permissions"):
+        with as_nobody(tmp_path), pytest.raises(ImageError, match="permissions"):
             find_images([tmp_path])
     finally:
         (tmp_path / "locked").chmod(0o755)
