@@ -132,8 +132,8 @@ def _tensor(images: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
     """Turn raw proposals into records with probabilities, most confident first.
 
-    A class or value that nobody taught has probability 0, and a head that knows fewer than two says nothing
-    (see `LearnedModel.speaks`).
+    A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
+    fewer than two says nothing (see `LearnedModel.speaks`).
     """
     confidences = model.calibration.confidence(raw.scores)
     heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
@@ -148,8 +148,10 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
         if confidences[i] < min_confidence:
             break
         said = [
-            {} if head is None else {v: float(p) for v, p in zip(values, head[i], strict=True)}
-            for (_, values, _), head in zip(heads, probabilities, strict=True)
+            {}
+            if head is None or known is None
+            else {v: float(p) for v, p, k in zip(values, head[i], known, strict=True) if k}
+            for (_, values, known), head in zip(heads, probabilities, strict=True)
         ]
         x, y, w, h = (float(v) for v in raw.boxes[i])
         classes = said.pop(0) if model.vocabulary.classes else {}

@@ -131,7 +131,7 @@ def test_what_nobody_taught_is_never_proposed(words: Vocabulary) -> None:
         [np.array([[1.0, 0.0, 9.0]]), np.array([[5.0, 0.0]]), np.array([[0.0, 7.0, 0.0]])],
     )
     (proposal,) = calibrated(model, raw)
-    assert proposal.class_probabilities["Myeloblast"] == 0
+    assert set(proposal.class_probabilities) == {"Neutrophil", "Lymphoblast"}
     assert proposal.best_class == "Neutrophil"
     assert sum(proposal.class_probabilities.values()) == pytest.approx(1)
     assert proposal.attribute_probabilities == {}
