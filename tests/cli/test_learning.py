@@ -234,6 +234,8 @@ def test_ctrl_c_ends_the_worker_and_leaves_the_project_sound(cli, annotated: Pat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell's background jobs ignore Ctrl+C, and so would this one where the tests are such a job
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not children(process.pid):
