@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from annotation_store.records import UNSURE, RegionState, RejectionReason
 from annotation_store.schema import CellClass, ClassGroup, Schema
 from napari_lld.session import Session, Tool
+from napari_lld.translate import tr
 
 When = Callable[[Session], bool]
 
@@ -72,6 +73,10 @@ class Command:
         The heading it stands under in the help.
     listed
         Whether the help and the menu list it (the many values of one kind are listed together).
+
+    Notes
+    -----
+    Title, group and help are written in English and become the user's language here, once for all.
     """
 
     id: str
@@ -82,6 +87,10 @@ class Command:
     when: When = _always
     help: str = ""
     listed: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("title", "group", "help"):
+            object.__setattr__(self, name, tr(getattr(self, name)))
 
     @property
     def key(self) -> str:
@@ -331,7 +340,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     for number in range(1, 10):
         yield Command(
             f"value.{number}",
-            f"Value {number} of the row",
+            tr("Value {number} of the row", number=number),
             lambda number=number: s.set_value_number(number),  # type: ignore[misc]
             (str(number),),
             "Describe",

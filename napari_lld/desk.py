@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 
 from napari_lld import background, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
@@ -16,6 +16,7 @@ from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.session import Session, Tool
 from napari_lld.training_process import TrainingProcess
+from napari_lld.translate import use_language
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -33,6 +34,7 @@ class Desk(QObject):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
+        use_language(*QLocale.system().uiLanguages())  # before the first text is made
         self.viewer = viewer
         self.session = Session()
         self.commands = Commands(self.session)

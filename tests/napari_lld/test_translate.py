@@ -1,0 +1,50 @@
+"""The window's texts in another language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from napari_lld.commands import Commands, session_commands
+from napari_lld.session import Session
+from napari_lld.translate import entries, languages, tr, trn, use_language
+
+
+@pytest.fixture(autouse=True)
+def _english_again() -> Iterator[None]:
+    yield
+    use_language("en")
+
+
+def test_a_german_system_shows_german_texts_and_any_other_english() -> None:
+    assert "de" in languages()
+    assert use_language("de-AT", "en") == "de"
+    assert tr("Next field") == "Nächstes Feld"
+    assert use_language("xx_YY", "fr") == "en"
+    assert tr("Next field") == "Next field"
+
+
+def test_a_text_without_a_translation_is_shown_in_english_with_its_values() -> None:
+    use_language("de")
+    assert tr("{name} was never {share:.0%} heard", name="This", share=0.5) == "This was never 50% heard"
+    assert tr("braces {stay} without values") == "braces {stay} without values"
+    assert tr("") == ""
+
+
+def test_numbers_choose_the_plural_form_of_the_language() -> None:
+    assert [trn("{count} cell", "{count} cells", n) for n in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
+    use_language("de")
+    assert [trn("{count} cell", "{count} cells", n) for n in (0, 1, 2)] == ["0 Zellen", "1 Zelle", "2 Zellen"]
+
+
+def test_commands_speak_the_language_without_being_told() -> None:
+    use_language("de")
+    commands = Commands(Session())
+    commands.add(session_commands(commands.session))
+    assert commands["field.next"].title == "Nächstes Feld"
+
+
+def test_a_catalogue_is_read_over_lines_and_what_is_not_translated_is_left_out() -> None:
+    text = 'msgid "a "\n"b"\nmsgstr "c"\n\n# later\nmsgid "d"\nmsgstr ""\n\nmsgid "\\"e\\"\\n"\nmsgstr "f"\n'
+    assert dict(entries(text)) == {"a b": "c", '"e"\n': "f"}
