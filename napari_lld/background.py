@@ -10,6 +10,7 @@ from pathlib import Path
 
 from annotation_store import Project, formats
 from napari_lld import sample
+from napari_lld.translate import tr, trn
 
 Tell = Callable[[int, int], None]
 
@@ -25,11 +26,11 @@ def add_fields(
     """Add images to a project; give a sentence on what came in and what did not."""
     with Project.open(project, annotator=annotator) as own:
         report = own.add_fields(paths, patient_from=patient_from, progress=tell)
-    sentence = f"{len(report.added)} fields added."
+    sentence = trn("{count} field added.", "{count} fields added.", len(report.added))
     if report.skipped:
         path, why = report.skipped[0]
-        more = f", and {len(report.skipped) - 1} more" if len(report.skipped) > 1 else ""
-        sentence += f" Skipped: {path.name} ({why}){more}."
+        more = tr(", and {count} more", count=len(report.skipped) - 1) if len(report.skipped) > 1 else ""
+        sentence += " " + tr("Skipped: {name} ({why}){more}.", name=path.name, why=why, more=more)
     return sentence
 
 
@@ -57,11 +58,11 @@ def make_sample_project(folder: Path, tell: Tell) -> str:
     with Project.create(folder, "lld") as own:
         own.add_fields(sample.fields(), progress=tell)
         formats.read("coco", own, sample.sparse(), images=sample.fields()[0].parent)
-    return "The sample is yours to play with: 18 fields, one annotated region each."
+    return tr("The sample is yours to play with: 18 fields, one annotated region each.")
 
 
 def export_coco(project: Path, out: Path, *, suggestions: bool, anonymise: bool) -> str:
     """Write a project's cells or suggestions as COCO."""
     with Project.open(project, read_only=True) as own:
         formats.write("coco", own, out, what="suggestions" if suggestions else "cells", anonymise=anonymise)
-    return f"Exported to {out}."
+    return tr("Exported to {out}.", out=out)

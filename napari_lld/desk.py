@@ -16,7 +16,7 @@ from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.session import Session, Tool
 from napari_lld.training_process import TrainingProcess
-from napari_lld.translate import use_language
+from napari_lld.translate import tr, use_language
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -302,7 +302,7 @@ class Desk(QObject):
         if wanted is None:
             return
         self.jobs.start(
-            f"Creating {wanted.folder.name}",
+            tr("Creating {name}", name=wanted.folder.name),
             lambda tell: background.create_project(
                 wanted.folder,
                 wanted.schema,
@@ -331,7 +331,7 @@ class Desk(QObject):
         """Make the sample project where it is not made yet, and open it."""
         folder = user_state.sample_project_folder()
         self.jobs.start(
-            "Preparing the sample",
+            tr("Preparing the sample"),
             lambda tell: background.make_sample_project(folder, tell),
             lambda told: self._open_made(folder, told),
             self._fail,
@@ -355,7 +355,7 @@ class Desk(QObject):
             self.session.tell("info", told)
 
         self.jobs.start(
-            "Adding fields",
+            tr("Adding fields"),
             lambda tell: background.add_fields(place, paths, tell, annotator=annotator),
             done,
             self._fail,
@@ -379,7 +379,7 @@ class Desk(QObject):
             return
         place = project.path
         self.jobs.start(
-            "Exporting",
+            tr("Exporting"),
             lambda _tell: background.export_coco(
                 place, wanted.out, suggestions=wanted.suggestions, anonymise=wanted.anonymise
             ),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from annotation_store.records import UNSURE, Cell
 from annotation_store.schema import Schema
 from napari_lld.model_facts import wilson
+from napari_lld.translate import tr
 
 BLAST = "blast"
 """The class group whose share is told as blast %."""
@@ -87,7 +88,7 @@ def differential(cells: Iterable[Cell], schema: Schema) -> Differential:
     blasts = None
     if schema.is_group(BLAST):
         among = {BLAST, *schema.members(BLAST)}
-        blasts = share(BLAST, "All blasts", sum(counts[name] for name in among))
+        blasts = share(BLAST, tr("All blasts"), sum(counts[name] for name in among))
     return Differential(shares, counted, unclassified, blasts, nucleated_red)
 
 

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from annotation_store.errors import LLDError
 from napari_lld.background import Tell
+from napari_lld.translate import tr
 
 Work = Callable[[Tell], Any]
 
@@ -42,7 +43,7 @@ class Jobs(QObject):
     ) -> bool:
         """Start work; `then` gets its result, `failed` a sentence. False while other work runs."""
         if self.busy:
-            failed(f"{self.title} is still under way.")
+            failed(tr("{title} is still under way.", title=self.title))
             return False
         self.title, self.done, self.total = title, 0, 0
         self._then, self._failed = then, failed
@@ -64,7 +65,7 @@ class Jobs(QObject):
         except LLDError as trouble:
             result, error = None, str(trouble)
         except Exception as trouble:
-            result, error = None, f"Unexpected: {type(trouble).__name__}: {trouble}"
+            result, error = None, tr("Unexpected: {trouble}", trouble=f"{type(trouble).__name__}: {trouble}")
         try:
             self._ended.emit(result, error)
         except RuntimeError:

@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotation_store.records import Model
+from napari_lld.translate import later, tr
 
-_NUMBERS = (("ap50", "found AP50"), ("class_f1", "class F1"), ("attribute_f1", "attributes F1"))
+_NUMBERS = (
+    ("ap50", later("found AP50")),
+    ("class_f1", later("class F1")),
+    ("attribute_f1", later("attributes F1")),
+)
 CONFIDENT = 0.95
 """Least Wilson lower bound of precision for accepting many suggestions at once (design §3)."""
 
@@ -24,12 +29,12 @@ def model_title(model: Model) -> str:
     """Name a model, short enough for a list: number, whether active, its first number."""
     numbers = held_out(model)
     score = _number(numbers.get("ap50"))
-    measured = f"AP50 {score:.2f}" if score is not None else "not yet measured"
-    parts = [f"Model {model.id}", measured]
+    measured = f"AP50 {score:.2f}" if score is not None else tr("not yet measured")
+    parts = [tr("Model {id}", id=model.id), measured]
     if model.active:
-        parts.insert(1, "active")
+        parts.insert(1, tr("active"))
     elif model.card.get("why_not_active"):
-        parts.append("not promoted")
+        parts.append(tr("not promoted"))
     return " · ".join(parts)
 
 
@@ -39,23 +44,27 @@ def model_numbers(model: Model) -> str:
     if not numbers:
         metrics = model.card.get("metrics")
         note = metrics.get("note") if isinstance(metrics, Mapping) else None
-        return str(note) if note else "Not yet measured."
+        return str(note) if note else tr("Not yet measured.")
     told = [
-        f"{title} {value:.2f}" for key, title in _NUMBERS if (value := _number(numbers.get(key))) is not None
+        f"{tr(title)} {value:.2f}"
+        for key, title in _NUMBERS
+        if (value := _number(numbers.get(key))) is not None
     ]
-    for key in ("precision", "recall"):
+    for key, title in (("precision", tr("precision")), ("recall", tr("recall"))):
         value = _number(numbers.get(key))
         if value is not None:
-            told.append(f"{key} {value:.0%}")
-    return (
-        f"On {numbers.get('cells', '?')} held-out cells: " + (", ".join(told) or "nothing measurable") + "."
+            told.append(f"{title} {value:.0%}")
+    return tr(
+        "On {cells} held-out cells: {numbers}.",
+        cells=numbers.get("cells", "?"),
+        numbers=", ".join(told) or tr("nothing measurable"),
     )
 
 
 def why_not_active(model: Model) -> str:
     """Say why a model was not made the active one, or nothing."""
     why = model.card.get("why_not_active")
-    return f"Not promoted: {why}" if why and not model.active else ""
+    return tr("Not promoted: {why}", why=why) if why and not model.active else ""
 
 
 def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
@@ -86,21 +95,29 @@ def bulk_refusal(model: Model | None, threshold: float) -> str:
     suggestions at least as sure as those that were measured.
     """
     if model is None:
-        return "The bundled starter was never measured on this project's cells: look at each suggestion."
+        return tr("The bundled starter was never measured on this project's cells: look at each suggestion.")
     numbers = held_out(model)
     precision, proposals = _number(numbers.get("precision")), numbers.get("proposals")
     if precision is None or not isinstance(proposals, int):
-        return f"Model {model.id} has not been measured on held-out cells: look at each suggestion."
+        return tr("Model {id} has not been measured on held-out cells: look at each suggestion.", id=model.id)
     measured_from = _number(numbers.get("threshold")) or 0.5
     right = round(precision * proposals)
     low, _high = wilson(right, proposals)
     if low < CONFIDENT:
-        return (
-            f"Model {model.id} was right in {right} of {proposals} held-out suggestions: "
-            f"at worst {low:.0%}, and {CONFIDENT:.0%} are asked for."
+        return tr(
+            "Model {id} was right in {right} of {proposals} held-out suggestions: "
+            "at worst {low:.0%}, and {asked:.0%} are asked for.",
+            id=model.id,
+            right=right,
+            proposals=proposals,
+            low=low,
+            asked=CONFIDENT,
         )
     if threshold < measured_from:
-        return f"Measured for suggestions surer than {measured_from:.0%}: raise the threshold to that."
+        return tr(
+            "Measured for suggestions surer than {measured_from:.0%}: raise the threshold to that.",
+            measured_from=measured_from,
+        )
     return ""
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from annotation_store._intake import described, name_pattern  # the very code that will read them
 from annotation_store.errors import LLDError
+from napari_lld.translate import later, tr
 
 RULES = (
-    ("", "No patient is known"),
-    (r"^([^_]+)_", "All before the first underscore (LLD: patient_field_1000_DIAGNOSIS.png)"),
-    (r"^([^-]+)-", "All before the first hyphen"),
-    (r"([^/]+)/[^/]+$", "The folder that the image lies in"),
+    ("", later("No patient is known")),
+    (r"^([^_]+)_", later("All before the first underscore (LLD: patient_field_1000_DIAGNOSIS.png)")),
+    (r"^([^-]+)-", later("All before the first hyphen")),
+    (r"([^/]+)/[^/]+$", later("The folder that the image lies in")),
 )
 """Rules to begin with: a regular expression, and what it takes for the patient."""
 
@@ -31,17 +32,19 @@ def preview(expression: str, folder: Path | None) -> tuple[str, bool]:
     except LLDError as error:
         return str(error), False
     if pattern is None:
-        return "No patient is read: fields of one patient may then be split between training and test.", True
+        return tr(
+            "No patient is read: fields of one patient may then be split between training and test."
+        ), True
     names = _first_images(folder)
     if not names:
-        return "Choose a folder of images to see what the rule reads.", True
+        return tr("Choose a folder of images to see what the rule reads."), True
     found = [(path.name, described(path, pattern).patient) for path in names]
     patients = {patient for _name, patient in found if patient}
-    lines = [f"{name} → {patient or 'no patient'}" for name, patient in found[:_SHOWN]]
+    lines = [f"{name} → {patient or tr('no patient')}" for name, patient in found[:_SHOWN]]
     missed = sum(patient is None for _name, patient in found)
     lines.append(
-        f"{len(patients)} patients in the first {len(found)} images"
-        + (f"; {missed} without one" if missed else "")
+        tr("{patients} patients in the first {found} images", patients=len(patients), found=len(found))
+        + (tr("; {missed} without one", missed=missed) if missed else "")
     )
     return "\n".join(lines), True
 

@@ -26,6 +26,7 @@ from napari_lld.failure_log import keep_failure
 from napari_lld.model_facts import bulk_refusal
 from napari_lld.session_marks import MarkActions
 from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
+from napari_lld.translate import tr
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
 
@@ -58,7 +59,7 @@ class Session(MarkActions):
         """Change the current cell, or correct the current suggestion (it becomes a cell)."""
         project, cell, suggestion = self.project, self.cell, self.suggestion
         if project is None or (cell is None and suggestion is None):
-            self.tell("hint", "Choose a cell first: click on one, or draw a box.")
+            self.tell("hint", tr("Choose a cell first: click on one, or draw a box."))
             return False
         caret = self._caret
         if cell is not None:
@@ -82,7 +83,7 @@ class Session(MarkActions):
         current = cell.id if cell is not None else None
         source_id = next((i for i in reversed(self._described) if i != current), None)
         if project is None or source_id is None:
-            self.tell("hint", "No other cell was described yet: there is nothing to copy.")
+            self.tell("hint", tr("No other cell was described yet: there is nothing to copy."))
             return
         source = self._try(lambda: project.cell(source_id))
         if source is not None and self._change(
@@ -96,7 +97,7 @@ class Session(MarkActions):
         if following is not None:
             self.select("cell", following.id)
             self.went_on.emit()
-            self.tell("hint", "Complete. This is the next cell; Ctrl+Z goes back.")
+            self.tell("hint", tr("Complete. This is the next cell; Ctrl+Z goes back."))
 
     def set_class(self, name: str | None) -> None:
         """Give the current cell a class, a class group, ``unsure``, or ``None`` for missing."""
@@ -132,13 +133,16 @@ class Session(MarkActions):
             if number <= len(self.kinds):
                 self.set_kind(self.kinds[number - 1])
             else:
-                self.tell("hint", f"There are {len(self.kinds)} kinds of artefact.")
+                self.tell("hint", tr("There are {kinds} kinds of artefact.", kinds=len(self.kinds)))
             return
         attribute = self._caret_attribute()
         if attribute is None:
             return
         if number > len(attribute.values):
-            self.tell("hint", f"{attribute.title} has {len(attribute.values)} values.")
+            self.tell(
+                "hint",
+                tr("{title} has {values} values.", title=attribute.title, values=len(attribute.values)),
+            )
             return
         self.set_value(attribute.name, attribute.values[number - 1].name)
 
@@ -164,9 +168,9 @@ class Session(MarkActions):
 
     def _caret_attribute(self) -> Attribute | None:
         if not self.cell and not self.suggestion:
-            self.tell("hint", "Choose a cell first: click on one, or draw a box.")
+            self.tell("hint", tr("Choose a cell first: click on one, or draw a box."))
         elif self._caret is None:
-            self.tell("hint", "All is given here. ↓ picks a row to change, Tab goes to what is missing.")
+            self.tell("hint", tr("All is given here. ↓ picks a row to change, Tab goes to what is missing."))
         else:
             return self.attributes[self._caret]
         return None
@@ -212,7 +216,9 @@ class Session(MarkActions):
         cells = self._try(lambda: project.accept_many(wanted)) or []
         if cells:
             self.select(None)
-            self.tell("info", f"{len(cells)} suggestions accepted. Ctrl+Z takes all of them back.")
+            self.tell(
+                "info", tr("{cells} suggestions accepted. Ctrl+Z takes all of them back.", cells=len(cells))
+            )
         return cells
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
@@ -233,7 +239,7 @@ class Session(MarkActions):
             self.select("suggestion", following)
         else:
             self.select(None)
-            self.tell("hint", "All suggestions above the threshold are settled on this field.")
+            self.tell("hint", tr("All suggestions above the threshold are settled on this field."))
 
     # ------------------------------------------------------------------ history
 
@@ -251,13 +257,13 @@ class Session(MarkActions):
         """Take back the user's last edit on this field."""
         project, field_id = self.project, self._field_id
         if project is not None and field_id is not None:
-            self._travel(lambda: project.undo(field_id), "Nothing to undo on this field.")
+            self._travel(lambda: project.undo(field_id), tr("Nothing to undo on this field."))
 
     def redo(self) -> None:
         """Bring back what was undone last on this field."""
         project, field_id = self.project, self._field_id
         if project is not None and field_id is not None:
-            self._travel(lambda: project.redo(field_id), "Nothing to redo on this field.")
+            self._travel(lambda: project.redo(field_id), tr("Nothing to redo on this field."))
 
     def _travel(self, action: Callable[[], Edit | None], nothing: str) -> None:
         edit = self._try(lambda: (action(),))
@@ -291,13 +297,15 @@ class Session(MarkActions):
         if project is None or self.training.busy:
             return False
         if self.trainer is None:
-            self.tell("error", "This window has no training process.")
+            self.tell("error", tr("This window has no training process."))
             return False
         if not any(summary.finished_regions for summary in project.field_summaries()):
             self.tell(
                 "warning",
-                "No finished region yet. Draw one (R), box its white cells (B), then train: "
-                "a region tells the model where it may learn what is background.",
+                tr(
+                    "No finished region yet. Draw one (R), box its white cells (B), then train: "
+                    "a region tells the model where it may learn what is background."
+                ),
             )
             return False
         from training.protocol import TrainRequest
@@ -343,4 +351,8 @@ class Session(MarkActions):
         if self.project is None or not message.details:
             return ""
         file = keep_failure(self.project.path, self.training.message, message.details)
-        return f" Details: {file.parent.name}/{file.name} in the project's folder." if file else ""
+        return (
+            " " + tr("Details: {file} in the project's folder.", file=f"{file.parent.name}/{file.name}")
+            if file
+            else ""
+        )

@@ -7,6 +7,7 @@ from typing import Any
 from annotation_store.records import Box, Region, RegionState, Shape
 from napari_lld.click_box import Pixels, box_at, overlap, search_window, usual_side
 from napari_lld.session_state import SessionState
+from napari_lld.translate import tr, trn
 
 _TWIN = 0.5
 """Intersection over union from which two boxes are likely of one cell."""
@@ -28,9 +29,9 @@ class MarkActions(SessionState):
             self.select("region", region)
             self.tell(
                 "hint",
-                "Draft: box its white cells, then finish it (E)."
+                tr("Draft: box its white cells, then finish it (E).")
                 if draft
-                else "Region finished: every white cell in it must be boxed.",
+                else tr("Region finished: every white cell in it must be boxed."),
             )
         return region
 
@@ -54,29 +55,33 @@ class MarkActions(SessionState):
         classless = sum(cell.cell_class is None for cell in inside)
         incomplete = sum(self.is_incomplete(cell) for cell in inside) - classless
         found = (
-            (across, "touches the edge", "touch the edge"),
-            (classless, "has no class", "have no class"),
-            (incomplete, "lacks an attribute", "lack an attribute"),
+            (across, trn("{count} cell touches the edge", "{count} cells touch the edge", across)),
+            (classless, trn("{count} cell has no class", "{count} cells have no class", classless)),
+            (
+                incomplete,
+                trn("{count} cell lacks an attribute", "{count} cells lack an attribute", incomplete),
+            ),
+            (
+                waiting,
+                trn("{count} suggestion not yet reviewed", "{count} suggestions not yet reviewed", waiting),
+            ),
         )
-        told = [f"{_cells(n)} {one if n == 1 else many}" for n, one, many in found if n]
-        if waiting:
-            told.append(f"{waiting} suggestion{'s' if waiting > 1 else ''} not yet reviewed")
-        return told
+        return [sentence for count, sentence in found if count]
 
     def finish_region(self) -> bool:
         """Finish the draft: from now on, what is not boxed in it is background."""
         region = self.region_to_finish()
         if region is None:
-            self.tell("hint", "Choose a draft region first: click on its edge, or draw one (T).")
+            self.tell("hint", tr("Choose a draft region first: click on its edge, or draw one (T)."))
             return False
-        return self._set_state(region, RegionState.FINISHED, "Region finished.")
+        return self._set_state(region, RegionState.FINISHED, tr("Region finished."))
 
     def reopen_region(self) -> bool:
         """Make the current region a draft again: it promises nothing any more."""
         if self.region is None:
-            self.tell("hint", "Choose a region first: click on its edge.")
+            self.tell("hint", tr("Choose a region first: click on its edge."))
             return False
-        return self._set_state(self.region, RegionState.DRAFT, "The region is a draft again.")
+        return self._set_state(self.region, RegionState.DRAFT, tr("The region is a draft again."))
 
     def _set_state(self, region: Region, state: RegionState, told: str) -> bool:
         project = self.project
@@ -90,13 +95,13 @@ class MarkActions(SessionState):
         """Make a field of the current region of a slide, and show it."""
         project, field_id, region = self.project, self._field_id, self.region
         if project is None or field_id is None or region is None:
-            self.tell("hint", "Choose a region first: draw one (R), or click on its edge.")
+            self.tell("hint", tr("Choose a region first: draw one (R), or click on its edge."))
             return None
         made = self._try(lambda: project.add_area(field_id, region.shape.bounds))
         if made is not None:
             self.refresh()
             self.show_field(made)
-            self.tell("info", f"{project.field(made).name} is a field of its own now.")
+            self.tell("info", tr("{name} is a field of its own now.", name=project.field(made).name))
         return made
 
     def mark_whole_field(self) -> int | None:
@@ -106,7 +111,9 @@ class MarkActions(SessionState):
             return None
         region = self._try(lambda: project.mark_whole_field(field_id))
         if region is not None:
-            self.tell("info", "The whole field counts as reviewed now: all outside its cells is background.")
+            self.tell(
+                "info", tr("The whole field counts as reviewed now: all outside its cells is background.")
+            )
         return region
 
     def change_region(self, region_id: int, shape: Shape) -> None:
@@ -123,7 +130,7 @@ class MarkActions(SessionState):
         area = self._try(lambda: project.add_ignore_area(field_id, shape))
         if area is not None:
             self.select("ignore_area", area)
-            self.tell("hint", "Ignored: neither learned from nor measured here. Del deletes it.")
+            self.tell("hint", tr("Ignored: neither learned from nor measured here. Del deletes it."))
         return area
 
     # ------------------------------------------------------------------ boxes
@@ -141,8 +148,11 @@ class MarkActions(SessionState):
             if twin is not None and overlap(twin.box, box) >= _TWIN:
                 self.tell(
                     "warning",
-                    f"Cell {twin.id} has nearly the same box. If it is the same cell, "
-                    "Ctrl+Z takes this one back.",
+                    tr(
+                        "Cell {id} has nearly the same box. "
+                        "If it is the same cell, Ctrl+Z takes this one back.",
+                        id=twin.id,
+                    ),
                 )
         return cell
 
@@ -161,9 +171,9 @@ class MarkActions(SessionState):
         self.proposed_box = None if found is None else (found[0] + left, found[1] + top, found[2], found[3])
         self.tell(
             "hint",
-            "Enter takes this box; a drag draws another."
+            tr("Enter takes this box; a drag draws another.")
             if found is not None
-            else "Nothing here is stained like a nucleus: drag a box instead.",
+            else tr("Nothing here is stained like a nucleus: drag a box instead."),
         )
         return self.proposed_box
 
@@ -193,7 +203,7 @@ class MarkActions(SessionState):
         elif selection.kind == "ignore_area":
             self._done(lambda: project.delete_ignore_area(selection.id))
         else:
-            self.tell("hint", "A suggestion is not deleted but rejected.")
+            self.tell("hint", tr("A suggestion is not deleted but rejected."))
 
     # ------------------------------------------------------------------ notes on a cell
 
@@ -225,7 +235,7 @@ class MarkActions(SessionState):
     def _note(self, **changes: Any) -> None:
         project, cell, caret = self.project, self.cell, self._caret
         if project is None or cell is None:
-            self.tell("hint", "Choose a cell first: click on one, or draw a box (B).")
+            self.tell("hint", tr("Choose a cell first: click on one, or draw a box (B)."))
         elif self._done(lambda: project.change_cell(cell.id, **changes)):
             self.set_caret(caret)
 
@@ -236,7 +246,3 @@ class MarkActions(SessionState):
         project = self.project
         if project is not None:
             self._done(project.refresh)
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"

@@ -32,6 +32,7 @@ from annotation_store.schema import Attribute, Schema
 from napari_lld import user_state
 from napari_lld.field_marks import FieldMarks
 from napari_lld.training_state import Trainer, TrainingState
+from napari_lld.translate import tr
 
 T = TypeVar("T")
 Level = Literal["hint", "info", "warning", "error"]
@@ -115,7 +116,7 @@ class SessionState:
 
     def _attach(self, make: Callable[[], Project]) -> bool:
         if self.training.busy:
-            self.tell("warning", "A training is running. Stop it before you open another project.")
+            self.tell("warning", tr("A training is running. Stop it before you open another project."))
             return False
         project = self._try(make)
         if project is None:
@@ -243,7 +244,7 @@ class SessionState:
         if 0 <= index < len(ids):
             self._show(ids[index])
         else:
-            self.tell("hint", "This is the last field." if step > 0 else "This is the first field.")
+            self.tell("hint", tr("This is the last field.") if step > 0 else tr("This is the first field."))
 
     # ------------------------------------------------------------------ marks of the field
 
@@ -382,12 +383,14 @@ class SessionState:
 
     def _no_suggestions(self) -> str:
         if self._blind:
-            return "A blind reading shows suggestions once a region of this field is finished."
+            return tr("A blind reading shows suggestions once a region of this field is finished.")
         if self.pending:
-            return (
-                f"All {self.pending} suggestions here are below {self._threshold:.0%}; lower the threshold."
+            return tr(
+                "All {pending} suggestions here are below {threshold:.0%}; lower the threshold.",
+                pending=self.pending,
+                threshold=self._threshold,
             )
-        return "No suggestion waits on this field."
+        return tr("No suggestion waits on this field.")
 
     # ------------------------------------------------------------------ the caret
 
@@ -456,7 +459,10 @@ class SessionState:
                 self.set_caret(self._missing_row(following, 0))
             self.select("cell", following.id)
             return
-        self.tell("hint", "Nothing is missing on this field." if self.cells else "No cell on this field yet.")
+        self.tell(
+            "hint",
+            tr("Nothing is missing on this field.") if self.cells else tr("No cell on this field yet."),
+        )
 
     # ------------------------------------------------------------------ tools and display
 

@@ -11,6 +11,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, QTimer
 
 from napari_lld.session import Session
+from napari_lld.translate import tr
 from training.client import CANCEL_LINE, parse_message, worker_command, worker_environment, write_request
 from training.protocol import Failed, ProtocolError
 
@@ -113,8 +114,8 @@ class TrainingProcess(QObject):
             cause = self._process.errorString() if self._process is not None else ""
             self._session.training.receive(
                 Failed(
-                    cause=f"The training process could not be started: {cause}.",
-                    cure="Reinstall napari-lld in the Python that runs napari.",
+                    cause=tr("The training process could not be started: {cause}.", cause=cause),
+                    cure=tr("Reinstall napari-lld in the Python that runs napari."),
                 )
             )
             self._tidy()
@@ -143,13 +144,13 @@ def _death(code: int, last_words: str) -> Failed:
     line = next((line.strip() for line in reversed(last_words.splitlines()) if line.strip()), "")
     if code in (9, -9, 137):
         return Failed(
-            cause="The training process was killed by the system, most likely for want of memory.",
-            cure="Close other programs, or train on smaller images.",
+            cause=tr("The training process was killed by the system, most likely for want of memory."),
+            cure=tr("Close other programs, or train on smaller images."),
             details=last_words,
         )
     return Failed(
-        cause=f"The training process ended without an answer (exit code {code})"
-        + (f": {line}" if line else "."),
-        cure="Your annotations are safe; try again.",
+        cause=tr("The training process ended without an answer (exit code {code}).", code=code)
+        + (f" {line}" if line else ""),
+        cure=tr("Your annotations are safe; try again."),
         details=last_words,
     )

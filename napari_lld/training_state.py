@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from psygnal import Signal
 
+from napari_lld.translate import later, tr
+
 
 class TrainingPhase(StrEnum):
     """The life of one training, as the window shows it."""
@@ -31,12 +33,12 @@ class Trainer(Protocol):
 
 
 _STAGES = {
-    "prepare": "Preparing the fields",
-    "train": "Training",
-    "evaluate": "Measuring on held-out cells",
-    "calibrate": "Calibrating",
-    "suggest": "Looking for cells",
-    "predict": "Looking for cells",
+    "prepare": later("Preparing the fields"),
+    "train": later("Training"),
+    "evaluate": later("Measuring on held-out cells"),
+    "calibrate": later("Calibrating"),
+    "suggest": later("Looking for cells"),
+    "predict": later("Looking for cells"),
 }
 
 
@@ -58,7 +60,7 @@ class TrainingProgress:
     @property
     def title(self) -> str:
         """The stage in words."""
-        return _STAGES.get(self.stage, self.stage.replace("_", " ").capitalize())
+        return tr(_STAGES.get(self.stage, self.stage.replace("_", " ").capitalize()))
 
 
 class TrainingState:
@@ -87,13 +89,13 @@ class TrainingState:
         self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
         self.progress, self.loss_history = TrainingProgress(), []
         self.started_at = time.monotonic()
-        self.message = "Starting (loading the network takes some seconds) …"
+        self.message = tr("Starting (loading the network takes some seconds) …")
         self.changed.emit()
 
     def cancelling(self) -> None:
         """Take note that the user asked to stop."""
         if self.busy:
-            self.phase, self.message = TrainingPhase.CANCELLING, "Stopping …"
+            self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
             self.changed.emit()
 
     def end(self, message: str, *, failed: bool = False) -> None:
@@ -114,7 +116,12 @@ class TrainingState:
             case "started":
                 if self.phase is TrainingPhase.STARTING:
                     self.phase = TrainingPhase.RUNNING
-                self.message = f"{message.fields} fields, {message.cells} cells, on {message.device}"
+                self.message = tr(
+                    "{fields} fields, {cells} cells, on {device}",
+                    fields=message.fields,
+                    cells=message.cells,
+                    device=message.device,
+                )
             case "progress":
                 if self.phase is TrainingPhase.STARTING:
                     self.phase = TrainingPhase.RUNNING
@@ -129,17 +136,27 @@ class TrainingState:
                     elapsed = time.monotonic() - (self.started_at or time.monotonic())
                     self.loss_history.append((elapsed, dict(message.losses)))
             case "saved":
-                self.message = f"Model {message.model_id} saved" + (
-                    "" if message.active else f"; it is not the active one: {message.why}"
+                self.message = (
+                    tr("Model {id} saved", id=message.model_id)
+                    if message.active
+                    else tr(
+                        "Model {id} saved; it is not the active one: {why}",
+                        id=message.model_id,
+                        why=message.why,
+                    )
                 )
             case "suggested":
-                self.message = f"{message.count} suggestions on {len(message.field_ids)} fields"
+                self.message = tr(
+                    "{count} suggestions on {fields} fields",
+                    count=message.count,
+                    fields=len(message.field_ids),
+                )
             case "cancelling":
-                self.phase, self.message = TrainingPhase.CANCELLING, "Stopping …"
+                self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
             case "done":
                 return self._finish(message, self._done_sentence(message))
             case "cancelled":
-                return self._finish(message, "Stopped. Nothing was changed.")
+                return self._finish(message, tr("Stopped. Nothing was changed."))
             case "failed":
                 return self._finish(message, f"{message.cause} {message.cure}".strip(), failed=True)
             case _:
@@ -154,7 +171,7 @@ class TrainingState:
 
     def _done_sentence(self, message: Any) -> str:
         if message.model_id is None:
-            return self.message or "Done."
-        if self.message.startswith(f"Model {message.model_id}"):
+            return self.message or tr("Done.")
+        if self.message.startswith(tr("Model {id} saved", id=message.model_id)):
             return self.message + "."
-        return f"Model {message.model_id} is ready. {self.message}".strip()
+        return tr("Model {id} is ready. {message}", id=message.model_id, message=self.message).strip()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from annotation_store.records import Box, IgnoreArea, Region, Shape
 from napari_lld.layers import outlines
 from napari_lld.session import Kind, Tool
+from napari_lld.translate import tr
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -73,7 +74,7 @@ class Pointer:
         corners = self._corners
         self.cancel()
         if len(corners) < 3:
-            self._session.tell("hint", "A region needs three corners or more.")
+            self._session.tell("hint", tr("A region needs three corners or more."))
         else:
             self._add_area(Shape.polygon(corners))
 

@@ -13,6 +13,7 @@ from annotation_store.schema import Attribute, Schema
 from napari_lld.commands import Commands, class_keys, class_like, pretty_key
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
 from napari_lld.session import Session
+from napari_lld.translate import tr
 from napari_lld.widgets.parts import ChoiceButton, Part, column, label, row
 from napari_lld.widgets.theme import Colours, mix
 
@@ -162,41 +163,45 @@ class CellPanel(Part):
         schema = self._schema
         if cell is not None and schema is not None:
             if cell.cell_class is None:
-                return f"Cell {cell.id} · class missing"
+                return tr("Cell {id} · class missing", id=cell.id)
             if cell.cell_class == UNSURE:
-                return f"Cell {cell.id} · class unsure"
+                return tr("Cell {id} · class unsure", id=cell.id)
             if cell.cell_class in schema.class_names:
-                return f"Cell {cell.id} · {schema.class_named(cell.cell_class).title}"
-            return f"Cell {cell.id} · {schema.group_named(cell.cell_class).title}"
+                return tr("Cell {id} · {title}", id=cell.id, title=schema.class_named(cell.cell_class).title)
+            return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
         if suggestion is not None:
-            by = f"model {suggestion.model_id}" if suggestion.model_id is not None else "the starter"
-            return f"Suggestion of {by} · {suggestion.confidence:.0%}"
+            sure = suggestion.confidence
+            if suggestion.model_id is None:
+                return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
+            return tr("Suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)
         region = self.session.region
         if region is not None:
             draft = region.state is RegionState.DRAFT
             return (
-                "Draft region · promises nothing yet" if draft else "Region · every white cell in it is boxed"
+                tr("Draft region · promises nothing yet")
+                if draft
+                else tr("Region · every white cell in it is boxed")
             )
         if self.session.ignore_area is not None:
-            return "Ignore area · nobody can read it"
-        return "No cell chosen"
+            return tr("Ignore area · nobody can read it")
+        return tr("No cell chosen")
 
     def _fact_line(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
         if cell is not None:
             missing = sum(a.name not in cell.attributes for a in self.session.attributes)
             if self.session.is_artefact(cell.cell_class):
-                return cell.kind or "no attributes"
-            parts = [f"{missing} missing" if missing else "complete"]
+                return cell.kind or tr("no attributes")
+            parts = [tr("{count} missing", count=missing) if missing else tr("complete")]
             if cell.cut:
-                parts.append("cut by the edge")
+                parts.append(tr("cut by the edge"))
             return " · ".join(parts)
         if suggestion is not None:
-            return "A accepts · a value corrects"
+            return tr("A accepts · a value corrects")
         if self.session.region is not None and self.session.region.state is RegionState.DRAFT:
-            return "E finishes it"
+            return tr("E finishes it")
         if self.session.region is not None or self.session.ignore_area is not None:
-            return "Del deletes it"
-        return "click one, or draw a box (B)" if self.session.field_id is not None else ""
+            return tr("Del deletes it")
+        return tr("click one, or draw a box (B)") if self.session.field_id is not None else ""
 
 
 class KindRow(QWidget):
@@ -227,7 +232,7 @@ class KindRow(QWidget):
     def _make(self, kind: str, number: int) -> ChoiceButton:
         button = ChoiceButton(kind.capitalize(), str(number + 1))
         button.setObjectName(f"lld_kind_{kind}")
-        button.setToolTip(f"Artefact: {kind} ({number + 1})")
+        button.setToolTip(tr("Artefact: {kind} ({key})", kind=kind, key=number + 1))
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         button.clicked.connect(lambda *_: self._session.set_kind(kind))
         self._grid.addWidget(button, number // 2, number % 2)
@@ -273,8 +278,8 @@ class AttributeRow(QWidget):
         layout.addLayout(grid, 1)
         unsure = self._make(UNSURE, ChoiceButton("?"))
         unsure.setFixedWidth(24)
-        unsure.setToolTip(f"{attribute.title}: unsure (Q)\nLooked, cannot tell.")
-        unsure.setAccessibleName("unsure")
+        unsure.setToolTip(tr("{title}: unsure (Q)\nLooked, cannot tell.", title=attribute.title))
+        unsure.setAccessibleName(tr("unsure"))
         layout.addWidget(unsure)
 
     def _make(self, value: str, button: ChoiceButton) -> ChoiceButton:

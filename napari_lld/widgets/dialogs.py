@@ -25,10 +25,14 @@ from qtpy.QtWidgets import (
 
 from napari_lld import user_state
 from napari_lld.patient_rule import RULES, preview
+from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.parts import label
 from napari_lld.widgets.theme import RESEARCH_USE
 
-SCHEMAS = (("LLD: 14 classes, 7 attributes", "lld"), ("WBCAtt: 5 classes, 11 attributes", "wbcatt"))
+SCHEMAS = (
+    (later("LLD: 14 classes, 7 attributes"), "lld"),
+    (later("WBCAtt: 5 classes, 11 attributes"), "wbcatt"),
+)
 _IMAGES = "Images (*.png *.jpg *.jpeg *.tif *.tiff *.bmp *.svs *.ozx)"
 
 
@@ -48,48 +52,48 @@ class NewProjectDialog(QDialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("New project")
+        self.setWindowTitle(tr("New project"))
         self.setMinimumWidth(480)
         layout = QVBoxLayout(self)
         form = QFormLayout()
         self.name = QLineEdit("blood-films")
         self.place = QLineEdit(str(user_state.recall("place", Path.home())))
         self.images = QLineEdit()
-        self.images.setPlaceholderText("a folder of PNG, JPEG or TIFF fields; may be added later")
+        self.images.setPlaceholderText(tr("a folder of PNG, JPEG or TIFF fields; may be added later"))
         self.schema = QComboBox()
         for title, name in SCHEMAS:
-            self.schema.addItem(title, name)
+            self.schema.addItem(tr(title), name)
         self.annotator = QLineEdit(str(user_state.recall("annotator", "")))
-        self.annotator.setPlaceholderText("your name, kept with every edit")
-        form.addRow("Name", self.name)
-        form.addRow("In the folder", self._with_browse(self.place))
-        form.addRow("Schema", self.schema)
-        form.addRow("Images", self._with_browse(self.images))
+        self.annotator.setPlaceholderText(tr("your name, kept with every edit"))
+        form.addRow(tr("Name"), self.name)
+        form.addRow(tr("In the folder"), self._with_browse(self.place))
+        form.addRow(tr("Schema"), self.schema)
+        form.addRow(tr("Images"), self._with_browse(self.images))
         self.rule = QComboBox()
         self.rule.setEditable(True)
         self.rule.addItems([expression for expression, _title in RULES])
         for index, (_expression, title) in enumerate(RULES):
-            self.rule.setItemData(index, title, Qt.ItemDataRole.ToolTipRole)
+            self.rule.setItemData(index, tr(title), Qt.ItemDataRole.ToolTipRole)
         self.rule.setToolTip(
-            "A regular expression; its first group is the patient. Empty: no patient is known."
+            tr("A regular expression; its first group is the patient. Empty: no patient is known.")
         )
         self.preview = label(role="muted", wrap=True)
         self.preview.setObjectName("lld_patients")
         self.preview.setMinimumHeight(4 * self.preview.fontMetrics().lineSpacing())
         self.preview.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        form.addRow("Patient from name", self.rule)
+        form.addRow(tr("Patient from name"), self.rule)
         form.addRow("", self.preview)
-        form.addRow("Annotator", self.annotator)
+        form.addRow(tr("Annotator"), self.annotator)
         layout.addLayout(form)
         self.rule.currentTextChanged.connect(lambda *_: self._preview())
         self.images.textChanged.connect(lambda *_: self._preview())
-        layout.addWidget(label(RESEARCH_USE, "muted"))
+        layout.addWidget(label(tr(RESEARCH_USE), "muted"))
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
         ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
         if ok is not None:
-            ok.setText("Create")
+            ok.setText(tr("Create"))
             self.name.textChanged.connect(lambda *_: self._preview())
         self._ok = ok
         buttons.accepted.connect(self.accept)
@@ -109,7 +113,7 @@ class NewProjectDialog(QDialog):
         widget = QWidget()
         layout = QHBoxLayout(widget)
         layout.setContentsMargins(0, 0, 0, 0)
-        browse = QPushButton("Browse …")
+        browse = QPushButton(tr("Browse …"))
         browse.clicked.connect(lambda *_: self._browse(line))
         layout.addWidget(line, 1)
         layout.addWidget(browse)
@@ -151,13 +155,13 @@ def ask_new_project(parent: QWidget | None) -> NewProject | None:
 def ask_project(parent: QWidget | None) -> Path | None:
     """Ask for the folder of a project."""
     place = str(user_state.recall("place", Path.home()))
-    folder = QFileDialog.getExistingDirectory(parent, "Open a project folder", place)
+    folder = QFileDialog.getExistingDirectory(parent, tr("Open a project folder"), place)
     return Path(folder) if folder else None
 
 
 def ask_images(parent: QWidget | None) -> list[Path]:
     """Ask for image files."""
-    files, _filter = QFileDialog.getOpenFileNames(parent, "Add fields", str(Path.home()), _IMAGES)
+    files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), _IMAGES)
     return [Path(file) for file in files]
 
 
@@ -175,24 +179,27 @@ class ExportDialog(QDialog):
 
     def __init__(self, cells: int, suggestions: int, folder: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Export COCO")
+        self.setWindowTitle(tr("Export COCO"))
         self.setMinimumWidth(460)
         layout = QVBoxLayout(self)
         form = QFormLayout()
         self.what = QComboBox()
-        self.what.addItem(f"{cells} cells and the finished regions", False)
-        self.what.addItem(f"{suggestions} pending suggestions", True)
+        self.what.addItem(
+            trn("{count} cell and the finished regions", "{count} cells and the finished regions", cells),
+            False,
+        )
+        self.what.addItem(trn("{count} pending suggestion", "{count} pending suggestions", suggestions), True)
         self.file = QLineEdit(str(folder / "export.json"))
-        browse = QPushButton("Browse …")
+        browse = QPushButton(tr("Browse …"))
         browse.clicked.connect(lambda *_: self._browse())
         line = QWidget()
         line_layout = QHBoxLayout(line)
         line_layout.setContentsMargins(0, 0, 0, 0)
         line_layout.addWidget(self.file, 1)
         line_layout.addWidget(browse)
-        self.anonymise = QCheckBox("Leave out patients, slides and names of files and people")
-        form.addRow("Export", self.what)
-        form.addRow("File", line)
+        self.anonymise = QCheckBox(tr("Leave out patients, slides and names of files and people"))
+        form.addRow(tr("Export"), self.what)
+        form.addRow(tr("File"), line)
         form.addRow("", self.anonymise)
         layout.addLayout(form)
         buttons = QDialogButtonBox(
@@ -200,13 +207,15 @@ class ExportDialog(QDialog):
         )
         ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
         if ok is not None:
-            ok.setText("Export")
+            ok.setText(tr("Export"))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
 
     def _browse(self) -> None:
-        file, _filter = QFileDialog.getSaveFileName(self, "Export COCO", self.file.text(), "COCO (*.json)")
+        file, _filter = QFileDialog.getSaveFileName(
+            self, tr("Export COCO"), self.file.text(), "COCO (*.json)"
+        )
         if file:
             self.file.setText(file)
 
@@ -229,12 +238,12 @@ def ask_export(cells: int, suggestions: int, folder: Path, parent: QWidget | Non
 
 def ask_anyway(doubts: Sequence[str], parent: QWidget | None) -> bool:
     """Ask whether a region shall be finished in spite of what was found."""
-    question = f"{', '.join(doubts)}. Finish anyway?"
+    question = tr("{doubts}. Finish anyway?", doubts=", ".join(doubts))
     yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-    return bool(QMessageBox.question(parent, "Finish the region", question, yes | no, no) == yes)
+    return bool(QMessageBox.question(parent, tr("Finish the region"), question, yes | no, no) == yes)
 
 
 def ask_comment(text: str, parent: QWidget | None) -> str | None:
     """Ask for a comment, beginning with the one that is there."""
-    written, accepted = QInputDialog.getMultiLineText(parent, "Comment", "On this cell:", text)
+    written, accepted = QInputDialog.getMultiLineText(parent, tr("Comment"), tr("On this cell:"), text)
     return written if accepted else None

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPlainTextEdit,
 from napari_lld.commands import Commands
 from napari_lld.differential import Differential, as_csv, as_text, differential
 from napari_lld.session import Session
+from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
 
 _ALL, _HERE = "all", "here"
@@ -29,12 +30,12 @@ class DifferentialPanel(Part):
         self._scope = QComboBox()
         self._scope.setObjectName("lld_scope")
         self._scope.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scope.addItem("This patient", _HERE)
-        self._scope.addItem("All fields", _ALL)
+        self._scope.addItem(tr("This patient"), _HERE)
+        self._scope.addItem(tr("All fields"), _ALL)
         self._scope.activated.connect(lambda *_: self.refresh())
         self._sum = label(role="muted")
-        self._copy = QPushButton("Copy")
-        self._csv = QPushButton("CSV …")
+        self._copy = QPushButton(tr("Copy"))
+        self._csv = QPushButton(tr("CSV …"))
         for button, name, action in (
             (self._copy, "copy", self._on_copy),
             (self._csv, "csv", self._on_csv),
@@ -71,16 +72,22 @@ class DifferentialPanel(Part):
             self._sum.setText("")
             self._table.setPlainText("")
             return
-        left = f", {found.unclassified} without a class" if found.unclassified else ""
-        self._sum.setText(f"{found.counted} counted{left}")
+        left = tr(", {count} without a class", count=found.unclassified) if found.unclassified else ""
+        self._sum.setText(tr("{counted} counted{left}", counted=found.counted, left=left))
         lines = [
             f"{share.share:6.1%}  ({share.low:.0%}–{share.high:.0%})  {share.title} · {share.count}"
             for share in ([found.blasts] if found.blasts is not None else []) + list(found.shares)
         ]
         per = found.nucleated_red_per_100
         if found.nucleated_red and per is not None:
-            lines.append(f"{per:.1f} nucleated red cells per 100 white cells · {found.nucleated_red}")
-        self._table.setPlainText("\n".join(lines) if found.counted else "No cell with a class yet.")
+            lines.append(
+                tr(
+                    "{per:.1f} nucleated red cells per 100 white cells · {count}",
+                    per=per,
+                    count=found.nucleated_red,
+                )
+            )
+        self._table.setPlainText("\n".join(lines) if found.counted else tr("No cell with a class yet."))
 
     def _count(self) -> Differential | None:
         project, field = self.session.project, self.session.field
@@ -97,19 +104,19 @@ class DifferentialPanel(Part):
         clipboard = QApplication.clipboard()
         if self._found is not None and clipboard is not None:
             clipboard.setText(as_text(self._found))
-            self.session.tell("hint", "The differential is on the clipboard.")
+            self.session.tell("hint", tr("The differential is on the clipboard."))
 
     def _on_csv(self) -> None:
         project = self.session.project
         if self._found is None or project is None:
             return
         start = str(project.path.parent / "differential.csv")
-        file, _filter = QFileDialog.getSaveFileName(self, "Differential as CSV", start, "CSV (*.csv)")
+        file, _filter = QFileDialog.getSaveFileName(self, tr("Differential as CSV"), start, "CSV (*.csv)")
         if not file:
             return
         try:
             Path(file).write_text(as_csv(self._found), encoding="utf-8")
         except OSError as error:
-            self.session.tell("error", f"{file} cannot be written: {error.strerror}.")
+            self.session.tell("error", tr("{file} cannot be written: {why}.", file=file, why=error.strerror))
         else:
-            self.session.tell("info", f"Differential written to {file}.")
+            self.session.tell("info", tr("Differential written to {file}.", file=file))

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QSizePolicy, QStackedWidget, QTabWidget
 
 from napari_lld import user_state
 from napari_lld.desk import desk_for
+from napari_lld.translate import tr
 from napari_lld.widgets.cell_panel import CellPanel
 from napari_lld.widgets.differential_panel import DifferentialPanel
 from napari_lld.widgets.field_list import FieldList
@@ -62,9 +63,9 @@ class DeskDock(QWidget):
         self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._tabs.tabBar().setDrawBase(False)
-        self._tabs.addTab(self._suggestions, "Suggestions")
-        self._tabs.addTab(self._training, "Model")
-        self._tabs.addTab(self._differential, "Count")
+        self._tabs.addTab(self._suggestions, tr("Suggestions"))
+        self._tabs.addTab(self._training, tr("Model"))
+        self._tabs.addTab(self._differential, tr("Count"))
         self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         layout.addWidget(self._header)
         layout.addWidget(self._fields, 1)
@@ -224,13 +225,13 @@ class DeskDock(QWidget):
         if not self._fading.isActive():
             self._rest_hint()
         count = len(self.desk.session.suggestions)
-        self._tabs.setTabText(0, f"Suggestions ({count})" if count else "Suggestions")
+        self._tabs.setTabText(0, tr("Suggestions ({count})", count=count) if count else tr("Suggestions"))
 
     def _on_training(self) -> None:
         training = self.desk.session.training
         fraction = training.progress.fraction
         share = f" {fraction:.0%}" if training.busy and fraction is not None else ""
-        self._tabs.setTabText(1, f"Model · at work{share}" if training.busy else "Model")
+        self._tabs.setTabText(1, tr("Model · at work{share}", share=share) if training.busy else tr("Model"))
 
     def _on_hint(self, sentence: str) -> None:
         self._hint.show()
@@ -251,10 +252,10 @@ class DeskDock(QWidget):
     def _advice(self) -> str:
         session = self.desk.session
         if session.field_id is None:
-            return "Add fields, or drop images here · F1 shows all keys"
+            return tr("Add fields, or drop images here · F1 shows all keys")
         if not session.regions:
-            return "R draws a region to finish, B boxes its cells · F1 shows all keys"
-        return "F1 shows all keys"
+            return tr("R draws a region to finish, B boxes its cells · F1 shows all keys")
+        return tr("F1 shows all keys")
 
     def _on_job(self) -> None:
         jobs = self.desk.jobs

@@ -20,6 +20,7 @@ from annotation_store.errors import LLDError
 from annotation_store.records import FieldState, FieldSummary
 from napari_lld.commands import Commands
 from napari_lld.session import Session
+from napari_lld.translate import tr, trn
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.theme import Colours, colours, mix
 
@@ -77,7 +78,7 @@ class FieldsModel(QAbstractListModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             field = summary.field
             facts = [field.name, f"{field.width} × {field.height} px", state_words(summary)]
-            facts += [f"patient {field.patient}"] if field.patient else []
+            facts += [tr("patient {patient}", patient=field.patient)] if field.patient else []
             return "\n".join(facts)
         if role == Qt.ItemDataRole.DecorationRole:
             return self._thumbnail(summary.field.id)
@@ -127,17 +128,17 @@ def state_words(summary: FieldSummary) -> str:
     """Say where the work on a field stands."""
     waiting = summary.pending_suggestions
     if waiting:
-        return f"{waiting} suggestion{'s' if waiting != 1 else ''} to review"
+        return trn("{count} suggestion to review", "{count} suggestions to review", waiting)
     match summary.state:
         case FieldState.REVIEWED:
-            return "whole field reviewed"
+            return tr("whole field reviewed")
         case FieldState.ANNOTATED | FieldState.SUGGESTIONS:
             n = summary.finished_regions
-            return f"{n} regions finished" if n > 1 else "region finished"
+            return tr("{count} regions finished", count=n) if n > 1 else tr("region finished")
         case FieldState.STARTED:
-            return "started"
+            return tr("started")
         case _:
-            return "untouched"
+            return tr("untouched")
 
 
 class _FieldDelegate(QStyledItemDelegate):
@@ -173,7 +174,7 @@ class _FieldDelegate(QStyledItemDelegate):
         else:
             painter.fillRect(place, mix(c.raised, c.text, 0.15))
         left = place.right() + 8
-        counts = f"{summary.cells} cell{'s' if summary.cells != 1 else ''}"
+        counts = trn("{count} cell", "{count} cells", summary.cells)
         font = painter.font()
         metrics = QFontMetricsF(font)
         counts_width = metrics.horizontalAdvance(counts)
@@ -224,12 +225,12 @@ class FieldList(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_fields")
         layout = column(self, 3)
-        self._title = label("Fields", "heading")
+        self._title = label(tr("Fields"), "heading")
         previous = self.tool_button("field.previous", "‹")
         following = self.tool_button("field.next", "›")
         items: list[QWidget | int] = [self._title, 1, previous, following]
         if "fields.add" in commands:
-            items.append(self.tool_button("fields.add", "Add fields …"))
+            items.append(self.tool_button("fields.add", tr("Add fields …")))
         layout.addLayout(row(*items, spacing=3))
         self.model = FieldsModel(session, self)
         self._view = QListView()
@@ -274,8 +275,8 @@ class FieldList(Part):
         summaries = self.session.summaries()
         self.model.show_summaries(summaries)
         done = sum(s.finished_regions > 0 for s in summaries)
-        count = f"Fields · {len(summaries)}" if summaries else "Fields"
-        self._title.setText(f"{count} · {done} annotated" if done else count)
+        count = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
+        self._title.setText(tr("{count} · {done} annotated", count=count, done=done) if done else count)
         self._on_field()
 
     def _on_field(self) -> None:

@@ -6,10 +6,11 @@ from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.session import Session, Tool
+from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.theme import RESEARCH_USE
 
-_AREAS = {Tool.DRAFT: "Draft", Tool.IGNORE: "Ignore"}
+_AREAS = {Tool.DRAFT: later("Draft"), Tool.IGNORE: later("Ignore")}
 
 
 class Header(Part):
@@ -23,8 +24,8 @@ class Header(Part):
         self._who = label(role="muted")
         menu_button = QToolButton()
         menu_button.setText("☰")
-        menu_button.setToolTip("Project and help")
-        menu_button.setAccessibleName("Menu")
+        menu_button.setToolTip(tr("Project and help"))
+        menu_button.setAccessibleName(tr("Menu"))
         menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._menu = QMenu(menu_button)
         for command_id in ("project.new", "project.open", "fields.add", "", "project.close", "", "help.keys"):
@@ -36,7 +37,9 @@ class Header(Part):
                 action.setToolTip(command.tooltip)
                 action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
         menu_button.setMenu(self._menu)
-        layout.addLayout(row(self._title, 1, self.button("export.coco", "Export …", hint=False), menu_button))
+        layout.addLayout(
+            row(self._title, 1, self.button("export.coco", tr("Export …"), hint=False), menu_button)
+        )
         layout.addWidget(self._who)
         self.bind(session.project_changed, self.refresh_soon)
         self.refresh()
@@ -47,7 +50,11 @@ class Header(Part):
         project = self.session.project
         self._title.setText(project.path.name.removesuffix(".lld") if project else "")
         self._title.setToolTip(str(project.path) if project else "")
-        self._who.setText(f"Annotator {project.annotator} · {RESEARCH_USE}" if project else RESEARCH_USE)
+        self._who.setText(
+            f"{tr('Annotator {name}', name=project.annotator)} · {tr(RESEARCH_USE)}"
+            if project
+            else tr(RESEARCH_USE)
+        )
 
 
 class ToolBar(Part):
@@ -74,9 +81,9 @@ class ToolBar(Part):
             button.setCheckable(True)
         self._undo = self.tool_button("edit.undo", "↶", hint=False)
         self._redo = self.tool_button("edit.redo", "↷", hint=False)
-        self._marks = self.tool_button("view.marks", "Hide")
+        self._marks = self.tool_button("view.marks", tr("Hide"))
         self._marks.setCheckable(True)
-        whole = self.tool_button("region.whole", "Whole", hint=False)
+        whole = self.tool_button("region.whole", tr("Whole"), hint=False)
         layout.addLayout(
             row(self._region, self._box, whole, 1, self._undo, self._redo, self._marks, spacing=3)
         )
@@ -91,15 +98,21 @@ class ToolBar(Part):
         super().refresh()
         session = self.session
         self._region.setChecked(session.tool.draws_areas)
-        self._region.setText(f"{_AREAS.get(session.tool, 'Region')}  {self._area_key()}")
+        self._region.setText(f"{tr(_AREAS.get(session.tool, 'Region'))}  {self._area_key()}")
         self._box.setChecked(session.tool is Tool.BOX)
         self._marks.setChecked(not session.marks_shown)
         undoable, redoable = session.undoable, session.redoable
         self._undo.setEnabled(undoable is not None)
         self._redo.setEnabled(redoable is not None)
-        self._undo.setToolTip(f"Undo: {undoable} (Ctrl+Z)" if undoable else "Nothing to undo on this field")
+        self._undo.setToolTip(
+            tr("Undo: {command} (Ctrl+Z)", command=undoable)
+            if undoable
+            else tr("Nothing to undo on this field")
+        )
         self._redo.setToolTip(
-            f"Redo: {redoable} (Ctrl+Shift+Z)" if redoable else "Nothing to redo on this field"
+            tr("Redo: {command} (Ctrl+Shift+Z)", command=redoable)
+            if redoable
+            else tr("Nothing to redo on this field")
         )
 
     def _area_key(self) -> str:

@@ -9,6 +9,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_lld.commands import Command, Commands
+from napari_lld.translate import tr
 from napari_lld.widgets.parts import label, rule
 from napari_lld.widgets.theme import Colours, stylesheet
 
@@ -21,15 +22,15 @@ class HelpOverlay(QDialog):
     def __init__(self, commands: Commands, colours: Colours, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("lld_desk")
-        self.setWindowTitle("Keys")
+        self.setWindowTitle(tr("Keys"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setStyleSheet(stylesheet(colours))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(22, 18, 22, 18)
         layout.setSpacing(10)
-        layout.addWidget(label("Keys", "big"))
+        layout.addWidget(label(tr("Keys"), "big"))
         layout.addWidget(
-            label("A letter acts. A digit fills the row of the caret. Shift and a letter name the class.")
+            label(tr("A letter acts. A digit fills the row of the caret. Shift and a letter name the class."))
         )
         layout.addWidget(rule())
         columns = QHBoxLayout()
@@ -78,7 +79,7 @@ def _balanced(commands: Commands) -> list[list[tuple[str, list[tuple[str, str]]]
 
     listed = sorted((c for c in commands if c.listed and c.keys), key=group)
     groups = {name: [(c.key, c.title) for c in members] for name, members in groupby(listed, key=group)}
-    groups.setdefault("Describe", []).insert(0, ("1 … 9", "Value of the row of the caret"))
+    groups.setdefault(tr("Describe"), []).insert(0, ("1 … 9", tr("Value of the row of the caret")))
     columns: list[list[tuple[str, list[tuple[str, str]]]]] = [[] for _ in range(_COLUMNS)]
     for name, members in sorted(groups.items(), key=lambda item: -len(item[1])):
         shortest = min(columns, key=lambda column: sum(len(m) + 2 for _n, m in column))

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lld.commands import Command, Commands
+from napari_lld.translate import tr
 
 _TYPING = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 _REPEATING = ("field.", "caret.", "threshold.", "suggestion.next", "suggestion.previous")
@@ -85,7 +86,7 @@ class KeyRouter(QObject):
     def _run(self, command: Command) -> None:
         session = self._commands.session
         if not self._commands.run(command.id) and command.id.startswith(_NEEDS_CELL):
-            session.tell("hint", "Choose a cell first: click on one, or draw a box (B).")
+            session.tell("hint", tr("Choose a cell first: click on one, or draw a box (B)."))
 
 
 def key_name(event: QKeyEvent) -> str:

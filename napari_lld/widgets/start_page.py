@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 from napari_lld import user_state
 from napari_lld.commands import Commands
 from napari_lld.session import Session
+from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, rule
 from napari_lld.widgets.theme import RESEARCH_USE
 
@@ -23,15 +24,17 @@ class StartPage(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_start")
         layout = column(self, 8, (16, 18, 16, 12))
-        layout.addWidget(label("White cells of blood films", "big"))
+        layout.addWidget(label(tr("White cells of blood films"), "big"))
         layout.addWidget(
             label(
-                "Box and describe the white cells in a corner of a field, train, review what the "
-                "model suggests for the rest, export.",
+                tr(
+                    "Box and describe the white cells in a corner of a field, train, review what the "
+                    "model suggests for the rest, export."
+                ),
                 wrap=True,
             )
         )
-        layout.addWidget(label(RESEARCH_USE, "notice"))
+        layout.addWidget(label(tr(RESEARCH_USE), "notice"))
         layout.addSpacing(6)
         for command_id, primary in (
             ("project.new", True),
@@ -45,7 +48,7 @@ class StartPage(Part):
                 layout.addWidget(label(commands[command_id].help, "muted", wrap=True))
         layout.addSpacing(6)
         layout.addWidget(rule())
-        layout.addWidget(label("Recent projects", "heading"))
+        layout.addWidget(label(tr("Recent projects"), "heading"))
         self._recent = QVBoxLayout()
         self._recent.setSpacing(3)
         layout.addLayout(self._recent)
@@ -67,7 +70,7 @@ class StartPage(Part):
         for path in paths:
             self._recent.addWidget(self._entry(path))
         if not paths:
-            self._recent.addWidget(label("None yet.", "muted"))
+            self._recent.addWidget(label(tr("None yet."), "muted"))
 
     def _entry(self, path: Path) -> QToolButton:
         button = QToolButton()

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QMenu, QSlider, QToolButton, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.session import Session
+from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
 
 
@@ -23,21 +24,21 @@ class SuggestionPanel(Part):
         self._slider.setRange(0, 100)
         self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._slider.setMinimumWidth(110)
-        self._slider.setToolTip("Show suggestions at least this sure (, shows more · . shows fewer)")
+        self._slider.setToolTip(tr("Show suggestions at least this sure (, shows more · . shows fewer)"))
         self._slider.valueChanged.connect(self._on_slider)
         self._percent = label()
         self._percent.setFixedWidth(34)
         self._percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        layout.addLayout(row(self._count, 1, label("surer than", "muted"), self._slider, self._percent))
+        layout.addLayout(row(self._count, 1, label(tr("surer than"), "muted"), self._slider, self._percent))
 
         accept = self.button("suggestion.accept", primary=True)
-        self._all = self.tool_button("suggestion.accept_all", "All", hint=False)
+        self._all = self.tool_button("suggestion.accept_all", tr("All"), hint=False)
         self._reject = QToolButton()
         self._reject.setObjectName("lld_reject")
         self._reject.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self._reject.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         command = commands["suggestion.not_a_cell"]
-        self._reject.setText(f"Not a cell  {command.key}")
+        self._reject.setText(f"{command.title}  {command.key}")
         self._reject.setToolTip(command.tooltip)
         self._reject.clicked.connect(lambda *_: commands.run(command.id))
         menu = QMenu(self._reject)
@@ -49,7 +50,7 @@ class SuggestionPanel(Part):
             action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
         self._reject.setMenu(menu)
         previous = self.tool_button("suggestion.previous", "‹")
-        following = self.tool_button("suggestion.next", "Next ›")
+        following = self.tool_button("suggestion.next", tr("Next ›"))
         layout.addLayout(row(previous, following, 1, accept, self._all, self._reject))
 
         self._thoughts = label(role="muted", wrap=True)
@@ -77,12 +78,16 @@ class SuggestionPanel(Part):
         self._slider.setValue(round(session.threshold * 100))
         self._slider.blockSignals(False)
         self._percent.setText(f"{session.threshold:.0%}")
-        self._count.setText(f"{shown} of {pending} here" if pending else "None waits here")
+        self._count.setText(
+            tr("{shown} of {pending} here", shown=shown, pending=pending)
+            if pending
+            else tr("None waits here")
+        )
         self._slider.setEnabled(session.project is not None)
         self._reject.setEnabled(bool(shown))
         refusal = session.bulk_refusal
         tip = self.commands["suggestion.accept_all"].tooltip
-        self._all.setToolTip(f"Not now: {refusal}" if refusal else tip)
+        self._all.setToolTip(tr("Not now: {refusal}", refusal=refusal) if refusal else tip)
         self._thoughts.setText(self._thinks(pending))
 
     def _thinks(self, pending: int) -> str:
@@ -91,16 +96,16 @@ class SuggestionPanel(Part):
         suggestion = session.suggestion
         if suggestion is None or schema is None:
             if pending:
-                return "S or a click chooses one. Any class or value key accepts it with that change."
-            return "Train a model, or let the active one look for cells (Model)."
+                return tr("S or a click chooses one. Any class or value key accepts it with that change.")
+            return tr("Train a model, or let the active one look for cells (Model).")
         ranked = sorted(suggestion.proposal.class_probabilities.items(), key=lambda item: -item[1])[:3]
         named = [
             f"{schema.class_named(name).title} {p:.0%}"
             for name, p in ranked
             if name in schema.class_names and p >= 0.01
         ]
-        classes = ", ".join(named) or "it has no opinion on the class"
-        return f"White cell {suggestion.confidence:.0%} · {classes}"
+        classes = ", ".join(named) or tr("it has no opinion on the class")
+        return tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)
 
     def _on_slider(self, value: int) -> None:
         self.session.threshold = value / 100

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from qtpy.QtGui import QColor
 
-RESEARCH_USE = "Research use only, not for diagnosis"
+from napari_lld.translate import later
+
+RESEARCH_USE = later("Research use only, not for diagnosis")
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ from napari_lld.commands import Commands
 from napari_lld.model_facts import model_numbers, model_title, why_not_active
 from napari_lld.session import Session
 from napari_lld.training_state import TrainingPhase
+from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, row
 
 BUDGETS: tuple[tuple[str, float | None], ...] = (
-    ("2 minutes", 120.0),
-    ("5 minutes", 300.0),
-    ("15 minutes", 900.0),
-    ("1 hour", 3600.0),
-    ("no limit", None),
+    (later("2 minutes"), 120.0),
+    (later("5 minutes"), 300.0),
+    (later("15 minutes"), 900.0),
+    (later("1 hour"), 3600.0),
+    (later("no limit"), None),
 )
 
 
@@ -38,9 +39,9 @@ class TrainingPanel(Part):
         self.budget = QComboBox()
         self.budget.setObjectName("lld_budget")
         self.budget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.budget.setToolTip("How long a training may take")
+        self.budget.setToolTip(tr("How long a training may take"))
         for title, seconds in BUDGETS:
-            self.budget.addItem(title, seconds)
+            self.budget.addItem(tr(title), seconds)
         self.budget.setCurrentIndex(1)
         layout.addLayout(row(self._start, self.budget, 1, self._suggest, self._cancel))
         self._bar = QProgressBar()
@@ -57,11 +58,11 @@ class TrainingPanel(Part):
         self._models.setObjectName("lld_models")
         self._models.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._models.activated.connect(self._on_look)
-        self._activate = QPushButton("Activate")
+        self._activate = QPushButton(tr("Activate"))
         self._activate.setObjectName("lld_activate")
         self._activate.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._activate.clicked.connect(lambda *_: self._on_activate())
-        models = row(label("Models"), self._models, self._activate)
+        models = row(label(tr("Models")), self._models, self._activate)
         models.setStretch(1, 1)
         layout.addLayout(models)
         layout.addStretch(1)
@@ -108,7 +109,7 @@ class TrainingPanel(Part):
         if progress.total:
             parts[0] += f" {progress.done}/{progress.total}"
         if progress.seconds_left is not None:
-            parts.append(f"{duration(progress.seconds_left)} left")
+            parts.append(tr("{time} left", time=duration(progress.seconds_left)))
         parts += [
             f"{name.replace('_', ' ')} {value:.2f}" for name, value in list(progress.losses.items())[:3]
         ]
@@ -120,7 +121,7 @@ class TrainingPanel(Part):
         self._listed = list(reversed(project.models())) if project is not None else []
         self._models.clear()
         if not any(model.active for model in self._listed):
-            self._models.addItem("Starter (bundled) · active" if project is not None else "–", None)
+            self._models.addItem(tr("Starter (bundled) · active") if project is not None else "–", None)
         for model in self._listed:
             self._models.addItem(model_title(model), model.id)
             if model.active:
@@ -133,7 +134,7 @@ class TrainingPanel(Part):
         """Offer to activate the model that is looked at."""
         model = self._looked_at()
         self._activate.setVisible(model is not None and not model.active)
-        self._activate.setToolTip("Let this model suggest from now on, and train on from it")
+        self._activate.setToolTip(tr("Let this model suggest from now on, and train on from it"))
 
     def _on_look(self) -> None:
         self._looking = True
@@ -143,7 +144,7 @@ class TrainingPanel(Part):
     def _about(self) -> str:
         model = self._looked_at()
         if model is None:
-            return "The model learns only inside finished regions; go on annotating meanwhile."
+            return tr("The model learns only inside finished regions; go on annotating meanwhile.")
         # Why it was refused comes first: its numbers may be cut at the end of the space.
         return " ".join(filter(None, (why_not_active(model), model_numbers(model))))
 

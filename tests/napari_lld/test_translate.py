@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from napari_lld.commands import Commands, session_commands
 from napari_lld.session import Session
 from napari_lld.translate import entries, languages, tr, trn, use_language
+
+_spec = importlib.util.spec_from_file_location("texts", Path(__file__).parents[2] / ".ci" / "texts.py")
+assert _spec is not None
+assert _spec.loader is not None
+texts = importlib.util.module_from_spec(_spec)
+sys.modules["texts"] = texts  # where dataclasses look
+_spec.loader.exec_module(texts)
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +58,25 @@ def test_commands_speak_the_language_without_being_told() -> None:
 def test_a_catalogue_is_read_over_lines_and_what_is_not_translated_is_left_out() -> None:
     text = 'msgid "a "\n"b"\nmsgstr "c"\n\n# later\nmsgid "d"\nmsgstr ""\n\nmsgid "\\"e\\"\\n"\nmsgstr "f"\n'
     assert dict(entries(text)) == {"a b": "c", '"e"\n': "f"}
+
+
+def test_every_text_of_the_window_goes_through_tr_and_no_catalogue_is_stale() -> None:
+    assert not list(texts.complaints())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'button.setText("Open")',
+        'label(f"{n} cells")',
+        'label("Yes" if sure else "No")',
+        'return "Nothing is there."',
+        'tr(f"{n} cells")',
+        'session.tell("hint", "Gone")',
+        'Command("a.b", f"Value {n}", run)',
+    ],
+)
+def test_a_text_that_was_forgotten_is_found(line: str, tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(f"def show():\n    {line}\n")
+    assert texts.read(module).forgotten

@@ -1,0 +1,220 @@
+"""The texts of the window: which go through `tr`, which were forgotten, what a catalogue lacks.
+
+python .ci/texts.py            # what is wrong, one line each; exit 1 if anything is
+python .ci/texts.py --missing  # the entries that the catalogues lack, to be copied into them
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "napari_lld"
+_NOT_SHOWN = {"cli", "demo", "report", "sample"}  # the command line and the report speak English
+_NOT_TEXT = {"sample_data.py", "translate.py", "key_table.py"}
+_NAMES = {"layer list", "layer controls", "nucleated red cell", "Unknown area", "unknown area"}
+"""Names of things of napari or of the schema, by which they are found: never translated."""
+_TABLES = {"as_rows", "stylesheet"}
+"""Functions that write for other programs, the same in every language."""
+
+_TRANSLATES = {"tr", "trn", "later"}
+_COMMAND_TEXTS = {1: "title", 4: "group", 6: "help"}  # `Command` translates these itself
+_SHOWS = {
+    "setText", "setToolTip", "setWindowTitle", "setPlaceholderText", "addItem", "addTab", "addRow",
+    "addAction", "addMenu", "setTitle", "setTabText", "setTabToolTip", "setAccessibleName", "setItemText",
+    "setPrefix", "setSuffix", "setLabelText", "setPlainText", "QLabel", "QPushButton", "QCheckBox",
+    "QRadioButton", "QAction", "QGroupBox", "label", "button", "tool_button", "tell",
+}  # fmt: skip
+_FREE = {"setObjectName", "setStyleSheet", "setProperty", "getattr", "setattr", "strftime", "property"}
+_SENTENCE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+@dataclass
+class Found:
+    """What one module says."""
+
+    path: Path
+    messages: set[tuple[str, ...]] = field(default_factory=set)
+    forgotten: list[ast.expr] = field(default_factory=list)
+
+
+def read(path: Path) -> Found:
+    """Read one module."""
+    found = Found(path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for statement in tree.body:
+        _walk(statement, found, shown=False)
+    return found
+
+
+def sources() -> Iterator[Path]:
+    """Give the modules whose texts are shown in the window."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).parts[0] not in _NOT_SHOWN and path.name not in _NOT_TEXT:
+            yield path
+
+
+def _walk(node: ast.AST, found: Found, *, shown: bool) -> None:
+    match node:
+        case ast.Expr(value=ast.Constant()) | ast.Raise() | ast.Assert():
+            return  # docstrings, and sentences for programmers
+        case ast.Subscript(slice=index):
+            _walk(node.value, found, shown=shown)
+            _walk(index, found, shown=False)
+            return
+        case ast.Compare():
+            for child in ast.iter_child_nodes(node):
+                _walk(child, found, shown=False)
+            return
+        case ast.AnnAssign(annotation=_, value=value):
+            if value is not None:
+                _walk(value, found, shown=shown)
+            return
+        case ast.FunctionDef(args=arguments):
+            for default in (*arguments.defaults, *(d for d in arguments.kw_defaults if d is not None)):
+                _walk(default, found, shown=shown)
+            for statement in node.body if node.name not in _TABLES else ():
+                _walk(statement, found, shown=False)
+            return
+        case ast.Call(func=function):
+            _walk_call(node, _name(function), found)
+            return
+        case ast.JoinedStr(values=values):
+            plain = "".join(str(v.value) if isinstance(v, ast.Constant) else " {} " for v in values)
+            if _is_text(plain, shown=shown):
+                found.forgotten.append(node)
+                return
+            for value in values:
+                if isinstance(value, ast.FormattedValue):
+                    _walk(value.value, found, shown=shown)
+            return
+        case ast.Constant(value=str(text)):
+            if _is_text(text, shown=shown):
+                found.forgotten.append(node)
+            return
+        case ast.Dict(keys=keys, values=values):
+            for key in keys:
+                if key is not None:
+                    _walk(key, found, shown=False)
+            for value in values:
+                _walk(value, found, shown=shown)
+            return
+    for child in ast.iter_child_nodes(node):
+        _walk(child, found, shown=shown)
+
+
+def _walk_call(node: ast.Call, name: str, found: Found) -> None:
+    if name in _TRANSLATES:
+        texts = [_literal(argument) for argument in node.args[: 2 if name == "trn" else 1]]
+        if all(text is not None for text in texts):
+            found.messages.add(tuple(str(text) for text in texts))
+        elif isinstance(node.args[0], ast.JoinedStr):
+            found.forgotten.append(node.args[0])
+        for argument in (*node.args[2 if name == "trn" else 1 :], *(k.value for k in node.keywords)):
+            _walk(argument, found, shown=True)
+        return
+    command = name == "Command"
+    arguments = [(str(i), a) for i, a in enumerate(node.args)] + [
+        (k.arg or "", k.value) for k in node.keywords
+    ]
+    _walk(node.func, found, shown=False)
+    for place, argument in arguments:
+        texts_of = _COMMAND_TEXTS.get(int(place)) if place.isdigit() else place
+        if command and texts_of in _COMMAND_TEXTS.values():
+            text = _literal(argument)
+            if text:
+                found.messages.add((text,))
+            elif text is None:
+                _walk(argument, found, shown=True)
+        elif name not in _FREE:
+            # Of what shows several things, only what has words is a text: `addItem(title, "key")`.
+            _walk(argument, found, shown=name in _SHOWS and place in ("0", "1") and not _is_key(name, place))
+
+
+def _is_key(name: str, place: str) -> bool:
+    """Whether an argument of what shows texts is none itself: an id, a level, a role."""
+    keyed = {"tell": "0", "button": "0", "tool_button": "0", "label": "1", "addItem": "1"}
+    return keyed.get(name) == place
+
+
+def _is_text(text: str, *, shown: bool) -> bool:
+    return text not in _NAMES and bool((_WORD if shown else _SENTENCE).search(text))
+
+
+def _literal(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _name(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def catalogue(path: Path) -> dict[str, str]:
+    """Read a catalogue."""
+    sys.path.insert(0, str(ROOT))
+    from napari_lld.translate import entries
+
+    return dict(entries(path.read_text(encoding="utf-8")))
+
+
+def complaints() -> Iterator[str]:
+    """Say what is wrong."""
+    messages: set[str] = set()
+    for path in sources():
+        found = read(path)
+        messages |= {"\0".join(message) for message in found.messages}
+        for node in found.forgotten:
+            told = ast.unparse(node)
+            yield f"{path.relative_to(ROOT)}:{node.lineno}: not through tr(): {told[:90]}"
+    for path in sorted((PACKAGE / "locale").glob("*.po")):
+        for source, translation in catalogue(path).items():
+            if source and source not in messages:
+                yield f"{path.name}: nobody says {source!r}"
+            wanted = set(_names(source))
+            for form in translation.split("\0") if source else ():
+                if not set(_names(form)) <= wanted or (wanted - {"count"}) - set(_names(form)):
+                    yield f"{path.name}: other names in braces than in {source!r}: {form!r}"
+
+
+def missing(path: Path) -> list[tuple[str, ...]]:
+    """Give what a catalogue has no translation of."""
+    known = catalogue(path)
+    messages = set().union(*(read(source).messages for source in sources()))
+    return sorted(message for message in messages if message[0] and "\0".join(message) not in known)
+
+
+def _names(text: str) -> list[str]:
+    return re.findall(r"\{(\w+)", text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def main() -> int:
+    """Say what is wrong, or what is missing."""
+    if "--missing" in sys.argv:
+        for path in sorted((PACKAGE / "locale").glob("*.po")):
+            for message in missing(path):
+                print(f"msgid {_quoted(message[0])}")
+                if len(message) == 2:
+                    print(f'msgid_plural {_quoted(message[1])}\nmsgstr[0] ""\nmsgstr[1] ""\n')
+                else:
+                    print('msgstr ""\n')
+        return 0
+    wrong = list(complaints())
+    print("\n".join(wrong))
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
