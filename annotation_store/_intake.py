@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,7 +26,8 @@ from annotation_store._base import ORIGINALS, PIXELS, STAGING, only_differences
 from annotation_store._db.tables import cells, fields, regions, suggestions
 from annotation_store._history import Change
 from annotation_store._pixels import FieldPixels
-from annotation_store.errors import EditError, FormatError, ImageError, ProjectError
+from annotation_store.errors import EditError, ImageError, ProjectError
+from annotation_store.file_names import name_pattern, read_name
 from annotation_store.images import Slide, find_images, write_pixels
 from annotation_store.images._facts import Facts, shown
 from annotation_store.images.read import read_original
@@ -45,6 +46,8 @@ from annotation_store.records import (
 
 _BATCH = 8
 _WORKERS = 2
+_FEW = 200
+"""Up to so many fields are summarised by their ids."""
 _LEFTOVER_SECONDS = 600
 ALREADY = "already in the project"
 
@@ -102,21 +105,32 @@ class Intake(FieldPixels):
         rows = self._rows(sa.select(fields).where(fields.c.name == name))
         return _rows.field(rows[0]) if rows else None
 
-    def field_summaries(self) -> list[FieldSummary]:
-        """List the fields with their state and counts in the current reading; four statements in all."""
-        cell_counts = self._counts(cells, cells.c.reading_id == self.reading.id, sa.not_(cells.c.deleted))
-        pending = self._counts(suggestions, suggestions.c.state == "pending")
-        if self.reading.blind:
-            pending = {}
+    def field_summaries(self, field_ids: Collection[int] | None = None) -> list[FieldSummary]:
+        """List the fields with their state and counts in the current reading; four statements in all.
+
+        Parameters
+        ----------
+        field_ids
+            Only these, in no order; ``None`` = all, as they were added.
+        """
+        few = None if field_ids is None or len(field_ids) > _FEW else list(field_ids)
+        cell_counts = self._counts(
+            few, cells, cells.c.reading_id == self.reading.id, sa.not_(cells.c.deleted)
+        )
+        pending = self._counts(few, suggestions, suggestions.c.state == "pending")
         areas: dict[int, list[Region]] = {}
         query = sa.select(regions).where(regions.c.reading_id == self.reading.id, sa.not_(regions.c.deleted))
-        for row in self._rows(query):
+        for row in self._rows(query if few is None else query.where(regions.c.field_id.in_(few))):
             areas.setdefault(row.field_id, []).append(_rows.region(row))
         summaries = []
-        for field in self.fields():
+        for field in self.fields() if few is None else [self.field(field_id) for field_id in few]:
+            if field_ids is not None and field.id not in field_ids:
+                continue
             own = areas.get(field.id, [])
             finished = [region for region in own if region.state == RegionState.FINISHED]
             cell_count, waiting = cell_counts.get(field.id, 0), pending.get(field.id, 0)
+            if self.reading.blind and not finished:
+                waiting = 0  # a blind reader sees none before a region is finished
             if covers(field, finished):
                 state = FieldState.REVIEWED
             elif waiting:
@@ -130,7 +144,11 @@ class Intake(FieldPixels):
             summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting))
         return summaries
 
-    def _counts(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> dict[int, int]:
+    def _counts(
+        self, few: list[int] | None, table: sa.Table, *conditions: sa.ColumnElement[bool]
+    ) -> dict[int, int]:
+        if few is not None:
+            conditions = (*conditions, table.c.field_id.in_(few))
         query = (
             sa.select(table.c.field_id, sa.func.count().label("n"))
             .where(*conditions)
@@ -144,8 +162,8 @@ class Intake(FieldPixels):
         Parameters
         ----------
         **changes
-            patient, slide, domain, microscope, camera, stain, magnification, pixel_size_um, quality, note;
-            ``None`` = not known.
+            patient, slide, domain, microscope, camera, stain, magnification, pixel_size_um, quality, note,
+            skipped; ``None`` = not known.
         """
         checked = _rules.field_changes(changes)
 
@@ -442,38 +460,9 @@ def covers(field: Field, finished: Sequence[Region]) -> bool:
     return bool(shapely.union_all([region.shape.geometry for region in finished]).area >= 0.999 * area)
 
 
-def name_pattern(expression: str | None) -> re.Pattern[str] | None:
-    """Compile the regular expression that finds the patient in a file's name."""
-    if expression is None:
-        return None
-    try:
-        return re.compile(expression)
-    except re.error as error:
-        raise FormatError(f"{expression!r} is no regular expression ({error}): correct it.") from error
-
-
 def described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
     """Make an incoming file, with what its name says of patient, slide and domain."""
-    if pattern is None:
-        return Incoming(path)
-    subject = path.as_posix() if "/" in pattern.pattern else path.name
-    match = pattern.search(subject)
-    if match is None:
-        return Incoming(path)
-    named = match.groupdict()
-    patient = named.get("patient")
-    if not named:
-        patient = match.group(1 if pattern.groups else 0)
-    clean: dict[str, Any] = {
-        key: _rules.clean_name(value)
-        for key, value in (
-            ("patient", patient),
-            ("slide", named.get("slide")),
-            ("domain", named.get("domain")),
-        )
-        if value
-    }
-    return Incoming(path, **clean)
+    return Incoming(path, **read_name(path, pattern))  # type: ignore[arg-type]
 
 
 def clean_name_of(item: Incoming) -> str:

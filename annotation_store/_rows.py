@@ -45,6 +45,7 @@ def field(row: Any) -> Field:
         microscope=row.microscope,
         camera=row.camera,
         stain=row.stain,
+        skipped=bool(row.skipped),
     )
 
 

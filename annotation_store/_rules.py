@@ -214,6 +214,8 @@ def field_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
             checked[name] = value
         elif name == "note":
             checked[name] = text(value, "note")
+        elif name == "skipped":
+            checked[name] = bool(value)
         elif name == "pixel_size_um":
             checked[name] = None if value is None else number(value, "pixel size")
             if checked[name] is not None and not 0.001 <= checked[name] <= 100:

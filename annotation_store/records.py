@@ -151,6 +151,9 @@ class Field:
         Of the objective.
     kind
         A slide has no `Project.pixels`: read its areas (`Project.read_area`).
+    skipped
+        Passed over: nobody looks at it next, and models suggest nothing on it. What stands on it stays,
+        and teaches as before.
     """
 
     id: int
@@ -170,6 +173,7 @@ class Field:
     microscope: str | None = None
     camera: str | None = None
     stain: str | None = None
+    skipped: bool = False
 
     @property
     def is_slide(self) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from annotation_store._intake import described, name_pattern  # the very code that will read them
 from annotation_store.errors import LLDError
+from annotation_store.file_names import name_pattern, read_name  # the very code that will read them
 from napari_lld.translate import later, tr
 
 RULES = (
@@ -38,7 +38,7 @@ def preview(expression: str, folder: Path | None) -> tuple[str, bool]:
     names = _first_images(folder)
     if not names:
         return tr("Choose a folder of images to see what the rule reads."), True
-    found = [(path.name, described(path, pattern).patient) for path in names]
+    found = [(path.name, read_name(path, pattern).get("patient")) for path in names]
     patients = {patient for _name, patient in found if patient}
     lines = [f"{name} → {patient or tr('no patient')}" for name, patient in found[:_SHOWN]]
     missed = sum(patient is None for _name, patient in found)

@@ -1,4 +1,4 @@
-"""What is open and what is current, evented, without Qt: the lower half of the `Session`.
+"""What stands on the field and what is current, evented, without Qt: the middle of the `Session`.
 
 The session keeps no truth: cells, regions and suggestions of the current field are re-read from the project
 whenever the project says that they changed (`FieldMarks` only remembers the last answer).
@@ -6,36 +6,29 @@ whenever the project says that they changed (`FieldMarks` only remembers the las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from psygnal import Signal
 
-from annotation_store import Project
-from annotation_store.errors import LLDError
 from annotation_store.records import (
     Box,
     Cell,
     Edit,
-    Field,
-    FieldSummary,
     IgnoreArea,
     Region,
     RegionState,
     Suggestion,
 )
-from annotation_store.schema import Attribute, Schema
-from napari_lld import user_state
 from napari_lld.field_marks import FieldMarks
-from napari_lld.training_state import Trainer, TrainingState
+from napari_lld.session_fields import Level, SessionFields
 from napari_lld.translate import tr
 
-T = TypeVar("T")
-Level = Literal["hint", "info", "warning", "error"]
+__all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "SessionState", "Tool"]
+
 Kind = Literal["cell", "suggestion", "region", "ignore_area"]
 
 DEFAULT_THRESHOLD = 0.4
@@ -65,16 +58,9 @@ class Selection:
     id: int
 
 
-class SessionState:
-    """Everything the window knows: project, field, marks, selection, caret, tool, threshold.
+class SessionState(SessionFields):
+    """Everything the window knows of the field: marks, selection, caret, tool, threshold."""
 
-    An `LLDError` raised on the way (a rule of the store, a locked project) becomes a `notice`;
-    nothing is changed then.
-    """
-
-    project_changed = Signal()
-    summaries_changed = Signal()
-    field_changed = Signal()
     marks_changed = Signal(frozenset)
     """The kinds of marks of the current field that changed: cell, suggestion, region, ignore_area."""
     selection_changed = Signal()
@@ -82,16 +68,10 @@ class SessionState:
     tool_changed = Signal()
     proposed_box_changed = Signal()
     threshold_changed = Signal()
-    models_changed = Signal()
     display_changed = Signal()
-    notice = Signal(str, str)
-    """A level (hint, info, warning, error) and a sentence."""
 
     def __init__(self) -> None:
-        self.project: Project | None = None
-        self.training = TrainingState()
-        self.trainer: Trainer | None = None
-        self._field_id: int | None = None
+        super().__init__()
         self._marks: FieldMarks | None = None
         self._selection: Selection | None = None
         self._caret: int | None = None
@@ -100,151 +80,23 @@ class SessionState:
         self._threshold = DEFAULT_THRESHOLD
         self._marks_shown = True
 
-    # ------------------------------------------------------------------ project
+    def _place(self) -> dict[str, Any]:
+        return super()._place() | {"threshold": self._threshold}
 
-    def open(self, path: Path, *, annotator: str | None = None) -> bool:
-        """Open a project, where it was left; False (and a notice) where it cannot be opened.
-
-        Without an annotator it is the one who named themselves last, else the account's name.
-        """
-        annotator = annotator or str(user_state.recall("annotator", "")) or None
-        return self._attach(lambda: Project.open(path, annotator=annotator))
-
-    def create(self, path: Path, schema: str = "lld", *, annotator: str | None = None) -> bool:
-        """Make an empty project and open it; False (and a notice) where it cannot be made."""
-        return self._attach(lambda: Project.create(path, schema, annotator=annotator))
-
-    def _attach(self, make: Callable[[], Project]) -> bool:
-        if self.training.busy:
-            self.tell("warning", tr("A training is running. Stop it before you open another project."))
-            return False
-        project = self._try(make)
-        if project is None:
-            return False
-        self.close()
-        self.project = project
-        project.events.edited.connect(self._on_edited)
-        project.events.fields_added.connect(self._on_fields_added)
-        project.events.suggestions_changed.connect(self._on_suggestions_changed)
-        project.events.models_changed.connect(self.models_changed.emit)
-        remembered = user_state.recall_project(project.path)
-        user_state.remember_project(project.path)
+    def _recall(self, remembered: Mapping[str, Any]) -> None:
+        super()._recall(remembered)
         threshold = remembered.get("threshold")
         self._threshold = float(threshold) if isinstance(threshold, int | float) else DEFAULT_THRESHOLD
-        self.training.forget()
-        self.project_changed.emit()
-        fields = project.fields()
-        ids = [field.id for field in fields]
-        last = remembered.get("field")
-        self._show(last if last in ids else (ids[0] if ids else None))
-        return True
 
-    def close(self) -> None:
-        """Close the project, remembering where the user was."""
-        project = self.project
-        if project is None:
-            return
-        self.remember_place()
-        self.project = None
-        self._field_id = self._marks = self._selection = self._caret = None
-        for signal in (
-            project.events.edited,
-            project.events.fields_added,
-            project.events.suggestions_changed,
-            project.events.models_changed,
-        ):
-            signal.disconnect()
-        project.close()
-        self.field_changed.emit()
+    def _leave_field(self) -> None:
+        super()._leave_field()
+        project, field_id = self.project, self._field_id
+        self._marks = FieldMarks(project, field_id) if project and field_id is not None else None
+        self._selection = self._caret = self._proposed_box = None
+
+    def _after_field(self) -> None:
+        super()._after_field()
         self.selection_changed.emit()
-        self.project_changed.emit()
-
-    def remember_place(self) -> None:
-        """Write down the current field and threshold, for the next time."""
-        if self.project is not None:
-            user_state.remember_project(self.project.path, field=self._field_id, threshold=self._threshold)
-
-    @property
-    def schema(self) -> Schema | None:
-        """The schema of the open project."""
-        return self.project.schema if self.project else None
-
-    @property
-    def attributes(self) -> Sequence[Attribute]:
-        """The schema's attributes, in order: the rows of the caret."""
-        return self.project.schema.attributes if self.project else ()
-
-    # ------------------------------------------------------------------ telling
-
-    def tell(self, level: Level, sentence: str) -> None:
-        """Emit a notice."""
-        self.notice.emit(level, sentence)
-
-    def _try(self, action: Callable[[], T]) -> T | None:
-        try:
-            return action()
-        except LLDError as error:
-            self.tell("error", str(error))
-            return None
-
-    def _done(self, action: Callable[[], Any]) -> bool:
-        """Do something that has no result; False (and a notice) where it was refused."""
-        try:
-            action()
-        except LLDError as error:
-            self.tell("error", str(error))
-            return False
-        return True
-
-    # ------------------------------------------------------------------ fields
-
-    def summaries(self) -> list[FieldSummary]:
-        """Summaries of all fields, fresh from the project."""
-        return self.project.field_summaries() if self.project else []
-
-    @property
-    def field_id(self) -> int | None:
-        """The id of the field that is shown."""
-        return self._field_id
-
-    @property
-    def field(self) -> Field | None:
-        """The field that is shown."""
-        return self.project.field(self._field_id) if self.project and self._field_id is not None else None
-
-    def show_field(self, field_id: int) -> None:
-        """Show a field."""
-        if self.project and field_id != self._field_id:
-            self._show(field_id)
-
-    def _show(self, field_id: int | None) -> None:
-        self._field_id = field_id
-        self._marks = FieldMarks(self.project, field_id) if self.project and field_id is not None else None
-        self._selection, self._caret, self._proposed_box = None, None, None
-        self.field_changed.emit()
-        self.selection_changed.emit()
-
-    def next_field(self) -> None:
-        """Show the next field."""
-        self._step_field(1)
-
-    def previous_field(self) -> None:
-        """Show the previous field."""
-        self._step_field(-1)
-
-    def _step_field(self, step: int) -> None:
-        if not self.project:
-            return
-        ids = [field.id for field in self.project.fields()]
-        if self._field_id not in ids:
-            if ids:
-                self._show(ids[0])
-            return
-        index = ids.index(self._field_id) + step
-        if 0 <= index < len(ids):
-            self._show(ids[index])
-        else:
-            self.tell("hint", tr("This is the last field.") if step > 0 else tr("This is the first field."))
 
     # ------------------------------------------------------------------ marks of the field
 
@@ -533,17 +385,12 @@ class SessionState:
                 kinds |= {"suggestion"}  # a finished region uncovers them
             if kinds:
                 self._reread(kinds)
-        self.summaries_changed.emit()
+        super()._on_edited(edit)
 
     def _on_suggestions_changed(self, field_ids: list[int]) -> None:
         if self._field_id in field_ids:
             self._reread(frozenset({"suggestion"}))
-        self.summaries_changed.emit()
-
-    def _on_fields_added(self, _ids: list[int]) -> None:
-        self.summaries_changed.emit()
-        if self._field_id is None:
-            self._step_field(1)
+        super()._on_suggestions_changed(field_ids)
 
     def _reread(self, kinds: frozenset[str]) -> None:
         if self._marks is None:

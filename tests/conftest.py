@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -85,6 +86,23 @@ def small_project(_small_template: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "small.lld"
     shutil.copytree(_small_template, folder)
     return folder
+
+
+@pytest.fixture
+def more_fields() -> Callable[[Path, list[str]], None]:
+    """Give a function that puts fields without pixels of their own into a project's database."""
+
+    def put(folder: Path, names: list[str]) -> None:
+        raw = sqlite3.connect(folder / "project.db")
+        with raw:
+            raw.executemany(
+                "INSERT INTO fields (name, width, height, content_hash, suffix, source_path, added) "
+                "SELECT ?, width, height, ?, suffix, source_path, added FROM fields WHERE id = 1",
+                [(name, f"hash of {name}") for name in names],
+            )
+        raw.close()
+
+    return put
 
 
 @pytest.fixture

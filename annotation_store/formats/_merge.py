@@ -16,8 +16,9 @@ import numpy.typing as npt
 from annotation_store import _rules
 from annotation_store._db.tables import suggestions
 from annotation_store._history import Change, next_id
-from annotation_store._intake import Incoming, described, name_pattern
+from annotation_store._intake import Incoming, described
 from annotation_store.errors import EditError, FormatError
+from annotation_store.file_names import name_pattern
 from annotation_store.formats._conflicts import checked, differing, spelled
 from annotation_store.formats._document import CellIn, Document, FieldIn
 from annotation_store.formats._strangers import unreadable

@@ -132,10 +132,8 @@ class DeskLayers:
         pixels: npt.NDArray[np.uint8] | Sequence[Any]
         scale = 1.0
         try:
-            if field.is_slide:  # its levels, which napari reads as far as they are seen
-                pixels = session.project.tiles(field.id).levels
-            else:
-                pixels = session.project.pixels(field.id)
+            # Of a slide its levels, which napari reads as far as they are seen.
+            pixels = session.project.tiles(field.id).levels if field.is_slide else session.pixels(field.id)
         except LLDError as error:
             session.tell("error", str(error))
             pixels, scale = self._stand_in(field)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from annotation_store import ImageError, Shape
+from annotation_store import ImageError, Project, Shape
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
 from napari_lld.session import Session, Tool
 
@@ -90,16 +90,20 @@ def test_an_open_project_shows_its_field_in_store_coordinates(
 
 
 def test_a_field_that_cannot_be_read_is_a_notice(
-    layers: DeskLayers, viewer: ViewerModel, session: Session, monkeypatch: pytest.MonkeyPatch
+    layers: DeskLayers,
+    viewer: ViewerModel,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    small_project: Path,
 ) -> None:
     def broken(*_args: object, **_options: object) -> object:
         raise ImageError("The disk is gone.")
 
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
-    monkeypatch.setattr(session.project, "pixels", broken)
-    monkeypatch.setattr(session.project, "thumbnail", broken)
-    session.next_field()
+    monkeypatch.setattr(Project, "pixels", broken)
+    monkeypatch.setattr(Project, "thumbnail", broken)
+    session.open(small_project)
     assert told == ["The disk is gone."]
     assert np.unique(viewer.layers["Field"].data).tolist() == [128]
     session.add_box((10, 10, 20, 20))

@@ -1,0 +1,42 @@
+"""What the name of an image file says of patient, slide and domain."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from annotation_store import _rules
+from annotation_store.errors import FormatError
+
+
+def name_pattern(expression: str | None) -> re.Pattern[str] | None:
+    """Compile the regular expression that finds the patient in a file's name.
+
+    Raises
+    ------
+    FormatError
+        It is no regular expression.
+    """
+    if expression is None:
+        return None
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise FormatError(f"{expression!r} is no regular expression ({error}): correct it.") from error
+
+
+def read_name(path: Path, pattern: re.Pattern[str] | None) -> dict[str, str]:
+    """Give what a file's name says of ``patient``, ``slide`` and ``domain``; what it does not say is absent.
+
+    The pattern is searched in the name; with a ``/`` in it, in the whole path. Its groups of these names say
+    it, or else its first group, or else all that matched, is the patient.
+    """
+    if pattern is None:
+        return {}
+    match = pattern.search(path.as_posix() if "/" in pattern.pattern else path.name)
+    if match is None:
+        return {}
+    said = match.groupdict() or {"patient": match.group(1 if pattern.groups else 0)}
+    return {
+        name: _rules.clean_name(value) for name in ("patient", "slide", "domain") if (value := said.get(name))
+    }

@@ -1,0 +1,68 @@
+"""Pixels of the field that is shown and of its neighbours, decoded beside the window's thread; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+
+Pixels = npt.NDArray[np.uint8]
+
+_LARGEST = 64 * 2**20
+"""Bytes from which a field is not fetched before it is asked for: three of them would weigh too much."""
+
+
+class PixelCache:
+    """Keeps the pixels of a few fields: those last wanted, and no others."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+        self._pixels: dict[int, Future[Pixels]] = {}
+
+    def get(self, field_id: int) -> Pixels:
+        """Give a field's pixels: those fetched before, else one decode here and now.
+
+        Raises
+        ------
+        LLDError
+            The field cannot be read.
+        """
+        ahead = self._pixels.get(field_id)
+        if ahead is not None and not ahead.cancel():
+            try:
+                return ahead.result()  # here, or just being decoded: to wait is shorter
+            except BaseException:
+                del self._pixels[field_id]  # a disk that was away may be back the next time
+                raise
+        pixels = self._project.pixels(field_id)
+        done: Future[Pixels] = Future()
+        done.set_result(pixels)
+        self._pixels[field_id] = done
+        return pixels
+
+    def keep(self, shown: int, neighbours: Sequence[int]) -> None:
+        """Let go of all but these fields, and fetch the neighbours that are not there yet."""
+        wanted = {shown, *neighbours}
+        for field_id in [known for known in self._pixels if known not in wanted]:
+            self._pixels.pop(field_id).cancel()
+        for field_id in neighbours:
+            field = self._project.field(field_id)
+            fits = not field.is_slide and 3 * field.width * field.height <= _LARGEST
+            if field_id not in self._pixels and fits:
+                self._pixels[field_id] = self._pool.submit(self._project.pixels, field_id)
+
+    def __len__(self) -> int:
+        """Count the fields that are kept or under way."""
+        return len(self._pixels)
+
+    def close(self) -> None:
+        """Fetch no more; what is under way ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pixels.clear()

@@ -1,0 +1,393 @@
+"""Which project is open, which of its fields are listed and which one is shown: the floor of the `Session`.
+
+Summaries are kept and re-read for the fields that an event names only, so that a project of ten thousand
+fields costs a label no more than one of ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from annotation_store import Project
+from annotation_store.errors import LLDError, ProjectError
+from annotation_store.records import Edit, Field, FieldSummary, Reading
+from annotation_store.schema import Attribute, Schema
+from napari_lld import user_state
+from napari_lld.field_order import NO_FILTER, FieldFilter, Order, arrange
+from napari_lld.prefetch import PixelCache
+from napari_lld.training_state import Trainer, TrainingState
+from napari_lld.translate import tr, trn
+
+T = TypeVar("T")
+Level = Literal["hint", "info", "warning", "error"]
+
+
+class SessionFields:
+    """The project, its fields and their order.
+
+    An `LLDError` raised on the way (a rule of the store, a locked project) becomes a `notice`;
+    nothing is changed then.
+    """
+
+    project_changed = Signal()
+    reading_changed = Signal()
+    summaries_changed = Signal()
+    listed_changed = Signal()
+    """The list of fields is another one, or in another order."""
+    field_changed = Signal()
+    models_changed = Signal()
+    notice = Signal(str, str)
+    """A level (hint, info, warning, error) and a sentence."""
+
+    def __init__(self) -> None:
+        self.project: Project | None = None
+        self.training = TrainingState()
+        self.trainer: Trainer | None = None
+        self.field_order: Callable[[], Sequence[int]] | None = None
+        """Gives field ids, the most worth looking at first; asked only when the user sorts so."""
+        self._field_id: int | None = None
+        self._summaries: dict[int, FieldSummary] | None = None
+        self._outdated: set[int] = set()  # whose summary is to be read again
+        self._listed: list[int] = []
+        self._places: dict[int, int] = {}
+        self._filter = NO_FILTER
+        self._order = Order.ADDED
+        self._cache: PixelCache | None = None
+
+    # ------------------------------------------------------------------ project
+
+    def open(self, path: Path, *, annotator: str | None = None) -> bool:
+        """Open a project, where it was left; False (and a notice) where it cannot be opened.
+
+        Without an annotator it is the one who named themselves last, else the account's name.
+        """
+        annotator = annotator or str(user_state.recall("annotator", "")) or None
+        return self._attach(lambda: Project.open(path, annotator=annotator))
+
+    def create(self, path: Path, schema: str = "lld", *, annotator: str | None = None) -> bool:
+        """Make an empty project and open it; False (and a notice) where it cannot be made."""
+        return self._attach(lambda: Project.create(path, schema, annotator=annotator))
+
+    def _attach(self, make: Callable[[], Project]) -> bool:
+        if self.training.busy:
+            self.tell("warning", tr("A training is running. Stop it before you open another project."))
+            return False
+        project = self._try(make)
+        if project is None:
+            return False
+        self.close()
+        self.project = project
+        self._cache = PixelCache(project)
+        project.events.edited.connect(self._on_edited)
+        project.events.fields_added.connect(self._on_fields_added)
+        project.events.suggestions_changed.connect(self._on_suggestions_changed)
+        project.events.models_changed.connect(self.models_changed.emit)
+        remembered = user_state.recall_project(project.path)
+        user_state.remember_project(project.path)
+        self._recall(remembered)
+        self.training.forget()
+        self._arrange()
+        self.project_changed.emit()
+        last = remembered.get("field")
+        shown = last if last in self.all_summaries else next(iter(self._listed), None)
+        self._show(shown)
+        return True
+
+    def close(self) -> None:
+        """Close the project, remembering where the user was."""
+        project = self.project
+        if project is None:
+            return
+        self.remember_place()
+        self.project = None
+        self._field_id = self._summaries = None
+        self._outdated, self._listed, self._places = set(), [], {}
+        self._filter, self._order = NO_FILTER, Order.ADDED
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+        self._leave_field()
+        for signal in (
+            project.events.edited,
+            project.events.fields_added,
+            project.events.suggestions_changed,
+            project.events.models_changed,
+        ):
+            signal.disconnect()
+        project.close()
+        self.field_changed.emit()
+        self._after_field()
+        self.project_changed.emit()
+
+    def remember_place(self) -> None:
+        """Write down where the user is, for the next time."""
+        if self.project is not None:
+            user_state.remember_project(self.project.path, **self._place())
+
+    def _place(self) -> dict[str, Any]:
+        """Give what is worth remembering of where the user is."""
+        return {"field": self._field_id, "order": str(self._order)}
+
+    def _recall(self, remembered: Mapping[str, Any]) -> None:
+        """Take up what `_place` gave the last time."""
+        order = remembered.get("order")
+        self._order = Order(order) if order in list(Order) else Order.ADDED
+
+    def _leave_field(self) -> None:
+        """Forget all that belongs to the field that was shown."""
+
+    def _after_field(self) -> None:
+        """Tell what else changed with the field."""
+
+    @property
+    def schema(self) -> Schema | None:
+        """The schema of the open project."""
+        return self.project.schema if self.project else None
+
+    @property
+    def attributes(self) -> Sequence[Attribute]:
+        """The schema's attributes, in order: the rows of the caret."""
+        return self.project.schema.attributes if self.project else ()
+
+    # ------------------------------------------------------------------ telling
+
+    def tell(self, level: Level, sentence: str) -> None:
+        """Emit a notice."""
+        self.notice.emit(level, sentence)
+
+    def _try(self, action: Callable[[], T]) -> T | None:
+        try:
+            return action()
+        except LLDError as error:
+            self.tell("error", str(error))
+            return None
+
+    def _done(self, action: Callable[[], Any]) -> bool:
+        """Do something that has no result; False (and a notice) where it was refused."""
+        try:
+            action()
+        except LLDError as error:
+            self.tell("error", str(error))
+            return False
+        return True
+
+    # ------------------------------------------------------------------ readings
+
+    def use_reading(self, reading_id: int) -> None:
+        """Work in another reading: its regions, cells and values are shown, and no other's."""
+        project = self.project
+        if project is None or project.reading.id == reading_id:
+            return
+        if self._done(lambda: project.use_reading(reading_id)):
+            self._summaries = None
+            self._arrange()
+            self.reading_changed.emit()
+            self.summaries_changed.emit()
+            self._show(self._field_id)
+
+    def add_reading(self, name: str, *, blind: bool) -> Reading | None:
+        """Begin a reading of one's own and work in it."""
+        project = self.project
+        reading = self._try(lambda: project.add_reading(name, blind=blind)) if project else None
+        if reading is not None:
+            self.use_reading(reading.id)
+            self.tell("info", tr("The reading {name} begins empty.", name=reading.name))
+        return reading
+
+    # ------------------------------------------------------------------ summaries, filter and order
+
+    @property
+    def all_summaries(self) -> Mapping[int, FieldSummary]:
+        """The summaries of all fields by their ids, in the order in which they were added."""
+        project = self.project
+        if project is None:
+            return {}
+        if self._summaries is None:
+            self._summaries = {summary.field.id: summary for summary in project.field_summaries()}
+        elif self._outdated:
+            self._summaries |= {
+                summary.field.id: summary for summary in project.field_summaries(self._outdated)
+            }
+        self._outdated.clear()
+        return self._summaries
+
+    def summaries(self) -> list[FieldSummary]:
+        """Summaries of all fields, in the order in which they were added."""
+        return list(self.all_summaries.values())
+
+    @property
+    def listed(self) -> Sequence[int]:
+        """The fields that the list shows, in its order.
+
+        It is taken when the project is opened and when the user filters or sorts: never under the hand.
+        """
+        return self._listed
+
+    def place_of(self, field_id: int | None) -> int:
+        """Give a field's place in the list, or -1."""
+        return self._places.get(field_id, -1) if field_id is not None else -1
+
+    @property
+    def filter(self) -> FieldFilter:
+        """What a field must be like to be listed."""
+        return self._filter
+
+    @filter.setter
+    def filter(self, wanted: FieldFilter) -> None:
+        if wanted != self._filter:
+            self._filter = wanted
+            self.arrange_fields()
+
+    @property
+    def order(self) -> Order:
+        """How the list is sorted."""
+        return self._order
+
+    @order.setter
+    def order(self, order: Order) -> None:
+        self._order = order
+        self.arrange_fields()
+
+    def arrange_fields(self) -> None:
+        """Filter and sort the list by how things stand now."""
+        self._arrange()
+        self.listed_changed.emit()
+        self._fetch_neighbours()
+
+    def _arrange(self) -> None:
+        ranks = None
+        if self._order is Order.RANK and self.field_order is not None:
+            order = self._try(self.field_order) or ()
+            ranks = {field_id: place for place, field_id in enumerate(order)}
+        self._set_listed(arrange(self.all_summaries.values(), self._filter, self._order, ranks))
+
+    def _set_listed(self, ids: list[int]) -> None:
+        self._listed = ids
+        self._places = {field_id: place for place, field_id in enumerate(ids)}
+
+    # ------------------------------------------------------------------ the field
+
+    @property
+    def field_id(self) -> int | None:
+        """The id of the field that is shown."""
+        return self._field_id
+
+    @property
+    def field(self) -> Field | None:
+        """The field that is shown."""
+        return self.project.field(self._field_id) if self.project and self._field_id is not None else None
+
+    def pixels(self, field_id: int) -> npt.NDArray[np.uint8]:
+        """Give the pixels of a field; those of the shown one and its neighbours are most often here already.
+
+        Raises
+        ------
+        LLDError
+            They cannot be read.
+        """
+        if self._cache is None:
+            raise ProjectError("No project is open.")
+        return self._cache.get(field_id)
+
+    def show_field(self, field_id: int) -> None:
+        """Show a field."""
+        if self.project and field_id != self._field_id:
+            self._show(field_id)
+
+    def _show(self, field_id: int | None) -> None:
+        self._field_id = field_id
+        self._leave_field()
+        self.field_changed.emit()
+        self._after_field()
+        self._fetch_neighbours()
+
+    def _fetch_neighbours(self) -> None:
+        cache, shown = self._cache, self._field_id
+        if cache is not None and shown is not None:
+            found = (self._beside(1), self._beside(-1))
+            cache.keep(shown, [field_id for field_id in found if field_id is not None])
+
+    def next_field(self) -> None:
+        """Show the next field of the list that is not skipped."""
+        self._step_field(1)
+
+    def previous_field(self) -> None:
+        """Show the previous field of the list that is not skipped."""
+        self._step_field(-1)
+
+    def _step_field(self, step: int) -> None:
+        if not self.project:
+            return
+        beside = self._beside(step)
+        if beside is not None:
+            self._show(beside)
+        elif not self._listed and self.all_summaries:
+            self.tell("hint", tr("No field passes the filter of the list."))
+        else:
+            self.tell("hint", tr("This is the last field.") if step > 0 else tr("This is the first field."))
+
+    def _beside(self, step: int) -> int | None:
+        """Give the next field in a direction; from a field that is not listed it is the first of the list."""
+        summaries = self.all_summaries
+        place = self.place_of(self._field_id)
+        places = range(place + step, len(self._listed) if step > 0 else -1, step)
+        if place < 0:
+            places = range(len(self._listed))
+        return next((self._listed[i] for i in places if not summaries[self._listed[i]].field.skipped), None)
+
+    # ------------------------------------------------------------------ what is said of a field
+
+    def describe_field(self, field_id: int | None = None, **changes: Any) -> bool:
+        """Say something of a field, as `Project.update_field` does; where none is named, of the one shown."""
+        project = self.project
+        wanted = self._field_id if field_id is None else field_id
+        if project is None or wanted is None:
+            return False
+        return self._done(lambda: project.update_field(wanted, **changes))
+
+    def skip_field(self) -> None:
+        """Pass over the field that is shown and go to the next; on a skipped one, take that back."""
+        field = self.field
+        if field is None or not self.describe_field(skipped=not field.skipped):
+            return
+        if field.skipped:
+            self.tell("hint", tr("{name} is no longer skipped.", name=field.name))
+            return
+        told = tr("{name} is skipped: passed over, and nothing is suggested on it.", name=field.name)
+        if kept := self.all_summaries[field.id].cells:
+            told += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", kept)
+        self.tell("hint", told)
+        following = self._beside(1)
+        if following is not None:
+            self._show(following)
+
+    # ------------------------------------------------------------------ the project's events
+
+    def _on_edited(self, edit: Edit) -> None:
+        if edit.field_id is None:
+            self._summaries = None
+        else:
+            self._outdated.add(edit.field_id)
+        self.summaries_changed.emit()
+
+    def _on_suggestions_changed(self, field_ids: list[int]) -> None:
+        self._outdated.update(field_ids)
+        self.summaries_changed.emit()
+
+    def _on_fields_added(self, ids: list[int]) -> None:
+        self._outdated.update(ids)
+        summaries = self.all_summaries
+        new = [i for i in ids if i not in self._places and self._filter.lets_through(summaries[i])]
+        self._set_listed([*self._listed, *new])
+        self.listed_changed.emit()
+        self.summaries_changed.emit()
+        if self._field_id is None:
+            self._step_field(1)
+        else:
+            self._fetch_neighbours()

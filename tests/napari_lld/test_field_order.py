@@ -1,0 +1,171 @@
+"""Which fields are listed, in which order, and what next and previous make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from annotation_store import Project, Shape
+from annotation_store.records import Proposal
+from napari_lld.field_order import NO_FILTER, FieldFilter, Order, Standing, standing
+from napari_lld.session import Session
+
+Suggest = Callable[[Path], list[int]]
+MoreFields = Callable[[Path, list[str]], None]
+
+
+@pytest.fixture
+def five(small_project: Path, suggest: Suggest, more_fields: MoreFields) -> Path:
+    """Give a project of five fields in five states."""
+    more_fields(small_project, ["field_10.png", "field_9.png", "other.png"])
+    suggest(small_project)
+    with Project.open(small_project, annotator="Ada") as project:
+        project.mark_whole_field(2)
+        project.add_region(3, Shape.rectangle(0, 0, 50, 50))
+        project.update_field(3, patient="Ada L.", quality="thick", note="strange crystals")
+        project.update_field(5, skipped=True)
+    return small_project
+
+
+@pytest.fixture
+def session(five: Path) -> Iterator[Session]:
+    session = Session()
+    assert session.open(five, annotator="Ada")
+    yield session
+    session.close()
+
+
+def test_each_field_stands_somewhere(session: Session) -> None:
+    assert [standing(s) for s in session.summaries()] == [
+        Standing.WAITING,
+        Standing.REVIEWED,
+        Standing.BEGUN,
+        Standing.UNTOUCHED,
+        Standing.SKIPPED,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        (FieldFilter(frozenset({Standing.WAITING, Standing.SKIPPED})), [1, 5]),
+        (FieldFilter(patient="Ada L."), [3]),
+        (FieldFilter(patient=""), [1, 2, 4, 5]),
+        (FieldFilter(quality="thick"), [3]),
+        (FieldFilter(text="CRYSTALS field"), [3]),
+        (FieldFilter(text="nothing like it"), []),
+        (NO_FILTER, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_a_filter_leaves_what_it_names(session: Session, wanted: FieldFilter, left: list[int]) -> None:
+    session.filter = wanted
+    assert list(session.listed) == left
+
+
+def test_names_are_sorted_as_people_count(session: Session) -> None:
+    session.order = Order.NAME
+    assert list(session.listed) == [1, 2, 4, 3, 5]  # field_0, field_1, field_9, field_10, other
+
+
+def test_next_and_previous_follow_the_list_and_pass_over_what_is_skipped(session: Session) -> None:
+    session.order = Order.NAME
+    seen = [session.field_id]
+    for _ in range(4):
+        session.next_field()
+        seen.append(session.field_id)
+    assert seen == [1, 2, 4, 3, 3]
+    session.filter = FieldFilter(text="field_1")
+    session.previous_field()
+    assert session.field_id == 2
+    session.next_field()
+    assert session.field_id == 3
+
+
+def test_a_list_without_fields_says_so(session: Session) -> None:
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    session.filter = FieldFilter(text="nothing like it")
+    session.next_field()
+    assert told == ["No field passes the filter of the list."]
+    assert session.field_id == 1
+
+
+def test_the_list_is_never_reshuffled_under_the_hand(session: Session, five: Path) -> None:
+    session.order = Order.WAITING
+    session.filter = FieldFilter(frozenset({Standing.WAITING, Standing.UNTOUCHED}))
+    assert list(session.listed) == [1, 4]
+    assert session.project is not None
+    for suggestion in session.project.suggestions(1):
+        session.project.reject(suggestion.id)
+    proposal = Proposal((1.0, 1.0, 10.0, 10.0), 0.9)
+    session.project.suggest(4, [proposal, proposal], model_id=None)
+    session.project.suggest(2, [proposal], model_id=None)
+    assert list(session.listed) == [1, 4]
+    session.arrange_fields()
+    assert list(session.listed) == [4, 2, 1]
+
+
+def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) -> None:
+    ranks = [[3, 1], [4, 3]]
+    session.field_order = lambda: ranks.pop(0)
+    assert len(ranks) == 2  # nobody asked yet
+    session.order = Order.RANK
+    assert list(session.listed) == [3, 1, 2, 4, 5]
+    session.next_field()
+    assert session.field_id == 2
+    session.close()
+    session.open(five)
+    assert list(session.listed) == [4, 3, 1, 2, 5]  # the order is remembered, the rank is today's
+
+
+def test_new_fields_come_last(session: Session, tmp_path: Path) -> None:
+    from PIL import Image
+
+    session.order = Order.NAME
+    Image.new("RGB", (50, 50), "red").save(tmp_path / "a_first_name.png")
+    assert session.project is not None
+    session.project.add_fields([tmp_path / "a_first_name.png"])
+    assert list(session.listed) == [1, 2, 4, 3, 5, 6]
+
+
+def test_a_skipped_field_keeps_its_work_and_undo_takes_the_skip_back(session: Session) -> None:
+    session.show_field(3)
+    session.add_box((10, 10, 20, 20))
+    session.skip_field()
+    assert session.field_id == 4
+    session.show_field(3)
+    assert session.field is not None
+    assert session.field.skipped
+    assert len(session.cells) == 1
+    assert len(session.regions) == 1
+    session.undo()
+    assert session.field.skipped is False
+    session.skip_field()
+    session.show_field(3)
+    session.skip_field()
+    assert session.field.skipped is False
+
+
+def test_an_edit_reads_one_summary_of_ten_thousand(
+    small_project: Path, more_fields: MoreFields, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more_fields(small_project, [f"film_{n}.png" for n in range(9_998)])
+    session = Session()
+    session.open(small_project)
+    assert len(session.listed) == 10_000
+    read: list[int] = []
+    original = Project.field_summaries
+
+    def counted(self: Project, field_ids: set[int] | None = None) -> object:
+        read.append(10_000 if field_ids is None else len(field_ids))
+        return original(self, field_ids)
+
+    monkeypatch.setattr(Project, "field_summaries", counted)
+    session.add_box((10, 10, 20, 20))
+    assert session.all_summaries[1].cells == 1
+    session.next_field()
+    assert read == [1]
+    assert session.field_id == 2
+    session.close()
