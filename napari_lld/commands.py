@@ -13,10 +13,13 @@ So a letter never changes its meaning, no class collides with a command, and bot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from psygnal import Signal
 
 from annotation_store.records import UNSURE, RegionState, RejectionReason
 from annotation_store.schema import CellClass, ClassGroup, Schema
+from napari_lld.key_map import KeyMap
 from napari_lld.session import Session, Tool
 from napari_lld.translate import tr
 
@@ -117,12 +120,20 @@ def pretty_key(key: str) -> str:
 
 
 class Commands:
-    """The registry of one window."""
+    """The registry of one window.
+
+    Each command declares keys of its own; the key map says which it has: those of the left-handed
+    profile, or what the user gave it.
+    """
+
+    keys_changed = Signal()
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._declared: dict[str, Command] = {}
         self._commands: dict[str, Command] = {}
         self._by_key: dict[str, str] = {}
+        self._key_map = KeyMap()
 
     def __iter__(self) -> Iterator[Command]:
         return iter(self._commands.values())
@@ -134,20 +145,40 @@ class Commands:
         return command_id in self._commands
 
     def add(self, commands: Iterable[Command]) -> None:
-        """Add commands; two on one key are a mistake of ours."""
+        """Add commands; two that declare one key are a mistake of ours."""
+        declared = {key: name for name, command in self._declared.items() for key in command.keys}
         for command in commands:
             for key in command.keys:
-                other = self._by_key.get(key)
-                if other is not None and other != command.id:
+                other = declared.setdefault(key, command.id)
+                if other != command.id:
                     raise ValueError(f"key {key} is taken by {other}, so {command.id} cannot have it")
-            self._commands[command.id] = command
-            self._by_key.update(dict.fromkeys(command.keys, command.id))
+            self._declared[command.id] = command
+        self._assign()
 
     def remove(self, prefix: str) -> None:
         """Remove the commands whose id starts so."""
-        for command_id in [name for name in self._commands if name.startswith(prefix)]:
-            for key in self._commands.pop(command_id).keys:
-                self._by_key.pop(key, None)
+        self._declared = {name: c for name, c in self._declared.items() if not name.startswith(prefix)}
+        self._assign()
+
+    @property
+    def key_map(self) -> KeyMap:
+        """The profile, and what the user changed in it."""
+        return self._key_map
+
+    @key_map.setter
+    def key_map(self, key_map: KeyMap) -> None:
+        self._key_map = key_map
+        self._assign()
+        self.keys_changed.emit()
+
+    def _assign(self) -> None:
+        keys = self._key_map.assign({name: command.keys for name, command in self._declared.items()})
+        self._commands = {name: replace(c, keys=keys[name]) for name, c in self._declared.items()}
+        self._by_key = {key: name for name, command in self._commands.items() for key in command.keys}
+
+    def profile_keys(self, command_id: str) -> tuple[str, ...]:
+        """Give the keys a command has in the profile, whatever the user changed."""
+        return self._key_map.in_profile(command_id, self._declared[command_id].keys)
 
     def for_key(self, key: str) -> Command | None:
         """Give the command on a key."""

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 
-from napari_lld import background, user_state
+from napari_lld import background, key_map, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
 from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
@@ -38,6 +38,7 @@ class Desk(QObject):
         self.viewer = viewer
         self.session = Session()
         self.commands = Commands(self.session)
+        self.commands.key_map = key_map.load()
         self.jobs = Jobs(self)
         self.training_options: Callable[[], dict[str, Any]] = dict
         self.window: QWidget | None = None
@@ -212,6 +213,14 @@ class Desk(QObject):
         )
         yield Command("training.cancel", "Stop", s.cancel_training, (), "Model", busy)
         yield Command("help.keys", "Keys", self.show_help, ("F1",), "General")
+        yield Command(
+            "keys.edit",
+            "Change keys …",
+            self.edit_keys,
+            (),
+            "General",
+            help="Another key for a command, or all of them for the left hand on the mouse.",
+        )
 
     def _train(self) -> None:
         self.session.start_training(**self.training_options())
@@ -293,6 +302,14 @@ class Desk(QObject):
 
         overlay = HelpOverlay(self.commands, colours(str(self.viewer.theme)), self.window)
         overlay.open()
+
+    def edit_keys(self) -> None:
+        """Let the user choose profile and keys."""
+        from napari_lld.widgets.key_editor import KeyEditor
+        from napari_lld.widgets.theme import colours
+
+        editor = KeyEditor(self.commands, colours(str(self.viewer.theme)), self.window)
+        editor.open()
 
     def new_project(self) -> None:
         """Ask for a new project, make it, add its images."""

@@ -9,6 +9,12 @@ from napari_lld.commands import Commands, pretty_key
 BEGIN, END = "<!-- keys: made from the registry -->", "<!-- end of keys -->"
 
 
+def value_keys(commands: Commands) -> str:
+    """Give the keys of the values of a row, in short: they are nine commands that are listed as one."""
+    keys = [commands[f"value.{number}"].key for number in range(1, 10)]
+    return "1 … 9" if keys == list("123456789") else " ".join([*filter(None, keys[:4]), "…"])
+
+
 def key_table(commands: Commands) -> str:
     """Give all keys as a Markdown table, grouped as in the help (F1)."""
     lines = ["| | key | does |", "|---|---|---|"]
@@ -16,7 +22,7 @@ def key_table(commands: Commands) -> str:
     for group, members in groupby(listed, key=lambda command: command.group):
         rows = [(" or ".join(pretty_key(key) for key in c.keys), c.title) for c in members]
         if group == "Describe":  # nine commands that the help lists as one
-            rows.insert(0, ("1 … 9", "Value of the row of the caret"))
+            rows.insert(0, (value_keys(commands), "Value of the row of the caret"))
         for number, (keys, title) in enumerate(rows):
             lines.append(f"| {group if not number else ''} | {keys} | {title} |")
     return "\n".join(lines)

@@ -139,9 +139,9 @@ class DeskLayers:
             pixels, scale = self._stand_in(field)
         self._show_pixels(pixels, scale)
         self._draft = outlines.NO_SEGMENTS
-        self._viewer.reset_view()
-        self._fit_lines()
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
+        self._viewer.reset_view()  # after the marks: those of a larger field would count in
+        self._fit_lines()
         self._draw_current()
 
     def _stand_in(self, field: Field) -> tuple[npt.NDArray[np.uint8], float]:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
 from annotation_store.records import UNSURE, Cell, RegionState, Suggestion
 from annotation_store.schema import Attribute, Schema
-from napari_lld.commands import Commands, class_keys, class_like, pretty_key
+from napari_lld.commands import Commands, class_like
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
 from napari_lld.session import Session
 from napari_lld.translate import tr
@@ -54,7 +54,7 @@ class CellPanel(Part):
         layout.addWidget(self._palette)
         self._attributes = QWidget()
         self._attribute_column = column(self._attributes, 1)
-        self._kinds = KindRow(session)
+        self._kinds = KindRow(session, commands)
         self._kinds.hide()
         self._attribute_column.addWidget(self._kinds)
         layout.addWidget(self._attributes)
@@ -81,14 +81,15 @@ class CellPanel(Part):
             metrics = self.fontMetrics()
             widest = max((metrics.horizontalAdvance(a.title) for a in self._schema.attributes), default=0)
             for number, attribute in enumerate(self._schema.attributes):
-                attribute_row = AttributeRow(self.session, attribute, number, min(widest + 6, _TITLE))
+                attribute_row = AttributeRow(
+                    self.session, self.commands, attribute, number, min(widest + 6, _TITLE)
+                )
                 self._rows.append(attribute_row)
                 self._attribute_column.addWidget(attribute_row)
         self.use_colours(self.colours)
         self.refresh()
 
     def _build_classes(self, schema: Schema) -> None:
-        keys = class_keys(schema)
         names: list[tuple[str, str, str, str]] = [
             (item.name, item.title, class_colour(schema, item.name), class_letter(schema, item.name))
             for item in class_like(schema)
@@ -96,18 +97,32 @@ class CellPanel(Part):
         names.append((UNSURE, "Unsure", UNSURE_COLOUR, "?"))
         rows = -(-len(names) // _COLUMNS)
         for index, (name, title, colour, letter) in enumerate(names):
-            key = pretty_key(keys.get(name, "Shift+Q" if name == UNSURE else ""))
-            # The letter on the swatch is the key, so the key is written out only where it differs.
-            button = ChoiceButton(title, "" if key == f"⇧{letter.upper()}" else key, colour, letter)
+            button = ChoiceButton(title, "", colour, letter)
             button.setObjectName(f"lld_class_{name}")
-            command = self.commands[f"class.{name}"]
-            about = next((i.help for i in class_like(schema) if i.name == name), "")
-            button.setToolTip(f"{command.tooltip}\n{about}".strip())
             button.clicked.connect(lambda *_, wanted=name: self._choose_class(wanted))
             self._classes[name] = button
             self._palette_grid.addWidget(button, index % rows, index // rows)
         for c in range(_COLUMNS):
             self._palette_grid.setColumnStretch(c, 1)
+        self._show_class_keys(schema)
+
+    def _show_class_keys(self, schema: Schema) -> None:
+        """Put key and tooltip on each class; the window's commands of a schema come before its panel."""
+        about = {item.name: item.help for item in class_like(schema)}
+        for name, button in self._classes.items():
+            command = self.commands[f"class.{name}"]
+            # The letter on the swatch is the key, so the key is written out only where it differs.
+            button.hint = "" if command.key == f"⇧{button.letter.upper()}" else command.key
+            button.setToolTip(f"{command.tooltip}\n{about.get(name, '')}".strip())
+
+    def use_keys(self) -> None:
+        """Show other keys."""
+        if self._schema is not None and self.session.schema is self._schema:
+            self._show_class_keys(self._schema)
+        for attribute_row in self._rows:
+            attribute_row.show_keys()
+        self._kinds.show_keys()
+        super().use_keys()
 
     def _choose_class(self, name: str) -> None:
         """Choose a class; a click on the chosen one takes it back."""
@@ -187,6 +202,9 @@ class CellPanel(Part):
         return tr("No cell chosen")
 
     def _fact_line(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
+        def key(command_id: str) -> str:
+            return self.commands[command_id].key
+
         if cell is not None:
             missing = sum(a.name not in cell.attributes for a in self.session.attributes)
             if self.session.is_artefact(cell.cell_class):
@@ -196,19 +214,22 @@ class CellPanel(Part):
                 parts.append(tr("cut by the edge"))
             return " · ".join(parts)
         if suggestion is not None:
-            return tr("A accepts · a value corrects")
+            return tr("{key} accepts · a value corrects", key=key("suggestion.accept"))
         if self.session.region is not None and self.session.region.state is RegionState.DRAFT:
-            return tr("E finishes it")
+            return tr("{key} finishes it", key=key("region.finish"))
         if self.session.region is not None or self.session.ignore_area is not None:
-            return tr("Del deletes it")
-        return tr("click one, or draw a box (B)") if self.session.field_id is not None else ""
+            return tr("{key} deletes it", key=key("edit.delete"))
+        if self.session.field_id is None:
+            return ""
+        return tr("click one, or draw a box ({key})", key=key("tool.box"))
 
 
 class KindRow(QWidget):
     """What kind of artefact the current cell is, as segments; it takes the place of two attributes."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, commands: Commands) -> None:
         super().__init__()
+        self._commands = commands
         self.setObjectName("lld_kinds")
         self.setFixedHeight(2 * AttributeRow.HEIGHT)
         self._session = session
@@ -224,19 +245,31 @@ class KindRow(QWidget):
                 button.setParent(None)
                 button.deleteLater()
             self._buttons = {kind: self._make(kind, number) for number, kind in enumerate(kinds)}
+            self.show_keys()
         for kind, button in self._buttons.items():
             button.colours = colours
             button.show_state(checked=kind == chosen, suggested=False, probability=None)
         self.show()
 
     def _make(self, kind: str, number: int) -> ChoiceButton:
-        button = ChoiceButton(kind.capitalize(), str(number + 1))
+        button = ChoiceButton(kind.capitalize())
         button.setObjectName(f"lld_kind_{kind}")
-        button.setToolTip(tr("Artefact: {kind} ({key})", kind=kind, key=number + 1))
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         button.clicked.connect(lambda *_: self._session.set_kind(kind))
         self._grid.addWidget(button, number // 2, number % 2)
         return button
+
+    def show_keys(self) -> None:
+        """Put the digit of each kind on it."""
+        for number, (kind, button) in enumerate(self._buttons.items(), 1):
+            button.hint = _value_key(self._commands, number)
+            button.setToolTip(tr("Artefact: {kind} ({key})", kind=kind, key=button.hint))
+            button.update()
+
+
+def _value_key(commands: Commands, number: int) -> str:
+    """Give the key of the n-th value of the row of the caret."""
+    return commands[f"value.{number}"].key if f"value.{number}" in commands else ""
 
 
 class AttributeRow(QWidget):
@@ -244,8 +277,11 @@ class AttributeRow(QWidget):
 
     HEIGHT = 23
 
-    def __init__(self, session: Session, attribute: Attribute, number: int, title_width: int) -> None:
+    def __init__(
+        self, session: Session, commands: Commands, attribute: Attribute, number: int, title_width: int
+    ) -> None:
         super().__init__()
+        self._commands = commands
         self.setObjectName(f"lld_row_{attribute.name}")
         self._session = session
         self._attribute = attribute
@@ -268,19 +304,31 @@ class AttributeRow(QWidget):
         grid.setSpacing(2)
         columns = -(-len(attribute.values) // rows)
         for index, value in enumerate(attribute.values):
-            button = self._make(value.name, ChoiceButton(value.title or value.name, str(index + 1)))
-            button.setToolTip(
-                "\n".join(filter(None, (f"{attribute.title}: {value.title} ({index + 1})", value.help)))
-            )
+            button = self._make(value.name, ChoiceButton(value.title or value.name))
             grid.addWidget(button, index // columns, index % columns)
         for column_number in range(columns):
             grid.setColumnStretch(column_number, 1)
         layout.addLayout(grid, 1)
         unsure = self._make(UNSURE, ChoiceButton("?"))
         unsure.setFixedWidth(24)
-        unsure.setToolTip(tr("{title}: unsure (Q)\nLooked, cannot tell.", title=attribute.title))
         unsure.setAccessibleName(tr("unsure"))
         layout.addWidget(unsure)
+        self.show_keys()
+
+    def show_keys(self) -> None:
+        """Put the digit of each value on it, and what the value means into its tooltip."""
+        title = self._attribute.title
+        for number, value in enumerate(self._attribute.values, 1):
+            button = self._values[value.name]
+            button.hint = _value_key(self._commands, number)
+            named = f"{title}: {value.title or value.name}"
+            named += f" ({button.hint})" if button.hint else ""
+            button.setToolTip("\n".join(filter(None, (named, value.help))))
+            button.update()
+        key = self._commands["value.unsure"].key
+        self._values[UNSURE].setToolTip(
+            tr("{title}: unsure ({key})\nLooked, cannot tell.", title=title, key=key or "–")
+        )
 
     def _make(self, value: str, button: ChoiceButton) -> ChoiceButton:
         button.setObjectName(f"lld_value_{self._attribute.name}_{value}")

@@ -10,6 +10,7 @@ from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.theme import RESEARCH_USE
 
+_MENU = ("project.new", "project.open", "fields.add", "", "project.close", "", "help.keys", "keys.edit")
 _AREAS = {Tool.DRAFT: later("Draft"), Tool.IGNORE: later("Ignore")}
 
 
@@ -28,14 +29,11 @@ class Header(Part):
         menu_button.setAccessibleName(tr("Menu"))
         menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._menu = QMenu(menu_button)
-        for command_id in ("project.new", "project.open", "fields.add", "", "project.close", "", "help.keys"):
+        for command_id in _MENU:
             if not command_id:
                 self._menu.addSeparator()
             elif command_id in commands:
-                command = commands[command_id]
-                action = self._menu.addAction(f"{command.title}    {command.key}".rstrip())
-                action.setToolTip(command.tooltip)
-                action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
+                self.menu_action(self._menu, command_id)
         menu_button.setMenu(self._menu)
         layout.addLayout(
             row(self._title, 1, self.button("export.coco", tr("Export …"), hint=False), menu_button)
@@ -69,11 +67,7 @@ class ToolBar(Part):
         self._areas.setToolTipsVisible(True)
         self._area_actions = {}
         for command_id in ("tool.region", "tool.draft", "region.finish", "region.reopen", "tool.ignore"):
-            command = commands[command_id]
-            action = self._areas.addAction(f"{command.title}    {command.key}".rstrip())
-            action.setToolTip(command.tooltip)
-            action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
-            self._area_actions[command_id] = action
+            self._area_actions[command_id] = self.menu_action(self._areas, command_id)
         self._areas.aboutToShow.connect(self._on_menu)
         self._region.setMenu(self._areas)
         self._box = self.tool_button("tool.box")

@@ -6,11 +6,12 @@ from itertools import groupby
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_lld.commands import Command, Commands
+from napari_lld.key_table import value_keys
 from napari_lld.translate import tr
-from napari_lld.widgets.parts import label, rule
+from napari_lld.widgets.parts import label, row, rule
 from napari_lld.widgets.theme import Colours, stylesheet
 
 _COLUMNS = 3
@@ -45,6 +46,13 @@ class HelpOverlay(QDialog):
             column.addStretch(1)
             columns.addLayout(column)
         layout.addLayout(columns)
+        if "keys.edit" in commands:
+            change = QPushButton(commands["keys.edit"].title)
+            change.setObjectName("lld_keys.edit")
+            change.setToolTip(commands["keys.edit"].tooltip)
+            change.clicked.connect(self.close)
+            change.clicked.connect(lambda *_: commands.run("keys.edit"))
+            layout.addLayout(row(1, change))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Close on the key that opened it."""
@@ -79,7 +87,7 @@ def _balanced(commands: Commands) -> list[list[tuple[str, list[tuple[str, str]]]
 
     listed = sorted((c for c in commands if c.listed and c.keys), key=group)
     groups = {name: [(c.key, c.title) for c in members] for name, members in groupby(listed, key=group)}
-    groups.setdefault(tr("Describe"), []).insert(0, ("1 … 9", tr("Value of the row of the caret")))
+    groups.setdefault(tr("Describe"), []).insert(0, (value_keys(commands), tr("Value of the row of the caret")))
     columns: list[list[tuple[str, list[tuple[str, str]]]]] = [[] for _ in range(_COLUMNS)]
     for name, members in sorted(groups.items(), key=lambda item: -len(item[1])):
         shortest = min(columns, key=lambda column: sum(len(m) + 2 for _n, m in column))

@@ -113,8 +113,9 @@ _FRENCH_ROW = (
     Qt.Key.Key_Egrave,
     Qt.Key.Key_Underscore,
     Qt.Key.Key_Ccedilla,
+    Qt.Key.Key_Agrave,
 )
-"""What the keys of the digits 1 to 9 give without Shift on French (and Belgian) layouts."""
+"""What the keys of the digits 1 to 9 and 0 give without Shift on French (and Belgian) layouts."""
 _BEFORE_DIGITS = {"linux": 9, "win32": 1}
 """A digit key's native scan code less its digit, where Qt gives scan codes."""
 
@@ -132,7 +133,7 @@ def french_digit(event: QKeyEvent) -> str:
     scan, before = event.nativeScanCode(), _BEFORE_DIGITS.get(sys.platform)
     if not digit or (scan and before is not None and scan != before + digit):
         return ""
-    return str(digit)
+    return str(digit % 10)
 
 
 def _is_typing(widget: QWidget | None) -> bool:

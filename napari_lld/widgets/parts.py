@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QRectF, QSize, Qt, QTimer
-from qtpy.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QAction, QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import (
     QAbstractButton,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -33,11 +35,13 @@ class Part(QWidget):
         self.commands = commands
         self.colours: Colours = colours()
         self._bound: list[tuple[Any, Callable[..., Any]]] = []
-        self._buttons: list[tuple[QAbstractButton, str]] = []
+        self._buttons: list[_Bound] = []
+        self._actions: list[tuple[QAction, str]] = []
         self._settling = QTimer(self)
         self._settling.setSingleShot(True)
         self._settling.setInterval(0)
         self._settling.timeout.connect(self.refresh)
+        self.bind(commands.keys_changed, self.use_keys)
 
     def bind(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Connect a signal of the session until `release`."""
@@ -57,8 +61,18 @@ class Part(QWidget):
 
     def refresh(self) -> None:
         """Show what the session says."""
-        for button, command_id in self._buttons:
-            button.setEnabled(self.commands[command_id].when(self.session))
+        for bound in self._buttons:
+            bound.button.setEnabled(self.commands[bound.command_id].when(self.session))
+
+    def use_keys(self) -> None:
+        """Show other keys, on buttons, in tooltips and menus."""
+        for bound in self._buttons:
+            command = self.commands[bound.command_id]
+            bound.button.setText(bound.label(command))
+            bound.button.setToolTip(command.tooltip)
+        for action, command_id in self._actions:
+            _label_action(action, self.commands[command_id])
+        self.refresh()
 
     def use_colours(self, new: Colours) -> None:
         """Take other colours."""
@@ -71,32 +85,54 @@ class Part(QWidget):
         self, command_id: str, text: str | None = None, *, primary: bool = False, hint: bool = True
     ) -> QPushButton:
         """Make a button of a command: its title, its key, its tooltip, its state."""
-        command = self.commands[command_id]
-        button = QPushButton(_with_key(text if text is not None else command.title, command, hint))
+        button = QPushButton()
         if primary:
             button.setProperty("role", "primary")
-        self._adopt(button, command)
+        self._adopt(button, _Bound(button, command_id, text, hint))
         return button
 
     def tool_button(self, command_id: str, text: str | None = None, *, hint: bool = True) -> QToolButton:
         """Make a small button of a command."""
-        command = self.commands[command_id]
         button = QToolButton()
-        button.setText(_with_key(text if text is not None else command.title, command, hint))
-        self._adopt(button, command)
+        self._adopt(button, _Bound(button, command_id, text, hint))
         return button
 
-    def _adopt(self, button: QAbstractButton, command: Command) -> None:
+    def menu_action(self, menu: QMenu, command_id: str) -> QAction:
+        """Add a command to a menu: its title, its key, its tooltip."""
+        action = menu.addAction("")
+        _label_action(action, self.commands[command_id])
+        action.triggered.connect(lambda *_: self.commands.run(command_id))
+        self._actions.append((action, command_id))
+        return action
+
+    def _adopt(self, button: QAbstractButton, bound: _Bound) -> None:
+        command = self.commands[bound.command_id]
+        button.setText(bound.label(command))
         button.setObjectName(f"lld_{command.id}")
         button.setAccessibleName(command.title)
         button.setToolTip(command.tooltip)
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are the window's, whatever was clicked last
-        button.clicked.connect(lambda *_: self.commands.run(command.id))
-        self._buttons.append((button, command.id))
+        button.clicked.connect(lambda *_: self.commands.run(bound.command_id))
+        self._buttons.append(bound)
 
 
-def _with_key(text: str, command: Command, hint: bool) -> str:
-    return f"{text}  {command.key}" if hint and command.key else text
+@dataclass(frozen=True)
+class _Bound:
+    """A button of a command: what it is called there, and whether its key stands on it."""
+
+    button: QAbstractButton
+    command_id: str
+    text: str | None
+    hint: bool
+
+    def label(self, command: Command) -> str:
+        text = self.text if self.text is not None else command.title
+        return f"{text}  {command.key}" if self.hint and command.key else text
+
+
+def _label_action(action: QAction, command: Command) -> None:
+    action.setText(f"{command.title}    {command.key}".rstrip())
+    action.setToolTip(command.tooltip)
 
 
 def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:

@@ -37,17 +37,11 @@ class SuggestionPanel(Part):
         self._reject.setObjectName("lld_reject")
         self._reject.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self._reject.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        command = commands["suggestion.not_a_cell"]
-        self._reject.setText(f"{command.title}  {command.key}")
-        self._reject.setToolTip(command.tooltip)
-        self._reject.clicked.connect(lambda *_: commands.run(command.id))
+        self._reject.clicked.connect(lambda *_: commands.run("suggestion.not_a_cell"))
         menu = QMenu(self._reject)
         menu.setToolTipsVisible(True)
         for command_id in ("suggestion.not_a_cell", "suggestion.duplicate", "suggestion.bad_box"):
-            reason = commands[command_id]
-            action = menu.addAction(f"{reason.title}    {reason.key}")
-            action.setToolTip(reason.tooltip)
-            action.triggered.connect(lambda *_, wanted=command_id: commands.run(wanted))
+            self.menu_action(menu, command_id)
         self._reject.setMenu(menu)
         previous = self.tool_button("suggestion.previous", "‹")
         following = self.tool_button("suggestion.next", tr("Next ›"))
@@ -85,6 +79,9 @@ class SuggestionPanel(Part):
         )
         self._slider.setEnabled(session.project is not None)
         self._reject.setEnabled(bool(shown))
+        reject = self.commands["suggestion.not_a_cell"]
+        self._reject.setText(f"{reject.title}  {reject.key}".rstrip())
+        self._reject.setToolTip(reject.tooltip)
         refusal = session.bulk_refusal
         tip = self.commands["suggestion.accept_all"].tooltip
         self._all.setToolTip(tr("Not now: {refusal}", refusal=refusal) if refusal else tip)

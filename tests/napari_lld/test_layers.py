@@ -332,3 +332,22 @@ def test_the_mouse_is_left_to_layers_of_others(mouse: Mouse, session: Session, v
     session.tool = Tool.BOX
     assert not mouse.drag((10, 20), (40, 60))
     assert not session.cells
+
+
+def test_a_smaller_field_fills_the_view_too(tmp_path: Path) -> None:
+    """Marks of the field before, when it was larger, do not count in."""
+    from PIL import Image as Picture
+
+    for name, size in (("a_large", (400, 300)), ("b_small", (40, 30))):
+        Picture.new("RGB", size, "white").save(tmp_path / f"{name}.png")
+    viewer = ViewerModel()
+    session = Session()
+    with Project.create(tmp_path / "p.lld") as project:
+        project.add_fields([tmp_path / "a_large.png", tmp_path / "b_small.png"])
+    assert session.open(tmp_path / "p.lld")
+    layers = DeskLayers(session, viewer)
+    large = viewer.scene.camera.zoom
+    session.next_field()
+    assert viewer.scene.camera.zoom > 4 * large
+    layers.close()
+    session.close()
