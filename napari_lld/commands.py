@@ -12,6 +12,7 @@ So a letter never changes its meaning, no class collides with a command, and bot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -179,6 +180,15 @@ class Commands:
     def profile_keys(self, command_id: str) -> tuple[str, ...]:
         """Give the keys a command has in the profile, whatever the user changed."""
         return self._key_map.in_profile(command_id, self._declared[command_id].keys)
+
+    def spelled(self, sentence: str) -> str:
+        """Put the keys into a sentence that names commands, as in ``press [tool.box]``."""
+
+        def key(found: re.Match[str]) -> str:
+            command = self._commands.get(found[1])
+            return found[0] if command is None else command.key or f"“{command.title}”"
+
+        return re.sub(r"\[([a-z]+\.[a-z_]+)\]", key, sentence)
 
     def for_key(self, key: str) -> Command | None:
         """Give the command on a key."""

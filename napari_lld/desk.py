@@ -102,6 +102,7 @@ class Desk(QObject):
     # ------------------------------------------------------------------ telling
 
     def _on_notice(self, level: str, sentence: str) -> None:
+        sentence = self.commands.spelled(sentence)
         self.hinted.emit(sentence)
         if level == "hint":
             return

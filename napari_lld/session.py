@@ -97,7 +97,7 @@ class Session(MarkActions):
         if following is not None:
             self.select("cell", following.id)
             self.went_on.emit()
-            self.tell("hint", tr("Complete. This is the next cell; Ctrl+Z goes back."))
+            self.tell("hint", tr("Complete. This is the next cell; [edit.undo] goes back."))
 
     def set_class(self, name: str | None) -> None:
         """Give the current cell a class, a class group, ``unsure``, or ``None`` for missing."""
@@ -217,7 +217,8 @@ class Session(MarkActions):
         if cells:
             self.select(None)
             self.tell(
-                "info", tr("{cells} suggestions accepted. Ctrl+Z takes all of them back.", cells=len(cells))
+                "info",
+                tr("{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells)),
             )
         return cells
 
@@ -303,7 +304,7 @@ class Session(MarkActions):
             self.tell(
                 "warning",
                 tr(
-                    "No finished region yet. Draw one (R), box its white cells (B), then train: "
+                    "No finished region yet. Draw one ([tool.region]), box its white cells ([tool.box]), then train: "
                     "a region tells the model where it may learn what is background."
                 ),
             )

@@ -29,7 +29,7 @@ class MarkActions(SessionState):
             self.select("region", region)
             self.tell(
                 "hint",
-                tr("Draft: box its white cells, then finish it (E).")
+                tr("Draft: box its white cells, then finish it ([region.finish]).")
                 if draft
                 else tr("Region finished: every white cell in it must be boxed."),
             )
@@ -72,7 +72,9 @@ class MarkActions(SessionState):
         """Finish the draft: from now on, what is not boxed in it is background."""
         region = self.region_to_finish()
         if region is None:
-            self.tell("hint", tr("Choose a draft region first: click on its edge, or draw one (T)."))
+            self.tell(
+                "hint", tr("Choose a draft region first: click on its edge, or draw one ([tool.draft]).")
+            )
             return False
         return self._set_state(region, RegionState.FINISHED, tr("Region finished."))
 
@@ -95,7 +97,7 @@ class MarkActions(SessionState):
         """Make a field of the current region of a slide, and show it."""
         project, field_id, region = self.project, self._field_id, self.region
         if project is None or field_id is None or region is None:
-            self.tell("hint", tr("Choose a region first: draw one (R), or click on its edge."))
+            self.tell("hint", tr("Choose a region first: draw one ([tool.region]), or click on its edge."))
             return None
         made = self._try(lambda: project.add_area(field_id, region.shape.bounds))
         if made is not None:
@@ -150,7 +152,7 @@ class MarkActions(SessionState):
                     "warning",
                     tr(
                         "Cell {id} has nearly the same box. "
-                        "If it is the same cell, Ctrl+Z takes this one back.",
+                        "If it is the same cell, [edit.undo] takes this one back.",
                         id=twin.id,
                     ),
                 )
@@ -235,7 +237,7 @@ class MarkActions(SessionState):
     def _note(self, **changes: Any) -> None:
         project, cell, caret = self.project, self.cell, self._caret
         if project is None or cell is None:
-            self.tell("hint", tr("Choose a cell first: click on one, or draw a box (B)."))
+            self.tell("hint", tr("Choose a cell first: click on one, or draw a box ([tool.box])."))
         elif self._done(lambda: project.change_cell(cell.id, **changes)):
             self.set_caret(caret)
 

@@ -247,15 +247,17 @@ class DeskDock(QWidget):
             self._hint.hide()
         else:
             self._hint.show()
-            self._hint.setText(self._advice())
+            self._hint.setText(self.desk.commands.spelled(self._advice()))
 
     def _advice(self) -> str:
         session = self.desk.session
         if session.field_id is None:
-            return tr("Add fields, or drop images here · F1 shows all keys")
+            return tr("Add fields, or drop images here · [help.keys] shows all keys")
         if not session.regions:
-            return tr("R draws a region to finish, B boxes its cells · F1 shows all keys")
-        return tr("F1 shows all keys")
+            return tr(
+                "[tool.region] draws a region to finish, [tool.box] boxes its cells · [help.keys] shows all keys"
+            )
+        return tr("[help.keys] shows all keys")
 
     def _on_job(self) -> None:
         jobs = self.desk.jobs

@@ -99,12 +99,12 @@ class ToolBar(Part):
         self._undo.setEnabled(undoable is not None)
         self._redo.setEnabled(redoable is not None)
         self._undo.setToolTip(
-            tr("Undo: {command} (Ctrl+Z)", command=undoable)
+            tr("Undo: {command} ({key})", command=undoable, key=self.commands["edit.undo"].key)
             if undoable
             else tr("Nothing to undo on this field")
         )
         self._redo.setToolTip(
-            tr("Redo: {command} (Ctrl+Shift+Z)", command=redoable)
+            tr("Redo: {command} ({key})", command=redoable, key=self.commands["edit.redo"].key)
             if redoable
             else tr("Nothing to redo on this field")
         )

@@ -87,7 +87,9 @@ def _balanced(commands: Commands) -> list[list[tuple[str, list[tuple[str, str]]]
 
     listed = sorted((c for c in commands if c.listed and c.keys), key=group)
     groups = {name: [(c.key, c.title) for c in members] for name, members in groupby(listed, key=group)}
-    groups.setdefault(tr("Describe"), []).insert(0, (value_keys(commands), tr("Value of the row of the caret")))
+    groups.setdefault(tr("Describe"), []).insert(
+        0, (value_keys(commands), tr("Value of the row of the caret"))
+    )
     columns: list[list[tuple[str, list[tuple[str, str]]]]] = [[] for _ in range(_COLUMNS)]
     for name, members in sorted(groups.items(), key=lambda item: -len(item[1])):
         shortest = min(columns, key=lambda column: sum(len(m) + 2 for _n, m in column))

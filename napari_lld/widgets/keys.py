@@ -86,7 +86,7 @@ class KeyRouter(QObject):
     def _run(self, command: Command) -> None:
         session = self._commands.session
         if not self._commands.run(command.id) and command.id.startswith(_NEEDS_CELL):
-            session.tell("hint", tr("Choose a cell first: click on one, or draw a box (B)."))
+            session.tell("hint", tr("Choose a cell first: click on one, or draw a box ([tool.box])."))
 
 
 def key_name(event: QKeyEvent) -> str:
