@@ -304,8 +304,8 @@ class Session(MarkActions):
             self.tell(
                 "warning",
                 tr(
-                    "No finished region yet. Draw one ([tool.region]), box its white cells ([tool.box]), then train: "
-                    "a region tells the model where it may learn what is background."
+                    "No finished region yet. Draw one ([tool.region]), box its white cells ([tool.box]), "
+                    "then train: a region tells the model where it may learn what is background."
                 ),
             )
             return False

@@ -255,7 +255,8 @@ class DeskDock(QWidget):
             return tr("Add fields, or drop images here · [help.keys] shows all keys")
         if not session.regions:
             return tr(
-                "[tool.region] draws a region to finish, [tool.box] boxes its cells · [help.keys] shows all keys"
+                "[tool.region] draws a region to finish, [tool.box] boxes its cells · "
+                "[help.keys] shows all keys"
             )
         return tr("[help.keys] shows all keys")
 
