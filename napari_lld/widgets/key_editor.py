@@ -42,7 +42,7 @@ class KeyEditor(QDialog):
         self.setObjectName("lld_desk")
         self.setWindowTitle(tr("Change keys"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setStyleSheet(stylesheet(colours) + _tree_style(colours))
+        self.setStyleSheet(stylesheet(colours))
         layout = column(self, 8, (16, 14, 16, 14))
         self._profile = QComboBox()
         self._profile.setObjectName("lld_profile")
@@ -258,14 +258,3 @@ def napari_keys(window: QWidget | None) -> dict[str, str]:
             if name:
                 found.setdefault(name, str(entry.text()).replace("&", ""))
     return found
-
-
-def _tree_style(c: Colours) -> str:
-    return f"""
-    #lld_desk QTreeWidget, #lld_desk QLineEdit {{ background: {c.raised.name()};
-        border: 1px solid {c.line.name()}; border-radius: 4px; }}
-    #lld_desk QLineEdit {{ padding: 3px 6px; }}
-    #lld_desk QTreeWidget::item:selected {{ background: {c.accent.name()}; color: {c.accent_text.name()}; }}
-    #lld_desk QHeaderView::section {{ background: {c.window.name()}; color: {c.muted.name()};
-        border: none; padding: 3px 6px; }}
-    """

@@ -111,6 +111,12 @@ def stylesheet(c: Colours) -> str:
         border-radius: 4px; font-size: 8pt; }}
     #lld_desk QListView {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};
         border-radius: 4px; padding: 1px; outline: 0; }}
+    #lld_desk QTreeWidget, #lld_desk QLineEdit {{ background: {c.raised.name()};
+        border: 1px solid {c.line.name()}; border-radius: 4px; }}
+    #lld_desk QLineEdit {{ padding: 3px 6px; }}
+    #lld_desk QTreeWidget::item:selected {{ background: {c.accent.name()}; color: {c.accent_text.name()}; }}
+    #lld_desk QHeaderView::section {{ background: {c.window.name()}; color: {c.muted.name()};
+        border: none; padding: 3px 6px; }}
     #lld_desk QComboBox {{ background: {soft}; border: 1px solid {c.line.name()}; border-radius: 4px;
         padding: 2px 6px; min-height: 18px; font-size: 9pt; }}
     #lld_desk QProgressBar {{ background: {soft}; border: none; border-radius: 3px; max-height: 8px;
