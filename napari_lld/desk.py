@@ -15,6 +15,7 @@ from napari_lld.commands import Command, Commands, has_cell, has_field, has_proj
 from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.session import Session, Tool
+from napari_lld.surroundings import Surroundings
 from napari_lld.training_process import TrainingProcess
 from napari_lld.translate import tr, use_language
 
@@ -50,7 +51,9 @@ class Desk(QObject):
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.commands.add(session_commands(self.session))
+        self.around = Surroundings(self)
         self.commands.add(self._window_commands())
+        self.commands.add(self.around.commands())
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
         self._watch.setInterval(_WATCH_MS)
@@ -85,6 +88,7 @@ class Desk(QObject):
         self.layers.close(remove=not window_gone)
         self.session.project_changed.disconnect(self._on_project, missing_ok=True)
         self.session.close()
+        self.around.close()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
         self.session.trainer = None
 

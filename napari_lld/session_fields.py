@@ -36,6 +36,8 @@ class SessionFields:
     """
 
     project_changed = Signal()
+    leaving = Signal()
+    """The project is about to be closed, and can still be written."""
     reading_changed = Signal()
     summaries_changed = Signal()
     listed_changed = Signal()
@@ -69,6 +71,17 @@ class SessionFields:
         """
         annotator = annotator or str(user_state.recall("annotator", "")) or None
         return self._attach(lambda: Project.open(path, annotator=annotator))
+
+    def change_annotator(self, name: str) -> bool:
+        """Let somebody else annotate from here on, on the same field."""
+        project = self.project
+        name = name.strip()
+        if project is None or not name or name == project.annotator:
+            return False
+        if not self.open(project.path, annotator=name):
+            return False
+        user_state.remember("annotator", name)
+        return True
 
     def create(self, path: Path, schema: str = "lld", *, annotator: str | None = None) -> bool:
         """Make an empty project and open it; False (and a notice) where it cannot be made."""
@@ -105,6 +118,7 @@ class SessionFields:
         if project is None:
             return
         self.remember_place()
+        self.leaving.emit()
         self.project = None
         self._field_id = self._summaries = None
         self._outdated, self._listed, self._places = set(), [], {}

@@ -243,6 +243,14 @@ def ask_anyway(doubts: Sequence[str], parent: QWidget | None) -> bool:
     return bool(QMessageBox.question(parent, tr("Finish the region"), question, yes | no, no) == yes)
 
 
+def ask_annotator(name: str, parent: QWidget | None) -> str | None:
+    """Ask who annotates."""
+    written, accepted = QInputDialog.getText(
+        parent, tr("Who annotates"), tr("Name, kept with every edit:"), QLineEdit.EchoMode.Normal, name
+    )
+    return written.strip() or None if accepted else None
+
+
 def ask_comment(text: str, parent: QWidget | None) -> str | None:
     """Ask for a comment, beginning with the one that is there."""
     written, accepted = QInputDialog.getMultiLineText(parent, tr("Comment"), tr("On this cell:"), text)

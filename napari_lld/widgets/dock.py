@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QProgressBar, QSizePolicy, QStackedWidget, QTabWidget
 from napari_lld import user_state
 from napari_lld.desk import desk_for
 from napari_lld.translate import tr
+from napari_lld.widgets.activity import Activity
 from napari_lld.widgets.cell_panel import CellPanel
 from napari_lld.widgets.differential_panel import DifferentialPanel
 from napari_lld.widgets.field_list import FieldList
@@ -42,6 +43,7 @@ class DeskDock(QWidget):
         self.desk = desk_for(napari_viewer)
         self.desk.take_dock()
         self._router: KeyRouter | None = None
+        self._activity: Activity | None = None
         self._released = False
         self._docked = False
         session, commands = self.desk.session, self.desk.commands
@@ -51,7 +53,7 @@ class DeskDock(QWidget):
         self._stack.addWidget(self._start)
         page = QWidget()
         layout = column(page, 5, (8, 4, 8, 4))
-        self._header = Header(session, commands)
+        self._header = Header(session, commands, self.desk.around.clock)
         self._fields = FieldList(session, commands)
         self._tools = ToolBar(session, commands)
         self._cell = CellPanel(session, commands)
@@ -154,6 +156,8 @@ class DeskDock(QWidget):
         self.desk.window = window
         window.installEventFilter(self)
         self._router = KeyRouter(window, self.desk.commands, self._takes_keys)
+        self._activity = Activity(window, self.desk.around.clock)
+        self.desk.around.catch_errors()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Close the desk when its window closes (napari closes docks without a word)."""
@@ -179,6 +183,10 @@ class DeskDock(QWidget):
             self._router.close()
             self._router.deleteLater()
             self._router = None
+        if self._activity is not None:
+            self._activity.close()
+            self._activity.deleteLater()
+            self._activity = None
         if self.desk.window is not None:
             self.desk.window.removeEventFilter(self)
             self.desk.window = None

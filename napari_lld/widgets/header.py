@@ -9,20 +9,40 @@ from napari_lld.session import Session, Tool
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.theme import RESEARCH_USE
+from napari_lld.work_clock import WorkClock
 
 _MENU = ("project.new", "project.open", "fields.add", "", "project.close", "", "help.keys", "keys.edit")
 _AREAS = {Tool.DRAFT: later("Draft"), Tool.IGNORE: later("Ignore")}
 
+_MENU = (
+    "project.new",
+    "project.open",
+    "fields.add",
+    "annotator.change",
+    "",
+    "project.close",
+    "",
+    "help.keys",
+    "help.log",
+)
+"""What stands in the menu; nothing is a line."""
+
 
 class Header(Part):
-    """Project, annotator, the disclaimer, export and the menu."""
+    """Project, annotator and time at work, the disclaimer, export and the menu."""
 
-    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, commands: Commands, clock: WorkClock, parent: QWidget | None = None
+    ) -> None:
         super().__init__(session, commands, parent)
         layout = column(self, 1)
         self._title = label(role="title")
         self._title.setObjectName("lld_project")
-        self._who = label(role="muted")
+        self._clock = clock
+        self._who = self.tool_button("annotator.change", "", hint=False)
+        self._who.setProperty("role", "sign")
+        self._time = label(role="muted")
+        self._time.setObjectName("lld_time")
         menu_button = QToolButton()
         menu_button.setText("☰")
         menu_button.setToolTip(tr("Project and help"))
@@ -38,7 +58,8 @@ class Header(Part):
         layout.addLayout(
             row(self._title, 1, self.button("export.coco", tr("Export …"), hint=False), menu_button)
         )
-        layout.addWidget(self._who)
+        layout.addLayout(row(self._who, label(tr(RESEARCH_USE), "muted"), 1, self._time))
+        self.bind(clock.changed, self.refresh_soon)
         self.bind(session.project_changed, self.refresh_soon)
         self.refresh()
 
@@ -48,11 +69,26 @@ class Header(Part):
         project = self.session.project
         self._title.setText(project.path.name.removesuffix(".lld") if project else "")
         self._title.setToolTip(str(project.path) if project else "")
-        self._who.setText(
-            f"{tr('Annotator {name}', name=project.annotator)} · {tr(RESEARCH_USE)}"
-            if project
-            else tr(RESEARCH_USE)
+        self._who.setVisible(project is not None)
+        self._who.setText(tr("Annotator {name}", name=project.annotator) if project else "")
+        here, all_of_it = self._clock.seconds()
+        self._time.setText(short_time(all_of_it) if project else "")
+        self._time.setToolTip(
+            tr(
+                "Your time at work: {here} on this field, {total} in this project.\n"
+                "It is counted while mouse and keys are used, and stops after a minute without.",
+                here=short_time(here),
+                total=short_time(all_of_it),
+            )
         )
+
+
+def short_time(seconds: float) -> str:
+    """Say how long somebody has worked."""
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return tr("{minutes} min", minutes=minutes)
+    return tr("{hours} h {minutes:02d} min", hours=minutes // 60, minutes=minutes % 60)
 
 
 class ToolBar(Part):

@@ -1,0 +1,102 @@
+"""What stands around the annotating: log, work clock, unexpected errors, who annotates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_lld.commands import Command, has_project
+from napari_lld.failure_log import keep_failure
+from napari_lld.log import Log
+from napari_lld.translate import tr
+from napari_lld.unexpected import Catcher
+from napari_lld.work_clock import WorkClock
+
+if TYPE_CHECKING:
+    from napari_lld.desk import Desk
+
+
+class Surroundings(QObject):
+    """Belongs to one desk, and lives as long as it does."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.desk = desk
+        self.session = desk.session
+        self.log = Log()
+        self.clock = WorkClock(desk.session)
+        self._catcher = Catcher(self.on_unexpected)
+        self._last_trace = ""
+        self.session.notice.connect(self._on_notice)
+
+    def close(self) -> None:
+        """Let go of the session; what was counted is kept."""
+        self.clock.close()
+        self._catcher.remove()
+        self.session.notice.disconnect(self._on_notice, missing_ok=True)
+
+    def commands(self) -> Iterator[Command]:
+        """Make the commands."""
+        yield Command(
+            "annotator.change",
+            "Who annotates …",
+            self.change_annotator,
+            group="Project",
+            when=lambda session: has_project(session) and not session.training.busy,
+            help="Every edit carries a name, and undo takes back only one's own.",
+        )
+        yield Command(
+            "help.log",
+            "Log …",
+            self.show_log,
+            group="General",
+            help="What the window has said in this sitting, and what went wrong before.",
+        )
+
+    # ------------------------------------------------------------------ log and errors
+
+    def catch_errors(self) -> None:
+        """Catch what nobody foresaw, once the window's loop runs: napari sets its own hook as it starts."""
+        self._catcher.install()
+        QTimer.singleShot(0, self._catcher.install)
+
+    def on_unexpected(self, what: str, trace: str) -> None:
+        """Say that something unforeseen happened; the same again, as when painting fails, is said once."""
+        if trace == self._last_trace:
+            return
+        self._last_trace = trace
+        self.log.add("trace", what, trace)
+        if self.session.project is not None:
+            keep_failure(self.session.project.path, what, trace, kind="error")
+        self.session.tell(
+            "error",
+            tr(
+                "Something went wrong that should not have ({what}). What you annotated is saved. "
+                "The log in the menu has the details.",
+                what=what,
+            ),
+        )
+
+    def show_log(self) -> None:
+        """Open the log."""
+        from napari_lld.widgets.log_window import LogWindow
+        from napari_lld.widgets.theme import colours
+
+        window = LogWindow(self.log, self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
+        window.show()
+
+    def _on_notice(self, level: str, sentence: str) -> None:
+        self.log.add(level, sentence)
+
+    # ------------------------------------------------------------------ who annotates
+
+    def change_annotator(self) -> None:
+        """Ask who annotates from now on."""
+        from napari_lld.widgets import dialogs
+
+        project = self.session.project
+        name = dialogs.ask_annotator(project.annotator, self.desk.window) if project is not None else None
+        if name is not None:
+            self.session.change_annotator(name)
