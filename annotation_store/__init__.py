@@ -1,5 +1,7 @@
 """The truth of a project: schema, fields, regions, cells, suggestions, history, images and formats."""
 
+from annotation_store._counting import ClassCount, Overlap
+from annotation_store._many import Entry
 from annotation_store.errors import (
     EditError,
     FormatError,
@@ -55,9 +57,11 @@ __all__ = [
     "Box",
     "Cell",
     "CellStory",
+    "ClassCount",
     "Conflict",
     "Edit",
     "EditError",
+    "Entry",
     "ExportReport",
     "Field",
     "FieldKind",
@@ -72,6 +76,7 @@ __all__ = [
     "LLDError",
     "Model",
     "OldSchema",
+    "Overlap",
     "Patient",
     "Project",
     "ProjectError",

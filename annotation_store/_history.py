@@ -148,6 +148,11 @@ def undoable(connection: sa.Connection, scope: Scope) -> str | None:
     return connection.execute(query).scalar()
 
 
+def undo_top(connection: sa.Connection, scope: Scope) -> int | None:
+    """Give the number of the edit that `undo` would take back."""
+    return connection.execute(sa.select(_undo_top(scope))).scalar()
+
+
 def redoable(connection: sa.Connection, scope: Scope) -> str | None:
     """Give the command that `redo` would bring back."""
     taken_back = edits.alias()

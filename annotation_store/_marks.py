@@ -23,7 +23,6 @@ from annotation_store.records import (
     Shape,
 )
 
-_CELL_COLUMNS = tuple(c.name for c in cells.columns if c.name not in ("id", "deleted"))
 _FLAGS = ("bookmark", "second_opinion")
 
 
@@ -167,32 +166,27 @@ class Marks(ProjectBase):
         `attributes` are merged into the cell's; ``None`` makes one missing. A kind goes when the new class
         is no artefact. A change that changes nothing leaves no trace.
         """
+        given: dict[str, Any] = {}
+        if not isinstance(cell_class, Keep):
+            given["cell_class"] = _rules.cell_class(self.schema, cell_class)
+        if attributes:
+            given["attributes"] = _rules.attributes(self.schema, attributes)
+        if not isinstance(cut, Keep):
+            given["cut"] = bool(cut)
+        if not isinstance(comment, Keep):
+            given["comment"] = _rules.text(comment, "comment")
+        for name, flag in zip(_FLAGS, (bookmark, second_opinion), strict=True):
+            if not isinstance(flag, Keep):
+                given[name] = bool(flag)
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
             row = self._live_row(cells, cell_id, connection)
-            before = {name: getattr(row, name) for name in _CELL_COLUMNS}
-            after: dict[str, Any] = {}
-            if not isinstance(box, Keep):
-                after |= self._box_columns(row.field_id, box)
-            if not isinstance(cell_class, Keep):
-                after["cell_class"] = _rules.cell_class(self.schema, cell_class)
-            if attributes:
-                merged = {**row.attributes, **_rules.attributes(self.schema, attributes)}
-                after["attributes"] = self._in_order(merged)
-            new_class = after.get("cell_class", row.cell_class)
+            place = {} if isinstance(box, Keep) else self._box_columns(row.field_id, box)
+            own = dict(given)
             if not isinstance(kind, Keep):
-                after["kind"] = _rules.kind(self.schema, kind, new_class)
-            elif row.kind is not None and new_class != row.cell_class:
-                after["kind"] = None
-            if not isinstance(cut, Keep):
-                after["cut"] = bool(cut)
-            if not isinstance(comment, Keep):
-                after["comment"] = _rules.text(comment, "comment")
-            for name, flag in zip(_FLAGS, (bookmark, second_opinion), strict=True):
-                if not isinstance(flag, Keep):
-                    after[name] = bool(flag)
-            old, new = only_differences(before, after)
-            return row.field_id, [Change("cell", cell_id, old, new)] if new else []
+                own["kind"] = _rules.kind(self.schema, kind, given.get("cell_class", row.cell_class))
+            change = self._cell_change(row, {**place, **own})
+            return row.field_id, [change] if change is not None else []
 
         labelled = attributes or not isinstance(cell_class, Keep) or not isinstance(kind, Keep)
         moved = not isinstance(box, Keep)
@@ -241,6 +235,17 @@ class Marks(ProjectBase):
             "suggestion_id": suggestion_id,
             "extra": extra,
         }
+
+    def _cell_change(self, row: Any, given: Mapping[str, Any]) -> Change | None:
+        """Give the change of a cell's row to checked columns; attributes are merged, a kind may go."""
+        after = dict(given)
+        if "attributes" in after:
+            after["attributes"] = self._in_order({**row.attributes, **after["attributes"]})
+        new_class = after.get("cell_class", row.cell_class)
+        if "kind" not in after and row.kind is not None and new_class != row.cell_class:
+            after["kind"] = None
+        old, new = only_differences({name: getattr(row, name) for name in after}, after)
+        return Change("cell", row.id, old, new) if new else None
 
     def _box_columns(self, field_id: int, box: Any) -> dict[str, Any]:
         (x, y, w, h), cut = _rules.box_in_field(self.field(field_id), box)

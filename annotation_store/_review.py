@@ -146,19 +146,15 @@ class Review(Marks):
 
         Where nothing differs from the suggestion it counts as accepted, else as corrected.
         """
+        given: dict[str, Any] = {}
+        if not isinstance(cell_class, Keep):
+            given["cell_class"] = _rules.cell_class(self.schema, cell_class)
+        if attributes:
+            given["attributes"] = _rules.attributes(self.schema, attributes)
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
-            row = self._cell_of(suggestion)
-            after: dict[str, Any] = {}
-            if not isinstance(box, Keep):
-                after |= self._box_columns(suggestion.field_id, box)
-            if not isinstance(cell_class, Keep):
-                after["cell_class"] = _rules.cell_class(self.schema, cell_class)
-            if attributes:
-                checked = _rules.attributes(self.schema, attributes)
-                after["attributes"] = self._in_order({**row["attributes"], **checked})
-            _, new = only_differences(row, after)
-            return SuggestionState.CORRECTED if new else SuggestionState.ACCEPTED, row | new
+            place = {} if isinstance(box, Keep) else self._box_columns(suggestion.field_id, box)
+            return self._corrected(suggestion, {**place, **given})
 
         return self._decided([suggestion_id], cell_of)[0]
 
@@ -178,12 +174,24 @@ class Review(Marks):
         why = RejectionReason(reason).value
         self._decided(list(dict.fromkeys(ids)), None, why)
 
+    def _corrected(
+        self, suggestion: Suggestion, given: Mapping[str, Any]
+    ) -> tuple[SuggestionState, dict[str, Any]]:
+        """Give the cell of a suggestion with checked changes, and whether these changed anything."""
+        row = self._cell_of(suggestion)
+        after = dict(given)
+        if "attributes" in after:
+            after["attributes"] = self._in_order({**row["attributes"], **after["attributes"]})
+        elif self._is_artefact(after.get("cell_class")):
+            after["attributes"] = {}
+        _, new = only_differences(row, after)
+        return SuggestionState.CORRECTED if new else SuggestionState.ACCEPTED, row | new
+
     def _cell_of(self, suggestion: Suggestion) -> dict[str, Any]:
         proposal = suggestion.proposal
         # it may be older than the schema: only what the schema still says can be accepted
         chances = {n: p for n, p in proposal.class_probabilities.items() if self.schema.is_class(n)}
         best = max(chances, key=chances.__getitem__, default=None)
-        artefact = best is not None and self.schema.class_named(best).artefact
         x, y, w, h = proposal.box
         return {
             "field_id": suggestion.field_id,
@@ -193,7 +201,7 @@ class Review(Marks):
             "w": w,
             "h": h,
             "cell_class": best,
-            "attributes": {} if artefact else self._known_values(proposal),
+            "attributes": {} if self._is_artefact(best) else self._known_values(proposal),
             "kind": None,
             "cut": False,
             "comment": "",
@@ -202,6 +210,13 @@ class Review(Marks):
             "suggestion_id": suggestion.id,
             "extra": None,
         }
+
+    def _is_artefact(self, cell_class: str | None) -> bool:
+        return (
+            cell_class is not None
+            and self.schema.is_class(cell_class)
+            and self.schema.class_named(cell_class).artefact
+        )
 
     def _known_values(self, proposal: Proposal) -> dict[str, str]:
         known = {
@@ -223,34 +238,43 @@ class Review(Marks):
         edits: list[Edit] = []
         made: dict[int, int] = {}
         with self._writing() as connection:
-            found, next_cell = self._pending(connection, ids)
-            by_field: dict[int, list[Suggestion]] = {}
-            for suggestion in found.values():
-                by_field.setdefault(suggestion.field_id, []).append(suggestion)
-            for field_id, group in by_field.items():
-                added: list[Change] = []
-                closed: list[Change] = []
-                for suggestion in group:
-                    if cell_of is None:
-                        after: dict[str, Any] = {
-                            "state": SuggestionState.REJECTED.value,
-                            "reason": reason,
-                            "cell_id": None,
-                        }
-                    else:
-                        state, row = cell_of(suggestion)
-                        added.append(Change("cell", next_cell, None, row))
-                        made[suggestion.id] = next_cell
-                        after = {"state": state.value, "reason": None, "cell_id": next_cell}
-                        next_cell += 1
-                    closed.append(Change("suggestion", suggestion.id, _OPEN, after))
+            for field_id, changes in self._settled(connection, ids, cell_of, reason).items():
+                closed = [c for c in changes if c.entity == "suggestion"]
+                made.update({c.id: c.after["cell_id"] for c in closed if c.id and c.after})
                 verb = "Accept" if cell_of else "Reject"
                 if closed[0].after and closed[0].after["state"] == SuggestionState.CORRECTED.value:
                     verb = "Correct"
-                what = "suggestion" if len(group) == 1 else f"{len(group)} suggestions"
-                edits.append(self._write_edit(connection, field_id, f"{verb} {what}", [*added, *closed]))
+                what = "suggestion" if len(closed) == 1 else f"{len(closed)} suggestions"
+                edits.append(self._write_edit(connection, field_id, f"{verb} {what}", changes))
         self._tell(edits)
         return [made[i] for i in ids] if cell_of else []
+
+    def _settled(
+        self,
+        connection: sa.Connection,
+        ids: Sequence[int],
+        cell_of: Callable[[Suggestion], tuple[SuggestionState, dict[str, Any]]] | None,
+        reason: str | None = None,
+    ) -> dict[int, list[Change]]:
+        """Give the changes by field that close pending suggestions: their cells first, then themselves."""
+        found, next_cell = self._pending(connection, ids)
+        added: dict[int, list[Change]] = {}
+        closed: dict[int, list[Change]] = {}
+        for suggestion in found.values():
+            own = closed.setdefault(suggestion.field_id, [])
+            if cell_of is None:
+                after: dict[str, Any] = {
+                    "state": SuggestionState.REJECTED.value,
+                    "reason": reason,
+                    "cell_id": None,
+                }
+            else:
+                state, row = cell_of(suggestion)
+                added.setdefault(suggestion.field_id, []).append(Change("cell", next_cell, None, row))
+                after = {"state": state.value, "reason": None, "cell_id": next_cell}
+                next_cell += 1
+            own.append(Change("suggestion", suggestion.id, _OPEN, after))
+        return {field_id: [*added.get(field_id, ()), *changes] for field_id, changes in closed.items()}
 
     def _pending(self, connection: sa.Connection, ids: Sequence[int]) -> tuple[dict[int, Suggestion], int]:
         """Read pending suggestions in the order asked for, and the next cell id, in one statement."""

@@ -19,6 +19,7 @@ from annotation_store import _history, _rows, _rules
 from annotation_store._base import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS
 from annotation_store._check import Check
 from annotation_store._conflicts import Conflicts
+from annotation_store._counting import Counting
 from annotation_store._db import migrate
 from annotation_store._db.engine import make_engine, plain_errors, transaction
 from annotation_store._db.tables import (
@@ -35,8 +36,8 @@ from annotation_store._db.tables import project as project_table
 from annotation_store._growth import Growth, words_of
 from annotation_store._journal import Journal
 from annotation_store._learning import Learning
+from annotation_store._many import Many
 from annotation_store._repair import Repair
-from annotation_store._review import Review
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
 from annotation_store.images.zarr_store import create_root
@@ -46,7 +47,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Repair, Check, Growth, Journal, Conflicts, Review, Learning):
+class Project(Repair, Check, Growth, Journal, Conflicts, Counting, Many, Learning):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another

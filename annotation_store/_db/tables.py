@@ -109,6 +109,8 @@ fields = Table(
     Column("kind", String, nullable=False, server_default=text("'image'")),
     Column("source_bytes", Integer),  # of a slide: its size at source_path, to find it again
     Column("skipped", Boolean, nullable=False, server_default=text("0")),
+    # id of another field to where its top left corner lies in this one; said from one side only
+    Column("overlaps", JSON(none_as_null=True)),
     _one_of("kind", "image", "slide"),
     CheckConstraint("width > 0 AND height > 0", name="size_sane"),
     CheckConstraint("pixel_size_um IS NULL OR pixel_size_um > 0", name="pixel_size_sane"),
