@@ -1,6 +1,7 @@
 """The truth of a project: schema, fields, regions, cells, suggestions, history, images and formats."""
 
 from annotation_store._counting import ClassCount, Overlap
+from annotation_store._looks import Look, StoredRanking
 from annotation_store._many import Entry
 from annotation_store.errors import (
     EditError,
@@ -74,6 +75,7 @@ __all__ = [
     "ImportReport",
     "Keep",
     "LLDError",
+    "Look",
     "Model",
     "OldSchema",
     "Overlap",
@@ -90,6 +92,7 @@ __all__ = [
     "SchemaChange",
     "SchemaError",
     "Shape",
+    "StoredRanking",
     "Suggestion",
     "SuggestionState",
     "formats",

@@ -15,3 +15,4 @@ class ProjectEvents(SignalGroup):
     suggestions_changed = Signal(list)  # ids of the fields whose suggestions differ
     models_changed = Signal()
     schema_changed = Signal()  # `project.schema` is the new one already
+    ranking_changed = Signal()  # there is another order in which to look next

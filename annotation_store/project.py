@@ -36,6 +36,7 @@ from annotation_store._db.tables import project as project_table
 from annotation_store._growth import Growth, words_of
 from annotation_store._journal import Journal
 from annotation_store._learning import Learning
+from annotation_store._looks import Looks
 from annotation_store._many import Many
 from annotation_store._repair import Repair
 from annotation_store.errors import EditError, ProjectError
@@ -47,7 +48,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Repair, Check, Growth, Journal, Conflicts, Counting, Many, Learning):
+class Project(Repair, Check, Growth, Journal, Conflicts, Counting, Many, Learning, Looks):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another
@@ -270,6 +271,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, Many, Learnin
             for table in (edits, suggestions, fields)
         }
         self._models_seen = self._models_state()
+        self._ranking_seen = self._ranking_id()
         for own in self._own.values():
             own.clear()
 
@@ -293,6 +295,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, Many, Learnin
             return False
         seen, own = dict(self._seen), {name: set(ids) for name, ids in self._own.items()}
         models_before = self._models_seen
+        ranking_before = self._ranking_seen
         new_fields = self._newer(fields.c.id, fields, seen["fields"], own["fields"])
         new_suggestions = self._newer(
             suggestions.c.field_id, suggestions, seen["suggestions"], own["suggestions"]
@@ -312,7 +315,16 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, Many, Learnin
             self.events.suggestions_changed.emit(changed)
         if self._models_seen != models_before:
             self.events.models_changed.emit()
-        return bool(grown or new_fields or new_edits or changed or self._models_seen != models_before)
+        if self._ranking_seen != ranking_before:
+            self.events.ranking_changed.emit()
+        return bool(
+            grown
+            or new_fields
+            or new_edits
+            or changed
+            or self._models_seen != models_before
+            or self._ranking_seen != ranking_before
+        )
 
     def _newer(self, column: sa.Column[int], table: sa.Table, after: int, own: set[int]) -> list[int]:
         query = sa.select(table.c.id, column.label("value")).where(table.c.id > after).order_by(table.c.id)

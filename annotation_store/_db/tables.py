@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -249,6 +250,33 @@ runs = Table(
     Column("state", String, nullable=False),
     Column("model_id", ForeignKey("models.id")),
     Column("message", Text, nullable=False, server_default=text("''")),
+)
+
+looks = Table(
+    "looks",
+    metadata,
+    # what can be made again by looking again: no history
+    Column("field_id", ForeignKey("fields.id"), primary_key=True),
+    Column("maker", String, primary_key=True),  # a model's number, "starter" or "stain"
+    Column("vector", LargeBinary, nullable=False),  # little-endian float16
+    Column("opinions", JSON, nullable=False),
+)
+
+reserve = Table(
+    "reserve",
+    metadata,
+    Column("field_id", ForeignKey("fields.id"), primary_key=True),
+    Column("drawn", String, nullable=False),
+)
+
+rankings = Table(
+    "rankings",
+    metadata,
+    _id(),
+    Column("maker", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("about", JSON, nullable=False),
+    Column("entries", JSON, nullable=False),
 )
 
 edits = Table(

@@ -1,0 +1,23 @@
+"""What to annotate next, and why: fields, regions within a field, cells; no torch.
+
+The order of the fields is worked out after a round (`update`) and stored, so that it never changes under
+anybody's hand; `order` reads it. Regions and cells come from the suggestions that wait now.
+"""
+
+from training.ranking.cells import Queue, cells
+from training.ranking.cost import CostModel, cost_model
+from training.ranking.information import information
+from training.ranking.items import Ranked
+from training.ranking.project import order, regions, update
+
+__all__ = [
+    "CostModel",
+    "Queue",
+    "Ranked",
+    "cells",
+    "cost_model",
+    "information",
+    "order",
+    "regions",
+    "update",
+]

@@ -1,0 +1,91 @@
+"""Two queues of suggestions: those to accept fast, and those that teach most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from annotation_store.records import Suggestion
+from training.ranking.cost import CostModel, cost_model
+from training.ranking.fields import worth
+from training.ranking.information import Groups, doubt
+from training.ranking.items import Ranked
+from training.ranking.words import IN_DOUBT, RARE_FROM, Words, contenders
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+
+class Queue(StrEnum):
+    """What a queue is for."""
+
+    ACCEPT = "accept"
+    TEACH = "teach"
+
+
+def rank_cells(
+    suggestions: Sequence[Suggestion],
+    queue: Queue,
+    *,
+    words: Words | None = None,
+    groups: Groups = (),
+    cost: CostModel | None = None,
+    attributes: int = 0,
+) -> list[Ranked]:
+    """Order suggestions for a queue.
+
+    `Queue.ACCEPT` goes by the calibrated confidence that it is a cell, `Queue.TEACH` by what its labels
+    would tell; equals by id.
+    """
+    words, cost = words or Words(), cost or CostModel()
+    teaches = Queue(queue) is Queue.TEACH
+    items = []
+    for one in suggestions:
+        score = worth(one.proposal, words.rare, groups) if teaches else one.confidence
+        seconds = cost.candidate(one.proposal, attributes)
+        reasons = tuple(_teaching(one, words) if teaches else _sure(one, words))
+        items.append(Ranked("cell", one.id, one.field_id, score, seconds, reasons, one.box))
+    return sorted(items, key=lambda item: (-item.score, item.id or 0))
+
+
+def cells(project: Project, field_id: int | None = None, *, queue: Queue | str = Queue.TEACH) -> list[Ranked]:
+    """Order the waiting suggestions of a field, or of the project, for a queue."""
+    from training.ranking.project import groups_of, stored_words
+
+    return rank_cells(
+        project.suggestions(field_id),
+        Queue(queue),
+        words=stored_words(project),
+        groups=groups_of(project.schema),
+        cost=cost_model(project) if field_id is None else None,
+        attributes=len(project.schema.attributes),
+    )
+
+
+def _sure(one: Suggestion, words: Words) -> list[str]:
+    best = one.proposal.best_class
+    named = "" if best is None else f", {words.title(best)} at {one.proposal.class_probabilities[best]:.0%}"
+    return [f"A cell at {one.confidence:.0%}{named}"]
+
+
+def _teaching(one: Suggestion, words: Words) -> list[str]:
+    proposal = one.proposal
+    said = []
+    if pair := contenders(proposal):
+        said.append(f"Between {words.title(pair[0])} and {words.title(pair[1])}")
+    elif not proposal.class_probabilities:
+        said.append("Its class is not known to the model")
+    rare = words.rare_among([proposal])
+    if rare:
+        p = proposal.class_probabilities[rare[0]]
+        said.append(f"Of a rare class at {max(p, RARE_FROM):.0%}: {words.title(rare[0])}")
+    doubtful = [
+        words.attributes.get(name, name).lower()
+        for name, values in proposal.attribute_probabilities.items()
+        if (doubt(values) or 0.0) >= IN_DOUBT
+    ]
+    if doubtful:
+        shown = ", ".join(doubtful[:3]) + ("" if len(doubtful) <= 3 else f" and {len(doubtful) - 3} more")
+        said.append(f"In doubt: {shown}")
+    return said or ["The model is fairly sure of it"]

@@ -1,0 +1,134 @@
+"""How many seconds of an expert's time a piece of work takes.
+
+The constants are assumptions until the project has measured enough of its own time:
+
+- A box drawn by extreme clicking takes 7 s, by dragging 25 to 35 s (Papadopoulos and others, *Extreme
+  clicking for efficient object annotation*, ICCV 2017; Su and others 2012). Here a click on the cell
+  proposes its box from the stain and a key takes it: 4 s are assumed.
+- A yes or no to a proposed box takes 1.6 to 2 s (Papadopoulos and others, *We don't need no bounding-boxes*,
+  CVPR 2016). Here it comes with a glance at class and attributes.
+- One class by its key, one attribute by a digit: a look and a keystroke each, assumed at 2.5 and 1.5 s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from annotation_store.records import Cell, Proposal, RegionState
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+FEWEST_FIELDS = 5
+FEWEST_SECONDS = 300.0
+_LIMITS = (0.2, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """Seconds for each thing that is done; see this module for where they come from.
+
+    Attributes
+    ----------
+    open_field
+        To open a field and find one's way.
+    region
+        To draw a region and finish it.
+    scan
+        To look a whole field over for what was not proposed; an area takes its share.
+    box, label_class, attribute
+        To box a cell, name its class, fill in one attribute.
+    accept, glance, correct, reject
+        To accept a suggestion, with a glance at each of its attributes; to put one of its values or its box
+        right; to reject it.
+    factor
+        The project's own measured seconds over those that the rest of this predicts.
+    measured_fields
+        From how many fields the factor comes; 0 = all is assumption.
+    """
+
+    open_field: float = 3.0
+    region: float = 5.0
+    scan: float = 15.0
+    box: float = 4.0
+    label_class: float = 2.5
+    attribute: float = 1.5
+    accept: float = 1.8
+    glance: float = 0.3
+    correct: float = 4.0
+    reject: float = 1.5
+    factor: float = 1.0
+    measured_fields: int = 0
+
+    def new_cell(self, attributes: int) -> float:
+        """To box and label a cell that nobody proposed."""
+        return self.factor * (self.box + self.label_class + attributes * self.attribute)
+
+    def accepted(self, attributes: int, corrections: float = 0.0) -> float:
+        """To take over a suggestion, so many of its parts put right first."""
+        return self.factor * (self.accept + attributes * self.glance + corrections * self.correct)
+
+    def rejected(self) -> float:
+        """To reject a suggestion."""
+        return self.factor * self.reject
+
+    def candidate(self, proposal: Proposal, attributes: int) -> float:
+        """To judge a suggestion, as likely as not right in each of its parts as it says itself."""
+        wrong = 1 - max(proposal.class_probabilities.values(), default=0.0)
+        wrong += sum(1 - max(v.values(), default=0.0) for v in proposal.attribute_probabilities.values())
+        unsaid = max(0, attributes - len(proposal.attribute_probabilities))
+        take = self.accepted(attributes, min(max(wrong, 0.0), 1.0 + attributes))
+        take += self.factor * self.attribute * unsaid
+        p = min(max(proposal.confidence, 0.0), 1.0)
+        return p * take + (1 - p) * self.rejected()
+
+    def area(self, candidates: Iterable[Proposal], share: float, attributes: int) -> float:
+        """To finish an area of a field, `share` of its size."""
+        fixed = self.open_field + self.region + self.scan * min(max(share, 0.0), 1.0)
+        return self.factor * fixed + sum(self.candidate(one, attributes) for one in candidates)
+
+    def fitted(self, work: Sequence[tuple[float, float]]) -> CostModel:
+        """Take over measured time: pairs of what this model predicts of a field and what it took, in s.
+
+        Nothing changes below `FEWEST_FIELDS` fields or `FEWEST_SECONDS`.
+        """
+        used = [(said, took) for said, took in work if said > 0 and took > 0]
+        said, took = sum(s for s, _ in used), sum(t for _, t in used)
+        if len(used) < FEWEST_FIELDS or took < FEWEST_SECONDS:
+            return self
+        factor = self.factor * min(max(took / said, _LIMITS[0]), _LIMITS[1])
+        return dataclasses.replace(self, factor=factor, measured_fields=len(used))
+
+
+def cost_model(project: Project) -> CostModel:
+    """Give the cost model, from the project's own active seconds where there are enough."""
+    took: dict[int, float] = defaultdict(float)
+    for one in project.active_seconds():
+        took[one.field_id] += one.seconds
+    model = CostModel()
+    if len(took) < FEWEST_FIELDS:
+        return model
+    cells: dict[int, list[Cell]] = defaultdict(list)
+    for cell in project.cells():
+        cells[cell.field_id].append(cell)
+    finished: dict[int, float] = defaultdict(float)
+    fields = {field.id: field for field in project.fields()}
+    for region in project.regions():
+        if region.state is RegionState.FINISHED:
+            field = fields[region.field_id]
+            finished[region.field_id] += region.shape.geometry.area / (field.width * field.height)
+    attributes = len(project.schema.attributes)
+    work = []
+    for field_id, seconds in took.items():
+        if not cells[field_id] and not finished[field_id]:
+            continue  # looked at, nothing done
+        said = model.area((), finished[field_id], attributes)
+        for cell in cells[field_id]:
+            stated = len(cell.attributes)
+            said += model.new_cell(stated) if cell.suggestion_id is None else model.accepted(stated)
+        work.append((said, seconds))
+    return model.fitted(work)

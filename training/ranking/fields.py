@@ -1,0 +1,187 @@
+"""In which order to annotate the fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from annotation_store.records import UNSURE, Proposal
+from training.ranking.cost import CostModel
+from training.ranking.diversity import k_center, unit
+from training.ranking.information import Groups, information
+from training.ranking.items import Ranked
+from training.ranking.words import RARE_FROM, Words
+
+BUDGET = 12
+"""How many fields are chosen for being different as well; after them the order is by score alone."""
+
+DEEP = 4
+"""They are chosen from so many times as many of the best."""
+
+RESERVE = 0.15
+"""Share of the fields drawn at random."""
+
+_EVERY = 7
+"""Each seventh field of the order is one of these: 14%."""
+
+RARE_BONUS = 0.5
+"""What a class that nobody has labelled yet adds to a candidate that surely is one."""
+
+NEW = "Not looked at by the model yet"
+
+
+@dataclass(frozen=True)
+class FieldView:
+    """What the ranking sees of a field.
+
+    Attributes
+    ----------
+    key
+        What stays the same wherever the field stands: its content's hash.
+    unknown
+        Share of its area that is neither finished nor ignored.
+    candidates
+        In the unknown area.
+    touched
+        Whether somebody has worked on it.
+    """
+
+    id: int
+    key: str
+    unknown: float
+    candidates: tuple[Proposal, ...] = ()
+    vector: np.ndarray | None = None
+    touched: bool = False
+
+
+def rank_fields(
+    views: Sequence[FieldView],
+    *,
+    words: Words | None = None,
+    groups: Groups = (),
+    cost: CostModel | None = None,
+    attributes: int = 0,
+    reserve: Collection[int] = (),
+    budget: int = BUDGET,
+) -> list[Ranked]:
+    """Order the fields that have an unknown area, best first; the order of `views` changes nothing.
+
+    Parameters
+    ----------
+    attributes
+        How many the schema has: what a cell costs.
+    reserve
+        Ids of the fields drawn at random; each seventh place is one of theirs, in the order of the draw.
+    """
+    words, cost = words or Words(), cost or CostModel()
+    scored = []
+    for view in views:
+        if view.unknown <= 1e-3:
+            continue
+        seconds = cost.area(view.candidates, view.unknown, attributes)
+        score = total(view.candidates, words.rare, groups) / seconds
+        reasons = tuple(words.candidates(view.candidates))
+        scored.append((Ranked("field", view.id, view.id, score, seconds, reasons), view))
+    scored.sort(key=lambda pair: (-pair[0].score, pair[0].field_id))
+    drawn = sorted(
+        (pair for pair in scored if pair[0].field_id in reserve), key=lambda pair: draw_key(pair[1].key)
+    )
+    others = [pair for pair in scored if pair[0].field_id not in reserve]
+    known = [v.vector for v in sorted(views, key=lambda v: v.id) if v.touched]
+    return _interleaved(
+        [one for one, _ in _thinned(others, known, budget)], [_random(one) for one, _ in drawn]
+    )
+
+
+def total(candidates: Iterable[Proposal], rare: Mapping[str, float], groups: Groups = ()) -> float:
+    """Sum up what candidates tell, the rare among them a little more."""
+    return math.fsum(worth(one, rare, groups) for one in candidates)
+
+
+def worth(proposal: Proposal, rare: Mapping[str, float], groups: Groups = ()) -> float:
+    """Give the information of a candidate with the bonus for a rare class that it may well have."""
+    bonus = math.fsum(
+        p * rare[name]
+        for name, p in proposal.class_probabilities.items()
+        if p >= RARE_FROM and rare.get(name, 0.0) > 0
+    )
+    return information(proposal, groups) + RARE_BONUS * bonus
+
+
+def rarity(labels: Iterable[str | None], members: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Say how rare each class is among labels: 0 = at least an equal share, 1 = never.
+
+    Parameters
+    ----------
+    labels
+        Classes and groups; a group counts for its classes in equal parts. Missing and unsure do not count.
+    members
+        Every class to itself, every group to its classes.
+    """
+    classes = sorted({name for some in members.values() for name in some})
+    counts = dict.fromkeys(classes, 0.0)
+    for label in labels:
+        some = members.get(label, ()) if label is not None and label != UNSURE else ()
+        for name in some:
+            counts[name] += 1 / len(some)
+    sum_ = math.fsum(counts.values())
+    if sum_ < len(classes) or not classes:
+        return {}  # too few labels to call anything rare
+    return {name: round(max(0.0, 1 - n * len(classes) / sum_), 6) for name, n in counts.items()}
+
+
+def draw_key(key: str, seed: int = 0) -> str:
+    """Give the place of a field in the draw: a hash, so that the fields' order changes nothing."""
+    return hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "replace")).hexdigest()
+
+
+def draw(views: Sequence[FieldView], already: Collection[int], *, seed: int = 0) -> list[int]:
+    """Draw fields at random until `RESERVE` of all are drawn, from those that nobody has touched.
+
+    Returns
+    -------
+    list
+        Ids of the newly drawn.
+    """
+    wanted = round(RESERVE * len(views)) - len({v.id for v in views} & set(already))
+    free = sorted(
+        (v for v in views if not v.touched and v.id not in already),
+        key=lambda v: (draw_key(v.key, seed), v.id),
+    )
+    return [v.id for v in free[: max(0, wanted)]]
+
+
+Pair = tuple[Ranked, FieldView]
+
+
+def _thinned(pairs: Sequence[Pair], known: Sequence[np.ndarray | None], budget: int) -> list[Pair]:
+    """Choose the first `budget` of the best `DEEP` times as many so that they differ; the rest follow."""
+    deep = min(len(pairs), DEEP * budget)
+    while 0 < deep < len(pairs) and pairs[deep][0].score == pairs[deep - 1][0].score:
+        deep += 1  # equals are not parted by their ids
+    vectors = unit([*(view.vector for _, view in pairs[:deep]), *known])
+    chosen = k_center(vectors[:deep], budget, known=vectors[deep:])
+    rest = [i for i in range(len(pairs)) if i not in set(chosen)]
+    return [pairs[i] for i in [*chosen, *rest]]
+
+
+def _random(one: Ranked) -> Ranked:
+    reason = "Drawn at random: such fields show, without bias, how good the model is"
+    return dataclasses.replace(one, reasons=(reason, *one.reasons), reserve=True)
+
+
+def _interleaved(others: Sequence[Ranked], drawn: Sequence[Ranked]) -> list[Ranked]:
+    """Put one of `drawn` after each three, then six, others: the fourth, the eleventh and so on."""
+    result: list[Ranked] = []
+    left, right = iter(others), iter(drawn)
+    for place in range(len(others) + len(drawn)):
+        sides = (right, left) if place % _EVERY == _EVERY // 2 else (left, right)
+        one = next(sides[0], None) or next(sides[1], None)
+        if one is not None:
+            result.append(one)
+    return result

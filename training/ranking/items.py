@@ -1,0 +1,55 @@
+"""What every ranking hands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from annotation_store.records import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Something to look at next.
+
+    Attributes
+    ----------
+    kind
+        ``"field"``, ``"region"``, ``"cell"`` or ``"mistake"``.
+    id
+        Of the field (also for a region), of the suggestion, or of the cell that may be mistaken; ``None``
+        where there is no such thing yet (a cell that was missed).
+    score
+        Higher comes first, among things of one kind and one ranking.
+    seconds
+        How long it will take, by estimate.
+    reasons
+        Why, in words.
+    reserve
+        Drawn at random, not by score: what is found there tells how good the model is without bias.
+    """
+
+    kind: str
+    id: int | None
+    field_id: int
+    score: float
+    seconds: float
+    reasons: tuple[str, ...] = ()
+    box: Box | None = None
+    reserve: bool = False
+
+    def as_json(self, field_name: str) -> dict[str, Any]:
+        """Give what ``napari-lld rank --json`` prints (design §6)."""
+        content: dict[str, Any] = {"kind": self.kind, "id": self.id, "field": field_name}
+        if self.box is not None:
+            content["box"] = [round(v, 2) for v in self.box]
+        return content | {
+            "score": round(self.score, 5),
+            "seconds": round(self.seconds, 1),
+            "reasons": list(self.reasons),
+        }
+
+
+def plural(count: int, word: str) -> str:
+    """Write a count with its word."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,304 @@
+"""The rankings of a project: read in few statements, worked out after a round, stored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from annotation_store.records import (
+    Box,
+    Field,
+    FieldState,
+    Proposal,
+    Region,
+    RegionState,
+    RejectionReason,
+    Shape,
+    SuggestionState,
+)
+from annotation_store.schema import Schema
+from training.evaluate import iou_matrix
+from training.ranking.cost import CostModel, cost_model
+from training.ranking.fields import (
+    BUDGET,
+    NEW,
+    FieldView,
+    draw,
+    draw_key,
+    rank_fields,
+    rarity,
+    worth,
+)
+from training.ranking.items import Ranked
+from training.ranking.windows import best_windows
+from training.ranking.words import Words
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+STAIN = "stain"
+STARTER = "starter"
+
+SHARE = 0.2
+"""Share of a field that a proposed region covers, before the project has regions of its own."""
+
+_SAME_CELL = 0.5
+_FEWEST_REGIONS = 3
+_WHOLE = 0.8
+
+
+# --- fields ----------------------------------------------------------------------------------------------
+
+
+def update(project: Project, *, budget: int = BUDGET, seed: int = 0) -> list[Ranked]:
+    """Work the order of the fields out anew, from the suggestions and looks that are there, and store it.
+
+    The worker calls it after a round. Fields that are drawn at random now stay drawn for good. A project
+    that is open for reading only, or a blind reading, stores nothing.
+    """
+    maker = newest_maker(project)
+    views = _views(project, maker)
+    keeps = not project.read_only and not project.reading.blind
+    drawn = project.reserve()
+    new = draw(views, drawn, seed=seed)
+    if keeps:
+        project.add_to_reserve(new)
+    schema = project.schema
+    rare = rarity((cell.cell_class for cell in project.cells()), _members(schema))
+    ranked = rank_fields(
+        views,
+        words=Words.of(schema, rare),
+        groups=groups_of(schema),
+        cost=cost_model(project),
+        attributes=len(schema.attributes),
+        reserve={*drawn, *new},
+        budget=budget,
+    )
+    if keeps:
+        about = {"rare": rare, "region": _usual_region(project)}
+        project.store_ranking(maker or "", [_stored(one) for one in ranked], about=about)
+    return ranked
+
+
+def order(project: Project) -> list[Ranked]:
+    """Give the order of the fields as it was last worked out, without those that are finished since.
+
+    Fields that came since stand at the end. Where nothing was worked out yet they stand as they came. In a
+    blind reading nothing tells what a model saw.
+    """
+    open_fields = {s.field.id for s in project.field_summaries() if s.state is not FieldState.REVIEWED} - {
+        f.id for f in project.fields() if f.is_slide
+    }
+    stored = project.ranking()
+    ranked = [] if stored is None else [one for item in stored.items if (one := _read(item)) is not None]
+    if project.reading.blind:
+        ranked = [dataclasses.replace(one, score=0.0, reasons=()) for one in ranked]
+    known = {one.field_id for one in ranked}
+    new = CostModel().area((), 1.0, 0)
+    return [one for one in ranked if one.field_id in open_fields] + [
+        Ranked("field", i, i, 0.0, new, (NEW,)) for i in sorted(open_fields - known)
+    ]
+
+
+def _stored(one: Ranked) -> dict[str, Any]:
+    return {
+        "field": one.field_id,
+        "score": round(one.score, 6),
+        "seconds": round(one.seconds, 2),
+        "reasons": list(one.reasons),
+        "reserve": one.reserve,
+    }
+
+
+def _read(item: Mapping[str, Any]) -> Ranked | None:
+    try:
+        field_id = int(item["field"])
+        reasons = tuple(str(reason) for reason in item["reasons"])
+        return Ranked(
+            "field",
+            field_id,
+            field_id,
+            float(item["score"]),
+            float(item["seconds"]),
+            reasons,
+            None,
+            bool(item["reserve"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def newest_maker(project: Project) -> str | None:
+    """Say whose looks to go by: who has looked at most fields; of equals the newest model."""
+    counts = project.looked()
+    return max(counts, key=lambda maker: (counts[maker], _age(maker)), default=None)
+
+
+def _age(maker: str) -> int:
+    return int(maker) if maker.isdecimal() else {STAIN: -2, STARTER: -1}.get(maker, -3)
+
+
+def _views(project: Project, maker: str | None) -> list[FieldView]:
+    """Read what the ranking sees; a fixed number of statements however many fields there are."""
+    suggested = _by_field((s.field_id, s.proposal) for s in project.suggestions())
+    rejected = _by_field(
+        (s.field_id, s.box)
+        for s in project.suggestions(states=(SuggestionState.REJECTED,))
+        if s.reason is RejectionReason.NOT_A_CELL
+    )
+    cells = _by_field((cell.field_id, cell.box) for cell in project.cells())
+    regions: dict[int, list[Region]] = _by_field((r.field_id, r) for r in project.regions())
+    ignored = _by_field((area.field_id, area.shape) for area in project.ignore_areas())
+    looks = project.looks(maker) if maker is not None else {}
+    stained = {} if suggested or project.reading.blind else project.looks(STAIN, opinions=True)
+    views = []
+    for field in project.fields():
+        if field.is_slide:
+            continue
+        own = regions.get(field.id, [])
+        finished = [r.shape for r in own if r.state is RegionState.FINISHED]
+        known = [*finished, *ignored.get(field.id, [])]
+        look, stain = looks.get(field.id), stained.get(field.id)
+        found = suggested.get(field.id) or (list(stain.opinions) if stain is not None else [])
+        taken = [*cells.get(field.id, []), *rejected.get(field.id, [])]
+        views.append(
+            FieldView(
+                field.id,
+                field.content_hash,
+                unknown_share(field, known),
+                tuple(candidates(found, known, taken)),
+                look.vector if look is not None else None,
+                bool(own or cells.get(field.id)),
+            )
+        )
+    return views
+
+
+def candidates(found: Sequence[Proposal], known: Sequence[Shape], taken: Sequence[Box]) -> list[Proposal]:
+    """Keep the proposals centred in the unknown area that are neither cells already nor rejected."""
+    kept = [p for p in found if not any(shape.contains_centre(p.box) for shape in known)]
+    if kept and taken:
+        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > _SAME_CELL
+        kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
+    return kept
+
+
+def unknown_share(field: Field, known: Sequence[Shape]) -> float:
+    """Give the share of a field's area outside of some areas, 0 to 1."""
+    if not known:
+        return 1.0
+    covered = shapely.union_all([shape.geometry.buffer(0) for shape in known]).area
+    return max(0.0, 1 - float(covered) / (field.width * field.height))
+
+
+# --- regions ---------------------------------------------------------------------------------------------
+
+
+def regions(project: Project, field_id: int, count: int = 1) -> list[Ranked]:
+    """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
+
+    Empty where the field is known already, and for a whole slide. On a field drawn at random the region is
+    drawn at random too.
+    """
+    field = project.field(field_id)
+    if field.is_slide:
+        return []
+    stored = project.ranking_facts()
+    about: Mapping[str, Any] = stored.about if stored is not None else {}
+    words = Words.of(project.schema, _numbers(about.get("rare")))
+    known = [r.shape for r in project.regions(field_id)]
+    known += [area.shape for area in project.ignore_areas(field_id)]
+    boxes = [cell.box for cell in project.cells(field_id)]
+    found = [s.proposal for s in project.suggestions(field_id)]
+    if not found and not project.reading.blind:
+        stain = project.looks(STAIN, field_id=field_id, opinions=True).get(field_id)
+        found = list(stain.opinions) if stain is not None else []
+    some = candidates(found, known, boxes)
+    groups = groups_of(project.schema)
+    weights = np.array([worth(p, words.rare, groups) for p in some])
+    centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
+    random = field_id in project.reserve()
+    if random:
+        centres, weights = _random_place(field)
+    window = _window(field, about.get("region"), [*boxes, *(p.box for p in some)])
+    items = []
+    attributes = len(project.schema.attributes)
+    for box, _ in best_windows((field.width, field.height), window, centres, weights, known, count=count):
+        inside = [p for p in some if Shape(box).contains_centre(p.box)]
+        share = box[2] * box[3] / (field.width * field.height)
+        seconds = CostModel().area(inside, share, attributes)
+        score = sum(worth(p, words.rare, groups) for p in inside) / seconds
+        reasons = words.candidates(inside)
+        if random:
+            reasons = ["Drawn at random: such places show, without bias, how good the model is"]
+        items.append(Ranked("region", field_id, field_id, score, seconds, tuple(reasons), box, random))
+    return items
+
+
+def _random_place(field: Field) -> tuple[np.ndarray, np.ndarray]:
+    digits = draw_key(field.content_hash, seed=1)
+    x, y = int(digits[:8], 16) / 16**8 * field.width, int(digits[8:16], 16) / 16**8 * field.height
+    return np.array([(x, y)]), np.ones(1)
+
+
+def _window(field: Field, usual: object, boxes: Sequence[Box]) -> tuple[float, float]:
+    """Size a proposed region: as the project's own, else `SHARE` of the field; four cells wide at least."""
+    width, height = (SHARE**0.5 * field.width, SHARE**0.5 * field.height)
+    if isinstance(usual, list) and len(usual) == 2 and all(isinstance(v, float) for v in usual):
+        width, height = usual[0] * field.width, usual[1] * field.height
+    least = 4 * float(np.median([max(box[2:]) for box in boxes])) if boxes else 0.0
+    return max(width, min(least, 0.7 * field.width)), max(height, min(least, 0.7 * field.height))
+
+
+def _usual_region(project: Project) -> list[float] | None:
+    """Give the median width and height of the finished regions as shares of their fields."""
+    shares = []
+    fields = {field.id: field for field in project.fields()}
+    for region in project.regions():
+        if region.state is not RegionState.FINISHED:
+            continue
+        field = fields[region.field_id]
+        _, _, w, h = region.shape.bounds
+        share = (w / field.width, h / field.height)
+        if share[0] * share[1] < _WHOLE:
+            shares.append(share)
+    if len(shares) < _FEWEST_REGIONS:
+        return None
+    return [round(float(v), 4) for v in np.median(np.array(shares), 0)]
+
+
+# --- words -----------------------------------------------------------------------------------------------
+
+
+def groups_of(schema: Schema) -> list[tuple[str, ...]]:
+    """Give the classes of each class group."""
+    return [group.classes for group in schema.groups]
+
+
+def stored_words(project: Project) -> Words:
+    """Give the schema's words with how rare each class was when the ranking was last worked out."""
+    stored = project.ranking_facts()
+    return Words.of(project.schema, _numbers(stored.about.get("rare")) if stored is not None else {})
+
+
+def _members(schema: Schema) -> dict[str, Sequence[str]]:
+    names = [*schema.class_names, *(group.name for group in schema.groups)]
+    return {name: schema.members(name) for name in names}
+
+
+def _numbers(content: object) -> dict[str, float]:
+    if not isinstance(content, Mapping):
+        return {}
+    return {str(k): float(v) for k, v in content.items() if isinstance(v, int | float)}
+
+
+def _by_field(pairs: Iterable[tuple[int, Any]]) -> dict[int, list[Any]]:
+    result: dict[int, list[Any]] = defaultdict(list)
+    for field_id, value in pairs:
+        result[field_id].append(value)
+    return result
