@@ -12,6 +12,7 @@ from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 
 from napari_lld import background, key_map, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
+from napari_lld.field_desk import FieldDesk
 from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.session import Session, Tool
@@ -50,7 +51,9 @@ class Desk(QObject):
         self.session.trainer = self.process
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
+        self.fields = FieldDesk(self)
         self.commands.add(session_commands(self.session))
+        self.commands.add(self.fields.commands())
         self.around = Surroundings(self)
         self.commands.add(self._window_commands())
         self.commands.add(self.around.commands())

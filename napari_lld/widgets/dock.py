@@ -55,6 +55,7 @@ class DeskDock(QWidget):
         layout = column(page, 5, (8, 4, 8, 4))
         self._header = Header(session, commands, self.desk.around.clock)
         self._fields = FieldList(session, commands)
+        self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
         self._tools = ToolBar(session, commands)
         self._cell = CellPanel(session, commands)
         self._suggestions = SuggestionPanel(session, commands)

@@ -11,7 +11,6 @@ from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.theme import RESEARCH_USE
 from napari_lld.work_clock import WorkClock
 
-_MENU = ("project.new", "project.open", "fields.add", "", "project.close", "", "help.keys", "keys.edit")
 _AREAS = {Tool.DRAFT: later("Draft"), Tool.IGNORE: later("Ignore")}
 
 _MENU = (
@@ -23,6 +22,7 @@ _MENU = (
     "project.close",
     "",
     "help.keys",
+    "keys.edit",
     "help.log",
 )
 """What stands in the menu; nothing is a line."""

@@ -28,7 +28,7 @@ def suggest_on(
     min_confidence: float,
     ready: Mapping[int, RawProposals] | None = None,
 ) -> int:
-    """Propose cells in the unknown area of fields and put them into the project.
+    """Propose cells in the unknown area of fields and put them into the project; skipped fields get none.
 
     Parameters
     ----------
@@ -43,6 +43,7 @@ def suggest_on(
         How many suggestions there are now.
     """
     count = 0
+    known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
     ready = ready or {}
     least = max(0.001, model.calibration.raw(min_confidence))
     channel.send(Progress(stage="suggest", done=0, total=len(known)))

@@ -1,0 +1,57 @@
+"""The commands on the field as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from napari_lld.commands import Command, has_field, has_project
+from napari_lld.field_order import QUALITIES
+from napari_lld.session import Session
+from napari_lld.translate import later
+
+
+def field_commands(session: Session) -> Iterator[Command]:
+    """Make the commands that need no window."""
+
+    def say(quality: str) -> None:
+        field = session.field
+        if field is not None:
+            session.describe_field(quality=None if field.quality == quality else quality)
+
+    for quality, title in zip(QUALITIES, _TITLES, strict=True):
+        yield Command(
+            f"field.quality.{quality}",
+            title,
+            lambda quality=quality: say(quality),  # type: ignore[misc]
+            (),
+            "Fields",
+            has_field,
+            "What the field is like as a whole. The same once more takes it back.",
+        )
+    yield Command(
+        "field.skip",
+        "Skip this field",
+        session.skip_field,
+        ("Ctrl+K",),
+        "Fields",
+        has_field,
+        "Next and previous pass over it, and no model suggests anything on it. "
+        "What stands on it stays. Once more takes it back.",
+    )
+    yield Command(
+        "fields.arrange",
+        "Sort and filter again",
+        session.arrange_fields,
+        (),
+        "Fields",
+        has_project,
+        "The list never moves by itself: this takes how things stand now.",
+    )
+
+
+_TITLES = (
+    later("Quality: good"),
+    later("Quality: thick"),
+    later("Quality: blurred"),
+    later("Quality: badly stained"),
+)

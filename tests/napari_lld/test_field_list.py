@@ -1,0 +1,163 @@
+"""The field list in the dock: filter, sort, quality, skip, thumbnails, and ten thousand fields."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QListView, QMenu, QToolButton
+
+from annotation_store import Project
+from napari_lld.field_order import FieldFilter, Order, Standing
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.field_filter import FieldFilterPopup
+
+MoreFields = Callable[[Path, list[str]], None]
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, no_leaks: None, small_project: Path, more_fields: MoreFields) -> Iterator[DeskDock]:
+    more_fields(small_project, [f"film_{n}.png" for n in range(8)])
+    dock = DeskDock(ViewerModel())
+    qtbot.addWidget(dock)
+    dock.resize(420, 703)
+    dock.show()
+    dock.desk.session.open(small_project, annotator="Ada")
+    qtbot.wait(80)
+    yield dock
+    dock.release()
+
+
+def view(dock: DeskDock) -> QListView:
+    return dock.findChild(QListView, "lld_field_view")
+
+
+def names(dock: DeskDock) -> list[str]:
+    model = view(dock).model()
+    return [model.index(row, 0).data() for row in range(model.rowCount())]
+
+
+def menu(dock: DeskDock, text: str) -> QMenu:
+    button = next(b for b in dock.findChildren(QToolButton) if b.text() == text and b.menu() is not None)
+    button.menu().aboutToShow.emit()
+    return button.menu()
+
+
+def choose(dock: DeskDock, button: str, title: str) -> None:
+    action = next(a for a in menu(dock, button).actions() if a.text().startswith(title))
+    assert action.isEnabled()
+    action.trigger()
+
+
+def popup(dock: DeskDock, qtbot: QtBot) -> FieldFilterPopup:
+    dock.desk.commands.run("fields.filter")
+    qtbot.wait(20)
+    return next(p for p in dock.findChildren(FieldFilterPopup) if p.isVisible())
+
+
+def test_the_list_is_filtered_by_words_and_state(dock: DeskDock, qtbot: QtBot) -> None:
+    asked = popup(dock, qtbot)
+    qtbot.keyClicks(asked.text, "film_7")
+    qtbot.waitUntil(lambda: names(dock) == ["film_7.png"])
+    asked.text.clear()
+    qtbot.waitUntil(lambda: len(names(dock)) == 10)
+    asked.states[Standing.REVIEWED].setChecked(True)
+    qtbot.waitUntil(lambda: names(dock) == [])
+    asked.everything.click()
+    assert len(names(dock)) == 10
+    assert not asked.isVisible()
+
+
+def test_what_was_typed_last_holds_when_the_filter_closes(dock: DeskDock, qtbot: QtBot) -> None:
+    asked = popup(dock, qtbot)
+    qtbot.keyClicks(asked.text, "film_7")
+    qtbot.keyClick(asked.text, Qt.Key.Key_Return)
+    assert names(dock) == ["film_7.png"]
+    assert dock.desk.session.filter == FieldFilter(text="film_7")
+
+
+def test_quality_skip_and_order_are_said_with_the_mouse(dock: DeskDock, qtbot: QtBot) -> None:
+    session = dock.desk.session
+    choose(dock, "⋯", "Quality: blurred")
+    assert session.field is not None
+    assert session.field.quality == "blurred"
+    choose(dock, "⋯", "Quality: blurred")
+    assert session.field.quality is None
+    choose(dock, "⋯", "Skip this field")
+    assert session.field_id == 2
+    choose(dock, "Sort", "by name")
+    assert session.order is Order.NAME
+    assert "most to learn first" not in [a.text() for a in menu(dock, "Sort").actions()]
+    session.field_order = lambda: [9]
+    choose(dock, "Sort", "most to learn first")
+    assert names(dock)[0] == "film_6.png"
+
+
+def test_a_comment_on_the_field_is_kept_and_found(
+    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_lld.widgets import field_dialogs
+
+    monkeypatch.setattr(field_dialogs, "ask_field_comment", lambda *_: " strange crystals \n")
+    choose(dock, "⋯", "Comment on this field")
+    session = dock.desk.session
+    assert session.field is not None
+    assert session.field.note == "strange crystals"
+    session.filter = FieldFilter(text="crystals")
+    assert names(dock) == ["field_0.png"]
+
+
+def test_thumbnails_are_decoded_beside_the_window(
+    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+    original = Project.thumbnail
+
+    def noted(self: Project, field_id: int, side: int = 96) -> object:
+        threads.add(threading.current_thread().name)
+        return original(self, 1, side)
+
+    monkeypatch.setattr(Project, "thumbnail", noted)
+    model = dock._fields.model
+    model.forget()
+    index = model.index(3)
+    assert index.data(Qt.ItemDataRole.DecorationRole) is None
+    qtbot.waitUntil(lambda: index.data(Qt.ItemDataRole.DecorationRole) is not None)
+    assert not index.data(Qt.ItemDataRole.DecorationRole).isNull()
+    assert threads
+    assert threading.main_thread().name not in threads
+
+
+def test_ten_thousand_fields_are_one_model_of_which_only_the_seen_are_painted(
+    dock: DeskDock, qtbot: QtBot, small_project: Path, more_fields: MoreFields, record_property: Callable
+) -> None:
+    session = dock.desk.session
+    session.close()
+    more_fields(small_project, [f"slide_{n}.png" for n in range(9_990)])
+    session.open(small_project)
+    qtbot.wait(100)
+    assert view(dock).model().rowCount() == 10_000
+    seen: list[int] = []
+    dock._fields.model._thumbnails.get = seen.append  # type: ignore[method-assign, assignment]
+    times = {}
+    begun = time.perf_counter()
+    view(dock).scrollToBottom()
+    dock.grab()
+    times["scroll to the end"] = time.perf_counter() - begun
+    assert 1 <= len(set(seen)) < 40
+    begun = time.perf_counter()
+    session.add_box((10, 10, 20, 20))
+    dock._fields.refresh()
+    times["a label told to the list"] = time.perf_counter() - begun
+    begun = time.perf_counter()
+    session.filter = FieldFilter(text="slide_99")
+    times["filter"] = time.perf_counter() - begun
+    assert len(names(dock)) == 1 + 10 + 90
+    for what, seconds in times.items():
+        record_property(what, f"{1000 * seconds:.0f} ms")

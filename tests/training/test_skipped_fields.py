@@ -1,0 +1,36 @@
+"""Fields that people skipped get no suggestions; what stands on them still teaches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from annotation_store import Project, Shape
+from annotation_store.records import Proposal
+
+
+def test_a_skipped_field_is_not_searched_and_still_teaches(
+    small_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.worker import suggest
+    from training.worker.project_data import knowledge
+
+    monkeypatch.setattr(suggest, "propose_raw", lambda _model, pixels, **_: ["raw"] * len(pixels))
+    monkeypatch.setattr(
+        suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
+    )
+    model: Any = SimpleNamespace(calibration=SimpleNamespace(raw=lambda value: value))
+    channel: Any = SimpleNamespace(check=lambda: None, send=lambda _message: None)
+    with Project.open(small_project, annotator="Ada") as project:
+        cell = project.add_cell(1, (60, 60, 20, 20), cell_class="Monocyte")
+        project.add_region(1, Shape.rectangle(50, 50, 50, 50))
+        project.update_field(1, skipped=True)
+        known = knowledge(project)
+        assert [c.id for c in known[0].cells] == [cell]
+        assert known[0].finished
+        count = suggest.suggest_on(project, model, None, known, channel, min_confidence=0.1)
+        assert count == 1
+        assert [s.field_id for s in project.suggestions()] == [2]
