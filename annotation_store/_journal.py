@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 
 from annotation_store import _rows, _rules
 from annotation_store._base import ProjectBase
 from annotation_store._db.tables import active_time, cells, edits, fields, history, suggestions
 from annotation_store.errors import EditError
-from annotation_store.records import ActiveTime, CellStory, Patient
+from annotation_store.records import ActiveTime, Cell, CellStory, Patient
 
 _LONGEST = 7 * 24 * 3600.0
+_RECENT = 1000
 
 
 class Journal(ProjectBase):
@@ -53,6 +56,29 @@ class Journal(ProjectBase):
             suggestion=_rows.suggestion(_Part(first, "suggestion")) if first.suggestion_id else None,
             rows=[_rows.history(_Part(row, "history", "edit")) for row in rows],
         )
+
+    def cells_since(self, when: datetime | None) -> list[Cell]:
+        """List the cells of the current reading that were added after a time, of the last `_RECENT`.
+
+        Cells that came by accepting suggestions or by importing count; ``None`` = from the beginning.
+        """
+        at = "" if when is None else when.astimezone(UTC).isoformat(timespec="microseconds")
+        # edits are numbered in time: backwards from the newest, only those since then are looked at
+        last = sa.select(edits.c.id).where(edits.c.at <= at).order_by(edits.c.id.desc()).limit(1)
+        query = (
+            sa.select(cells)
+            .join(history, sa.and_(history.c.entity == "cell", history.c.entity_id == cells.c.id))
+            .where(
+                history.c.action == "add",
+                history.c.edit_id > sa.func.coalesce(last.scalar_subquery(), 0),
+                cells.c.reading_id == self.reading.id,
+                sa.not_(cells.c.deleted),
+            )
+            .distinct()
+            .order_by(cells.c.id.desc())
+            .limit(_RECENT)
+        )
+        return [_rows.cell(row) for row in self._rows(query)]
 
     def patients(self) -> list[Patient]:
         """List the patients with their slides and fields, in the order in which they came; one statement."""

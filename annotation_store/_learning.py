@@ -74,9 +74,10 @@ class Learning(ProjectBase):
         self.events.models_changed.emit()
         return self.model(model_id)
 
-    def activate_model(self, model_id: int) -> None:
-        """Make a model the one that suggests."""
-        self.model(model_id)
+    def activate_model(self, model_id: int | None) -> None:
+        """Make a model the one that suggests; ``None`` = the bundled starter again."""
+        if model_id is not None:
+            self.model(model_id)
         with self._writing() as connection:
             connection.execute(models.update().where(models.c.active).values(active=False))
             connection.execute(models.update().where(models.c.id == model_id).values(active=True))

@@ -130,9 +130,6 @@ class Desk(QObject):
         def idle(session: Session) -> bool:
             return session.project is not None and not session.training.busy
 
-        def busy(session: Session) -> bool:
-            return session.training.busy
-
         yield Command(
             "tool.select",
             "Stop drawing, choose nothing",
@@ -201,25 +198,6 @@ class Desk(QObject):
             has_project,
             "Cells with their regions, or suggestions, as a COCO file.",
         )
-        yield Command(
-            "training.start",
-            "Train",
-            self._train,
-            ("Ctrl+Shift+L",),
-            "Model",
-            idle,
-            "Learn from the finished regions, then suggest cells everywhere else. You can go on working.",
-        )
-        yield Command(
-            "training.suggest",
-            "Suggest",
-            self._suggest,
-            (),
-            "Model",
-            idle,
-            "Let the active model look for cells on all fields, without training.",
-        )
-        yield Command("training.cancel", "Stop", s.cancel_training, (), "Model", busy)
         yield Command("help.keys", "Keys", self.show_help, ("F1",), "General")
         yield Command(
             "keys.edit",
@@ -229,12 +207,6 @@ class Desk(QObject):
             "General",
             help="Another key for a command, or all of them for the left hand on the mouse.",
         )
-
-    def _train(self) -> None:
-        self.session.start_training(**self.training_options())
-
-    def _suggest(self) -> None:
-        self.session.start_suggesting()
 
     def escape(self) -> None:
         """Drop what is being drawn, else leave the tool, else choose nothing."""
@@ -323,9 +295,11 @@ class Desk(QObject):
         """Ask for a new project, make it, add its images."""
         from napari_lld.widgets import dialogs
 
-        wanted = dialogs.ask_new_project(self.window)
+        wanted = dialogs.ask_new_project(self.window, self.session.preferences.annotator)
         if wanted is None:
             return
+        if wanted.annotator:
+            self.session.preferences.annotator = wanted.annotator
         self.jobs.start(
             tr("Creating {name}", name=wanted.folder.name),
             lambda tell: background.create_project(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from annotation_store.records import Model
 from napari_lld.translate import later, tr
 
-_NUMBERS = (
+MEASURES = (
     ("ap50", later("found AP50")),
     ("class_f1", later("class F1")),
     ("attribute_f1", later("attributes F1")),
@@ -28,7 +29,7 @@ def held_out(model: Model | None) -> Mapping[str, Any]:
 def model_title(model: Model) -> str:
     """Name a model, short enough for a list: number, whether active, its first number."""
     numbers = held_out(model)
-    score = _number(numbers.get("ap50"))
+    score = number(numbers.get("ap50"))
     measured = f"AP50 {score:.2f}" if score is not None else tr("not yet measured")
     parts = [tr("Model {id}", id=model.id), measured]
     if model.active:
@@ -47,11 +48,11 @@ def model_numbers(model: Model) -> str:
         return str(note) if note else tr("Not yet measured.")
     told = [
         f"{tr(title)} {value:.2f}"
-        for key, title in _NUMBERS
-        if (value := _number(numbers.get(key))) is not None
+        for key, title in MEASURES
+        if (value := number(numbers.get(key))) is not None
     ]
     for key, title in (("precision", tr("precision")), ("recall", tr("recall"))):
-        value = _number(numbers.get(key))
+        value = number(numbers.get(key))
         if value is not None:
             told.append(f"{title} {value:.0%}")
     return tr(
@@ -65,6 +66,39 @@ def why_not_active(model: Model) -> str:
     """Say why a model was not made the active one, or nothing."""
     why = model.card.get("why_not_active")
     return tr("Not promoted: {why}", why=why) if why and not model.active else ""
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What suggests after going back one step: a model, or the starter where there is none before."""
+
+    model: Model | None
+
+    @property
+    def title(self) -> str:
+        """Name it, as on a button."""
+        if self.model is None:
+            return tr("Roll back to the starter")
+        return tr("Roll back to model {id}", id=self.model.id)
+
+
+def rollback(models: Sequence[Model]) -> Rollback | None:
+    """Give what the active model can be rolled back to; ``None`` where the starter suggests already.
+
+    That is the model it was trained on from; one that began at the starter, as most do, goes back to the
+    latest before it that was not refused.
+
+    Parameters
+    ----------
+    models
+        All models of a project.
+    """
+    active = next((model for model in models if model.active), None)
+    if active is None:
+        return None
+    parent = next((model for model in models if str(model.id) == active.parent), None)
+    earlier = [m for m in models if m.id < active.id and not m.card.get("why_not_active")]
+    return Rollback(parent or max(earlier, key=lambda model: model.id, default=None))
 
 
 def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
@@ -97,10 +131,10 @@ def bulk_refusal(model: Model | None, threshold: float) -> str:
     if model is None:
         return tr("The bundled starter was never measured on this project's cells: look at each suggestion.")
     numbers = held_out(model)
-    precision, proposals = _number(numbers.get("precision")), numbers.get("proposals")
+    precision, proposals = number(numbers.get("precision")), numbers.get("proposals")
     if precision is None or not isinstance(proposals, int):
         return tr("Model {id} has not been measured on held-out cells: look at each suggestion.", id=model.id)
-    measured_from = _number(numbers.get("threshold")) or 0.5
+    measured_from = number(numbers.get("threshold")) or 0.5
     right = round(precision * proposals)
     low, _high = wilson(right, proposals)
     if low < CONFIDENT:
@@ -121,7 +155,8 @@ def bulk_refusal(model: Model | None, threshold: float) -> str:
     return ""
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """Give a finite number of a card, or ``None``: cards come from files."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None

@@ -23,7 +23,7 @@ from annotation_store.records import (
 )
 from annotation_store.schema import Attribute
 from napari_lld.failure_log import keep_failure
-from napari_lld.model_facts import bulk_refusal
+from napari_lld.model_facts import bulk_refusal, rollback
 from napari_lld.session_marks import MarkActions
 from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
 from napari_lld.translate import tr
@@ -316,7 +316,7 @@ class Session(MarkActions):
         self.trainer.start(request)
         return True
 
-    def start_suggesting(self) -> bool:
+    def start_suggesting(self, **options: Any) -> bool:
         """Let the active model (or the starter) propose cells, without training."""
         project = self.project
         if project is None or self.training.busy or self.trainer is None:
@@ -324,7 +324,7 @@ class Session(MarkActions):
         from training.protocol import PredictRequest
 
         self.training.begin("predict")
-        self.trainer.start(PredictRequest(project=str(project.path), annotator=project.annotator))
+        self.trainer.start(PredictRequest(project=str(project.path), annotator=project.annotator, **options))
         return True
 
     def cancel_training(self) -> None:
@@ -333,11 +333,19 @@ class Session(MarkActions):
             self.training.cancelling()
             self.trainer.cancel()
 
-    def activate_model(self, model_id: int) -> None:
-        """Make a model the active one."""
+    def activate_model(self, model_id: int | None) -> None:
+        """Make a model the active one; ``None`` = the bundled starter."""
         project = self.project
-        if project is not None:
-            self._done(lambda: project.activate_model(model_id))
+        if project is not None and self._done(lambda: project.activate_model(model_id)):
+            self.tell("hint", tr("It suggests from now on; press Suggest to let it look again."))
+
+    def roll_back(self) -> None:
+        """Go back to the model before the active one."""
+        back = rollback(self.project.models()) if self.project is not None else None
+        if back is None:
+            self.tell("hint", tr("The starter suggests already: there is nothing to go back to."))
+        else:
+            self.activate_model(back.model.id if back.model is not None else None)
 
     def _on_worker_message(self, message: Any) -> None:
         if message.type in {"saved", "suggested", "done"}:

@@ -20,6 +20,7 @@ from annotation_store.records import Edit, Field, FieldSummary, Reading
 from annotation_store.schema import Attribute, Schema
 from napari_lld import user_state
 from napari_lld.field_order import NO_FILTER, FieldFilter, Order, arrange
+from napari_lld.preferences import Preferences
 from napari_lld.prefetch import PixelCache
 from napari_lld.training_state import Trainer, TrainingState
 from napari_lld.translate import tr, trn
@@ -49,6 +50,7 @@ class SessionFields:
 
     def __init__(self) -> None:
         self.project: Project | None = None
+        self.preferences = Preferences()
         self.training = TrainingState()
         self.trainer: Trainer | None = None
         self.field_order: Callable[[], Sequence[int]] | None = None
@@ -69,7 +71,7 @@ class SessionFields:
 
         Without an annotator it is the one who named themselves last, else the account's name.
         """
-        annotator = annotator or str(user_state.recall("annotator", "")) or None
+        annotator = annotator or self.preferences.annotator or None
         return self._attach(lambda: Project.open(path, annotator=annotator))
 
     def change_annotator(self, name: str) -> bool:
@@ -80,7 +82,7 @@ class SessionFields:
             return False
         if not self.open(project.path, annotator=name):
             return False
-        user_state.remember("annotator", name)
+        self.preferences.annotator = name
         return True
 
     def create(self, path: Path, schema: str = "lld", *, annotator: str | None = None) -> bool:

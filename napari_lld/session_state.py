@@ -86,7 +86,9 @@ class SessionState(SessionFields):
     def _recall(self, remembered: Mapping[str, Any]) -> None:
         super()._recall(remembered)
         threshold = remembered.get("threshold")
-        self._threshold = float(threshold) if isinstance(threshold, int | float) else DEFAULT_THRESHOLD
+        self._threshold = (
+            float(threshold) if isinstance(threshold, int | float) else self.preferences.threshold
+        )
 
     def _leave_field(self) -> None:
         super()._leave_field()

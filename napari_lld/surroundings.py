@@ -10,12 +10,18 @@ from qtpy.QtCore import QObject, QTimer
 from napari_lld.commands import Command, has_project
 from napari_lld.failure_log import keep_failure
 from napari_lld.log import Log
+from napari_lld.model_commands import model_commands
+from napari_lld.napari_preferences import bind
+from napari_lld.rounds import Rounds
 from napari_lld.translate import tr
 from napari_lld.unexpected import Catcher
 from napari_lld.work_clock import WorkClock
 
 if TYPE_CHECKING:
     from napari_lld.desk import Desk
+
+
+_LOOK_MS = 2000
 
 
 class Surroundings(QObject):
@@ -27,18 +33,33 @@ class Surroundings(QObject):
         self.session = desk.session
         self.log = Log()
         self.clock = WorkClock(desk.session)
+        self.rounds = Rounds(desk.session, desk.session.preferences)
         self._catcher = Catcher(self.on_unexpected)
         self._last_trace = ""
+        self._unbind = bind(desk.session.preferences) if hasattr(desk.viewer, "window") else lambda: None
+        # Counting the new cells takes some statements: once after many edits, not at every key.
+        self._looking = QTimer(self)
+        self._looking.setSingleShot(True)
+        self._looking.setInterval(_LOOK_MS)
+        self._looking.timeout.connect(self.rounds.look)
         self.session.notice.connect(self._on_notice)
+        self.session.summaries_changed.connect(self._look_soon)
 
     def close(self) -> None:
         """Let go of the session; what was counted is kept."""
+        self._looking.stop()
+        self.rounds.close()
         self.clock.close()
+        self._unbind()
         self._catcher.remove()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
+        self.session.summaries_changed.disconnect(self._look_soon, missing_ok=True)
 
     def commands(self) -> Iterator[Command]:
         """Make the commands."""
+        yield from model_commands(
+            self.session, self.rounds, lambda: self.desk.training_options(), self.show_curves
+        )
         yield Command(
             "annotator.change",
             "Who annotates …",
@@ -54,6 +75,9 @@ class Surroundings(QObject):
             group="General",
             help="What the window has said in this sitting, and what went wrong before.",
         )
+
+    def _look_soon(self) -> None:
+        self._looking.start()
 
     # ------------------------------------------------------------------ log and errors
 
@@ -85,6 +109,14 @@ class Surroundings(QObject):
         from napari_lld.widgets.theme import colours
 
         window = LogWindow(self.log, self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
+        window.show()
+
+    def show_curves(self) -> None:
+        """Open the window of curves and models."""
+        from napari_lld.widgets.theme import colours
+        from napari_lld.widgets.training_window import TrainingWindow
+
+        window = TrainingWindow(self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
         window.show()
 
     def _on_notice(self, level: str, sentence: str) -> None:

@@ -28,6 +28,7 @@ class TrainingProcess(QObject):
         super().__init__(parent)
         self._session = session
         self._process: QProcess | None = None
+        self._leaving: list[QProcess] = []
         self._folder: Path | None = None
         self._log: Path | None = None
         self._rest = b""
@@ -43,7 +44,8 @@ class TrainingProcess(QObject):
         return self._process is not None and self._process.state() != QProcess.ProcessState.NotRunning
 
     def start(self, request: Any) -> None:
-        """Start a worker on a request."""
+        """Start a worker on a request; one that is still saying farewell is left to it."""
+        self._let_go()
         self._folder = Path(tempfile.mkdtemp(prefix="napari-lld-"))
         self._log = self._folder / "worker.log"
         self._rest, self._ended, self._cancelled = b"", False, False
@@ -68,8 +70,34 @@ class TrainingProcess(QObject):
             self._process.write(CANCEL_LINE.encode())
             self._deadline.start(_CANCEL_MS)
 
+    def _let_go(self) -> None:
+        """Hear no more of a worker that has said all, and tidy up when its process is gone."""
+        process, folder = self._process, self._folder
+        self._process = self._folder = None
+        self._deadline.stop()
+        if process is None:
+            return
+        for signal in (process.readyReadStandardOutput, process.finished, process.errorOccurred):
+            signal.disconnect()
+        self._leaving.append(process)
+
+        def gone(*_args: object) -> None:
+            if process in self._leaving:
+                self._leaving.remove(process)
+                process.deleteLater()
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        process.finished.connect(gone)
+        if process.state() == QProcess.ProcessState.NotRunning:
+            gone()
+
     def close(self) -> None:
         """Stop the worker and wait for it, a few seconds at most: the window is closing."""
+        for left in list(self._leaving):
+            if not left.waitForFinished(_FAREWELL_MS):
+                left.kill()
+                left.waitForFinished(1000)
         process = self._process
         if process is None:
             return

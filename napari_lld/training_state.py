@@ -69,6 +69,8 @@ class TrainingState:
     changed = Signal()
     told = Signal(object)
     """Every message of the worker, after the state took it in."""
+    ended = Signal()
+    """The worker is done, however it went, and everybody has been told."""
 
     def __init__(self) -> None:
         self.phase = TrainingPhase.IDLE
@@ -100,6 +102,10 @@ class TrainingState:
 
     def end(self, message: str, *, failed: bool = False) -> None:
         """No worker is at work any more."""
+        self._end(message, failed=failed)
+        self.ended.emit()
+
+    def _end(self, message: str, *, failed: bool = False) -> None:
         self.phase, self.message, self.failed = TrainingPhase.IDLE, message, failed
         self.progress = TrainingProgress()
         self.started_at = None
@@ -108,7 +114,7 @@ class TrainingState:
     def forget(self) -> None:
         """Forget what the last training of another project said."""
         if not self.busy:
-            self.end("")
+            self._end("")
 
     def receive(self, message: Any) -> None:
         """Take in one message of the worker protocol."""
@@ -166,8 +172,9 @@ class TrainingState:
         return None
 
     def _finish(self, message: Any, sentence: str, *, failed: bool = False) -> None:
-        self.end(sentence, failed=failed)
+        self._end(sentence, failed=failed)
         self.told.emit(message)
+        self.ended.emit()
 
     def _done_sentence(self, message: Any) -> str:
         if message.model_id is None:

@@ -50,7 +50,7 @@ class NewProject:
 class NewProjectDialog(QDialog):
     """Asks for name, place, schema and the first images of a project."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, annotator: str = "") -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("New project"))
         self.setMinimumWidth(480)
@@ -63,7 +63,7 @@ class NewProjectDialog(QDialog):
         self.schema = QComboBox()
         for title, name in SCHEMAS:
             self.schema.addItem(tr(title), name)
-        self.annotator = QLineEdit(str(user_state.recall("annotator", "")))
+        self.annotator = QLineEdit(annotator)
         self.annotator.setPlaceholderText(tr("your name, kept with every edit"))
         form.addRow(tr("Name"), self.name)
         form.addRow(tr("In the folder"), self._with_browse(self.place))
@@ -140,15 +140,14 @@ class NewProjectDialog(QDialog):
         )
 
 
-def ask_new_project(parent: QWidget | None) -> NewProject | None:
+def ask_new_project(parent: QWidget | None, annotator: str = "") -> NewProject | None:
     """Ask what a new project shall be."""
-    dialog = NewProjectDialog(parent)
+    dialog = NewProjectDialog(parent, annotator)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     answer = dialog.answer() if accepted else None
     dialog.deleteLater()
     if answer is not None:
         user_state.remember("place", str(answer.folder.parent))
-        user_state.remember("annotator", answer.annotator or "")
     return answer
 
 

@@ -59,7 +59,7 @@ class DeskDock(QWidget):
         self._tools = ToolBar(session, commands)
         self._cell = CellPanel(session, commands)
         self._suggestions = SuggestionPanel(session, commands)
-        self._training = TrainingPanel(session, commands)
+        self._training = TrainingPanel(session, commands, self.desk.around.rounds)
         self._differential = DifferentialPanel(session, commands)
         self.desk.training_options = lambda: {"budget": self._training.budget.currentData()}
         self._tabs = QTabWidget()

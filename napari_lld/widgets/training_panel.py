@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QToolButton, QWidget
 
 from annotation_store.records import Model
 from napari_lld.commands import Commands
 from napari_lld.model_facts import model_numbers, model_title, why_not_active
+from napari_lld.rounds import Rounds
 from napari_lld.session import Session
 from napari_lld.training_state import TrainingPhase
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.rounds_menu import RoundsMenu
 
 BUDGETS: tuple[tuple[str, float | None], ...] = (
     (later("2 minutes"), 120.0),
@@ -27,9 +29,12 @@ BUDGETS: tuple[tuple[str, float | None], ...] = (
 class TrainingPanel(Part):
     """Start and stop the worker, see it at work, choose the active model."""
 
-    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, commands: Commands, rounds: Rounds, parent: QWidget | None = None
+    ) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_training")
+        self._rounds = rounds
         self._listed: list[Model] = []
         self._looking = False
         layout = column(self, 5, (0, 6, 0, 0))
@@ -43,7 +48,14 @@ class TrainingPanel(Part):
         for title, seconds in BUDGETS:
             self.budget.addItem(tr(title), seconds)
         self.budget.setCurrentIndex(1)
-        layout.addLayout(row(self._start, self.budget, 1, self._suggest, self._cancel))
+        self._plan = QToolButton()
+        self._plan.setObjectName("lld_rounds")
+        self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._plan.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._plan.setToolTip(tr("Automatic rounds, and what waits behind the training that runs"))
+        menu = RoundsMenu(session, rounds, self._plan)
+        self._plan.setMenu(menu)
+        layout.addLayout(row(self._start, self.budget, self._plan, 1, self._suggest, self._cancel))
         self._bar = QProgressBar()
         self._bar.setObjectName("lld_progress")
         self._bar.setTextVisible(False)
@@ -62,13 +74,16 @@ class TrainingPanel(Part):
         self._activate.setObjectName("lld_activate")
         self._activate.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._activate.clicked.connect(lambda *_: self._on_activate())
-        models = row(label(tr("Models")), self._models, self._activate)
+        curves = self.tool_button("training.curves", hint=False)
+        models = row(label(tr("Models")), self._models, self._activate, curves)
         models.setStretch(1, 1)
         layout.addLayout(models)
         layout.addStretch(1)
         self.bind(session.project_changed, self._on_models)
         self.bind(session.models_changed, self._on_models)
         self.bind(session.training.changed, self.refresh_soon)
+        self.bind(rounds.changed, self.refresh_soon)
+        self.bind(session.preferences.events.automatic, self.refresh_soon)
         self.bind(session.summaries_changed, self.refresh_soon)
         self._on_models()
         self.refresh()
@@ -78,9 +93,11 @@ class TrainingPanel(Part):
         super().refresh()
         training = self.session.training
         busy = training.busy
-        self._start.setVisible(not busy)
         self._suggest.setVisible(not busy)
-        self.budget.setVisible(not busy)
+        waiting = len(self._rounds.queue)
+        automatic = self.session.preferences.automatic
+        title = tr("Auto {cells}", cells=automatic) if automatic else tr("Rounds")
+        self._plan.setText(f"{title} · {tr('{count} queued', count=waiting)}" if waiting else title)
         self._cancel.setVisible(busy)
         self._bar.setVisible(busy)
         progress = training.progress
@@ -104,7 +121,7 @@ class TrainingPanel(Part):
         training = self.session.training
         progress = training.progress
         if training.phase is not TrainingPhase.RUNNING or not progress.stage:
-            return training.message or self._about()
+            return " ".join(filter(None, (training.message, self._rounds.outlook()))) or self._about()
         parts = [progress.title]
         if progress.total:
             parts[0] += f" {progress.done}/{progress.total}"

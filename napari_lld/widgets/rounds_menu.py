@@ -1,0 +1,52 @@
+"""The menu of rounds: whether they begin by themselves, and what waits."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QMenu, QWidget
+
+from napari_lld.rounds import LONG, Rounds
+from napari_lld.session import Session
+from napari_lld.translate import tr
+
+AFTER = (0, 10, 25, 50, 100)
+"""New cells after which an automatic round may begin; 0 = never."""
+
+
+class RoundsMenu(QMenu):
+    """Made anew whenever it opens: it keeps nothing."""
+
+    def __init__(self, session: Session, rounds: Rounds, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._rounds = rounds
+        self.aboutToShow.connect(self.fill)
+
+    def fill(self) -> None:
+        """Write the menu."""
+        self.clear()
+        preferences = self._session.preferences
+        self._heading(tr("Train by itself …"))
+        for cells in sorted({*AFTER, preferences.automatic}):
+            title = tr("after {count} new cells in finished regions", count=cells) if cells else tr("never")
+            action = self.addAction(title)
+            action.setCheckable(True)
+            action.setChecked(cells == preferences.automatic)
+            action.triggered.connect(lambda *_, wanted=cells: setattr(preferences, "automatic", wanted))
+        longer = self.addAction(
+            tr("then a longer round of {minutes:g} minutes, used only if not worse", minutes=LONG / 60)
+        )
+        longer.setCheckable(True)
+        longer.setChecked(preferences.longer)
+        longer.setEnabled(bool(preferences.automatic))
+        longer.triggered.connect(lambda checked: setattr(preferences, "longer", bool(checked)))
+        self.addSeparator()
+        self._heading(tr("Waiting behind what runs"))
+        for planned in list(self._rounds.queue):
+            action = self.addAction(tr("{title}: take it out", title=planned.title))
+            action.triggered.connect(lambda *_, wanted=planned: self._rounds.drop(wanted))
+        if not self._rounds.queue:
+            self._heading(tr("nothing"))
+
+    def _heading(self, text: str) -> None:
+        """Write a line that cannot be chosen; the sections of Qt's menus show no title in all styles."""
+        self.addAction(text).setEnabled(False)
