@@ -441,6 +441,15 @@ def session_commands(session: Session) -> Iterator[Command]:
         "suggestion.previous", "Previous suggestion", s.previous_suggestion, ("W",), "Suggestions", has_field
     )
     yield Command(
+        "suggestion.queue",
+        "Fast accept or teach me",
+        s.other_queue,
+        ("Alt+Q",),
+        "Suggestions",
+        has_field,
+        "Two queues: the surest first, or those first from which the model would learn most.",
+    )
+    yield Command(
         "suggestion.accept",
         "Accept",
         s.accept,

@@ -155,6 +155,43 @@ def bulk_refusal(model: Model | None, threshold: float) -> str:
     return ""
 
 
+def class_refusal(model: Model | None, name: str | None, title: str) -> str:
+    """Say why suggestions of a class may not be accepted many at once; empty where they may.
+
+    Counted on held-out cells: how many of those that the model said to be of the class were. Where that was
+    not measured, `bulk_refusal` alone decides.
+
+    Parameters
+    ----------
+    name, title
+        The class that is proposed, and what it is called.
+    """
+    confusion = held_out(model).get("confusion")
+    of_class = confusion.get("class") if isinstance(confusion, Mapping) else None
+    if not isinstance(of_class, Mapping) or name is None:
+        return ""
+    truth, said, counts = (of_class.get(key) for key in ("truth", "said", "counts"))
+    if not isinstance(truth, list) or not isinstance(said, list) or not isinstance(counts, list):
+        return ""
+    right = of = 0
+    if name in said:
+        column = said.index(name)
+        for row_name, row in zip(truth, counts, strict=False):
+            said_so = row[column] if isinstance(row, list) and column < len(row) else 0
+            of += said_so
+            right += said_so if row_name == name else 0
+    low, _high = wilson(right, of)
+    if of and low >= CONFIDENT:
+        return ""
+    return tr(
+        "{title}: right in {right} of {of} held-out suggestions, at worst {low:.0%}.",
+        title=title or name,
+        right=right,
+        of=of,
+        low=low if of else 0.0,
+    )
+
+
 def number(value: Any) -> float | None:
     """Give a finite number of a card, or ``None``: cards come from files."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):

@@ -1,37 +1,34 @@
 """The one evented session of the desk, without Qt: what is open, what is current, what can be done.
 
 Widgets and layers bind to its signals and call its methods; they keep nothing. `SessionState` is what is
-open and current, `MarkActions` adds what is drawn, `Session` what is said of it.
+open and current, `MarkActions` adds what is drawn, `ReviewActions` what is done with suggestions, `Session`
+what is said of a cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from psygnal import Signal
 
-from annotation_store import Project
 from annotation_store.records import (
     UNSURE,
     Box,
     Cell,
     Edit,
-    Model,
-    RejectionReason,
 )
 from annotation_store.schema import Attribute
 from napari_lld.failure_log import keep_failure
-from napari_lld.model_facts import bulk_refusal, rollback
-from napari_lld.session_marks import MarkActions
+from napari_lld.model_facts import rollback
+from napari_lld.session_review import ReviewActions
 from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
 from napari_lld.translate import tr
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
 
 
-class Session(MarkActions):
+class Session(ReviewActions):
     """The state with all its actions.
 
     Every action is a method and says in a `notice` why it could not be done.
@@ -43,9 +40,7 @@ class Session(MarkActions):
     def __init__(self) -> None:
         super().__init__()
         self._described: list[int] = []  # the cells described last, at most two
-        self._models_read: dict[tuple[Path, int], Model] = {}
         self.training.told.connect(self._on_worker_message)
-        self.models_changed.connect(self._forget_models)
 
     # ------------------------------------------------------------------ boxes
 
@@ -174,73 +169,6 @@ class Session(MarkActions):
         else:
             return self.attributes[self._caret]
         return None
-
-    # ------------------------------------------------------------------ suggestions
-
-    def accept(self) -> None:
-        """Make the current suggestion a cell as it stands, and go to the next."""
-        self._settle(lambda project, suggestion: project.accept(suggestion))
-
-    @property
-    def bulk_refusal(self) -> str:
-        """Say why the suggestions that are shown may not be accepted all at once; empty where they may."""
-        shown = self.suggestions
-        if not shown:
-            return self._no_suggestions()
-        for model_id in {suggestion.model_id for suggestion in shown}:
-            refusal = bulk_refusal(self._model(model_id), self._threshold)
-            if refusal:
-                return refusal
-        return ""
-
-    def _forget_models(self) -> None:
-        self._models_read.clear()
-
-    def _model(self, model_id: int | None) -> Model | None:
-        """Give a model, read once until the models change: its card is large."""
-        project = self.project
-        if model_id is None or project is None:
-            return None
-        key = (project.path, model_id)
-        if key not in self._models_read:
-            self._models_read[key] = project.model(model_id)
-        return self._models_read[key]
-
-    def accept_all(self) -> list[int]:
-        """Accept all suggestions of this field that are shown, as one edit, where the model is that sure."""
-        project, refusal = self.project, self.bulk_refusal
-        if project is None or refusal:
-            self.tell("hint", refusal)
-            return []
-        wanted = [suggestion.id for suggestion in self.suggestions]
-        cells = self._try(lambda: project.accept_many(wanted)) or []
-        if cells:
-            self.select(None)
-            self.tell(
-                "info",
-                tr("{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells)),
-            )
-        return cells
-
-    def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
-        """Reject the current suggestion, and go to the next."""
-        self._settle(lambda project, suggestion: project.reject(suggestion, reason))
-
-    def _settle(self, action: Callable[[Project, int], Any]) -> None:
-        project, suggestion = self.project, self.suggestion
-        if project is None:
-            return
-        if suggestion is None:
-            self.next_suggestion()  # the first press chooses, the second decides: nothing unseen is accepted
-            return
-        following = self._suggestion_after(suggestion.id)
-        if not self._done(lambda: action(project, suggestion.id)):
-            return
-        if following is not None and following != suggestion.id:
-            self.select("suggestion", following)
-        else:
-            self.select(None)
-            self.tell("hint", tr("All suggestions above the threshold are settled on this field."))
 
     # ------------------------------------------------------------------ history
 

@@ -139,6 +139,8 @@ class CellPanel(Part):
         self._title.setText(self._headline(cell, suggestion))
         self._facts.setText(self._fact_line(cell, suggestion))
         probabilities = suggestion.proposal.class_probabilities if suggestion else {}
+        # groups and *unsure* are for people: no model proposes them
+        taught_or_not = self._schema.class_names if self._schema is not None else ()
         for name, button in self._classes.items():
             button.setEnabled(target is not None)
             probability = probabilities.get(name)
@@ -146,6 +148,7 @@ class CellPanel(Part):
                 checked=cell is not None and cell.cell_class == name,
                 suggested=suggestion is not None and suggestion.proposal.best_class == name,
                 probability=probability if probability is not None and probability >= 0.05 else None,
+                untaught=suggestion is not None and probability is None and name in taught_or_not,
             )
         artefact = cell is not None and self.session.is_artefact(cell.cell_class)
         for number, attribute_row in enumerate(self._rows):
@@ -364,6 +367,7 @@ class AttributeRow(QWidget):
                 checked=known == value,
                 suggested=value == best,
                 probability=probabilities.get(value),
+                untaught=suggestion is not None and value != UNSURE and value not in probabilities,
             )
         self.update()
 

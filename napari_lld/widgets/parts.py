@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_lld.commands import Command, Commands
 from napari_lld.session import Session
+from napari_lld.translate import tr
 from napari_lld.widgets.theme import Colours, colours, contrasting, mix
 
 
@@ -206,18 +207,37 @@ class ChoiceButton(QAbstractButton):
         self.letter = letter
         self.probability: float | None = None
         self.suggested = False
+        self.untaught = False
         self.colours = colours()
 
     def nextCheckState(self) -> None:
         """Keep the state: the session says what is checked, not the click."""
 
-    def show_state(self, *, checked: bool, suggested: bool = False, probability: float | None = None) -> None:
-        """Show whether it is the value, or the suggested one, and how probable it is."""
-        state = (checked, suggested, probability)
-        if state != (self.isChecked(), self.suggested, self.probability):
-            self.suggested, self.probability = suggested, probability
+    def show_state(
+        self,
+        *,
+        checked: bool,
+        suggested: bool = False,
+        probability: float | None = None,
+        untaught: bool = False,
+    ) -> None:
+        """Show whether it is the value, or the suggested one, and how probable it is.
+
+        What a model was never taught is shown as a dash: that is not the same as improbable.
+        """
+        state = (checked, suggested, probability, untaught)
+        if state != (self.isChecked(), self.suggested, self.probability, self.untaught):
+            self.suggested, self.probability, self.untaught = suggested, probability, untaught
+            self.setAccessibleDescription(tr("The model was never taught this.") if untaught else "")
             self.setChecked(checked)
             self.update()
+
+    @property
+    def aside(self) -> str:
+        """What stands small beside the text: probability, dash (never taught), or key."""
+        if self.probability is not None:
+            return f"{self.probability:.0%}" if self.probability >= 0.005 else "<1%"
+        return "–" if self.untaught else self.hint
 
     def sizeHint(self) -> QSize:
         """Width of all parts."""
@@ -315,7 +335,7 @@ class ChoiceButton(QAbstractButton):
 
         Where both do not fit, the text goes before; of the suggested value the probability does.
         """
-        text = f"{self.probability:.0%}" if self.probability is not None else self.hint
+        text = self.aside
         if not text:
             return right
         font = painter.font()

@@ -1,0 +1,251 @@
+"""Reviewing suggestions: two queues, accept and reject, many at once where a model has earned it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from psygnal import Signal
+
+from annotation_store import Project
+from annotation_store.records import Model, RejectionReason, Suggestion
+from napari_lld.model_facts import bulk_refusal, class_refusal
+from napari_lld.opinions import class_title
+from napari_lld.session_marks import MarkActions
+from napari_lld.translate import tr, trn
+from training.ranking.cells import Queue, rank_cells
+from training.ranking.items import Ranked
+from training.ranking.project import groups_of, stored_words
+from training.ranking.words import Words
+
+__all__ = ["Candidate", "Queue", "ReviewActions"]
+
+
+class Candidate(NamedTuple):
+    """A suggestion that is to be accepted unseen: its id, who said it, what it says, how sure."""
+
+    id: int
+    model_id: int | None
+    word: str | None
+    confidence: float
+
+
+class ReviewActions(MarkActions):
+    """The state with the actions on suggestions."""
+
+    queue_changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queue = Queue.ACCEPT
+        self._models_read: dict[tuple[Path, int], Model] = {}
+        self._ranked: dict[int, Ranked] = {}
+        self._words: Words | None = None
+        self.models_changed.connect(self._forget_models)
+
+    # ------------------------------------------------------------------ the queues
+
+    @property
+    def queue(self) -> Queue:
+        """In what order suggestions come."""
+        return self._queue
+
+    @queue.setter
+    def queue(self, queue: Queue) -> None:
+        if queue is not self._queue:
+            self._queue = queue
+            self.queue_changed.emit()
+
+    def other_queue(self) -> None:
+        """Change between the two queues, and go to the first of the other."""
+        self.queue = Queue.TEACH if self._queue is Queue.ACCEPT else Queue.ACCEPT
+        if self.suggestions:
+            self.select("suggestion", self.suggestions[0].id)
+        self.tell(
+            "hint",
+            tr("Fast accept: the surest first.")
+            if self._queue is Queue.ACCEPT
+            else tr("Teach me: those first from which the model would learn most."),
+        )
+
+    @property
+    def suggestions(self) -> Sequence[Suggestion]:
+        """Pending suggestions of the current field at or above the threshold, in the queue's order."""
+        shown = super().suggestions
+        if self._queue is Queue.ACCEPT or len(shown) < 2:
+            return shown
+        ranked = self._taught_by(shown)
+        return sorted(shown, key=lambda s: (-ranked[s.id].score, s.id))
+
+    @property
+    def lesson(self) -> str:
+        """Say what the model would learn from the current suggestion, in the queue that asks for it."""
+        suggestion = self.suggestion
+        if suggestion is None or self._queue is Queue.ACCEPT:
+            return ""
+        return "; ".join(self._taught_by([suggestion])[suggestion.id].reasons)
+
+    def _taught_by(self, suggestions: Sequence[Suggestion]) -> dict[int, Ranked]:
+        """Rank suggestions by what they teach, as the command line does; each once, they never change."""
+        project = self.project
+        new = [s for s in suggestions if s.id not in self._ranked]
+        if new and project is not None:
+            if self._words is None:
+                self._words = stored_words(project)
+            groups = groups_of(project.schema)
+            for item in rank_cells(new, Queue.TEACH, words=self._words, groups=groups):
+                assert item.id is not None
+                self._ranked[item.id] = item
+        return self._ranked
+
+    def _leave_field(self) -> None:
+        super()._leave_field()
+        self._ranked.clear()
+        self._words = None
+
+    def next_suggestion(self) -> None:
+        """Go to the next suggestion of the queue; where none waits here, to the next field with one."""
+        if not self.suggestions and self._to_waiting_field():
+            return
+        super().next_suggestion()
+
+    def _to_waiting_field(self) -> bool:
+        """Show the next field where suggestions wait above the threshold, and the first of them."""
+        project, here = self.project, self._field_id
+        if project is None or here is None:
+            return False
+        waiting = self._try(lambda: project.fields_waiting(self._threshold)) or []
+        following = next((i for i in [*(i for i in waiting if i > here), *waiting] if i != here), None)
+        if following is None:
+            return False
+        self.show_field(following)
+        if self.suggestions:
+            self.select("suggestion", self.suggestions[0].id)
+        self.tell("hint", tr("No suggestion was left on that field: this is the next one where some wait."))
+        return True
+
+    # ------------------------------------------------------------------ one at a time
+
+    def accept(self) -> None:
+        """Make the current suggestion a cell as it stands, and go to the next."""
+        self._settle(lambda project, suggestion: project.accept(suggestion))
+
+    def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
+        """Reject the current suggestion, and go to the next."""
+        self._settle(lambda project, suggestion: project.reject(suggestion, reason))
+
+    def _settle(self, action: Callable[[Project, int], Any]) -> None:
+        project, suggestion = self.project, self.suggestion
+        if project is None:
+            return
+        if suggestion is None:
+            self.next_suggestion()  # the first press chooses, the second decides: nothing unseen is accepted
+            return
+        following = self._suggestion_after(suggestion.id)
+        if not self._done(lambda: action(project, suggestion.id)):
+            return
+        if following is not None and following != suggestion.id:
+            self.select("suggestion", following)
+        else:
+            self.select(None)
+            self.tell(
+                "hint",
+                tr(
+                    "All suggestions above the threshold are settled on this field. "
+                    "[suggestion.next] goes to the next field where some wait."
+                ),
+            )
+
+    # ------------------------------------------------------------------ many at once
+
+    def earned(self, candidates: Iterable[Candidate]) -> tuple[list[int], list[str]]:
+        """Say which suggestions may be accepted without a look at each, and why the others may not.
+
+        They may where the model's precision on held-out cells, and that of the class it proposes, is beyond
+        doubt (`model_facts.bulk_refusal`, `model_facts.class_refusal`).
+        """
+        allowed: list[int] = []
+        reasons: dict[str, None] = {}
+        known: dict[tuple[int | None, str | None], str] = {}
+        schema = self.schema
+        for candidate in candidates:
+            kind = (candidate.model_id, candidate.word)
+            model = self._model(candidate.model_id)
+            if kind not in known:
+                title = class_title(schema, candidate.word) if schema is not None else ""
+                known[kind] = class_refusal(model, candidate.word, title)
+            why = bulk_refusal(model, candidate.confidence) or known[kind]
+            if why:
+                reasons.setdefault(why)
+            else:
+                allowed.append(candidate.id)
+        return allowed, list(reasons)
+
+    def _earned_here(self) -> tuple[list[int], list[str]]:
+        # the threshold stands for all that it shows: what is accepted does not hang on each one's decimals
+        return self.earned(
+            Candidate(s.id, s.model_id, s.proposal.best_class, self._threshold) for s in self.suggestions
+        )
+
+    @property
+    def bulk_refusal(self) -> str:
+        """Say why none of the suggestions shown may be accepted all at once; empty where some may."""
+        if not self.suggestions:
+            return self._no_suggestions()
+        allowed, reasons = self._earned_here()
+        return "" if allowed else " ".join(reasons)
+
+    @property
+    def bulk_choice(self) -> str:
+        """Say which of the suggestions that are shown *accept all* takes, and which it leaves, and why."""
+        schema, shown = self.schema, self.suggestions
+        if schema is None or not shown:
+            return self._no_suggestions()
+        allowed, reasons = self._earned_here()
+        among = set(allowed)
+        counts: dict[tuple[bool, str], int] = {}
+        for suggestion in shown:
+            title = class_title(schema, suggestion.proposal.best_class) or tr("class missing")
+            key = (suggestion.id in among, title)
+            counts[key] = counts.get(key, 0) + 1
+
+        def listed(taken: bool) -> str:
+            return ", ".join(f"{title} {n}" for (which, title), n in counts.items() if which is taken)
+
+        told = [tr("Takes: {which}.", which=listed(True))] if allowed else []
+        if reasons:
+            told.append(tr("Leaves: {which}. {why}", which=listed(False), why=" ".join(reasons)))
+        return "\n".join(told)
+
+    def accept_all(self) -> list[int]:
+        """Accept the suggestions of this field that are shown, as one edit, where the model is that sure."""
+        project, refusal = self.project, self.bulk_refusal
+        if project is None or refusal:
+            self.tell("hint", refusal)
+            return []
+        allowed, reasons = self._earned_here()
+        left = len(self.suggestions) - len(allowed)
+        cells = self._try(lambda: project.accept_many(allowed)) or []
+        if cells:
+            self.select(None)
+            told = tr("{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells))
+            if left:
+                told += " " + trn(
+                    "{count} is left: {why}", "{count} are left: {why}", left, why=" ".join(reasons)
+                )
+            self.tell("info", told)
+        return cells
+
+    def _forget_models(self) -> None:
+        self._models_read.clear()
+
+    def _model(self, model_id: int | None) -> Model | None:
+        """Give a model, read once until the models change: its card is large."""
+        project = self.project
+        if model_id is None or project is None:
+            return None
+        key = (project.path, model_id)
+        if key not in self._models_read:
+            self._models_read[key] = project.model(model_id)
+        return self._models_read[key]

@@ -1,0 +1,186 @@
+"""Suggestions in two queues; what a model was never taught; newer models; what was earned, by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QToolButton
+
+from annotation_store import Project, Proposal
+from annotation_store.records import RejectionReason, SuggestionState
+from napari_lld.session_review import Queue
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.parts import ChoiceButton
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+    dock = DeskDock(ViewerModel())
+    qtbot.addWidget(dock)
+    dock.resize(420, 703)
+    dock.show()
+    yield dock
+    dock.release()
+
+
+def at(x: float, confidence: float, **classes: float) -> Proposal:
+    return Proposal((x, 10.0, 20.0, 20.0), confidence, classes)
+
+
+def propose(folder: Path, *proposals: Proposal, field: int = 0, card: dict[str, Any] | None = None) -> None:
+    with Project.open(folder, annotator="model") as project:
+        number = project.new_model_id()
+        project.model_folder(number).mkdir(parents=True, exist_ok=True)
+        project.add_model(number, parent="starter", card=card or {}, activate=True)
+        project.suggest(project.fields()[field].id, proposals, model_id=number)
+
+
+def test_fast_accept_begins_with_the_surest_teach_me_with_what_teaches_most(
+    dock: DeskDock, small_project: Path, qtbot: QtBot
+) -> None:
+    propose(
+        small_project,
+        at(5, 0.9, Monocyte=0.99, Neutrophil=0.01),
+        at(35, 0.8, Monocyte=0.5, Neutrophil=0.5),
+        at(65, 0.7, Monocyte=0.8, Neutrophil=0.2),
+    )
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    assert session.queue is Queue.ACCEPT
+    assert [s.confidence for s in session.suggestions] == [0.9, 0.8, 0.7]
+    queue = dock.findChild(QComboBox, "lld_queue")
+    assert queue is not None
+    queue.setCurrentIndex(1)
+    queue.activated.emit(1)
+    assert session.queue is Queue.TEACH
+    assert [s.confidence for s in session.suggestions] == [0.8, 0.7, 0.9]
+    assert session.suggestion is not None
+    assert session.suggestion.confidence == 0.8
+    session.accept()
+    assert session.suggestion is not None
+    assert session.suggestion.confidence == 0.7, "the queue goes on in its order"
+    dock.desk.commands.run("suggestion.queue")
+    assert [s.confidence for s in session.suggestions] == [0.9, 0.7]
+
+
+def test_the_next_suggestion_is_on_the_next_field_once_none_is_left_here(
+    dock: DeskDock, small_project: Path
+) -> None:
+    propose(small_project, at(5, 0.9, Monocyte=1.0))
+    propose(small_project, at(5, 0.8, Monocyte=1.0), at(50, 0.2, Monocyte=1.0), field=1)
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    first = session.field_id
+    session.next_suggestion()
+    session.accept()
+    assert session.field_id == first
+    session.next_suggestion()
+    assert session.field_id != first
+    assert session.suggestion is not None
+    assert session.suggestion.confidence == 0.8
+    session.reject(RejectionReason.BAD_BOX)
+    session.next_suggestion()
+    assert session.suggestion is None, "what is below the threshold does not wait"
+
+
+def test_what_the_model_was_never_taught_is_a_dash_not_a_zero(
+    dock: DeskDock, small_project: Path, qtbot: QtBot
+) -> None:
+    said = {"cell_size": {"small": 0.999, "medium": 0.001}}
+    propose(small_project, Proposal((5, 5, 20, 20), 0.9, {"Monocyte": 0.9, "Neutrophil": 0.1}, said))
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    session.next_suggestion()
+    qtbot.wait(50)
+
+    def aside(name: str) -> str:
+        button = dock.findChild(ChoiceButton, name)
+        assert button is not None
+        return button.aside
+
+    assert aside("lld_class_Monocyte") == "90%"
+    assert aside("lld_class_Basophil") == "–"
+    assert aside("lld_class_blast") != "–", "a group is for people"
+    assert aside("lld_value_cell_size_small") == "100%"
+    assert aside("lld_value_cell_size_medium") == "<1%"
+    assert aside("lld_value_cell_size_large") == "–"
+    assert aside("lld_value_nucleolus_prominent") == "–"
+    session.accept()
+    session.select("cell", session.cells[0].id)
+    qtbot.wait(50)
+    assert aside("lld_value_cell_size_large") == "3", "of a cell the key is shown again"
+
+
+def test_a_newer_model_replaces_what_waits_and_never_what_was_touched(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]]
+) -> None:
+    accepted, rejected, waiting = suggest(small_project)
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    session.select("suggestion", accepted)
+    session.accept()
+    session.select("suggestion", rejected)
+    session.reject(RejectionReason.DUPLICATE)
+    assert session.project is not None
+    cells = session.cells
+    propose(small_project, at(10, 0.95, Monocyte=1.0))
+    session.refresh()
+    assert [s.confidence for s in session.suggestions] == [0.95]
+    states = [session.project.suggestion(i).state for i in (accepted, rejected, waiting)]
+    assert states == [SuggestionState.ACCEPTED, SuggestionState.REJECTED, SuggestionState.SUPERSEDED]
+    assert session.cells == cells
+
+
+def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
+    dock: DeskDock, small_project: Path, qtbot: QtBot
+) -> None:
+    confusion = {
+        "truth": ["Monocyte", "Neutrophil", None],
+        "said": ["Monocyte", "Neutrophil", None],
+        "counts": [[18, 0, 0], [1, 200, 0], [1, 0, 0]],
+    }
+    held_out = {"precision": 0.995, "proposals": 220, "threshold": 0.5, "confusion": {"class": confusion}}
+    propose(
+        small_project,
+        at(5, 0.9, Neutrophil=1.0),
+        at(35, 0.8, Neutrophil=1.0),
+        at(65, 0.8, Monocyte=1.0),
+        card={"metrics": {"held_out": held_out}},
+    )
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    session.threshold = 0.6
+    qtbot.wait(50)
+    button = dock.findChild(QToolButton, "lld_suggestion.accept_all")
+    assert button is not None
+    assert button.isEnabled()
+    assert "Takes: Neutrophil 2." in button.toolTip()
+    assert "Leaves: Monocyte 1. Monocyte: right in 18 of 20" in button.toolTip()
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert [cell.cell_class for cell in session.cells] == ["Neutrophil", "Neutrophil"]
+    assert session.pending == 1
+    assert "1 is left: Monocyte: right in 18 of 20" in told[-1]
+    session.undo()
+    assert session.pending == 3
+
+
+def test_a_blind_reader_is_led_to_no_suggestion(dock: DeskDock, small_project: Path) -> None:
+    propose(small_project, at(5, 0.9, Monocyte=1.0), field=1)
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    assert session.project is not None
+    session.project.use_reading(session.project.add_reading("second", blind=True).id)
+    before = session.field_id
+    session.next_suggestion()
+    assert session.field_id == before
+    session.next_field()
+    assert not session.suggestions
+    assert session.accept_all() == []
