@@ -10,7 +10,7 @@ import torch
 
 from annotation_store.records import Box, Proposal, Shape
 from training.engine.describer import cut_crop, size_feature
-from training.engine.detector import detect, letterbox
+from training.engine.detector import detect_and_pool, letterbox
 from training.engine.devices import autocast
 from training.engine.model import LearnedModel
 from training.evaluate import iou_matrix
@@ -34,11 +34,14 @@ class RawProposals:
         ``(n,)`` raw detection scores, highest first.
     logits
         Per head ``(n, K)``.
+    vector
+        The whole field in numbers; see `detect_and_pool`.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     logits: list[np.ndarray]
+    vector: np.ndarray | None = None
 
 
 def propose_raw(
@@ -74,10 +77,11 @@ def _propose_batch(model: LearnedModel, images: Sequence[np.ndarray], min_score:
     device = next(model.detector.parameters()).device
     boxed = [letterbox(image, model.size) for image in images]
     found: list[np.ndarray] = [np.zeros((0, 5), np.float32)] * len(images)
+    vectors: dict[int, np.ndarray] = {}
     for shape in sorted({canvas.shape for canvas, _ in boxed}):
         rows = [i for i, (canvas, _) in enumerate(boxed) if canvas.shape == shape]
         with autocast(device):
-            detections = detect(
+            detections, pooled = detect_and_pool(
                 model.detector,
                 _tensor([boxed[i][0] for i in rows], device),
                 min_score=min_score,
@@ -85,6 +89,7 @@ def _propose_batch(model: LearnedModel, images: Sequence[np.ndarray], min_score:
             )
         for i, one in zip(rows, detections, strict=True):
             found[i] = one
+        vectors.update(zip(rows, pooled, strict=True))
     crops, sizes, counts, kept = [], [], [], []
     for image, (_, scale), one in zip(images, boxed, found, strict=True):
         height, width = image.shape[:2]
@@ -98,8 +103,9 @@ def _propose_batch(model: LearnedModel, images: Sequence[np.ndarray], min_score:
         kept.append((boxes, scores))
     logits = describe(model, crops, sizes)
     results, start = [], 0
-    for (boxes, scores), n in zip(kept, counts, strict=True):
-        results.append(RawProposals(boxes, scores, [head[start : start + n] for head in logits]))
+    for i, ((boxes, scores), n) in enumerate(zip(kept, counts, strict=True)):
+        said = [head[start : start + n] for head in logits]
+        results.append(RawProposals(boxes, scores, said, vectors[i]))
         start += n
     return results
 

@@ -21,6 +21,7 @@ from napari_lld.cli import (
     new,
     open_,
     predict,
+    rank,
     schema,
     train,
 )
@@ -44,6 +45,7 @@ app.command("import")(import_.import_annotations)
 app.command("export")(export.export)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("rank")(rank.rank)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("check")(check.check)

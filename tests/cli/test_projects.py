@@ -70,6 +70,7 @@ COMMANDS = [
     ("check",),
     ("train",),
     ("predict",),
+    ("rank",),
     ("evaluate",),
     ("add", sample.fields()[0]),
     ("import", sample.sparse(), "--format", "coco"),

@@ -18,6 +18,7 @@ COMMANDS = {
     "export",
     "train",
     "predict",
+    "rank",
     "evaluate",
     "info",
     "check",

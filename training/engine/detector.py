@@ -116,7 +116,28 @@ def detect(
     list
         Per image ``(n, 5)`` float32: x1, y1, x2, y2 in working pixels and raw score, best first.
     """
-    decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
+    return detect_and_pool(model, pixels, min_score=min_score, iou=iou, most=most)[0]
+
+
+@torch.inference_mode()
+def detect_and_pool(
+    model: nn.Module, pixels: torch.Tensor, *, min_score: float, iou: float = 0.5, most: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Detect, and describe each image in one vector, from the same forward pass.
+
+    Returns
+    -------
+    tuple
+        What `detect` gives, and ``(B, 256)`` float32: the backbone's last map, averaged over the image.
+    """
+    maps: list[torch.Tensor] = []
+    layers = cast(Any, model).model
+    hook = layers[BACKBONE_LAYERS - 1].register_forward_hook(lambda _, __, out: maps.append(out))
+    try:
+        decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
+    finally:
+        hook.remove()
+    vectors = maps[0].float().mean((2, 3)).cpu().numpy()
     found = []
     for one in decoded.permute(0, 2, 1):
         one = one[one[:, 4] >= min_score]
@@ -124,7 +145,7 @@ def detect(
         half = one[:, 2:4] / 2
         boxes = torch.cat((one[:, :2] - half, one[:, :2] + half, one[:, 4:5]), 1).cpu().numpy()
         found.append(boxes[suppress(boxes[:, :4], iou, most)].astype(np.float32))
-    return found
+    return found, vectors
 
 
 def suppress(boxes: np.ndarray, iou: float, most: int) -> list[int]:

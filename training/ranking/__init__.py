@@ -5,18 +5,23 @@ anybody's hand; `order` reads it. Regions and cells come from the suggestions th
 """
 
 from training.ranking.cells import Queue, cells
+from training.ranking.cold import look_at_stain
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.information import information
 from training.ranking.items import Ranked
-from training.ranking.project import order, regions, update
+from training.ranking.project import STAIN, STARTER, best_regions, order, regions, update
 
 __all__ = [
+    "STAIN",
+    "STARTER",
     "CostModel",
     "Queue",
     "Ranked",
+    "best_regions",
     "cells",
     "cost_model",
     "information",
+    "look_at_stain",
     "order",
     "regions",
     "update",

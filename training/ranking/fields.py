@@ -93,7 +93,7 @@ def rank_fields(
     )
     others = [pair for pair in scored if pair[0].field_id not in reserve]
     known = [v.vector for v in sorted(views, key=lambda v: v.id) if v.touched]
-    return _interleaved(
+    return interleaved(
         [one for one, _ in _thinned(others, known, budget)], [_random(one) for one, _ in drawn]
     )
 
@@ -175,7 +175,7 @@ def _random(one: Ranked) -> Ranked:
     return dataclasses.replace(one, reasons=(reason, *one.reasons), reserve=True)
 
 
-def _interleaved(others: Sequence[Ranked], drawn: Sequence[Ranked]) -> list[Ranked]:
+def interleaved(others: Sequence[Ranked], drawn: Sequence[Ranked]) -> list[Ranked]:
     """Put one of `drawn` after each three, then six, others: the fourth, the eleventh and so on."""
     result: list[Ranked] = []
     left, right = iter(others), iter(drawn)

@@ -26,10 +26,12 @@ from training.evaluate import iou_matrix
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.fields import (
     BUDGET,
+    DEEP,
     NEW,
     FieldView,
     draw,
     draw_key,
+    interleaved,
     rank_fields,
     rarity,
     worth,
@@ -55,11 +57,20 @@ _WHOLE = 0.8
 # --- fields ----------------------------------------------------------------------------------------------
 
 
-def update(project: Project, *, budget: int = BUDGET, seed: int = 0) -> list[Ranked]:
+def update(project: Project, *, budget: int = BUDGET, seed: int = 0, store: bool = True) -> list[Ranked]:
     """Work the order of the fields out anew, from the suggestions and looks that are there, and store it.
 
     The worker calls it after a round. Fields that are drawn at random now stay drawn for good. A project
-    that is open for reading only, or a blind reading, stores nothing.
+    that is open for reading only, or a blind reading, keeps neither.
+
+    Parameters
+    ----------
+    budget
+        How many fields are to be annotated before the next round.
+    seed
+        Another seed, other random fields.
+    store
+        Whether the window is to show this order from now on.
     """
     maker = newest_maker(project)
     views = _views(project, maker)
@@ -79,7 +90,7 @@ def update(project: Project, *, budget: int = BUDGET, seed: int = 0) -> list[Ran
         reserve={*drawn, *new},
         budget=budget,
     )
-    if keeps:
+    if keeps and store:
         about = {"rare": rare, "region": _usual_region(project)}
         project.store_ranking(maker or "", [_stored(one) for one in ranked], about=about)
     return ranked
@@ -197,6 +208,19 @@ def unknown_share(field: Field, known: Sequence[Shape]) -> float:
 
 
 # --- regions ---------------------------------------------------------------------------------------------
+
+
+def best_regions(project: Project, ranked: Sequence[Ranked], count: int) -> list[Ranked]:
+    """Give the best region of each of the first fields of an order, the best of them first.
+
+    Those drawn at random keep their share of the places. So many fields are looked at as fields are chosen
+    from (`DEEP` times as many as asked for), not all.
+    """
+    found: list[Ranked] = []
+    for one in ranked[: DEEP * count]:
+        found += regions(project, one.field_id)
+    others = sorted((r for r in found if not r.reserve), key=lambda r: (-r.score, r.field_id))
+    return interleaved(others, [r for r in found if r.reserve])[:count]
 
 
 def regions(project: Project, field_id: int, count: int = 1) -> list[Ranked]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from annotation_store import Look
+from training import ranking
 from training.engine.model import LearnedModel
 from training.predict import RawProposals, calibrated, propose_raw, suggestible
 from training.protocol import Progress, Suggested
@@ -45,6 +47,7 @@ def suggest_on(
     count = 0
     known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
     ready = ready or {}
+    maker = ranking.STARTER if number is None else str(number)
     least = max(0.001, model.calibration.raw(min_confidence))
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
     for start in range(0, len(known), _BATCH):
@@ -53,6 +56,7 @@ def suggest_on(
         missing = [one for one in some if one.field.id not in ready]
         raw = propose_raw(model, [partial(project.pixels, one.field.id) for one in missing], min_score=least)
         new = dict(zip((one.field.id for one in missing), raw, strict=True))
+        looks: dict[int, Look] = {}
         for one in some:
             said = new.get(one.field.id) or ready[one.field.id]
             found = calibrated(model, said, min_confidence=min_confidence)
@@ -63,6 +67,23 @@ def suggest_on(
                 taken=[*(cell.box for cell in one.cells), *one.rejections],
             )
             count += len(project.suggest(one.field.id, kept, model_id=number))
+            if said.vector is not None:
+                shown = {id(proposal) for proposal in kept}
+                rest = tuple(proposal for proposal in found if id(proposal) not in shown)
+                looks[one.field.id] = Look(said.vector, rest)
+        project.keep_looks(maker, looks)
         channel.send(Progress(stage="suggest", done=start + len(some), total=len(known)))
+    _rank(project, maker, channel, whole=len(known) == sum(not f.is_slide for f in project.fields()))
     channel.send(Suggested(field_ids=[one.field.id for one in known], count=count))
     return count
+
+
+def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> None:
+    """Work out where to look next; a round is not lost because that failed."""
+    try:
+        if whole:
+            project.forget_looks(keep=[maker])
+        ranking.update(project)
+    except Exception as error:
+        note = f"The order in which to look next could not be worked out: {error}"
+        channel.send(Progress(stage="suggest", done=0, total=0, note=note))

@@ -1,0 +1,82 @@
+"""``napari-lld rank``: what to annotate next, and why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_lld.cli._console import UsageError, duration, new_table, progress, say, say_json, say_table
+from napari_lld.cli._options import Json, ProjectPath, open_project
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+    from training.ranking import Ranked
+
+
+class What(StrEnum):
+    """What is put in order."""
+
+    FIELDS = "fields"
+    REGIONS = "regions"
+    CELLS = "cells"
+
+
+class Queue(StrEnum):
+    """Which of the two queues of cells."""
+
+    TEACH = "teach"
+    ACCEPT = "accept"
+
+
+def rank(
+    project: ProjectPath,
+    what: Annotated[What, typer.Option(help="What to put in order.")] = What.FIELDS,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many to print.")] = 10,
+    queue: Annotated[
+        Queue, typer.Option(help="Of cells: those that teach the model most, or those to accept fast.")
+    ] = Queue.TEACH,
+    as_json: Json = False,
+) -> None:
+    """Say what to annotate next, and why."""
+    with open_project(project) as opened:
+        if not any(not field.is_slide for field in opened.fields()):
+            raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
+        found = _ranked(opened, what, queue, count)
+        names = {field.id: field.name for field in opened.fields()}
+    if as_json:
+        say_json([one.as_json(names[one.field_id]) for one in found])
+        return
+    if not found:
+        say(_NOTHING[what])
+        return
+    table = new_table("", "field", "time", "why")
+    for column in table.columns[1:]:
+        column.justify = "left"
+    for place, one in enumerate(found, 1):
+        where = names[one.field_id]
+        if one.box is not None:
+            where += " at " + ", ".join(f"{v:.0f}" for v in one.box)
+        table.add_row(str(place), where, duration(one.seconds), "; ".join(one.reasons))
+    say_table(table)
+
+
+_NOTHING = {
+    What.FIELDS: "Every field is annotated: nothing is left to do.",
+    What.REGIONS: "Every field is annotated: nothing is left to do.",
+    What.CELLS: "No suggestion waits. Make some with: napari-lld predict PROJECT",
+}
+
+
+def _ranked(project: Project, what: What, queue: Queue, count: int) -> list[Ranked]:
+    from training import ranking
+
+    if what is What.CELLS:
+        return ranking.cells(project, queue=queue)[:count]
+    if not set(project.looked()) - {ranking.STAIN}:  # no model has looked: the stain tells something
+        with progress("Looking at the fields") as tick:
+            ranking.look_at_stain(project, progress=tick)
+    # an order that is stored is the window's, and is not to change under anybody's hand
+    ranked = ranking.update(project, budget=count, store=project.ranking_facts() is None)
+    return ranked[:count] if what is What.FIELDS else ranking.best_regions(project, ranked, count)

@@ -1,0 +1,90 @@
+"""``napari-lld rank``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from annotation_store import Project, Proposal
+
+from .conftest import Cli
+
+CONTRACT = {"kind", "id", "field", "score", "seconds", "reasons"}
+
+
+def test_a_project_without_any_model_is_ranked_by_stain_and_difference(cli: Cli, annotated: Path) -> None:
+    told = cli("rank", annotated, "--json").json
+    assert told
+    assert all(set(one) == CONTRACT for one in told)
+    assert all(one["kind"] == "field" and one["reasons"] and one["seconds"] > 0 for one in told)
+    assert any(
+        "possible cell" in reason or "likely cell" in reason for one in told for reason in one["reasons"]
+    )
+    with Project.open(annotated, read_only=True) as project:
+        names = {field.name: field.id for field in project.fields()}
+        assert {one["field"]: one["id"] for one in told}.items() <= names.items()
+        assert list(project.looked()) == ["stain"]
+    assert cli("rank", annotated, "--json").json == told
+    assert len(cli("rank", annotated, "-n", "2", "--json").json) == 2
+
+
+def test_regions_lie_off_what_is_finished(cli: Cli, annotated: Path) -> None:
+    told = cli("rank", annotated, "--what", "regions", "-n", "4", "--json").json
+    assert len(told) == 4
+    assert len({one["field"] for one in told}) == 4
+    with Project.open(annotated, read_only=True) as project:
+        for one in told:
+            assert set(one) == CONTRACT | {"box"}
+            x, y, w, h = one["box"]
+            for region in project.regions(one["id"]):
+                assert not region.shape.contains(x + w / 2, y + h / 2)
+
+
+def test_cells_in_two_queues_and_text_for_people(cli: Cli, annotated: Path) -> None:
+    assert "No suggestion waits" in cli("rank", annotated, "--what", "cells").out
+    with Project.open(annotated) as project:
+        some = [
+            Proposal((10, 10, 20, 20), 0.9, {"Monocyte": 0.9, "Lymphocyte": 0.1}),
+            Proposal((50, 50, 20, 20), 0.6, {"Monocyte": 0.5, "Lymphocyte": 0.5}),
+        ]
+        sure, torn = project.suggest(1, some, model_id=None)
+    teach = cli("rank", annotated, "--what", "cells", "--json").json
+    assert [one["id"] for one in teach] == [torn, sure]
+    fast = cli("rank", annotated, "--what", "cells", "--queue", "accept", "--json").json
+    assert [one["id"] for one in fast] == [sure, torn]
+    assert "Between Lymphocyte and Monocyte" in cli("rank", annotated, "--what", "cells").out
+    assert "likely cell" in cli("rank", annotated).out
+
+
+def test_the_order_that_the_window_shows_is_left_alone(cli: Cli, annotated: Path) -> None:
+    from training import ranking
+
+    with Project.open(annotated) as project:
+        ranking.update(project)
+        before = project.ranking()
+        project.suggest(3, [Proposal((10, 10, 20, 20), 0.9)], model_id=None)
+    assert cli("rank", annotated).code == 0
+    with Project.open(annotated) as project:
+        assert project.ranking() == before
+
+
+def test_nothing_left_and_nothing_there_are_said(cli: Cli, annotated: Path, project: Path) -> None:
+    with Project.open(annotated) as opened:
+        for field in opened.fields():
+            opened.mark_whole_field(field.id)
+    assert "nothing is left to do" in cli("rank", annotated).out
+    assert cli("rank", annotated, "--json").json == []
+
+
+def test_an_empty_project_is_refused_with_the_cure(cli: Cli, project: Path) -> None:
+    cli("rank", project).refuses("no fields", "napari-lld add")
+    cli("rank", project.parent / "nowhere").refuses("nowhere")
+    cli("rank", project, "--what", "nonsense").refuses("nonsense")
+    cli("rank", project, "-n", "0").refuses("-n")
+
+
+@pytest.mark.parametrize("what", ["fields", "regions", "cells"])
+def test_json_is_one_document(cli: Cli, annotated: Path, what: str) -> None:
+    assert isinstance(json.loads(cli("rank", annotated, "--what", what, "--json").out), list)

@@ -1,0 +1,103 @@
+"""The worker's one pass over the fields gives suggestions, looks and the ranking."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import training.predict
+from annotation_store import Project
+from training import ranking
+from training.protocol import PredictRequest, TrainRequest, parse_message
+from training.worker.channel import CancelledError, Channel
+from training.worker.run import run
+
+
+class Quiet(Channel):
+    """Keeps the messages; cancels after so many of them."""
+
+    def __init__(self, cancel_after: int = 10_000) -> None:
+        self.messages: list[Any] = []
+        self.left = cancel_after
+
+    def send(self, message: Any) -> None:
+        self.messages.append(parse_message(message.line()))
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise CancelledError
+
+    @property
+    def cancelled(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images went through the detector at each forward pass."""
+    counts: list[int] = []
+    original = training.predict.detect_and_pool
+
+    def counted(model: Any, pixels: Any, **options: Any) -> Any:
+        counts.append(len(pixels))
+        return original(model, pixels, **options)
+
+    monkeypatch.setattr(training.predict, "detect_and_pool", counted)
+    return counts
+
+
+def test_one_forward_pass_a_field_gives_vectors_opinions_and_the_order(
+    project: Project, passes: list[int]
+) -> None:
+    project.mark_whole_field(1)
+    listener = Quiet()
+    run(PredictRequest(project=str(project.path), min_confidence=0.0), listener, time.monotonic())
+    assert sum(passes) == 12
+    project.refresh()
+    looks = project.looks("starter", opinions=True)
+    assert sorted(looks) == list(range(1, 13))
+    assert {look.vector.shape for look in looks.values()} == {(256,)}
+    assert len({look.vector.tobytes() for look in looks.values()}) == 12
+    # what it says where all is known is an opinion, not a suggestion
+    assert looks[1].opinions
+    assert project.suggestions(1) == []
+    assert project.suggestions(2)
+    stored = project.ranking()
+    assert stored is not None
+    assert stored.maker == "starter"
+    assert sorted(one.field_id for one in ranking.order(project)) == list(range(2, 13))
+    assert not any(m.type == "progress" and m.note for m in listener.messages)
+
+
+def test_a_pass_that_is_cut_off_keeps_what_it_saw_and_the_old_order(project: Project) -> None:
+    project.keep_looks("7", {1: project_look()})
+    before = ranking.update(project)
+    with pytest.raises(CancelledError):
+        run(PredictRequest(project=str(project.path)), Quiet(cancel_after=2), time.monotonic())
+    assert ranking.order(project) == before
+    assert 0 < project.looked()["starter"] < 12
+    assert project.looked()["7"] == 1
+    run(PredictRequest(project=str(project.path)), Quiet(), time.monotonic())
+    assert project.looked() == {"starter": 12}
+
+
+def project_look() -> Any:
+    from annotation_store import Look
+
+    return Look(np.ones(256, np.float32))
+
+
+def test_after_a_training_the_order_is_that_of_the_new_model(project: Project, passes: list[int]) -> None:
+    project.mark_whole_field(1)
+    project.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    request = TrainRequest(project=str(project.path), size=128, epochs=1, device="cpu")
+    done = run(request, Quiet(), time.monotonic())
+    assert sum(passes) == 12  # what calibration looked at is not looked at again
+    assert project.looked() == {str(done.model_id): 12}
+    stored = project.ranking()
+    assert stored is not None
+    assert stored.maker == str(done.model_id)
