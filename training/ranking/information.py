@@ -70,7 +70,7 @@ def class_doubt(probabilities: Mapping[str, float], groups: Groups = ()) -> floa
 
 def _clean(probabilities: Mapping[str, float]) -> dict[str, float]:
     """Bring what stands there to shares that sum to 1; nothing where there is nothing to be brought."""
-    shares = {n: float(p) if math.isfinite(p) and p > 0 else 0.0 for n, p in probabilities.items()}
+    shares = {n: min(float(p), 1.0) if p > 0 else 0.0 for n, p in probabilities.items()}
     total = math.fsum(shares.values())
     return {name: p / total for name, p in shares.items()} if total > 0 else {}
 
