@@ -25,6 +25,7 @@ def gradient(
     detector: torch.nn.Module,
     known: np.ndarray,
     boxes: list[tuple[float, float, float, float]] | None = None,
+    weights: list[tuple[float, float]] | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Give the gradient of the loss on the score logits ``(A,)``; boxes are x, y, w, h in pixels."""
@@ -37,6 +38,7 @@ def gradient(
         torch.tensor(centred, dtype=torch.float32).reshape(-1, 4),
         torch.zeros(len(centred), dtype=torch.long),
         torch.from_numpy(known > 0)[None],
+        None if weights is None else torch.tensor(weights),
     )
     loss.backward()
     assert raw["scores"].grad is not None
@@ -116,3 +118,22 @@ def test_known_area_follows_the_working_scale(make_field: Any) -> None:
     assert ready.known[:, :128].all()
     assert not ready.known[:, 128:].any()
     assert ready.boxes[0] == pytest.approx([24, 24, 80, 80])
+
+
+def test_a_pseudo_cell_weighs_less_than_a_drawn_one(detector: torch.nn.Module) -> None:
+    unknown = np.zeros((SIZE, SIZE), np.uint8)
+    drawn, far = (20.0, 20.0, 40.0, 40.0), (80.0, 80.0, 40.0, 40.0)
+    full, _ = gradient(detector, unknown, [drawn, far], [(1, 1), (1, 1)])
+    light, _ = gradient(detector, unknown, [drawn, far], [(1, 1), (0.25, 0.1)])
+    where_full, where_light = anchor_map(full), anchor_map(light)
+    # the drawn cell weighs more of a smaller whole; the pseudo-cell a quarter of what that makes it
+    share = where_light[3:7, 3:7].sum() / where_full[3:7, 3:7].sum()
+    assert share > 1
+    np.testing.assert_allclose(where_light[11:14, 11:14], 0.25 * share * where_full[11:14, 11:14], rtol=1e-4)
+
+
+def test_a_pseudo_cell_without_weight_teaches_nothing(detector: torch.nn.Module) -> None:
+    detector.zero_grad()
+    grad, parts = gradient(detector, np.zeros((SIZE, SIZE), np.uint8), [(20, 20, 40, 40)], [(0, 0)])
+    assert not grad.any()
+    assert parts == {"box": 0.0, "score": 0.0, "distance": 0.0}

@@ -17,7 +17,7 @@ def test_padding_is_unknown(make_field: Any) -> None:
     ready = prepare_field(make_field(), 128)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        image, _, known = sample_window(ready, rng, 192, (0.8, 1.2))
+        image, _, _, known = sample_window(ready, rng, 192, (0.8, 1.2))
         padded = (image == 114).all(2)
         assert padded.any()
         assert not known[padded].any()
@@ -27,10 +27,12 @@ def test_boxes_stay_on_their_cells() -> None:
     image = np.full((96, 128, 3), 255, np.uint8)
     image[20:44, 30:60] = 0
     box = np.array([[30, 20, 60, 44]], np.float32)
-    ready = PreparedField(image, box, np.ones((96, 128), np.uint8), np.array([[45.0, 32.0]]))
+    ready = PreparedField(
+        image, box, np.ones((96, 128), np.uint8), np.array([[45.0, 32.0]]), np.ones((1, 2), np.float32)
+    )
     rng = np.random.default_rng(1)
     for _ in range(30):
-        view, boxes, _ = sample_window(ready, rng, 96, (0.7, 1.4))
+        view, boxes, _, _ = sample_window(ready, rng, 96, (0.7, 1.4))
         for x0, y0, x1, y1 in boxes.round().astype(int):
             dark = (view < 60).all(2)
             assert dark[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2].all()
@@ -41,11 +43,13 @@ def test_boxes_stay_on_their_cells() -> None:
 def test_a_cell_cut_off_by_the_view_is_neither_cell_nor_background() -> None:
     image = np.full((200, 200, 3), 255, np.uint8)
     boxes = np.array([[0, 0, 100, 100]], np.float32)
-    ready = PreparedField(image, boxes, np.ones((200, 200), np.uint8), np.array([[150.0, 150.0]]))
+    ready = PreparedField(
+        image, boxes, np.ones((200, 200), np.uint8), np.array([[150.0, 150.0]]), np.ones((1, 2), np.float32)
+    )
     rng = np.random.default_rng(0)
     hidden = 0
     for _ in range(40):
-        _, seen, known = sample_window(ready, rng, 96, (0.99, 1.01))
+        _, seen, _, known = sample_window(ready, rng, 96, (0.99, 1.01))
         if not len(seen) and not known.all():
             hidden += 1
     assert hidden

@@ -24,7 +24,7 @@ _UNSTAIN = np.linalg.inv(_STAINS).astype(np.float32)
 
 def sample_window(
     field: PreparedField, rng: np.random.Generator, window: int, scales: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Show a part of a field, turned by quarter turns, flipped and scaled.
 
     Parameters
@@ -37,8 +37,8 @@ def sample_window(
     Returns
     -------
     tuple
-        ``(window, window, 3)`` uint8; ``(n, 4)`` float32 boxes x1, y1, x2, y2; ``(window, window)`` uint8
-        known area, 0 outside the field.
+        ``(window, window, 3)`` uint8; ``(n, 4)`` float32 boxes x1, y1, x2, y2; their ``(n, 2)`` weights;
+        ``(window, window)`` uint8 known area, 0 outside the field.
     """
     scale = float(np.exp(rng.uniform(np.log(scales[0]), np.log(scales[1]))))
     focus = field.focus[rng.integers(len(field.focus))]
@@ -55,7 +55,7 @@ def sample_window(
     image = cv2.warpAffine(field.image, matrix, (window, window), borderValue=(PAD_GREY,) * 3)
     known = cv2.warpAffine(field.known, matrix, (window, window), flags=cv2.INTER_NEAREST, borderValue=0)
     if not len(field.boxes):
-        return np.asarray(image), np.zeros((0, 4), np.float32), np.asarray(known)
+        return np.asarray(image), np.zeros((0, 4), np.float32), field.weights, np.asarray(known)
     corners = field.boxes.reshape(-1, 2, 2) @ turn.T + offset
     boxes = np.concatenate((corners.min(1), corners.max(1)), 1)
     clipped = boxes.clip(0, window)
@@ -64,7 +64,7 @@ def sample_window(
     keep = seen >= _LEAST_VISIBLE * area
     for x0, y0, x1, y1 in clipped[~keep & (seen > 0)].round().astype(int):
         known[y0:y1, x0:x1] = 0
-    return np.asarray(image), clipped[keep].astype(np.float32), np.asarray(known)
+    return np.asarray(image), clipped[keep].astype(np.float32), field.weights[keep], np.asarray(known)
 
 
 def sample_crop(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:

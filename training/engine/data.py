@@ -19,13 +19,25 @@ PATCH_CONTEXT = 2.0
 """Cells are kept as patches of twice their size, so that a crop may turn by any angle inside."""
 
 
+DETAIL = 2.0
+"""A close-up shows a field at most so many times larger than prediction sees it."""
+
+
 @dataclass(frozen=True)
 class LabelledCell:
-    """A boxed cell with what is said of it; see `annotation_store.records.Cell`."""
+    """A boxed cell with what is said of it; see `annotation_store.records.Cell`.
+
+    Attributes
+    ----------
+    weights
+        What it weighs in the score and in the box terms of the detector's loss: less than 1 for a
+        pseudo-cell.
+    """
 
     box: Box
     cell_class: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    weights: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -67,12 +79,18 @@ class PreparedField:
         ``(h, w)`` uint8, 1 = known area.
     focus
         ``(m, 2)`` x, y of points worth looking at: cells and known area.
+    weights
+        ``(n, 2)`` float32: what each box weighs in the score and in the box terms of the loss.
+    close_up
+        The same field at a larger scale; ``None`` where none is wanted, or the camera saw no more.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     known: np.ndarray
     focus: np.ndarray
+    weights: np.ndarray
+    close_up: PreparedField | None = None
 
 
 @dataclass
@@ -141,9 +159,24 @@ def known_area(
     return known
 
 
-def prepare_field(one: TrainingField, size: int) -> PreparedField:
-    """Bring a field to the working scale of `size` pixels on its longer side."""
-    image, scale = to_working_scale(one.pixels(), size)
+def prepare_field(one: TrainingField, size: int, *, close_up: bool = False) -> PreparedField:
+    """Bring a field to the working scale of `size` pixels on its longer side.
+
+    Parameters
+    ----------
+    close_up
+        Whether to prepare a close-up too, where the camera saw a tenth more at least.
+    """
+    pixels = one.pixels()
+    prepared = _prepare(one, pixels, size)
+    larger = min(max(pixels.shape[:2]), round(DETAIL * size))
+    if close_up and larger >= 1.1 * size:
+        prepared.close_up = _prepare(one, pixels, larger)
+    return prepared
+
+
+def _prepare(one: TrainingField, pixels: np.ndarray, size: int) -> PreparedField:
+    image, scale = to_working_scale(pixels, size)
     known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
     boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale
     boxes[:, 2:] += boxes[:, :2]
@@ -156,7 +189,8 @@ def prepare_field(one: TrainingField, size: int) -> PreparedField:
     focus = np.concatenate((inside, np.repeat(centres, share, 0)))
     if not len(focus):
         focus = np.array([[image.shape[1] / 2, image.shape[0] / 2]], np.float32)
-    return PreparedField(image, boxes, known, focus)
+    weights = np.array([cell.weights for cell in one.cells], np.float32).reshape(-1, 2)
+    return PreparedField(image, boxes, known, focus, weights)
 
 
 def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> CellPatches:

@@ -73,6 +73,11 @@ class LearningConfig:
         See `training.engine.describer.description_loss`.
     average
         Decay of the running average of the weights that is kept.
+    rim_rule
+        See `training.engine.losses`.
+    close_ups
+        Share of the views that show the field at the camera's own scale (at most `data.DETAIL` times the
+        working scale) around what is known, rather than the field as prediction sees it.
     keep
         Share of the parent's weights in the result (interpolation, Wortsman et al. 2022, arXiv
         2109.01903): what few cells teach is added without losing what many taught.
@@ -94,6 +99,8 @@ class LearningConfig:
     balance: float = 0.5
     stain: float = 1.0
     average: float = 0.995
+    rim_rule: bool = True
+    close_ups: float = 0.0
     keep: float = 0.0
     seed: int = 0
 
@@ -161,7 +168,7 @@ class Loop:
         )
         self._average = {name: tensor.detach().clone() for name, tensor in model.tensors()}
         self._optimiser = self._make_optimiser()
-        self._loss = MaskedDetectionLoss(model.detector)
+        self._loss = MaskedDetectionLoss(model.detector, rim_rule=config.rim_rule)
         self._steps_per_epoch = max(1, math.ceil(len(fields) / config.batch)) if fields else 1
         self._epochs = config.epochs
         self._epoch = 0
@@ -258,11 +265,14 @@ class Loop:
         self, fields: Sequence[PreparedField], rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, float]]:
         config = self._config
-        images, boxes, index, known = [], [], [], []
+        images, boxes, weights, index, known = [], [], [], [], []
         for i, one in enumerate(fields):
-            image, box, mask = sample_window(one, rng, config.window, config.scales)
+            if one.close_up is not None and rng.random() < config.close_ups:
+                one = one.close_up
+            image, box, weight, mask = sample_window(one, rng, config.window, config.scales)
             images.append(image)
             known.append(mask)
+            weights.append(weight)
             boxes.append(
                 np.concatenate(((box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]), 1) / config.window
             )
@@ -275,6 +285,7 @@ class Loop:
             torch.from_numpy(np.concatenate(boxes).astype(np.float32)).to(self._device),
             torch.tensor(index, dtype=torch.long, device=self._device),
             torch.from_numpy(np.stack(known) > 0).to(self._device),
+            torch.from_numpy(np.concatenate(weights)).to(self._device),
         )
 
     def _describer_loss(self, rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:

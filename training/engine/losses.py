@@ -29,6 +29,10 @@ class MaskedDetectionLoss:
         The model; its strides and gains are read.
     rim_rule
         Whether an unassigned anchor must also predict a box centred in known area to be background.
+
+    Notes
+    -----
+    Boxes may weigh less than cells that people drew: pseudo-cells (`training.engine.pseudo`) do.
     """
 
     def __init__(self, detector: nn.Module, *, rim_rule: bool = True) -> None:
@@ -41,6 +45,8 @@ class MaskedDetectionLoss:
         boxes: torch.Tensor,
         image_index: torch.Tensor,
         known: torch.Tensor,
+        weights: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """Compute the loss.
 
@@ -54,6 +60,10 @@ class MaskedDetectionLoss:
             ``(n,)`` which image of the batch each box is in, ascending.
         known
             ``(B, H, W)`` bool: known area in the pixels of the canvas.
+        weights
+            ``(n, 2)``: what each box weighs in the score and in the box terms; ``None`` = 1.
+        labels
+            ``(n,)``: each box's class, for a detector of several (the benchmark's); ``None`` = 0.
 
         Returns
         -------
@@ -69,30 +79,38 @@ class MaskedDetectionLoss:
         batch = logits.shape[0]
         canvas = torch.tensor(known.shape[1:], device=device, dtype=torch.float32)  # height, width
 
-        rows = torch.cat(
-            (image_index.view(-1, 1).float(), torch.zeros(len(boxes), 1, device=device), boxes), 1
-        )
+        if weights is None:
+            weights = torch.ones(len(boxes), 2, device=device)
+        if labels is None:
+            labels = torch.zeros(len(boxes), device=device)
+        rows = torch.cat((image_index.view(-1, 1).float(), labels.view(-1, 1).float(), boxes, weights), 1)
         targets = parts.preprocess(rows, batch, scale_tensor=canvas[[1, 0, 1, 0]])
-        labels, truth = targets.split((1, 4), 2)
+        wanted, truth, weight = targets.split((1, 4, 2), 2)
         valid = truth.sum(2, keepdim=True).gt_(0.0)
 
         predicted = parts.bbox_decode(anchors, distances)  # (B, A, 4) x1 y1 x2 y2 in strides
         in_pixels = predicted.detach() * strides
-        _, target_boxes, target_scores, assigned, _ = parts.assigner(
-            logits.detach().sigmoid(), in_pixels.type(truth.dtype), anchors * strides, labels, truth, valid
+        _, target_boxes, target_scores, assigned, which = parts.assigner(
+            logits.detach().sigmoid(), in_pixels.type(truth.dtype), anchors * strides, wanted, truth, valid
         )
         target_scores = target_scores.to(logits.dtype)
-        total = target_scores.sum().clamp(min=1)
+        if weight.shape[1]:
+            weight = weight.gather(1, which.long().unsqueeze(-1).expand(-1, -1, 2))
+        else:  # no box in the whole batch
+            weight = torch.ones(*which.shape, 2, device=device)
+        of_score, of_box = weight.unbind(-1)
+        total = (target_scores.sum(-1) * of_score).sum().clamp(min=1)
 
-        counts = assigned | self._background(known, anchors * strides, in_pixels)
+        background = self._background(known, anchors * strides, in_pixels)
+        counts = torch.where(assigned, of_score, background.float())
         score = nn.functional.binary_cross_entropy_with_logits(logits, target_scores, reduction="none")
-        score = (score.squeeze(-1) * counts).sum() / total
+        score = (score.sum(-1) * counts).sum() / total
         box, distance = parts.bbox_loss(
             distances,
             predicted,
             anchors,
             target_boxes / strides,
-            target_scores,
+            target_scores * of_box.unsqueeze(-1),
             total,
             assigned,
             canvas,

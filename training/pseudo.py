@@ -1,0 +1,113 @@
+"""Pseudo-cells: what a model is sure of beyond the regions, to learn from a little (design §3).
+
+An offline pass over the training fields, after a masked stage: a box becomes a pseudo-cell only where the
+model finds it in the field and in its mirror image, with a confidence above the one from which at least nine
+in ten were right where the truth is known, and where it touches no region and no ignore area and lies on no
+cell and no rejection. It weighs little in the score, less in the box, and nothing in class or attributes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import shapely
+
+from training.engine.data import LabelledCell, TrainingField
+from training.engine.model import LearnedModel
+from training.evaluate import FieldResult, iou_matrix
+from training.predict import Pixels, calibrated, propose_raw
+
+SCORE_WEIGHT = 0.5
+BOX_WEIGHT = 0.1
+WANTED_PRECISION = 0.9
+FEWEST_HITS = 5
+"""A class of which fewer were found is not trusted at any confidence."""
+
+_AGREE = 0.6
+"""Least overlap of a box with that found in the mirror image."""
+
+_SAME = 0.2
+"""A box that overlaps a cell or a rejection more than this is no new cell."""
+
+
+def trusted_confidence(
+    results: Sequence[FieldResult], *, wanted: float = WANTED_PRECISION, fewest: int = FEWEST_HITS
+) -> dict[str | None, float]:
+    """Give, per predicted class, the least confidence from which `wanted` of the proposals were right.
+
+    Right means that the proposal found a cell that is not known to be of another class. Classes without
+    enough evidence are absent.
+
+    Parameters
+    ----------
+    results
+        Of fields with truth, from `training.measure.judge`.
+    """
+    outcomes: dict[str | None, list[tuple[float, bool]]] = {}
+    for result in results:
+        for cell, proposal in result.matched:
+            right = cell.cell_class in (None, proposal.best_class)
+            outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, right))
+        for proposal in result.spurious:
+            outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, False))
+    trusted = {}
+    for name, rows in outcomes.items():
+        rows.sort(key=lambda row: -row[0])
+        hits = np.cumsum([right for _, right in rows])
+        good = (hits >= fewest) & (hits / np.arange(1, len(rows) + 1) >= wanted)
+        if good.any():
+            trusted[name] = rows[int(np.flatnonzero(good)[-1])][0]
+    return trusted
+
+
+def with_pseudo_cells(
+    model: LearnedModel,
+    fields: Sequence[TrainingField],
+    trusted: Mapping[str | None, float],
+    *,
+    weights: tuple[float, float] = (SCORE_WEIGHT, BOX_WEIGHT),
+) -> list[TrainingField]:
+    """Add pseudo-cells to fields; see the module.
+
+    Parameters
+    ----------
+    trusted
+        As `trusted_confidence` gives it.
+    weights
+        What a pseudo-cell weighs in the score and in the box terms of the loss.
+    """
+    if not trusted:
+        return list(fields)
+    pixels = [field.pixels for field in fields]
+
+    def mirror(load: Pixels) -> np.ndarray:
+        return np.ascontiguousarray(load()[:, ::-1])
+
+    lowest = max(0.001, model.calibration.raw(min(trusted.values())))
+    straight = propose_raw(model, pixels, min_score=lowest)
+    mirrored = propose_raw(model, [partial(mirror, load) for load in pixels], min_score=lowest)
+    added = []
+    for field, one, other in zip(fields, straight, mirrored, strict=True):
+        width = field.pixels().shape[1]
+        back = other.boxes.copy()
+        back[:, 0] = width - back[:, 0] - back[:, 2]
+        proposals = calibrated(model, one)
+        boxes = np.array([p.box for p in proposals]).reshape(-1, 4)
+        agreed = (iou_matrix(boxes, back) >= _AGREE).any(1) if len(proposals) else np.zeros(0, bool)
+        known = shapely.union_all([shape.geometry for shape in (*field.regions, *field.ignore)])
+        taken = np.array([*field.rejections, *(cell.box for cell in field.cells)]).reshape(-1, 4)
+        free = ~(iou_matrix(boxes, taken) > _SAME).any(1)
+        pseudo = [
+            LabelledCell(p.box, weights=weights)
+            for p, new in zip(proposals, [bool(v) for v in agreed & free], strict=True)
+            if new
+            and p.confidence >= trusted.get(p.best_class, np.inf)
+            and not known.intersects(
+                shapely.box(p.box[0], p.box[1], p.box[0] + p.box[2], p.box[1] + p.box[3])
+            )
+        ]
+        added.append(dataclasses.replace(field, cells=field.cells + tuple(pseudo)))
+    return added
