@@ -50,6 +50,17 @@ def create_project(
     return add_fields(folder, images, tell, annotator=annotator, patient_from=patient_from)
 
 
+def set_pixel_size(
+    project: Path, fields: Sequence[int], um: float, tell: Tell, *, annotator: str | None = None
+) -> int:
+    """Say how large a pixel of some fields is, an edit of each; give how many."""
+    with Project.open(project, annotator=annotator) as own:
+        for done, field_id in enumerate(fields, 1):
+            own.update_field(field_id, pixel_size_um=um)
+            tell(done, len(fields))
+    return len(fields)
+
+
 def make_sample_project(folder: Path, tell: Tell) -> str:
     """Make the sample project: 18 fields, one sparse region each. One that is there is kept."""
     if (folder / "project.db").exists():

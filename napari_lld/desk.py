@@ -12,6 +12,7 @@ from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 
 from napari_lld import background, key_map, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
+from napari_lld.desk_sight import sight_commands, take_ring
 from napari_lld.field_desk import FieldDesk
 from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
@@ -57,6 +58,7 @@ class Desk(QObject):
         self.around = Surroundings(self)
         self.commands.add(self._window_commands())
         self.commands.add(self.around.commands())
+        self.commands.add(sight_commands(self))
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
         self._watch.setInterval(_WATCH_MS)
@@ -144,7 +146,7 @@ class Desk(QObject):
             self.finish_drawing,
             ("Return",),
             "Draw",
-            lambda s: self.pointer.drawing or s.proposed_box is not None,
+            self._can_finish_drawing,
         )
         yield Command(
             "region.finish",
@@ -219,10 +221,16 @@ class Desk(QObject):
         else:
             self.session.select(None)
 
+    def _can_finish_drawing(self, session: Session) -> bool:
+        fitted = session.sight.fitted_pixel_size is not None
+        return self.pointer.drawing or fitted or session.proposed_box is not None
+
     def finish_drawing(self) -> None:
-        """Close the polygon that is being drawn, or take the box that a click proposed."""
+        """Close the polygon, take the ring for a red cell, or take the box that a click proposed."""
         if self.pointer.drawing:
             self.pointer.finish()
+        elif self.session.sight.fitted_pixel_size is not None:
+            take_ring(self)
         else:
             self.session.take_proposed_box()
 

@@ -40,6 +40,9 @@ LEFT_HANDED: Mapping[str, Keys] = {
     "value.7": ("Ctrl+7",),
     "value.8": ("Ctrl+8",),
     "value.9": ("Ctrl+9",),
+    "sight.stains": ("S",),
+    "tool.ring": ("D",),
+    "tool.ruler": ("R",),
     # Rarer ones change places with those above.
     "tool.ignore": ("A",),
     "cell.bookmark": ("B",),

@@ -23,6 +23,7 @@ from napari_lld.failure_log import keep_failure
 from napari_lld.model_facts import rollback
 from napari_lld.session_review import ReviewActions
 from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
+from napari_lld.sight.state import Sight
 from napari_lld.translate import tr
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
@@ -39,6 +40,7 @@ class Session(ReviewActions):
 
     def __init__(self) -> None:
         super().__init__()
+        self.sight = Sight(self)
         self._described: list[int] = []  # the cells described last, at most two
         self.training.told.connect(self._on_worker_message)
 

@@ -13,6 +13,10 @@ _TWIN = 0.5
 """Intersection over union from which two boxes are likely of one cell."""
 
 
+_AT_EDGE = 0.5
+"""Pixels from the field's edge at which a box ends there."""
+
+
 class MarkActions(SessionState):
     """The state with the actions on marks; those on values come with `Session`."""
 
@@ -143,7 +147,8 @@ class MarkActions(SessionState):
         if project is None or field_id is None:
             return None
         twin = max(self.cells, key=lambda cell: overlap(cell.box, box), default=None)
-        cell = self._try(lambda: project.add_cell(field_id, box))
+        cut = True if self._touches_edge(box) else None
+        cell = self._try(lambda: project.add_cell(field_id, box, cut=cut))
         if cell is not None:
             self.proposed_box = None
             self.select("cell", cell)
@@ -157,6 +162,14 @@ class MarkActions(SessionState):
                     ),
                 )
         return cell
+
+    def _touches_edge(self, box: Box) -> bool:
+        """Whether a box ends at the field's edge: what is drawn or proposed there goes on beyond it."""
+        field = self.field
+        if field is None:
+            return False
+        x, y, w, h = box
+        return min(x, y, field.width - x - w, field.height - y - h) < _AT_EDGE
 
     def propose_box(self, pixels: Pixels, origin: tuple[int, int], x: float, y: float) -> Box | None:
         """Propose the box of the cell at a point of the field, from the pixels around it.

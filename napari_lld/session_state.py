@@ -43,11 +43,19 @@ class Tool(StrEnum):
     DRAFT = "draft"
     IGNORE = "ignore"
     BOX = "box"
+    RULER = "ruler"
+    RING = "ring"
+    WHITE = "white"
 
     @property
     def draws_areas(self) -> bool:
         """Whether it draws rectangles and polygons rather than boxes."""
         return self in (Tool.REGION, Tool.DRAFT, Tool.IGNORE)
+
+    @property
+    def measures(self) -> bool:
+        """Whether it only looks: ruler, ring for red cells, picker of the background's colour."""
+        return self in (Tool.RULER, Tool.RING, Tool.WHITE)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from napari.utils.colormaps import Colormap
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field, RegionState
 from napari_lld.layers import outlines, palette
+from napari_lld.layers.measuring import measure_marks
+from napari_lld.sight.look import ShownLevel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 FIELD, UNKNOWN, REGIONS = "Field", "Unknown area", "Regions"
 SUGGESTIONS, CELLS, CURRENT = "Suggestions", "Cells", "Current"
 SUGGESTION_LETTERS, CELL_LETTERS = "Suggestions: letters", "Cells: letters"
-_MARKS = (UNKNOWN, REGIONS, SUGGESTIONS, SUGGESTION_LETTERS, CELLS, CELL_LETTERS, CURRENT)
+SIZES = "Sizes"
+_MARKS = (UNKNOWN, REGIONS, SUGGESTIONS, SUGGESTION_LETTERS, CELLS, CELL_LETTERS, CURRENT, SIZES)
 _LINE = {REGIONS: 2.0, SUGGESTIONS: 2.4, CELLS: 2.2, CURRENT: 2.6}
 """Line widths in pixels of the screen."""
 _DIM = 0.42
@@ -53,12 +56,15 @@ class DeskLayers:
         self._cell_boxes: tuple[Box, ...] = ()
         self._slots: dict[int, int] = {}
         self._draft: outlines.Segments = outlines.NO_SEGMENTS
+        self._source: npt.NDArray[np.uint8] | Sequence[Any] | None = None
         session.field_changed.connect(self._on_field)
         session.marks_changed.connect(self._on_marks)
         session.selection_changed.connect(self._draw_current)
         session.proposed_box_changed.connect(self._draw_current)
         session.threshold_changed.connect(self._on_threshold)
         session.display_changed.connect(self._on_display)
+        session.sight.look_changed.connect(self._on_look)
+        session.sight.measured.connect(self._draw_current)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
         self._on_field()
 
@@ -72,6 +78,8 @@ class DeskLayers:
             (session.proposed_box_changed, self._draw_current),
             (session.threshold_changed, self._on_threshold),
             (session.display_changed, self._on_display),
+            (session.sight.look_changed, self._on_look),
+            (session.sight.measured, self._draw_current),
         ):
             signal.disconnect(slot, missing_ok=True)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
@@ -89,6 +97,7 @@ class DeskLayers:
             with suppress(ValueError):
                 self._viewer.layers.remove(layer)
         self._layers.clear()
+        self._source = None
         self._cell_boxes, self._slots = (), {}
 
     def _layer(self, name: str, make: Callable[[], Layer]) -> Any:
@@ -156,24 +165,36 @@ class DeskLayers:
         return np.full(size, 128, dtype=np.uint8), scale
 
     def _show_pixels(self, pixels: npt.NDArray[np.uint8] | Sequence[Any], scale: float) -> None:
+        self._source = pixels  # as stored; what is shown of it may be a copy
         levels = not isinstance(pixels, np.ndarray)
+        shown = self._as_shown(pixels)
         image = self._layers.get(FIELD)
         if image is not None and (image not in self._viewer.layers or levels or image.multiscale):
             with suppress(ValueError):
                 self._viewer.layers.remove(image)
             image = None
         if image is None:
-            data = list(pixels) if levels else pixels
-            image = Image(data, rgb=True, multiscale=levels, name=FIELD, interpolation2d="linear")
+            image = Image(shown, rgb=True, multiscale=levels, name=FIELD, interpolation2d="linear")
             self._layers[FIELD] = image
             self._viewer.layers.insert(0, image)
             self._viewer.layers.selection.active = image
         else:
-            image.data = pixels
+            image.data = shown
         # Shifted by half a pixel, world coordinates are those of the store: (0, 0) is a corner.
         image.scale = (scale, scale)
         image.translate = (scale / 2, scale / 2)
         image.help = ""  # napari would name keys that are ours here
+
+    def _as_shown(self, pixels: npt.NDArray[np.uint8] | Sequence[Any]) -> Any:
+        look = self._session.sight.look
+        if isinstance(pixels, np.ndarray):
+            return look.shown(pixels)
+        return [level if look.plain else ShownLevel(level, look) for level in pixels]
+
+    def _on_look(self) -> None:
+        image = self._layers.get(FIELD)
+        if image is not None and self._source is not None and image in self._viewer.layers:
+            image.data = self._as_shown(self._source)
 
     def _on_marks(self, kinds: frozenset[str]) -> None:
         if self._session.field_id is None:
@@ -337,7 +358,11 @@ class DeskLayers:
         area = session.ignore_area
         if area is not None:
             parts.append(outlines.crossed_outline(area.shape))
-        segments = np.concatenate(parts)
+        lines, places, texts = measure_marks(session.sight, self._zoom)
+        if texts or (SIZES in self._layers and len(self._layers[SIZES].data)):
+            boxes = [(x, y, 0.0, 0.0) for x, y in places]
+            self._draw_letters(SIZES, boxes, texts, np.array([palette.rgba(palette.CURRENT)] * len(texts)))
+        segments = np.concatenate([*parts, lines])
         layer = self._vectors(CURRENT)
         if not np.array_equal(layer.data, segments):
             layer.data = segments
@@ -349,12 +374,15 @@ class DeskLayers:
 
         They are in memory already, or of a slide a few tiles; ``None`` where only a stand-in is shown.
         """
-        image = self._layers.get(FIELD)
-        if image is None or tuple(image.scale[-2:]) != (1.0, 1.0):
+        image, source = self._layers.get(FIELD), self._source
+        if image is None or source is None or tuple(image.scale[-2:]) != (1.0, 1.0):
             return None
-        left, top, right, bottom = area
-        data = image.data[0] if image.multiscale else image.data
-        return np.asarray(data[top:bottom, left:right])[..., :3]
+        left, top, right, bottom = (max(0, edge) for edge in area)
+        data = source if isinstance(source, np.ndarray) else source[0]
+        try:
+            return np.asarray(data[top:bottom, left:right])[..., :3]
+        except LLDError:  # a damaged tile of a slide; napari tells of it when it is shown
+            return None
 
     def draw_draft(self, segments: outlines.Segments) -> None:
         """Draw the box or region that the mouse is drawing; nothing is stored before it is finished."""

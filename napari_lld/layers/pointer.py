@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Box, IgnoreArea, Region, Shape
 from napari_lld.layers import outlines
+from napari_lld.layers.measuring import Measuring
+from napari_lld.layers.measuring import point_of as _point
 from napari_lld.session import Kind, Tool
 from napari_lld.translate import tr
 
@@ -35,6 +37,7 @@ class Pointer:
         self._session = session
         self._viewer = viewer
         self._layers = layers
+        self._measuring = Measuring(session, layers)
         self._corners: list[Point] = []
         self._zooms: list[Any] = []
         viewer.mouse_drag_callbacks.append(self._on_drag)
@@ -64,8 +67,9 @@ class Pointer:
         return bool(self._corners)
 
     def cancel(self) -> None:
-        """Drop what is being drawn."""
+        """Drop what is being drawn or measured."""
         self._corners = []
+        self._session.sight.clear_measures()
         if self._session.field_id is not None:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
 
@@ -132,6 +136,8 @@ class Pointer:
             return
         if self._session.tool is Tool.SELECT:
             yield from self._choose_or_change(event)
+        elif self._session.tool.measures:
+            yield from self._measuring.drag(event, self._zoom)
         else:
             yield from self._draw(event)
 
@@ -255,11 +261,6 @@ class Pointer:
             off = max(abs(point[0] - x - w / 2), abs(point[1] - y - h / 2))
             return (fx, fy) if off <= reach else None
         return (fx, fy)
-
-
-def _point(event: Any) -> Point:
-    row, column = event.position[-2:]
-    return (float(column), float(row))
 
 
 def _box(a: Point, b: Point) -> Box:

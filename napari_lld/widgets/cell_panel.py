@@ -13,6 +13,7 @@ from annotation_store.schema import Attribute, Schema
 from napari_lld.commands import Commands, class_like
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
 from napari_lld.session import Session
+from napari_lld.sight.sizes import box_size
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import ChoiceButton, Part, column, label, row
 from napari_lld.widgets.theme import Colours, mix
@@ -62,6 +63,7 @@ class CellPanel(Part):
         self.bind(session.selection_changed, self.refresh_soon)
         self.bind(session.caret_changed, self.refresh_soon)
         self.bind(session.field_changed, self.refresh_soon)
+        self.bind(session.marks_changed, self._on_marks)
         self._rebuild()
 
     # ------------------------------------------------------------------ building
@@ -123,6 +125,10 @@ class CellPanel(Part):
             attribute_row.show_keys()
         self._kinds.show_keys()
         super().use_keys()
+
+    def _on_marks(self, kinds: frozenset[str]) -> None:
+        if "field" in kinds:  # how large a pixel is
+            self.refresh_soon()
 
     def _choose_class(self, name: str) -> None:
         """Choose a class; a click on the chosen one takes it back."""
@@ -214,7 +220,8 @@ class CellPanel(Part):
                 return cell.kind or tr("no attributes")
             parts = [tr("{count} missing", count=missing) if missing else tr("complete")]
             if cell.cut:
-                parts.append(tr("cut by the edge"))
+                parts.append(tr("cut"))
+            parts.append(box_size(cell.box, self.session.sight.pixel_size_um))
             return " · ".join(parts)
         if suggestion is not None:
             return tr("{key} accepts · a value corrects", key=key("suggestion.accept"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -248,6 +249,39 @@ def ask_annotator(name: str, parent: QWidget | None) -> str | None:
         parent, tr("Who annotates"), tr("Name, kept with every edit:"), QLineEdit.EchoMode.Normal, name
     )
     return written.strip() or None if accepted else None
+
+
+def ask_pixel_size(
+    um: float, before: float | None, others: int, parent: QWidget | None
+) -> Literal["one", "all"] | None:
+    """Ask of which fields a pixel has the size that a red cell of 7.5 µm gives."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(tr("Size of a pixel"))
+    text = tr("If this red cell is 7.5 µm wide, a pixel is {um:.3f} µm.", um=um)
+    if before is not None:
+        text += " " + tr("So far it is {before:.3f} µm.", before=before)
+    box.setText(text)
+    box.setInformativeText(
+        tr("Cell size is judged and learned by it. Undo takes it back, on each field by itself.")
+    )
+    one = box.addButton(tr("This field"), QMessageBox.ButtonRole.AcceptRole)
+    every = None
+    if others:
+        every = box.addButton(
+            trn(
+                "This field and {count} taken alike",
+                "This field and {count} taken alike",
+                others,
+            ),
+            QMessageBox.ButtonRole.AcceptRole,
+        )
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(one)
+    box.exec()
+    pressed = box.clickedButton()
+    if pressed is one:
+        return "one"
+    return "all" if every is not None and pressed is every else None
 
 
 def ask_comment(text: str, parent: QWidget | None) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtWidgets import QProgressBar, QSizePolicy, QStackedWidget, QTabWidget, QWidget
+from qtpy.QtWidgets import QMainWindow, QProgressBar, QSizePolicy, QStackedWidget, QTabWidget, QWidget
 
 from napari_lld import user_state
 from napari_lld.desk import desk_for
@@ -19,6 +19,7 @@ from napari_lld.widgets.field_list import FieldList
 from napari_lld.widgets.header import Header, ToolBar
 from napari_lld.widgets.keys import KeyRouter
 from napari_lld.widgets.parts import Part, column, label, rule
+from napari_lld.widgets.sight_panel import SightDock
 from napari_lld.widgets.start_page import StartPage
 from napari_lld.widgets.suggestion_panel import SuggestionPanel
 from napari_lld.widgets.theme import colours, stylesheet
@@ -44,6 +45,7 @@ class DeskDock(QWidget):
         self.desk.take_dock()
         self._router: KeyRouter | None = None
         self._activity: Activity | None = None
+        self._sight: SightDock | None = None
         self._released = False
         self._docked = False
         session, commands = self.desk.session, self.desk.commands
@@ -159,6 +161,9 @@ class DeskDock(QWidget):
         self._router = KeyRouter(window, self.desk.commands, self._takes_keys)
         self._activity = Activity(window, self.desk.around.clock)
         self.desk.around.catch_errors()
+        if isinstance(window, QMainWindow):
+            self._sight = SightDock(self.desk, window)
+            self._on_theme()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Close the desk when its window closes (napari closes docks without a word)."""
@@ -174,7 +179,8 @@ class DeskDock(QWidget):
         """Our keys act on the dock, and on the canvas while none but our layers is active."""
         if self.desk.session.project is None:
             return False
-        if focus is self or self.isAncestorOf(focus):
+        panel = self._sight.panel if self._sight is not None else self
+        if focus is self or self.isAncestorOf(focus) or focus is panel or panel.isAncestorOf(focus):
             return True
         active = self.desk.viewer.layers.selection.active
         return active is None or self.desk.layers.owns(active)
@@ -188,6 +194,9 @@ class DeskDock(QWidget):
             self._activity.close()
             self._activity.deleteLater()
             self._activity = None
+        if self._sight is not None:
+            self._sight.release()
+            self._sight = None
         if self.desk.window is not None:
             self.desk.window.removeEventFilter(self)
             self.desk.window = None
@@ -224,6 +233,8 @@ class DeskDock(QWidget):
         self.setStyleSheet(stylesheet(new))
         for part in self._parts():
             part.use_colours(new)
+        if self._sight is not None:
+            self._sight.panel.use_colours(new)
 
     def _on_project(self) -> None:
         self._stack.setCurrentIndex(0 if self.desk.session.project is None else 1)

@@ -1,0 +1,115 @@
+"""The mouse as a ruler, as a ring for red cells, and as a picker of the background's colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lld.layers import outlines
+from napari_lld.session import Tool
+from napari_lld.sight.sizes import Point, distance, length
+from napari_lld.translate import tr
+
+if TYPE_CHECKING:
+    from napari_lld.layers.desk_layers import DeskLayers
+    from napari_lld.session import Session
+    from napari_lld.sight.state import Sight
+
+_CLICK = 4.0
+"""A drag shorter than this, in pixels of the screen, is a click."""
+_TICK = 5.0
+"""Half a tick at the ends of the ruler, in pixels of the screen."""
+_AROUND = 4
+"""Pixels around a click whose median is the background."""
+
+
+def point_of(event: Any) -> Point:
+    """Give where a mouse event is on the field, as x and y."""
+    row, column = event.position[-2:]
+    return (float(column), float(row))
+
+
+class Measuring:
+    """Turns drags and clicks of the measuring tools into calls of the session's `Sight`."""
+
+    def __init__(self, session: Session, layers: DeskLayers) -> None:
+        self._session = session
+        self._layers = layers
+
+    def drag(self, event: Any, zoom: float) -> Iterator[None]:
+        """Follow one press of the mouse."""
+        event.handled = True
+        tool = self._session.tool
+        start = end = point_of(event)
+        yield
+        while event.type == "mouse_move":
+            event.handled = True
+            end = point_of(event)
+            if distance(start, end) * zoom >= _CLICK:
+                if tool is Tool.RULER:
+                    self._session.sight.lay_ruler(start, end)
+                elif tool is Tool.RING:
+                    self._session.sight.fit_ring(start, end)
+            yield
+        dragged = distance(start, end) * zoom >= _CLICK
+        if tool is Tool.WHITE:
+            self._pick(end)
+        elif tool is Tool.RING:
+            self._settle_ring(start, dragged=dragged)
+        elif not dragged:
+            self._session.sight.clear_measures()
+
+    def _settle_ring(self, start: Point, *, dragged: bool) -> None:
+        session, sight = self._session, self._session.sight
+        if dragged and sight.fitted_pixel_size is not None:
+            told = tr(
+                "[draw.finish] says that this red cell is 7.5 µm wide: a pixel would be {size:.3f} µm.",
+                size=sight.fitted_pixel_size,
+            )
+        elif sight.lay_ring(start):
+            told = tr("This ring is 7.5 µm wide, as a red cell. Esc takes it away.")
+        else:
+            told = tr("How large a pixel is here is not known: drag across a red cell from edge to edge.")
+        session.tell("hint", told)
+
+    def _pick(self, point: Point) -> None:
+        """Take the colour at a point as that of the empty background."""
+        from dataclasses import replace
+
+        session = self._session
+        x, y = (int(value) for value in point)
+        area = (max(0, x - _AROUND), max(0, y - _AROUND), x + _AROUND + 1, y + _AROUND + 1)
+        pixels = self._layers.pixels(area)
+        if pixels is None or not pixels.size:
+            session.tell("hint", tr("Click on an empty place of the field."))
+            return
+        red, green, blue = (int(v) for v in np.median(pixels.reshape(-1, 3), axis=0))
+        session.sight.look = replace(session.sight.look, white=(red, green, blue))
+        session.tool = Tool.SELECT
+        session.tell("hint", tr("This place is shown as neutral light grey now. The stored pixels stay."))
+
+
+def measure_marks(sight: Sight, zoom: float) -> tuple[outlines.Segments, list[Point], list[str]]:
+    """Give what is drawn of ruler and ring: lines, and texts with their places."""
+    parts, places, texts = [], [], []
+    if sight.ruler is not None:
+        (x0, y0), (x1, y1) = sight.ruler
+        whole = distance(*sight.ruler)
+        across = _TICK / zoom / max(whole, 1e-9)
+        dx, dy = -(y1 - y0) * across, (x1 - x0) * across
+        parts.append(outlines.path_outline(sight.ruler, closed=False))
+        for x, y in sight.ruler:
+            parts.append(outlines.path_outline([(x - dx, y - dy), (x + dx, y + dy)], closed=False))
+        places.append((x1 + 8 / zoom, y1))
+        texts.append(length(whole, sight.pixel_size_um))
+    if sight.ring is not None:
+        (x, y), radius = sight.ring.centre, sight.ring.diameter / 2
+        turns = [2 * math.pi * step / 64 for step in range(64)]
+        round_ = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+        parts.append(outlines.path_outline(round_, closed=True))
+        places.append((x + 0.75 * radius, y - 0.75 * radius))
+        texts.append(length(sight.ring.diameter, sight.pixel_size_um))
+    return (np.concatenate(parts) if parts else outlines.NO_SEGMENTS), places, texts

@@ -1,0 +1,108 @@
+"""What a class or value is, and its colour: told in words, and never by colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QAbstractButton
+
+from annotation_store import Project
+from annotation_store.schema import load_schema
+from napari_lld.commands import class_like
+from napari_lld.layers.palette import class_letter, line_colour
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.cell_panel import _COLUMNS
+from napari_lld.widgets.parts import ChoiceButton
+
+PRESETS = ("lld", "wbcatt")
+# Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
+SIMULATED = {
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+}
+
+
+def distances(colours: npt.NDArray[np.float64], matrix: object) -> npt.NDArray[np.float64]:
+    """Give how different colours look (CIEDE2000) to somebody who sees so."""
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(matrix).T, 0, 1)
+    seen = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = rgb2lab(seen[None])[0]
+    return np.asarray(deltaE_ciede2000(lab[:, None], lab[None]), dtype=np.float64)
+
+
+@pytest.mark.parametrize("kind", SIMULATED)
+@pytest.mark.parametrize("name", PRESETS)
+def test_neighbouring_classes_differ_to_colour_blind_eyes(name: str, kind: str) -> None:
+    schema = load_schema(name)
+    rgb = [line_colour("#" + c.colour.removeprefix("#"))[:3] for c in schema.classes]
+    raw = [[int(c.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in schema.classes]
+    rows = -(-(len(class_like(schema)) + 1) // _COLUMNS)
+    apart = distances(np.array(raw, dtype=np.float64), SIMULATED[kind])
+    for index in range(len(raw)):
+        for other in (index + 1, index + rows):  # below it, and to its right
+            if other < len(raw) and (other == index + rows or other % rows):
+                assert apart[index, other] >= 8, (schema.classes[index].name, schema.classes[other].name)
+    assert apart[~np.eye(len(raw), dtype=bool)].min() >= 5
+    assert len(set(rgb)) == len(rgb), "drawn on the field, no two are the same"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_class_has_a_letter_of_its_own_beside_its_colour(name: str) -> None:
+    schema = load_schema(name)
+    letters = [class_letter(schema, item.name) for item in class_like(schema)]
+    assert len(set(letters)) == len(letters)
+    assert all(letter.strip() for letter in letters)
+
+
+@pytest.fixture(params=PRESETS)
+def dock(request: pytest.FixtureRequest, tmp_path: Path, qtbot: QtBot) -> Iterator[DeskDock]:
+    Project.create(tmp_path / "p.lld", request.param).close()
+    dock = DeskDock(ViewerModel())
+    qtbot.addWidget(dock)
+    dock.show()
+    assert dock.desk.session.open(tmp_path / "p.lld")
+    qtbot.wait(50)
+    yield dock
+    dock.release()
+
+
+def test_what_a_class_and_a_value_mean_is_told_on_hover(dock: DeskDock) -> None:
+    schema = dock.desk.session.schema
+    assert schema is not None
+
+    def tip(name: str) -> str:
+        button = dock.findChild(QAbstractButton, f"lld_{name}")
+        assert button is not None, name
+        return str(button.toolTip())
+
+    for item in class_like(schema):
+        assert item.help
+        assert item.help in tip(f"class_{item.name}")
+    for attribute in schema.attributes:
+        assert attribute.help
+        for value in attribute.values:
+            assert value.help, (attribute.name, value.name)
+            assert value.help in tip(f"value_{attribute.name}_{value.name}")
+
+
+def test_the_letter_is_drawn_on_every_class(dock: DeskDock) -> None:
+    classes = [b for b in dock.findChildren(ChoiceButton) if b.objectName().startswith("lld_class_")]
+    assert classes
+    assert all(button.letter and button.swatch is not None for button in classes)
