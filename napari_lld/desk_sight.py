@@ -41,7 +41,7 @@ def sight_commands(desk: Desk) -> Iterator[Command]:
         "sight.panel",
         "Zoom view",
         switch("panel"),
-        ("V",),
+        ("Y",),
         "See",
         has_project,
         "Show or hide the current cell in large, with ruler and picture beside it.",

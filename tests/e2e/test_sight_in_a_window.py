@@ -93,7 +93,7 @@ def test_field_is_measured_and_seen_otherwise_by_mouse_and_key(
     assert session.sight.ruler is None
     assert not session.cells
     width = window.canvas.width()
-    window.press("V")
+    window.press("Y")
     assert not sight.panel.isVisible()
     window.settle()
     assert window.canvas.width() > width + 150, "the field gets the room"
