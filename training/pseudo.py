@@ -96,13 +96,13 @@ def with_pseudo_cells(
         back[:, 0] = width - back[:, 0] - back[:, 2]
         proposals = calibrated(model, one)
         boxes = np.array([p.box for p in proposals]).reshape(-1, 4)
-        agreed = (iou_matrix(boxes, back) >= _AGREE).any(1) if len(proposals) else np.zeros(0, bool)
+        agreed = np.any(iou_matrix(boxes, back) >= _AGREE, axis=1)
         known = shapely.union_all([shape.geometry for shape in (*field.regions, *field.ignore)])
         taken = np.array([*field.rejections, *(cell.box for cell in field.cells)]).reshape(-1, 4)
-        free = ~(iou_matrix(boxes, taken) > _SAME).any(1)
+        free = ~np.any(iou_matrix(boxes, taken) > _SAME, axis=1)
         pseudo = [
             LabelledCell(p.box, weights=weights)
-            for p, new in zip(proposals, [bool(v) for v in agreed & free], strict=True)
+            for p, new in zip(proposals, np.logical_and(agreed, free), strict=True)
             if new
             and p.confidence >= trusted.get(p.best_class, np.inf)
             and not known.intersects(
