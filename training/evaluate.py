@@ -47,6 +47,8 @@ class FieldTruth:
         Areas taken out of it: ignore areas, or regions that were learnt from.
     patient
         What is resampled as one in bootstraps: the patient, or the field.
+    domain
+        Microscope, camera and stain, as far as they are known: see `training.engine.scale.domain_of`.
     """
 
     name: str
@@ -56,6 +58,7 @@ class FieldTruth:
     inside: tuple[Shape, ...] | None = None
     outside: tuple[Shape, ...] = ()
     patient: str = ""
+    domain: str = ""
 
     def covers(self, box: Box) -> bool:
         """Whether a box's centre lies in the evaluated area."""
@@ -121,6 +124,7 @@ class FieldResult:
     matched: list[tuple[TrueCell, Proposal]]
     missed: list[TrueCell]
     spurious: list[Proposal] = field(default_factory=list)
+    domain: str = ""
 
 
 def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -212,7 +216,9 @@ def evaluate_field(
     matched = [(cells[found[i]], kept[i]) for i in range(len(kept)) if found[i] >= 0]
     missed = [cell for j, cell in enumerate(cells) if j not in set(found.tolist())]
     spurious = [p for p, hit, at_border in zip(kept, found, near, strict=True) if hit < 0 and not at_border]
-    return FieldResult(truth.patient or truth.name, ranking, by_class, matched, missed, spurious)
+    return FieldResult(
+        truth.patient or truth.name, ranking, by_class, matched, missed, spurious, truth.domain
+    )
 
 
 def _may_be(cell_class: str | None, name: str, groups: Mapping[str, Sequence[str]]) -> bool:

@@ -13,9 +13,14 @@ from training.engine.describer import cut_crop, size_feature
 from training.engine.detector import detect_and_pool, letterbox
 from training.engine.devices import autocast
 from training.engine.model import LearnedModel
+from training.engine.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
 from training.evaluate import iou_matrix
 
 MOST_PER_FIELD = 300
+_LOOKED_AT = 6
+"""How many fields of a domain are searched for its scale."""
+
+_MAGNIFIED = 3.0
 _SAME_CELL = 0.5
 """A proposal that overlaps a cell this much proposes that cell again."""
 
@@ -48,6 +53,7 @@ def propose_raw(
     model: LearnedModel,
     fields: Sequence[Pixels],
     *,
+    cell_sides: Sequence[float | None] | None = None,
     min_score: float = 0.01,
     batch: int = 8,
     on_field: Callable[[int], None] | None = None,
@@ -58,6 +64,8 @@ def propose_raw(
     ----------
     fields
         Each gives ``(H, W, 3)`` uint8; called once, a batch at a time.
+    cell_sides
+        Median side of a white cell on each, in its pixels, where it is known: see `training.engine.scale`.
     min_score
         Raw score below which nothing is proposed.
     on_field
@@ -65,49 +73,131 @@ def propose_raw(
     """
     model.evaluating()
     results: list[RawProposals] = []
+    sides: list[float | None] = list(cell_sides) if cell_sides is not None else [None] * len(fields)
     for start in range(0, len(fields), batch):
         images = [load() for load in fields[start : start + batch]]
-        results += _propose_batch(model, images, min_score)
+        results += _propose_batch(model, images, sides[start : start + batch], min_score)
         if on_field is not None:
             on_field(len(results))
     return results
 
 
-def _propose_batch(model: LearnedModel, images: Sequence[np.ndarray], min_score: float) -> list[RawProposals]:
+def _propose_batch(
+    model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None], min_score: float
+) -> list[RawProposals]:
+    kept = _find(model, images, cell_sides, min_score)
+    crops, sizes = [], []
+    for image, side, (boxes, _, _) in zip(images, cell_sides, kept, strict=True):
+        height, width = image.shape[:2]
+        against = field_side(width, height, side)
+        crops += [cut_crop(image, tuple(box)) for box in boxes]
+        sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
+    logits = describe(model, crops, sizes)
+    results, start = [], 0
+    for boxes, scores, vector in kept:
+        end = start + len(boxes)
+        results.append(RawProposals(boxes, scores, [head[start:end] for head in logits], vector))
+        start = end
+    return results
+
+
+def _find(
+    model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None], min_score: float
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Detect on fields: per field boxes ``(n, 4)`` x, y, w, h in its pixels, raw scores, and its vector."""
     device = next(model.detector.parameters()).device
-    boxed = [letterbox(image, model.size) for image in images]
+    boxed = [
+        letterbox(image, model.size, side, model.sides)
+        for image, side in zip(images, cell_sides, strict=True)
+    ]
     found: list[np.ndarray] = [np.zeros((0, 5), np.float32)] * len(images)
     vectors: dict[int, np.ndarray] = {}
     for shape in sorted({canvas.shape for canvas, _ in boxed}):
         rows = [i for i, (canvas, _) in enumerate(boxed) if canvas.shape == shape]
-        with autocast(device):
-            detections, pooled = detect_and_pool(
-                model.detector,
-                _tensor([boxed[i][0] for i in rows], device),
-                min_score=min_score,
-                most=MOST_PER_FIELD,
-            )
-        for i, one in zip(rows, detections, strict=True):
-            found[i] = one
-        vectors.update(zip(rows, pooled, strict=True))
-    crops, sizes, counts, kept = [], [], [], []
-    for image, (_, scale), one in zip(images, boxed, found, strict=True):
+        together = max(1, MOST_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
+        for start in range(0, len(rows), together):
+            some = rows[start : start + together]
+            with autocast(device):
+                detections, pooled = detect_and_pool(
+                    model.detector,
+                    _tensor([boxed[i][0] for i in some], device),
+                    min_score=min_score,
+                    most=MOST_PER_FIELD,
+                )
+            for i, one in zip(some, detections, strict=True):
+                found[i] = one
+            vectors.update(zip(some, pooled, strict=True))
+    kept = []
+    for i, (image, (_, scale), one) in enumerate(zip(images, boxed, found, strict=True)):
         height, width = image.shape[:2]
         corners = (one[:, :4] / scale).clip(0, [width, height, width, height])
         boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
         inside = (boxes[:, 2:] >= 1).all(1)
-        boxes, scores = boxes[inside], one[inside, 4]
-        crops += [cut_crop(image, tuple(box)) for box in boxes]
-        sizes += [size_feature(float(max(box[2:])), max(width, height)) for box in boxes]
-        counts.append(len(boxes))
-        kept.append((boxes, scores))
-    logits = describe(model, crops, sizes)
-    results, start = [], 0
-    for i, ((boxes, scores), n) in enumerate(zip(kept, counts, strict=True)):
-        said = [head[start : start + n] for head in logits]
-        results.append(RawProposals(boxes, scores, said, vectors[i]))
-        start += n
-    return results
+        kept.append((boxes[inside], one[inside, 4], vectors[i]))
+    return kept
+
+
+def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
+    """Look how large a white cell is on fields of one domain of which nothing is known.
+
+    A few of them are searched at the ordinary scale. Where that finds fewer than a cell a field, or cells of
+    sides the model does not know, they are searched three times magnified too, as under a low magnification;
+    that is believed only where it finds far more, since a magnified platelet resembles a small cell.
+
+    Returns
+    -------
+    float
+        The median side in the fields' pixels, or ``None``.
+    """
+    model.evaluating()
+    step = max(1, len(fields) // _LOOKED_AT)
+    images = [load() for load in fields[::step][:_LOOKED_AT]]
+    shown, sides = _sides_seen(model, images, [None] * len(images))
+    known = len(shown) >= len(images) and model.sides[0] <= float(np.median(shown)) <= model.sides[1]
+    if not known:
+        # sides that make a field be magnified by just so much
+        small = [max(image.shape[:2]) * model.sides[0] * INSIDE / _MAGNIFIED for image in images]
+        _, more = _sides_seen(model, images, small)
+        if len(more) >= 3 * max(1, len(sides)):
+            sides = more
+    return float(np.median(sides)) if sides else None
+
+
+def _sides_seen(
+    model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
+) -> tuple[list[float], list[float]]:
+    """Give the sides of likely cells over the fields' longer sides, and in pixels."""
+    found = _find(model, images, cell_sides, model.calibration.raw(0.5))
+    both = [
+        (float(side), max(image.shape[:2]))
+        for image, (boxes, _, _) in zip(images, found, strict=True)
+        for side in boxes[:, 2:].max(1)
+    ]
+    return [side / longer for side, longer in both], [side for side, _ in both]
+
+
+def cell_sides(
+    model: LearnedModel,
+    fields: Sequence[Pixels],
+    domains: Sequence[str],
+    known: Sequence[float | None] | None = None,
+) -> list[float | None]:
+    """Give the median side of a white cell on each field: what is known, else what the model sees.
+
+    Parameters
+    ----------
+    domains
+        Fields of one domain are taken to be of one scale: see `training.engine.scale.domain_of`.
+    known
+        What the project knows: see `training.engine.scale.CellSides`.
+    """
+    sides: list[float | None] = list(known) if known is not None else [None] * len(fields)
+    for domain in sorted({d for d, side in zip(domains, sides, strict=True) if side is None}):
+        rows = [i for i, d in enumerate(domains) if d == domain and sides[i] is None]
+        seen = seen_side(model, [fields[i] for i in rows])
+        for i in rows:
+            sides[i] = seen
+    return sides
 
 
 @torch.inference_mode()
@@ -139,7 +229,8 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
     """Turn raw proposals into records with probabilities, most confident first.
 
     A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
-    fewer than two says nothing (see `LearnedModel.speaks`).
+    fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
+    `LEAST_ATTRIBUTE_SIDE` gets no attributes.
     """
     confidences = model.calibration.confidence(raw.scores)
     heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
@@ -162,6 +253,8 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
         x, y, w, h = (float(v) for v in raw.boxes[i])
         classes = said.pop(0) if model.vocabulary.classes else {}
         attributes = {a: p for a, p in zip(model.vocabulary.attributes, said, strict=True) if p}
+        if max(w, h) < LEAST_ATTRIBUTE_SIDE:
+            attributes = {}
         proposals.append(Proposal((x, y, w, h), float(confidences[i]), classes, attributes))
     return proposals
 
@@ -170,12 +263,13 @@ def propose(
     model: LearnedModel,
     fields: Sequence[Pixels],
     *,
+    cell_sides: Sequence[float | None] | None = None,
     min_confidence: float = 0.25,
     on_field: Callable[[int], None] | None = None,
 ) -> list[list[Proposal]]:
     """Propose white cells on fields; see `propose_raw`."""
     least = max(0.001, model.calibration.raw(min_confidence))
-    raw = propose_raw(model, fields, min_score=least, on_field=on_field)
+    raw = propose_raw(model, fields, cell_sides=cell_sides, min_score=least, on_field=on_field)
     return [calibrated(model, one, min_confidence=min_confidence) for one in raw]
 
 

@@ -36,7 +36,7 @@ def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) 
     model.teach([np.ones((2, len(values)), bool) for values in words.heads])
     model.calibration = Calibration(1.0, 0.0, {"size": 2.0})
     raw = RawProposals(
-        np.array([[0, 0, 9, 9], [20, 20, 9, 9]], np.float32),
+        np.array([[0, 0, 40, 40], [50, 50, 40, 40]], np.float32),
         np.array([0.3, 0.8]),
         [np.array([[0.0, 0, 5], [5, 0, 0]]), np.array([[2.0, 0], [0, 2]]), np.zeros((2, 3))],
     )
@@ -52,7 +52,7 @@ def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) 
 def test_an_attribute_may_be_called_class() -> None:
     words = Vocabulary(("A", "B"), {}, {"class": ("x", "y")})
     raw = RawProposals(
-        np.array([[0, 0, 9, 9.0]]), np.array([0.9]), [np.array([[3.0, 0]]), np.array([[0, 3.0]])]
+        np.array([[0, 0, 40, 40.0]]), np.array([0.9]), [np.array([[3.0, 0]]), np.array([[0, 3.0]])]
     )
     model = new_model(words)
     model.teach([np.eye(2, dtype=bool)] * 2)
@@ -62,7 +62,7 @@ def test_an_attribute_may_be_called_class() -> None:
 
 
 def test_a_schema_without_classes_or_attributes_gets_boxes_only() -> None:
-    raw = RawProposals(np.array([[0, 0, 9, 9.0]]), np.array([0.9]), [])
+    raw = RawProposals(np.array([[0, 0, 40, 40.0]]), np.array([0.9]), [])
     one = calibrated(new_model(Vocabulary((), {}, {})), raw)[0]
     assert one.class_probabilities == {}
     assert one.attribute_probabilities == {}
@@ -126,7 +126,7 @@ def test_what_nobody_taught_is_never_proposed(words: Vocabulary) -> None:
         ]
     )
     raw = RawProposals(
-        np.array([[0, 0, 9, 9]], np.float32),
+        np.array([[0, 0, 40, 40]], np.float32),
         np.array([0.8]),
         [np.array([[1.0, 0.0, 9.0]]), np.array([[5.0, 0.0]]), np.array([[0.0, 7.0, 0.0]])],
     )

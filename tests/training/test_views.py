@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.engine.augment import centre_crop, jitter_stain, sample_crop, sample_window
+from training.engine.augment import centre_crop, jitter_blur, jitter_stain, sample_crop, sample_window
 from training.engine.data import PreparedField, cut_patches, prepare_field
 from training.engine.describer import CROP, cut_crop
 from training.engine.vocabulary import Vocabulary
@@ -96,3 +96,15 @@ def test_only_cells_with_labels_become_patches(make_field: Any, words: Vocabular
 
     cells = (LabelledCell((10, 10, 20, 20)), LabelledCell((50, 50, 20, 20), "unsure", {"size": "unsure"}))
     assert len(cut_patches([make_field(cells=cells)], words)) == 0
+
+
+def test_blur_takes_detail_from_half_of_the_views_and_keeps_their_brightness() -> None:
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.random((40, 3, 32, 32), np.float32))
+    assert jitter_blur(images, np.random.default_rng(1), 0.0) is images
+    blurred = jitter_blur(images, np.random.default_rng(1))
+    assert torch.equal(blurred, jitter_blur(images, np.random.default_rng(1)))
+    lost = 1 - blurred.std((1, 2, 3)) / images.std((1, 2, 3))
+    assert 10 < int((lost > 0.1).sum()) < 30
+    assert torch.allclose(blurred.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.02)
+    assert jitter_blur(images[:2, :, :2, :3], rng).shape == (2, 3, 2, 3), "smaller than the blur"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from training.engine.data import PATCH, PATCH_CONTEXT, PreparedField
 from training.engine.describer import CONTEXT, CROP
@@ -111,6 +112,32 @@ def jitter_stain(images: torch.Tensor, rng: np.random.Generator, strength: float
     shift = torch.from_numpy(light.astype(np.float32)).to(images)
     density = torch.einsum("nchw,ncd->ndhw", density, mix) + shift[:, :, None, None]
     return torch.exp(-density).clamp(0, 1)
+
+
+def jitter_blur(images: torch.Tensor, rng: np.random.Generator, strength: float = 1.0) -> torch.Tensor:
+    """Blur half of the images, each by its own amount: out of focus, or under a weaker objective.
+
+    Parameters
+    ----------
+    images
+        ``(N, 3, H, W)``.
+    strength
+        0 = none, 1 = Gaussians of up to 2 pixels (standard deviation).
+    """
+    if strength <= 0 or not len(images):
+        return images
+    n, channels, height, width = images.shape
+    widest = 2.0 * strength
+    sigmas = np.where(rng.random(n) < 0.5, rng.uniform(0, widest, n), 0.0).clip(0.05)
+    reach = max(1, min(round(2.5 * widest), height - 1, width - 1))
+    at = np.arange(-reach, reach + 1)
+    kernels = np.exp(-0.5 * (at / sigmas[:, None]) ** 2)
+    kernels /= kernels.sum(1, keepdims=True)
+    weights = torch.from_numpy(kernels.repeat(channels, 0).astype(np.float32)).to(images)
+    flat = nn.functional.pad(images.reshape(1, n * channels, height, width), (reach,) * 4, mode="reflect")
+    flat = nn.functional.conv2d(flat, weights[:, None, None, :], groups=n * channels)
+    flat = nn.functional.conv2d(flat, weights[:, None, :, None], groups=n * channels)
+    return flat.reshape(images.shape)
 
 
 def _quarter_turn(rng: np.random.Generator) -> np.ndarray:

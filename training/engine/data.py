@@ -12,6 +12,7 @@ import skimage.draw
 from annotation_store.records import Box, Shape
 from training.engine.describer import cut_crop, size_feature
 from training.engine.detector import to_working_scale
+from training.engine.scale import STARTER_SIDES, field_side
 from training.engine.vocabulary import Vocabulary, shares
 
 PATCH = 176
@@ -54,6 +55,8 @@ class TrainingField:
         Boxes rejected as not a cell.
     patient
         Key of the split: the patient, or the field where none is known.
+    cell_side
+        Median side of a white cell there, where it is known: see `training.engine.scale`.
     """
 
     name: str
@@ -63,6 +66,7 @@ class TrainingField:
     ignore: tuple[Shape, ...] = ()
     rejections: tuple[Box, ...] = ()
     patient: str = ""
+    cell_side: float | None = None
 
 
 @dataclass
@@ -159,8 +163,14 @@ def known_area(
     return known
 
 
-def prepare_field(one: TrainingField, size: int, *, close_up: bool = False) -> PreparedField:
-    """Bring a field to the working scale of `size` pixels on its longer side.
+def prepare_field(
+    one: TrainingField,
+    size: int,
+    sides: tuple[float, float] = STARTER_SIDES,
+    *,
+    close_up: bool = False,
+) -> PreparedField:
+    """Bring a field to the working scale: see `training.engine.scale.working_factor`.
 
     Parameters
     ----------
@@ -168,15 +178,17 @@ def prepare_field(one: TrainingField, size: int, *, close_up: bool = False) -> P
         Whether to prepare a close-up too, where the camera saw a tenth more at least.
     """
     pixels = one.pixels()
-    prepared = _prepare(one, pixels, size)
+    prepared = _prepare(one, pixels, size, sides)
     larger = min(max(pixels.shape[:2]), round(DETAIL * size))
     if close_up and larger >= 1.1 * size:
-        prepared.close_up = _prepare(one, pixels, larger)
+        prepared.close_up = _prepare(one, pixels, larger, sides)
     return prepared
 
 
-def _prepare(one: TrainingField, pixels: np.ndarray, size: int) -> PreparedField:
-    image, scale = to_working_scale(pixels, size)
+def _prepare(
+    one: TrainingField, pixels: np.ndarray, size: int, sides: tuple[float, float]
+) -> PreparedField:
+    image, scale = to_working_scale(pixels, size, one.cell_side, sides)
     known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
     boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale
     boxes[:, 2:] += boxes[:, :2]
@@ -206,7 +218,8 @@ def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> Cell
             if pixels is None:
                 pixels = one.pixels()
             patches.append(cut_crop(pixels, cell.box, PATCH, PATCH_CONTEXT))
-            sizes.append(size_feature(max(cell.box[2:]), max(pixels.shape[:2])))
+            height, width = pixels.shape[:2]
+            sizes.append(size_feature(max(cell.box[2:]), field_side(width, height, one.cell_side)))
             for head, target in zip(allowed, targets, strict=True):
                 head.append(target)
     return CellPatches(

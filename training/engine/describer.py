@@ -118,8 +118,8 @@ def size_feature(box_side: float, field_side: float) -> float:
     Parameters
     ----------
     box_side, field_side
-        The longer sides of box and field, in the same unit: their ratio does not depend on the camera's
-        pixels. (The physical scale, where known, replaces it with the working scale of design §3.)
+        The box's longer side, and what it is measured against (`training.engine.scale.field_side`), in the
+        same unit: their ratio does not depend on the camera's pixels.
     """
     return float(np.log2(max(box_side, 1e-3) / field_side) + 3)
 

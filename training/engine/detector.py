@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from training.engine._ultralytics import DetectionModel, yolo26n_layout
+from training.engine.scale import STARTER_SIDES, working_factor
 
 STRIDE = 32
 """The sides of what the detector sees are multiples of this."""
@@ -51,37 +52,44 @@ def raw_predictions(model: nn.Module, pixels: torch.Tensor) -> dict[str, torch.T
     return {"boxes": raw["boxes"].float(), "scores": raw["scores"].float(), "feats": raw["feats"]}
 
 
-def letterbox_scale(width: int, height: int, size: int) -> float:
-    """Give the factor that brings a field's longer side to `size` pixels."""
-    return size / max(width, height)
-
-
-def letterbox(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+def letterbox(
+    pixels: np.ndarray,
+    size: int,
+    cell_side: float | None = None,
+    sides: tuple[float, float] = STARTER_SIDES,
+) -> tuple[np.ndarray, float]:
     """Bring a field to the working scale and pad it, right and below, to multiples of `STRIDE`.
 
     Parameters
     ----------
     pixels
         ``(H, W, 3)`` uint8.
+    size, cell_side, sides
+        See `training.engine.scale.working_factor`.
 
     Returns
     -------
     tuple
         ``(H', W', 3)`` uint8 and the scale factor from field to working pixels.
     """
-    scaled, scale = to_working_scale(pixels, size)
+    scaled, scale = to_working_scale(pixels, size, cell_side, sides)
     height, width = scaled.shape[:2]
     padded = np.full((-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, 3), PAD_GREY, np.uint8)
     padded[:height, :width] = scaled
     return padded, scale
 
 
-def to_working_scale(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-    """Resize so that the longer side is `size` pixels; ``(H', W', 3)`` uint8 and the factor."""
+def to_working_scale(
+    pixels: np.ndarray,
+    size: int,
+    cell_side: float | None = None,
+    sides: tuple[float, float] = STARTER_SIDES,
+) -> tuple[np.ndarray, float]:
+    """Resize by `training.engine.scale.working_factor`; ``(H', W', 3)`` uint8 and the factor."""
     import cv2
 
     height, width = pixels.shape[:2]
-    scale = letterbox_scale(width, height, size)
+    scale = working_factor(width, height, size, cell_side, sides)
     new = (max(1, round(width * scale)), max(1, round(height * scale)))
     if new == (width, height):
         return np.ascontiguousarray(pixels), 1.0

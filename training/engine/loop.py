@@ -23,7 +23,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from annotation_store.errors import LLDError
-from training.engine.augment import jitter_stain, sample_crop, sample_window
+from training.engine.augment import jitter_blur, jitter_stain, sample_crop, sample_window
 from training.engine.data import CellPatches, PreparedField, log_priors
 from training.engine.describer import description_loss
 from training.engine.detector import raw_predictions
@@ -71,6 +71,8 @@ class LearningConfig:
         Range of factors on the working scale of a view.
     balance
         See `training.engine.describer.description_loss`.
+    stain, blur
+        Strengths of `training.engine.augment.jitter_stain` and `jitter_blur`.
     average
         Decay of the running average of the weights that is kept.
     rim_rule
@@ -98,6 +100,7 @@ class LearningConfig:
     scales: tuple[float, float] = (0.8, 1.25)
     balance: float = 0.5
     stain: float = 1.0
+    blur: float = 0.0
     average: float = 0.995
     rim_rule: bool = True
     close_ups: float = 0.0
@@ -304,7 +307,8 @@ class Loop:
     def _to_tensor(self, images: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """Bring ``(N, H, W, 3)`` uint8 to ``(N, 3, H, W)`` 0 to 1 on the device, stain varied."""
         tensor = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
-        return jitter_stain(tensor, rng, self._config.stain).contiguous(memory_format=torch.channels_last)
+        tensor = jitter_blur(jitter_stain(tensor, rng, self._config.stain), rng, self._config.blur)
+        return tensor.contiguous(memory_format=torch.channels_last)
 
     # --- weights -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import copy
 import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from annotation_store.errors import LLDError
 from training.calibration import Calibration
 from training.engine.describer import TRUNK_LAYERS, Describer
 from training.engine.detector import build_detector
+from training.engine.scale import STARTER_SIDES
 from training.engine.vocabulary import Vocabulary, shares
 
 FORMAT = "napari-lld model"
@@ -46,7 +48,9 @@ class LearnedModel:
     Attributes
     ----------
     size
-        The field's longer side in pixels as the detector sees it.
+        The longer side of a field of ordinary scale in pixels as the detector sees it.
+    sides
+        Least and greatest side of a cell over `size` that it knows: see `training.engine.scale`.
     card
         Parent, config, seed, metrics and whatever else is to be kept with the weights.
     taught
@@ -61,6 +65,7 @@ class LearnedModel:
     calibration: Calibration = field(default_factory=Calibration)
     card: dict[str, Any] = field(default_factory=dict)
     taught: dict[str, dict[str, float]] = field(default_factory=dict)
+    sides: tuple[float, float] = STARTER_SIDES
 
     def to(self, device: str | torch.device) -> LearnedModel:
         """Move the weights."""
@@ -139,6 +144,7 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
     Values the parent does not know begin at zero.
     """
     child = _empty_model(vocabulary, parent.size)
+    child.sides = parent.sides
     child.detector.load_state_dict(parent.detector.state_dict())
     body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith("heads.")}
     child.describer.load_state_dict(body, strict=False)
@@ -222,6 +228,7 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "version": FORMAT_VERSION,
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": model.size,
+        "cell_sides": list(model.sides),
         "vocabulary": model.vocabulary.to_dict(),
         "schema_digest": model.vocabulary.digest,
         "calibration": model.calibration.to_dict(),
@@ -295,6 +302,10 @@ def read_model(place: Path) -> LearnedModel:
         vocabulary = Vocabulary.from_dict(card["vocabulary"])
         model = _empty_model(vocabulary, int(card["size"]))
         model.calibration = Calibration.from_dict(card["calibration"])
+        least, greatest = card.get("cell_sides", STARTER_SIDES)
+        if not 0 < least < greatest < math.inf:
+            raise ValueError("cell_sides")
+        model.sides = (float(least), float(greatest))
         model.taught = {
             str(name): {str(value): float(n) for value, n in counts.items()}
             for name, counts in card["taught"].items()

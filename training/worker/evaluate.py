@@ -13,7 +13,7 @@ from annotation_store.images import read_image
 from annotation_store.project import Project
 from training.evaluate import FieldTruth
 from training.measure import measured
-from training.predict import Pixels, propose_raw
+from training.predict import Pixels, cell_sides, propose_raw
 from training.protocol import Done, EvaluateRequest, Metrics, Progress, Started
 from training.split import FEWEST_CELLS
 from training.worker.channel import Channel
@@ -28,9 +28,10 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         model, number = resolve(project, request.model)
         model.to(device)
         if request.truth is None:
-            truths, pixels, on = *_held_out(project), "held-out regions"
+            truths, pixels, known, on = *_held_out(project), "held-out regions"
         else:
             truths, pixels, on = *_against_file(project, request, Path(request.truth)), request.truth
+            known = [None] * len(truths)
         cells = sum(truth.covers(cell.box) for truth in truths for cell in truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(truths), cells=cells))
 
@@ -38,7 +39,8 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             channel.check()
             channel.send(Progress(stage="evaluate", done=done, total=len(truths)))
 
-        raw = propose_raw(model, pixels, on_field=tell)
+        sides = cell_sides(model, pixels, [truth.domain for truth in truths], known)
+        raw = propose_raw(model, pixels, cell_sides=sides, on_field=tell)
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
@@ -48,7 +50,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
     return Done(task="evaluate", model_id=number, metrics=metrics)
 
 
-def _held_out(project: Project) -> tuple[list[FieldTruth], list[Pixels]]:
+def _held_out(project: Project) -> tuple[list[FieldTruth], list[Pixels], list[float | None]]:
     held: set[str] = set()
     for model in project.models():
         held.update(model.card.get("held_out", ()))
@@ -58,7 +60,11 @@ def _held_out(project: Project) -> tuple[list[FieldTruth], list[Pixels]]:
             f"Nothing is held out yet: that begins with a training run at {FEWEST_CELLS} cells in finished "
             "regions. To measure against a fully annotated file, give --truth and --images."
         )
-    return [k.truth() for k in some], [k.training_field(project).pixels for k in some]
+    return (
+        [k.truth() for k in some],
+        [k.training_field(project).pixels for k in some],
+        [k.cell_side for k in some],
+    )
 
 
 def _against_file(

@@ -17,7 +17,8 @@ from annotation_store.project import Project
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from training.engine.model import LearnedModel, replace_file
-from training.predict import propose
+from training.engine.scale import domain_of_size
+from training.predict import cell_sides, propose
 from training.protocol import Done, PredictRequest, Progress, Started
 from training.worker.channel import Channel
 from training.worker.models import resolve
@@ -85,12 +86,16 @@ def _to_file(
         Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))
     )
     found: list[tuple[Path, tuple[int, int], list[Proposal]]] = []
+    sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
     for start in range(0, len(files), 8):
         channel.check()
         some = files[start : start + 8]
         images = [np.asarray(read_image(file)) for file in some]
         pixels = [partial(_same, image) for image in images]
-        proposals = propose(model, pixels, min_confidence=request.min_confidence)
+        domains = [domain_of_size(image.shape[1], image.shape[0]) for image in images]
+        seen = cell_sides(model, pixels, domains, [sides.get(domain) for domain in domains])
+        sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
+        proposals = propose(model, pixels, cell_sides=seen, min_confidence=request.min_confidence)
         for file, image, one in zip(some, images, proposals, strict=True):
             found.append((file, (image.shape[1], image.shape[0]), one))
         channel.send(Progress(stage="predict", done=len(found), total=len(files)))

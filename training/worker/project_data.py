@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
+from training.engine.scale import CellSides, domain_of
 from training.evaluate import FieldTruth, TrueCell
 
 if TYPE_CHECKING:
@@ -22,13 +23,20 @@ class NothingToLearnError(LLDError):
 
 @dataclass(frozen=True)
 class Knowledge:
-    """A field with everything the current reading says of it."""
+    """A field with everything the current reading says of it.
+
+    Attributes
+    ----------
+    cell_side
+        Median side of a white cell in the field's pixels, where the project knows it.
+    """
 
     field: Field
     cells: tuple[Cell, ...]
     finished: tuple[Shape, ...]
     ignore: tuple[Shape, ...]
     rejections: tuple[Box, ...]
+    cell_side: float | None = None
 
     @property
     def patient(self) -> str:
@@ -56,6 +64,7 @@ class Knowledge:
             ignore=self.ignore,
             rejections=self.rejections,
             patient=self.patient,
+            cell_side=self.cell_side,
         )
 
     def truth(self) -> FieldTruth:
@@ -68,6 +77,7 @@ class Knowledge:
             inside=self.finished,
             outside=self.ignore,
             patient=self.patient,
+            domain=domain_of(self.field),
         )
 
 
@@ -80,10 +90,10 @@ def knowledge(project: Project) -> list[Knowledge]:
     cells = _by_field(project.cells())
     regions = _by_field(project.regions())
     ignore = _by_field(project.ignore_areas())
+    fields = [field for field in project.fields() if not field.is_slide]
+    sides = CellSides.learn((f, [max(c.box[2:]) for c in cells.get(f.id, ())]) for f in fields)
     known = []
-    for field in project.fields():
-        if field.is_slide:
-            continue
+    for field in fields:
         own: list[Region] = regions.get(field.id, [])
         areas: list[IgnoreArea] = ignore.get(field.id, [])
         known.append(
@@ -93,6 +103,7 @@ def knowledge(project: Project) -> list[Knowledge]:
                 tuple(r.shape for r in own if r.state is RegionState.FINISHED),
                 tuple(a.shape for a in areas),
                 tuple(project.rejections(field.id)),
+                sides.on(field),
             )
         )
     return known

@@ -76,7 +76,14 @@ def epochs_done(state: Path, wanted: str) -> int:
 def _described(one: Knowledge) -> list[Any]:
     cells = [[c.box, c.cell_class, sorted(c.attributes.items())] for c in one.cells]
     areas = [[shape.geometry.wkt for shape in shapes] for shapes in (one.finished, one.ignore)]
-    return [one.field.content_hash or one.field.name, one.patient, cells, areas, one.rejections]
+    return [
+        one.field.content_hash or one.field.name,
+        one.patient,
+        cells,
+        areas,
+        one.rejections,
+        one.cell_side,
+    ]
 
 
 def _digest_of_weights(model: LearnedModel) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from annotation_store import Look
 from training import ranking
 from training.engine.model import LearnedModel
-from training.predict import RawProposals, calibrated, propose_raw, suggestible
+from training.engine.scale import domain_of
+from training.predict import RawProposals, calibrated, cell_sides, propose_raw, suggestible
 from training.protocol import Progress, Suggested
 from training.worker.channel import Channel
 from training.worker.project_data import Knowledge
@@ -48,13 +49,19 @@ def suggest_on(
     known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
     ready = ready or {}
     maker = ranking.STARTER if number is None else str(number)
+    sides = known_or_seen_sides(project, model, [one for one in known if one.field.id not in ready])
     least = max(0.001, model.calibration.raw(min_confidence))
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
     for start in range(0, len(known), _BATCH):
         channel.check()
         some = known[start : start + _BATCH]
         missing = [one for one in some if one.field.id not in ready]
-        raw = propose_raw(model, [partial(project.pixels, one.field.id) for one in missing], min_score=least)
+        raw = propose_raw(
+            model,
+            [partial(project.pixels, one.field.id) for one in missing],
+            cell_sides=[sides[one.field.id] for one in missing],
+            min_score=least,
+        )
         new = dict(zip((one.field.id for one in missing), raw, strict=True))
         looks: dict[int, Look] = {}
         for one in some:
@@ -87,3 +94,16 @@ def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> Non
     except Exception as error:
         note = f"The order in which to look next could not be worked out: {error}"
         channel.send(Progress(stage="suggest", done=0, total=0, note=note))
+
+
+def known_or_seen_sides(
+    project: Project, model: LearnedModel, known: Sequence[Knowledge]
+) -> dict[int, float | None]:
+    """Give the side of a white cell by field id: what the project knows, else what the model sees."""
+    sides = cell_sides(
+        model,
+        [partial(project.pixels, one.field.id) for one in known],
+        [domain_of(one.field) for one in known],
+        [one.cell_side for one in known],
+    )
+    return {one.field.id: side for one, side in zip(known, sides, strict=True)}

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from training.engine.data import cut_patches, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import settings
+from training.engine.scale import sides_around
 from training.evaluate import compare, summarise
 from training.measure import fit_calibration, judge
 from training.predict import RawProposals, propose_raw
@@ -32,7 +34,7 @@ from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.project_data import Knowledge, knowledge, refuse_without_knowledge
 from training.worker.resume import epochs_done, identity, mark_interrupted, state_file
-from training.worker.suggest import suggest_on
+from training.worker.suggest import known_or_seen_sides, suggest_on
 
 _FEW_MATCHES = 20
 """Fewer held-out cells than this calibrate nothing."""
@@ -146,10 +148,14 @@ class _Training:
         mark: str,
     ) -> int:
         fields = [k.training_field(self.project) for k in training]
+        if self.request.init == "scratch":
+            model.sides = sides_around(
+                [max(c.box[2:]) / max(k.field.width, k.field.height) for k in training for c in k.cells]
+            )
         prepared = []
         for i, one in enumerate(fields):
             self.channel.check()
-            prepared.append(prepare_field(one, model.size))
+            prepared.append(prepare_field(one, model.size, model.sides))
             self._progress("prepare", i + 1, len(fields))
         patches = cut_patches(fields, model.vocabulary)
         deadline = self._deadline(model, testing)
@@ -176,7 +182,9 @@ class _Training:
         if self.request.budget is None:
             return None
         begun = time.monotonic()
-        propose_raw(model, [lambda: self.project.pixels(self.known[0].field.id)])
+        first = self.known[0]
+        pixels = partial(self.project.pixels, first.field.id)
+        propose_raw(model, [pixels], cell_sides=[first.cell_side])
         one = time.monotonic() - begun
         # each field once, held-out ones by the model in use too; without suggestions only some
         to_come = testing + (len(self.known) if self.request.suggest else testing + 16)
@@ -245,7 +253,8 @@ class _Training:
             self._progress("evaluate", done, len(some))
 
         pixels = [k.training_field(self.project).pixels for k in some]
-        raw = propose_raw(model, pixels, on_field=tell)
+        sides = known_or_seen_sides(self.project, model, some)
+        raw = propose_raw(model, pixels, cell_sides=[sides[k.field.id] for k in some], on_field=tell)
         if keep:
             self.said.update(zip((k.field.id for k in some), raw, strict=True))
         return raw

@@ -11,6 +11,7 @@ from typing import Any
 from annotation_store.errors import FormatError
 from annotation_store.records import Shape
 from annotation_store.schema import Schema
+from training.engine.scale import domain_of_size
 from training.evaluate import FieldTruth, TrueCell
 
 
@@ -59,6 +60,7 @@ def read_truth(file: Path, schema: Schema) -> list[FieldTruth]:
             else tuple(Shape(tuple(map(float, s))) for s in image["annotated_regions"]),
             outside=tuple(Shape(tuple(map(float, s))) for s in image.get("ignore_areas") or ()),
             patient=str(image.get("patient") or ""),
+            domain=str(image.get("domain") or domain_of_size(int(image["width"]), int(image["height"]))),
         )
         for image in images
     ]

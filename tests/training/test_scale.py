@@ -1,0 +1,147 @@
+"""Fields of every objective and sensor are shown to a model at a scale that it has learnt."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from annotation_store.images import read_image
+from annotation_store.records import Field
+from napari_lld import sample
+from tests.training.conftest import FieldMaker
+from training.calibration import Calibration
+from training.engine.data import prepare_field
+from training.engine.model import new_model, read_model, starter_place
+from training.engine.scale import (
+    LEAST_ATTRIBUTE_SIDE,
+    MOST_PIXELS,
+    STARTER_SIDES,
+    WHITE_CELL_UM,
+    CellSides,
+    domain_of,
+    field_side,
+    sides_around,
+    working_factor,
+)
+from training.engine.vocabulary import Vocabulary
+from training.evaluate import FieldTruth, TrueCell, precision_recall
+from training.measure import judge
+from training.predict import RawProposals, calibrated, cell_sides, propose_raw
+
+FIELD = Field(1, "a.png", 800, 600, "hash", "a.png")
+
+
+def test_fields_as_the_starter_learnt_them_stay_as_they_were() -> None:
+    for cell in (None, 100.0, 70.0, 300.0):
+        assert working_factor(800, 600, 448, cell) == pytest.approx(0.56)
+    assert field_side(800, 600, None) == 800
+    assert field_side(800, 600, 90.0) == 800, "an eighth, as near as a few cells tell"
+
+
+def test_cells_too_small_or_too_large_are_brought_to_sides_that_are_known() -> None:
+    for cell in (16.0, 40.0, 500.0):
+        shown = cell * working_factor(800, 600, 448, cell) / 448
+        assert STARTER_SIDES[0] < shown < STARTER_SIDES[1]
+        assert field_side(800, 600, cell) == 8 * cell, "large means the same under every objective"
+
+
+def test_a_field_is_not_magnified_without_end() -> None:
+    for cell in (1.0, 8.0):
+        factor = working_factor(2560, 1920, 448, cell)
+        assert 2560 * 1920 * factor**2 <= MOST_PIXELS * 1.001
+    assert working_factor(100, 100, 448, 1.0) == 4.48, "never less than the ordinary scale"
+
+
+def test_narrow_knowledge_is_not_overshot() -> None:
+    for cell in (20.0, 300.0):
+        shown = cell * working_factor(800, 800, 448, cell, (0.1, 0.11)) / 448
+        assert 0.1 <= shown <= 0.11
+    least, greatest = sides_around([0.2, 0.3, 0.25])
+    assert least < 0.2 < 0.3 < greatest
+    assert sides_around([]) == STARTER_SIDES
+
+
+def test_micrometres_come_before_the_cells_of_the_domain() -> None:
+    other = dataclasses.replace(FIELD, id=2, pixel_size_um=0.1)
+    assert CellSides().on(FIELD) is None
+    sides = CellSides.learn([(FIELD, [50.0] * 9), (other, [])])
+    assert sides.on(FIELD) == 50
+    assert sides.on(other) == pytest.approx(WHITE_CELL_UM / 0.1)
+    # once five cells are measured in micrometres they replace what is usual
+    sides = CellSides.learn([(other, [180.0] * 5)])
+    assert sides.on(dataclasses.replace(other, pixel_size_um=0.2)) == pytest.approx(90)
+    # the resolution of a printer is no scale
+    assert sides.on(dataclasses.replace(FIELD, pixel_size_um=352.8)) == 180
+
+
+def test_too_few_cells_say_nothing_of_a_domain() -> None:
+    assert CellSides.learn([(FIELD, [50.0] * 4)]).on(FIELD) is None
+    named = dataclasses.replace(FIELD, domain="H 100x C1")
+    sides = CellSides.learn([(named, [50.0] * 5)])
+    assert sides.on(named) == 50
+    assert sides.on(FIELD) is None, "another domain, though of the same size"
+    assert (domain_of(named), domain_of(FIELD)) == ("H 100x C1", "800×600 px")
+
+
+def test_training_sees_the_working_scale(make_field: FieldMaker) -> None:
+    field = make_field()
+    small = dataclasses.replace(field, cell_side=4.0)
+    ordinary, magnified = prepare_field(field, 128), prepare_field(small, 128)
+    ratio = magnified.image.shape[1] / ordinary.image.shape[1]
+    assert ratio > 2
+    assert magnified.known.shape == magnified.image.shape[:2]
+    assert magnified.boxes == pytest.approx(ordinary.boxes * ratio, rel=0.01)
+
+
+def test_a_cell_of_few_pixels_gets_no_attributes(words: Vocabulary) -> None:
+    model = new_model(words)
+    model.teach([np.ones((2, len(values)), bool) for values in words.heads])
+    model.calibration = Calibration()
+    side = LEAST_ATTRIBUTE_SIDE
+    raw = RawProposals(
+        np.array([[0, 0, side, 9], [0, 0, side - 1, side - 1]]),
+        np.array([0.9, 0.8]),
+        [np.zeros((2, len(values))) for values in words.heads],
+    )
+    seen, too_small = calibrated(model, raw)
+    assert set(seen.attribute_probabilities) == {"size", "vacuoles"}
+    assert not too_small.attribute_probabilities
+    assert too_small.class_probabilities
+
+
+def test_the_starter_finds_cells_under_a_quarter_of_the_magnification() -> None:
+    import cv2
+
+    model = read_model(starter_place())
+    content = json.loads(sample.truth().read_text(encoding="utf-8"))
+    images = [i for i in content["images"] if i["width"] == 800][:4]
+    canvas = np.full((600, 800, 3), 235, np.uint8)
+    cells = []
+    for number, image in enumerate(images):
+        file = sample.truth().parent / "fields" / image["file_name"]
+        small = cv2.resize(np.asarray(read_image(file)), (200, 150), interpolation=cv2.INTER_AREA)
+        left, top = 200 * number, 100
+        canvas[top : top + 150, left : left + 200] = small
+        for one in content["annotations"]:
+            if one["image_id"] == image["id"]:
+                x, y, w, h = (v / 4 for v in one["bbox"])
+                cells.append(TrueCell((x + left, y + top, w, h)))
+    truth = FieldTruth("canvas", 800, 600, tuple(cells))
+    pixels = [lambda: canvas]
+
+    def recall(sides: list[float | None] | None) -> float:
+        result = judge(model, [truth], propose_raw(model, pixels, cell_sides=sides))[0]
+        return precision_recall(result.found, 0.5)[1]
+
+    assert recall(None) < 0.3
+    assert recall(cell_sides(model, pixels, ["800×600 px"])) > 0.85
+
+
+def test_a_field_without_cells_has_no_scale() -> None:
+    model = read_model(starter_place())
+    blank = partial(np.full, (120, 160, 3), 235, np.uint8)
+    assert cell_sides(model, [blank, blank], ["a", "b"], [None, 30.0]) == [None, 30.0]
