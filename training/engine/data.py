@@ -185,9 +185,7 @@ def prepare_field(
     return prepared
 
 
-def _prepare(
-    one: TrainingField, pixels: np.ndarray, size: int, sides: tuple[float, float]
-) -> PreparedField:
+def _prepare(one: TrainingField, pixels: np.ndarray, size: int, sides: tuple[float, float]) -> PreparedField:
     image, scale = to_working_scale(pixels, size, one.cell_side, sides)
     known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
     boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale
