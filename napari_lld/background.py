@@ -5,7 +5,7 @@ The window's project is told by `Project.refresh` when they are done, as with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from annotation_store import Project, formats
@@ -72,8 +72,36 @@ def make_sample_project(folder: Path, tell: Tell) -> str:
     return tr("The sample is yours to play with: 18 fields, one annotated region each.")
 
 
-def export_coco(project: Path, out: Path, *, suggestions: bool, anonymise: bool) -> str:
-    """Write a project's cells or suggestions as COCO."""
+def count_for_export(project: Path, _tell: Tell) -> formats.Survey:
+    """Count what a project holds, for the export dialog."""
     with Project.open(project, read_only=True) as own:
-        formats.write("coco", own, out, what="suggestions" if suggestions else "cells", anonymise=anonymise)
-    return tr("Exported to {out}.", out=out)
+        return formats.survey(own)
+
+
+def export(
+    project: Path,
+    form: str,
+    out: Path,
+    tell: Tell,
+    *,
+    suggestions: bool,
+    anonymise: bool,
+    options: Mapping[str, str] | None = None,
+) -> str:
+    """Write a project's cells or suggestions in one of the formats; give a sentence on what went out."""
+    with Project.open(project, read_only=True) as own:
+        report = formats.write(
+            form,
+            own,
+            out,
+            what="suggestions" if suggestions else "cells",
+            anonymise=anonymise,
+            options=options,
+            progress=tell,
+        )
+    things = (
+        trn("{count} suggestion", "{count} suggestions", report.suggestions)
+        if suggestions
+        else trn("{count} cell", "{count} cells", report.cells)
+    )
+    return " ".join([tr("{things} exported to {out}.", things=things, out=out), *report.skipped])

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DOCK_NAME = "napari-lld"
 _WATCH_MS = 2000
+_JOB_SECONDS = 15
+"""How long a closing window waits for a long action to stop where it leaves nothing half done."""
 
 
 class Desk(QObject):
@@ -63,6 +65,7 @@ class Desk(QObject):
         self._watch = QTimer(self)
         self._watch.setInterval(_WATCH_MS)
         self._watch.timeout.connect(self.session.refresh)
+        self.jobs.stopped.connect(self._on_stopped)
         self.session.project_changed.connect(self._on_project)
         self.session.notice.connect(self._on_notice)
         self.session.went_on.connect(self._bring_into_view)
@@ -88,7 +91,7 @@ class Desk(QObject):
         _desks.pop(self.viewer, None)
         self.session.remember_place()
         self.process.close()
-        self.jobs.wait(3)
+        self.jobs.wait(_JOB_SECONDS)
         self.pointer.close()
         self.layers.close(remove=not window_gone)
         self.session.project_changed.disconnect(self._on_project, missing_ok=True)
@@ -191,15 +194,6 @@ class Desk(QObject):
         )
         yield Command("project.close", "Close project", s.close, group="Project", when=idle)
         yield Command("fields.add", "Add fields …", self.add_fields, group="Project", when=has_project)
-        yield Command(
-            "export.coco",
-            "Export COCO …",
-            self.export,
-            ("Ctrl+Shift+E",),
-            "Project",
-            has_project,
-            "Cells with their regions, or suggestions, as a COCO file.",
-        )
         yield Command("help.keys", "Keys", self.show_help, ("F1",), "General")
         yield Command(
             "keys.edit",
@@ -319,7 +313,7 @@ class Desk(QObject):
                 patient_from=wanted.patient_from,
             ),
             lambda told: self._open_made(wanted.folder, told, wanted.annotator),
-            self._fail,
+            self.fail,
         )
 
     def _open_made(self, folder: Path, told: str, annotator: str | None = None) -> None:
@@ -341,7 +335,7 @@ class Desk(QObject):
             tr("Preparing the sample"),
             lambda tell: background.make_sample_project(folder, tell),
             lambda told: self._open_made(folder, told),
-            self._fail,
+            self.fail,
         )
 
     def add_fields(self) -> None:
@@ -365,36 +359,15 @@ class Desk(QObject):
             tr("Adding fields"),
             lambda tell: background.add_fields(place, paths, tell, annotator=annotator),
             done,
-            self._fail,
+            self.fail,
         )
 
-    def export(self) -> None:
-        """Ask what to export, and write it."""
-        from napari_lld.widgets import dialogs
+    def _on_stopped(self, title: str) -> None:
+        self.session.refresh()
+        self.session.tell("info", tr("{title}: stopped. What was done before stays.", title=title))
 
-        project = self.session.project
-        if project is None:
-            return
-        summaries = self.session.summaries()
-        wanted = dialogs.ask_export(
-            sum(s.cells for s in summaries),
-            sum(s.pending_suggestions for s in summaries),
-            project.path.parent,
-            self.window,
-        )
-        if wanted is None:
-            return
-        place = project.path
-        self.jobs.start(
-            tr("Exporting"),
-            lambda _tell: background.export_coco(
-                place, wanted.out, suggestions=wanted.suggestions, anonymise=wanted.anonymise
-            ),
-            lambda told: self.session.tell("info", told),
-            self._fail,
-        )
-
-    def _fail(self, sentence: str) -> None:
+    def fail(self, sentence: str) -> None:
+        """Say why something could not be done."""
         self.session.tell("error", sentence)
 
 

@@ -15,10 +15,16 @@ from napari_lld.translate import tr
 Work = Callable[[Tell], Any]
 
 
+class Stopped(Exception):  # noqa: N818 - nothing is wrong
+    """Raised in the work, where it tells how far it is, once somebody asked to stop."""
+
+
 class Jobs(QObject):
     """Runs work in a thread; its ends are told in the window's thread."""
 
     changed = Signal()
+    stopped = Signal(str)
+    """What was stopped: its title."""
     _told = Signal(int, int)
     _ended = Signal(object, object)
 
@@ -28,6 +34,7 @@ class Jobs(QObject):
         self.done = 0
         self.total = 0
         self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
         self._then: Callable[[Any], None] | None = None
         self._failed: Callable[[str], None] | None = None
         self._told.connect(self._on_told)
@@ -47,21 +54,44 @@ class Jobs(QObject):
             return False
         self.title, self.done, self.total = title, 0, 0
         self._then, self._failed = then, failed
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(work,), name=title, daemon=True)
         self._thread.start()
         self.changed.emit()
         return True
 
+    def stop(self) -> None:
+        """Ask the work to stop; it does where it next tells how far it is, and leaves nothing half done."""
+        if self.busy:
+            self._stop.set()
+            self.changed.emit()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the work was asked to stop, and has not yet."""
+        return self.busy and self._stop.is_set()
+
     def wait(self, seconds: float) -> None:
-        """Wait for the work to end: the window is closing."""
+        """Stop the work, and wait until it has: the window is closing."""
+        self._stop.set()
         thread = self._thread
         self._then = self._failed = None
         if thread is not None:
             thread.join(seconds)
 
     def _work(self, work: Work) -> None:
+        stop = self._stop
+
+        def tell(done: int, total: int) -> None:
+            if stop.is_set():
+                raise Stopped
+            self._told.emit(done, total)
+
+        error: str | Stopped | None
         try:
-            result, error = work(self._told.emit), None
+            result, error = work(tell), None
+        except Stopped as stopped:
+            result, error = None, stopped
         except LLDError as trouble:
             result, error = None, str(trouble)
         except Exception as trouble:
@@ -75,11 +105,13 @@ class Jobs(QObject):
         self.done, self.total = done, total
         self.changed.emit()
 
-    def _on_ended(self, result: Any, error: str | None) -> None:
+    def _on_ended(self, result: Any, error: str | Stopped | None) -> None:
         then, failed = self._then, self._failed
         self._thread = self._then = self._failed = None
         self.changed.emit()
-        if error is not None and failed is not None:
+        if isinstance(error, Stopped):
+            self.stopped.emit(self.title)
+        elif error is not None and failed is not None:
             failed(error)
         elif error is None and then is not None:
             then(result)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from annotation_store import formats
+from napari_lld import background
 from napari_lld.commands import Command, has_project
 from napari_lld.failure_log import keep_failure
 from napari_lld.log import Log
@@ -59,6 +62,23 @@ class Surroundings(QObject):
         """Make the commands."""
         yield from model_commands(
             self.session, self.rounds, lambda: self.desk.training_options(), self.show_curves
+        )
+        yield Command(
+            "project.export",
+            "Export …",
+            self.export,
+            ("Ctrl+Shift+E",),
+            "Project",
+            has_project,
+            "Cells with their regions, or suggestions, in any of eight formats.",
+        )
+        yield Command(
+            "job.stop",
+            "Stop",
+            self.desk.jobs.stop,
+            group="Project",
+            when=lambda _session: self.desk.jobs.busy,
+            help="Stop the long action that runs beside the window.",
         )
         yield Command(
             "annotator.change",
@@ -121,6 +141,42 @@ class Surroundings(QObject):
 
     def _on_notice(self, level: str, sentence: str) -> None:
         self.log.add(level, sentence)
+
+    # ------------------------------------------------------------------ export
+
+    def export(self) -> None:
+        """Count what there is, ask what to export, and write it beside the window."""
+        project = self.session.project
+        if project is None:
+            return
+        place = project.path
+        self.desk.jobs.start(
+            tr("Counting"),
+            lambda tell: background.count_for_export(place, tell),
+            lambda survey: self._ask_export(place, survey),
+            self.desk.fail,
+        )
+
+    def _ask_export(self, place: Path, survey: formats.Survey) -> None:
+        from napari_lld.widgets import export_dialog
+
+        wanted = export_dialog.ask_export(survey, place.parent, self.desk.window)
+        if wanted is None:
+            return
+        self.desk.jobs.start(
+            tr("Exporting"),
+            lambda tell: background.export(
+                place,
+                wanted.form,
+                wanted.out,
+                tell,
+                suggestions=wanted.suggestions,
+                anonymise=wanted.anonymise,
+                options=wanted.options,
+            ),
+            lambda told: self.session.tell("info", told),
+            self.desk.fail,
+        )
 
     # ------------------------------------------------------------------ who annotates
 

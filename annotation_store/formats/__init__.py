@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING, Literal
 
 from annotation_store.errors import FormatError
 from annotation_store.formats import cells_csv, coco, crops, geojson, labelstudio, lld, voc, yolo
+from annotation_store.formats._export import telling
+from annotation_store.formats._losses import LOST, NO_SUGGESTIONS, Survey, survey
 from annotation_store.records import ExportReport, ImportReport
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-__all__ = ["FORMATS", "Format", "coco", "names", "read", "write"]
+__all__ = [
+    "FORMATS",
+    "LOST",
+    "NO_SUGGESTIONS",
+    "Format",
+    "Survey",
+    "coco",
+    "names",
+    "read",
+    "survey",
+    "write",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,7 @@ def write(
     what: str = "cells",
     anonymise: bool = False,
     options: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Write the current reading's cells, or the pending suggestions, to a file or folder, in one step.
 
@@ -174,6 +188,8 @@ def write(
         comments out; images are written anew, without metadata.
     options
         What the format asks beyond that (`Format.write_options`).
+    progress
+        Called with (fields written, fields in all). What it raises ends the export: nothing was written.
 
     Raises
     ------
@@ -186,7 +202,8 @@ def write(
     if chosen.write is None:
         raise FormatError(f"The format {name} can only be read.")
     extra = _options(chosen, chosen.write_options, options)
-    return chosen.write(project, Path(path), what=what, anonymise=anonymise, **extra)
+    with telling(progress):
+        return chosen.write(project, Path(path), what=what, anonymise=anonymise, **extra)
 
 
 def _options(

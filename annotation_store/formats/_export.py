@@ -6,8 +6,9 @@ import io
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -28,11 +29,36 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 What = Literal["cells", "suggestions"]
+Progress = Callable[[int, int], None]
 _T = TypeVar("_T", Region, IgnoreArea, Cell, Suggestion)
 
 # what Windows refuses in a file name, control characters, and marks that turn text around
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
+
+
+_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+@contextmanager
+def telling(progress: Progress | None) -> Iterator[None]:
+    """Have the export that is written within tell how far it is; what `progress` raises ends it."""
+    token = _progress.set(progress)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def each(fields: Iterable[Field]) -> Iterator[Field]:
+    """Go through the fields that are written, and tell of each: (done, of all)."""
+    progress, fields = _progress.get(), list(fields)
+    for done, field in enumerate(fields):
+        if progress is not None:
+            progress(done, len(fields))
+        yield field
+    if progress is not None:
+        progress(len(fields), len(fields))
 
 
 @dataclass(frozen=True, slots=True)

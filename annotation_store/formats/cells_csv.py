@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._export import Contents, What
+from annotation_store.formats._export import Contents, What, each
 from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._images import beside
 from annotation_store.formats._merge import merge
@@ -232,7 +232,7 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
     columns = [*_OF_FIELD, *_OF_CELL, *(_column(n) for n in schema.attribute_names), *_FLAGS]
     columns += ["confidence"] if contents.suggestions else []
     found: list[tuple[int, int, dict[str, str]]] = []
-    for field in contents.fields:
+    for field in each(contents.fields):
         start = _field_cells(field, names)
         for cell in contents.cells.get(field.id, ()):
             row = start | _box_cells(cell.id, cell.box)

@@ -25,6 +25,7 @@ from annotation_store import _rows
 from annotation_store._db.tables import cells as cells_table
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._export import each
 from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
@@ -477,7 +478,7 @@ def to_coco(
     regions_of = _by_field((r.field_id, r.shape.coords) for r in regions)
     ignored_of = _by_field((a.field_id, a.shape.coords) for a in ignore_areas)
     images = []
-    for field in fields:
+    for field in each(fields):
         image: dict[str, Any] = {
             "id": field.id,
             "file_name": names.of(field.name),

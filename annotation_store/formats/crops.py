@@ -22,6 +22,7 @@ from annotation_store.formats._document import Skipped
 from annotation_store.formats._export import (
     Contents,
     What,
+    each,
     file_names,
     new_folder,
     png,
@@ -58,7 +59,7 @@ def write(
     files = file_names(fields, names)
     places: dict[tuple[int, int], tuple[str, Box]] = {}
     with new_folder(out) as folder:
-        for field in fields:
+        for field in each(fields):
             pixels = None if field.is_slide else project.pixels(field.id)
             things: list[Cell | Suggestion] = [
                 *contents.cells.get(field.id, ()),

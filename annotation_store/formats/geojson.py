@@ -31,6 +31,7 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._export import (
     Contents,
     What,
+    each,
     file_names,
     new_folder,
     refuse_full,
@@ -332,7 +333,7 @@ def write(
     refuse_nothing(fields, skipped)
     files = file_names(fields, names)
     with new_folder(out) as folder:
-        for field in fields:
+        for field in each(fields):
             text = _text(to_geojson(contents, field, names, kind))
             (folder / f"{files[field.id]}.geojson").write_text(text, "utf-8", newline="\n")
     return report

@@ -28,7 +28,7 @@ from xml.etree import ElementTree as ET
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._export import Contents, What
+from annotation_store.formats._export import Contents, What, each
 from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._images import Images, Size, beside
 from annotation_store.formats._json import read_json
@@ -335,7 +335,7 @@ def write(
     contents = Contents.of(project, what)
     names = Names.of_project(project, anonymise=anonymise)
     prefix = options.get("prefix", "/data/local-files/?d=")
-    tasks = [to_task(contents, field, names, prefix) for field in contents.fields]
+    tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields)]
     found = [c.cell_class for own in contents.cells.values() for c in own]
     found += [s.proposal.best_class for own in contents.suggestions.values() for s in own]
     write_text(

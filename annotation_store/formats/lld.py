@@ -35,6 +35,7 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._export import (
     Contents,
     What,
+    each,
     file_names,
     image_suffixes,
     new_folder,
@@ -342,7 +343,7 @@ def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], in
         image["file_name"] = export.files.get(field.id, image["file_name"])
     document["categories"] = [{"id": c.id, "name": c.name} for c in lld().classes]
     annotations = document["annotations"]
-    for field in fields:
+    for field in each(fields):
         for cell, number in sayable[field.id]:
             annotations.append(
                 {
@@ -409,7 +410,7 @@ def _write_text(project: Project, folder: Path, export: Export, columns: str) ->
         (folder / "labels" / part).mkdir(parents=True)
     places: dict[int, list[str]] = {}
     cells = 0
-    for field in export.fields:
+    for field in each(export.fields):
         if columns == "12" and not contents.covered(field):
             skipped.count(
                 "Take care: {n} fields have unknown area, which text of 12 columns calls background: "

@@ -28,6 +28,7 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._export import (
     Contents,
     What,
+    each,
     file_names,
     image_suffixes,
     new_folder,
@@ -232,7 +233,7 @@ def write(
     with new_folder(out) as folder:
         for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (folder / name).mkdir(parents=True)
-        for field in fields:
+        for field in each(fields):
             file = files[field.id]
             put_image(project, field, folder / "JPEGImages" / file, anonymise=anonymise)
             target = (folder / "Annotations" / file).with_suffix(".xml")

@@ -31,6 +31,7 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._export import (
     Contents,
     What,
+    each,
     file_names,
     image_suffixes,
     new_folder,
@@ -319,7 +320,7 @@ def write(
         for part in used:
             (folder / "images" / part).mkdir(parents=True)
             (folder / "labels" / part).mkdir(parents=True)
-        for field in fields:
+        for field in each(fields):
             part, file = parts[field.id], files[field.id]
             put_image(project, field, folder / "images" / part / file, anonymise=anonymise)
             rows = label_rows(contents, field, classes)

@@ -9,7 +9,6 @@ from typing import Literal
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -163,77 +162,6 @@ def ask_images(parent: QWidget | None) -> list[Path]:
     """Ask for image files."""
     files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), _IMAGES)
     return [Path(file) for file in files]
-
-
-@dataclass(frozen=True)
-class Export:
-    """What to export, and where to."""
-
-    out: Path
-    suggestions: bool
-    anonymise: bool
-
-
-class ExportDialog(QDialog):
-    """Asks what to export."""
-
-    def __init__(self, cells: int, suggestions: int, folder: Path, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle(tr("Export COCO"))
-        self.setMinimumWidth(460)
-        layout = QVBoxLayout(self)
-        form = QFormLayout()
-        self.what = QComboBox()
-        self.what.addItem(
-            trn("{count} cell and the finished regions", "{count} cells and the finished regions", cells),
-            False,
-        )
-        self.what.addItem(trn("{count} pending suggestion", "{count} pending suggestions", suggestions), True)
-        self.file = QLineEdit(str(folder / "export.json"))
-        browse = QPushButton(tr("Browse …"))
-        browse.clicked.connect(lambda *_: self._browse())
-        line = QWidget()
-        line_layout = QHBoxLayout(line)
-        line_layout.setContentsMargins(0, 0, 0, 0)
-        line_layout.addWidget(self.file, 1)
-        line_layout.addWidget(browse)
-        self.anonymise = QCheckBox(tr("Leave out patients, slides and names of files and people"))
-        form.addRow(tr("Export"), self.what)
-        form.addRow(tr("File"), line)
-        form.addRow("", self.anonymise)
-        layout.addLayout(form)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        if ok is not None:
-            ok.setText(tr("Export"))
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        layout.addWidget(buttons)
-
-    def _browse(self) -> None:
-        file, _filter = QFileDialog.getSaveFileName(
-            self, tr("Export COCO"), self.file.text(), "COCO (*.json)"
-        )
-        if file:
-            self.file.setText(file)
-
-    def answer(self) -> Export:
-        """Give what was chosen."""
-        out = Path(self.file.text().strip()).expanduser()
-        if out.suffix != ".json":
-            out = out.with_name(out.name + ".json")
-        return Export(out, bool(self.what.currentData()), self.anonymise.isChecked())
-
-
-def ask_export(cells: int, suggestions: int, folder: Path, parent: QWidget | None) -> Export | None:
-    """Ask what to export, and where to."""
-    dialog = ExportDialog(cells, suggestions, folder, parent)
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    answer = dialog.answer() if accepted else None
-    dialog.deleteLater()
-    return answer
 
 
 def ask_anyway(doubts: Sequence[str], parent: QWidget | None) -> bool:

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtWidgets import QMainWindow, QProgressBar, QSizePolicy, QStackedWidget, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QMainWindow,
+    QProgressBar,
+    QSizePolicy,
+    QStackedWidget,
+    QTabWidget,
+    QToolButton,
+    QWidget,
+)
 
 from napari_lld import user_state
 from napari_lld.desk import desk_for
@@ -18,7 +26,7 @@ from napari_lld.widgets.differential_panel import DifferentialPanel
 from napari_lld.widgets.field_list import FieldList
 from napari_lld.widgets.header import Header, ToolBar
 from napari_lld.widgets.keys import KeyRouter
-from napari_lld.widgets.parts import Part, column, label, rule
+from napari_lld.widgets.parts import Part, column, label, row, rule
 from napari_lld.widgets.sight_panel import SightDock
 from napari_lld.widgets.start_page import StartPage
 from napari_lld.widgets.suggestion_panel import SuggestionPanel
@@ -90,7 +98,13 @@ class DeskDock(QWidget):
         self._hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         foot = QWidget()
         foot_layout = column(foot, 2, (8, 0, 8, 4))
-        foot_layout.addWidget(self._busy)
+        self._stop = QToolButton()
+        self._stop.setObjectName("lld_job.stop")
+        self._stop.setText(tr("Stop"))
+        self._stop.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._stop.clicked.connect(lambda *_: self.desk.jobs.stop())
+        self._stop.hide()
+        foot_layout.addLayout(row(self._busy, self._stop))
         foot_layout.addWidget(self._hint)
         outer.addWidget(foot)
         self._fading = QTimer(self)
@@ -283,6 +297,8 @@ class DeskDock(QWidget):
     def _on_job(self) -> None:
         jobs = self.desk.jobs
         self._busy.setVisible(jobs.busy)
+        self._stop.setVisible(jobs.busy)
+        self._stop.setEnabled(not jobs.stopping)
         if jobs.busy:
             self._busy.setRange(0, jobs.total)
             self._busy.setValue(jobs.done)

@@ -55,9 +55,7 @@ class Header(Part):
             elif command_id in commands:
                 self.menu_action(self._menu, command_id)
         menu_button.setMenu(self._menu)
-        layout.addLayout(
-            row(self._title, 1, self.button("export.coco", tr("Export …"), hint=False), menu_button)
-        )
+        layout.addLayout(row(self._title, 1, self.button("project.export", hint=False), menu_button))
         layout.addLayout(row(self._who, label(tr(RESEARCH_USE), "muted"), 1, self._time))
         self.bind(clock.changed, self.refresh_soon)
         self.bind(session.project_changed, self.refresh_soon)

@@ -261,7 +261,7 @@ def test_images_are_added_and_cells_exported(
     open_dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_lld import sample
-    from napari_lld.widgets import dialogs
+    from napari_lld.widgets import export_dialog
 
     session = open_dock.desk.session
     bad = tmp_path / "bad.png"
@@ -274,13 +274,12 @@ def test_images_are_added_and_cells_exported(
     assert len(session.summaries()) == 3
 
     out = tmp_path / "export.json"
-    monkeypatch.setattr(
-        dialogs, "ask_export", lambda *_: dialogs.Export(out, suggestions=False, anonymise=False)
-    )
-    click(qtbot, open_dock, "export.coco")
+    wanted = export_dialog.Export("coco", out, suggestions=False, anonymise=False)
+    monkeypatch.setattr(export_dialog, "ask_export", lambda *_: wanted)
+    click(qtbot, open_dock, "project.export")
     qtbot.waitUntil(lambda: out.exists() and not open_dock.desk.jobs.busy, timeout=20_000)
     settle(qtbot)
-    assert told[-1] == f"Exported to {out}."
+    assert told[-1].startswith(f"0 cells exported to {out}.")
 
 
 def test_a_new_project_opens_with_its_images(
@@ -355,8 +354,8 @@ def test_a_released_dock_hears_nothing_more(viewer: ViewerModel, small_project: 
     assert DeskDock(viewer).desk is not dock.desk
 
 
-def test_dialogs_answer_what_was_typed(qtbot: QtBot, tmp_path: Path) -> None:
-    from napari_lld.widgets.dialogs import ExportDialog, NewProjectDialog
+def test_the_new_project_dialog_answers_what_was_typed(qtbot: QtBot, tmp_path: Path) -> None:
+    from napari_lld.widgets.dialogs import NewProjectDialog
 
     new = NewProjectDialog()
     qtbot.addWidget(new)
@@ -367,10 +366,3 @@ def test_dialogs_answer_what_was_typed(qtbot: QtBot, tmp_path: Path) -> None:
     assert answer.folder == tmp_path / "ward 7.lld"
     assert answer.schema == "wbcatt"
     assert answer.images is None
-
-    export = ExportDialog(3, 4, tmp_path)
-    qtbot.addWidget(export)
-    export.file.setText(str(tmp_path / "out"))
-    export.what.setCurrentIndex(1)
-    assert export.answer().out == tmp_path / "out.json"
-    assert export.answer().suggestions

@@ -1,0 +1,91 @@
+"""What an export would hold, and what its format has no place for, counted before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from annotation_store.formats._export import Contents
+from annotation_store.records import UNSURE
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+LOST: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "coco": ("images",),
+        "yolo": ("attributes", "flags", "comments", "slides"),
+        "lld": ("nameless", "unsure", "flags", "comments", "slides"),
+        "voc": ("slides",),
+        "csv": ("images", "regions", "ignore_areas"),
+        "geojson": ("images",),
+        "labelstudio": ("images",),
+        "crops": ("regions", "ignore_areas"),
+    }
+)
+"""What each format loses, as `docs/formats.md` says; a test goes there and back with each."""
+
+NO_SUGGESTIONS = frozenset({"lld", "voc"})
+"""Formats that refuse suggestions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the current reading of a project holds, as counts.
+
+    Attributes
+    ----------
+    regions
+        Finished ones; drafts are in no export.
+    attributes, unsure, flags, comments
+        Cells with a value; with an unsure value; with a kind, a bookmark, cut, or waiting for a second
+        opinion; with a comment.
+    nameless
+        Cells without one class: missing, unsure, or a group.
+    slides
+        Whole slides.
+    images
+        Fields: their pixels do not go along.
+    """
+
+    fields: int
+    regions: int
+    ignore_areas: int
+    cells: int
+    suggestions: int
+    attributes: int
+    unsure: int
+    flags: int
+    comments: int
+    nameless: int
+    slides: int
+    images: int
+
+    def lost(self, form: str, what: str = "cells") -> dict[str, int]:
+        """Count what a format would lose of it; what is lost of nothing is not listed."""
+        of_cells = {"attributes", "unsure", "flags", "comments", "nameless"}
+        kinds = [kind for kind in LOST[form] if what == "cells" or kind not in of_cells]
+        return {kind: count for kind in kinds if (count := getattr(self, kind))}
+
+
+def survey(project: Project) -> Survey:
+    """Count what there is to export."""
+    contents = Contents.of(project, "cells")
+    cells = [cell for own in contents.cells.values() for cell in own]
+    classes = set(contents.schema.class_names)
+    return Survey(
+        fields=len(contents.fields),
+        regions=sum(map(len, contents.regions.values())),
+        ignore_areas=sum(map(len, contents.ignore_areas.values())),
+        cells=len(cells),
+        suggestions=sum(summary.pending_suggestions for summary in project.field_summaries()),
+        attributes=sum(bool(cell.attributes) for cell in cells),
+        unsure=sum(UNSURE in cell.attributes.values() for cell in cells),
+        flags=sum(bool(c.kind or c.cut or c.bookmark or c.second_opinion) for c in cells),
+        comments=sum(bool(cell.comment) for cell in cells),
+        nameless=sum(cell.cell_class not in classes for cell in cells),
+        slides=sum(field.is_slide for field in contents.fields),
+        images=len(contents.fields),
+    )

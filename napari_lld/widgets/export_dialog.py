@@ -1,0 +1,257 @@
+"""What to export, how, and where to: with what will go out, and what the format has no place for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotation_store import formats
+from napari_lld.translate import later, tr, trn
+from napari_lld.widgets.parts import label, row
+
+TITLES = {
+    "coco": later("COCO JSON: everything but the history"),
+    "yolo": later("YOLO folder, to train Ultralytics' own models"),
+    "lld": later("LLD as published: label text (a folder) or COCO JSON (.json)"),
+    "voc": later("Pascal VOC folder"),
+    "csv": later("CSV: one cell a row, for spreadsheets"),
+    "geojson": later("QuPath GeoJSON"),
+    "labelstudio": later("Label Studio JSON"),
+    "crops": later("Pictures of single cells, in folders by class"),
+}
+_SUFFIXES = {"coco": ".json", "csv": ".csv", "labelstudio": ".json"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export, and where to."""
+
+    form: str
+    out: Path
+    suggestions: bool
+    anonymise: bool
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class ExportDialog(QDialog):
+    """Asks what to export; *Export* is there only where the format can hold it."""
+
+    def __init__(self, survey: formats.Survey, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Export"))
+        self.setMinimumWidth(540)
+        self._survey = survey
+        self._options: dict[str, QLineEdit] = {}
+        self.form = QComboBox()
+        for name in formats.names(writing=True):
+            self.form.addItem(tr(TITLES[name]), name)
+        self.what = QComboBox()
+        self.what.addItem(
+            trn(
+                "{count} cell and the finished regions",
+                "{count} cells and the finished regions",
+                survey.cells,
+            ),
+            False,
+        )
+        self.what.addItem(
+            trn("{count} pending suggestion", "{count} pending suggestions", survey.suggestions), True
+        )
+        self.place = QLineEdit(str(folder / "export.json"))
+        browse = QPushButton(tr("Browse …"))
+        browse.clicked.connect(lambda *_: self._browse())
+        self.anonymise = QCheckBox(tr("Leave out patients, slides, comments and names of files and people"))
+        self.holds = label(wrap=True)
+        self.loses = label(role="notice", wrap=True)
+        for told, lines in ((self.holds, 2), (self.loses, 5)):
+            told.setMinimumHeight(lines * told.fontMetrics().lineSpacing())
+            told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        place = QWidget()
+        place.setLayout(row(self.place, browse))
+        self._more = QWidget()
+        self._more_form = QFormLayout(self._more)
+        self._more_form.setContentsMargins(0, 0, 0, 0)
+        form = QFormLayout()
+        form.addRow(tr("Format"), self.form)
+        form.addRow(tr("Export"), self.what)
+        form.addRow(tr("To"), place)
+        form.addRow("", self.anonymise)
+        form.addRow(tr("Goes out"), self.holds)
+        form.addRow(tr("Lost"), self.loses)
+        form.addRow(tr("Options"), self._more)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        if self.ok is not None:
+            self.ok.setText(tr("Export"))
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(buttons)
+        self.form.currentIndexChanged.connect(lambda *_: self._on_form())
+        self.what.currentIndexChanged.connect(lambda *_: self._tell())
+        self.place.textChanged.connect(lambda *_: self._tell())
+        self._on_form()
+
+    def answer(self) -> Export:
+        """Give what was chosen."""
+        options = {name: line.text().strip() for name, line in self._options.items() if line.text().strip()}
+        return Export(
+            str(self.form.currentData()),
+            self._out(),
+            bool(self.what.currentData()),
+            self.anonymise.isChecked(),
+            options,
+        )
+
+    # ------------------------------------------------------------------ showing
+
+    def _on_form(self) -> None:
+        """Offer what the format asks, and a name that suits it."""
+        name = self.form.currentData()
+        while self._more_form.rowCount():
+            self._more_form.removeRow(0)
+        self._options = {}
+        for option, help_ in formats.FORMATS[name].write_options.items():
+            line = QLineEdit()
+            line.setPlaceholderText(help_)
+            line.setToolTip(help_)
+            self._options[option] = line
+            self._more_form.addRow(option, line)
+        if not self._options:
+            self._more_form.addRow(label(tr("none"), "muted"))
+        out = Path(self.place.text().strip() or "export")
+        self.place.setText(str(out.with_suffix(_SUFFIXES.get(name, ""))))
+        self._tell()
+        for layout in (self._more_form, self.layout()):
+            if layout is not None:
+                layout.activate()  # else the size is that of the options before
+        self.adjustSize()
+
+    def _tell(self) -> None:
+        name, suggestions = self.form.currentData(), bool(self.what.currentData())
+        survey = self._survey
+        self.holds.setText(self._going_out(suggestions))
+        told: list[str] = []
+        refused = suggestions and name in formats.NO_SUGGESTIONS
+        if refused:
+            told.append(tr("This format has no place for suggestions: choose another."))
+        else:
+            told += [said(kind, n) for kind, n in survey.lost(name, self._what()).items()]
+        problem = self._problem()
+        empty = not (survey.suggestions if suggestions else survey.cells + survey.regions)
+        if empty:
+            problem = problem or tr("There is nothing to export yet.")
+        self.loses.setText("\n".join([*told, *filter(None, [problem])]) or tr("nothing but the history"))
+        if self.ok is not None:
+            self.ok.setEnabled(not refused and not problem)
+
+    def _what(self) -> str:
+        return "suggestions" if self.what.currentData() else "cells"
+
+    def _going_out(self, suggestions: bool) -> str:
+        survey = self._survey
+        things = [
+            trn("{count} suggestion", "{count} suggestions", survey.suggestions)
+            if suggestions
+            else trn("{count} cell", "{count} cells", survey.cells)
+        ]
+        if "regions" not in formats.LOST[self.form.currentData()]:
+            things.append(trn("{count} finished region", "{count} finished regions", survey.regions))
+            if survey.ignore_areas:
+                things.append(trn("{count} ignore area", "{count} ignore areas", survey.ignore_areas))
+        return tr(
+            "{things} of {fields}; drafts of regions never.",
+            things=", ".join(things),
+            fields=trn("{count} field", "{count} fields", survey.fields),
+        )
+
+    # ------------------------------------------------------------------ where to
+
+    def _out(self) -> Path:
+        out = Path(self.place.text().strip()).expanduser()
+        suffix = _SUFFIXES.get(self.form.currentData(), "")
+        return out.with_name(out.name + suffix) if suffix and out.suffix != suffix else out
+
+    def _problem(self) -> str:
+        """Say what is wrong with the place; what the store refuses is known before it is tried."""
+        if not self.place.text().strip():
+            return tr("Say where to.")
+        out = self._out()
+        if not out.absolute().parent.is_dir():
+            return tr("The folder {folder} does not exist.", folder=out.absolute().parent)
+        single = formats.FORMATS[self.form.currentData()].target == "file"
+        if out.is_dir() and (single or any(out.iterdir())):
+            return tr("{name} is a folder that holds something: give another name.", name=out.name)
+        if not single and out.suffix != ".json" and out.is_file():
+            return tr("{name} is a file: give another name.", name=out.name)
+        return ""
+
+    def _browse(self) -> None:
+        file, _filter = QFileDialog.getSaveFileName(self, tr("Export to"), self.place.text())
+        if file:
+            self.place.setText(file)
+
+
+def said(kind: str, count: int) -> str:
+    """Say what a format loses of so many things."""
+    match kind:
+        case "attributes":
+            return trn("{count} cell loses its attributes.", "{count} cells lose their attributes.", count)
+        case "unsure":
+            return trn(
+                "Unsure becomes missing in {count} cell.", "Unsure becomes missing in {count} cells.", count
+            )
+        case "nameless":
+            return trn(
+                "{count} cell is left out: its class is missing, unsure or a group.",
+                "{count} cells are left out: their class is missing, unsure or a group.",
+                count,
+            )
+        case "flags":
+            return trn(
+                "{count} cell loses kind, cut, bookmark or second opinion.",
+                "{count} cells lose kind, cut, bookmark or second opinion.",
+                count,
+            )
+        case "comments":
+            return trn("{count} comment is lost.", "{count} comments are lost.", count)
+        case "regions":
+            return trn("{count} finished region is lost.", "{count} finished regions are lost.", count)
+        case "ignore_areas":
+            return trn("{count} ignore area is lost.", "{count} ignore areas are lost.", count)
+        case "slides":
+            return trn(
+                "{count} whole slide is left out; fields made of its areas are there.",
+                "{count} whole slides are left out; fields made of their areas are there.",
+                count,
+            )
+        case "images":
+            return tr("The images do not go along.")
+    raise ValueError(kind)
+
+
+def ask_export(survey: formats.Survey, folder: Path, parent: QWidget | None) -> Export | None:
+    """Ask what to export, and where to."""
+    dialog = ExportDialog(survey, folder, parent)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    answer = dialog.answer() if accepted else None
+    dialog.deleteLater()
+    return answer

@@ -1,0 +1,92 @@
+"""What the export dialog tells before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from annotation_store import Project, formats
+from napari_lld.widgets.export_dialog import TITLES, ExportDialog, said
+
+
+@pytest.fixture
+def survey(small_project: Path, suggest: Callable[[Path], list[int]]) -> formats.Survey:
+    suggest(small_project)
+    with Project.open(small_project) as project:
+        field = project.fields()[0].id
+        project.mark_whole_field(field)
+        project.add_cell(field, (1, 1, 20, 20), cell_class="Neutrophil", attributes={"nucleolus": "unsure"})
+        project.add_cell(field, (40, 1, 20, 20))
+        return formats.survey(project)
+
+
+@pytest.fixture
+def dialog(survey: formats.Survey, tmp_path: Path, qtbot: QtBot) -> ExportDialog:
+    dialog = ExportDialog(survey, tmp_path)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    return dialog
+
+
+def choose(dialog: ExportDialog, form: str, *, suggestions: bool = False) -> None:
+    dialog.form.setCurrentIndex(dialog.form.findData(form))
+    dialog.what.setCurrentIndex(int(suggestions))
+
+
+def can_export(dialog: ExportDialog) -> bool:
+    return dialog.ok is not None and bool(dialog.ok.isEnabled())
+
+
+def test_every_format_of_the_registry_can_be_chosen(dialog: ExportDialog) -> None:
+    assert set(TITLES) == set(formats.names(writing=True))
+    assert dialog.form.count() == len(TITLES)
+
+
+def test_it_says_what_goes_out_and_what_is_lost(dialog: ExportDialog) -> None:
+    choose(dialog, "coco")
+    assert dialog.holds.text().startswith("2 cells, 1 finished region of 2 fields")
+    choose(dialog, "yolo")
+    assert "1 cell loses its attributes." in dialog.loses.text()
+    choose(dialog, "lld")
+    assert "1 cell is left out: its class is missing" in dialog.loses.text()
+    assert "Unsure becomes missing in 1 cell." in dialog.loses.text()
+
+
+def test_suggestions_are_refused_where_the_format_has_no_place_for_them(dialog: ExportDialog) -> None:
+    choose(dialog, "voc", suggestions=True)
+    assert not can_export(dialog)
+    choose(dialog, "coco", suggestions=True)
+    assert can_export(dialog)
+    assert dialog.answer().suggestions
+
+
+def test_a_place_that_cannot_be_is_said_at_once(dialog: ExportDialog, tmp_path: Path) -> None:
+    choose(dialog, "crops")
+    assert can_export(dialog)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    dialog.place.setText(str(tmp_path / "full"))
+    assert not can_export(dialog)
+    assert "holds something" in dialog.loses.text()
+    dialog.place.setText(str(tmp_path / "nowhere" / "crops"))
+    assert not can_export(dialog)
+
+
+def test_the_answer_has_the_suffix_and_the_options_of_the_format(
+    dialog: ExportDialog, tmp_path: Path
+) -> None:
+    choose(dialog, "csv")
+    dialog.place.setText(str(tmp_path / "cells"))
+    assert dialog.answer().out == tmp_path / "cells.csv"
+    choose(dialog, "crops")
+    dialog._options["margin"].setText("0.5")
+    assert dialog.answer().options == {"margin": "0.5"}
+    assert dialog.answer().out.suffix == ""
+
+
+def test_every_kind_of_loss_has_a_sentence() -> None:
+    for kind in {kind for kinds in formats.LOST.values() for kind in kinds}:
+        assert "2" in said(kind, 2) or kind == "images"

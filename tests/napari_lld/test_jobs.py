@@ -1,0 +1,103 @@
+"""Long actions beside the window: stopped, and closed upon."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from annotation_store import Project, formats
+from napari_lld import background, sample
+from napari_lld.desk import Desk, desk_for
+from napari_lld.jobs import Jobs
+
+
+@pytest.fixture
+def desk(qtbot: QtBot, sample_project: Path) -> Iterator[Desk]:
+    desk = desk_for(ViewerModel())
+    desk.session.open(sample_project)
+    yield desk
+    desk.close()
+
+
+def endless(started: threading.Event) -> Any:
+    def work(tell: Any) -> None:
+        while True:
+            tell(1, 2)
+            started.set()
+
+    return work
+
+
+def test_work_that_is_stopped_says_so_and_makes_room(qtbot: QtBot) -> None:
+    jobs = Jobs()
+    told: list[str] = []
+    jobs.stopped.connect(told.append)
+    started = threading.Event()
+    jobs.start("Exporting", endless(started), lambda _: told.append("done"), told.append)
+    assert started.wait(5)
+    jobs.stop()
+    assert jobs.stopping
+    qtbot.waitUntil(lambda: not jobs.busy, timeout=5000)
+    assert told == ["Exporting"]
+    jobs.start("Next", lambda _tell: 7, lambda result: told.append(str(result)), told.append)
+    qtbot.waitUntil(lambda: "7" in told, timeout=5000)
+
+
+def test_closing_while_exporting_leaves_no_half_written_file_and_no_thread(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out" / "yolo"
+    out.parent.mkdir()
+    place = desk.session.project.path  # type: ignore[union-attr]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def export(tell: Any) -> str:
+        def slowly(done: int, of: int) -> None:
+            begun.set()
+            go_on.wait(10)
+            tell(done, of)
+
+        return background.export(place, "yolo", out, slowly, suggestions=False, anonymise=False)
+
+    desk.jobs.start("Exporting", export, lambda _: None, lambda _: None)
+    assert begun.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    desk.close()
+    assert not list(out.parent.iterdir())
+    assert not any(thread.name == "Exporting" for thread in threading.enumerate())
+
+
+def test_stopping_while_fields_are_added_leaves_a_sound_project(
+    desk: Desk, qtbot: QtBot, tmp_path: Path
+) -> None:
+    place = tmp_path / "new.lld"
+    Project.create(place).close()
+
+    def add(tell: Any) -> str:
+        def stop_at_once(done: int, of: int) -> None:
+            desk.jobs._stop.set()
+            tell(done, of)
+
+        return background.add_fields(place, sample.fields(), stop_at_once)
+
+    desk.jobs.start("Adding fields", add, lambda _: None, lambda _: None)
+    qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=30_000)
+    with Project.open(place) as project:
+        assert 0 < len(project.fields()) < 18  # whole batches came in
+        assert project.check() == []
+        assert all(project.pixels(field.id).size for field in project.fields())
+
+
+@pytest.mark.parametrize("form", formats.names(writing=True))
+def test_the_sample_goes_out_in_every_format(form: str, desk: Desk, tmp_path: Path) -> None:
+    place = desk.session.project.path  # type: ignore[union-attr]
+    out = tmp_path / ("out.json" if formats.FORMATS[form].target == "file" else "out")
+    told = background.export(place, form, out, lambda *_: None, suggestions=False, anonymise=True)
+    assert "exported to" in told
+    assert out.exists()
