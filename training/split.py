@@ -5,8 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 
+from annotation_store.records import Field
+
 FEWEST_CELLS = 30
 """With fewer cells than this all are needed for learning, and nothing is held out."""
+
+
+def unit_of(field: Field) -> str:
+    """Name whom the split never cuts in two: the patient, or the field where none is known."""
+    return field.patient or f"field:{field.content_hash or field.name}"
 
 
 def held_out(cells: Mapping[str, int], share: float, *, already: Collection[str] = ()) -> set[str]:

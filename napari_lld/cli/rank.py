@@ -21,6 +21,7 @@ class What(StrEnum):
     FIELDS = "fields"
     REGIONS = "regions"
     CELLS = "cells"
+    MISTAKES = "mistakes"
 
 
 class Queue(StrEnum):
@@ -32,7 +33,9 @@ class Queue(StrEnum):
 
 def rank(
     project: ProjectPath,
-    what: Annotated[What, typer.Option(help="What to put in order.")] = What.FIELDS,
+    what: Annotated[
+        What, typer.Option(help="What to put in order; mistakes: labels that the model contradicts.")
+    ] = What.FIELDS,
     count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many to print.")] = 10,
     queue: Annotated[
         Queue, typer.Option(help="Of cells: those that teach the model most, or those to accept fast.")
@@ -65,6 +68,7 @@ def rank(
 _NOTHING = {
     What.FIELDS: "Every field is annotated: nothing is left to do.",
     What.REGIONS: "Every field is annotated: nothing is left to do.",
+    What.MISTAKES: "The model contradicts no label, or has not looked yet: napari-lld predict PROJECT",
     What.CELLS: "No suggestion waits. Make some with: napari-lld predict PROJECT",
 }
 
@@ -74,6 +78,8 @@ def _ranked(project: Project, what: What, queue: Queue, count: int) -> list[Rank
 
     if what is What.CELLS:
         return ranking.cells(project, queue=queue)[:count]
+    if what is What.MISTAKES:
+        return ranking.mistakes(project)[:count]
     if not set(project.looked()) - {ranking.STAIN}:  # no model has looked: the stain tells something
         with progress("Looking at the fields") as tick:
             ranking.look_at_stain(project, progress=tick)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from annotation_store import Project, Proposal
+from annotation_store import Look, Project, Proposal
 
 from .conftest import Cli
 
@@ -88,3 +89,16 @@ def test_an_empty_project_is_refused_with_the_cure(cli: Cli, project: Path) -> N
 @pytest.mark.parametrize("what", ["fields", "regions", "cells"])
 def test_json_is_one_document(cli: Cli, annotated: Path, what: str) -> None:
     assert isinstance(json.loads(cli("rank", annotated, "--what", what, "--json").out), list)
+
+
+def test_likely_mistakes_are_named(cli: Cli, annotated: Path) -> None:
+    assert "contradicts no label" in cli("rank", annotated, "--what", "mistakes").out
+    with Project.open(annotated) as project:
+        cell = project.cells()[0]
+        project.change_cell(cell.id, cell_class="Neutrophil")
+        opinion = Proposal(cell.box, 0.99, {"Neutrophil": 0.01, "Basophil": 0.99})
+        project.keep_looks("starter", {cell.field_id: Look(np.ones(4), (opinion,))})
+    told = cli("rank", annotated, "--what", "mistakes", "--json").json
+    (one,) = [item for item in told if item["id"] == cell.id]
+    assert set(one) == CONTRACT | {"box"}
+    assert one["reasons"][0] == "Labelled Neutrophil, the model says Basophil at 99%"

@@ -9,6 +9,7 @@ from training.ranking.cold import look_at_stain
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.information import information
 from training.ranking.items import Ranked
+from training.ranking.mistakes import mistakes
 from training.ranking.project import STAIN, STARTER, best_regions, order, regions, update
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "cost_model",
     "information",
     "look_at_stain",
+    "mistakes",
     "order",
     "regions",
     "update",

@@ -144,9 +144,9 @@ def _read(item: Mapping[str, Any]) -> Ranked | None:
         return None
 
 
-def newest_maker(project: Project) -> str | None:
+def newest_maker(project: Project, *, besides: Sequence[str] = ()) -> str | None:
     """Say whose looks to go by: who has looked at most fields; of equals the newest model."""
-    counts = project.looked()
+    counts = {maker: n for maker, n in project.looked().items() if maker not in besides}
     return max(counts, key=lambda maker: (counts[maker], _age(maker)), default=None)
 
 
@@ -156,15 +156,15 @@ def _age(maker: str) -> int:
 
 def _views(project: Project, maker: str | None) -> list[FieldView]:
     """Read what the ranking sees; a fixed number of statements however many fields there are."""
-    suggested = _by_field((s.field_id, s.proposal) for s in project.suggestions())
-    rejected = _by_field(
+    suggested = by_field((s.field_id, s.proposal) for s in project.suggestions())
+    rejected = by_field(
         (s.field_id, s.box)
         for s in project.suggestions(states=(SuggestionState.REJECTED,))
         if s.reason is RejectionReason.NOT_A_CELL
     )
-    cells = _by_field((cell.field_id, cell.box) for cell in project.cells())
-    regions: dict[int, list[Region]] = _by_field((r.field_id, r) for r in project.regions())
-    ignored = _by_field((area.field_id, area.shape) for area in project.ignore_areas())
+    cells = by_field((cell.field_id, cell.box) for cell in project.cells())
+    regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions())
+    ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
     looks = project.looks(maker) if maker is not None else {}
     stained = {} if suggested or project.reading.blind else project.looks(STAIN, opinions=True)
     views = []
@@ -321,7 +321,8 @@ def _numbers(content: object) -> dict[str, float]:
     return {str(k): float(v) for k, v in content.items() if isinstance(v, int | float)}
 
 
-def _by_field(pairs: Iterable[tuple[int, Any]]) -> dict[int, list[Any]]:
+def by_field(pairs: Iterable[tuple[int, Any]]) -> dict[int, list[Any]]:
+    """Gather values under their field's id."""
     result: dict[int, list[Any]] = defaultdict(list)
     for field_id, value in pairs:
         result[field_id].append(value)

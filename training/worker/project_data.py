@@ -11,6 +11,7 @@ from annotation_store.errors import LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
 from training.engine.scale import CellSides, domain_of
 from training.evaluate import FieldTruth, TrueCell
+from training.split import unit_of
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -41,7 +42,7 @@ class Knowledge:
     @property
     def patient(self) -> str:
         """Whom the split never cuts in two: the patient, or the field where none is known."""
-        return self.field.patient or f"field:{self.field.content_hash or self.field.name}"
+        return unit_of(self.field)
 
     @property
     def teaches(self) -> bool:

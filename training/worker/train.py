@@ -285,6 +285,7 @@ class _Training:
             "schema": self.project.schema.model_dump(mode="json"),
             "metrics": metrics,
             "held_out": held,
+            "last_cell": max((cell.id for one in self.known for cell in one.cells), default=0),
             "why_not_active": why,
         }
         folder = self.project.model_folder(number)

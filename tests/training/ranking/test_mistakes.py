@@ -1,0 +1,144 @@
+"""Labels that the model contradicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from annotation_store import Look, Project, Proposal, RejectionReason, Shape
+from training.ranking import mistakes
+
+VECTOR = np.ones(4, np.float32)
+
+
+def says(x: float, y: float, confidence: float = 0.95, **classes: float) -> Proposal:
+    return Proposal((x, y, 20.0, 20.0), confidence, classes)
+
+
+@pytest.fixture
+def finished(project: Project) -> Project:
+    project.add_region(1, Shape.rectangle(0, 0, 120, 100))
+    return project
+
+
+def looked(project: Project, *opinions: Proposal, maker: str = "starter") -> None:
+    project.keep_looks(maker, {1: Look(VECTOR, opinions)})
+
+
+def test_nothing_is_said_where_no_model_has_looked(finished: Project) -> None:
+    finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    finished.keep_looks("stain", {1: Look(VECTOR, ())})
+    assert mistakes(finished) == []
+
+
+def test_a_class_that_the_model_contradicts_is_named_with_both_words(finished: Project) -> None:
+    wrong = finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    finished.add_cell(1, (50, 10, 20, 20), cell_class="Lymphocyte")  # the model agrees
+    finished.add_cell(1, (90, 10, 20, 20), cell_class="Monocyte")  # the model is in doubt
+    looked(
+        finished,
+        says(10, 11, Lymphocyte=0.97, Monocyte=0.02, Basophil=0.01),
+        says(50, 11, Lymphocyte=0.97, Monocyte=0.03),
+        says(90, 11, Lymphocyte=0.5, Monocyte=0.5),
+    )
+    (one,) = mistakes(finished)
+    assert (one.kind, one.id, one.field_id, one.box) == ("mistake", wrong, 1, (10, 10, 20, 20))
+    assert one.score == pytest.approx(0.95 * 0.98, abs=1e-3)
+    assert one.reasons == (
+        "Labelled Monocyte, the model says Lymphocyte at 97%",
+        "The model did not learn from this very cell",
+    )
+
+
+def test_a_group_is_contradicted_only_by_what_lies_outside_it(finished: Project) -> None:
+    finished.add_cell(1, (10, 10, 20, 20), cell_class="blast")
+    looked(finished, says(10, 10, Myeloblast=0.95, Lymphocyte=0.05))
+    assert mistakes(finished) == []
+    looked(finished, says(10, 10, Myeloblast=0.02, Lymphocyte=0.98))
+    assert len(mistakes(finished)) == 1
+
+
+@pytest.mark.parametrize("label", [None, "unsure", "Basophil"])
+def test_no_label_is_contradicted_that_says_nothing_or_that_nobody_taught(
+    finished: Project, label: str | None
+) -> None:
+    finished.add_cell(1, (10, 10, 20, 20), cell_class=label)
+    looked(finished, says(10, 10, Lymphocyte=0.99, Monocyte=0.01))
+    assert mistakes(finished) == []
+
+
+def test_an_attribute_weighs_half_and_a_missing_one_nothing(finished: Project) -> None:
+    for x, values in ((10, {"cell_size": "small"}), (50, {}), (90, {"cell_size": "unsure"})):
+        finished.add_cell(1, (x, 10, 20, 20), attributes=values)
+    shares = {"cell_size": {"small": 0.0, "medium": 0.1, "large": 0.9}}
+    looked(finished, *(Proposal((x, 10, 20, 20), 1.0, {}, shares) for x in (10, 50, 90)))
+    (one,) = mistakes(finished)
+    assert one.score == pytest.approx(0.5)
+    assert "labelled small, the model says large at 90%" in one.reasons[0].lower()
+
+
+def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finished: Project) -> None:
+    lonely = finished.add_cell(1, (10, 10, 20, 20))
+    shifted = finished.add_cell(1, (50, 10, 20, 20))
+    looked(
+        finished,
+        says(62, 10),  # overlaps a quarter
+        says(50, 50),  # a missed cell
+        says(112, 50),  # centred outside the region
+        says(107, 75),  # centred so near to its border that the truth may lie outside
+        says(20, 70, 0.5),  # not sure
+    )
+    found = mistakes(finished)
+    assert [one.id for one in found] == [None, lonely, shifted]
+    assert found[0].box == (50, 50, 20, 20)
+    assert "none is boxed" in found[0].reasons[0]
+    assert found[1].reasons[0] == "The model sees no cell here"
+    assert found[2].reasons[0] == "The model draws the box elsewhere"
+    finished.add_ignore_area(1, Shape.rectangle(45, 45, 30, 30))
+    assert [one.id for one in mistakes(finished)] == [lonely, shifted]
+
+
+def test_what_a_person_decided_with_the_models_word_before_them_is_no_mistake(finished: Project) -> None:
+    corrected, rejected = finished.suggest(
+        1, [says(10, 10, Lymphocyte=0.99, Monocyte=0.01), says(60, 60)], model_id=None
+    )
+    looked(finished, says(60, 60))
+    finished.correct(corrected, cell_class="Monocyte")
+    finished.reject(rejected, RejectionReason.NOT_A_CELL)
+    assert mistakes(finished) == []
+
+
+def test_it_is_said_whether_the_model_learnt_from_the_very_cell(finished: Project) -> None:
+    before = finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    after = finished.add_cell(1, (60, 10, 20, 20), cell_class="Monocyte")
+    for parent, last in (("starter", before), ("1", 0)):
+        number = finished.new_model_id()
+        finished.model_folder(number).mkdir(parents=True)
+        card = {"held_out": [], "last_cell": last, "metrics": {"held_out": {"recall": 0.9}}}
+        finished.add_model(number, parent=parent, card=card, activate=True)
+    opinions = [says(x, 10, Lymphocyte=0.99, Monocyte=0.01) for x in (10, 60)]
+    looked(finished, *opinions, maker="2")
+    told = {one.id: one.reasons[-1] for one in mistakes(finished)}
+    assert told == {
+        before: "The model learnt from this very cell",  # its parent did
+        after: "The model did not learn from this very cell",
+    }
+    # held out by the whole line: nobody learnt from it
+    with finished._writing() as connection:
+        unit = f"field:{finished.field(1).content_hash}"
+        connection.exec_driver_sql(
+            "UPDATE models SET card = json_set(card, '$.held_out', json_array(?))", (unit,)
+        )
+    assert {one.reasons[-1] for one in mistakes(finished)} == {"The model did not learn from this very cell"}
+
+
+def test_a_blind_reading_hears_of_finished_regions_only(finished: Project) -> None:
+    finished.use_reading(finished.add_reading("second", blind=True).id)
+    looked(
+        finished, says(10, 10, Lymphocyte=0.99, Monocyte=0.01), says(60, 10, Lymphocyte=0.99, Monocyte=0.01)
+    )
+    for x in (10, 60):
+        finished.add_cell(1, (x, 10, 20, 20), cell_class="Monocyte")
+    assert mistakes(finished) == []
+    finished.add_region(1, Shape.rectangle(0, 0, 40, 40))
+    assert [one.box for one in mistakes(finished)] == [(10, 10, 20, 20)]
