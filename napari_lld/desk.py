@@ -145,7 +145,7 @@ class Desk(QObject):
         )
         yield Command(
             "draw.finish",
-            "Close the area, take the proposed box",
+            "Close the area, take what is proposed",
             self.finish_drawing,
             ("Return",),
             "Draw",
@@ -210,6 +210,8 @@ class Desk(QObject):
             self.pointer.cancel()
         elif self.session.proposed_box is not None:
             self.session.proposed_box = None
+        elif self.session.proposed_region is not None and self.session.selection is None:
+            self.session.leave_proposed_region()
         elif self.session.tool is not Tool.SELECT:
             self.session.tool = Tool.SELECT
         else:
@@ -217,16 +219,16 @@ class Desk(QObject):
 
     def _can_finish_drawing(self, session: Session) -> bool:
         fitted = session.sight.fitted_pixel_size is not None
-        return self.pointer.drawing or fitted or session.proposed_box is not None
+        return bool(self.pointer.drawing or fitted or session.proposed_box or session.proposed_region)
 
     def finish_drawing(self) -> None:
-        """Close the polygon, take the ring for a red cell, or take the box that a click proposed."""
+        """Close the polygon, take the ring for a red cell, or take the box or region that is proposed."""
         if self.pointer.drawing:
             self.pointer.finish()
         elif self.session.sight.fitted_pixel_size is not None:
             take_ring(self)
-        else:
-            self.session.take_proposed_box()
+        elif self.session.take_proposed_box() is None:
+            self.session.take_proposed_region()
 
     def finish_region(self) -> None:
         """Finish the draft region, once what may not be right about it has been answered."""

@@ -18,6 +18,12 @@ def field_commands(session: Session) -> Iterator[Command]:
         if field is not None:
             session.describe_field(quality=None if field.quality == quality else quality)
 
+    def take() -> None:
+        session.take_proposed_region()
+
+    def proposed(session: Session) -> bool:
+        return session.proposed_region is not None
+
     for quality, title in zip(QUALITIES, _TITLES, strict=True):
         yield Command(
             f"field.quality.{quality}",
@@ -37,6 +43,27 @@ def field_commands(session: Session) -> Iterator[Command]:
         has_field,
         "Next and previous pass over it, and no model suggests anything on it. "
         "What stands on it stays. Once more takes it back.",
+    )
+    yield Command(
+        "region.propose",
+        "Propose a region",
+        session.propose_region,
+        ("Alt+R",),
+        "Draw",
+        has_field,
+        "Show a place of this field that is most worth annotating, and why; once more, the next best.",
+    )
+    yield Command(
+        "region.take",
+        "Take the proposed region",
+        take,
+        (),
+        "Draw",
+        proposed,
+        "It becomes a draft: box its white cells, then finish it.",
+    )
+    yield Command(
+        "region.leave", "Leave the proposed region", session.leave_proposed_region, (), "Draw", proposed
     )
     yield Command(
         "fields.arrange",

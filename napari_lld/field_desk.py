@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from annotation_store.images import IMAGE_SUFFIXES
 from napari_lld.commands import Command, has_field, has_project
 from napari_lld.field_commands import field_commands
 from napari_lld.session import Session
 
 if TYPE_CHECKING:
     from napari_lld.desk import Desk
+
+
+def is_project(path: Path) -> bool:
+    """Whether a folder is a project."""
+    return (path / "project.db").is_file()
 
 
 class FieldDesk:
@@ -45,6 +52,25 @@ class FieldDesk:
             has_field,
             "A remark that is kept with the field.",
         )
+
+    # ------------------------------------------------------------------ dropping files
+
+    def wants(self, paths: Sequence[Path]) -> bool:
+        """Whether dropped files and folders are for us: a project, or images while one is open."""
+        if any(is_project(path) for path in paths):
+            return True
+        images = (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES for path in paths)
+        return self._session.project is not None and any(images)
+
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Open the project among what was dropped, else add the images."""
+        project = next((path for path in paths if is_project(path)), None)
+        if project is None:
+            self._desk.add_paths(list(paths))
+        elif self._session.project is None or self._session.project.path.resolve() != project.resolve():
+            self._session.open(project)
+
+    # ------------------------------------------------------------------ asking
 
     def comment(self) -> None:
         """Ask for the comment on the field that is shown."""

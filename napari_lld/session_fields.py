@@ -53,13 +53,12 @@ class SessionFields:
         self.preferences = Preferences()
         self.training = TrainingState()
         self.trainer: Trainer | None = None
-        self.field_order: Callable[[], Sequence[int]] | None = None
-        """Gives field ids, the most worth looking at first; asked only when the user sorts so."""
         self._field_id: int | None = None
         self._summaries: dict[int, FieldSummary] | None = None
         self._outdated: set[int] = set()  # whose summary is to be read again
         self._listed: list[int] = []
         self._places: dict[int, int] = {}
+        self._why: dict[int, str] = {}
         self._filter = NO_FILTER
         self._order = Order.ADDED
         self._cache: PixelCache | None = None
@@ -103,6 +102,7 @@ class SessionFields:
         project.events.fields_added.connect(self._on_fields_added)
         project.events.suggestions_changed.connect(self._on_suggestions_changed)
         project.events.models_changed.connect(self.models_changed.emit)
+        project.events.ranking_changed.connect(self._on_ranking_changed)
         remembered = user_state.recall_project(project.path)
         user_state.remember_project(project.path)
         self._recall(remembered)
@@ -134,6 +134,7 @@ class SessionFields:
             project.events.fields_added,
             project.events.suggestions_changed,
             project.events.models_changed,
+            project.events.ranking_changed,
         ):
             signal.disconnect()
         project.close()
@@ -249,6 +250,10 @@ class SessionFields:
         """Give a field's place in the list, or -1."""
         return self._places.get(field_id, -1) if field_id is not None else -1
 
+    def why_look(self, field_id: int) -> str:
+        """Say why a field stands where it does, where the list is sorted by what is to be learned."""
+        return self._why.get(field_id, "")
+
     @property
     def filter(self) -> FieldFilter:
         """What a field must be like to be listed."""
@@ -269,6 +274,8 @@ class SessionFields:
     def order(self, order: Order) -> None:
         self._order = order
         self.arrange_fields()
+        if order is Order.RANK and self.project is not None and self.project.ranking() is None:
+            self.tell("hint", tr("Nothing was worked out yet: that comes with the first training."))
 
     def arrange_fields(self) -> None:
         """Filter and sort the list by how things stand now."""
@@ -277,10 +284,14 @@ class SessionFields:
         self._fetch_neighbours()
 
     def _arrange(self) -> None:
-        ranks = None
-        if self._order is Order.RANK and self.field_order is not None:
-            order = self._try(self.field_order) or ()
-            ranks = {field_id: place for place, field_id in enumerate(order)}
+        ranks, project = None, self.project
+        self._why = {}
+        if self._order is Order.RANK and project is not None:
+            from training.ranking import order
+
+            ranked = self._try(lambda: order(project)) or []
+            ranks = {one.field_id: place for place, one in enumerate(ranked)}
+            self._why = {one.field_id: "; ".join(one.reasons) for one in ranked}
         self._set_listed(arrange(self.all_summaries.values(), self._filter, self._order, ranks))
 
     def _set_listed(self, ids: list[int]) -> None:
@@ -395,6 +406,10 @@ class SessionFields:
     def _on_suggestions_changed(self, field_ids: list[int]) -> None:
         self._outdated.update(field_ids)
         self.summaries_changed.emit()
+
+    def _on_ranking_changed(self) -> None:
+        if self._order is Order.RANK:
+            self.tell("hint", tr("Where to look next was worked out anew; “Sort and filter again” takes it."))
 
     def _on_fields_added(self, ids: list[int]) -> None:
         self._outdated.update(ids)

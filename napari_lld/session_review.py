@@ -12,7 +12,7 @@ from annotation_store import Project
 from annotation_store.records import Model, RejectionReason, Suggestion
 from napari_lld.model_facts import bulk_refusal, class_refusal
 from napari_lld.opinions import class_title
-from napari_lld.session_marks import MarkActions
+from napari_lld.session_proposed import ProposedRegions
 from napari_lld.translate import tr, trn
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.items import Ranked
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
     confidence: float
 
 
-class ReviewActions(MarkActions):
+class ReviewActions(ProposedRegions):
     """The state with the actions on suggestions."""
 
     queue_changed = Signal()

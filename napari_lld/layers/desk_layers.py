@@ -16,6 +16,7 @@ from annotation_store.records import Box, Field, RegionState
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.measuring import measure_marks
 from napari_lld.sight.look import ShownLevel
+from napari_lld.translate import tr
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,12 +25,25 @@ if TYPE_CHECKING:
 
 FIELD, UNKNOWN, REGIONS = "Field", "Unknown area", "Regions"
 SUGGESTIONS, CELLS, CURRENT = "Suggestions", "Cells", "Current"
+PROPOSED_LETTERS = "Proposed: letters"
 SUGGESTION_LETTERS, CELL_LETTERS = "Suggestions: letters", "Cells: letters"
 SIZES = "Sizes"
-_MARKS = (UNKNOWN, REGIONS, SUGGESTIONS, SUGGESTION_LETTERS, CELLS, CELL_LETTERS, CURRENT, SIZES)
+_MARKS = (
+    UNKNOWN,
+    REGIONS,
+    SUGGESTIONS,
+    SUGGESTION_LETTERS,
+    CELLS,
+    CELL_LETTERS,
+    PROPOSED_LETTERS,
+    CURRENT,
+    SIZES,
+)
 _LINE = {REGIONS: 2.0, SUGGESTIONS: 2.4, CELLS: 2.2, CURRENT: 2.6}
 """Line widths in pixels of the screen."""
 _DIM = 0.42
+_DASH = 9.0
+"""Length of a dash in pixels of the screen."""
 
 
 _MARGIN = 8.0
@@ -61,6 +75,7 @@ class DeskLayers:
         session.marks_changed.connect(self._on_marks)
         session.selection_changed.connect(self._draw_current)
         session.proposed_box_changed.connect(self._draw_current)
+        session.proposed_region_changed.connect(self._draw_proposed)
         session.threshold_changed.connect(self._on_threshold)
         session.display_changed.connect(self._on_display)
         session.sight.look_changed.connect(self._on_look)
@@ -76,6 +91,7 @@ class DeskLayers:
             (session.marks_changed, self._on_marks),
             (session.selection_changed, self._draw_current),
             (session.proposed_box_changed, self._draw_current),
+            (session.proposed_region_changed, self._draw_proposed),
             (session.threshold_changed, self._on_threshold),
             (session.display_changed, self._on_display),
             (session.sight.look_changed, self._on_look),
@@ -339,6 +355,15 @@ class DeskLayers:
             layer.text.color = colours
         layer.refresh_text()
 
+    def _draw_proposed(self) -> None:
+        """Draw the region that is proposed: a dashed outline and a word."""
+        proposed = self._session.proposed_region
+        if self._session.field_id is not None and (proposed is not None or PROPOSED_LETTERS in self._layers):
+            boxes = [proposed.box] if proposed is not None else []
+            colours = np.array([palette.rgba(palette.CURRENT)] * len(boxes)).reshape(-1, 4)
+            self._draw_letters(PROPOSED_LETTERS, boxes, [tr("proposed")] * len(boxes), colours)
+        self._draw_current()
+
     def _draw_current(self) -> None:
         session = self._session
         if session.field_id is None:
@@ -346,6 +371,11 @@ class DeskLayers:
         parts = [self._draft]
         if session.proposed_box is not None:
             parts.append(outlines.box_outlines([session.proposed_box]))
+        proposed = session.proposed_region
+        if proposed is not None:
+            parts.append(outlines.dashed_box(proposed.box, _DASH / self._zoom))
+            if session.selection is None:
+                parts.append(self._handles(proposed.box, centre=True))
         mark = session.cell or session.suggestion
         if mark is not None:
             draw = outlines.box_outlines if session.cell else outlines.box_brackets

@@ -67,6 +67,21 @@ def path_outline(points: Sequence[Sequence[float]], *, closed: bool) -> Segments
     return np.stack([corners, following - corners], axis=1)
 
 
+def dashed_box(box: Box, dash: float) -> Segments:
+    """Draw a box as a dashed outline: proposed, not there. Dashes and gaps are about as long as `dash`."""
+    dashes = []
+    for start, direction in box_outlines([box]):
+        # an odd number of pieces, so that each side begins and ends with a dash
+        pieces = 2 * max(1, round(float(np.hypot(*direction)) / dash / 2)) + 1
+        steps = np.arange(0, pieces, 2)[:, None] / pieces
+        dashes.append(
+            np.stack(
+                [start + steps * direction, np.broadcast_to(direction / pieces, (len(steps), 2))], axis=1
+            )
+        )
+    return np.concatenate(dashes).astype(np.float32)
+
+
 def shape_outlines(shapes: Sequence[Shape]) -> Segments:
     """Draw rectangles and polygons as closed outlines."""
     if not shapes:

@@ -205,12 +205,13 @@ class Pointer:
             self._choose_region(start)
 
     def _put(self, box: Box) -> None:
-        region = self._session.region
+        region, proposed, field = self._session.region, self._session.proposed_region, self._session.field
         if region is not None:
-            field = self._session.field
             if field is not None:
                 box = _pushed_inside(box, region.shape.bounds, field.width, field.height)
             self._session.change_region(region.id, _fitted(region.shape, box))
+        elif proposed is not None and self._session.selection is None and field is not None:
+            self._session.shift_proposed_region(_pushed_inside(box, proposed.box, field.width, field.height))
         else:
             self._session.move_box(box)
 
@@ -246,7 +247,10 @@ class Pointer:
         if mark is not None:
             return mark.box
         region = self._session.region
-        return region.shape.bounds if region is not None else None
+        if region is not None:
+            return region.shape.bounds
+        proposed = self._session.proposed_region
+        return proposed.box if proposed is not None and self._session.selection is None else None
 
     def _grip(self, box: Box, point: Point) -> tuple[float, float] | None:
         """Give what a press takes hold of: a side or corner as fractions, (0.5, 0.5) for the whole box."""
@@ -256,7 +260,7 @@ class Pointer:
             return None
         fx = 0.0 if abs(point[0] - x) <= reach else 1.0 if abs(point[0] - x - w) <= reach else 0.5
         fy = 0.0 if abs(point[1] - y) <= reach else 1.0 if abs(point[1] - y - h) <= reach else 0.5
-        if (fx, fy) == (0.5, 0.5) and self._session.region is not None:
+        if (fx, fy) == (0.5, 0.5) and self._session.cell is None and self._session.suggestion is None:
             # Inside a region the mouse pans and chooses cells; only the handle at its centre moves it.
             off = max(abs(point[0] - x - w / 2), abs(point[1] - y - h / 2))
             return (fx, fy) if off <= reach else None

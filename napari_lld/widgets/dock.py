@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
@@ -23,10 +22,12 @@ from napari_lld.translate import tr
 from napari_lld.widgets.activity import Activity
 from napari_lld.widgets.cell_panel import CellPanel
 from napari_lld.widgets.differential_panel import DifferentialPanel
+from napari_lld.widgets.dropping import CanvasDrops, dropped_paths
 from napari_lld.widgets.field_list import FieldList
 from napari_lld.widgets.header import Header, ToolBar
 from napari_lld.widgets.keys import KeyRouter
 from napari_lld.widgets.parts import Part, column, label, row, rule
+from napari_lld.widgets.proposed_bar import ProposedBar
 from napari_lld.widgets.sight_panel import SightDock
 from napari_lld.widgets.start_page import StartPage
 from napari_lld.widgets.suggestion_panel import SuggestionPanel
@@ -71,6 +72,8 @@ class DeskDock(QWidget):
         self._suggestions = SuggestionPanel(session, commands)
         self._training = TrainingPanel(session, commands, self.desk.around.rounds)
         self._differential = DifferentialPanel(session, commands)
+        self._proposed = ProposedBar(session, commands, self)
+        self._drops: CanvasDrops | None = None
         self.desk.training_options = lambda: {"budget": self._training.budget.currentData()}
         self._tabs = QTabWidget()
         self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -138,6 +141,7 @@ class DeskDock(QWidget):
             self._suggestions,
             self._training,
             self._differential,
+            self._proposed,
         )
 
     def show_model_tab(self) -> None:
@@ -178,6 +182,14 @@ class DeskDock(QWidget):
         if isinstance(window, QMainWindow):
             self._sight = SightDock(self.desk, window)
             self._on_theme()
+        self._use_canvas()
+
+    def _use_canvas(self) -> None:
+        """Lie on the canvas of a real window, and take what is dropped on it."""
+        window = getattr(self.desk.viewer, "window", None)
+        if window is not None and self._drops is None:
+            self._drops = CanvasDrops(window._qt_viewer, self.desk.fields.wants, self.desk.fields.drop)
+            self._proposed.lie_on(window._qt_viewer.canvas.native)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Close the desk when its window closes (napari closes docks without a word)."""
@@ -235,6 +247,9 @@ class DeskDock(QWidget):
         self.desk.jobs.changed.disconnect(self._on_job)
         for part in self._parts():
             part.release()
+        if self._drops is not None:
+            self._drops.close()
+            self._drops = None
         self._leave_window()
         if window_gone:
             self.desk.close(window_gone=True)
@@ -310,10 +325,10 @@ class DeskDock(QWidget):
     # ------------------------------------------------------------------ dropping files
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Take files and folders of images."""
-        if self.desk.session.project is not None and event.mimeData().hasUrls():
+        """Take a project, or files and folders of images."""
+        if self.desk.fields.wants(dropped_paths(event)):
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Add what was dropped."""
-        self.desk.add_paths([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+        """Open or add what was dropped."""
+        self.desk.fields.drop(dropped_paths(event))

@@ -33,8 +33,9 @@ class FieldList(Part):
         self._filter.setCheckable(True)
         self._sort = self._menu_button(tr("Sort"), tr("In which order the fields stand"), self._sort_menu)
         self._about = self._menu_button("⋯", tr("This field: quality, comment, skip"), self._field_menu)
-        # Large projects have long titles: they give way.
+        # Filters of large projects have long titles: they give way.
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Fields · 1000 ") + 4)
         items: list[QWidget | int] = [
             self._filter,
             self._sort,
@@ -106,8 +107,6 @@ class FieldList(Part):
         menu.clear()
         session = self.session
         for order in Order:
-            if order is Order.RANK and session.field_order is None:
-                continue
             action = menu.addAction(tr(order))
             action.setCheckable(True)
             action.setChecked(order is session.order)
@@ -153,11 +152,9 @@ class FieldList(Part):
             title = tr("Fields · {shown} of {count}", shown=len(session.listed), count=len(summaries))
         else:
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
-            done = sum(s.finished_regions > 0 for s in summaries.values())
-            if done:
-                title = tr("{count} · {done} annotated", count=title, done=done)
         self._title.setText(title)
-        self._title.setToolTip(title)
+        done = sum(s.finished_regions > 0 for s in summaries.values())
+        self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=done))
         self._on_field()
 
     def _on_field(self) -> None:

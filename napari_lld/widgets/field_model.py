@@ -138,7 +138,7 @@ class FieldsModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return summary.field.name
         if role == Qt.ItemDataRole.ToolTipRole:
-            return _facts(summary)
+            return _facts(summary, self._session.why_look(summary.field.id))
         if role == Qt.ItemDataRole.DecorationRole:
             return self._thumbnails.get(summary.field.id)
         if role == SUMMARY_ROLE:
@@ -170,7 +170,7 @@ def state_words(summary: FieldSummary) -> str:
     return tr("{n} regions finished", n=n) if n > 1 else tr("region finished")
 
 
-def _facts(summary: FieldSummary) -> str:
+def _facts(summary: FieldSummary, why: str) -> str:
     field = summary.field
     facts = [field.name, f"{field.width} × {field.height} px", state_words(summary)]
     if field.patient:
@@ -179,4 +179,6 @@ def _facts(summary: FieldSummary) -> str:
         facts.append(tr("quality: {quality}", quality=tr(field.quality)))
     if field.note:
         facts.append(field.note)
+    if why:
+        facts.append(why)
     return "\n".join(facts)

@@ -100,7 +100,14 @@ class ToolBar(Part):
         self._areas = QMenu(self._region)
         self._areas.setToolTipsVisible(True)
         self._area_actions = {}
-        for command_id in ("tool.region", "tool.draft", "region.finish", "region.reopen", "tool.ignore"):
+        for command_id in (
+            "tool.region",
+            "tool.draft",
+            "region.propose",
+            "region.finish",
+            "region.reopen",
+            "tool.ignore",
+        ):
             self._area_actions[command_id] = self.menu_action(self._areas, command_id)
         self._areas.aboutToShow.connect(self._on_menu)
         self._region.setMenu(self._areas)

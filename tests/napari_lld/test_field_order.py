@@ -107,14 +107,31 @@ def test_the_list_is_never_reshuffled_under_the_hand(session: Session, five: Pat
     assert list(session.listed) == [4, 2, 1]
 
 
+def rank(project: Project, ids: list[int]) -> None:
+    """Store an order, as the worker does after a round."""
+    project.store_ranking(
+        "stain",
+        [
+            {"field": i, "score": 1.0, "seconds": 9.0, "reasons": [f"reason {i}"], "reserve": False}
+            for i in ids
+        ],
+        about={},
+    )
+
+
 def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) -> None:
-    ranks = [[3, 1], [4, 3]]
-    session.field_order = lambda: ranks.pop(0)
-    assert len(ranks) == 2  # nobody asked yet
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
     session.order = Order.RANK
-    assert list(session.listed) == [3, 1, 2, 4, 5]
-    session.next_field()
-    assert session.field_id == 2
+    assert told == ["Nothing was worked out yet: that comes with the first training."]
+    assert session.project is not None
+    rank(session.project, [3, 5, 1])
+    assert told[-1].startswith("Where to look next was worked out anew")
+    assert list(session.listed) == [1, 3, 4, 2, 5]  # open ones, as they came; not under the hand
+    session.arrange_fields()
+    assert list(session.listed) == [3, 1, 4, 2, 5]  # 2 is reviewed and 5 is skipped: they come last
+    assert session.why_look(3) == "reason 3"
+    rank(session.project, [4, 3])
     session.close()
     session.open(five)
     assert list(session.listed) == [4, 3, 1, 2, 5]  # the order is remembered, the rank is today's

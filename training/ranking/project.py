@@ -102,8 +102,10 @@ def order(project: Project) -> list[Ranked]:
     Fields that came since stand at the end. Where nothing was worked out yet they stand as they came. In a
     blind reading nothing tells what a model saw.
     """
-    open_fields = {s.field.id for s in project.field_summaries() if s.state is not FieldState.REVIEWED} - {
-        f.id for f in project.fields() if f.is_slide
+    open_fields = {
+        s.field.id
+        for s in project.field_summaries()
+        if s.state is not FieldState.REVIEWED and not s.field.is_slide and not s.field.skipped
     }
     stored = project.ranking()
     ranked = [] if stored is None else [one for item in stored.items if (one := _read(item)) is not None]
@@ -169,7 +171,7 @@ def _views(project: Project, maker: str | None) -> list[FieldView]:
     stained = {} if suggested or project.reading.blind else project.looks(STAIN, opinions=True)
     views = []
     for field in project.fields():
-        if field.is_slide:
+        if field.is_slide or field.skipped:
             continue
         own = regions.get(field.id, [])
         finished = [r.shape for r in own if r.state is RegionState.FINISHED]
