@@ -1,0 +1,80 @@
+"""Scores that are the same for every arm: COCO's average precision, and precision and recall at best F1."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from annotation_store.records import Proposal
+from training.evaluate import FieldTruth, evaluate_field, merged, precision_recall
+
+
+def score_classes(
+    truths: Sequence[FieldTruth], proposals: Sequence[Sequence[Proposal]], classes: Sequence[str]
+) -> dict[str, Any]:
+    """Score class-wise detections against full truth.
+
+    Returns
+    -------
+    dict
+        ``map50``, ``map`` (0.5 to 0.95), ``ap50_of`` (class to number), and ``precision`` and ``recall``,
+        means over classes, at the one ``confidence`` where the mean F1 is highest.
+    """
+    images, annotations, results = [], [], []
+    for number, (truth, found) in enumerate(zip(truths, proposals, strict=True), 1):
+        images.append({"id": number, "width": truth.width, "height": truth.height})
+        for cell in truth.cells:
+            if cell.cell_class not in classes:
+                continue
+            x, y, w, h = cell.box
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": classes.index(cell.cell_class) + 1,
+                    "bbox": [x, y, w, h],
+                    "area": w * h,
+                    "iscrowd": 0,
+                }
+            )
+        for one in found:
+            for name, p in one.class_probabilities.items():
+                if name in classes and one.confidence * p >= 1e-3:
+                    results.append(
+                        {"image_id": number, "category_id": classes.index(name) + 1, "bbox": list(one.box),
+                         "score": one.confidence * p}
+                    )  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(
+            {"info": {}, "images": images, "annotations": annotations,
+             "categories": [{"id": i + 1, "name": name} for i, name in enumerate(classes)]}
+        )  # fmt: skip
+        judge = COCOeval_faster(coco, coco.loadRes(results), "bbox")
+        judge.params.maxDets = [1, 10, 300]
+        judge.evaluate()
+        judge.accumulate()
+    precision = judge.eval["precision"]  # (IoU, recall, class, area, most)
+    of_class = [float(precision[0, :, k, 0, -1].mean()) for k in range(len(classes))]
+
+    per_field = [
+        evaluate_field(truth, found, classes=classes) for truth, found in zip(truths, proposals, strict=True)
+    ]
+    rankings = [merged(one.classes[name] for one in per_field) for name in classes]
+    best = (-1.0, 0.0, 0.0, 0.0)
+    for confidence in np.linspace(0.01, 0.99, 99):
+        pairs = [precision_recall(ranking, confidence) for ranking in rankings]
+        f1 = float(np.mean([2 * p * r / max(p + r, 1e-9) for p, r in pairs]))
+        best = max(best, (f1, float(confidence), *(float(np.mean(v)) for v in zip(*pairs, strict=True))))
+    return {
+        "map50": float(np.mean(of_class)),
+        "map": float(precision[:, :, :, 0, -1].mean()),
+        "ap50_of": dict(zip(classes, of_class, strict=True)),
+        "confidence": best[1],
+        "precision": best[2],
+        "recall": best[3],
+    }

@@ -1,0 +1,274 @@
+"""Stock Ultralytics on a set of fields, and what others add to it: crops, a masked loss, SLA-Det's rule.
+
+Everything that learns is Ultralytics' own trainer with its own settings (mosaic and all); only validation and
+saving between epochs are left out, and the threads are those of the benchmark.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from PIL import Image
+
+from annotation_store.records import Proposal, Shape
+from training.engine.data import LabelledCell, TrainingField, known_area
+from training.engine.detector import PAD_GREY, letterbox
+
+from training.engine._ultralytics import DetectionModel, v8DetectionLoss  # isort: skip  (first: switches it off line)
+
+from ultralytics.data.dataset import YOLODataset
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils import USER_CONFIG_DIR
+from ultralytics.utils.loss import E2ELoss
+from ultralytics.utils.nms import non_max_suppression
+
+# its trainer looks for a font, and would fetch one from a network
+shutil.copy(matplotlib.get_data_path() + "/fonts/ttf/DejaVuSans.ttf", USER_CONFIG_DIR / "Arial.ttf")
+
+UNKNOWN = 255
+MIN_SCORE = 0.001
+
+
+class _Masked(v8DetectionLoss):
+    """Stock loss whose score term skips anchors that are neither known nor assigned (no rim rule)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stock, self._known = self.bce, None
+
+        def masked(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            counts = self._known | (target.sum(-1) > 0)
+            return stock(logits, target) * counts.unsqueeze(-1)
+
+        self.bce = masked
+
+    def get_assigned_targets_and_loss(self, preds: Any, batch: Any, **kwargs: Any) -> Any:
+        parts = []
+        known = (batch["semantic_mask"] != UNKNOWN).float().unsqueeze(1)
+        for level in preds["feats"]:  # the pixel under each anchor
+            parts.append(
+                torch.nn.functional.interpolate(known, level.shape[2:], mode="nearest").flatten(1) > 0
+            )
+        self._known = torch.cat(parts, 1)
+        return super().get_assigned_targets_and_loss(preds, batch, **kwargs)
+
+
+class _MaskedModel(DetectionModel):
+    def init_criterion(self) -> Any:
+        return E2ELoss(self, _Masked)
+
+
+class _MaskedFields(YOLODataset):
+    """Carries the known area as Ultralytics' semantic mask, which its augmentations move with the pixels."""
+
+    known: dict[str, np.ndarray]
+
+    def update_labels_info(self, label: dict[str, Any]) -> dict[str, Any]:
+        height, width = label["resized_shape"]
+        known = Image.fromarray(self.known[Path(label["im_file"]).stem])
+        known = np.asarray(known.resize((width, height), Image.Resampling.NEAREST))
+        label = super().update_labels_info(label)
+        label["semantic_mask"] = np.where(known > 0, 0, UNKNOWN).astype(np.uint8)
+        return label
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item = super().__getitem__(index)
+        item["semantic_mask"] = torch.from_numpy(np.ascontiguousarray(item["semantic_mask"]))
+        return item
+
+
+class _Trainer(DetectionTrainer):
+    """Ultralytics' trainer, told to learn only."""
+
+    known: dict[str, np.ndarray] | None = None
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:  # noqa: ARG002
+        model = super().get_model(cfg, weights, verbose=False)
+        if self.known is not None:
+            model.__class__ = _MaskedModel
+        return model
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+        dataset = super().build_dataset(img_path, mode, batch)
+        if self.known is not None and mode == "train":
+            dataset.__class__ = _MaskedFields
+            dataset.known = self.known
+        return dataset
+
+    def validate(self) -> Any:
+        return {}, 0.0
+
+    def save_model(self) -> bool:
+        return False
+
+    def final_eval(self) -> None:
+        return
+
+
+def _write(folder: Path, fields: Sequence[TrainingField], classes: Sequence[str]) -> Path:
+    """Write fields as a YOLO data set."""
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+    for i, field in enumerate(fields):
+        pixels = field.pixels()
+        height, width = pixels.shape[:2]
+        Image.fromarray(pixels).save(folder / f"images/{i:05}.png", compress_level=1)
+        lines = []
+        for cell in field.cells:
+            x, y, w, h = cell.box
+            x1, y1, x2, y2 = max(0, x), max(0, y), min(width, x + w), min(height, y + h)
+            if cell.cell_class in classes and x2 > x1 and y2 > y1:
+                row = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+                lines.append(f"{classes.index(cell.cell_class)} " + " ".join(f"{v:.6f}" for v in row))
+        (folder / f"labels/{i:05}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    names = "".join(f"  {i}: {name}\n" for i, name in enumerate(classes))
+    file = folder / "data.yaml"
+    file.write_text(f"path: {folder}\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
+    return file
+
+
+def train_stock(
+    fields: Sequence[TrainingField],
+    classes: Sequence[str],
+    weights: Path | str,
+    *,
+    epochs: int,
+    size: int,
+    seed: int,
+    masked: bool = False,
+    **settings: Any,
+) -> torch.nn.Module:
+    """Train a stock YOLO26n with K classes and give its averaged weights.
+
+    Parameters
+    ----------
+    masked
+        Leave what the fields' regions do not cover out of the loss; otherwise it is background.
+    settings
+        Of Ultralytics, beside batch 8 and AdamW at 1e-3.
+    """
+    with tempfile.TemporaryDirectory(prefix="lld-stock-") as place:
+        data = _write(Path(place) / "set", fields, classes)
+        overrides = {
+            "model": str(weights),
+            "data": str(data),
+            "epochs": epochs,
+            "imgsz": size,
+            "seed": seed,
+            "batch": min(8, len(fields)),
+            "optimizer": "AdamW",
+            "lr0": 1e-3,
+            "device": "cpu",
+            "workers": 0,
+            "cache": "ram",
+            "val": False,
+            "plots": False,
+            "project": place,
+            "name": "run",
+            "verbose": False,
+            "mixup": 0.0,
+            **settings,
+        }
+        trainer = _Trainer(overrides=overrides)
+        threads = torch.get_num_threads()
+        trainer.add_callback("on_train_start", lambda _: torch.set_num_threads(threads))
+        if masked:
+            trainer.known = {
+                f"{i:05}": known_area(field.pixels().shape[:2], 1.0, field.cells, field.regions, (), ())
+                for i, field in enumerate(fields)
+            }
+        trainer.train()
+        model = copy.deepcopy(trainer.ema.ema).float().eval()
+        model.criterion = None
+        return model
+
+
+@torch.inference_mode()
+def predict_stock(
+    model: torch.nn.Module, fields: Sequence[TrainingField], classes: Sequence[str], *, size: int
+) -> list[list[Proposal]]:
+    """Let a stock model look at fields, as its own validator does: one-to-many head, suppression at 0.7."""
+    found = []
+    for field in fields:
+        pixels = field.pixels()
+        canvas, scale = letterbox(pixels, size)
+        tensor = torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255
+        raw = model(tensor)[0]
+        rows = non_max_suppression(raw, MIN_SCORE, 0.7, multi_label=True, max_det=300)[0].numpy()
+        height, width = pixels.shape[:2]
+        proposals = []
+        for x1, y1, x2, y2, score, number in rows:
+            x1, x2 = (float(np.clip(v / scale, 0, width)) for v in (x1, x2))
+            y1, y2 = (float(np.clip(v / scale, 0, height)) for v in (y1, y2))
+            if x2 > x1 and y2 > y1:
+                proposals.append(
+                    Proposal((x1, y1, x2 - x1, y2 - y1), float(score), {classes[int(number)]: 1.0}, {})
+                )
+        found.append(sorted(proposals, key=lambda p: -p.confidence))
+    return found
+
+
+def cropped(fields: Sequence[TrainingField]) -> list[TrainingField]:
+    """Cut the regions out, at the fields' own scale on a grey canvas: nothing outside is ever seen."""
+    pieces = []
+    for field in fields:
+        pixels = field.pixels()
+        for number, region in enumerate(field.regions):
+            x1, y1, x2, y2 = (round(v) for v in region.bounds)
+            canvas = np.full_like(pixels, PAD_GREY)
+            canvas[y1:y2, x1:x2] = pixels[y1:y2, x1:x2]
+            pieces.append(replace(field, name=f"{field.name}:{number}", pixels=lambda c=canvas: c))
+    return pieces
+
+
+def train_sla(
+    fields: Sequence[TrainingField],
+    classes: Sequence[str],
+    weights: Path | str,
+    *,
+    epochs: int,
+    size: int,
+    seed: int,
+    threshold: float = 0.5,
+) -> torch.nn.Module:
+    """SLA-Det's rule from its description: loss inside the patch only, then labels of its own for the field.
+
+    The first half of the epochs learns inside the regions; then detections above `threshold` that overlap no
+    label become labels (inside the regions too, as its public code has it), the whole field counts, and the
+    second half goes on from there. No augmentation, as in its code.
+    """
+    off = ("mosaic", "hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr", "erasing")
+    plain: dict[str, Any] = {**dict.fromkeys(off, 0.0), "auto_augment": None}
+    first = train_stock(
+        fields, classes, weights, epochs=epochs // 2, size=size, seed=seed, masked=True, **plain
+    )
+    taught = [
+        own_labels(field, proposals, threshold)
+        for field, proposals in zip(fields, predict_stock(first, fields, classes, size=size), strict=True)
+    ]
+    with tempfile.TemporaryDirectory(prefix="lld-sla-") as place:
+        file = Path(place) / "first.pt"
+        torch.save({"model": first}, file)
+        return train_stock(taught, classes, file, epochs=epochs - epochs // 2, size=size, seed=seed, **plain)
+
+
+def own_labels(field: TrainingField, proposals: Sequence[Proposal], threshold: float) -> TrainingField:
+    """Add confident proposals that overlap no label as labels, and take the whole field for known."""
+    from training.evaluate import iou_matrix
+
+    cells = list(field.cells)
+    for one in proposals:
+        overlap = iou_matrix(np.array([one.box]), np.array([c.box for c in cells]))
+        if one.confidence >= threshold and not (overlap > 0.5).any():
+            cells.append(LabelledCell(one.box, one.best_class))
+    height, width = field.pixels().shape[:2]
+    return replace(field, cells=tuple(cells), regions=(Shape.rectangle(0, 0, width, height),))
