@@ -12,6 +12,7 @@ from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 
 from napari_lld import background, key_map, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
+from napari_lld.desk_gallery import DeskGallery
 from napari_lld.desk_sight import sight_commands, take_ring
 from napari_lld.field_desk import FieldDesk
 from napari_lld.jobs import Jobs
@@ -61,6 +62,8 @@ class Desk(QObject):
         self.commands.add(self._window_commands())
         self.commands.add(self.around.commands())
         self.commands.add(sight_commands(self))
+        self.gallery = DeskGallery(self)
+        self.commands.add(self.gallery.commands())
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
         self._watch.setInterval(_WATCH_MS)
@@ -90,6 +93,7 @@ class Desk(QObject):
         self._watch.stop()
         _desks.pop(self.viewer, None)
         self.session.remember_place()
+        self.gallery.close()
         self.process.close()
         self.jobs.wait(_JOB_SECONDS)
         self.pointer.close()

@@ -1,0 +1,381 @@
+"""The gallery: many cells and suggestions side by side, chosen and settled at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from napari.components import ViewerModel
+from PIL import Image
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QItemSelectionModel, Qt
+from qtpy.QtWidgets import QComboBox
+
+from annotation_store import Entry, Project, Proposal
+from annotation_store.records import RejectionReason, Shape, SuggestionState
+from annotation_store.schema import load_schema
+from napari_lld.gallery import Order, Scope, Show, crop_window, read_items
+from napari_lld.opinions import disagreement
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.gallery_window import GalleryWindow
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+    dock = DeskDock(ViewerModel())
+    qtbot.addWidget(dock)
+    yield dock
+    dock.release()
+
+
+def opened(dock: DeskDock, folder: Path, qtbot: QtBot) -> GalleryWindow:
+    dock.desk.session.open(folder, annotator="Ada")
+    assert dock.desk.commands.run("gallery.open")
+    window = dock.desk.gallery.window
+    assert window is not None
+    settle(window, qtbot)
+    return window
+
+
+def settle(window: GalleryWindow, qtbot: QtBot) -> None:
+    """Wait until all is read and cut that was asked for."""
+    qtbot.wait(30)
+    qtbot.waitUntil(lambda: window.reader is not None and window.reader.idle, timeout=20_000)
+    qtbot.wait(60)
+    qtbot.waitUntil(lambda: window.reader is not None and window.reader.idle, timeout=20_000)
+    qtbot.wait(30)
+
+
+def choose(window: GalleryWindow, *rows: int) -> None:
+    selection = window.grid.selectionModel()
+    assert selection is not None
+    selection.clearSelection()
+    for row in rows:
+        index = window.grid.model_.index(row)
+        selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.Select)
+
+
+def pick(window: GalleryWindow, name: str, value: object) -> None:
+    box = window.findChild(QComboBox, f"lld_gallery_{name}")
+    assert box is not None
+    index = box.findData(value)
+    assert index >= 0
+    box.setCurrentIndex(index)
+    box.activated.emit(index)
+
+
+def confidences(window: GalleryWindow) -> list[float | None]:
+    return [item.entry.confidence for item in window.gallery.shown]
+
+
+def test_it_opens_with_a_key_and_sorts_and_filters(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    with Project.open(small_project, annotator="Ada") as project:
+        one, two = (field.id for field in project.fields())
+        # the model was sure of a neutrophil here
+        contested = project.add_cell(one, (10, 10, 20, 20), cell_class="Monocyte")
+        project.add_cell(two, (10, 10, 20, 20), cell_class="Basophil", bookmark=True)
+    assert dock.desk.commands["gallery.open"].keys == ("G",)
+    window = opened(dock, small_project, qtbot)
+    assert len(window.gallery.shown) == 5
+    pick(window, "show", Show.WAITING)
+    pick(window, "order", Order.SUREST)
+    assert confidences(window) == [0.9, 0.7, 0.5]
+    pick(window, "show", Show.CELLS)
+    pick(window, "order", Order.DISAGREEMENT)
+    first = window.gallery.shown[0]
+    assert first.entry.id == contested
+    assert (first.contested, first.instead) == (pytest.approx(0.9), "Neutrophil")
+    assert window.gallery.shown[1].contested is None, "where no model looked there is no disagreement"
+    pick(window, "class", "Basophil")
+    assert [item.word for item in window.gallery.shown] == ["Basophil"]
+    pick(window, "class", None)
+    pick(window, "show", Show.BOOKMARKED)
+    assert [item.word for item in window.gallery.shown] == ["Basophil"]
+    pick(window, "show", Show.EVERYTHING)
+    pick(window, "attribute", "cell_size")
+    pick(window, "value", "small")
+    assert {item.entry.kind for item in window.gallery.shown} == {"suggestion"}
+    pick(window, "value", None)
+    pick(window, "order", Order.CLASS)
+    assert [i.word for i in window.gallery.shown] == ["Neutrophil"] * 3 + ["Monocyte", "Basophil"]
+    pick(window, "scope", Scope.FIELD)
+    settle(window, qtbot)
+    assert {item.entry.field_id for item in window.gallery.shown} == {one}
+    dock.desk.session.next_field()
+    settle(window, qtbot)
+    assert {item.entry.field_id for item in window.gallery.shown} == {two}
+
+
+def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    with Project.open(small_project, annotator="Ada") as project:
+        for field in project.fields():
+            project.add_cell(field.id, (60, 60, 20, 20))
+    window = opened(dock, small_project, qtbot)
+    session = dock.desk.session
+    assert session.project is not None
+    edits = len({row.edit_id for row in session.project.history()})
+    qtbot.keyClick(window.grid, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert len(window.grid.chosen()) == 5
+    qtbot.keyClick(window.grid, Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
+    settle(window, qtbot)
+    assert [cell.cell_class for cell in session.project.cells()] == ["Monocyte"] * 5
+    assert len({row.edit_id for row in session.project.history()}) == edits + 2, "one edit a field"
+    assert [item.word for item in window.gallery.shown] == ["Monocyte"] * 5
+    choose(window, 0, 2)
+    qtbot.keyClick(window.grid, Qt.Key.Key_3)
+    settle(window, qtbot)
+    assert sum(cell.attributes.get("cell_size") == "large" for cell in session.project.cells()) == 2
+    qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    settle(window, qtbot)
+    assert [cell.cell_class for cell in session.project.cells()] == [None, None]
+    assert session.project.suggestions()[0].state is SuggestionState.PENDING
+    assert not window.gallery.undoable
+
+
+def test_suggestions_are_accepted_and_rejected_with_a_reason(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    ids = suggest(small_project)
+    window = opened(dock, small_project, qtbot)
+    project = dock.desk.session.project
+    assert project is not None
+    pick(window, "order", Order.SUREST)
+    choose(window, 0, 1)
+    qtbot.keyClick(window.grid, Qt.Key.Key_D)
+    settle(window, qtbot)
+    assert [project.suggestion(i).reason for i in ids[:2]] == [RejectionReason.DUPLICATE] * 2
+    current = window.grid.current()
+    assert current is not None, "the keyboard goes on where it was"
+    choose(window, 0)
+    qtbot.keyClick(window.grid, Qt.Key.Key_A)
+    settle(window, qtbot)
+    assert [cell.suggestion_id for cell in project.cells()] == [ids[2]]
+    choose(window, 0)
+    told: list[str] = []
+    dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
+    qtbot.keyClick(window.grid, Qt.Key.Key_X)
+    assert told == ["None of what is chosen is a waiting suggestion."]
+
+
+def test_nothing_is_accepted_that_was_never_on_the_screen(
+    dock: DeskDock, small_project: Path, qtbot: QtBot
+) -> None:
+    with Project.open(small_project, annotator="model") as project:
+        boxes = [(float(x), float(y), 8.0, 8.0) for x in range(0, 100, 10) for y in range(0, 90, 3)]
+        proposals = [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in boxes]
+        project.suggest(project.fields()[0].id, proposals, model_id=None)
+    window = opened(dock, small_project, qtbot)
+    told: list[str] = []
+    dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
+    window.grid.selectAll()
+    assert len(window.grid.chosen()) == 300
+    seen = len(window.grid.model_.seen)
+    assert 0 < seen < 100
+    window.commands.run("suggestion.accept")
+    assert dock.desk.session.project is not None
+    assert len(dock.desk.session.project.cells()) == seen
+    assert f"{300 - seen} that were not on the screen are left: The bundled starter was never" in told[-1]
+
+
+def test_a_double_click_goes_to_the_cell_in_its_field(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    ids = suggest(small_project)
+    window = opened(dock, small_project, qtbot)
+    session = dock.desk.session
+    session.next_field()
+    session.threshold = 0.95
+    pick(window, "order", Order.SUREST)
+    place = window.grid.visualRect(window.grid.model_.index(1)).center()
+    viewport = window.grid.viewport()
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=place)
+    assert session.suggestion is not None
+    assert session.suggestion.id == ids[1]
+    assert session.threshold == 0.7, "what was asked for is shown"
+    assert window.isVisible()
+
+
+def test_a_blind_reader_s_gallery_shows_no_suggestion_before_the_region_is_finished(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    assert session.project is not None
+    session.project.use_reading(session.project.add_reading("second", blind=True).id)
+    dock.desk.commands.run("gallery.open")
+    window = dock.desk.gallery.window
+    assert window is not None
+    settle(window, qtbot)
+    assert window.gallery.shown == []
+    session.add_region(Shape.rectangle(0, 0, 45, 45))
+    settle(window, qtbot)
+    assert confidences(window) == [0.9]
+
+
+@pytest.fixture
+def ten_thousand(tmp_path: Path) -> Path:
+    """Give a project of 40 fields with 250 suggestions each."""
+    for number in range(40):
+        pixels = np.full((256, 320, 3), 100 + number, np.uint8)
+        pixels[0, 0] = number
+        Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
+    folder = tmp_path / "large.lld"
+    with Project.create(folder, annotator="Ada") as project:
+        project.add_fields(sorted(tmp_path.glob("*.png")))
+        for field in project.fields():
+            proposals = [
+                Proposal(
+                    (12.0 * (i % 25), 24.0 * (i // 25), 10.0, 10.0), 0.5, {"Monocyte": 0.6, "Basophil": 0.4}
+                )
+                for i in range(250)
+            ]
+            project.suggest(field.id, proposals, model_id=None)
+    return folder
+
+
+def test_ten_thousand_are_one_statement_and_only_what_is_in_sight_is_cut(
+    dock: DeskDock,
+    ten_thousand: Path,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    asked: list[str] = []
+    entries = Project.entries
+
+    def counted(self: Project, *args: Any, **more: Any) -> list[Entry]:
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            asked.append(statement)
+
+        sa.event.listen(self._engine, "before_cursor_execute", note)
+        try:
+            return entries(self, *args, **more)
+        finally:
+            sa.event.remove(self._engine, "before_cursor_execute", note)
+
+    monkeypatch.setattr(Project, "entries", counted)
+    window = opened(dock, ten_thousand, qtbot)
+    assert len(window.gallery.shown) == 10_000
+    assert len(asked) == 1
+    reader, grid, bar = window.reader, window.grid, window.grid.verticalScrollBar()
+    assert reader is not None
+    assert bar is not None
+    in_sight = len(grid.in_sight())
+    assert 20 <= in_sight <= 120
+    assert reader.cut == in_sight
+    stalls, looked_at = [], in_sight
+    for part in range(1, 41):  # as fast as a hand can drag
+        begin = time.perf_counter()
+        bar.setValue(bar.maximum() * part // 40)
+        looked_at += len(grid.in_sight())
+        qtbot.wait(1)
+        stalls.append(time.perf_counter() - begin)
+    settle(window, qtbot)
+    assert reader.cut <= looked_at < 5_000
+    assert all(grid.model_.crop(grid.model_.items[row]) is not None for row in grid.in_sight())
+    assert grid.model_.kept <= 1500
+    begin = time.perf_counter()
+    window.gallery.arrange()
+    again = time.perf_counter() - begin
+    begin = time.perf_counter()
+    grid.selectAll()
+    chosen = time.perf_counter() - begin
+    assert len(grid.chosen()) == 10_000
+    asked.clear()
+    dock.desk.session.add_box((1, 1, 9, 9))
+    settle(window, qtbot)
+    assert len(asked) == 1, "an edit reads its own field again"
+    assert len(window.gallery.shown) == 10_001
+    assert len(grid.chosen()) == 10_000, "what was chosen stays chosen"
+    record_property("longest scroll step, ms", round(max(stalls) * 1000))
+    record_property("sort and show 10,000, ms", round(again * 1000))
+    record_property("choose 10,000, ms", round(chosen * 1000))
+    record_property("crops cut", reader.cut)
+
+
+def test_a_field_that_cannot_be_read_is_a_grey_crop(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    for file in (small_project / "fields.zarr" / "1").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    window = opened(dock, small_project, qtbot)
+    assert len(window.gallery.shown) == 3
+    assert window.reader is not None
+    assert window.reader.cut == 0
+    assert not window.grid.model_.lacking(range(3)), "it is not asked for again and again"
+
+
+def test_closing_the_project_or_the_desk_closes_it(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    window = opened(dock, small_project, qtbot)
+    reader = window.reader
+    assert reader is not None
+    dock.desk.session.close()
+    assert not window.isVisible()
+    assert not reader.is_alive()
+    window = opened(dock, small_project, qtbot)
+    assert len(window.gallery.shown) == 3
+    qtbot.keyClick(window.grid, Qt.Key.Key_Escape)
+    assert not window.isVisible()
+    assert window.reader is None
+    dock.desk.commands.run("gallery.open")
+    reader = window.reader
+    dock.release()  # in the middle of reading
+    assert reader is not None
+    assert not reader.is_alive()
+
+
+def test_a_group_a_missing_word_and_what_was_never_taught_are_no_disagreement() -> None:
+    schema = load_schema("lld")
+    classes = {"Myeloblast": 0.5, "Lymphoblast": 0.4, "Neutrophil": 0.1}
+    size = {"cell_size": {"small": 0.9, "large": 0.1}}
+
+    def found(cell_class: str | None, **attributes: str) -> tuple[float, str] | None:
+        entry = Entry("cell", 1, 1, (0, 0, 9, 9), cell_class, attributes, class_probabilities=classes,
+                      attribute_probabilities=size)  # fmt: skip
+        return disagreement(entry, schema)
+
+    blast = found("blast")
+    assert blast is not None
+    assert blast[0] == pytest.approx(0.1)
+    assert found("Basophil") is None
+    assert found(None) is None
+    assert found("unsure") is None
+    assert found("blast", cell_size="large") == (pytest.approx(0.9), "Cell size: Small")
+    assert found(None, cell_size="medium") is None
+
+
+def test_a_crop_at_the_field_s_edge_keeps_the_cell_in_its_middle() -> None:
+    (x, y, w, h), (left, top, right, bottom) = crop_window((0.0, 90.0, 20.0, 10.0), 120, 100)
+    assert (x, y, x + w, y + h) == (0, 81, 24, 100)
+    assert (left, top, right, bottom) == (4, 0, 0, 9)
+    assert w + left + right == h + top + bottom == 28
+
+
+def test_what_is_read_says_what_it_is_sorted_by(
+    small_project: Path, suggest: Callable[[Path], list[int]]
+) -> None:
+    suggest(small_project)
+    with Project.open(small_project) as project:
+        items = read_items(project, None)
+    assert len(items) == 3
+    assert {item.word for item in items} == {"Neutrophil"}
+    assert all(0 < (item.doubt or 0) < 1.5 for item in items)
