@@ -105,3 +105,12 @@ def export(
         else trn("{count} cell", "{count} cells", report.cells)
     )
     return " ".join([tr("{things} exported to {out}.", things=things, out=out), *report.skipped])
+
+
+def report(project: Path, out: Path, _tell: Tell) -> str:
+    """Write the report of a project."""
+    from napari_lld.report.project import write_report
+
+    with Project.open(project, read_only=True) as own:
+        write_report(own, out)
+    return tr("Report written to {out}.", out=out)

@@ -73,6 +73,14 @@ class Surroundings(QObject):
             "Cells with their regions, or suggestions, in any of eight formats.",
         )
         yield Command(
+            "project.report",
+            "Report …",
+            self.report,
+            group="Project",
+            when=has_project,
+            help="What is annotated, the models and their numbers, time at work: one HTML file.",
+        )
+        yield Command(
             "job.stop",
             "Stop",
             self.desk.jobs.stop,
@@ -177,6 +185,24 @@ class Surroundings(QObject):
             lambda told: self.session.tell("info", told),
             self.desk.fail,
         )
+
+    def report(self) -> None:
+        """Ask where to, and write the report beside the window."""
+        from napari_lld.widgets import dialogs
+
+        project = self.session.project
+        if project is None:
+            return
+        place = project.path
+        start = place.with_name(f"{place.name.removesuffix('.lld')}-report.html")
+        out = dialogs.ask_report(start, self.desk.window)
+        if out is not None:
+            self.desk.jobs.start(
+                tr("Writing the report"),
+                lambda tell: background.report(place, out, tell),
+                lambda told: self.session.tell("info", told),
+                self.desk.fail,
+            )
 
     # ------------------------------------------------------------------ who annotates
 

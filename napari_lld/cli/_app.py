@@ -22,6 +22,7 @@ from napari_lld.cli import (
     open_,
     predict,
     rank,
+    report,
     schema,
     train,
 )
@@ -49,6 +50,7 @@ app.command("rank")(rank.rank)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("check")(check.check)
+app.command("report")(report.report)
 app.command("schema")(schema.schema)
 app.command("demo")(demo.demo)
 

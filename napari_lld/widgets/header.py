@@ -18,6 +18,7 @@ _MENU = (
     "project.open",
     "fields.add",
     "annotator.change",
+    "project.report",
     "",
     "project.close",
     "",

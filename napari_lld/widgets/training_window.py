@@ -119,6 +119,8 @@ class TrainingWindow(QDialog):
         plot.addLegend(offset=legend, labelTextColor=text)
         plot.showGrid(x=False, y=True, alpha=0.2)
         plot.setMenuEnabled(False)
+        # It makes its menu all the same, without a parent: it would outlive this window.
+        plot.getPlotItem().ctrlMenu.setParent(plot)
         plot.hideButtons()
         for side in ("left", "bottom"):
             plot.getAxis(side).setTextPen(text)

@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate",
     "info",
     "check",
+    "report",
     "schema",
     "demo",
 }

@@ -1,0 +1,37 @@
+"""No test of the desk leaves a widget behind."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+def _windows() -> dict[int, Any]:
+    if "qtpy.QtWidgets" not in sys.modules:
+        return {}
+    from qtpy.QtWidgets import QApplication
+
+    if QApplication.instance() is None:
+        return {}
+    return {id(widget): widget for widget in QApplication.topLevelWidgets() if widget.parent() is None}
+
+
+@pytest.fixture(autouse=True)
+def no_widget_leaks() -> Iterator[None]:
+    """Fail where a window outlives its test, hidden or shown: it would hear of sessions that are closed."""
+    before = _windows()
+    yield
+    if not _windows():
+        return
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    for _ in range(2):  # what is deleted may delete in its turn
+        QCoreApplication.sendPostedEvents(None, int(QEvent.Type.DeferredDelete.value))
+        QCoreApplication.processEvents()
+    gc.collect()
+    left = [widget for key, widget in _windows().items() if key not in before]
+    assert not left, f"left behind: {[(type(w).__name__, w.objectName()) for w in left]}"
