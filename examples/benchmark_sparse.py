@@ -40,13 +40,13 @@ ARMS = {
     "SLA-Det's rule": 1,
     "ours": 3,
     "full": 3,
-    "ours, all labels": 1,
-    "ours, K classes": 1,
+    "ours with all labels": 1,
+    "ours with K classes": 1,
 }
 """Arm to its number of seeds."""
 
 PBC = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
-PBC_ARMS = {"ours": 3, "ours, all labels": 3}
+PBC_ARMS = {"ours": 3, "ours with all labels": 3}
 PBC_SETTING = {"set": "pbc", "fields": 200, "epochs": 16, "size": 448, "settings": {"window": 320}}
 
 OURS: dict[str, Any] = {}
@@ -89,8 +89,8 @@ def run_detection(config: dict[str, Any], sets: dict[str, Any], weights: Path | 
     common = {"epochs": config["epochs"], "size": config["size"], "seed": seed}
     sparse, full, judged, classes = sets["sparse"], sets["full"], sets["judged"], sets["classes"]
     begun = time.monotonic()
-    labels = full if arm in ("full", "ours, all labels") else sparse
-    if arm == "ours, K classes":
+    labels = full if arm in ("full", "ours with all labels") else sparse
+    if arm == "ours with K classes":
         many = train_many_classes(labels, classes, weights, settings=config["settings"], **common)
         seconds = time.monotonic() - begun
         found = predict_stock(many, judged, classes, size=config["size"])
@@ -261,7 +261,7 @@ def quick() -> int:
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         cache = Cache(Path(place) / "runs.jsonl")
         configs: list[dict[str, Any]] = []
-        for arm in ("naive", "masked", "ours", "ours, K classes"):
+        for arm in ("naive", "masked", "ours", "ours with K classes"):
             config: dict[str, Any] = {"set": "sample", "arm": arm, "fields": len(sparse), "epochs": 1}
             config |= {"size": 96, "seed": 0, "settings": {"window": 96}}
             weights = None if arm.startswith("ours") else "yolo26n.yaml"
