@@ -101,6 +101,7 @@ class Desk(QObject):
         self.session.project_changed.disconnect(self._on_project, missing_ok=True)
         self.session.close()
         self.around.close()
+        self.fields.close()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
         self.session.trainer = None
 

@@ -12,6 +12,7 @@ from annotation_store.images import IMAGE_SUFFIXES
 from napari_lld.commands import Command, has_field, has_project
 from napari_lld.field_commands import field_commands
 from napari_lld.session import Session
+from napari_lld.translate import trn
 
 if TYPE_CHECKING:
     from napari_lld.desk import Desk
@@ -30,6 +31,7 @@ class FieldDesk:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._session: Session = desk.session
+        self._session.project_changed.connect(self._on_project)
 
     def commands(self) -> Iterator[Command]:
         """Make the commands, with those that need no window."""
@@ -52,6 +54,42 @@ class FieldDesk:
             has_field,
             "A remark that is kept with the field.",
         )
+
+        yield Command(
+            "reading.add",
+            "Add a reading …",
+            self.add_reading,
+            (),
+            "Project",
+            has_project,
+            "Regions, cells and values of your own on the same fields; blind ones see no suggestion.",
+        )
+        yield Command(
+            "conflicts.show",
+            "Conflicts of imports …",
+            self.show_conflicts,
+            (),
+            "Project",
+            has_project,
+            "Cells of which an imported file says something else than the project.",
+        )
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._session.project_changed.disconnect(self._on_project, missing_ok=True)
+
+    def _on_project(self) -> None:
+        project = self._session.project
+        count = len(project.conflicts()) if project is not None else 0
+        if count:
+            self._session.tell(
+                "info",
+                trn(
+                    "Of {count} cell an imported file says something else: ☰ › Conflicts of imports.",
+                    "Of {count} cells an imported file says something else: ☰ › Conflicts of imports.",
+                    count,
+                ),
+            )
 
     # ------------------------------------------------------------------ dropping files
 
@@ -82,3 +120,18 @@ class FieldDesk:
         text = field_dialogs.ask_field_comment(field.name, field.note, self._desk.window)
         if text is not None:
             self._session.describe_field(field.id, note=text.strip())
+
+    def add_reading(self) -> None:
+        """Ask for a reading of one's own, and work in it."""
+        from napari_lld.widgets import field_dialogs
+
+        project = self._session.project
+        asked = field_dialogs.ask_reading(project.annotator, self._desk.window) if project else None
+        if asked is not None:
+            self._session.add_reading(asked[0], blind=asked[1])
+
+    def show_conflicts(self) -> None:
+        """List the conflicts beside the field."""
+        from napari_lld.widgets.conflicts_dialog import ConflictsDialog
+
+        ConflictsDialog(self._session, self._desk.window).show()

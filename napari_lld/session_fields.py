@@ -217,6 +217,15 @@ class SessionFields:
             self.tell("info", tr("The reading {name} begins empty.", name=reading.name))
         return reading
 
+    def resolve_conflicts(self, conflict_ids: Sequence[int], *, take: bool) -> None:
+        """Close conflicts of imports: take what the file says of a cell, or keep what is here."""
+        project = self.project
+        for conflict_id in conflict_ids if project is not None else ():
+            assert project is not None
+            wanted = conflict_id
+            if not self._done(lambda: project.resolve_conflict(wanted, take=take)):  # noqa: B023 - called at once
+                return
+
     # ------------------------------------------------------------------ summaries, filter and order
 
     @property

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QInputDialog, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QInputDialog,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_lld.translate import tr
+from napari_lld.widgets.parts import label
 
 
 def ask_field_comment(name: str, text: str, parent: QWidget | None) -> str | None:
@@ -13,3 +23,40 @@ def ask_field_comment(name: str, text: str, parent: QWidget | None) -> str | Non
         parent, tr("Comment"), tr("On the field {name}:", name=name), text
     )
     return written if accepted else None
+
+
+class ReadingDialog(QDialog):
+    """Asks what a new reading is called, and whether it is blind."""
+
+    def __init__(self, annotator: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Add a reading"))
+        self.setMinimumWidth(380)
+        layout = QVBoxLayout(self)
+        layout.addWidget(
+            label(tr("Regions, cells and values of your own on the same fields, empty at first."), wrap=True)
+        )
+        form = QFormLayout()
+        self.name = QLineEdit(annotator)
+        self.blind = QCheckBox(tr("Blind: no suggestion before a region of the field is finished"))
+        form.addRow(tr("Name"), self.name)
+        form.addRow("", self.blind)
+        layout.addLayout(form)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        assert ok is not None
+        self.name.textChanged.connect(lambda text: ok.setEnabled(bool(text.strip())))
+        layout.addWidget(buttons)
+
+
+def ask_reading(annotator: str, parent: QWidget | None) -> tuple[str, bool] | None:
+    """Ask for a new reading: its name, and whether it is blind."""
+    dialog = ReadingDialog(annotator, parent)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    answer = (dialog.name.text().strip(), dialog.blind.isChecked()) if accepted else None
+    dialog.deleteLater()
+    return answer

@@ -8,6 +8,7 @@ from napari_lld.commands import Commands
 from napari_lld.session import Session, Tool
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.reading_menu import ReadingMenu, reading_name
 from napari_lld.widgets.theme import RESEARCH_USE
 from napari_lld.work_clock import WorkClock
 
@@ -19,6 +20,8 @@ _MENU = (
     "fields.add",
     "annotator.change",
     "project.report",
+    "readings",
+    "conflicts.show",
     "",
     "project.close",
     "",
@@ -26,7 +29,7 @@ _MENU = (
     "keys.edit",
     "help.log",
 )
-"""What stands in the menu; nothing is a line."""
+"""What stands in the menu; nothing is a line, and the readings have a menu of their own."""
 
 
 class Header(Part):
@@ -53,6 +56,8 @@ class Header(Part):
         for command_id in _MENU:
             if not command_id:
                 self._menu.addSeparator()
+            elif command_id == "readings":
+                self._menu.addMenu(ReadingMenu(session, commands, self._menu))
             elif command_id in commands:
                 self.menu_action(self._menu, command_id)
         menu_button.setMenu(self._menu)
@@ -60,13 +65,17 @@ class Header(Part):
         layout.addLayout(row(self._who, label(tr(RESEARCH_USE), "muted"), 1, self._time))
         self.bind(clock.changed, self.refresh_soon)
         self.bind(session.project_changed, self.refresh_soon)
+        self.bind(session.reading_changed, self.refresh_soon)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the project."""
+        """Show the project, and the reading where it is not everybody's."""
         super().refresh()
         project = self.session.project
-        self._title.setText(project.path.name.removesuffix(".lld") if project else "")
+        title = project.path.name.removesuffix(".lld") if project else ""
+        if project is not None and (project.reading.blind or project.reading.id > 1):
+            title = f"{title} · {reading_name(project.reading)}"
+        self._title.setText(title)
         self._title.setToolTip(str(project.path) if project else "")
         self._who.setVisible(project is not None)
         self._who.setText(tr("Annotator {name}", name=project.annotator) if project else "")
