@@ -13,7 +13,7 @@ from napari_lld import user_state
 from napari_lld.desk_sight import background_of_field
 from napari_lld.session import Tool
 from napari_lld.sight.look import CONTRAST, GAMMA, Pixels, White
-from napari_lld.sight.sizes import box_size
+from napari_lld.sight.sizes import box_size, distance, length
 from napari_lld.sight.stains import stain_channels
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row, rule
@@ -67,10 +67,9 @@ class SightPanel(Part):
         self._ring = self.tool_button("tool.ring")
         self._bar = self.tool_button("sight.scale_bar", hint=False)
         layout.addWidget(label(tr("Measure"), "heading"))
-        layout.addLayout(row(self._ruler, self._ring, 1))
+        layout.addLayout(row(self._ruler, self._ring, self._bar, 1))
         self._pixel = label(role="muted", wrap=True)
         layout.addWidget(self._pixel)
-        layout.addLayout(row(self._bar, 1))
         layout.addWidget(rule())
         picture = label(tr("Picture"), "heading")
         picture.setToolTip(tr("Only what is shown changes; the stored pixels and what a model sees stay."))
@@ -99,6 +98,7 @@ class SightPanel(Part):
             session.tool_changed,
             session.sight.look_changed,
             session.sight.switched,
+            session.sight.measured,
         ):
             self.bind(signal, self.refresh_soon)
         self.refresh()
@@ -128,14 +128,7 @@ class SightPanel(Part):
         for button, tool in ((self._ruler, Tool.RULER), (self._ring, Tool.RING), (self._pick, Tool.WHITE)):
             button.setChecked(session.tool is tool)
         self._stain_box.setVisible(sight["stains"])
-        size = sight.pixel_size_um
-        self._pixel.setText(
-            ""
-            if session.field_id is None
-            else tr("A pixel is {size:.3f} µm.", size=size)
-            if size is not None
-            else tr("The size of a pixel is not known: with Red cell, drag across one from edge to edge.")
-        )
+        self._pixel.setText(self._told_sizes())
         for slider, value, limits in (
             (self._contrast, sight.look.contrast, CONTRAST),
             (self._gamma, sight.look.gamma, GAMMA),
@@ -144,6 +137,20 @@ class SightPanel(Part):
             slider.setValue(_step(value, limits))
             slider.blockSignals(False)
         self._show_cell()
+
+    def _told_sizes(self) -> str:
+        """Say what the ruler or the ring measures, else how large a pixel is."""
+        sight = self.session.sight
+        size = sight.pixel_size_um
+        if self.session.field_id is None:
+            return ""
+        if sight.ruler is not None:
+            return tr("Ruler: {length}", length=length(distance(*sight.ruler), size))
+        if sight.ring is not None:
+            return tr("Ring: {length}", length=length(sight.ring.diameter, size))
+        if size is None:
+            return tr("The size of a pixel is not known: with Red cell, drag across one from edge to edge.")
+        return tr("A pixel is {size:.3f} µm.", size=size)
 
     def _show_cell(self) -> None:
         """Show the current mark, or the box that a click proposed."""

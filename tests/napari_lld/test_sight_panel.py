@@ -144,6 +144,22 @@ def test_cells_of_a_slide_are_shown(
     desk.close()
 
 
+def test_what_is_measured_is_told_in_words(desk: Desk, panel: SightPanel) -> None:
+    sight = desk.session.sight
+    panel.refresh()
+    assert panel._pixel.text().startswith("The size of a pixel is not known")
+    sight.set_pixel_size(0.25)
+    panel.refresh()
+    assert panel._pixel.text() == "A pixel is 0.250 µm."
+    sight.lay_ruler((0, 0), (30, 40))
+    panel.refresh()
+    assert panel._pixel.text() == "Ruler: 12.5 µm"
+    sight.clear_measures()
+    sight.lay_ring((50, 50))
+    panel.refresh()
+    assert panel._pixel.text() == "Ring: 7.5 µm"
+
+
 def test_sliders_change_the_look_and_reset_puts_them_back(desk: Desk, panel: SightPanel) -> None:
     session = desk.session
     contrast = panel.findChild(QSlider, "lld_contrast")
