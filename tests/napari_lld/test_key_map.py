@@ -146,8 +146,8 @@ def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(dock: Des
     overlay.deleteLater()
     assert key_map.load().changed == {"tool.box": ("F6",)}
     editor.choose("value.2")
-    editor.give_key("G")
-    assert _button(dock, "value_nucleolus_prominent").hint == "G"  # type: ignore[attr-defined]
+    editor.give_key("F7")
+    assert _button(dock, "value_nucleolus_prominent").hint == "F7"  # type: ignore[attr-defined]
     editor.choose("class.Neutrophil")
     editor.give_key("Ctrl+N")
     assert _button(dock, "class_Neutrophil").hint == "Ctrl+N"  # type: ignore[attr-defined]
