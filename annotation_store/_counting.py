@@ -69,6 +69,20 @@ class Counting(ProjectBase):
         query = query.where(cells.c.id.not_in(_counted_elsewhere(self.reading.id, among)))
         return [ClassCount(row.cell_class, row.kind, row.n) for row in self._rows(query)]
 
+    def fields_beside(self, field_id: int, *, slide: bool = False) -> list[int]:
+        """List the fields of a field's patient, or of its slide; one statement.
+
+        Where the patient (or slide) is not known a field stands for itself.
+        """
+        field = self.field(field_id)
+        known = [fields.c.patient == field.patient] if field.patient else []
+        if slide and field.slide:
+            known.append(fields.c.slide == field.slide)
+        if not (field.slide if slide else field.patient):
+            return [field_id]
+        query = sa.select(fields.c.id).where(*known).order_by(fields.c.id)
+        return [row.id for row in self._rows(query)]
+
     def fields_waiting(self, min_confidence: float = 0.0) -> list[int]:
         """List the fields with pending suggestions at least that sure, in the fields' order; one statement.
 

@@ -13,6 +13,7 @@ from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 from napari_lld import background, key_map, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
 from napari_lld.desk_gallery import DeskGallery
+from napari_lld.desk_overlap import DeskOverlap
 from napari_lld.desk_sight import sight_commands, take_ring
 from napari_lld.field_desk import FieldDesk
 from napari_lld.jobs import Jobs
@@ -62,6 +63,8 @@ class Desk(QObject):
         self.commands.add(self._window_commands())
         self.commands.add(self.around.commands())
         self.commands.add(sight_commands(self))
+        self.overlap = DeskOverlap(self)
+        self.commands.add(self.overlap.commands())
         self.gallery = DeskGallery(self)
         self.commands.add(self.gallery.commands())
         # Another process may write too (the command line, a colleague's window): asking costs nothing.

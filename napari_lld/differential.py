@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from annotation_store.records import UNSURE, Cell
+from annotation_store import ClassCount
+from annotation_store.records import UNSURE
 from annotation_store.schema import Schema
 from napari_lld.model_facts import wilson
 from napari_lld.translate import tr
@@ -64,18 +65,18 @@ class Differential:
         return 100 * self.nucleated_red / self.counted if self.counted else None
 
 
-def differential(cells: Iterable[Cell], schema: Schema) -> Differential:
-    """Count cells by class."""
+def differential(found: Iterable[ClassCount], schema: Schema) -> Differential:
+    """Make a differential of counts by class and kind (`Project.class_counts`)."""
     counts: Counter[str] = Counter()
     unclassified = nucleated_red = 0
     artefacts = {item.name for item in schema.classes if item.artefact}
-    for cell in cells:
-        if cell.cell_class in artefacts:
-            nucleated_red += cell.kind == NUCLEATED_RED
-        elif cell.cell_class is None or cell.cell_class == UNSURE:
-            unclassified += 1
+    for one in found:
+        if one.cell_class in artefacts:
+            nucleated_red += one.count if one.kind == NUCLEATED_RED else 0
+        elif one.cell_class is None or one.cell_class == UNSURE:
+            unclassified += one.count
         else:
-            counts[cell.cell_class] += 1
+            counts[one.cell_class] += one.count
     counted = counts.total()
 
     def share(name: str, title: str, count: int) -> Share:

@@ -99,7 +99,7 @@ def render_project(project: Project) -> str:
     summaries = project.field_summaries()
     cells = project.cells()
     models = project.models()
-    counted: Differential = differential(cells, project.schema)
+    counted: Differential = differential(project.class_counts(), project.schema)
     states = Counter(s.state for s in project.suggestions(states=tuple(SuggestionState)))
     return environment.get_template("project.html").render(
         name=project.path.name.removesuffix(".lld"),

@@ -224,3 +224,18 @@ def ask_comment(text: str, parent: QWidget | None) -> str | None:
     """Ask for a comment, beginning with the one that is there."""
     written, accepted = QInputDialog.getMultiLineText(parent, tr("Comment"), tr("On this cell:"), text)
     return written if accepted else None
+
+
+def ask_overlapping_field(name: str, others: Sequence[str], parent: QWidget | None) -> str | None:
+    """Ask which field overlaps one; ``None`` where nobody answers."""
+    if not others:
+        return None
+    chosen, taken = QInputDialog.getItem(
+        parent,
+        tr("Fields that overlap"),
+        tr("Which field overlaps {name}?", name=name),
+        list(others),
+        0,
+        False,
+    )
+    return chosen if taken else None

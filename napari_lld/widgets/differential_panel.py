@@ -6,17 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPlainTextEdit, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QMenu,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QWidget,
+)
 
+from napari_lld import user_state
 from napari_lld.commands import Commands
 from napari_lld.differential import Differential, as_csv, as_text, differential
 from napari_lld.session import Session
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
 
-_ALL, _HERE = "all", "here"
+_ALL, _SLIDE, _HERE = "all", "slide", "here"
+_TARGETS = (100, 200, 500)
 _SOON_MS = 300
-"""All cells are read for a count, so many edits in a row are counted as one."""
+"""Many edits in a row are counted as one."""
 
 
 class DifferentialPanel(Part):
@@ -31,6 +43,7 @@ class DifferentialPanel(Part):
         self._scope.setObjectName("lld_scope")
         self._scope.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._scope.addItem(tr("This patient"), _HERE)
+        self._scope.addItem(tr("This slide"), _SLIDE)
         self._scope.addItem(tr("All fields"), _ALL)
         self._scope.activated.connect(lambda *_: self.refresh())
         self._sum = label(role="muted")
@@ -43,15 +56,41 @@ class DifferentialPanel(Part):
             button.setObjectName(f"lld_differential_{name}")
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.clicked.connect(action)
-        layout.addLayout(row(self._scope, self._sum, 1, self._copy, self._csv))
+        self._target = QComboBox()
+        self._target.setObjectName("lld_target")
+        self._target.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._target.setToolTip(tr("How many white cells are to be counted"))
+        self._target.addItem(tr("No target"), 0)
+        for target in _TARGETS:
+            self._target.addItem(tr("To {target}", target=target), target)
+        self._target.activated.connect(self._on_target)
+        self._progress = QProgressBar()
+        self._progress.setObjectName("lld_count_progress")
+        self._progress.setTextVisible(False)
+        self._progress.setFixedWidth(110)
+        self._before: tuple[object, int] | None = None
+        overlap = QToolButton()
+        overlap.setObjectName("lld_overlap")
+        overlap.setText(tr("Overlap") + " ▾")
+        overlap.setToolTip(tr("Fields that overlap: their common cells count once"))
+        overlap.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        overlap.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        menu = QMenu(overlap)
+        menu.setToolTipsVisible(True)
+        for command_id in ("overlap.find", "overlap.same_cell", "overlap.remove"):
+            self.menu_action(menu, command_id)
+        overlap.setMenu(menu)
+        layout.addLayout(row(self._scope, self._target, 1, overlap, self._copy, self._csv))
+        layout.addLayout(row(self._sum, 1, self._progress))
         self._table = QPlainTextEdit()
         self._table.setObjectName("lld_differential_table")
         self._table.setReadOnly(True)
         self._table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._table.setFixedHeight(56)  # as high as the other tabs: the classes above keep their room
+        self._table.setFixedHeight(42)  # as high as the other tabs: the classes above keep their room
         layout.addWidget(self._table, 1)
         self._settling.setInterval(_SOON_MS)
-        for signal in (session.project_changed, session.field_changed, session.summaries_changed):
+        self.bind(session.project_changed, self._on_project)
+        for signal in (session.field_changed, session.summaries_changed):
             self.bind(signal, self.refresh_soon)
 
     def showEvent(self, event: Any) -> None:
@@ -70,10 +109,20 @@ class DifferentialPanel(Part):
             button.setEnabled(found is not None and bool(found.counted or found.unclassified))
         if found is None:
             self._sum.setText("")
+            self._progress.hide()
             self._table.setPlainText("")
             return
         left = tr(", {count} without a class", count=found.unclassified) if found.unclassified else ""
-        self._sum.setText(tr("{counted} counted{left}", counted=found.counted, left=left))
+        target = self._target.currentData()
+        self._sum.setText(
+            tr("{counted} of {target} counted{left}", counted=found.counted, target=target, left=left)
+            if target
+            else tr("{counted} counted{left}", counted=found.counted, left=left)
+        )
+        self._progress.setVisible(bool(target))
+        self._progress.setRange(0, target or 1)
+        self._progress.setValue(min(found.counted, target))
+        self._tell_reached(found.counted, target)
         lines = [
             f"{share.share:6.1%}  ({share.low:.0%}–{share.high:.0%})  {share.title} · {share.count}"
             for share in ([found.blasts] if found.blasts is not None else []) + list(found.shares)
@@ -87,18 +136,46 @@ class DifferentialPanel(Part):
                     count=found.nucleated_red,
                 )
             )
-        self._table.setPlainText("\n".join(lines) if found.counted else tr("No cell with a class yet."))
+        told = "\n".join(lines) if found.counted else tr("No cell with a class yet.")
+        self._table.setPlainText(told)
+        self._table.setToolTip(told)  # all of it at a glance: the table itself is low
+
+    def _tell_reached(self, counted: int, target: int) -> None:
+        """Say once that the target is reached, when counting and not when looking at another patient."""
+        session = self.session
+        field = session.field
+        whose = (
+            session.project,
+            self._scope.currentData(),
+            target,
+            (field.patient, field.slide) if field is not None and field.patient else session.field_id,
+        )
+        before, self._before = self._before, (whose, counted)
+        if target and before is not None and before[0] == whose and before[1] < target <= counted:
+            session.tell("info", tr("{target} white cells are counted.", target=target))
+
+    def _on_target(self, _index: int) -> None:
+        project = self.session.project
+        if project is not None:
+            user_state.remember_project(project.path, count_target=self._target.currentData())
+        self.refresh()
+
+    def _on_project(self) -> None:
+        project = self.session.project
+        target = user_state.recall_project(project.path).get("count_target") if project is not None else 0
+        self._target.setCurrentIndex(max(self._target.findData(target), 0))
+        self._before = None
+        self.refresh_soon()
 
     def _count(self) -> Differential | None:
-        project, field = self.session.project, self.session.field
+        project, field_id = self.session.project, self.session.field_id
         if project is None:
             return None
-        if self._scope.currentData() == _ALL or field is None:
-            return differential(project.cells(), project.schema)
-        wanted = [field.id]  # where no patient is known a field stands for itself
-        if field.patient:
-            wanted = [other.id for other in project.fields() if other.patient == field.patient]
-        return differential((cell for one in wanted for cell in project.cells(one)), project.schema)
+        scope = self._scope.currentData()
+        among = None
+        if scope != _ALL and field_id is not None:
+            among = project.fields_beside(field_id, slide=scope == _SLIDE)
+        return differential(project.class_counts(among), project.schema)
 
     def _on_copy(self) -> None:
         clipboard = QApplication.clipboard()

@@ -98,3 +98,14 @@ def test_the_fields_where_suggestions_wait_are_one_statement(
     assert project.fields_waiting(0.6) == []
     project.use_reading(project.add_reading("second", blind=True).id)
     assert project.fields_waiting() == []
+
+
+def test_the_fields_of_a_patient_or_slide_are_one_statement(project: Project, statements: Statements) -> None:
+    assert project.fields_beside(1) == [1], "where nobody is known a field stands for itself"
+    for field, slide in ((1, "S1"), (2, "S2")):
+        project.update_field(field, patient="P", slide=slide)
+    project.field(1)
+    with statements(project) as seen:
+        assert project.fields_beside(1) == [1, 2]
+    assert len(seen) == 1
+    assert project.fields_beside(1, slide=True) == [1]
