@@ -14,6 +14,7 @@ QT = ("qtpy", "PyQt6", "PySide6")
         ("annotation_store", ("torch", *QT, "napari")),
         ("training", ("torch", *QT, "napari")),
         ("training.client", ("torch", *QT, "napari")),
+        ("training.agreement", ("torch", *QT, "napari", "sklearn", "skimage", "statsmodels")),
         ("training.ranking", ("torch", *QT, "napari", "sklearn", "skimage")),
         ("training.protocol", ("torch", *QT, "napari")),
         ("napari_lld", ("torch", *QT)),

@@ -12,6 +12,7 @@ import typer
 
 from napari_lld.cli import (
     add,
+    agreement,
     check,
     demo,
     evaluate,
@@ -47,6 +48,7 @@ app.command("export")(export.export)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("rank")(rank.rank)
+app.command("agreement")(agreement.agreement)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("check")(check.check)

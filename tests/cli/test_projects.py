@@ -71,6 +71,7 @@ COMMANDS = [
     ("train",),
     ("predict",),
     ("rank",),
+    ("agreement",),
     ("evaluate",),
     ("add", sample.fields()[0]),
     ("import", sample.sparse(), "--format", "coco"),

@@ -19,6 +19,7 @@ COMMANDS = {
     "train",
     "predict",
     "rank",
+    "agreement",
     "evaluate",
     "info",
     "check",

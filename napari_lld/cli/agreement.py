@@ -1,0 +1,94 @@
+"""``napari-lld agreement``: how far several readings agree, and where they do not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from napari_lld.cli._console import listed, new_table, number, plural, say, say_json, say_table
+from napari_lld.cli._options import Json, ProjectPath, open_project
+
+
+def agreement(
+    project: ProjectPath,
+    consensus: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Also add a reading of this name that says what most say."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell how far readings agree, on areas that they have both finished, and list what differs."""
+    from training.agreement import agreement as measured
+    from training.agreement import differences, write_consensus
+
+    with open_project(project, read_only=consensus is None) as opened:
+        found = measured(opened)
+        differ = differences(opened)
+        names = {one.id: one.name for one in opened.readings()}
+        fields = {one.id: one.name for one in opened.fields()}
+        titles = {one.name: one.title or one.name for one in opened.schema.attributes}
+        made = write_consensus(opened, consensus) if consensus is not None else None
+    if as_json:
+        answer: dict[str, Any] = found | {
+            "differences": [
+                {
+                    "field": fields[one.field_id],
+                    "box": [round(v, 2) for v in one.box],
+                    "cells": {names[reading]: cell for reading, cell in one.cells.items()},
+                    "score": round(one.score, 4),
+                    "what": list(one.what),
+                }
+                for one in differ
+            ]
+        }
+        if made is not None:
+            answer["consensus"] = {
+                "reading": made.reading.name,
+                "fields": made.fields,
+                "cells": made.cells,
+                "unsure": made.unsure,
+                "disputed": made.disputed,
+            }
+        say_json(answer)
+        return
+    if not found["cells"]:
+        say("There is nothing to compare: no cell lies in an area that two readings have finished.")
+    else:
+        _say(found, titles)
+        say(f"{plural(len(differ), 'cell')} to look at together" + (":" if differ else "."))
+        lines = [
+            f"  {fields[d.field_id]} at {d.box[0]:.0f}, {d.box[1]:.0f}: {'; '.join(d.what)}" for d in differ
+        ]
+        for line in listed(lines):
+            say(line)
+    if made is not None:
+        say(
+            f"The reading '{made.reading.name}' holds {plural(made.cells, 'cell')} on "
+            f"{plural(made.fields, 'field')}; {plural(made.unsure, 'value')} unsure, "
+            f"{plural(made.disputed, 'disputed place')} ignored."
+        )
+
+
+def _say(found: dict[str, Any], titles: dict[str, str]) -> None:
+    table = new_table("question", "readings", "measure", "value", "95% interval", "cells")
+    for one in found["detection"]:
+        n = one["both"] + sum(one["only"])
+        table.add_row(
+            "cell or not", " and ".join(one["readings"]), "F1", *_value(one["f1"], one["interval"]), f"{n:,}"
+        )
+    questions = [("class", found["class"])] + [(titles[k], v) for k, v in found["attributes"].items()]
+    for title, numbers in questions:
+        for pair in numbers["pairs"]:
+            value = _value(pair["kappa"], pair["interval"])
+            table.add_row(title, " and ".join(pair["readings"]), "Cohen's kappa", *value, f"{pair['n']:,}")
+        if len(found["readings"]) > 2:
+            for key, name in (("fleiss", "Fleiss' kappa"), ("alpha", "Krippendorff's alpha")):
+                one = numbers[key]
+                table.add_row(title, "all", name, *_value(one["value"], one["interval"]), f"{one['n']:,}")
+    say_table(table)
+
+
+def _value(value: float | None, interval: list[float] | None) -> tuple[str, str]:
+    spread = "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+    return number(value, 2), spread

@@ -1,0 +1,167 @@
+"""What several readings say together, as a reading of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import shapely
+
+from annotation_store.errors import EditError
+from annotation_store.records import UNSURE, Reading, Shape
+from annotation_store.schema import Schema
+from training.agreement.matching import ReadingView, Unit
+from training.agreement.project import read
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_LEAST_AREA = 1.0
+
+
+@dataclass(frozen=True)
+class ConsensusReport:
+    """What `write_consensus` made.
+
+    Attributes
+    ----------
+    unsure
+        Classes and attribute values on which the votes were even.
+    disputed
+        Cells that half of the readings boxed: ignore areas, neither cell nor background.
+    """
+
+    reading: Reading
+    fields: int
+    cells: int
+    unsure: int
+    disputed: int
+
+
+def write_consensus(
+    project: Project, name: str = "Consensus", readings: Sequence[int] | None = None
+) -> ConsensusReport:
+    """Add a reading that says what most readings say.
+
+    It covers what all readings that worked on a field have finished there. A cell is in it when more than
+    half of them boxed it; where exactly half did, its place becomes an ignore area. Class and each attribute
+    go by the majority of those who said something; where votes are even they are *unsure*, except that a
+    class group among the votes holds when it contains all the others. The readings stay as they are.
+
+    Each field's region is finished last, so that what is cut off half-way promises nothing false.
+
+    Raises
+    ------
+    EditError
+        Fewer than two readings have finished the same area, or the name is taken.
+    """
+    found = read(project, readings)
+    areas = {field_id: area for field_id, views in found.views.items() if (area := _common(views))}
+    if not areas:
+        raise EditError(
+            "There is no area that two readings have finished: a consensus needs two. "
+            "Let somebody else annotate the same fields in a reading of their own."
+        )
+    before = project.reading
+    made = project.add_reading(name)
+    cells = unsure = disputed = 0
+    by_field: dict[int, list[Unit]] = {}
+    for unit in found.units:
+        by_field.setdefault(unit.field_id, []).append(unit)
+    try:
+        project.use_reading(made.id)
+        for field_id, shapes in areas.items():
+            for unit in by_field.get(field_id, []):
+                if not any(shape.contains_centre(unit.box) for shape in shapes):
+                    continue
+                votes = 2 * len(unit.cells) - len(unit.judges)
+                if votes == 0:
+                    project.add_ignore_area(field_id, Shape(unit.box))
+                    disputed += 1
+                elif votes > 0:
+                    unsure += _add(project, unit)
+                    cells += 1
+            for view in found.views[field_id].values():
+                for ignored in view.ignore:
+                    project.add_ignore_area(field_id, ignored)
+            for shape in shapes:
+                project.add_region(field_id, shape)
+    finally:
+        project.use_reading(before.id)
+    return ConsensusReport(made, len(areas), cells, unsure, disputed)
+
+
+def majority(votes: Sequence[str], schema: Schema | None = None) -> str | None:
+    """Give what most votes say; *unsure* where they are even, ``None`` where there is none.
+
+    Parameters
+    ----------
+    schema
+        Given for classes: where no class has a majority, a group among the votes that contains all others
+        has it.
+    """
+    if not votes:
+        return None
+    counts = Counter(votes).most_common()
+    if len(counts) == 1 or counts[0][1] > counts[1][1]:
+        return counts[0][0]
+    if schema is not None:
+        for value in sorted(set(votes)):
+            if schema.is_group(value) and all(v == value or v in schema.members(value) for v in votes):
+                return value
+    return UNSURE
+
+
+def _add(project: Project, unit: Unit) -> int:
+    """Add a cell; how many of its values are unsure."""
+    schema, cells = project.schema, list(unit.cells.values())
+    of_class = majority([c.cell_class for c in cells if c.cell_class is not None], schema)
+    artefact = of_class is not None and schema.is_class(of_class) and schema.class_named(of_class).artefact
+    values: dict[str, str | None] = {}
+    if not artefact:
+        for one in schema.attributes:
+            value = majority([c.attributes[one.name] for c in cells if one.name in c.attributes])
+            if value is not None:
+                values[one.name] = value
+    kind = majority([c.kind for c in cells if c.kind is not None]) if artefact else None
+    project.add_cell(
+        unit.field_id,
+        unit.box,
+        cell_class=of_class,
+        attributes=values,
+        kind=None if kind == UNSURE else kind,
+    )
+    return [of_class, *values.values()].count(UNSURE)
+
+
+def _common(views: Mapping[int, ReadingView]) -> list[Shape]:
+    """Give what all readings have finished of a field, as shapes that a region can have."""
+    unions = [shapely.union_all([s.geometry.buffer(0) for s in v.finished]) for v in views.values()]
+    common = shapely.intersection_all(unions)
+    return [
+        shape
+        for part in shapely.get_parts(common)
+        if part.geom_type == "Polygon" and part.area >= _LEAST_AREA
+        for shape in _without_holes(part)
+    ]
+
+
+def _without_holes(polygon: Any) -> list[Shape]:
+    """Cut a polygon so that no piece has a hole, which a region cannot have."""
+    if not polygon.interiors:
+        x0, y0, x1, y1 = polygon.bounds
+        if polygon.equals(shapely.box(x0, y0, x1, y1)):
+            return [Shape.rectangle(x0, y0, x1 - x0, y1 - y0)]
+        return [Shape.polygon(list(polygon.exterior.coords)[:-1])]
+    x0, y0, x1, y1 = polygon.bounds
+    middle = shapely.Polygon(polygon.interiors[0]).centroid.x
+    pieces = (shapely.box(x0, y0, middle, y1), shapely.box(middle, y0, x1, y1))
+    return [
+        shape
+        for piece in pieces
+        for part in shapely.get_parts(polygon & piece)
+        if part.geom_type == "Polygon" and part.area >= _LEAST_AREA
+        for shape in _without_holes(part)
+    ]
