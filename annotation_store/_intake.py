@@ -108,6 +108,8 @@ class Intake(FieldPixels):
     def field_summaries(self, field_ids: Collection[int] | None = None) -> list[FieldSummary]:
         """List the fields with their state and counts in the current reading; four statements in all.
 
+        In a blind reading it is one more for each field with a finished region and suggestions.
+
         Parameters
         ----------
         field_ids
@@ -129,8 +131,8 @@ class Intake(FieldPixels):
             own = areas.get(field.id, [])
             finished = [region for region in own if region.state == RegionState.FINISHED]
             cell_count, waiting = cell_counts.get(field.id, 0), pending.get(field.id, 0)
-            if self.reading.blind and not finished:
-                waiting = 0  # a blind reader sees none before a region is finished
+            if self.reading.blind and waiting:
+                waiting = self._seen_blind(field.id, finished)
             if covers(field, finished):
                 state = FieldState.REVIEWED
             elif waiting:
@@ -143,6 +145,14 @@ class Intake(FieldPixels):
                 state = FieldState.UNTOUCHED
             summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting))
         return summaries
+
+    def _seen_blind(self, field_id: int, finished: Sequence[Region]) -> int:
+        """Count the pending suggestions that a blind reader may see: those in regions that are finished."""
+        if not finished:
+            return 0
+        s = suggestions.c
+        query = sa.select(s.x, s.y, s.w, s.h).where(s.field_id == field_id, s.state == "pending")
+        return sum(any(r.shape.contains_centre(tuple(row)) for r in finished) for row in self._rows(query))
 
     def _counts(
         self, few: list[int] | None, table: sa.Table, *conditions: sa.ColumnElement[bool]

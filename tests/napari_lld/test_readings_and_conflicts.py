@@ -87,7 +87,11 @@ def test_a_blind_reader_sees_nothing(
     assert not session.select_at(20, 20)
     assert not session.select_at(70, 70)
     session.undo()
-    session.add_region(Shape.rectangle(0, 0, 100, 100))  # finished: now they may be compared
+    session.add_region(Shape.rectangle(0, 0, 40, 40))  # finished: what is in it may be compared
+    qtbot.wait(120)
+    assert "1 suggestion to review" in everything_said(dock)
+    assert len(session.waiting) == 1
+    session.add_region(Shape.rectangle(0, 0, 100, 100))
     qtbot.wait(120)
     assert "3 suggestions to review" in everything_said(dock)
     assert len(layers["Suggestions"].data) > 0
