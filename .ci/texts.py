@@ -1,7 +1,7 @@
 """The texts of the window: which go through `tr`, which were forgotten, what a catalogue lacks.
 
 python .ci/texts.py            # what is wrong, one line each; exit 1 if anything is
-python .ci/texts.py --missing  # the entries that the catalogues lack, to be copied into them
+python .ci/texts.py --missing  # the entries that the catalogues lack, to be copied into them; stale ones
 """
 
 from __future__ import annotations
@@ -168,21 +168,23 @@ def catalogue(path: Path) -> dict[str, str]:
 
 def complaints() -> Iterator[str]:
     """Say what is wrong."""
-    messages: set[str] = set()
     for path in sources():
         found = read(path)
-        messages |= {"\0".join(message) for message in found.messages}
         for node in found.forgotten:
             told = ast.unparse(node)
             yield f"{path.relative_to(ROOT)}:{node.lineno}: not through tr(): {told[:90]}"
     for path in sorted((PACKAGE / "locale").glob("*.po")):
         for source, translation in catalogue(path).items():
-            if source and source not in messages:
-                yield f"{path.name}: nobody says {source!r}"
             wanted = set(_names(source))
             for form in translation.split("\0") if source else ():
                 if not set(_names(form)) <= wanted or (wanted - {"count"}) - set(_names(form)):
                     yield f"{path.name}: other names in braces than in {source!r}: {form!r}"
+
+
+def stale(path: Path) -> list[str]:
+    """Give what a catalogue translates though nobody says it any more; it does no harm."""
+    messages = {"\0".join(m) for source in sources() for m in read(source).messages}
+    return [source for source in catalogue(path) if source and source not in messages]
 
 
 def missing(path: Path) -> list[tuple[str, ...]]:
@@ -204,6 +206,8 @@ def main() -> int:
     """Say what is wrong, or what is missing."""
     if "--missing" in sys.argv:
         for path in sorted((PACKAGE / "locale").glob("*.po")):
+            for source in stale(path):
+                print(f"# nobody says any more: {source!r}\n")
             for message in missing(path):
                 print(f"msgid {_quoted(message[0])}")
                 if len(message) == 2:

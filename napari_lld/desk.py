@@ -18,6 +18,7 @@ from napari_lld.desk_sight import sight_commands, take_ring
 from napari_lld.field_desk import FieldDesk
 from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
+from napari_lld.napari_preferences import bind
 from napari_lld.session import Session, Tool
 from napari_lld.surroundings import Surroundings
 from napari_lld.training_process import TrainingProcess
@@ -41,9 +42,12 @@ class Desk(QObject):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
-        use_language(*QLocale.system().uiLanguages())  # before the first text is made
         self.viewer = viewer
         self.session = Session()
+        preferences = self.session.preferences
+        self._unbind = bind(preferences) if hasattr(viewer, "window") else lambda: None
+        wanted = preferences.language  # before the first text is made
+        use_language(*(QLocale.system().uiLanguages() if wanted == "system" else [wanted]))
         self.commands = Commands(self.session)
         self.commands.key_map = key_map.load()
         self.jobs = Jobs(self)
@@ -105,6 +109,7 @@ class Desk(QObject):
         self.session.close()
         self.around.close()
         self.fields.close()
+        self._unbind()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
         self.session.trainer = None
 

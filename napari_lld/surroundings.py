@@ -14,7 +14,6 @@ from napari_lld.commands import Command, has_project
 from napari_lld.failure_log import keep_failure
 from napari_lld.log import Log
 from napari_lld.model_commands import model_commands
-from napari_lld.napari_preferences import bind
 from napari_lld.rounds import Rounds
 from napari_lld.translate import tr
 from napari_lld.unexpected import Catcher
@@ -39,7 +38,6 @@ class Surroundings(QObject):
         self.rounds = Rounds(desk.session, desk.session.preferences)
         self._catcher = Catcher(self.on_unexpected)
         self._last_trace = ""
-        self._unbind = bind(desk.session.preferences) if hasattr(desk.viewer, "window") else lambda: None
         # Counting the new cells takes some statements: once after many edits, not at every key.
         self._looking = QTimer(self)
         self._looking.setSingleShot(True)
@@ -53,7 +51,6 @@ class Surroundings(QObject):
         self._looking.stop()
         self.rounds.close()
         self.clock.close()
-        self._unbind()
         self._catcher.remove()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
         self.session.summaries_changed.disconnect(self._look_soon, missing_ok=True)

@@ -117,8 +117,15 @@ def open_window(qtbot: QtBot, no_leaks: None) -> Iterator[Callable[[Path | None]
         return window
 
     yield make
+    unforeseen = [
+        entry.text()
+        for window in windows
+        for entry in window.dock.desk.around.log.entries
+        if entry.level == "trace"
+    ]
     for window in windows:
         window.close()
+    assert not unforeseen, "\n".join(unforeseen)  # the window has said so, and lived on
 
 
 class Stalls:

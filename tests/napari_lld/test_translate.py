@@ -60,7 +60,7 @@ def test_a_catalogue_is_read_over_lines_and_what_is_not_translated_is_left_out()
     assert dict(entries(text)) == {"a b": "c", '"e"\n': "f"}
 
 
-def test_every_text_of_the_window_goes_through_tr_and_no_catalogue_is_stale() -> None:
+def test_every_text_of_the_window_goes_through_tr_and_translations_keep_the_names_in_braces() -> None:
     assert not list(texts.complaints())
 
 
