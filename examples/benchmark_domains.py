@@ -39,8 +39,8 @@ from training.engine.loop import LearningConfig, Loop
 from training.engine.model import LearnedModel, new_model, read_model, starter_place, with_coco_weights
 from training.engine.scale import domain_of_size, sides_around
 from training.engine.vocabulary import Vocabulary
-from training.evaluate import summarise
-from training.measure import judge
+from training.evaluate import FieldTruth, TrueCell, summarise
+from training.measure import fit_calibration, judge
 from training.predict import cell_sides, propose_raw
 
 BLUR = 3.0
@@ -120,14 +120,31 @@ def magnified_less(fields: Sequence[TrainingField], scale: float) -> list[Traini
     return composed
 
 
-def conditions(fields: list[TrainingField]) -> Iterator[tuple[str, list[TrainingField]]]:
-    """Give fields as they are, and under each condition."""
-    yield "as it is", fields
-    yield f"blur {BLUR:g} px", [changed(f, blurred) for f in fields]
-    for name, factors in CASTS.items() if len(fields) > 3 else ():
-        yield f"cast {name}", [changed(f, partial(cast, factors=factors)) for f in fields]
-    for scale in SCALES:
-        yield f"{scale:g}× magnification", magnified_less(fields, scale)
+def conditions(
+    fields: list[TrainingField], wanted: Sequence[str] | None = None
+) -> Iterator[tuple[str, list[TrainingField], tuple[str, ...]]]:
+    """Give fields as they are and under each condition, and the working scales to measure with.
+
+    Parameters
+    ----------
+    wanted
+        Words of which a condition's name must hold one; ``None`` = all.
+    """
+    of_name: dict[str, Callable[[], list[TrainingField]]] = {
+        "as it is": lambda: fields,
+        f"blur {BLUR:g} px": lambda: [changed(f, blurred) for f in fields],
+        **{
+            f"cast {name}": lambda factors=factors: [  # type: ignore[misc]
+                changed(f, partial(cast, factors=factors)) for f in fields
+            ]
+            for name, factors in CASTS.items()
+        },
+        **{f"{scale:g}× magnification": partial(magnified_less, fields, scale) for scale in SCALES},
+    }
+    for name, make in of_name.items():
+        if wanted is None or any(word in name for word in wanted):
+            # blur and colour change no scale
+            yield name, make(), ("on",) if name.startswith(("blur", "cast")) else ("off", "on")
 
 
 # --- measuring -------------------------------------------------------------------------------------------
@@ -186,13 +203,21 @@ def train(args: argparse.Namespace, fields: Sequence[TrainingField], config: Lea
     model = new_model(Vocabulary.from_schema(load_schema("lld")), size=args.size, seed=config.seed)
     if args.weights:
         with_coco_weights(model, args.weights)
-    shown = [
-        max(c.box[2:]) / max(f.regions[0].bounds[2:]) for f in fields for c in f.cells if f.cell_side is None
-    ]
-    model.sides = sides_around(shown)
+    longer = {f.name: max(f.pixels().shape[:2]) for f in fields}
+    model.sides = sides_around([max(c.box[2:]) / longer[f.name] for f in fields for c in f.cells])
     ready = [prepare_field(f, model.size, model.sides) for f in fields]
     Loop(model, ready, cut_patches(fields, model.vocabulary), config).run()
+    some = fields[:: -(-len(fields) // 60)]
+    truths = [truth_of_sparse(f) for f in some]
+    raw = propose_raw(model, [f.pixels for f in some])
+    model.calibration = fit_calibration(model, truths, raw, note="fitted on what was learnt from")
     return model
+
+
+def truth_of_sparse(field: TrainingField) -> FieldTruth:
+    """Give the finished regions of a field as truth."""
+    height, width = field.pixels().shape[:2]
+    return FieldTruth(field.name, width, height, tuple(TrueCell(c.box) for c in field.cells), field.regions)
 
 
 def sparse(data: Path, domains: dict[str, list[TrainingField]]) -> dict[str, list[TrainingField]]:
@@ -229,6 +254,7 @@ def train_all(args: argparse.Namespace, cache: Cache, test: dict[str, list[Train
     head("left out", "augmentation", "condition", "working scale")
     for left in of_txl if args.left is None else [d for d in of_txl if args.left in d]:
         fields = [f for d in of_txl if d != left for f in learn[d]]
+        fields = fields[:: -(-len(fields) // args.fields)]
         for name, config in variants.items():
             if args.only and name not in args.only:
                 continue
@@ -240,10 +266,11 @@ def train_all(args: argparse.Namespace, cache: Cache, test: dict[str, list[Train
                 "config": dataclasses.asdict(config),
                 "size": args.size,
                 "learnt": len(fields),
+                "calibrated": True,
             }
             trained = functools.cache(partial(train, args, tuple(fields), config))
-            for condition, some in conditions(test[left]):
-                for scale in ("off", "on"):
+            for condition, some, scales in conditions(test[left], args.conditions):
+                for scale in scales:
                     row = cache(
                         {**about, "condition": condition, "working scale": scale},
                         partial(measure_trained, trained, left, some, scale=scale == "on"),
@@ -262,10 +289,9 @@ def test_model(args: argparse.Namespace, cache: Cache, test: dict[str, list[Trai
     model = read_model(args.model)
     head("domain", "condition", "working scale")
     for domain, fields in test.items():
-        for condition, some in conditions(fields):
-            if condition != "as it is" and args.part == "starter":
-                continue
-            for scale in (False, True):
+        wanted = ["as it is"] if args.part == "starter" else args.conditions
+        for condition, some, scales in conditions(fields, wanted):
+            for scale in scales:
                 about = {
                     "part": "model",
                     "on": args.on,
@@ -273,9 +299,9 @@ def test_model(args: argparse.Namespace, cache: Cache, test: dict[str, list[Trai
                     "sides": list(model.sides),
                     "domain": domain,
                     "condition": condition,
-                    "working scale": "on" if scale else "off",
+                    "working scale": scale,
                 }
-                row = cache(about, partial(measure, model, domain, some, scale=scale))
+                row = cache(about, partial(measure, model, domain, some, scale=scale == "on"))
                 show(row, "domain", "condition", "working scale")
 
 
@@ -288,10 +314,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--part", choices=("starter", "hard", "train"), action="append")
     parser.add_argument("--val", action="store_true", help="report on val; else on the fixed fifth of train")
     parser.add_argument("--cache", type=Path, default=Path("benchmark_domains.jsonl"))
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--domain", help="test only the domains whose names hold this")
     parser.add_argument("--left", help="leave out only the domain whose name holds this")
+    parser.add_argument("--conditions", nargs="*", help="only conditions whose names hold one of these words")
+    parser.add_argument("--fields", type=int, default=300, help="most fields that a training learns from")
     parser.add_argument("--only", nargs="*", help="only these augmentations")
     parser.add_argument("--quick", action="store_true", help="a few fields of the bundled sample")
     return parser.parse_args()
@@ -310,7 +339,7 @@ def main() -> int:
         folder = sample.truth().parent
         some = load_coco(sample.truth(), folder / "fields", mapped=False)
         test = {"sample": [f for f in some if f.regions[0].bounds[2] == 800][:2]}
-        args.on, args.part = "sample", "hard"
+        args.on, args.part, args.conditions = "sample", "hard", ["as it is", "blur", "0.4"]
         with tempfile.TemporaryDirectory() as temporary:
             test_model(args, Cache(Path(temporary) / "cache.jsonl"), test)
         return 0
@@ -320,6 +349,7 @@ def main() -> int:
     test = load(args.data, "val" if args.val else "train")
     if not args.val:
         test = {domain: [f for f in fields if in_fold(f)] for domain, fields in test.items()}
+    test = {domain: fields for domain, fields in test.items() if (args.domain or "") in domain}
     cache = Cache(args.cache)
     for part in args.part or ("hard", "train"):
         args.part = part

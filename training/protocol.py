@@ -192,11 +192,12 @@ class Saved(_Answer):
 
 
 class Suggested(_Answer):
-    """Suggestions are in the project."""
+    """Suggestions are in the project; `from_stain`: fields where the starter found none, only the stain."""
 
     type: Literal["suggested"] = "suggested"
     field_ids: list[int]
     count: int
+    from_stain: list[int] = Field(default_factory=list)
 
 
 class Cancelling(_Answer):

@@ -19,6 +19,7 @@ from napari_lld.cli import (
     export,
     import_,
     info,
+    models,
     new,
     open_,
     predict,
@@ -51,6 +52,7 @@ app.command("rank")(rank.rank)
 app.command("agreement")(agreement.agreement)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
+app.command("models")(models.models)
 app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("schema")(schema.schema)

@@ -39,6 +39,7 @@ def predict(
 ) -> None:
     """Suggest cells: on the project's unknown areas, or for other images into a COCO file."""
     from training.client import run_worker
+    from training.from_stain import stain_note
     from training.protocol import PredictRequest
 
     which = model_of(model)
@@ -74,6 +75,8 @@ def predict(
     count = int(done.result.get("count", 0))
     where = f"to {out}" if out is not None else f"to review in {project}"
     say(f"{plural(count, 'suggestion')} {where}.")
+    if done.result.get("from_stain"):
+        say(stain_note(int(done.result["from_stain"])))
 
 
 def check_model(path: Path, numbers: list[int], which: int | str) -> None:

@@ -17,6 +17,7 @@ from napari_lld.sight.sizes import box_size
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import ChoiceButton, Part, column, label, row
 from napari_lld.widgets.theme import Colours, mix
+from training.from_stain import is_from_stain
 
 _COLUMNS = 3
 _IN_A_ROW = 4
@@ -195,6 +196,8 @@ class CellPanel(Part):
             return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
         if suggestion is not None:
             sure = suggestion.confidence
+            if is_from_stain(suggestion.proposal, suggestion.model_id):
+                return tr("Suggestion from the stain alone · not measured")
             if suggestion.model_id is None:
                 return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
             return tr("Suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)

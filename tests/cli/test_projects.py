@@ -67,6 +67,7 @@ def test_a_folder_that_holds_something_is_not_made_a_project(cli, tmp_path: Path
 
 COMMANDS = [
     ("info",),
+    ("models",),
     ("check",),
     ("train",),
     ("predict",),

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from annotation_store.records import Proposal, Shape
+from tests.training.conftest import FieldMaker
 from training.calibration import Calibration
 from training.engine.detector import STRIDE, letterbox, suppress
 from training.engine.model import new_model, read_model, starter_place
 from training.engine.vocabulary import Vocabulary
+from training.evaluate import iou_matrix
+from training.from_stain import is_from_stain
 from training.predict import RawProposals, calibrated, propose, suggestible
-from training.propose import propose_from_stain
+from training.propose import propose_from_stain, propose_where_model_fails
 
 
 def test_letterbox_brings_any_field_to_the_working_scale() -> None:
@@ -149,3 +152,18 @@ def test_the_starter_does_not_speak_of_the_nucleolus() -> None:
     assert silent["nucleolus"] is None
     assert silent["cytoplasm"] is not None
     assert not silent["cell_size"][starter.vocabulary.attributes["cell_size"].index("medium")]
+
+
+def test_the_stain_is_believed_only_where_there_are_dark_nuclei(make_field: FieldMaker) -> None:
+    field = make_field()
+    grey = np.round(0.6 * field.pixels() + 0.4 * field.pixels().mean(2, keepdims=True)).astype(np.uint8)
+    found = propose_where_model_fails((grey * [1, 0.9, 0.6]).astype(np.uint8))
+    overlaps = iou_matrix(np.array([c.box for c in field.cells]), np.array([p.box for p in found]))
+    assert (overlaps.max(1) > 0.4).all(), "under a yellow lamp, in a pale stain"
+    assert all(is_from_stain(p, None) for p in found)
+    assert not any(is_from_stain(p, 3) for p in found)
+    assert not is_from_stain(Proposal((0, 0, 9, 9), 0.5, {"Neutrophil": 1.0}), None)
+    # red cells: eosin alone
+    red = np.full((96, 128, 3), 235, np.uint8)
+    red[20:60, 20:60] = (225, 160, 165)
+    assert propose_where_model_fails(red) == []

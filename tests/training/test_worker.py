@@ -20,6 +20,7 @@ from PIL import Image
 from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Shape
+from napari_lld import sample
 from training.client import (
     CANCEL_LINE,
     TrainingError,
@@ -30,6 +31,7 @@ from training.client import (
 )
 from training.engine.loop import DivergedError
 from training.evaluate import Comparison
+from training.from_stain import is_from_stain
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
 from training.worker.channel import Channel
 from training.worker.failures import failure
@@ -367,3 +369,33 @@ def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) ->
     with Project.open(larger) as opened:
         assert set(card["held_out"]) <= set(opened.models()[1].card["held_out"])
     assert here(EvaluateRequest(project=str(larger), model="starter"))[0].metrics["on"] == "held-out regions"
+
+
+def test_where_the_starter_finds_nothing_the_stain_suggests_and_says_so(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    # a pale stain under a yellow lamp, which the starter has never seen; and a field without any cell
+    seen = np.asarray(Image.open(sample.truth().parent / "fields" / "txl_01.jpg").convert("RGB"))
+    pale = 0.5 * seen + 0.5 * seen.mean(2, keepdims=True)
+    Image.fromarray((pale * [1, 0.9, 0.3]).astype(np.uint8)).save(images / "yellow.png")
+    Image.fromarray(np.full((200, 200, 3), 230, np.uint8)).save(images / "empty.png")
+    folder = tmp_path / "project"
+    with Project.create(folder, "lld", annotator="tester") as made:
+        made.add_fields([images])
+    done, messages = here(PredictRequest(project=str(folder), device="cpu"))
+    with Project.open(folder) as opened:
+        names = {field.id: field.name for field in opened.fields()}
+        suggestions = opened.suggestions()
+    assert {names[s.field_id] for s in suggestions} == {"yellow.png"}
+    assert all(is_from_stain(s.proposal, s.model_id) for s in suggestions)
+    assert done.result["from_stain"] == 1
+    told = [m for m in messages if m.type == "progress" and m.note]
+    assert any("colour of the nuclei" in str(m.note) for m in told)
+    # the same for other images, into a file; surer suggestions than the stain can give are none at all
+    out = tmp_path / "out.json"
+    here(PredictRequest(project=str(folder), images=[str(images)], out=str(out), device="cpu"))
+    assert [one["source"] for one in json.loads(out.read_text())["annotations"]] == ["stain"] * len(
+        suggestions
+    )
+    done, _ = here(PredictRequest(project=str(folder), min_confidence=0.6, device="cpu"))
+    assert done.result == {"fields": 2, "count": 0, "from_stain": 0}

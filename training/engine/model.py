@@ -30,11 +30,10 @@ from training.engine.describer import TRUNK_LAYERS, Describer
 from training.engine.detector import build_detector
 from training.engine.scale import STARTER_SIDES
 from training.engine.vocabulary import Vocabulary, shares
+from training.model_folder import CARD, WEIGHTS
 
 FORMAT = "napari-lld model"
 FORMAT_VERSION = 1
-WEIGHTS = "model.safetensors"
-CARD = "model.json"
 
 
 class ModelError(LLDError):

@@ -18,6 +18,7 @@ from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from training.engine.model import LearnedModel, replace_file
 from training.engine.scale import domain_of_size
+from training.from_stain import STAIN_CONFIDENCE, is_from_stain, stain_note
 from training.predict import cell_sides, propose
 from training.protocol import Done, PredictRequest, Progress, Started
 from training.worker.channel import Channel
@@ -53,8 +54,9 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         if not known:
             raise LLDError("The project has no fields yet (whole slides aside). Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(known)))
-        count = suggest_on(project, model, number, known, channel, min_confidence=request.min_confidence)
-    return Done(task="predict", model_id=number, result={"fields": len(known), "count": count})
+        told = suggest_on(project, model, number, known, channel, min_confidence=request.min_confidence)
+    result = {"fields": len(known), "count": told.count, "from_stain": len(told.from_stain)}
+    return Done(task="predict", model_id=number, result=result)
 
 
 def image_files(places: Sequence[str]) -> list[Path]:
@@ -86,6 +88,7 @@ def _to_file(
         Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))
     )
     found: list[tuple[Path, tuple[int, int], list[Proposal]]] = []
+    from_stain: list[Path] = []
     sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
     for start in range(0, len(files), 8):
         channel.check()
@@ -97,14 +100,24 @@ def _to_file(
         sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
         proposals = propose(model, pixels, cell_sides=seen, min_confidence=request.min_confidence)
         for file, image, one in zip(some, images, proposals, strict=True):
+            if not one and number is None and request.min_confidence <= STAIN_CONFIDENCE:
+                from training.propose import propose_where_model_fails  # scikit-image takes a second
+
+                one = propose_where_model_fails(image)
+                from_stain += [file] if one else []
             found.append((file, (image.shape[1], image.shape[0]), one))
         channel.send(Progress(stage="predict", done=len(found), total=len(files)))
-    content = coco_object(schema, found)
+    if from_stain:
+        note = stain_note(len(from_stain))
+        channel.send(Progress(stage="predict", done=len(found), total=len(files), note=note))
+    content = coco_object(schema, found, number)
     channel.check()
     replace_file(out, json.dumps(content, indent=1, ensure_ascii=False).encode())
     count = len(content["annotations"])
     return Done(
-        task="predict", model_id=number, result={"fields": len(files), "count": count, "out": str(out)}
+        task="predict",
+        model_id=number,
+        result={"fields": len(files), "count": count, "out": str(out), "from_stain": len(from_stain)},
     )
 
 
@@ -113,7 +126,9 @@ def _same(image: np.ndarray) -> np.ndarray:
 
 
 def coco_object(
-    schema: Schema, found: Sequence[tuple[Path, tuple[int, int], Sequence[Proposal]]]
+    schema: Schema,
+    found: Sequence[tuple[Path, tuple[int, int], Sequence[Proposal]]],
+    model: int | None = None,
 ) -> dict[str, Any]:
     """Write proposals as a whole COCO object, as ``docs/architecture.md`` and design §6 say.
 
@@ -121,6 +136,8 @@ def coco_object(
     ----------
     found
         Per image its file, (width, height) and proposals.
+    model
+        Whose they are; ``None`` = the starter's, or the stain's, which are marked ``"source": "stain"``.
     """
     ids = {one.name: one.id for one in schema.classes}
     images: list[dict[str, Any]] = []
@@ -147,6 +164,7 @@ def coco_object(
                     "area": round(w * h, 2),
                     "iscrowd": 0,
                     "attributes": one.best_attributes,
+                    **({"source": "stain"} if is_from_stain(one, model) else {}),
                     "score": round(one.confidence, 5),
                     "class_probabilities": {k: round(p, 5) for k, p in one.class_probabilities.items()},
                     "attribute_probabilities": {

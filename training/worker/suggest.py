@@ -10,6 +10,7 @@ from annotation_store import Look
 from training import ranking
 from training.engine.model import LearnedModel
 from training.engine.scale import domain_of
+from training.from_stain import STAIN_CONFIDENCE, stain_note
 from training.predict import RawProposals, calibrated, cell_sides, propose_raw, suggestible
 from training.protocol import Progress, Suggested
 from training.worker.channel import Channel
@@ -30,7 +31,7 @@ def suggest_on(
     *,
     min_confidence: float,
     ready: Mapping[int, RawProposals] | None = None,
-) -> int:
+) -> Suggested:
     """Propose cells in the unknown area of fields and put them into the project; skipped fields get none.
 
     Parameters
@@ -42,10 +43,11 @@ def suggest_on(
 
     Returns
     -------
-    int
-        How many suggestions there are now.
+    Suggested
+        What was told: how many suggestions there are now.
     """
     count = 0
+    from_stain: list[int] = []
     known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
     ready = ready or {}
     maker = ranking.STARTER if number is None else str(number)
@@ -67,6 +69,11 @@ def suggest_on(
         for one in some:
             said = new.get(one.field.id) or ready[one.field.id]
             found = calibrated(model, said, min_confidence=min_confidence)
+            if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
+                from training.propose import propose_where_model_fails  # scikit-image takes a second
+
+                found = propose_where_model_fails(project.pixels(one.field.id))
+                from_stain += [one.field.id] if found else []
             kept = suggestible(
                 found,
                 regions=one.finished,
@@ -81,8 +88,13 @@ def suggest_on(
         project.keep_looks(maker, looks)
         channel.send(Progress(stage="suggest", done=start + len(some), total=len(known)))
     _rank(project, maker, channel, whole=len(known) == sum(not f.is_slide for f in project.fields()))
-    channel.send(Suggested(field_ids=[one.field.id for one in known], count=count))
-    return count
+    if from_stain:
+        channel.send(
+            Progress(stage="suggest", done=len(known), total=len(known), note=stain_note(len(from_stain)))
+        )
+    suggested = Suggested(field_ids=[one.field.id for one in known], count=count, from_stain=from_stain)
+    channel.send(suggested)
+    return suggested
 
 
 def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> None:

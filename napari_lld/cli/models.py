@@ -1,0 +1,119 @@
+"""``napari-lld models``: what a project's models are worth, and which of them suggests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_lld.cli._console import UsageError, new_table, number, say, say_json, say_table
+from napari_lld.cli._options import Json, ProjectPath, open_project
+
+if TYPE_CHECKING:
+    from annotation_store.records import Model
+
+_NUMBERS = ("cells", "ap50", "precision", "recall", "class_f1", "attribute_f1", "ece")
+
+
+def models(
+    project: ProjectPath,
+    activate: Annotated[
+        str | None,
+        typer.Option(metavar="ID|starter", help="Let this model suggest from now on; nothing is lost."),
+    ] = None,
+    roll_back: Annotated[
+        bool,
+        typer.Option(
+            "--roll-back", help="Go back one step: to the model that was active before, or the starter."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List a project's models with what was measured on held-out cells; choose which one suggests."""
+    from napari_lld.model_facts import rollback
+    from training.model_folder import damage
+
+    if activate is not None and roll_back:
+        raise UsageError("--activate and --roll-back each choose a model; give one of them")
+    wanted = None if activate is None else _wanted(activate)
+    with open_project(project, read_only=activate is None and not roll_back) as opened:
+        if roll_back:
+            back = rollback(opened.models())
+            if back is None:
+                raise UsageError(f"{project} uses the starter already; there is nothing to go back to")
+            wanted = back.model.id if back.model is not None else "starter"
+        if isinstance(wanted, int):
+            numbers = [made.id for made in opened.models()]
+            if wanted not in numbers:
+                have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet"
+                raise UsageError(f"{project} has no model {wanted} ({have}); give one of them, or starter")
+            why = damage(opened.model_folder(wanted))
+            if why is not None:
+                raise UsageError(f"{why} The model in use stays as it was.")
+        if wanted is not None:
+            opened.activate_model(wanted if isinstance(wanted, int) else None)
+        rows = [_row(model) for model in opened.models()]
+    active = next((row["id"] for row in rows if row["active"]), "starter")
+    if as_json:
+        say_json({"project": project.absolute(), "active": active, "models": rows})
+        return
+    if wanted is not None:
+        say("The bundled starter suggests now." if active == "starter" else f"Model {active} suggests now.")
+    if not rows:
+        say("No model yet: the bundled starter suggests.")
+        return
+    _show(rows)
+    if active == "starter" and wanted is None:
+        say("None of them is active: the bundled starter suggests.")
+
+
+def _wanted(text: str) -> int | str:
+    if text == "starter":
+        return text
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise UsageError(f"--activate {text}: give a model's number, or 'starter'")
+
+
+def _row(model: Model) -> dict[str, Any]:
+    from napari_lld.model_facts import held_out, model_numbers
+
+    measured = held_out(model)
+    return {
+        "id": model.id,
+        "parent": model.parent,
+        "created": model.created,
+        "active": model.active,
+        "held_out": {name: measured.get(name) for name in _NUMBERS} if measured else None,
+        "note": None if measured else model_numbers(model),
+        "why_not_active": model.card.get("why_not_active"),
+    }
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    table = new_table(
+        "model",
+        "made",
+        "from",
+        "held-out cells",
+        "AP50",
+        "precision",
+        "recall",
+        "class F1",
+        "attributes F1",
+        "ECE",
+    )
+    for row in rows:
+        measured = row["held_out"] or {}
+        table.add_row(
+            f"{row['id']}{' active' if row['active'] else ''}",
+            row["created"].strftime("%Y-%m-%d %H:%M"),
+            row["parent"],
+            *(number(measured.get(name)) for name in _NUMBERS),
+        )
+    say_table(table)
+    for row in rows:
+        if row["why_not_active"]:
+            say(f"Model {row['id']} was not made active: {row['why_not_active']}")
+        elif row["note"]:
+            say(f"Model {row['id']}: {row['note']}")

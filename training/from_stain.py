@@ -1,0 +1,24 @@
+"""How suggestions that come from the stain alone are told from the starter's; no scikit-image, no torch."""
+
+from __future__ import annotations
+
+from annotation_store.records import Proposal
+
+STAIN_CONFIDENCE = 0.5
+"""What a box from the stain is worth; not calibrated: it is as often wrong as its stain misleads."""
+
+
+def is_from_stain(proposal: Proposal, model_id: int | None) -> bool:
+    """Whether a suggestion that is of no model of the project comes from the stain, not from the starter."""
+    return (
+        model_id is None
+        and proposal.confidence == STAIN_CONFIDENCE
+        and not proposal.class_probabilities
+        and not proposal.attribute_probabilities
+    )
+
+
+def stain_note(fields: int) -> str:
+    """Say on how many fields boxes come from the stain."""
+    where = "1 field" if fields == 1 else f"{fields:,} fields"
+    return f"On {where} the starter finds nothing; the boxes there come from the colour of the nuclei alone."
