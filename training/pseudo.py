@@ -87,11 +87,8 @@ def with_pseudo_cells(
         return np.ascontiguousarray(load()[:, ::-1])
 
     lowest = max(0.001, model.calibration.raw(min(trusted.values())))
-    sides = [field.cell_side for field in fields]
-    straight = propose_raw(model, pixels, cell_sides=sides, min_score=lowest)
-    mirrored = propose_raw(
-        model, [partial(mirror, load) for load in pixels], cell_sides=sides, min_score=lowest
-    )
+    straight = propose_raw(model, pixels, min_score=lowest)
+    mirrored = propose_raw(model, [partial(mirror, load) for load in pixels], min_score=lowest)
     added = []
     for field, one, other in zip(fields, straight, mirrored, strict=True):
         width = field.pixels().shape[1]

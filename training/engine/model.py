@@ -30,7 +30,8 @@ from training.engine.describer import TRUNK_LAYERS, Describer
 from training.engine.detector import build_detector
 from training.engine.scale import STARTER_SIDES
 from training.engine.vocabulary import Vocabulary, shares
-from training.model_folder import CARD, WEIGHTS
+from training.model_folder import CARD as CARD
+from training.model_folder import WEIGHTS as WEIGHTS
 
 FORMAT = "napari-lld model"
 FORMAT_VERSION = 1

@@ -21,12 +21,11 @@ from annotation_store.project import Project
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import cut_patches, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
-from training.engine.model import LearnedModel, write_model
+from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import settings
 from training.engine.scale import sides_around
 from training.evaluate import compare, summarise
 from training.measure import fit_calibration, judge
-from training.model_folder import CARD, WEIGHTS
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.split import FEWEST_CELLS, held_out
