@@ -45,35 +45,36 @@ def information(proposal: Proposal, groups: Groups = ()) -> float:
 
 def doubt(probabilities: Mapping[str, float]) -> float | None:
     """Give the entropy over its greatest possible value, 0 to 1; ``None`` where nothing is known."""
-    shares = _clean(probabilities)
-    if not shares:
+    mass, entropy = _entropy(probabilities.values())
+    if not mass:
         return None
-    return _entropy(shares.values()) / math.log(len(shares)) if len(shares) > 1 else 0.0
+    return entropy / math.log(len(probabilities)) if len(probabilities) > 1 else 0.0
 
 
 def class_doubt(probabilities: Mapping[str, float], groups: Groups = ()) -> float | None:
     """Give `doubt` of the class, that within a group at half its weight; ``None`` where nothing is known."""
-    shares = _clean(probabilities)
-    if len(shares) < 2:
-        return 0.0 if shares else None
-    whole = _entropy(shares.values())
+    mass, whole = _entropy(probabilities.values())
+    if not mass or len(probabilities) < 2:
+        return 0.0 if mass else None
     taken: set[str] = set()
-    within = []
+    within = 0.0
     for group in groups:
-        members = [name for name in shares if name in group and name not in taken]
+        members = [name for name in group if name in probabilities and name not in taken]
         taken.update(members)
-        mass = math.fsum(shares[name] for name in members)
-        if mass > 0:
-            within.append(mass * _entropy(shares[name] / mass for name in members))
-    return max(0.0, whole - (1 - WITHIN_GROUP) * math.fsum(within)) / math.log(len(shares))
+        part, entropy = _entropy([probabilities[name] for name in members])
+        within += part / mass * entropy
+    return max(0.0, whole - (1 - WITHIN_GROUP) * within) / math.log(len(probabilities))
 
 
-def _clean(probabilities: Mapping[str, float]) -> dict[str, float]:
-    """Bring what stands there to shares that sum to 1; nothing where there is nothing to be brought."""
-    shares = {n: min(float(p), 1.0) if p > 0 else 0.0 for n, p in probabilities.items()}
-    total = math.fsum(shares.values())
-    return {name: p / total for name, p in shares.items()} if total > 0 else {}
+def _entropy(shares: Iterable[float]) -> tuple[float, float]:
+    """Give the sum of shares and the entropy of what they are of it; what is no share counts as none.
 
-
-def _entropy(shares: Iterable[float]) -> float:
-    return math.fsum(-p * math.log(p) for p in shares if p > 0)
+    One pass, for this is called for each attribute of hundreds of candidates while a window waits.
+    """
+    mass = total = 0.0
+    for p in shares:
+        if p > 0:
+            p = p if p < 1 else 1.0
+            mass += p
+            total += p * math.log(p)
+    return mass, max(0.0, math.log(mass) - total / mass) if mass else 0.0

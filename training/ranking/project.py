@@ -246,7 +246,7 @@ def regions(project: Project, field_id: int, count: int = 1) -> list[Ranked]:
         found = list(stain.opinions) if stain is not None else []
     some = candidates(found, known, boxes)
     groups = groups_of(project.schema)
-    weights = np.array([worth(p, words.rare, groups) for p in some])
+    worths = weights = np.array([worth(p, words.rare, groups) for p in some])
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
     random = field_id in project.reserve()
     if random:
@@ -255,10 +255,11 @@ def regions(project: Project, field_id: int, count: int = 1) -> list[Ranked]:
     items = []
     attributes = len(project.schema.attributes)
     for box, _ in best_windows((field.width, field.height), window, centres, weights, known, count=count):
-        inside = [p for p in some if Shape(box).contains_centre(p.box)]
+        within = [i for i, p in enumerate(some) if Shape(box).contains_centre(p.box)]
+        inside = [some[i] for i in within]
         share = box[2] * box[3] / (field.width * field.height)
         seconds = CostModel().area(inside, share, attributes)
-        score = sum(worth(p, words.rare, groups) for p in inside) / seconds
+        score = float(worths[within].sum()) / seconds
         reasons = words.candidates(inside)
         if random:
             reasons = ["Drawn at random: such places show, without bias, how good the model is"]
