@@ -19,6 +19,7 @@ from annotation_store.records import (
     RegionState,
     RejectionReason,
     Shape,
+    Suggestion,
     SuggestionState,
 )
 from annotation_store.schema import Schema
@@ -225,11 +226,22 @@ def best_regions(project: Project, ranked: Sequence[Ranked], count: int) -> list
     return interleaved(others, [r for r in found if r.reserve])[:count]
 
 
-def regions(project: Project, field_id: int, count: int = 1) -> list[Ranked]:
+def regions(
+    project: Project,
+    field_id: int,
+    count: int = 1,
+    *,
+    suggestions: Sequence[Suggestion] | None = None,
+) -> list[Ranked]:
     """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
 
     Empty where the field is known already, and for a whole slide. On a field drawn at random the region is
     drawn at random too.
+
+    Parameters
+    ----------
+    suggestions
+        The field's waiting suggestions, where the caller has them: to read hundreds is most of the work.
     """
     field = project.field(field_id)
     if field.is_slide:
@@ -240,7 +252,8 @@ def regions(project: Project, field_id: int, count: int = 1) -> list[Ranked]:
     known = [r.shape for r in project.regions(field_id)]
     known += [area.shape for area in project.ignore_areas(field_id)]
     boxes = [cell.box for cell in project.cells(field_id)]
-    found = [s.proposal for s in project.suggestions(field_id)]
+    waiting = project.suggestions(field_id) if suggestions is None else suggestions
+    found = [s.proposal for s in waiting]
     if not found and not project.reading.blind:
         stain = project.looks(STAIN, field_id=field_id, opinions=True).get(field_id)
         found = list(stain.opinions) if stain is not None else []
