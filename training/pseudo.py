@@ -87,8 +87,10 @@ def with_pseudo_cells(
         return np.ascontiguousarray(load()[:, ::-1])
 
     lowest = max(0.001, model.calibration.raw(min(trusted.values())))
-    straight = propose_raw(model, pixels, min_score=lowest)
-    mirrored = propose_raw(model, [partial(mirror, load) for load in pixels], min_score=lowest)
+    sides = [field.cell_side for field in fields]
+    straight = propose_raw(model, pixels, cell_sides=sides, min_score=lowest)
+    turned = [partial(mirror, load) for load in pixels]
+    mirrored = propose_raw(model, turned, cell_sides=sides, min_score=lowest)
     added = []
     for field, one, other in zip(fields, straight, mirrored, strict=True):
         width = field.pixels().shape[1]

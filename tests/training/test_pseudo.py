@@ -45,7 +45,7 @@ def finding(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         calls = []
 
-        def propose_raw(_model: Any, pixels: Any, *, min_score: float) -> list[RawProposals]:
+        def propose_raw(_model: Any, pixels: Any, *, cell_sides: Any, min_score: float) -> list[RawProposals]:
             images = [load() for load in pixels]
             calls.append(images)
             rows = np.array(boxes, float).reshape(-1, 4)

@@ -126,6 +126,7 @@ class StepReport:
     epochs: int
     losses: dict[str, float]
     seconds_left: float
+    seconds_a_step: float
 
 
 class Loop:
@@ -232,7 +233,17 @@ class Loop:
             if on_step is not None:
                 total = self._epochs * self._steps_per_epoch
                 left = (total - self._step) * self._step_seconds
-                on_step(StepReport(self._step, total, self._epoch, self._epochs, dict(self._losses), left))
+                on_step(
+                    StepReport(
+                        self._step,
+                        total,
+                        self._epoch,
+                        self._epochs,
+                        dict(self._losses),
+                        left,
+                        self._step_seconds,
+                    )
+                )
             if self._deadline is not None and time.monotonic() > self._deadline:
                 self._epochs = self._epoch + 1
                 return

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _NOT_LEARNING = {"project", "suggest", "min_confidence", "annotator", "wait"}
 """Parts of a request that change nothing of what is learnt."""
 
+KEPT_STAGES = ("masked", "pseudo")
+"""Stages whose results are kept until the run has ended."""
+
 WORDS_FOR_THE_INTERRUPTED = "The process ended without a word: it was killed, or the power failed."
 
 
@@ -61,16 +64,50 @@ def identity(
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def epochs_done(state: Path, wanted: str) -> int:
-    """Give the epochs that a run of this identity has done already; 0 = none, or the state is of another."""
-    if not state.is_file():
-        return 0
+def state_identity(mark: str, stage: str) -> str:
+    """Name the state of a stage of the run `mark` (see `training.worker.stages`)."""
+    return f"{mark}:{stage}"
+
+
+def stage_file(state: Path, stage: str) -> Path:
+    """Give the place of the weights that a stage ended with."""
+    return state.with_name(f"after-{stage}.safetensors")
+
+
+def stage_done(state: Path, mark: str, stage: str) -> int:
+    """Give the epochs of a stage that a run of this identity has ended; 0 = it has not."""
+    about = _about(stage_file(state, stage))
+    return int(about["epoch"]) if about.get("identity") == mark else 0
+
+
+def epochs_done(state: Path, mark: str) -> int:
+    """Give the epochs that a run of this identity has done; 0 = none, or what is there is of another."""
+    done = sum(stage_done(state, mark, stage) for stage in KEPT_STAGES)
+    about = _about(state)
+    identity, _, stage = about.get("identity", "").partition(":")
+    if identity == mark and not stage_done(state, mark, stage):
+        done += int(about["epoch"])
+    return done
+
+
+def forget_state(state: Path) -> None:
+    """Remove all that a run left to go on from."""
+    state.unlink(missing_ok=True)
+    for stage in KEPT_STAGES:
+        stage_file(state, stage).unlink(missing_ok=True)
+
+
+def _about(file: Path) -> dict[str, str]:
+    """Read what a file of weights says of itself; ``{}`` where it cannot be read, or says no epoch."""
+    if not file.is_file():
+        return {}
     try:
-        with safetensors.safe_open(str(state), framework="pt") as opened:
-            about = opened.metadata() or {}
-        return int(about.get("epoch", 0)) if about.get("identity") == wanted else 0
-    except (safetensors.SafetensorError, OSError, ValueError):
-        return 0
+        with safetensors.safe_open(str(file), framework="pt") as opened:
+            about = dict(opened.metadata() or {})
+        int(about["epoch"])
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError):
+        return {}
+    return about
 
 
 def _described(one: Knowledge) -> list[Any]:

@@ -19,12 +19,12 @@ import torch
 
 from annotation_store.project import Project
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
-from training.engine.data import cut_patches, prepare_field
-from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
+from training.engine.data import cut_patches
+from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import settings
 from training.engine.scale import sides_around
-from training.evaluate import compare, summarise
+from training.evaluate import FieldResult, compare, summarise
 from training.measure import fit_calibration, judge
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
@@ -33,7 +33,8 @@ from training.worker.channel import CancelledError, Channel
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.project_data import Knowledge, knowledge, refuse_without_knowledge
-from training.worker.resume import epochs_done, identity, mark_interrupted, state_file
+from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
+from training.worker.stages import Stages, plan
 from training.worker.suggest import known_or_seen_sides, suggest_on
 
 _FEW_MATCHES = 20
@@ -91,7 +92,7 @@ class _Training:
         state = state_file(project.path)
         resumed = epochs_done(state, mark)
         if not resumed:
-            state.unlink(missing_ok=True)  # of other data or settings: nobody will go on from it
+            forget_state(state)  # of other data or settings: nobody will go on from it
         self.channel.send(
             Started(
                 task="train",
@@ -103,11 +104,13 @@ class _Training:
             )
         )
         self._progress("prepare", 0, len(training))
-        epochs = self._learn(model, training, config, len(testing), state, mark)
+        epochs, pseudo = self._learn(model, training, testing, config, state, mark)
         metrics, active, why = self._measure(model, training, testing)
         self.channel.check()
+        if pseudo is not None:
+            metrics["pseudo_cells"] = pseudo
         number = self._save(model, parent, config, epochs, metrics, sorted(held), active, why)
-        state.unlink(missing_ok=True)
+        forget_state(state)
         self.channel.send(Saved(model_id=number, active=active, why=why))
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
@@ -142,25 +145,19 @@ class _Training:
         self,
         model: LearnedModel,
         training: Sequence[Knowledge],
+        testing: Sequence[Knowledge],
         config: LearningConfig,
-        testing: int,
         state: Path,
         mark: str,
-    ) -> int:
+    ) -> tuple[int, dict[str, Any] | None]:
         fields = [k.training_field(self.project) for k in training]
         if self.request.init == "scratch":
             model.sides = sides_around(
                 [max(c.box[2:]) / max(k.field.width, k.field.height) for k in training for c in k.cells]
             )
-        prepared = []
-        for i, one in enumerate(fields):
-            self.channel.check()
-            prepared.append(prepare_field(one, model.size, model.sides))
-            self._progress("prepare", i + 1, len(fields))
-        patches = cut_patches(fields, model.vocabulary)
-        deadline = self._deadline(model, testing)
-        loop = Loop(model, prepared, patches, config, state=state, identity=mark, deadline=deadline)
-        loop.resume(state)
+        cells = sum(len(k.cells_in_regions()) for k in testing)
+        shares = plan(config.epochs, held_out_cells=cells, budget=self.request.budget)
+        passes = 2 * (len(testing) + len(training)) if shares.pseudo else 0
         last = 0.0
 
         def tell(report: StepReport) -> None:
@@ -169,16 +166,43 @@ class _Training:
                 last = time.monotonic()
                 self._progress("train", report.done, report.total, report.seconds_left, report.losses)
 
+        def prepared(done: int) -> None:
+            self.channel.check()
+            self._progress("prepare", done, len(fields))
+
+        stages = Stages(
+            model=model,
+            fields=fields,
+            patches=cut_patches(fields, model.vocabulary),
+            config=config,
+            plan=shares,
+            state=state,
+            mark=mark,
+            deadline=self._deadline(model, len(testing), passes),
+            judge=lambda one: self._judge(one, testing),
+            tell=tell,
+            should_stop=lambda: self.channel.cancelled,
+            on_prepared=prepared,
+        )
         try:
-            return loop.run(on_step=tell, should_stop=lambda: self.channel.cancelled)
+            return stages.run()
         except StoppedError as error:
             raise CancelledError from error
         except DivergedError:
-            state.unlink(missing_ok=True)  # it would go astray at the same place again
+            forget_state(state)  # it would go astray at the same place again
             raise
 
-    def _deadline(self, model: LearnedModel, testing: int) -> float | None:
-        """Give the time by which learning must end for the whole task to keep its budget."""
+    def _judge(self, model: LearnedModel, testing: Sequence[Knowledge]) -> list[FieldResult]:
+        """Calibrate a model on the held-out fields, where there are cells enough, and judge it there."""
+        truths, raw = [k.truth() for k in testing], self._propose(model, testing)
+        model.calibration = fit_calibration(model, truths, raw, note="held-out cells")
+        return judge(model, truths, raw)
+
+    def _deadline(self, model: LearnedModel, testing: int, passes: int) -> float | None:
+        """Give the time by which learning must end for the whole task to keep its budget.
+
+        `passes` is how many fields are looked at between the stages.
+        """
         if self.request.budget is None:
             return None
         begun = time.monotonic()
@@ -187,7 +211,7 @@ class _Training:
         propose_raw(model, [pixels], cell_sides=[first.cell_side])
         one = time.monotonic() - begun
         # each field once, held-out ones by the model in use too; without suggestions only some
-        to_come = testing + (len(self.known) if self.request.suggest else testing + 16)
+        to_come = passes + testing + (len(self.known) if self.request.suggest else testing + 16)
         reserve = 2.0 + 1.2 * one * to_come
         return self.begun + max(0.4 * self.request.budget, self.request.budget - reserve)
 

@@ -1,0 +1,192 @@
+"""The stages of learning: the regions, then what lies beyond them, then the regions again.
+
+The first stage learns with the unknown area masked. Where enough cells are held out to judge by, and time
+allows, a second goes over the fields with pseudo-cells (`training.pseudo`) and a third, short, without them.
+The result is kept only where the held-out score does not fall. Each stage is a `Loop` whose state carries its
+own name, and the results of the first two are kept beside it, so that a run that was cut off goes on in the
+stage it was in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+
+from training.engine.data import CellPatches, PreparedField, TrainingField, prepare_field
+from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport
+from training.engine.model import LearnedModel, replace_file
+from training.evaluate import FieldResult, score
+from training.pseudo import trusted_confidence, with_pseudo_cells
+from training.worker.resume import stage_done, stage_file, state_identity
+
+PSEUDO_SHARE = 0.35
+LAST_SHARE = 0.1
+"""Shares of the epochs with pseudo-cells, and after them (chosen on the fold: docs/benchmarks.md)."""
+
+LEAST_EPOCHS = 20
+LEAST_BUDGET = 240.0
+LEAST_HELD_OUT = 20
+"""With fewer epochs, seconds or held-out cells there is one stage: nothing could be gained, or judged."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Epochs of the three stages; the second and third may have none."""
+
+    masked: int
+    pseudo: int = 0
+    last: int = 0
+
+
+def plan(epochs: int, *, held_out_cells: int, budget: float | None) -> Plan:
+    """Share the epochs out."""
+    if (
+        epochs < LEAST_EPOCHS
+        or held_out_cells < LEAST_HELD_OUT
+        or (budget is not None and budget < LEAST_BUDGET)
+    ):
+        return Plan(epochs)
+    pseudo, last = round(PSEUDO_SHARE * epochs), max(1, round(LAST_SHARE * epochs))
+    return Plan(epochs - pseudo - last, pseudo, last)
+
+
+@dataclass
+class Stages:
+    """The learning of one run over a model, which is changed in place.
+
+    Attributes
+    ----------
+    fields, patches
+        What to learn from.
+    mark
+        The run's identity (`training.worker.resume.identity`).
+    judge
+        Calibrates a model on the held-out fields and gives its results there.
+    tell
+        Told of each step, all stages counted together.
+    """
+
+    model: LearnedModel
+    fields: Sequence[TrainingField]
+    patches: CellPatches
+    config: LearningConfig
+    plan: Plan
+    state: Path
+    mark: str
+    deadline: float | None
+    judge: Callable[[LearnedModel], list[FieldResult]]
+    tell: Callable[[StepReport], None]
+    should_stop: Callable[[], bool]
+    on_prepared: Callable[[int], None]
+    _steps_before: int = 0
+
+    def run(self) -> tuple[int, dict[str, Any] | None]:
+        """Learn.
+
+        Returns
+        -------
+        tuple
+            Epochs done, and what is to be told of the pseudo-cells: ``None`` where there was one stage.
+        """
+        prepared = []
+        for i, one in enumerate(self.fields):
+            prepared.append(prepare_field(one, self.model.size, self.model.sides))
+            self.on_prepared(i + 1)
+        if not self.plan.pseudo:
+            return self._stage("masked", prepared, self.plan.masked, 1.0, self.deadline), None
+        done = self._stage("masked", prepared, self.plan.masked, 1.0, self._share(0.5), keep=True)
+        return self._beyond(prepared, done)
+
+    def _beyond(self, prepared: list[PreparedField], done: int) -> tuple[int, dict[str, Any]]:
+        masked, attributes = self.model.clone(), list(self.model.vocabulary.attributes)
+        results = self.judge(masked)
+        before = score(results, attributes)
+        trusted = trusted_confidence(results)
+        taught = with_pseudo_cells(masked, self.fields, trusted)
+        cells = sum(len(t.cells) - len(f.cells) for t, f in zip(taught, self.fields, strict=True))
+        told: dict[str, Any] = {
+            "cells": cells,
+            "trusted_from": {name or "white cell": round(value, 4) for name, value in trusted.items()},
+            "score_before": before,
+        }
+        if not cells:
+            return done, {**told, "kept": False}
+        with_them = [prepare_field(one, self.model.size, self.model.sides) for one in taught]
+        try:
+            more = self._stage("pseudo", with_them, self.plan.pseudo, 0.5, self._share(0.8), keep=True)
+            more += self._stage("last", prepared, self.plan.last, 0.1, self.deadline)
+        except DivergedError:
+            more = 0
+        after = score(self.judge(self.model), attributes) if more else None
+        kept = after is not None and after >= before
+        if not kept:
+            self.model.load_tensors(dict(masked.tensors()))
+            self.model.evaluating()
+        self.model.taught = masked.taught  # the same cells again
+        return done + more, {**told, "score_after": after, "kept": kept}
+
+    def _share(self, share: float) -> float | None:
+        """Give the time by which a stage must end: a share of what is left."""
+        if self.deadline is None:
+            return None
+        now = time.monotonic()
+        return now + share * max(0.0, self.deadline - now)
+
+    def _stage(
+        self,
+        name: str,
+        prepared: list[PreparedField],
+        epochs: int,
+        rate: float,
+        deadline: float | None,
+        *,
+        keep: bool = False,
+    ) -> int:
+        """Run one stage, or take over its result where a run of the same has done it; `keep` the result."""
+        done = stage_done(self.state, self.mark, name)
+        if done:
+            self.model.load_tensors(load_file(str(stage_file(self.state, name))))
+            self.model.teach(self.patches.allowed)
+            self.model.evaluating()
+            return done
+        config = self.config
+        rates = {key: rate * getattr(config, key) for key in ("detector_rate", "describer_rate", "head_rate")}
+        loop = Loop(
+            self.model,
+            prepared,
+            self.patches,
+            dataclasses.replace(config, epochs=epochs, **rates),
+            state=self.state,
+            identity=state_identity(self.mark, name),
+            deadline=deadline,
+        )
+        loop.resume(self.state)
+        before, to_come = self._steps_before, self._epochs_after(name)
+
+        def tell(report: StepReport) -> None:
+            later = to_come * report.total // max(1, report.epochs)
+            self._steps_before = before + report.total
+            self.tell(
+                dataclasses.replace(
+                    report,
+                    done=before + report.done,
+                    total=before + report.total + later,
+                    seconds_left=report.seconds_left + later * report.seconds_a_step,
+                )
+            )
+
+        done = loop.run(on_step=tell, should_stop=self.should_stop)
+        if keep:
+            content = {n: t.detach().cpu().contiguous() for n, t in self.model.tensors()}
+            about = {"identity": self.mark, "epoch": str(done)}
+            replace_file(stage_file(self.state, name), save(content, about))
+        return done
+
+    def _epochs_after(self, name: str) -> int:
+        return {"masked": self.plan.pseudo + self.plan.last, "pseudo": self.plan.last}.get(name, 0)
