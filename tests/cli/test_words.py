@@ -22,6 +22,7 @@ COMMANDS = {
     "agreement",
     "evaluate",
     "info",
+    "models",
     "check",
     "report",
     "schema",

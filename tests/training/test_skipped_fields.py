@@ -18,7 +18,10 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
     from training.worker import suggest
     from training.worker.project_data import knowledge
 
-    monkeypatch.setattr(suggest, "propose_raw", lambda _model, pixels, **_: ["raw"] * len(pixels))
+    monkeypatch.setattr(suggest, "cell_sides", lambda _model, pixels, *_: [None] * len(pixels))
+    monkeypatch.setattr(
+        suggest, "propose_raw", lambda _model, pixels, **_: [SimpleNamespace(vector=None)] * len(pixels)
+    )
     monkeypatch.setattr(
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )
@@ -31,6 +34,6 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
         known = knowledge(project)
         assert [c.id for c in known[0].cells] == [cell]
         assert known[0].finished
-        count = suggest.suggest_on(project, model, None, known, channel, min_confidence=0.1)
-        assert count == 1
+        told = suggest.suggest_on(project, model, None, known, channel, min_confidence=0.1)
+        assert told.count == 1
         assert [s.field_id for s in project.suggestions()] == [2]
