@@ -1,4 +1,4 @@
-"""Beyond a summary: per class and attribute numbers with intervals, calibration, confusion; no torch.
+"""Beyond a summary: numbers per class, value and domain, intervals, calibration, confusion; no torch.
 
 Intervals are bootstraps over whole patients (fields where no patient is known): cells of one patient are
 alike, and to resample them one by one would promise more than the data hold.
@@ -6,7 +6,7 @@ alike, and to resample them one by one would promise more than the data hold.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -118,6 +118,7 @@ def describe(
             for name, some in pairs.items()
         },
     }
+    numbers["domains"] = _per_domain(results, list(attributes), threshold)
     return numbers
 
 
@@ -319,6 +320,25 @@ def _per_class(
                 "recall": _interval(spread.recall[:, i]),
             },
         }
+    return rows
+
+
+_OF_DOMAIN = ("fields", "cells", "ap50", "precision", "recall", "class_f1", "class_n", "attribute_f1")
+
+
+def _per_domain(
+    results: Sequence[FieldResult], attributes: Sequence[str], threshold: float
+) -> dict[str, Any]:
+    domains: dict[str, list[FieldResult]] = defaultdict(list)
+    for result in results:
+        domains[result.domain].append(result)
+    if len(domains) < 2:
+        return {}  # it would say the same again
+    rows = {}
+    for domain in sorted(domains):
+        numbers = summarise(domains[domain], attributes=attributes, threshold=threshold)
+        rows[domain] = {key: numbers[key] for key in _OF_DOMAIN}
+        rows[domain]["attribute_n"] = sum(row["n"] for row in numbers["attributes"].values())
     return rows
 
 

@@ -13,7 +13,8 @@ NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "nothing said"
 def say_metrics(metrics: Mapping[str, Any]) -> None:
     """Write what a model scored (`training.evaluate.summarise`), with the cells each number stands on.
 
-    Where there is more (`training.detail.describe`): 95% intervals, classes, calibration and confusion too.
+    Where there is more (`training.detail.describe`): 95% intervals, classes, domains, calibration and
+    confusion too.
     """
     if "held_out" in metrics:  # of a training: beside it stands what was active before
         if metrics["held_out"] is None:
@@ -59,12 +60,32 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
             f"Intervals: {plural(int(spread['resamples']), 'resample')} of "
             f"{plural(int(spread['patients']), 'patient')} (fields where no patient is known)."
         )
+    if metrics.get("domains"):
+        _say_domains(metrics["domains"])
     if metrics.get("calibration"):
         _say_calibration(metrics["calibration"])
     if metrics.get("confusion"):
         _say_confusion("class", metrics["confusion"]["class"])
         for name, confusion in metrics["confusion"]["attributes"].items():
             _say_confusion(_words(name), confusion)
+
+
+def _say_domains(domains: Mapping[str, Any]) -> None:
+    """Write how the numbers differ between microscopes, cameras and stains; beside an F1 its n."""
+    table = new_table(
+        "domain", "fields", "cells", "AP50", "precision", "recall", "class F1", "n", "attributes F1", "n"
+    )
+    for name, one in domains.items():
+        table.add_row(
+            name or "unknown",
+            str(one["fields"]),
+            str(one["cells"]),
+            *(number(one[key]) for key in ("ap50", "precision", "recall", "class_f1")),
+            str(one["class_n"]),
+            number(one["attribute_f1"]),
+            str(one["attribute_n"]),
+        )
+    say_table(table)
 
 
 def _say_calibration(calibration: Mapping[str, Any]) -> None:

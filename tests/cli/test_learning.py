@@ -117,9 +117,27 @@ def test_evaluate_prints_a_table_with_the_cells_each_number_stands_on(
     assert answer.code == 0
     for said in ("white cells, AP50", "0.910", "40 cells", "Neutrophil", "cell size", "31"):
         assert said in answer.out, said
+    assert "domain" not in answer.out
     assert cli("evaluate", annotated, "--json").json["metrics"] == SCORES
     assert isinstance(asked[0], EvaluateRequest)
     assert asked[0].truth == str(sample.truth())
+
+
+def test_evaluate_prints_a_row_for_each_domain(
+    cli, annotated: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"fields": 2, "cells": 21, "ap50": 0.871, "precision": 0.9, "recall": 0.8, "class_f1": 0.654}
+    rows = {
+        "360×363": {**row, "class_n": 17, "attribute_f1": 0.543, "attribute_n": 119},
+        "new camera": {**row, "ap50": None, "class_n": 0, "attribute_f1": None, "attribute_n": 0},
+    }
+    monkeypatch.setitem(SCORES, "domains", rows)
+    said = cli("evaluate", annotated).out
+    (line,) = (line for line in said.splitlines() if "360×363" in line)
+    for number in ("2", "21", "0.871", "0.900", "0.800", "0.654", "17", "0.543", "119"):
+        assert number in line.split(), (number, line)
+    assert "new camera" in said
+    assert cli("evaluate", annotated, "--json").json["metrics"]["domains"] == rows
 
 
 @pytest.mark.parametrize(

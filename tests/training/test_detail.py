@@ -234,6 +234,30 @@ def test_calibration_is_compared_on_the_same_suggestions() -> None:
     assert set(told["attributes"]) == set(VALUES)
 
 
+def test_each_domain_has_the_numbers_of_its_fields_alone() -> None:
+    fields = [
+        (dataclasses.replace(t, domain=("iris 640×480", "red 360×363")[i % 3 == 0]), p)
+        for i, (t, p) in enumerate(some(6, 30))
+    ]
+    told = numbers(fields)
+    assert list(told["domains"]) == ["iris 640×480", "red 360×363"]
+    for name, row in told["domains"].items():
+        alone = numbers([(t, p) for t, p in fields if t.domain == name])
+        assert alone["domains"] == {}  # one domain: its row would say the same again
+        assert row.pop("attribute_n") == sum(one["n"] for one in alone["attributes"].values()) > 0
+        assert row == {key: alone[key] for key in row}
+        assert {"ap50", "precision", "recall", "class_f1", "attribute_f1"} <= set(row)
+    for key in ("fields", "cells", "class_n"):
+        assert sum(row[key] for row in told["domains"].values()) == told[key]
+
+
+def test_a_domain_without_a_cell_has_no_numbers_and_does_no_harm() -> None:
+    empty = FieldTruth("empty", 100, 100, (), domain="new camera")
+    row = numbers([*some(2), (empty, [])])["domains"]["new camera"]
+    assert (row["fields"], row["cells"], row["class_n"], row["attribute_n"]) == (1, 0, 0, 0)
+    assert row["ap50"] is row["recall"] is row["class_f1"] is row["attribute_f1"] is None
+
+
 def test_a_thousand_cells_take_less_than_two_seconds() -> None:
     results = judged(some(7, 550))
     assert sum(r.found.truths for r in results) > 900
@@ -244,6 +268,6 @@ def test_a_thousand_cells_take_less_than_two_seconds() -> None:
 
 def test_nothing_to_measure_is_no_number() -> None:
     told = describe([], classes=CLASSES, attributes=VALUES)
-    assert told["classes"] == {}
+    assert told["classes"] == told["domains"] == {}
     assert told["calibration"]["cells"] == {"before": None, "after": None, "n": 0}
     assert told["intervals"]["ap50"] is None
