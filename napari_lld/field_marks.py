@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 from annotation_store.records import Cell, IgnoreArea, Region, Suggestion
 
 if TYPE_CHECKING:
+    from shapely import STRtree
+
     from annotation_store import Project
+
+Boxed = TypeVar("Boxed", Cell, Suggestion)
+
+
+class BoxIndex(Generic[Boxed]):
+    """Finds the boxes around a point without going through all of them; built at the first question."""
+
+    def __init__(self, marks: Sequence[Boxed]) -> None:
+        self._marks: Sequence[Boxed] = marks
+
+    @cached_property
+    def _tree(self) -> STRtree:
+        from shapely import STRtree, box
+
+        x, y, w, h = np.array([mark.box for mark in self._marks], dtype=float).reshape(-1, 4).T
+        return STRtree(box(x, y, x + w, y + h))
+
+    def at(self, x: float, y: float) -> list[Boxed]:
+        """Give the marks whose box holds a point, edges included, in their order."""
+        from shapely import Point
+
+        # A leaf of the tree is the box itself: what it finds needs no second look.
+        return [self._marks[index] for index in sorted(self._tree.query(Point(x, y)).tolist())]
 
 
 class FieldMarks:
@@ -21,6 +49,8 @@ class FieldMarks:
         self._ignore_areas: list[IgnoreArea] | None = None
         self._cells: list[Cell] | None = None
         self._suggestions: list[Suggestion] | None = None
+        self._cell_index: BoxIndex[Cell] | None = None
+        self._suggestion_index: BoxIndex[Suggestion] | None = None
 
     @property
     def regions(self) -> list[Region]:
@@ -50,6 +80,18 @@ class FieldMarks:
             self._suggestions = self._project.suggestions(self.field_id)
         return self._suggestions
 
+    def cells_at(self, x: float, y: float) -> list[Cell]:
+        """Give the cells whose box holds a point."""
+        if self._cell_index is None:
+            self._cell_index = BoxIndex(self.cells)
+        return self._cell_index.at(x, y)
+
+    def suggestions_at(self, x: float, y: float) -> list[Suggestion]:
+        """Give the pending suggestions whose box holds a point."""
+        if self._suggestion_index is None:
+            self._suggestion_index = BoxIndex(self.suggestions)
+        return self._suggestion_index.at(x, y)
+
     def forget(self, kinds: Collection[str]) -> None:
         """Drop the answers about some kinds of marks."""
         if "region" in kinds:
@@ -57,6 +99,6 @@ class FieldMarks:
         if "ignore_area" in kinds:
             self._ignore_areas = None
         if "cell" in kinds:
-            self._cells = None
+            self._cells = self._cell_index = None
         if "suggestion" in kinds:
-            self._suggestions = None
+            self._suggestions = self._suggestion_index = None

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-import numpy as np
 from psygnal import Signal
 
 from annotation_store.records import (
@@ -196,28 +195,18 @@ class SessionState(SessionFields):
 
     def select_at(self, x: float, y: float) -> bool:
         """Make the smallest box around a point current; False where there is none."""
-        best: tuple[float, Kind, int] | None = None
-        found: list[tuple[Kind, Sequence[Cell | Suggestion]]] = [("cell", self.cells)]
-        if self._marks_shown:
-            found.append(("suggestion", self.suggestions))
-        for kind, marks in found:
-            if not marks:
-                continue
-            boxes = np.array([mark.box for mark in marks])
-            inside = (
-                (boxes[:, 0] <= x)
-                & (x <= boxes[:, 0] + boxes[:, 2])
-                & (boxes[:, 1] <= y)
-                & (y <= boxes[:, 1] + boxes[:, 3])
-            )
-            for index in np.flatnonzero(inside).tolist():
-                area = float(boxes[index, 2] * boxes[index, 3])
-                if best is None or area < best[0]:
-                    best = (area, kind, marks[index].id)
-        if best is None:
+        marks = self._marks
+        found: list[tuple[Kind, Cell | Suggestion]] = []
+        if marks is not None:
+            found += [("cell", cell) for cell in marks.cells_at(x, y)]
+            if self._marks_shown and not self._blind:
+                waiting = marks.suggestions_at(x, y)
+                found += [("suggestion", s) for s in waiting if s.confidence >= self._threshold]
+        if not found:
             self.select(None)
             return False
-        self.select(best[1], best[2])
+        kind, smallest = min(found, key=lambda mark: mark[1].box[2] * mark[1].box[3])
+        self.select(kind, smallest.id)
         return True
 
     def next_suggestion(self) -> None:

@@ -152,6 +152,7 @@ class Pointer:
             if not self._corners and not self._near(start, end, _CLICK):
                 self._layers.draw_draft(outlines.box_outlines([_box(start, end)]))
             yield
+        end = self._clamped(_point(event))  # where the button is let go; moves are thinned out under load
         dragged = not self._near(start, end, _CLICK)
         if self._session.tool is Tool.BOX:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
@@ -195,6 +196,8 @@ class Pointer:
                 if not self._near(start, end, _CLICK):
                     self._layers.draw_draft(outlines.box_outlines([_changed(box, grip, start, end)]))
             yield
+        if grip is not None:  # else the camera moved, and with it what the mouse is on
+            end = _point(event)
         dragged = not self._near(start, end, _CLICK)
         if grip is not None and box is not None:
             self._layers.draw_draft(outlines.NO_SEGMENTS)

@@ -246,31 +246,3 @@ def test_help_shows_and_goes(open_window: Open, small_project: Path) -> None:
     QTest.keyClick(overlay, Qt.Key.Key_F1)
     window.settle()
     assert not any(isinstance(w, HelpOverlay) and w.isVisible() for w in QApplication.topLevelWidgets())
-
-
-def test_two_labels_cost_no_redraw_of_the_boxes(open_window: Open, small_project: Path) -> None:
-    """Labelling by key with 500 suggestions shown: times are printed, counts asserted."""
-    from annotation_store import Proposal
-
-    with Project.open(small_project) as project:
-        field = project.fields()[0].id
-        project.suggest(
-            field,
-            [Proposal((float(i % 25) * 4, float(i // 25) * 4, 4.0, 4.0), 0.9) for i in range(500)],
-            model_id=None,
-        )
-    window = open_window(small_project)
-    window.session.add_box((20, 20, 30, 30))
-    window.settle()
-    before = window.viewer.layers["Cells"].data
-    edits: list[object] = []
-    window.session.project.events.edited.connect(edits.append)
-    times = []
-    for name in ("Neutrophil", "Monocyte", "Neutrophil"):
-        begun = time.perf_counter()
-        window.session.set_class(name)
-        times.append(1000 * (time.perf_counter() - begun))
-        window.settle()
-    print(f"\nset class, 500 suggestions shown: {', '.join(f'{t:.1f}' for t in times)} ms in the handler")  # noqa: T201
-    assert len(edits) == 3
-    assert window.viewer.layers["Cells"].data is before
