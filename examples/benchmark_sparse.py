@@ -30,6 +30,7 @@ from sparse_benchmark.stock import cropped, predict_stock, train_sla, train_stoc
 from training.evaluate import summarise
 from training.measure import fit_calibration, judge
 from training.predict import propose_raw
+from training.worker.stages import LEAST_EPOCHS, PSEUDO_SHARE
 
 TXL = ("WBC", "RBC", "Platelets")
 SETTINGS = {"40 fields": {"fields": 40, "epochs": 45}, "200 fields": {"fields": 200, "epochs": 15}}
@@ -48,9 +49,6 @@ ARMS = {
 PBC = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 PBC_ARMS = {"ours": 3, "ours with all labels": 3}
 PBC_SETTING = {"set": "pbc", "fields": 200, "epochs": 16, "size": 448, "settings": {"window": 320}}
-
-OURS: dict[str, Any] = {}
-"""Changes to the loop's settings, chosen on the fold."""
 
 
 def digest(config: dict[str, Any]) -> str:
@@ -226,7 +224,10 @@ def wanted(args: argparse.Namespace) -> list[dict[str, Any]]:
             for seed in range(min(ARMS.get(arm, 0), args.seeds or 99)):
                 config = {"set": "txl", "judged": judged, "arm": arm, "size": 320, "seed": seed, **setting}
                 if arm.startswith("ours"):
-                    config["settings"] = {**OURS, **changes}
+                    pseudo = (
+                        {"pseudo": PSEUDO_SHARE} if arm == "ours" and config["epochs"] >= LEAST_EPOCHS else {}
+                    )
+                    config["settings"] = {**pseudo, **changes}
                 if args.setting in (None, name):
                     configs.append(config)
     for arm in only or PBC_ARMS:
