@@ -37,9 +37,19 @@ def judge(
 
 
 def measured(
-    model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    judged: Sequence[FieldResult] | None = None,
 ) -> dict[str, Any]:
-    """Give all numbers of a model, before and after calibration; see `training.detail.describe`."""
+    """Give all numbers of a model, before and after calibration; see `training.detail.describe`.
+
+    Parameters
+    ----------
+    judged
+        What `judge` gave for the same, where that is known already.
+    """
     calibration = model.calibration
     try:
         model.calibration = Calibration()
@@ -47,7 +57,7 @@ def measured(
     finally:
         model.calibration = calibration
     return describe(
-        judge(model, truths, raws),
+        judge(model, truths, raws) if judged is None else judged,
         classes=model.vocabulary.classes,
         attributes=model.vocabulary.attributes,
         uncalibrated=before,

@@ -16,7 +16,8 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
     Where there is more (`training.detail.describe`): 95% intervals, classes, domains, calibration and
     confusion too.
     """
-    if "held_out" in metrics:  # of a training: beside it stands what was active before
+    of_training = "held_out" in metrics
+    if of_training:  # beside it stands what was active before
         if metrics["held_out"] is None:
             say(str(metrics.get("note", "Not yet measured.")))
             return
@@ -64,7 +65,9 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
         _say_domains(metrics["domains"])
     if metrics.get("calibration"):
         _say_calibration(metrics["calibration"])
-    if metrics.get("confusion"):
+    if metrics.get("confusion") and of_training:  # eight tables after each round are too many
+        say("napari-lld evaluate also shows what was taken for what.")
+    elif metrics.get("confusion"):
         _say_confusion("class", metrics["confusion"]["class"])
         for name, confusion in metrics["confusion"]["attributes"].items():
             _say_confusion(_words(name), confusion)

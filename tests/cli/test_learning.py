@@ -140,6 +140,18 @@ def test_evaluate_prints_a_row_for_each_domain(
     assert cli("evaluate", annotated, "--json").json["metrics"]["domains"] == rows
 
 
+def test_what_was_taken_for_what_is_told_by_evaluate_and_not_after_each_training(
+    cli, annotated: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"truth": ["Neutrophil", None], "said": ["Neutrophil", None], "counts": [[31, 9], [4, 0]]}
+    monkeypatch.setitem(SCORES, "confusion", {"class": table, "attributes": {"cell_size": table}})
+    evaluated, trained = cli("evaluate", annotated).out, cli("train", annotated).out
+    assert evaluated.count("truth ↓") == 2
+    assert "not found" in evaluated
+    assert "truth ↓" not in trained
+    assert "napari-lld evaluate" in trained
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -371,6 +371,28 @@ def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) ->
     assert here(EvaluateRequest(project=str(larger), model="starter"))[0].metrics["on"] == "held-out regions"
 
 
+def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Path) -> None:
+    done, seen = here(quick(larger, epochs=1, suggest=False))
+    with Project.open(larger) as opened:
+        for i, field in enumerate(opened.fields()):
+            opened.update_field(field.id, domain=f"camera {i % 2}")
+        held = opened.models()[0].card["metrics"]["held_out"]
+    assert (
+        held == done.metrics["held_out"] == next(m for m in seen if m.type == "metrics").metrics["held_out"]
+    )
+    assert held["intervals"]["patients"] == 3
+    low, high = held["intervals"]["recall"]
+    assert low <= held["recall"] <= high
+    assert held["classes"]["Lymphocyte"]["truths"] == held["cells"] == 9
+    assert set(held["calibration"]["cells"]) == {"before", "after", "n"}
+    table = held["confusion"]["class"]
+    assert sum(table["counts"][table["truth"].index("Lymphocyte")]) == 9  # said to be something, or not found
+    assert held["domains"] == {}
+    again, _ = here(EvaluateRequest(project=str(larger), model="active"))
+    assert list(again.metrics["domains"]) == ["camera 0", "camera 1"]
+    assert sum(row["cells"] for row in again.metrics["domains"].values()) == 9
+
+
 def test_where_the_starter_finds_nothing_the_stain_suggests_and_says_so(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()

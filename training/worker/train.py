@@ -25,7 +25,7 @@ from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import settings
 from training.engine.scale import sides_around
 from training.evaluate import FieldResult, compare, summarise
-from training.measure import fit_calibration, judge
+from training.measure import fit_calibration, judge, measured
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.split import FEWEST_CELLS, held_out
@@ -251,7 +251,7 @@ class _Training:
         old = judge(reference, truths, self._propose(reference, testing))
         comparison = compare(new, old, attributes=attributes, seed=self.request.seed)
         metrics = {
-            "held_out": summarise(new, attributes=attributes),
+            "held_out": measured(model, truths, raw, judged=new),
             "active_before": summarise(old, attributes=attributes),
             "difference": dataclasses.asdict(comparison),
         }
