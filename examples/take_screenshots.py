@@ -1,6 +1,6 @@
-"""Take the README's pictures from the running program, in napari's dark and light theme.
+"""Take the pictures of README, user's guide and tutorial from the running program.
 
-python examples/take_screenshots.py [--quick] [--out FOLDER]
+python examples/take_screenshots.py [--quick] [--every] [--out FOLDER]
 
 Without a display it starts itself again under xvfb-run, where that is installed.
 """
@@ -11,13 +11,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument(
-    "--quick", action="store_true", help="suggestions from the stain alone, into a temporary folder"
+    "--quick",
+    action="store_true",
+    help="no training, suggestions from the stain alone, pictures thrown away",
 )
-parser.add_argument("--out", type=Path, help="where to put desk-dark.png and desk-light.png (docs/images)")
+parser.add_argument(
+    "--every", action="store_true", help="each part in both themes, those too that no page shows: to look at"
+)
+parser.add_argument("--out", type=Path, help="where to put the pictures (docs/images)")
 options = parser.parse_args()
 
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
@@ -28,7 +35,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     again = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"}
     sys.exit(subprocess.run([*screen, sys.executable, *sys.argv], env=again, check=False).returncode)
 
-from annotation_store import Project, Shape  # noqa: E402 - Qt and napari read the environment that is set up above
+from PIL import Image  # noqa: E402 - Qt and napari read the environment that is set up above
+
+from annotation_store import Project, Shape  # noqa: E402
 from napari_lld.background import make_sample_project  # noqa: E402
 
 NEUTROPHIL = {
@@ -42,6 +51,7 @@ NEUTROPHIL = {
 }
 FIELD = "txl_00.jpg"
 REGION = (234, 104, 126, 259)
+THEMES = ("light", "dark")
 
 
 def prepare(folder: Path) -> None:
@@ -66,32 +76,290 @@ def prepare(folder: Path) -> None:
         run_worker(PredictRequest(project=str(folder), model="starter"))
 
 
+def in_few_colours(picture: Image.Image) -> Image.Image:
+    """Give a picture in 256 colours: most for the cells' fine shades, the others for small coloured signs."""
+    palette: list[int] = []
+    for count, method in ((180, Image.Quantize.MEDIANCUT), (76, Image.Quantize.MAXCOVERAGE)):
+        part = picture.quantize(count, method, dither=Image.Dither.NONE)
+        palette += (part.getpalette() or [])[: 3 * count]
+    holder = Image.new("P", (1, 1))
+    holder.putpalette(palette)
+    return picture.quantize(palette=holder, dither=Image.Dither.NONE)
+
+
+class Album:
+    """Takes pictures of one window, in one theme after the other."""
+
+    def __init__(self, viewer: Any, dock: Any, out: Path) -> None:
+        self.viewer, self.dock, self.out = viewer, dock, out
+        self.session, self.commands = dock.desk.session, dock.desk.commands
+        self.window = viewer.window._qt_window
+        self.theme = ""
+
+    def wait(self, milliseconds: int = 300) -> None:
+        """Let the window come to rest."""
+        from qtpy.QtTest import QTest
+
+        QTest.qWait(milliseconds)
+
+    def use(self, theme: str) -> None:
+        """Show everything in a theme."""
+        self.theme = self.viewer.theme = theme
+        self.wait(700)
+
+    def save(self, widget: Any, name: str, *, part: Any = None) -> None:
+        """Keep the picture of a widget, or of a part of it, in few colours: small files in the repository."""
+        file = self.out / f"{name}.png"
+        pixmap = widget.grab(part) if part is not None else widget.grab()
+        pixmap.save(str(file))
+        with Image.open(file) as picture:
+            few = in_few_colours(picture.convert("RGB"))
+        few.save(file, optimize=True)
+        print(f"{file} {pixmap.width()} × {pixmap.height()}, {file.stat().st_size // 1024} kB", flush=True)
+
+    def wanted(self, name: str, theme: str) -> str:
+        """Give the name of a picture in this theme, or nothing where no page shows it."""
+        if options.every:
+            return f"{name}-{self.theme}"
+        return name if theme == self.theme else ""
+
+    def part(self, name: str, widget: Any, *, theme: str = "light") -> None:
+        """Take a part of the window."""
+        called = self.wanted(name, theme)
+        if called:
+            self.wait()
+            self.save(widget, called)
+
+    def whole(self, name: str, *, theme: str = "light") -> None:
+        """Take the whole window."""
+        called = self.wanted(name, theme)
+        if called:
+            self.wait()
+            self.window.grab()  # the canvas is drawn
+            self.save(self.window, called)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press the mouse at the first point of the field, release it at the last; one point is a click."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        canvas, camera = self.viewer.window._qt_viewer.canvas.native, self.viewer.scene.camera
+        _z, row, column = camera.center
+        places = [
+            QPoint(
+                round(canvas.width() / 2 + (x - column) * camera.zoom),
+                round(canvas.height() / 2 + (y - row) * camera.zoom),
+            )
+            for x, y in points
+        ]
+        QTest.mouseMove(canvas, places[0])
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=places[0])
+        for place in places[1:]:
+            QTest.mouseMove(canvas, place)
+            self.wait(30)
+        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=places[-1])
+        self.wait()
+
+    def press(self, *keys: str) -> None:
+        """Press keys in Qt's notation."""
+        from qtpy.QtGui import QKeySequence
+        from qtpy.QtTest import QTest
+
+        for key in keys:
+            combination = QKeySequence(key)[0]
+            canvas = self.viewer.window._qt_viewer.canvas.native
+            QTest.keyClick(canvas, combination.key(), combination.keyboardModifiers())
+        self.wait(150)
+
+    def until(self, reached: Callable[[], object], seconds: float) -> None:
+        """Wait until something holds; say what did not come."""
+        for _ in range(round(seconds * 5)):
+            if reached():
+                return
+            self.wait(200)
+        raise SystemExit(f"Waited {seconds:.0f} s in vain: {self.session.training.message}")
+
+    def dialog(
+        self, name: str, ask: Callable[[], object], *, theme: str = "light", shown: bool = True
+    ) -> None:
+        """Open a dialog, take it, close it; those that hold the program while they ask too."""
+        from qtpy.QtCore import QTimer
+        from qtpy.QtWidgets import QApplication, QDialog, QMenu
+
+        called = self.wanted(name, theme) if shown or options.every else ""
+        if not called:
+            return
+        taken: list[Any] = []
+
+        def look() -> None:
+            tops = [
+                widget
+                for widget in QApplication.topLevelWidgets()
+                if widget.isVisible()
+                and (isinstance(widget, QDialog | QMenu) or widget.objectName() == "lld_filter")
+            ]
+            if tops and not taken:
+                taken.append(tops[-1])
+                QTimer.singleShot(600, finish)
+            elif not taken:
+                QTimer.singleShot(100, look)
+
+        def finish() -> None:
+            self.save(taken[0], called)
+            taken[0].reject() if isinstance(taken[0], QDialog) else taken[0].close()
+            taken.append(None)
+
+        QTimer.singleShot(100, look)
+        ask()
+        for _ in range(60):
+            if len(taken) > 1:
+                break
+            self.wait(100)
+        self.wait(200)
+
+
+def start_page(album: Album) -> None:
+    """Take what is there before a project is open."""
+    from napari_lld.widgets import dialogs
+
+    album.part("start", album.dock)
+    album.dialog("new-project", lambda: dialogs.ask_new_project(album.window, "Dr. Example"), shown=False)
+
+
+def tutorial(album: Album) -> None:
+    """Do what docs/tutorial.md tells to do, by mouse and keys; what it promises must come."""
+    session, dock = album.session, album.dock
+    album.commands.run("project.sample")
+    album.until(lambda: session.field is not None, 60)
+    assert session.field.name == "pbc_00.jpg", "the tutorial speaks of the first field"
+    album.wait(1500)
+    album.press("R")
+    album.drag((30, 30), (200, 110), (370, 190))
+    assert len(session.regions) == 2, "a region was drawn"
+    album.press("B")
+    album.drag((94, 106))
+    album.press("Return", "Shift+N", "1", "2", "2", "1")
+    album.whole("tutorial-label")
+    album.press("2", "1", "1")
+    album.drag((300, 108))
+    album.press("Return", "Shift+N", "3", "2", "2", "1", "2", "1", "1", "Esc")
+    new = [cell for cell in session.cells if len(cell.attributes) == 7]
+    assert [cell.cell_class for cell in new] == ["Neutrophil"] * 2, "two cells are labelled in full"
+    if options.quick:
+        return
+    dock.show_model_tab()
+    dock._training.budget.setCurrentIndex(0)
+    album.press("Ctrl+Shift+L")
+    album.until(lambda: session.training.progress.losses, 300)
+    album.wait(15_000)
+    album.dialog("training", lambda: album.commands.run("training.curves"))
+    album.until(lambda: not session.training.busy, 600)
+    album.wait(1500)
+    album.part("model", dock._tabs)
+    print(session.training.message, flush=True)
+    album.until(lambda: session.pending, 5)
+    dock.show_suggestions_tab()
+    album.press("S")
+    assert session.suggestion is not None, "S goes to a suggestion"
+    album.whole("tutorial-review")
+    before = len(session.cells)
+    album.press("A", "S", "X")
+    assert len(session.cells) == before + 1, "A accepts, X rejects"
+
+
+def work(album: Album) -> None:
+    """Take the window on a natural field, and its parts."""
+    session, dock, run = album.session, album.dock, album.commands.run
+    session.show_field(next(f.id for f in session.project.fields() if f.name == FIELD))
+    session.threshold = 0.3
+    dock.show_suggestions_tab()
+    album.viewer.reset_view()
+    if album.theme == "dark" and session.suggestions:
+        session.next_suggestion()
+    elif session.cells:
+        session.select("cell", session.cells[0].id)
+    album.wait(1200)
+    album.viewer.reset_view()
+    album.whole(f"desk-{album.theme}" if not options.every else "desk", theme=album.theme)
+    session.select("cell", session.cells[0].id)
+    if not session.sight["stains"]:
+        run("sight.stains")
+    album.wait(500)
+    album.part("zoom", dock._sight.panel)
+    run("sight.stains")
+    if session.suggestions:
+        session.select("suggestion", session.suggestions[0].id)
+    album.part("review", dock)
+    dock.show_count_tab()
+    dock._differential._scope.setCurrentIndex(2)
+    dock._differential._target.setCurrentIndex(1)
+    dock._differential.refresh()
+    album.part("count", dock._tabs)
+    dock.show_suggestions_tab()
+
+
+def windows(album: Album) -> None:
+    """Take the windows and dialogs."""
+    dock, run = album.dock, album.commands.run
+    from qtpy.QtWidgets import QToolButton
+
+    from napari_lld.widgets.reading_menu import ReadingMenu
+
+    if album.wanted("gallery", "light"):
+        run("gallery.open")
+        gallery = dock.desk.gallery.window
+        gallery.resize(1000, 620)
+        album.wait(2500)
+        album.part("gallery", gallery)
+        gallery.close()
+    album.dialog("export", lambda: run("project.export"))
+    album.dialog("keys", lambda: run("help.keys"), shown=False)
+    if not options.every:
+        return
+    album.dialog("key-editor", lambda: run("keys.edit"))
+    album.dialog("log", lambda: run("help.log"))
+    album.dialog("report", lambda: run("project.report"))
+    album.dialog("annotator", lambda: run("annotator.change"))
+    album.dialog("conflicts", lambda: run("conflicts.show"))
+    album.dialog("reading", lambda: run("reading.add"))
+    album.dialog("field-comment", lambda: run("field.comment"))
+    album.dialog("filter", lambda: run("fields.filter"))
+    for button in dock.findChildren(QToolButton):
+        if button.menu() is not None and not isinstance(button.menu(), ReadingMenu):
+            name = button.objectName() or button.text()
+            menu = button.menu()
+            menu.aboutToShow.emit()
+            album.part(f"menu-{name}".replace(" ", "").replace("/", ""), menu)
+    menu = dock.findChild(ReadingMenu)
+    menu.fill()
+    album.part("menu-readings", menu)
+    if hasattr(album.viewer.window, "_open_preferences_dialog"):
+        preferences = album.viewer.window._open_preferences_dialog()
+        for row in range(preferences._list.count()):
+            if "lld" in preferences._list.item(row).text().lower():
+                preferences._list.setCurrentRow(row)
+        album.part("preferences", preferences)
+        preferences.close()
+
+
 def take(folder: Path, out: Path) -> None:
-    """Open the window and take its picture twice."""
+    """Open the window and take the pictures."""
     from napari_lld.desk import build_window
 
     viewer, dock = build_window()
-    from qtpy.QtTest import QTest
-
-    window = viewer.window._qt_window
-    window.resize(1366, 768)
-    session = dock.desk.session
-    session.open(folder, annotator="Dr. Example")
-    session.show_field(next(f.id for f in session.project.fields() if f.name == FIELD))
-    session.threshold = 0.3
-    for theme in ("dark", "light"):
-        viewer.theme = theme
-        if theme == "dark" and session.suggestions:
-            session.next_suggestion()
-        elif session.cells:
-            session.select("cell", session.cells[0].id)
-        QTest.qWait(1500)
-        viewer.reset_view()
-        QTest.qWait(500)
-        file = out / f"desk-{theme}.png"
-        viewer.screenshot(str(file), canvas_only=False, flash=False)
-        counts = f"{len(session.regions)} region, {len(session.cells)} cells"
-        print(f"{file}: {counts}, {len(session.suggestions)} suggestions")
+    album = Album(viewer, dock, out)
+    album.window.resize(1366, 768)
+    album.wait(500)
+    for theme in THEMES:
+        album.use(theme)
+        start_page(album)
+    album.use("light")
+    tutorial(album)
+    album.session.open(folder, annotator="Dr. Example")
+    for theme in THEMES:
+        album.use(theme)
+        work(album)
+        windows(album)
     viewer.close()
 
 

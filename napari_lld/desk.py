@@ -109,6 +109,7 @@ class Desk(QObject):
         self.session.close()
         self.around.close()
         self.fields.close()
+        self.overlap.close()
         self._unbind()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
         self.session.trainer = None

@@ -23,6 +23,10 @@ class DeskOverlap:
         self._pointed: tuple[int, Box] | None = None
         desk.session.project_changed.connect(self._forget)
 
+    def close(self) -> None:
+        """Let go of the session."""
+        self._desk.session.project_changed.disconnect(self._forget, missing_ok=True)
+
     def commands(self) -> Iterator[Command]:
         """Make the commands."""
         yield Command(

@@ -35,7 +35,7 @@ class CellPanel(Part):
         self._classes: dict[str, ChoiceButton] = {}
         self._rows: list[AttributeRow] = []
         layout = column(self, 3)
-        self._title = label(role="heading")
+        self._title = label(role="heading", gives_way=True)
         self._facts = label(role="muted")
         self._notes = {
             command_id: self.tool_button(command_id, sign, hint=False)
@@ -48,7 +48,9 @@ class CellPanel(Part):
         for button in self._notes.values():
             button.setProperty("role", "sign")
             button.setCheckable(True)
-        layout.addLayout(row(self._title, 1, self._facts, *self._notes.values(), spacing=3))
+        top = row(self._facts, *self._notes.values(), spacing=3)
+        top.insertWidget(0, self._title, 1)
+        layout.addLayout(top)
         self._palette = QWidget()
         self._palette_grid = QGridLayout(self._palette)
         self._palette_grid.setContentsMargins(0, 0, 0, 0)
@@ -143,7 +145,9 @@ class CellPanel(Part):
         super().refresh()
         cell, suggestion = self.session.cell, self.session.suggestion
         target = cell or suggestion
-        self._title.setText(self._headline(cell, suggestion))
+        headline = self._headline(cell, suggestion)
+        self._title.setText(headline)
+        self._title.setToolTip(headline)
         self._facts.setText(self._fact_line(cell, suggestion))
         probabilities = suggestion.proposal.class_probabilities if suggestion else {}
         # groups and *unsure* are for people: no model proposes them
@@ -197,7 +201,7 @@ class CellPanel(Part):
         if suggestion is not None:
             sure = suggestion.confidence
             if is_from_stain(suggestion.proposal, suggestion.model_id):
-                return tr("Suggestion from the stain alone · not measured")
+                return tr("From the stain alone · not measured")
             if suggestion.model_id is None:
                 return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
             return tr("Suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)

@@ -222,8 +222,22 @@ def ask_pixel_size(
 
 def ask_comment(text: str, parent: QWidget | None) -> str | None:
     """Ask for a comment, beginning with the one that is there."""
-    written, accepted = QInputDialog.getMultiLineText(parent, tr("Comment"), tr("On this cell:"), text)
-    return written if accepted else None
+    return ask_lines(tr("On this cell:"), text, parent)
+
+
+def ask_lines(about: str, text: str, parent: QWidget | None) -> str | None:
+    """Ask for a comment of some lines, in a frame that is seen in napari's themes too."""
+    dialog = QInputDialog(parent)
+    dialog.setWindowTitle(tr("Comment"))
+    dialog.setLabelText(about)
+    dialog.setOption(QInputDialog.InputDialogOption.UsePlainTextEditForTextInput)
+    dialog.setTextValue(text)
+    dialog.setStyleSheet("QPlainTextEdit { border: 1px solid palette(mid); border-radius: 3px; }")
+    dialog.resize(380, 200)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    written = dialog.textValue() if accepted else None
+    dialog.deleteLater()
+    return written
 
 
 def ask_overlapping_field(name: str, others: Sequence[str], parent: QWidget | None) -> str | None:

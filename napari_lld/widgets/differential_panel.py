@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
@@ -29,6 +30,7 @@ _ALL, _SLIDE, _HERE = "all", "slide", "here"
 _TARGETS = (100, 200, 500)
 _SOON_MS = 300
 """Many edits in a row are counted as one."""
+_LINES = 3
 
 
 class DifferentialPanel(Part):
@@ -38,7 +40,7 @@ class DifferentialPanel(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_differential")
         self._found: Differential | None = None
-        layout = column(self, 4, (0, 6, 0, 0))
+        layout = column(self, 2, (0, 4, 0, 0))
         self._scope = QComboBox()
         self._scope.setObjectName("lld_scope")
         self._scope.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -86,7 +88,11 @@ class DifferentialPanel(Part):
         self._table.setObjectName("lld_differential_table")
         self._table.setReadOnly(True)
         self._table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._table.setFixedHeight(42)  # as high as the other tabs: the classes above keep their room
+        # As high as the other tabs: the classes above keep their room.
+        self._table.setFixedHeight(_LINES * self._table.fontMetrics().lineSpacing() + 8)
+        document = self._table.document()
+        if document is not None:
+            document.setDocumentMargin(2)
         layout.addWidget(self._table, 1)
         self._settling.setInterval(_SOON_MS)
         self.bind(session.project_changed, self._on_project)
@@ -124,7 +130,7 @@ class DifferentialPanel(Part):
         self._progress.setValue(min(found.counted, target))
         self._tell_reached(found.counted, target)
         lines = [
-            f"{share.share:6.1%}  ({share.low:.0%}–{share.high:.0%})  {share.title} · {share.count}"
+            f"{share.share:.1%} ({share.low * 100:.0f}–{share.high:.0%}) {share.title} · {share.count}"
             for share in ([found.blasts] if found.blasts is not None else []) + list(found.shares)
         ]
         per = found.nucleated_red_per_100
@@ -137,8 +143,11 @@ class DifferentialPanel(Part):
                 )
             )
         told = "\n".join(lines) if found.counted else tr("No cell with a class yet.")
-        self._table.setPlainText(told)
         self._table.setToolTip(told)  # all of it at a glance: the table itself is low
+        viewport = self._table.viewport()
+        half = (viewport.width() if viewport is not None else 0) / 2 - 2
+        self._table.setTabStopDistance(max(half, 1))
+        self._table.setPlainText(in_two_columns(told.split("\n"), self._table.fontMetrics(), half))
 
     def _tell_reached(self, counted: int, target: int) -> None:
         """Say once that the target is reached, when counting and not when looking at another patient."""
@@ -197,3 +206,18 @@ class DifferentialPanel(Part):
             self.session.tell("error", tr("{file} cannot be written: {why}.", file=file, why=error.strerror))
         else:
             self.session.tell("info", tr("Differential written to {file}.", file=file))
+
+
+def in_two_columns(lines: list[str], metrics: QFontMetrics, wide: float) -> str:
+    """Put two lines on one, with a tab between, where both are narrow enough."""
+    told: list[str] = []
+    beside = False
+    for line in lines:
+        narrow = metrics.horizontalAdvance(line) < wide - 4
+        if beside and narrow:
+            told[-1] += f"\t{line}"
+            beside = False
+        else:
+            told.append(line)
+            beside = narrow
+    return "\n".join(told)

@@ -96,9 +96,8 @@ class DeskDock(QWidget):
         self._busy = QProgressBar()
         self._busy.setTextVisible(False)
         self._busy.hide()
-        self._hint = label(role="hint")
+        self._hint = label(role="hint", gives_way=True)
         self._hint.setFixedHeight(22)
-        self._hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         foot = QWidget()
         foot_layout = column(foot, 2, (8, 0, 8, 4))
         self._stop = QToolButton()
@@ -320,6 +319,8 @@ class DeskDock(QWidget):
             counted = f" · {jobs.done} of {jobs.total}" if jobs.total else ""
             self._hint.setText(f"{jobs.title}{counted} …")
             self._hint.show()
+        elif not self._fading.isActive():
+            self._rest_hint()
         self._start.setEnabled(not jobs.busy)
 
     # ------------------------------------------------------------------ dropping files

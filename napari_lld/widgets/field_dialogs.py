@@ -7,22 +7,19 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QInputDialog,
     QLineEdit,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_lld.translate import tr
+from napari_lld.widgets.dialogs import ask_lines
 from napari_lld.widgets.parts import label
 
 
 def ask_field_comment(name: str, text: str, parent: QWidget | None) -> str | None:
     """Ask for the comment on a field, beginning with the one that is there."""
-    written, accepted = QInputDialog.getMultiLineText(
-        parent, tr("Comment"), tr("On the field {name}:", name=name), text
-    )
-    return written if accepted else None
+    return ask_lines(tr("On the field {name}:", name=name), text, parent)
 
 
 class ReadingDialog(QDialog):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QAbstractItemView, QListView, QMenu, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QListView, QMenu, QToolButton, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.field_order import NO_FILTER, Order
@@ -28,13 +28,12 @@ class FieldList(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_fields")
         layout = column(self, 3)
-        self._title = label(tr("Fields"), "heading")
+        # Filters of large projects have long titles: they give way.
+        self._title = label(tr("Fields"), "heading", gives_way=True)
         self._filter = self.tool_button("fields.filter", tr("Filter"), hint=False)
         self._filter.setCheckable(True)
         self._sort = self._menu_button(tr("Sort"), tr("In which order the fields stand"), self._sort_menu)
         self._about = self._menu_button("⋯", tr("This field: quality, comment, skip"), self._field_menu)
-        # Filters of large projects have long titles: they give way.
-        self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Fields · 1000 ") + 4)
         items: list[QWidget | int] = [
             self._filter,

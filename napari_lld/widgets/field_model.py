@@ -36,6 +36,7 @@ class Thumbnails(QObject):
         self._awaited: deque[int] = deque(maxlen=_AWAITED)  # rows long scrolled away are not decoded any more
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="thumbnails")
         self._busy = False
+        self._stopped = False
         self._made.connect(self._on_made)
 
     def get(self, field_id: int) -> QPixmap | None:
@@ -43,7 +44,7 @@ class Thumbnails(QObject):
         known = self._kept.get(field_id)
         if known is not None:
             self._kept.move_to_end(field_id)
-        elif field_id not in self._awaited:
+        elif field_id not in self._awaited and not self._stopped:
             self._awaited.append(field_id)
             self._go_on()
         return known
@@ -54,13 +55,14 @@ class Thumbnails(QObject):
         self._kept.clear()
 
     def stop(self) -> None:
-        """Decode no more; what is under way ends by itself."""
+        """Decode no more, whatever is painted yet; what is under way ends by itself."""
+        self._stopped = True
         self.forget()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _go_on(self) -> None:
         project = self._session.project
-        if self._busy or not self._awaited or project is None:
+        if self._busy or self._stopped or not self._awaited or project is None:
             return
         self._busy = True
         field_id = self._awaited.pop()

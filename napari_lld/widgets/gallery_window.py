@@ -119,9 +119,9 @@ class GalleryWindow(Part):
         self._chosen = label(role="muted")
         self._set_class = self._menu_button("set_class", tr("Set class"))
         self._set_value = self._menu_button("set_value", tr("Set value"))
-        reject = self._menu_button("reject", tr("Reject"))
+        self._reject = self._menu_button("reject", tr("Reject"))
         for command_id in ("suggestion.not_a_cell", "suggestion.duplicate", "suggestion.bad_box"):
-            menu = reject.menu()
+            menu = self._reject.menu()
             if menu is not None:
                 self.menu_action(menu, command_id)
         layout.addLayout(
@@ -131,7 +131,7 @@ class GalleryWindow(Part):
                 self._set_class,
                 self._set_value,
                 self.button("suggestion.accept", primary=True),
-                reject,
+                self._reject,
                 self.tool_button("edit.undo"),
                 self.tool_button("gallery.go"),
             )
@@ -416,7 +416,7 @@ class GalleryWindow(Part):
                 "Click chooses, Shift and Ctrl choose more, Ctrl+A all; a double click shows it in its field."
             )
         )
-        for button in (self._set_class, self._set_value):
+        for button in (self._set_class, self._set_value, self._reject):
             button.setEnabled(bool(chosen))
 
     def _on_notice(self, _level: str, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 
 from napari_lld.commands import Commands
@@ -13,6 +14,9 @@ from napari_lld.widgets.theme import RESEARCH_USE
 from napari_lld.work_clock import WorkClock
 
 _AREAS = {Tool.DRAFT: later("Draft"), Tool.IGNORE: later("Ignore")}
+
+_WHO = 150
+"""Pixels that the annotator's name gets at most."""
 
 _MENU = (
     "project.new",
@@ -40,7 +44,7 @@ class Header(Part):
     ) -> None:
         super().__init__(session, commands, parent)
         layout = column(self, 1)
-        self._title = label(role="title")
+        self._title = label(role="title", gives_way=True)
         self._title.setObjectName("lld_project")
         self._clock = clock
         self._who = self.tool_button("annotator.change", "", hint=False)
@@ -61,7 +65,9 @@ class Header(Part):
             elif command_id in commands:
                 self.menu_action(self._menu, command_id)
         menu_button.setMenu(self._menu)
-        layout.addLayout(row(self._title, 1, self.button("project.export", hint=False), menu_button))
+        top = row(self.button("project.export", hint=False), menu_button)
+        top.insertWidget(0, self._title, 1)
+        layout.addLayout(top)
         layout.addLayout(row(self._who, label(tr(RESEARCH_USE), "muted"), 1, self._time))
         self.bind(clock.changed, self.refresh_soon)
         self.bind(session.project_changed, self.refresh_soon)
@@ -78,7 +84,10 @@ class Header(Part):
         self._title.setText(title)
         self._title.setToolTip(str(project.path) if project else "")
         self._who.setVisible(project is not None)
-        self._who.setText(tr("Annotator {name}", name=project.annotator) if project else "")
+        who = tr("Annotator {name}", name=project.annotator) if project else ""
+        metrics = self._who.fontMetrics()
+        self._who.setText(metrics.elidedText(who, Qt.TextElideMode.ElideRight, _WHO))  # long names give way
+        self._who.setToolTip(f"{who}\n{self.commands['annotator.change'].tooltip}".strip())
         here, all_of_it = self._clock.seconds()
         self._time.setText(short_time(all_of_it) if project else "")
         self._time.setToolTip(

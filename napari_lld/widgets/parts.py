@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_lld.commands import Command, Commands
 from napari_lld.session import Session
@@ -136,9 +137,11 @@ def _label_action(action: QAction, command: Command) -> None:
     action.setToolTip(command.tooltip)
 
 
-def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:
-    """Make a label with a role of the style sheet."""
-    widget = QLabel(text)
+def label(text: str = "", role: str = "", *, wrap: bool = False, gives_way: bool = False) -> QLabel:
+    """Make a label with a role of the style sheet; one that gives way is cut with an ellipsis."""
+    widget = QElidingLabel(text) if gives_way else QLabel(text)
+    if gives_way:
+        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     widget.setTextFormat(Qt.TextFormat.PlainText)
     if role:
         widget.setProperty("role", role)

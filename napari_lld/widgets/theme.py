@@ -88,6 +88,7 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QFrame[role="rule"] {{ background: {c.line.name()}; padding: 0; margin: 0; max-height: 1px; }}
     #lld_desk QPushButton, #lld_desk QToolButton {{ background: {soft}; border: 1px solid {c.line.name()};
         border-radius: 4px; padding: 1px 6px; min-height: 18px; font-size: 9pt; }}
+    #lld_desk QToolButton {{ padding: 1px 4px; }}
     #lld_desk QToolButton[role="sign"] {{ padding: 0 4px; min-height: 12px; max-height: 14px; }}
     #lld_desk QPushButton:hover, #lld_desk QToolButton:hover {{ background: {hover}; }}
     #lld_desk QPushButton:disabled, #lld_desk QToolButton:disabled {{ color: {disabled};

@@ -120,7 +120,8 @@ class TrainingWindow(QDialog):
         plot.showGrid(x=False, y=True, alpha=0.2)
         plot.setMenuEnabled(False)
         # It makes its menu all the same, without a parent: it would outlive this window.
-        plot.getPlotItem().ctrlMenu.setParent(plot)
+        menu = plot.getPlotItem().ctrlMenu
+        menu.setParent(plot, menu.windowFlags())  # without the flags it would lie on the plot, open
         plot.hideButtons()
         for side in ("left", "bottom"):
             plot.getAxis(side).setTextPen(text)
