@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from PIL import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPlainTextEdit, QProgressBar, QPushButton
 
 from annotation_store import ClassCount, Project
@@ -18,7 +19,7 @@ from napari_lld import sample
 from napari_lld.differential import as_csv, differential
 from napari_lld.overlaps import find_overlap
 from napari_lld.widgets import DeskDock, dialogs
-from napari_lld.widgets.differential_panel import DifferentialPanel
+from napari_lld.widgets.differential_panel import DifferentialPanel, in_two_columns
 
 
 def cells(*classes: str | None, kind: str | None = None) -> list[ClassCount]:
@@ -209,3 +210,10 @@ def test_the_user_says_that_fields_overlap_by_pixels_or_by_one_cell_and_takes_it
     commands.run("overlap.remove")
     assert counted() == 2
     dock.release()
+
+
+def test_two_short_lines_share_one_and_a_long_one_stands_alone(qapp: QApplication) -> None:
+    metrics = QFontMetrics(qapp.font())
+    lines = ["a", "b", "a line that is far too long for half", "c", "d"]
+    wide = metrics.horizontalAdvance(lines[2]) - 10
+    assert in_two_columns(lines, metrics, wide) == f"a\tb\n{lines[2]}\nc\td"

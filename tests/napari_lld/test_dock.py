@@ -191,6 +191,17 @@ def test_the_list_shows_states_and_chooses_fields(open_dock: DeskDock, qtbot: Qt
     qtbot.waitUntil(lambda: index.data(Qt.ItemDataRole.DecorationRole) is not None, timeout=5000)
 
 
+def test_it_keeps_its_width_whatever_is_said_in_it(open_dock: DeskDock, qtbot: QtBot) -> None:
+    session = open_dock.desk.session
+    session.change_annotator("Prof. Dr. Maria-Magdalena von Mustermann-Schmidtbauer")
+    session.tell("hint", "a sentence that goes on and on " * 9)
+    session.add_box((10, 10, 20, 20))
+    session.set_class("Abnormal promyelocyte")
+    open_dock.show_count_tab()
+    settle(qtbot)
+    assert open_dock.minimumSizeHint().width() <= 430
+
+
 def test_two_docks_never_disagree(open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot) -> None:
     other = DeskDock(viewer)
     qtbot.addWidget(other)
@@ -351,7 +362,10 @@ def test_a_released_dock_hears_nothing_more(viewer: ViewerModel, small_project: 
         session.selection_changed,
     )
     assert [len(signal) for signal in signals] == [0, 0, 0, 0]
-    assert DeskDock(viewer).desk is not dock.desk
+    other = DeskDock(viewer)
+    qtbot.addWidget(other)
+    assert other.desk is not dock.desk
+    other.release()
 
 
 def test_the_new_project_dialog_answers_what_was_typed(qtbot: QtBot, tmp_path: Path) -> None:

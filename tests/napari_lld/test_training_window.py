@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMenu
 
 from annotation_store import Project
 from napari_lld.model_facts import rollback
@@ -102,3 +103,9 @@ def test_opening_the_desk_imports_no_plotting() -> None:
     code = "import sys, napari_lld.widgets; print('pyqtgraph' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False"]
+
+
+def test_no_menu_lies_open_on_the_curves(window: TrainingWindow) -> None:
+    menus = window.findChildren(QMenu)
+    assert menus  # kept as children, so that they go with the window
+    assert not any(menu.isVisible() for menu in menus)

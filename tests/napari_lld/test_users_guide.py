@@ -6,13 +6,15 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from napari.components import ViewerModel
 
 from annotation_store.schema import load_schema
 from napari_lld.desk import Desk
 from napari_lld.key_table import with_keys
 
-GUIDE = Path(__file__).parents[2] / "docs" / "users-guide.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "users-guide.md"
 
 
 def test_its_table_of_keys_is_that_of_the_registry(qapp: object) -> None:
@@ -28,8 +30,21 @@ def test_its_table_of_keys_is_that_of_the_registry(qapp: object) -> None:
     assert text == wanted, "run: UPDATE_DOCS=1 pytest tests/napari_lld/test_users_guide.py"
 
 
-def test_its_pictures_and_links_exist() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", GUIDE.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", ["docs/users-guide.md", "docs/tutorial.md", "README.md"])
+def test_pictures_and_links_exist(page: str) -> None:
+    place = ROOT / page
+    targets = re.findall(r"\]\(([^)#]+)\)", place.read_text(encoding="utf-8"))
     assert targets
     for target in targets:
-        assert (GUIDE.parent / target).exists(), target
+        assert target.startswith("https://") or (place.parent / target).exists(), target
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    pages = "".join(
+        page.read_text(encoding="utf-8") for page in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md")
+    )
+    pictures = list((ROOT / "docs" / "images").glob("*.png"))
+    assert pictures
+    for picture in pictures:
+        assert f"images/{picture.name})" in pages, picture.name
+        assert picture.stat().st_size < 250_000, picture.name
