@@ -16,6 +16,10 @@ from training.worker.channel import CancelledError, Channel
 from training.worker.run import run
 
 
+LOOK = 12
+"""Six fields of a domain are searched at two scales first, where nobody has said how large a cell is."""
+
+
 class Quiet(Channel):
     """Keeps the messages; cancels after so many of them."""
 
@@ -56,7 +60,7 @@ def test_one_forward_pass_a_field_gives_vectors_opinions_and_the_order(
     project.mark_whole_field(1)
     listener = Quiet()
     run(PredictRequest(project=str(project.path), min_confidence=0.0), listener, time.monotonic())
-    assert sum(passes) == 12
+    assert sum(passes) == 12 + LOOK
     project.refresh()
     looks = project.looks("starter", opinions=True)
     assert sorted(looks) == list(range(1, 13))
@@ -96,7 +100,8 @@ def test_after_a_training_the_order_is_that_of_the_new_model(project: Project, p
     project.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     request = TrainRequest(project=str(project.path), size=128, epochs=1, device="cpu")
     done = run(request, Quiet(), time.monotonic())
-    assert sum(passes) == 12  # what calibration looked at is not looked at again
+    # what calibration looked at is not looked at again; how large a cell is, is asked of a few fields first
+    assert 12 <= sum(passes) <= 12 + 2 * LOOK
     assert project.looked() == {str(done.model_id): 12}
     stored = project.ranking()
     assert stored is not None
