@@ -15,7 +15,6 @@ from training.protocol import PredictRequest, TrainRequest, parse_message
 from training.worker.channel import CancelledError, Channel
 from training.worker.run import run
 
-
 LOOK = 12
 """Six fields of a domain are searched at two scales first, where nobody has said how large a cell is."""
 
