@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ class PixelCache:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+        self._pool.submit(import_module, "scipy.ndimage")  # what the first click on a cell needs
         self._pixels: dict[int, Future[Pixels]] = {}
 
     def get(self, field_id: int) -> Pixels:
