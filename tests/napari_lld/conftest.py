@@ -5,9 +5,14 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_lld.widgets import DeskDock
 
 
 def _windows() -> dict[int, Any]:
@@ -35,3 +40,18 @@ def no_widget_leaks() -> Iterator[None]:
     gc.collect()
     left = [widget for key, widget in _windows().items() if key not in before]
     assert not left, f"left behind: {[(type(w).__name__, w.objectName()) for w in left]}"
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+    """Give a dock of a usual size on a viewer without a canvas."""
+    from napari.components import ViewerModel
+
+    from napari_lld.widgets import DeskDock
+
+    dock = DeskDock(ViewerModel())
+    qtbot.addWidget(dock)
+    dock.resize(420, 703)
+    dock.show()
+    yield dock
+    dock.release()

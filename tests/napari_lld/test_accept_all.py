@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QToolButton
 
 from annotation_store import Project, Proposal
 from napari_lld.widgets import DeskDock
-
-
-@pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(ViewerModel())
-    qtbot.addWidget(dock)
-    dock.resize(420, 703)
-    dock.show()
-    yield dock
-    dock.release()
 
 
 def with_model(folder: Path, held_out: dict[str, Any] | None) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QToolButton
@@ -17,16 +15,6 @@ from annotation_store.records import RejectionReason, SuggestionState
 from napari_lld.session_review import Queue
 from napari_lld.widgets import DeskDock
 from napari_lld.widgets.parts import ChoiceButton
-
-
-@pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(ViewerModel())
-    qtbot.addWidget(dock)
-    dock.resize(420, 703)
-    dock.show()
-    yield dock
-    dock.release()
 
 
 def at(x: float, confidence: float, **classes: float) -> Proposal:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QLabel, QTabWidget
@@ -30,16 +29,6 @@ def read(small_project: Path, suggest: Suggest) -> Path:
         project.add_ignore_area(1, Shape.rectangle(70, 0, 20, 20))
         project.add_cell(1, (62, 62, 20, 20), cell_class="Basophil")
     return small_project
-
-
-@pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(ViewerModel())
-    qtbot.addWidget(dock)
-    dock.resize(420, 703)
-    dock.show()
-    yield dock
-    dock.release()
 
 
 def everything_said(dock: DeskDock) -> str:
