@@ -67,12 +67,6 @@ def train_ours(
     model.calibration = fit_calibration(model, known, raw, note="training regions")
     trusted = trusted_confidence(judge(model, known, raw))
     taught = with_pseudo_cells(model, fields, trusted)
-    print(
-        "trusted",
-        trusted,
-        "pseudo-cells",
-        sum(len(t.cells) - len(f.cells) for t, f in zip(taught, fields, strict=True)),
-    )
     learn(taught, middle, 0.5)
     learn(fields, last, 0.1)
     model.calibration = Calibration()

@@ -32,7 +32,7 @@ class MaskedDetectionLoss:
 
     Notes
     -----
-    Boxes may weigh less than cells that people drew: pseudo-cells (`training.engine.pseudo`) do.
+    Boxes may weigh less than cells that people drew: pseudo-cells (`training.pseudo`) do.
     """
 
     def __init__(self, detector: nn.Module, *, rim_rule: bool = True) -> None:
