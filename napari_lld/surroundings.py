@@ -145,7 +145,7 @@ class Surroundings(QObject):
         window.show()
 
     def _on_notice(self, level: str, sentence: str) -> None:
-        self.log.add(level, sentence)
+        self.log.add(level, self.desk.commands.spelled(sentence))
 
     # ------------------------------------------------------------------ export
 
