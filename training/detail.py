@@ -21,6 +21,7 @@ from training.evaluate import (
     merged,
     summarise,
 )
+from training.reliability import curve
 
 BINS = 15
 LEVEL = 0.95
@@ -67,7 +68,8 @@ def describe(
             ``intervals``.
         ``calibration``
             ``bins``; ``cells`` (suggestions), ``class`` and ``attributes`` (most probable values, on found
-            cells): ``before``, ``after`` (expected calibration error) and ``n``.
+            cells): ``before``, ``after`` (expected calibration error), ``n``, and the ``curve`` after it (see
+            `training.reliability.curve`).
         ``confusion``
             ``class`` and ``attributes`` (name to the same): ``truth``, ``said``, ``counts`` (a row a true
             value). Among ``said``, ``null`` = not found, ``""`` = found, but nothing was said; ``null`` among
@@ -407,4 +409,5 @@ def _errors(after: Ranking, before: Ranking | None) -> dict[str, Any]:
         "before": None if before is None else _number(expected_calibration_error(before, BINS)),
         "after": _number(expected_calibration_error(after, BINS)),
         "n": len(after.scores),
+        "curve": curve(after),
     }

@@ -269,5 +269,5 @@ def test_a_thousand_cells_take_less_than_two_seconds() -> None:
 def test_nothing_to_measure_is_no_number() -> None:
     told = describe([], classes=CLASSES, attributes=VALUES)
     assert told["classes"] == told["domains"] == {}
-    assert told["calibration"]["cells"] == {"before": None, "after": None, "n": 0}
+    assert told["calibration"]["cells"] == {"before": None, "after": None, "n": 0, "curve": []}
     assert told["intervals"]["ap50"] is None

@@ -33,7 +33,9 @@ from training.engine.loop import DivergedError
 from training.engine.scale import LEAST_ATTRIBUTE_SIDE
 from training.evaluate import Comparison
 from training.from_stain import is_from_stain
+from training.outcomes import read_outcomes
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
+from training.split import unit_of
 from training.worker.channel import Channel
 from training.worker.failures import failure
 from training.worker.run import run
@@ -376,8 +378,14 @@ def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) ->
 
 
 def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Path) -> None:
+    with Project.open(larger) as opened:
+        drawn = {field.id for field in opened.fields()[::2]}
+        opened.add_to_reserve(drawn)
     done, seen = here(quick(larger, epochs=1, suggest=False))
     with Project.open(larger) as opened:
+        card = opened.models()[0].card
+        held_fields = {f.id for f in opened.fields() if unit_of(f) in card["held_out"]}
+        shown = read_outcomes(opened.model_folder(1))
         for i, field in enumerate(opened.fields()):
             opened.update_field(field.id, domain=f"camera {i % 2}")
         held = opened.models()[0].card["metrics"]["held_out"]
@@ -388,7 +396,16 @@ def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Pat
     low, high = held["intervals"]["recall"]
     assert low <= held["recall"] <= high
     assert held["classes"]["Lymphocyte"]["truths"] == held["cells"] == 9
-    assert set(held["calibration"]["cells"]) == {"before", "after", "n"}
+    assert set(held["calibration"]["cells"]) == {"before", "after", "n", "curve"}
+    assert sum(row["n"] for row in held["calibration"]["cells"]["curve"]) == held["calibration"]["cells"]["n"]
+    # by chance among them, and learnt from: both are measured apart, and every number has its n
+    assert held_fields & drawn
+    assert card["metrics"]["random_reserve"]["cells"] == 3 * len(held_fields & drawn)
+    assert card["metrics"]["trained_on"]["cells"] == 27
+    assert card["learnt_from"] == {"fields": 9, "patients": 9, "cells": 27, "regions": 9}
+    assert {row["field"] for row in shown["held_out"]} <= held_fields
+    assert shown["trained_on"]
+    assert not {row["field"] for row in shown["trained_on"]} & held_fields
     table = held["confusion"]["class"]
     assert sum(table["counts"][table["truth"].index("Lymphocyte")]) == 9  # said to be something, or not found
     assert held["domains"] == {}

@@ -26,9 +26,11 @@ from training.engine.presets import settings
 from training.engine.scale import sides_around
 from training.evaluate import FieldResult, compare, summarise
 from training.measure import fit_calibration, judge, measured
+from training.outcomes import write_outcomes
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.split import FEWEST_CELLS, held_out
+from training.worker.beyond import compact, drawn_at_random, of_single_cells
 from training.worker.channel import CancelledError, Channel
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
@@ -39,6 +41,8 @@ from training.worker.suggest import known_or_seen_sides, suggest_on
 
 _FEW_MATCHES = 20
 """Fewer held-out cells than this calibrate nothing."""
+_SEEN = 16
+"""Fields that were learnt from on which a model is measured too: to show what that is worth."""
 
 
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
@@ -71,6 +75,7 @@ class _Training:
     known: list[Knowledge]
     run_id: int
     said: dict[int, RawProposals] = field(default_factory=dict)
+    outcomes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def run(self) -> Done:
         """Do it all."""
@@ -109,7 +114,13 @@ class _Training:
         self.channel.check()
         if pseudo is not None:
             metrics["pseudo_cells"] = pseudo
-        number = self._save(model, parent, config, epochs, metrics, sorted(held), active, why)
+        learnt_from = {
+            "fields": len(training),
+            "patients": len({k.patient for k in training}),
+            "cells": cells,
+            "regions": sum(len(k.finished) for k in training),
+        }
+        number = self._save(model, parent, config, epochs, metrics, sorted(held), learnt_from, active, why)
         forget_state(state)
         self.channel.send(Saved(model_id=number, active=active, why=why))
         if request.suggest:
@@ -224,24 +235,32 @@ class _Training:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
         truths = [k.truth() for k in testing]
         raw = self._propose(model, testing, keep=True)
+        some = [k for k in training if k.cells][:_SEEN]
+        seen = self._propose(model, some, keep=True)
         cells = sum(len(k.cells_in_regions()) for k in testing)
         if cells >= _FEW_MATCHES:
             note = f"fitted on {cells} held-out cells"
             model.calibration = fit_calibration(model, truths, raw, note=note)
         else:
-            some = [k for k in training if k.cells][:16]
             note = "fitted on training cells, so too sure of itself; held-out cells are still too few"
-            seen = self._propose(model, some, keep=True)
             model.calibration = fit_calibration(
                 model, [k.truth() for k in some], seen, note=note, strength=40
             )
+        words = model.vocabulary
+        learnt = judge(model, [k.truth() for k in some], seen)
+        trained_on = compact(learnt, words)
+        self.outcomes["trained_on"] = of_single_cells(some, learnt, words)
         if not cells:
             reason = (
                 f"measuring begins at {FEWEST_CELLS} cells in finished regions"
                 if self.request.holdout
                 else "nothing is held out (holdout 0)"
             )
-            metrics: dict[str, Any] = {"held_out": None, "note": f"Not yet measured: {reason}."}
+            metrics: dict[str, Any] = {
+                "held_out": None,
+                "note": f"Not yet measured: {reason}.",
+                "trained_on": trained_on,
+            }
             self.channel.send(Metrics(metrics=metrics))
             return metrics, True, None
         attributes = list(model.vocabulary.attributes)
@@ -252,9 +271,12 @@ class _Training:
         comparison = compare(new, old, attributes=attributes, seed=self.request.seed)
         metrics = {
             "held_out": measured(model, truths, raw, judged=new),
+            "random_reserve": drawn_at_random(testing, new, self.project.reserve(), words),
+            "trained_on": trained_on,
             "active_before": summarise(old, attributes=attributes),
             "difference": dataclasses.asdict(comparison),
         }
+        self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
         if comparison.worse:
             return (
@@ -291,6 +313,7 @@ class _Training:
         epochs: int,
         metrics: dict[str, Any],
         held: list[str],
+        learnt_from: dict[str, int],
         active: bool,
         why: str | None,
     ) -> int:
@@ -309,12 +332,14 @@ class _Training:
             "schema": self.project.schema.model_dump(mode="json"),
             "metrics": metrics,
             "held_out": held,
+            "learnt_from": learnt_from,
             "last_cell": max((cell.id for one in self.known for cell in one.cells), default=0),
             "why_not_active": why,
         }
         folder = self.project.model_folder(number)
         try:
             card = write_model(model, folder / WEIGHTS, folder / CARD)
+            write_outcomes(folder, self.outcomes)
             self.project.add_model(number, parent=parent, card=card, activate=active)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # half a model is none
