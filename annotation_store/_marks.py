@@ -160,11 +160,17 @@ class Marks(ProjectBase):
         comment: str | Keep = KEEP,
         bookmark: bool | Keep = KEEP,
         second_opinion: bool | Keep = KEEP,
+        confirm: bool = False,
     ) -> None:
         """Change a cell; what is not given (`KEEP`) stays.
 
         `attributes` are merged into the cell's; ``None`` makes one missing. A kind goes when the new class
         is no artefact. A change that changes nothing leaves no trace.
+
+        Parameters
+        ----------
+        confirm
+            What is given was weighed against a model's word: see `Project.confirm_label`.
         """
         given: dict[str, Any] = {}
         if not isinstance(cell_class, Keep):
@@ -185,6 +191,8 @@ class Marks(ProjectBase):
             own = dict(given)
             if not isinstance(kind, Keep):
                 own["kind"] = _rules.kind(self.schema, kind, given.get("cell_class", row.cell_class))
+            if confirm:
+                own["confirmed"] = _confirmed(row, {**place, **given})
             change = self._cell_change(row, {**place, **own})
             return row.field_id, [change] if change is not None else []
 
@@ -234,6 +242,7 @@ class Marks(ProjectBase):
             "second_opinion": bool(second_opinion),
             "suggestion_id": suggestion_id,
             "extra": extra,
+            "confirmed": None,
         }
 
     def _cell_change(self, row: Any, given: Mapping[str, Any]) -> Change | None:
@@ -295,3 +304,15 @@ class Marks(ProjectBase):
             return row.field_id, [Change(entity, row_id, before, None)]
 
         self._edit(command, build)
+
+
+def _confirmed(row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what was just given, of class, attributes and box, to what is confirmed of a cell."""
+    known = dict(row.confirmed or {})
+    if "cell_class" in given:
+        known["cell_class"] = given["cell_class"]
+    if "attributes" in given:
+        known["attributes"] = {**known.get("attributes", {}), **given["attributes"]}
+    if "x" in given:
+        known["box"] = [given[name] for name in ("x", "y", "w", "h")]
+    return known

@@ -209,6 +209,7 @@ class Review(Marks):
             "second_opinion": False,
             "suggestion_id": suggestion.id,
             "extra": None,
+            "confirmed": None,
         }
 
     def _is_artefact(self, cell_class: str | None) -> bool:

@@ -79,6 +79,7 @@ def cell(row: Any) -> Cell:
         bookmark=row.bookmark,
         second_opinion=row.second_opinion,
         suggestion_id=row.suggestion_id,
+        confirmed=row.confirmed or {},
     )
 
 

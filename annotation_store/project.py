@@ -37,8 +37,8 @@ from annotation_store._growth import Growth, words_of
 from annotation_store._journal import Journal
 from annotation_store._learning import Learning
 from annotation_store._looks import Looks
-from annotation_store._many import Many
 from annotation_store._repair import Repair
+from annotation_store._second_look import SecondLook
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
 from annotation_store.images.zarr_store import create_root
@@ -48,7 +48,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Repair, Check, Growth, Journal, Conflicts, Counting, Many, Learning, Looks):
+class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, Learning, Looks):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another

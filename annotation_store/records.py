@@ -237,6 +237,9 @@ class Cell:
         Whether the field's edge crosses the cell.
     suggestion_id
         The suggestion it was made from, if any.
+    confirmed
+        What somebody kept or gave although a model contradicted it, of ``cell_class``, ``attributes`` and
+        ``box``; it holds as long as the cell still says so.
     """
 
     id: int
@@ -251,6 +254,7 @@ class Cell:
     bookmark: bool = False
     second_opinion: bool = False
     suggestion_id: int | None = None
+    confirmed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _ranked(project: Project, what: What, queue: Queue, count: int) -> list[Rank
     if what is What.CELLS:
         return ranking.cells(project, queue=queue)[:count]
     if what is What.MISTAKES:
-        return ranking.mistakes(project)[:count]
+        return list(ranking.mistakes(project).items[:count])
     if not set(project.looked()) - {ranking.STAIN}:  # no model has looked: the stain tells something
         with progress("Looking at the fields") as tick:
             ranking.look_at_stain(project, progress=tick)

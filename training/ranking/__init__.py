@@ -9,13 +9,14 @@ from training.ranking.cold import look_at_stain
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.information import information
 from training.ranking.items import Ranked
-from training.ranking.mistakes import mistakes
+from training.ranking.mistakes import Mistakes, mistakes
 from training.ranking.project import STAIN, STARTER, best_regions, order, regions, update
 
 __all__ = [
     "STAIN",
     "STARTER",
     "CostModel",
+    "Mistakes",
     "Queue",
     "Ranked",
     "best_regions",

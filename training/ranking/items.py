@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from annotation_store.records import Box
+from annotation_store.records import Box, Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Ranked:
         Why, in words.
     reserve
         Drawn at random, not by score: what is found there tells how good the model is without bias.
+    said
+        What the model says there (of a mistake; ``None`` where it sees no cell).
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Ranked:
     reasons: tuple[str, ...] = ()
     box: Box | None = None
     reserve: bool = False
+    said: Proposal | None = None
 
     def as_json(self, field_name: str) -> dict[str, Any]:
         """Give what ``napari-lld rank --json`` prints (design §6)."""

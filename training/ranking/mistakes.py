@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,6 +53,8 @@ class SeenField:
 
     Attributes
     ----------
+    learnt
+        Id of the last cell that the model learnt from here; ``None`` = it was not shown this field.
     decided
         Ids of cells whose label a person gave with this model's word before their eyes.
     rejected
@@ -64,23 +68,65 @@ class SeenField:
     ignore: tuple[Shape, ...] = ()
     rejected: tuple[Box, ...] = ()
     decided: frozenset[int] = frozenset()
+    learnt: float | None = None
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """What a model would have a cell say instead: only where it is sure, and the label leaves it no room.
+
+    Attributes
+    ----------
+    cell_class
+        ``None`` = the class is not contradicted.
+    """
+
+    cell_class: str | None = None
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.cell_class is not None or bool(self.attributes)
+
+
+def contradiction(cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
+    """Say what a model contradicts of a cell's label; what a person has confirmed stays out of it."""
+    if said.confidence < SURE:
+        return Contradiction()
+    other, shares = None, said.class_probabilities
+    label, kept = cell.cell_class, cell.confirmed.get("cell_class")
+    if label is not None and label not in (UNSURE, kept) and shares:
+        members = [name for name in schema.members(label) if name in shares]
+        best = max(sorted(shares), key=shares.__getitem__)
+        # of a class that nobody taught it the model says nothing
+        if members and sum(shares[name] for name in members) <= LEAST_LEFT and shares[best] >= SURE:
+            other = best
+    values = {}
+    kept_values = cell.confirmed.get("attributes", {})
+    for attribute in schema.attributes:
+        name = attribute.name
+        value, shares = cell.attributes.get(name), said.attribute_probabilities.get(name, {})
+        if value is None or value not in shares or value == kept_values.get(name):
+            continue
+        best = max(sorted(shares), key=shares.__getitem__)
+        if shares[value] <= LEAST_LEFT and shares[best] >= SURE:
+            values[name] = best
+    return Contradiction(other, values)
 
 
 def find_mistakes(
     fields: Sequence[SeenField],
     schema: Schema,
     *,
-    learnt: Callable[[Field, int], bool],
     recall: float | None = None,
     cost: CostModel | None = None,
 ) -> list[Ranked]:
     """Rank what the model contradicts, the likeliest mistakes first, with the reason.
 
+    It is said whether the model learnt from a cell: that it agrees with what it was taught proves nothing,
+    that it disagrees all the more.
+
     Parameters
     ----------
-    learnt
-        Whether the model learnt from a cell (its field and id; id 0: from anything on the field). It is
-        said: that a model agrees with what it was taught proves nothing, that it disagrees all the more.
     recall
         Share of the cells that the model finds; ``None`` = not measured.
     """
@@ -97,50 +143,53 @@ def find_mistakes(
         for i, cell in enumerate(one.cells):
             if cell.id in one.decided:
                 continue
-            if i in of_cell:
-                score, reasons = _contradictions(cell, of_cell[i], schema, words)
+            opinion = of_cell.get(i)
+            if opinion is not None:
+                score, reasons = _contradictions(cell, opinion, schema, words)
+            elif tuple(cell.confirmed.get("box", ())) == tuple(cell.box):
+                continue
             elif len(said) and overlaps[:, i].max() >= _TOUCHES:
+                opinion = said[int(overlaps[:, i].argmax())]
                 score, reasons = 0.5 * unseen, ["The model draws the box elsewhere"]
             else:
                 score, reasons = unseen, ["The model sees no cell here"]
             if score > 0:
-                reasons.append(_taught(learnt(one.field, cell.id), "this very cell"))
+                learnt = one.learnt is not None and cell.id <= one.learnt
+                reasons.append(_taught(learnt, "this very cell"))
                 found.append(
-                    Ranked("mistake", cell.id, one.field.id, score, seconds, tuple(reasons), cell.box)
+                    Ranked(
+                        "mistake",
+                        cell.id,
+                        one.field.id,
+                        score,
+                        seconds,
+                        tuple(reasons),
+                        cell.box,
+                        said=opinion,
+                    )
                 )
-        found += _missed(one, said, overlaps, learnt, cost.new_cell(len(schema.attributes)))
+        found += _missed(one, said, overlaps, cost.new_cell(len(schema.attributes)))
     return sorted(found, key=lambda item: (-item.score, item.field_id, item.id or 0, item.box))
 
 
 def _contradictions(cell: Cell, said: Proposal, schema: Schema, words: Words) -> tuple[float, list[str]]:
     score, reasons = 0.0, []
-    if said.confidence < SURE:
-        return 0.0, []
-    shares = said.class_probabilities
-    if cell.cell_class is not None and cell.cell_class != UNSURE and shares:
-        members = [name for name in schema.members(cell.cell_class) if name in shares]
-        left = sum(shares[name] for name in members)
-        best = max(sorted(shares), key=shares.__getitem__)
-        # of a class that nobody taught it the model says nothing
-        if members and left <= LEAST_LEFT and shares[best] >= SURE:
-            score = said.confidence * (1 - left)
-            label = words.title(cell.cell_class)
-            reasons.append(f"Labelled {label}, the model says {words.title(best)} at {shares[best]:.0%}")
-    for attribute in schema.attributes:
-        value, shares = (
-            cell.attributes.get(attribute.name),
-            said.attribute_probabilities.get(attribute.name, {}),
+    other = contradiction(cell, said, schema)
+    if other.cell_class is not None and cell.cell_class is not None:
+        shares = said.class_probabilities
+        left = sum(shares.get(name, 0.0) for name in schema.members(cell.cell_class))
+        score = said.confidence * (1 - left)
+        label, best = words.title(cell.cell_class), other.cell_class
+        reasons.append(f"Labelled {label}, the model says {words.title(best)} at {shares[best]:.0%}")
+    for name, best in other.attributes.items():
+        attribute, value = schema.attribute_named(name), cell.attributes[name]
+        shares = said.attribute_probabilities[name]
+        score = max(score, ATTRIBUTE * said.confidence * (1 - shares[value]))
+        titles = {v.name: v.title or v.name for v in attribute.values}
+        reasons.append(
+            f"{attribute.title or name}: labelled {titles[value]}, "
+            f"the model says {titles.get(best, best)} at {shares[best]:.0%}"
         )
-        if value is None or value not in shares:
-            continue
-        best = max(sorted(shares), key=shares.__getitem__)
-        if shares[value] <= LEAST_LEFT and shares[best] >= SURE:
-            score = max(score, ATTRIBUTE * said.confidence * (1 - shares[value]))
-            titles = {v.name: v.title or v.name for v in attribute.values}
-            reasons.append(
-                f"{attribute.title or attribute.name}: labelled {titles[value]}, "
-                f"the model says {titles.get(best, best)} at {shares[best]:.0%}"
-            )
     return score, reasons
 
 
@@ -148,7 +197,6 @@ def _missed(
     one: SeenField,
     said: Sequence[Proposal],
     overlaps: np.ndarray,
-    learnt: Callable[[Field, int], bool],
     seconds: float,
 ) -> list[Ranked]:
     """Find what the model believes to be a cell, where a person says that all cells are boxed."""
@@ -164,9 +212,11 @@ def _missed(
             continue
         reasons = (
             f"The model sees a cell at {proposal.confidence:.0%}; none is boxed, and the area is finished",
-            _taught(learnt(one.field, 0), "this field"),
+            _taught(one.learnt is not None, "this field"),
         )
-        found.append(Ranked("mistake", None, one.field.id, proposal.confidence, seconds, reasons, box))
+        found.append(
+            Ranked("mistake", None, one.field.id, proposal.confidence, seconds, reasons, box, said=proposal)
+        )
     return found
 
 
@@ -177,67 +227,119 @@ def _taught(learnt: bool, what: str) -> str:
 # --- of a project ----------------------------------------------------------------------------------------
 
 
-def mistakes(project: Project) -> list[Ranked]:
+@dataclass(frozen=True)
+class Mistakes:
+    """The likely mistakes of one reading as one model sees them, and all that is needed to judge them again.
+
+    Attributes
+    ----------
+    maker
+        Who looked: a model's number or ``"starter"``; ``None`` = no model has looked at the fields yet.
+    """
+
+    maker: str | None = None
+    items: tuple[Ranked, ...] = ()
+    seen: Mapping[int, SeenField] = dataclasses.field(default_factory=dict)
+    recall: float | None = None
+
+    @property
+    def model_id(self) -> int | None:
+        """The model's number; ``None`` for the starter."""
+        return _number(self.maker)
+
+    def now(self, project: Project, field_id: int) -> list[Ranked]:
+        """Judge a field's likely mistakes again, by what its cells say now; as cheap as reading a field."""
+        seen = self.seen.get(field_id)
+        if seen is None:
+            return []
+        marks = _marks(project, self.model_id, field_id)
+        again = dataclasses.replace(marks.of(project.field(field_id), seen.said), learnt=seen.learnt)
+        return find_mistakes([again], project.schema, recall=self.recall)
+
+
+def mistakes(project: Project) -> Mistakes:
     """Rank the likely mistakes of the current reading, by what the model that looked last says.
 
-    Empty where no model has looked. In a blind reading only finished regions are judged.
+    Nothing where no model has looked, and nothing in a blind reading: a model would change what is read.
     """
     maker = newest_maker(project, besides=(STAIN,))
-    if maker is None:
-        return []
+    if maker is None or project.reading.blind:
+        return Mistakes()
     looks = project.looks(maker, opinions=True)
-    number = int(maker) if maker.isdecimal() else None
-    judged = [s for s in SuggestionState if s is not SuggestionState.SUPERSEDED]
-    suggestions = project.suggestions(states=judged)
-    own = by_field((s.field_id, s) for s in suggestions if s.model_id == number)
-    rejected = by_field(
-        (s.field_id, s.box)
-        for s in suggestions
-        if s.state is SuggestionState.REJECTED and s.reason is RejectionReason.NOT_A_CELL
-    )
-    cells = by_field((cell.field_id, cell) for cell in project.cells())
-    finished = by_field((r.field_id, r.shape) for r in project.regions() if r.state is RegionState.FINISHED)
-    ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
+    number = _number(maker)
+    marks = _marks(project, number)
+    cards = {model.id: (model.card, model.parent) for model in project.models()}
+    learnt = _learnt(number, cards)
     seen = []
     for field in project.fields():
-        if field.id not in looks or not (cells.get(field.id) or finished.get(field.id)):
+        if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
             continue
-        regions, some = finished.get(field.id, []), cells.get(field.id, [])
-        if project.reading.blind:
-            some = [cell for cell in some if any(shape.contains_centre(cell.box) for shape in regions)]
-        shown = own.get(field.id, [])
-        seen.append(
-            SeenField(
-                field,
-                tuple(some),
-                (*looks[field.id].opinions, *(s.proposal for s in shown)),
-                tuple(regions),
-                tuple(ignored.get(field.id, ())),
-                tuple(rejected.get(field.id, ())),
-                frozenset(s.cell_id for s in shown if s.cell_id is not None),
-            )
-        )
-    cards = {model.id: (model.card, model.parent) for model in project.models()}
+        said = (*looks[field.id].opinions, *marks.said.get(field.id, ()))
+        seen.append(dataclasses.replace(marks.of(field, said), learnt=learnt(field)))
     recall = None
     if number is not None and number in cards:
         held_out = (cards[number][0].get("metrics") or {}).get("held_out") or {}
         recall = held_out.get("recall")
-    return find_mistakes(seen, project.schema, learnt=_learnt(number, cards), recall=recall)
+    items = find_mistakes(seen, project.schema, recall=recall)
+    listed = {item.field_id for item in items}
+    return Mistakes(maker, tuple(items), {s.field.id: s for s in seen if s.field.id in listed}, recall)
+
+
+def _number(maker: str | None) -> int | None:
+    return int(maker) if maker is not None and maker.isdecimal() else None
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What stands on fields, by field: of a project in five statements, of one field likewise."""
+
+    cells: Mapping[int, list[Cell]]
+    finished: Mapping[int, list[Shape]]
+    ignored: Mapping[int, list[Shape]]
+    said: Mapping[int, list[Proposal]]
+    rejected: Mapping[int, list[Box]]
+    decided: Mapping[int, list[int]]
+
+    def of(self, field: Field, said: Sequence[Proposal]) -> SeenField:
+        return SeenField(
+            field,
+            tuple(self.cells.get(field.id, ())),
+            tuple(said),
+            tuple(self.finished.get(field.id, ())),
+            tuple(self.ignored.get(field.id, ())),
+            tuple(self.rejected.get(field.id, ())),
+            frozenset(self.decided.get(field.id, ())),
+        )
+
+
+def _marks(project: Project, model_id: int | None, field_id: int | None = None) -> _Marks:
+    judged = [s for s in SuggestionState if s is not SuggestionState.SUPERSEDED]
+    suggestions = project.suggestions(field_id, states=judged)
+    own = [s for s in suggestions if s.model_id == model_id]
+    regions = project.regions(field_id)
+    return _Marks(
+        by_field((cell.field_id, cell) for cell in project.cells(field_id)),
+        by_field((r.field_id, r.shape) for r in regions if r.state is RegionState.FINISHED),
+        by_field((area.field_id, area.shape) for area in project.ignore_areas(field_id)),
+        by_field((s.field_id, s.proposal) for s in own),
+        by_field((s.field_id, s.box) for s in suggestions if s.reason is RejectionReason.NOT_A_CELL),
+        by_field((s.field_id, s.cell_id) for s in own if s.cell_id is not None),
+    )
 
 
 def _learnt(
     number: int | None, cards: Mapping[int, tuple[Mapping[str, Any], str]]
-) -> Callable[[Field, int], bool]:
-    """Say from which cells a model learnt, itself or any model it was made from."""
-    line: list[tuple[frozenset[str], int | None]] = []
+) -> Callable[[Field], float | None]:
+    """Say up to which cell of a field a model learnt, itself or any model it was made from."""
+    line: list[tuple[frozenset[str], float]] = []
     while number is not None and number in cards and len(line) <= len(cards):
         card, parent = cards[number]
         last = card.get("last_cell")
-        line.append((frozenset(card.get("held_out") or ()), last if isinstance(last, int) else None))
-        number = int(parent) if parent.isdecimal() else None
+        line.append((frozenset(card.get("held_out") or ()), last if isinstance(last, int) else math.inf))
+        number = _number(parent)
 
-    def learnt(field: Field, cell_id: int) -> bool:
+    def learnt(field: Field) -> float | None:
         unit = unit_of(field)
-        return any(unit not in held and (last is None or cell_id <= last) for held, last in line)
+        return max((last for held, last in line if unit not in held), default=None)
 
     return learnt

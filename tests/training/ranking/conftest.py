@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from annotation_store import Project, Proposal
@@ -33,6 +35,19 @@ def project(tmp_path: Path, pictures: list[Path]) -> Iterator[Project]:
     with Project.create(tmp_path / "project", "lld", annotator="Ada") as made:
         made.add_fields(pictures)
         yield made
+
+
+@pytest.fixture
+def statements(project: Project) -> Iterator[list[str]]:
+    """The statements that the project's database is asked, as they come."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    sa.event.listen(project._engine, "before_cursor_execute", note)
+    yield seen
+    sa.event.remove(project._engine, "before_cursor_execute", note)
 
 
 Candidate = Callable[..., Proposal]

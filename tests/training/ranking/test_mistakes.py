@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from annotation_store import Look, Project, Proposal, RejectionReason, Shape
-from training.ranking import mistakes
+from training import ranking
+from training.ranking import Ranked
 
 VECTOR = np.ones(4, np.float32)
+
+
+def mistakes(project: Project) -> list[Ranked]:
+    return list(ranking.mistakes(project).items)
 
 
 def says(x: float, y: float, confidence: float = 0.95, **classes: float) -> Proposal:
@@ -132,13 +139,123 @@ def test_it_is_said_whether_the_model_learnt_from_the_very_cell(finished: Projec
     assert {one.reasons[-1] for one in mistakes(finished)} == {"The model did not learn from this very cell"}
 
 
-def test_a_blind_reading_hears_of_finished_regions_only(finished: Project) -> None:
+def test_a_blind_reading_hears_of_none_even_where_it_is_finished(finished: Project) -> None:
     finished.use_reading(finished.add_reading("second", blind=True).id)
-    looked(
-        finished, says(10, 10, Lymphocyte=0.99, Monocyte=0.01), says(60, 10, Lymphocyte=0.99, Monocyte=0.01)
-    )
-    for x in (10, 60):
-        finished.add_cell(1, (x, 10, 20, 20), cell_class="Monocyte")
+    looked(finished, says(10, 10, Lymphocyte=0.99, Monocyte=0.01), says(60, 60))
+    finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    finished.add_region(1, Shape.rectangle(0, 0, 120, 100))
     assert mistakes(finished) == []
-    finished.add_region(1, Shape.rectangle(0, 0, 40, 40))
-    assert [one.box for one in mistakes(finished)] == [(10, 10, 20, 20)]
+
+
+SIZES = {"cell_size": {"small": 0.0, "medium": 0.0, "large": 1.0}}
+
+
+def test_what_was_kept_is_not_brought_up_again_by_later_models_until_it_says_something_else(
+    finished: Project,
+) -> None:
+    cell = finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    lonely = finished.add_cell(1, (60, 60, 20, 20))
+    said = Proposal((10, 10, 20, 20), 0.95, {"Lymphocyte": 0.99, "Monocyte": 0.0, "Neutrophil": 0.01}, SIZES)
+    looked(finished, said)
+    assert [one.id for one in mistakes(finished)] == [cell, lonely]
+    finished.confirm_label(cell)
+    finished.confirm_label(lonely)
+    assert mistakes(finished) == []
+    finished.keep_looks("starter", {})
+    finished.keep_looks("7", {1: Look(VECTOR, (said,))})
+    finished.forget_looks(keep=("7",))
+    assert mistakes(finished) == []
+    # what was not there to be kept is another matter …
+    finished.change_cell(cell, attributes={"cell_size": "small"})
+    (one,) = mistakes(finished)
+    assert one.reasons[0] == "Cell size: labelled Small, the model says Large at 100%"
+    # … and so is another label, and another box
+    finished.change_cell(cell, cell_class="Neutrophil")
+    finished.change_cell(lonely, box=(62, 60, 20, 20))
+    assert [one.reasons[0] for one in mistakes(finished)] == [
+        "Labelled Neutrophil, the model says Lymphocyte at 99%",
+        "The model sees no cell here",
+    ]
+    finished.change_cell(cell, cell_class="Monocyte")
+    assert [one.id for one in mistakes(finished)] == [lonely, cell]
+    assert len(mistakes(finished)[1].reasons) == 2, "the size alone, and what it learnt"
+
+
+def test_a_label_given_in_the_face_of_the_model_is_not_doubted_again(finished: Project) -> None:
+    cell = finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    looked(finished, says(10, 10, Lymphocyte=0.98, Monocyte=0.01, Neutrophil=0.01))
+    finished.change_cell(cell, cell_class="Neutrophil", confirm=True)
+    assert mistakes(finished) == []
+    finished.undo(1)
+    assert [one.id for one in mistakes(finished)] == [cell]
+
+
+def test_a_missed_cell_that_was_boxed_or_refused_does_not_come_again(finished: Project) -> None:
+    looked(finished, says(10, 10, Lymphocyte=1.0), says(60, 60))
+    boxed, refused = mistakes(finished)
+    assert boxed.said is not None
+    assert refused.said is not None
+    finished.accept_opinion(1, boxed.said, model_id=None, cell_class="Monocyte")
+    finished.reject_opinion(1, refused.said, model_id=None)
+    assert mistakes(finished) == []
+    looked(finished, says(11, 10, Monocyte=1.0), says(60, 61), maker="3")
+    finished.forget_looks(keep=("3",))
+    assert mistakes(finished) == [], "nor of a later model"
+    finished.undo(1)
+    assert [one.box for one in mistakes(finished)] == [(60, 61, 20, 20)]
+
+
+def test_a_field_is_judged_again_by_what_its_cells_say_now(finished: Project) -> None:
+    wrong = finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    lonely = finished.add_cell(1, (90, 10, 20, 20))
+    looked(finished, says(10, 11, Lymphocyte=0.97, Monocyte=0.03), says(60, 60))
+    found = ranking.mistakes(finished)
+    assert found.maker == "starter"
+    assert found.now(finished, 1) == list(found.items)
+    assert found.now(finished, 2) == []
+    finished.change_cell(wrong, cell_class="Lymphocyte")
+    finished.delete_cell(lonely)
+    assert [one.box for one in found.now(finished, 1)] == [(60, 60, 20, 20)]
+    finished.forget_looks(keep=())
+    assert [one.box for one in found.now(finished, 1)] == [(60, 60, 20, 20)], "whoever has looked since"
+    finished.undo(1)
+    finished.undo(1)
+    assert found.now(finished, 1) == list(found.items)
+
+
+def test_a_field_is_judged_again_in_a_moment(finished: Project) -> None:
+    rng = np.random.default_rng(0)
+    names = finished.schema.class_names
+    places = rng.uniform(0, [130, 90], (300, 2))
+    finished.mark_whole_field(1)
+
+    def said(x: float, y: float) -> Proposal:
+        p = rng.dirichlet(np.full(len(names), 0.05))
+        return Proposal((x, y, 8, 8), 0.9, dict(zip(names, map(float, p), strict=True)), SIZES)
+
+    looked(finished, *(said(x, y) for x, y in places))
+    for x, y in places[:100]:
+        finished.add_cell(1, (x, y, 8, 8), cell_class="Monocyte")
+    found = ranking.mistakes(finished)
+    assert found.items
+    took = []
+    for _ in range(5):
+        begun = time.process_time()
+        found.now(finished, 1)
+        took.append(time.process_time() - begun)
+    assert min(took) < 0.05, took
+
+
+def test_the_mistakes_of_many_fields_are_found_in_as_many_statements_as_those_of_one(
+    finished: Project, statements: list[str]
+) -> None:
+    looked(finished, says(60, 60))
+    del statements[:]
+    ranking.mistakes(finished)
+    one_field = len(statements)
+    for number in range(2, 13):
+        finished.mark_whole_field(number)
+        finished.keep_looks("starter", {number: Look(VECTOR, (says(60, 60),))})
+    del statements[:]
+    assert len(ranking.mistakes(finished).items) == 12
+    assert len(statements) == one_field
