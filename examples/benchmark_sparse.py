@@ -12,7 +12,6 @@ limits the arms, ``--table`` only prints what is there. ``--quick`` runs a few s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import statistics
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sparse_benchmark.cache import Cache
 from sparse_benchmark.data import held_back, in_fold, load_fields, subset, truth_of, whole
 from sparse_benchmark.ours import predict_ours, regions_of, train_many_classes, train_ours, vocabulary_of
 from sparse_benchmark.scoring import score_classes
@@ -49,36 +49,6 @@ ARMS = {
 PBC = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 PBC_ARMS = {"ours": 3, "ours with all labels": 3}
 PBC_SETTING = {"set": "pbc", "fields": 200, "epochs": 16, "size": 448, "settings": {"window": 320}}
-
-
-def digest(config: dict[str, Any]) -> str:
-    """Hash a configuration."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class Cache:
-    """Runs that are done, one JSON object a line."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.rows: dict[str, dict[str, Any]] = {}
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                row = json.loads(line)
-                self.rows[digest(row["config"])] = row
-
-    def add(self, config: dict[str, Any], result: dict[str, Any]) -> None:
-        """Keep a result at once."""
-        row = {"config": config, "result": result}
-        self.rows[digest(config)] = row
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(row) + "\n")
-
-    def get(self, config: dict[str, Any]) -> dict[str, Any] | None:
-        """Give the result of a configuration, if there is one."""
-        row = self.rows.get(digest(config))
-        return row["result"] if row else None
 
 
 def run_detection(config: dict[str, Any], sets: dict[str, Any], weights: Path | str | None) -> dict[str, Any]:

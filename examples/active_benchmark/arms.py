@@ -1,0 +1,178 @@
+"""The strategies that are compared: what a hematologist is shown next, and with what help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from annotation_store import Project
+from annotation_store.records import Box, Field
+from training import ranking
+from training.ranking import fields as ranking_fields
+from training.ranking.cells import rank_cells
+from training.ranking.information import information
+from training.ranking.project import SHARE, groups_of, stored_words
+from training.ranking.windows import best_windows
+from training.simulate import SimulatedAnnotator, Work
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A strategy.
+
+    Attributes
+    ----------
+    fields
+        Which fields come next: ``"random"``, ``"uncertain"`` (sum of doubt alone) or ``"ranked"``.
+    place
+        What is finished of one: ``"whole"``, ``"random"`` (a region of a fifth) or ``"best"``.
+    suggestions
+        Whether the annotator reviews suggestions, or boxes all by hand.
+    queue
+        How many suggestions of *teach me* are decided on each opened field beside the region.
+    diverse, rare
+        Whether the ranking thins fields that are alike, and adds the bonus for rare classes.
+    """
+
+    fields: str
+    place: str
+    suggestions: bool = True
+    queue: int = 0
+    diverse: bool = True
+    rare: bool = True
+
+    @property
+    def looks(self) -> bool:
+        """Whether a model must look at every field before the next is chosen."""
+        return self.fields != "random" or self.place == "best"
+
+
+QUEUE = 4
+
+ARMS: dict[str, tuple[Arm, int]] = {
+    "whole fields": (Arm("random", "whole", suggestions=False), 8),
+    "random regions": (Arm("random", "random", suggestions=False), 8),
+    "ours": (Arm("ranked", "best", queue=QUEUE), 8),
+    "uncertainty only": (Arm("uncertain", "best"), 3),
+    "ours, fields at random": (Arm("random", "best", queue=QUEUE), 3),
+    "ours, place at random": (Arm("ranked", "random", queue=QUEUE), 3),
+    "ours, no teach-me queue": (Arm("ranked", "best"), 3),
+    "ours, no diversity": (Arm("ranked", "best", queue=QUEUE, diverse=False), 3),
+    "ours, no rare bonus": (Arm("ranked", "best", queue=QUEUE, rare=False), 3),
+    "ours, by hand": (Arm("ranked", "best", suggestions=False), 3),
+}
+"""Name to strategy and how many seeds it gets."""
+
+
+def without_bonus(arm: Arm) -> Any:
+    """Take the bonus for rare classes out of the ranking, where the arm has none."""
+    return nullcontext() if arm.rare else mock.patch.object(ranking_fields, "RARE_BONUS", 0.0)
+
+
+def work(
+    project: Project,
+    arm: Arm,
+    person: SimulatedAnnotator,
+    rng: np.random.Generator,
+    on_field: Callable[[int], None] | None = None,
+) -> Iterator[Work]:
+    """Annotate one field after another, each a piece of work, as long as it is asked for more.
+
+    Parameters
+    ----------
+    on_field
+        Called with a field's id before the work on it.
+    """
+    with without_bonus(arm):
+        for field_id, box in _places(project, arm, rng):
+            if on_field is not None:
+                on_field(field_id)
+            done = person.finish(field_id, box)
+            if arm.queue:
+                done += person.review(_teaching(project, field_id, arm.queue))
+            yield done
+
+
+def _teaching(project: Project, field_id: int, count: int) -> list[Any]:
+    """Give the suggestions outside the finished regions that teach most."""
+    finished = [region.shape for region in project.regions(field_id)]
+    waiting = {
+        one.id: one
+        for one in project.suggestions(field_id)
+        if not any(shape.contains_centre(one.box) for shape in finished)
+    }
+    ranked = rank_cells(
+        list(waiting.values()),
+        ranking.Queue.TEACH,
+        words=stored_words(project),
+        groups=groups_of(project.schema),
+    )
+    return [waiting[one.id] for one in ranked[:count] if one.id is not None]
+
+
+def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[int, Box | None]]:
+    fields = {field.id: field for field in project.fields()}
+    if arm.fields == "ranked":
+        ranked = ranking.update(project, budget=ranking_fields.BUDGET if arm.diverse else 0)
+        order = [one.field_id for one in ranked]
+    elif arm.fields == "uncertain":
+        order = _by_doubt(project)
+    else:
+        order = [int(i) for i in rng.permutation(sorted(fields))]
+        if arm.place == "whole":  # a field once finished is done
+            order = [i for i in order if not project.regions(i)]
+    for field_id in order:
+        if arm.place == "whole":
+            yield field_id, None
+        elif arm.place == "random":
+            box = _random_region(project, fields[field_id], rng)
+            if box is not None:
+                yield field_id, box
+        elif arm.fields == "uncertain":
+            box = _doubtful_region(project, fields[field_id])
+            if box is not None:
+                yield field_id, box
+        else:
+            for one in ranking.regions(project, field_id):
+                yield field_id, one.box
+
+
+def _random_region(project: Project, field: Field, rng: np.random.Generator) -> Box | None:
+    known = [region.shape for region in project.regions(field.id)]
+    centre = rng.uniform(0, 1, (1, 2)) * (field.width, field.height)
+    side = SHARE**0.5
+    found = best_windows(
+        (field.width, field.height), (side * field.width, side * field.height), centre, np.ones(1), known
+    )
+    return found[0][0] if found else None
+
+
+def _open(project: Project, field_id: int) -> list[Any]:
+    finished = [region.shape for region in project.regions(field_id)]
+    return [
+        one.proposal
+        for one in project.suggestions(field_id)
+        if not any(shape.contains_centre(one.box) for shape in finished)
+    ]
+
+
+def _by_doubt(project: Project) -> list[int]:
+    sums = {field.id: sum(information(p) for p in _open(project, field.id)) for field in project.fields()}
+    return sorted(sums, key=lambda field_id: (-sums[field_id], field_id))
+
+
+def _doubtful_region(project: Project, field: Field) -> Box | None:
+    some = _open(project, field.id)
+    known = [region.shape for region in project.regions(field.id)]
+    centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
+    doubts = np.array([information(p) for p in some])
+    side = SHARE**0.5
+    found = best_windows(
+        (field.width, field.height), (side * field.width, side * field.height), centres, doubts, known
+    )
+    return found[0][0] if found else None

@@ -1,0 +1,331 @@
+"""One run: a project annotated in rounds by one strategy, its model scored after each on other fields."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+
+from active_benchmark.arms import ARMS, Arm, work
+from annotation_store import Project
+from annotation_store.schema import Schema
+from napari_lld.model_facts import CONFIDENT, wilson
+from training.engine.data import TrainingField, cut_patches, prepare_field
+from training.engine.loop import LearningConfig, Loop
+from training.engine.model import (
+    LearnedModel,
+    adapted,
+    new_model,
+    read_model,
+    starter_place,
+    with_coco_weights,
+)
+from training.engine.vocabulary import Vocabulary
+from training.evaluate import FieldResult, FieldTruth, TrueCell, summarise
+from training.measure import fit_calibration, judge
+from training.predict import propose_raw
+from training.simulate import Action, SimulatedAnnotator, Work
+from training.worker.project_data import knowledge
+from training.worker.suggest import suggest_on
+
+SUGGESTED = 0.25
+"""The default threshold: suggestions as sure as that are shown."""
+
+BULK = 0.5
+"""The threshold from which suggestions are measured for accepting many at once."""
+
+
+LEAST = 0.05
+"""Raw score below which nothing is scored: it costs time and moves average precision little."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run goes; two runs of equal settings, arm and seed are the same run.
+
+    Attributes
+    ----------
+    pool, judged
+        How many fields there are to annotate, and to score on.
+    start
+        Random regions annotated by hand at first, the same for all arms of a seed.
+    rounds, seconds
+        How many rounds follow, and how much of the expert's time each gets.
+    first_steps, steps
+        Training steps at first, and after each round; a step is `batch` views of fields.
+    """
+
+    name: str
+    size: int = 320
+    window: int = 224
+    batch: int = 8
+    crops: int = 24
+    pool: int = 100
+    judged: int = 80
+    start: int = 8
+    rounds: int = 4
+    seconds: float = 300.0
+    first_steps: int = 150
+    steps: int = 50
+    rate: float = 5e-4
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run works on: fields to annotate and to score on, fully annotated, and the schema.
+
+    Attributes
+    ----------
+    weights
+        COCO weights to start from; ``None`` = the bundled starter, which knows the shared data (so for
+        trying out only).
+    folder
+        Where the fields' images are.
+    """
+
+    schema: Schema
+    pool: Sequence[TrainingField]
+    judged: Sequence[TrainingField]
+    weights: Path | None
+    folder: Path
+
+
+class Silence:
+    """A worker's channel that nobody listens to."""
+
+    cancelled = False
+
+    def check(self) -> None:
+        """Nobody cancels."""
+
+    def send(self, message: object) -> None:
+        """Nobody hears."""
+
+
+def run(setting: Setting, arm: str, seed: int, data: Data, states: Path) -> dict[str, Any]:
+    """Run an arm; what comes out goes into the cache as JSON.
+
+    Parameters
+    ----------
+    states
+        Folder in which the first models are kept, which all arms of a seed share.
+    """
+    strategy = ARMS[arm][0]
+    rng = np.random.default_rng([seed, 1])
+    chosen = _pool(data.pool, setting, seed)
+    begun = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-active-") as place,
+        Project.create(Path(place) / "project", schema=data.schema, annotator="simulated") as project,
+    ):
+        project.add_fields([data.folder / field.name for field in chosen])
+        names = {Path(field.name).name: field for field in chosen}
+        truth = {
+            field.id: [TrueCell(c.box, c.cell_class, c.attributes) for c in names[field.name].cells]
+            for field in project.fields()
+        }
+        person = SimulatedAnnotator(project, truth, uses_suggestions=strategy.suggestions)
+        model, done = _start(setting, seed, data, project, person, states)
+        rounds = [_measure(0, model, data.judged, done, done, {})]
+        total = done
+        for number in range(1, setting.rounds + 1):
+            clear = _clear(project, person) if strategy.looks else {}
+            did = _round(setting, strategy, project, person, rng, model)
+            total += did
+            model = _learn(
+                setting, project, model, setting.steps, seed=1000 * seed + number, rate=setting.rate
+            )
+            if strategy.looks and number < setting.rounds:
+                _suggest(project, model)
+            rounds.append(_measure(number, model, data.judged, total, did, clear))
+    return {"rounds": rounds, "run_seconds": round(time.monotonic() - begun, 1)}
+
+
+def _pool(fields: Sequence[TrainingField], setting: Setting, seed: int) -> list[TrainingField]:
+    rng = np.random.default_rng([seed, 0])
+    ordered = sorted(fields, key=lambda field: field.name)
+    return [ordered[i] for i in rng.permutation(len(ordered))[: setting.pool]]
+
+
+def _start(
+    setting: Setting, seed: int, data: Data, project: Project, person: SimulatedAnnotator, states: Path
+) -> tuple[LearnedModel, Work]:
+    """Annotate the first random regions by hand and learn from them: the same for all arms of a seed."""
+    rng = np.random.default_rng([seed, 2])
+    random = Arm("random", "random", suggestions=False)
+    total = Work()
+    for count, did in enumerate(work(project, random, person, rng), 1):
+        total += did
+        if count == setting.start:
+            break
+    model = new_model(Vocabulary.from_schema(project.schema), seed=seed, size=setting.size)
+    file = states / f"{setting.name}-{setting.pool}-{setting.start}-{setting.first_steps}-{seed}.safetensors"
+    fields = _training_fields(project)
+    if file.is_file():
+        model.load_tensors(load_file(str(file)))
+        model.teach(cut_patches(fields, model.vocabulary).allowed)
+        model.evaluating()
+    else:
+        if data.weights is None:
+            model = adapted(read_model(starter_place()), model.vocabulary)
+            model.size = setting.size
+        else:
+            with_coco_weights(model, data.weights)
+        model = _learn(setting, project, model, setting.first_steps, seed=1000 * seed, rate=1e-3)
+        states.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(f".{os.getpid()}")
+        save_file({name: t.contiguous() for name, t in model.tensors()}, str(unfinished))
+        unfinished.replace(file)
+    _calibrate(model, project)
+    _suggest(project, model)
+    return model, total
+
+
+def _training_fields(project: Project) -> list[TrainingField]:
+    return [one.training_field(project) for one in knowledge(project) if one.teaches]
+
+
+def _learn(
+    setting: Setting, project: Project, model: LearnedModel, steps: int, *, seed: int, rate: float
+) -> LearnedModel:
+    """Go on learning from all that is annotated: as many steps for every arm."""
+    fields = _training_fields(project)
+    patches = cut_patches(fields, model.vocabulary)
+    batch = min(setting.batch, len(fields))
+    config = LearningConfig(
+        epochs=max(1, round(steps / -(-len(fields) // batch))),
+        window=setting.window, batch=batch, crops=setting.crops, seed=seed, average=0.97,
+        detector_rate=rate, describer_rate=rate, head_rate=rate,
+    )  # fmt: skip
+    Loop(model, [prepare_field(one, setting.size) for one in fields], patches, config).run()
+    _calibrate(model, project)
+    return model
+
+
+def _calibrate(model: LearnedModel, project: Project) -> None:
+    """Calibrate as a young project does: on some of what was learnt from, leaning on no correction."""
+    some = [one for one in knowledge(project) if one.finished and one.cells][-16:]
+    raw = propose_raw(model, [one.training_field(project).pixels for one in some])
+    model.calibration = fit_calibration(
+        model, [one.truth() for one in some], raw, note="training cells", strength=40
+    )
+
+
+def _suggest(project: Project, model: LearnedModel, fields: Collection[int] | None = None) -> None:
+    """Put the model's suggestions on fields, and look at these for the ranking, as the worker does."""
+    model_id = project.new_model_id()
+    project.model_folder(model_id).mkdir(parents=True)
+    project.add_model(model_id, parent="", card={}, activate=True)
+    known = [one for one in knowledge(project) if fields is None or one.field.id in fields]
+    suggest_on(project, model, model_id, known, Silence(), min_confidence=SUGGESTED)  # type: ignore[arg-type]
+
+
+def _round(
+    setting: Setting,
+    arm: Arm,
+    project: Project,
+    person: SimulatedAnnotator,
+    rng: np.random.Generator,
+    model: LearnedModel,
+) -> Work:
+    """Work for the round's seconds; the last piece may pass them."""
+
+    def look(field_id: int) -> None:
+        if not arm.looks:  # only here, for what it would have taken with suggestions
+            _suggest(project, model, {field_id})
+
+    total = Work()
+    for did in work(project, arm, person, rng, on_field=look):
+        total += did
+        if (total.seconds if arm.suggestions else total.by_hand) >= setting.seconds:
+            break
+    return total
+
+
+def _clear(project: Project, person: SimulatedAnnotator) -> dict[str, Any]:
+    """Count which of all waiting suggestions would need no correction."""
+    counts = {"suggestions": 0, "clear": 0, "rejected": 0}
+    for field in project.fields():
+        waiting = [one for one in project.suggestions(field.id) if one.confidence >= SUGGESTED]
+        verdicts = person.verdicts(field.id, waiting)
+        counts["suggestions"] += len(verdicts)
+        counts["clear"] += sum(v.action is Action.ACCEPT for v in verdicts)
+        counts["rejected"] += sum(v.action is Action.REJECT for v in verdicts)
+    return counts
+
+
+def _measure(
+    number: int,
+    model: LearnedModel,
+    judged: Sequence[TrainingField],
+    total: Work,
+    did: Work,
+    clear: dict[str, Any],
+) -> dict[str, Any]:
+    """Score a model on the fields kept for that, and tell what the round took."""
+    raw = propose_raw(model, [field.pixels for field in judged], min_score=LEAST)
+    results = judge(model, [_truth(field) for field in judged], raw)
+    numbers = summarise(results, attributes=list(model.vocabulary.attributes), threshold=SUGGESTED)
+    keys = ("map50", "ap50", "class_f1", "attribute_f1", "precision", "recall", "ece")
+    return {
+        "round": number,
+        "seconds": total.seconds,
+        "by_hand": total.by_hand,
+        "cells": total.cells,
+        "did": {
+            **{
+                name: getattr(did, name) for name in ("drawn", "accepted", "corrected", "rejected", "regions")
+            },
+            "parts": dict(did.parts),
+            "reasons": {str(reason): count for reason, count in did.reasons.items()},
+        },
+        "before": clear,
+        "bulk": _bulk(results),
+        "ap50_of": numbers["ap50_of"],
+        **{key: numbers[key] or 0.0 for key in keys},  # what finds nothing describes nothing
+    }
+
+
+def _truth(field: TrainingField) -> FieldTruth:
+    height, width = field.pixels().shape[:2]
+    cells = tuple(TrueCell(c.box, c.cell_class, c.attributes) for c in field.cells)
+    return FieldTruth(field.name, width, height, cells)
+
+
+def _bulk(results: Sequence[FieldResult]) -> dict[str, Any]:
+    """Let every other field measure what may be accepted many at once, and count how it goes on the rest.
+
+    The rule is that of the window: the lower Wilson bound of precision, of all and of the proposed class,
+    is `CONFIDENT` at least.
+    """
+    measured, others = results[::2], results[1::2]
+    taken = wrong = 0
+    allowed = 0.0
+    if wilson(*_right(measured, None))[0] >= CONFIDENT:
+        for name in sorted({p.best_class or "" for r in others for _, p in r.matched}):
+            low = wilson(*_right(measured, name))[0]
+            if low >= CONFIDENT:
+                right, of = _right(others, name)
+                taken, wrong, allowed = taken + of, wrong + of - right, allowed + (1 - low) * of
+    return {"taken": taken, "wrong": wrong, "allowed": allowed}
+
+
+def _right(results: Sequence[FieldResult], name: str | None) -> tuple[int, int]:
+    """Count proposals from `BULK` on that are right, and all; of a class, or of any (right = a cell)."""
+    right = of = 0
+    for result in results:
+        for cell, proposal in result.matched:
+            if proposal.confidence >= BULK and name in (None, proposal.best_class):
+                of += 1
+                right += name is None or cell.cell_class in (None, name)
+        for proposal in result.spurious:
+            if proposal.confidence >= BULK and name in (None, proposal.best_class):
+                of += 1
+    return right, of

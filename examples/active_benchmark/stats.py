@@ -1,0 +1,115 @@
+"""Learning curves over the expert's seconds, and how far apart two strategies are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import permutation_test
+
+Curves = Mapping[int, Sequence[tuple[float, float]]]
+"""Seed to points (expert's seconds, score), in the order of the rounds."""
+
+
+def curves(results: Mapping[int, Mapping[str, Any]], metric: str, clock: str) -> Curves:
+    """Take the curves of one arm out of its results.
+
+    Parameters
+    ----------
+    results
+        Seed to what `active_benchmark.run.run` gave.
+    metric
+        Such as ``"map50"``.
+    clock
+        ``"seconds"`` (with suggestions) or ``"by_hand"``.
+    """
+    return {
+        seed: [(float(one[clock]), float(one[metric])) for one in result["rounds"]]
+        for seed, result in results.items()
+    }
+
+
+def at(points: Sequence[tuple[float, float]], seconds: np.ndarray) -> np.ndarray:
+    """Read a curve at some times: straight lines between the rounds, level after the last."""
+    x, y = np.array(points).T
+    return np.asarray(np.interp(seconds, x, y))
+
+
+def seconds_to(mean: np.ndarray, grid: np.ndarray, level: float) -> float:
+    """Give the first time at which a curve reaches a level; infinite where it does not."""
+    reached = np.flatnonzero(mean >= level)
+    if not len(reached):
+        return float("inf")
+    i = int(reached[0])
+    if i == 0:
+        return float(grid[0])
+    share = (level - mean[i - 1]) / (mean[i] - mean[i - 1])
+    return float(grid[i - 1] + share * (grid[i] - grid[i - 1]))
+
+
+def area(points: Sequence[tuple[float, float]], start: float, end: float) -> float:
+    """Give the mean height of a curve between two times."""
+    grid = np.linspace(start, end, 400)
+    return float(at(points, grid).mean())
+
+
+def end_of(some: Curves) -> float:
+    """Give the time to which all curves reach."""
+    return min(points[-1][0] for points in some.values())
+
+
+def ratio(ours: Curves, other: Curves, seeds: Sequence[int]) -> float:
+    """Give our seconds over the other's until our mean curve is as high as the other's at its end.
+
+    Both count from the first second, the start that they share included. The other's seconds are those at
+    which its mean curve first reaches the same, so a curve that falls at the end does not favour us.
+    """
+    end = end_of({s: other[s] for s in seeds})
+    start = max(ours[s][0][0] for s in seeds)
+    grid = np.linspace(start, max(end, end_of({s: ours[s] for s in seeds})), 2000)
+    grid_other = grid[grid <= end]
+    mean_other = np.mean([at(other[s], grid_other) for s in seeds], 0)
+    mean_ours = np.mean([at(ours[s], grid) for s in seeds], 0)
+    level = float(mean_other[-1])
+    return seconds_to(mean_ours, grid, level) / seconds_to(mean_other, grid_other, level)
+
+
+def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, Any]:
+    """Compare two arms over the seeds that both have.
+
+    Returns
+    -------
+    dict
+        ``seeds``; ``ratio`` of seconds with its 95% bootstrap interval over seeds (``low``, ``high``);
+        ``area``: the mean paired difference of the heights of the curves up to where both reach, with its
+        ``spread`` (standard deviation over seeds) and ``p`` of the sign-flip permutation test, two-sided,
+        exact.
+    """
+    seeds = sorted(set(ours) & set(other))
+    rng = np.random.default_rng(0)
+    ratios = [
+        ratio(ours, other, [seeds[i] for i in rng.integers(len(seeds), size=len(seeds))])
+        for _ in range(resamples)
+    ]
+    differences = []
+    for seed in seeds:
+        start = max(ours[seed][0][0], other[seed][0][0])
+        end = min(ours[seed][-1][0], other[seed][-1][0])
+        differences.append(area(ours[seed], start, end) - area(other[seed], start, end))
+    p = float("nan")
+    if len(seeds) > 1:
+        test = permutation_test(
+            (differences,), np.mean, permutation_type="samples", vectorized=False, n_resamples=np.inf
+        )
+        p = float(test.pvalue)
+    low, high = np.quantile(ratios, [0.025, 0.975], method="nearest")
+    return {
+        "seeds": len(seeds),
+        "ratio": ratio(ours, other, seeds),
+        "low": float(low),
+        "high": float(high),
+        "area": float(np.mean(differences)),
+        "spread": float(np.std(differences, ddof=1)) if len(seeds) > 1 else float("nan"),
+        "p": p,
+    }
