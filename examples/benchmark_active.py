@@ -34,8 +34,10 @@ from annotation_store.schema import load_schema, schema_from_coco, wbcatt_to_lld
 from training.engine.data import TrainingField
 
 SETTINGS = {
-    "txl": Setting("txl"),
-    "pbc": Setting("pbc", pool=80, judged=40, start=6, seconds=500.0),
+    "txl": Setting("txl", pool=80, judged=80, start=6, seconds=240.0, first_steps=150, steps=50),
+    "pbc": Setting(
+        "pbc", batch=3, crops=40, pool=60, judged=30, start=4, seconds=200.0, first_steps=120, steps=70
+    ),
 }
 METRICS = {"txl": ("map50",), "pbc": ("map50", "attribute_f1")}
 TITLES = {"map50": "mAP50", "attribute_f1": "attribute F1"}

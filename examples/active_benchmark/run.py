@@ -63,17 +63,17 @@ class Setting:
     """
 
     name: str
+    pool: int
+    judged: int
+    start: int
+    seconds: float
+    first_steps: int
+    steps: int
+    rounds: int = 4
     size: int = 320
     window: int = 224
     batch: int = 8
     crops: int = 24
-    pool: int = 100
-    judged: int = 80
-    start: int = 8
-    rounds: int = 4
-    seconds: float = 300.0
-    first_steps: int = 150
-    steps: int = 50
     rate: float = 5e-4
 
 
