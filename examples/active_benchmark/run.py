@@ -6,12 +6,13 @@ import os
 import tempfile
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.torch import load_file, save_file
+from sparse_benchmark.cache import digest
 
 from active_benchmark.arms import ARMS, Arm, work
 from annotation_store import Project
@@ -166,7 +167,7 @@ def _start(
         if count == setting.start:
             break
     model = new_model(Vocabulary.from_schema(project.schema), seed=seed, size=setting.size)
-    file = states / f"{setting.name}-{setting.pool}-{setting.start}-{setting.first_steps}-{seed}.safetensors"
+    file = states / f"{setting.name}-{digest(asdict(setting))}-{seed}.safetensors"
     fields = _training_fields(project)
     if file.is_file():
         model.load_tensors(load_file(str(file)))
