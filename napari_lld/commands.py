@@ -456,7 +456,26 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("A",),
         "Suggestions",
         has_field,
-        "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change.",
+        "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change. "
+        "Of a likely mistake: take what the model says.",
+    )
+    yield Command(
+        "mistakes.check",
+        "Likely mistakes",
+        s.check_mistakes,
+        ("Alt+M",),
+        "Suggestions",
+        has_field,
+        "Look again at labels that the model confidently contradicts: keep them, or correct them.",
+    )
+    yield Command(
+        "mistakes.look",
+        "Look for mistakes again",
+        s.look_for_mistakes,
+        (),
+        "Suggestions",
+        lambda session: session.checking and not session.looking_for_mistakes,
+        "Compare all labels with what the model says now.",
     )
     yield Command(
         "suggestion.accept_all",
@@ -475,7 +494,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("X",),
         "Suggestions",
         has_field,
-        "Reject; the model learns that this is background.",
+        "Reject; the model learns that this is background. Of a likely mistake: keep what is labelled.",
     )
     yield Command(
         "suggestion.duplicate",

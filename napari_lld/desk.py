@@ -18,6 +18,7 @@ from napari_lld.desk_sight import sight_commands, take_ring
 from napari_lld.field_desk import FieldDesk
 from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
+from napari_lld.mistake_thread import MistakeThread
 from napari_lld.napari_preferences import bind
 from napari_lld.session import Session, Tool
 from napari_lld.surroundings import Surroundings
@@ -58,6 +59,8 @@ class Desk(QObject):
         self._help: QWidget | None = None
         self.process = TrainingProcess(self.session, self)
         self.session.trainer = self.process
+        self.mistakes = MistakeThread(self)
+        self.session.mistake_reader = self.mistakes
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.fields = FieldDesk(self)
@@ -112,7 +115,8 @@ class Desk(QObject):
         self.overlap.close()
         self._unbind()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
-        self.session.trainer = None
+        self.session.trainer = self.session.mistake_reader = None
+        self.mistakes.close()
 
     def _on_project(self) -> None:
         self.commands.use_schema(self.session.schema)
@@ -278,7 +282,7 @@ class Desk(QObject):
 
     def _bring_into_view(self) -> None:
         """Centre the cell that came by itself where it is out of sight, and keep the zoom on cells."""
-        mark = self.session.cell
+        mark = self.session.cell or self.session.suggestion
         if mark is None:
             return
         if getattr(self, "_zoomed_on", None) is not None:

@@ -1,16 +1,14 @@
 """The one evented session of the desk, without Qt: what is open, what is current, what can be done.
 
 Widgets and layers bind to its signals and call its methods; they keep nothing. `SessionState` is what is
-open and current, `MarkActions` adds what is drawn, `ReviewActions` what is done with suggestions, `Session`
-what is said of a cell.
+open and current, `MarkActions` adds what is drawn, `ReviewActions` what is done with suggestions,
+`MistakeActions` what is looked at again, `Session` what is said of a cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-
-from psygnal import Signal
 
 from annotation_store.records import (
     UNSURE,
@@ -21,7 +19,7 @@ from annotation_store.records import (
 from annotation_store.schema import Attribute
 from napari_lld.failure_log import keep_failure
 from napari_lld.model_facts import rollback
-from napari_lld.session_review import ReviewActions
+from napari_lld.session_mistakes import MistakeActions
 from napari_lld.session_state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
 from napari_lld.sight.state import Sight
 from napari_lld.translate import tr
@@ -29,14 +27,11 @@ from napari_lld.translate import tr
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
 
 
-class Session(ReviewActions):
+class Session(MistakeActions):
     """The state with all its actions.
 
     Every action is a method and says in a `notice` why it could not be done.
     """
-
-    went_on = Signal()
-    """The next cell has become current by itself; it may be out of sight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,11 +56,12 @@ class Session(ReviewActions):
         caret = self._caret
         if cell is not None:
             cell_id: int | None = cell.id
-            if not self._done(lambda: project.change_cell(cell.id, **changes)):
+            weighed = self._weighed(cell)
+            if not self._done(lambda: project.change_cell(cell.id, **changes, **weighed)):
                 return False
         else:
             assert suggestion is not None
-            cell_id = self._try(lambda: project.correct(suggestion.id, **changes))
+            cell_id = self._try(lambda: self._correct(project, suggestion, changes))
             if cell_id is None:
                 return False
         if cell_id is not None and {"cell_class", "attributes"} & set(changes):

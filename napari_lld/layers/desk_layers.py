@@ -15,6 +15,7 @@ from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field, RegionState
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.measuring import measure_marks
+from napari_lld.layers.mistake_word import model_says
 from napari_lld.sight.look import ShownLevel
 from napari_lld.translate import tr
 
@@ -73,9 +74,10 @@ class DeskLayers:
         self._source: npt.NDArray[np.uint8] | Sequence[Any] | None = None
         session.field_changed.connect(self._on_field)
         session.marks_changed.connect(self._on_marks)
-        session.selection_changed.connect(self._draw_current)
+        session.selection_changed.connect(self._draw_proposed)
         session.proposed_box_changed.connect(self._draw_current)
         session.proposed_region_changed.connect(self._draw_proposed)
+        session.mistakes_changed.connect(self._draw_proposed)
         session.threshold_changed.connect(self._on_threshold)
         session.display_changed.connect(self._on_display)
         session.sight.look_changed.connect(self._on_look)
@@ -89,9 +91,10 @@ class DeskLayers:
         for signal, slot in (
             (session.field_changed, self._on_field),
             (session.marks_changed, self._on_marks),
-            (session.selection_changed, self._draw_current),
+            (session.selection_changed, self._draw_proposed),
             (session.proposed_box_changed, self._draw_current),
             (session.proposed_region_changed, self._draw_proposed),
+            (session.mistakes_changed, self._draw_proposed),
             (session.threshold_changed, self._on_threshold),
             (session.display_changed, self._on_display),
             (session.sight.look_changed, self._on_look),
@@ -356,12 +359,19 @@ class DeskLayers:
         layer.refresh_text()
 
     def _draw_proposed(self) -> None:
-        """Draw the region that is proposed: a dashed outline and a word."""
-        proposed = self._session.proposed_region
-        if self._session.field_id is not None and (proposed is not None or PROPOSED_LETTERS in self._layers):
-            boxes = [proposed.box] if proposed is not None else []
+        """Draw what nobody has decided: a region that is proposed, what the model says instead of a label."""
+        session = self._session
+        boxes: list[Box] = []
+        texts = []
+        if session.proposed_region is not None:
+            boxes.append(session.proposed_region.box)
+            texts.append(tr("proposed"))
+        if (mistake := session.mistake) is not None and mistake.box is not None:
+            boxes.append(mistake.box)
+            texts.append(model_says(session))
+        if session.field_id is not None and (boxes or PROPOSED_LETTERS in self._layers):
             colours = np.array([palette.rgba(palette.CURRENT)] * len(boxes)).reshape(-1, 4)
-            self._draw_letters(PROPOSED_LETTERS, boxes, [tr("proposed")] * len(boxes), colours)
+            self._draw_letters(PROPOSED_LETTERS, boxes, texts, colours)
         self._draw_current()
 
     def _draw_current(self) -> None:
@@ -381,6 +391,9 @@ class DeskLayers:
             draw = outlines.box_outlines if session.cell else outlines.box_brackets
             parts.append(draw([self._grown(mark.box)]))
             parts.append(self._handles(mark.box))
+        mistake = session.mistake
+        if mistake is not None and mistake.id is not None and mistake.said is not None:
+            parts.append(outlines.box_brackets([mistake.said.box]))
         region = session.region
         if region is not None:
             parts.append(outlines.path_outline(region.shape.points, closed=True))

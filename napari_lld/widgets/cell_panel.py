@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
-from annotation_store.records import UNSURE, Cell, RegionState, Suggestion
+from annotation_store.records import UNSURE, Cell, Proposal, RegionState, Suggestion
 from annotation_store.schema import Attribute, Schema
 from napari_lld.commands import Commands, class_like
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
@@ -67,6 +67,7 @@ class CellPanel(Part):
         self.bind(session.caret_changed, self.refresh_soon)
         self.bind(session.field_changed, self.refresh_soon)
         self.bind(session.marks_changed, self._on_marks)
+        self.bind(session.mistakes_changed, self.refresh_soon)
         self._rebuild()
 
     # ------------------------------------------------------------------ building
@@ -151,19 +152,28 @@ class CellPanel(Part):
         self._facts.setText(self._fact_line(cell, suggestion))
         probabilities = suggestion.proposal.class_probabilities if suggestion else {}
         # groups and *unsure* are for people: no model proposes them
+        other, mistake = self.session.contradicted, self.session.mistake
+        if other.cell_class is not None and mistake is not None and mistake.said is not None:
+            probabilities = {other.cell_class: mistake.said.class_probabilities[other.cell_class]}
         taught_or_not = self._schema.class_names if self._schema is not None else ()
         for name, button in self._classes.items():
             button.setEnabled(target is not None)
             probability = probabilities.get(name)
             button.show_state(
                 checked=cell is not None and cell.cell_class == name,
-                suggested=suggestion is not None and suggestion.proposal.best_class == name,
+                suggested=name == (suggestion.proposal.best_class if suggestion else other.cell_class),
                 probability=probability if probability is not None and probability >= 0.05 else None,
                 untaught=suggestion is not None and probability is None and name in taught_or_not,
             )
         artefact = cell is not None and self.session.is_artefact(cell.cell_class)
         for number, attribute_row in enumerate(self._rows):
-            attribute_row.show_target(cell, suggestion, caret=self.session.caret == number, off=artefact)
+            attribute_row.show_target(
+                cell,
+                suggestion.proposal if suggestion else mistake.said if mistake else None,
+                caret=self.session.caret == number,
+                off=artefact,
+                instead=other.attributes,
+            )
         kinds = self.session.kinds
         # The kinds take the place of two rows. Hide before showing: a window that had to grow stays grown.
         if not kinds:
@@ -198,6 +208,8 @@ class CellPanel(Part):
             if cell.cell_class in schema.class_names:
                 return tr("Cell {id} · {title}", id=cell.id, title=schema.class_named(cell.cell_class).title)
             return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
+        if suggestion is not None and self.session.mistake is not None:
+            return tr("Nobody boxed this · {sure:.0%}", sure=suggestion.confidence)
         if suggestion is not None:
             sure = suggestion.confidence
             if is_from_stain(suggestion.proposal, suggestion.model_id):
@@ -363,14 +375,23 @@ class AttributeRow(QWidget):
         self._session.set_value(self._attribute.name, None if known == value else value)
 
     def show_target(
-        self, cell: Cell | None, suggestion: Suggestion | None, *, caret: bool, off: bool
+        self, cell: Cell | None, said: Proposal | None, *, caret: bool, off: bool, instead: Mapping[str, str]
     ) -> None:
-        """Show this attribute of the current cell or suggestion."""
+        """Show this attribute of the current cell or suggestion.
+
+        Parameters
+        ----------
+        said
+            What a model says of it; of a cell only what it would have `instead` is shown.
+        """
         name = self._attribute.name
         known = cell.attributes.get(name) if cell is not None else None
-        probabilities = suggestion.proposal.attribute_probabilities.get(name, {}) if suggestion else {}
+        probabilities = said.attribute_probabilities.get(name, {}) if said else {}
         best = max(probabilities, key=probabilities.__getitem__, default=None)
-        self._target = (cell is not None or suggestion is not None) and not off
+        if cell is not None:
+            best = instead.get(name)
+            probabilities = {best: probabilities[best]} if best is not None else {}
+        self._target = (cell is not None or said is not None) and not off
         self._missing = known is None
         self._proposed = cell is None
         self._caret = caret and self._target
@@ -381,7 +402,7 @@ class AttributeRow(QWidget):
                 checked=known == value,
                 suggested=value == best,
                 probability=probabilities.get(value),
-                untaught=suggestion is not None and value != UNSURE and value not in probabilities,
+                untaught=cell is None and said is not None and value != UNSURE and value not in probabilities,
             )
         self.update()
 

@@ -26,6 +26,8 @@ from napari_lld.widgets.dropping import CanvasDrops, dropped_paths
 from napari_lld.widgets.field_list import FieldList
 from napari_lld.widgets.header import Header, ToolBar
 from napari_lld.widgets.keys import KeyRouter
+from napari_lld.widgets.mistake_list import MistakeList
+from napari_lld.widgets.mistake_panel import MistakePanel
 from napari_lld.widgets.parts import Part, column, label, row, rule
 from napari_lld.widgets.proposed_bar import ProposedBar
 from napari_lld.widgets.sight_panel import SightDock
@@ -67,9 +69,17 @@ class DeskDock(QWidget):
         self._header = Header(session, commands, self.desk.around.clock)
         self._fields = FieldList(session, commands)
         self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
+        self._mistake_list = MistakeList(session, commands)
+        self._places = QStackedWidget()
+        self._places.addWidget(self._fields)
+        self._places.addWidget(self._mistake_list)
         self._tools = ToolBar(session, commands)
         self._cell = CellPanel(session, commands)
         self._suggestions = SuggestionPanel(session, commands)
+        self._mistakes = MistakePanel(session, commands)
+        self._review = QStackedWidget()
+        self._review.addWidget(self._suggestions)
+        self._review.addWidget(self._mistakes)
         self._training = TrainingPanel(session, commands, self.desk.around.rounds)
         self._differential = DifferentialPanel(session, commands)
         self._proposed = ProposedBar(session, commands, self)
@@ -79,12 +89,12 @@ class DeskDock(QWidget):
         self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._tabs.tabBar().setDrawBase(False)
-        self._tabs.addTab(self._suggestions, tr("Suggestions"))
+        self._tabs.addTab(self._review, tr("Suggestions"))
         self._tabs.addTab(self._training, tr("Model"))
         self._tabs.addTab(self._differential, tr("Count"))
         self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         layout.addWidget(self._header)
-        layout.addWidget(self._fields, 1)
+        layout.addWidget(self._places, 1)
         layout.addWidget(self._tools)
         layout.addWidget(rule())
         layout.addWidget(self._cell)
@@ -119,6 +129,7 @@ class DeskDock(QWidget):
         session.marks_changed.connect(self._on_marks)
         session.field_changed.connect(self._on_marks)
         session.threshold_changed.connect(self._on_marks)
+        session.mistakes_changed.connect(self._on_mistakes)
         self.desk.hinted.connect(self._on_hint)
         self.desk.jobs.changed.connect(self._on_job)
         self.desk.viewer.events.theme.connect(self._on_theme)
@@ -138,6 +149,8 @@ class DeskDock(QWidget):
             self._tools,
             self._cell,
             self._suggestions,
+            self._mistake_list,
+            self._mistakes,
             self._training,
             self._differential,
             self._proposed,
@@ -153,7 +166,7 @@ class DeskDock(QWidget):
 
     def show_suggestions_tab(self) -> None:
         """Bring the review of suggestions to the front."""
-        self._tabs.setCurrentWidget(self._suggestions)
+        self._tabs.setCurrentWidget(self._review)
 
     # ------------------------------------------------------------------ life in the window
 
@@ -239,6 +252,7 @@ class DeskDock(QWidget):
             (session.marks_changed, self._on_marks),
             (session.field_changed, self._on_marks),
             (session.threshold_changed, self._on_marks),
+            (session.mistakes_changed, self._on_mistakes),
         ):
             signal.disconnect(slot, missing_ok=True)
         self.desk.viewer.events.theme.disconnect(self._on_theme)
@@ -272,8 +286,21 @@ class DeskDock(QWidget):
     def _on_marks(self, *_args: object) -> None:
         if not self._fading.isActive():
             self._rest_hint()
+        if self.desk.session.checking:
+            self._tabs.setTabText(0, tr("Mistakes"))
+            return
         count = len(self.desk.session.suggestions)
         self._tabs.setTabText(0, tr("Suggestions ({count})", count=count) if count else tr("Suggestions"))
+
+    def _on_mistakes(self) -> None:
+        """Show likely mistakes in the place of fields and suggestions, or these again."""
+        checking = self.desk.session.checking
+        if checking is not bool(self._places.currentIndex()):
+            self._places.setCurrentIndex(int(checking))
+            self._review.setCurrentIndex(int(checking))
+            if checking:
+                self.show_suggestions_tab()
+        self._on_marks()
 
     def _on_training(self) -> None:
         training = self.desk.session.training

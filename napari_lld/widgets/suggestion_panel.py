@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QMenu, QSlider, QToolButton, QWidget
+from qtpy.QtWidgets import QMenu, QSlider, QToolButton, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.session import Session
-from napari_lld.session_review import Queue
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.queue_choice import QueueChoice
 
 
 class SuggestionPanel(Part):
@@ -24,22 +24,14 @@ class SuggestionPanel(Part):
         self._slider.setObjectName("lld_threshold")
         self._slider.setRange(0, 100)
         self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._slider.setMinimumWidth(70)
+        self._slider.setMinimumWidth(54)
         self._slider.setToolTip(tr("Show suggestions at least this sure (, shows more · . shows fewer)"))
         self._slider.valueChanged.connect(self._on_slider)
         self._percent = label()
         self._percent.setFixedWidth(34)
         self._percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self._queue = QComboBox()
+        self._queue = QueueChoice(session, commands)
         self._queue.setObjectName("lld_queue")
-        self._queue.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        for queue, title, help_ in (
-            (Queue.ACCEPT, tr("Fast accept"), tr("The surest first: most are right.")),
-            (Queue.TEACH, tr("Teach me"), tr("Those first from which the model would learn most.")),
-        ):
-            self._queue.addItem(title, queue)
-            self._queue.setItemData(self._queue.count() - 1, help_, Qt.ItemDataRole.ToolTipRole)
-        self._queue.activated.connect(self._on_queue)
         layout.addLayout(
             row(
                 self._queue,
@@ -78,6 +70,7 @@ class SuggestionPanel(Part):
             session.selection_changed,
             session.threshold_changed,
             session.queue_changed,
+            session.mistakes_changed,
             session.models_changed,
             session.marks_changed,
         ):
@@ -103,9 +96,7 @@ class SuggestionPanel(Part):
         reject = self.commands["suggestion.not_a_cell"]
         self._reject.setText(f"{reject.title}  {reject.key}".rstrip())
         self._reject.setToolTip(reject.tooltip)
-        self._queue.setCurrentIndex(self._queue.findData(session.queue))
-        queue = self.commands["suggestion.queue"]
-        self._queue.setToolTip(queue.tooltip)
+        self._queue.refresh()
         refusal = session.bulk_refusal
         tip = self.commands["suggestion.accept_all"].tooltip
         self._all.setToolTip(
@@ -130,10 +121,6 @@ class SuggestionPanel(Part):
         classes = ", ".join(named) or tr("it was never taught classes")
         told = tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)
         return f"{told}\n{session.lesson}" if session.lesson else told
-
-    def _on_queue(self, _index: int) -> None:
-        if self._queue.currentData() != self.session.queue:
-            self.commands.run("suggestion.queue")
 
     def _on_slider(self, value: int) -> None:
         self.session.threshold = value / 100

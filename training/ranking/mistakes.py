@@ -97,8 +97,9 @@ def contradiction(cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
     if label is not None and label not in (UNSURE, kept) and shares:
         members = [name for name in schema.members(label) if name in shares]
         best = max(sorted(shares), key=shares.__getitem__)
-        # of a class that nobody taught it the model says nothing
-        if members and sum(shares[name] for name in members) <= LEAST_LEFT and shares[best] >= SURE:
+        # of a class that nobody taught it the model says nothing; it may be older than the schema
+        left = sum(shares[name] for name in members)
+        if members and left <= LEAST_LEFT and shares[best] >= SURE and schema.is_class(best):
             other = best
     values = {}
     kept_values = cell.confirmed.get("attributes", {})
@@ -108,7 +109,7 @@ def contradiction(cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
         if value is None or value not in shares or value == kept_values.get(name):
             continue
         best = max(sorted(shares), key=shares.__getitem__)
-        if shares[value] <= LEAST_LEFT and shares[best] >= SURE:
+        if shares[value] <= LEAST_LEFT and shares[best] >= SURE and best in attribute.value_names:
             values[name] = best
     return Contradiction(other, values)
 
