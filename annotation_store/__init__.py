@@ -3,6 +3,7 @@
 from annotation_store._counting import ClassCount, Overlap
 from annotation_store._looks import Look, StoredRanking
 from annotation_store._many import Entry
+from annotation_store._work import CellsMade, Decision, Origin
 from annotation_store.errors import (
     EditError,
     FormatError,
@@ -58,8 +59,10 @@ __all__ = [
     "Box",
     "Cell",
     "CellStory",
+    "CellsMade",
     "ClassCount",
     "Conflict",
+    "Decision",
     "Edit",
     "EditError",
     "Entry",
@@ -78,6 +81,7 @@ __all__ = [
     "Look",
     "Model",
     "OldSchema",
+    "Origin",
     "Overlap",
     "Patient",
     "Project",

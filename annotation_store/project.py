@@ -39,6 +39,7 @@ from annotation_store._learning import Learning
 from annotation_store._looks import Looks
 from annotation_store._repair import Repair
 from annotation_store._second_look import SecondLook
+from annotation_store._work import Work
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
 from annotation_store.images.zarr_store import create_root
@@ -48,7 +49,7 @@ from annotation_store.schema import Schema, load_schema
 _SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
-class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, Learning, Looks):
+class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, Work, Learning, Looks):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another
