@@ -29,7 +29,9 @@ class ReadingView:
     def area(self) -> Any:
         """The area it has finished and could read."""
         area = shapely.union_all([shape.geometry.buffer(0) for shape in self.finished])
-        return area - shapely.union_all([shape.geometry.buffer(0) for shape in self.ignore])
+        area = area - shapely.union_all([shape.geometry.buffer(0) for shape in self.ignore])
+        shapely.prepare(area)  # it is asked once or more for each cell
+        return area
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class Unit:
     @property
     def box(self) -> Box:
         """The mean of its boxes."""
-        x, y, w, h = np.mean([cell.box for cell in self.cells.values()], 0)
-        return float(x), float(y), float(w), float(h)
+        boxes = [cell.box for cell in self.cells.values()]
+        x, y, w, h = (sum(values) / len(boxes) for values in zip(*boxes, strict=True))
+        return x, y, w, h
 
 
 def match_readings(field_id: int, views: Mapping[int, ReadingView]) -> list[Unit]:
@@ -85,13 +88,13 @@ def _judged(unit: Unit, views: Mapping[int, ReadingView]) -> Unit:
     Two boxes of one cell may be centred on both sides of a border: whoever boxed it judges it where any of
     the centres lies in the area.
     """
-    centres = [shapely.Point(c.box[0] + c.box[2] / 2, c.box[1] + c.box[3] / 2) for c in unit.cells.values()]
+    centres = [(c.box[0] + c.box[2] / 2, c.box[1] + c.box[3] / 2) for c in unit.cells.values()]
     x, y, w, h = unit.box
-    middle = shapely.Point(x + w / 2, y + h / 2)
+    middle = (x + w / 2, y + h / 2)
     judges = []
     for reading, view in sorted(views.items()):
         points = centres if reading in unit.cells else [middle]
-        if any(view.area.intersects(point) for point in points):
+        if any(shapely.intersects_xy(view.area, *point) for point in points):
             judges.append(reading)
     return Unit(unit.field_id, {r: c for r, c in unit.cells.items() if r in judges}, tuple(judges))
 

@@ -18,6 +18,8 @@ Labels = Sequence[str | None]
 
 RESAMPLES = 1000
 LEVEL = 0.95
+_AT_ONCE = 10_000
+"""Cells whose tables are in memory together."""
 
 
 def measure(
@@ -48,12 +50,14 @@ def measure(
         where nothing can be said: no cell, or all say one and the same, which chance would do as well.
     """
     values = sorted({value for row in rows for value in row if value is not None})
-    coded = np.array([[-1 if v is None else values.index(v) for v in row] for row in rows], int)
+    place = {value: i for i, value in enumerate(values)} | {None: -1}
+    coded = np.array([[place[v] for v in row] for row in rows], int)
     coded = coded.reshape(len(rows), len(names))
-    weights = _weights(clusters, resamples, seed)
+    drawn = _Resamples(clusters, resamples, seed)
+    k = len(values)
     pairs = []
     for a, b in combinations(range(len(names)), 2):
-        both = (coded[:, [a, b]] >= 0).all(1)
+        both = np.asarray((coded[:, [a, b]] >= 0).all(1))
         some = coded[both][:, [a, b]]
         pairs.append(
             {
@@ -61,22 +65,24 @@ def measure(
                 "kappa": _cohen(some),
                 "agreement": float((some[:, 0] == some[:, 1]).mean()) if len(some) else None,
                 "n": len(some),
-                "interval": _interval(pair_tables(some, len(values)), weights[:, both], kappa_of),
+                "interval": drawn.interval(some, both, lambda part: pair_tables(part, k), kappa_of),
             }
         )
-    complete = (coded >= 0).all(1)
-    several = (coded >= 0).sum(1) >= 2
+    complete = np.asarray((coded >= 0).all(1))
+    several = np.asarray((coded >= 0).sum(1) >= 2)
     return {
         "values": values,
         "pairs": pairs,
         "fleiss": {
-            "value": _fleiss(coded[complete], len(values)),
-            "interval": _interval(counts_of(coded[complete], len(values)), weights[:, complete], fleiss_of),
+            "value": _fleiss(coded[complete], k),
+            "interval": drawn.interval(
+                coded[complete], complete, lambda part: _sums(counts_of(part, k)), fleiss_of
+            ),
             "n": int(complete.sum()),
         },
         "alpha": {
-            "value": _alpha(coded[several], len(values)),
-            "interval": _interval(coincidences(coded[several], len(values)), weights[:, several], alpha_of),
+            "value": _alpha(coded[several], k),
+            "interval": drawn.interval(coded[several], several, lambda part: coincidences(part, k), alpha_of),
             "n": int(several.sum()),
         },
         "clusters": len(set(clusters)),
@@ -100,7 +106,9 @@ def f1_interval(
     def of(table: np.ndarray) -> float:
         return 2 * table[0] / (table[1] + table[2]) if table[1] + table[2] else math.nan
 
-    return _interval(np.array(counts, float).reshape(-1, 3), _weights(clusters, resamples, seed), of)
+    rows = np.array(counts, float).reshape(-1, 3)
+    every = np.ones(len(rows), bool)
+    return _Resamples(clusters, resamples, seed).interval(rows, every, lambda part: part, of)
 
 
 # --- the libraries ---------------------------------------------------------------------------------------
@@ -187,32 +195,51 @@ def alpha_of(table: np.ndarray) -> float:
     return float(1 - (n - np.trace(table)) / expected) if expected > 1e-12 else math.nan
 
 
-def _weights(clusters: Sequence[str], resamples: int, seed: int) -> np.ndarray:
-    """Say how often each cell occurs in each resample of whole clusters, ``(resamples, n)``."""
-    names = sorted(set(clusters))
-    place = {name: i for i, name in enumerate(names)}
-    if len(names) < 2:
-        return np.zeros((0, len(clusters)))
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return np.asarray(drawn[:, [place[name] for name in clusters]], float)
+class _Resamples:
+    """How often each cluster occurs in each resample of all of them.
 
+    Tables are summed over clusters first: of 100,000 cells a thousand resamples each would be a gigabyte.
+    """
 
-def _interval(
-    tables: np.ndarray, weights: np.ndarray, of: Callable[[np.ndarray], float]
-) -> list[float] | None:
-    """Give the interval of a number of the sum of tables; ``None`` where there are too few clusters."""
-    if of is fleiss_of:
-        tables = _sums(tables)
-    if not len(weights) or not len(tables):
-        return None
-    flat = tables.reshape(len(tables), -1)
-    drawn = np.array([of(row.reshape(tables.shape[1:])) for row in weights @ flat])
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < 0.5 * len(weights):
-        return None
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return [float(low), float(high)]
+    def __init__(self, clusters: Sequence[str], resamples: int, seed: int) -> None:
+        names = sorted(set(clusters))
+        place = {name: i for i, name in enumerate(names)}
+        self._of_cell = np.array([place[name] for name in clusters], int)
+        self._clusters = n = len(names)
+        rng = np.random.default_rng(seed)
+        # one cluster says nothing of how clusters differ
+        self._drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples) if n > 1 else np.zeros((0, n))
+
+    def interval(
+        self,
+        rows: np.ndarray,
+        which: np.ndarray,
+        tables_of: Callable[[np.ndarray], np.ndarray],
+        of: Callable[[np.ndarray], float],
+    ) -> list[float] | None:
+        """Give the interval of a number of the sum of tables; ``None`` where there are too few clusters.
+
+        Parameters
+        ----------
+        rows
+            Of the cells of `which`, ``(n, …)``; `tables_of` makes a table of each.
+        which
+            ``(cells,)`` bool.
+        """
+        if not len(self._drawn) or not len(rows):
+            return None
+        of_row = self._of_cell[which]
+        shape = tables_of(rows[:1]).shape[1:]
+        sums = np.zeros((self._clusters, *shape))
+        for start in range(0, len(rows), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            np.add.at(sums, of_row[part], tables_of(rows[part]))
+        drawn = np.array([of(row.reshape(shape)) for row in self._drawn @ sums.reshape(self._clusters, -1)])
+        drawn = drawn[np.isfinite(drawn)]
+        if len(drawn) < 0.5 * len(self._drawn):
+            return None
+        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return [float(low), float(high)]
 
 
 def _sums(counts: np.ndarray) -> np.ndarray:
