@@ -74,6 +74,7 @@ class Work(Review):
     def decisions(self) -> Iterator[Decision]:
         """Go through the suggestions that a person has decided on, in the order in which they were made.
 
+        What a model sees in a finished region and a person takes at a second look was no suggestion.
         A statement for every `_AT_ONCE` of them.
         """
         last_of = sa.select(sa.func.max(history.c.id)).where(
@@ -84,6 +85,7 @@ class Work(Review):
                 suggestions,
                 edits.c.annotator,
                 edits.c.reading_id,
+                history.c.before,
                 *(cells.c[name].label(f"cell_{name}") for name in ("x", "y", "w", "h")),
                 cells.c.cell_class.label("cell_cell_class"),
                 cells.c.attributes.label("cell_attributes"),
@@ -100,6 +102,8 @@ class Work(Review):
         while rows := self._rows(query.where(suggestions.c.id > last)):
             last = rows[-1].id
             for row in rows:
+                if (row.before or {}).get("state") == SuggestionState.SUPERSEDED.value:
+                    continue  # nobody was shown it as a suggestion: see `_second_look`
                 suggestion = _rows.suggestion(row)
                 made = row.cell_deleted is not None
                 yield Decision(

@@ -107,10 +107,10 @@ def export(
     return " ".join([tr("{things} exported to {out}.", things=things, out=out), *report.skipped])
 
 
-def report(project: Path, out: Path, _tell: Tell) -> str:
+def report(project: Path, out: Path, _tell: Tell, *, names: bool = False, title: str = "") -> str:
     """Write the report of a project."""
-    from napari_lld.report.project import write_report
+    from napari_lld.report import Options, write_report
 
     with Project.open(project, read_only=True) as own:
-        write_report(own, out)
+        write_report(own, out, Options(names=names, title=title))
     return tr("Report written to {out}.", out=out)

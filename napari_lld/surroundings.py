@@ -75,7 +75,7 @@ class Surroundings(QObject):
             self.report,
             group="Project",
             when=has_project,
-            help="What is annotated, the models and their numbers, time at work: one HTML file.",
+            help="What was annotated, what the models are worth, single cells: one HTML file to print.",
         )
         yield Command(
             "job.stop",
@@ -185,18 +185,20 @@ class Surroundings(QObject):
 
     def report(self) -> None:
         """Ask where to, and write the report beside the window."""
-        from napari_lld.widgets import dialogs
+        from napari_lld.widgets import report_dialog
 
         project = self.session.project
         if project is None:
             return
         place = project.path
         start = place.with_name(f"{place.name.removesuffix('.lld')}-report.html")
-        out = dialogs.ask_report(start, self.desk.window)
-        if out is not None:
+        wanted = report_dialog.ask_report(start, self.desk.window)
+        if wanted is not None:
             self.desk.jobs.start(
                 tr("Writing the report"),
-                lambda tell: background.report(place, out, tell),
+                lambda tell: background.report(
+                    place, wanted.out, tell, names=wanted.names, title=wanted.title
+                ),
                 lambda told: self.session.tell("info", told),
                 self.desk.fail,
             )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from napari_lld.report import Round
+    from napari_lld.demo.report import Round
     from training.protocol import Message
 
 

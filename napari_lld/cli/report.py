@@ -1,4 +1,4 @@
-"""``napari-lld report``: what a project holds, as one HTML file."""
+"""``napari-lld report``: what a project holds and what its models are worth, as one HTML file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from napari_lld.cli.export import check_out
 def report(
     project: ProjectPath,
     out: Annotated[Path, typer.Argument(metavar="OUT.html", help="The file to write.", show_default=False)],
+    names: Annotated[
+        bool,
+        typer.Option("--names", help="Call patients, files and the project by name; else they have numbers."),
+    ] = False,
+    title: Annotated[str, typer.Option(help="What stands at its head.", show_default=False)] = "",
 ) -> None:
-    """Write what a project holds, its models and their numbers, as one HTML file."""
+    """Write what was annotated, how, and what the models are worth, as one HTML file to read or print."""
     check_out(out)
-    from napari_lld.report.project import write_report
+    from napari_lld.report import Options, write_report
 
     with open_project(project, read_only=True) as opened:
-        write_report(opened, out)
+        write_report(opened, out, Options(names=names, title=title))
     say(f"Wrote {out}.")

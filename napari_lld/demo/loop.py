@@ -21,18 +21,19 @@ from annotation_store import Project, RegionState, formats
 from annotation_store.records import Proposal
 from napari_lld import sample
 from napari_lld.demo import reviewer
-from napari_lld.demo.card import summary
 from napari_lld.demo.folder import fresh_folder
 from napari_lld.demo.pages import Before, draw_page
+from napari_lld.demo.report import FieldPage, Report, Round, render
 from napari_lld.demo.scoring import LEAST, SUGGESTED, read_proposals, score
 from napari_lld.demo.truth import read_truth
-from napari_lld.report import FieldPage, Report, Round, render
+from napari_lld.report.card import model_rows, starter_rows
 from training.client import run_worker
 from training.evaluate import FieldTruth
 from training.protocol import Message, PredictRequest, TrainRequest
 
 ANNOTATOR = "simulated reviewer"
 
+_NOT_HELD_OUT = "nothing: the bundled truth measures"
 _SAMPLE_REMARKS = (
     "The starter was trained on other fields of the same two data sets as the sample, which helps it here; "
     "on films of another laboratory, stain or disease, expect less of round 0.",
@@ -310,7 +311,7 @@ class _Loop:
             attribute_titles={item.name: item.title for item in schema.attributes},
             value_titles={(a.name, v.name): v.title for a in schema.attributes for v in a.values},
             reviewer=reviewer.RULE,
-            card={} if model is None else summary(model, cells=self.rounds[-1].cells, fields=len(pages)),
+            card={} if model is None else {**model_rows(model), "Held out": _NOT_HELD_OUT, **starter_rows()},
             licences=settings.licences,
             remarks=settings.remarks,
         )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotation_store.records import Box, Cell, Field, Region, Suggestion
+from napari_lld.demo.report import FieldPage, Mark, draw, drawing
 from napari_lld.demo.truth import best_overlap
-from napari_lld.report import FieldPage, Mark, draw, drawing
 from training.simulate import SAME_CELL
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from annotation_store.records import RejectionReason
-from napari_lld.report.data import Effort
+from napari_lld.demo.report.data import Effort
 from training.evaluate import TrueCell
 from training.simulate import Action, Verdict, judge
 

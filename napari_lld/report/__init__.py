@@ -1,20 +1,11 @@
-"""A report of rounds on a project: one self-contained HTML file, readable on screen and in print."""
+"""The report of a project: one self-contained HTML file, readable on screen and in print.
+
+It reads what the project and its models' cards hold. It imports no torch and runs no model, so that every
+number in it was measured when the model was made, on the cells it names.
+"""
 
 from __future__ import annotations
 
-from napari_lld.report.data import AttributeScores, Effort, FieldPage, Report, Round, Scores, Tally
-from napari_lld.report.drawing import Mark, draw
-from napari_lld.report.html import render
+from napari_lld.report.page import Options, render_project, write_report
 
-__all__ = [
-    "AttributeScores",
-    "Effort",
-    "FieldPage",
-    "Mark",
-    "Report",
-    "Round",
-    "Scores",
-    "Tally",
-    "draw",
-    "render",
-]
+__all__ = ["Options", "render_project", "write_report"]

@@ -171,14 +171,6 @@ def ask_anyway(doubts: Sequence[str], parent: QWidget | None) -> bool:
     return bool(QMessageBox.question(parent, tr("Finish the region"), question, yes | no, no) == yes)
 
 
-def ask_report(start: Path, parent: QWidget | None) -> Path | None:
-    """Ask where the report shall go."""
-    file, _filter = QFileDialog.getSaveFileName(parent, tr("Report"), str(start), "HTML (*.html)")
-    if not file:
-        return None
-    return Path(file) if file.endswith((".html", ".htm")) else Path(f"{file}.html")
-
-
 def ask_annotator(name: str, parent: QWidget | None) -> str | None:
     """Ask who annotates."""
     written, accepted = QInputDialog.getText(

@@ -10,7 +10,7 @@ import pytest
 
 from napari_lld.cli.demo import rounds_table
 from napari_lld.demo import Outcome
-from napari_lld.report import Effort, Round, Scores
+from napari_lld.demo.report import Effort, Round, Scores
 
 SCORES = Scores(9, 60, 50, 0.981, 0.964, 0.9, {}, {}, 0.922)
 ROUNDS = [

@@ -14,8 +14,8 @@ from annotation_store import Project
 from annotation_store.records import Proposal
 from napari_lld import sample
 from napari_lld.demo import Settings, loop
+from napari_lld.demo.report import Round
 from napari_lld.demo.truth import best_overlap, read_truth
-from napari_lld.report import Round
 from training.protocol import Done, Message, PredictRequest, Progress, Request, TrainRequest
 
 

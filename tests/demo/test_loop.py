@@ -11,7 +11,7 @@ import pytest
 from annotation_store.errors import ProjectError
 from napari_lld import sample
 from napari_lld.demo import run_demo
-from napari_lld.report import Round
+from napari_lld.demo.report import Round
 from training.protocol import PredictRequest, Request, TrainRequest
 
 FEW = ("pbc_00", "pbc_03", "txl_00", "txl_02")

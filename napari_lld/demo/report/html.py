@@ -10,15 +10,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from napari_lld.report import drawing
-from napari_lld.report.chart import Series, line_chart
-from napari_lld.report.data import Report, Scores
+from napari_lld.demo.report import drawing
+from napari_lld.demo.report.chart import Series, line_chart
+from napari_lld.demo.report.data import Report, Scores
 
 
 def render(report: Report) -> str:
     """Render a report."""
     environment = Environment(
-        loader=PackageLoader("napari_lld.report", ""),
+        loader=PackageLoader("napari_lld.demo.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,115 @@
+"""How far several readings agree, where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotation_store import Project
+from napari_lld.report.numbers import Estimate, Part, share, spread
+from napari_lld.report.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """Two readings: whether they box the same cells."""
+
+    names: str
+    f1: Estimate
+    both: int
+    only: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow:
+    """One question (class, or an attribute): kappa of each two readings, and over all of them.
+
+    Attributes
+    ----------
+    pairs
+        Names of the two, share of cells on which they say the same, Cohen's kappa.
+    unsure
+        How often each reading could not tell.
+    """
+
+    title: str
+    pairs: Sequence[tuple[str, Estimate, Estimate]]
+    fleiss: Estimate
+    alpha: Estimate
+    unsure: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """All of it.
+
+    Attributes
+    ----------
+    missing
+        Why there is nothing, as a sentence; empty where there is something.
+    """
+
+    missing: str
+    readings: Sequence[str] = ()
+    cells: int = 0
+    patients: int = 0
+    pairs: Sequence[PairRow] = ()
+    questions: Sequence[QuestionRow] = ()
+
+
+def agreement_of(project: Project, words: Words) -> Agreement:
+    """Measure it; see `training.agreement`."""
+    readings = project.readings()
+    if len(readings) < 2:
+        return Agreement("There is one reading only, so nothing can be said of how far people agree.")
+    from training.agreement import agreement
+
+    found = agreement(project)
+    if len(found["readings"]) < 2 or not found["cells"]:
+        return Agreement(
+            f"There are {len(readings)} readings, but no area yet that two of them have finished: "
+            "agreement is measured there."
+        )
+    questions = [_question("Class", found["class"])]
+    questions += [_question(words.attribute(name), one) for name, one in found["attributes"].items()]
+    return Agreement(
+        "",
+        found["readings"],
+        found["cells"],
+        found["class"]["clusters"],
+        [_pair(row) for row in found["detection"]],
+        [one for one in questions if any(n.n for _, n, _ in one.pairs)],
+    )
+
+
+def _pair(row: Mapping[str, Any]) -> PairRow:
+    n = row["both"] + sum(row["only"])
+    return PairRow(
+        _names(row["readings"]),
+        Estimate(row["f1"], n, *spread(Part(row), "interval")),
+        row["both"],
+        list(zip(row["readings"], row["only"], strict=True)),
+    )
+
+
+def _question(title: str, found: Mapping[str, Any]) -> QuestionRow:
+    pairs = []
+    for row in found["pairs"]:
+        n = row["n"]
+        alike = share(round((row["agreement"] or 0.0) * n), n)
+        pairs.append(
+            (_names(row["readings"]), alike, Estimate(row["kappa"], n, *spread(Part(row), "interval")))
+        )
+    return QuestionRow(
+        title, pairs, _of(found["fleiss"]), _of(found["alpha"]), sorted(found["unsure"].items())
+    )
+
+
+def _of(found: Mapping[str, Any]) -> Estimate:
+    part = Part(found)
+    return Estimate(part.number("value"), part.count("n"), *spread(part, "interval"))
+
+
+def _names(two: Sequence[str]) -> str:
+    return " – ".join(two)

@@ -1,0 +1,105 @@
+"""What the report is made of, read from the project once, in few statements."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from annotation_store import Project
+from annotation_store.records import UNSURE, Cell, Field, FieldSummary, Model, Reading
+from annotation_store.schema import Schema
+from napari_lld.report.numbers import Part
+from napari_lld.report.words import Words
+from training.split import unit_of
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A project as its report sees it.
+
+    Attributes
+    ----------
+    cells
+        Of the current reading.
+    reserve
+        Ids of the fields that chance drew.
+    """
+
+    schema: Schema
+    reading: Reading
+    summaries: Sequence[FieldSummary]
+    cells: Sequence[Cell]
+    models: Sequence[Model]
+    reserve: frozenset[int]
+    words: Words
+
+    @classmethod
+    def of(cls, project: Project, *, names: bool = False) -> Facts:
+        """Read them."""
+        numbers = {one.name: i for i, one in enumerate(project.patients(), 1)}
+        return cls(
+            project.schema,
+            project.reading,
+            project.field_summaries(),
+            project.cells(),
+            project.models(),
+            frozenset(project.reserve()),
+            Words(project.schema, numbers, names),
+        )
+
+    @cached_property
+    def fields(self) -> Mapping[int, Field]:
+        """The fields by their ids."""
+        return {one.field.id: one.field for one in self.summaries}
+
+    @cached_property
+    def model(self) -> Model | None:
+        """The model that the report describes: the one in use, else the newest."""
+        active = next((model for model in self.models if model.active), None)
+        return active or (self.models[-1] if self.models else None)
+
+    @cached_property
+    def metrics(self) -> Part:
+        """What was measured of that model."""
+        return Part({} if self.model is None else self.model.card).part("metrics")
+
+    @cached_property
+    def held_units(self) -> frozenset[str]:
+        """The patients (fields where none is known) that no training has seen."""
+        return frozenset(
+            unit
+            for model in self.models
+            for unit in Part(model.card).list("held_out")
+            if isinstance(unit, str)
+        )
+
+    @cached_property
+    def held_fields(self) -> frozenset[int]:
+        """Ids of the fields that no training has seen."""
+        return frozenset(i for i, field in self.fields.items() if unit_of(field) in self.held_units)
+
+    @cached_property
+    def class_counts(self) -> Counter[str | None]:
+        """How many cells say each class."""
+        return Counter(cell.cell_class for cell in self.cells)
+
+    @cached_property
+    def value_counts(self) -> Mapping[str, Counter[str]]:
+        """How many cells say each value of each attribute."""
+        counts: dict[str, Counter[str]] = {one.name: Counter() for one in self.schema.attributes}
+        for cell in self.cells:
+            for name, value in cell.attributes.items():
+                if name in counts:
+                    counts[name][value] += 1
+        return counts
+
+    def attribute_cells(self) -> int:
+        """Count the cells that can have attributes: all but artefacts."""
+        artefacts = {one.name for one in self.schema.classes if one.artefact}
+        return sum(n for name, n in self.class_counts.items() if name not in artefacts)
+
+    def labelled(self, name: str) -> bool:
+        """Whether a class was given to any cell, by itself."""
+        return self.class_counts[name] > 0 and name != UNSURE

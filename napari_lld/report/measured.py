@@ -1,0 +1,299 @@
+"""How good the model is: what its card says it scored on held-out, random and learned-from cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from napari_lld.report.facts import Facts
+from napari_lld.report.marks import Mark
+from napari_lld.report.numbers import Estimate, Part, spread
+from napari_lld.report.svg import reliability
+from napari_lld.report.words import Words
+
+_KEYS = {Mark.HELD_OUT: "held_out", Mark.RANDOM: "random_reserve", Mark.TRAINED_ON: "trained_on"}
+MOST_NAMES = 30
+"""Rows and columns of a confusion matrix; a schema may have hundreds of classes."""
+
+
+_NONE = Estimate(None, 0)
+_NOTHING = Part(None)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured on cells of one mark.
+
+    Attributes
+    ----------
+    missing
+        Why there is nothing, as a sentence; empty where there is something.
+    patients
+        What the bootstrap resamples: patients, or fields where none is known.
+    threshold
+        Confidence from which a suggestion counts for precision, recall and F1.
+    """
+
+    mark: Mark
+    missing: str
+    fields: int = 0
+    cells: int = 0
+    patients: int = 0
+    threshold: float = 0.5
+    found: Estimate = _NONE
+    recall: Estimate = _NONE
+    precision: Estimate = _NONE
+    class_f1: Estimate = _NONE
+    attribute_f1: Estimate = _NONE
+    numbers: Part = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """How well one class is told, over found cells."""
+
+    title: str
+    truths: int
+    found: Estimate
+    f1: Estimate
+    precision: Estimate
+    recall: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeTable:
+    """How well one attribute is told, over found cells, and with those not found."""
+
+    title: str
+    macro: Estimate
+    end_to_end: Estimate
+    accuracy: Estimate
+    trained_on: Estimate
+    values: Sequence[tuple[str, Estimate, Estimate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Who was taken for whom: a row a true name; shades from 0 to 1 are shares of the row."""
+
+    title: str
+    said: Sequence[str]
+    rows: Sequence[tuple[str, int, Sequence[tuple[int, float, bool]]]]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How often was right what was said to be so sure."""
+
+    title: str
+    n: int
+    before: float | None
+    after: float | None
+    chart: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class DomainScores:
+    """What was scored on one domain."""
+
+    title: str
+    fields: int
+    cells: int
+    found: Estimate
+    recall: Estimate
+    class_f1: Estimate
+    attribute_f1: Estimate
+
+
+def measurements(facts: Facts) -> list[Measurement]:
+    """Give the three measurements of the model, each with its numbers or with why there are none."""
+    return [_measurement(facts, mark) for mark in _KEYS]
+
+
+def of_model(metrics: Part, mark: Mark, missing: str = "") -> Measurement:
+    """Give what was measured of any model on cells of one mark."""
+    numbers = metrics.part(_KEYS[mark])
+    cells = numbers.count("cells")
+    if not cells:
+        return Measurement(mark, missing or "Nothing was measured.")
+    between = numbers.part("intervals")
+    # a mean over attributes: it stands on no more cells than the attribute that most of them have
+    most = max((numbers.part("attributes", n).count("n") for n in numbers.part("attributes")), default=0)
+    return Measurement(
+        mark,
+        "",
+        fields=numbers.count("fields"),
+        cells=cells,
+        patients=between.count("patients"),
+        threshold=numbers.number("threshold") or 0.5,
+        found=numbers.estimate("ap50", cells, between),
+        recall=numbers.share("recall", cells, between),
+        precision=numbers.share("precision", numbers.count("proposals"), between),
+        class_f1=numbers.estimate("class_f1", numbers.count("class_n"), between),
+        attribute_f1=numbers.estimate("attribute_f1", most, between),
+        numbers=numbers,
+    )
+
+
+def _measurement(facts: Facts, mark: Mark) -> Measurement:
+    return of_model(facts.metrics, mark, _why_missing(facts, mark))
+
+
+def _why_missing(facts: Facts, mark: Mark) -> str:
+    if facts.model is None:
+        return "No model was trained yet."
+    if mark is Mark.HELD_OUT:
+        return facts.metrics.text("note") or "Nothing is held out yet."
+    if _KEYS[mark] not in facts.metrics:
+        if mark is Mark.RANDOM and not facts.metrics.part("held_out"):
+            return "Nothing is held out yet."
+        return "Not measured by the version that made this model: the next training will."
+    if mark is Mark.RANDOM:
+        if not facts.reserve:
+            return "No field was drawn at random: all had been worked on before the first ranking."
+        drawn, done = len(facts.reserve), _annotated(facts)
+        return (
+            f"Of the {drawn} fields that were drawn at random {done} had been annotated in part or whole by "
+            "now; none of these was held out when the model was measured."
+        )
+    return "The model has learned from no cell in a finished region."
+
+
+def _annotated(facts: Facts) -> int:
+    return sum(one.finished_regions > 0 and one.field.id in facts.reserve for one in facts.summaries)
+
+
+def class_rows(one: Measurement, words: Words) -> list[ClassRow]:
+    """Give a row for each class that occurs among the cells."""
+    rows = []
+    for name in one.numbers.part("classes"):
+        row = one.numbers.part("classes", name)
+        between, n, truths = row.part("intervals"), row.count("n"), row.count("truths")
+        rows.append(
+            ClassRow(
+                words.cell_class(name),
+                truths,
+                row.estimate("ap50", truths, between),
+                row.estimate("f1", n, between),
+                row.estimate("precision", n, between),
+                row.share("recall", n, between),
+            )
+        )
+    return rows
+
+
+def attribute_tables(one: Measurement, trained: Measurement, words: Words) -> list[AttributeTable]:
+    """Give a table for each attribute that any found cell has."""
+    tables = []
+    for name in one.numbers.part("attributes"):
+        row = one.numbers.part("attributes", name)
+        n = row.count("n")
+        if not n:
+            continue
+        between, values = row.part("intervals"), row.part("values")
+        learnt = trained.numbers.part("attributes", name)
+        tables.append(
+            AttributeTable(
+                words.attribute(name),
+                row.estimate("f1", n, between),
+                row.estimate("f1_end_to_end", n, between),
+                row.share("accuracy", n, between),
+                learnt.estimate("f1", learnt.count("n"), learnt.part("intervals")),
+                [
+                    (
+                        words.value(name, value),
+                        _of_value(values.part(value)),
+                        _of_value(learnt.part("values", value)),
+                    )
+                    for value in values
+                ],
+            )
+        )
+    return tables
+
+
+def _of_value(row: Part) -> Estimate:
+    return Estimate(row.number("f1"), row.count("n"), *spread(row, "interval"))
+
+
+def confusions(one: Measurement, words: Words) -> list[Confusion]:
+    """Give the matrices of class and attributes, where there is anything in them."""
+    tables = one.numbers.part("confusion")
+    found = [_confusion("Class", tables.part("class"), words.cell_class)]
+    for name in tables.part("attributes"):
+
+        def value(value: str, name: str = name) -> str:
+            return words.value(name, value)
+
+        found.append(_confusion(words.attribute(name), tables.part("attributes", name), value))
+    return [table for table in found if table is not None]
+
+
+def _confusion(title: str, table: Part, call: Callable[[str], str]) -> Confusion | None:
+    truth, said, counts = table.list("truth"), table.list("said"), table.list("counts")
+    if not any(name is not None for name in truth) or not all(isinstance(row, list) for row in counts):
+        return None
+    # what stands beside a name that is left out would be lost without a word
+    left_out = max(len(truth) - MOST_NAMES, len(said) - MOST_NAMES, 0)
+    truth, said = truth[:MOST_NAMES], said[:MOST_NAMES]
+
+    def named(name: object, nothing: str) -> str:
+        if name is None:
+            return nothing
+        return "nothing said" if name == "" else call(str(name))
+
+    rows = []
+    for name, row in zip(truth, counts, strict=False):
+        numbers = [int(c) if isinstance(c, int | float) and c >= 0 else 0 for c in row[: len(said)]]
+        total = sum(numbers)
+        cells = [
+            (n, n / total if total else 0.0, name is not None and name == column)
+            for column, n in zip(said, numbers, strict=False)
+        ]
+        rows.append((named(name, "no cell there"), total, cells))
+    return Confusion(title, [named(name, "not found") for name in said], rows, left_out)
+
+
+def reliabilities(one: Measurement, words: Words) -> list[Reliability]:
+    """Give the diagrams of suggestions, class and attributes that were measured."""
+    calibration = one.numbers.part("calibration")
+    parts = [("Suggestions: is it a white cell?", calibration.part("cells"))]
+    parts.append(("Class of found cells", calibration.part("class")))
+    parts += [
+        (words.attribute(name), calibration.part("attributes", name))
+        for name in calibration.part("attributes")
+    ]
+    found = []
+    for title, part in parts:
+        rows = [Part(row) for row in part.list("curve")]
+        curve = [(row.number("mean") or 0.0, row.count("n"), row.count("right")) for row in rows]
+        sane = [(min(max(mean, 0.0), 1.0), n, min(right, n)) for mean, n, right in curve]
+        chart = reliability(sane, title)
+        if part.count("n") and chart:
+            found.append(
+                Reliability(title, part.count("n"), part.number("before"), part.number("after"), chart)
+            )
+    return found
+
+
+def domain_scores(one: Measurement) -> list[DomainScores]:
+    """Give the numbers of each domain, where there are several."""
+    rows = []
+    for name in one.numbers.part("domains"):
+        row = one.numbers.part("domains", name)
+        cells = row.count("cells")
+        rows.append(
+            DomainScores(
+                name or "not known",
+                row.count("fields"),
+                cells,
+                row.estimate("ap50", cells, _NOTHING),
+                row.share("recall", cells, _NOTHING),
+                row.estimate("class_f1", row.count("class_n"), _NOTHING),
+                row.estimate("attribute_f1", row.count("attribute_n"), _NOTHING),
+            )
+        )
+    return rows

@@ -1,0 +1,167 @@
+"""Numbers as they are read from cards and written for people: with their n, their interval, or not at all.
+
+Cards are files: they may be of an older version, or anybody's. What is not a number is no number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from napari_lld.model_facts import number, wilson
+
+FEW = 10
+"""Of fewer cells than this a share is written as a count, and a score not at all."""
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number measured on some cells.
+
+    Attributes
+    ----------
+    value
+        ``None`` = it could not be measured.
+    n
+        The cells it stands on.
+    low, high
+        Its 95% interval, where there is one.
+    hits
+        Of a share: how many of the n.
+    wilson
+        Whether the interval is Wilson's, which takes cells for independent; else it is a bootstrap over
+        patients.
+    """
+
+    value: float | None
+    n: int
+    low: float | None = None
+    high: float | None = None
+    hits: int | None = None
+    wilson: bool = False
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few cells to write the number."""
+        return self.n < FEW
+
+
+def share(hits: int, of: int) -> Estimate:
+    """Give a share that was counted, with its Wilson interval."""
+    low, high = wilson(hits, of)
+    return Estimate(hits / of, of, low, high, hits, wilson=True) if of else Estimate(None, 0)
+
+
+def percent(value: float) -> str:
+    """Write a share in percent; none that is not all or nothing is written as 0 or 100."""
+    rounded = round(100 * value)
+    if rounded == 100 and value < 1:
+        return "over 99"
+    if rounded == 0 and value > 0:
+        return "under 1"
+    return str(rounded)
+
+
+def written(one: Estimate, *, as_share: bool = False) -> str:
+    """Write a number with its interval, as much of it as its n bears.
+
+    Parameters
+    ----------
+    as_share
+        In percent; of few cells as a count.
+    """
+    if one.value is None:
+        return NOTHING
+    if one.too_few:
+        if as_share and one.hits is not None:
+            return f"{one.hits} of {one.n}"
+        return "too few"
+    text = f"{percent(one.value)} %" if as_share else f"{one.value:.2f}"
+    if one.low is None or one.high is None:
+        return text
+    if as_share:  # outwards: an interval is never written narrower than it is
+        low, high = str(math.floor(100 * one.low)), str(math.ceil(100 * one.high))
+    else:
+        low, high = f"{one.low:.2f}", f"{one.high:.2f}"
+    return f"{text} ({low}–{high}){'†' if one.wilson else ''}"
+
+
+class Part:
+    """A part of a card, of which anything may be missing or something else than it should be."""
+
+    def __init__(self, content: object) -> None:
+        self._content: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+
+    def __bool__(self) -> bool:
+        return bool(self._content)
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(name) for name in self._content)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._content
+
+    def part(self, *names: str) -> Part:
+        """Give what lies beneath, by name."""
+        found: object = self._content
+        for name in names:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return Part(found)
+
+    def number(self, name: str) -> float | None:
+        """Give a number."""
+        return number(self._content.get(name))
+
+    def count(self, name: str) -> int:
+        """Give a count; 0 where there is none."""
+        value = self.number(name)
+        return int(value) if value is not None and value >= 0 else 0
+
+    def text(self, name: str) -> str:
+        """Give a text; empty where there is none."""
+        value = self._content.get(name)
+        return value if isinstance(value, str) else ""
+
+    def truth(self, name: str) -> bool:
+        """Say whether something is said to be so."""
+        return self._content.get(name) is True
+
+    def list(self, name: str) -> list[Any]:
+        """Give a list; empty where there is none."""
+        value = self._content.get(name)
+        return list(value) if isinstance(value, list | tuple) else []
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """Give an interval."""
+        found = [number(value) for value in self.list(name)]
+        if len(found) == 2 and found[0] is not None and found[1] is not None:
+            return found[0], found[1]
+        return None
+
+    def estimate(self, name: str, n: int, intervals: Part) -> Estimate:
+        """Give a score with the interval of the same name."""
+        return Estimate(self.number(name), n, *spread(intervals, name))
+
+    def share(self, name: str, n: int, intervals: Part) -> Estimate:
+        """Give a share of n; with Wilson's interval where there is no bootstrap, or it says nothing.
+
+        Where all are right every resample is all right too: that is no certainty.
+        """
+        value = self.number(name)
+        if value is None or not n:
+            return Estimate(None, n)
+        hits = round(value * n)
+        between = intervals.interval(name)
+        if between is None or hits in (0, n):
+            return share(min(hits, n), n)
+        return Estimate(value, n, *between, hits=hits)
+
+
+def spread(part: Part, name: str) -> tuple[float, float] | tuple[None, None]:
+    """Give an interval, if it says anything: where all is right in every resample it has no width."""
+    found = part.interval(name)
+    return found if found is not None and found[0] < found[1] else (None, None)

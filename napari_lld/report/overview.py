@@ -1,0 +1,175 @@
+"""What was annotated: the project in numbers, its patients, its classes and values, its domains."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from annotation_store import Project
+from annotation_store.records import UNSURE
+from napari_lld.differential import Differential, differential
+from napari_lld.report.facts import Facts
+from napari_lld.report.words import counted, listed
+from training.engine.scale import domain_of
+from training.split import unit_of
+
+MOST_PATIENTS = 100
+"""Rows of the table of patients; those with fewer cells are added up."""
+MOST_DOMAINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRow:
+    """One patient (or all fields of nobody known): what is there, and whether models learn from it."""
+
+    title: str
+    slides: int
+    fields: int
+    annotated: int
+    cells: int
+    classes: str
+    use: str
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    """How often each value of an attribute was given."""
+
+    title: str
+    counts: Sequence[tuple[str, int]]
+    unsure: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRow:
+    """The fields of one microscope, camera and stain."""
+
+    title: str
+    fields: int
+    annotated: int
+    cells: int
+    held_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a project holds."""
+
+    fields: int
+    annotated: int
+    regions: int
+    cells: int
+    waiting: int
+    patients: Sequence[PatientRow]
+    more_patients: int
+    known_patients: int
+    domains: Sequence[DomainRow]
+    differential: Differential
+    values: Sequence[ValueRow]
+
+
+def overview(project: Project, facts: Facts) -> Overview:
+    """Count it."""
+    summaries = facts.summaries
+    patients, more = _patients(facts)
+    return Overview(
+        fields=len(summaries),
+        annotated=sum(one.finished_regions > 0 for one in summaries),
+        regions=sum(one.finished_regions for one in summaries),
+        cells=len(facts.cells),
+        waiting=sum(one.pending_suggestions for one in summaries),
+        patients=patients,
+        more_patients=more,
+        known_patients=len(facts.words.patients),
+        domains=_domains(facts),
+        differential=differential(project.class_counts(), facts.schema),
+        values=_values(facts),
+    )
+
+
+def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
+    classes: dict[str | None, Counter[str | None]] = defaultdict(Counter)
+    for cell in facts.cells:
+        classes[facts.fields[cell.field_id].patient][cell.cell_class] += 1
+    fields: Counter[str | None] = Counter()
+    annotated: Counter[str | None] = Counter()
+    slides: dict[str | None, set[str]] = defaultdict(set)
+    held: Counter[str | None] = Counter()
+    for one in facts.summaries:
+        patient = one.field.patient
+        fields[patient] += 1
+        annotated[patient] += one.finished_regions > 0
+        held[patient] += unit_of(one.field) in facts.held_units
+        if one.field.slide is not None:
+            slides[patient].add(one.field.slide)
+
+    def use(patient: str | None) -> str:
+        if not facts.models or not annotated[patient]:
+            return ""
+        if patient is not None:
+            return "held out" if held[patient] else "learned from"
+        return f"{counted(held[None], 'field')} held out" if held[None] else "learned from"
+
+    rows = [
+        PatientRow(
+            facts.words.patient(patient),
+            len(slides[patient]),
+            n,
+            annotated[patient],
+            classes[patient].total(),
+            _class_list(facts, classes[patient]),
+            use(patient),
+        )
+        for patient, n in fields.items()
+    ]
+    if len(rows) <= MOST_PATIENTS:
+        return rows, 0
+    kept = {id(row) for row in sorted(rows, key=lambda row: -row.cells)[: MOST_PATIENTS - 1]}
+    rest = [row for row in rows if id(row) not in kept]
+    total = PatientRow(
+        f"{len(rest):,} more",
+        sum(row.slides for row in rest),
+        sum(row.fields for row in rest),
+        sum(row.annotated for row in rest),
+        sum(row.cells for row in rest),
+        "",
+        "",
+    )
+    return [*(row for row in rows if id(row) in kept), total], len(rest)
+
+
+def _class_list(facts: Facts, counts: Counter[str | None]) -> str:
+    # most_common keeps the order of equals: that of the names, so that nothing depends on chance
+    some = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    return listed([f"{facts.words.cell_class(name)} {n:,}" for name, n in some], 8) if some else ""
+
+
+def _values(facts: Facts) -> list[ValueRow]:
+    total = facts.attribute_cells()
+    rows = []
+    for one in facts.schema.attributes:
+        counts = facts.value_counts[one.name]
+        rows.append(
+            ValueRow(
+                one.title or one.name,
+                [(value.title or value.name, counts[value.name]) for value in one.values],
+                counts[UNSURE],
+                max(0, total - counts.total()),
+            )
+        )
+    return rows
+
+
+def _domains(facts: Facts) -> list[DomainRow]:
+    cells = Counter(cell.field_id for cell in facts.cells)
+    rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for one in facts.summaries:
+        row = rows[domain_of(one.field)]
+        row[0] += 1
+        row[1] += one.finished_regions > 0
+        row[2] += cells[one.field.id]
+        row[3] += one.field.id in facts.held_fields and one.finished_regions > 0
+    found = sorted(rows.items(), key=lambda item: (-item[1][2], item[0]))
+    return [DomainRow(name, *counts) for name, counts in found[:MOST_DOMAINS]]

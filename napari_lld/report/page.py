@@ -1,0 +1,152 @@
+"""The whole page: every section's facts into one template, and the file written in one step."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from annotation_store import Project
+from annotation_store.errors import LLDError
+from napari_lld.report.agreement import agreement_of
+from napari_lld.report.card import card_rows
+from napari_lld.report.facts import Facts
+from napari_lld.report.limits import limits
+from napari_lld.report.marks import Mark
+from napari_lld.report.measured import (
+    attribute_tables,
+    class_rows,
+    confusions,
+    domain_scores,
+    measurements,
+    reliabilities,
+)
+from napari_lld.report.numbers import FEW, percent, written
+from napari_lld.report.overview import overview
+from napari_lld.report.pictures import LABELLED, PROPOSED, pictures
+from napari_lld.report.rounds import MOST, curves, rounds
+from napari_lld.report.words import counted, hours
+from napari_lld.report.work import work
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a report is made.
+
+    Attributes
+    ----------
+    names
+        Whether patients, files and the project are called by their names. Else none of these shows
+        anywhere: a file's name often holds a patient's.
+    title
+        What stands at its head.
+    """
+
+    names: bool = False
+    title: str = ""
+
+
+def write_report(project: Project, out: Path, options: Options | None = None) -> Path:
+    """Write the report of a project as one HTML file that refers to nothing outside itself.
+
+    Parameters
+    ----------
+    project
+        An open project; reading is enough.
+    out
+        The file; it appears whole or not at all, and replaces one of that name.
+
+    Raises
+    ------
+    LLDError
+        The file cannot be written.
+    """
+    text = render_project(project, options)
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        # what is no character (half of a surrogate pair, from a file's name) is written as "?"
+        temporary.write_bytes(text.encode("utf-8", "replace"))
+        os.replace(temporary, out)  # noqa: PTH105 - replaces on Windows too
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LLDError(
+            f"{out} cannot be written ({error.strerror or error}): choose another place."
+        ) from error
+    return out
+
+
+def render_project(project: Project, options: Options | None = None) -> str:
+    """Render the report of a project."""
+    options = options or Options()
+    facts = Facts.of(project, names=options.names)
+    seen, done = overview(project, facts), work(project, facts)
+    measured = measurements(facts)
+    made = rounds(facts, done.by_model)
+    agreed = agreement_of(project, facts.words)
+    scored, accepted = curves(made, done.by_model)
+    # the tables of classes and attributes: held-out, or for want of it what was learned from
+    held, _, trained = measured
+    shown = held if not held.missing else trained
+    name = project.path.name.removesuffix(".lld") if options.names else ""
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=options.title.strip() or name or "Annotation project",
+            made=datetime.now().astimezone(),
+            version=version("napari-lld"),
+            names=options.names,
+            schema=facts.schema,
+            reading=facts.reading,
+            Mark=Mark,
+            few=FEW,
+            seen=seen,
+            reserve=len(facts.reserve),
+            work=done,
+            model=facts.model,
+            rounds=made if len(made) <= MOST else [made[0], *made[-MOST + 1 :]],
+            rounds_left_out=max(0, len(made) - MOST),
+            scored=scored,
+            accepted=accepted,
+            measured=measured,
+            held=held,
+            shown=shown,
+            classes=class_rows(shown, facts.words),
+            attributes=attribute_tables(shown, trained, facts.words),
+            confusions=confusions(held, facts.words),
+            reliabilities=reliabilities(held, facts.words),
+            domains=domain_scores(held),
+            agreement=agreed,
+            pictures=pictures(project, facts),
+            colours=(LABELLED, PROPOSED),
+            card={} if facts.model is None else card_rows(facts.model, facts.words),
+            limits=limits(facts, seen, done, measured, made, agreed),
+            runs=sorted(Counter(str(run.state) for run in project.runs()).items()),
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("napari_lld.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        score=written,
+        share=lambda one: written(one, as_share=True),
+        percent=percent,
+        hours=hours,
+        counted=counted,
+        change=lambda value: f"{value:+.3f}".replace("-", "−"),
+        when=lambda at: f"{at.astimezone():%Y-%m-%d %H:%M}",
+    )
+    return environment

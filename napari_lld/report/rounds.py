@@ -1,0 +1,123 @@
+"""The learning curves: what each model scored, on what, and what became of what it suggested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+
+from napari_lld.report.facts import Facts
+from napari_lld.report.marks import Mark
+from napari_lld.report.measured import Measurement, of_model
+from napari_lld.report.numbers import FEW, Estimate, Part
+from napari_lld.report.svg import Point, over_rounds
+from napari_lld.report.work import Fate
+
+MOST = 60
+"""Rounds in the table: the first, and the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One model.
+
+    Attributes
+    ----------
+    cells, fields
+        What it learned from; ``None`` = its version did not say.
+    change
+        Score against the model in use before, on the same held-out cells: new less old, with interval.
+    state
+        Whether it is in use, or why it never was.
+    accepted, on_reserve
+        Shares of its suggestions accepted as proposed: anywhere, and on the fields that chance drew.
+    """
+
+    id: int
+    made: datetime
+    parent: str
+    cells: int | None
+    fields: int | None
+    held_out: Measurement
+    change: Estimate
+    active: bool
+    state: str
+    accepted: Estimate
+    on_reserve: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A diagram over the rounds."""
+
+    title: str
+    mark: Mark
+    chart: Markup
+
+
+def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[Round]:
+    """Give the models, oldest first."""
+    found = []
+    for model in facts.models:
+        card = Part(model.card)
+        learnt, metrics = card.part("learnt_from"), card.part("metrics")
+        difference = metrics.part("difference")
+        here, random = fates.get(model.id, (Fate(), Fate()))
+        held_out = of_model(metrics, Mark.HELD_OUT)
+        found.append(
+            Round(
+                model.id,
+                model.created,
+                model.parent,
+                learnt.count("cells") if learnt else None,
+                learnt.count("fields") if learnt else None,
+                held_out,
+                Estimate(
+                    difference.number("difference"),
+                    held_out.cells,
+                    difference.number("low"),
+                    difference.number("high"),
+                ),
+                model.active,
+                "in use" if model.active else card.text("why_not_active"),
+                here.accepted,
+                random.accepted,
+            )
+        )
+    return found
+
+
+def curves(
+    found: Sequence[Round], fates: Mapping[int | None, tuple[Fate, Fate]]
+) -> tuple[list[Curve], list[Curve]]:
+    """Draw what was scored on held-out cells, and what became of the suggestions."""
+    scored = []
+    for title, some in (
+        ("White cells found (AP50)", [r.held_out.found for r in found]),
+        ("Class (macro-F1)", [r.held_out.class_f1 for r in found]),
+        ("Attributes (macro-F1)", [r.held_out.attribute_f1 for r in found]),
+    ):
+        points = [
+            _point(f"Model {r.id}", f"n = {one.n}", one, hollow=not r.active and bool(r.state))
+            for r, one in zip(found, some, strict=True)
+        ]
+        scored.append(Curve(title, Mark.HELD_OUT, over_rounds(points, title)))
+    accepted = []
+    for title, mark, place in (
+        ("Accepted as proposed, anywhere", Mark.COUNTED, 0),
+        ("Accepted as proposed, fields drawn at random", Mark.RANDOM, 1),
+    ):
+        points = []
+        for model, fate in fates.items():
+            one = fate[place].accepted
+            points.append(_point("Starter" if model is None else f"Model {model}", f"n = {one.n}", one))
+        accepted.append(Curve(title, mark, over_rounds(points, title)))
+    return [c for c in scored if c.chart], [c for c in accepted if c.chart]
+
+
+def _point(label: str, below: str, one: Estimate, *, hollow: bool = False) -> Point:
+    if one.n < FEW:
+        return Point(label, f"{below}: too few", None)
+    return Point(label, below, one.value, one.low, one.high, hollow)

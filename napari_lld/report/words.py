@@ -1,0 +1,75 @@
+"""What things are called in a report: titles of the schema, and names or what stands for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from annotation_store.records import UNSURE, Field
+from annotation_store.schema import Schema
+
+
+@dataclass(frozen=True)
+class Words:
+    """Names for people.
+
+    Attributes
+    ----------
+    names
+        Whether patients, files and the project are called by their own names; else by a number.
+    """
+
+    schema: Schema
+    patients: dict[str, int]
+    names: bool = False
+
+    def cell_class(self, name: str | None) -> str:
+        """Call a class or class group."""
+        if name is None:
+            return "no class"
+        if name == UNSURE:
+            return "unsure"
+        if self.schema.is_group(name):
+            return self.schema.group_named(name).title or name
+        return (self.schema.class_named(name).title or name) if self.schema.is_class(name) else name
+
+    def attribute(self, name: str) -> str:
+        """Call an attribute; one that the schema no longer has by the name it had."""
+        if name in self.schema.attribute_names:
+            return self.schema.attribute_named(name).title or name
+        return name.replace("_", " ")
+
+    def value(self, attribute: str, name: str) -> str:
+        """Call a value of an attribute."""
+        if attribute in self.schema.attribute_names:
+            for one in self.schema.attribute_named(attribute).values:
+                if one.name == name:
+                    return one.title or name
+        return name.replace("_", " ")
+
+    def patient(self, name: str | None) -> str:
+        """Call a patient: a number in the order in which they came, unless names are asked for."""
+        if name is None:
+            return "Patient not known"
+        return name if self.names else f"Patient {self.patients.get(name, 0)}"
+
+    def field(self, field: Field) -> str:
+        """Call a field."""
+        return field.name if self.names else f"Field {field.id}"
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Write a count with its noun."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def listed(some: list[str], most: int = 12) -> str:
+    """Write a list as a sentence has it."""
+    if len(some) > most:
+        some = [*some[: most - 1], f"{len(some) - most + 1} more"]
+    return some[0] if len(some) == 1 else ", ".join(some[:-1]) + " and " + some[-1] if some else "none"
+
+
+def hours(seconds: float) -> str:
+    """Write a time."""
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

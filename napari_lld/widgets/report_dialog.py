@@ -1,0 +1,108 @@
+"""Where the report goes, what stands at its head, and whether it names anybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_lld.translate import tr
+from napari_lld.widgets.parts import label, row
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where the report goes, and what it says."""
+
+    out: Path
+    title: str
+    names: bool
+
+
+class ReportDialog(QDialog):
+    """Asks for it; without names unless they are asked for."""
+
+    def __init__(self, start: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Report"))
+        self.setMinimumWidth(540)
+        self.place = QLineEdit(str(start))
+        browse = QPushButton(tr("Browse …"))
+        browse.clicked.connect(lambda *_: self._browse())
+        place = QWidget()
+        place.setLayout(row(self.place, browse))
+        self.title = QLineEdit()
+        self.title.setPlaceholderText(tr("Annotation project"))
+        self.names = QCheckBox(tr("With the names of patients, files and the project"))
+        self.problem = label(role="notice", wrap=True)
+        self.problem.setMinimumHeight(2 * self.problem.fontMetrics().lineSpacing())
+        form = QFormLayout()
+        form.addRow(tr("To"), place)
+        form.addRow(tr("Title"), self.title)
+        form.addRow("", self.names)
+        form.addRow("", self.problem)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        if self.ok is not None:
+            self.ok.setText(tr("Write"))
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(buttons)
+        self.place.textChanged.connect(lambda *_: self._tell())
+        self.names.toggled.connect(lambda *_: self._tell())
+        self._tell()
+
+    def answer(self) -> Wanted:
+        """Give what was chosen."""
+        return Wanted(self._out(), self.title.text().strip(), self.names.isChecked())
+
+    def _out(self) -> Path:
+        out = Path(self.place.text().strip()).expanduser()
+        return out if out.suffix.lower() in (".html", ".htm") else out.with_name(f"{out.name}.html")
+
+    def _tell(self) -> None:
+        """Say what is wrong with the place, or who can be known from the report."""
+        problem = ""
+        if not self.place.text().strip():
+            problem = tr("Say where to.")
+        elif not self._out().absolute().parent.is_dir():
+            problem = tr("The folder {folder} does not exist.", folder=self._out().absolute().parent)
+        elif self._out().is_dir():
+            problem = tr("{name} is a folder: give another name.", name=self._out().name)
+        told = (
+            tr("Patients can be known from it: hand it on with care.")
+            if self.names.isChecked()
+            else tr("Patients and fields have numbers; annotators stand with their names.")
+        )
+        self.problem.setText(problem or told)
+        if self.ok is not None:
+            self.ok.setEnabled(not problem)
+
+    def _browse(self) -> None:
+        file, _filter = QFileDialog.getSaveFileName(self, tr("Report"), self.place.text(), "HTML (*.html)")
+        if file:
+            self.place.setText(file)
+
+
+def ask_report(start: Path, parent: QWidget | None) -> Wanted | None:
+    """Ask where the report shall go, and what it may say."""
+    dialog = ReportDialog(start, parent)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    answer = dialog.answer() if accepted else None
+    dialog.deleteLater()
+    return answer

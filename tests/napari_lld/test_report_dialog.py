@@ -1,0 +1,55 @@
+"""The report from the window: asked where to, and without names unless somebody wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytestqt.qtbot import QtBot
+
+from annotation_store import Project
+from napari_lld import background
+from napari_lld.widgets.report_dialog import ReportDialog, Wanted
+
+
+def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
+    tmp_path: Path, qtbot: QtBot
+) -> None:
+    dialog = ReportDialog(tmp_path / "a-report.html")
+    qtbot.addWidget(dialog)
+    dialog.show()
+    assert dialog.answer() == Wanted(tmp_path / "a-report.html", "", False)
+    assert "annotators stand with their names" in dialog.problem.text()
+    dialog.names.setChecked(True)
+    dialog.title.setText(" Ward 4 ")
+    dialog.place.setText(str(tmp_path / "other"))
+    assert dialog.answer() == Wanted(tmp_path / "other.html", "Ward 4", True)
+    assert "hand it on with care" in dialog.problem.text()
+
+
+def test_a_place_that_cannot_be_is_told_before_it_is_tried(tmp_path: Path, qtbot: QtBot) -> None:
+    (tmp_path / "folder.html").mkdir()
+    dialog = ReportDialog(tmp_path / "r.html")
+    qtbot.addWidget(dialog)
+    assert dialog.ok is not None
+    for place, words in {
+        "": "Say where to",
+        str(tmp_path / "nowhere" / "r.html"): "does not exist",
+        str(tmp_path / "folder.html"): "is a folder",
+    }.items():
+        dialog.place.setText(place)
+        assert words in dialog.problem.text()
+        assert not dialog.ok.isEnabled()
+    dialog.place.setText(str(tmp_path / "r.html"))
+    assert dialog.ok.isEnabled()
+
+
+def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path, tmp_path: Path) -> None:
+    with Project.open(small_project, annotator="Ada") as project:
+        project.update_field(project.fields()[0].id, patient="Jane Doe")
+        out = tmp_path / "r.html"
+        told = background.report(small_project, out, lambda *_: None, title="Ward 4")
+        assert str(out) in told
+        assert "<h1>Ward 4</h1>" in out.read_text("utf-8")
+        assert "Jane Doe" not in out.read_text("utf-8")
+        background.report(small_project, out, lambda *_: None, names=True)
+        assert "Jane Doe" in out.read_text("utf-8")
