@@ -5,12 +5,18 @@ The window's project is told by `Project.refresh` when they are done, as with th
 
 from __future__ import annotations
 
+import glob
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from annotation_store import Project, formats
+from annotation_store.errors import LLDError
 from napari_lld import sample
 from napari_lld.translate import tr, trn
+from training.client import worker_environment
 
 Tell = Callable[[int, int], None]
 
@@ -107,10 +113,41 @@ def export(
     return " ".join([tr("{things} exported to {out}.", things=things, out=out), *report.skipped])
 
 
-def report(project: Path, out: Path, _tell: Tell, *, names: bool = False, title: str = "") -> str:
-    """Write the report of a project."""
-    from napari_lld.report import Options, write_report
+def report(project: Path, out: Path, tell: Tell, *, names: bool = False, title: str = "") -> str:
+    """Write the report of a project.
 
-    with Project.open(project, read_only=True) as own:
-        write_report(own, out, Options(names=names, title=title))
+    In a process of its own: what it imports and counts would hold up the window even from a thread.
+    """
+    wanted: str | None = json.dumps(
+        {"project": str(project), "out": str(out), "names": names, "title": title}
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "napari_lld.report"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=worker_environment(window=True),
+        encoding="utf-8",
+        errors="replace",
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+    try:
+        while True:
+            tell(0, 0)  # raises where somebody asked to stop
+            try:
+                _, said = process.communicate(wanted, timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                wanted = None  # it has it
+    except BaseException:
+        process.kill()
+        process.communicate()
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+            left.unlink(missing_ok=True)
+        raise
+    if process.returncode:
+        lines = said.strip().splitlines() or [tr("It ended without a word.")]
+        if process.returncode == 2:
+            raise LLDError(lines[-1])
+        raise LLDError(tr("The report could not be written: {trouble}", trouble=lines[-1]))
     return tr("Report written to {out}.", out=out)

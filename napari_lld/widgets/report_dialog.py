@@ -84,12 +84,14 @@ class ReportDialog(QDialog):
             problem = tr("The folder {folder} does not exist.", folder=self._out().absolute().parent)
         elif self._out().is_dir():
             problem = tr("{name} is a folder: give another name.", name=self._out().name)
-        told = (
+        told = [
             tr("Patients can be known from it: hand it on with care.")
             if self.names.isChecked()
             else tr("Patients and fields have numbers; annotators stand with their names.")
-        )
-        self.problem.setText(problem or told)
+        ]
+        if not problem and self._out().is_file():
+            told.append(tr("{name} is there already and will be replaced.", name=self._out().name))
+        self.problem.setText(problem or "\n".join(told))
         if self.ok is not None:
             self.ok.setEnabled(not problem)
 

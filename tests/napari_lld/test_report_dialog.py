@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from pytestqt.qtbot import QtBot
 
 from annotation_store import Project
+from annotation_store.errors import LLDError
 from napari_lld import background
+from napari_lld.jobs import Stopped
 from napari_lld.widgets.report_dialog import ReportDialog, Wanted
 
 
@@ -43,13 +46,34 @@ def test_a_place_that_cannot_be_is_told_before_it_is_tried(tmp_path: Path, qtbot
     assert dialog.ok.isEnabled()
 
 
+def test_a_file_that_is_there_is_said_to_be_replaced(tmp_path: Path, qtbot: QtBot) -> None:
+    (tmp_path / "r.html").write_text("before")
+    dialog = ReportDialog(tmp_path / "r.html")
+    qtbot.addWidget(dialog)
+    assert "r.html is there already and will be replaced" in dialog.problem.text()
+
+
 def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path, tmp_path: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
         project.update_field(project.fields()[0].id, patient="Jane Doe")
         out = tmp_path / "r.html"
         told = background.report(small_project, out, lambda *_: None, title="Ward 4")
-        assert str(out) in told
-        assert "<h1>Ward 4</h1>" in out.read_text("utf-8")
-        assert "Jane Doe" not in out.read_text("utf-8")
-        background.report(small_project, out, lambda *_: None, names=True)
-        assert "Jane Doe" in out.read_text("utf-8")
+    assert str(out) in told
+    assert "<h1>Ward 4</h1>" in out.read_text("utf-8")
+    assert "Jane Doe" not in out.read_text("utf-8")
+
+
+def test_what_goes_wrong_is_one_sentence_and_a_stop_leaves_nothing(
+    small_project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(LLDError, match="cannot be written"):
+        background.report(small_project, tmp_path / "folder", lambda *_: None)
+    before = sorted(tmp_path.iterdir())
+
+    def stop(_done: int, _total: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        background.report(small_project, tmp_path / "r.html", stop)
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,30 @@
+"""``python -m napari_lld.report``: the report for a window, in a process of its own that cannot hold it up.
+
+One JSON object on standard input says what is wanted; what went wrong is a sentence on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from annotation_store import Project
+from annotation_store.errors import LLDError
+from napari_lld.report import Options, write_report
+
+
+def main() -> int:
+    """Write it; 2 where that is refused."""
+    wanted = json.loads(sys.stdin.read())
+    try:
+        with Project.open(wanted["project"], read_only=True) as project:
+            write_report(project, Path(wanted["out"]), Options(wanted["names"], wanted["title"]))
+    except LLDError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
