@@ -9,9 +9,9 @@ import shutil
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from itertools import repeat
@@ -84,7 +84,7 @@ class _Prepared:
     suffix: str
     width: int
     height: int
-    staged: Path
+    staged: Path | None  # None: read to know what it is, and not kept
     facts: Facts
     source_bytes: int | None = None  # of a slide
 
@@ -293,31 +293,33 @@ class Intake(FieldPixels):
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Outcome]:
         """Take files in, a batch a transaction: a field is recorded only when its files are on disk."""
+        outcomes: list[Outcome] = []
+        known = self._intake_hashes()
+        with self._staging() as staging:
+            for batch in self._prepared(incoming, staging, known):
+                if any(isinstance(item, _Prepared) for item in batch):
+                    with self._admitted(batch) as (_connection, results):
+                        outcomes += results
+                    known |= {
+                        item.content_hash: result.field_id
+                        for item, result in zip(batch, results, strict=True)
+                        if isinstance(item, _Prepared) and result.field_id is not None
+                    }
+                else:
+                    outcomes += [item for item in batch if isinstance(item, Outcome)]
+                if progress is not None:
+                    progress(len(outcomes), len(incoming))
+        return outcomes
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """Give a folder where nobody looks, for files on their way in; it is gone afterwards."""
         self._refuse_read_only()
         self._sweep()
-        known = self._intake_hashes()
-        outcomes: list[Outcome] = []
         staging = self.path / STAGING / uuid.uuid4().hex
         try:
             staging.mkdir(parents=True)
-            with (
-                # decoders warn of what is refused in a sentence anyway; not in the threads, since what is
-                # ignored is one list for all of them
-                warnings.catch_warnings(action="ignore"),
-                ThreadPoolExecutor(_WORKERS, thread_name_prefix="intake") as pool,
-            ):
-                for start in range(0, len(incoming), _BATCH):
-                    batch = incoming[start : start + _BATCH]
-                    # decoding, compressing and waiting for the disk leave Python's lock to others
-                    targets = [staging / str(n) for n in range(len(batch))]
-                    prepared = list(pool.map(self._prepare, batch, targets, repeat(known)))
-                    results, new = self._commit_batch(prepared, known)
-                    outcomes += results
-                    if new:
-                        self._own["fields"].update(new)
-                        self.events.fields_added.emit(new)
-                    if progress is not None:
-                        progress(len(outcomes), len(incoming))
+            yield staging
         except OSError as error:
             raise ProjectError(
                 f"The project {self.path} cannot be written ({error.strerror or error}): "
@@ -325,13 +327,28 @@ class Intake(FieldPixels):
             ) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        return outcomes
+
+    def _prepared(
+        self, incoming: Sequence[Incoming], staging: Path | None, known: Mapping[str, int]
+    ) -> Iterator[list[_Prepared | Outcome]]:
+        """Read files, a batch at a time, and put them into the staging folder, if there is one."""
+        with (
+            # decoders warn of what is refused in a sentence anyway; not in the threads, since what is
+            # ignored is one list for all of them
+            warnings.catch_warnings(action="ignore"),
+            ThreadPoolExecutor(_WORKERS, thread_name_prefix="intake") as pool,
+        ):
+            for start in range(0, len(incoming), _BATCH):
+                batch = incoming[start : start + _BATCH]
+                # decoding, compressing and waiting for the disk leave Python's lock to others
+                targets = [staging / str(start + n) if staging else None for n in range(len(batch))]
+                yield list(pool.map(self._prepare, batch, targets, repeat(known)))
 
     def _intake_hashes(self) -> dict[str, int]:
         rows = self._rows(sa.select(fields.c.content_hash, fields.c.id))
         return {row.content_hash: row.id for row in rows}
 
-    def _prepare(self, item: Incoming, staged: Path, known: dict[str, int]) -> _Prepared | Outcome:
+    def _prepare(self, item: Incoming, staged: Path | None, known: Mapping[str, int]) -> _Prepared | Outcome:
         """Read a file and put its pixels and bytes on disk, where nobody sees them yet."""
         try:
             slide = find_slide(item.path)
@@ -346,25 +363,22 @@ class Intake(FieldPixels):
         except ImageError as error:
             return Outcome(None, problem=str(error))
         facts = decoded.facts
-        shutil.rmtree(staged, ignore_errors=True)
-        write_pixels(
-            staged,
-            decoded.pixels,
-            name=clean_name_of(item),
-            pixel_size_um=item.pixel_size_um or facts.pixel_size_um,
-        )
-        _sync_tree(staged)
-        original = self.path / ORIGINALS / f"{content_hash}{given.suffix}"
-        if not original.exists():
-            temporary = original.with_name(f".{original.name}.{uuid.uuid4().hex}")
-            temporary.write_bytes(given.data)
-            _sync(temporary)
-            temporary.replace(original)
         height, width = decoded.pixels.shape[:2]
+        if staged is not None:
+            write_pixels(
+                staged,
+                decoded.pixels,
+                name=clean_name_of(item),
+                pixel_size_um=item.pixel_size_um or facts.pixel_size_um,
+            )
+            _sync_tree(staged)
+            original = _original_beside(staged)
+            original.write_bytes(given.data)
+            _sync(original)
         return _Prepared(item, content_hash, given.suffix, width, height, staged, facts)
 
     def _prepare_slide(
-        self, item: Incoming, slide: Slide, staged: Path, known: dict[str, int]
+        self, item: Incoming, slide: Slide, staged: Path | None, known: Mapping[str, int]
     ) -> _Prepared | Outcome:
         """Read a slide through once for its hash, and keep its overview; the slide stays where it is."""
         try:
@@ -376,56 +390,87 @@ class Intake(FieldPixels):
         content_hash, size = fingerprint(item.path)
         if content_hash in known:
             return Outcome(known[content_hash])
-        overview = slide.overview(OVERVIEW_SIDE)
-        shutil.rmtree(staged, ignore_errors=True)
-        write_overview(
-            staged,
-            overview,
-            name=clean_name_of(item),
-            scale=slide.width / overview.shape[1],
-            pixel_size_um=item.pixel_size_um or slide.facts.pixel_size_um,
-        )
-        _sync_tree(staged)
+        if staged is not None:
+            overview = slide.overview(OVERVIEW_SIDE)
+            write_overview(
+                staged,
+                overview,
+                name=clean_name_of(item),
+                scale=slide.width / overview.shape[1],
+                pixel_size_um=item.pixel_size_um or slide.facts.pixel_size_um,
+            )
+            _sync_tree(staged)
         return _Prepared(
             item, content_hash, "", slide.width, slide.height, staged, slide.facts, source_bytes=size
         )
 
-    def _commit_batch(
-        self, prepared: Sequence[_Prepared | Outcome], known: dict[str, int]
-    ) -> tuple[list[Outcome], list[int]]:
-        if not any(isinstance(item, _Prepared) for item in prepared):
-            return [item for item in prepared if isinstance(item, Outcome)], []
+    @contextmanager
+    def _admitted(
+        self, prepared: Sequence[_Prepared | Outcome]
+    ) -> Iterator[tuple[sa.Connection, list[Outcome]]]:
+        """Make fields of what was prepared, in a transaction in which more may be written.
+
+        Whatever is raised within leaves the project as it was, its folders too.
+        """
+        moved: list[Path] = []
+        with self._writing() as connection:
+            try:
+                outcomes = self._admit(connection, prepared, moved)
+                yield connection, outcomes
+            except BaseException:
+                # the write lock is still held: nobody else can have come to rely on these files
+                for path in moved:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                self._fields.clear()
+                raise
+        new = [o.field_id for o in outcomes if o.added and o.field_id is not None]
+        if new:
+            self._own["fields"].update(new)
+            self.events.fields_added.emit(new)
+
+    def _admit(
+        self, connection: sa.Connection, prepared: Sequence[_Prepared | Outcome], moved: list[Path]
+    ) -> list[Outcome]:
+        """Record fields, their files moved to where they belong; `moved` tells which."""
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
-        with self._writing() as connection:
-            hashes = [item.content_hash for item in prepared if isinstance(item, _Prepared)]
-            query = sa.select(fields.c.content_hash, fields.c.id).where(fields.c.content_hash.in_(hashes))
-            here = {row.content_hash: row.id for row in connection.execute(query)}
-            next_field = _history.next_id(connection, fields)
-            names = set(connection.execute(sa.select(fields.c.name)).scalars())
-            for item in prepared:
-                if isinstance(item, Outcome):
-                    outcomes.append(item)
-                    continue
-                if item.content_hash in here:  # twice in this batch, or another program was faster
-                    outcomes.append(Outcome(here[item.content_hash]))
-                    continue
-                target = self.path / PIXELS / str(next_field)
-                if target.exists():  # left by an intake that died between its files and its commit
-                    shutil.rmtree(target)
-                item.staged.replace(target)
-                name = free_name(item.incoming, names)
-                names.add(name)
-                here[item.content_hash] = next_field
-                rows.append(_field_row(next_field, name, item))
-                outcomes.append(Outcome(next_field, added=True))
-                next_field += 1
-            if rows:
-                _sync(self.path / PIXELS)
-                _sync(self.path / ORIGINALS)
-                connection.execute(fields.insert(), rows)
-        known |= here
-        return outcomes, [row["id"] for row in rows]
+        there = connection.execute(sa.select(fields.c.content_hash, fields.c.id, fields.c.name)).all()
+        here = {row.content_hash: row.id for row in there}
+        names = {row.name for row in there}
+        next_field = _history.next_id(connection, fields)
+        for item in prepared:
+            if isinstance(item, Outcome):
+                outcomes.append(item)
+                continue
+            if item.content_hash in here:  # twice among these, or another program was faster
+                outcomes.append(Outcome(here[item.content_hash]))
+                continue
+            if item.staged is not None:
+                self._move_in(item, item.staged, next_field, moved)
+            name = free_name(item.incoming, names)
+            names.add(name)
+            here[item.content_hash] = next_field
+            rows.append(_field_row(next_field, name, item))
+            outcomes.append(Outcome(next_field, added=True))
+            next_field += 1
+        if moved:
+            _sync(self.path / PIXELS)
+            _sync(self.path / ORIGINALS)
+        if rows:
+            connection.execute(fields.insert(), rows)
+        return outcomes
+
+    def _move_in(self, item: _Prepared, staged: Path, field_id: int, moved: list[Path]) -> None:
+        """Move a field's pixels and original to where they belong."""
+        target = self.path / PIXELS / str(field_id)
+        if target.exists():  # left by an intake that died between its files and its commit
+            shutil.rmtree(target)
+        moved.append(target)
+        staged.replace(target)
+        original = self.path / ORIGINALS / f"{item.content_hash}{item.suffix}"
+        if item.source_bytes is None and not original.exists():
+            moved.append(original)
+            _original_beside(staged).replace(original)
 
     def _sweep(self) -> None:
         """Remove what an interrupted intake left: staged files, and pixels without a field."""
@@ -468,6 +513,11 @@ def covers(field: Field, finished: Sequence[Region]) -> bool:
     import shapely
 
     return bool(shapely.union_all([region.shape.geometry for region in finished]).area >= 0.999 * area)
+
+
+def _original_beside(staged: Path) -> Path:
+    """Say where a file's own bytes wait beside its pixels."""
+    return staged.with_name(f"{staged.name}.original")
 
 
 def described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:

@@ -454,7 +454,7 @@ class AddReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import brought in; `skipped` holds a sentence for each thing left out, and why."""
+    """What an import brought in, or would; `skipped` holds a sentence for each thing left out, and why."""
 
     fields: int
     cells: int
@@ -463,6 +463,9 @@ class ImportReport:
     suggestions: int = 0
     filled: int = 0  # cells that were here, whose missing values the file states
     conflicts: int = 0  # new ones; see `Project.conflicts`
+    named: int = 0  # fields that the file speaks of, new or not
+    unstated: int = 0  # of those: the file does not say which areas of it are annotated
+    unknown: dict[str, int] = field(default_factory=dict)  # classes that the schema lacks: how many boxes
 
 
 @dataclass(frozen=True, slots=True)

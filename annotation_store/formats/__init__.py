@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from annotation_store.errors import FormatError
 from annotation_store.formats import cells_csv, coco, crops, geojson, labelstudio, lld, voc, yolo
+from annotation_store.formats._document import Regions
 from annotation_store.formats._export import telling
 from annotation_store.formats._losses import LOST, NO_SUGGESTIONS, Survey, survey
+from annotation_store.formats._merge import rehearsing
+from annotation_store.formats._recognise import recognise
 from annotation_store.records import ExportReport, ImportReport
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ __all__ = [
     "coco",
     "names",
     "read",
+    "recognise",
+    "rehearse",
     "survey",
     "write",
 ]
@@ -139,11 +144,13 @@ def read(
         The folder of the images; looked for beside the file, and in ``images/`` there, where not given.
     regions
         ``"file"``: the regions that the file states (COCO without any states that the whole field is
-        annotated); ``"none"``: no regions; ``"full"``: every field is annotated as a whole.
+        annotated); ``"stated"``: those alone, and none where the file says nothing; ``"none"``: no regions;
+        ``"full"``: every field is annotated as a whole.
     patient_from
         As in `Project.add_fields`.
     progress
-        Called with (images done, images in all).
+        Called with (steps done, steps in all); an image read is a step, a field written another. What it
+        raises ends the import: nothing was imported.
     options
         What the format asks beyond that (`Format.read_options`).
 
@@ -152,8 +159,8 @@ def read(
     FormatError
         The file cannot be read, or nothing in it can be used. Nothing was imported.
     """
-    if regions not in ("file", "none", "full"):
-        raise FormatError(f"Regions cannot be {regions!r}: give file, none or full.")
+    if regions not in get_args(Regions):
+        raise FormatError(f"Regions cannot be {regions!r}: give file, stated, none or full.")
     chosen = _format(name)
     if chosen.read is None:
         raise FormatError(f"The format {name} can only be written.")
@@ -166,6 +173,25 @@ def read(
         progress=progress,
         **_options(chosen, chosen.read_options, options),
     )
+
+
+def rehearse(
+    name: str,
+    project: Project,
+    path: str | Path,
+    images: str | Path | None = None,
+    regions: str = "file",
+    patient_from: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> ImportReport:
+    """Tell what `read` would bring in and what it would skip, and write nothing.
+
+    The import is carried out in a transaction that is taken back, its images decoded and not kept: so it
+    says what the import will say.
+    """
+    with rehearsing():
+        return read(name, project, path, images, regions, patient_from, progress, options)
 
 
 def write(

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from annotation_store.records import Box, Proposal
+
+Regions = Literal["file", "stated", "none", "full"]
+"""Which areas an import finishes; see `annotation_store.formats.read`."""
 
 _SHOWN = 20
 

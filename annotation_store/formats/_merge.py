@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import sqlalchemy as sa
 
 from annotation_store import _rules
 from annotation_store._db.tables import suggestions
 from annotation_store._history import Change, next_id
-from annotation_store._intake import Incoming, described
+from annotation_store._intake import Incoming, Outcome, described
 from annotation_store.errors import EditError, FormatError
 from annotation_store.file_names import name_pattern
 from annotation_store.formats._conflicts import checked, differing, spelled
-from annotation_store.formats._document import CellIn, Document, FieldIn
+from annotation_store.formats._document import CellIn, Document, FieldIn, Regions
 from annotation_store.formats._strangers import unreadable
 from annotation_store.records import Box, Cell, Edit, Field, ImportReport, RegionState, Shape
 
@@ -31,16 +34,33 @@ SAME_CELL_IOU = 0.9
 """Two boxes of one field that overlap so much are one cell."""
 
 
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
+
+
+@contextmanager
+def rehearsing() -> Iterator[None]:
+    """Have the import within end as a report of what it would do: nothing is written."""
+    token = _rehearsing.set(True)
+    try:
+        yield
+    finally:
+        _rehearsing.reset(token)
+
+
+class _TakenBack(Exception):  # noqa: N818 - nothing is wrong
+    """Ends a rehearsal, in whose transaction everything was written."""
+
+
 def merge(
     project: Project,
     document: Document,
     *,
     folders: Sequence[Path],
-    regions: Literal["file", "none", "full"],
+    regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
-    """Bring a document into the current reading of a project, its cells in one transaction.
+    """Bring a document into the current reading of a project in one transaction, its images too.
 
     Parameters
     ----------
@@ -48,9 +68,73 @@ def merge(
         Where its images may lie.
     """
     _refuse_useless(document)
+    incoming = _incoming(document, folders, patient_from)
+    by_name = {field.name: field for field in project.fields()}
+    matched = {i: field for i, given in enumerate(document.fields) if (field := _named(given.name, by_name))}
+    if document.fields and not incoming and not matched:
+        places = " or ".join(str(folder) for folder in folders)
+        raise FormatError(
+            f"None of the {len(document.fields)} images of {document.source} was found in {places}: "
+            f"say where they are with --images (the first is {document.fields[0].name})."
+        )
+    steps = _Steps(progress, len(incoming) + len(document.fields))
+    known = project._intake_hashes()
+    report = None
+    try:
+        with _place(project) as staging:
+            prepared = []
+            for batch in project._prepared(list(incoming.values()), staging, known):
+                prepared += batch
+                steps.more(len(batch))
+            with project._admitted(prepared) as (connection, found):
+                outcomes = dict(zip(incoming, found, strict=True))
+                if incoming and not matched and not any(outcome.field_id for outcome in found):
+                    raise FormatError(found[0].problem)
+                pairs = _pairs(project, document, outcomes, matched)
+                written = _write(project, connection, document, pairs, regions, steps)
+                report = replace(
+                    written.report,
+                    fields=sum(outcome.added for outcome in found),
+                    skipped=document.skipped.sentences(),
+                )
+                if staging is None:
+                    raise _TakenBack
+    except _TakenBack:
+        assert report is not None
+        return report
+    project._own["suggestions"].update(written.suggestions)
+    project._tell(written.edits)
+    if written.suggested:
+        project.events.suggestions_changed.emit(written.suggested)
+    return report
+
+
+@contextmanager
+def _place(project: Project) -> Iterator[Path | None]:
+    """Give a folder for images on their way in; none in a rehearsal, which keeps no image."""
+    if _rehearsing.get():
+        yield None
+        return
+    with project._staging() as staging:
+        yield staging
+
+
+class _Steps:
+    """Tells how far an import is: an image read is a step, and so is a field written."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def more(self, count: int = 1) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _incoming(document: Document, folders: Sequence[Path], patient_from: str | None) -> dict[int, Incoming]:
+    """Find the image files of a document, by the place of the field in it."""
     pattern = name_pattern(patient_from)
     incoming: dict[int, Incoming] = {}
-    by_name = {field.name: field for field in project.fields()}
     for index, given in enumerate(document.fields):
         path = given.image or _find(given.name, folders)
         if path is not None:
@@ -64,16 +148,13 @@ def merge(
                 pixel_size_um=given.pixel_size_um,
                 note=given.note,
             )
-    matched = {i: field for i, given in enumerate(document.fields) if (field := _named(given.name, by_name))}
-    if document.fields and not incoming and not matched:
-        places = " or ".join(str(folder) for folder in folders)
-        raise FormatError(
-            f"None of the {len(document.fields)} images of {document.source} was found in {places}: "
-            f"say where they are with --images (the first is {document.fields[0].name})."
-        )
-    outcomes = dict(zip(incoming, project._take_in(list(incoming.values()), progress=progress), strict=True))
-    if incoming and not matched and not any(outcome.field_id for outcome in outcomes.values()):
-        raise FormatError(next(iter(outcomes.values())).problem)
+    return incoming
+
+
+def _pairs(
+    project: Project, document: Document, outcomes: dict[int, Outcome], matched: dict[int, Field]
+) -> list[tuple[Field, FieldIn]]:
+    """Pair the fields of the project with what the document says of them."""
     pairs: list[tuple[Field, FieldIn]] = []
     for index, given in enumerate(document.fields):
         outcome = outcomes.get(index)
@@ -87,9 +168,7 @@ def merge(
             document.skipped.one("images that cannot be read", outcome.problem)
         else:
             document.skipped.one("images not found", f"{given.name}: the image was not found.")
-    counts = _write(project, document, pairs, regions)
-    added = sum(outcome.added for outcome in outcomes.values())
-    return ImportReport(fields=added, skipped=document.skipped.sentences(), **counts)
+    return pairs
 
 
 def _refuse_useless(document: Document) -> None:
@@ -135,45 +214,63 @@ def _same_size(field: Field, given: FieldIn, document: Document) -> bool:
     return False
 
 
+@dataclass(slots=True)
+class _Written:
+    """What was written in a transaction that may yet be taken back."""
+
+    report: ImportReport
+    edits: list[Edit] = dataclass_field(default_factory=list)
+    suggestions: list[int] = dataclass_field(default_factory=list)
+    suggested: list[int] = dataclass_field(default_factory=list)  # the fields that have them
+
+
 def _write(
-    project: Project, document: Document, pairs: Sequence[tuple[Field, FieldIn]], regions: str
-) -> dict[str, int]:
+    project: Project,
+    connection: sa.Connection,
+    document: Document,
+    pairs: Sequence[tuple[Field, FieldIn]],
+    regions: Regions,
+    steps: _Steps,
+) -> _Written:
     counts = dict.fromkeys(("cells", "regions", "suggestions", "filled", "conflicts"), 0)
-    edits: list[Edit] = []
-    new_suggestions: list[int] = []
+    written = _Written(ImportReport(0, 0, 0, []))
     here = _Here(project)
     twice = Counter(field.id for field, _ in pairs)
-    with project._writing() as connection:
-        for field, given in pairs:
-            news = _compared(project, document, field, given, here)
-            cells = news.rows
-            areas = _new_areas(project, document, field, given, regions, here)
-            areas += _unreadable(project, document, field, given, areas, here)
-            changes = [*news.filled, *(Change("cell", None, None, row) for row in cells)]
-            changes += [Change(entity, None, None, row) for entity, row in areas]
-            if news.conflicts:
-                project._keep_conflicts(connection, news.conflicts)
-            if changes:
-                command = f"Import {Path(document.source).name}"
-                edits.append(project._write_edit(connection, field.id, command, changes))
-            rows = _new_proposals(project, document, field, given, here.pending.get(field.id, []))
-            if rows:
-                ids = project._insert_suggestions(
-                    connection, field.id, rows, None, next_id(connection, suggestions)
-                )
-                project._own["suggestions"].update(ids)
-                new_suggestions.append(field.id)
-            counts["cells"] += len(cells)
-            counts["filled"] += len(news.filled)
-            counts["conflicts"] += len(news.conflicts)
-            counts["regions"] += sum(entity == "region" for entity, _ in areas)
-            counts["suggestions"] += len(rows)
-            if twice[field.id] > 1:  # another image entry of the file is this field too
-                _learn(here, field, cells, areas)
-    project._tell(edits)
-    if new_suggestions:
-        project.events.suggestions_changed.emit(new_suggestions)
-    return counts
+    for field, given in pairs:
+        news = _compared(project, document, field, given, here)
+        cells = news.rows
+        areas = _new_areas(project, document, field, given, regions, here)
+        areas += _unreadable(project, document, field, given, areas, here)
+        changes = [*news.filled, *(Change("cell", None, None, row) for row in cells)]
+        changes += [Change(entity, None, None, row) for entity, row in areas]
+        if news.conflicts:
+            project._keep_conflicts(connection, news.conflicts)
+        if changes:
+            command = f"Import {Path(document.source).name}"
+            written.edits.append(project._write_edit(connection, field.id, command, changes))
+        rows = _new_proposals(project, document, field, given, here.pending.get(field.id, []))
+        if rows:
+            written.suggestions += project._insert_suggestions(
+                connection, field.id, rows, None, next_id(connection, suggestions)
+            )
+            written.suggested.append(field.id)
+        counts["cells"] += len(cells)
+        counts["filled"] += len(news.filled)
+        counts["conflicts"] += len(news.conflicts)
+        counts["regions"] += sum(entity == "region" for entity, _ in areas)
+        counts["suggestions"] += len(rows)
+        if twice[field.id] > 1:  # another image entry of the file is this field too
+            _learn(here, field, cells, areas)
+        steps.more()
+    written.report = ImportReport(
+        fields=0,
+        skipped=[],
+        named=len(twice),
+        unstated=sum(given.regions is None for _, given in pairs),
+        unknown=dict(Counter(name for given in document.fields for name, _box in given.strangers)),
+        **counts,
+    )
+    return written
 
 
 class _Here:
@@ -316,13 +413,13 @@ def iou(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.
 
 
 def _new_areas(
-    project: Project, document: Document, field: Field, given: FieldIn, mode: str, here: _Here
+    project: Project, document: Document, field: Field, given: FieldIn, mode: Regions, here: _Here
 ) -> list[tuple[str, dict[str, Any]]]:
     whole = (0.0, 0.0, float(field.width), float(field.height))
     shapes: list[tuple[float, ...]] = []
     if mode == "full" or (mode == "file" and given.regions is None):
         shapes = [whole]
-    elif mode == "file":
+    elif mode in ("file", "stated"):
         shapes = given.regions or []
     rows: list[tuple[str, dict[str, Any]]] = []
     wanted = [("region", coords) for coords in shapes]

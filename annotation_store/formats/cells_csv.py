@@ -18,11 +18,11 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import Contents, What, each
 from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._images import beside
@@ -61,7 +61,7 @@ def read(
     path: Path,
     *,
     images: Path | None,
-    regions: Literal["file", "none", "full"],
+    regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from annotation_store import _rows
 from annotation_store._db.tables import cells as cells_table
 from annotation_store.errors import FormatError
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import each
 from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._json import read_json
@@ -89,7 +89,7 @@ def read(
     path: Path,
     *,
     images: Path | None,
-    regions: Literal["file", "none", "full"],
+    regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:

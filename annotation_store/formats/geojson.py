@@ -22,12 +22,12 @@ import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats import _choices
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import (
     Contents,
     What,
@@ -73,7 +73,7 @@ def read(
     path: Path,
     *,
     images: Path | None,
-    regions: Literal["file", "none", "full"],
+    regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:

@@ -26,12 +26,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats import _choices, _lld_text
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import (
     Contents,
     What,
@@ -77,7 +77,7 @@ def read(
     path: Path,
     *,
     images: Path | None,
-    regions: Literal["file", "none", "full"],
+    regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
     options: Mapping[str, str],

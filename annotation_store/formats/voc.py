@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from defusedxml import DefusedXmlException
@@ -24,7 +24,7 @@ from defusedxml import ElementTree as SafeTree
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats import _choices
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import (
     Contents,
     What,
@@ -65,7 +65,7 @@ def read(
     path: Path,
     *,
     images: Path | None,
-    regions: Literal["file", "none", "full"],
+    regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:

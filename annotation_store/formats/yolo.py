@@ -21,13 +21,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from annotation_store.errors import FormatError
 from annotation_store.formats import _choices
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import (
     Contents,
     What,
@@ -92,7 +92,7 @@ def read(
     path: Path,
     *,
     images: Path | None,
-    regions: Literal["file", "none", "full"],
+    regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:

@@ -22,6 +22,7 @@ class Regions(StrEnum):
     """Which areas of a field an imported file has annotated."""
 
     FILE = "file"
+    STATED = "stated"
     NONE = "none"
     FULL = "full"
 
@@ -44,8 +45,8 @@ def import_annotations(
     regions: Annotated[
         Regions,
         typer.Option(
-            help="Finished regions: as the file says (a field it says nothing of is annotated whole), none, "
-            "or every field whole."
+            help="Finished regions: as the file says (a field it says nothing of is annotated whole), only "
+            "those it states, none, or every field whole."
         ),
     ] = Regions.FILE,
     skip_unknown: Annotated[

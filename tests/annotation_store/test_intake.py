@@ -124,7 +124,7 @@ def test_a_missing_path_stops_before_anything_is_taken_in(project: Project, tmp_
     assert len(project.fields()) == 2
 
 
-def test_an_intake_that_fails_at_the_commit_leaves_no_field_and_is_swept(
+def test_an_intake_that_fails_at_the_commit_leaves_nothing_and_one_that_died_there_is_swept(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
@@ -136,7 +136,9 @@ def test_an_intake_that_fails_at_the_commit_leaves_no_field_and_is_swept(
         project.add_fields([path])
     monkeypatch.undo()
     assert len(project.fields()) == 2
-    assert (project.path / "fields.zarr/3").exists(), "the files had been moved in"
+    assert not (project.path / "fields.zarr/3").exists(), "the files had been moved in"
+    assert len(list((project.path / "originals").iterdir())) == 2
+    shutil.copytree(project.path / "fields.zarr/2", project.path / "fields.zarr/3")  # moved in, then killed
     with Project.open(project.path, annotator="Ada") as again:
         assert not (again.path / "fields.zarr/3").exists()
         assert again.check() == []
