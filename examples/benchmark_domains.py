@@ -29,7 +29,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from train_starter import in_fold, load_coco, truth_of
+from sparse_benchmark.cache import Cache
+from sparse_benchmark.data import in_fold
+from train_starter import load_coco, truth_of
 
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema
@@ -159,24 +161,14 @@ def measure(model: LearnedModel, domain: str, fields: list[TrainingField], *, sc
     return {name: numbers[name] for name in ("fields", "cells", *NUMBERS)}
 
 
-class Cache:
-    """Numbers in a JSONL file, by the hash of the configuration that made them."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        self.rows = {row["key"]: row for row in map(json.loads, lines)}
-
-    def __call__(self, config: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Give the numbers of a configuration; work where nobody has yet."""
-        key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
-        if key not in self.rows:
-            begun = time.monotonic()
-            row = {"key": key, **config, **work(), "seconds": round(time.monotonic() - begun, 1)}
-            self.rows[key] = row
-            with self._file.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(row) + "\n")
-        return self.rows[key]
+def kept(cache: Cache, config: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Give the numbers of a configuration with it; work where nobody has yet."""
+    result = cache.get(config)
+    if result is None:
+        begun = time.monotonic()
+        result = {**work(), "seconds": round(time.monotonic() - begun, 1)}
+        cache.add(config, result)
+    return {**config, **result}
 
 
 def show(row: dict[str, Any], *names: str) -> None:
@@ -246,7 +238,9 @@ def sparse(data: Path, domains: dict[str, list[TrainingField]]) -> dict[str, lis
 def train_all(args: argparse.Namespace, cache: Cache, test: dict[str, list[TrainingField]]) -> None:
     """Leave one domain of ``txl`` out, with and without what is done against it."""
     everything = load(args.data, "train")
-    learn = sparse(args.data, {d: [f for f in fields if not in_fold(f)] for d, fields in everything.items()})
+    learn = sparse(
+        args.data, {d: [f for f in fields if not in_fold(f.name)] for d, fields in everything.items()}
+    )
     of_txl = [d for d in learn if d.startswith("txl")]
     plain = LearningConfig(epochs=args.epochs, window=224, crops=16, seed=args.seed, stain=0.0, blur=0.0)
     variants = {"no jitter": plain, "stain": dataclasses.replace(plain, stain=1.0)}
@@ -271,7 +265,8 @@ def train_all(args: argparse.Namespace, cache: Cache, test: dict[str, list[Train
             trained = functools.cache(partial(train, args, tuple(fields), config))
             for condition, some, scales in conditions(test[left], args.conditions):
                 for scale in scales:
-                    row = cache(
+                    row = kept(
+                        cache,
                         {**about, "condition": condition, "working scale": scale},
                         partial(measure_trained, trained, left, some, scale=scale == "on"),
                     )
@@ -301,7 +296,7 @@ def test_model(args: argparse.Namespace, cache: Cache, test: dict[str, list[Trai
                     "condition": condition,
                     "working scale": scale,
                 }
-                row = cache(about, partial(measure, model, domain, some, scale=scale == "on"))
+                row = kept(cache, about, partial(measure, model, domain, some, scale=scale == "on"))
                 show(row, "domain", "condition", "working scale")
 
 
@@ -348,7 +343,7 @@ def main() -> int:
         return 2
     test = load(args.data, "val" if args.val else "train")
     if not args.val:
-        test = {domain: [f for f in fields if in_fold(f)] for domain, fields in test.items()}
+        test = {domain: [f for f in fields if in_fold(f.name)] for domain, fields in test.items()}
     test = {domain: fields for domain, fields in test.items() if (args.domain or "") in domain}
     cache = Cache(args.cache)
     for part in args.part or ("hard", "train"):

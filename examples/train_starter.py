@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import platform
 import sys
@@ -23,8 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from sparse_benchmark.data import in_fold, read_pixels
 
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema, wbcatt_to_lld
@@ -46,12 +44,6 @@ from training.measure import fit_calibration, judge
 from training.predict import RawProposals, propose_raw
 
 WHITE = {"WBC", "Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte"}
-
-
-def read_pixels(file: Path) -> np.ndarray:
-    """Read an image as ``(H, W, 3)`` uint8."""
-    with Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def load_coco(annotations: Path, images: Path, *, mapped: bool) -> list[TrainingField]:
@@ -82,12 +74,6 @@ def load_coco(annotations: Path, images: Path, *, mapped: bool) -> list[Training
         )
         for image in content["images"]
     ]
-
-
-def in_fold(field: TrainingField) -> bool:
-    """Whether a field belongs to the fixed fifth on which settings are chosen."""
-    name = Path(field.name).name
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 5 == 0
 
 
 def truth_of(field: TrainingField) -> FieldTruth:
@@ -171,8 +157,8 @@ def main() -> int:
         if args.fields:
             pbc, txl = pbc[: args.fields], txl[: args.fields]
         if args.fold:
-            sets = {"pbc": [f for f in pbc if in_fold(f)], "txl": [f for f in txl if in_fold(f)]}
-            pbc, txl = [f for f in pbc if not in_fold(f)], [f for f in txl if not in_fold(f)]
+            sets = {"pbc": [f for f in pbc if in_fold(f.name)], "txl": [f for f in txl if in_fold(f.name)]}
+            pbc, txl = [f for f in pbc if not in_fold(f.name)], [f for f in txl if not in_fold(f.name)]
         else:
             sets = {
                 name: load_coco(args.data / name / "val.json", args.data / name / "images", mapped=True)

@@ -86,15 +86,6 @@ def box_at(pixels: Pixels, x: float, y: float, side: float) -> Box | None:
     return (left, top, right - left, bottom - top)
 
 
-def overlap(a: Box, b: Box) -> float:
-    """Give the intersection of two boxes over their union."""
-    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    return w * h / (a[2] * a[3] + b[2] * b[3] - w * h)
-
-
 def _stain(pixels: Pixels) -> npt.NDArray[np.float32]:
     """Give how purple and how dark each pixel is: green is what purple absorbs, and pink hardly does."""
     rgb = np.clip(pixels.astype(np.float32) / 255, 1 / 255, 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation_store.boxes import iou
 from annotation_store.records import Box, Region, RegionState, Shape
-from napari_lld.click_box import Pixels, box_at, overlap, search_window, usual_side
+from napari_lld.click_box import Pixels, box_at, search_window, usual_side
 from napari_lld.session_state import SessionState
 from napari_lld.translate import tr, trn
 
@@ -146,13 +147,13 @@ class MarkActions(SessionState):
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return None
-        twin = max(self.cells, key=lambda cell: overlap(cell.box, box), default=None)
+        twin = max(self.cells, key=lambda cell: iou(cell.box, box), default=None)
         cut = True if self._touches_edge(box) else None
         cell = self._try(lambda: project.add_cell(field_id, box, cut=cut))
         if cell is not None:
             self.proposed_box = None
             self.select("cell", cell)
-            if twin is not None and overlap(twin.box, box) >= _TWIN:
+            if twin is not None and iou(twin.box, box) >= _TWIN:
                 self.tell(
                     "warning",
                     tr(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from annotation_store.boxes import iou_matrix
 from annotation_store.records import UNSURE, Box, Proposal, Shape
 
 IOU = 0.5
@@ -125,16 +126,6 @@ class FieldResult:
     missed: list[TrueCell]
     spurious: list[Proposal] = field(default_factory=list)
     domain: str = ""
-
-
-def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Give the intersection over union of boxes: ``(n, m)`` from ``(n, 4)`` and ``(m, 4)`` x, y, w, h."""
-    a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
-    common = (high - low).clip(0).prod(2)
-    union = a[:, 2:].prod(1)[:, None] + b[:, 2:].prod(1)[None] - common
-    return np.asarray(common / np.maximum(union, 1e-9))
 
 
 def match(overlaps: np.ndarray, order: Sequence[int], ignored: np.ndarray) -> np.ndarray:

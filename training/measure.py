@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from annotation_store.boxes import iou_matrix
 from training.calibration import Calibration, fit_platt, fit_temperature
 from training.detail import describe
 from training.engine.model import LearnedModel
-from training.evaluate import FieldResult, FieldTruth, evaluate_field, iou_matrix, match
+from training.evaluate import FieldResult, FieldTruth, evaluate_field, match
 from training.predict import RawProposals, calibrated
 
 

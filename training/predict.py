@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from annotation_store.boxes import iou_matrix
 from annotation_store.records import Box, Proposal, Shape
 from training.engine.describer import cut_crop, size_feature
 from training.engine.detector import detect_and_pool, letterbox
 from training.engine.devices import autocast
 from training.engine.model import LearnedModel
 from training.engine.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
-from training.evaluate import iou_matrix
 
 MOST_PER_FIELD = 300
 _LOOKED_AT = 6

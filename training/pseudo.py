@@ -15,9 +15,10 @@ from functools import partial
 import numpy as np
 import shapely
 
+from annotation_store.boxes import iou_matrix
 from training.engine.data import LabelledCell, TrainingField
 from training.engine.model import LearnedModel
-from training.evaluate import FieldResult, iou_matrix
+from training.evaluate import FieldResult
 from training.predict import Pixels, calibrated, propose_raw
 
 SCORE_WEIGHT = 0.5

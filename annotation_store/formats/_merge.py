@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
 from annotation_store import _rules
 from annotation_store._db.tables import suggestions
 from annotation_store._history import Change, next_id
 from annotation_store._intake import Incoming, Outcome, described
+from annotation_store.boxes import iou_matrix
 from annotation_store.errors import EditError, FormatError
 from annotation_store.file_names import name_pattern
 from annotation_store.formats._conflicts import checked, differing, spelled
@@ -390,7 +390,7 @@ def _twins(existing: Sequence[Box], new: Sequence[Box]) -> dict[int, int]:
     """Pair new boxes with existing ones that are the same cell, each at most once."""
     if not existing or not new:
         return {}
-    overlaps = iou(np.asarray(new, float), np.asarray(existing, float))
+    overlaps = iou_matrix(new, existing)
     pairs: dict[int, int] = {}
     taken: set[int] = set()
     rows, columns = np.nonzero(overlaps >= SAME_CELL_IOU)
@@ -400,16 +400,6 @@ def _twins(existing: Sequence[Box], new: Sequence[Box]) -> dict[int, int]:
             pairs[row] = column
             taken.add(column)
     return pairs
-
-
-def iou(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Give the overlap (intersection over union) of every pair of ``x, y, w, h`` boxes."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
-    both = np.clip(high - low, 0, None).prod(axis=2)
-    either = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None] - both
-    result: npt.NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
-    return result
 
 
 def _new_areas(

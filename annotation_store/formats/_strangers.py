@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from annotation_store.boxes import iou
 from annotation_store.records import Box, Cell, Shape
 from annotation_store.schema.model import normalise
 
@@ -61,13 +62,5 @@ def unreadable(
         for label, box in strangers
         if not is_surely_not_white(label)
         and any(shape.contains_centre(box) for shape in finished)
-        and not any(_overlap(box, cell.box) >= _SAME_PLACE for cell in cells)
+        and not any(iou(box, cell.box) >= _SAME_PLACE for cell in cells)
     ]
-
-
-def _overlap(a: Box, b: Box) -> float:
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / (a[2] * a[3] + b[2] * b[3] - width * height)

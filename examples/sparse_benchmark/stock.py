@@ -263,7 +263,7 @@ def train_sla(
 
 def own_labels(field: TrainingField, proposals: Sequence[Proposal], threshold: float) -> TrainingField:
     """Add confident proposals that overlap no label as labels, and take the whole field for known."""
-    from training.evaluate import iou_matrix
+    from annotation_store.boxes import iou_matrix
 
     cells = list(field.cells)
     for one in proposals:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from annotation_store.boxes import iou
 from annotation_store.records import UNSURE, Box
 from training.evaluate import TrueCell
 
@@ -28,16 +29,6 @@ def read_truth(path: Path) -> dict[str, list[TrueCell]]:
             TrueCell((x, y, w, h), None if cell_class == UNSURE else cell_class, known)
         )
     return cells
-
-
-def iou(a: Box, b: Box) -> float:
-    """Overlap of two boxes: intersection over union."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
 def best_overlap(box: Box, others: Sequence[Box]) -> tuple[int | None, float]:

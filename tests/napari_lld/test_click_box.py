@@ -14,9 +14,10 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
+from annotation_store.boxes import iou
 from annotation_store.images.read import read_image
 from napari_lld import sample
-from napari_lld.click_box import box_at, overlap, search_window, usual_side
+from napari_lld.click_box import box_at, search_window, usual_side
 from napari_lld.session import Tool
 from napari_lld.widgets import DeskDock
 
@@ -36,7 +37,7 @@ def test_it_finds_the_sample_s_cells_in_some_milliseconds() -> None:
             box = box_at(pixels[top:bottom, left:right], x + w / 2 - left, y + h / 2 - top, side)
             seconds.append(time.perf_counter() - begun)
             shifted = (box[0] + left, box[1] + top, box[2], box[3]) if box is not None else (0, 0, 0, 0)
-            found.append(overlap(shifted, (x, y, w, h)))
+            found.append(iou(shifted, (x, y, w, h)))
     assert np.mean(np.array(found) >= 0.5) > 0.95
     assert np.median(seconds) < 0.03
 
@@ -72,7 +73,7 @@ def test_a_click_proposes_and_enter_takes(dock: DeskDock) -> None:
     click(dock, 180, 182)
     proposed = session.proposed_box
     assert proposed is not None
-    assert overlap(proposed, (125, 130, 110, 110)) > 0.5
+    assert iou(proposed, (125, 130, 110, 110)) > 0.5
     assert len(session.cells) == before  # nothing is stored before Enter
     assert commands.run("draw.finish")
     assert session.cell is not None

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from annotation_store.boxes import iou_matrix
 from annotation_store.records import Proposal, Shape
 from tests.training.conftest import FieldMaker
 from training.calibration import Calibration
 from training.engine.detector import STRIDE, letterbox, suppress
 from training.engine.model import new_model, read_model, starter_place
 from training.engine.vocabulary import Vocabulary
-from training.evaluate import iou_matrix
 from training.from_stain import is_from_stain
 from training.predict import RawProposals, calibrated, propose, suggestible
 from training.propose import propose_from_stain, propose_where_model_fails

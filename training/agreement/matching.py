@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import shapely
 
+from annotation_store.boxes import iou_matrix
 from annotation_store.records import Box, Cell, Shape
-from training.evaluate import iou_matrix
 
 IOU = 0.5
 """Boxes of two readings that overlap at least this much are of one cell."""

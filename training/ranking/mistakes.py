@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annotation_store.boxes import iou_matrix
 from annotation_store.records import (
     UNSURE,
     Box,
@@ -22,7 +23,7 @@ from annotation_store.records import (
     SuggestionState,
 )
 from annotation_store.schema import Schema
-from training.evaluate import FieldTruth, iou_matrix, match
+from training.evaluate import FieldTruth, match
 from training.ranking.cost import CostModel
 from training.ranking.items import Ranked
 from training.ranking.project import STAIN, by_field, newest_maker

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from annotation_store.boxes import iou_matrix
 from annotation_store.records import (
     Box,
     Field,
@@ -23,7 +24,6 @@ from annotation_store.records import (
     SuggestionState,
 )
 from annotation_store.schema import Schema
-from training.evaluate import iou_matrix
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.fields import (
     BUDGET,
