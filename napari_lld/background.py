@@ -67,6 +67,17 @@ def set_pixel_size(
     return len(fields)
 
 
+def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None) -> None:
+    """Work out where to look next, from the stain where no model has looked yet."""
+    from training import ranking
+
+    with Project.open(project, annotator=annotator) as own:
+        own.use_reading(reading_id)
+        if not set(own.looked()) - {ranking.STAIN}:
+            ranking.look_at_stain(own, progress=tell)
+        ranking.update(own)
+
+
 def make_sample_project(folder: Path, tell: Tell) -> str:
     """Make the sample project: 18 fields, one sparse region each. One that is there is kept."""
     if (folder / "project.db").exists():

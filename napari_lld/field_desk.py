@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from annotation_store.images import IMAGE_SUFFIXES
+from napari_lld import background
 from napari_lld.commands import Command, has_field, has_project
 from napari_lld.field_commands import field_commands
 from napari_lld.session import Session
-from napari_lld.translate import trn
+from napari_lld.translate import tr, trn
 
 if TYPE_CHECKING:
     from napari_lld.desk import Desk
@@ -32,6 +33,7 @@ class FieldDesk:
         self._desk = desk
         self._session: Session = desk.session
         self._session.project_changed.connect(self._on_project)
+        self._session.ranking_wanted.connect(self.rank)
 
     def commands(self) -> Iterator[Command]:
         """Make the commands, with those that need no window."""
@@ -77,6 +79,26 @@ class FieldDesk:
     def close(self) -> None:
         """Let go of the session."""
         self._session.project_changed.disconnect(self._on_project, missing_ok=True)
+        self._session.ranking_wanted.disconnect(self.rank, missing_ok=True)
+
+    def rank(self) -> None:
+        """Work out where to look next, before any training has."""
+        session, project = self._session, self._session.project
+        if project is None:
+            return
+        place, reading_id, annotator = project.path, project.reading.id, project.annotator
+
+        def done(_result: None) -> None:
+            if session.project is project:
+                session.refresh()
+                session.take_ranking()
+
+        self._desk.jobs.start(
+            tr("Looking where to begin"),
+            lambda tell: background.rank_fields(place, reading_id, tell, annotator=annotator),
+            done,
+            self._desk.fail,
+        )
 
     def _on_project(self) -> None:
         project = self._session.project

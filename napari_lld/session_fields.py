@@ -43,6 +43,8 @@ class SessionFields:
     summaries_changed = Signal()
     listed_changed = Signal()
     """The list of fields is another one, or in another order."""
+    ranking_wanted = Signal()
+    """The fields are to be sorted by what is to be learned, and nobody has worked that out yet."""
     field_changed = Signal()
     models_changed = Signal()
     notice = Signal(str, str)
@@ -283,8 +285,24 @@ class SessionFields:
     def order(self, order: Order) -> None:
         self._order = order
         self.arrange_fields()
-        if order is Order.RANK and self.project is not None and self.project.ranking() is None:
+        if order is Order.RANK and self.project is not None:
+            self._say_rank(self.project)
+
+    def _say_rank(self, project: Project) -> None:
+        """Say what cannot be seen of the order by rank: that it is still to come, or that nothing is left."""
+        if project.ranking_facts() is not None:
+            if self.all_summaries and not self._why:
+                self.tell("hint", tr("Every field is annotated: nothing is left to do."))
+        elif len(self.ranking_wanted) and not project.read_only and not project.reading.blind:
+            self.ranking_wanted.emit()
+        else:
             self.tell("hint", tr("Nothing was worked out yet: that comes with the first training."))
+
+    def take_ranking(self) -> None:
+        """Take up the order that was just worked out because somebody asked for it."""
+        if self._order is Order.RANK and self.project is not None:
+            self.arrange_fields()
+            self.tell("hint", tr("In order: those fields first where your time teaches most."))
 
     def arrange_fields(self) -> None:
         """Filter and sort the list by how things stand now."""

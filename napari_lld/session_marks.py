@@ -8,7 +8,10 @@ from annotation_store.boxes import iou
 from annotation_store.records import Box, Region, RegionState, Shape
 from napari_lld.click_box import Pixels, box_at, search_window, usual_side
 from napari_lld.session_state import SessionState
-from napari_lld.translate import tr, trn
+from napari_lld.translate import later, tr, trn
+
+TAKES_BOX = later("Enter takes this box; a drag draws another.")
+"""Holds as long as the proposed box is there."""
 
 _TWIN = 0.5
 """Intersection over union from which two boxes are likely of one cell."""
@@ -187,7 +190,7 @@ class MarkActions(SessionState):
         self.proposed_box = None if found is None else (found[0] + left, found[1] + top, found[2], found[3])
         self.tell(
             "hint",
-            tr("Enter takes this box; a drag draws another.")
+            tr(TAKES_BOX)
             if found is not None
             else tr("Nothing here is stained like a nucleus: drag a box instead."),
         )

@@ -68,7 +68,9 @@ class ProposedRegions(MarkActions):
             )
             return
         if self._proposed_region is None or not self._proposals:
-            self._proposals = self._try(lambda: regions(project, field_id, _CHOICE)) or ()
+            waiting = self.waiting
+            found = self._try(lambda: regions(project, field_id, _CHOICE, suggestions=waiting))
+            self._proposals = found or ()
             self._proposal_at = -1
         if not self._proposals:
             self.tell("hint", tr("Nothing to propose here: the field is known already."))

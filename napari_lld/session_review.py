@@ -16,7 +16,7 @@ from napari_lld.session_proposed import ProposedRegions
 from napari_lld.translate import tr, trn
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.items import Ranked
-from training.ranking.project import groups_of, stored_words
+from training.ranking.project import STARTER, groups_of, stored_words
 from training.ranking.words import Words
 
 __all__ = ["Candidate", "Queue", "ReviewActions"]
@@ -42,6 +42,7 @@ class ReviewActions(ProposedRegions):
         self._models_read: dict[tuple[Path, int], Model] = {}
         self._ranked: dict[int, Ranked] = {}
         self._words: Words | None = None
+        self._starter_looked: bool | None = None
         self.models_changed.connect(self._forget_models)
 
     # ------------------------------------------------------------------ the queues
@@ -79,6 +80,16 @@ class ReviewActions(ProposedRegions):
         return sorted(shown, key=lambda s: (-ranked[s.id].score, s.id))
 
     @property
+    def from_starter(self) -> bool:
+        """Whether suggestions of no model are the starter's here: it has looked at the field."""
+        project, field_id = self.project, self._field_id
+        if self._starter_looked is None:
+            self._starter_looked = bool(
+                project is not None and field_id is not None and project.looks(STARTER, field_id=field_id)
+            )
+        return self._starter_looked
+
+    @property
     def lesson(self) -> str:
         """Say what the model would learn from the current suggestion, in the queue that asks for it."""
         suggestion = self.suggestion
@@ -102,7 +113,11 @@ class ReviewActions(ProposedRegions):
     def _leave_field(self) -> None:
         super()._leave_field()
         self._ranked.clear()
-        self._words = None
+        self._words = self._starter_looked = None
+
+    def _on_suggestions_changed(self, field_ids: list[int]) -> None:
+        self._starter_looked = None
+        super()._on_suggestions_changed(field_ids)
 
     def next_suggestion(self) -> None:
         """Go to the next suggestion of the queue; where none waits here, to the next field with one."""

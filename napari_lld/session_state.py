@@ -190,6 +190,8 @@ class SessionState(SessionFields):
         if selection == self._selection:
             return
         self._selection = selection
+        if selection is not None:
+            self.proposed_box = None  # one thing is current: Enter must not take what lies elsewhere
         self._caret = self._first_row()
         self.selection_changed.emit()
 

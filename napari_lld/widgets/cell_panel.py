@@ -214,8 +214,10 @@ class CellPanel(Part):
             sure = suggestion.confidence
             if is_from_stain(suggestion.proposal, suggestion.model_id):
                 return tr("From the stain alone · not measured")
-            if suggestion.model_id is None:
+            if suggestion.model_id is None and self.session.from_starter:
                 return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
+            if suggestion.model_id is None:  # imported, or made by a program
+                return tr("Suggestion from elsewhere · {sure:.0%}", sure=sure)
             return tr("Suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)
         region = self.session.region
         if region is not None:

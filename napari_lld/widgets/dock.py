@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_lld import user_state
 from napari_lld.desk import desk_for
+from napari_lld.session_marks import TAKES_BOX
 from napari_lld.translate import tr
 from napari_lld.widgets.activity import Activity
 from napari_lld.widgets.cell_panel import CellPanel
@@ -129,6 +130,7 @@ class DeskDock(QWidget):
         session.marks_changed.connect(self._on_marks)
         session.field_changed.connect(self._on_marks)
         session.threshold_changed.connect(self._on_marks)
+        session.proposed_box_changed.connect(self._on_proposed_box)
         session.mistakes_changed.connect(self._on_mistakes)
         self.desk.hinted.connect(self._on_hint)
         self.desk.jobs.changed.connect(self._on_job)
@@ -252,6 +254,7 @@ class DeskDock(QWidget):
             (session.marks_changed, self._on_marks),
             (session.field_changed, self._on_marks),
             (session.threshold_changed, self._on_marks),
+            (session.proposed_box_changed, self._on_proposed_box),
             (session.mistakes_changed, self._on_mistakes),
         ):
             signal.disconnect(slot, missing_ok=True)
@@ -283,7 +286,14 @@ class DeskDock(QWidget):
         self._fading.stop()
         self._on_marks()
 
+    def _on_proposed_box(self) -> None:
+        """Take back what was said of a proposed box that is no longer there."""
+        if self.desk.session.proposed_box is None and self._hint.toolTip() == tr(TAKES_BOX):
+            self._fading.stop()
+            self._rest_hint()
+
     def _on_marks(self, *_args: object) -> None:
+        self._on_proposed_box()
         if not self._fading.isActive():
             self._rest_hint()
         if self.desk.session.checking:

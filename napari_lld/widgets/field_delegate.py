@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QW
 from annotation_store.records import FieldState, FieldSummary
 from napari_lld.field_order import Standing, standing
 from napari_lld.translate import tr, trn
-from napari_lld.widgets.field_model import SUMMARY_ROLE, THUMBNAIL, state_words
+from napari_lld.widgets.field_model import SUMMARY_ROLE, THUMBNAIL, WHY_ROLE, state_words
 from napari_lld.widgets.theme import Colours, colours, mix
 
 ROW = 33
@@ -64,9 +64,9 @@ class FieldDelegate(QStyledItemDelegate):
         said += ["✎"] if field.note else []
         ink = c.accent if where is Standing.WAITING else c.muted
         right = c.warning if len(said) > bool(field.note) else c.muted
-        self._pair(
-            painter, bottom.adjusted(13, 0, 0, 0), state_words(summary), "  ".join(said), (ink, right), False
-        )
+        # The sign tells the state anyway; the words have their place where the order says nothing.
+        words = index.data(WHY_ROLE) or state_words(summary)
+        self._pair(painter, bottom.adjusted(13, 0, 0, 0), words, "  ".join(said), (ink, right), False)
         painter.restore()
 
     def _pair(

@@ -18,6 +18,8 @@ from napari_lld.session import Session
 from napari_lld.translate import tr, trn
 
 SUMMARY_ROLE = Qt.ItemDataRole.UserRole + 1
+WHY_ROLE = Qt.ItemDataRole.UserRole + 2
+"""Why to look at a field next, where the list is sorted by that."""
 THUMBNAIL = QSize(40, 27)
 _KEPT = 400
 _AWAITED = 60
@@ -145,6 +147,8 @@ class FieldsModel(QAbstractListModel):
             return self._thumbnails.get(summary.field.id)
         if role == SUMMARY_ROLE:
             return summary
+        if role == WHY_ROLE:
+            return self._session.why_look(summary.field.id)
         return None
 
     def _on_thumbnail(self, field_id: int) -> None:

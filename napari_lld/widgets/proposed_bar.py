@@ -13,6 +13,8 @@ from napari_lld.widgets.theme import Colours, stylesheet
 
 _MARGIN = 10
 _WIDTH = 560
+_SCALE_BAR = (175, 44)
+"""What the scale bar takes of the canvas' lower left corner; a narrow canvas has it under this bar."""
 
 
 class ProposedBar(Part):
@@ -59,9 +61,7 @@ class ProposedBar(Part):
             return
         self._why.setText("\n".join(proposed.reasons) or tr("A place that nobody has looked at yet."))
         minutes = max(1, round(proposed.seconds / 60))
-        self._how_long.setText(
-            tr("about {count} min · drag its handles to shift or resize it", count=minutes)
-        )
+        self._how_long.setText(tr("about {count} min · its handles move and size it", count=minutes))
         # Return and Esc do more than this, so they are keys of other commands.
         self._take.setText(f"{tr('Take')}  {self.commands['draw.finish'].key}")
         self._leave.setText(f"{tr('Leave')}  {self.commands['tool.select'].key}")
@@ -89,4 +89,5 @@ class ProposedBar(Part):
         width = min(_WIDTH, self._canvas.width() - 2 * _MARGIN)
         height = max(self.heightForWidth(width), self.sizeHint().height())
         left = (self._canvas.width() - width) // 2
-        self.setGeometry(left, self._canvas.height() - height - _MARGIN, width, height)
+        below = _MARGIN if left >= _SCALE_BAR[0] else _SCALE_BAR[1]
+        self.setGeometry(left, self._canvas.height() - height - below, width, height)

@@ -1,0 +1,165 @@
+"""Where to look next, in the window: before any model, with nothing left, when all is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel, QListView
+
+from annotation_store import Look, Project, Proposal
+from napari_lld.field_order import Order
+from napari_lld.session import Session, Tool
+from napari_lld.session_marks import TAKES_BOX
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.field_model import WHY_ROLE
+from training import ranking
+
+Suggest = Callable[[Path], list[int]]
+
+
+def told(session: Session) -> list[str]:
+    sentences: list[str] = []
+    session.notice.connect(lambda _level, sentence: sentences.append(sentence))
+    return sentences
+
+
+def test_before_any_training_the_order_is_worked_out_beside_the_window(
+    dock: DeskDock, sample_project: Path, qtbot: QtBot
+) -> None:
+    session = dock.desk.session
+    session.open(sample_project, annotator="Ada")
+    sentences = told(session)
+    shown, before = session.field_id, list(session.listed)
+    session.order = Order.RANK
+    assert list(session.listed) == before
+    qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=60_000)
+    assert sentences[-1].startswith("In order:")
+    with Project.open(sample_project, read_only=True) as project:
+        assert set(project.looked()) == {"stain"}
+        assert list(session.listed) == [one.field_id for one in ranking.order(project)]
+    assert sorted(session.listed) == sorted(before)
+    assert list(session.listed) != before
+    assert session.field_id == shown, "nobody is taken elsewhere"
+    qtbot.wait(80)
+    view = dock.findChild(QListView, "lld_field_view")
+    assert view is not None
+    reasons = [view.model().index(row, 0).data(WHY_ROLE) for row in range(len(before))]
+    assert all(reasons)
+    assert any("cell" in reason for reason in reasons)
+    session.propose_region()
+    assert session.proposed_region is not None
+    assert session.proposed_region.reasons
+
+
+def test_with_nothing_left_it_is_said(session_of: Callable[[], Session]) -> None:
+    session = session_of()
+    sentences = told(session)
+    assert session.project is not None
+    for field in session.project.fields():
+        session.project.mark_whole_field(field.id)
+    ranking.update(session.project)
+    session.order = Order.RANK
+    assert sentences[-1] == "Every field is annotated: nothing is left to do."
+    assert list(session.listed) == [1, 2]
+
+
+def test_when_all_is_the_same_the_order_is_always_the_same_one(session_of: Callable[[], Session]) -> None:
+    session = session_of()
+    assert session.project is not None
+    same = Proposal((10, 10, 20, 20), 0.9, {"Monocyte": 0.5, "Lymphocyte": 0.5})
+    for field in session.project.fields():
+        session.project.suggest(field.id, [same], model_id=None)
+    session.project.keep_looks("starter", {i: Look(np.ones(4, np.float32)) for i in (1, 2)})
+    orders = set()
+    for _ in range(3):
+        ranking.update(session.project)
+        session.order = Order.RANK
+        orders.add(tuple(session.listed))
+    assert len(orders) == 1
+
+
+@pytest.fixture
+def session_of(small_project: Path) -> Callable[[], Session]:
+    def make() -> Session:
+        session = Session()
+        session.open(small_project, annotator="Ada")
+        return session
+
+    return make
+
+
+def test_the_ghost_region_goes_by_the_suggestions_that_are_there_already(
+    session_of: Callable[[], Session], small_project: Path, suggest: Suggest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suggest(small_project)
+    session = session_of()
+    assert session.pending == 3
+    read: list[int] = []
+    original = Project.suggestions
+    monkeypatch.setattr(
+        Project, "suggestions", lambda self, *args, **more: read.append(1) or original(self, *args, **more)
+    )
+    session.propose_region()
+    assert session.proposed_region is not None
+    assert session.proposed_region.reasons[0].startswith("3 likely cells")
+    assert not read
+
+
+def test_a_suggestion_is_titled_after_who_made_it(
+    dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+
+    def title() -> str:
+        session.next_suggestion()
+        qtbot.wait(30)
+        labels = [label.text() for label in dock.findChildren(QLabel) if "Suggestion" in label.text()]
+        return labels[0]
+
+    assert title() == "Suggestion from elsewhere · 90%"
+    with Project.open(small_project, annotator="model") as project:
+        project.keep_looks("starter", {1: Look(np.ones(4, np.float32))})
+        waiting = [s.proposal for s in project.suggestions(1)]
+        project.suggest(1, waiting, model_id=None)
+    session.refresh()
+    assert title() == "Suggestion of the starter · 90%"
+
+
+def test_what_is_said_of_a_proposed_box_goes_with_the_box(
+    dock: DeskDock, small_project: Path, qtbot: QtBot
+) -> None:
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    cell = session.add_box((5, 5, 20, 20))
+    assert cell is not None
+    session.tool = Tool.BOX
+
+    def propose() -> None:
+        session.select(None)
+        session.proposed_box = (50, 50, 20, 20)
+        session.tell("hint", TAKES_BOX)
+        assert dock._hint.toolTip() == TAKES_BOX
+
+    propose()
+    dock.desk.finish_drawing()  # taken
+    assert dock._hint.toolTip() != TAKES_BOX
+    propose()
+    dock.desk.escape()  # given up
+    assert dock._hint.toolTip() != TAKES_BOX
+    propose()
+    session.select("cell", cell)  # another thing is current: Enter is not to take what lies elsewhere
+    assert session.proposed_box is None
+    assert dock._hint.toolTip() != TAKES_BOX
+    propose()
+    session.next_field()
+    assert dock._hint.toolTip() != TAKES_BOX
+    session.tell("hint", "Something else.")
+    session.proposed_box = (50, 50, 20, 20)
+    session.proposed_box = None
+    assert dock._hint.toolTip() == "Something else."
