@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -116,6 +116,20 @@ class Work(Review):
                     self._differences(suggestion, row) if made else (),
                     bool(row.cell_deleted),
                 )
+
+    def suggested_by(self, model_id: int, field_ids: Iterable[int]) -> dict[int, list[Suggestion]]:
+        """Give all that a model suggested on some fields, whatever became of it; one statement."""
+        wanted = set(field_ids)
+        found: dict[int, list[Suggestion]] = {}
+        if not wanted:
+            return found
+        query = sa.select(suggestions).where(suggestions.c.model_id == model_id).order_by(suggestions.c.id)
+        if len(wanted) <= _AT_ONCE:
+            query = query.where(suggestions.c.field_id.in_(wanted))
+        for row in self._rows(query):
+            if row.field_id in wanted:
+                found.setdefault(row.field_id, []).append(_rows.suggestion(row))
+        return found
 
     def _differences(self, suggestion: Suggestion, row: sa.Row[tuple[object, ...]]) -> tuple[str, ...]:
         proposed = self._cell_of(suggestion)

@@ -31,6 +31,7 @@ from napari_lld.report.numbers import FEW, percent, written
 from napari_lld.report.overview import overview
 from napari_lld.report.pictures import LABELLED, PROPOSED, pictures
 from napari_lld.report.rounds import MOST, curves, rounds
+from napari_lld.report.unseen import before_annotation
 from napari_lld.report.words import counted, hours
 from napari_lld.report.work import work
 
@@ -92,7 +93,8 @@ def render_project(project: Project, options: Options | None = None) -> str:
     scored, accepted = curves(made, done.by_model)
     # the tables of classes and attributes: held-out, or for want of it what was learned from
     held, _, trained = measured
-    shown = held if not held.missing else trained
+    before = before_annotation(project, facts)
+    shown = held if not held.missing or trained.missing else trained
     name = project.path.name.removesuffix(".lld") if options.names else ""
     return (
         _environment()
@@ -115,6 +117,7 @@ def render_project(project: Project, options: Options | None = None) -> str:
             scored=scored,
             accepted=accepted,
             measured=measured,
+            before=before,
             held=held,
             shown=shown,
             classes=class_rows(shown, facts.words),

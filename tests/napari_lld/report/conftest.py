@@ -91,6 +91,7 @@ def add_model(
         "calibration": {"note": "fitted on 24 held-out cells"},
         "request": {"annotator": ANNOTATOR, "init": "/home/Müller, Hans/model"},
         "taught": {"class": {"Neutrophil": 9}},
+        "last_cell": max(cell.id for some in cells.values() for cell in some),
         "versions": {"torch": "2.0"},
     }
     if version == "new":

@@ -1,0 +1,87 @@
+"""How a model did on fields that chance drew, before anybody had annotated there.
+
+What it suggested is still in the project, and the truth came later: so it can be judged without running it,
+on more cells than are both held out and drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from annotation_store import Project
+from annotation_store.records import Proposal, RegionState, Shape, Suggestion, SuggestionState
+from napari_lld.report.facts import Facts
+from napari_lld.report.marks import Mark
+from napari_lld.report.measured import Measurement, of_model
+from napari_lld.report.numbers import Part
+from training.detail import describe
+from training.engine.scale import domain_of
+from training.evaluate import IOU, FieldTruth, TrueCell, evaluate_field, iou_matrix
+from training.split import unit_of
+
+_RESAMPLES = 300
+
+
+def before_annotation(project: Project, facts: Facts) -> Measurement:
+    """Judge what the model had suggested on drawn fields that were untouched when it was made."""
+    model = facts.model
+    last = 0 if model is None else Part(model.card).count("last_cell")
+    if model is None or not last:
+        return Measurement(Mark.RANDOM, "Not known of a model of this version.")
+    looked = set(project.looks(str(model.id)))
+    cells = defaultdict(list)
+    for cell in facts.cells:
+        if cell.field_id in facts.reserve:
+            cells[cell.field_id].append(cell)
+    later = {i for i, some in cells.items() if min(cell.id for cell in some) > last}
+    suggested = project.suggested_by(model.id, later)
+    inside: dict[int, list[Shape]] = defaultdict(list)
+    for region in project.regions():
+        if region.state is RegionState.FINISHED and region.field_id in later:
+            inside[region.field_id].append(region.shape)
+    outside: dict[int, list[Shape]] = defaultdict(list)
+    for area in project.ignore_areas():
+        outside[area.field_id].append(area.shape)
+    results = []
+    for field_id in sorted(i for i in later if inside[i] and (i in looked or i in suggested)):
+        field = facts.fields[field_id]
+        truth = FieldTruth(
+            field.name,
+            field.width,
+            field.height,
+            tuple(TrueCell(cell.box, cell.cell_class, cell.attributes) for cell in cells[field_id]),
+            tuple(inside[field_id]),
+            tuple(outside[field_id]),
+            unit_of(field),
+            domain_of(field),
+        )
+        said = _once(suggested.get(field_id, ()))
+        results.append(evaluate_field(truth, said, classes=facts.schema.class_names))
+    missing = (
+        "None of the fields drawn at random was annotated after this model had suggested there."
+        if facts.reserve
+        else "No field was drawn at random: all had been worked on before the first ranking."
+    )
+    if not results:
+        return Measurement(Mark.RANDOM, missing)
+    numbers = describe(
+        results,
+        classes=facts.schema.class_names,
+        attributes={one.name: one.value_names for one in facts.schema.attributes},
+        resamples=_RESAMPLES,
+    )
+    # what it was less sure of than a suggestion must be is not kept: no average over all confidences
+    return of_model(Part({"random_reserve": {**numbers, "ap50": None}}), Mark.RANDOM, missing)
+
+
+def _once(some: Sequence[Suggestion]) -> list[Proposal]:
+    """Leave out what the model suggested again in a later round: those that people decided on stand first."""
+    kept: list[Suggestion] = []
+    for one in sorted(some, key=lambda s: (s.state is SuggestionState.SUPERSEDED, -s.id)):
+        boxes = np.array([other.box for other in kept])
+        if not kept or iou_matrix(np.array([one.box]), boxes).max() < IOU:
+            kept.append(one)
+    return [one.proposal for one in kept]

@@ -1,0 +1,108 @@
+"""A model judged by what it suggested where nobody had annotated yet; and what a report costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from annotation_store import Project, Proposal
+from napari_lld.report import render_project
+from napari_lld.report.facts import Facts
+from napari_lld.report.marks import Mark
+from napari_lld.report.measured import Measurement
+from napari_lld.report.unseen import before_annotation
+from tests.napari_lld.report.conftest import add_model
+
+BOXES = [(10.0 + 22 * (k % 5), 10.0 + 30 * (k // 5), 18.0, 18.0) for k in range(12)]
+
+
+def judged(project: Project) -> Measurement:
+    return before_annotation(project, Facts.of(project))
+
+
+@pytest.fixture
+def suggested(small_project: Path) -> Project:
+    """A model that learned from the second field; on the first, which chance drew, it suggested, twice."""
+    project = Project.open(small_project, annotator="Ada")
+    first, second = (field.id for field in project.fields())
+    for box in BOXES:
+        project.add_cell(second, box, cell_class="Monocyte")
+    project.mark_whole_field(second)
+    add_model(project, held=())
+    project.add_to_reserve([first, second])
+    said = [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in BOXES[:11]]
+    project.suggest(first, said, model_id=1)
+    return project
+
+
+def test_a_model_is_judged_on_drawn_fields_by_what_it_had_suggested_there(suggested: Project) -> None:
+    first = suggested.fields()[0].id
+    assert judged(suggested).missing.startswith("None of the fields drawn at random was annotated after")
+    ids = [one.id for one in suggested.suggestions(first)]
+    for i in ids[:8]:
+        suggested.accept(i)
+    suggested.correct(ids[8], cell_class="Neutrophil")
+    # again in a later round: what was not decided on stands there twice now, and counts once
+    suggested.suggest(first, [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in BOXES[9:11]], model_id=1)
+    suggested.reject(suggested.suggestions(first)[0].id)
+    suggested.add_cell(first, BOXES[11], cell_class="Monocyte")
+    suggested.mark_whole_field(first)
+    found = judged(suggested)
+    assert (found.mark, found.missing, found.fields, found.cells) == (Mark.RANDOM, "", 1, 10)
+    assert (found.recall.hits, found.recall.n) == (9, 10)
+    assert (found.precision.hits, found.precision.n) == (9, 11)
+    assert found.found.value is None  # what it was less sure of is not known
+    suggested.close()
+
+
+def test_what_was_known_before_or_not_drawn_or_never_looked_at_does_not_count(suggested: Project) -> None:
+    first = suggested.fields()[0].id
+    suggested.accept(suggested.suggestions(first)[0].id)
+    suggested.mark_whole_field(first)
+    facts = Facts.of(suggested)
+    assert not before_annotation(suggested, facts).missing
+    assert before_annotation(suggested, _with(facts, reserve=frozenset())).missing.startswith("No field was")
+    assert before_annotation(suggested, _with(facts, models=[])).missing
+    add_model(suggested, held=())  # a newer one, which knew these cells and suggested nothing here
+    assert judged(suggested).missing
+    suggested.close()
+
+
+def _with(facts: Facts, **changes: Any) -> Facts:
+    return dataclasses.replace(facts, **changes)
+
+
+def test_more_fields_and_cells_cost_no_more_statements(
+    small_project: Path, more_fields: Callable[[Path, list[str]], None]
+) -> None:
+    def statements() -> int:
+        seen: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            seen.append(statement)
+
+        with Project.open(small_project, annotator="Ada") as project:
+            sa.event.listen(project._engine, "before_cursor_execute", note)
+            render_project(project)
+        return len(seen)
+
+    with Project.open(small_project, annotator="Ada") as project:
+        project.add_cell(1, BOXES[0], cell_class="Monocyte")
+        add_model(project, held=())
+        project.add_to_reserve([1])
+    few = statements()
+    more_fields(small_project, [f"{n}.png" for n in range(300)])
+    with Project.open(small_project, annotator="Ada") as project:
+        ids = [field.id for field in project.fields()]
+        project.add_to_reserve(ids)
+        for field in ids[2:40]:
+            project.mark_whole_field(field)
+            project.accept_many(
+                project.suggest(field, [Proposal(b, 0.9, {"Monocyte": 1.0}) for b in BOXES], model_id=1)
+            )
+    assert statements() <= few + 3
