@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
-
 from annotation_store import Project
+from annotation_store.boxes import iou
 from annotation_store.records import Proposal, RegionState, Shape, Suggestion, SuggestionState
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
@@ -19,7 +18,7 @@ from napari_lld.report.measured import Measurement, of_model
 from napari_lld.report.numbers import Part
 from training.detail import describe
 from training.engine.scale import domain_of
-from training.evaluate import IOU, FieldTruth, TrueCell, evaluate_field, iou_matrix
+from training.evaluate import IOU, FieldTruth, TrueCell, evaluate_field
 from training.split import unit_of
 
 _RESAMPLES = 300
@@ -81,7 +80,6 @@ def _once(some: Sequence[Suggestion]) -> list[Proposal]:
     """Leave out what the model suggested again in a later round: those that people decided on stand first."""
     kept: list[Suggestion] = []
     for one in sorted(some, key=lambda s: (s.state is SuggestionState.SUPERSEDED, -s.id)):
-        boxes = np.array([other.box for other in kept])
-        if not kept or iou_matrix(np.array([one.box]), boxes).max() < IOU:
+        if all(iou(one.box, other.box) < IOU for other in kept):
             kept.append(one)
     return [one.proposal for one in kept]
