@@ -124,14 +124,21 @@ def export(
     return " ".join([tr("{things} exported to {out}.", things=things, out=out), *report.skipped])
 
 
-def report(project: Path, out: Path, tell: Tell, *, names: bool = False, title: str = "") -> str:
-    """Write the report of a project.
+def report(
+    project: Path,
+    out: Path,
+    tell: Tell,
+    *,
+    names: bool = False,
+    title: str = "",
+    reading: int | None = None,
+) -> str:
+    """Write the report of a project, in the reading that is shown.
 
     In a process of its own: what it imports and counts would hold up the window even from a thread.
     """
-    wanted: str | None = json.dumps(
-        {"project": str(project), "out": str(out), "names": names, "title": title}
-    )
+    about = {"project": str(project), "out": str(out), "names": names, "title": title, "reading": reading}
+    wanted: str | None = json.dumps(about)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "napari_lld.report"],
         stdin=subprocess.PIPE,

@@ -190,14 +190,14 @@ class Surroundings(QObject):
         project = self.session.project
         if project is None:
             return
-        place = project.path
+        place, reading = project.path, project.reading.id
         start = place.with_name(f"{place.name.removesuffix('.lld')}-report.html")
         wanted = report_dialog.ask_report(start, self.desk.window)
         if wanted is not None:
             self.desk.jobs.start(
                 tr("Writing the report"),
                 lambda tell: background.report(
-                    place, wanted.out, tell, names=wanted.names, title=wanted.title
+                    place, wanted.out, tell, names=wanted.names, title=wanted.title, reading=reading
                 ),
                 lambda told: self.session.tell("info", told),
                 self.desk.fail,

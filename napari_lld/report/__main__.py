@@ -19,6 +19,8 @@ def main() -> int:
     wanted = json.loads(sys.stdin.read())
     try:
         with Project.open(wanted["project"], read_only=True) as project:
+            if wanted["reading"] is not None:
+                project.use_reading(wanted["reading"])
             write_report(project, Path(wanted["out"]), Options(wanted["names"], wanted["title"]))
     except LLDError as error:
         sys.stderr.write(f"{error}\n")

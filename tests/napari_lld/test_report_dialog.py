@@ -56,11 +56,12 @@ def test_a_file_that_is_there_is_said_to_be_replaced(tmp_path: Path, qtbot: QtBo
 def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path, tmp_path: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
         project.update_field(project.fields()[0].id, patient="Jane Doe")
-        out = tmp_path / "r.html"
-        told = background.report(small_project, out, lambda *_: None, title="Ward 4")
+        out, second = tmp_path / "r.html", project.add_reading("Second look").id
+        told = background.report(small_project, out, lambda *_: None, title="Ward 4", reading=second)
     assert str(out) in told
     assert "<h1>Ward 4</h1>" in out.read_text("utf-8")
     assert "Jane Doe" not in out.read_text("utf-8")
+    assert "“Second look”" in out.read_text("utf-8")
 
 
 def test_what_goes_wrong_is_one_sentence_and_a_stop_leaves_nothing(

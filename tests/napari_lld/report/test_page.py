@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -51,6 +52,34 @@ def test_it_refers_to_nothing_outside_itself(page: Page) -> None:
 def test_what_comes_from_the_project_is_text_and_never_markup(page: Page) -> None:
     assert "<script" not in page.html
     assert ANNOTATOR in page.text("Effort")  # as the words it is
+
+
+def test_words_of_a_card_or_of_single_cells_are_text_too_whoever_wrote_them(rich: Path) -> None:
+    evil = "</td></style><img src=https://evil.example onerror=alert(1)>"
+    with Project.open(rich) as project:
+        card = json.loads(json.dumps(project.models()[-1].card))
+        held = card["metrics"]["held_out"]
+        held["classes"][evil] = held["classes"]["Neutrophil"]
+        held["domains"] = {evil: {"cells": 40, "fields": 2, "recall": 0.5}}
+        held["attributes"][evil] = held["attributes"]["cell_size"]
+        held["confusion"]["class"]["truth"][0] = evil
+        card["calibration"] = {"note": evil}
+        card["why_not_active"] = card["metrics"]["note"] = evil
+        card["versions"] = {evil: evil}
+        number = project.new_model_id()
+        project.model_folder(number).mkdir()
+        kept = (rich / "models" / "2" / "outcomes.json").read_text()
+        for word in ("Neutrophil", "cell_size"):
+            kept = kept.replace(f'"{word}"', json.dumps(evil))
+        (project.model_folder(number) / "outcomes.json").write_text(kept)
+        project.add_model(number, parent=evil, card=card, activate=True)
+        field = project.fields()[0]
+        project.update_field(field.id, domain=evil, slide=evil)
+        page = Page(render_project(project, Options(names=True, title=evil)))
+    for section in ("", "Model card", "Single cells", "How well classes are told"):
+        assert evil in page.text(section)
+    assert "<img src=https" not in page.html
+    assert all((a["src"] or "").startswith("data:") for tag, a in page.tags if tag == "img")
 
 
 def test_no_patient_file_or_project_is_named_unless_names_are_asked_for(page: Page, rich: Path) -> None:
