@@ -89,9 +89,11 @@ def make_sample_project(folder: Path, tell: Tell) -> str:
     return tr("The sample is yours to play with: 18 fields, one annotated region each.")
 
 
-def count_for_export(project: Path, _tell: Tell) -> formats.Survey:
+def count_for_export(project: Path, _tell: Tell, *, reading: int | None = None) -> formats.Survey:
     """Count what a project holds, for the export dialog."""
     with Project.open(project, read_only=True) as own:
+        if reading is not None:
+            own.use_reading(reading)
         return formats.survey(own)
 
 
@@ -104,9 +106,15 @@ def export(
     suggestions: bool,
     anonymise: bool,
     options: Mapping[str, str] | None = None,
+    reading: int | None = None,
 ) -> str:
-    """Write a project's cells or suggestions in one of the formats; give a sentence on what went out."""
+    """Write a project's cells or suggestions in one of the formats; give a sentence on what went out.
+
+    `reading` is the one that the window shows; a project that is opened anew would take the account's own.
+    """
     with Project.open(project, read_only=True) as own:
+        if reading is not None:
+            own.use_reading(reading)
         report = formats.write(
             form,
             own,

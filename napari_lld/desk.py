@@ -13,6 +13,7 @@ from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 from napari_lld import background, key_map, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
 from napari_lld.desk_gallery import DeskGallery
+from napari_lld.desk_import import DeskImport
 from napari_lld.desk_overlap import DeskOverlap
 from napari_lld.desk_sight import sight_commands, take_ring
 from napari_lld.field_desk import FieldDesk
@@ -64,11 +65,13 @@ class Desk(QObject):
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.fields = FieldDesk(self)
+        self.imports = DeskImport(self)
         self.commands.add(session_commands(self.session))
         self.commands.add(self.fields.commands())
         self.around = Surroundings(self)
         self.commands.add(self._window_commands())
         self.commands.add(self.around.commands())
+        self.commands.add(self.imports.commands())
         self.commands.add(sight_commands(self))
         self.overlap = DeskOverlap(self)
         self.commands.add(self.overlap.commands())
@@ -384,7 +387,8 @@ class Desk(QObject):
 
     def _on_stopped(self, title: str) -> None:
         self.session.refresh()
-        self.session.tell("info", tr("{title}: stopped. What was done before stays.", title=title))
+        left = self.jobs.left or tr("What was done before stays.")
+        self.session.tell("info", tr("{title}: stopped. {left}", title=title, left=left))
 
     def fail(self, sentence: str) -> None:
         """Say why something could not be done."""

@@ -11,6 +11,7 @@ from psygnal import Signal
 from annotation_store.images import IMAGE_SUFFIXES
 from napari_lld import background
 from napari_lld.commands import Command, has_field, has_project
+from napari_lld.desk_import import LABEL_SUFFIXES
 from napari_lld.field_commands import field_commands
 from napari_lld.session import Session
 from napari_lld.translate import tr, trn
@@ -116,16 +117,20 @@ class FieldDesk:
     # ------------------------------------------------------------------ dropping files
 
     def wants(self, paths: Sequence[Path]) -> bool:
-        """Whether dropped files and folders are for us: a project, or images while one is open."""
+        """Whether dropped files and folders are for us: a project, or images and labels while one is open."""
         if any(is_project(path) for path in paths):
             return True
-        images = (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES for path in paths)
+        known = IMAGE_SUFFIXES | LABEL_SUFFIXES
+        images = (path.is_dir() or path.suffix.lower() in known for path in paths)
         return self._session.project is not None and any(images)
 
     def drop(self, paths: Sequence[Path]) -> None:
-        """Open the project among what was dropped, else add the images."""
+        """Open the project among what was dropped, else ask how to import the labels, else add the images."""
         project = next((path for path in paths if is_project(path)), None)
-        if project is None:
+        labels = next((path for path in paths if path.suffix.lower() in LABEL_SUFFIXES), None)
+        if project is None and labels is not None:
+            self._desk.imports.ask(labels)
+        elif project is None:
             self._desk.add_paths(list(paths))
         elif self._session.project is None or self._session.project.path.resolve() != project.resolve():
             self._session.open(project)

@@ -31,6 +31,8 @@ class Jobs(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.title = ""
+        self.left = ""
+        """What a stop leaves, in a sentence; nothing where what was done stays."""
         self.done = 0
         self.total = 0
         self._thread: threading.Thread | None = None
@@ -46,13 +48,22 @@ class Jobs(QObject):
         return self._thread is not None
 
     def start(
-        self, title: str, work: Work, then: Callable[[Any], None], failed: Callable[[str], None]
+        self,
+        title: str,
+        work: Work,
+        then: Callable[[Any], None],
+        failed: Callable[[str], None],
+        *,
+        left: str = "",
     ) -> bool:
-        """Start work; `then` gets its result, `failed` a sentence. False while other work runs."""
+        """Start work; `then` gets its result, `failed` a sentence. False while other work runs.
+
+        `left` says what a stop leaves of it, if that is not all that was done before.
+        """
         if self.busy:
             failed(tr("{title} is still under way.", title=self.title))
             return False
-        self.title, self.done, self.total = title, 0, 0
+        self.title, self.left, self.done, self.total = title, left, 0, 0
         self._then, self._failed = then, failed
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(work,), name=title, daemon=True)

@@ -154,15 +154,15 @@ class Surroundings(QObject):
         project = self.session.project
         if project is None:
             return
-        place = project.path
+        place, reading = project.path, project.reading.id
         self.desk.jobs.start(
             tr("Counting"),
-            lambda tell: background.count_for_export(place, tell),
-            lambda survey: self._ask_export(place, survey),
+            lambda tell: background.count_for_export(place, tell, reading=reading),
+            lambda survey: self._ask_export(place, reading, survey),
             self.desk.fail,
         )
 
-    def _ask_export(self, place: Path, survey: formats.Survey) -> None:
+    def _ask_export(self, place: Path, reading: int, survey: formats.Survey) -> None:
         from napari_lld.widgets import export_dialog
 
         wanted = export_dialog.ask_export(survey, place.parent, self.desk.window)
@@ -178,9 +178,11 @@ class Surroundings(QObject):
                 suggestions=wanted.suggestions,
                 anonymise=wanted.anonymise,
                 options=wanted.options,
+                reading=reading,
             ),
             lambda told: self.session.tell("info", told),
             self.desk.fail,
+            left=tr("Nothing was written."),
         )
 
     def report(self) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_lld.cli._coco_check import problems
 from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
 from napari_lld.cli._formats import Options, ReadFormat, options_of
 from napari_lld.cli._options import Json, ProjectPath, existing_file, open_project
 from napari_lld.cli.add import check_pattern
+from napari_lld.coco_check import problems
 
 if TYPE_CHECKING:
     from annotation_store import Project

@@ -22,6 +22,7 @@ _MENU = (
     "project.new",
     "project.open",
     "fields.add",
+    "project.import",
     "annotator.change",
     "project.report",
     "readings",

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_lld.translate import tr
+
 if TYPE_CHECKING:
     from annotation_store import Project
     from annotation_store.schema import Schema
@@ -32,7 +34,7 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
     for image in _objects(document.get("images")):
         name = str(image.get("file_name", ""))
         if not _known_image(project, name, folders):
-            counts[f"image {name} was not found"] += 1
+            counts[tr("image {name} was not found", name=name)] += 1
         if isinstance(image.get("id"), int | str):
             sizes[image["id"]] = (_number(image.get("width")), _number(image.get("height")))
     categories = {
@@ -45,8 +47,10 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
             continue
         counts.update(_unknown_words(annotation, project.schema, categories))
         if _outside(annotation.get("bbox"), sizes.get(annotation["image_id"])):
-            counts[f"the box of annotation {annotation.get('id')} lies outside its image"] += 1
-    return [what if n == 1 else f"{what} ({n:,} times)" for what, n in counts.most_common()]
+            counts[tr("the box of annotation {id} lies outside its image", id=annotation.get("id"))] += 1
+    return [
+        what if n == 1 else tr("{what} ({n:,} times)", what=what, n=n) for what, n in counts.most_common()
+    ]
 
 
 def _objects(given: Any) -> Iterator[Mapping[str, Any]]:
@@ -74,20 +78,25 @@ def _unknown_words(
     if isinstance(category, int | str):
         name = categories.get(category)
         if name is None:
-            yield f"category {category} is not among the file's categories"
+            yield tr("category {category} is not among the file's categories", category=category)
         elif schema.find_class(name) is None and not schema.is_unclassified(name):
-            yield f"class '{name}' is not in the schema {schema.name}"
+            yield tr("class '{name}' is not in the schema {schema}", name=name, schema=schema.name)
     group = annotation.get("class_group")
     if group is not None and schema.find_class(str(group)) is None:
-        yield f"class group '{group}' is not in the schema {schema.name}"
+        yield tr("class group '{name}' is not in the schema {schema}", name=group, schema=schema.name)
     attributes = annotation.get("attributes")
     for name, value in attributes.items() if isinstance(attributes, dict) else ():
         if value is None:
             continue
         if schema.find_attribute(str(name)) is None:
-            yield f"attribute '{name}' is not in the schema {schema.name}"
+            yield tr("attribute '{name}' is not in the schema {schema}", name=name, schema=schema.name)
         elif schema.find_value(str(name), str(value)) is None:
-            yield f"value '{value}' of {name} is not in the schema {schema.name}"
+            yield tr(
+                "value '{value}' of {name} is not in the schema {schema}",
+                value=value,
+                name=name,
+                schema=schema.name,
+            )
 
 
 def _outside(box: Any, size: tuple[float, float] | None) -> bool:
