@@ -10,6 +10,7 @@ from annotation_store import Project
 from annotation_store.records import UNSURE
 from napari_lld.differential import Differential, differential
 from napari_lld.report.facts import Facts
+from napari_lld.report.numbers import Part
 from napari_lld.report.words import counted, listed
 from training.engine.scale import domain_of
 from training.split import unit_of
@@ -91,8 +92,12 @@ def overview(project: Project, facts: Facts) -> Overview:
 
 def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
     classes: dict[str | None, Counter[str | None]] = defaultdict(Counter)
+    first: dict[str | None, int] = {}
     for cell in facts.cells:
-        classes[facts.fields[cell.field_id].patient][cell.cell_class] += 1
+        patient = facts.fields[cell.field_id].patient
+        classes[patient][cell.cell_class] += 1
+        first.setdefault(patient, cell.id)  # cells come in the order of their ids
+    last = max((Part(model.card).count("last_cell") for model in facts.models), default=0)
     fields: Counter[str | None] = Counter()
     annotated: Counter[str | None] = Counter()
     slides: dict[str | None, set[str]] = defaultdict(set)
@@ -108,9 +113,11 @@ def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
     def use(patient: str | None) -> str:
         if not facts.models or not annotated[patient]:
             return ""
-        if patient is not None:
-            return "held out" if held[patient] else "learned from"
-        return f"{counted(held[None], 'field')} held out" if held[None] else "learned from"
+        if patient is None and held[None]:
+            return f"{counted(held[None], 'field')} held out"
+        if held[patient]:
+            return "held out"
+        return "not yet learned from" if last and first.get(patient, last + 1) > last else "learned from"
 
     rows = [
         PatientRow(

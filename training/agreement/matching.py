@@ -50,7 +50,7 @@ class Unit:
     cells: Mapping[int, Cell]
     judges: tuple[int, ...]
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """The mean of its boxes."""
         boxes = [cell.box for cell in self.cells.values()]

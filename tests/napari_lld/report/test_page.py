@@ -280,3 +280,19 @@ def test_it_needs_no_torch_no_qt_and_writes_nothing_to_the_project(
     subprocess.run([sys.executable, "-c", code, str(small_project), str(out)], check=True)
     assert files() == before
     assert Page(out.read_text("utf-8")).text("Single cells")
+
+
+def test_each_patient_is_held_out_or_learned_from_or_neither_yet(rich: Path) -> None:
+    with Project.open(rich) as project:
+        field = project.fields()[2]
+        project.update_field(field.id, patient="New")
+        for cell in project.cells(field.id):
+            project.delete_cell(cell.id)
+        project.add_cell(field.id, (5, 5, 20, 20), cell_class="Monocyte")
+        text = Page(render_project(project)).text("Patients")
+    for words in (
+        r"Patient 1 .*? held out Patient 2",
+        r"Patient 4 .*? learned from",
+        r"Monocyte 1 not yet learned",
+    ):
+        assert re.search(words, text), words
