@@ -32,6 +32,7 @@ _SHOWS = {
 }  # fmt: skip
 _FREE = {"setObjectName", "setStyleSheet", "setProperty", "getattr", "setattr", "strftime", "property"}
 _SENTENCE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,}")
+_COMMAND_IN_TEXT = re.compile(r"\[[a-z]+\.[a-z_]+\]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -177,6 +178,8 @@ def complaints() -> Iterator[str]:
         for source, translation in catalogue(path).items():
             wanted = set(_names(source))
             for form in translation.split("\0") if source else ():
+                if _COMMAND_IN_TEXT.findall(form) != _COMMAND_IN_TEXT.findall(source.split("\0")[0]):
+                    yield f"{path.name}: other commands in brackets than in {source!r}: {form!r}"
                 if not set(_names(form)) <= wanted or (wanted - {"count"}) - set(_names(form)):
                     yield f"{path.name}: other names in braces than in {source!r}: {form!r}"
 

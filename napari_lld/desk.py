@@ -21,6 +21,7 @@ from napari_lld.jobs import Jobs
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.mistake_thread import MistakeThread
 from napari_lld.napari_preferences import bind
+from napari_lld.qt_language import use_qt_language
 from napari_lld.session import Session, Tool
 from napari_lld.surroundings import Surroundings
 from napari_lld.training_process import TrainingProcess
@@ -49,7 +50,7 @@ class Desk(QObject):
         preferences = self.session.preferences
         self._unbind = bind(preferences) if hasattr(viewer, "window") else lambda: None
         wanted = preferences.language  # before the first text is made
-        use_language(*(QLocale.system().uiLanguages() if wanted == "system" else [wanted]))
+        use_qt_language(use_language(*(QLocale.system().uiLanguages() if wanted == "system" else [wanted])))
         self.commands = Commands(self.session)
         self.commands.key_map = key_map.load()
         self.jobs = Jobs(self)

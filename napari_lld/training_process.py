@@ -131,7 +131,7 @@ class TrainingProcess(QObject):
         if not self._ended:
             self._ended = True
             if self._cancelled:
-                self._session.training.end("Stopped.")
+                self._session.training.end(tr("Stopped."))
             else:
                 self._session.training.receive(_death(code, self._last_words()))
         self._tidy()

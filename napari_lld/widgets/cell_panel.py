@@ -100,7 +100,7 @@ class CellPanel(Part):
             (item.name, item.title, class_colour(schema, item.name), class_letter(schema, item.name))
             for item in class_like(schema)
         ]
-        names.append((UNSURE, "Unsure", UNSURE_COLOUR, "?"))
+        names.append((UNSURE, tr("Unsure"), UNSURE_COLOUR, "?"))
         rows = -(-len(names) // _COLUMNS)
         for index, (name, title, colour, letter) in enumerate(names):
             button = ChoiceButton(title, "", colour, letter)

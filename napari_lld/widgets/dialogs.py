@@ -33,7 +33,7 @@ SCHEMAS = (
     (later("LLD: 14 classes, 7 attributes"), "lld"),
     (later("WBCAtt: 5 classes, 11 attributes"), "wbcatt"),
 )
-_IMAGES = "Images (*.png *.jpg *.jpeg *.tif *.tiff *.bmp *.svs *.ozx)"
+_IMAGES = "(*.png *.jpg *.jpeg *.tif *.tiff *.bmp *.svs *.ozx)"
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,9 @@ class NewProjectDialog(QDialog):
         return widget
 
     def _browse(self, line: QLineEdit) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Choose a folder", line.text() or str(Path.home()))
+        folder = QFileDialog.getExistingDirectory(
+            self, tr("Choose a folder"), line.text() or str(Path.home())
+        )
         if folder:
             line.setText(folder)
 
@@ -160,7 +162,8 @@ def ask_project(parent: QWidget | None) -> Path | None:
 
 def ask_images(parent: QWidget | None) -> list[Path]:
     """Ask for image files."""
-    files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), _IMAGES)
+    wanted = f"{tr('Images')} {_IMAGES}"
+    files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), wanted)
     return [Path(file) for file in files]
 
 

@@ -353,7 +353,7 @@ class DeskDock(QWidget):
         if jobs.busy:
             self._busy.setRange(0, jobs.total)
             self._busy.setValue(jobs.done)
-            counted = f" · {jobs.done} of {jobs.total}" if jobs.total else ""
+            counted = tr(" · {done} of {total}", done=jobs.done, total=jobs.total) if jobs.total else ""
             self._hint.setText(f"{jobs.title}{counted} …")
             self._hint.show()
         elif not self._fading.isActive():

@@ -131,7 +131,8 @@ class ImportDialog(QDialog):
         policy.setRetainSizeWhenHidden(True)
         self.busy.setSizePolicy(policy)
 
-        file, folder, images = (QPushButton(tr(text)) for text in ("File …", "Folder …", "Browse …"))
+        file, folder = QPushButton(tr("File …")), QPushButton(tr("Folder …"))
+        images = QPushButton(tr("Browse …"))
         file.clicked.connect(lambda *_: self._browse_file())
         folder.clicked.connect(lambda *_: self._browse_folder(self.path))
         images.clicked.connect(lambda *_: self._browse_folder(self.images))
@@ -152,11 +153,8 @@ class ImportDialog(QDialog):
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
         self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        cancel = buttons.button(QDialogButtonBox.StandardButton.Cancel)
         if self.ok is not None:
             self.ok.setText(tr("Import"))
-        if cancel is not None:
-            cancel.setText(tr("Cancel"))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -355,9 +353,6 @@ class ImportedDialog(QDialog):
         self.list = QPlainTextEdit("\n".join(skipped))
         self.list.setReadOnly(True)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        close = buttons.button(QDialogButtonBox.StandardButton.Close)
-        if close is not None:
-            close.setText(tr("Close"))
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addWidget(label(told, wrap=True))
