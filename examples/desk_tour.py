@@ -44,6 +44,7 @@ from annotation_store.records import UNSURE, Box  # noqa: E402
 from napari_lld import sample  # noqa: E402
 from napari_lld.demo.truth import best_overlap, iou, read_truth  # noqa: E402
 from training.evaluate import TrueCell  # noqa: E402
+from training.ranking import CostModel  # noqa: E402
 
 
 @dataclass
@@ -63,6 +64,19 @@ class Effort:
             f"{self.title}: {each} times, {sum(self.keys) / each:.2f} keystrokes (at most {max(self.keys)}) "
             f"and {sum(self.mouse) / each:.2f} mouse actions (at most {max(self.mouse)}) each"
         )
+
+
+def keystroke_level(effort: Effort, decisions: int) -> float:
+    """Give the seconds of one act by the keystroke-level model (see `training.ranking.cost`).
+
+    Parameters
+    ----------
+    decisions
+        How often one prepares an act in the mind.
+    """
+    each = len(effort.keys)
+    key, pointing, homing, mental = 0.28, 1.1 + 0.28, 0.4, 1.35
+    return (key * sum(effort.keys) + (pointing + homing) * sum(effort.mouse)) / each + mental * decisions
 
 
 class Hand:
@@ -337,6 +351,7 @@ def main() -> int:
             doctor = Hematologist(hand, truth)
             doctor.work(FIELDS)
             broken = list(doctor.broken())
+            attributes = len(hand.session.project.schema.attributes)
         finally:
             if WINDOW:
                 hand.viewer.close()
@@ -352,6 +367,12 @@ def main() -> int:
         f"{KEYS_PER_SUGGESTION} keystrokes a correct suggestion: {'broken' if broken else 'kept'}; "
         f"{everything} keystrokes in all for {cells} new cells and "
         f"{len(doctor.accepted.keys) + len(doctor.settled.keys)} suggestions (no model was trained)"
+    )
+    cost = CostModel()
+    print(
+        f"by the keystroke-level model a new cell takes {keystroke_level(doctor.new, 2 + attributes):.1f} s "
+        f"(the cost model says {cost.new_cell(attributes):.1f}), a correct suggestion "
+        f"{keystroke_level(doctor.accepted, 1):.1f} s and a glance at each value ({cost.accept:.1f})"
     )
     print(*broken, sep="\n", end="\n" if broken else "")
     (options.out / "tour.json").write_text(
