@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load_file, save_file
 from sparse_benchmark.cache import digest
+from sparse_benchmark.data import truth_of
 
 from active_benchmark.arms import ARMS, Arm, work
 from annotation_store import Project
@@ -29,7 +30,7 @@ from training.engine.model import (
     with_coco_weights,
 )
 from training.engine.vocabulary import Vocabulary
-from training.evaluate import FieldResult, FieldTruth, TrueCell, summarise
+from training.evaluate import FieldResult, TrueCell, summarise
 from training.measure import fit_calibration, judge
 from training.predict import propose_raw
 from training.simulate import Action, SimulatedAnnotator, Work
@@ -272,7 +273,7 @@ def _measure(
 ) -> dict[str, Any]:
     """Score a model on the fields kept for that, and tell what the round took."""
     raw = propose_raw(model, [field.pixels for field in judged], min_score=LEAST)
-    results = judge(model, [_truth(field) for field in judged], raw)
+    results = judge(model, [truth_of(field) for field in judged], raw)
     numbers = summarise(results, attributes=list(model.vocabulary.attributes), threshold=SUGGESTED)
     keys = ("map50", "ap50", "class_f1", "attribute_f1", "precision", "recall", "ece")
     return {
@@ -292,12 +293,6 @@ def _measure(
         "ap50_of": numbers["ap50_of"],
         **{key: numbers[key] or 0.0 for key in keys},  # what finds nothing describes nothing
     }
-
-
-def _truth(field: TrainingField) -> FieldTruth:
-    height, width = field.pixels().shape[:2]
-    cells = tuple(TrueCell(c.box, c.cell_class, c.attributes) for c in field.cells)
-    return FieldTruth(field.name, width, height, cells)
 
 
 def _bulk(results: Sequence[FieldResult]) -> dict[str, Any]:
