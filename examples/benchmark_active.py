@@ -34,9 +34,9 @@ from annotation_store.schema import load_schema, schema_from_coco, wbcatt_to_lld
 from training.engine.data import TrainingField
 
 SETTINGS = {
-    "txl": Setting("txl", pool=80, judged=80, start=6, seconds=240.0, first_steps=150, steps=50),
+    "txl": Setting("txl", pool=80, judged=80, start=8, seconds=400.0, first_steps=250, steps=120),
     "pbc": Setting(
-        "pbc", batch=3, crops=40, pool=60, judged=30, start=4, seconds=200.0, first_steps=120, steps=70
+        "pbc", batch=3, crops=40, pool=60, judged=30, start=4, seconds=500.0, first_steps=120, steps=80
     ),
 }
 METRICS = {"txl": ("map50",), "pbc": ("map50", "attribute_f1")}
@@ -81,7 +81,8 @@ def load(name: str, setting: Setting, folder: Path, weights: Path | None, *, fol
         else load_fields(folder / "val.json", folder / "images")
     )
     judged.sort(key=lambda field: hashlib.sha256(field.name.encode()).hexdigest())
-    judged = judged[: setting.judged]
+    # of `val` the second part: on the first two seeds were seen with other settings, which were given up
+    judged = judged[: setting.judged] if fold else judged[setting.judged : 2 * setting.judged]
     if name == "pbc":
         schema = load_schema("lld")
         pool, judged = [in_lld(field) for field in pool], [in_lld(field) for field in judged]
@@ -189,9 +190,8 @@ def suggestion_table(results: dict[int, Any]) -> str:
     ]
     count = max(len(result["rounds"]) for result in results.values())
     for number in range(1, count + 1):
-        before = [r["rounds"][number]["before"] for r in results.values() if number < len(r["rounds"])]
-        before = [one for one in before if one]
-        bulk = [r["rounds"][number - 1]["bulk"] for r in results.values() if number <= len(r["rounds"])]
+        before = [r["rounds"][number]["before"] if number < count else r["after"] for r in results.values()]
+        bulk = [r["rounds"][number - 1]["bulk"] for r in results.values()]
         total = sum(one["suggestions"] for one in before)
         clear, rejected = (sum(one[key] for one in before) for key in ("clear", "rejected"))
         shares = f"{clear / total:.0%} | {rejected / total:.0%}" if total else "– | –"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import tempfile
 import time
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from sparse_benchmark.cache import digest
 from sparse_benchmark.data import truth_of
 
@@ -26,6 +26,7 @@ from training.engine.model import (
     adapted,
     new_model,
     read_model,
+    replace_file,
     starter_place,
     with_coco_weights,
 )
@@ -61,7 +62,9 @@ class Setting:
     rounds, seconds
         How many rounds follow, and how much of the expert's time each gets.
     first_steps, steps
-        Training steps at first, and after each round; a step is `batch` views of fields.
+        Training steps at first, and after each round; a step is `batch` views of fields and `crops` of cells.
+    rate
+        Learning rate in the rounds.
     """
 
     name: str
@@ -71,7 +74,7 @@ class Setting:
     seconds: float
     first_steps: int
     steps: int
-    rounds: int = 4
+    rounds: int = 3
     size: int = 320
     window: int = 224
     batch: int = 8
@@ -134,9 +137,11 @@ def run(setting: Setting, arm: str, seed: int, data: Data, states: Path) -> dict
             for field in project.fields()
         }
         person = SimulatedAnnotator(project, truth, uses_suggestions=strategy.suggestions)
-        model, done = _start(setting, seed, data, project, person, states)
-        rounds = [_measure(0, model, data.judged, done, done, {})]
-        total = done
+        model, first = _start(setting, seed, data, project, person, states)
+        if strategy.looks:
+            _suggest(project, model)
+        rounds = [first]
+        total = Work(first["seconds"], first["by_hand"], drawn=first["cells"])
         for number in range(1, setting.rounds + 1):
             clear = _clear(project, person) if strategy.looks else {}
             did = _round(setting, strategy, project, person, rng, model)
@@ -144,10 +149,11 @@ def run(setting: Setting, arm: str, seed: int, data: Data, states: Path) -> dict
             model = _learn(
                 setting, project, model, setting.steps, seed=1000 * seed + number, rate=setting.rate
             )
-            if strategy.looks and number < setting.rounds:
+            if strategy.looks:
                 _suggest(project, model)
             rounds.append(_measure(number, model, data.judged, total, did, clear))
-    return {"rounds": rounds, "run_seconds": round(time.monotonic() - begun, 1)}
+        after = _clear(project, person) if strategy.looks else {}
+    return {"rounds": rounds, "after": after, "run_seconds": round(time.monotonic() - begun, 1)}
 
 
 def _pool(fields: Sequence[TrainingField], setting: Setting, seed: int) -> list[TrainingField]:
@@ -158,8 +164,14 @@ def _pool(fields: Sequence[TrainingField], setting: Setting, seed: int) -> list[
 
 def _start(
     setting: Setting, seed: int, data: Data, project: Project, person: SimulatedAnnotator, states: Path
-) -> tuple[LearnedModel, Work]:
-    """Annotate the first random regions by hand and learn from them: the same for all arms of a seed."""
+) -> tuple[LearnedModel, dict[str, Any]]:
+    """Annotate the first random regions by hand and learn from them: the same for all arms of a seed.
+
+    Returns
+    -------
+    tuple
+        The model, and its scores (`_measure`).
+    """
     rng = np.random.default_rng([seed, 2])
     random = Arm("random", "random", suggestions=False)
     total = Work()
@@ -168,26 +180,25 @@ def _start(
         if count == setting.start:
             break
     model = new_model(Vocabulary.from_schema(project.schema), seed=seed, size=setting.size)
-    file = states / f"{setting.name}-{digest(asdict(setting))}-{seed}.safetensors"
-    fields = _training_fields(project)
-    if file.is_file():
-        model.load_tensors(load_file(str(file)))
-        model.teach(cut_patches(fields, model.vocabulary).allowed)
-        model.evaluating()
+    weights = states / f"{setting.name}-{digest(asdict(setting))}-{seed}.safetensors"
+    scores = weights.with_suffix(".json")
+    if scores.is_file():
+        model.load_tensors(load_file(str(weights)))
+        model.teach(cut_patches(_training_fields(project), model.vocabulary).allowed)
+        _calibrate(model.evaluating(), project)
+        return model, json.loads(scores.read_text(encoding="utf-8"))
+    if data.weights is None:
+        model = adapted(read_model(starter_place()), model.vocabulary)
+        model.size = setting.size
     else:
-        if data.weights is None:
-            model = adapted(read_model(starter_place()), model.vocabulary)
-            model.size = setting.size
-        else:
-            with_coco_weights(model, data.weights)
-        model = _learn(setting, project, model, setting.first_steps, seed=1000 * seed, rate=1e-3)
-        states.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}")
-        save_file({name: t.contiguous() for name, t in model.tensors()}, str(unfinished))
-        unfinished.replace(file)
-    _calibrate(model, project)
-    _suggest(project, model)
-    return model, total
+        with_coco_weights(model, data.weights)
+    rate = 1e-3  # all is new
+    model = _learn(setting, project, model, setting.first_steps, seed=1000 * seed, rate=rate)
+    first = _measure(0, model, data.judged, total, total, {})
+    states.mkdir(parents=True, exist_ok=True)
+    replace_file(weights, save({name: t.contiguous() for name, t in model.tensors()}))
+    replace_file(scores, json.dumps(first).encode())
+    return model, first
 
 
 def _training_fields(project: Project) -> list[TrainingField]:
@@ -195,7 +206,13 @@ def _training_fields(project: Project) -> list[TrainingField]:
 
 
 def _learn(
-    setting: Setting, project: Project, model: LearnedModel, steps: int, *, seed: int, rate: float
+    setting: Setting,
+    project: Project,
+    model: LearnedModel,
+    steps: int,
+    *,
+    seed: int,
+    rate: float,
 ) -> LearnedModel:
     """Go on learning from all that is annotated: as many steps for every arm."""
     fields = _training_fields(project)
