@@ -34,7 +34,7 @@ from annotation_store.schema import load_schema, schema_from_coco, wbcatt_to_lld
 from training.engine.data import TrainingField
 
 SETTINGS = {
-    "txl": Setting("txl", pool=80, judged=80, start=8, seconds=400.0, first_steps=250, steps=120),
+    "txl": Setting("txl", pool=80, judged=80, start=8, seconds=400.0, first_steps=200, steps=80),
     "pbc": Setting(
         "pbc", batch=3, crops=40, pool=60, judged=30, start=4, seconds=500.0, first_steps=120, steps=80
     ),

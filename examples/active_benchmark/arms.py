@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -37,6 +37,8 @@ class Arm:
         How many suggestions of *teach me* are decided on each opened field beside the region.
     diverse, rare
         Whether the ranking thins fields that are alike, and adds the bonus for rare classes.
+    share
+        Share of a round's seconds that it gets.
     """
 
     fields: str
@@ -45,6 +47,7 @@ class Arm:
     queue: int = 0
     diverse: bool = True
     rare: bool = True
+    share: float = 1.0
 
     @property
     def looks(self) -> bool:
@@ -53,18 +56,23 @@ class Arm:
 
 
 QUEUE = 4
+HALF = 0.45
+"""Share of the seconds that our arms get: with the start, which all share, at most half of the whole."""
+
+OURS = Arm("ranked", "best", queue=QUEUE, share=HALF)
 
 ARMS: dict[str, tuple[Arm, int]] = {
     "whole fields": (Arm("random", "whole", suggestions=False), 8),
     "random regions": (Arm("random", "random", suggestions=False), 8),
-    "ours": (Arm("ranked", "best", queue=QUEUE), 8),
-    "uncertainty only": (Arm("uncertain", "best"), 3),
-    "ours, fields at random": (Arm("random", "best", queue=QUEUE), 3),
-    "ours, place at random": (Arm("ranked", "random", queue=QUEUE), 3),
-    "ours, no teach-me queue": (Arm("ranked", "best"), 3),
-    "ours, no diversity": (Arm("ranked", "best", queue=QUEUE, diverse=False), 3),
-    "ours, no rare bonus": (Arm("ranked", "best", queue=QUEUE, rare=False), 3),
-    "ours, by hand": (Arm("ranked", "best", suggestions=False), 3),
+    "ours": (OURS, 8),
+    "uncertainty only": (Arm("uncertain", "best", share=HALF), 3),
+    "ours, fields at random": (replace(OURS, fields="random"), 3),
+    "ours, place at random": (replace(OURS, place="random"), 3),
+    "ours, no teach-me queue": (replace(OURS, queue=0), 3),
+    "ours, no diversity": (replace(OURS, diverse=False), 3),
+    "ours, no rare bonus": (replace(OURS, rare=False), 3),
+    "ours, by hand": (replace(OURS, suggestions=False, queue=0), 3),
+    "ours, all the time": (replace(OURS, share=1.0), 2),
 }
 """Name to strategy and how many seeds it gets."""
 

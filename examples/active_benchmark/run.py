@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from training.engine.model import (
 from training.engine.vocabulary import Vocabulary
 from training.evaluate import FieldResult, TrueCell, summarise
 from training.measure import fit_calibration, judge
-from training.predict import propose_raw
+from training.predict import propose, propose_raw, suggestible
 from training.simulate import Action, SimulatedAnnotator, Work
 from training.worker.project_data import knowledge
 from training.worker.suggest import suggest_on
@@ -237,12 +238,12 @@ def _calibrate(model: LearnedModel, project: Project) -> None:
     )
 
 
-def _suggest(project: Project, model: LearnedModel, fields: Collection[int] | None = None) -> None:
-    """Put the model's suggestions on fields, and look at these for the ranking, as the worker does."""
+def _suggest(project: Project, model: LearnedModel) -> None:
+    """Put the model's suggestions on the fields, and look at these for the ranking, as the worker does."""
     model_id = project.new_model_id()
     project.model_folder(model_id).mkdir(parents=True)
     project.add_model(model_id, parent="", card={}, activate=True)
-    known = [one for one in knowledge(project) if fields is None or one.field.id in fields]
+    known = knowledge(project)
     suggest_on(project, model, model_id, known, Silence(), min_confidence=SUGGESTED)  # type: ignore[arg-type]
 
 
@@ -258,12 +259,15 @@ def _round(
 
     def look(field_id: int) -> None:
         if not arm.looks:  # only here, for what it would have taken with suggestions
-            _suggest(project, model, {field_id})
+            known = next(one for one in knowledge(project) if one.field.id == field_id)
+            (found,) = propose(model, [partial(project.pixels, field_id)], min_confidence=SUGGESTED)
+            kept = suggestible(found, regions=known.finished, taken=[cell.box for cell in known.cells])
+            project.suggest(field_id, kept, model_id=None)
 
     total = Work()
     for did in work(project, arm, person, rng, on_field=look):
         total += did
-        if (total.seconds if arm.suggestions else total.by_hand) >= setting.seconds:
+        if (total.seconds if arm.suggestions else total.by_hand) >= arm.share * setting.seconds:
             break
     return total
 
