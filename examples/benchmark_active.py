@@ -162,11 +162,11 @@ def arm_table(found: dict[str, dict[int, Any]], metrics: Sequence[str]) -> str:
 
 
 def comparison_table(found: dict[str, dict[int, Any]], metrics: Sequence[str]) -> str:
-    """Print ours against each other arm: seconds to the same score, and the area between the curves."""
+    """Print ours against each other arm: what it took, how good it was, and how soon it was as good."""
     lines = [
-        "| ours against | metric | paired seeds | our seconds over theirs to their final score (95%) "
-        "| mean gain over the common time | p (sign flips) |",
-        "|---" * 6 + "|",
+        "| ours against | metric | paired seeds | our time over theirs | our final score less theirs, p "
+        "| mean height over the common time, p | our seconds over theirs to their final score (95%) |",
+        "|---" * 7 + "|",
     ]
     for arm, results in found.items():
         if arm == "ours":
@@ -174,11 +174,18 @@ def comparison_table(found: dict[str, dict[int, Any]], metrics: Sequence[str]) -
         for title, clock in clocks(arm):
             for metric in metrics:
                 told = compare(curves(found["ours"], metric, "seconds"), curves(results, metric, clock))
-                seconds = f"{share(told['ratio'])} ({share(told['low'])} to {share(told['high'])})"
-                gain = f"{told['area']:+.3f}"
-                gain += f" ± {told['spread']:.3f} | {told['p']:.3f}" if told["seeds"] > 1 else " | –"
-                lines.append(f"| {title} | {TITLES[metric]} | {told['seeds']} | {seconds} | {gain} |")
+                lines.append(
+                    f"| {title} | {TITLES[metric]} | {told['seeds']} | {told['time']:.2f} "
+                    f"| {gain(told['final'])} | {gain(told['area'])} "
+                    f"| {share(told['ratio'])} ({share(told['low'])} to {share(told['high'])}) |"
+                )
     return "\n".join(lines)
+
+
+def gain(paired: tuple[float, float, float]) -> str:
+    """Write a mean paired difference with its spread and p."""
+    mean, deviation, p = paired
+    return f"{mean:+.3f}" if math.isnan(p) else f"{mean:+.3f} ± {deviation:.3f}, {p:.3f}"
 
 
 def suggestion_table(results: dict[int, Any]) -> str:

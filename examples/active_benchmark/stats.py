@@ -81,10 +81,10 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
     Returns
     -------
     dict
-        ``seeds``; ``ratio`` of seconds with its 95% bootstrap interval over seeds (``low``, ``high``);
-        ``area``: the mean paired difference of the heights of the curves up to where both reach, with its
-        ``spread`` (standard deviation over seeds) and ``p`` of the sign-flip permutation test, two-sided,
-        exact.
+        ``seeds``; ``time``: our seconds over theirs at the ends; ``final`` and ``area``: our score at the
+        end less theirs, and the height of our curve less that of theirs over the time that both cover, each
+        with its mean, spread (standard deviation over seeds) and p (sign-flip permutation test, two-sided,
+        exact); ``ratio`` (see `ratio`) with its 95% bootstrap interval over seeds, ``low`` and ``high``.
     """
     seeds = sorted(set(ours) & set(other))
     rng = np.random.default_rng(0)
@@ -92,24 +92,28 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
         ratio(ours, other, [seeds[i] for i in rng.integers(len(seeds), size=len(seeds))])
         for _ in range(resamples)
     ]
-    differences = []
+    areas = []
     for seed in seeds:
         start = max(ours[seed][0][0], other[seed][0][0])
         end = min(ours[seed][-1][0], other[seed][-1][0])
-        differences.append(area(ours[seed], start, end) - area(other[seed], start, end))
-    p = float("nan")
-    if len(seeds) > 1:
-        test = permutation_test(
-            (differences,), np.mean, permutation_type="samples", vectorized=False, n_resamples=np.inf
-        )
-        p = float(test.pvalue)
+        areas.append(area(ours[seed], start, end) - area(other[seed], start, end))
     low, high = np.quantile(ratios, [0.025, 0.975], method="nearest")
     return {
         "seeds": len(seeds),
+        "time": sum(ours[s][-1][0] for s in seeds) / sum(other[s][-1][0] for s in seeds),
+        "final": _paired([ours[s][-1][1] - other[s][-1][1] for s in seeds]),
+        "area": _paired(areas),
         "ratio": ratio(ours, other, seeds),
         "low": float(low),
         "high": float(high),
-        "area": float(np.mean(differences)),
-        "spread": float(np.std(differences, ddof=1)) if len(seeds) > 1 else float("nan"),
-        "p": p,
     }
+
+
+def _paired(differences: Sequence[float]) -> tuple[float, float, float]:
+    """Give mean, standard deviation and p of paired differences; NaN where one is too few."""
+    if len(differences) < 2:
+        return float(np.mean(differences)), float("nan"), float("nan")
+    test = permutation_test(
+        (differences,), np.mean, permutation_type="samples", vectorized=False, n_resamples=np.inf
+    )
+    return float(np.mean(differences)), float(np.std(differences, ddof=1)), float(test.pvalue)
