@@ -71,10 +71,9 @@ def _table(members: list[tuple[str, str]]) -> QGridLayout:
     table.setHorizontalSpacing(12)
     table.setVerticalSpacing(2)
     for index, (key, title) in enumerate(members):
-        keys = label(key)
-        keys.setMinimumWidth(64)
-        table.addWidget(keys, index, 0)
+        table.addWidget(label(key), index, 0)
         table.addWidget(label(title, "muted"), index, 1)
+    table.setColumnMinimumWidth(0, 64)  # of the column: a label's own would let long keys be cut
     table.setColumnStretch(1, 1)
     return table
 

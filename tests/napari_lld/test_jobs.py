@@ -101,3 +101,17 @@ def test_the_sample_goes_out_in_every_format(form: str, desk: Desk, tmp_path: Pa
     told = background.export(place, form, out, lambda *_: None, suggestions=False, anonymise=True)
     assert "exported to" in told
     assert out.exists()
+
+
+def test_an_export_is_of_the_reading_that_the_window_shows(small_project: Path, tmp_path: Path) -> None:
+    with Project.open(small_project, annotator="Ada") as project:
+        second = project.add_reading("second").id
+        project.use_reading(second)
+        project.add_cell(project.fields()[0].id, (1, 1, 20, 20))
+    counted = background.count_for_export(small_project, lambda *_: None, reading=second)
+    assert counted.cells == 1
+    out = tmp_path / "out.json"
+    told = background.export(
+        small_project, "coco", out, lambda *_: None, suggestions=False, anonymise=False, reading=second
+    )
+    assert told.startswith("1 cell exported")
