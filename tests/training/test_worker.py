@@ -164,7 +164,11 @@ def test_training_saves_a_model_and_suggests_without_network_or_home(project: Pa
         assert model.card["metrics"]["held_out"] is None  # not yet measured: fewer than 30 cells
         assert "Not yet measured" in model.card["metrics"]["note"]
         folder = opened.model_folder(1)
-        assert sorted(f.name for f in folder.iterdir()) == ["model.json", "model.safetensors"]
+        assert sorted(f.name for f in folder.iterdir()) == [
+            "model.json",
+            "model.safetensors",
+            "outcomes.json",
+        ]
         assert json.loads((folder / "model.json").read_text())["schema_digest"] == opened.schema.digest()
         for suggestion in opened.suggestions():
             assert suggestion.model_id == 1
