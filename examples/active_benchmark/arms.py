@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 
 from annotation_store import Project
-from annotation_store.records import Box, Field
+from annotation_store.records import Box, Field, Suggestion
 from training import ranking
 from training.ranking import fields as ranking_fields
 from training.ranking.cells import rank_cells
@@ -106,20 +106,11 @@ def work(
             yield done
 
 
-def _teaching(project: Project, field_id: int, count: int) -> list[Any]:
+def _teaching(project: Project, field_id: int, count: int) -> list[Suggestion]:
     """Give the suggestions outside the finished regions that teach most."""
-    finished = [region.shape for region in project.regions(field_id)]
-    waiting = {
-        one.id: one
-        for one in project.suggestions(field_id)
-        if not any(shape.contains_centre(one.box) for shape in finished)
-    }
-    ranked = rank_cells(
-        list(waiting.values()),
-        ranking.Queue.TEACH,
-        words=stored_words(project),
-        groups=groups_of(project.schema),
-    )
+    waiting = {one.id: one for one in _open(project, field_id)}
+    words, groups = stored_words(project), groups_of(project.schema)
+    ranked = rank_cells(list(waiting.values()), ranking.Queue.TEACH, words=words, groups=groups)
     return [waiting[one.id] for one in ranked[:count] if one.id is not None]
 
 
@@ -150,37 +141,37 @@ def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tu
                 yield field_id, one.box
 
 
-def _random_region(project: Project, field: Field, rng: np.random.Generator) -> Box | None:
-    known = [region.shape for region in project.regions(field.id)]
-    centre = rng.uniform(0, 1, (1, 2)) * (field.width, field.height)
-    side = SHARE**0.5
-    found = best_windows(
-        (field.width, field.height), (side * field.width, side * field.height), centre, np.ones(1), known
-    )
-    return found[0][0] if found else None
-
-
-def _open(project: Project, field_id: int) -> list[Any]:
+def _open(project: Project, field_id: int) -> list[Suggestion]:
+    """Give the waiting suggestions outside the finished regions."""
     finished = [region.shape for region in project.regions(field_id)]
     return [
-        one.proposal
+        one
         for one in project.suggestions(field_id)
         if not any(shape.contains_centre(one.box) for shape in finished)
     ]
 
 
 def _by_doubt(project: Project) -> list[int]:
-    sums = {field.id: sum(information(p) for p in _open(project, field.id)) for field in project.fields()}
+    sums = {
+        field.id: sum(information(one.proposal) for one in _open(project, field.id))
+        for field in project.fields()
+    }
     return sorted(sums, key=lambda field_id: (-sums[field_id], field_id))
 
 
+def _random_region(project: Project, field: Field, rng: np.random.Generator) -> Box | None:
+    return _region(project, field, rng.uniform(0, 1, (1, 2)) * (field.width, field.height), np.ones(1))
+
+
 def _doubtful_region(project: Project, field: Field) -> Box | None:
-    some = _open(project, field.id)
-    known = [region.shape for region in project.regions(field.id)]
+    some = [one.proposal for one in _open(project, field.id)]
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
-    doubts = np.array([information(p) for p in some])
-    side = SHARE**0.5
-    found = best_windows(
-        (field.width, field.height), (side * field.width, side * field.height), centres, doubts, known
-    )
+    return _region(project, field, centres, np.array([information(p) for p in some]))
+
+
+def _region(project: Project, field: Field, centres: np.ndarray, weights: np.ndarray) -> Box | None:
+    """Give the window of a fifth of the field with the highest sum, off its regions."""
+    known = [region.shape for region in project.regions(field.id)]
+    size, side = (field.width, field.height), SHARE**0.5
+    found = best_windows(size, (side * field.width, side * field.height), centres, weights, known)
     return found[0][0] if found else None

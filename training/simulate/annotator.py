@@ -140,8 +140,7 @@ class SimulatedAnnotator:
         work = Work()
         if suggestions:
             field_id = suggestions[0].field_id
-            annotated = [cell.box for cell in self.project.cells(field_id)]
-            for one, verdict in zip(suggestions, self._judge(field_id, suggestions, annotated), strict=True):
+            for one, verdict in zip(suggestions, self.verdicts(field_id, suggestions), strict=True):
                 work += self._settle(one, verdict, write=True)
         return work
 
@@ -150,8 +149,7 @@ class SimulatedAnnotator:
         if not suggestions:
             return Work()
         field_id = suggestions[0].field_id
-        annotated = [cell.box for cell in self.project.cells(field_id)]
-        verdicts = self._judge(field_id, suggestions, annotated)
+        verdicts = self.verdicts(field_id, suggestions)
         self.project.accept_many([one.id for one in suggestions])
         wrong = sum(v.action is Action.REJECT or "class" in v.wrong for v in verdicts)
         by_hand = sum(self._new(self.truth[field_id][v.cell]) for v in verdicts if v.cell is not None)
