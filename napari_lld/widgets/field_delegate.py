@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QModelIndex, QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from qtpy.QtWidgets import QStyleOptionViewItem
 
 from annotation_store.records import FieldState, FieldSummary
 from napari_lld.field_order import Standing, standing
 from napari_lld.translate import tr, trn
 from napari_lld.widgets.field_model import SUMMARY_ROLE, THUMBNAIL, WHY_ROLE, state_words
-from napari_lld.widgets.theme import Colours, colours, mix
+from napari_lld.widgets.row_list import RowDelegate
+from napari_lld.widgets.theme import mix
 
-ROW = 33
 
-
-class FieldDelegate(QStyledItemDelegate):
+class FieldDelegate(RowDelegate):
     """Paints one field."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.colours: Colours = colours()
-
-    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        """Give every row the same height."""
-        return QSize(120, ROW)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint thumbnail, name, state and counts."""
@@ -34,12 +25,7 @@ class FieldDelegate(QStyledItemDelegate):
         rect = QRectF(option.rect)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        if chosen:
-            painter.fillRect(rect, mix(c.raised, c.accent, 0.3))
-            painter.fillRect(QRectF(rect.left(), rect.top(), 3, rect.height()), c.accent)
-        elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(rect, mix(c.raised, c.text, 0.1))
+        chosen = self.paint_ground(painter, option)
         place = QRectF(rect.left() + 6, rect.top() + 3, THUMBNAIL.width(), THUMBNAIL.height())
         pixmap = index.data(Qt.ItemDataRole.DecorationRole)
         painter.setOpacity(0.45 if field.skipped else 1)

@@ -6,16 +6,17 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QAbstractItemView, QListView, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.field_order import NO_FILTER, Order
 from napari_lld.session import Session
 from napari_lld.translate import tr
-from napari_lld.widgets.field_delegate import ROW, FieldDelegate
+from napari_lld.widgets.field_delegate import FieldDelegate
 from napari_lld.widgets.field_filter import FieldFilterPopup
 from napari_lld.widgets.field_model import SUMMARY_ROLE, FieldsModel
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.row_list import RowList
 from napari_lld.widgets.theme import Colours
 
 _REFRESH_MS = 60
@@ -48,19 +49,7 @@ class FieldList(Part):
         top.insertWidget(0, self._title, 1)
         layout.addLayout(top)
         self.model = FieldsModel(session, self)
-        self._view = QListView()
-        self._view.setObjectName("lld_field_view")
-        self._view.setModel(self.model)
-        self._delegate = FieldDelegate(self._view)
-        self._view.setItemDelegate(self._delegate)
-        self._view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self._view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self._view.setUniformItemSizes(True)
-        self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._view.setMouseTracking(True)
-        self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self._view.setMinimumHeight(2 * ROW + 6)
+        self._view = RowList("lld_field_view", self.model, FieldDelegate())
         self._view.clicked.connect(self._on_clicked)
         self._view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self._view.customContextMenuRequested.connect(self._on_context)
@@ -80,8 +69,7 @@ class FieldList(Part):
     def use_colours(self, new: Colours) -> None:
         """Take other colours."""
         super().use_colours(new)
-        self._delegate.colours = new
-        self._view.viewport().update()
+        self._view.use_colours(new)
 
     def show_filter(self) -> None:
         """Open the little window that says which fields are shown."""
@@ -157,12 +145,7 @@ class FieldList(Part):
         self._on_field()
 
     def _on_field(self) -> None:
-        index = self.model.index(self.session.place_of(self.session.field_id))
-        if index.isValid():
-            self._view.setCurrentIndex(index)
-            self._view.scrollTo(index)
-        else:
-            self._view.clearSelection()
+        self._view.show_current(self.model.index(self.session.place_of(self.session.field_id)))
 
     def _on_clicked(self, index: QModelIndex) -> None:
         summary = index.data(SUMMARY_ROLE)

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QRectF, QSize, Qt
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QRectF, Qt
 from qtpy.QtGui import QFontMetricsF, QPainter
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QListView,
-    QStackedWidget,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QStackedWidget, QStyleOptionViewItem, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.session import Session
 from napari_lld.session_mistakes import place_of
 from napari_lld.translate import tr
-from napari_lld.widgets.field_delegate import ROW
 from napari_lld.widgets.parts import Part, column, label, row
-from napari_lld.widgets.theme import Colours, colours, mix
+from napari_lld.widgets.row_list import RowDelegate, RowList
+from napari_lld.widgets.theme import Colours
 from training.ranking import Ranked
 
 _ITEM = Qt.ItemDataRole.UserRole + 1
@@ -40,19 +32,7 @@ class MistakeList(Part):
         self._title = label(tr("Likely mistakes"), "heading")
         layout.addLayout(row(self._title, 1, self.tool_button("mistakes.check", tr("Back to the fields"))))
         self.model = _MistakeModel(session, self)
-        self._view = QListView()
-        self._view.setObjectName("lld_mistake_view")
-        self._view.setModel(self.model)
-        self._delegate = _MistakeDelegate(self._view)
-        self._view.setItemDelegate(self._delegate)
-        self._view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self._view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self._view.setUniformItemSizes(True)
-        self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._view.setMouseTracking(True)
-        self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self._view.setMinimumHeight(2 * ROW + 6)
+        self._view = RowList("lld_mistake_view", self.model, _MistakeDelegate())
         self._view.clicked.connect(self._on_clicked)
         self._state = label(role="muted", wrap=True)
         self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -67,8 +47,7 @@ class MistakeList(Part):
     def use_colours(self, new: Colours) -> None:
         """Take other colours."""
         super().use_colours(new)
-        self._delegate.colours = new
-        self._view.viewport().update()
+        self._view.use_colours(new)
 
     def refresh(self) -> None:
         """Show what is left, and which one is current."""
@@ -83,12 +62,7 @@ class MistakeList(Part):
         self._state.setText(session.mistakes_state)
         self._pages.setCurrentIndex(0 if left else 1)
         current = session.mistake
-        if current is None:
-            self._view.clearSelection()
-            return
-        index = self.model.index(left.index(current))
-        self._view.setCurrentIndex(index)
-        self._view.scrollTo(index)
+        self._view.show_current(QModelIndex() if current is None else self.model.index(left.index(current)))
 
     def _on_clicked(self, index: QModelIndex) -> None:
         item = index.data(_ITEM)
@@ -142,27 +116,14 @@ class _MistakeModel(QAbstractListModel):
         return None
 
 
-class _MistakeDelegate(QStyledItemDelegate):
+class _MistakeDelegate(RowDelegate):
     """Paints one likely mistake: the reason, and under it where, and what the model learnt from."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.colours: Colours = colours()
-
-    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        """Give every row the same height, that of a field."""
-        return QSize(120, ROW)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint two lines."""
         c, rect = self.colours, QRectF(option.rect)
         painter.save()
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        if chosen:
-            painter.fillRect(rect, mix(c.raised, c.accent, 0.3))
-            painter.fillRect(QRectF(rect.left(), rect.top(), 3, rect.height()), c.accent)
-        elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(rect, mix(c.raised, c.text, 0.1))
+        chosen = self.paint_ground(painter, option)
         font = painter.font()
         inside = rect.adjusted(9, 1, -8, -1)
         for text, ink, top, bold in (
