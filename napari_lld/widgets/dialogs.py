@@ -11,14 +11,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QInputDialog,
     QLineEdit,
     QMessageBox,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -26,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_lld import user_state
 from napari_lld.patient_rule import RULES, preview
 from napari_lld.translate import later, tr, trn
-from napari_lld.widgets.parts import label
+from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
 from napari_lld.widgets.theme import RESEARCH_USE
 
 SCHEMAS = (
@@ -66,9 +63,9 @@ class NewProjectDialog(QDialog):
         self.annotator = QLineEdit(annotator)
         self.annotator.setPlaceholderText(tr("your name, kept with every edit"))
         form.addRow(tr("Name"), self.name)
-        form.addRow(tr("In the folder"), self._with_browse(self.place))
+        form.addRow(tr("In the folder"), self._folder_row(self.place))
         form.addRow(tr("Schema"), self.schema)
-        form.addRow(tr("Images"), self._with_browse(self.images))
+        form.addRow(tr("Images"), self._folder_row(self.images))
         self.rule = QComboBox()
         self.rule.setEditable(True)
         self.rule.addItems([expression for expression, _title in RULES])
@@ -88,16 +85,8 @@ class NewProjectDialog(QDialog):
         self.rule.currentTextChanged.connect(lambda *_: self._preview())
         self.images.textChanged.connect(lambda *_: self._preview())
         layout.addWidget(label(tr(RESEARCH_USE), "muted"))
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        if ok is not None:
-            ok.setText(tr("Create"))
-            self.name.textChanged.connect(lambda *_: self._preview())
-        self._ok = ok
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
+        self.name.textChanged.connect(lambda *_: self._preview())
+        buttons, self._ok = confirm_buttons(self, tr("Create"))
         layout.addWidget(buttons)
         self._preview()
 
@@ -106,25 +95,14 @@ class NewProjectDialog(QDialog):
         images = self.images.text().strip()
         told, sound = preview(self.rule.currentText().strip(), Path(images).expanduser() if images else None)
         self.preview.setText(told)
-        if self._ok is not None:
-            self._ok.setEnabled(sound and bool(self.name.text().strip()))
+        self._ok.setEnabled(sound and bool(self.name.text().strip()))
 
-    def _with_browse(self, line: QLineEdit) -> QWidget:
-        widget = QWidget()
-        layout = QHBoxLayout(widget)
-        layout.setContentsMargins(0, 0, 0, 0)
-        browse = QPushButton(tr("Browse …"))
-        browse.clicked.connect(lambda *_: self._browse(line))
-        layout.addWidget(line, 1)
-        layout.addWidget(browse)
-        return widget
+    def _folder_row(self, line: QLineEdit) -> QWidget:
+        def choose() -> str:
+            start = line.text() or str(Path.home())
+            return str(QFileDialog.getExistingDirectory(self, tr("Choose a folder"), start))
 
-    def _browse(self, line: QLineEdit) -> None:
-        folder = QFileDialog.getExistingDirectory(
-            self, tr("Choose a folder"), line.text() or str(Path.home())
-        )
-        if folder:
-            line.setText(folder)
+        return path_row(line, (tr("Browse …"), choose))
 
     def answer(self) -> NewProject:
         """Give what was typed."""
@@ -145,9 +123,7 @@ class NewProjectDialog(QDialog):
 def ask_new_project(parent: QWidget | None, annotator: str = "") -> NewProject | None:
     """Ask what a new project shall be."""
     dialog = NewProjectDialog(parent, annotator)
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    answer = dialog.answer() if accepted else None
-    dialog.deleteLater()
+    answer = answered(dialog, dialog.answer)
     if answer is not None:
         user_state.remember("place", str(answer.folder.parent))
     return answer
@@ -229,10 +205,7 @@ def ask_lines(about: str, text: str, parent: QWidget | None) -> str | None:
     dialog.setTextValue(text)
     dialog.setStyleSheet("QPlainTextEdit { border: 1px solid palette(mid); border-radius: 3px; }")
     dialog.resize(380, 200)
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    written = dialog.textValue() if accepted else None
-    dialog.deleteLater()
-    return written
+    return answered(dialog, lambda: str(dialog.textValue()))
 
 
 def ask_overlapping_field(name: str, others: Sequence[str], parent: QWidget | None) -> str | None:

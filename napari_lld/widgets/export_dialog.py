@@ -11,18 +11,16 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QFormLayout,
     QLineEdit,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from annotation_store import formats
 from napari_lld.translate import later, tr, trn
-from napari_lld.widgets.parts import label, row
+from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
 
 TITLES = {
     "coco": later("COCO JSON: everything but the history"),
@@ -73,35 +71,24 @@ class ExportDialog(QDialog):
             trn("{count} pending suggestion", "{count} pending suggestions", survey.suggestions), True
         )
         self.place = QLineEdit(str(folder / "export.json"))
-        browse = QPushButton(tr("Browse …"))
-        browse.clicked.connect(lambda *_: self._browse())
         self.anonymise = QCheckBox(tr("Leave out patients, slides, comments and names of files and people"))
         self.holds = label(wrap=True)
         self.loses = label(role="notice", wrap=True)
         for told, lines in ((self.holds, 2), (self.loses, 5)):
             told.setMinimumHeight(lines * told.fontMetrics().lineSpacing())
             told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        place = QWidget()
-        place.setLayout(row(self.place, browse))
         self._more = QWidget()
         self._more_form = QFormLayout(self._more)
         self._more_form.setContentsMargins(0, 0, 0, 0)
         form = QFormLayout()
         form.addRow(tr("Format"), self.form)
         form.addRow(tr("Export"), self.what)
-        form.addRow(tr("To"), place)
+        form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
         form.addRow("", self.anonymise)
         form.addRow(tr("Goes out"), self.holds)
         form.addRow(tr("Lost"), self.loses)
         form.addRow(tr("Options"), self._more)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        if self.ok is not None:
-            self.ok.setText(tr("Export"))
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
+        buttons, self.ok = confirm_buttons(self, tr("Export"))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(buttons)
@@ -160,8 +147,7 @@ class ExportDialog(QDialog):
         if empty:
             problem = problem or tr("There is nothing to export yet.")
         self.loses.setText("\n".join([*told, *filter(None, [problem])]) or tr("nothing but the history"))
-        if self.ok is not None:
-            self.ok.setEnabled(not refused and not problem)
+        self.ok.setEnabled(not refused and not problem)
 
     def _what(self) -> str:
         return "suggestions" if self.what.currentData() else "cells"
@@ -204,10 +190,8 @@ class ExportDialog(QDialog):
             return tr("{name} is a file: give another name.", name=out.name)
         return ""
 
-    def _browse(self) -> None:
-        file, _filter = QFileDialog.getSaveFileName(self, tr("Export to"), self.place.text())
-        if file:
-            self.place.setText(file)
+    def _browse(self) -> str:
+        return str(QFileDialog.getSaveFileName(self, tr("Export to"), self.place.text())[0])
 
 
 def said(kind: str, count: int) -> str:
@@ -251,7 +235,4 @@ def said(kind: str, count: int) -> str:
 def ask_export(survey: formats.Survey, folder: Path, parent: QWidget | None) -> Export | None:
     """Ask what to export, and where to."""
     dialog = ExportDialog(survey, folder, parent)
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    answer = dialog.answer() if accepted else None
-    dialog.deleteLater()
-    return answer
+    return answered(dialog, dialog.answer)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QLineEdit,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_lld.translate import tr
 from napari_lld.widgets.dialogs import ask_lines
-from napari_lld.widgets.parts import label
+from napari_lld.widgets.parts import answered, confirm_buttons, label
 
 
 def ask_field_comment(name: str, text: str, parent: QWidget | None) -> str | None:
@@ -39,13 +31,7 @@ class ReadingDialog(QDialog):
         form.addRow(tr("Name"), self.name)
         form.addRow("", self.blind)
         layout.addLayout(form)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        assert ok is not None
+        buttons, ok = confirm_buttons(self)
         self.name.textChanged.connect(lambda text: ok.setEnabled(bool(text.strip())))
         layout.addWidget(buttons)
 
@@ -53,7 +39,4 @@ class ReadingDialog(QDialog):
 def ask_reading(annotator: str, parent: QWidget | None) -> tuple[str, bool] | None:
     """Ask for a new reading: its name, and whether it is blind."""
     dialog = ReadingDialog(annotator, parent)
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    answer = (dialog.name.text().strip(), dialog.blind.isChecked()) if accepted else None
-    dialog.deleteLater()
-    return answer
+    return answered(dialog, lambda: (dialog.name.text().strip(), dialog.blind.isChecked()))

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -26,7 +25,7 @@ from napari_lld.importing import Import, Look, Place, comes_in, look, shortened
 from napari_lld.jobs import Jobs
 from napari_lld.patient_rule import RULES
 from napari_lld.translate import later, tr, trn
-from napari_lld.widgets.parts import label, row
+from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
 
 TITLES = {
     "coco": later("COCO JSON"),
@@ -131,16 +130,13 @@ class ImportDialog(QDialog):
         policy.setRetainSizeWhenHidden(True)
         self.busy.setSizePolicy(policy)
 
-        file, folder = QPushButton(tr("File …")), QPushButton(tr("Folder …"))
-        images = QPushButton(tr("Browse …"))
-        file.clicked.connect(lambda *_: self._browse_file())
-        folder.clicked.connect(lambda *_: self._browse_folder(self.path))
-        images.clicked.connect(lambda *_: self._browse_folder(self.images))
+        ways = (tr("File …"), self._browse_file), (tr("Folder …"), lambda: self._browse_folder(self.path))
+        browse = (tr("Browse …"), lambda: self._browse_folder(self.images))
         form = QFormLayout()
         self._form = form
-        form.addRow(tr("From"), _side_by_side(self.path, file, folder))
+        form.addRow(tr("From"), path_row(self.path, *ways))
         form.addRow(tr("Format"), self.form)
-        form.addRow(tr("Images"), _side_by_side(self.images, images))
+        form.addRow(tr("Images"), path_row(self.images, browse))
         form.addRow(tr("Unmarked area"), self.regions)
         form.addRow("", self._means)
         form.addRow(tr("Patient from name"), self.rule)
@@ -149,14 +145,7 @@ class ImportDialog(QDialog):
         form.addRow(tr("Left out"), self.left_out)
         form.addRow("", self.skip)
         form.addRow("", self.own)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        if self.ok is not None:
-            self.ok.setText(tr("Import"))
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
+        buttons, self.ok = confirm_buttons(self, tr("Import"))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.busy)
@@ -194,15 +183,12 @@ class ImportDialog(QDialog):
 
     # ------------------------------------------------------------------ choosing
 
-    def _browse_file(self) -> None:
-        file, _filter = QFileDialog.getOpenFileName(self, tr("Import labels"), self._start())
-        if file:
-            self.path.setText(file)
+    def _browse_file(self) -> str:
+        return str(QFileDialog.getOpenFileName(self, tr("Import labels"), self._start())[0])
 
-    def _browse_folder(self, line: QLineEdit) -> None:
-        folder = QFileDialog.getExistingDirectory(self, tr("Choose a folder"), line.text() or self._start())
-        if folder:
-            line.setText(folder)
+    def _browse_folder(self, line: QLineEdit) -> str:
+        start = line.text() or self._start()
+        return str(QFileDialog.getExistingDirectory(self, tr("Choose a folder"), start))
 
     def _start(self) -> str:
         return self.path.text().strip() or str(self._place.project.parent)
@@ -321,8 +307,7 @@ class ImportDialog(QDialog):
         self.left_out.setText("\n".join(told) or (tr("nothing") if report is not None else ""))
         self.skip.setVisible(bool(refused))
         ready = report is not None and not nothing and (not refused or self.skip.isChecked())
-        if self.ok is not None:
-            self.ok.setEnabled(ready and (not self._blind or self.own.isChecked()))
+        self.ok.setEnabled(ready and (not self._blind or self.own.isChecked()))
 
     def _coming_in(self, report: ImportReport) -> str:
         told = comes_in(report)
@@ -374,16 +359,7 @@ def _brings(report: ImportReport) -> bool:
     )
 
 
-def _side_by_side(*widgets: QWidget) -> QWidget:
-    widget = QWidget()
-    widget.setLayout(row(*widgets))
-    return widget
-
-
 def ask_import(place: Place, reading: Reading, start: Path | None, parent: QWidget | None) -> Import | None:
     """Ask what to import."""
     dialog = ImportDialog(place, reading, start, parent)
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    answer = dialog.answer() if accepted else None
-    dialog.deleteLater()
-    return answer
+    return answered(dialog, dialog.answer)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from qtpy.QtCore import QRectF, QSize, Qt, QTimer
 from qtpy.QtGui import QAction, QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import (
     QAbstractButton,
+    QDialog,
+    QDialogButtonBox,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -26,6 +29,8 @@ from napari_lld.commands import Command, Commands
 from napari_lld.session import Session
 from napari_lld.translate import tr
 from napari_lld.widgets.theme import Colours, colours, contrasting, mix
+
+Answer = TypeVar("Answer")
 
 
 class Part(QWidget):
@@ -178,6 +183,49 @@ def column(
     layout.setContentsMargins(*margins)
     layout.setSpacing(spacing)
     return layout
+
+
+def path_row(line: QLineEdit, *ways: tuple[str, Callable[[], str]]) -> QWidget:
+    """Lay a line for a path beside buttons that ask for one; one that gives nothing changes nothing."""
+
+    def fill(choose: Callable[[], str]) -> None:
+        if chosen := choose():
+            line.setText(chosen)
+
+    buttons = []
+    for text, choose in ways:
+        button = QPushButton(text)
+        button.clicked.connect(lambda *_, choose=choose: fill(choose))
+        buttons.append(button)
+    widget = QWidget()
+    widget.setLayout(row(line, *buttons))
+    return widget
+
+
+def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, QPushButton]:
+    """Make the two buttons that end a dialog, and give the one that accepts by itself.
+
+    Parameters
+    ----------
+    does
+        What that one does, in a word; "OK" without.
+    """
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+    buttons.accepted.connect(dialog.accept)
+    buttons.rejected.connect(dialog.reject)
+    ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+    assert ok is not None
+    if does:
+        ok.setText(does)
+    return buttons, ok
+
+
+def answered(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
+    """Show a dialog until it is closed; give its answer, or ``None`` where it was not accepted."""
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    given = answer() if accepted else None
+    dialog.deleteLater()
+    return given
 
 
 def _squeeze(font: QFont, text: str, space: float, widget: QWidget) -> None:

@@ -5,20 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QDialog, QFileDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_lld.translate import tr
-from napari_lld.widgets.parts import label, row
+from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
 
 
 @dataclass(frozen=True)
@@ -38,28 +28,17 @@ class ReportDialog(QDialog):
         self.setWindowTitle(tr("Report"))
         self.setMinimumWidth(540)
         self.place = QLineEdit(str(start))
-        browse = QPushButton(tr("Browse …"))
-        browse.clicked.connect(lambda *_: self._browse())
-        place = QWidget()
-        place.setLayout(row(self.place, browse))
         self.title = QLineEdit()
         self.title.setPlaceholderText(tr("Annotation project"))
         self.names = QCheckBox(tr("With the names of patients, files and the project"))
         self.problem = label(role="notice", wrap=True)
         self.problem.setMinimumHeight(2 * self.problem.fontMetrics().lineSpacing())
         form = QFormLayout()
-        form.addRow(tr("To"), place)
+        form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
         form.addRow(tr("Title"), self.title)
         form.addRow("", self.names)
         form.addRow("", self.problem)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        if self.ok is not None:
-            self.ok.setText(tr("Write"))
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
+        buttons, self.ok = confirm_buttons(self, tr("Write"))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(buttons)
@@ -92,19 +71,14 @@ class ReportDialog(QDialog):
         if not problem and self._out().is_file():
             told.append(tr("{name} is there already and will be replaced.", name=self._out().name))
         self.problem.setText(problem or "\n".join(told))
-        if self.ok is not None:
-            self.ok.setEnabled(not problem)
+        self.ok.setEnabled(not problem)
 
-    def _browse(self) -> None:
-        file, _filter = QFileDialog.getSaveFileName(self, tr("Report"), self.place.text(), "HTML (*.html)")
-        if file:
-            self.place.setText(file)
+    def _browse(self) -> str:
+        asked = QFileDialog.getSaveFileName(self, tr("Report"), self.place.text(), "HTML (*.html)")
+        return str(asked[0])
 
 
 def ask_report(start: Path, parent: QWidget | None) -> Wanted | None:
     """Ask where the report shall go, and what it may say."""
     dialog = ReportDialog(start, parent)
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    answer = dialog.answer() if accepted else None
-    dialog.deleteLater()
-    return answer
+    return answered(dialog, dialog.answer)

@@ -37,7 +37,7 @@ def choose(dialog: ExportDialog, form: str, *, suggestions: bool = False) -> Non
 
 
 def can_export(dialog: ExportDialog) -> bool:
-    return dialog.ok is not None and bool(dialog.ok.isEnabled())
+    return bool(dialog.ok.isEnabled())
 
 
 def test_every_format_of_the_registry_can_be_chosen(dialog: ExportDialog) -> None:

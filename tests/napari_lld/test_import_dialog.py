@@ -56,7 +56,7 @@ def settled(qtbot: QtBot, dialog: ImportDialog) -> None:
 
 
 def can_import(dialog: ImportDialog) -> bool:
-    return dialog.ok is not None and bool(dialog.ok.isEnabled())
+    return bool(dialog.ok.isEnabled())
 
 
 def test_every_format_and_every_meaning_of_unmarked_area_can_be_chosen(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
@@ -33,7 +34,6 @@ def test_a_place_that_cannot_be_is_told_before_it_is_tried(tmp_path: Path, qtbot
     (tmp_path / "folder.html").mkdir()
     dialog = ReportDialog(tmp_path / "r.html")
     qtbot.addWidget(dialog)
-    assert dialog.ok is not None
     for place, words in {
         "": "Say where to",
         str(tmp_path / "nowhere" / "r.html"): "does not exist",
@@ -51,6 +51,18 @@ def test_a_file_that_is_there_is_said_to_be_replaced(tmp_path: Path, qtbot: QtBo
     dialog = ReportDialog(tmp_path / "r.html")
     qtbot.addWidget(dialog)
     assert "r.html is there already and will be replaced" in dialog.problem.text()
+
+
+def test_a_place_is_found_by_browsing_and_stays_where_that_is_given_up(
+    tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialog = ReportDialog(tmp_path / "r.html")
+    qtbot.addWidget(dialog)
+    browse = next(b for b in dialog.findChildren(QPushButton) if b.text() == "Browse …")
+    for found, place in ((str(tmp_path / "s.html"), "s.html"), ("", "s.html")):
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, found=found: (found, ""))
+        browse.click()
+        assert dialog.answer().out == tmp_path / place
 
 
 def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path, tmp_path: Path) -> None:
