@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from annotation_store import ClassCount
 from annotation_store.records import UNSURE
 from annotation_store.schema import Schema
-from napari_lld.model_facts import wilson
 from napari_lld.translate import tr
+from training.intervals import wilson
 
 BLAST = "blast"
 """The class group whose share is told as blast %."""

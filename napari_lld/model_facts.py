@@ -9,6 +9,7 @@ from typing import Any
 
 from annotation_store.records import Model
 from napari_lld.translate import later, tr
+from training.intervals import wilson
 
 MEASURES = (
     ("ap50", later("found AP50")),
@@ -99,27 +100,6 @@ def rollback(models: Sequence[Model]) -> Rollback | None:
     parent = next((model for model in models if str(model.id) == active.parent), None)
     earlier = [m for m in models if m.id < active.id and not m.card.get("why_not_active")]
     return Rollback(parent or max(earlier, key=lambda model: model.id, default=None))
-
-
-def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """Give the Wilson score interval of a share; all of 0 to 1 where nothing was counted.
-
-    Parameters
-    ----------
-    hits
-        How many were so.
-    of
-        How many were looked at.
-    z
-        1.96 for 95%.
-    """
-    if of <= 0:
-        return 0.0, 1.0
-    share = hits / of
-    middle = share + z * z / (2 * of)
-    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    scale = 1 + z * z / of
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def bulk_refusal(model: Model | None, threshold: float) -> str:

@@ -19,7 +19,7 @@ from sparse_benchmark.data import truth_of
 from active_benchmark.arms import ARMS, Arm, work
 from annotation_store import Project
 from annotation_store.schema import Schema
-from napari_lld.model_facts import CONFIDENT, wilson
+from napari_lld.model_facts import CONFIDENT
 from training.engine.data import TrainingField, cut_patches, prepare_field
 from training.engine.loop import LearningConfig, Loop
 from training.engine.model import (
@@ -33,6 +33,7 @@ from training.engine.model import (
 )
 from training.engine.vocabulary import Vocabulary
 from training.evaluate import FieldResult, TrueCell, summarise
+from training.intervals import wilson
 from training.measure import fit_calibration, judge
 from training.predict import propose, propose_raw, suggestible
 from training.simulate import Action, SimulatedAnnotator, Work

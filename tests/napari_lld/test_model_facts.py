@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from annotation_store.records import Model
-from napari_lld.model_facts import bulk_refusal, model_numbers, model_title, why_not_active, wilson
+from napari_lld.model_facts import bulk_refusal, model_numbers, model_title, why_not_active
 
 HELD_OUT = {
     "cells": 41,
@@ -46,14 +44,6 @@ def test_a_refused_model_says_why_until_somebody_activates_it() -> None:
     assert model_title(refused).endswith("not promoted")
     assert why_not_active(refused) == f"Not promoted: {why}"
     assert why_not_active(model(HELD_OUT, why_not_active=why)) == ""
-
-
-@pytest.mark.parametrize(
-    ("hits", "of", "low", "high"),
-    [(0, 0, 0.0, 1.0), (10, 10, 0.722, 1.0), (50, 100, 0.404, 0.596), (0, 10, 0.0, 0.278)],
-)
-def test_wilson_intervals(hits: int, of: int, low: float, high: float) -> None:
-    assert wilson(hits, of) == pytest.approx((low, high), abs=0.001)
 
 
 def test_many_are_accepted_at_once_only_where_precision_is_certain() -> None:
