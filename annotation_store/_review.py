@@ -115,17 +115,18 @@ class Review(Marks):
             raise EditError(f"There is no suggestion {suggestion_id}.")
         return _rows.suggestion(rows[0])
 
-    def rejections(self, field_id: int) -> list[Box]:
-        """List the boxes that a person rejected as no cell: background, known for certain."""
+    def rejections(self) -> dict[int, list[Box]]:
+        """Give each field's boxes that a person rejected as no cell: background, known for certain."""
+        s = suggestions.c
         query = (
-            sa.select(suggestions.c.x, suggestions.c.y, suggestions.c.w, suggestions.c.h)
-            .where(
-                suggestions.c.field_id == field_id,
-                suggestions.c.reason == RejectionReason.NOT_A_CELL.value,
-            )
-            .order_by(suggestions.c.id)
+            sa.select(s.field_id, s.x, s.y, s.w, s.h)
+            .where(s.reason == RejectionReason.NOT_A_CELL.value)
+            .order_by(s.id)
         )
-        return [(row.x, row.y, row.w, row.h) for row in self._rows(query)]
+        found: dict[int, list[Box]] = {}
+        for row in self._rows(query):
+            found.setdefault(row.field_id, []).append((row.x, row.y, row.w, row.h))
+        return found
 
     def accept(self, suggestion_id: int) -> int:
         """Make a cell of a suggestion as it stands; give the cell's id.

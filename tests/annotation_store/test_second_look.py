@@ -94,13 +94,13 @@ def test_or_with_another_class_and_box(project: Project) -> None:
 
 def test_what_a_person_says_is_no_cell_is_known_background(project: Project) -> None:
     project.reject_opinion(1, SEEN, model_id=None)
-    assert project.rejections(1) == [SEEN.box]
+    assert project.rejections() == {1: [SEEN.box]}
     assert project.suggestions(1) == []
     project.undo(1)
-    assert project.rejections(1) == []
+    assert project.rejections() == {}
     assert project.suggestions(1) == []
     project.redo(1)
-    assert project.rejections(1) == [SEEN.box]
+    assert project.rejections() == {1: [SEEN.box]}
     assert project.check() == []
 
 

@@ -81,11 +81,11 @@ def test_only_not_a_cell_becomes_known_background(project: Project) -> None:
     for suggestion_id, reason in zip(ids, RejectionReason, strict=True):
         project.reject(suggestion_id, reason)
         assert project.suggestion(suggestion_id).reason == reason
-    assert project.rejections(1) == [(0, 10, 20, 20)]
+    assert project.rejections() == {1: [(0, 10, 20, 20)]}
     project.undo(1)
     project.undo(1)
     project.undo(1)
-    assert project.rejections(1) == []
+    assert project.rejections() == {}
     assert len(project.suggestions(1)) == 3
 
 

@@ -167,7 +167,7 @@ def test_a_missed_cell_is_no_cell_or_becomes_one_with_the_value_that_is_pressed(
     session.show_mistake(session.mistakes[1])
     session.reject()
     assert session.project is not None
-    assert session.project.rejections(2) == [(30, 30, 20, 20)]
+    assert session.project.rejections() == {2: [(30, 30, 20, 20)]}
     assert reasons(session) == [CLASS, SIZE]
 
 

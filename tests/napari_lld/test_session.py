@@ -222,7 +222,7 @@ def test_accept_goes_to_the_next_one(
     assert session.suggestion is None
     assert not session.suggestions
     assert "settled" in told.last[1]
-    assert len(session.project.rejections(session.field_id)) == 1  # type: ignore[union-attr, arg-type]
+    assert len(session.project.rejections()[session.field_id]) == 1  # type: ignore[union-attr, index]
 
 
 def test_a_value_on_a_suggestion_accepts_it_corrected(

@@ -83,7 +83,7 @@ class Knowledge:
 
 
 def knowledge(project: Project) -> list[Knowledge]:
-    """Read the whole project's knowledge in few statements.
+    """Read the whole project's knowledge in a fixed number of statements.
 
     Whole slides are left out: they are gigapixels, and their areas are fields of their own
     (`Project.add_area`).
@@ -91,6 +91,7 @@ def knowledge(project: Project) -> list[Knowledge]:
     cells = _by_field(project.cells())
     regions = _by_field(project.regions())
     ignore = _by_field(project.ignore_areas())
+    rejected = project.rejections()
     fields = [field for field in project.fields() if not field.is_slide]
     sides = CellSides.learn((f, [max(c.box[2:]) for c in cells.get(f.id, ())]) for f in fields)
     known = []
@@ -103,7 +104,7 @@ def knowledge(project: Project) -> list[Knowledge]:
                 tuple(cells.get(field.id, ())),
                 tuple(r.shape for r in own if r.state is RegionState.FINISHED),
                 tuple(a.shape for a in areas),
-                tuple(project.rejections(field.id)),
+                tuple(rejected.get(field.id, ())),
                 sides.on(field),
             )
         )
