@@ -34,11 +34,12 @@ from annotation_store.schema import load_schema, schema_from_coco, wbcatt_to_lld
 from training.engine.data import TrainingField
 
 SETTINGS = {
-    "txl": Setting("txl", pool=80, judged=80, start=8, seconds=400.0, first_steps=200, steps=80),
+    "txl": Setting("txl", pool=80, judged=80, start=8, seconds=400.0, half=0.42, first_steps=200, steps=80),
     "pbc": Setting(
-        "pbc", batch=3, crops=40, pool=60, judged=30, start=4, seconds=500.0, first_steps=120, steps=80
+        "pbc", batch=3, crops=40, pool=60, judged=30, start=4, seconds=500.0, half=0.5,
+        first_steps=120, steps=80,
     ),
-}
+}  # fmt: skip
 METRICS = {"txl": ("map50",), "pbc": ("map50", "attribute_f1")}
 TITLES = {"map50": "mAP50", "attribute_f1": "attribute F1"}
 
@@ -232,7 +233,7 @@ def quick() -> int:
     data = Data(load_schema("lld"), fields[::2][:5], fields[1::2][:1], None, folder / "fields")
     setting = Setting(
         "pbc", size=224, window=96, batch=2, crops=4, pool=5, judged=1, start=2, rounds=2, seconds=40.0,
-        first_steps=1, steps=1,
+        half=0.5, first_steps=1, steps=1,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         cache = Cache(Path(place) / "runs.jsonl")

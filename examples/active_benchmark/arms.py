@@ -13,8 +13,9 @@ import numpy as np
 from annotation_store import Project
 from annotation_store.records import Box, Field, Suggestion
 from training import ranking
-from training.ranking import fields as ranking_fields
+from training.ranking import worth as ranking_worth
 from training.ranking.cells import rank_cells
+from training.ranking.fields import BUDGET
 from training.ranking.information import information
 from training.ranking.project import SHARE, groups_of, stored_words
 from training.ranking.windows import best_windows
@@ -36,9 +37,9 @@ class Arm:
     queue
         How many suggestions of *teach me* are decided on each opened field beside the region.
     diverse, rare
-        Whether the ranking thins fields that are alike, and adds the bonus for rare classes.
-    share
-        Share of a round's seconds that it gets.
+        Whether the ranking thins fields that are alike, and adds the bonus for rare classes and values.
+    half
+        Whether it gets only `Setting.half` of a round's seconds.
     """
 
     fields: str
@@ -47,7 +48,7 @@ class Arm:
     queue: int = 0
     diverse: bool = True
     rare: bool = True
-    share: float = 1.0
+    half: bool = False
 
     @property
     def looks(self) -> bool:
@@ -55,31 +56,28 @@ class Arm:
         return self.fields != "random" or self.place == "best"
 
 
-QUEUE = 4
-HALF = 0.45
-"""Share of the seconds that our arms get: with the start, which all share, at most half of the whole."""
+QUEUE = 9
 
-OURS = Arm("ranked", "best", queue=QUEUE, share=HALF)
+OURS = Arm("ranked", "best", queue=QUEUE, half=True)
 
 ARMS: dict[str, tuple[Arm, int]] = {
     "whole fields": (Arm("random", "whole", suggestions=False), 8),
     "random regions": (Arm("random", "random", suggestions=False), 8),
     "ours": (OURS, 8),
-    "uncertainty only": (Arm("uncertain", "best", share=HALF), 3),
+    "uncertainty only": (Arm("uncertain", "best", half=True), 3),
     "ours, fields at random": (replace(OURS, fields="random"), 3),
     "ours, place at random": (replace(OURS, place="random"), 3),
     "ours, no teach-me queue": (replace(OURS, queue=0), 3),
     "ours, no diversity": (replace(OURS, diverse=False), 3),
     "ours, no rare bonus": (replace(OURS, rare=False), 3),
-    "ours, by hand": (replace(OURS, suggestions=False, queue=0), 3),
-    "ours, all the time": (replace(OURS, share=1.0), 2),
+    "ours, by hand": (replace(OURS, suggestions=False, queue=0, half=False), 3),
 }
 """Name to strategy and how many seeds it gets."""
 
 
 def without_bonus(arm: Arm) -> Any:
-    """Take the bonus for rare classes out of the ranking, where the arm has none."""
-    return nullcontext() if arm.rare else mock.patch.object(ranking_fields, "RARE_BONUS", 0.0)
+    """Take the bonus for what is rare out of the ranking, where the arm has none."""
+    return nullcontext() if arm.rare else mock.patch.multiple(ranking_worth, RARE_BONUS=0.0, VALUE_BONUS=0.0)
 
 
 def work(
@@ -117,7 +115,7 @@ def _teaching(project: Project, field_id: int, count: int) -> list[Suggestion]:
 def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[int, Box | None]]:
     fields = {field.id: field for field in project.fields()}
     if arm.fields == "ranked":
-        ranked = ranking.update(project, budget=ranking_fields.BUDGET if arm.diverse else 0)
+        ranked = ranking.update(project, budget=BUDGET if arm.diverse else 0)
         order = [one.field_id for one in ranked]
     elif arm.fields == "uncertain":
         order = _by_doubt(project)

@@ -61,8 +61,9 @@ class Setting:
         How many fields there are to annotate, and to score on.
     start
         Random regions annotated by hand at first, the same for all arms of a seed.
-    rounds, seconds
-        How many rounds follow, and how much of the expert's time each gets.
+    rounds, seconds, half
+        How many rounds follow, how much of the expert's time each gets, and what share of it our arms get: so
+        much that they, the common start included, take half of what whole fields by hand do.
     first_steps, steps
         Training steps at first, and after each round; a step is `batch` views of fields and `crops` of cells.
     rate
@@ -74,6 +75,7 @@ class Setting:
     judged: int
     start: int
     seconds: float
+    half: float
     first_steps: int
     steps: int
     rounds: int = 3
@@ -265,10 +267,11 @@ def _round(
             kept = suggestible(found, regions=known.finished, taken=[cell.box for cell in known.cells])
             project.suggest(field_id, kept, model_id=None)
 
+    budget = setting.seconds * (setting.half if arm.half else 1.0)
     total = Work()
     for did in work(project, arm, person, rng, on_field=look):
         total += did
-        if (total.seconds if arm.suggestions else total.by_hand) >= arm.share * setting.seconds:
+        if (total.seconds if arm.suggestions else total.by_hand) >= budget:
             break
     return total
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from annotation_store.records import Suggestion
 from training.ranking.cost import CostModel, cost_model
-from training.ranking.fields import worth
 from training.ranking.information import Groups, doubt
 from training.ranking.items import Ranked
-from training.ranking.words import IN_DOUBT, RARE_FROM, Words, contenders
+from training.ranking.words import IN_DOUBT, Words, contenders
+from training.ranking.worth import RARE_FROM, worth
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -42,7 +42,7 @@ def rank_cells(
     teaches = Queue(queue) is Queue.TEACH
     items = []
     for one in suggestions:
-        score = worth(one.proposal, words.rare, groups) if teaches else one.confidence
+        score = worth(one.proposal, words.labels, groups) if teaches else one.confidence
         seconds = cost.candidate(one.proposal, attributes)
         reasons = tuple(_teaching(one, words) if teaches else _sure(one, words))
         items.append(Ranked("cell", one.id, one.field_id, score, seconds, reasons, one.box))
@@ -80,6 +80,8 @@ def _teaching(one: Suggestion, words: Words) -> list[str]:
     if rare:
         p = proposal.class_probabilities[rare[0]]
         said.append(f"Of a rare class at {max(p, RARE_FROM):.0%}: {words.title(rare[0])}")
+    if pairs := words.rare_values_among([proposal]):
+        said.append(f"Of a rare value: {words.value(*pairs[0])}")
     doubtful = [
         words.attributes.get(name, name).lower()
         for name, values in proposal.attribute_probabilities.items()

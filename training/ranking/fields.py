@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
 from training.ranking.cost import CostModel
 from training.ranking.diversity import k_center, unit
-from training.ranking.information import Groups, information
+from training.ranking.information import Groups
 from training.ranking.items import Ranked
-from training.ranking.words import RARE_FROM, Words
+from training.ranking.words import Words
+from training.ranking.worth import total
 
 BUDGET = 12
 """How many fields are chosen for being different as well; after them the order is by score alone."""
@@ -28,9 +28,6 @@ RESERVE = 0.15
 
 _EVERY = 7
 """Each seventh field of the order is one of these: 14%."""
-
-RARE_BONUS = 0.5
-"""What a class that nobody has labelled yet adds to a candidate that surely is one."""
 
 NEW = "Not looked at by the model yet"
 
@@ -84,7 +81,7 @@ def rank_fields(
         if view.unknown <= 1e-3:
             continue
         seconds = cost.area(view.candidates, view.unknown, attributes)
-        score = total(view.candidates, words.rare, groups) / seconds
+        score = total(view.candidates, words.labels, groups) / seconds
         reasons = tuple(words.candidates(view.candidates))
         scored.append((Ranked("field", view.id, view.id, score, seconds, reasons), view))
     scored.sort(key=lambda pair: (-pair[0].score, pair[0].field_id))
@@ -96,43 +93,6 @@ def rank_fields(
     return interleaved(
         [one for one, _ in _thinned(others, known, budget)], [_random(one) for one, _ in drawn]
     )
-
-
-def total(candidates: Iterable[Proposal], rare: Mapping[str, float], groups: Groups = ()) -> float:
-    """Sum up what candidates tell, the rare among them a little more."""
-    return math.fsum(worth(one, rare, groups) for one in candidates)
-
-
-def worth(proposal: Proposal, rare: Mapping[str, float], groups: Groups = ()) -> float:
-    """Give the information of a candidate with the bonus for a rare class that it may well have."""
-    bonus = math.fsum(
-        p * rare[name]
-        for name, p in proposal.class_probabilities.items()
-        if p >= RARE_FROM and rare.get(name, 0.0) > 0
-    )
-    return information(proposal, groups) + RARE_BONUS * bonus
-
-
-def rarity(labels: Iterable[str | None], members: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Say how rare each class is among labels: 0 = at least an equal share, 1 = never.
-
-    Parameters
-    ----------
-    labels
-        Classes and groups; a group counts for its classes in equal parts. Missing and unsure do not count.
-    members
-        Every class to itself, every group to its classes.
-    """
-    classes = sorted({name for some in members.values() for name in some})
-    counts = dict.fromkeys(classes, 0.0)
-    for label in labels:
-        some = members.get(label, ()) if label is not None and label != UNSURE else ()
-        for name in some:
-            counts[name] += 1 / len(some)
-    sum_ = math.fsum(counts.values())
-    if sum_ < len(classes) or not classes:
-        return {}  # too few labels to call anything rare
-    return {name: round(max(0.0, 1 - n * len(classes) / sum_), 6) for name, n in counts.items()}
 
 
 def draw_key(key: str, seed: int = 0) -> str:

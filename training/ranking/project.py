@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,28 +19,23 @@ from annotation_store.records import (
     Proposal,
     Region,
     RegionState,
-    RejectionReason,
     Shape,
     Suggestion,
-    SuggestionState,
 )
 from annotation_store.schema import Schema
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.fields import (
     BUDGET,
-    DEEP,
     NEW,
     FieldView,
     draw,
     draw_key,
-    interleaved,
     rank_fields,
-    rarity,
-    worth,
 )
 from training.ranking.items import Ranked
 from training.ranking.windows import best_windows
 from training.ranking.words import Words
+from training.ranking.worth import Labels, worth
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -81,10 +77,10 @@ def update(project: Project, *, budget: int = BUDGET, seed: int = 0, store: bool
     if keeps:
         project.add_to_reserve(new)
     schema = project.schema
-    rare = rarity((cell.cell_class for cell in project.cells()), _members(schema))
+    labels = Labels.of(schema, project.cells())
     ranked = rank_fields(
         views,
-        words=Words.of(schema, rare),
+        words=Words.of(schema, labels),
         groups=groups_of(schema),
         cost=cost_model(project),
         attributes=len(schema.attributes),
@@ -92,7 +88,7 @@ def update(project: Project, *, budget: int = BUDGET, seed: int = 0, store: bool
         budget=budget,
     )
     if keeps and store:
-        about = {"rare": rare, "region": _usual_region(project)}
+        about = {**labels.stored(), "region": _usual_region(project)}
         project.store_ranking(maker or "", [_stored(one) for one in ranked], about=about)
     return ranked
 
@@ -160,11 +156,7 @@ def _age(maker: str) -> int:
 def _views(project: Project, maker: str | None) -> list[FieldView]:
     """Read what the ranking sees; a fixed number of statements however many fields there are."""
     suggested = by_field((s.field_id, s.proposal) for s in project.suggestions())
-    rejected = by_field(
-        (s.field_id, s.box)
-        for s in project.suggestions(states=(SuggestionState.REJECTED,))
-        if s.reason is RejectionReason.NOT_A_CELL
-    )
+    rejected = project.rejections()
     cells = by_field((cell.field_id, cell.box) for cell in project.cells())
     regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions())
     ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
@@ -214,16 +206,12 @@ def unknown_share(field: Field, known: Sequence[Shape]) -> float:
 
 
 def best_regions(project: Project, ranked: Sequence[Ranked], count: int) -> list[Ranked]:
-    """Give the best region of each of the first fields of an order, the best of them first.
+    """Give the best region of each of the first fields of an order, in that order, as the window does.
 
-    Those drawn at random keep their share of the places. So many fields are looked at as fields are chosen
-    from (`DEEP` times as many as asked for), not all.
+    The order is more than a score: its first fields differ from each other, and some are drawn at random.
     """
-    found: list[Ranked] = []
-    for one in ranked[: DEEP * count]:
-        found += regions(project, one.field_id)
-    others = sorted((r for r in found if not r.reserve), key=lambda r: (-r.score, r.field_id))
-    return interleaved(others, [r for r in found if r.reserve])[:count]
+    found = (region for one in ranked for region in regions(project, one.field_id))
+    return list(islice(found, count))
 
 
 def regions(
@@ -248,7 +236,7 @@ def regions(
         return []
     stored = project.ranking_facts()
     about: Mapping[str, Any] = stored.about if stored is not None else {}
-    words = Words.of(project.schema, _numbers(about.get("rare")))
+    words = Words.of(project.schema, Labels.read(about))
     known = [r.shape for r in project.regions(field_id)]
     known += [area.shape for area in project.ignore_areas(field_id)]
     boxes = [cell.box for cell in project.cells(field_id)]
@@ -259,7 +247,7 @@ def regions(
         found = list(stain.opinions) if stain is not None else []
     some = candidates(found, known, boxes)
     groups = groups_of(project.schema)
-    worths = weights = np.array([worth(p, words.rare, groups) for p in some])
+    worths = weights = np.array([worth(p, words.labels, groups) for p in some])
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
     random = field_id in project.reserve()
     if random:
@@ -321,20 +309,9 @@ def groups_of(schema: Schema) -> list[tuple[str, ...]]:
 
 
 def stored_words(project: Project) -> Words:
-    """Give the schema's words with how rare each class was when the ranking was last worked out."""
+    """Give the schema's words with what the labels meant when the ranking was last worked out."""
     stored = project.ranking_facts()
-    return Words.of(project.schema, _numbers(stored.about.get("rare")) if stored is not None else {})
-
-
-def _members(schema: Schema) -> dict[str, Sequence[str]]:
-    names = [*schema.class_names, *(group.name for group in schema.groups)]
-    return {name: schema.members(name) for name in names}
-
-
-def _numbers(content: object) -> dict[str, float]:
-    if not isinstance(content, Mapping):
-        return {}
-    return {str(k): float(v) for k, v in content.items() if isinstance(v, int | float)}
+    return Words.of(project.schema, Labels.read(stored.about) if stored is not None else None)
 
 
 def by_field(pairs: Iterable[tuple[int, Any]]) -> dict[int, list[Any]]:

@@ -10,6 +10,7 @@ from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from training.ranking.information import doubt
 from training.ranking.items import plural
+from training.ranking.worth import RARE_FROM, Labels
 
 LIKELY = 0.5
 """Confidence from which a candidate is called a likely cell."""
@@ -20,38 +21,40 @@ CONTENDS = 0.5
 IN_DOUBT = 0.8
 """An attribute is in doubt from this share of the greatest possible entropy."""
 
-RARE_FROM = 0.2
-"""A class is likely among candidates when one of them has it with this probability."""
+
+RARE = 0.5
+"""A class or value is called rare when it has at most half of an equal share of the labels."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """Titles of the schema's names, and how rare each class is among the labelled cells.
-
-    Attributes
-    ----------
-    rare
-        Class to 0 (common) … 1 (nobody has labelled one yet).
-    """
+    """Titles of the schema's names, and what the labels so far mean."""
 
     titles: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
-    rare: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    labels: Labels = field(default_factory=Labels)
 
     @classmethod
-    def of(cls, schema: Schema, rare: Mapping[str, float] | None = None) -> Words:
+    def of(cls, schema: Schema, labels: Labels | None = None) -> Words:
         """Take the words of a schema."""
         titles = {one.name: one.title or one.name for one in schema.classes}
         titles |= {one.name: one.title or one.name for one in schema.groups}
         return cls(
             titles,
             {one.name: one.title or one.name for one in schema.attributes},
-            dict(rare or {}),
+            {(one.name, v.name): v.title or v.name for one in schema.attributes for v in one.values},
+            labels or Labels(),
         )
 
     def title(self, name: str) -> str:
         """Give the title of a class or group."""
         return self.titles.get(name, name)
+
+    def value(self, attribute: str, value: str) -> str:
+        """Give an attribute's title with that of a value."""
+        title = self.attributes.get(attribute, attribute).lower()
+        return f"{title} {self.values.get((attribute, value), value).lower()}"
 
     def candidates(self, some: Sequence[Proposal]) -> list[str]:
         """Say what is worth a look among candidates; sentences without a full stop."""
@@ -63,6 +66,9 @@ class Words:
         if names := self.rare_among(some):
             kind = "a rare class is likely" if len(names) == 1 else "rare classes are likely"
             said.append(f"{kind}: {', '.join(self.title(name) for name in names[:3])}")
+        if pairs := self.rare_values_among(some):
+            kind = "a rare value is likely" if len(pairs) == 1 else "rare values are likely"
+            said.append(f"{kind}: {', '.join(self.value(*pair) for pair in pairs[:3])}")
         return said
 
     def _doubts(self, some: Sequence[Proposal]) -> str:
@@ -88,9 +94,21 @@ class Words:
             name
             for one in some
             for name, p in one.class_probabilities.items()
-            if p >= RARE_FROM and self.rare.get(name, 0.0) >= 0.5
+            if p >= RARE_FROM and self.labels.rare.get(name, 0.0) >= RARE
         }
-        return sorted(likely, key=lambda name: (-self.rare[name], name))
+        return sorted(likely, key=lambda name: (-self.labels.rare[name], name))
+
+    def rare_values_among(self, some: Sequence[Proposal]) -> list[tuple[str, str]]:
+        """Name the rare values that are likely among candidates, as attribute and value, the rarest first."""
+        rare = self.labels.rare_values
+        likely = {
+            (attribute, value)
+            for one in some
+            for attribute, values in one.attribute_probabilities.items()
+            for value, p in values.items()
+            if p >= RARE_FROM and rare.get(attribute, {}).get(value, 0.0) >= RARE
+        }
+        return sorted(likely, key=lambda pair: (-rare[pair[0]][pair[1]], pair))
 
 
 def contenders(proposal: Proposal) -> tuple[str, str] | None:

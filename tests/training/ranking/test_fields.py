@@ -11,8 +11,9 @@ from annotation_store.records import Proposal
 from training.ranking import diversity
 from training.ranking.cost import CostModel
 from training.ranking.diversity import k_center, unit
-from training.ranking.fields import DEEP, RESERVE, FieldView, draw, rank_fields, rarity
+from training.ranking.fields import DEEP, RESERVE, FieldView, draw, rank_fields
 from training.ranking.words import Words
+from training.ranking.worth import Labels, rarity
 
 SURE = Proposal((0, 0, 9, 9), 0.9, {"A": 1.0, "B": 0.0})
 TORN = Proposal((0, 0, 9, 9), 0.9, {"A": 0.5, "B": 0.5})
@@ -42,17 +43,10 @@ def test_a_rare_class_that_is_likely_adds_to_the_score_and_is_named() -> None:
     assert rare == {"A": 0.0, "B": pytest.approx(0.9)}
     plain = Proposal((0, 0, 9, 9), 0.9, {"A": 0.7, "B": 0.3})
     with_bonus, without = (
-        rank_fields([view(1, plain)], words=words)[0] for words in (Words(rare=rare), Words())
+        rank_fields([view(1, plain)], words=words)[0] for words in (Words(labels=Labels(rare)), Words())
     )
     assert (with_bonus.score - without.score) * without.seconds == pytest.approx(0.5 * 0.3 * 0.9)
     assert with_bonus.reasons[-1] == "a rare class is likely: B"
-
-
-def test_a_group_counts_for_its_classes_in_equal_parts_and_few_labels_make_nothing_rare() -> None:
-    members = {"A": ("A",), "B": ("B",), "either": ("A", "B")}
-    assert rarity(["either"] * 10, members) == {"A": 0.0, "B": 0.0}
-    assert rarity(["A"], members) == {}
-    assert rarity([None, "unsure", "A", "A", "A", "A", "gone"], members) == {"A": 0.0, "B": 1.0}
 
 
 def test_among_the_best_those_that_differ_come_first() -> None:

@@ -106,7 +106,7 @@ class Counted:
         self.statements = self.informations = self.pairs_of_boxes = self.distances = 0
         sa.event.listen(project._engine, "before_cursor_execute", self._statement)
         # by their names: the package has functions that are called as some of its modules
-        module = import_module("training.ranking.fields")
+        module = import_module("training.ranking.worth")
         monkeypatch.setattr(module, "information", self._once(module.information))
         for name in ("project", "mistakes"):
             module = import_module(f"training.ranking.{name}")

@@ -221,3 +221,13 @@ def test_windows_lie_in_the_field_off_what_is_known_and_off_each_other(
         assert y + h <= 70 + 1e-6
         for other in [*known, *boxes[:i]]:
             assert one.geometry.intersection(other.geometry.buffer(0)).area < 1e-3
+
+
+def test_regions_stand_in_the_order_of_their_fields(project: Project) -> None:
+    for field_id, n in ((4, 1), (9, 5)):
+        some = [candidate(25 * i, 40, Monocyte=0.5, Lymphocyte=0.5) for i in range(1, n + 1)]
+        project.suggest(field_id, some, model_id=None)
+    ranked = ranking.update(project)
+    project.mark_whole_field(ranked[2].field_id)
+    wanted = [one.field_id for one in [*ranked[:2], *ranked[3:]]][:5]
+    assert [one.field_id for one in ranking.best_regions(project, ranked, 5)] == wanted
