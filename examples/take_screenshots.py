@@ -38,9 +38,11 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     again = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"}
     sys.exit(subprocess.run([*screen, sys.executable, *sys.argv], env=again, check=False).returncode)
 
-from PIL import Image  # noqa: E402 - Qt and napari read the environment that is set up above
+import numpy as np  # noqa: E402 - Qt and napari read the environment that is set up above
+from PIL import Image  # noqa: E402
 
-from annotation_store import Project, Shape  # noqa: E402
+from annotation_store import Look, Project, Proposal, Shape  # noqa: E402
+from napari_lld import sample  # noqa: E402
 from napari_lld.background import make_sample_project  # noqa: E402
 
 NEUTROPHIL = {
@@ -77,6 +79,25 @@ def prepare(folder: Path) -> None:
         from training.protocol import PredictRequest
 
         run_worker(PredictRequest(project=str(folder), model="starter", fields=[field.id]))
+
+
+def mislabel(folder: Path) -> None:
+    """Put something wrong into some fields, each in its own way, and have a model contradict it."""
+    with Project.open(folder, annotator="Dr. Example") as project:
+        for place, field in enumerate(project.fields()[:6]):
+            cell, seen = project.cells(field.id)[0], 0.97 - 0.03 * place
+            values = {}
+            if place % 3 == 0:
+                wrong = "Lymphocyte" if cell.cell_class != "Lymphocyte" else "Monocyte"
+                project.change_cell(cell.id, cell_class=wrong)
+            elif place % 3 == 1:
+                project.delete_cell(cell.id)
+            else:
+                project.change_cell(cell.id, attributes={"cytoplasmic_vacuoles": "prominent"})
+                values = {"cytoplasmic_vacuoles": {"absent": seen, "prominent": 1 - seen}}
+            shares = dict.fromkeys(project.schema.class_names, 0.0) | {cell.cell_class or "": seen}
+            opinion = Proposal(cell.box, seen, shares, values)
+            project.keep_looks("starter", {field.id: Look(np.ones(4, np.float32), (opinion,))})
 
 
 def in_few_colours(picture: Image.Image) -> Image.Image:
@@ -183,9 +204,15 @@ class Album:
         raise SystemExit(f"Waited {seconds:.0f} s in vain: {self.session.training.message}")
 
     def dialog(
-        self, name: str, ask: Callable[[], object], *, theme: str = "light", shown: bool = True
+        self,
+        name: str,
+        ask: Callable[[], object],
+        *,
+        theme: str = "light",
+        shown: bool = True,
+        ready: Callable[[Any], bool] = lambda _dialog: True,
     ) -> None:
-        """Open a dialog, take it, close it; those that hold the program while they ask too."""
+        """Open a dialog, take it once it is ready, close it; those that hold the program too."""
         from qtpy.QtCore import QTimer
         from qtpy.QtWidgets import QApplication, QDialog, QMenu
 
@@ -207,10 +234,14 @@ class Album:
             elif not taken:
                 QTimer.singleShot(100, look)
 
-        def finish() -> None:
-            self.save(taken[0], called)
+        def finish(patience: int = 300) -> None:
+            if not ready(taken[0]) and patience:
+                QTimer.singleShot(100, lambda: finish(patience - 1))
+                return
+            if patience:
+                self.save(taken[0], called)
             taken[0].reject() if isinstance(taken[0], QDialog) else taken[0].close()
-            taken.append(None)
+            taken.append(patience)
 
         QTimer.singleShot(100, look)
         ask()
@@ -218,6 +249,8 @@ class Album:
             if len(taken) > 1:
                 break
             self.wait(100)
+        if taken[1:] == [0]:
+            raise SystemExit(f"{name}: waited 30 s in vain")
         self.wait(200)
 
 
@@ -319,12 +352,14 @@ def windows(album: Album) -> None:
         album.part("gallery", gallery)
         gallery.close()
     album.dialog("export", lambda: run("project.export"))
+    labels = shutil.copy(sample.truth(), album.session.project.path.with_name("labels.json"))
+    album.dialog("import", lambda: dock.desk.imports.ask(labels), ready=lambda asked: asked.ok.isEnabled())
+    album.dialog("report", lambda: run("project.report"))
     album.dialog("keys", lambda: run("help.keys"), shown=False)
     if not options.every:
         return
     album.dialog("key-editor", lambda: run("keys.edit"))
     album.dialog("log", lambda: run("help.log"))
-    album.dialog("report", lambda: run("project.report"))
     album.dialog("annotator", lambda: run("annotator.change"))
     album.dialog("conflicts", lambda: run("conflicts.show"))
     album.dialog("reading", lambda: run("reading.add"))
@@ -348,6 +383,19 @@ def windows(album: Album) -> None:
         preferences.close()
 
 
+def mistakes(album: Album) -> None:
+    """Take the window while likely mistakes are gone through."""
+    session, run = album.session, album.commands.run
+    run("mistakes.check")
+    album.until(lambda: session.mistake, 30)
+    album.wait(1200)
+    album.whole("mistakes", theme=album.theme)
+    session.next_suggestion()
+    album.wait(800)
+    album.part("mistakes-dock", album.dock, theme=album.theme)
+    run("mistakes.check")
+
+
 def take(folder: Path, out: Path) -> None:
     """Open the window and take the pictures."""
     from napari_lld.desk import build_window
@@ -366,6 +414,8 @@ def take(folder: Path, out: Path) -> None:
         album.use(theme)
         work(album)
         windows(album)
+        if options.every:
+            mistakes(album)
     viewer.close()
 
 
@@ -380,6 +430,8 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         folder = Path(temporary) / "leukaemia-films.lld"
         prepare(folder)
+        if options.every:
+            mislabel(folder)
         take(folder, out)
 
 

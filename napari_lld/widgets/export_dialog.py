@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store import formats
 from napari_lld.translate import later, tr, trn
-from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
+from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
 
 TITLES = {
     "coco": later("COCO JSON: everything but the history"),
@@ -147,6 +147,7 @@ class ExportDialog(QDialog):
         if empty:
             problem = problem or tr("There is nothing to export yet.")
         self.loses.setText("\n".join([*told, *filter(None, [problem])]) or tr("nothing but the history"))
+        show_whole(self.loses)
         self.ok.setEnabled(not refused and not problem)
 
     def _what(self) -> str:

@@ -25,7 +25,7 @@ from napari_lld.importing import Import, Look, Place, comes_in, look, shortened
 from napari_lld.jobs import Jobs
 from napari_lld.patient_rule import RULES
 from napari_lld.translate import later, tr, trn
-from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
+from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
 
 TITLES = {
     "coco": later("COCO JSON"),
@@ -305,6 +305,8 @@ class ImportDialog(QDialog):
         if nothing:
             told.append(tr("Nothing new would come in."))
         self.left_out.setText("\n".join(told) or (tr("nothing") if report is not None else ""))
+        show_whole(self.holds)
+        show_whole(self.left_out)
         self.skip.setVisible(bool(refused))
         ready = report is not None and not nothing and (not refused or self.skip.isChecked())
         self.ok.setEnabled(ready and (not self._blind or self.own.isChecked()))

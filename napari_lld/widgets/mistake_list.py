@@ -131,6 +131,8 @@ class _MistakeDelegate(RowDelegate):
             (index.data(_WHERE), c.muted, inside.center().y(), False),
         ):
             font.setBold(bold)
+            if QFontMetricsF(font).horizontalAdvance(text) > inside.width():
+                font.setBold(False)  # how sure the model is stands at the end
             painter.setFont(font)
             painter.setPen(ink)
             shown = QFontMetricsF(font).elidedText(text, Qt.TextElideMode.ElideRight, inside.width())

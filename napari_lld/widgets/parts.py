@@ -202,6 +202,12 @@ def path_row(line: QLineEdit, *ways: tuple[str, Callable[[], str]]) -> QWidget:
     return widget
 
 
+def show_whole(told: QLabel) -> None:
+    """Give a wrapped label in a dialog the room for all it says; it keeps that, so that nothing jumps."""
+    if told.isVisible():
+        told.setMinimumHeight(max(told.minimumHeight(), told.heightForWidth(told.width())))
+
+
 def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, QPushButton]:
     """Make the two buttons that end a dialog, and give the one that accepts by itself.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QCheckBox, QDialog, QFileDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_lld.translate import tr
-from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
+from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class ReportDialog(QDialog):
         if not problem and self._out().is_file():
             told.append(tr("{name} is there already and will be replaced.", name=self._out().name))
         self.problem.setText(problem or "\n".join(told))
+        show_whole(self.problem)
         self.ok.setEnabled(not problem)
 
     def _browse(self) -> str:

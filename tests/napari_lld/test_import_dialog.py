@@ -92,6 +92,19 @@ def test_it_says_what_comes_in_before_anything_does(
         assert project.cells() == []
 
 
+def test_all_that_is_said_of_an_import_can_be_read(
+    ask: Callable[..., ImportDialog], tmp_path: Path, qtbot: QtBot
+) -> None:
+    dialog = ask()
+    rows = "".join(f"{'a field with a long name ' * 8}{n}.png,1,1,9,9\n" for n in range(9))
+    (tmp_path / "lost.csv").write_text("field,x,y,w,h\nfield_0.png,1,1,9,9\n" + rows)
+    dialog.path.setText(str(tmp_path / "lost.csv"))
+    settled(qtbot, dialog)
+    said = dialog.left_out
+    assert said.heightForWidth(said.width()) > 5 * said.fontMetrics().lineSpacing()
+    qtbot.waitUntil(lambda: said.height() >= said.heightForWidth(said.width()))
+
+
 def test_what_cannot_be_imported_is_one_plain_sentence(
     ask: Callable[..., ImportDialog], tmp_path: Path, qtbot: QtBot
 ) -> None:
