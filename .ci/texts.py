@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_lld"
+REASONS = ROOT / "training" / "ranking"
+"""Speaks in reasons, which the window says in its language."""
 _NOT_SHOWN = {"cli", "demo", "report", "sample"}  # the command line and the report speak English
 _NOT_TEXT = {"sample_data.py", "translate.py", "key_table.py"}
 _NAMES = {"layer list", "layer controls", "nucleated red cell", "Unknown area", "unknown area"}
@@ -22,7 +24,8 @@ _NAMES = {"layer list", "layer controls", "nucleated red cell", "Unknown area", 
 _TABLES = {"as_rows", "stylesheet"}
 """Functions that write for other programs, the same in every language."""
 
-_TRANSLATES = {"tr", "trn", "later"}
+_TRANSLATES = {"tr": 1, "later": 1, "trn": 2, "Reason": 2}
+"""How many of its first arguments are the text."""
 _COMMAND_TEXTS = {1: "title", 4: "group", 6: "help"}  # `Command` translates these itself
 _SHOWS = {
     "setText", "setToolTip", "setWindowTitle", "setPlaceholderText", "addItem", "addTab", "addRow",
@@ -59,6 +62,7 @@ def sources() -> Iterator[Path]:
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.relative_to(PACKAGE).parts[0] not in _NOT_SHOWN and path.name not in _NOT_TEXT:
             yield path
+    yield from sorted(REASONS.glob("*.py"))
 
 
 def _walk(node: ast.AST, found: Found, *, shown: bool) -> None:
@@ -112,12 +116,12 @@ def _walk(node: ast.AST, found: Found, *, shown: bool) -> None:
 
 def _walk_call(node: ast.Call, name: str, found: Found) -> None:
     if name in _TRANSLATES:
-        texts = [_literal(argument) for argument in node.args[: 2 if name == "trn" else 1]]
+        texts = [_literal(argument) for argument in node.args[: _TRANSLATES[name]]]
         if all(text is not None for text in texts):
             found.messages.add(tuple(str(text) for text in texts))
         elif isinstance(node.args[0], ast.JoinedStr):
             found.forgotten.append(node.args[0])
-        for argument in (*node.args[2 if name == "trn" else 1 :], *(k.value for k in node.keywords)):
+        for argument in (*node.args[_TRANSLATES[name] :], *(k.value for k in node.keywords)):
             _walk(argument, found, shown=True)
         return
     command = name == "Command"

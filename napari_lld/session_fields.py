@@ -22,6 +22,7 @@ from napari_lld import user_state
 from napari_lld.field_order import NO_FILTER, FieldFilter, Order, arrange
 from napari_lld.preferences import Preferences
 from napari_lld.prefetch import PixelCache
+from napari_lld.reasons import in_words
 from napari_lld.training_state import Trainer, TrainingState
 from napari_lld.translate import tr, trn
 
@@ -318,7 +319,7 @@ class SessionFields:
 
             ranked = self._try(lambda: order(project)) or []
             ranks = {one.field_id: place for place, one in enumerate(ranked)}
-            self._why = {one.field_id: "; ".join(one.reasons) for one in ranked}
+            self._why = {one.field_id: "; ".join(in_words(one.reasons)) for one in ranked}
         self._set_listed(arrange(self.all_summaries.values(), self._filter, self._order, ranks))
 
     def _set_listed(self, ids: list[int]) -> None:

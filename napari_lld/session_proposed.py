@@ -14,6 +14,7 @@ from napari_lld.translate import tr
 
 if TYPE_CHECKING:
     from training.ranking import Ranked
+    from training.ranking.reason import Reason
 
 _CHOICE = 5
 """So many places of a field are proposed, one after the other."""
@@ -30,7 +31,7 @@ class ProposedRegion:
     """
 
     box: Box
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     seconds: float
 
 

@@ -12,6 +12,7 @@ from annotation_store import Project
 from annotation_store.records import Model, RejectionReason, Suggestion
 from napari_lld.model_facts import bulk_refusal, class_refusal
 from napari_lld.opinions import class_title
+from napari_lld.reasons import in_words
 from napari_lld.session_proposed import ProposedRegions
 from napari_lld.translate import tr, trn
 from training.ranking.cells import Queue, rank_cells
@@ -95,7 +96,7 @@ class ReviewActions(ProposedRegions):
         suggestion = self.suggestion
         if suggestion is None or self._queue is Queue.ACCEPT:
             return ""
-        return "; ".join(self._taught_by([suggestion])[suggestion.id].reasons)
+        return "; ".join(in_words(self._taught_by([suggestion])[suggestion.id].reasons))
 
     def _taught_by(self, suggestions: Sequence[Suggestion]) -> dict[int, Ranked]:
         """Rank suggestions by what they teach, as the command line does; each once, they never change."""

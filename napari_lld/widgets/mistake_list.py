@@ -10,6 +10,7 @@ from qtpy.QtGui import QFontMetricsF, QPainter
 from qtpy.QtWidgets import QStackedWidget, QStyleOptionViewItem, QWidget
 
 from napari_lld.commands import Commands
+from napari_lld.reasons import in_words
 from napari_lld.session import Session
 from napari_lld.session_mistakes import place_of
 from napari_lld.translate import tr
@@ -106,13 +107,13 @@ class _MistakeModel(QAbstractListModel):
         if role == _ITEM:
             return item
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return item.reasons[0]
+            return in_words(item.reasons)[0]
         summary = self._session.all_summaries.get(item.field_id)
         name = summary.field.name if summary is not None else ""
         if role == _WHERE:
-            return " · ".join([name, *item.reasons[1:]])
+            return " · ".join([name, *in_words(item.reasons)[1:]])
         if role == Qt.ItemDataRole.ToolTipRole:
-            return "\n".join([*item.reasons, name])
+            return "\n".join([*in_words(item.reasons), name])
         return None
 
 

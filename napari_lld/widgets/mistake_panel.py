@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_lld.commands import Commands
+from napari_lld.reasons import in_words
 from napari_lld.session import Session
 from napari_lld.translate import tr, trn
 from napari_lld.widgets.parts import Part, column, label, row
@@ -68,7 +69,7 @@ class MistakePanel(Part):
             f"{label_}\n{tr('No model brings it up again before the label changes.')}".strip()
         )
         self._why.setText(self._reasons())
-        self._why.setToolTip("\n".join(current.reasons) if current is not None else "")
+        self._why.setToolTip("\n".join(in_words(current.reasons)) if current is not None else "")
 
     def _cut(self, text: str) -> str:
         """Cut what a button says, so that the dock keeps its width; its tooltip has it whole."""
@@ -78,7 +79,8 @@ class MistakePanel(Part):
         session = self.session
         current, state = session.mistake, session.mistakes_state
         if current is not None:
-            return "\n".join((" · ".join(current.reasons[:-1]), current.reasons[-1]))
+            *why, learnt = in_words(current.reasons)
+            return "\n".join((" · ".join(why), learnt))
         if session.mistakes and not state:
             return self.commands.spelled(
                 tr("[suggestion.next] or a click in the list shows one. The model may be the one that errs.")

@@ -6,6 +6,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_lld.commands import Commands
+from napari_lld.reasons import in_words
 from napari_lld.session import Session
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
@@ -59,7 +60,9 @@ class ProposedBar(Part):
         if proposed is None or self._canvas is None:
             self.hide()
             return
-        self._why.setText("\n".join(proposed.reasons) or tr("A place that nobody has looked at yet."))
+        self._why.setText(
+            "\n".join(in_words(proposed.reasons)) or tr("A place that nobody has looked at yet.")
+        )
         minutes = max(1, round(proposed.seconds / 60))
         self._how_long.setText(tr("about {count} min · its handles move and size it", count=minutes))
         # Return and Esc do more than this, so they are keys of other commands.

@@ -10,6 +10,7 @@ from annotation_store.records import Suggestion
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.information import Groups, doubt
 from training.ranking.items import Ranked
+from training.ranking.reason import Reason
 from training.ranking.words import IN_DOUBT, Words, contenders
 from training.ranking.worth import RARE_FROM, worth
 
@@ -63,31 +64,43 @@ def cells(project: Project, field_id: int | None = None, *, queue: Queue | str =
     )
 
 
-def _sure(one: Suggestion, words: Words) -> list[str]:
+def _sure(one: Suggestion, words: Words) -> list[Reason]:
     best = one.proposal.best_class
-    named = "" if best is None else f", {words.title(best)} at {one.proposal.class_probabilities[best]:.0%}"
-    return [f"A cell at {one.confidence:.0%}{named}"]
+    if best is None:
+        return [Reason("A cell at {confidence:.0%}", confidence=one.confidence)]
+    return [
+        Reason(
+            "A cell at {confidence:.0%}, {name} at {share:.0%}",
+            confidence=one.confidence,
+            name=words.title(best),
+            share=one.proposal.class_probabilities[best],
+        )
+    ]
 
 
-def _teaching(one: Suggestion, words: Words) -> list[str]:
+def _teaching(one: Suggestion, words: Words) -> list[Reason]:
     proposal = one.proposal
     said = []
     if pair := contenders(proposal):
-        said.append(f"Between {words.title(pair[0])} and {words.title(pair[1])}")
+        first, second = (words.title(name) for name in pair)
+        said.append(Reason("Between {first} and {second}", first=first, second=second))
     elif not proposal.class_probabilities:
-        said.append("Its class is not known to the model")
+        said.append(Reason("Its class is not known to the model"))
     rare = words.rare_among([proposal])
     if rare:
-        p = proposal.class_probabilities[rare[0]]
-        said.append(f"Of a rare class at {max(p, RARE_FROM):.0%}: {words.title(rare[0])}")
+        share = max(proposal.class_probabilities[rare[0]], RARE_FROM)
+        said.append(Reason("Of a rare class at {share:.0%}: {name}", share=share, name=words.title(rare[0])))
     if pairs := words.rare_values_among([proposal]):
-        said.append(f"Of a rare value: {words.value(*pairs[0])}")
+        said.append(Reason("Of a rare value: {name}", name=words.value(*pairs[0])))
     doubtful = [
         words.attributes.get(name, name).lower()
         for name, values in proposal.attribute_probabilities.items()
         if (doubt(values) or 0.0) >= IN_DOUBT
     ]
     if doubtful:
-        shown = ", ".join(doubtful[:3]) + ("" if len(doubtful) <= 3 else f" and {len(doubtful) - 3} more")
-        said.append(f"In doubt: {shown}")
-    return said or ["The model is fairly sure of it"]
+        names, more = ", ".join(doubtful[:3]), len(doubtful) - 3
+        if more > 0:
+            said.append(Reason("In doubt: {names} and {more} more", names=names, more=more))
+        else:
+            said.append(Reason("In doubt: {names}", names=names))
+    return said or [Reason("The model is fairly sure of it")]

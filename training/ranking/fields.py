@@ -14,6 +14,7 @@ from training.ranking.cost import CostModel
 from training.ranking.diversity import k_center, unit
 from training.ranking.information import Groups
 from training.ranking.items import Ranked
+from training.ranking.reason import Reason
 from training.ranking.words import Words
 from training.ranking.worth import total
 
@@ -29,7 +30,7 @@ RESERVE = 0.15
 _EVERY = 7
 """Each seventh field of the order is one of these: 14%."""
 
-NEW = "Not looked at by the model yet"
+NEW = Reason("Not looked at by the model yet")
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _thinned(pairs: Sequence[Pair], known: Sequence[np.ndarray | None], budget: 
 
 
 def _random(one: Ranked) -> Ranked:
-    reason = "Drawn at random: such fields show, without bias, how good the model is"
+    reason = Reason("Drawn at random: such fields show, without bias, how good the model is")
     return dataclasses.replace(one, reasons=(reason, *one.reasons), reserve=True)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation_store.records import Box, Proposal
+from training.ranking.reason import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Ranked:
     seconds
         How long it will take, by estimate.
     reasons
-        Why, in words.
+        Why: English sentences that can be said in another language.
     reserve
         Drawn at random, not by score: what is found there tells how good the model is without bias.
     said
@@ -36,7 +37,7 @@ class Ranked:
     field_id: int
     score: float
     seconds: float
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     box: Box | None = None
     reserve: bool = False
     said: Proposal | None = None
@@ -49,10 +50,5 @@ class Ranked:
         return content | {
             "score": round(self.score, 5),
             "seconds": round(self.seconds, 1),
-            "reasons": list(self.reasons),
+            "reasons": [str(reason) for reason in self.reasons],
         }
-
-
-def plural(count: int, word: str) -> str:
-    """Write a count with its word."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"

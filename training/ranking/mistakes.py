@@ -27,6 +27,7 @@ from training.evaluate import FieldTruth, match
 from training.ranking.cost import CostModel
 from training.ranking.items import Ranked
 from training.ranking.project import STAIN, by_field, newest_maker
+from training.ranking.reason import Reason
 from training.ranking.words import Words
 from training.split import unit_of
 
@@ -41,6 +42,11 @@ SURE = 0.7
 
 ATTRIBUTE = 0.5
 """What an attribute's contradiction weighs against the class's."""
+
+_CELL_TAUGHT = Reason("The model learnt from this very cell")
+_CELL_NOT_TAUGHT = Reason("The model did not learn from this very cell")
+_FIELD_TAUGHT = Reason("The model learnt from this field")
+_FIELD_NOT_TAUGHT = Reason("The model did not learn from this field")
 
 _TOUCHES = 0.2
 _SAME = 0.5
@@ -152,12 +158,12 @@ def find_mistakes(
                 continue
             elif len(said) and overlaps[:, i].max() >= _TOUCHES:
                 opinion = said[int(overlaps[:, i].argmax())]
-                score, reasons = 0.5 * unseen, ["The model draws the box elsewhere"]
+                score, reasons = 0.5 * unseen, [Reason("The model draws the box elsewhere")]
             else:
-                score, reasons = unseen, ["The model sees no cell here"]
+                score, reasons = unseen, [Reason("The model sees no cell here")]
             if score > 0:
                 learnt = one.learnt is not None and cell.id <= one.learnt
-                reasons.append(_taught(learnt, "this very cell"))
+                reasons.append(_CELL_TAUGHT if learnt else _CELL_NOT_TAUGHT)
                 found.append(
                     Ranked(
                         "mistake",
@@ -174,23 +180,34 @@ def find_mistakes(
     return sorted(found, key=lambda item: (-item.score, item.field_id, item.id or 0, item.box))
 
 
-def _contradictions(cell: Cell, said: Proposal, schema: Schema, words: Words) -> tuple[float, list[str]]:
+def _contradictions(cell: Cell, said: Proposal, schema: Schema, words: Words) -> tuple[float, list[Reason]]:
     score, reasons = 0.0, []
     other = contradiction(cell, said, schema)
     if other.cell_class is not None and cell.cell_class is not None:
         shares = said.class_probabilities
         left = sum(shares.get(name, 0.0) for name in schema.members(cell.cell_class))
         score = said.confidence * (1 - left)
-        label, best = words.title(cell.cell_class), other.cell_class
-        reasons.append(f"Labelled {label}, the model says {words.title(best)} at {shares[best]:.0%}")
+        reasons.append(
+            Reason(
+                "Labelled {label}, the model says {other} at {share:.0%}",
+                label=words.title(cell.cell_class),
+                other=words.title(other.cell_class),
+                share=shares[other.cell_class],
+            )
+        )
     for name, best in other.attributes.items():
         attribute, value = schema.attribute_named(name), cell.attributes[name]
         shares = said.attribute_probabilities[name]
         score = max(score, ATTRIBUTE * said.confidence * (1 - shares[value]))
         titles = {v.name: v.title or v.name for v in attribute.values}
         reasons.append(
-            f"{attribute.title or name}: labelled {titles[value]}, "
-            f"the model says {titles.get(best, best)} at {shares[best]:.0%}"
+            Reason(
+                "{attribute}: labelled {label}, the model says {other} at {share:.0%}",
+                attribute=attribute.title or name,
+                label=titles[value],
+                other=titles.get(best, best),
+                share=shares[best],
+            )
         )
     return score, reasons
 
@@ -213,17 +230,16 @@ def _missed(
         if one.rejected and iou_matrix(np.array([box]), np.array(one.rejected)).max() >= _SAME:
             continue
         reasons = (
-            f"The model sees a cell at {proposal.confidence:.0%}; none is boxed, and the area is finished",
-            _taught(one.learnt is not None, "this field"),
+            Reason(
+                "The model sees a cell at {share:.0%}; none is boxed, and the area is finished",
+                share=proposal.confidence,
+            ),
+            _FIELD_TAUGHT if one.learnt is not None else _FIELD_NOT_TAUGHT,
         )
         found.append(
             Ranked("mistake", None, one.field.id, proposal.confidence, seconds, reasons, box, said=proposal)
         )
     return found
-
-
-def _taught(learnt: bool, what: str) -> str:
-    return f"The model learnt from {what}" if learnt else f"The model did not learn from {what}"
 
 
 # --- of a project ----------------------------------------------------------------------------------------

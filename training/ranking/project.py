@@ -33,6 +33,7 @@ from training.ranking.fields import (
     rank_fields,
 )
 from training.ranking.items import Ranked
+from training.ranking.reason import Reason
 from training.ranking.windows import best_windows
 from training.ranking.words import Words
 from training.ranking.worth import Labels, worth
@@ -120,7 +121,7 @@ def _stored(one: Ranked) -> dict[str, Any]:
         "field": one.field_id,
         "score": round(one.score, 6),
         "seconds": round(one.seconds, 2),
-        "reasons": list(one.reasons),
+        "reasons": [reason.stored() for reason in one.reasons],
         "reserve": one.reserve,
     }
 
@@ -128,7 +129,7 @@ def _stored(one: Ranked) -> dict[str, Any]:
 def _read(item: Mapping[str, Any]) -> Ranked | None:
     try:
         field_id = int(item["field"])
-        reasons = tuple(str(reason) for reason in item["reasons"])
+        reasons = tuple(Reason.read(reason) for reason in item["reasons"])
         return Ranked(
             "field",
             field_id,
@@ -139,7 +140,7 @@ def _read(item: Mapping[str, Any]) -> Ranked | None:
             None,
             bool(item["reserve"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -263,7 +264,7 @@ def regions(
         score = float(worths[within].sum()) / seconds
         reasons = words.candidates(inside)
         if random:
-            reasons = ["Drawn at random: such places show, without bias, how good the model is"]
+            reasons = [Reason("Drawn at random: such places show, without bias, how good the model is")]
         items.append(Ranked("region", field_id, field_id, score, seconds, tuple(reasons), box, random))
     return items
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from training.ranking.information import doubt
-from training.ranking.items import plural
+from training.ranking.reason import Reason
 from training.ranking.worth import RARE_FROM, Labels
 
 LIKELY = 0.5
@@ -56,27 +56,47 @@ class Words:
         title = self.attributes.get(attribute, attribute).lower()
         return f"{title} {self.values.get((attribute, value), value).lower()}"
 
-    def candidates(self, some: Sequence[Proposal]) -> list[str]:
-        """Say what is worth a look among candidates; sentences without a full stop."""
+    def candidates(self, some: Sequence[Proposal]) -> list[Reason]:
+        """Say what is worth a look among candidates."""
         if not some:
-            return ["No cell is suggested here: looking it over shows whether one was missed"]
+            return [Reason("No cell is suggested here: looking it over shows whether one was missed")]
         likely = [one for one in some if one.confidence >= LIKELY]
-        counted = plural(len(likely), "likely cell") if likely else plural(len(some), "possible cell")
-        said = [counted + self._doubts(likely or list(some))]
+        if likely:
+            counted = Reason("{count} likely cell", "{count} likely cells", count=len(likely))
+        else:
+            counted = Reason("{count} possible cell", "{count} possible cells", count=len(some))
+        said = [self._doubts(counted, likely or list(some))]
         if names := self.rare_among(some):
-            kind = "a rare class is likely" if len(names) == 1 else "rare classes are likely"
-            said.append(f"{kind}: {', '.join(self.title(name) for name in names[:3])}")
+            said.append(
+                Reason(
+                    "a rare class is likely: {names}",
+                    "rare classes are likely: {names}",
+                    count=len(names),
+                    names=", ".join(self.title(name) for name in names[:3]),
+                )
+            )
         if pairs := self.rare_values_among(some):
-            kind = "a rare value is likely" if len(pairs) == 1 else "rare values are likely"
-            said.append(f"{kind}: {', '.join(self.value(*pair) for pair in pairs[:3])}")
+            said.append(
+                Reason(
+                    "a rare value is likely: {names}",
+                    "rare values are likely: {names}",
+                    count=len(pairs),
+                    names=", ".join(self.value(*pair) for pair in pairs[:3]),
+                )
+            )
         return said
 
-    def _doubts(self, some: Sequence[Proposal]) -> str:
+    def _doubts(self, cells: Reason, some: Sequence[Proposal]) -> Reason:
+        """Say of counted candidates what most of those in doubt are in doubt of."""
         pairs = Counter(pair for one in some if (pair := contenders(one)) is not None)
         if pairs:
             (first, second), count = min(pairs.items(), key=lambda item: (-item[1], item[0]))
-            how_many = f"{count} of them " if count < len(some) else "all " if count > 1 else ""
-            return f", {how_many}between {self.title(first)} and {self.title(second)}"
+            between = {"cells": cells, "first": self.title(first), "second": self.title(second)}
+            if count < len(some):
+                return Reason("{cells}, {some} of them between {first} and {second}", some=count, **between)
+            if count > 1:
+                return Reason("{cells}, all between {first} and {second}", **between)
+            return Reason("{cells}, between {first} and {second}", **between)
         doubtful = Counter(
             name
             for one in some
@@ -85,8 +105,11 @@ class Words:
         )
         if doubtful:
             name, count = min(doubtful.items(), key=lambda item: (-item[1], item[0]))
-            return f", the {self.attributes.get(name, name).lower()} of {count} in doubt"
-        return ""
+            name = self.attributes.get(name, name).lower()
+            return Reason(
+                "{cells}, the {attribute} of {some} in doubt", cells=cells, attribute=name, some=count
+            )
+        return cells
 
     def rare_among(self, some: Sequence[Proposal]) -> list[str]:
         """Name the rare classes that are likely among candidates, the rarest first."""

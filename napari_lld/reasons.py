@@ -1,0 +1,22 @@
+"""Why something is worth a look, in the user's language; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from napari_lld.translate import tr, trn
+from training.ranking.reason import Reason
+
+
+def in_words(reasons: Iterable[Reason]) -> list[str]:
+    """Say the reasons of a ranking."""
+    return [_said(reason) for reason in reasons]
+
+
+def _said(reason: Reason) -> str:
+    values: dict[str, Any] = {k: _said(v) if isinstance(v, Reason) else v for k, v in reason.values.items()}
+    if len(reason.texts) == 2:
+        one, many = reason.texts
+        return trn(one, many, **values)
+    return tr(reason.texts[0], **values)

@@ -1,0 +1,62 @@
+"""The reasons of the ranking in the window's language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annotation_store import Project, Proposal
+from napari_lld.field_order import Order
+from napari_lld.reasons import in_words
+from napari_lld.session import Session
+from napari_lld.translate import use_language
+from training import ranking
+from training.ranking.reason import Reason
+
+
+@pytest.fixture(autouse=True)
+def _german() -> Iterator[None]:
+    use_language("de")
+    yield
+    use_language("en")
+
+
+def test_a_reason_is_said_in_german_with_the_reasons_in_it_and_in_english_to_other_programs() -> None:
+    reasons = [
+        Reason(
+            "{cells}, {some} of them between {first} and {second}",
+            cells=Reason("{count} likely cell", "{count} likely cells", count=count),
+            some=5,
+            first="Myeloblast",
+            second="Lymphoblast",
+        )
+        for count in (17, 1)
+    ]
+    assert in_words(reasons) == [
+        "17 wahrscheinliche Zellen, 5 davon zwischen Myeloblast und Lymphoblast",
+        "1 wahrscheinliche Zelle, 5 davon zwischen Myeloblast und Lymphoblast",
+    ]
+    assert reasons[0] == "17 likely cells, 5 of them between Myeloblast and Lymphoblast"
+
+
+def test_the_window_says_the_stored_order_in_german_and_that_of_an_earlier_version_as_it_is(
+    small_project: Path,
+) -> None:
+    with Project.open(small_project, annotator="Ada") as project:
+        first, second = (field.id for field in project.fields())
+        project.suggest(first, [Proposal((1.0, 1.0, 10.0, 10.0), 0.9)], model_id=None)
+        ranking.update(project)
+    session = Session()
+    session.open(small_project, annotator="Ada")
+    session.order = Order.RANK
+    session.arrange_fields()
+    assert "1 wahrscheinliche Zelle" in session.why_look(first)
+    assert "Hier ist keine Zelle vorgeschlagen" in session.why_look(second)
+    assert session.project is not None
+    old = {"field": first, "score": 1.0, "seconds": 5.0, "reasons": ["{4} cells, maybe"], "reserve": False}
+    session.project.store_ranking("stain", [old])
+    session.arrange_fields()
+    assert session.why_look(first) == "{4} cells, maybe"
+    session.close()
