@@ -238,6 +238,8 @@ class Album:
             if not ready(taken[0]) and patience:
                 QTimer.singleShot(100, lambda: finish(patience - 1))
                 return
+            for _ in range(3):
+                QApplication.processEvents()  # what it says by now has found its place
             if patience:
                 self.save(taken[0], called)
             taken[0].reject() if isinstance(taken[0], QDialog) else taken[0].close()

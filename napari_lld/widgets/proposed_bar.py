@@ -27,13 +27,15 @@ class ProposedBar(Part):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._canvas: QWidget | None = None
         self._why = label(role="heading", wrap=True)
-        self._how_long = label(role="muted")
+        self._how_long = label(role="muted", gives_way=True)
         layout = column(self, 4, (10, 7, 10, 7))
         layout.addWidget(self._why)
         self._take = self.button("region.take", tr("Take"), primary=True)
         self._leave = self.button("region.leave", tr("Leave"))
         another = self.button("region.propose", tr("Another"))
-        layout.addLayout(row(self._how_long, 1, self._take, another, self._leave))
+        foot = row(self._take, another, self._leave)
+        foot.insertWidget(0, self._how_long, 1)
+        layout.addLayout(foot)
         self.hide()
         self.bind(session.proposed_region_changed, self.refresh)
 
@@ -64,7 +66,9 @@ class ProposedBar(Part):
             "\n".join(in_words(proposed.reasons)) or tr("A place that nobody has looked at yet.")
         )
         minutes = max(1, round(proposed.seconds / 60))
-        self._how_long.setText(tr("about {count} min · its handles move and size it", count=minutes))
+        told = tr("about {count} min · its handles move and size it", count=minutes)
+        self._how_long.setText(told)
+        self._how_long.setToolTip(told)
         # Return and Esc do more than this, so they are keys of other commands.
         self._take.setText(f"{tr('Take')}  {self.commands['draw.finish'].key}")
         self._leave.setText(f"{tr('Leave')}  {self.commands['tool.select'].key}")
