@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,9 @@ def project(cli: Cli, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def annotated(cli: Cli, project: Path) -> Path:
-    """A project with the natural sample fields and one annotated region in each."""
+@pytest.fixture(scope="session")
+def _annotated_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = tmp_path_factory.mktemp("annotated") / "project"
     document = json.loads(sample.sparse().read_text("utf-8"))
     images = [image for image in document["images"] if image["file_name"].startswith("txl_")]
     ids = {image["id"] for image in images}
@@ -67,10 +68,19 @@ def annotated(cli: Cli, project: Path) -> Path:
     document["annotations"] = [one for one in document["annotations"] if one["image_id"] in ids]
     file = project.parent / "sparse.json"
     file.write_text(json.dumps(document), "utf-8")
-    fields = [path for path in sample.fields() if path.name.startswith("txl_")]
-    assert cli("add", project, *fields).code == 0
-    assert cli("import", project, file, "--format", "coco").code == 0
+    fields = [str(path) for path in sample.fields() if path.name.startswith("txl_")]
+    assert run(["new", str(project)]) == 0
+    assert run(["add", str(project), *fields]) == 0
+    assert run(["import", str(project), str(file), "--format", "coco"]) == 0
     return project
+
+
+@pytest.fixture
+def annotated(_annotated_template: Path, tmp_path: Path) -> Path:
+    """A project with the natural sample fields and one annotated region in each."""
+    folder = tmp_path / "project"
+    shutil.copytree(_annotated_template, folder)
+    return folder
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_the_order_that_the_window_shows_is_left_alone(cli: Cli, annotated: Path
         assert project.ranking() == before
 
 
-def test_nothing_left_and_nothing_there_are_said(cli: Cli, annotated: Path, project: Path) -> None:
+def test_nothing_left_and_nothing_there_are_said(cli: Cli, annotated: Path) -> None:
     with Project.open(annotated) as opened:
         for field in opened.fields():
             opened.mark_whole_field(field.id)

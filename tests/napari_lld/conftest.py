@@ -38,6 +38,8 @@ def no_widget_leaks() -> Iterator[None]:
         QCoreApplication.sendPostedEvents(None, int(QEvent.Type.DeferredDelete.value))
         QCoreApplication.processEvents()
     gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()  # modules, mostly: to walk over them after each test takes longer than many a test
     left = [widget for key, widget in _windows().items() if key not in before]
     assert not left, f"left behind: {[(type(w).__name__, w.objectName()) for w in left]}"
 
