@@ -317,7 +317,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--conditions", nargs="*", help="only conditions whose names hold one of these words")
     parser.add_argument("--fields", type=int, default=300, help="most fields that a training learns from")
     parser.add_argument("--only", nargs="*", help="only these augmentations")
-    parser.add_argument("--quick", action="store_true", help="a few fields of the bundled sample")
+    parser.add_argument("--quick", action="store_true", help="a field of the bundled sample")
     return parser.parse_args()
 
 
@@ -333,7 +333,7 @@ def main() -> int:
 
         folder = sample.truth().parent
         some = load_coco(sample.truth(), folder / "fields", mapped=False)
-        test = {"sample": [f for f in some if f.regions[0].bounds[2] == 800][:2]}
+        test = {"sample": [f for f in some if f.regions[0].bounds[2] == 800][:1]}
         args.on, args.part, args.conditions = "sample", "hard", ["as it is", "blur", "0.4"]
         with tempfile.TemporaryDirectory() as temporary:
             test_model(args, Cache(Path(temporary) / "cache.jsonl"), test)
