@@ -43,7 +43,8 @@ SETTINGS = {
 METRICS = {"txl": ("map50",), "pbc": ("map50", "attribute_f1")}
 TITLES = {"map50": "mAP50", "attribute_f1": "attribute F1"}
 
-BY_HAND = ("whole fields", "random regions", "ours, by hand")
+BY_HAND = ("whole fields", "random regions")
+UNAIDED = "ours, by hand"
 
 
 def parse() -> argparse.Namespace:
@@ -129,18 +130,22 @@ def tables(cache: Cache, configs: Sequence[dict[str, Any]]) -> str:
             metrics = METRICS[name]
             parts.append(f"**{name}**\n\n" + arm_table(found, metrics))
             if "ours" in found:
-                parts.append(comparison_table(found, metrics))
+                others = [
+                    (arm, title, clock) for arm in found if arm != "ours" for title, clock in clocks(arm)
+                ]
+                parts.append(comparison_table(found, metrics, "ours", others))
                 parts.append(suggestion_table(found["ours"]))
+            if UNAIDED in found:
+                others = [(arm, f"{arm}, by hand", "by_hand") for arm in BY_HAND if arm in found]
+                parts.append(comparison_table(found, metrics, UNAIDED, others))
     return "\n\n".join(parts)
 
 
 def clocks(arm: str) -> list[tuple[str, str]]:
     """Give the title and the clock of an arm; what was done by hand is also timed with suggestions."""
-    if arm not in BY_HAND:
-        return [(arm, "seconds")]
-    if arm.startswith("ours"):
-        return [(arm, "by_hand")]
-    return [(f"{arm}, by hand", "by_hand"), (f"{arm}, with suggestions", "seconds")]
+    if arm in BY_HAND:
+        return [(f"{arm}, by hand", "by_hand"), (f"{arm}, with suggestions", "seconds")]
+    return [(arm, "by_hand" if arm == UNAIDED else "seconds")]
 
 
 def arm_table(found: dict[str, dict[int, Any]], metrics: Sequence[str]) -> str:
@@ -162,24 +167,33 @@ def arm_table(found: dict[str, dict[int, Any]], metrics: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def comparison_table(found: dict[str, dict[int, Any]], metrics: Sequence[str]) -> str:
-    """Print ours against each other arm: what it took, how good it was, and how soon it was as good."""
+def comparison_table(
+    found: dict[str, dict[int, Any]],
+    metrics: Sequence[str],
+    mine: str,
+    others: Sequence[tuple[str, str, str]],
+) -> str:
+    """Print an arm of ours against others: what it took, how good it was, and how soon it was as good.
+
+    Parameters
+    ----------
+    others
+        Arm, title and clock.
+    """
+    (_, own_clock), *_ = clocks(mine)
     lines = [
-        "| ours against | metric | paired seeds | our time over theirs | our final score less theirs, p "
+        f"| {mine}, against | metric | paired seeds | our time over theirs | our final score less theirs, p "
         "| mean height over the common time, p | our seconds over theirs to their final score (95%) |",
         "|---" * 7 + "|",
     ]
-    for arm, results in found.items():
-        if arm == "ours":
-            continue
-        for title, clock in clocks(arm):
-            for metric in metrics:
-                told = compare(curves(found["ours"], metric, "seconds"), curves(results, metric, clock))
-                lines.append(
-                    f"| {title} | {TITLES[metric]} | {told['seeds']} | {told['time']:.2f} "
-                    f"| {gain(told['final'])} | {gain(told['area'])} "
-                    f"| {share(told['ratio'])} ({share(told['low'])} to {share(told['high'])}) |"
-                )
+    for arm, title, clock in others:
+        for metric in metrics:
+            told = compare(curves(found[mine], metric, own_clock), curves(found[arm], metric, clock))
+            lines.append(
+                f"| {title} | {TITLES[metric]} | {told['seeds']} | {told['time']:.2f} "
+                f"| {gain(told['final'])} | {gain(told['area'])} "
+                f"| {share(told['ratio'])} ({share(told['low'])} to {share(told['high'])}) |"
+            )
     return "\n".join(lines)
 
 

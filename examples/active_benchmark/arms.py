@@ -70,7 +70,7 @@ ARMS: dict[str, tuple[Arm, int]] = {
     "ours, no teach-me queue": (replace(OURS, queue=0), 3),
     "ours, no diversity": (replace(OURS, diverse=False), 3),
     "ours, no rare bonus": (replace(OURS, rare=False), 3),
-    "ours, by hand": (replace(OURS, suggestions=False, queue=0, half=False), 3),
+    "ours, by hand": (replace(OURS, suggestions=False, queue=0, half=False), 8),
 }
 """Name to strategy and how many seeds it gets."""
 
