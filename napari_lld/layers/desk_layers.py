@@ -45,7 +45,8 @@ _LINE = {REGIONS: 2.0, SUGGESTIONS: 2.4, CELLS: 2.2, CURRENT: 2.6}
 _DIM = 0.42
 _DASH = 9.0
 """Length of a dash in pixels of the screen."""
-
+_ABOVE = 6.0
+"""How far above the corner of its box a letter's middle is, in pixels of the screen."""
 
 _MARGIN = 8.0
 """Pixels around the field that marks may reach into, such as the handles of a box at its edge."""
@@ -355,8 +356,13 @@ class DeskLayers:
         if layer.features["text"].tolist() != list(texts):
             layer.features = {"text": np.array(texts, dtype=object)}
         if len(texts):
-            layer.text.color = colours
+            layer.text.color = palette.ink(colours, self._on_bright(layer.data))
         layer.refresh_text()
+
+    def _on_bright(self, corners: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Say above which corners of boxes ``(n, 2)`` it is bright: on the film, or on a light canvas."""
+        above = corners[:, 0] >= _ABOVE / self._zoom
+        return above if self._viewer.theme != "light" else np.ones(len(corners), bool)
 
     def _draw_proposed(self) -> None:
         """Draw what nobody has decided: a region that is proposed, what the model says instead of a label."""

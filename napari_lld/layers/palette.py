@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from annotation_store.records import UNSURE
 from annotation_store.schema import Schema
 
@@ -14,6 +17,9 @@ REGION = "#2ec4e6"
 IGNORED = "#9a9a9a"
 CURRENT = "#ffd60a"
 DRAFT = "#ffd60a"
+
+_INK = 0.2
+"""Luma of letters on the film, which is brighter than that even where it is dimmed."""
 
 
 def rgba(colour: str, alpha: float = 1.0) -> Rgba:
@@ -29,6 +35,13 @@ def line_colour(colour: str) -> Rgba:
         share = dark / 0.6 * 0.8
         red, green, blue = (c + (1 - c) * share for c in (red, green, blue))
     return (red, green, blue, alpha)
+
+
+def ink(colours: npt.NDArray[np.float64], dark: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Darken the colours ``(n, 4)`` of the letters that are to be dark ``(n,)``."""
+    luma = colours[:, :3] @ (0.299, 0.587, 0.114)
+    share = np.where(dark, np.minimum(1, _INK / np.maximum(luma, _INK)), 1)
+    return np.concatenate((colours[:, :3] * share[:, None], colours[:, 3:]), 1)
 
 
 def class_colour(schema: Schema, name: str | None) -> str:

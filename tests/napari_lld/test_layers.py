@@ -78,6 +78,21 @@ def test_dark_class_colours_are_lightened_on_the_field() -> None:
     assert palette.line_colour("#f0e442")[:3] == palette.rgba("#f0e442")[:3]
 
 
+def test_letters_are_dark_on_the_film_and_light_above_it_on_a_dark_canvas(
+    layers: DeskLayers, viewer: ViewerModel, session: Session
+) -> None:
+    def luma() -> list[float]:
+        colours = viewer.layers["Cells: letters"].text.color.array[:, :3]
+        return [round(float(one), 1) for one in colours @ (0.299, 0.587, 0.114)]
+
+    session.add_box((20, 40, 20, 20))
+    session.add_box((50, 0, 20, 20))
+    assert luma() == [0.2, 0.9]
+    viewer.theme = "light"
+    session.add_box((80, 40, 20, 20))
+    assert luma() == [0.2, 0.2, 0.2]
+
+
 def test_an_open_project_shows_its_field_in_store_coordinates(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
