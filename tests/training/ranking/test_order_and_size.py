@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from training import ranking
 from training.ranking import diversity
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.mistakes import SeenField, find_mistakes
+from training.worker.project_data import knowledge
 
 from .conftest import candidate
 
@@ -187,6 +189,15 @@ def fill(project: Project, count: int) -> None:
         project.add_cell(field_id, (5, 5, 20, 20), cell_class="Lymphocyte")
 
 
+ASKED: dict[str, Callable[[Project], object]] = {
+    "update": ranking.update,
+    "order": ranking.order,
+    "mistakes": ranking.mistakes,
+    "regions": lambda project: ranking.regions(project, 30),
+    "knowledge": knowledge,  # what training and the pass over the fields begin with
+}
+
+
 @pytest.fixture(scope="module")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Counted]:
     """What the rankings of 250 and of 1,000 fields cost."""
@@ -195,19 +206,16 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Cou
         folder = tmp_path_factory.mktemp("many") / "project"
         with Project.create(folder, "lld", annotator="Ada") as project:
             fill(project, count)
-            for what in ("update", "order", "mistakes", "regions"):
+            for what, ask in ASKED.items():
                 with pytest.MonkeyPatch.context() as patch:
                     counted = Counted(patch, project)
-                    if what == "regions":
-                        ranking.regions(project, 30)
-                    else:
-                        getattr(ranking, what)(project)
+                    ask(project)
                     sa.event.remove(project._engine, "before_cursor_execute", counted._statement)
                     found[what, count] = counted
     return found
 
 
-@pytest.mark.parametrize("what", ["update", "order", "mistakes", "regions"])
+@pytest.mark.parametrize("what", list(ASKED))
 def test_a_thousand_fields_take_as_many_statements_as_a_few(
     costs: dict[tuple[str, int], Counted], what: str
 ) -> None:
