@@ -25,6 +25,7 @@ from napari_lld.prefetch import PixelCache
 from napari_lld.reasons import in_words
 from napari_lld.training_state import Trainer, TrainingState
 from napari_lld.translate import tr, trn
+from training.ranking.reason import Reason
 
 T = TypeVar("T")
 Level = Literal["hint", "info", "warning", "error"]
@@ -61,7 +62,7 @@ class SessionFields:
         self._outdated: set[int] = set()  # whose summary is to be read again
         self._listed: list[int] = []
         self._places: dict[int, int] = {}
-        self._why: dict[int, str] = {}
+        self._why: dict[int, tuple[Reason, ...]] = {}
         self._filter = NO_FILTER
         self._order = Order.ADDED
         self._cache: PixelCache | None = None
@@ -264,7 +265,7 @@ class SessionFields:
 
     def why_look(self, field_id: int) -> str:
         """Say why a field stands where it does, where the list is sorted by what is to be learned."""
-        return self._why.get(field_id, "")
+        return "; ".join(in_words(self._why.get(field_id, ())))
 
     @property
     def filter(self) -> FieldFilter:
@@ -319,7 +320,7 @@ class SessionFields:
 
             ranked = self._try(lambda: order(project)) or []
             ranks = {one.field_id: place for place, one in enumerate(ranked)}
-            self._why = {one.field_id: "; ".join(in_words(one.reasons)) for one in ranked}
+            self._why = {one.field_id: one.reasons for one in ranked}
         self._set_listed(arrange(self.all_summaries.values(), self._filter, self._order, ranks))
 
     def _set_listed(self, ids: list[int]) -> None:

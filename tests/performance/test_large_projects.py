@@ -30,8 +30,9 @@ MEASURE = """
 import json, re, resource, sys, time
 from pathlib import Path
 from annotation_store import Project, formats
-from napari_lld.report import write_report
 what, folder, file = sys.argv[1:]
+if what == "report":
+    from napari_lld.report import write_report
 with Project.open(folder, annotator="Ada") as project:
     begun, used = time.perf_counter(), time.process_time()
     if what == "report":

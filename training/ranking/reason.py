@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 _TEMPLATE = re.compile(r"(?:[^{}]|\{\w+(?::\.0%)?\})*")
@@ -22,6 +23,7 @@ class Reason(str):
         What stands for the names in braces; reasons too.
     """
 
+    __slots__ = ("texts", "values")
     texts: tuple[str, ...]
     values: dict[str, Any]
 
@@ -53,8 +55,14 @@ class Reason(str):
         if not isinstance(content, list) or not 2 <= len(content) <= 3 or not isinstance(content[-1], dict):
             raise ValueError(f"{content!r} is no reason")
         texts, values = [str(text) for text in content[:-1]], content[-1]
-        if not all(_TEMPLATE.fullmatch(text) for text in texts):
+        if not all(map(_is_template, texts)):
             raise ValueError(f"{texts!r} ask for more than names")
         if len(texts) == 2 and not isinstance(values["count"], int):
             raise ValueError(f"{values['count']!r} is no count")
         return cls(*texts, **{k: cls.read(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@lru_cache(256)
+def _is_template(text: str) -> bool:
+    """Say whether a template may be filled; ten thousand fields have the same dozen."""
+    return _TEMPLATE.fullmatch(text) is not None
