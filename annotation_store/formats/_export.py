@@ -21,7 +21,8 @@ from annotation_store._intake import covers
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import Skipped
 from annotation_store.formats._files import Names
-from annotation_store.images import IMAGE_SUFFIXES, PLAIN_SUFFIXES
+from annotation_store.formats._handed_on import plain_suffix
+from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.records import Cell, Field, IgnoreArea, Region, RegionState, Shape, Suggestion
 from annotation_store.schema import Schema
 
@@ -180,13 +181,16 @@ def file_names(
 
 def image_suffixes(project: Project, fields: Iterable[Field], *, anonymise: bool) -> dict[int, str]:
     """Tell the suffix that the image of each field will have in an export."""
-    return {field.id: ".png" if anonymise else _original(project, field)[1] for field in fields}
+    return {field.id: _original(project, field, anonymise=anonymise)[1] for field in fields}
 
 
 def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) -> None:
-    """Write a field's image: its original bytes, or (anonymised) its pixels and nothing else."""
-    original, _ = _original(project, field)
-    if anonymise or original is None:
+    """Write a field's image: its original bytes, or its pixels as PNG and nothing else.
+
+    The bytes are handed on where every program reads them as the project shows them; see `_handed_on`.
+    """
+    original, _ = _original(project, field, anonymise=anonymise)
+    if original is None:
         target.write_bytes(png(project.pixels(field.id)))
     else:
         shutil.copyfile(original, target)
@@ -199,12 +203,12 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _original(project: Project, field: Field) -> tuple[Path | None, str]:
-    """Find the bytes to hand on, and their suffix; what is no plain image file is encoded as PNG."""
-    path = project.original(field.id)
-    suffix = path.suffix.lower()
-    if suffix in PLAIN_SUFFIXES and path.is_file():
-        return path, ".jpg" if suffix == ".jpe" else suffix
+def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path | None, str]:
+    """Find the bytes to hand on, if any, and the suffix of what is written."""
+    if not anonymise:
+        path = project.original(field.id)
+        if (suffix := plain_suffix(path, (field.width, field.height))) is not None:
+            return path, suffix
     return None, ".png"
 
 
