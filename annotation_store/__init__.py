@@ -10,6 +10,7 @@ from annotation_store.errors import (
     ImageError,
     LLDError,
     ProjectError,
+    ProjectGoneError,
     SchemaError,
 )
 from annotation_store.project import Project
@@ -86,6 +87,7 @@ __all__ = [
     "Patient",
     "Project",
     "ProjectError",
+    "ProjectGoneError",
     "Proposal",
     "Reading",
     "Region",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from annotation_store import _history, _rows
 from annotation_store._db.engine import plain_errors, transaction
 from annotation_store._db.tables import fields
 from annotation_store._history import Change, Scope
-from annotation_store.errors import EditError, ProjectError
+from annotation_store.errors import EditError, ProjectError, ProjectGoneError
 from annotation_store.events import ProjectEvents
 from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
@@ -42,6 +43,8 @@ class ProjectBase:
     _engine: sa.Engine
     _open_connection: sa.Connection | None
     _thread: int
+    _database: Path
+    _identity: tuple[int, int]
     _fields: dict[int, Field]
     _seen: dict[str, int]
     _own: dict[str, set[int]]
@@ -62,8 +65,38 @@ class ProjectBase:
     def _writing(self) -> Iterator[sa.Connection]:
         """Hold a write transaction: all of it is kept, or nothing."""
         self._refuse_read_only()
-        with transaction(self._connection, self.path) as connection:
-            yield connection
+        self.check_present()
+        try:
+            with transaction(self._connection, self.path) as connection:
+                yield connection
+                # as late as can be: what is acknowledged is in the file that others find
+                self.check_present()
+        except ProjectError:
+            self.check_present()  # the better reason, if it is one
+            raise
+
+    def check_present(self) -> None:
+        """Raise where the project is no longer the one that was opened; cheap, any thread may call it.
+
+        SQLite goes on writing into a database that was deleted or replaced, and nobody would ever read it.
+
+        Raises
+        ------
+        ProjectGoneError
+            The folder or its database was deleted, moved or replaced, or cannot be reached.
+        """
+        try:
+            found = database_identity(self._database)
+        except OSError as error:
+            raise ProjectGoneError(
+                f"The project {self.path} is no longer there ({error.strerror or error}): nothing more is "
+                "saved. Bring the folder back, then open it again."
+            ) from error
+        if found != self._identity:
+            raise ProjectGoneError(
+                f"The database of the project {self.path} was replaced while it was open (by a program that "
+                "synchronises folders, or by hand): nothing more is saved. Close it and open it again."
+            )
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -145,6 +178,12 @@ class ProjectBase:
                 raise EditError(f"There is no field {field_id} in the project {self.path}.")
             self._fields[field_id] = _rows.field(row)
         return self._fields[field_id]
+
+
+def database_identity(database: Path) -> tuple[int, int]:
+    """Tell one file from another of the same name (zeros where the system does not number its files)."""
+    status = os.lstat(database)
+    return (status.st_dev, status.st_ino) if status.st_ino else (0, 0)
 
 
 def only_differences(

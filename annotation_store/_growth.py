@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from annotation_store import _history
 from annotation_store._base import ProjectBase
+from annotation_store._db.engine import damaged
 from annotation_store._db.tables import cells, old_schemas, suggestions, words
 from annotation_store._db.tables import project as project_table
 from annotation_store._history import Change, Scope
@@ -52,10 +53,7 @@ class Growth(ProjectBase):
             self.schema = Schema.model_validate(rows[0].schema)
             self._schema_version = int(rows[0].schema_version)
         except (IndexError, ValidationError, ValueError, TypeError) as error:
-            raise ProjectError(
-                f"The schema kept in the project {self.path} is damaged: "
-                "restore a copy (see its backups folder)."
-            ) from error
+            raise ProjectError(damaged(self.path)) from error
         return True
 
     def old_schemas(self) -> list[OldSchema]:

@@ -11,6 +11,10 @@ class ProjectError(LLDError):
     """A folder is no project, is damaged, locked, read-only, or made by a newer version."""
 
 
+class ProjectGoneError(ProjectError):
+    """The folder of an open project was deleted, moved, replaced, or its disk is gone: nothing is saved."""
+
+
 class ImageError(LLDError):
     """An image cannot be read as a field."""
 

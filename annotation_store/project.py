@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import secrets
 import shutil
 import threading
@@ -16,12 +17,12 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS
+from annotation_store._base import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS, database_identity
 from annotation_store._check import Check
 from annotation_store._conflicts import Conflicts
 from annotation_store._counting import Counting
 from annotation_store._db import migrate
-from annotation_store._db.engine import make_engine, plain_errors, transaction
+from annotation_store._db.engine import damaged, make_engine, plain_errors, transaction
 from annotation_store._db.tables import (
     annotators,
     edits,
@@ -120,16 +121,18 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
                 f"{folder} is no napari-lld project (it holds no {DATABASE}): "
                 "choose another folder, or make one with napari-lld new."
             )
-        _check_header(database, folder)
+        _refuse_unreadable(database, folder)
         if not read_only and not _writable(folder, database):
             raise ProjectError(
                 f"The project {folder} cannot be written: open it for reading only, "
                 "or copy it to a folder where you may write."
             )
+        identity = database_identity(database)
         engine = make_engine(database, read_only=read_only)
         migrate.bring_up_to_date(engine, folder, database, read_only=read_only)
         self = cls.__new__(cls)
         self.path = folder
+        self._database, self._identity = database.absolute(), identity
         self.read_only = read_only
         self.annotator = _name_of(annotator)
         self.events = ProjectEvents()
@@ -143,6 +146,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
         with plain_errors(folder):
             self._open_connection = engine.connect()
         try:
+            self.check_present()  # not replaced between the two
             self._load()
         except BaseException:
             self.close()
@@ -415,21 +419,17 @@ def _clear(folder: Path, unfinished: Path, *, remove: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_header(database: Path, folder: Path) -> None:
-    try:
-        with database.open("rb") as file:
-            header = file.read(16)
-    except OSError as error:
-        raise ProjectError(
-            f"The database {database} cannot be read ({error.strerror}): check its permissions."
-        ) from error
-    if header != b"SQLite format 3\0":
-        raise ProjectError(
-            f"The database of the project {folder} is damaged: restore a copy (see its backups folder)."
-        )
+def _refuse_unreadable(database: Path, folder: Path) -> None:
+    """Refuse a database that cannot be read, or is empty: SQLite would begin a new one in it.
+
+    It is not opened here. To close a file gives up all locks that this process holds on it (POSIX), those
+    of another open `Project` too: the next program to leave would then delete the WAL that it writes to.
+    """
+    if not os.access(database, os.R_OK):
+        raise ProjectError(f"The database {database} cannot be read: check its permissions.")
+    if database.stat().st_size == 0:
+        raise ProjectError(damaged(folder))
 
 
 def _writable(folder: Path, database: Path) -> bool:
-    import os
-
     return os.access(folder, os.W_OK) and os.access(database, os.W_OK)

@@ -33,7 +33,7 @@ def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = B
         try:
             connection = _connected(uri, busy_timeout_ms)
             if shared and not read_only:
-                return _on_share(connection, _says_wal(file), busy_timeout_ms)
+                return _on_share(connection, busy_timeout_ms)
             return _prepared(connection, read_only, busy_timeout_ms)
         except sqlite3.OperationalError:
             if not read_only:
@@ -74,14 +74,13 @@ def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: 
     return connection
 
 
-def _on_share(connection: sqlite3.Connection, wal: bool, busy_timeout_ms: int) -> sqlite3.Connection:
+def _on_share(connection: sqlite3.Connection, busy_timeout_ms: int) -> sqlite3.Connection:
     """Use a rollback journal, safe where processes share no memory; readers then wait for a commit."""
     try:
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms:d}")
         connection.execute("PRAGMA foreign_keys = ON")
-        if wal:
-            # it comes from a local disk: with the file locked, its WAL is read without shared memory
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # where it comes from a local disk: with the file locked, its WAL is read without shared memory
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         if mode != "delete":
             raise sqlite3.OperationalError("database is locked")
@@ -93,15 +92,6 @@ def _on_share(connection: sqlite3.Connection, wal: bool, busy_timeout_ms: int) -
         connection.close()
         raise
     return connection
-
-
-def _says_wal(file: Path) -> bool:
-    """Whether a database file says in its header that it is in WAL mode."""
-    try:
-        with file.open("rb") as opened:
-            return opened.read(20)[18:20] == b"\x02\x02"
-    except OSError:
-        return False
 
 
 @contextmanager
@@ -121,6 +111,14 @@ def plain_errors(path: Path) -> Iterator[None]:
         raise ProjectError(_sentence(path, "malformed JSON")) from error
 
 
+def damaged(path: Path) -> str:
+    """Say that a database is damaged, and the cure."""
+    return (
+        f"The database of the project {path} is damaged: restore a backup with "
+        f"'napari-lld restore {path}' (do not copy one by hand, its journal would destroy it)."
+    )
+
+
 def _sentence(path: Path, reason: str) -> str:
     low = reason.lower()
     if "locked" in low or "busy" in low:
@@ -132,7 +130,7 @@ def _sentence(path: Path, reason: str) -> str:
     if "disk is full" in low or "disk i/o" in low:
         return f"The disk of the project {path} is full or failing: free some space, then try again."
     if "malformed" in low or "not a database" in low or "no such table" in low or "no such column" in low:
-        return f"The database of the project {path} is damaged: restore a copy (see its backups folder)."
+        return damaged(path)
     if "unable to open" in low:
         return f"The database of the project {path} cannot be opened: check the folder and its permissions."
     return f"The database of the project {path} reports: {reason}."

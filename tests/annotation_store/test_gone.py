@@ -1,0 +1,76 @@
+"""A project that is deleted, moved or replaced while it is open acknowledges nothing more."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from annotation_store import Project, ProjectGoneError
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody replace an open file")
+
+
+def deleted(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def moved(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def replaced(folder: Path) -> None:
+    shutil.copy(folder / "project.db", folder / ".incoming")
+    (folder / ".incoming").replace(folder / "project.db")
+
+
+@pytest.mark.parametrize("what", [deleted, moved, replaced])
+def test_an_edit_of_a_project_that_is_gone_is_refused_in_a_sentence(
+    folder: Path, image_folder: Path, what: Callable[[Path], None]
+) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        cell = project.add_cell(1, (1, 1, 20, 20))
+        what(folder)
+        for attempt in (
+            lambda: project.add_cell(1, (5, 5, 20, 20)),
+            lambda: project.undo(1),
+            lambda: project.add_fields([image_folder / "c.jpg"]),
+            lambda: project.new_model_id(),
+            project.check_present,
+        ):
+            with pytest.raises(ProjectGoneError, match="nothing more is saved"):
+                attempt()
+        assert [c.id for c in project.cells()] == [cell]
+
+
+def test_an_edit_during_which_the_database_is_replaced_is_not_acknowledged(folder: Path) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        with pytest.raises(ProjectGoneError), project._writing():
+            replaced(folder)
+        assert project.cells() == []
+
+
+def test_a_project_opened_twice_in_one_program_loses_nothing_when_another_program_leaves(
+    folder: Path,
+) -> None:
+    # to close any file of the database gives up this process's locks on it; the other program would then
+    # take itself for the last one, and delete the WAL that the first goes on writing to
+    with Project.open(folder, annotator="Ada") as project:
+        project.add_cell(1, (1, 1, 20, 20))
+        Project.open(folder, read_only=True).close()
+        Project.open(folder, annotator="Ada").close()
+        other = (
+            "from annotation_store import Project\n"
+            f"with Project.open({str(folder)!r}) as p: p.add_cell(1, (5, 5, 20, 20)); print(len(p.cells()))"
+        )
+        said = subprocess.run([sys.executable, "-c", other], check=True, capture_output=True, text=True)
+        assert said.stdout.split() == ["2"]
+        assert (folder / "project.db-wal").exists()
+        project.add_cell(1, (9, 9, 20, 20))
+        assert len(project.cells()) == 3
+    with Project.open(folder, annotator="Ada") as project:
+        assert len(project.cells()) == 3
