@@ -35,7 +35,7 @@ _T = TypeVar("_T", Region, IgnoreArea, Cell, Suggestion)
 
 # what Windows refuses in a file name, control characters, and marks that turn text around
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
-_RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
+_RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *$", re.IGNORECASE)
 
 
 _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)

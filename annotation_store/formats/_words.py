@@ -13,8 +13,32 @@ from annotation_store.schema import Schema
 Flags = dict[str, Any]
 Probabilities = tuple[dict[str, float], dict[str, dict[str, float]]]
 
-_YES = frozenset({"yes", "true", "1"})
-_NO = frozenset({"", "no", "false", "0"})
+_YES = frozenset(
+    [
+        "yes",
+        "y",
+        "true",
+        "t",
+        "1",
+        "1.0",
+        "on",
+        "x",
+        "ja",
+        "j",
+        "wahr",
+        "oui",
+        "vrai",
+        "sí",
+        "si",
+        "verdadero",
+        "sì",
+        "vero",
+        "sim",
+    ]
+)
+_NO = frozenset(
+    ["", *["no", "n", "false", "f", "0", "0.0", "off", "nein", "falsch", "non", "faux", "falso", "não"]]
+)
 
 UNCLASSIFIED = "unclassified"
 """The label of a cell whose class is missing; `unsure` has its own, and a class group its name."""

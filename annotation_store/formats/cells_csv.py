@@ -3,10 +3,14 @@
 Columns: ``field, patient, slide, domain, pixel_size_um, field_width, field_height, cell, x, y, w, h, class``,
 one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``.
 An empty cell is missing; ``unsure`` is unsure; a class group stands by its name. UTF-8 with a byte order
-mark, which spreadsheets need; commas. On reading, semicolons, tabs and UTF-16 will do as well.
+mark, which spreadsheets need; commas. On reading, semicolons, tabs and UTF-16 will do as well, and so will
+decimal commas, a first line ``sep=;``, and the words that statistics programs write for no value.
 
-A spreadsheet takes a text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end for a formula:
-such a text is written with an apostrophe before it, which is taken off on reading.
+Texts that a reader would take for a formula, for no value, a number or a date are written in other words or
+with an apostrophe before them (see `_table`), and read back exactly. Where a table has a column
+``confidence``, every row is a suggestion, also one that gives none.
+
+A row that cannot be read is left out and told; the others come in.
 
 What it loses: regions and ignore areas, so on reading nothing counts as annotated unless ``--regions full``
 says so; fields without cells; the probabilities of suggestions (the most probable is kept).
@@ -16,7 +20,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,16 +31,18 @@ from annotation_store.formats._export import Contents, What, each
 from annotation_store.formats._files import Names, safe_name, write_text
 from annotation_store.formats._images import beside
 from annotation_store.formats._merge import merge
-from annotation_store.formats._text import MAX_LINES, decoded, number, read_file, shown
-from annotation_store.formats._words import (
-    certain,
-    flag_words,
-    label_of,
-    read_class,
-    read_flags,
-    read_values,
+from annotation_store.formats._table import (
+    MARK,
+    Table,
+    escaped,
+    is_nothing,
+    is_plain_word,
+    read_number,
+    unescaped,
 )
-from annotation_store.records import Box, ExportReport, Field, ImportReport, Proposal
+from annotation_store.formats._text import decoded, read_file, shown
+from annotation_store.formats._words import certain, flag_words, read_class, read_flags, read_values
+from annotation_store.records import UNSURE, Box, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
 
 if TYPE_CHECKING:
@@ -46,11 +52,18 @@ _OF_FIELD = ("field", "patient", "slide", "domain", "pixel_size_um", "field_widt
 _OF_CELL = ("cell", "x", "y", "w", "h", "class")
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _FIXED = frozenset((*_OF_FIELD, *_OF_CELL, *_FLAGS, "confidence"))
-_SPELLINGS = {"image": "field", "file": "field", "file_name": "field", "filename": "field", "label": "class"}
+_NUMBERS = frozenset({"x", "y", "w", "h", "pixel_size_um", "field_width", "field_height", "confidence"})
+_SPELLINGS = {
+    "image": "field",
+    "file": "field",
+    "file_name": "field",
+    "filename": "field",
+    "label": "class",
+    "score": "confidence",
+    "conf": "confidence",
+    "probability": "confidence",
+}
 _ATTRIBUTE = "attribute "
-_FORMULA = "=+-@＝＋－＠"
-MARK = "\ufeff"
-"""The byte order mark that spreadsheets need to see that a table is UTF-8."""
 
 
 # -- in ------------------------------------------------------------------------------------------
@@ -85,46 +98,28 @@ def parse(data: bytes, schema: Schema, source: str) -> Document:
     FormatError
         It is no such table: columns lack, a row has too many cells, a box is no four numbers, …
     """
-    skipped = Skipped()
-    fields: dict[str, FieldIn] = {}
-    document = Document(source, [], skipped)
-    header: list[str] = []
-    attributes: list[str] = []
-    for line, row in _rows(decoded(data, source), source):
-        if not header:
-            header = _header(row, source)
-            attributes = [name for name in header if name and name not in _FIXED]
-            continue
-        if not any(row):
-            continue
-        at = f"line {line} of {source}"
-        if len(row) > len(header):
-            raise FormatError(f"In {at}, there are {len(row)} cells, but {len(header)} columns.")
-        values = dict(zip(header, map(unescaped, row), strict=False))
-        _take(values, attributes, fields, schema, document, at, f"line {line}")
-    if not header:
+    document = Document(source, [], Skipped())
+    table = Table.of(decoded(data, source), source, {*_FIXED, *_SPELLINGS})
+    rows = table.rows()
+    header = next((_header(row, schema, source) for _, row in rows if any(row)), None)
+    if header is None:
         raise FormatError(f"The file {source} is empty: export it again.")
-    document.fields = list(fields.values())
+    comma = table.decimal_comma(place for place, name in enumerate(header) if name in _NUMBERS)
+    reader = _Reader(schema, document, header, comma=comma)
+    for line, row in rows:
+        if any(cell.strip() for cell in row):
+            reader.take(row, f"line {line}")
+    document.fields = list(reader.fields.values())
     return document
 
 
-def _rows(text: str, source: str) -> Iterable[tuple[int, list[str]]]:
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for count, row in enumerate(reader):
-            if count > MAX_LINES:
-                raise FormatError(f"The file {source} has more than {MAX_LINES:,} rows: split it.")
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise FormatError(f"In line {reader.line_num} of {source}, the CSV is broken ({error}).") from error
-
-
-def _header(row: Sequence[str], source: str) -> list[str]:
+def _header(row: Sequence[str], schema: Schema, source: str) -> list[str]:
     names = [unescaped(cell).strip() for cell in row]
-    names = [_SPELLINGS.get(name.lower(), name) for name in names]
     names = [name.lower() if name.lower() in _FIXED else name for name in names]
+    names = [
+        name if schema.find_attribute(name) else _spelled(name, names) if name not in _FIXED else name
+        for name in names
+    ]
     missing = [name for name in ("field", "x", "y", "w", "h") if name not in names]
     if missing:
         raise FormatError(
@@ -137,67 +132,121 @@ def _header(row: Sequence[str], source: str) -> list[str]:
     return names
 
 
+def _spelled(name: str, names: Sequence[str]) -> str:
+    """Give the column that another spelling stands for, unless the table has that column itself."""
+    column = _SPELLINGS.get(name.lower(), name)
+    return name if column in names else column
+
+
 def _twin(names: Sequence[str]) -> str:
     return shown(next(name for name in names if names.count(name) > 1))
 
 
-def _take(
-    values: Mapping[str, str],
-    attributes: Sequence[str],
-    fields: dict[str, FieldIn],
-    schema: Schema,
-    document: Document,
-    at: str,
-    where: str,
-) -> None:
-    name = safe_name(values["field"], at)
-    if name not in fields:
-        # a table of cells does not say where somebody looked
-        fields[name] = FieldIn(name, regions=[])
-    field = fields[name]
-    for key in ("patient", "slide", "domain"):
-        if values.get(key, "").strip():
-            setattr(field, key, clean_name(values[key]))
-    if values.get("pixel_size_um", "").strip():
-        field.pixel_size_um = number(values["pixel_size_um"], at)
-    for key, target in (("field_width", "width"), ("field_height", "height")):
-        if values.get(key, "").strip():
-            setattr(field, target, round(number(values[key], at)))
-    document.annotations += 1
-    x, y, w, h = (number(values.get(key, ""), at) for key in "xywh")
-    label = values.get("class", "").strip()
-    skipped = document.skipped
-    cell_class, known = read_class(label, schema, skipped) if label else (None, True)
-    if not known:
-        if not values.get("confidence", "").strip():
-            field.strangers.append((label, (x, y, w, h)))
-        return
-    given = {n.removeprefix(_ATTRIBUTE): v for n in attributes if (v := values.get(n, "")).strip()}
-    found = read_values(given, schema, skipped)
-    box: Box = (x, y, w, h)
-    if values.get("confidence", "").strip():
-        proposal = Proposal(box, number(values["confidence"], at), *certain(cell_class, found, schema))
-        field.proposals.append((where, proposal))
-        return
-    flags = read_flags(values, schema, cell_class, skipped)
-    field.cells.append(CellIn(where, box, cell_class, found, flags))
+class _Reader:
+    """Takes the rows of a table into a document, one after the other."""
 
+    def __init__(self, schema: Schema, document: Document, header: Sequence[str], *, comma: bool) -> None:
+        self.fields: dict[str, FieldIn] = {}
+        self._schema, self._document, self._header, self._comma = schema, document, header, comma
+        self._attributes = [name for name in header if name and name not in _FIXED]
 
-def unescaped(text: str) -> str:
-    """Take off the apostrophe that `escaped` put before a text."""
-    return text[1:] if text.startswith("'") and _needs_escape(text[1:]) else text
+    def take(self, row: Sequence[str], where: str) -> None:
+        """Take a row; one that cannot be read is left out and told."""
+        self._document.annotations += 1
+        values = dict(zip(self._header, row, strict=False))
+        try:
+            field = self._field(values, where)
+        except FormatError as error:
+            self._tell(error)
+            return
+        try:
+            if any(cell.strip() for cell in row[len(self._header) :]):
+                raise FormatError(f"In {where}, there are {len(row)} cells, but {len(self._header)} columns.")
+            x, y, w, h = (self._number(values.get(key, ""), where) for key in "xywh")
+            confidence = self._confidence(values, where)
+        except FormatError as error:
+            self._tell(error)
+            return
+        self._cell(values, field, where, (min(x, x + w), min(y, y + h), abs(w), abs(h)), confidence)
+
+    def _tell(self, error: FormatError) -> None:
+        self._document.skipped.one("rows that cannot be read", f"{error} The row was left out.")
+
+    def _number(self, text: str, where: str) -> float:
+        return read_number(text, where, comma=self._comma)
+
+    def _text(self, values: Mapping[str, str], name: str) -> str:
+        text = values.get(name, "")
+        return "" if is_nothing(text) else unescaped(text).strip()
+
+    def _field(self, values: Mapping[str, str], where: str) -> FieldIn:
+        name = safe_name(unescaped(values["field"]), f"{where} of {self._document.source}")
+        if name not in self.fields:
+            # a table of cells does not say where somebody looked
+            self.fields[name] = FieldIn(name, regions=[])
+        field = self.fields[name]
+        for key in ("patient", "slide", "domain"):
+            if text := self._text(values, key):
+                setattr(field, key, clean_name(text))
+        for key, target in (
+            ("pixel_size_um", "pixel_size_um"),
+            ("field_width", "width"),
+            ("field_height", "height"),
+        ):
+            if not (text := self._text(values, key)):
+                continue
+            try:
+                number = self._number(text, where)
+            except FormatError:
+                self._document.skipped.count(
+                    f"{key} {shown(text)} is no usable number: left out ({{n}} rows)."
+                )
+            else:
+                setattr(field, target, number if key == "pixel_size_um" else round(number))
+        return field
+
+    def _confidence(self, values: Mapping[str, str], where: str) -> float | None:
+        """Give how sure a machine was; ``None`` in a table that has no such column."""
+        if "confidence" not in self._header:
+            return None
+        if text := self._text(values, "confidence"):
+            return self._number(text, where)
+        self._document.skipped.count(
+            "{n} rows leave the column confidence empty: they are suggestions of confidence 0."
+        )
+        return 0.0
+
+    def _cell(
+        self, values: Mapping[str, str], field: FieldIn, where: str, box: Box, confidence: float | None
+    ) -> None:
+        schema, skipped = self._schema, self._document.skipped
+        label = values.get("class", "").strip()
+        if schema.find_class(label) is None:
+            label = self._text(values, "class")
+        cell_class, known = read_class(label, schema, skipped) if label else (None, True)
+        if not known:
+            if confidence is None:
+                field.strangers.append((label, box))
+            return
+        given = {}
+        for name in self._attributes:
+            attribute, word = name.removeprefix(_ATTRIBUTE), values.get(name, "").strip()
+            if word and schema.find_value(attribute, word) is None:
+                word = self._text(values, name)
+            if word:
+                given[attribute] = word
+        found = read_values(given, schema, skipped)
+        if confidence is not None:
+            field.proposals.append((where, Proposal(box, confidence, *certain(cell_class, found, schema))))
+            return
+        words = {name: self._text(values, name) for name in _FLAGS}
+        if not is_nothing(values.get("comment", "")):
+            words["comment"] = unescaped(values.get("comment", ""))
+        flags = read_flags(words, schema, cell_class, skipped)
+        field.cells.append(CellIn(where, box, cell_class, found, flags))
 
 
 # -- out -----------------------------------------------------------------------------------------
-
-
-def escaped(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would take for a formula; `unescaped` takes it off."""
-    return f"'{text}" if _needs_escape(text) else text
-
-
-def _needs_escape(text: str) -> bool:
-    return text[:1] in ("\t", "\r", "\n", "'") or text.lstrip()[:1] in tuple(_FORMULA)
 
 
 def write(project: Project, out: Path, *, what: What, anonymise: bool) -> ExportReport:
@@ -222,8 +271,14 @@ def table(contents: Contents, names: Names) -> str:
     writer = csv.DictWriter(buffer, [escaped(name) for name in columns], restval="")
     writer.writeheader()
     for _, _, row in found:
-        writer.writerow({escaped(k): escaped(v) for k, v in row.items()})
+        writer.writerow(written(row))
     return buffer.getvalue()
+
+
+def written(row: Mapping[str, str]) -> dict[str, str]:
+    """Make a row safe for the programs that read tables; see `escaped`."""
+    names = {*_OF_FIELD, *_OF_CELL, "comment", "confidence"} - {"class"}
+    return {escaped(key): escaped(text, typed=key not in names) for key, text in row.items()}
 
 
 def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, int, dict[str, str]]]]:
@@ -236,20 +291,41 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
         start = _field_cells(field, names)
         for cell in contents.cells.get(field.id, ()):
             row = start | _box_cells(cell.id, cell.box)
-            row["class"] = "" if cell.cell_class is None else label_of(cell.cell_class, schema)
-            row |= {_column(name): value for name, value in cell.attributes.items()}
+            row["class"] = class_word(cell.cell_class, schema)
+            row |= {_column(name): _value_word(name, v, schema) for name, v in cell.attributes.items()}
             row |= flag_words(cell, anonymous=names.anonymous)
             found.append((field.id, cell.id, row))
         for suggestion in contents.suggestions.get(field.id, ()):
             row = start | _box_cells(suggestion.id, suggestion.box)
-            row |= {"class": suggestion.proposal.best_class or "", "confidence": repr(suggestion.confidence)}
-            row |= {_column(n): value for n, value in suggestion.proposal.best_attributes.items()}
+            row["class"] = class_word(suggestion.proposal.best_class, schema)
+            row["confidence"] = repr(suggestion.confidence)
+            best = suggestion.proposal.best_attributes
+            row |= {_column(name): _value_word(name, v, schema) for name, v in best.items()}
             found.append((field.id, suggestion.id, row))
     return columns, found
 
 
 def _column(attribute: str) -> str:
     return f"{_ATTRIBUTE}{attribute}" if attribute.lower() in {*_FIXED, *_SPELLINGS} else attribute
+
+
+def class_word(cell_class: str | None, schema: Schema) -> str:
+    """Give the word for a class: its title where programs take its name for nothing, a number or a date."""
+    if cell_class is None:
+        return ""
+    if is_plain_word(cell_class) or not (schema.is_class(cell_class) or schema.is_group(cell_class)):
+        return cell_class
+    known = schema.class_named if schema.is_class(cell_class) else schema.group_named
+    title = known(cell_class).title
+    return title if is_plain_word(title) and schema.find_class(title) == cell_class else cell_class
+
+
+def _value_word(attribute: str, value: str, schema: Schema) -> str:
+    if is_plain_word(value) or value == UNSURE:
+        return value
+    title = schema.attribute_named(attribute).value_named(value).title
+    readable = is_plain_word(title) and schema.find_value(attribute, title) == (attribute, value)
+    return title if readable else value
 
 
 def _field_cells(field: Field, names: Names) -> dict[str, str]:

@@ -31,9 +31,11 @@ from annotation_store.formats._export import (
     usable,
 )
 from annotation_store.formats._files import Names
+from annotation_store.formats._table import MARK, escaped
 from annotation_store.formats._words import label_of
-from annotation_store.formats.cells_csv import MARK, escaped, rows
+from annotation_store.formats.cells_csv import rows, written
 from annotation_store.records import Box, Cell, ExportReport, Field, Suggestion
+from annotation_store.schema import Schema
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -58,6 +60,10 @@ def write(
     refuse_nothing(fields, skipped)
     files = file_names(fields, names)
     places: dict[tuple[int, int], tuple[str, Box]] = {}
+    homes = _folders(contents)
+    for label, home in homes.items():
+        if home != label:
+            skipped.one("folders", f"The crops of {label!r} stand in the folder {home}.")
     with new_folder(out) as folder:
         for field in each(fields):
             pixels = None if field.is_slide else project.pixels(field.id)
@@ -66,8 +72,7 @@ def write(
                 *contents.suggestions.get(field.id, ()),
             ]
             for thing in things:
-                label = thing.cell_class if isinstance(thing, Cell) else thing.proposal.best_class
-                place = usable(label_of(label, contents.schema))
+                place = homes[_label(thing, contents.schema)]
                 (folder / place).mkdir(exist_ok=True)
                 name = f"{place}/{Path(files[field.id]).stem}_{thing.id}.png"
                 x0, y0, x1, y1 = window(thing.box, margin, field)
@@ -80,6 +85,26 @@ def write(
                 places[field.id, thing.id] = name, (x0, y0, x1 - x0, y1 - y0)
         (folder / "crops.csv").write_text(MARK + _table(contents, names, places), "utf-8", newline="")
     return ExportReport(out, **(contents.count(fields) | {"regions": 0}), skipped=skipped.sentences())
+
+
+def _label(thing: Cell | Suggestion, schema: Schema) -> str:
+    return label_of(thing.cell_class if isinstance(thing, Cell) else thing.proposal.best_class, schema)
+
+
+def _folders(contents: Contents) -> dict[str, str]:
+    """Choose a folder for each label that is needed, usable on every system and no other label's."""
+    things: list[Cell | Suggestion] = [thing for own in contents.cells.values() for thing in own]
+    things += [thing for own in contents.suggestions.values() for thing in own]
+    chosen: dict[str, str] = {}
+    for label in sorted({_label(thing, contents.schema) for thing in things}):
+        base = folder = usable(label)
+        number = 2
+        # capitals are not told apart on Windows and macOS
+        while folder.casefold() in (other.casefold() for other in chosen.values()):
+            folder = f"{base}_{number}"
+            number += 1
+        chosen[label] = folder
+    return chosen
 
 
 def window(box: Box, margin: float, field: Field) -> tuple[int, int, int, int]:
@@ -103,5 +128,5 @@ def _table(contents: Contents, names: Names, places: Mapping[tuple[int, int], tu
     for field_id, thing_id, row in found:
         file, box = places[field_id, thing_id]
         row |= {"file": file, **dict(zip(extra, map(str, box), strict=True))}
-        writer.writerow({escaped(k): escaped(v) for k, v in row.items()})
+        writer.writerow(written(row))
     return buffer.getvalue()
