@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotation_store.formats._images import Images
 from napari_lld.translate import tr
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
         return []
     counts: Counter[str] = Counter()
     sizes: dict[Any, tuple[float, float]] = {}
-    folders = [images] if images is not None else [file.parent, file.parent / "images"]
+    finder = Images.of(file, images, project.fields())
     for image in _objects(document.get("images")):
         name = str(image.get("file_name", ""))
-        if not _known_image(project, name, folders):
+        if not finder.find(name).found:
             counts[tr("image {name} was not found", name=name)] += 1
         if isinstance(image.get("id"), int | str):
             sizes[image["id"]] = (_number(image.get("width")), _number(image.get("height")))
@@ -59,16 +60,6 @@ def _objects(given: Any) -> Iterator[Mapping[str, Any]]:
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and value == value else float("inf")
-
-
-def _known_image(project: Project, name: str, folders: Sequence[Path]) -> bool:
-    short = name.replace("\\", "/").rsplit("/", 1)[-1]
-    if project.field_named(name) is not None or project.field_named(short) is not None:
-        return True
-    try:
-        return any((folder / part).is_file() for folder in folders for part in (name, short))
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def _unknown_words(

@@ -38,6 +38,8 @@ class FieldIn:
         Coordinates as in `Shape`; ``None`` where the file states none, so that the whole field counts.
     image
         Where the image lies, if the parser knows; else it is looked for by `name`.
+    beside, stem
+        Where to look first, and what else the image may be called: see `Images.find`.
     note
         For the note of a field that is new.
     strangers
@@ -56,6 +58,8 @@ class FieldIn:
     cells: list[CellIn] = field(default_factory=list)
     proposals: list[tuple[str, Proposal]] = field(default_factory=list)
     image: Path | None = None
+    beside: Path | None = None
+    stem: str = ""
     note: str = ""
     strangers: list[tuple[str, Box]] = field(default_factory=list)
 

@@ -1,30 +1,44 @@
-"""Finding the images that annotations speak of: image files, or the fields that the project has already."""
+"""Finding the images that annotations name: image files, or the fields that the project has already.
+
+One rule for every format. In this order: the exact path; the same name in folders that agree; the same but
+for capitals and Unicode composition; the same name with another suffix. Folders must agree from the image
+upwards, as far as both sides state them: ``P2/field1.png`` is never found in ``P1/field1.png``, nor in a
+folder ``films/P1``.
+"""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from functools import cached_property, lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
+from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.records import Field
 
 Size = tuple[int, int]
-_T = TypeVar("_T")
 
 _MAX_FILES = 1_000_000
 _ORIENTATION = 0x0112
+_EXACT, _NAME, _LOOSE_NAME, _STEM, _LOOSE_STEM, _NOTHING = range(6)
+_SHOWN = 3
+_IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "image", "imgs", "img")
+# such a folder only says what it holds, not whose
+_SAY_NOTHING = frozenset(name.lower() for name in _IMAGE_FOLDERS)
+_ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "labels", "label", "ann", "json", "xml"})
 
 
 def image_size(path: Path) -> Size | None:
-    """Tell width and height as a viewer shows them, from the file's head; ``None`` where it has none."""
+    """Give width and height as a viewer shows them, from the file's head; ``None`` where it has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -62,19 +76,109 @@ def walk(root: Path) -> Iterator[Path]:
             yield path
 
 
-def beside(path: Path, images: Path | None) -> list[Path]:
-    """List where the images of a file of annotations may lie: a named folder, else beside it.
+class Place(NamedTuple):
+    """A folder in which images are looked for, with its sub-folders where it is `deep`."""
+
+    folder: Path
+    deep: bool = True
+
+
+def places(path: Path, images: Path | None) -> list[Place]:
+    """List where the images of a file (or folder) of annotations may lie.
+
+    Without a folder that the user names, these are the folder of the file, the image folders in it, and,
+    where it is called ``annotations`` or the like, those beside it: so COCO, CVAT, VOC and LLD have it.
 
     Raises
     ------
     FormatError
         There is no such folder.
     """
-    if images is None:
-        return [path.parent, path.parent / "images"]
-    if not images.is_dir():
-        raise FormatError(f"There is no folder {images}: give the folder of the images.")
-    return [images]
+    if images is not None:
+        if not images.is_dir():
+            raise FormatError(f"There is no folder {images}: give the folder of the images.")
+        return [Place(images), *_subsets(images, path)]
+    whole = path.is_dir()
+    home = path if whole else path.parent
+    found = [Place(home, deep=whole)]
+    tops = [home]
+    if home.absolute().name.lower() in _ANNOTATION_FOLDERS:
+        tops.append(home.absolute().parent)
+        found += _subsets(tops[-1], path)  # train2017/ beside annotations/
+    for top in tops:
+        for name in _IMAGE_FOLDERS:
+            if (top / name).is_dir():
+                found += [*_subsets(top / name, path), Place(top / name)]
+    return found
+
+
+def _subsets(folder: Path, path: Path) -> list[Place]:
+    """Give the sub-folder that a file's name speaks of: ``instances_train.json`` of ``train``."""
+    names = dict.fromkeys((path.stem, path.stem.partition("_")[2])) if path.suffix else {}
+    return [Place(folder / name) for name in names if name and (folder / name).is_dir()]
+
+
+class Match(NamedTuple):
+    """What bears a name: a file, a field of the project, both (the pixels tell), or neither.
+
+    Attributes
+    ----------
+    rank
+        How well it fits; 0 is exact.
+    alike
+        What fits equally well, where the name fits several.
+    elsewhere
+        A file or field of that name in folders that contradict it, where nothing fits.
+    """
+
+    rank: int = _NOTHING
+    path: Path | None = None
+    field: Field | None = None
+    alike: tuple[str, ...] = ()
+    elsewhere: str = ""
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a file or a field."""
+        return self.path is not None or self.field is not None
+
+
+class _Candidate(NamedTuple):
+    """A file or field: the folders that it states, below its place and of its place, and its name."""
+
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+    name: str
+    path: Path | None = None
+    field: Field | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.field is None else f"the field {self.field.name}"
+
+
+class _Name(NamedTuple):
+    """A name as a file of annotations states it: backslashes are slashes."""
+
+    folders: tuple[str, ...]
+    name: str
+
+    @classmethod
+    def of(cls, text: str) -> _Name | None:
+        parts = tuple(part for part in text.replace("\\", "/").split("/") if part not in ("", "."))
+        return None if not parts or ".." in parts else cls(parts[:-1], parts[-1])
+
+    def rank(self, candidate: _Candidate) -> int:
+        """Tell how well a candidate of the same stem fits."""
+        loose = tuple(map(_folded, self.folders))
+        inside, outside = (tuple(map(_folded, f)) for f in (candidate.inside, candidate.outside))
+        if not _agree(loose, inside, outside):
+            return _NOTHING
+        strict = _agree(self.folders, candidate.inside, candidate.outside)
+        if strict and self.name == candidate.name:
+            return _NAME
+        if _folded(self.name) == _folded(candidate.name):
+            return _LOOSE_NAME
+        return _STEM if strict and _stem(self.name) == _stem(candidate.name) else _LOOSE_STEM
 
 
 @dataclass
@@ -83,52 +187,49 @@ class Images:
 
     Attributes
     ----------
-    folders
-        Where image files lie.
-    deep
-        Whether to look into their subfolders too.
+    places
+        Where image files lie; the first go before the others where a path fits exactly.
     fields
         The fields of the project: an annotation may be for one of them, with no image file at hand.
     """
 
-    folders: Sequence[Path]
+    places: Sequence[Place] = ()
     fields: Sequence[Field] = ()
-    deep: bool = True
     _sizes: dict[Path, Size | None] = field(default_factory=dict)
+    _listed: dict[tuple[Path, str | None], dict[str, list[_Candidate]]] = field(default_factory=dict)
 
-    @cached_property
-    def _files(self) -> dict[str, list[Path]]:
-        """Image files by their path below their folder, by name, and by stem."""
-        found: dict[str, list[Path]] = {}
-        seen: set[Path] = set()
-        for folder in self.folders:
-            if not folder.is_dir():
-                continue
-            for path in walk(folder) if self.deep else sorted(folder.iterdir()):
-                if path.suffix.lower() in IMAGE_SUFFIXES and path not in seen:
-                    seen.add(path)
-                    for key in {*_keys(path.relative_to(folder).as_posix())}:
-                        found.setdefault(key, []).append(path)
-        return found
+    @classmethod
+    def of(cls, path: Path, images: Path | None, fields: Sequence[Field] = ()) -> Images:
+        """Draw on the fields, and on what lies beside a file of annotations or in a named folder."""
+        return cls(places(path, images), fields)
 
-    @cached_property
-    def _known(self) -> Mapping[str, list[Field]]:
-        found: dict[str, list[Field]] = {}
-        for one in self.fields:
-            for key in {*_keys(one.name)}:
-                found.setdefault(key, []).append(one)
-        return found
+    def find(self, name: str, *, beside: Path | None = None, stem: str = "") -> Match:
+        """Find the image that a name stands for; where it stands for several, none is chosen.
 
-    def file(self, name: str) -> Path | None:
-        """Find the file of an image by its name, or by its name without suffix; no guess between two."""
-        return _only(self._files, name)
+        Parameters
+        ----------
+        beside
+            A folder that goes before the others: that of the record's own file, where a data set has many.
+        stem
+            What the image is called, suffix aside, if nothing bears the name.
+        """
+        match = self._find(name, beside)
+        if stem and not match.found:
+            hinted = self._find(stem, beside)
+            return hinted if hinted.found else match
+        return match
+
+    def file(self, name: str, *, beside: Path | None = None) -> Path | None:
+        """Find the file of an image; no guess between two."""
+        return self._find(name, beside).path
 
     def known(self, name: str) -> Field | None:
-        """Find the field of the project that goes by a name."""
-        return _only(self._known, name)
+        """Find the field of the project that a name stands for; no guess between two."""
+        wanted = _Name.of(name)
+        return None if wanted is None else self._known(name, wanted).field
 
     def size(self, path: Path | None, name: str) -> Size | None:
-        """Tell an image's size: the file's, else that of the field of the project."""
+        """Give an image's size: the file's, else that of the field of the project."""
         if path is not None:
             if path not in self._sizes:
                 self._sizes[path] = image_size(path)
@@ -136,16 +237,171 @@ class Images:
         known = self.known(name)
         return None if known is None else (known.width, known.height)
 
+    def missing(self, name: str, match: Match) -> str:
+        """Say why a name has no image, and what helps."""
+        shown = clean_name(name)
+        if match.alike:
+            several = " or ".join(match.alike[:_SHOWN]) + (" or others" if len(match.alike) > _SHOWN else "")
+            return f"{shown}: the image may be {several}; left out, give its folder with the name."
+        if match.elsewhere:
+            return f"{shown}: the image was not found; {match.elsewhere} lies in another folder."
+        return f"{shown}: the image was not found."
 
-def _keys(name: str) -> Iterable[str]:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return name, path.name, path.stem
+    def where(self) -> str:
+        """Name the folders that are searched."""
+        folders = list(dict.fromkeys(str(place.folder) for place in self.places))
+        return " or ".join(folders[:_SHOWN])
+
+    def _find(self, text: str, beside: Path | None) -> Match:
+        wanted = _Name.of(text)
+        if wanted is None:
+            return Match()
+        searched = list(self.places)
+        if beside is not None:
+            searched.insert(0, Place(beside, deep=False))
+        exact = (_inside(place.folder, wanted) for place in searched)
+        known = self._known(text, wanted)
+        if (path := next((p for p in exact if p is not None), None)) is not None:
+            return Match(_EXACT, path, known.field if known.rank == _EXACT else None)
+        if known.rank == _EXACT:
+            return known
+        own = self._best(wanted, searched[:1]) if beside is not None else Match()
+        rest = self._best(wanted, searched)
+        files = own if own.found and own.rank <= rest.rank else rest
+        if files.found and known.found and files.rank == known.rank:
+            return files._replace(field=known.field)
+        return min(files, known, key=lambda match: (match.rank, not match.elsewhere))
+
+    def _best(self, wanted: _Name, searched: Iterable[Place]) -> Match:
+        stem = _folded(_stem(wanted.name))
+        tops = [None, _folded(wanted.folders[0])] if wanted.folders else [None]
+        return _choose(
+            wanted,
+            [
+                candidate
+                for place in searched
+                for top in ([None] if place.deep else tops)
+                for candidate in self._list(place, top).get(stem, ())
+            ],
+        )
+
+    def _list(self, place: Place, top: str | None) -> dict[str, list[_Candidate]]:
+        """List the image files of a place by stem; of a flat one, those of one sub-folder (`top`), if any."""
+        key = (place.folder, "*" if place.deep else top)
+        if key not in self._listed:
+            found: dict[str, list[_Candidate]] = {}
+            outside = _folders(place.folder.resolve())
+            for path in _image_files(place, top):
+                below = path.relative_to(place.folder).parts
+                candidate = _Candidate(below[:-1], outside, below[-1], path)
+                found.setdefault(_folded(_stem(path.name)), []).append(candidate)
+            self._listed[key] = found
+        return self._listed[key]
+
+    def _known(self, text: str, wanted: _Name) -> Match:
+        if (known := self._by_name.get(clean_name(text))) is not None:
+            return Match(_EXACT, field=known)
+        return _choose(wanted, self._fields_by_stem.get(_folded(_stem(wanted.name)), ()))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Field]:
+        return {known.name: known for known in self.fields}
+
+    @cached_property
+    def _fields_by_stem(self) -> dict[str, list[_Candidate]]:
+        found: dict[str, list[_Candidate]] = {}
+        for known in self.fields:
+            named = _Name.of(known.name) or _Name((), known.name)
+            outside = _folders(Path(known.source_path.replace("\\", "/")).parent)
+            own = len(named.folders)
+            if own:
+                outside = outside[:-own] if outside[-own:] == named.folders else ()
+            candidate = _Candidate(named.folders, outside, named.name, field=known)
+            found.setdefault(_folded(_stem(named.name)), []).append(candidate)
+        return found
 
 
-def _only(found: Mapping[str, list[_T]], name: str) -> _T | None:
-    for key in _keys(name):
-        if len(alike := found.get(key, [])) == 1:
-            return alike[0]
-        if alike:
-            return None
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are one but for slashes, capitals and Unicode composition."""
+    return _folded(one.replace("\\", "/")) == _folded(other.replace("\\", "/"))
+
+
+def _choose(wanted: _Name, candidates: Iterable[_Candidate]) -> Match:
+    """Take the one candidate that fits best; several are named, none is taken."""
+    ranked: dict[int, dict[object, _Candidate]] = {}
+    for candidate in candidates:
+        same = candidate.path.resolve() if candidate.path else candidate.field
+        ranked.setdefault(wanted.rank(candidate), {}).setdefault(same, candidate)
+    if not ranked:
+        return Match()
+    rank = min(ranked)
+    best = list(ranked[rank].values())
+    if rank == _NOTHING:
+        return Match(elsewhere=str(best[0]))
+    if len(best) > 1:
+        return Match(rank, alike=tuple(map(str, best)))
+    return Match(rank, best[0].path, best[0].field)
+
+
+def _agree(stated: Sequence[str], inside: Sequence[str], outside: Sequence[str]) -> bool:
+    """Whether the folders of a name and those of a candidate agree, upwards, as far as both go.
+
+    A folder *images* of the candidate may go unnamed; one that is named may be called otherwise, if it is the
+    place itself (which the user chose).
+    """
+    left, below, above = list(stated), list(inside), list(outside)
+    while left and (parts := below or above):
+        if left[-1] == parts[-1]:
+            left.pop()
+            parts.pop()
+        elif parts[-1].lower() in _SAY_NOTHING:
+            parts.pop()
+        elif not below and left[-1].lower() in _SAY_NOTHING:
+            left.pop()
+        else:
+            return False
+    return True
+
+
+def _inside(folder: Path, wanted: _Name) -> Path | None:
+    """Find a file by its path below a folder; links out of the folder are not followed."""
+    path = folder.joinpath(*wanted.folders, wanted.name)
+    try:
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            return path
+    except (OSError, ValueError, RuntimeError):  # a name that the system cannot even look for
+        pass
     return None
+
+
+def _image_files(place: Place, top: str | None) -> Iterator[Path]:
+    folder = place.folder
+    if not folder.is_dir():
+        return
+    if place.deep:
+        found: Iterable[Path] = walk(folder)
+    elif top is None:
+        real = folder.resolve()
+        children = (p for p in islice(folder.iterdir(), _MAX_FILES) if not p.name.startswith("."))
+        found = (p for p in sorted(children) if not p.is_symlink() or p.resolve().is_relative_to(real))
+    else:
+        children = (p for p in islice(folder.iterdir(), _MAX_FILES) if _folded(p.name) == top)
+        found = (
+            p for child in sorted(children) if child.is_dir() and not child.is_symlink() for p in walk(child)
+        )
+    yield from (path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def _folders(folder: Path) -> tuple[str, ...]:
+    return folder.parts[1:] if folder.anchor else folder.parts
+
+
+@lru_cache(maxsize=65_536)
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _stem(name: str) -> str:
+    """Remove the suffix of an image; what follows another dot belongs to the name."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else name

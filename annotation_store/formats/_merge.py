@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -24,6 +24,8 @@ from annotation_store.errors import EditError, FormatError
 from annotation_store.file_names import name_pattern
 from annotation_store.formats._conflicts import checked, differing, spelled
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions
+from annotation_store.formats._images import Images, Match
+from annotation_store.formats._matching import matching_images
 from annotation_store.formats._strangers import unreadable
 from annotation_store.records import Box, Cell, Edit, Field, ImportReport, RegionState, Shape
 
@@ -55,7 +57,7 @@ def merge(
     project: Project,
     document: Document,
     *,
-    folders: Sequence[Path],
+    images: Images,
     regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
@@ -64,19 +66,13 @@ def merge(
 
     Parameters
     ----------
-    folders
-        Where its images may lie.
+    images
+        Where its images are looked for.
     """
     _refuse_useless(document)
-    incoming = _incoming(document, folders, patient_from)
-    by_name = {field.name: field for field in project.fields()}
-    matched = {i: field for i, given in enumerate(document.fields) if (field := _named(given.name, by_name))}
-    if document.fields and not incoming and not matched:
-        places = " or ".join(str(folder) for folder in folders)
-        raise FormatError(
-            f"None of the {len(document.fields)} images of {document.source} was found in {places}: "
-            f"say where they are with --images (the first is {document.fields[0].name})."
-        )
+    matches = matching_images(document, images)
+    incoming = _incoming(document, matches, patient_from)
+    matched = {i: match.field for i, match in matches.items() if match.field is not None}
     steps = _Steps(progress, len(incoming) + len(document.fields))
     known = project._intake_hashes()
     report = None
@@ -131,16 +127,18 @@ class _Steps:
             self._progress(self._done, self._total)
 
 
-def _incoming(document: Document, folders: Sequence[Path], patient_from: str | None) -> dict[int, Incoming]:
-    """Find the image files of a document, by the place of the field in it."""
+def _incoming(
+    document: Document, matches: Mapping[int, Match], patient_from: str | None
+) -> dict[int, Incoming]:
+    """Describe the image files of a document, by the place of the field in it."""
     pattern = name_pattern(patient_from)
     incoming: dict[int, Incoming] = {}
-    for index, given in enumerate(document.fields):
-        path = given.image or _find(given.name, folders)
-        if path is not None:
+    for index, match in matches.items():
+        given = document.fields[index]
+        if match.path is not None:
             found = described(Path(given.name), pattern)
             incoming[index] = Incoming(
-                path,
+                match.path,
                 name=given.name,
                 patient=given.patient or found.patient,
                 slide=given.slide or found.slide,
@@ -166,8 +164,6 @@ def _pairs(
                 pairs.append((field, given))
         elif outcome is not None:
             document.skipped.one("images that cannot be read", outcome.problem)
-        else:
-            document.skipped.one("images not found", f"{given.name}: the image was not found.")
     return pairs
 
 
@@ -180,27 +176,6 @@ def _refuse_useless(document: Document) -> None:
             f"({reasons[0] if reasons else 'no usable annotation'}) "
             "Make a project with the file as its schema, or correct the file."
         )
-
-
-def _find(name: str, folders: Sequence[Path]) -> Path | None:
-    short = name.replace("\\", "/").rsplit("/", 1)[-1]
-    for folder in folders:
-        for candidate in (folder / name, folder / short):
-            try:
-                if candidate.is_file():
-                    return candidate
-            except (OSError, ValueError):  # a name that the system cannot even look for
-                continue
-    return None
-
-
-def _named(name: str, by_name: dict[str, Field]) -> Field | None:
-    clean = _rules.clean_name(name)
-    if clean in by_name:
-        return by_name[clean]
-    short = clean.rsplit("/", 1)[-1]
-    alike = [field for known, field in by_name.items() if known.rsplit("/", 1)[-1] == short]
-    return alike[0] if len(alike) == 1 else None
 
 
 def _same_size(field: Field, given: FieldIn, document: Document) -> bool:

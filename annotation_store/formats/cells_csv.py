@@ -29,7 +29,7 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import Contents, What, each
 from annotation_store.formats._files import Names, safe_name, write_text
-from annotation_store.formats._images import beside
+from annotation_store.formats._images import Images
 from annotation_store.formats._merge import merge
 from annotation_store.formats._table import (
     MARK,
@@ -83,7 +83,7 @@ def read(
     return merge(
         project,
         document,
-        folders=beside(path, images),
+        images=Images.of(path, images, project.fields()),
         regions=regions,
         patient_from=patient_from,
         progress=progress,

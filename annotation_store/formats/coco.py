@@ -27,6 +27,7 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import each
 from annotation_store.formats._files import Names, safe_name, write_text
+from annotation_store.formats._images import Images
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
 from annotation_store.records import (
@@ -95,13 +96,10 @@ def read(
 ) -> ImportReport:
     """Merge a COCO file into the current reading of a project; see `annotation_store.formats.read`."""
     document = from_coco(read_json(path), project.schema, source=str(path))
-    if images is not None and not images.is_dir():
-        raise FormatError(f"There is no folder {images}: give the folder of the images.")
-    folders = [images] if images is not None else [path.parent, path.parent / "images"]
     return merge(
         project,
         document,
-        folders=folders,
+        images=Images.of(path, images, project.fields()),
         regions=regions,
         patient_from=patient_from,
         progress=progress,

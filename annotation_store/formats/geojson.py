@@ -38,7 +38,7 @@ from annotation_store.formats._export import (
     refuse_nothing,
 )
 from annotation_store.formats._files import Names, safe_name, write_text
-from annotation_store.formats._images import Images, beside, walk
+from annotation_store.formats._images import Images, walk
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
 from annotation_store.formats._text import shown
@@ -78,8 +78,7 @@ def read(
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     """Merge a GeoJSON file, or a folder of them; see `annotation_store.formats.read`."""
-    folders = beside(path if path.is_file() else path / "x", images)
-    finder = Images(folders, project.fields(), deep=images is not None)
+    finder = Images.of(path, images, project.fields())
     document = Document(str(path), [], Skipped())
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
     if not files:
@@ -89,7 +88,7 @@ def read(
     return merge(
         project,
         document,
-        folders=folders,
+        images=finder,
         regions=regions,
         patient_from=patient_from,
         progress=progress,

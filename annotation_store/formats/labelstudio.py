@@ -30,7 +30,7 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import Contents, What, each
 from annotation_store.formats._files import Names, safe_name, write_text
-from annotation_store.formats._images import Images, Size, beside
+from annotation_store.formats._images import Images, Size
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
 from annotation_store.formats._text import shown
@@ -75,13 +75,12 @@ def read(
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     """Merge a JSON export of Label Studio; see `annotation_store.formats.read`."""
-    folders = beside(path, images)
-    finder = Images(folders, project.fields(), deep=images is not None)
+    finder = Images.of(path, images, project.fields())
     document = parse(read_json(path), project.schema, str(path), finder)
     return merge(
         project,
         document,
-        folders=folders,
+        images=finder,
         regions=regions,
         patient_from=patient_from,
         progress=progress,

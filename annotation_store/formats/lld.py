@@ -87,30 +87,21 @@ def read(
     order = options.get("patch_order")
     if order is not None and order not in _lld_text.ORDERS:
         raise FormatError(f"The option patch_order cannot be {shown(order)}: give xyxy or xxyy.")
+    finder = Images.of(path, images, project.fields())
     if path.is_file():
         document = from_json(read_json(path), codes, source=str(path))
-        folders = [images] if images is not None else _beside(path)
     else:
-        finder = Images([path if images is None else images], project.fields())
         document = from_folder(path, codes, finder, patch_order=order)
-        folders = list(finder.folders)
     for field in document.fields:
         _describe(field, explicit=patient_from is not None)
     return merge(
         project,
         document,
-        folders=folders,
+        images=finder,
         regions=regions,
         patient_from=patient_from,
         progress=progress,
     )
-
-
-def _beside(path: Path) -> list[Path]:
-    """List where the images of a JSON file may lie: beside it, or in the published layout."""
-    top = path.parent.parent
-    places = [top / name / path.stem for name in ("Images", "images")]
-    return [path.parent, path.parent / "images", *places, top / "Images", top / "images"]
 
 
 def _describe(field: FieldIn, *, explicit: bool) -> None:

@@ -70,15 +70,12 @@ def read(
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     """Merge an XML file, or a folder of them; see `annotation_store.formats.read`."""
-    top = path.parent if path.is_file() else path
-    folders = [images] if images is not None else [top, top / "JPEGImages", top / "images"]
-    if images is None:
-        folders += [top.parent / "JPEGImages", top.parent / "images"]
-    document = from_path(path, project.schema, Images(folders, deep=False))
+    finder = Images.of(path, images, project.fields())
+    document = from_path(path, project.schema, finder)
     return merge(
         project,
         document,
-        folders=folders,
+        images=finder,
         regions=regions,
         patient_from=patient_from,
         progress=progress,

@@ -98,12 +98,12 @@ def read(
 ) -> ImportReport:
     """Merge a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
     root = path.parent if path.is_file() else path
-    finder = Images([root if images is None else images], project.fields())
+    finder = Images.of(root, images, project.fields())
     document = from_folder(root, project.schema, finder)
     return merge(
         project,
         document,
-        folders=finder.folders,
+        images=finder,
         regions=regions,
         patient_from=patient_from,
         progress=progress,

@@ -242,7 +242,7 @@ def test_fields_come_in_with_the_file_and_are_matched_by_content_or_by_name(
     document = {
         "categories": [],
         "images": [
-            {"id": "x", "file_name": "sub/c.jpg", "patient": "P9", "pixel_size_um": 0.2},
+            {"id": "x", "file_name": "images/c.jpg", "patient": "P9", "pixel_size_um": 0.2},
             {"id": 2, "file_name": "b.png", "annotated_regions": []},
             {"id": 3, "file_name": "nowhere.png"},
         ],
@@ -258,7 +258,7 @@ def test_fields_come_in_with_the_file_and_are_matched_by_content_or_by_name(
     report = formats.read("coco", project, path)
     assert (report.fields, report.cells, report.regions) == (1, 2, 1)
     assert report.skipped == ["nowhere.png: the image was not found."]
-    field = project.field_named("sub/c.jpg")
+    field = project.field_named("images/c.jpg")
     assert field is not None
     assert (field.patient, field.pixel_size_um) == ("P9", 0.2)
     assert len(project.cells(2)) == 1
