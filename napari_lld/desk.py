@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QLocale, QObject, QTimer, Signal
@@ -31,10 +31,25 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
 
-DOCK_NAME = "napari-lld"
+DOCK_NAME = "Annotate (LLD)"
+"""What napari's Plugins menu calls the dock: its entry shows and hides the one that is there."""
 _WATCH_MS = 2000
 _JOB_SECONDS = 15
 """How long a closing window waits for a long action to stop where it leaves nothing half done."""
+
+
+class Dock(Protocol):
+    """A dock on a desk."""
+
+    def release(self) -> None:
+        """Let go of the desk."""
+
+
+class Binding(Protocol):
+    """What a desk puts into a main window."""
+
+    def release(self) -> None:
+        """Take it out again."""
 
 
 class Desk(QObject):
@@ -54,10 +69,11 @@ class Desk(QObject):
         self.commands = Commands(self.session)
         self.commands.key_map = key_map.load()
         self.jobs = Jobs(self)
-        self.training_options: Callable[[], dict[str, Any]] = dict
+        self.training_options: Callable[[], dict[str, Any]] = lambda: {"budget": self.session.training.budget}
+        self.docks: list[Dock] = []
         self.window: QWidget | None = None
-        self._docks = 0
-        self._closed = False
+        self.binding: Binding | None = None
+        self._closed = self._window_gone = False
         self._help: QWidget | None = None
         self.process = TrainingProcess(self.session, self)
         self.session.trainer = self.process
@@ -89,29 +105,50 @@ class Desk(QObject):
 
     # ------------------------------------------------------------------ life
 
-    def take_dock(self) -> None:
+    def take_dock(self, dock: Dock) -> None:
         """One more dock shows this desk."""
-        self._docks += 1
+        self.docks.append(dock)
 
-    def drop_dock(self) -> None:
-        """Count a dock out; with the last one the desk closes."""
-        self._docks -= 1
-        if self._docks <= 0:
+    def drop_dock(self, dock: Dock) -> None:
+        """One dock less shows this desk; with the last one it closes."""
+        self.docks.remove(dock)
+        if not self.docks and not self._closed:
+            if self.session.project is not None and not self._window_gone:
+                _left[self.viewer] = self.session.project.path
             self.close()
 
-    def close(self, *, window_gone: bool = False) -> None:
+    def bind_window(self, window: QWidget, make: Callable[[Desk, QWidget], Binding]) -> None:
+        """Belong to a main window from here on."""
+        if window is not self.window and not self._closed:
+            self._leave_window()
+            self.window = window
+            self.binding = make(self, window)
+
+    def _leave_window(self) -> None:
+        if self.binding is not None:
+            self.binding.release()
+        self.binding = self.window = None
+
+    def window_closed(self) -> None:
+        """Close with the window: its docks go with it."""
+        self._window_gone = True
+        for dock in list(self.docks):
+            dock.release()
+
+    def close(self) -> None:
         """Stop the worker, close the project, let go of the viewer."""
         if self._closed:
             return
         self._closed = True
         self._watch.stop()
+        self._leave_window()
         _desks.pop(self.viewer, None)
         self.session.remember_place()
         self.gallery.close()
         self.process.close()
         self.jobs.wait(_JOB_SECONDS)
         self.pointer.close()
-        self.layers.close(remove=not window_gone)
+        self.layers.close(remove=not self._window_gone)
         self.session.project_changed.disconnect(self._on_project, missing_ok=True)
         self.session.close()
         self.around.close()
@@ -397,6 +434,8 @@ class Desk(QObject):
 
 
 _desks: WeakKeyDictionary[Any, Desk] = WeakKeyDictionary()
+_left: WeakKeyDictionary[Any, Path] = WeakKeyDictionary()
+"""The project that was open when the last dock of a viewer was closed: the next one goes on with it."""
 
 
 def desk_for(viewer: Any) -> Desk:
@@ -405,6 +444,9 @@ def desk_for(viewer: Any) -> Desk:
     desk = _desks.get(viewer)
     if desk is None:
         desk = _desks[viewer] = Desk(viewer)
+        left = _left.pop(viewer, None)
+        if left is not None:
+            desk.session.open(left)
     return desk
 
 
@@ -432,7 +474,7 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
 
     viewer = napari.Viewer(title="napari-lld", show=False)
     dock = DeskDock(viewer)
-    viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right")
+    viewer.window.add_dock_widget(dock, name=DOCK_NAME)  # on the side where it was left
     for name in ("layer list", "layer controls"):
         _hide_dock(viewer, name)  # room for the field; napari's Window menu brings them back
     if show:

@@ -78,6 +78,8 @@ class TrainingState:
         self.message = ""
         self.failed = False
         self.task = ""
+        self.budget: float | None = 300.0
+        """How many seconds the next training may take."""
         self.loss_history: list[tuple[float, dict[str, float]]] = []
         self.started_at: float | None = None
 
@@ -85,6 +87,12 @@ class TrainingState:
     def busy(self) -> bool:
         """Whether a worker is at work."""
         return self.phase is not TrainingPhase.IDLE
+
+    def set_budget(self, seconds: float | None) -> None:
+        """Choose how long the next training may take; ``None`` is without limit."""
+        if seconds != self.budget:
+            self.budget = seconds
+            self.changed.emit()
 
     def begin(self, task: str) -> None:
         """Take note that a worker is being started."""

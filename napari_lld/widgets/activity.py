@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_lld.widgets.windows import main_window
 from napari_lld.work_clock import WorkClock
 
 _USES = frozenset(
@@ -41,7 +42,7 @@ class Activity(QObject):
             event is not None
             and event.type() in _USES
             and isinstance(watched, QWidget)
-            and watched.window() is self._window
+            and main_window(watched) is self._window
         ):
             self._clock.touch()
         return False

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
-    QMainWindow,
     QProgressBar,
     QSizePolicy,
     QStackedWidget,
@@ -16,26 +15,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_lld import user_state
 from napari_lld.desk import desk_for
 from napari_lld.session_marks import TAKES_BOX
 from napari_lld.translate import tr
-from napari_lld.widgets.activity import Activity
 from napari_lld.widgets.cell_panel import CellPanel
 from napari_lld.widgets.differential_panel import DifferentialPanel
-from napari_lld.widgets.dropping import CanvasDrops, dropped_paths
+from napari_lld.widgets.dropping import dropped_paths
 from napari_lld.widgets.field_list import FieldList
 from napari_lld.widgets.header import Header, ToolBar
-from napari_lld.widgets.keys import KeyRouter
 from napari_lld.widgets.mistake_list import MistakeList
 from napari_lld.widgets.mistake_panel import MistakePanel
 from napari_lld.widgets.parts import Part, column, label, row, rule
-from napari_lld.widgets.proposed_bar import ProposedBar
-from napari_lld.widgets.sight_panel import SightDock
 from napari_lld.widgets.start_page import StartPage
 from napari_lld.widgets.suggestion_panel import SuggestionPanel
 from napari_lld.widgets.theme import colours, stylesheet
 from napari_lld.widgets.training_panel import TrainingPanel
+from napari_lld.widgets.window_binding import WindowBinding
+from napari_lld.widgets.windows import main_window
 
 if TYPE_CHECKING:
     import napari
@@ -54,10 +50,7 @@ class DeskDock(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
         self.desk = desk_for(napari_viewer)
-        self.desk.take_dock()
-        self._router: KeyRouter | None = None
-        self._activity: Activity | None = None
-        self._sight: SightDock | None = None
+        self.desk.take_dock(self)
         self._released = False
         self._docked = False
         session, commands = self.desk.session, self.desk.commands
@@ -83,9 +76,6 @@ class DeskDock(QWidget):
         self._review.addWidget(self._mistakes)
         self._training = TrainingPanel(session, commands, self.desk.around.rounds)
         self._differential = DifferentialPanel(session, commands)
-        self._proposed = ProposedBar(session, commands, self)
-        self._drops: CanvasDrops | None = None
-        self.desk.training_options = lambda: {"budget": self._training.budget.currentData()}
         self._tabs = QTabWidget()
         self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -155,7 +145,6 @@ class DeskDock(QWidget):
             self._mistakes,
             self._training,
             self._differential,
-            self._proposed,
         )
 
     def show_model_tab(self) -> None:
@@ -179,69 +168,17 @@ class DeskDock(QWidget):
                 self._docked = True
             elif self._docked:
                 self.release()
+                self.deleteLater()  # napari has let go of it, and does not delete it
         return bool(super().event(event))
 
     def showEvent(self, event: Any) -> None:
-        """Take the keys of the window that shows the dock."""
+        """Bind the desk to the window that shows the dock, unless another dock has."""
         super().showEvent(event)
-        window = self.window()
-        if self._released or window is self or window is self.desk.window:
-            return
-        self._leave_window()
-        self.desk.window = window
-        window.installEventFilter(self)
-        self._router = KeyRouter(window, self.desk.commands, self._takes_keys)
-        self._activity = Activity(window, self.desk.around.clock)
-        self.desk.around.catch_errors()
-        if isinstance(window, QMainWindow):
-            self._sight = SightDock(self.desk, window)
-            self._on_theme()
-        self._use_canvas()
+        window = main_window(self)
+        if not self._released and window is not self:
+            self.desk.bind_window(window, WindowBinding)
 
-    def _use_canvas(self) -> None:
-        """Lie on the canvas of a real window, and take what is dropped on it."""
-        window = getattr(self.desk.viewer, "window", None)
-        if window is not None and self._drops is None:
-            self._drops = CanvasDrops(window._qt_viewer, self.desk.fields.wants, self.desk.fields.drop)
-            self._proposed.lie_on(window._qt_viewer.canvas.native)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Close the desk when its window closes (napari closes docks without a word)."""
-        if event is None or self.desk.window is None or watched is not self.desk.window:
-            return False
-        window: Any = self.desk.window
-        if event.type() == QEvent.Type.Hide and not event.spontaneous():
-            user_state.remember("window_size", [window.width(), window.height()])
-            self.release(window_gone=True)
-        return False
-
-    def _takes_keys(self, focus: QWidget) -> bool:
-        """Our keys act on the dock, and on the canvas while none but our layers is active."""
-        if self.desk.session.project is None:
-            return False
-        panel = self._sight.panel if self._sight is not None else self
-        if focus is self or self.isAncestorOf(focus) or focus is panel or panel.isAncestorOf(focus):
-            return True
-        active = self.desk.viewer.layers.selection.active
-        return active is None or self.desk.layers.owns(active)
-
-    def _leave_window(self) -> None:
-        if self._router is not None:
-            self._router.close()
-            self._router.deleteLater()
-            self._router = None
-        if self._activity is not None:
-            self._activity.close()
-            self._activity.deleteLater()
-            self._activity = None
-        if self._sight is not None:
-            self._sight.release()
-            self._sight = None
-        if self.desk.window is not None:
-            self.desk.window.removeEventFilter(self)
-            self.desk.window = None
-
-    def release(self, *, window_gone: bool = False) -> None:
+    def release(self) -> None:
         """Let go of the desk; the last dock closes it."""
         if self._released:
             return
@@ -263,13 +200,7 @@ class DeskDock(QWidget):
         self.desk.jobs.changed.disconnect(self._on_job)
         for part in self._parts():
             part.release()
-        if self._drops is not None:
-            self._drops.close()
-            self._drops = None
-        self._leave_window()
-        if window_gone:
-            self.desk.close(window_gone=True)
-        self.desk.drop_dock()
+        self.desk.drop_dock(self)
 
     # ------------------------------------------------------------------ showing
 
@@ -278,8 +209,6 @@ class DeskDock(QWidget):
         self.setStyleSheet(stylesheet(new))
         for part in self._parts():
             part.use_colours(new)
-        if self._sight is not None:
-            self._sight.panel.use_colours(new)
 
     def _on_project(self) -> None:
         self._stack.setCurrentIndex(0 if self.desk.session.project is None else 1)

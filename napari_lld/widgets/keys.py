@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_lld.commands import Command, Commands
 from napari_lld.translate import tr
+from napari_lld.widgets.windows import main_window
 
 _TYPING = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 _REPEATING = ("field.", "caret.", "threshold.", "suggestion.next", "suggestion.previous")
@@ -66,7 +67,7 @@ class KeyRouter(QObject):
         return True
 
     def _command(self, watched: QWidget, event: QKeyEvent) -> Command | None:
-        if watched.window() is not self._window or QApplication.activePopupWidget() is not None:
+        if main_window(watched) is not self._window or QApplication.activePopupWidget() is not None:
             return None
         if _is_typing(watched) or _is_typing(QApplication.focusWidget()):
             return None

@@ -47,7 +47,7 @@ class TrainingPanel(Part):
         self.budget.setToolTip(tr("How long a training may take"))
         for title, seconds in BUDGETS:
             self.budget.addItem(tr(title), seconds)
-        self.budget.setCurrentIndex(1)
+        self.budget.currentIndexChanged.connect(self._on_budget)
         self._plan = QToolButton()
         self._plan.setObjectName("lld_rounds")
         self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -93,6 +93,7 @@ class TrainingPanel(Part):
         super().refresh()
         training = self.session.training
         busy = training.busy
+        self.budget.setCurrentIndex([seconds for _title, seconds in BUDGETS].index(training.budget))
         self._suggest.setVisible(not busy)
         waiting = len(self._rounds.queue)
         automatic = self.session.preferences.automatic
@@ -167,6 +168,9 @@ class TrainingPanel(Part):
 
     def _looked_at(self) -> Model | None:
         return next((m for m in self._listed if m.id == self._models.currentData()), None)
+
+    def _on_budget(self, _index: int) -> None:
+        self.session.training.set_budget(self.budget.currentData())
 
     def _on_activate(self) -> None:
         model_id = self._models.currentData()

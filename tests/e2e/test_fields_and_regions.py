@@ -124,7 +124,7 @@ def test_a_proposed_region_is_shifted_taken_and_left_by_mouse_and_key(
     window = open_window(small_project)
     window.press("Alt+R")
     box = window.session.proposed_region.box
-    bar = window.dock._proposed
+    bar = window.dock.desk.binding.proposed
     assert bar.isVisible()
     assert window.canvas.rect().contains(bar.geometry())
     assert "3 likely cells" in bar._why.text()

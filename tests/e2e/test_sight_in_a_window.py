@@ -18,7 +18,7 @@ def test_cells_are_labelled_by_keys_alone_and_the_next_comes_in_large(
 ) -> None:
     window = open_window(sample_project)
     session = window.session
-    panel = window.dock._sight.panel
+    panel = window.dock.desk.binding.sight.panel
     for x in (300, 60, 180):
         session.add_box((x, 100, 40, 40))
     first, second, third = (c.id for c in sorted(session.cells, key=lambda c: c.box[0]) if c.box[2] == 40)
@@ -55,7 +55,7 @@ def test_one_click_proposes_the_box_of_a_cell_and_enter_takes_it(
     window.press("B")
     window.click_field(170, 190)  # on the nucleus of the cell in the middle
     assert session.proposed_box is not None
-    assert window.dock._sight.panel.view.showing
+    assert window.dock.desk.binding.sight.panel.view.showing
     window.press("Return")
     assert len(session.cells) == before + 1
     x, y, w, h = session.cell.box
@@ -75,7 +75,7 @@ def test_field_is_measured_and_seen_otherwise_by_mouse_and_key(
 ) -> None:
     monkeypatch.setattr("napari_lld.widgets.dialogs.ask_pixel_size", lambda *_: "one")
     window = open_window(small_project)
-    session, sight = window.session, window.dock._sight
+    session, sight = window.session, window.dock.desk.binding.sight
     assert sight.bar.text.endswith("px")
     window.press("J")
     window.drag((30, 50), (60, 50))

@@ -1,0 +1,98 @@
+"""What a desk adds to its main window, once for all its docks: keys, work clock, zoom view, drops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+from napari_lld import user_state
+from napari_lld.widgets.activity import Activity
+from napari_lld.widgets.dropping import CanvasDrops
+from napari_lld.widgets.keys import KeyRouter
+from napari_lld.widgets.proposed_bar import ProposedBar
+from napari_lld.widgets.sight_panel import SightDock
+from napari_lld.widgets.theme import colours
+
+if TYPE_CHECKING:
+    from napari_lld.desk import Desk
+
+
+class WindowBinding(QObject):
+    """Belongs to one main window, whichever of its docks float, are hidden or are closed.
+
+    Parameters
+    ----------
+    desk
+        The desk whose docks are in the window.
+    window
+        The main window, never a dock that floats.
+    """
+
+    def __init__(self, desk: Desk, window: QWidget) -> None:
+        super().__init__()
+        self._desk = desk
+        self._window: Any = window
+        self._closing = False
+        window.installEventFilter(self)
+        self._router = KeyRouter(window, desk.commands, self._takes_keys)
+        self._activity = Activity(window, desk.around.clock)
+        desk.around.catch_errors()
+        self.sight = SightDock(desk, window) if isinstance(window, QMainWindow) else None
+        self.proposed: ProposedBar | None = None
+        self._drops: CanvasDrops | None = None
+        napari_window = getattr(desk.viewer, "window", None)
+        if napari_window is not None:
+            qt_viewer = napari_window._qt_viewer
+            self._drops = CanvasDrops(qt_viewer, desk.fields.wants, desk.fields.drop)
+            self.proposed = ProposedBar(desk.session, desk.commands)
+            self.proposed.lie_on(qt_viewer.canvas.native)
+        desk.viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+
+    def release(self) -> None:
+        """Take everything out of the window again."""
+        self._desk.viewer.events.theme.disconnect(self._on_theme)
+        self._window.removeEventFilter(self)
+        for watcher in (self._router, self._activity):
+            watcher.close()
+            watcher.deleteLater()
+        if self._drops is not None:
+            self._drops.close()
+        if self.proposed is not None:
+            self.proposed.release()
+        if self.sight is not None:
+            self.sight.release()
+        self.deleteLater()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Close the desk when its window has closed (napari closes docks without a word)."""
+        if event is None or watched is None or watched is not self._window:
+            return False
+        if event.type() == QEvent.Type.Close:
+            self._closing = True  # it may yet be refused; then no Hide follows
+        elif event.type() == QEvent.Type.Show:
+            self._closing = False
+        elif event.type() == QEvent.Type.Hide and self._closing and not event.spontaneous():
+            user_state.remember("window_size", [self._window.width(), self._window.height()])
+            self._desk.window_closed()
+        return False
+
+    def _takes_keys(self, focus: QWidget) -> bool:
+        """Our keys act on the docks, and on the canvas while none but our layers is active."""
+        desk = self._desk
+        if desk.session.project is None:
+            return False
+        ours: list[Any] = [*desk.docks, *([self.sight.panel] if self.sight is not None else [])]
+        if any(focus is widget or widget.isAncestorOf(focus) for widget in ours):
+            return True
+        active = desk.viewer.layers.selection.active
+        return active is None or desk.layers.owns(active)
+
+    def _on_theme(self, *_args: object) -> None:
+        new = colours(str(self._desk.viewer.theme))
+        if self.sight is not None:
+            self.sight.panel.use_colours(new)
+        if self.proposed is not None:
+            self.proposed.use_colours(new)
