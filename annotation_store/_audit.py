@@ -23,7 +23,7 @@ _JSON = {
 }
 _NUMBERS = {
     "cells": ("x", "y", "w", "h"),
-    "suggestions": ("x", "y", "w", "h", "confidence"),
+    "suggestions": ("x", "y", "w", "h", "confidence", "probability"),
     "fields": ("width", "height"),
 }
 _SHOWN = 20

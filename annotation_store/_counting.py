@@ -83,8 +83,8 @@ class Counting(ProjectBase):
         query = sa.select(fields.c.id).where(*known).order_by(fields.c.id)
         return [row.id for row in self._rows(query)]
 
-    def fields_waiting(self, min_confidence: float = 0.0) -> list[int]:
-        """List the fields with pending suggestions at least that sure, in the fields' order; one statement.
+    def fields_waiting(self, min_probability: float = 0.0) -> list[int]:
+        """List the fields with pending suggestions at least that probable, in order; one statement.
 
         A blind reading has none: where suggestions may be seen depends on its regions.
         """
@@ -94,7 +94,7 @@ class Counting(ProjectBase):
             sa.select(suggestions.c.field_id)
             .where(
                 suggestions.c.state == SuggestionState.PENDING.value,
-                suggestions.c.confidence >= min_confidence,
+                suggestions.c.probability >= min_probability,
             )
             .distinct()
             .order_by(suggestions.c.field_id)

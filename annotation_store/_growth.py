@@ -19,7 +19,7 @@ from annotation_store._db.tables import project as project_table
 from annotation_store._history import Change, Scope
 from annotation_store._translation import Translation
 from annotation_store.errors import EditError, ProjectError
-from annotation_store.records import UNSURE, Edit, OldSchema, SchemaChange
+from annotation_store.records import UNSURE, Edit, OldSchema, Proposal, SchemaChange
 from annotation_store.schema import Schema
 
 Mapped = Mapping[str, str | None]
@@ -174,6 +174,9 @@ class Growth(ProjectBase):
                 "attribute_probabilities": row.attribute_probabilities,
             }
             after = translation.probabilities(**before)
+            before["probability"] = row.probability
+            box = (row.x, row.y, row.w, row.h)
+            after["probability"] = Proposal(box, row.confidence, after["class_probabilities"]).probability
             names = [name for name in before if before[name] != after[name]]
             if names:
                 change = Change(

@@ -18,6 +18,7 @@ from annotation_store.records import (
     Box,
     Edit,
     Keep,
+    Proposal,
     RegionState,
     Suggestion,
     SuggestionState,
@@ -56,6 +57,13 @@ class Entry:
     attribute_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     state: SuggestionState | None = None
     model_id: int | None = None
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """What a model predicts here, or ``None`` where none saw it."""
+        if self.confidence is None:
+            return None
+        return Proposal(self.box, self.confidence, self.class_probabilities, self.attribute_probabilities)
 
 
 class Many(Review):

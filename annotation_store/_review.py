@@ -88,14 +88,14 @@ class Review(Marks):
         *,
         states: Iterable[SuggestionState] = (SuggestionState.PENDING,),
     ) -> list[Suggestion]:
-        """List suggestions, those of the highest confidence first.
+        """List suggestions, those whose statement is most probable first (`Proposal.probability`).
 
         A blind reading sees only those centred in its finished regions.
         """
         query = (
             sa.select(suggestions)
             .where(suggestions.c.state.in_([SuggestionState(s).value for s in states]))
-            .order_by(suggestions.c.confidence.desc(), suggestions.c.id)
+            .order_by(suggestions.c.probability.desc(), suggestions.c.id)
         )
         if field_id is not None:
             query = query.where(suggestions.c.field_id == field_id)

@@ -174,13 +174,16 @@ def proposal(schema: Schema, field: Field, given: Proposal) -> dict[str, Any]:
         attributes(schema, {name: None})
         for value in values:
             attributes(schema, {name: value})
+    confidence = _probability(given.confidence, "confidence")
+    classes = _distribution(given.class_probabilities, "class")
     return {
         "x": x,
         "y": y,
         "w": w,
         "h": h,
-        "confidence": _probability(given.confidence, "confidence"),
-        "class_probabilities": _distribution(given.class_probabilities, "class"),
+        "confidence": confidence,
+        "probability": Proposal((x, y, w, h), confidence, classes).probability,
+        "class_probabilities": classes,
         "attribute_probabilities": {
             name: _distribution(values, name) for name, values in given.attribute_probabilities.items()
         },

@@ -281,6 +281,19 @@ class Proposal:
         """The most probable class, or ``None``."""
         return max(self.class_probabilities, key=self.class_probabilities.__getitem__, default=None)
 
+    def score(self, cell_class: str) -> float:
+        """Return the probability of a white cell of this class: p(cell)·p(class | cell)."""
+        return self.confidence * self.class_probabilities.get(cell_class, 0.0)
+
+    @property
+    def probability(self) -> float:
+        """Probability of what accepting writes: a white cell of the most probable class.
+
+        Without class probabilities only the cell is written, and this is the confidence. Whatever shows,
+        orders or filters suggestions uses this number; `confidence` alone says nothing of the class.
+        """
+        return self.confidence * max(self.class_probabilities.values(), default=1.0)
+
     @property
     def best_attributes(self) -> dict[str, str]:
         """The most probable value of each attribute."""
@@ -312,6 +325,11 @@ class Suggestion:
     def confidence(self) -> float:
         """Calibrated probability that the box holds a white cell."""
         return self.proposal.confidence
+
+    @property
+    def probability(self) -> float:
+        """Probability of what accepting writes: see `Proposal.probability`."""
+        return self.proposal.probability
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from annotation_store import Project, formats
 from annotation_store.errors import LLDError
+from annotation_store.records import Box, Shape
 from napari_lld import sample
 from napari_lld.translate import tr, trn
 from training.client import worker_environment
@@ -76,6 +80,13 @@ def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | 
         if not set(own.looked()) - {ranking.STAIN}:
             ranking.look_at_stain(own, progress=tell)
         ranking.update(own)
+
+
+def count_unboxed_nuclei(pixels: npt.NDArray[np.uint8], inside: Shape, known: Sequence[Box]) -> int:
+    """Count the dark nuclei in an area of a field that no known box covers."""
+    from training.propose import unboxed_nuclei  # scikit-image: not before it is needed
+
+    return len(unboxed_nuclei(pixels, inside, known))
 
 
 def make_sample_project(folder: Path, tell: Tell) -> str:

@@ -282,9 +282,6 @@ def session_commands(session: Session) -> Iterator[Command]:
     def reject(reason: RejectionReason) -> Callable[[], None]:
         return lambda: session.reject(reason)
 
-    def whole_field() -> None:
-        session.mark_whole_field()
-
     def void(_result: object) -> None:
         return None
 
@@ -323,15 +320,6 @@ def session_commands(session: Session) -> Iterator[Command]:
         has_field,
         "Drag a box round a cell, or click on it and take the proposed box with Enter. "
         "The tool stays until Esc.",
-    )
-    yield Command(
-        "region.whole",
-        "Whole field",
-        whole_field,
-        ("Ctrl+Return",),
-        "Draw",
-        has_field,
-        "Say that every white cell of this field is boxed.",
     )
     yield Command(
         "tool.draft",

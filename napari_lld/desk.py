@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QLocale, QObject, QTimer, Signal
 
+from annotation_store.errors import LLDError
+from annotation_store.records import Shape
 from napari_lld import background, key_map, user_state
 from napari_lld.commands import Command, Commands, has_cell, has_field, has_project, session_commands
 from napari_lld.desk_gallery import DeskGallery
@@ -18,6 +20,7 @@ from napari_lld.desk_overlap import DeskOverlap
 from napari_lld.desk_sight import sight_commands, take_ring
 from napari_lld.field_desk import FieldDesk
 from napari_lld.jobs import Jobs
+from napari_lld.latest_task import LatestTask
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.mistake_thread import MistakeThread
 from napari_lld.napari_preferences import bind
@@ -78,6 +81,7 @@ class Desk(QObject):
         self.process = TrainingProcess(self.session, self)
         self.session.trainer = self.process
         self.mistakes = MistakeThread(self)
+        self._nuclei = LatestTask("nuclei", self)
         self.session.mistake_reader = self.mistakes
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
@@ -158,6 +162,7 @@ class Desk(QObject):
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
         self.session.trainer = self.session.mistake_reader = None
         self.mistakes.close()
+        self._nuclei.close()
 
     def _on_project(self) -> None:
         self.commands.use_schema(self.session.schema)
@@ -209,6 +214,15 @@ class Desk(QObject):
             ("Return",),
             "Draw",
             self._can_finish_drawing,
+        )
+        yield Command(
+            "region.whole",
+            "Whole field",
+            self.finish_whole_field,
+            ("Ctrl+Return",),
+            "Draw",
+            has_field,
+            "Promise that every white cell of this field is boxed; what may not be right is asked first.",
         )
         yield Command(
             "region.finish",
@@ -291,12 +305,57 @@ class Desk(QObject):
 
     def finish_region(self) -> None:
         """Finish the draft region, once what may not be right about it has been answered."""
+        session, region = self.session, self.session.region_to_finish()
+        if region is None:
+            session.finish_region()  # says what to choose
+            return
+
+        def finish() -> None:
+            session.select("region", region.id)
+            session.finish_region()
+
+        self._promise(region.shape, tr("Finish the region"), finish)
+
+    def finish_whole_field(self) -> None:
+        """Say that the whole field is reviewed, once what may not be right about it has been answered."""
+        field = self.session.field
+        if field is not None:
+            shape = Shape.rectangle(0, 0, field.width, field.height)
+            self._promise(shape, tr("Whole field"), self.session.mark_whole_field)
+
+    def _promise(self, shape: Shape, title: str, finish: Callable[[], object]) -> None:
+        """Finish an area of the field that is shown: all that is not boxed in it becomes background.
+
+        Dark nuclei without a box are looked for in a thread; the answer counts only while the field is shown.
+        """
         from napari_lld.widgets import dialogs
 
-        region = self.session.region_to_finish()
-        doubts = self.session.doubts(region) if region is not None else []
-        if not doubts or dialogs.ask_anyway(doubts, self.window):
-            self.session.finish_region()
+        session, field = self.session, self.session.field
+        if field is None:
+            return
+        here = (session.project, field.id)
+
+        def ask(nuclei: int) -> None:
+            if (session.project, session.field_id) != here:
+                return
+            doubts = session.doubts(shape, nuclei)
+            if not doubts or dialogs.ask_anyway(title, doubts, self.window):
+                finish()
+
+        def unseen(trouble: str) -> None:
+            session.tell("warning", tr("Dark nuclei could not be looked for: {trouble}", trouble=trouble))
+            ask(0)
+
+        try:
+            pixels = None if field.is_slide else session.pixels(field.id)
+        except LLDError as error:
+            unseen(str(error))
+            return
+        if pixels is None:
+            ask(0)
+            return
+        known = session.known_places()
+        self._nuclei.start(lambda: background.count_unboxed_nuclei(pixels, shape, known), ask, unseen)
 
     def comment(self) -> None:
         """Ask for the comment on the current cell."""

@@ -6,6 +6,7 @@ field, and all that is done to many is one transaction, taken back in one step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from annotation_store import Entry, Project
 from annotation_store.errors import LLDError
 from annotation_store.records import UNSURE, Box, Edit, Proposal, RejectionReason, SuggestionState
 from annotation_store.schema import Schema
-from napari_lld.opinions import best, disagreement, doubt
+from napari_lld.opinions import Disagreement, best, disagreement, doubt, label_probability
 from napari_lld.session import Session
 from napari_lld.session_review import Candidate
 from napari_lld.translate import tr, trn
@@ -71,17 +72,17 @@ class Item:
         The cell's class, or the most probable one of a suggestion.
     doubt
         How much one would learn from it (`opinions.doubt`).
-    contested
-        How improbable the model finds the label, 0 to 1.
-    instead
-        What the model says instead.
+    probability
+        Of what it states (`opinions.label_probability`).
+    disagreement
+        What the model says of a cell's label (`opinions.disagreement`).
     """
 
     entry: Entry
     word: str | None
     doubt: float | None
-    contested: float | None
-    instead: str
+    probability: float | None
+    disagreement: Disagreement | None
 
     @property
     def key(self) -> Key:
@@ -110,10 +111,13 @@ def _item(entry: Entry, schema: Schema) -> Item:
     proposal = Proposal(
         entry.box, entry.confidence or 0.0, entry.class_probabilities, entry.attribute_probabilities
     )
-    contest = disagreement(entry, schema)
     word = entry.cell_class if entry.kind == "cell" else best(entry.class_probabilities)
     return Item(
-        entry, word, doubt(proposal, schema), contest[0] if contest else None, contest[1] if contest else ""
+        entry,
+        word,
+        doubt(proposal, schema),
+        label_probability(entry, schema),
+        disagreement(entry, schema),
     )
 
 
@@ -250,15 +254,15 @@ class Gallery:
         if self.order is Order.UNCERTAIN:
             return lambda item: falling(item.doubt)
         if self.order is Order.SUREST:
-            return lambda item: falling(item.entry.confidence)
+            return lambda item: falling(item.probability)
         if self.order is Order.DISAGREEMENT:
-            return lambda item: falling(item.contested)
+            return _by_disagreement
         schema, attribute = self.session.schema, self.attribute
         places: dict[str | None, int] = {}
         if schema is not None and self.order is Order.CLASS:
             names = [*schema.class_names, *(group.name for group in schema.groups), UNSURE]
             places = {name: place for place, name in enumerate(names)}
-            return lambda item: (places.get(item.word, len(places)), falling(item.entry.confidence))
+            return lambda item: (places.get(item.word, len(places)), falling(item.probability))
         if schema is not None and attribute is not None:
             values = [*schema.attribute_named(attribute).value_names, UNSURE]
             places = {name: place for place, name in enumerate(values)}
@@ -297,7 +301,7 @@ class Gallery:
         looked_at = [item for item in waiting if item.key in seen]
         unseen = [item for item in waiting if item.key not in seen]
         earned, why = self.session.earned(
-            Candidate(i.entry.id, i.entry.model_id, i.word, i.entry.confidence or 0.0) for i in unseen
+            Candidate(i.entry.id, i.entry.model_id, i.word, i.probability or 0.0) for i in unseen
         )
         wanted = [i.entry.id for i in looked_at] + earned
         if not waiting:
@@ -377,10 +381,16 @@ class Gallery:
         session.show_field(entry.field_id)
         if entry.kind == "suggestion" and not item.pending:
             return
-        if entry.kind == "suggestion" and (entry.confidence or 0.0) < session.threshold:
-            session.threshold = entry.confidence or 0.0
+        if entry.kind == "suggestion" and (item.probability or 0.0) < session.threshold:
+            session.threshold = math.floor(100 * (item.probability or 0.0)) / 100
         session.select(entry.kind, entry.id)
         session.went_on.emit()
+
+
+def _by_disagreement(item: Item) -> tuple[bool, bool, float]:
+    """Sort contradicted labels first, then by how improbable a label is; last what cannot be compared."""
+    said = item.disagreement
+    return (said is None, not (said and said.instead), -said.improbable if said else 0.0)
 
 
 def crop_window(box: Box, width: int, height: int) -> tuple[Box, tuple[int, int, int, int]]:

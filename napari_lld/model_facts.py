@@ -102,34 +102,46 @@ def rollback(models: Sequence[Model]) -> Rollback | None:
     return Rollback(parent or max(earlier, key=lambda model: model.id, default=None))
 
 
-def bulk_refusal(model: Model | None, threshold: float) -> str:
+def bulk_refusal(model: Model | None, probability: float) -> str:
     """Say why suggestions of a model may not be accepted many at once; empty where they may.
 
-    They may where the Wilson lower bound of its precision on held-out cells is `CONFIDENT`, for
-    suggestions at least as sure as those that were measured.
+    They may where `CONFIDENT` is the Wilson lower bound of how often what it would write was right on
+    held-out cells, for suggestions at least as probable as those that were measured.
+
+    Parameters
+    ----------
+    probability
+        Of what the suggestions state (`Proposal.probability`); they were measured by the same number.
     """
     if model is None:
         return tr("The bundled starter was never measured on this project's cells: look at each suggestion.")
     numbers = held_out(model)
-    precision, proposals = number(numbers.get("precision")), numbers.get("proposals")
-    if precision is None or not isinstance(proposals, int):
+    if not numbers:
         return tr("Model {id} has not been measured on held-out cells: look at each suggestion.", id=model.id)
-    measured_from = number(numbers.get("threshold")) or 0.5
-    right = round(precision * proposals)
+    written = _written(model)
+    counts = _counts([written.get("right"), written.get("of")])
+    measured_from = number(written.get("threshold"))
+    if counts is None or measured_from is None:
+        return tr(
+            "An older version measured model {id}, without the class: look at each suggestion. "
+            "The next training measures it.",
+            id=model.id,
+        )
+    right, proposals = counts
     low, _high = wilson(right, proposals)
-    if low < CONFIDENT:
+    if not proposals or low < CONFIDENT:
         return tr(
             "Model {id} was right in {right} of {proposals} held-out suggestions: "
             "at worst {low:.0%}, and {asked:.0%} are asked for.",
             id=model.id,
             right=right,
             proposals=proposals,
-            low=low,
+            low=low if proposals else 0.0,
             asked=CONFIDENT,
         )
-    if threshold < measured_from:
+    if probability < measured_from:
         return tr(
-            "Measured for suggestions surer than {measured_from:.0%}: raise the threshold to that.",
+            "Measured for suggestions of at least {measured_from:.0%}: raise the threshold to that.",
             measured_from=measured_from,
         )
     return ""
@@ -138,38 +150,39 @@ def bulk_refusal(model: Model | None, threshold: float) -> str:
 def class_refusal(model: Model | None, name: str | None, title: str) -> str:
     """Say why suggestions of a class may not be accepted many at once; empty where they may.
 
-    Counted on held-out cells: how many of those that the model said to be of the class were. Where that was
-    not measured, `bulk_refusal` alone decides.
+    Counted on held-out cells: how many of those that the model said to be of the class were.
 
     Parameters
     ----------
     name, title
         The class that is proposed, and what it is called.
     """
-    confusion = held_out(model).get("confusion")
-    of_class = confusion.get("class") if isinstance(confusion, Mapping) else None
-    if not isinstance(of_class, Mapping) or name is None:
-        return ""
-    truth, said, counts = (of_class.get(key) for key in ("truth", "said", "counts"))
-    if not isinstance(truth, list) or not isinstance(said, list) or not isinstance(counts, list):
-        return ""
-    right = of = 0
-    if name in said:
-        column = said.index(name)
-        for row_name, row in zip(truth, counts, strict=False):
-            said_so = row[column] if isinstance(row, list) and column < len(row) else 0
-            of += said_so
-            right += said_so if row_name == name else 0
+    classes = _written(model).get("classes")
+    right, of = _counts(classes.get(name or "") if isinstance(classes, Mapping) else None) or (0, 0)
     low, _high = wilson(right, of)
     if of and low >= CONFIDENT:
         return ""
     return tr(
         "{title}: right in {right} of {of} held-out suggestions, at worst {low:.0%}.",
-        title=title or name,
+        title=title or name or tr("class missing"),
         right=right,
         of=of,
         low=low if of else 0.0,
     )
+
+
+def _written(model: Model | None) -> Mapping[str, Any]:
+    """Give how often what the model would write was right (`training.evaluate.written_right`)."""
+    written = held_out(model).get("written")
+    return written if isinstance(written, Mapping) else {}
+
+
+def _counts(pair: Any) -> tuple[int, int] | None:
+    """Give how many were right, of how many; ``None`` where a card holds something else."""
+    right, of = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
+    if isinstance(right, int) and isinstance(of, int) and 0 <= right <= of:
+        return right, of
+    return None
 
 
 def number(value: Any) -> float | None:

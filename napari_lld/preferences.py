@@ -38,5 +38,5 @@ class Preferences:
     automatic: int = 0
     longer: bool = True
     device: str = "auto"
-    threshold: float = 0.4
+    threshold: float = 0.2
     language: str = "system"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from annotation_store.boxes import iou
-from annotation_store.records import Box, Region, RegionState, Shape
+from annotation_store.records import Box, Region, RegionState, Shape, SuggestionState
 from napari_lld.click_box import Pixels, box_at, search_window, usual_side
 from napari_lld.session_state import SessionState
 from napari_lld.translate import later, tr, trn
@@ -50,19 +50,31 @@ class MarkActions(SessionState):
         drafts = [region for region in self.regions if region.state is RegionState.DRAFT]
         return drafts[0] if len(drafts) == 1 else None
 
-    def doubts(self, region: Region) -> list[str]:
-        """Say what may not be right about a region that is to be finished."""
+    def doubts(self, shape: Shape, nuclei: int = 0) -> list[str]:
+        """Say what may not be right about an area that is to be finished.
+
+        Parameters
+        ----------
+        shape
+            The area.
+        nuclei
+            How many dark nuclei without a box were found in it (`training.propose.unboxed_nuclei`).
+        """
         from shapely import box as rectangle
 
-        inside = [cell for cell in self.cells if region.shape.contains_centre(cell.box)]
-        outline = region.shape.geometry
+        inside = [cell for cell in self.cells if shape.contains_centre(cell.box)]
+        outline = shape.geometry
         across = sum(
             not outline.covers(rectangle(x, y, x + w, y + h)) for x, y, w, h in (c.box for c in inside)
         )
-        waiting = sum(region.shape.contains_centre(suggestion.box) for suggestion in self.suggestions)
+        # one that is hidden because its class is unclear may be a cell all the same
+        waiting = sum(
+            shape.contains_centre(one.box) for one in self.waiting if one.confidence >= self._threshold
+        )
         classless = sum(cell.cell_class is None for cell in inside)
         incomplete = sum(self.is_incomplete(cell) for cell in inside) - classless
         found = (
+            (nuclei, trn("{count} dark nucleus has no box", "{count} dark nuclei have no box", nuclei)),
             (across, trn("{count} cell touches the edge", "{count} cells touch the edge", across)),
             (classless, trn("{count} cell has no class", "{count} cells have no class", classless)),
             (
@@ -113,6 +125,16 @@ class MarkActions(SessionState):
             self.show_field(made)
             self.tell("info", tr("{name} is a field of its own now.", name=project.field(made).name))
         return made
+
+    def known_places(self) -> list[Box]:
+        """List the boxes of the current field that somebody has judged: cells, ignore areas, rejections."""
+        project, field_id = self.project, self._field_id
+        if project is None or field_id is None:
+            return []
+        rejected = self._try(lambda: project.suggestions(field_id, states=(SuggestionState.REJECTED,))) or []
+        # a bounding box of an area: what lies in its corners is not warned of
+        areas = [area.shape.bounds for area in self.ignore_areas]
+        return [*(cell.box for cell in self.cells), *areas, *(one.box for one in rejected)]
 
     def mark_whole_field(self) -> int | None:
         """Say that every white cell of this field is boxed."""

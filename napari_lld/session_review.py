@@ -24,12 +24,12 @@ __all__ = ["Candidate", "Queue", "ReviewActions"]
 
 
 class Candidate(NamedTuple):
-    """A suggestion that is to be accepted unseen: its id, who said it, what it says, how sure."""
+    """A suggestion that is to be accepted unseen: its id, its model, its class, how probable that is."""
 
     id: int
     model_id: int | None
     word: str | None
-    confidence: float
+    probability: float
 
 
 class ReviewActions(ProposedRegions):
@@ -191,7 +191,7 @@ class ReviewActions(ProposedRegions):
             if kind not in known:
                 title = class_title(schema, candidate.word) if schema is not None else ""
                 known[kind] = class_refusal(model, candidate.word, title)
-            why = bulk_refusal(model, candidate.confidence) or known[kind]
+            why = bulk_refusal(model, candidate.probability) or known[kind]
             if why:
                 reasons.setdefault(why)
             else:

@@ -30,7 +30,7 @@ __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "SessionState", "T
 
 Kind = Literal["cell", "suggestion", "region", "ignore_area"]
 
-DEFAULT_THRESHOLD = 0.4
+DEFAULT_THRESHOLD = 0.2
 _STEP = 0.05
 
 
@@ -132,7 +132,7 @@ class SessionState(SessionFields):
     @property
     def suggestions(self) -> Sequence[Suggestion]:
         """Pending suggestions of the current field at or above the threshold, surest first."""
-        return [s for s in self.waiting if s.confidence >= self._threshold]
+        return [s for s in self.waiting if s.probability >= self._threshold]
 
     @property
     def pending(self) -> int:
@@ -203,7 +203,7 @@ class SessionState(SessionFields):
             found += [("cell", cell) for cell in marks.cells_at(x, y)]
             if self._marks_shown and not self._blind:
                 waiting = marks.suggestions_at(x, y)
-                found += [("suggestion", s) for s in waiting if s.confidence >= self._threshold]
+                found += [("suggestion", s) for s in waiting if s.probability >= self._threshold]
         if not found:
             self.select(None)
             return False
@@ -344,7 +344,7 @@ class SessionState(SessionFields):
 
     @property
     def threshold(self) -> float:
-        """Suggestions below this confidence are not shown."""
+        """Suggestions whose statement is less probable are not shown (`Proposal.probability`)."""
         return self._threshold
 
     @threshold.setter
@@ -354,7 +354,7 @@ class SessionState(SessionFields):
             return
         self._threshold = value
         suggestion = self.suggestion
-        if suggestion is not None and suggestion.confidence < value:
+        if suggestion is not None and suggestion.probability < value:
             self.select(None)
         self.threshold_changed.emit()
 

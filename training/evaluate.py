@@ -314,9 +314,9 @@ def summarise(
     dict
         ``fields``, ``cells``; ``ap50`` (white cells, class-free); ``map50`` (mean over the classes that
         occur) and ``ap50_of`` (class to number); ``precision``, ``recall`` at ``threshold``;
-        ``best_threshold``; ``ece``; ``class_f1`` with ``class_n`` on matched cells; ``attribute_f1``
-        (mean over attributes that occur) and ``attributes`` (name to ``f1``, ``f1_end_to_end``,
-        ``accuracy``, ``n``).
+        ``written`` (`written_right`); ``best_threshold``; ``ece``; ``class_f1`` with ``class_n`` on matched
+        cells; ``attribute_f1`` (mean over attributes that occur) and ``attributes`` (name to ``f1``,
+        ``f1_end_to_end``, ``accuracy``, ``n``).
     """
     found = merged(result.found for result in results)
     names = sorted({name for result in results for name in result.classes})
@@ -345,6 +345,7 @@ def summarise(
         "ap50_of": of_class,
         "precision": _number(precision),
         "recall": _number(recall),
+        "written": written_right(results, threshold),
         "best_threshold": best_threshold(found),
         "ece": _number(expected_calibration_error(found)),
         "class_f1": _number(macro_f1([t for t, _ in pairs], [s for _, s in pairs])),
@@ -352,6 +353,38 @@ def summarise(
         "attribute_f1": _number(float(np.mean(present)) if present else float("nan")),
         "attributes": table,
     }
+
+
+def written_right(results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
+    """Count how often what accepting would write is right, of proposals at least this probable.
+
+    What counts is `Proposal.probability` and the class written; a proposal without class is right where it
+    found a cell. Cells whose own class is missing, unsure or a group judge no class and are left out.
+
+    Returns
+    -------
+    dict
+        ``threshold``; ``right`` of ``of``; ``classes``: class to ``[right, of]``, without class under ``""``.
+    """
+    counts: dict[str, list[int]] = {}
+
+    def count(proposal: Proposal, right: bool) -> None:
+        own = counts.setdefault(proposal.best_class or "", [0, 0])
+        own[0] += right
+        own[1] += 1
+
+    for result in results:
+        singles = set(result.classes)
+        for cell, proposal in result.matched:
+            if proposal.probability < threshold:
+                continue
+            if proposal.best_class is None or cell.cell_class in singles:
+                count(proposal, proposal.best_class in (None, cell.cell_class))
+        for proposal in result.spurious:
+            if proposal.probability >= threshold:
+                count(proposal, False)
+    right, of = (sum(pair[i] for pair in counts.values()) for i in (0, 1))
+    return {"threshold": threshold, "right": right, "of": of, "classes": counts}
 
 
 def _attribute(

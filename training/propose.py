@@ -8,6 +8,8 @@ are joined again because a cell is wider than the gaps between its lobes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 from skimage.color import rgb2hsv
@@ -18,7 +20,7 @@ from skimage.morphology import disk
 from skimage.segmentation import watershed
 from skimage.transform import resize
 
-from annotation_store.records import Proposal
+from annotation_store.records import Box, Proposal, Shape
 from training.from_stain import STAIN_CONFIDENCE
 
 _WORKING_SIDE = 480
@@ -117,6 +119,29 @@ def white_balanced(pixels: np.ndarray) -> np.ndarray:
     """Make the background, the bright tenth of a field, nearly white: ``(H, W, 3)`` uint8."""
     background = np.percentile(pixels[::4, ::4].reshape(-1, 3), 90, axis=0)
     return np.asarray((pixels * (245 / np.maximum(background, 40))).clip(0, 255), np.uint8)
+
+
+def unboxed_nuclei(pixels: np.ndarray, inside: Shape, known: Sequence[Box]) -> list[Box]:
+    """Return boxes of dark nuclei in an area that no known box covers.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8: the field.
+    inside
+        The area that is looked at, in pixels of the field.
+    known
+        Boxes of cells, ignore areas and rejected suggestions: what has its centre in one, or the centre of
+        one in it, is known.
+    """
+    found = [one.box for one in propose_where_model_fails(pixels) if inside.contains_centre(one.box)]
+    return [box for box in found if not any(_centred(box, one) or _centred(one, box) for one in known)]
+
+
+def _centred(box: Box, other: Box) -> bool:
+    """Whether the centre of a box lies in another one."""
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+    return other[0] <= x <= other[0] + other[2] and other[1] <= y <= other[1] + other[3]
 
 
 def propose_where_model_fails(pixels: np.ndarray) -> list[Proposal]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from annotation_store._db.engine import plain_errors
 from annotation_store.errors import ProjectError
 
-HEAD = "0007"
+HEAD = "0008"
 """The revision that this package reads and writes; a test holds it equal to Alembic's head."""
 
 

@@ -181,6 +181,8 @@ suggestions = Table(
     Column("model_id", ForeignKey("models.id")),
     *_box(),
     Column("confidence", Float, nullable=False),
+    # of what is stated (`Proposal.probability`), kept so that the database can order and filter by it
+    Column("probability", Float, nullable=False, server_default="0"),
     Column("class_probabilities", JSON, nullable=False),
     Column("attribute_probabilities", JSON, nullable=False),
     Column("state", String, nullable=False),
@@ -197,6 +199,7 @@ suggestions = Table(
     ),
     CheckConstraint("(state IN ('accepted', 'corrected')) = (cell_id IS NOT NULL)", name="accepted_has_cell"),
     Index("ix_suggestions_field", "field_id", "state"),
+    Index("ix_suggestions_waiting", "state", "field_id", "probability"),
 )
 
 conflicts = Table(

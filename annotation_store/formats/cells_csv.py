@@ -298,7 +298,7 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
         for suggestion in contents.suggestions.get(field.id, ()):
             row = start | _box_cells(suggestion.id, suggestion.box)
             row["class"] = class_word(suggestion.proposal.best_class, schema)
-            row["confidence"] = repr(suggestion.confidence)
+            row["confidence"] = repr(suggestion.probability)
             best = suggestion.proposal.best_attributes
             row |= {_column(name): _value_word(name, v, schema) for name, v in best.items()}
             found.append((field.id, suggestion.id, row))

@@ -372,7 +372,7 @@ def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict
         proposal = suggestion.proposal
         one = f"suggestion-{suggestion.id}"
         label = label_of(proposal.best_class, contents.schema)
-        suggested.append(_box(one, suggestion.box, label, field) | {"score": proposal.confidence})
+        suggested.append(_box(one, suggestion.box, label, field) | {"score": proposal.probability})
         for name, value in proposal.best_attributes.items():
             suggested.append(_choice(one, suggestion.box, _tag(name), [value], field))
     if suggested:

@@ -370,7 +370,7 @@ def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list
         label = thing.cell_class if isinstance(thing, Cell) else thing.proposal.best_class
         words = [str(numbers[label_of(label, schema)]), *normalised(thing.box, (field.width, field.height))]
         if isinstance(thing, Suggestion):
-            words.append(f"{thing.confidence:.6g}")
+            words.append(f"{thing.probability:.6g}")
         rows.append(" ".join(words))
     return rows
 

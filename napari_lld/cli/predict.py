@@ -32,7 +32,11 @@ def predict(
         Path | None, typer.Option(metavar="FILE.json", help="The COCO file to write; goes with --images.")
     ] = None,
     min_confidence: Annotated[
-        float, typer.Option(metavar="P", help="Leave out what the model believes in less, 0 to 1.")
+        float,
+        typer.Option(
+            metavar="P",
+            help="Leave out boxes that are less probably a white cell, of whatever class, 0 to 1.",
+        ),
     ] = 0.25,
     device: Device = "auto",
     as_json: Json = False,

@@ -320,7 +320,7 @@ class DeskLayers:
             slot = self._slots[suggestion.id]
             best = suggestion.proposal.best_class
             letter = palette.class_letter(schema, best) if best else ""
-            texts[slot] = f"{letter} {suggestion.confidence:.0%}".strip()
+            texts[slot] = f"{letter} {suggestion.probability:.0%}".strip()
             colours[slot] = palette.line_colour(palette.class_colour(schema, best))
         if self._slots:
             layer.edge_color = np.repeat(colours, outlines.BRACKET_SEGMENTS, axis=0)

@@ -24,7 +24,7 @@ def model_says(session: Session) -> str:
         word = tr("no cell")
     elif item.id is None:
         letter = class_letter(schema, said.best_class) if said.best_class else ""
-        return f"→ {letter} {said.confidence:.0%}"
+        return f"→ {letter} {said.probability:.0%}"
     elif other.cell_class is not None:
         share = said.class_probabilities[other.cell_class]
         word = f"{class_letter(schema, other.cell_class)} {share:.0%}" + (" …" if other.attributes else "")

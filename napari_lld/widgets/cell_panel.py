@@ -150,7 +150,8 @@ class CellPanel(Part):
         self._title.setText(headline)
         self._title.setToolTip(headline)
         self._facts.setText(self._fact_line(cell, suggestion))
-        probabilities = suggestion.proposal.class_probabilities if suggestion else {}
+        said = suggestion.proposal if suggestion else None
+        probabilities = {name: said.score(name) for name in said.class_probabilities} if said else {}
         # groups and *unsure* are for people: no model proposes them
         other, mistake = self.session.contradicted, self.session.mistake
         if other.cell_class is not None and mistake is not None and mistake.said is not None:
@@ -209,9 +210,9 @@ class CellPanel(Part):
                 return tr("Cell {id} · {title}", id=cell.id, title=schema.class_named(cell.cell_class).title)
             return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
         if suggestion is not None and self.session.mistake is not None:
-            return tr("Nobody boxed this · {sure:.0%}", sure=suggestion.confidence)
+            return tr("Nobody boxed this · {sure:.0%}", sure=suggestion.probability)
         if suggestion is not None:
-            sure = suggestion.confidence
+            sure = suggestion.probability
             if is_from_stain(suggestion.proposal, suggestion.model_id):
                 return tr("From the stain alone · not measured")
             if suggestion.model_id is None and self.session.from_starter:

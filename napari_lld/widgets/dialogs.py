@@ -143,11 +143,18 @@ def ask_images(parent: QWidget | None) -> list[Path]:
     return [Path(file) for file in files]
 
 
-def ask_anyway(doubts: Sequence[str], parent: QWidget | None) -> bool:
-    """Ask whether a region shall be finished in spite of what was found."""
-    question = tr("{doubts}. Finish anyway?", doubts=", ".join(doubts))
-    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-    return bool(QMessageBox.question(parent, tr("Finish the region"), question, yes | no, no) == yes)
+def ask_anyway(title: str, doubts: Sequence[str], parent: QWidget | None) -> bool:
+    """Ask whether an area shall be finished in spite of what was found."""
+    box = QMessageBox(QMessageBox.Icon.Warning, title, tr("Finish all the same?"), parent=parent)
+    told = "\n".join(f"• {doubt}" for doubt in doubts)
+    rest = tr("All that is not boxed in it will count as background.")
+    box.setInformativeText(f"{told}\n\n{rest}")
+    finish = box.addButton(tr("Finish"), QMessageBox.ButtonRole.AcceptRole)
+    back = box.addButton(tr("Go back and look"), QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(back)
+    box.setEscapeButton(back)
+    box.exec()
+    return box.clickedButton() is finish
 
 
 def ask_annotator(name: str, parent: QWidget | None) -> str | None:

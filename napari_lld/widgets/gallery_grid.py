@@ -95,11 +95,9 @@ class GalleryModel(QAbstractListModel):
         if entry.kind == "suggestion":
             if not item.pending:
                 return tr("rejected")
-            sure = entry.class_probabilities.get(item.word or "")
-            told = f"{entry.confidence or 0.0:.0%}"
-            return f"{told} · {sure:.0%}" if sure is not None else told
-        if item.contested is not None and item.contested >= 0.5:
-            return f"≠ {item.instead}"
+            return f"{item.probability or 0.0:.0%}"
+        if item.disagreement is not None and item.disagreement.instead:
+            return f"≠ {item.disagreement.instead}"
         return ""
 
     def story(self, item: Item) -> str:
@@ -118,12 +116,14 @@ class GalleryModel(QAbstractListModel):
                 lines.append(f"{attribute.title}: {title}")
         if entry.kind == "suggestion":
             lines.append(tr("White cell {sure:.0%}", sure=entry.confidence or 0.0))
-        if item.contested is not None and item.contested >= 0.5:
+        said = item.disagreement
+        if said is not None and said.instead:
             lines.append(
                 tr(
-                    "The model says {instead}; your label has {share:.0%}.",
-                    instead=item.instead,
-                    share=1 - item.contested,
+                    "The model predicts {instead} at {other:.0%}; your label has {share:.0%}.",
+                    instead=said.instead,
+                    other=said.share,
+                    share=1 - said.improbable,
                 )
             )
         return "\n".join(lines)
@@ -265,8 +265,8 @@ class TilePainter(QStyledItemDelegate):
         align = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         title = metrics.elidedText(self._model.title(item), Qt.TextElideMode.ElideRight, room)
         painter.drawText(line, align, title)
-        contested = item.contested is not None and item.contested >= 0.5
-        painter.setPen(c.warning if contested else c.muted)
+        contradicted = item.disagreement is not None and bool(item.disagreement.instead)
+        painter.setPen(c.warning if contradicted else c.muted)
         aside = metrics.elidedText(self._model.aside(item), Qt.TextElideMode.ElideRight, rect.width() - 12)
         painter.drawText(QRect(rect.left() + 6, top + 20, rect.width() - 12, 16), align, aside)
 

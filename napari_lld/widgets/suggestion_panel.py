@@ -25,7 +25,9 @@ class SuggestionPanel(Part):
         self._slider.setRange(0, 100)
         self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._slider.setMinimumWidth(54)
-        self._slider.setToolTip(tr("Show suggestions at least this sure (, shows more · . shows fewer)"))
+        self._slider.setToolTip(
+            tr("Show suggestions whose class is at least this probable (, shows more · . shows fewer)")
+        )
         self._slider.valueChanged.connect(self._on_slider)
         self._percent = label()
         self._percent.setFixedWidth(34)
@@ -37,7 +39,7 @@ class SuggestionPanel(Part):
                 self._queue,
                 self._count,
                 1,
-                label(tr("surer than"), "muted"),
+                label(tr("Confidence ≥"), "muted"),
                 self._slider,
                 self._percent,
             )
@@ -112,11 +114,12 @@ class SuggestionPanel(Part):
             if pending:
                 return tr("S or a click chooses one. Any class or value key accepts it with that change.")
             return tr("Train a model, or let the active one look for cells (Model).")
-        ranked = sorted(suggestion.proposal.class_probabilities.items(), key=lambda item: -item[1])[:3]
+        said = suggestion.proposal
+        ranked = sorted(said.class_probabilities, key=lambda name: -said.score(name))[:3]
         named = [
-            f"{schema.class_named(name).title} {p:.0%}"
-            for name, p in ranked
-            if name in schema.class_names and p >= 0.01
+            f"{schema.class_named(name).title} {said.score(name):.0%}"
+            for name in ranked
+            if name in schema.class_names and said.score(name) >= 0.01
         ]
         classes = ", ".join(named) or tr("it was never taught classes")
         told = tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)

@@ -32,7 +32,9 @@ def the_button(dock: DeskDock) -> QToolButton:
 def test_a_sure_model_s_suggestions_are_accepted_and_undone_at_once(
     dock: DeskDock, small_project: Path, qtbot: QtBot
 ) -> None:
-    with_model(small_project, {"precision": 0.99, "proposals": 300, "threshold": 0.5})
+    with_model(
+        small_project, {"written": {"threshold": 0.5, "right": 297, "of": 300, "classes": {"": [297, 300]}}}
+    )
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     session.threshold = 0.6
@@ -47,7 +49,9 @@ def test_a_sure_model_s_suggestions_are_accepted_and_undone_at_once(
 
 
 def test_other_models_must_be_looked_at_one_by_one(dock: DeskDock, small_project: Path, qtbot: QtBot) -> None:
-    with_model(small_project, {"precision": 0.97, "proposals": 40, "threshold": 0.5})
+    with_model(
+        small_project, {"written": {"threshold": 0.5, "right": 39, "of": 40, "classes": {"": [39, 40]}}}
+    )
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     session.threshold = 0.6

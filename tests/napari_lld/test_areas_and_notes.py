@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,22 +79,80 @@ def test_a_region_is_moved_by_its_middle_and_stays_in_the_field(dock: DeskDock) 
     assert session.regions[0].shape.bounds == pytest.approx((0, 0, 80, 60))
 
 
+class Asked:
+    """Answers what is asked before an area is finished, and keeps it."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.doubts: list[list[str]] = []
+        self._answers = iter(answers)
+
+    def __call__(self, _title: str, doubts: list[str], _parent: object) -> bool:
+        self.doubts.append(doubts)
+        return next(self._answers)
+
+
 def test_finishing_asks_where_something_may_not_be_right(
-    dock: DeskDock, monkeypatch: pytest.MonkeyPatch
+    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = dock.desk.session
     session.add_region(Shape.rectangle(0, 0, 60, 60), draft=True)
     session.add_box((10, 10, 20, 20))
-    asked: list[list[str]] = []
-    answers = [False, True]
-    monkeypatch.setattr(
-        dialogs, "ask_anyway", lambda doubts, _parent: asked.append(doubts) or answers[len(asked) - 1]
-    )
+    asked = Asked(False, True)
+    monkeypatch.setattr(dialogs, "ask_anyway", asked)
     dock.desk.commands.run("region.finish")
+    qtbot.waitUntil(lambda: len(asked.doubts) == 1)
     assert session.regions[0].state is RegionState.DRAFT
     dock.desk.commands.run("region.finish")
+    qtbot.waitUntil(lambda: len(asked.doubts) == 2)
     assert session.regions[0].state is RegionState.FINISHED
-    assert asked[0] == ["1 cell has no class"]
+    assert asked.doubts[0] == ["1 cell has no class"]
+
+
+@pytest.mark.parametrize("command", ["region.whole", "region.finish"])
+def test_unboxed_nuclei_and_waiting_suggestions_are_asked_of_before_they_become_background(
+    command: str,
+    dock: DeskDock,
+    suggest: Callable[[Path], list[int]],
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """*Whole* asked nothing, and neither looked for nuclei."""
+    session = dock.desk.session
+    assert session.project is not None
+    suggest(session.project.path)
+    session.refresh()
+    session.threshold = 0.6  # one is hidden: less is known of its class than of its being a cell
+    if command == "region.finish":
+        session.add_region(Shape.rectangle(0, 0, 100, 90), draft=True)
+    assert session.field_id is not None
+    stained = session.pixels(session.field_id).copy()
+    stained[:] = (235, 225, 215)
+    stained[50:75, 60:85] = (80, 30, 120)
+    monkeypatch.setattr(session, "pixels", lambda _field_id: stained)
+    asked = Asked(False, True)
+    monkeypatch.setattr(dialogs, "ask_anyway", asked)
+    dock.desk.commands.run(command)
+    assert not asked.doubts, "the stain is read in a thread"
+    qtbot.waitUntil(lambda: len(asked.doubts) == 1, timeout=20_000)
+    assert "1 dark nucleus has no box" in asked.doubts[0]
+    assert "2 suggestions not yet reviewed" in asked.doubts[0]
+    assert not [r for r in session.regions if r.state is RegionState.FINISHED]
+    dock.desk.commands.run(command)
+    qtbot.waitUntil(lambda: len(asked.doubts) == 2)
+    assert [r.state for r in session.regions] == [RegionState.FINISHED]
+
+
+def test_another_field_is_not_finished_by_an_answer_that_came_late(
+    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = dock.desk.session
+    monkeypatch.setattr(dialogs, "ask_anyway", Asked())
+    dock.desk.commands.run("region.whole")
+    session.next_field()
+    qtbot.wait(100)
+    assert not session.regions
+    session.previous_field()
+    assert not session.regions
 
 
 def test_notes_and_kinds_are_set_with_the_mouse_and_fit(

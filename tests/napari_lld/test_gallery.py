@@ -20,7 +20,7 @@ from annotation_store import Entry, Project, Proposal
 from annotation_store.records import RejectionReason, Shape, SuggestionState
 from annotation_store.schema import load_schema
 from napari_lld.gallery import Order, Scope, Show, crop_window, read_items
-from napari_lld.opinions import disagreement
+from napari_lld.opinions import Disagreement, disagreement
 from napari_lld.widgets import DeskDock
 from napari_lld.widgets.gallery_window import GalleryWindow
 
@@ -92,8 +92,8 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
     pick(window, "order", Order.DISAGREEMENT)
     first = window.gallery.shown[0]
     assert first.entry.id == contested
-    assert (first.contested, first.instead) == (pytest.approx(0.9), "Neutrophil")
-    assert window.gallery.shown[1].contested is None, "where no model looked there is no disagreement"
+    assert first.disagreement == (pytest.approx(0.9), "Neutrophil", pytest.approx(0.9))
+    assert window.gallery.shown[1].disagreement is None, "where no model looked there is no disagreement"
     pick(window, "class", "Basophil")
     assert [item.word for item in window.gallery.shown] == ["Basophil"]
     pick(window, "class", None)
@@ -204,7 +204,7 @@ def test_a_double_click_goes_to_the_cell_in_its_field(
     qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=place)
     assert session.suggestion is not None
     assert session.suggestion.id == ids[1]
-    assert session.threshold == 0.7, "what was asked for is shown"
+    assert session.threshold == 0.63, "what was asked for is shown"
     assert window.isVisible()
 
 
@@ -348,18 +348,23 @@ def test_a_group_a_missing_word_and_what_was_never_taught_are_no_disagreement() 
     classes = {"Myeloblast": 0.5, "Lymphoblast": 0.4, "Neutrophil": 0.1}
     size = {"cell_size": {"small": 0.9, "large": 0.1}}
 
-    def found(cell_class: str | None, **attributes: str) -> tuple[float, str] | None:
+    def found(cell_class: str | None, **attributes: str) -> Disagreement | None:
         entry = Entry("cell", 1, 1, (0, 0, 9, 9), cell_class, attributes, class_probabilities=classes,
                       attribute_probabilities=size)  # fmt: skip
         return disagreement(entry, schema)
 
     blast = found("blast")
     assert blast is not None
-    assert blast[0] == pytest.approx(0.1)
+    assert blast == (pytest.approx(0.1), "", 0.0)
+    assert found("Myeloblast") == (pytest.approx(0.5), "", 0.0), "the label is the most probable class"
+    assert found("Lymphoblast") == (pytest.approx(0.6), "Myeloblast", 0.5)
     assert found("Basophil") is None
     assert found(None) is None
     assert found("unsure") is None
-    assert found("blast", cell_size="large") == (pytest.approx(0.9), "Cell size: Small")
+    assert found("blast", cell_size="large") == (pytest.approx(0.9), "Cell size: Small", 0.9)
+    # the class agrees at 50%, the size does not: what is contradicted is told
+    assert found("Myeloblast", cell_size="large") == (pytest.approx(0.9), "Cell size: Small", 0.9)
+    assert found("Lymphoblast", cell_size="small") == (pytest.approx(0.6), "Myeloblast", 0.5)
     assert found(None, cell_size="medium") is None
 
 
@@ -379,3 +384,24 @@ def test_what_is_read_says_what_it_is_sorted_by(
     assert len(items) == 3
     assert {item.word for item in items} == {"Neutrophil"}
     assert all(0 < (item.doubt or 0) < 1.5 for item in items)
+
+
+def test_a_label_that_is_the_model_s_most_probable_class_bears_no_mark(
+    dock: DeskDock, small_project: Path, qtbot: QtBot
+) -> None:
+    """Label and model said *Eosinophil*, at 40%: the crop was marked ≠."""
+    with Project.open(small_project, annotator="Ada") as project:
+        field = project.fields()[0].id
+        chances = {"Eosinophil": 0.4, "Neutrophil": 0.35, "Monocyte": 0.25}
+        places = [(10.0 + 30 * i, 10.0, 20.0, 20.0) for i in range(3)]
+        project.suggest(field, [Proposal(place, 0.9, chances) for place in places], model_id=None)
+        project.add_cell(field, places[0], cell_class="Eosinophil")
+        project.add_cell(field, places[1], cell_class="Monocyte")
+    window = opened(dock, small_project, qtbot)
+    pick(window, "show", Show.CELLS)
+    pick(window, "order", Order.DISAGREEMENT)
+    model = window.grid.model_
+    assert [model.aside(item) for item in window.gallery.shown] == ["≠ Eosinophil", ""]
+    assert "predicts Eosinophil at 40%; your label has 25%" in model.story(window.gallery.shown[0])
+    pick(window, "show", Show.WAITING)
+    assert [model.aside(item) for item in window.gallery.shown] == ["36%"] * 3

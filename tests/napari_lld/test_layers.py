@@ -175,7 +175,7 @@ def test_suggestions_look_otherwise_than_cells(
     suggest(small_project)
     session.refresh()
     assert drawn(viewer) == 3
-    assert viewer.layers["Suggestions: letters"].features["text"].tolist() == ["N 90%", "N 70%", "N 50%"]
+    assert viewer.layers["Suggestions: letters"].features["text"].tolist() == ["N 81%", "N 63%", "N 45%"]
     session.threshold = 0.8
     assert drawn(viewer) == 1
     session.next_suggestion()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from annotation_store.records import Model
-from napari_lld.model_facts import bulk_refusal, model_numbers, model_title, why_not_active
+from napari_lld.model_facts import bulk_refusal, class_refusal, model_numbers, model_title, why_not_active
 
 HELD_OUT = {
     "cells": 41,
@@ -49,8 +51,33 @@ def test_a_refused_model_says_why_until_somebody_activates_it() -> None:
 def test_many_are_accepted_at_once_only_where_precision_is_certain() -> None:
     assert "starter" in bulk_refusal(None, 0.9)
     assert "not been measured" in bulk_refusal(model(), 0.9)
-    few = bulk_refusal(model({**HELD_OUT, "precision": 1.0, "proposals": 40}), 0.9)
+    few = bulk_refusal(model({**HELD_OUT, "written": {"threshold": 0.5, "right": 40, "of": 40}}), 0.9)
     assert "40 of 40" in few  # 40 right of 40 still may be 91%
-    sure = model({**HELD_OUT, "precision": 0.99, "proposals": 300})
+    sure = model({**HELD_OUT, "written": {"threshold": 0.5, "right": 297, "of": 300}})
     assert bulk_refusal(sure, 0.5) == ""
     assert "50%" in bulk_refusal(sure, 0.4)
+
+
+def test_finding_cells_does_not_earn_accepting_their_classes() -> None:
+    """A model that finds every cell and names most of them wrongly was allowed to write many at once."""
+    found = {**HELD_OUT, "precision": 1.0, "proposals": 300}
+    assert "older version" in bulk_refusal(model(found), 0.9)
+    written = {
+        "threshold": 0.5,
+        "right": 120,
+        "of": 300,
+        "classes": {"Eosinophil": [20, 100], "": [100, 100]},
+    }
+    measured = model({**found, "written": written})
+    assert "120 of 300" in bulk_refusal(measured, 0.9)
+    assert "20 of 100" in class_refusal(measured, "Eosinophil", "Eosinophil")
+    assert class_refusal(measured, None, "") == ""
+    assert "0 of 0" in class_refusal(measured, "Basophil", "Basophil")
+
+
+@pytest.mark.parametrize(
+    "written", [None, [], {"right": "x"}, {"right": 3, "of": 2, "threshold": 0.5}, {"of": 9}]
+)
+def test_a_card_whose_counts_cannot_be_read_earns_nothing(written: Any) -> None:
+    assert bulk_refusal(model({**HELD_OUT, "written": written}), 0.9)
+    assert class_refusal(model({**HELD_OUT, "written": written}), "Basophil", "Basophil")

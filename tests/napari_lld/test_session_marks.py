@@ -33,7 +33,7 @@ def test_a_draft_is_finished_after_its_doubts_are_told(
     session.select("region", region_id)
     draft = session.region_to_finish()
     assert draft is not None
-    assert session.doubts(draft) == [
+    assert session.doubts(draft.shape) == [
         "1 cell touches the edge",
         "1 cell has no class",
         "1 cell lacks an attribute",

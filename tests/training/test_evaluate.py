@@ -20,6 +20,7 @@ from training.evaluate import (
     merged,
     precision_recall,
     summarise,
+    written_right,
 )
 
 
@@ -207,3 +208,22 @@ def test_a_clearly_worse_model_is_shown_worse_and_an_equal_one_is_not() -> None:
     assert compare(bad, good).worse
     assert not compare(good, good).worse
     assert not compare(good, bad).worse
+
+
+def test_what_would_be_written_is_counted_by_its_own_probability() -> None:
+    """Accepting writes a class: that a box is on a cell does not make it right."""
+    vague = {"Eosinophil": 0.4, "Neutrophil": 0.3, "Monocyte": 0.3}
+    sure = {"Eosinophil": 0.9, "Neutrophil": 0.1, "Monocyte": 0.0}
+    cells = [cell(10 + 30 * i, 10, name) for i, name in enumerate(("Eosinophil", "Monocyte", None, "unsure"))]
+    proposals = [Proposal((10 + 30 * i, 10, 20, 20), 1.0, sure) for i in range(4)]
+    proposals += [
+        Proposal((10, 60, 20, 20), 0.9, sure),  # there is no cell
+        Proposal((60, 60, 20, 20), 1.0, vague),  # a cell for certain, its class at 40%
+        Proposal((110, 60, 20, 20), 0.8),  # without class: right where it finds a cell
+    ]
+    cells += [cell(60, 60, "Eosinophil"), cell(110, 60, "Monocyte")]
+    result = evaluate_field(truth(*cells), proposals, classes=list(sure))
+    written = written_right([result], 0.5)
+    assert written == {"threshold": 0.5, "right": 2, "of": 4, "classes": {"Eosinophil": [1, 3], "": [1, 1]}}
+    assert written_right([result], 0.3)["classes"]["Eosinophil"] == [2, 4]
+    assert summarise([result], threshold=0.5)["written"] == written

@@ -16,7 +16,7 @@ from training.engine.model import new_model, read_model, starter_place
 from training.engine.vocabulary import Vocabulary
 from training.from_stain import is_from_stain
 from training.predict import RawProposals, calibrated, propose, suggestible
-from training.propose import propose_from_stain, propose_where_model_fails
+from training.propose import propose_from_stain, propose_where_model_fails, unboxed_nuclei
 
 
 def test_letterbox_brings_any_field_to_the_working_scale() -> None:
@@ -167,3 +167,16 @@ def test_the_stain_is_believed_only_where_there_are_dark_nuclei(make_field: Fiel
     red = np.full((96, 128, 3), 235, np.uint8)
     red[20:60, 20:60] = (225, 160, 165)
     assert propose_where_model_fails(red) == []
+
+
+def test_unboxed_nuclei_are_those_in_the_area_that_nothing_known_covers(make_field: FieldMaker) -> None:
+    field = make_field()
+    pixels, boxes = field.pixels(), [cell.box for cell in field.cells]
+    height, width = pixels.shape[:2]
+    whole = Shape.rectangle(0, 0, width, height)
+    found = unboxed_nuclei(pixels, whole, [])
+    assert len(found) == len(propose_where_model_fails(pixels)) > 1
+    assert unboxed_nuclei(pixels, whole, boxes) == []
+    assert len(unboxed_nuclei(pixels, whole, found[1:])) == 1
+    x, y, w, h = found[0]
+    assert unboxed_nuclei(pixels, Shape.rectangle(x, y, w, h), []) == [found[0]]

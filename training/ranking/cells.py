@@ -36,14 +36,14 @@ def rank_cells(
 ) -> list[Ranked]:
     """Order suggestions for a queue.
 
-    `Queue.ACCEPT` goes by the calibrated confidence that it is a cell, `Queue.TEACH` by what its labels
+    `Queue.ACCEPT` goes by the probability of what accepting writes, `Queue.TEACH` by what its labels
     would tell; equals by id.
     """
     words, cost = words or Words(), cost or CostModel()
     teaches = Queue(queue) is Queue.TEACH
     items = []
     for one in suggestions:
-        score = worth(one.proposal, words.labels, groups) if teaches else one.confidence
+        score = worth(one.proposal, words.labels, groups) if teaches else one.probability
         seconds = cost.candidate(one.proposal, attributes)
         reasons = tuple(_teaching(one, words) if teaches else _sure(one, words))
         items.append(Ranked("cell", one.id, one.field_id, score, seconds, reasons, one.box))

@@ -174,6 +174,7 @@ def fill(project: Project, count: int) -> None:
                     "w": 20.0,
                     "h": 20.0,
                     "confidence": 0.9,
+                    "probability": 0.9 * max(p, 1 - p),
                     "class_probabilities": {"Monocyte": p, "Lymphocyte": 1 - p},
                     "attribute_probabilities": {},
                     "state": "pending",

@@ -1,0 +1,75 @@
+"""Short work in a thread beside the window, of which only what was asked for last is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from annotation_store.errors import LLDError
+
+
+class LatestTask(QObject):
+    """Runs work in a thread; a new start makes whatever still runs untold."""
+
+    _ended = Signal(int, object, str)
+
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._name = name
+        self._number = 0
+        self._then: Callable[[Any], None] | None = None
+        self._failed: Callable[[str], None] | None = None
+        self._threads: list[threading.Thread] = []
+        self._ended.connect(self._on_ended)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs that somebody waits for."""
+        return self._then is not None
+
+    def start(
+        self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[str], None]
+    ) -> None:
+        """Start work; in the window's thread `then` gets its result, or `failed` a sentence."""
+        self._number += 1
+        self._then, self._failed = then, failed
+        self._threads = [one for one in self._threads if one.is_alive()]
+        thread = threading.Thread(target=self._work, args=(self._number, work), name=self._name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def drop(self) -> None:
+        """Tell nothing of what runs now."""
+        self._number += 1
+        self._then = self._failed = None
+
+    def close(self, seconds: float = 3.0) -> None:
+        """Tell nothing any more, and wait a little for what is under way."""
+        self.drop()
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _work(self, number: int, work: Callable[[], Any]) -> None:
+        result, trouble = None, ""
+        try:
+            result = work()
+        except LLDError as error:
+            trouble = str(error)
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {error}"
+        with suppress(RuntimeError):  # the window is gone
+            self._ended.emit(number, result, trouble)
+
+    def _on_ended(self, number: int, result: Any, trouble: str) -> None:
+        then, failed = self._then, self._failed
+        if number != self._number or then is None or failed is None:
+            return
+        self._then = self._failed = None
+        if trouble:
+            failed(trouble)
+        else:
+            then(result)
