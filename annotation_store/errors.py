@@ -23,6 +23,10 @@ class FormatError(LLDError):
     """A file of annotations cannot be read, or holds what the schema does not know."""
 
 
+class OutputError(LLDError):
+    """A file cannot be written where it was asked for."""
+
+
 class SchemaError(LLDError):
     """A schema file is not valid."""
 

@@ -134,6 +134,7 @@ def export(
             anonymise=anonymise,
             options=options,
             progress=tell,
+            overwrite=True,  # the dialog has asked
         )
     things = (
         trn("{count} suggestion", "{count} suggestions", report.suggestions)

@@ -91,6 +91,7 @@ class PredictRequest(_Record):
     fields: list[int] | None = None
     images: list[str] | None = None
     out: str | None = None
+    overwrite: bool = False
     min_confidence: float = Field(default=0.25, ge=0, le=1)
     device: str = "auto"
     annotator: str | None = None

@@ -15,6 +15,7 @@ from annotation_store.formats._export import telling
 from annotation_store.formats._losses import LOST, NO_SUGGESTIONS, Survey, survey
 from annotation_store.formats._merge import rehearsing
 from annotation_store.formats._recognise import recognise
+from annotation_store.outputs import check_output
 from annotation_store.records import ExportReport, ImportReport
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "recognise",
     "rehearse",
     "survey",
+    "targets",
     "write",
 ]
 
@@ -45,6 +47,8 @@ class Format:
     read, write
         ``None`` where it goes one way only. Called as `coco.read` and `coco.write` are, and with
         ``options=`` where the format has any.
+    beside
+        Another file that is written beside it; ``{stem}`` stands for the target's stem.
     target
         What an export is: a file, a folder (a new or empty one), or either, by the suffix.
     read_options, write_options
@@ -58,6 +62,7 @@ class Format:
     target: Literal["file", "folder", "either"] = "file"
     read_options: Mapping[str, str] = field(default_factory=dict)
     write_options: Mapping[str, str] = field(default_factory=dict)
+    beside: str = ""
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -100,6 +105,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 labelstudio.read,
                 labelstudio.write,
                 write_options=labelstudio.WRITE_OPTIONS,
+                beside=labelstudio.CONFIGURATION,
             ),
             Format(
                 "crops",
@@ -202,6 +208,8 @@ def write(
     anonymise: bool = False,
     options: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> ExportReport:
     """Write the current reading's cells, or the pending suggestions, to a file or folder, in one step.
 
@@ -216,11 +224,15 @@ def write(
         What the format asks beyond that (`Format.write_options`).
     progress
         Called with (fields written, fields in all). What it raises ends the export: nothing was written.
+    overwrite
+        Replace a file that exists. A folder must be new or empty all the same.
 
     Raises
     ------
     FormatError
-        It cannot be written there, or the format cannot say it. Nothing was written.
+        The format cannot hold it. Nothing was written.
+    OutputError
+        It cannot be written there (see `annotation_store.outputs`). Nothing was written.
     """
     if what not in ("cells", "suggestions"):
         raise FormatError(f"{what!r} cannot be exported: give cells or suggestions.")
@@ -228,8 +240,16 @@ def write(
     if chosen.write is None:
         raise FormatError(f"The format {name} can only be read.")
     extra = _options(chosen, chosen.write_options, options)
+    out = Path(path)
+    for place in targets(chosen, out):
+        check_output(place, overwrite=overwrite)
     with telling(progress):
-        return chosen.write(project, Path(path), what=what, anonymise=anonymise, **extra)
+        return chosen.write(project, out, what=what, anonymise=anonymise, **extra)
+
+
+def targets(chosen: Format, out: Path) -> list[Path]:
+    """List the files (or the folder) that an export writes."""
+    return [out, *([out.with_name(chosen.beside.format(stem=out.stem))] if chosen.beside else [])]
 
 
 def _options(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from annotation_store._intake import covers
-from annotation_store.errors import FormatError
+from annotation_store.errors import FormatError, OutputError
 from annotation_store.formats._document import Skipped
 from annotation_store.formats._files import Names
 from annotation_store.formats._handed_on import plain_suffix
@@ -221,7 +221,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     Raises
     ------
-    FormatError
+    OutputError
         `out` is a file or a folder that is not empty, or cannot be written.
     """
     temporary = out.absolute().with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -234,7 +234,7 @@ def new_folder(out: Path) -> Iterator[Path]:
             out.rmdir()
         temporary.replace(out)
     except OSError as error:
-        raise FormatError(
+        raise OutputError(
             f"The folder {out} cannot be written ({error.strerror or error}): choose another place."
         ) from error
     finally:
@@ -245,6 +245,6 @@ def refuse_full(out: Path) -> None:
     """Refuse a target folder that holds something, or is a file."""
     if out.is_dir():
         if any(out.iterdir()):
-            raise FormatError(f"The folder {out} is not empty: name a new folder to export to.")
+            raise OutputError(f"The folder {out} is not empty: name a new folder to export to.")
     elif out.exists():
-        raise FormatError(f"{out} is a file: name a new folder to export to.")
+        raise OutputError(f"{out} is a file: name a new folder to export to.")

@@ -1,12 +1,8 @@
-"""File names from strangers, and files written in one step."""
+"""File names from strangers, and the names that an export gives."""
 
 from __future__ import annotations
 
 import hmac
-import os
-import uuid
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,27 +33,6 @@ def safe_name(name: object, source: str) -> str:
             "give names inside that folder."
         )
     return name
-
-
-def write_text(path: Path, text: str | Iterable[str]) -> None:
-    """Write a file in one step: whoever looks sees the old file or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise FormatError(f"{path} is a folder: give a file to write to.")
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines([text] if isinstance(text, str) else text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise FormatError(
-            f"The file {path} cannot be written ({error.strerror}): choose another place."
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def pseudonym(secret: str, text: str) -> str:

@@ -28,7 +28,7 @@ from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import Contents, What, each
-from annotation_store.formats._files import Names, safe_name, write_text
+from annotation_store.formats._files import Names, safe_name
 from annotation_store.formats._images import Images
 from annotation_store.formats._merge import merge
 from annotation_store.formats._table import (
@@ -42,6 +42,7 @@ from annotation_store.formats._table import (
 )
 from annotation_store.formats._text import decoded, read_file, shown
 from annotation_store.formats._words import certain, flag_words, read_class, read_flags, read_values
+from annotation_store.outputs import write_file
 from annotation_store.records import UNSURE, Box, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
 
@@ -253,7 +254,7 @@ def write(project: Project, out: Path, *, what: What, anonymise: bool) -> Export
     """Write a table of cells or suggestions; see `annotation_store.formats.write`."""
     contents = Contents.of(project, what)
     names = Names.of_project(project, anonymise=anonymise)
-    write_text(out, MARK + table(contents, names))
+    write_file(out, MARK + table(contents, names))
     fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
     skipped = Skipped()
     for _ in range(len(contents.annotated()) - len(fields)):

@@ -26,10 +26,11 @@ from annotation_store._db.tables import cells as cells_table
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import each
-from annotation_store.formats._files import Names, safe_name, write_text
+from annotation_store.formats._files import Names, safe_name
 from annotation_store.formats._images import Images
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
+from annotation_store.outputs import write_file
 from annotation_store.records import (
     UNSURE,
     Box,
@@ -421,7 +422,7 @@ def write(
         )
         # cells are read and written a few thousand at a time: all at once they are half a gigabyte
         cells = _cells_out(project, names, counts) if what == "cells" else ()
-        write_text(out, _streamed(document, cells))
+        write_file(out, _streamed(document, cells))
     return ExportReport(out, len(fields), counts["cells"], len(regions), len(suggestions))
 
 

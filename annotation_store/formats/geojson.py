@@ -37,12 +37,13 @@ from annotation_store.formats._export import (
     refuse_full,
     refuse_nothing,
 )
-from annotation_store.formats._files import Names, safe_name, write_text
+from annotation_store.formats._files import Names, safe_name
 from annotation_store.formats._images import Images, walk
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
 from annotation_store.formats._text import shown
 from annotation_store.formats._words import certain, flag_words, label_of, read_class, read_flags, read_values
+from annotation_store.outputs import write_file
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
 from annotation_store.schema import Schema
 
@@ -326,7 +327,7 @@ def write(
                 f"QuPath reads one file an image, and {len(fields)} fields are to be exported: "
                 "name a folder, without .geojson."
             )
-        write_text(out, _text(to_geojson(contents, fields[0], names, kind)))
+        write_file(out, _text(to_geojson(contents, fields[0], names, kind)))
         return report
     refuse_full(out)
     refuse_nothing(fields, skipped)

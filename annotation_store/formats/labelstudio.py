@@ -29,7 +29,7 @@ from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import Contents, What, each
-from annotation_store.formats._files import Names, safe_name, write_text
+from annotation_store.formats._files import Names, safe_name
 from annotation_store.formats._images import Images, Size
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
@@ -44,11 +44,15 @@ from annotation_store.formats._words import (
     read_values,
 )
 from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.outputs import write_file
 from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape
 from annotation_store.schema import Schema
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
+
+CONFIGURATION = "{stem}_config.xml"
+"""The labelling configuration, beside the tasks."""
 
 WRITE_OPTIONS: Mapping[str, str] = {
     "prefix": "what stands before an image's name (/data/local-files/?d=)",
@@ -337,10 +341,9 @@ def write(
     tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields)]
     found = [c.cell_class for own in contents.cells.values() for c in own]
     found += [s.proposal.best_class for own in contents.suggestions.values() for s in own]
-    write_text(
-        out.with_name(f"{out.stem}_config.xml"), config(contents.schema, labels(contents.schema, found))
-    )
-    write_text(out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
+    beside_it = out.with_name(CONFIGURATION.format(stem=out.stem))
+    write_file(beside_it, config(contents.schema, labels(contents.schema, found)))
+    write_file(out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
     return ExportReport(out, **contents.count(contents.fields), skipped=[])
 
 

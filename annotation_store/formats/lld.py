@@ -43,7 +43,7 @@ from annotation_store.formats._export import (
     refuse_full,
     refuse_nothing,
 )
-from annotation_store.formats._files import Names, write_text
+from annotation_store.formats._files import Names
 from annotation_store.formats._images import Images, Size, walk
 from annotation_store.formats._json import read_json
 from annotation_store.formats._lld_codes import KEYS, MISSING, Codes, from_text, lld, origin, text_codes
@@ -52,6 +52,7 @@ from annotation_store.formats._sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._text import read_file, shown
 from annotation_store.formats.coco import from_coco, to_coco
 from annotation_store.formats.yolo import Pair, field_frames, normalised, pairs
+from annotation_store.outputs import write_file
 from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, IgnoreArea, ImportReport, Shape
 from annotation_store.splits import split_fields
 
@@ -301,7 +302,7 @@ def write(
     test, seed = _choices.share(options, "test", 0.2), _choices.integer(options, "seed", 0)
     if out.suffix.lower() == ".json":
         document, cells = to_json(export, fields)
-        write_text(out, json.dumps(document, ensure_ascii=False, allow_nan=False))
+        write_file(out, json.dumps(document, ensure_ascii=False, allow_nan=False))
         counts = contents.count(fields) | {"cells": cells}
     else:
         refuse_full(out)

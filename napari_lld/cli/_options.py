@@ -17,6 +17,7 @@ ProjectPath = Annotated[
     Path, typer.Argument(metavar="PROJECT", help="The project's folder.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it already exists.")]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N|mps", help="Where to compute.")]
 Model = Annotated[
     str,

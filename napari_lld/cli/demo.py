@@ -33,16 +33,20 @@ if TYPE_CHECKING:
 
 
 def demo(
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where to write; an earlier demo there is replaced.")
-    ] = Path("napari-lld-demo"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write, new or empty.")] = Path(
+        "napari-lld-demo"
+    ),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier demo in DIR, its project too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole loop unattended on the bundled fields: two rounds, an export, a report."""
     from napari_lld.demo import Settings, run_demo
 
     with ExitStack() as stack:
-        outcome = run_demo(out, Settings.bundled(), _Show(stack.enter_context(bar()), quiet=as_json))
+        show = _Show(stack.enter_context(bar()), quiet=as_json)
+        outcome = run_demo(out, Settings.bundled(), show, overwrite=overwrite)
     if as_json:
         say_json(asdict(outcome))
         return

@@ -10,7 +10,7 @@ import typer
 
 from napari_lld.cli._console import UsageError, listed, plural, say, say_json
 from napari_lld.cli._formats import Options, WriteFormat, options_of
-from napari_lld.cli._options import Json, ProjectPath, open_project
+from napari_lld.cli._options import Json, Overwrite, ProjectPath, open_project
 
 
 class What(StrEnum):
@@ -32,15 +32,26 @@ def export(
         bool, typer.Option("--anonymise", help="Leave out patients, annotators and file names.")
     ] = False,
     option: Options = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Export cells or suggestions."""
     from annotation_store import formats
 
     options = options_of(option)
-    check_out(out, folder=formats.FORMATS[form.value].target != "file")
+    chosen = formats.FORMATS[form.value]
+    for place in formats.targets(chosen, out):
+        check_out(place, folder=chosen.target != "file", overwrite=overwrite)
     with open_project(project, read_only=True) as opened:
-        report = formats.write(form.value, opened, out, what=what.value, anonymise=anonymise, options=options)
+        report = formats.write(
+            form.value,
+            opened,
+            out,
+            what=what.value,
+            anonymise=anonymise,
+            options=options,
+            overwrite=overwrite,
+        )
     if as_json:
         say_json(
             {
@@ -64,9 +75,12 @@ def export(
             say(line)
 
 
-def check_out(out: Path, *, folder: bool = False) -> None:
+def check_out(out: Path, *, folder: bool = False, overwrite: bool = False) -> None:
     """Check that a file (or folder) can be written there, before the work is done."""
+    from annotation_store.outputs import check_output
+
     if out.is_dir() and not folder:
         raise UsageError(f"{out} is a folder; give the name of the file to write")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out.absolute().parent} does not exist; make that folder or name another file")
+    check_output(out, overwrite=overwrite)

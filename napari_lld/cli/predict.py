@@ -12,6 +12,7 @@ from napari_lld.cli._options import (
     Device,
     Json,
     Model,
+    Overwrite,
     ProjectPath,
     device_of,
     model_of,
@@ -38,6 +39,7 @@ def predict(
             help="Leave out boxes that are less probably a white cell, of whatever class, 0 to 1.",
         ),
     ] = 0.25,
+    overwrite: Overwrite = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -55,7 +57,7 @@ def predict(
         if not path.exists():
             raise UsageError(f"--images {path} does not exist; give images or folders of images")
     if out is not None:
-        check_out(out)
+        check_out(out, overwrite=overwrite)
     with open_project(project, read_only=True) as opened:
         check_model(opened.path, [made.id for made in opened.models()], which)
         if out is None and not opened.fields():
@@ -67,6 +69,7 @@ def predict(
                 model=which,
                 images=[str(path.absolute()) for path in images] if images else None,
                 out=None if out is None else str(out.absolute()),
+                overwrite=overwrite,
                 min_confidence=min_confidence,
                 device=device,
             ),

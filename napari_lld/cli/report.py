@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_lld.cli._console import say
-from napari_lld.cli._options import ProjectPath, open_project
+from napari_lld.cli._options import Overwrite, ProjectPath, open_project
 from napari_lld.cli.export import check_out
 
 
@@ -20,11 +20,12 @@ def report(
         typer.Option("--names", help="Call patients, files and the project by name; else they have numbers."),
     ] = False,
     title: Annotated[str, typer.Option(help="What stands at its head.", show_default=False)] = "",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write what was annotated, how, and what the models are worth, as one HTML file to read or print."""
-    check_out(out)
+    check_out(out, overwrite=overwrite)
     from napari_lld.report import Options, write_report
 
     with open_project(project, read_only=True) as opened:
-        write_report(opened, out, Options(names=names, title=title))
+        write_report(opened, out, Options(names=names, title=title), overwrite=overwrite)
     say(f"Wrote {out}.")

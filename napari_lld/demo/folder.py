@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotation_store.errors import ProjectError
+from annotation_store.outputs import check_output
 
 MARKER = "napari-lld-demo.json"
 """Says that a folder was written by the demonstration, which may therefore replace what it wrote."""
@@ -17,24 +18,30 @@ _OURS = ("project", "export.json", "report.html", MARKER)
 _UNFINISHED = ".unfinished"
 
 
-def check_folder(out: Path) -> None:
-    """Refuse a folder that holds something other than an earlier demonstration."""
+def check_folder(out: Path, *, overwrite: bool = False) -> None:
+    """Refuse a folder that holds something, other than an earlier demonstration that may be replaced."""
+    check_output(out, overwrite=True)
     if out.exists() and not out.is_dir():
         raise ProjectError(f"{out} is a file; give a new folder with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
         raise ProjectError(
             f"{out} is not empty and holds no earlier demo; give a new or empty folder with --out"
         )
+    if not overwrite and (out / "project").exists():
+        raise ProjectError(
+            f"{out} holds an earlier demo: give --overwrite to replace it with its project, "
+            "or another folder with --out"
+        )
 
 
 @contextmanager
-def fresh_folder(out: Path) -> Iterator[Path]:
+def fresh_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a folder to work in whose contents replace an earlier demonstration's at the end.
 
     Until the block ends well, what stood in `out` stays as it was; afterwards what is not of a
     demonstration's making still does.
     """
-    check_folder(out)
+    check_folder(out, overwrite=overwrite)
     existed = out.is_dir()
     work = out / _UNFINISHED
     shutil.rmtree(work, ignore_errors=True)  # of a run that was killed

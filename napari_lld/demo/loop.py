@@ -125,18 +125,18 @@ def plan_review(names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     return sorted(parts[0]), sorted(parts[1]), sorted(parts[2])
 
 
-def run_demo(out: Path, settings: Settings, watch: Watcher) -> Outcome:
+def run_demo(out: Path, settings: Settings, watch: Watcher, *, overwrite: bool = False) -> Outcome:
     """Run the loop and write ``project``, ``export.json`` and ``report.html`` into `out`.
 
     Raises
     ------
     ProjectError
-        If `out` holds something other than an earlier demonstration.
+        If `out` holds something other than an earlier demonstration, or one and `overwrite` is false.
     TrainingError
         If a worker fails; `out` is then as it was before.
     """
     out = out.absolute()
-    with fresh_folder(out) as work:
+    with fresh_folder(out, overwrite=overwrite) as work:
         loop = _Loop(work, settings, watch)
         try:
             loop.run()

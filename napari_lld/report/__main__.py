@@ -21,7 +21,9 @@ def main() -> int:
         with Project.open(wanted["project"], read_only=True) as project:
             if wanted["reading"] is not None:
                 project.use_reading(wanted["reading"])
-            write_report(project, Path(wanted["out"]), Options(wanted["names"], wanted["title"]))
+            options = Options(wanted["names"], wanted["title"])
+            # the dialog has asked whether a file may be replaced
+            write_report(project, Path(wanted["out"]), options, overwrite=True)
     except LLDError as error:
         sys.stderr.write(f"{error}\n")
         return 2

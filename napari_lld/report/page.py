@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from annotation_store import Project
-from annotation_store.errors import LLDError
+from annotation_store.outputs import check_output, write_file
 from napari_lld.report.agreement import agreement_of
 from napari_lld.report.card import card_rows
 from napari_lld.report.facts import Facts
@@ -53,7 +51,9 @@ class Options:
     title: str = ""
 
 
-def write_report(project: Project, out: Path, options: Options | None = None) -> Path:
+def write_report(
+    project: Project, out: Path, options: Options | None = None, *, overwrite: bool = False
+) -> Path:
     """Write the report of a project as one HTML file that refers to nothing outside itself.
 
     Parameters
@@ -61,24 +61,17 @@ def write_report(project: Project, out: Path, options: Options | None = None) ->
     project
         An open project; reading is enough.
     out
-        The file; it appears whole or not at all, and replaces one of that name.
+        The file; it appears whole or not at all.
+    overwrite
+        Replace a file that exists.
 
     Raises
     ------
-    LLDError
-        The file cannot be written.
+    OutputError
+        The file cannot be written (see `annotation_store.outputs`).
     """
-    text = render_project(project, options)
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        # what is no character (half of a surrogate pair, from a file's name) is written as "?"
-        temporary.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(temporary, out)  # noqa: PTH105 - replaces on Windows too
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise LLDError(
-            f"{out} cannot be written ({error.strerror or error}): choose another place."
-        ) from error
+    check_output(out, overwrite=overwrite)
+    write_file(out, render_project(project, options))
     return out
 
 

@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from annotation_store.errors import OutputError
+from annotation_store.outputs import check_output, write_file
 from napari_lld import user_state
 from napari_lld.commands import Commands
 from napari_lld.differential import Differential, as_csv, as_text, differential
@@ -201,9 +203,10 @@ class DifferentialPanel(Part):
         if not file:
             return
         try:
-            Path(file).write_text(as_csv(self._found), encoding="utf-8")
-        except OSError as error:
-            self.session.tell("error", tr("{file} cannot be written: {why}.", file=file, why=error.strerror))
+            check_output(Path(file), overwrite=True)  # the file dialog has asked
+            write_file(Path(file), as_csv(self._found))
+        except OutputError as error:
+            self.session.tell("error", str(error))
         else:
             self.session.tell("info", tr("Differential written to {file}.", file=file))
 

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QFileDialog,
     QFormLayout,
     QLineEdit,
     QVBoxLayout,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 from annotation_store import formats
 from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.save_place import SavePlace, problem_of
 
 TITLES = {
     "coco": later("COCO JSON: everything but the history"),
@@ -55,6 +55,7 @@ class ExportDialog(QDialog):
         self.setMinimumWidth(540)
         self._survey = survey
         self._options: dict[str, QLineEdit] = {}
+        self._save_place = SavePlace(self)
         self.form = QComboBox()
         for name in formats.names(writing=True):
             self.form.addItem(tr(TITLES[name]), name)
@@ -189,10 +190,15 @@ class ExportDialog(QDialog):
             return tr("{name} is a folder that holds something: give another name.", name=out.name)
         if not single and out.suffix != ".json" and out.is_file():
             return tr("{name} is a file: give another name.", name=out.name)
-        return ""
+        return problem_of(out)
 
     def _browse(self) -> str:
-        return str(QFileDialog.getSaveFileName(self, tr("Export to"), self.place.text())[0])
+        return self._save_place.browse(tr("Export to"), self.place.text())
+
+    def accept(self) -> None:
+        """Close the dialog, once it is agreed what is replaced."""
+        if self._save_place.agreed(*formats.targets(formats.FORMATS[self.form.currentData()], self._out())):
+            super().accept()
 
 
 def said(kind: str, count: int) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtpy.QtWidgets import QCheckBox, QDialog, QFileDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.save_place import SavePlace, problem_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ReportDialog(QDialog):
         self.setWindowTitle(tr("Report"))
         self.setMinimumWidth(540)
         self.place = QLineEdit(str(start))
+        self._save_place = SavePlace(self)
         self.title = QLineEdit()
         self.title.setPlaceholderText(tr("Annotation project"))
         self.names = QCheckBox(tr("With the names of patients, files and the project"))
@@ -63,20 +65,24 @@ class ReportDialog(QDialog):
             problem = tr("The folder {folder} does not exist.", folder=self._out().absolute().parent)
         elif self._out().is_dir():
             problem = tr("{name} is a folder: give another name.", name=self._out().name)
+        else:
+            problem = problem_of(self._out())
         told = [
             tr("Patients can be known from it: hand it on with care.")
             if self.names.isChecked()
             else tr("Patients and fields have numbers; annotators stand with their names.")
         ]
-        if not problem and self._out().is_file():
-            told.append(tr("{name} is there already and will be replaced.", name=self._out().name))
         self.problem.setText(problem or "\n".join(told))
         show_whole(self.problem)
         self.ok.setEnabled(not problem)
 
     def _browse(self) -> str:
-        asked = QFileDialog.getSaveFileName(self, tr("Report"), self.place.text(), "HTML (*.html)")
-        return str(asked[0])
+        return self._save_place.browse(tr("Report"), self.place.text(), "HTML (*.html)")
+
+    def accept(self) -> None:
+        """Close the dialog, once it is agreed what is replaced."""
+        if self._save_place.agreed(self._out()):
+            super().accept()
 
 
 def ask_report(start: Path, parent: QWidget | None) -> Wanted | None:

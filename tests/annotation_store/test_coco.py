@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from annotation_store import (
     FormatError,
+    OutputError,
     Project,
     Proposal,
     RegionState,
@@ -307,7 +308,7 @@ def test_keys_that_the_store_has_no_word_for_are_handed_on(
     (annotation,) = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert (annotation["source_image"], annotation["area"]) == ("BA_1.jpg", 397.5)
     project.change_cell(project.cells()[0].id, box=(10, 10, 30, 20))
-    formats.write("coco", project, tmp_path / "out.json")
+    formats.write("coco", project, tmp_path / "out.json", overwrite=True)
     (annotation,) = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert annotation["area"] == 600
 
@@ -337,7 +338,7 @@ def test_an_exported_file_carries_its_schema(project: Project, tmp_path: Path) -
 def test_an_export_that_cannot_be_written_leaves_the_old_file(project: Project, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     for target in (tmp_path / "file" / "out.json", tmp_path):
-        with pytest.raises(FormatError, match=str(tmp_path)):
+        with pytest.raises(OutputError, match=str(tmp_path)):
             formats.write("coco", project, target)
     assert (tmp_path / "file").read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "project"]

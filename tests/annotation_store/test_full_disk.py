@@ -80,7 +80,7 @@ def attempts(project: Project, images: Path, coco: Path) -> dict[str, Callable[[
         "accept_many": lambda: (project.accept_many([suggestion]), edit()),
         "add_fields": lambda: project.add_fields([images]),
         "import": lambda: formats.read("coco", project, coco, images=images),
-        "export": lambda: formats.write("coco", project, project.path / "out.json"),
+        "export": lambda: formats.write("coco", project, project.path.parent / "out.json", overwrite=True),
         "backup": lambda: migrate.back_up(project.path / "project.db", project.path / "backups", "x"),
         "thumbnail": lambda: project.thumbnail(1),
         "create": lambda: Project.create(project.path.parent / "another"),

@@ -22,7 +22,7 @@ ROUNDS = [
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_demo(out: Path, settings: object, watch: object) -> Outcome:
+    def run_demo(out: Path, settings: object, watch: object, *, overwrite: bool = False) -> Outcome:
         for one in ROUNDS:
             watch.stage(f"Round {one.number}")  # type: ignore[attr-defined]
             watch.round(one)  # type: ignore[attr-defined]

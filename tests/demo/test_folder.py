@@ -17,12 +17,14 @@ def fill(work: Path, text: str) -> None:
     (work / "report.html").write_text(text)
 
 
-def test_an_earlier_demo_is_replaced_and_what_else_lies_there_is_kept(tmp_path: Path) -> None:
+def test_an_earlier_demo_is_replaced_where_asked_for_and_what_else_lies_there_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     with fresh_folder(out) as work:
         fill(work, "one")
     (out / "notes.txt").write_text("mine")
-    with fresh_folder(out) as work:
+    with pytest.raises(ProjectError, match="--overwrite"), fresh_folder(out):
+        pass
+    with fresh_folder(out, overwrite=True) as work:
         assert (out / "export.json").read_text() == "one"
         fill(work, "two")
     assert (out / "export.json").read_text() == "two"
@@ -48,7 +50,7 @@ def test_a_demo_that_fails_leaves_the_folder_as_it_was(tmp_path: Path, earlier: 
             fill(work, "one")
 
     def fail() -> None:
-        with fresh_folder(out) as work:
+        with fresh_folder(out, overwrite=True) as work:
             fill(work, "two")
             raise RuntimeError
 

@@ -13,10 +13,11 @@ import torch
 
 from annotation_store.errors import LLDError
 from annotation_store.images import find_images, read_image
+from annotation_store.outputs import check_output, write_file
 from annotation_store.project import Project
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
-from training.engine.model import LearnedModel, replace_file
+from training.engine.model import LearnedModel
 from training.engine.scale import domain_of_size
 from training.from_stain import STAIN_CONFIDENCE, is_from_stain, stain_note
 from training.predict import cell_sides, propose
@@ -84,6 +85,9 @@ def _to_file(
     files = image_files(request.images or [])
     if not out.parent.is_dir():
         raise LLDError(f"The folder {out.parent} is not there; make it first.")
+    check_output(out, overwrite=request.overwrite)
+    if any(out.exists() and file.samefile(out) for file in files):
+        raise LLDError(f"{out} is one of the images: name another file to write.")
     channel.send(
         Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))
     )
@@ -112,7 +116,7 @@ def _to_file(
         channel.send(Progress(stage="predict", done=len(found), total=len(files), note=note))
     content = coco_object(schema, found, number)
     channel.check()
-    replace_file(out, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    write_file(out, json.dumps(content, indent=1, ensure_ascii=False))
     count = len(content["annotations"])
     return Done(
         task="predict",

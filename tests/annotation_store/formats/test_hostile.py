@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from annotation_store import Project, formats
-from annotation_store.errors import FormatError
+from annotation_store.errors import FormatError, OutputError
 from annotation_store.formats import _lld_text, cells_csv, geojson, labelstudio, lld, voc, yolo
 from annotation_store.formats._document import Document, Skipped
 from annotation_store.formats._images import Images
@@ -385,7 +385,7 @@ def test_an_export_refuses_a_folder_that_holds_something(project: Project, tmp_p
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "keep.txt").write_text("mine")
     for name in ("yolo", "lld", "voc", "geojson", "crops"):
-        with pytest.raises(FormatError, match="not empty"):
+        with pytest.raises(OutputError, match="not empty"):
             formats.write(name, project, tmp_path / "full")
         assert [p.name for p in (tmp_path / "full").iterdir()] == ["keep.txt"]
 
@@ -403,6 +403,6 @@ def test_a_failed_export_leaves_nothing(
         monkeypatch.setattr(module, "put_image", full)
     before = set(tmp_path.iterdir())
     for name in ("yolo", "lld", "voc"):
-        with pytest.raises(FormatError, match="No space left"):
+        with pytest.raises(OutputError, match="No space left"):
             formats.write(name, project, tmp_path / "out")
     assert set(tmp_path.iterdir()) == before

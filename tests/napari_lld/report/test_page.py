@@ -251,7 +251,7 @@ def test_the_file_appears_whole_or_not_at_all(rich: Path, tmp_path: Path, monkey
     out.write_text("before")
     monkeypatch.setattr("napari_lld.report.page.render_project", lambda *_: 1 / 0)
     with Project.open(rich, read_only=True) as project, pytest.raises(ZeroDivisionError):
-        write_report(project, out)
+        write_report(project, out, overwrite=True)
     assert out.read_text() == "before"
     assert [path.name for path in tmp_path.glob("*r.html*")] == ["r.html"]
 
