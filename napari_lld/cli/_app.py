@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -41,22 +41,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("open")(open_.open_window)
-app.command("new")(new.new)
-app.command("add")(add.add)
-app.command("import")(import_.import_annotations)
-app.command("export")(export.export)
-app.command("train")(train.train)
-app.command("predict")(predict.predict)
-app.command("rank")(rank.rank)
-app.command("agreement")(agreement.agreement)
-app.command("evaluate")(evaluate.evaluate)
-app.command("info")(info.info)
-app.command("models")(models.models)
-app.command("check")(check.check)
-app.command("report")(report.report)
-app.command("schema")(schema.schema)
-app.command("demo")(demo.demo)
+
+def _command(name: str, example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a command whose help ends with an example."""
+    return app.command(name, epilog=f"Example: napari-lld {name} {example}")
+
+
+_command("open", "films")(open_.open_window)
+_command("new", "films --schema lld")(new.new)
+_command("add", "films images/ --patient-from '^(\\d+)_'")(add.add)
+_command("import", "films labels.json --format coco --images images/")(import_.import_annotations)
+_command("export", "films cells.json --format coco --anonymise")(export.export)
+_command("train", "films --epochs 20")(train.train)
+_command("predict", "films --images new/ --out new.json")(predict.predict)
+_command("rank", "films --what regions -n 5")(rank.rank)
+_command("agreement", "films --consensus both")(agreement.agreement)
+_command("evaluate", "films --truth truth.json --images images/")(evaluate.evaluate)
+_command("info", "films")(info.info)
+_command("models", "films --activate 2")(models.models)
+_command("check", "films --repair")(check.check)
+_command("report", "films report.html")(report.report)
+_command("schema", "films --set new.yaml --map Monocyte=Monoblast")(schema.schema)
+_command("demo", "--out my-demo")(demo.demo)
 
 
 INTERRUPTED = 130

@@ -21,8 +21,9 @@ def train(
     init: Annotated[
         str,
         typer.Option(
-            metavar="starter|scratch|ID|FILE",
-            help="Start from the bundled starter, nothing, a model of the project, or a weights file.",
+            metavar="starter|scratch|ID|PATH",
+            help="Start from the bundled starter, random weights, a model of the project, or a model that "
+            "napari-lld trained elsewhere: its folder, with model.safetensors and model.json.",
         ),
     ] = "starter",
     epochs: Annotated[
@@ -116,7 +117,7 @@ def init_of(text: str) -> str | int:
     path = Path(text)
     if not path.exists():
         raise UsageError(
-            f"--init {text}: no such file; give 'starter', 'scratch', a model's number or a weights file"
+            f"--init {text}: no such file or folder; give 'starter', 'scratch', a model's number, or a model's folder"
         )
     return str(path.absolute())
 

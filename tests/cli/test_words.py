@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from napari_lld.cli._app import command_names
+from napari_lld.cli._app import app, command_names
 from napari_lld.cli._arguments import rewrite
 
 COMMANDS = {
@@ -104,3 +104,17 @@ def test_debug_shows_the_traceback_and_the_line_still_comes_last(cli, tmp_path) 
     assert answer.code == 2
     assert "Traceback" in answer.err
     assert answer.err.splitlines()[-1].startswith("napari-lld: ")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_help_of_every_command_ends_with_an_example_that_it_understands(name: str) -> None:
+    import shlex
+
+    import typer
+
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    last = (command.epilog or "").splitlines()[-1]
+    begins = f"Example: napari-lld {name} "
+    assert last.startswith(begins)
+    typed = rewrite([name, *shlex.split(last.removeprefix(begins))], COMMANDS)[0]
+    command.make_context(name, typed[1:])  # raises where an option or argument does not exist

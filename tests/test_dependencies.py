@@ -1,0 +1,132 @@
+"""What is imported is declared, what is declared is used, and files that the documents name exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+OURS = ("annotation_store", "training", "napari_lld")
+
+NOT_IMPORTED = {
+    "imagecodecs": "tifffile looks for it to decode the tiles of whole slides",
+}
+"""Declared without an import of ours, and why."""
+
+
+def imported(*places: str) -> dict[str, set[str]]:
+    """The packages of others that the modules under some folders import, and where."""
+    found: dict[str, set[str]] = {}
+    for place in places:
+        for root, files in _imported(place).items():
+            found.setdefault(root, set()).update(files)
+    return found
+
+
+@cache
+def _imported(place: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    beside = [*(ROOT / place).iterdir(), *(ROOT / "examples").iterdir()]
+    ours = {*OURS, "tests", *(path.stem for path in beside if path.suffix in ("", ".py"))}
+    for file in (ROOT / place).rglob("*.py"):
+        for name in _names(ast.parse(file.read_text("utf-8"))):
+            root = name.partition(".")[0]
+            if root not in sys.stdlib_module_names and root not in ours:
+                found.setdefault(root, set()).add(str(file.relative_to(ROOT)))
+    return found
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {normal(re.split(r"[\[<>=!~; ]", one)[0]) for one in requirements}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+RUNTIME = declared(PYPROJECT["project"]["dependencies"])
+DESKTOP = declared(PYPROJECT["project"]["optional-dependencies"]["desktop"])
+DEV = declared(PYPROJECT["dependency-groups"]["dev"])
+
+
+@cache
+def modules(distribution: str) -> frozenset[str]:
+    """What a distribution lets one import; its RECORD is read, since asking for all of them takes seconds."""
+    record = metadata.distribution(distribution).read_text("RECORD") or ""
+    first = {line.partition(",")[0].partition("/")[0] for line in record.splitlines()}
+    return frozenset(name.partition(".")[0] for name in first if "-info" not in name and name != "..")
+
+
+def provided(by: set[str]) -> set[str]:
+    return {module for distribution in by for module in modules(distribution)}
+
+
+def test_every_import_of_the_program_is_declared() -> None:
+    found = imported(*OURS)
+    assert {m: found[m] for m in found.keys() - provided(RUNTIME | DESKTOP)} == {}
+
+
+def test_every_declared_dependency_is_imported() -> None:
+    used = set(imported(*OURS))
+    unused = {one for one in RUNTIME if not modules(one) & used}
+    assert unused == set(NOT_IMPORTED)
+
+
+def test_every_import_of_tests_and_examples_is_declared() -> None:
+    found = imported("tests", "examples", ".ci")
+    assert {m: found[m] for m in found.keys() - provided(RUNTIME | DESKTOP | DEV)} == {}
+
+
+def test_modules_that_mypy_passes_over_are_imported() -> None:
+    used = set(imported(*OURS))
+    for override in PYPROJECT["tool"]["mypy"]["overrides"]:
+        modules = {one.partition(".")[0] for one in override["module"]} - set(OURS)
+        assert modules <= used, sorted(modules - used)
+
+
+_PATH = re.compile(
+    r"`((?:\.ci|annotation_store|training|napari_lld|tests|examples|docs)/[\w./-]*)`"
+    r"|\]\((?!https?:)([\w./-]+\.md)(?:#[\w-]*)?\)"
+)
+
+
+@pytest.mark.parametrize(
+    "document", ["CONTRIBUTING.md", "README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_files_that_a_document_names_exist(document: str) -> None:
+    text = (ROOT / document).read_text("utf-8")
+    for path, link in _PATH.findall(text):
+        place = ROOT / path if path else (ROOT / document).parent / link
+        assert place.exists(), f"{document} names {path or link}"
+
+
+def test_modules_that_the_architecture_lists_exist() -> None:
+    """The first column of the tables of docs/architecture.md, under the heading of each package."""
+    section = ""
+    missing = []
+    for line in (ROOT / "docs" / "architecture.md").read_text("utf-8").splitlines():
+        if line.startswith("## "):
+            section = line[3:].strip().strip("`")
+        if not (line.startswith("| `") and section in OURS):
+            continue
+        for name in re.findall(r"`([\w./*]+(?:\.py|/))`", line.split(" | ")[0]):
+            if not list((ROOT / section).glob(name.rstrip("/"))):
+                missing.append(f"{section}/{name}")
+    assert not missing
