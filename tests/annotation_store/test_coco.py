@@ -87,12 +87,12 @@ def test_what_is_exported_comes_back_the_same(
             if whole:
                 first.mark_whole_field(field_id)
         out = tmp_path / "out.json"
-        report = formats.write("coco", first, out)
+        report = formats.write("coco", first, out, overwrite=True)
         assert (report.fields, report.cells) == (2, len(first.cells()))
         came = formats.read("coco", second, out, images=image_folder)
         assert (came.fields, came.cells, came.skipped) == (0, len(first.cells()), [])
         assert comparable(second) == comparable(first)
-        formats.write("coco", second, tmp_path / "again.json")
+        formats.write("coco", second, tmp_path / "again.json", overwrite=True)
         assert json.loads((tmp_path / "again.json").read_text()) == json.loads(out.read_text())
         again = formats.read("coco", second, out, images=image_folder)
         assert (again.cells, again.regions) == (0, 0), "the same file again adds nothing"

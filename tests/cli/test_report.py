@@ -23,7 +23,7 @@ def test_a_report_has_no_names_and_a_title_of_its_own_unless_asked(
     assert "Ada &lt;b&gt;" in html
     for name in ("Jane Doe", field.name, small_project.name):
         assert name not in html
-    assert cli("report", small_project, out, "--names", "--title", "Ward 4 & 5").code == 0
+    assert cli("report", small_project, out, "--overwrite", "--names", "--title", "Ward 4 & 5").code == 0
     html = out.read_text(encoding="utf-8")
     assert "<h1>Ward 4 &amp; 5</h1>" in html
     assert "Jane Doe" in html
