@@ -117,7 +117,8 @@ def init_of(text: str) -> str | int:
     path = Path(text)
     if not path.exists():
         raise UsageError(
-            f"--init {text}: no such file or folder; give 'starter', 'scratch', a model's number, or a model's folder"
+            f"--init {text}: no such file or folder; give 'starter', 'scratch', a model's number, "
+            "or a model's folder"
         )
     return str(path.absolute())
 
