@@ -278,8 +278,8 @@ def table(contents: Contents, names: Names) -> str:
 
 def written(row: Mapping[str, str]) -> dict[str, str]:
     """Make a row safe for the programs that read tables; see `escaped`."""
-    names = {*_OF_FIELD, *_OF_CELL, "comment", "confidence"} - {"class"}
-    return {escaped(key): escaped(text, typed=key not in names) for key, text in row.items()}
+    words = row.keys() - (_FIXED - {"class", "kind"})
+    return {escaped(key): escaped(text, typed=key in words) for key, text in row.items()}
 
 
 def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, int, dict[str, str]]]]:

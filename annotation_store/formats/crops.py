@@ -127,6 +127,6 @@ def _table(contents: Contents, names: Names, places: Mapping[tuple[int, int], tu
     writer.writeheader()
     for field_id, thing_id, row in found:
         file, box = places[field_id, thing_id]
-        row |= {"file": file, **dict(zip(extra, map(str, box), strict=True))}
-        writer.writerow(written(row))
+        shown = dict(zip(extra, map(str, box), strict=True))
+        writer.writerow({**written(row), "file": escaped(file), **shown})
     return buffer.getvalue()

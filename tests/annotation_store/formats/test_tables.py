@@ -217,10 +217,13 @@ def test_an_artefact_is_told_from_a_missing_class(project: Project, tmp_path: Pa
 def test_the_table_of_crops_tells_artefacts_from_missing_classes_too(
     project: Project, tmp_path: Path
 ) -> None:
-    project.add_cell(1, (1, 2, 30, 40), cell_class="None")
+    project.add_cell(1, (1, 2, 30, 40), cell_class="None", cut=True)
     project.add_cell(1, (50, 2, 30, 40))
     formats.write("crops", project, tmp_path / "crops")
-    assert pd.read_csv(tmp_path / "crops" / "crops.csv")["class"].isna().tolist() == [False, True]
+    table = pd.read_csv(tmp_path / "crops" / "crops.csv")
+    assert table["class"].isna().tolist() == [False, True]
+    assert table["cut"][0] == "yes", "no name, and read as it is"
+    assert table["crop_x"].tolist() == [1, 50]
     assert len(parsed((tmp_path / "crops" / "crops.csv").read_text("utf-8-sig")).fields[0].cells) == 2
 
 
