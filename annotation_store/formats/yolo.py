@@ -77,6 +77,14 @@ class Row(NamedTuple):
     confidence: float | None = None
     outline: bool = False
 
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """What must lie between 0 and 1."""
+        if not self.outline:
+            return self.centre_x, self.centre_y, self.width, self.height
+        across, down = self.width / 2, self.height / 2
+        return self.centre_x - across, self.centre_y - down, self.centre_x + across, self.centre_y + down
+
     def box(self, size: Size) -> Box:
         """Give the box in pixels; the rounding takes back what normalising did to short numbers."""
         w, h = self.width * size[0], self.height * size[1]
@@ -223,74 +231,68 @@ def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: 
     return frames
 
 
-def class_names(root: Path) -> dict[int, str]:
-    """Read the names of the class numbers from ``data.yaml``, or ``classes.txt``.
+class Unreadable(NamedTuple):
+    """A line that is no label, why, and the box in it if there is one."""
 
-    Raises
-    ------
-    FormatError
-        There is neither: numbers are not guessed at.
+    reason: str
+    row: Row | None = None
+
+
+def parse(data: bytes, source: str, *, point_columns: int = 0) -> list[Row | Unreadable]:
+    """Read a label file: ``class cx cy w h``, with a confidence, or with the points of an outline.
+
+    Parameters
+    ----------
+    point_columns
+        How many columns of key points stand after each box: they are passed over.
     """
-    for place in (root, root.parent):
-        for name in _YAMLS:
-            if (place / name).is_file():
-                return parse_names(read_file(place / name, limit=_MAX_YAML), str(place / name))
-    for name in ("classes.txt", "labels/classes.txt"):
-        if (root / name).is_file():
-            found = lines(read_file(root / name, limit=_MAX_YAML), str(root / name))
-            return dict(enumerate(line.strip() for line in found if line.strip()))
-    raise FormatError(
-        f"The folder {root} has no data.yaml: without it nobody knows which class a number stands for. "
-        "Put the data.yaml of the data set there."
-    )
-
-
-def parse_names(data: bytes, source: str) -> dict[int, str]:
-    """Read the names in a ``data.yaml``."""
-    text = decoded(data, source)
-    if "&" in text and "*" in text:  # a few lines of aliases can expand to gigabytes
-        raise FormatError(f"The file {source} uses YAML aliases: write every value out.")
-    try:
-        content: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FormatError(f"The file {source} is not valid YAML: correct it.") from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not names:
-        raise FormatError(f"The file {source} has no names: it must list the classes.")
-    if not all(isinstance(n, int) and isinstance(v, str | int | float | None) for n, v in names.items()):
-        raise FormatError(f"The names in {source} must be whole numbers, each with a text.")
-    return {int(n): "None" if v is None else str(v) for n, v in names.items()}  # None is a class of LLD
-
-
-def parse(data: bytes, source: str) -> list[Row]:
-    """Read a label file: ``class cx cy w h``, with a confidence, or with the points of an outline."""
-    rows = []
+    rows: list[Row | Unreadable] = []
     for position, line in enumerate(lines(data, source), start=1):
         words = line.split()
-        if words:
-            rows.append(_row(words, f"{source} line {position}"))
+        if not words:
+            continue
+        if point_columns and len(words) in (5 + point_columns, 6 + point_columns):
+            words = words[:5] + words[5 + point_columns :]
+        rows.append(_row(words, f"{source} line {position}"))
     return rows
 
 
-def _row(words: Sequence[str], at: str) -> Row:
-    if len(words) < 5 or (len(words) > 6 and len(words) % 2 == 0):
-        hint = ": read it as lld" if len(words) in (12, 16) else ""
-        raise FormatError(f"In {at}, {len(words)} numbers are no YOLO label{hint}.")
-    class_id = whole(words[0], at)
-    values = [number(word, at) for word in words[1:]]
-    if class_id < 0 or not all(_LEAST <= value <= _MOST for value in values):
-        raise FormatError(
-            f"In {at}, a number lies outside 0 to 1: YOLO labels are shares of the image's width and height."
+def _row(words: Sequence[str], at: str) -> Row | Unreadable:
+    try:
+        if len(words) < 5 or (len(words) > 6 and len(words) % 2 == 0):
+            hint = ": read it as lld" if len(words) in (12, 16) else ""
+            raise FormatError(f"In {at}, {len(words)} numbers are no YOLO label{hint}.")
+        values = [number(word, at) for word in words[1:5]]
+        row = Row(-1, *values) if len(words) <= 6 else _outline([*values, *(number(w, at) for w in words[5:])])
+    except FormatError as error:
+        return Unreadable(str(error))
+    if not all(_LEAST <= value <= _MOST for value in row.extent):
+        return Unreadable(
+            f"In {at}, a number lies outside 0 to 1: YOLO labels are shares of the image's width and height.",
+            row,
         )
-    if len(words) > 6:
-        xs, ys = values[::2], values[1::2]
-        low, high = (min(xs), min(ys)), (max(xs), max(ys))
-        centre = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
-        return Row(class_id, *centre, high[0] - low[0], high[1] - low[1], outline=True)
-    x, y, w, h, *rest = values
-    return Row(class_id, x, y, w, h, min(max(rest[0], 0.0), 1.0) if rest else None)
+    try:
+        class_id = whole(words[0], at)
+        if class_id < 0:
+            raise FormatError(f"In {at}, the class number is negative.")
+    except FormatError as error:
+        return Unreadable(str(error), row)
+    return row._replace(class_id=class_id, confidence=_confidence(words[5], at) if len(words) == 6 else None)
+
+
+def _outline(values: Sequence[float]) -> Row:
+    xs, ys = values[::2], values[1::2]
+    low, high = (min(xs), min(ys)), (max(xs), max(ys))
+    centre = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+    return Row(-1, *centre, high[0] - low[0], high[1] - low[1], outline=True)
+
+
+def _confidence(word: str, at: str) -> float:
+    """Read how sure a machine was; a word that is no number is no confidence, yet a machine's."""
+    try:
+        return min(max(number(word, at), 0.0), 1.0)
+    except FormatError:
+        return 0.0
 
 
 # -- out -----------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from annotation_store._yaml import BadYamlError, load_yaml
 from annotation_store.errors import SchemaError
 from annotation_store.schema.from_coco import schema_from_coco
 from annotation_store.schema.model import Schema
@@ -71,14 +71,10 @@ def _preset(name: str) -> Schema:
 
 
 def _parsed(text: str, source: str) -> Schema:
-    if "&" in text and "*" in text and any(t in text for t in (": *", "- *", "[*", ", *")):
-        # a schema needs no aliases, and a few lines of them can expand to gigabytes
-        raise SchemaError(f"The schema file {source} uses YAML aliases: write every value out.")
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SchemaError(f"The schema file {source} is not valid YAML ({reason}): correct it.") from error
+        data = load_yaml(text)
+    except BadYamlError as error:
+        raise SchemaError(f"The schema file {source} cannot be read as YAML ({error}): correct it.") from error
     return _validated(data, source)
 
 
