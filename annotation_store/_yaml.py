@@ -6,6 +6,9 @@ from typing import Any
 
 import yaml
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEPTH = 30
+
 
 class BadYamlError(ValueError):
     """A text is no YAML that can be read; the message says why, without a full stop."""
@@ -19,27 +22,26 @@ def load_yaml(text: str) -> Any:
     BadYamlError
         It is no YAML, or has aliases.
     """
-    _refuse_aliases(text)
+    _refuse_traps(text)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe one
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _bad(error) from error
 
 
 def load_words(text: str) -> Any:
-    """Read YAML into dicts (of lists of pairs, so that no key is lost), lists and texts.
+    """Read YAML into `Pairs`, lists and texts: each scalar as it is written, or ``None`` where it is null.
 
-    A mapping is a list of pairs in a `Pairs`; a scalar is the text that stands there (``No`` is no boolean,
-    ``1e5`` no number), or ``None`` where it is null.
+    ``No`` is no boolean then, ``1e5`` no number, and no key of a mapping is lost.
 
     Raises
     ------
     BadYamlError
         It is no YAML, or has aliases.
     """
-    _refuse_aliases(text)
+    _refuse_traps(text)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
         return None if node is None else _words(node)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _bad(error) from error
@@ -53,11 +55,17 @@ class Pairs(list[tuple[Any, Any]]):
         return next((value for name, value in self if name == key), None)
 
 
-def _refuse_aliases(text: str) -> None:
-    # the parser tells an alias from an ampersand or an asterisk; a few lines of them expand to gigabytes
+def _refuse_traps(text: str) -> None:
+    """Refuse aliases, of which a few lines expand to gigabytes, and depths, for which parsers take hours."""
+    depth = 0
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise BadYamlError("it uses aliases; write every value out")
+        # the parser tells an alias from an ampersand or an asterisk
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                raise BadYamlError("it uses aliases; write every value out")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEPTH:
+                raise BadYamlError("it is nested too deeply")
     except (yaml.YAMLError, RecursionError) as error:
         raise _bad(error) from error
 

@@ -127,13 +127,15 @@ def _names(given: Any, source: str) -> dict[int, str]:
     if not isinstance(given, Pairs) or not given:
         raise FormatError(f"The file {source} has no names: it must list the classes.")
     if len(given) > _MOST:
-        raise FormatError(f"The file {source} has more than {_MOST:,} classes: check that it is the right one.")
+        raise FormatError(
+            f"The file {source} has more than {_MOST:,} classes: check that it is the right one."
+        )
     found: dict[int, str] = {}
     for key, value in given:
         number = _whole(key)
         if number is None or not isinstance(value, str | None):
             raise FormatError(
-                f"The names in {source} must be whole numbers, each with a text, not {shown(key)}: correct them."
+                f"The names in {source} must be whole numbers, each with a text: correct {shown(key)}."
             )
         if number in found:
             raise FormatError(f"The file {source} names the class {number} twice: correct it.")

@@ -41,10 +41,12 @@ from annotation_store.formats._export import (
 )
 from annotation_store.formats._files import Names
 from annotation_store.formats._images import Images, Size, walk
+from annotation_store.formats._left_out import leave_out
 from annotation_store.formats._merge import merge
 from annotation_store.formats._sidecar import read_sidecar, write_sidecar
-from annotation_store.formats._text import decoded, lines, number, read_file, whole
+from annotation_store.formats._text import lines, number, read_file, whole
 from annotation_store.formats._words import certain, label_of, labels, read_class
+from annotation_store.formats._yolo_names import DataSet, data_set_of
 from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Suggestion
 from annotation_store.schema import Schema
@@ -60,8 +62,6 @@ WRITE_OPTIONS: Mapping[str, str] = {
     "fields": "annotated (all that say anything) or covered (only those with no unknown area)",
 }
 
-_YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
-_MAX_YAML = 1_000_000
 # a box of float32 may pass the edge by a hair; Ultralytics accepts as much
 _LEAST, _MOST = -0.01, 1.01
 
@@ -89,7 +89,7 @@ class Row(NamedTuple):
         """Give the box in pixels; the rounding takes back what normalising did to short numbers."""
         w, h = self.width * size[0], self.height * size[1]
         x, y = self.centre_x * size[0] - w / 2, self.centre_y * size[1] - h / 2
-        return round(x, 6), round(y, 6), round(w, 6), round(h, 6)
+        return round(min(x, x + w), 6), round(min(y, y + h), 6), round(abs(w), 6), round(abs(h), 6)
 
 
 # -- in ------------------------------------------------------------------------------------------
@@ -105,9 +105,9 @@ def read(
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     """Merge a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
-    root = path.parent if path.is_file() else path
-    finder = Images.of(root, images, project.fields())
-    document = from_folder(root, project.schema, finder)
+    data_set = data_set_of(path)
+    finder = Images.of(data_set.root, images, project.fields())
+    document = from_folder(data_set, project.schema, finder)
     return merge(
         project,
         document,
@@ -118,21 +118,20 @@ def read(
     )
 
 
-def from_folder(root: Path, schema: Schema, images: Images) -> Document:
-    """Read a dataset folder in the words of a schema.
+def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
+    """Read a dataset folder in the words of a schema; what is no label is left out and told.
 
     Raises
     ------
     FormatError
-        There are no labels, no class names, or a line that is no label.
+        There are no labels.
     """
-    root = root.parent if root.name == "labels" else root
+    root = data_set.root
     found = pairs(root, images)
     if not any(pair.label for pair in found):
         raise FormatError(
             f"The folder {root} holds no YOLO labels: it needs labels/ with .txt files, and images/."
         )
-    names = class_names(root)
     skipped = Skipped()
     document = Document(str(root), [], skipped)
     for pair, field in zip(found, field_frames(found, read_sidecar(root, schema), images), strict=True):
@@ -146,10 +145,17 @@ def from_folder(root: Path, schema: Schema, images: Images) -> Document:
             continue  # the merge says that the image was not found
         field.width, field.height = size
         source = f"{pair.label.relative_to(root)}"
-        rows = parse(read_file(pair.label), source)
+        try:
+            rows = parse(read_file(pair.label), source, point_columns=data_set.point_columns)
+        except FormatError as error:
+            rows = [Unreadable(str(error))]
         document.annotations += len(rows)
         for line, row in enumerate(rows, start=1):
-            _take(row, f"{pair.label.name} line {line}", field, size, names, schema, skipped)
+            if isinstance(row, Unreadable):
+                skipped.one("lines that are no labels", f"{row.reason} It was left out.")
+                leave_out(field, None if row.row is None else row.row.box(size))
+            else:
+                _take(row, f"{pair.label.name} line {line}", field, size, data_set.names, schema, skipped)
     return document
 
 
@@ -162,14 +168,14 @@ def _take(
     schema: Schema,
     skipped: Skipped,
 ) -> None:
-    if row.class_id not in names:
-        skipped.count(f"class number {row.class_id} has no name in data.yaml: {{n}} boxes skipped.")
-        field.strangers.append((str(row.class_id), row.box(size)))
-        return
-    cell_class, known = read_class(names[row.class_id], schema, skipped)
+    cell_class, known = None, False
+    if row.class_id in names:
+        cell_class, known = read_class(names[row.class_id], schema, skipped)
+    else:
+        skipped.count(f"class number {row.class_id} has no name in the data set: {{n}} boxes skipped.")
     if not known:
         if row.confidence is None:
-            field.strangers.append((names[row.class_id], row.box(size)))
+            leave_out(field, row.box(size), names.get(row.class_id, str(row.class_id)))
         return
     if row.outline:
         skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
@@ -203,10 +209,11 @@ def pairs(root: Path, images: Images) -> list[Pair]:
         parts = list(text.relative_to(root).with_suffix("").parts)
         if "labels" in parts[:-1]:
             parts[len(parts) - 2 - parts[:-1][::-1].index("labels")] = "images"
-        elif "/".join(parts) not in pictures:
-            continue  # a list of classes or of images, a readme
         key = "/".join(parts)
-        found.append(Pair(key, text, pictures.pop(key, None) or images.file(key)))
+        picture = pictures.pop(key, None) or images.file(key)
+        if "labels" not in text.relative_to(root).parts[:-1] and picture is None and not images.known(key):
+            continue  # a list of classes or of images, a readme
+        found.append(Pair(key, text, picture))
     rest = [Pair(key, None, path) for key, path in pictures.items() if "images" in key.split("/")[:-1]]
     return sorted(found + rest)
 
@@ -262,8 +269,8 @@ def _row(words: Sequence[str], at: str) -> Row | Unreadable:
         if len(words) < 5 or (len(words) > 6 and len(words) % 2 == 0):
             hint = ": read it as lld" if len(words) in (12, 16) else ""
             raise FormatError(f"In {at}, {len(words)} numbers are no YOLO label{hint}.")
-        values = [number(word, at) for word in words[1:5]]
-        row = Row(-1, *values) if len(words) <= 6 else _outline([*values, *(number(w, at) for w in words[5:])])
+        values = [number(word, at) for word in (words[1:] if len(words) > 6 else words[1:5])]
+        row = _outline(values) if len(words) > 6 else Row(-1, values[0], values[1], values[2], values[3])
     except FormatError as error:
         return Unreadable(str(error))
     if not all(_LEAST <= value <= _MOST for value in row.extent):

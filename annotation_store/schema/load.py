@@ -74,7 +74,9 @@ def _parsed(text: str, source: str) -> Schema:
     try:
         data = load_yaml(text)
     except BadYamlError as error:
-        raise SchemaError(f"The schema file {source} cannot be read as YAML ({error}): correct it.") from error
+        raise SchemaError(
+            f"The schema file {source} cannot be read as YAML ({error}): correct it."
+        ) from error
     return _validated(data, source)
 
 

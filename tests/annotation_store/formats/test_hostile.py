@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError, OutputError
-from annotation_store.formats import _lld_text, cells_csv, geojson, labelstudio, lld, voc, yolo
+from annotation_store.formats import _lld_text, _yolo_names, cells_csv, geojson, labelstudio, lld, voc, yolo
 from annotation_store.formats._document import Document, Skipped
 from annotation_store.formats._images import Images
 from annotation_store.formats._lld_codes import Codes
@@ -71,7 +71,7 @@ def test_lld_labels(data: bytes) -> None:
 @example(b"a: &a [x,x]\nb: &b [*a,*a]\nnames: [*b,*b]")
 @example(b"names: !!python/object/apply:os.system ['true']")
 def test_yolo_names(data: bytes) -> None:
-    reads_or_refuses(yolo.parse_names, data, "data.yaml")
+    reads_or_refuses(_yolo_names.parse_names, data, "data.yaml")
 
 
 csv_words = st.one_of(
