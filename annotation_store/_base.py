@@ -20,16 +20,6 @@ from annotation_store.events import ProjectEvents
 from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
 
-DATABASE = "project.db"
-PIXELS = "fields.zarr"
-ORIGINALS = "originals"
-MODELS = "models"
-LOGS = "logs"
-BACKUPS = "backups"
-STAGING = ".staging"
-THUMBNAILS = ".thumbnails"
-"""Made again where it is missing."""
-
 
 class ProjectBase:
     """The connection of one open project; see `annotation_store.Project`."""

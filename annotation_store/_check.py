@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,29 @@ import sqlalchemy as sa
 
 from annotation_store import _rules
 from annotation_store._audit import Audit
-from annotation_store._base import MODELS, ORIGINALS, PIXELS
 from annotation_store._db.engine import plain_errors
 from annotation_store._db.tables import cells, fields, models, suggestions
-from annotation_store.errors import LLDError
-from annotation_store.images import decode, open_slide, read_pixels
+from annotation_store._disk import hash_of
+from annotation_store._weights import damage_of
+from annotation_store.errors import LLDError, ProjectError
+from annotation_store.images import decode, open_slide
 from annotation_store.images._facts import shown
 from annotation_store.images.slide import size_on_disk
-from annotation_store.images.zarr_store import read_overview
+from annotation_store.images.zarr_store import is_root, read_every_level, read_overview
+from annotation_store.layout import MODELS, PIXELS, inside, is_link, original_path
 from annotation_store.records import FieldKind
 
 
 class Check(Audit):
     """The part of `Project` that looks for damage."""
 
-    def check(self) -> list[str]:
-        """Look through the whole project.
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look through the whole project: every row, pixel, original and weight is read.
+
+        Parameters
+        ----------
+        quick
+            Of pixels, originals and weights look only whether they are there.
 
         Returns
         -------
@@ -33,11 +39,11 @@ class Check(Audit):
             A sentence for each problem; empty where the project is sound.
         """
         if damaged := [*self._check_database(), *self._check_types()]:
-            return [*damaged, *self._check_fields()]  # the rest would stumble over the same rows
+            return [*damaged, *self._check_fields(quick)]  # the rest would stumble over the same rows
         return [
-            *self._check_fields(),
+            *self._check_fields(quick),
             *self._check_values(),
-            *self._check_models(),
+            *self._check_models(quick),
             *self._check_history(),
         ]
 
@@ -51,47 +57,58 @@ class Check(Audit):
         ]
         return problems
 
-    def _check_fields(self) -> list[str]:
+    def _check_fields(self, quick: bool) -> list[str]:
         problems: list[str] = []
         rows = self._rows(sa.select(fields).order_by(fields.c.id))
         for row in rows:
             if row.kind == FieldKind.SLIDE:
                 problems += self._check_slide(row)
                 continue
-            if not self._sound_pixels(row):
+            if not (self._has_pixels(row) if quick else self._sound_pixels(row)):
                 problems.append(f"The pixels of the field {row.name} are missing or damaged.")
-            original = self.path / ORIGINALS / f"{row.content_hash}{row.suffix}"
-            if not original.is_file():
-                problems.append(f"The original file of the field {row.name} is missing ({original}).")
-            elif hash_of(original) != row.content_hash:
-                problems.append(f"The original file of the field {row.name} has been altered ({original}).")
+            problems += self._check_original(row, quick)
         known = {str(row.id) for row in rows}
-        folder = self.path / PIXELS
+        folder = inside(self.path, PIXELS)
+        if not is_root(folder):
+            problems.append(
+                f"{folder / 'zarr.json'} is missing or damaged: other programs cannot read {PIXELS}."
+            )
         strays = [p for p in folder.glob("*") if p.name.isdigit() and p.name not in known]
-        problems += [f"{p} holds pixels that belong to no field: delete it." for p in sorted(strays)]
+        problems += [f"{p} holds pixels that belong to no field." for p in sorted(strays)]
         return problems
+
+    def _check_original(self, row: Any, quick: bool) -> list[str]:
+        try:
+            original = original_path(self.path, row.content_hash, row.suffix)
+        except ProjectError as error:
+            return [f"The original file of the field {row.name}: {error}"]
+        if not original.is_file():
+            return [f"The original file of the field {row.name} is missing ({original})."]
+        if not quick and hash_of(original) != row.content_hash:
+            return [f"The original file of the field {row.name} has been altered ({original})."]
+        return []
+
+    def _has_pixels(self, row: Any) -> bool:
+        folder = self.path / PIXELS / str(row.id)
+        return not is_link(folder) and (folder / "zarr.json").is_file()
 
     def _sound_pixels(self, row: Any) -> bool:
         """Whether the pixels of a field can be read, have its size, and are not merely absent."""
-        folder = self.path / PIXELS / str(row.id)
         try:
-            pixels = read_pixels(folder)
-        except LLDError:
-            return False
-        if pixels.shape != (row.height, row.width, 3):
-            return False
-        # zarr reads a shard that is not there as black, and writes none for what is black
-        if pixels.any():
-            return True
-        original = self.path / ORIGINALS / f"{row.content_hash}{row.suffix}"
-        try:
+            pixels = read_every_level(inside(self.path, PIXELS, str(row.id)))
+            if pixels.shape != (row.height, row.width, 3):
+                return False
+            # zarr reads a shard that is not there as black, and writes none for what is black
+            if pixels.any():
+                return True
+            original = original_path(self.path, row.content_hash, row.suffix)
             return not decode(original.read_bytes(), original).any()
         except (LLDError, OSError):
             return False
 
     def _sound_overview(self, row: Any) -> bool:
         try:
-            read_overview(self.path / PIXELS / str(row.id))
+            read_overview(inside(self.path, PIXELS, str(row.id)))
         except LLDError:
             return False
         return True
@@ -134,17 +151,14 @@ class Check(Audit):
         ]
         return problems
 
-    def _check_models(self) -> list[str]:
-        query = sa.select(models.c.id).where(models.c.ready)
-        folders = {row.id: self.path / MODELS / str(row.id) for row in self._rows(query)}
-        return [
-            f"The files of model {model_id} are missing ({folder})."
-            for model_id, folder in folders.items()
-            if not folder.is_dir() or not any(folder.iterdir())
-        ]
+    def _check_models(self, quick: bool = False) -> list[str]:
+        query = sa.select(models.c.id, models.c.card).where(models.c.ready).order_by(models.c.id)
+        found = ((row.id, self._model_damage(row, quick=quick)) for row in self._rows(query))
+        return [f"Model {model_id} cannot be used: {why}." for model_id, why in found if why is not None]
 
-
-def hash_of(path: Path) -> str:
-    """Give the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def _model_damage(self, row: Any, *, quick: bool = False) -> str | None:
+        """Say what is wrong with a model's files; ``None`` where they are sound."""
+        try:
+            return damage_of(inside(self.path, MODELS, str(int(row.id))), row.card or {}, quick=quick)
+        except (ProjectError, OSError) as error:
+            return str(error).rstrip(".")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shutil
-import time
-import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +19,11 @@ import sqlalchemy as sa
 from PIL import Image
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import ORIGINALS, PIXELS, STAGING, only_differences
+from annotation_store._base import only_differences
 from annotation_store._db.tables import cells, fields, regions, suggestions
+from annotation_store._disk import hash_of, sync, sync_tree, why_not_written
 from annotation_store._history import Change
-from annotation_store._pixels import FieldPixels
+from annotation_store._pixels import THUMBNAIL_SIDES, FieldPixels
 from annotation_store.errors import EditError, ImageError, ProjectError
 from annotation_store.file_names import name_pattern, read_name
 from annotation_store.images import Slide, find_images, write_pixels
@@ -33,6 +31,14 @@ from annotation_store.images._facts import Facts, shown
 from annotation_store.images.read import read_original
 from annotation_store.images.slide import find_slide, fingerprint
 from annotation_store.images.zarr_store import OVERVIEW_SIDE, write_overview
+from annotation_store.layout import (
+    ORIGINALS,
+    PIXELS,
+    STAGING,
+    inside,
+    original_path,
+    set_aside,
+)
 from annotation_store.records import (
     AddReport,
     Box,
@@ -43,12 +49,12 @@ from annotation_store.records import (
     Region,
     RegionState,
 )
+from annotation_store.temporary import locked_folder, sweep
 
 _BATCH = 8
 _WORKERS = 2
 _FEW = 200
 """Up to so many fields are summarised by their ids."""
-_LEFTOVER_SECONDS = 600
 ALREADY = "already in the project"
 
 
@@ -259,9 +265,7 @@ class Intake(FieldPixels):
         pixels = self.read_area(field_id, box)
         x, y = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
         place = f"{x}, {y}, {pixels.shape[1]}, {pixels.shape[0]}"
-        folder = self.path / STAGING / uuid.uuid4().hex
-        try:
-            folder.mkdir(parents=True)
+        with self._staging() as folder:
             Image.fromarray(pixels).save(folder / "area.png", compress_level=3)
             item = Incoming(
                 folder / "area.png",
@@ -275,13 +279,6 @@ class Intake(FieldPixels):
                 magnification=source.magnification,
             )
             (outcome,) = self._take_in([item])
-        except OSError as error:
-            raise ProjectError(
-                f"The project {self.path} cannot be written ({error.strerror or error}): "
-                "free space or choose a folder where you may write."
-            ) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         if outcome.field_id is None:
             raise ImageError(outcome.problem)
         return outcome.field_id
@@ -315,18 +312,14 @@ class Intake(FieldPixels):
     def _staging(self) -> Iterator[Path]:
         """Give a folder where nobody looks, for files on their way in; it is gone afterwards."""
         self._refuse_read_only()
-        self._sweep()
-        staging = self.path / STAGING / uuid.uuid4().hex
+        self.check_present()
         try:
-            staging.mkdir(parents=True)
-            yield staging
+            self._sweep()
+            with locked_folder(inside(self.path, STAGING)) as staging:
+                yield staging
         except OSError as error:
-            raise ProjectError(
-                f"The project {self.path} cannot be written ({error.strerror or error}): "
-                "free space or choose a folder where you may write."
-            ) from error
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            self.check_present()  # the better reason, if it is one
+            raise ProjectError(why_not_written(f"The project {self.path}", error)) from error
 
     def _prepared(
         self, incoming: Sequence[Incoming], staging: Path | None, known: Mapping[str, int]
@@ -371,10 +364,10 @@ class Intake(FieldPixels):
                 name=clean_name_of(item),
                 pixel_size_um=item.pixel_size_um or facts.pixel_size_um,
             )
-            _sync_tree(staged)
+            sync_tree(staged)
             original = _original_beside(staged)
             original.write_bytes(given.data)
-            _sync(original)
+            sync(original)
         return _Prepared(item, content_hash, given.suffix, width, height, staged, facts)
 
     def _prepare_slide(
@@ -399,7 +392,7 @@ class Intake(FieldPixels):
                 scale=slide.width / overview.shape[1],
                 pixel_size_um=item.pixel_size_um or slide.facts.pixel_size_um,
             )
-            _sync_tree(staged)
+            sync_tree(staged)
         return _Prepared(
             item, content_hash, "", slide.width, slide.height, staged, slide.facts, source_bytes=size
         )
@@ -454,44 +447,42 @@ class Intake(FieldPixels):
             outcomes.append(Outcome(next_field, added=True))
             next_field += 1
         if moved:
-            _sync(self.path / PIXELS)
-            _sync(self.path / ORIGINALS)
+            sync(self.path / PIXELS)
+            sync(self.path / ORIGINALS)
         if rows:
             connection.execute(fields.insert(), rows)
         return outcomes
 
     def _move_in(self, item: _Prepared, staged: Path, field_id: int, moved: list[Path]) -> None:
         """Move a field's pixels and original to where they belong."""
-        target = self.path / PIXELS / str(field_id)
-        if target.exists():  # left by an intake that died between its files and its commit
-            shutil.rmtree(target)
+        target = inside(self.path, PIXELS, str(field_id))
+        if target.exists():  # of a field that the database knew before a backup was restored, or never
+            set_aside(self.path, target)
+        for side in THUMBNAIL_SIDES:
+            self._thumbnail_file(field_id, side).unlink(missing_ok=True)
         moved.append(target)
         staged.replace(target)
-        original = self.path / ORIGINALS / f"{item.content_hash}{item.suffix}"
-        if item.source_bytes is None and not original.exists():
+        if item.source_bytes is not None:
+            return
+        original = original_path(self.path, item.content_hash, item.suffix)
+        if original.exists() and hash_of(original) != item.content_hash:
+            set_aside(self.path, original)
+        if not original.exists():
             moved.append(original)
             _original_beside(staged).replace(original)
 
     def _sweep(self) -> None:
-        """Remove what an interrupted intake left: staged files, and pixels without a field."""
-        old = time.time() - _LEFTOVER_SECONDS
-        for leftover in (self.path / STAGING).glob("*"):
-            with suppress(OSError):
-                if leftover.stat().st_mtime < old:
-                    shutil.rmtree(leftover, ignore_errors=True)
-        for leftover in (self.path / ORIGINALS).glob(".*"):
-            with suppress(OSError):
-                if leftover.stat().st_mtime < old:
-                    leftover.unlink()
+        """Remove what interrupted intakes staged; set pixels aside that belong to no field."""
+        sweep(inside(self.path, STAGING))
         if not self._strays():
             return
         # with the write lock held nobody is between moving pixels in and committing their field
         with self._writing():
             for stray in self._strays():
-                shutil.rmtree(stray, ignore_errors=True)
+                set_aside(self.path, stray)
 
     def _strays(self) -> list[Path]:
-        folder = self.path / PIXELS
+        folder = inside(self.path, PIXELS)
         with suppress(OSError):
             known = {str(row.id) for row in self._rows(sa.select(fields.c.id))}
             return [p for p in folder.iterdir() if p.name.isdigit() and p.name not in known]
@@ -570,20 +561,3 @@ def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
     # all rows of a batch need the same columns
     more = dict.fromkeys(("quality", "microscope", "camera", "stain"))
     return {**more, **row, **{k: v for k, v in incoming.about.items() if not row.get(k)}}
-
-
-def _sync(path: Path) -> None:
-    """Have the system write a file or folder to the disk (a folder cannot be, on Windows)."""
-    if path.is_dir() and os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _sync(path)

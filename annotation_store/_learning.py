@@ -11,10 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import _rows
-from annotation_store._base import MODELS, ProjectBase
+from annotation_store._base import ProjectBase
 from annotation_store._db.tables import models, runs
+from annotation_store._disk import sync_tree, why_not_written
 from annotation_store._history import next_id, now
-from annotation_store.errors import EditError
+from annotation_store.errors import EditError, ProjectError
+from annotation_store.layout import MODELS, inside
 from annotation_store.records import Model, Run
 
 
@@ -49,7 +51,7 @@ class Learning(ProjectBase):
 
     def model_folder(self, model_id: int) -> Path:
         """Give the folder of a model's files (``models/N``); the worker makes it."""
-        return self.path / MODELS / str(int(model_id))
+        return inside(self.path, MODELS, str(int(model_id)))
 
     def add_model(self, model_id: int, *, parent: str, card: Mapping[str, Any], activate: bool) -> Model:
         """Record a model whose folder is complete on disk.
@@ -61,6 +63,12 @@ class Learning(ProjectBase):
                 f"The files of model {model_id} are missing: write {self.model_folder(model_id)} first."
             )
         plain = _plain(card)
+        try:
+            sync_tree(self.model_folder(model_id))
+        except OSError as error:
+            raise ProjectError(
+                why_not_written(f"Model {model_id} of the project {self.path}", error)
+            ) from error
         with self._writing() as connection:
             if activate:
                 connection.execute(models.update().where(models.c.active).values(active=False))

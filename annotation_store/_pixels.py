@@ -16,8 +16,9 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from PIL import Image
 
-from annotation_store._base import ORIGINALS, PIXELS, THUMBNAILS, ProjectBase
+from annotation_store._base import ProjectBase
 from annotation_store._db.tables import fields
+from annotation_store._disk import hash_of
 from annotation_store._history import Change
 from annotation_store.errors import EditError, ImageError, ProjectError
 from annotation_store.images import Slide, open_slide, read_pixels
@@ -25,11 +26,14 @@ from annotation_store.images._facts import shown
 from annotation_store.images._zarr_in import is_zarr
 from annotation_store.images.slide import fingerprint, shrunk, size_on_disk
 from annotation_store.images.zarr_store import is_slide, level_sizes, read_overview, read_window
+from annotation_store.layout import PIXELS, THUMBNAILS, inside, is_link, original_path
 from annotation_store.records import Box, Edit, Field, FieldKind
 
 Pixels = npt.NDArray[np.uint8]
 
-_SIDES = (16, 1024)
+THUMBNAIL_SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+"""Longer sides of the thumbnails that are kept: what is asked for is made of the next larger one."""
+_LEAST_SIDE = 16
 _OPEN_SLIDES = 4
 
 
@@ -121,16 +125,19 @@ class FieldPixels(ProjectBase):
 
         It is kept on disk once made. Asks no database: any thread may call it.
         """
-        side = min(max(int(side), _SIDES[0]), _SIDES[1])
-        cached = self.path / THUMBNAILS / f"{int(field_id)}-{side}.jpg"
-        # not there, or damaged: it is made again
-        with suppress(Exception), Image.open(cached, formats=("JPEG",)) as image:
-            return np.asarray(image.convert("RGB"))
-        small = shrunk(self._coarse(field_id, side), side)
-        if not self.read_only:
-            with suppress(OSError):  # a full disk is no reason to show nothing
-                _write_jpeg(cached, small)
-        return small
+        side = min(max(int(side), _LEAST_SIDE), THUMBNAIL_SIDES[-1])
+        kept = next(larger for larger in THUMBNAIL_SIDES if larger >= side)
+        file = self._thumbnail_file(field_id, kept)
+        picture = _read_jpeg(file, kept)
+        if picture is None:
+            picture = shrunk(self._coarse(field_id, kept), kept)
+            if not self.read_only:
+                with suppress(OSError):  # a full disk is no reason to show nothing
+                    _write_jpeg(file, picture)
+        return picture if side == kept else shrunk(picture, side)
+
+    def _thumbnail_file(self, field_id: int, side: int) -> Path:
+        return inside(self.path, THUMBNAILS) / f"{int(field_id)}-{side}.jpg"
 
     def _coarse(self, field_id: int, side: int) -> Pixels:
         """Read the coarsest pixels of a field that are fine enough."""
@@ -152,7 +159,7 @@ class FieldPixels(ProjectBase):
         Raises
         ------
         ImageError
-            A slide is not where it was.
+            It is missing or altered, or a slide is not where it was.
         """
         query = sa.select(fields.c.content_hash, fields.c.suffix, fields.c.kind, fields.c.source_path)
         rows = self._rows(query.where(fields.c.id == field_id))
@@ -166,7 +173,12 @@ class FieldPixels(ProjectBase):
                     "put it back, or say where to look (napari-lld check --slides FOLDER)."
                 )
             return path
-        return self.path / ORIGINALS / f"{rows[0].content_hash}{rows[0].suffix}"
+        path = original_path(self.path, rows[0].content_hash, rows[0].suffix)
+        if not path.is_file():
+            raise ImageError(f"The original {path} is missing: run napari-lld check --repair.")
+        if hash_of(path) != rows[0].content_hash:
+            raise ImageError(f"The original {path} has been altered: run napari-lld check --repair.")
+        return path
 
     def missing_slides(self) -> list[Field]:
         """List the slides that are not where they were."""
@@ -222,7 +234,7 @@ class FieldPixels(ProjectBase):
             opened.close()
 
     def _pixel_folder(self, field_id: int) -> Path:
-        return self.path / PIXELS / str(int(field_id))
+        return inside(self.path, PIXELS, str(int(field_id)))
 
     def _close_slides(self) -> None:
         while self._slides:
@@ -238,6 +250,16 @@ def _candidates(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if name not in zarrs and not name.startswith(".")]
         found += [here / name for name in names]
     return sorted(found)
+
+
+def _read_jpeg(path: Path, side: int) -> Pixels | None:
+    """Read a thumbnail; ``None`` where there is none, or what lies there is damaged or is none."""
+    if is_link(path):
+        return None
+    with suppress(Exception), Image.open(path, formats=("JPEG",)) as image:
+        if max(image.size) <= side:
+            return np.asarray(image.convert("RGB"))
+    return None
 
 
 def _write_jpeg(path: Path, pixels: Pixels) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS, database_identity
+from annotation_store._base import database_identity
 from annotation_store._check import Check
 from annotation_store._conflicts import Conflicts
 from annotation_store._counting import Counting
@@ -44,6 +44,7 @@ from annotation_store._work import Work
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
 from annotation_store.images.zarr_store import create_root
+from annotation_store.layout import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS, refuse_links
 from annotation_store.records import Edit, HistoryRow, Reading
 from annotation_store.schema import Schema, load_schema
 
@@ -121,6 +122,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
                 f"{folder} is no napari-lld project (it holds no {DATABASE}): "
                 "choose another folder, or make one with napari-lld new."
             )
+        refuse_links(folder)
         _refuse_unreadable(database, folder)
         if not read_only and not _writable(folder, database):
             raise ProjectError(
@@ -163,7 +165,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
                         annotators.insert().prefix_with("OR IGNORE"), [{"name": self.annotator}]
                     )
             # another program may hold the lock for long; what is left over can wait
-            with suppress(ProjectError):
+            with suppress(ProjectError, OSError):
                 self._sweep()
         found = self.readings()
         own = [r for r in found if r.annotator == self.annotator]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, QTimer
 
+from annotation_store.temporary import temporary_folder
 from napari_lld.session import Session
 from napari_lld.translate import tr
 from training.client import CANCEL_LINE, parse_message, worker_command, worker_environment, write_request
@@ -29,7 +28,7 @@ class TrainingProcess(QObject):
         self._session = session
         self._process: QProcess | None = None
         self._leaving: list[QProcess] = []
-        self._folder: Path | None = None
+        self._folder: ExitStack | None = None
         self._log: Path | None = None
         self._rest = b""
         self._ended = False
@@ -46,10 +45,11 @@ class TrainingProcess(QObject):
     def start(self, request: Any) -> None:
         """Start a worker on a request; one that is still saying farewell is left to it."""
         self._let_go()
-        self._folder = Path(tempfile.mkdtemp(prefix="napari-lld-"))
-        self._log = self._folder / "worker.log"
+        self._folder = ExitStack()
+        folder = self._folder.enter_context(temporary_folder("worker"))
+        self._log = folder / "worker.log"
         self._rest, self._ended, self._cancelled = b"", False, False
-        program, *arguments = worker_command(write_request(request, self._folder))
+        program, *arguments = worker_command(write_request(request, folder))
         environment = QProcessEnvironment()
         for name, value in worker_environment(window=True).items():
             environment.insert(name, value)
@@ -86,7 +86,7 @@ class TrainingProcess(QObject):
                 self._leaving.remove(process)
                 process.deleteLater()
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                folder.close()
 
         process.finished.connect(gone)
         if process.state() == QProcess.ProcessState.NotRunning:
@@ -163,7 +163,7 @@ class TrainingProcess(QObject):
         if process is not None:
             process.deleteLater()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
             self._folder = None
 
 

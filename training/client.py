@@ -10,7 +10,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import uuid
 from collections import deque
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annotation_store.errors import LLDError
+from annotation_store.temporary import temporary_folder
 from training.protocol import (
     CANCEL_LINE,
     Cancelled,
@@ -112,7 +112,7 @@ def run_worker(request: Request, *, on_message: Callable[[Message], None] | None
     KeyboardInterrupt
         After the worker, asked to stop by Ctrl+C, has gone.
     """
-    with tempfile.TemporaryDirectory(prefix="napari-lld-") as folder:
+    with temporary_folder("request") as folder:
         file = write_request(request, folder)
         process = subprocess.Popen(
             worker_command(file),

@@ -7,7 +7,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from annotation_store._intake import covers
-from annotation_store.errors import FormatError, OutputError
+from annotation_store.errors import FormatError, ImageError, OutputError
 from annotation_store.formats._document import Skipped
 from annotation_store.formats._files import Names
 from annotation_store.formats._handed_on import plain_suffix
@@ -206,9 +206,10 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
 def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path | None, str]:
     """Find the bytes to hand on, if any, and the suffix of what is written."""
     if not anonymise:
-        path = project.original(field.id)
-        if (suffix := plain_suffix(path, (field.width, field.height))) is not None:
-            return path, suffix
+        with suppress(ImageError):  # one that is missing or altered is not handed on, the pixels are
+            path = project.original(field.id)
+            if (suffix := plain_suffix(path, (field.width, field.height))) is not None:
+                return path, suffix
     return None, ".png"
 
 

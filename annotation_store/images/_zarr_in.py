@@ -96,7 +96,7 @@ def examine(get: Get) -> Plan:
         path = str(dataset["path"])
         if not re.fullmatch(r"[\w.+-]+(/[\w.+-]+)*", path) or ".." in path:
             raise ColourError("names a path outside its folder: export it again")
-        shape, kind = _array(get, root + path)
+        shape, kind = array_facts(get, root + path)
         if len(shape) != len(axes):
             raise ColourError("has axes that do not fit its pixels: export it again")
         paths.append(root + path)
@@ -132,7 +132,8 @@ def _axes(given: Any) -> tuple[str, list[Any]]:
     return axes, [axis.get("unit") for axis in named]
 
 
-def _array(get: Get, path: str) -> tuple[tuple[int, ...], str]:
+def array_facts(get: Get, path: str) -> tuple[tuple[int, ...], str]:
+    """Judge the metadata of an array; give its shape and the type of its values."""
     new = _load(get(f"{path}/zarr.json"))
     old = {} if new else _load(get(f"{path}/.zarray"))
     if not new and not old:

@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation_store.errors import ImageError, ProjectError
+from annotation_store.images._colour import ColourError
+from annotation_store.images._zarr_in import array_facts, folder_reader
+from annotation_store.images.read import MAX_PIXELS
+from annotation_store.layout import inside, refuse_links_below
 
 MAX_SINGLE_LEVEL = 2048
 """Fields up to this many pixels a side are one level in one shard; larger ones are pyramids."""
@@ -25,10 +29,18 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def create_root(folder: Path) -> None:
-    """Make the group that holds the fields."""
+    """Make the group that holds the fields; what lies in the folder stays."""
     import zarr  # half a second, not needed to list cells
 
-    zarr.create_group(store=str(folder), overwrite=True)
+    zarr.create_group(store=str(folder), overwrite=False)
+
+
+def is_root(folder: Path) -> bool:
+    """Whether a folder says that it is the group that holds the fields."""
+    try:
+        return bool(json.loads((folder / "zarr.json").read_bytes())["node_type"] == "group")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def write_pixels(folder: Path, pixels: Pixels, *, name: str, pixel_size_um: float | None = None) -> None:
@@ -60,6 +72,8 @@ def write_overview(
 
 
 def _write_level(group: Any, path: str, level: Pixels) -> None:
+    from zarr.codecs import ZstdCodec
+
     # OME-Zarr puts channels before space
     planes = np.ascontiguousarray(level.transpose(2, 0, 1))
     height, width = planes.shape[1:]
@@ -73,6 +87,7 @@ def _write_level(group: Any, path: str, level: Pixels) -> None:
         dtype=planes.dtype,
         chunks=chunk,
         shards=shard if shard != chunk else None,
+        compressors=ZstdCodec(level=0, checksum=True),  # without it a flipped bit goes unseen
         dimension_names=("c", "y", "x"),
     )
     array[...] = planes
@@ -94,6 +109,14 @@ def read_pixels(folder: Path) -> Pixels:
             "make fields of areas of it (Project.add_area)."
         )
     return _read(folder, "0")
+
+
+def read_every_level(folder: Path) -> Pixels:
+    """Read all levels of an image, and so every chunk and its checksum; gives the finest."""
+    finest = read_pixels(folder)
+    for index in range(1, len(level_sizes(finest.shape[1], finest.shape[0]))):
+        _read(folder, str(index))
+    return finest
 
 
 def read_overview(folder: Path) -> Pixels:
@@ -131,11 +154,20 @@ def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
     import zarr  # half a second, not needed to list cells
 
     try:
+        _judge(folder, path)
         array: Any = zarr.open_array(store=str(folder / path), mode="r")[window]
     # codecs raise errors of their own on damaged chunks
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (ColourError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ProjectError(f"The pixels in {folder} are missing or damaged: run napari-lld check.") from error
     return np.ascontiguousarray(np.asarray(array, dtype=np.uint8).transpose(1, 2, 0))
+
+
+def _judge(folder: Path, path: str) -> None:
+    """Judge an array before a library opens it: a project may be a stranger's, as an image may be."""
+    refuse_links_below(inside(folder, path))
+    shape, kind = array_facts(folder_reader(folder), path)
+    if len(shape) != 3 or shape[0] != 3 or kind != "uint8" or shape[1] * shape[2] > MAX_PIXELS:
+        raise ColourError("is not an array that this program writes")
 
 
 def _halved(pixels: Pixels) -> Pixels:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_lld.cli._console import complain, plural, progress, say, say_json
+from napari_lld.cli._console import UsageError, complain, plural, progress, say, say_json
 from napari_lld.cli._options import Json, ProjectPath, open_project
 
 
@@ -24,13 +24,22 @@ def check(
         bool,
         typer.Option(
             "--repair",
-            help="Mend what can be mended: pixels are made again, lost files found again, strays moved to "
-            "lost+found. Annotations are never touched.",
+            help="Mend what can be mended: pixels are made again, lost files found again, a damaged model no "
+            "longer suggests. Nothing is deleted: strays move to lost+found. Annotations are never touched.",
+        ),
+    ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Look only whether pixels, originals and weights are there.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> int:
     """Check that a project's files and rows are sound; exit code 2 where they are not."""
+    if quick and repair:
+        raise UsageError("--repair reads everything; leave --quick out")
     found: list[str] = []
     mended: list[str] = []
     with open_project(project, read_only=slides is None and not repair) as opened:
@@ -41,7 +50,7 @@ def check(
             report = opened.repair()
             mended, problems = report.mended, report.left
         else:
-            problems = opened.check()
+            problems = opened.check(quick=quick)
     if as_json:
         answer = {"project": project.absolute(), "sound": not problems, "problems": problems}
         if slides is not None:
@@ -59,7 +68,11 @@ def check(
         if not problems:
             say(f"{project} is sound.")
     if problems:
-        cure = "go back to a copy, or mend what is named" if repair else "try check --repair"
+        cure = (
+            f"mend what is named, or restore a backup (napari-lld restore {project})"
+            if repair
+            else "try check --repair"
+        )
         complain(f"{project} has {plural(len(problems), 'problem')}; {cure}.")
         return 2
     return 0

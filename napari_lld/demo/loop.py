@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Protocol
 
 from annotation_store import Project, RegionState, formats
 from annotation_store.records import Proposal
+from annotation_store.temporary import temporary_folder
 from napari_lld import sample
 from napari_lld.demo import reviewer
 from napari_lld.demo.folder import fresh_folder
@@ -266,8 +266,8 @@ class _Loop:
         watch.round(self.rounds[-1])
 
     def _propose(self, model: str | int) -> dict[str, list[Proposal]]:
-        with tempfile.TemporaryDirectory(prefix="napari-lld-") as folder:
-            file = Path(folder) / "proposals.json"
+        with temporary_folder("proposals") as folder:
+            file = folder / "proposals.json"
             request = PredictRequest(
                 project=str(self.project.path),
                 model=model,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import save
 
 from annotation_store import Project, ProjectError, Proposal, Shape
 
@@ -72,8 +76,6 @@ def test_damaged_pixels_are_made_again_from_the_original(project: Project, damag
 
 
 def test_a_black_field_is_no_damage(project: Project, tmp_path: Path) -> None:
-    from PIL import Image
-
     Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
     project.add_fields([tmp_path / "black.png"])
     assert project.check() == []
@@ -146,7 +148,114 @@ def test_a_model_without_files_is_no_longer_active(project: Project) -> None:
     report = project.repair()
     assert project.active_model() is None
     assert any("Model 1" in line for line in report.mended)
-    assert any("model 1" in line for line in report.left)
+    assert any("Model 1 cannot be used" in line for line in report.left)
+
+
+def a_model(project: Project, *, active: bool = True, value: float = 1.0) -> Path:
+    """Add a model as the worker leaves it; give its weights."""
+    number = project.new_model_id()
+    folder = project.model_folder(number)
+    folder.mkdir()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(save({"a": np.full((40, 40), value, np.float32)}))
+    card = {"sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    (folder / "model.json").write_text(json.dumps(card))
+    project.add_model(number, parent="starter", card=card, activate=active)
+    return weights
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 0x40
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink, lambda p: p.with_name("model.json").write_text("{}")])
+def test_a_damaged_model_is_told_and_the_sound_one_before_it_suggests(
+    project: Project, damage: Callable[[Path], object]
+) -> None:
+    a_model(project)
+    flip(a_model(project))
+    damage(a_model(project))
+    problems = project.check()
+    assert [p.split(":")[0] for p in problems] == ["Model 2 cannot be used", "Model 3 cannot be used"]
+    report = project.repair()
+    active = project.active_model()
+    assert active is not None
+    assert active.id == 1
+    assert any("Model 3" in line and "model 1 suggests now" in line for line in report.mended)
+    assert len(list((project.path / "models").rglob("model.*"))) >= 5, "nothing is deleted"
+
+
+def test_weights_of_an_old_model_without_a_hash_are_read_through(project: Project) -> None:
+    weights = a_model(project, value=float("nan"))
+    weights.with_name("model.json").unlink()
+    project._connection.exec_driver_sql("UPDATE models SET card = '{}'")
+    (problem,) = project.check()
+    assert "cannot be read" in problem
+    project.repair()
+    assert project.active_model() is None, "the starter"
+
+
+def test_a_lost_root_of_the_pixels_is_written_again_and_pixels_without_an_original_stay(
+    project: Project,
+) -> None:
+    before = project.pixels(1)
+    project._connection.exec_driver_sql("UPDATE fields SET source_path = '/nowhere/a.png'")
+    original(project).unlink()
+    (project.path / "fields.zarr/zarr.json").unlink()
+    assert len(project.check()) == 2
+    report = project.repair()
+    assert any("root" in line for line in report.mended)
+    assert len(report.left) == 1
+    np.testing.assert_array_equal(project.pixels(1), before)
+    assert (project.path / "fields.zarr/zarr.json").is_file()
+
+
+def test_a_damaged_root_is_set_aside_and_two_of_one_name_both_stay(project: Project) -> None:
+    root = project.path / "fields.zarr/zarr.json"
+    for text in ("{", "["):
+        root.write_text(text)
+        assert project.repair().left == []
+    kept = sorted(p.read_text() for p in (project.path / "lost+found").iterdir())
+    assert kept == ["[", "{"]
+
+
+def test_what_is_no_thumbnail_and_models_that_nobody_knows_are_set_aside(project: Project) -> None:
+    project.thumbnail(1)
+    (project.path / ".thumbnails/notes.txt").write_text("dear")
+    (project.path / "models/7").mkdir()
+    (project.path / "models/7/model.safetensors").write_text("trained for a day")
+    assert len(project.repair().mended) == 2
+    lost = project.path / "lost+found"
+    assert (lost / "notes.txt").read_text() == "dear"
+    assert (lost / "7/model.safetensors").read_text() == "trained for a day"
+
+
+def test_a_flipped_bit_in_pixels_is_found_on_every_level(project: Project, tmp_path: Path) -> None:
+    Image.fromarray(np.arange(40 * 2100 * 3, dtype=np.uint32).astype(np.uint8).reshape(40, 2100, 3)).save(
+        tmp_path / "wide.png"
+    )
+    (field_id,) = project.add_fields([tmp_path / "wide.png"]).added
+    for level in ("0", "1"):
+        place = project.path / f"fields.zarr/{field_id}/{level}/c"
+        shard = next(p for p in place.rglob("*") if p.is_file())
+        data = shard.read_bytes()
+        shard.write_bytes(data[:60] + bytes([data[60] ^ 1]) + data[61:])
+        assert len(project.check()) == 1, level
+        assert project.check(quick=True) == []
+        shard.write_bytes(data)
+
+
+def test_a_quick_check_looks_only_whether_files_are_there(project: Project) -> None:
+    a_model(project).unlink()
+    original(project).write_bytes(b"altered")
+    shutil.rmtree(project.path / "fields.zarr/2")
+    problems = project.check(quick=True)
+    assert len(problems) == 2
+    assert "b.png" in problems[0]
+    assert "Model 1" in problems[1]
+    assert len(project.check()) == 3
 
 
 def test_a_row_changed_behind_the_store_s_back_is_found(project: Project) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotation_store import FormatError, ImageError, Project, ProjectError
+from annotation_store import FormatError, ImageError, Project, ProjectError, temporary
 
 
 def an_image(path: Path, seed: int = 7) -> Path:
@@ -145,14 +147,49 @@ def test_an_intake_that_fails_at_the_commit_leaves_nothing_and_one_that_died_the
         assert again.add_fields([path]).added == [3]
 
 
-def test_staging_of_another_running_intake_is_left_alone_and_old_leftovers_are_not(folder: Path) -> None:
-    young, old = folder / ".staging/young", folder / ".staging/old"
-    young.mkdir(parents=True)
-    old.mkdir()
+def test_a_running_intake_goes_on_whatever_the_clock_says_and_what_a_killed_one_left_is_swept(
+    project: Project, tmp_path: Path
+) -> None:
+    program = (
+        "import os; from annotation_store import Project\n"
+        f"with Project.open({str(project.path)!r}) as project, project._staging() as staging:\n"
+        "    (staging / 'x').mkdir(); print(staging.name, flush=True); os._exit(9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    left = project.path / ".staging" / killed.stdout.strip()
+    assert (left / "x").is_dir()
+    with project._staging() as running:
+        assert not left.exists()
+        for path in (running, running / ".lock"):
+            os.utime(path, (0, 0))  # as a program sees it whose clock is decades ahead
+        with Project.open(project.path, annotator="Ben") as other:
+            assert running.is_dir()
+            other.add_fields([an_image(tmp_path / "more.png")])
+        assert running.is_dir()
+    assert not running.exists()
+
+
+def test_staging_without_a_lock_is_left_alone_and_set_aside_by_a_repair(project: Project) -> None:
+    old = project.path / ".staging/old"
+    old.mkdir(parents=True)
+    (old / "x").write_text("somebody's")
     os.utime(old, (0, 0))
-    with Project.open(folder, annotator="Ada"):
-        assert young.exists()
-        assert not old.exists()
+    Project.open(project.path, annotator="Ben").close()
+    assert old.exists()
+    project.repair()
+    assert (project.path / "lost+found/old/x").read_text() == "somebody's"
+
+
+def test_on_a_network_share_nothing_is_swept(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary, "is_network_share", lambda _: True)
+    left = project.path / ".staging/left"
+    left.mkdir(parents=True)
+    (left / ".lock").touch()
+    Project.open(project.path, annotator="Ben").close()
+    assert left.exists()
+    monkeypatch.undo()
+    Project.open(project.path, annotator="Ben").close()
+    assert not left.exists()
 
 
 def test_check_finds_missing_pixels_altered_originals_and_strays(project: Project) -> None:

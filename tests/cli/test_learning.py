@@ -226,7 +226,12 @@ def test_an_interrupt_is_a_sentence_and_exit_code_130(
     assert "Traceback" not in answer.err
 
 
-def test_the_real_worker_trains_predicts_and_evaluates(cli, annotated: Path, tmp_path: Path) -> None:
+def test_the_real_worker_trains_predicts_and_evaluates(
+    cli, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     trained = cli("train", annotated, "--epochs", "1", "--size", "96", "--holdout", "0", "--json")
     assert trained.code == 0, trained.err
     assert trained.json["model"] == 1
@@ -254,6 +259,7 @@ def test_the_real_worker_trains_predicts_and_evaluates(cli, annotated: Path, tmp
         "cytoplasmic_basophilia",
         "cytoplasmic_vacuoles",
     }
+    assert [path.name for path in temporary.iterdir() if "napari-lld" in path.name] == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

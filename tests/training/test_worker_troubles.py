@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from training.client import worker_command, worker_environment, write_request
 from training.engine.loop import DivergedError
@@ -213,6 +215,32 @@ def test_the_lock_of_a_dead_process_never_blocks(project: Path) -> None:
     process.communicate()
     with turn(project, who="Anna", wait=False):
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights of their own on Windows")
+@pytest.mark.parametrize("name", ["runs", "runs/queue", "runs/train.lock"])
+def test_a_queue_that_is_a_link_is_refused_and_nothing_beyond_it_touched(
+    project: Path, tmp_path: Path, name: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for file in (".bashrc", f"{0:020d}-1", "train.lock"):
+        (home / file).write_text("dear")
+    (project / "runs/queue").mkdir(parents=True, exist_ok=True)
+    place = project / name
+    shutil.rmtree(place, ignore_errors=True)
+    place.symlink_to(home / "train.lock" if name.endswith("lock") else home)
+    with pytest.raises(LLDError, match="is a link"), turn(project, who="Anna", wait=False):
+        pass
+    assert [file.read_text() for file in home.iterdir()] == ["dear"] * 3
+
+
+def test_what_is_no_ticket_in_the_queue_stays(project: Path) -> None:
+    with turn(project, who="Anna", wait=False):
+        (project / "runs/queue/.notes").write_text("dear")
+    with turn(project, who="Anna", wait=False):
+        pass
+    assert (project / "runs/queue/.notes").exists()
 
 
 @pytest.mark.parametrize(

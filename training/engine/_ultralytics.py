@@ -7,18 +7,16 @@ the user's own Ultralytics set-up is read or written.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-_folder = tempfile.mkdtemp(prefix="napari-lld-yolo-")
-atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+from annotation_store.temporary import keep_until_exit
+
+_folder = str(keep_until_exit("yolo"))
 os.environ.update(
     YOLO_OFFLINE="true",
     YOLO_AUTOINSTALL="false",

@@ -49,4 +49,7 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stderr.flush()
+    from annotation_store.temporary import clean_up
+
+    clean_up()
     os._exit(code)  # at once: no waiting for threads of libraries

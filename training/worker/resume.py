@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 import torch
 
+from annotation_store.layout import RUNS
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
-from training.worker.turn import RUNS
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

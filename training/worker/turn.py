@@ -7,31 +7,22 @@ next. Prediction and evaluation take no turn: they may run beside a training.
 from __future__ import annotations
 
 import contextlib
-import errno
 import getpass
 import json
 import os
+import re
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from annotation_store.errors import LLDError
+from annotation_store.layout import RUNS, inside
+from annotation_store.locks import open_to_lock, try_lock
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-RUNS = "runs"
-"""Folder of the project for what a run keeps while it lasts: the lock, the queue, the resumable state."""
 _POLL_SECONDS = 0.3
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", -1), getattr(errno, "ENOTSUP", -1)}
-_LOCKED_BYTE = 1 << 30
-"""Windows forbids to read what is locked: lock a byte far behind the words."""
+_TICKET = re.compile(r"\d{20}-\d+")
 
 
 class BusyError(LLDError):
@@ -60,17 +51,18 @@ def turn(
         Called with a sentence while waiting, several times a second; what it raises ends the wait.
     """
     begun = time.monotonic()
-    folder = Path(project) / RUNS
+    place, queue = inside(Path(project), RUNS, "train.lock"), inside(Path(project), RUNS, "queue")
     with contextlib.ExitStack() as held:
-        with _ticket(folder / "queue") as ticket:
-            lock = held.enter_context((folder / "train.lock").open("a+b"))
-            while not (_first(ticket) and _try_lock(lock)):
-                sentence = _holder(folder / "train.lock")
+        with _ticket(queue) as ticket:
+            lock = held.enter_context(open_to_lock(place, make=True))
+            while not _first(ticket) or try_lock(lock) is False:
+                sentence = _holder(place)
                 if not wait:
                     raise BusyError(sentence)
                 on_wait(sentence)
                 time.sleep(_POLL_SECONDS)
-        lock.truncate(0)
+        lock.seek(0)
+        lock.truncate()
         about = {"who": who or _user(), "since": datetime.now().astimezone().isoformat(timespec="seconds")}
         lock.write(json.dumps({**about, "process": os.getpid(), "host": socket.gethostname()}).encode())
         lock.flush()
@@ -87,8 +79,8 @@ def _ticket(queue: Path) -> Iterator[Path]:
     queue.mkdir(parents=True, exist_ok=True)
     path = queue / f"{time.time_ns():020d}-{os.getpid()}"
     try:
-        with path.open("xb") as file:
-            _try_lock(file)
+        with open_to_lock(path, new=True) as file:
+            try_lock(file)
             yield path
     finally:
         with contextlib.suppress(OSError):
@@ -96,15 +88,20 @@ def _ticket(queue: Path) -> Iterator[Path]:
 
 
 def _first(ticket: Path) -> bool:
-    """Whether nobody who lives came earlier; tickets of the dead are removed."""
+    """Whether nobody who lives came earlier; tickets of the dead are removed, where locks tell who is."""
     for other in sorted(ticket.parent.iterdir()):
         if other.name >= ticket.name:
             break
-        with contextlib.suppress(OSError):
-            with other.open("r+b") as file:
-                if not _try_lock(file):
-                    return False
-            other.unlink(missing_ok=True)
+        if not _TICKET.fullmatch(other.name):
+            continue
+        dead = None
+        with contextlib.suppress(OSError), open_to_lock(other) as file:
+            dead = try_lock(file)
+        if dead is False:
+            return False
+        if dead:
+            with contextlib.suppress(OSError):
+                other.unlink(missing_ok=True)
     return True
 
 
@@ -125,17 +122,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return "Somebody"
-
-
-def _try_lock(file: BinaryIO) -> bool:
-    """Lock a file without waiting; ``True`` too where the file system knows no locks."""
-    try:
-        if sys.platform == "win32":
-            file.seek(_LOCKED_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            # not lockf: its locks go when *any* handle of the process on that file is closed
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in _NO_LOCKS
-    return True
