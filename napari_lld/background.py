@@ -20,6 +20,7 @@ from annotation_store.errors import LLDError
 from annotation_store.records import Box, Shape
 from napari_lld import sample
 from napari_lld.translate import tr, trn
+from napari_lld.window_words import in_the_window
 from training.client import worker_environment
 
 Tell = Callable[[int, int], None]
@@ -38,9 +39,12 @@ def add_fields(
         report = own.add_fields(paths, patient_from=patient_from, progress=tell)
     sentence = trn("{count} field added.", "{count} fields added.", len(report.added))
     if report.skipped:
-        path, why = report.skipped[0]
-        more = tr(", and {count} more", count=len(report.skipped) - 1) if len(report.skipped) > 1 else ""
-        sentence += " " + tr("Skipped: {name} ({why}){more}.", name=path.name, why=why, more=more)
+        count = len(report.skipped)
+        sentence += " " + trn(
+            "{count} file skipped: see Details.", "{count} files skipped: see Details.", count
+        )
+        told = (f"{path.name}: {in_the_window(why)}" for path, why in report.skipped)
+        sentence = "\n".join([sentence, *told])
     return sentence
 
 
@@ -141,7 +145,10 @@ def export(
         if suggestions
         else trn("{count} cell", "{count} cells", report.cells)
     )
-    return " ".join([tr("{things} exported to {out}.", things=things, out=out), *report.skipped])
+    told = [tr("{things} exported to {out}.", things=things, out=out)]
+    if report.skipped:
+        told[0] += " " + trn("{count} note in Details.", "{count} notes in Details.", len(report.skipped))
+    return "\n".join([*told, *map(in_the_window, report.skipped)])
 
 
 def report(

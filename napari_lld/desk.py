@@ -47,6 +47,9 @@ class Dock(Protocol):
     def release(self) -> None:
         """Let go of the desk."""
 
+    def show_message(self, level: str, message: str) -> bool:
+        """Show a message; False where the dock cannot be seen."""
+
 
 class Binding(Protocol):
     """What a desk puts into a main window."""
@@ -179,8 +182,8 @@ class Desk(QObject):
 
     def _on_notice(self, level: str, sentence: str) -> None:
         sentence = self.commands.spelled(sentence)
-        self.hinted.emit(sentence)
-        if level == "hint":
+        self.hinted.emit(sentence.split("\n", 1)[0])
+        if level == "hint" or any(dock.show_message(level, sentence) for dock in self.docks):
             return
         from napari.utils import notifications
 

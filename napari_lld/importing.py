@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from annotation_store.errors import FormatError, LLDError
 from annotation_store.records import ImportReport
 from napari_lld.coco_check import problems
 from napari_lld.translate import tr, trn
+from napari_lld.window_words import in_the_window
 
 if TYPE_CHECKING:
     from napari_lld.background import Tell
@@ -117,7 +117,7 @@ def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
 def _read(own: Project, form: str, wanted: Import, tell: Tell, *, rehearse: bool) -> ImportReport:
     run = formats.rehearse if rehearse else formats.read
     known = formats.FORMATS[form].read_options
-    return run(
+    report = run(
         form,
         own,
         wanted.path,
@@ -127,6 +127,7 @@ def _read(own: Project, form: str, wanted: Import, tell: Tell, *, rehearse: bool
         progress=tell,
         options={name: value for name, value in wanted.options.items() if name in known},
     )
+    return replace(report, skipped=[*map(in_the_window, report.skipped)])
 
 
 def _misfits(own: Project, wanted: Import) -> list[str]:
@@ -154,12 +155,6 @@ def _unrecognised(path: Path) -> str:
     if path.is_dir():
         return tr("Nothing in this folder tells its format: choose the format, or the file itself.")
     return tr("Nothing in this file tells its format: choose the format.")
-
-
-def in_the_window(sentence: str) -> str:
-    """Write a sentence of the store, which the command line shows too, for the window."""
-    sentence = re.sub(r"(with )?--images", tr("under Images"), sentence)
-    return re.sub(r"--option (\w+)=", lambda found: tr("under Options") + f": {found[1]} ", sentence)
 
 
 # ---------------------------------------------------------------------- in words

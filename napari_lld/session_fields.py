@@ -25,6 +25,7 @@ from napari_lld.prefetch import PixelCache
 from napari_lld.reasons import in_words
 from napari_lld.training_state import Trainer, TrainingState
 from napari_lld.translate import tr, trn
+from napari_lld.window_words import in_the_window
 from training.ranking.reason import Reason
 
 T = TypeVar("T")
@@ -179,8 +180,8 @@ class SessionFields:
     # ------------------------------------------------------------------ telling
 
     def tell(self, level: Level, sentence: str) -> None:
-        """Emit a notice."""
-        self.notice.emit(level, sentence)
+        """Emit a notice: the first line says what happened, what follows are details."""
+        self.notice.emit(level, in_the_window(sentence))
 
     def _try(self, action: Callable[[], T]) -> T | None:
         try:

@@ -27,6 +27,9 @@ LOST: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """What each format loses, as `docs/formats.md` says; a test goes there and back with each."""
 
+NO_UNKNOWN_AREA = frozenset({"yolo"})
+"""Formats whose readers take all that is not boxed for background, whatever is written beside."""
+
 NO_SUGGESTIONS = frozenset({"lld", "voc"})
 """Formats that refuse suggestions."""
 
@@ -48,6 +51,9 @@ class Survey:
         Whole slides.
     images
         Fields: their pixels do not go along.
+    annotated, covered
+        Fields, without slides, that say anything; of those, the ones that finished regions and ignore areas
+        cover.
     """
 
     fields: int
@@ -62,6 +68,8 @@ class Survey:
     nameless: int
     slides: int
     images: int
+    annotated: int = 0
+    covered: int = 0
 
     def lost(self, form: str, what: str = "cells") -> dict[str, int]:
         """Count what a format would lose of it; what is lost of nothing is not listed."""
@@ -75,6 +83,7 @@ def survey(project: Project) -> Survey:
     contents = Contents.of(project, "cells")
     cells = [cell for own in contents.cells.values() for cell in own]
     classes = set(contents.schema.class_names)
+    annotated = [field for field in contents.annotated() if not field.is_slide]
     return Survey(
         fields=len(contents.fields),
         regions=sum(map(len, contents.regions.values())),
@@ -88,4 +97,6 @@ def survey(project: Project) -> Survey:
         nameless=sum(cell.cell_class not in classes for cell in cells),
         slides=sum(field.is_slide for field in contents.fields),
         images=len(contents.fields),
+        annotated=len(annotated),
+        covered=sum(map(contents.covered, annotated)),
     )

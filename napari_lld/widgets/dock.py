@@ -23,6 +23,7 @@ from napari_lld.widgets.differential_panel import DifferentialPanel
 from napari_lld.widgets.dropping import dropped_paths
 from napari_lld.widgets.field_list import FieldList
 from napari_lld.widgets.header import Header, ToolBar
+from napari_lld.widgets.message_bar import MessageBar
 from napari_lld.widgets.mistake_list import MistakeList
 from napari_lld.widgets.mistake_panel import MistakePanel
 from napari_lld.widgets.parts import Part, column, label, row, rule
@@ -110,6 +111,7 @@ class DeskDock(QWidget):
         foot_layout.addLayout(row(self._busy, self._stop))
         foot_layout.addWidget(self._hint)
         outer.addWidget(foot)
+        self._message = MessageBar(self)
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
         self._fading.setInterval(_HINT_MS)
@@ -252,6 +254,15 @@ class DeskDock(QWidget):
         self._hint.setText(sentence)
         self._hint.setToolTip(sentence)
         self._fading.start()
+
+    def show_message(self, level: str, message: str) -> bool:
+        """Show a message over the lower end of the dock; False where nobody can see it."""
+        if not self.isVisible():
+            return False
+        self._fading.stop()
+        self._rest_hint()  # the message stands above it
+        self._message.tell(level, message)
+        return True
 
     def _rest_hint(self) -> None:
         """Say what there is to do where nothing else is to be said."""

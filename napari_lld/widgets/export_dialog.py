@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store import formats
 from napari_lld.translate import later, tr, trn
+from napari_lld.widgets.format_options import FormatOptions
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
 from napari_lld.widgets.save_place import SavePlace, problem_of
 
@@ -54,7 +55,6 @@ class ExportDialog(QDialog):
         self.setWindowTitle(tr("Export"))
         self.setMinimumWidth(540)
         self._survey = survey
-        self._options: dict[str, QLineEdit] = {}
         self._save_place = SavePlace(self)
         self.form = QComboBox()
         for name in formats.names(writing=True):
@@ -78,9 +78,8 @@ class ExportDialog(QDialog):
         for told, lines in ((self.holds, 2), (self.loses, 5)):
             told.setMinimumHeight(lines * told.fontMetrics().lineSpacing())
             told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self._more = QWidget()
-        self._more_form = QFormLayout(self._more)
-        self._more_form.setContentsMargins(0, 0, 0, 0)
+        self.options = FormatOptions()
+        self.options.changed.connect(self._tell)
         form = QFormLayout()
         form.addRow(tr("Format"), self.form)
         form.addRow(tr("Export"), self.what)
@@ -88,7 +87,7 @@ class ExportDialog(QDialog):
         form.addRow("", self.anonymise)
         form.addRow(tr("Goes out"), self.holds)
         form.addRow(tr("Lost"), self.loses)
-        form.addRow(tr("Options"), self._more)
+        form.addRow(tr("Options"), self.options)
         buttons, self.ok = confirm_buttons(self, tr("Export"))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -100,13 +99,12 @@ class ExportDialog(QDialog):
 
     def answer(self) -> Export:
         """Give what was chosen."""
-        options = {name: line.text().strip() for name, line in self._options.items() if line.text().strip()}
         return Export(
             str(self.form.currentData()),
             self._out(),
             bool(self.what.currentData()),
             self.anonymise.isChecked(),
-            options,
+            self.options.values(),
         )
 
     # ------------------------------------------------------------------ showing
@@ -114,24 +112,51 @@ class ExportDialog(QDialog):
     def _on_form(self) -> None:
         """Offer what the format asks, and a name that suits it."""
         name = self.form.currentData()
-        while self._more_form.rowCount():
-            self._more_form.removeRow(0)
-        self._options = {}
-        for option, help_ in formats.FORMATS[name].write_options.items():
-            line = QLineEdit()
-            line.setPlaceholderText(help_)
-            line.setToolTip(help_)
-            self._options[option] = line
-            self._more_form.addRow(option, line)
-        if not self._options:
-            self._more_form.addRow(label(tr("none"), "muted"))
+        self.options.offer(name, formats.FORMATS[name].write_options, none=True)
+        self._offer_fields()
         out = Path(self.place.text().strip() or "export")
         self.place.setText(str(out.with_suffix(_SUFFIXES.get(name, ""))))
         self._tell()
-        for layout in (self._more_form, self.layout()):
-            if layout is not None:
-                layout.activate()  # else the size is that of the options before
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()  # else the size is that of the options before
         self.adjustSize()
+
+    def _offer_fields(self) -> None:
+        """Ask what becomes of unmarked area where the format cannot say that it is unknown."""
+        survey = self._survey
+        if survey.annotated == survey.covered:
+            return  # nothing is unknown
+        titles = {
+            "covered": tr(
+                "Only completely annotated fields ({covered} of {annotated})",
+                covered=survey.covered,
+                annotated=survey.annotated,
+            ),
+            "annotated": tr(
+                "All {annotated} annotated fields: their unmarked area will count as background",
+                annotated=survey.annotated,
+            ),
+        }
+        self.options.retitle("fields", titles.items(), chosen="covered" if survey.covered else "annotated")
+
+    def _unknown_area(self) -> str:
+        """Say what becomes of unmarked area with what is chosen; nothing where it stays unknown."""
+        survey, name = self._survey, self.form.currentData()
+        partly = survey.annotated - survey.covered
+        if not partly or self.what.currentData() or name not in formats.NO_UNKNOWN_AREA:
+            return ""
+        if self.options.values().get("fields") == "covered":
+            return trn(
+                "{count} field is left out: it has unmarked area.",
+                "{count} fields are left out: they have unmarked area.",
+                partly,
+            )
+        return trn(
+            "The unmarked area of {count} field will count as background: unlabelled cells in it too.",
+            "The unmarked area of {count} fields will count as background: unlabelled cells in it too.",
+            partly,
+        )
 
     def _tell(self) -> None:
         name, suggestions = self.form.currentData(), bool(self.what.currentData())
@@ -142,6 +167,7 @@ class ExportDialog(QDialog):
         if refused:
             told.append(tr("This format has no place for suggestions: choose another."))
         else:
+            told += filter(None, [self._unknown_area()])
             told += [said(kind, n) for kind, n in survey.lost(name, self._what()).items()]
         problem = self._problem()
         empty = not (survey.suggestions if suggestions else survey.cells + survey.regions)

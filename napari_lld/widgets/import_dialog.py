@@ -25,6 +25,7 @@ from napari_lld.importing import Import, Look, Place, comes_in, look, shortened
 from napari_lld.jobs import Jobs
 from napari_lld.patient_rule import RULES
 from napari_lld.translate import later, tr, trn
+from napari_lld.widgets.format_options import FormatOptions
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
 
 TITLES = {
@@ -71,7 +72,6 @@ class ImportDialog(QDialog):
         self.setWindowTitle(tr("Import labels"))
         self.setMinimumWidth(620)
         self._place, self._blind = place, reading.blind
-        self._options: dict[str, QLineEdit] = {}
         self._look: Look | None = None
         self._looked_at: Import | None = None
         self._recognised = True
@@ -107,9 +107,8 @@ class ImportDialog(QDialog):
         self.rule.setToolTip(
             tr("A regular expression; its first group is the patient. Empty: no patient is known.")
         )
-        self._more = QWidget()
-        self._more_form = QFormLayout(self._more)
-        self._more_form.setContentsMargins(0, 0, 0, 0)
+        self.options = FormatOptions()
+        self.options.changed.connect(self._look_soon)
         self.holds = label(wrap=True)
         self.left_out = label(role="notice", wrap=True)
         for told, lines in ((self.holds, 3), (self.left_out, 5), (self._means, 2)):
@@ -140,7 +139,7 @@ class ImportDialog(QDialog):
         form.addRow(tr("Unmarked area"), self.regions)
         form.addRow("", self._means)
         form.addRow(tr("Patient from name"), self.rule)
-        form.addRow(tr("Options"), self._more)
+        form.addRow(tr("Options"), self.options)
         form.addRow(tr("Comes in"), self.holds)
         form.addRow(tr("Left out"), self.left_out)
         form.addRow("", self.skip)
@@ -170,7 +169,7 @@ class ImportDialog(QDialog):
             Path(images).expanduser() if images else None,
             str(self.regions.currentData()),
             self.rule.currentText().strip() or None,
-            {name: line.text().strip() for name, line in self._options.items() if line.text().strip()},
+            self.options.values(),
             self.skip.isChecked(),
         )
 
@@ -211,18 +210,8 @@ class ImportDialog(QDialog):
         if chosen:
             self._recognised = not name
         known = formats.FORMATS[name].read_options if name else {}
-        if list(known) != list(self._options):
-            while self._more_form.rowCount():
-                self._more_form.removeRow(0)
-            self._options = {}
-            for option, help_ in known.items():
-                line = QLineEdit()
-                line.setPlaceholderText(help_)
-                line.setToolTip(help_)
-                line.textChanged.connect(lambda *_: self._look_soon())
-                self._options[option] = line
-                self._more_form.addRow(option, line)
-        self._form.setRowVisible(self._more, bool(known))
+        self.options.offer(name, known)
+        self._form.setRowVisible(self.options, bool(known))
         if chosen:
             self._look_soon()
 

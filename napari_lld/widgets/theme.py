@@ -85,6 +85,10 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QLabel[role="notice"] {{ color: {c.warning.name()}; font-size: 8pt; }}
     #lld_desk QLabel[role="hint"] {{ background: {c.raised.name()}; color: {c.text.name()};
         border-radius: 3px; padding: 2px 6px; font-size: 8pt; }}
+    #lld_desk #lld_message {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};
+        border-left: 4px solid {c.accent.name()}; border-radius: 4px; }}
+    #lld_desk #lld_message[level="warning"], #lld_desk #lld_message[level="error"] {{
+        border-color: {c.warning.name()}; border-left: 4px solid {c.warning.name()}; }}
     #lld_desk QFrame[role="rule"] {{ background: {c.line.name()}; padding: 0; margin: 0; max-height: 1px; }}
     #lld_desk QPushButton, #lld_desk QToolButton {{ background: {soft}; border: 1px solid {c.line.name()};
         border-radius: 4px; padding: 1px 6px; min-height: 18px; font-size: 9pt; }}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
 
 from annotation_store import Project, formats
 from napari_lld.widgets.export_dialog import TITLES, ExportDialog, said
@@ -82,9 +84,39 @@ def test_the_answer_has_the_suffix_and_the_options_of_the_format(
     dialog.place.setText(str(tmp_path / "cells"))
     assert dialog.answer().out == tmp_path / "cells.csv"
     choose(dialog, "crops")
-    dialog._options["margin"].setText("0.5")
+    margin = dialog.options.controls["margin"]
+    assert isinstance(margin, QDoubleSpinBox)
+    margin.setValue(0.5)
     assert dialog.answer().options == {"margin": "0.5"}
     assert dialog.answer().out.suffix == ""
+
+
+def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
+    survey: formats.Survey, dialog: ExportDialog
+) -> None:
+    """It was told afterwards, cut short, as ``--option fields=covered``."""
+    assert (survey.annotated, survey.covered) == (1, 1)
+    choose(dialog, "yolo")
+    assert "unmarked" not in dialog.loses.text()
+    assert dialog.answer().options == {}
+    dialog._survey = dataclasses.replace(survey, annotated=20, covered=3)
+    choose(dialog, "coco")
+    choose(dialog, "yolo")
+    fields = dialog.options.controls["fields"]
+    assert isinstance(fields, QComboBox)
+    assert fields.currentText() == "Only completely annotated fields (3 of 20)"
+    assert dialog.answer().options == {"fields": "covered"}
+    assert "17 fields are left out" in dialog.loses.text()
+    fields.setCurrentIndex(fields.findData("annotated"))
+    assert "The unmarked area of 17 fields will count as background" in dialog.loses.text()
+    assert dialog.answer().options == {}
+    dialog._survey = dataclasses.replace(survey, annotated=20, covered=0)
+    choose(dialog, "coco")
+    choose(dialog, "yolo")
+    fields = dialog.options.controls["fields"]
+    assert isinstance(fields, QComboBox)
+    assert fields.currentData() == "annotated", "there is nothing else to export"
+    assert "--" not in dialog.loses.text()
 
 
 def test_every_kind_of_loss_has_a_sentence() -> None:

@@ -112,7 +112,7 @@ def test_what_cannot_be_imported_is_one_plain_sentence(
     for name, text, told in (
         ("broken.json", '{"images": [', "JSON"),
         ("labels.txt", "0 .5 .5 .1 .1", "folder"),
-        ("lost.csv", "field,x,y,w,h\nnowhere.png,1,1,9,9\n", "under Images"),
+        ("lost.csv", "field,x,y,w,h\nnowhere.png,1,1,9,9\n", "under “Images”"),
     ):
         (tmp_path / name).write_text(text)
         dialog.path.setText(str(tmp_path / name))

@@ -1,0 +1,64 @@
+"""Messages are read whole: wrapped over the foot of the dock, the rest under *Details*."""
+
+from __future__ import annotations
+
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QApplication, QLabel, QToolButton
+
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.message_bar import MessageBar, MessageDetails
+
+LONG = (
+    "Nothing was written: there is no room left on the disk of /home/ada/" + "blood-films/" * 4 + "out.json."
+)
+
+
+def parts(dock: DeskDock) -> tuple[MessageBar, QLabel, QToolButton]:
+    bar = dock.findChild(MessageBar, "lld_message")
+    assert bar is not None
+    return bar, bar.text, bar.details
+
+
+def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: DeskDock, qtbot: QtBot) -> None:
+    bar, text, details = parts(dock)
+    assert bar.isHidden()
+    before = dock.size()
+    dock.desk.session.tell("error", LONG)
+    assert bar.isVisible()
+    assert text.text() == LONG
+    assert text.height() >= text.heightForWidth(text.width()) - 2, "no line is cut"
+    assert details.isHidden(), "there is nothing more to say"
+    assert dock.size() == before
+    assert bar.geometry().right() < dock.width()
+    dock.resize(360, 600)
+    qtbot.wait(10)
+    assert bar.geometry().bottom() < dock.height()
+
+
+def test_details_hold_all_of_it_to_copy(dock: DeskDock) -> None:
+    bar, text, details = parts(dock)
+    message = "\n".join(["12 cells exported to out.json.", *(f"field {i}: left out" for i in range(30))])
+    dock.desk.session.tell("info", message)
+    assert text.text() == "12 cells exported to out.json."
+    assert details.isVisible()
+    details.click()
+    (shown,) = dock.window().findChildren(MessageDetails)
+    assert shown.text.toPlainText() == message
+    shown._copy()
+    clipboard = QApplication.clipboard()
+    assert clipboard is not None
+    assert clipboard.text() == message
+    shown.close()
+    dock.desk.session.tell("error", "word " * 300)
+    assert bar.height() < dock.height() / 2
+    assert details.isVisible(), "what does not fit is there"
+
+
+def test_an_error_stays_and_a_hint_stands_in_its_own_line(dock: DeskDock) -> None:
+    bar, _text, _details = parts(dock)
+    dock.desk.session.tell("error", "It failed.")
+    assert not bar._fading.isActive()
+    dock.desk.session.tell("hint", "Something else.")
+    assert bar.isVisible()
+    dock.desk.session.tell("info", "Done.")
+    assert bar._fading.isActive()

@@ -1,0 +1,71 @@
+"""No option of the command line is named in the window."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import annotation_store
+import training
+from annotation_store import formats
+from napari_lld.format_options import OPTIONS
+from napari_lld.window_words import in_the_window
+
+ELSEWHERE = {"--map", "--truth"}
+"""Options of what only the command line does: changing the schema, measuring against a file of truth."""
+
+
+def sentences(package: Path) -> Iterator[str]:
+    """Go through what a package says, docstrings apart."""
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "16" for p in node.values]
+                yield "".join(str(part) for part in parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+                yield node.value
+
+
+def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_window() -> None:
+    told = [s for p in (annotation_store, training) for s in sentences(Path(str(p.__file__)).parent)]
+    naming = [s for s in told if re.search(r"(?<![\w-])--[a-z]", s) and " " in s]
+    assert naming, "nothing was read"
+    for sentence in naming:
+        left = set(
+            re.findall(r"(?<![\w-])--[a-z-]+", re.sub(r"napari-lld [a-z]+ .*", "", in_the_window(sentence)))
+        )
+        assert left <= ELSEWHERE, f"{left}: add it to `window_words`: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted"),
+    [
+        ("say where they are with --images (a.png)", "say where they are under “Images” (a.png)"),
+        (
+            "Leave them out (--option fields=covered), or train here.",
+            "Leave them out (Options › “Fields”: Only completely annotated fields), or train here.",
+        ),
+        (
+            "say where to look (napari-lld check --slides FOLDER).",
+            "say where to look (in a terminal: napari-lld check --slides FOLDER).",
+        ),
+        ("Nothing -- at all.", "Nothing -- at all."),
+    ],
+)
+def test_advice_names_the_controls_of_the_window(sentence: str, wanted: str) -> None:
+    assert in_the_window(sentence) == wanted
+
+
+def test_every_option_of_a_format_is_a_control_in_words() -> None:
+    known = {
+        (name, option)
+        for name, f in formats.FORMATS.items()
+        for option in (*f.write_options, *f.read_options)
+    }
+    assert known == set(OPTIONS)
