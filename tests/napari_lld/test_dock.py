@@ -143,7 +143,7 @@ def test_a_suggestion_shows_what_the_model_thinks(
     settle(qtbot)
     shown = texts(open_dock)
     assert "3 of 3 here" in shown
-    assert "White cell 90% · Neutrophil 90%, Monocyte 10%" in shown
+    assert "White cell 90% · Neutrophil 81%, Monocyte 9%" in shown
     proposed = button(open_dock, "class_Neutrophil")
     assert isinstance(proposed, ChoiceButton)
     assert proposed.suggested

@@ -122,13 +122,13 @@ def test_a_suggestion_is_titled_after_who_made_it(
         labels = [label.text() for label in dock.findChildren(QLabel) if "Suggestion" in label.text()]
         return labels[0]
 
-    assert title() == "Suggestion from elsewhere · 90%"
+    assert title() == "Suggestion from elsewhere · 81%"
     with Project.open(small_project, annotator="model") as project:
         project.keep_looks("starter", {1: Look(np.ones(4, np.float32))})
         waiting = [s.proposal for s in project.suggestions(1)]
         project.suggest(1, waiting, model_id=None)
     session.refresh()
-    assert title() == "Suggestion of the starter · 90%"
+    assert title() == "Suggestion of the starter · 81%"
 
 
 def test_what_is_said_of_a_proposed_box_goes_with_the_box(
