@@ -5,7 +5,9 @@ A box is ``x, y, width, height``. What has no area overlaps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,3 +36,60 @@ def iou_matrix(
     common = (high - low).clip(0).prod(2)
     union = first[:, 2:].prod(1)[:, None] + second[:, 2:].prod(1)[None] - common
     return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
+
+
+def upright(box: Sequence[float]) -> Box:
+    """Give a box whose sizes are not negative: some programs write corners in the order of the drag."""
+    x, y, w, h = box
+    return min(x, x + w), min(y, y + h), abs(w), abs(h)
+
+
+class BoxIndex:
+    """Finds boxes that overlap a given one by much, without comparing all with all.
+
+    Boxes that overlap so much are of like size in a like place: they lie in neighbouring bins.
+
+    Parameters
+    ----------
+    at_least
+        The intersection over union from which two boxes count as overlapping, 0.5 to 1.
+    """
+
+    def __init__(self, at_least: float) -> None:
+        self._least = at_least
+        self._step = -math.log(at_least)  # a bin of sizes
+        self._reach = (1 - at_least) / (at_least * (1 + at_least))  # how far centres may lie apart, in sizes
+        self._bins: defaultdict[tuple[int, int, int, int], list[tuple[int, Box]]] = defaultdict(list)
+
+    def add(self, number: int, box: Box) -> None:
+        """Add a box that has an area, under a number."""
+        column, row = self._size_bin(box[2]), self._size_bin(box[3])
+        x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+        key = column, row, math.floor(x / self._pitch(column)), math.floor(y / self._pitch(row))
+        self._bins[key].append((number, box))
+
+    def find(self, box: Box) -> list[int]:
+        """List the numbers of the boxes that overlap one so much, the closest first."""
+        found = []
+        for column, x in self._places(box[0], box[2]):
+            for row, y in self._places(box[1], box[3]):
+                for number, other in self._bins.get((column, row, x, y), ()):
+                    if (overlap := iou(box, other)) >= self._least:
+                        found.append((-overlap, number))
+        return [number for _, number in sorted(found)]
+
+    def _places(self, start: float, size: float) -> Iterator[tuple[int, int]]:
+        centre, reach = start + size / 2, size * self._reach
+        middle = self._size_bin(size)
+        for level in (middle - 1, middle, middle + 1):
+            pitch = self._pitch(level)
+            for place in range(
+                math.floor((centre - reach) / pitch), math.floor((centre + reach) / pitch) + 1
+            ):
+                yield level, place
+
+    def _size_bin(self, size: float) -> int:
+        return math.floor(math.log(size) / self._step)
+
+    def _pitch(self, size_bin: int) -> float:
+        return math.exp(size_bin * self._step) * self._step

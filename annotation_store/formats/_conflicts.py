@@ -45,13 +45,15 @@ def differing(there: Cell, cell: CellIn) -> tuple[dict[str, Any], dict[str, Any]
     return here, given
 
 
-def spelled(here: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """Say in words where they differ."""
+def spelled(
+    here: Mapping[str, Any], given: Mapping[str, Any], one: str = "here", other: str = "in the file"
+) -> str:
+    """Say in words where they differ, and which is which."""
     parts = []
     if "cell_class" in given:
-        parts.append(f"class {here['cell_class']} here, {given['cell_class']} in the file")
+        parts.append(f"class {here['cell_class']} {one}, {given['cell_class']} {other}")
     old = here.get("attributes", {})
-    parts += [f"{n} {old[n]} here, {v} in the file" for n, v in given.get("attributes", {}).items()]
+    parts += [f"{n} {old[n]} {one}, {v} {other}" for n, v in given.get("attributes", {}).items()]
     return "; ".join(parts)
 
 

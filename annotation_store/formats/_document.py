@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +43,9 @@ class FieldIn:
     note
         For the note of a field that is new.
     strangers
-        Label and box of what the schema has no class for: see `_merge`.
+        Label and box of what the schema has no class for: see `_strangers`.
+    lost
+        Box of each other mark that cannot come in, ``None`` where its place cannot be read: see `left_out`.
     """
 
     name: str
@@ -62,6 +64,24 @@ class FieldIn:
     stem: str = ""
     note: str = ""
     strangers: list[tuple[str, Box]] = field(default_factory=list)
+    lost: list[Box | None] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def left_out(self, box: Sequence[float] | None, reason: str) -> None:
+        """Note a mark that may be a cell and cannot come in, whatever the cause.
+
+        It never becomes background: where it lies in a finished region it becomes an ignore area, and a field
+        with a mark whose place cannot be read is not called finished.
+
+        Parameters
+        ----------
+        box
+            Where it lies, four finite numbers; ``None`` where nobody can tell.
+        reason
+            A sentence with ``{n}`` for how many such there are.
+        """
+        self.lost.append(None if box is None else (box[0], box[1], box[2], box[3]))
+        self.reasons.append(reason)
 
 
 class Skipped:

@@ -1,16 +1,25 @@
-"""Boxes of classes that the schema lacks: what they mean inside a finished region.
+"""Marks that cannot come in: what they mean inside a finished region.
 
-A finished region promises that every white cell in it is boxed. A file's box of an unknown class may well be
-a white cell, so what lies there must not be learnt as background: it becomes an *ignore area*. Only what is
-surely no white cell (red cells, platelets) stays background.
+A finished region promises that every white cell in it is boxed. A file's box of an unknown class, or one that
+breaks a rule, may well be a white cell, so what lies there must not be learnt as background: it becomes an
+*ignore area*. Only what is surely no white cell (red cells, platelets) stays background.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-from annotation_store.boxes import iou
-from annotation_store.records import Box, Cell, Shape
+import numpy as np
+import shapely
+
+from annotation_store import _rules
+from annotation_store.boxes import iou_matrix, upright
+from annotation_store.errors import EditError
+from annotation_store.formats._document import FieldIn
+from annotation_store.records import Box, Field, Shape
 from annotation_store.schema.model import normalise
 
 _NOT_WHITE = frozenset(
@@ -43,24 +52,54 @@ def is_surely_not_white(label: str) -> bool:
     return plain in _NOT_WHITE or plain.removesuffix("s") in _NOT_WHITE
 
 
-def unreadable(
-    strangers: Iterable[tuple[str, Box]], finished: Sequence[Shape], cells: Sequence[Cell]
-) -> list[Box]:
+class Hidden(NamedTuple):
+    """What marks that cannot come in mean for a field.
+
+    Attributes
+    ----------
+    boxes
+        Where they lie: ignore areas, if in a finished region.
+    unplaced
+        How many have no place that can be read: no region of the field is finished then.
+    """
+
+    boxes: list[Box]
+    unplaced: int
+
+
+def hidden(field: Field, given: FieldIn) -> Hidden:
+    """Sort the marks of a field that cannot come in; what lies outside the field hides nothing."""
+    marks: list[Box | None] = [box for label, box in given.strangers if not is_surely_not_white(label)]
+    boxes: dict[Box, None] = {}
+    unplaced = 0
+    for mark in [*marks, *given.lost]:
+        box = None if mark is None else upright(mark)
+        if box is None or not all(map(math.isfinite, box)) or min(box[2:]) < _rules.MIN_SIDE:
+            unplaced += 1
+            continue
+        with suppress(EditError):  # it lies outside
+            boxes.setdefault(_rules.box_in_field(field, box)[0])
+    return Hidden(list(boxes), unplaced)
+
+
+def unjudged(boxes: Sequence[Box], finished: Sequence[Shape], cells: Sequence[Box]) -> list[Box]:
     """Choose the boxes that must become ignore areas.
 
     Parameters
     ----------
-    strangers
-        Label and box of each.
     finished
         The finished regions of the field: elsewhere nothing is known, so nothing is lost.
     cells
-        What is boxed there already; whoever boxed the same place has judged it.
+        What is boxed there; whoever boxed the same place has judged it.
     """
-    return [
-        box
-        for label, box in strangers
-        if not is_surely_not_white(label)
-        and any(shape.contains_centre(box) for shape in finished)
-        and not any(iou(box, cell.box) >= _SAME_PLACE for cell in cells)
-    ]
+    judged = np.asarray(cells, np.float64).reshape(-1, 4)
+    tree = shapely.STRtree(shapely.box(*judged[:, :2].T, *(judged[:, :2] + judged[:, 2:]).T))
+    chosen = []
+    for box in boxes:
+        if not any(shape.contains_centre(box) for shape in finished):
+            continue
+        x, y, w, h = box
+        near = tree.query(shapely.box(x, y, x + w, y + h))
+        if not len(near) or iou_matrix([box], judged[near]).max() < _SAME_PLACE:
+            chosen.append(box)
+    return chosen

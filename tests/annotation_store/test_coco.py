@@ -196,10 +196,10 @@ def test_what_the_schema_does_not_know_is_skipped_with_a_reason_and_never_guesse
         {"bbox": [60, 0, 9, 9], "category_id": 0, "kind": "comet"},
     )
     report = read(project, path, image_folder)
-    assert report.cells == 3
+    assert report.cells == 4
     assert dict(project.cells(1)[0].attributes) == {"cytoplasm": "scanty"}
     text = "\n".join(report.skipped)
-    for word in ("RBC", "1234", "wings", "gigantic", "no image", "herd", "outside", "empty", "comet"):
+    for word in ("RBC", "1234", "wings", "gigantic", "no image", "herd", "outside", "negative", "comet"):
         assert word in text
 
 
