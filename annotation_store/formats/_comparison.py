@@ -76,8 +76,8 @@ def new_cells(project: Project, document: Document, field: Field, given: FieldIn
     known = here.cells.setdefault(field.id, [])
     own: dict[int, dict[str, Any]] = {}  # rows of this file, by their place in `known`
     index = BoxIndex(SAME_CELL_IOU)
-    for place, cell in enumerate(known):
-        index.add(place, cell.box)
+    for place, there in enumerate(known):
+        index.add(place, there.box)
     taken: set[int] = set()
     for cell in given.cells:
         if min(cell.box[2:]) < 0:

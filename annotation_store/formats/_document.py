@@ -67,7 +67,7 @@ class FieldIn:
     lost: list[Box | None] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
-    def left_out(self, box: Sequence[float] | None, reason: str) -> None:
+    def left_out(self, box: Sequence[float] | None, reason: str = "") -> None:
         """Note a mark that may be a cell and cannot come in, whatever the cause.
 
         It never becomes background: where it lies in a finished region it becomes an ignore area, and a field
@@ -78,10 +78,11 @@ class FieldIn:
         box
             Where it lies, four finite numbers; ``None`` where nobody can tell.
         reason
-            A sentence with ``{n}`` for how many such there are.
+            A sentence with ``{n}`` for how many such there are, unless it is told otherwise.
         """
         self.lost.append(None if box is None else (box[0], box[1], box[2], box[3]))
-        self.reasons.append(reason)
+        if reason:
+            self.reasons.append(reason)
 
 
 class Skipped:

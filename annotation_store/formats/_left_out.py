@@ -12,10 +12,10 @@ def leave_out(field: FieldIn, box: Box | None = None, label: str = "") -> None:
 
     Where nobody knows its place, the field does not count as annotated as a whole.
     """
-    if box is not None:
+    if label and box is not None:
         field.strangers.append((label, box))
     else:
-        field.regions = field.regions or []
+        field.left_out(box)
 
 
 def refuse_empty(document: Document) -> None:
