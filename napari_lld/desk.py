@@ -417,7 +417,7 @@ class Desk(QObject):
         editor.open()
 
     def new_project(self) -> None:
-        """Ask for a new project, make it, add its images."""
+        """Ask for a new project, which the dialog makes, and add its images."""
         from napari_lld.widgets import dialogs
 
         wanted = dialogs.ask_new_project(self.window, self.session.preferences.annotator)
@@ -425,18 +425,22 @@ class Desk(QObject):
             return
         if wanted.annotator:
             self.session.preferences.annotator = wanted.annotator
+        images = wanted.images
+        if images is None:
+            self._open_made(wanted.folder, "", wanted.annotator)
+            return
+
+        def open_without(sentence: str) -> None:
+            self._open_made(wanted.folder, "", wanted.annotator)
+            self.fail(sentence)
+
         self.jobs.start(
-            tr("Creating {name}", name=wanted.folder.name),
-            lambda tell: background.create_project(
-                wanted.folder,
-                wanted.schema,
-                [wanted.images] if wanted.images else [],
-                tell,
-                annotator=wanted.annotator,
-                patient_from=wanted.patient_from,
+            tr("Adding fields"),
+            lambda tell: background.add_fields(
+                wanted.folder, [images], tell, annotator=wanted.annotator, patient_from=wanted.patient_from
             ),
             lambda told: self._open_made(wanted.folder, told, wanted.annotator),
-            self.fail,
+            open_without,
         )
 
     def _open_made(self, folder: Path, told: str, annotator: str | None = None) -> None:

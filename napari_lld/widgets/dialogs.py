@@ -20,11 +20,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_lld import user_state
+from annotation_store.outputs import DATABASE
+from napari_lld import background, user_state
+from napari_lld.jobs import Jobs
+from napari_lld.new_place import folder_problem, images_problem
 from napari_lld.patient_rule import RULES, preview
 from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
 from napari_lld.widgets.theme import RESEARCH_USE
+from napari_lld.window_words import in_the_window
 
 SCHEMAS = (
     (later("LLD: 14 classes, 7 attributes"), "lld"),
@@ -64,8 +68,14 @@ class NewProjectDialog(QDialog):
         self.annotator.setPlaceholderText(tr("your name, kept with every edit"))
         form.addRow(tr("Name"), self.name)
         form.addRow(tr("In the folder"), self._folder_row(self.place))
+        self.problem, self.images_problem = label(role="notice", wrap=True), label(role="notice", wrap=True)
+        form.addRow("", self.problem)
         form.addRow(tr("Schema"), self.schema)
         form.addRow(tr("Images"), self._folder_row(self.images))
+        form.addRow("", self.images_problem)
+        self.jobs = Jobs(self)
+        for line in (self.name, self.place, self.images):
+            line.textChanged.connect(lambda *_: self._show_problem())
         self.rule = QComboBox()
         self.rule.setEditable(True)
         self.rule.addItems([expression for expression, _title in RULES])
@@ -89,6 +99,42 @@ class NewProjectDialog(QDialog):
         buttons, self._ok = confirm_buttons(self, tr("Create"))
         layout.addWidget(buttons)
         self._preview()
+        self._show_problem()
+
+    def _show_problem(self, refused: str = "") -> None:
+        """Say beside the fields what is wrong with them, or why the project could not be made."""
+        place = Path(self.place.text().strip() or Path.home()).expanduser()
+        for told, sentence in (
+            (self.problem, refused or folder_problem(place, self.name.text().strip())),
+            (self.images_problem, images_problem(self.answer().images)),
+        ):
+            told.setText(sentence)
+            told.setVisible(bool(sentence))
+
+    def accept(self) -> None:
+        """Make the project; where that fails the dialog stays with what was typed, and says why."""
+        self._show_problem()
+        if self.jobs.busy or self.problem.text() or self.images_problem.text():
+            return
+        wanted = self.answer()
+        self._ok.setEnabled(False)
+        self.jobs.start(
+            tr("Creating {name}", name=wanted.folder.name),
+            lambda tell: background.create_project(
+                wanted.folder, wanted.schema, [], tell, annotator=wanted.annotator
+            ),
+            lambda _made: super(NewProjectDialog, self).accept(),
+            self._on_refused,
+        )
+
+    def _on_refused(self, sentence: str) -> None:
+        self._ok.setEnabled(True)
+        self._show_problem(in_the_window(sentence))
+
+    def done(self, result: int) -> None:
+        """Close once nothing is being made any more."""
+        self.jobs.wait(5)
+        super().done(result)
 
     def _preview(self) -> None:
         """Show what the rule reads from the first names; a rule that cannot be read creates nothing."""
@@ -121,7 +167,7 @@ class NewProjectDialog(QDialog):
 
 
 def ask_new_project(parent: QWidget | None, annotator: str = "") -> NewProject | None:
-    """Ask what a new project shall be."""
+    """Ask what a new project shall be, and make it, without images so far."""
     dialog = NewProjectDialog(parent, annotator)
     answer = answered(dialog, dialog.answer)
     if answer is not None:
@@ -131,9 +177,15 @@ def ask_new_project(parent: QWidget | None, annotator: str = "") -> NewProject |
 
 def ask_project(parent: QWidget | None) -> Path | None:
     """Ask for the folder of a project."""
-    place = str(user_state.recall("place", Path.home()))
-    folder = QFileDialog.getExistingDirectory(parent, tr("Open a project folder"), place)
-    return Path(folder) if folder else None
+    place, title = str(user_state.recall("place", Path.home())), tr("Open a project folder")
+    while place := QFileDialog.getExistingDirectory(parent, title, place):
+        if (Path(place) / DATABASE).is_file():
+            return Path(place)
+        told = tr(
+            "{name} is not a project. Choose the folder of one: its name ends in .lld.", name=Path(place).name
+        )
+        QMessageBox.warning(parent, title, told)
+    return None
 
 
 def ask_images(parent: QWidget | None) -> list[Path]:

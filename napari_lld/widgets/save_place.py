@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 from annotation_store.errors import OutputError
 from annotation_store.outputs import project_around
 from napari_lld.translate import tr
+from napari_lld.window_words import in_the_window
 
 
 class SavePlace:
@@ -48,5 +49,7 @@ def problem_of(out: Path) -> str:
         if project_around(out) is not None:
             return tr("{name} lies inside a project: give another place.", name=out.name)
     except OutputError as error:
-        return str(error)
+        return in_the_window(str(error))
+    if out.absolute().parent.is_dir() and not os.access(out.absolute().parent, os.W_OK | os.X_OK):
+        return tr("You may not write in {name}: choose another folder.", name=out.absolute().parent.name)
     return ""
