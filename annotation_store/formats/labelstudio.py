@@ -10,42 +10,32 @@ most probable class and values are kept.
 Images are named ``/data/local-files/?d=NAME``: serve them from local storage, or say another ``prefix``.
 
 On reading, a task counts as annotated as a whole unless it was written here; of several annotations of a task
-the one marked as ground truth is read, else the last. Polygons, ellipses and turned boxes become the boxes
-around them; brush masks are skipped.
+the one marked as ground truth is read, else the last. Polygons, ellipses, brush strokes and turned boxes
+become the boxes around them (see `_labelstudio_in`).
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
-from annotation_store._rules import clean_name
-from annotation_store.errors import FormatError
-from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._document import Regions
 from annotation_store.formats._export import Contents, What, each
-from annotation_store.formats._files import Names, safe_name
-from annotation_store.formats._images import Images, Size
+from annotation_store.formats._files import Names
+from annotation_store.formats._images import Images
 from annotation_store.formats._json import read_json
+from annotation_store.formats._labelstudio_in import FLAGS, IGNORE, REGION, STATED, TAKEN, parse
 from annotation_store.formats._merge import merge
-from annotation_store.formats._text import shown
 from annotation_store.formats._words import (
-    certain,
     flag_words,
     label_of,
     labels,
-    read_class,
-    read_flags,
-    read_values,
 )
-from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.outputs import write_file
-from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape
+from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport, Shape
 from annotation_store.schema import Schema
 
 if TYPE_CHECKING:
@@ -58,12 +48,7 @@ WRITE_OPTIONS: Mapping[str, str] = {
     "prefix": "what stands before an image's name (/data/local-files/?d=)",
 }
 
-REGION, IGNORE = "finished region", "ignore area"
-_STATED = "regions_stated"
-_TAKEN = frozenset({"image", "label", "area", "kind", "flags", "comment"})
-_FLAGS = ("cut", "bookmark", "second_opinion")
 _GREY = "#808080"
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 # -- in ------------------------------------------------------------------------------------------
@@ -80,7 +65,7 @@ def read(
 ) -> ImportReport:
     """Merge a JSON export of Label Studio; see `annotation_store.formats.read`."""
     finder = Images.of(path, images, project.fields())
-    document = parse(read_json(path), project.schema, str(path), finder)
+    document = parse(read_json(path, nan_as_null=True), project.schema, str(path), finder)
     return merge(
         project,
         document,
@@ -89,243 +74,6 @@ def read(
         patient_from=patient_from,
         progress=progress,
     )
-
-
-def parse(data: Any, schema: Schema, source: str, images: Images) -> Document:
-    """Read a list of tasks in the words of a schema.
-
-    Raises
-    ------
-    FormatError
-        It is no list of tasks, or a number is none.
-    """
-    if not isinstance(data, list) or not all(isinstance(t, dict) and "data" in t for t in data):
-        raise FormatError(
-            f"{source} is no Label Studio export: it needs a list of tasks, each with data. "
-            "Export it again as JSON (not JSON-MIN)."
-        )
-    document = Document(source, [], Skipped())
-    for position, task in enumerate(data, start=1):
-        at = f"task {position} of {source}"
-        field = _field(task["data"], at, images)
-        document.fields.append(field)
-        chosen = _chosen(task, document.skipped)
-        if chosen is None:
-            field.regions = []
-        else:
-            _results(chosen, field, schema, document, at, images, scored=None)
-        predictions = task.get("predictions")
-        for prediction in predictions if isinstance(predictions, list) else ():
-            if isinstance(prediction, dict):
-                _results(prediction, field, schema, document, at, images, scored=prediction.get("score", 0.0))
-    return document
-
-
-def _field(data: Any, at: str, images: Images) -> FieldIn:
-    if not isinstance(data, dict):
-        raise FormatError(f"{at} has data that are no object: export it again as JSON.")
-    place = _image_of(data)
-    if place is None:
-        raise FormatError(f"{at} names no image.")
-    file = unquote(place.rpartition("?d=")[2]).replace("\\", "/").rsplit("/", 1)[-1]
-    short = _UPLOADED.sub("", file)
-    path = images.file(file) or images.file(short)
-    name = short if path is None or path.name != file else file
-    field = FieldIn(safe_name(data.get("field") or name, at), image=path)
-    for key in ("patient", "slide", "domain"):
-        if isinstance(word := data.get(key), str) and word.strip():
-            setattr(field, key, clean_name(word))
-    if data.get("pixel_size_um") is not None:
-        field.pixel_size_um = _number(data["pixel_size_um"], at)
-    if data.get(_STATED) is True:
-        field.regions = []
-    return field
-
-
-def _image_of(data: Mapping[str, Any]) -> str | None:
-    texts = [value for key in ("image", *data) if isinstance(value := data.get(key), str)]
-    named = [
-        t for t in texts if Path(t.rpartition("?d=")[2].partition("?")[0]).suffix.lower() in IMAGE_SUFFIXES
-    ]
-    return named[0] if named else (data["image"] if isinstance(data.get("image"), str) else None)
-
-
-def _chosen(task: Mapping[str, Any], skipped: Skipped) -> Mapping[str, Any] | None:
-    given = task.get("annotations", task.get("completions"))
-    found = (
-        [a for a in given if isinstance(a, dict) and not a.get("was_cancelled")]
-        if isinstance(given, list)
-        else []
-    )
-    for _ in found[1:]:
-        skipped.count("{n} further annotations of a task were left out: a reading here is one annotator's.")
-    marked = [a for a in found if a.get("ground_truth")]
-    usable = marked or found
-    return usable[-1] if usable else None
-
-
-def _results(
-    given: Mapping[str, Any],
-    field: FieldIn,
-    schema: Schema,
-    document: Document,
-    at: str,
-    images: Images,
-    *,
-    scored: Any,
-) -> None:
-    """Read the results of an annotation, or of a prediction, whose score is `scored`."""
-    results = given.get("result")
-    if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
-        raise FormatError(f"{at} has results that are no list of objects: export it again as JSON.")
-    shapes: list[Mapping[str, Any]] = []
-    about: dict[str, dict[str, list[str]]] = {}
-    for result in results:
-        value = result.get("value")
-        if not isinstance(value, dict):
-            continue
-        words = value.get("choices", value.get("text"))
-        if result.get("type") in ("choices", "textarea"):
-            said = [words] if isinstance(words, str) else words
-            if isinstance(said, list):
-                own = about.setdefault(str(result.get("id")), {})
-                own.setdefault(str(result.get("from_name")), []).extend(str(w) for w in said)
-        else:
-            shapes.append(result)
-    for result in shapes:
-        points = _points(result, field, at, images, document.skipped)
-        label = _label(result)
-        if label in (REGION, IGNORE):
-            _take_area(points, label, field)
-            continue
-        document.annotations += 1
-        if points is None:
-            document.skipped.count("{n} masks, lines and points were skipped: cells are boxes here.")
-            continue
-        said_of = about.get(str(result.get("id")), {})
-        score = None if scored is None else result.get("score", scored)
-        _take(points, label, said_of, score, field, schema, document.skipped, at)
-
-
-def _label(result: Mapping[str, Any]) -> str | None:
-    value = result["value"]
-    for key in ("rectanglelabels", "polygonlabels", "ellipselabels", "labels"):
-        found = value.get(key)
-        if isinstance(found, list) and found:
-            return str(found[0])
-    return None
-
-
-def _points(
-    result: Mapping[str, Any], field: FieldIn, at: str, images: Images, skipped: Skipped
-) -> list[tuple[float, float]] | None:
-    """Give the corners of a shape in pixels; ``None`` for what has no area."""
-    value = result["value"]
-    width, height = _size(result, field, at, images)
-    kind = str(result.get("type", ""))
-    if result.get("image_rotation") not in (None, 0):
-        raise FormatError(f"In {at}, the image was turned in Label Studio: turn it back and export again.")
-    if kind.startswith("polygon"):
-        points = value.get("points")
-        if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):
-            raise FormatError(f"In {at}, the points of a polygon are no pairs of numbers.")
-        if "polygonlabels" not in value or value["polygonlabels"] not in ([REGION], [IGNORE]):
-            skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
-        return [(_number(x, at) * width / 100, _number(y, at) * height / 100) for x, y in points]
-    if kind.startswith("ellipse"):
-        x, y, rx, ry = (_number(value.get(k), at) for k in ("x", "y", "radiusX", "radiusY"))
-        skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
-        corners = [(x - rx, y - ry), (x + rx, y + ry)]
-        return [(a * width / 100, b * height / 100) for a, b in corners]
-    if not kind.startswith("rectangle"):
-        return None
-    x, y, w, h = (_number(value.get(k), at) for k in ("x", "y", "width", "height"))
-    angle = math.radians(_number(value.get("rotation") or 0, at))
-    left, top, w, h = x * width / 100, y * height / 100, w * width / 100, h * height / 100
-    if angle:
-        skipped.count("{n} turned boxes became the upright boxes around them.")
-    # Label Studio turns a box around its top left corner
-    return [
-        (left + a * math.cos(angle) - b * math.sin(angle), top + a * math.sin(angle) + b * math.cos(angle))
-        for a, b in ((0, 0), (w, 0), (w, h), (0, h))
-    ]
-
-
-def _size(result: Mapping[str, Any], field: FieldIn, at: str, images: Images) -> Size:
-    given = [result.get(key) for key in ("original_width", "original_height")]
-    if None not in given:
-        width, height = (round(_number(v, at)) for v in given)
-        if width > 0 and height > 0:
-            field.width, field.height = width, height
-            return width, height
-    size = images.size(field.image, field.name)
-    if size is None:
-        raise FormatError(f"In {at}, nothing says how large the image is: give the images with --images.")
-    return size
-
-
-def _number(value: Any, at: str) -> float:
-    try:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or abs(number) > 1e9:
-        raise FormatError(f"In {at}, {shown(value)} is no usable number.")
-    return number
-
-
-def _bounds(points: Sequence[tuple[float, float]]) -> Box:
-    xs, ys = zip(*points, strict=True)
-    x, y = round(min(xs), 6), round(min(ys), 6)
-    return x, y, round(max(xs) - x, 6), round(max(ys) - y, 6)
-
-
-def _take_area(points: list[tuple[float, float]] | None, label: str, field: FieldIn) -> None:
-    if not points:
-        return
-    corners = [(round(x, 6), round(y, 6)) for x, y in points]
-    x, y, w, h = _bounds(corners)
-    box = {(x, y), (round(x + w, 6), y), (round(x + w, 6), round(y + h, 6)), (x, round(y + h, 6))}
-    area = (x, y, w, h) if set(corners) == box else tuple(v for point in corners for v in point)
-    if len(area) < 4 or len(area) % 2:
-        return
-    if label == IGNORE:
-        field.ignore_areas.append(area)
-    else:
-        field.regions = [*(field.regions or []), area]
-
-
-def _take(
-    points: list[tuple[float, float]],
-    label: str | None,
-    said: Mapping[str, list[str]],
-    score: Any,
-    field: FieldIn,
-    schema: Schema,
-    skipped: Skipped,
-    at: str,
-) -> None:
-    cell_class, known = read_class(label, schema, skipped) if label else (None, True)
-    if not known or not points:
-        if points and score is None:
-            field.strangers.append((label or "", _bounds(points)))
-        return
-    words = {name: found[0] for name, found in said.items() if found and name not in _TAKEN}
-    values = read_values({_unprefixed(name): word for name, word in words.items()}, schema, skipped)
-    box = _bounds(points)
-    where = f"box {len(field.cells) + len(field.proposals) + 1} in {at.partition(' of ')[0]}"
-    if score is not None:
-        proposal = Proposal(box, _number(score, at), *certain(cell_class, values, schema))
-        field.proposals.append((where, proposal))
-        return
-    flags = dict.fromkeys(set(said.get("flags", ())) & set(_FLAGS), "yes")
-    flags |= {name: "\n".join(said[name]) for name in ("kind", "comment") if name in said}
-    found = read_flags(flags, schema, cell_class, skipped)
-    field.cells.append(CellIn(where, box, cell_class, values, found))
-
-
-def _unprefixed(name: str) -> str:
-    return name.removeprefix("attribute_") if name.removeprefix("attribute_") in _TAKEN else name
 
 
 # -- out -----------------------------------------------------------------------------------------
@@ -356,7 +104,7 @@ def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict
         "slide": names.person(field.slide),
         "domain": field.domain,
         "pixel_size_um": field.pixel_size_um,
-        _STATED: True,
+        STATED: True,
     }
     result: list[dict[str, Any]] = []
     for region in contents.regions.get(field.id, ()):
@@ -427,7 +175,7 @@ def _cell_results(cell: Cell, field: Field, schema: Schema, *, anonymous: bool) 
     results = [_box(one, cell.box, label_of(cell.cell_class, schema), field)]
     results += [_choice(one, cell.box, _tag(name), [v], field) for name, v in cell.attributes.items()]
     words = flag_words(cell, anonymous=anonymous)
-    if flags := [name for name in _FLAGS if name in words]:
+    if flags := [name for name in FLAGS if name in words]:
         results.append(_choice(one, cell.box, "flags", flags, field))
     if "kind" in words:
         results.append(_choice(one, cell.box, "kind", [words["kind"]], field))
@@ -438,7 +186,7 @@ def _cell_results(cell: Cell, field: Field, schema: Schema, *, anonymous: bool) 
 
 
 def _tag(attribute: str) -> str:
-    return f"attribute_{attribute}" if attribute in _TAKEN else attribute
+    return f"attribute_{attribute}" if attribute in TAKEN else attribute
 
 
 def config(schema: Schema, names: Sequence[str]) -> str:
@@ -458,7 +206,7 @@ def config(schema: Schema, names: Sequence[str]) -> str:
     kinds = [kind for one in schema.classes for kind in one.kinds]
     if kinds:
         _choices(view, "kind", list(dict.fromkeys(kinds)))
-    _choices(view, "flags", list(_FLAGS), choice="multiple")
+    _choices(view, "flags", list(FLAGS), choice="multiple")
     ET.SubElement(view, "TextArea", name="comment", toName="image", perRegion="true", editable="true")
     ET.indent(view)
     return str(ET.tostring(view, encoding="unicode")) + "\n"

@@ -310,7 +310,10 @@ def file_with(name: str, place: str, folder: Path) -> Path:
         said = {"type": "FeatureCollection", "napari_lld": {"field": place}, "features": [shape]}
         return written(folder / "x.geojson", json.dumps(said))
     if name == "labelstudio":
-        return written(folder / "x.json", json.dumps([{"data": {"image": "a.png", "field": place}}]))
+        return written(
+            folder / "x.json",
+            json.dumps([{"data": {"image": "a.png", "field": place, "regions_stated": True}}]),
+        )
     flat["images"][0]["files"] = ["images/a.png"]
     written(folder / "regions.json", json.dumps(flat))
     written(folder / "data.yaml", "names: [None]")
