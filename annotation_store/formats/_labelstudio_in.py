@@ -210,6 +210,8 @@ def _path_of(place: str) -> str:
         parts = urlsplit(text)
     except ValueError:
         return text
+    if parts.scheme == "data":
+        return ""
     if len(parts.scheme) > 1 or text.startswith("//"):
         return unquote(parts.path)
     path = text.partition("?")[0].replace("\\", "/")
@@ -256,16 +258,24 @@ class _Names:
             candidates.append(short)
         for candidate in candidates:
             match = self._images.find(candidate)
-            if match.found and ("/" in candidate or uploaded or self._is_flat(match)):
+            if match.found and ("/" in candidate or uploaded or self._is_flat(name, match)):
                 return candidate if uploaded else name, match
         return candidates[-1] if uploaded else name, best
 
-    def _is_flat(self, match: Match) -> bool:
-        """Whether folders tell nothing apart on the other side either."""
+    def _is_flat(self, name: str, match: Match) -> bool:
+        """Whether folders tell nothing apart on the side of the images either."""
+        folders = [place.folder.resolve() for place in self._images.places]
         if match.path is not None:
-            return match.path.parent in {place.folder for place in self._images.places}
+            return match.path.parent.resolve() in folders
         homes = {PurePosixPath(f.source_path.replace("\\", "/")).parent for f in self._images.fields}
-        return len(homes) <= 1
+        home = next(iter(homes)) if len(homes) == 1 else None
+        if home is None or any(
+            home.is_relative_to(f.as_posix()) and home != PurePosixPath(f) for f in folders
+        ):
+            return False
+        stated = PurePosixPath(name).parts[:-1]
+        # films/P1 says something of films/P2, and nothing of another folder
+        return not set(stated[:-1]) & set(home.parts)
 
 
 def _read(task: _Task, names: _Names, schema: Schema, document: Document, images: Images) -> FieldIn:

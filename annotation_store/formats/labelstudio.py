@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from annotation_store.formats._document import Regions
@@ -97,8 +98,9 @@ def write(
 
 def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict[str, Any]:
     """Make the task of one field."""
+    name = names.of(field.name)
     said = {
-        "image": prefix + names.of(field.name),
+        "image": prefix + (quote(name) if prefix.endswith("?d=") else name),
         "field": names.of(field.name),
         "patient": names.person(field.patient),
         "slide": names.person(field.slide),
