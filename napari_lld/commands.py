@@ -401,7 +401,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("L",),
         "Describe",
         has_target,
-        "Like the last one: class and values of the cell described before.",
+        "Like the last one: fills what is missing here from the cell described before; what is given stays.",
     )
     yield Command(
         "cell.bookmark",

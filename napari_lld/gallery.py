@@ -330,7 +330,9 @@ class Gallery:
     def _nothing(self, items: Sequence[Item]) -> None:
         self.session.tell(
             "hint",
-            tr("None of what is chosen is a waiting suggestion.") if items else tr("Choose crops first."),
+            tr("None of the selected crops is a waiting suggestion.")
+            if items
+            else tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all."),
         )
 
     def _done(self, action: Callable[[Project], Any]) -> bool:

@@ -71,7 +71,10 @@ class Session(MistakeActions):
         return True
 
     def copy_previous(self) -> None:
-        """Give the current cell the class and values of the cell described before it."""
+        """Fill what the current cell lacks from the cell described before it.
+
+        What was said of the cell stays. A suggestion says nothing yet for a person: there all is copied.
+        """
         project, cell = self.project, self.cell
         current = cell.id if cell is not None else None
         source_id = next((i for i in reversed(self._described) if i != current), None)
@@ -79,9 +82,20 @@ class Session(MistakeActions):
             self.tell("hint", tr("No other cell was described yet: there is nothing to copy."))
             return
         source = self._try(lambda: project.cell(source_id))
-        if source is not None and self._change(
-            cell_class=source.cell_class, attributes=dict(source.attributes)
-        ):
+        if source is None:
+            return
+        cell_class, attributes = source.cell_class, dict(source.attributes)
+        if cell is not None:
+            attributes = {n: v for n, v in attributes.items() if n not in cell.attributes}
+            # an artefact has no values: to become one would take away those that are here
+            if cell.cell_class is not None or (cell.attributes and self.is_artefact(cell_class)):
+                cell_class = cell.cell_class
+            if self.is_artefact(cell_class):
+                attributes = {}
+            if cell_class == cell.cell_class and not attributes:
+                self.tell("hint", tr("Nothing is filled: what was said of this cell stays."))
+                return
+        if self._change(cell_class=cell_class, attributes=attributes):
             self.set_caret(self._first_row())
 
     def _go_on(self, cell: Cell) -> None:

@@ -33,6 +33,8 @@ class FieldList(Part):
         self._title = label(tr("Fields"), "heading", gives_way=True)
         self._filter = self.tool_button("fields.filter", tr("Filter"), hint=False)
         self._filter.setCheckable(True)
+        # a click checks it by itself: it shows whether a filter is active, not whether its window is open
+        self._filter.clicked.connect(lambda *_: self._show_filtered())
         self._sort = self._menu_button(tr("Sort"), tr("In which order the fields stand"), self._sort_menu)
         self._about = self._menu_button("⋯", tr("This field: quality, comment, skip"), self._field_menu)
         self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Fields · 1000 ") + 4)
@@ -76,6 +78,14 @@ class FieldList(Part):
         popup = FieldFilterPopup(self.session, self)
         popup.move(self._filter.mapToGlobal(QPoint(0, self._filter.height() + 2)))
         popup.show()
+
+    def _show_filtered(self) -> bool:
+        """Show on the button whether a filter is active."""
+        filtered = self.session.filter != NO_FILTER
+        self._filter.setChecked(filtered)
+        tip = self.commands["fields.filter"].tooltip
+        self._filter.setToolTip(tr("A filter is active.") + "\n" + tip if filtered else tip)
+        return filtered
 
     def _menu_button(self, text: str, tip: str, fill: Callable[[QMenu], None]) -> QToolButton:
         button = QToolButton()
@@ -133,9 +143,7 @@ class FieldList(Part):
         session = self.session
         self.model.refresh()
         summaries = session.all_summaries
-        filtered = session.filter != NO_FILTER
-        self._filter.setChecked(filtered)
-        if filtered:
+        if self._show_filtered():
             title = tr("Fields · {shown} of {count}", shown=len(session.listed), count=len(summaries))
         else:
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")

@@ -46,7 +46,7 @@ class GalleryWindow(Part):
         self._desk_commands = desk_commands
         self.commands.add(self._own_commands())
         self._build()
-        self._router = KeyRouter(self, self.commands, lambda _focus: True)
+        self._router = KeyRouter(self, self.commands, lambda _focus: True, self._advice)
         self.bind(desk_commands.keys_changed, self._on_keys)
         self.bind(session.project_changed, self._on_project)
         self.bind(session.reading_changed, self._on_project)  # whose cells it shows
@@ -423,6 +423,14 @@ class GalleryWindow(Part):
         self._hint.setText(self.commands.spelled(self._desk_commands.spelled(sentence)))
 
     # ------------------------------------------------------------------ what is done
+
+    def _advice(self, command: Command) -> str:
+        """Say what to choose before a command that needs crops."""
+        if not command.id.startswith(("class.", "value.", "suggestion.", "gallery.go")):
+            return ""
+        if not self.gallery.shown:
+            return tr("There is no crop here: choose other cells above.")
+        return tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all.")
 
     def _set_value_number(self, number: int) -> None:
         schema, name = self.session.schema, self._attribute.currentData()

@@ -35,8 +35,15 @@ _NEEDS_CELL = ("class.", "value.", "caret.")
 class KeyRouter(QObject):
     """Sends the keys of one window to the registry."""
 
-    def __init__(self, window: QWidget, commands: Commands, ours: Callable[[QWidget], bool]) -> None:
+    def __init__(
+        self,
+        window: QWidget,
+        commands: Commands,
+        ours: Callable[[QWidget], bool],
+        advice: Callable[[Command], str] | None = None,
+    ) -> None:
         super().__init__(window)
+        self._advice = advice or _choose_a_cell
         self._window = window
         self._commands = commands
         self._ours = ours
@@ -85,9 +92,15 @@ class KeyRouter(QObject):
         return command
 
     def _run(self, command: Command) -> None:
-        session = self._commands.session
-        if not self._commands.run(command.id) and command.id.startswith(_NEEDS_CELL):
-            session.tell("hint", tr("Choose a cell first: click on one, or draw a box ([tool.box])."))
+        if not self._commands.run(command.id) and (advice := self._advice(command)):
+            self._commands.session.tell("hint", advice)
+
+
+def _choose_a_cell(command: Command) -> str:
+    """Say what to do before a command that cannot run now; empty: nothing."""
+    if command.id.startswith(_NEEDS_CELL):
+        return tr("Choose a cell first: click on one, or draw a box ([tool.box]).")
+    return ""
 
 
 def key_name(event: QKeyEvent) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_lld import user_state
 from napari_lld.widgets.activity import Activity
+from napari_lld.widgets.close_question import may_close, what_would_end
 from napari_lld.widgets.dropping import CanvasDrops
 from napari_lld.widgets.keys import KeyRouter
 from napari_lld.widgets.proposed_bar import ProposedBar
@@ -70,6 +71,11 @@ class WindowBinding(QObject):
         """Close the desk when its window has closed (napari closes docks without a word)."""
         if event is None or watched is None or watched is not self._window:
             return False
+        if event.type() == QEvent.Type.Close and event.spontaneous() and what_would_end(self._desk):
+            event.ignore()  # napari would ask a question that says nothing of what is at work
+            if may_close(self._desk, self._window):
+                QTimer.singleShot(0, self._window.close)
+            return True
         if event.type() == QEvent.Type.Close:
             self._closing = True  # it may yet be refused; then no Hide follows
         elif event.type() == QEvent.Type.Show:

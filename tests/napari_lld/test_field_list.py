@@ -162,3 +162,23 @@ def test_ten_thousand_fields_are_one_model_of_which_only_the_seen_are_painted(
     assert len(names(dock)) == 1 + 10 + 90
     for what, seconds in times.items():
         record_property(what, f"{1000 * seconds:.0f} ms")
+
+
+def test_the_filter_button_shows_whether_a_filter_is_active(dock: DeskDock, qtbot: QtBot) -> None:
+    """A click on it checked it, whatever came of the click."""
+    button = dock.findChild(QToolButton, "lld_fields.filter")
+    assert button is not None
+    assert not button.isChecked()
+    button.click()
+    popup = next(w for w in dock.findChildren(FieldFilterPopup) if w.isVisible())
+    assert not button.isChecked()
+    popup.close()
+    assert not button.isChecked()
+    dock.desk.session.filter = FieldFilter(text="film_7")
+    assert button.isChecked()
+    assert button.toolTip().startswith("A filter is active.")
+    button.click()
+    assert button.isChecked()
+    next(w for w in dock.findChildren(FieldFilterPopup) if w.isVisible()).close()
+    dock.desk.session.filter = FieldFilter()
+    assert not button.isChecked()

@@ -405,3 +405,27 @@ def test_a_label_that_is_the_model_s_most_probable_class_bears_no_mark(
     assert "predicts Eosinophil at 40%; your label has 25%" in model.story(window.gallery.shown[0])
     pick(window, "show", Show.WAITING)
     assert [model.aside(item) for item in window.gallery.shown] == ["36%"] * 3
+
+
+def test_keys_without_a_selection_are_answered_in_the_gallery_s_words(
+    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    """They had been told to click on a cell or to draw a box."""
+    suggest(small_project)
+    window = opened(dock, small_project, qtbot)
+    told: list[str] = []
+    dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
+    choose(window)
+    for key, modifier in (
+        (Qt.Key.Key_3, Qt.KeyboardModifier.NoModifier),
+        (Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier),
+        (Qt.Key.Key_A, Qt.KeyboardModifier.NoModifier),
+        (Qt.Key.Key_X, Qt.KeyboardModifier.NoModifier),
+    ):
+        told.clear()
+        qtbot.keyClick(window.grid, key, modifier)
+        assert told
+        assert told[-1].startswith("Select crops first: click one")
+    pick(window, "show", Show.REJECTED)
+    qtbot.keyClick(window.grid, Qt.Key.Key_A)
+    assert told[-1] == "There is no crop here: choose other cells above."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,46 @@ def test_class_and_values_are_copied_from_the_cell_before(session: Session) -> N
     assert session.caret == 1
     session.undo()  # one step
     assert session.cell.cell_class is None
+
+
+def test_copying_fills_what_is_missing_and_leaves_what_was_given(session: Session) -> None:
+    """L had overwritten a class that was given a second before."""
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    session.add_box((10, 10, 20, 20))
+    session.set_class("Monocyte")
+    session.set_value_number(2)
+    session.set_value_number(1)
+    before = dict(session.cell.attributes) if session.cell else {}
+    session.add_box((60, 60, 20, 20))
+    session.set_class("Neutrophil")
+    session.set_value_number(1)
+    session.copy_previous()
+    assert session.cell is not None
+    assert session.cell.cell_class == "Neutrophil"
+    assert dict(session.cell.attributes) == {**before, "cell_size": "small"}
+    session.copy_previous()
+    assert "Nothing is filled" in told[-1]
+    session.undo()
+    assert dict(session.cell.attributes) == {"cell_size": "small"}
+    session.set_class("None")  # an artefact, without values
+    session.add_box((40, 5, 20, 20))
+    session.set_value_number(3)
+    session.copy_previous()
+    assert session.cell.cell_class is None, "an artefact's class would take the value away"
+    assert dict(session.cell.attributes) == {"cell_size": "large"}
+
+
+def test_copying_onto_a_suggestion_takes_all(session: Session, suggest: Callable[[Path], list[int]]) -> None:
+    assert session.project is not None
+    session.add_box((30, 60, 20, 20))
+    session.set_class("Monocyte")
+    suggest(session.project.path)
+    session.refresh()
+    session.next_suggestion()
+    session.copy_previous()
+    assert session.cell is not None
+    assert session.cell.cell_class == "Monocyte"
 
 
 def test_a_cell_out_of_sight_is_brought_into_view(small_project: Path, qtbot: QtBot, no_leaks: None) -> None:
