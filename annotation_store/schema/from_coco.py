@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from annotation_store.errors import SchemaError
+from annotation_store.schema.limits import MAX_ATTRIBUTES, MAX_CLASSES, MAX_VALUES, lookalikes, too_large
 from annotation_store.schema.model import RESERVED, Schema
 
 PALETTE = (
@@ -15,6 +16,10 @@ PALETTE = (
     "#44ffaa", "#882255", "#999933", "#aa00ff", "#104010", "#ff9db0", "#000000", "#c4c4c4",
 )  # fmt: skip
 """Colours that stay apart for most kinds of colour vision; classes beyond them get computed ones."""
+
+_LONGEST = 80  # characters of a name
+_CAPITALS, _REST = string.ascii_uppercase, string.ascii_lowercase + string.digits
+_LETTERS = [*_CAPITALS, *(a + b for a in _CAPITALS + string.digits for b in _REST)]
 
 
 def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the COCO file") -> Schema:
@@ -32,7 +37,7 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
     if not isinstance(document, dict):
         raise SchemaError(f"{source} is not a COCO file: it holds no object with images and annotations.")
     own = document.get("napari_lld")
-    if isinstance(own, dict) and isinstance(own.get("schema"), dict):
+    if isinstance(own, dict) and isinstance(own.get("schema"), dict) and not too_large(own["schema"]):
         try:
             return Schema.model_validate(own["schema"])
         except ValidationError:
@@ -40,6 +45,11 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
     categories = document.get("categories")
     if not isinstance(categories, list) or not all(isinstance(c, dict) for c in categories):
         raise SchemaError(f"{source} has no list of categories: a schema cannot be made from it.")
+    if len(categories) > MAX_CLASSES:
+        raise SchemaError(
+            f"{source} has {len(categories):,} categories, and a schema may have {MAX_CLASSES:,} classes: "
+            "give a schema file with those that you need."
+        )
     classes: list[dict[str, Any]] = []
     letters: set[str] = set()
     keys: set[str] = set()
@@ -56,10 +66,18 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
         )
     data = {"name": name, "classes": classes, "attributes": _attributes(document)}
     try:
-        return Schema.model_validate(data)
+        schema = Schema.model_validate(data)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise SchemaError(f"No schema can be made from {source}: {message}.") from error
+    if reason := lookalikes(schema):
+        raise SchemaError(f"No schema can be made from {source}: {reason}.")
+    return schema
+
+
+def value_word(value: Any) -> str | None:
+    """Spell an attribute's value in a COCO file as a schema names it; ``None`` for what is no value."""
+    return str(value).strip() if isinstance(value, str | int | float) else None
 
 
 def _attributes(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -70,22 +88,28 @@ def _attributes(document: dict[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(given, dict):
             continue
         for attribute, value in given.items():
-            known = values.setdefault(str(attribute), {})
-            if isinstance(value, str | int) and str(value) not in RESERVED:
-                known.setdefault(str(value))
+            name, word = str(attribute).strip(), value_word(value)
+            if not _nameable(name, RESERVED | {"class"}) or word is None or not _nameable(word, RESERVED):
+                continue
+            if name in values or len(values) < MAX_ATTRIBUTES:
+                known = values.setdefault(name, {})
+                if len(known) <= MAX_VALUES:
+                    known.setdefault(word)
     return [
         {"name": attribute, "values": [{"name": v} for v in known]}
         for attribute, known in values.items()
-        if known
+        if len(known) <= MAX_VALUES  # else a measurement or a number of its own, which is no category
     ]
+
+
+def _nameable(word: str, reserved: frozenset[str]) -> bool:
+    return 0 < len(word) <= _LONGEST and word not in reserved
 
 
 def _free_letter(name: str, taken: set[str]) -> str:
     own = [c.upper() for c in name if c.isalnum() and c.isascii()]
     pairs = [own[0] + c.lower() for c in own[1:]] if own else []
-    letters = string.ascii_uppercase
-    spare = [a + b for a in letters for b in string.ascii_lowercase + string.digits]
-    return next((c for c in [*own, *pairs, *letters, *spare] if c not in taken), "??")
+    return next((c for c in [*own, *pairs, *_LETTERS] if c not in taken), "??")
 
 
 def _colour(position: int) -> str:

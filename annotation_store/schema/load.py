@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from annotation_store._yaml import BadYamlError, load_yaml
 from annotation_store.errors import SchemaError
 from annotation_store.schema.from_coco import schema_from_coco
+from annotation_store.schema.limits import lookalikes, too_large
 from annotation_store.schema.model import Schema
 
 _PRESETS = ("lld", "wbcatt")
-_MAX_BYTES = 4_000_000
+_MAX_BYTES = 2_000_000
 
 
 def preset_names() -> tuple[str, ...]:
@@ -83,10 +84,15 @@ def _parsed(text: str, source: str) -> Schema:
 def _validated(data: Any, source: str) -> Schema:
     if not isinstance(data, dict):
         raise SchemaError(f"The schema file {source} holds no schema: it needs name, classes and attributes.")
+    if reason := too_large(data):
+        raise SchemaError(f"The schema file {source} is too large: {reason}.")
     try:
-        return Schema.model_validate(data)
+        schema = Schema.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "schema"
         message = first["msg"].removeprefix("Value error, ")
         raise SchemaError(f"The schema file {source} is not valid: {where}: {message}.") from error
+    if reason := lookalikes(schema):
+        raise SchemaError(f"The schema file {source} is not valid: {reason}.")
+    return schema

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
@@ -23,8 +24,27 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=20)]
 
 @lru_cache(maxsize=4096)
 def normalise(spelling: str) -> str:
-    """Reduce a spelling to what is compared: letters and digits, case folded."""
-    return "".join(c for c in spelling.casefold() if c.isalnum())
+    """Reduce a spelling to what is compared: letters, digits and signs, case folded.
+
+    What only parts words goes (spaces, hyphens, brackets, …); what distinguishes stays: ``CD34+`` and
+    ``CD34-``, ``<5%`` and ``>5%``, ``1.5`` and ``15``, ``blast`` and ``blast?``.
+    """
+    text = f" {unicodedata.normalize('NFKC', spelling).casefold().translate(_MINUS)} "
+    return "".join(
+        c for before, c, after in zip(text, text[1:], text[2:], strict=False) if _says(before, c, after)
+    )
+
+
+_MINUS = str.maketrans("−–‐‑", "----")
+_SIGNS = frozenset("%&#@*?!")
+
+
+def _says(before: str, c: str, after: str) -> bool:
+    if c.isalnum() or c in _SIGNS or unicodedata.category(c)[0] in "SM":
+        return True
+    if c == "-":  # a sign behind a word or before a number, else a hyphen
+        return (not after.isalnum() and not before.isspace()) or (after.isdigit() and not before.isalpha())
+    return c in ".,:/" and before.isdigit() and after.isdigit()
 
 
 class _Part(BaseModel):
@@ -190,23 +210,23 @@ class Schema(_Part):
         return {a.name: a for a in self.attributes}
 
     @cached_property
-    def _class_spellings(self) -> dict[str, str]:
+    def _class_spellings(self) -> _Spellings:
         parts: list[CellClass | ClassGroup] = [*self.classes, *self.groups]
-        return _spellings((p.name, (p.title, *p.spellings)) for p in parts)
+        return _Spellings((p.name, (p.title, *p.spellings)) for p in parts)
 
     @cached_property
-    def _attribute_spellings(self) -> dict[str, str]:
-        return _spellings((a.name, (a.title, *a.spellings)) for a in self.attributes)
+    def _attribute_spellings(self) -> _Spellings:
+        return _Spellings((a.name, (a.title, *a.spellings)) for a in self.attributes)
 
     @cached_property
-    def _value_spellings(self) -> dict[str, tuple[frozenset[str], dict[str, str]]]:
+    def _value_spellings(self) -> dict[str, _Spellings]:
         return {
-            a.name: (
-                frozenset(a.value_names),
-                _spellings((v.name, (v.title, *v.spellings)) for v in a.values),
-            )
-            for a in self.attributes
+            a.name: _Spellings((v.name, (v.title, *v.spellings)) for v in a.values) for a in self.attributes
         }
+
+    @cached_property
+    def _unclassified(self) -> frozenset[str]:
+        return frozenset(map(normalise, self.unclassified_spellings))
 
     def class_named(self, name: str) -> CellClass:
         """Give the class of that name; `KeyError` where there is none."""
@@ -235,24 +255,27 @@ class Schema(_Part):
         return (self._classes_by_name[value].name,)
 
     def find_class(self, spelling: str) -> str | None:
-        """Find a class or group by any of its spellings; case and punctuation are ignored."""
-        return self._class_spellings.get(normalise(spelling))
+        """Find a class or group by its name, or by a spelling of one alone.
+
+        What is written exactly so goes first. Case and punctuation are ignored after that, signs are not; a
+        spelling that several could mean means none.
+        """
+        return self._class_spellings.find(spelling)
 
     def is_unclassified(self, spelling: str) -> bool:
         """Whether a spelling means "a white cell, class not given"."""
-        return normalise(spelling) in {normalise(s) for s in self.unclassified_spellings}
+        return normalise(spelling) in self._unclassified
 
     def find_attribute(self, spelling: str) -> str | None:
-        """Find an attribute by any of its spellings."""
-        return self._attribute_spellings.get(normalise(spelling))
+        """Find an attribute, as `find_class` finds a class."""
+        return self._attribute_spellings.find(spelling)
 
     def find_value(self, attribute_spelling: str, value_spelling: str) -> tuple[str, str] | None:
-        """Find ``(attribute, value)`` by any of their spellings."""
+        """Find ``(attribute, value)``, as `find_class` finds a class."""
         name = self.find_attribute(attribute_spelling)
         if name is None:
             return None
-        exact, loose = self._value_spellings[name]
-        found = value_spelling if value_spelling in exact else loose.get(normalise(value_spelling))
+        found = self._value_spellings[name].find(value_spelling)
         return None if found is None else (name, found)
 
     def digest(self) -> str:
@@ -275,13 +298,25 @@ def _with_title(item: object) -> object:
     return item
 
 
-def _spellings(names: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, str]:
-    """Map every normalised spelling to its name; a name itself goes before another's spelling."""
-    pairs = list(names)
-    found = {normalise(s): name for name, others in reversed(pairs) for s in others}
-    found.update({normalise(name): name for name, _ in reversed(pairs)})
-    found.pop("", None)
-    return found
+class _Spellings:
+    """Finds names by what files write for them: exactly before loosely, names before other spellings."""
+
+    def __init__(self, names: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+        self._exact: list[dict[str, set[str]]] = [{}, {}]  # of names, of other spellings
+        self._loose: list[dict[str, set[str]]] = [{}, {}]
+        for name, others in names:
+            for kind, spellings in enumerate(((name,), others)):
+                for spelling in spellings:
+                    self._exact[kind].setdefault(spelling, set()).add(name)
+                    self._loose[kind].setdefault(normalise(spelling), set()).add(name)
+
+    def find(self, spelling: str) -> str | None:
+        exact, loose = spelling.strip(), normalise(spelling)
+        for tables, key in ((self._exact, exact), (self._loose, loose)):
+            for table in tables:
+                if key and (names := table.get(key)):
+                    return next(iter(names)) if len(names) == 1 else None
+        return None
 
 
 def _refuse_twins(what: str, items: Iterable[object]) -> None:

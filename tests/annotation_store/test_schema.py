@@ -235,3 +235,129 @@ def test_a_coco_file_of_many_classes_gives_each_its_colour_and_letter() -> None:
 def test_a_coco_file_without_usable_categories_is_a_sentence(document: object) -> None:
     with pytest.raises(SchemaError):
         schema_from_coco(document)
+
+
+# -- what files write, and what it may stand for ---------------------------------------------------
+
+
+def schema_of(*names: str, **more: object) -> Schema:
+    classes = [
+        {"id": n, "name": name, "letter": chr(65 + n), "colour": f"#{n:06x}"} for n, name in enumerate(names)
+    ]
+    return Schema.model_validate({"name": "mine", "classes": classes, **more})
+
+
+@pytest.mark.parametrize(
+    ("names", "spelling", "found"),
+    [
+        (("CD34+", "CD34-"), "CD34+", "CD34+"),
+        (("CD34+", "CD34-"), "CD34-", "CD34-"),
+        (("CD34+", "CD34-"), "cd34 −", None),  # a minus with a blank before it may be a dash
+        (("CD34+", "CD34-"), "cd34−", "CD34-"),
+        (("CD34+",), "CD34-", None),
+        (("CD34+",), "CD34", None),
+        (("<5%", ">5%"), "> 5 %", ">5%"),
+        (("grade 1.5",), "grade 15", None),
+        (("blast",), "blast?", None),
+        (("Butterfly", "butterfly"), "butterfly", "butterfly"),
+        (("Butterfly", "butterfly"), "BUTTERFLY", None),
+        (("T-cell", "T cell"), "t_cell", None),
+        (("T-cell", "T cell"), "T-cell", "T-cell"),
+        (("T-cell",), "t cell", "T-cell"),
+        (("Größe",), "gro\u0308ße", "Größe"),
+        (("A",), "---", None),
+    ],
+)
+def test_signs_and_exact_spellings_keep_classes_apart(
+    names: tuple[str, ...], spelling: str, found: str | None
+) -> None:
+    schema = schema_of(*names, attributes=[{"name": "marker", "values": list(names)}])
+    assert schema.find_class(spelling) == found
+    assert schema.find_value("marker", spelling) == (found and ("marker", found))
+
+
+def test_a_spelling_that_two_classes_share_stands_for_neither() -> None:
+    data = a_schema()
+    for one in data["classes"]:  # type: ignore[attr-defined]
+        one["spellings"] = ["large cell"]
+    assert Schema.model_validate(data).find_class("Large cell") is None
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "promyelocyte",
+        "promyelocytes",
+        "no class",
+        "nucleated cell",
+        "NRBC",
+        "plasma cell",
+        "band",
+        "lymph",
+        "IG",
+    ],
+)
+def test_what_names_another_cell_is_not_guessed(spelling: str) -> None:
+    for name in preset_names():
+        schema = load_schema(name)
+        assert schema.find_class(spelling) is None
+        assert not schema.is_unclassified(spelling)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_no_spelling_of_a_preset_is_ambiguous(name: str) -> None:
+    schema = load_schema(name)
+    for part in (*schema.classes, *schema.groups):
+        for spelling in (part.name, part.title, *part.spellings):
+            assert schema.find_class(spelling.upper()) == part.name
+    for attribute in schema.attributes:
+        for spelling in (attribute.name, attribute.title, *attribute.spellings):
+            assert schema.find_attribute(spelling.upper()) == attribute.name
+        for value in attribute.values:
+            for spelling in (value.name, value.title, *value.spellings):
+                assert schema.find_value(attribute.name, spelling.upper()) == (attribute.name, value.name)
+
+
+@pytest.mark.parametrize("twins", [("Größe", "Gro\u0308ße"), ("a b", "a  b"), ("ab", "a\u200bb")])
+def test_a_new_schema_with_names_that_look_the_same_is_refused_and_a_stored_one_opens(
+    twins: tuple[str, str], tmp_path: Path
+) -> None:
+    schema_of(*twins)
+    document = {"categories": [{"id": n, "name": name} for n, name in enumerate(twins)]}
+    with pytest.raises(SchemaError, match="nobody can tell them apart"):
+        schema_from_coco(document)
+    path = tmp_path / "schema.json"
+    path.write_text(schema_of(*twins).model_dump_json())
+    with pytest.raises(SchemaError, match="nobody can tell them apart"):
+        load_schema(path)
+
+
+def test_a_schema_made_of_a_coco_file_knows_every_kind_of_value_and_leaves_out_what_is_none() -> None:
+    attributes = [
+        {"occluded": False, "rotation": 0.5, "side": "left", "class": "x", "": 1, "empty": "", "deep": [1]},
+        {"occluded": True, "side": " left ", "unsure one": "unsure", "long": "x" * 100},
+    ]
+    document = {
+        "categories": [{"id": 1, "name": "A"}],
+        "annotations": [{"attributes": a} for a in attributes]
+        + [{"attributes": {"track_id": n}} for n in range(1000)],
+    }
+    schema = schema_from_coco(document)
+    assert {a.name: a.value_names for a in schema.attributes} == {
+        "occluded": ("False", "True"),
+        "rotation": ("0.5",),
+        "side": ("left",),
+    }
+
+
+def test_a_schema_has_a_thousand_classes_at_most(tmp_path: Path) -> None:
+    categories = [{"id": n, "name": f"class {n}"} for n in range(100_000)]
+    assert len(schema_from_coco({"categories": categories[:1000]}).classes) == 1000
+    with pytest.raises(SchemaError, match="100,000 categories, and a schema may have 1,000 classes"):
+        schema_from_coco({"categories": categories})
+    for suffix in (".json", ".yaml"):
+        path = tmp_path / f"schema{suffix}"
+        classes = "".join(f'{{"id": {n}, "name": "c{n}"}},' for n in range(3_000))
+        path.write_text(f'{{"name": "x", "classes": [{classes[:-1]}]}}')
+        with pytest.raises(SchemaError, match="3,000 classes, and a schema may have 1,000"):
+            load_schema(path)
