@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +169,20 @@ class ProjectBase:
                 raise EditError(f"There is no field {field_id} in the project {self.path}.")
             self._fields[field_id] = _rows.field(row)
         return self._fields[field_id]
+
+
+_projects: weakref.WeakSet[ProjectBase] = weakref.WeakSet()
+
+
+def register(project: ProjectBase) -> None:
+    """Remember an open project, for `open_here`."""
+    _projects.add(project)
+
+
+def open_here(database: Path) -> bool:
+    """Whether this process has a project open."""
+    place = database.absolute()
+    return any(p._database == place and p._open_connection is not None for p in list(_projects))
 
 
 def database_identity(database: Path) -> tuple[int, int]:

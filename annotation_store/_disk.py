@@ -7,9 +7,12 @@ import hashlib
 import os
 from pathlib import Path
 
+from annotation_store.errors import ProjectError
+
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
-LONGEST_PATH = 490
-"""Bytes of a project's path: SQLite takes 512 for the database, with the names of its journals."""
+_LONGEST_PATH = 490
+"""Bytes of a project's path: SQLite takes 512 for the database with the names of its journals."""
+_LONGEST_NAME = 255
 
 
 def sync(path: Path) -> None:
@@ -45,6 +48,23 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync(folder.parent)
+
+
+def refuse_long_path(folder: Path) -> None:
+    """Refuse a project's folder whose path is too long for the database.
+
+    Raises
+    ------
+    ProjectError
+        With the numbers.
+    """
+    length = len(os.fsencode(folder.absolute()))
+    longest_name = max(len(os.fsencode(part)) for part in folder.absolute().parts)
+    if length > _LONGEST_PATH or longest_name > _LONGEST_NAME:
+        raise ProjectError(
+            f"The path of the project {folder.name[:40]} is too long ({length} bytes, its longest name "
+            f"{longest_name}; at most {_LONGEST_PATH} and {_LONGEST_NAME}): choose a shorter one."
+        )
 
 
 def why_not_written(what: str, error: OSError) -> str:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
-import secrets
-import shutil
 import threading
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +13,13 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import database_identity
+from annotation_store._base import database_identity, register
 from annotation_store._check import Check
 from annotation_store._conflicts import Conflicts
 from annotation_store._counting import Counting
+from annotation_store._creation import make_project
 from annotation_store._db import migrate
-from annotation_store._db.engine import damaged, make_engine, plain_errors, transaction
+from annotation_store._db.engine import damaged, make_engine, plain_errors
 from annotation_store._db.tables import (
     annotators,
     edits,
@@ -31,10 +28,9 @@ from annotation_store._db.tables import (
     models,
     readings,
     suggestions,
-    words,
 )
-from annotation_store._db.tables import project as project_table
-from annotation_store._growth import Growth, words_of
+from annotation_store._disk import refuse_long_path
+from annotation_store._growth import Growth
 from annotation_store._journal import Journal
 from annotation_store._learning import Learning
 from annotation_store._looks import Looks
@@ -43,12 +39,9 @@ from annotation_store._second_look import SecondLook
 from annotation_store._work import Work
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.events import ProjectEvents
-from annotation_store.images.zarr_store import create_root
-from annotation_store.layout import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS, refuse_links
+from annotation_store.layout import BACKUPS, DATABASE, refuse_links
 from annotation_store.records import Edit, HistoryRow, Reading
 from annotation_store.schema import Schema, load_schema
-
-_SKELETON = frozenset({PIXELS, ORIGINALS, MODELS, LOGS})
 
 
 class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, Work, Learning, Looks):
@@ -83,25 +76,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
         """
         folder = Path(path)
         chosen = schema if isinstance(schema, Schema) else load_schema(schema)
-        _refuse_occupied(folder)
-        existed = folder.exists()
-        unfinished = folder / f"{DATABASE}.{uuid.uuid4().hex}.new"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in (ORIGINALS, MODELS, LOGS):
-                (folder / name).mkdir(exist_ok=True)
-            create_root(folder / PIXELS)
-            _fill(unfinished, folder, chosen, _name_of(annotator))
-            # the database comes last and in one step: a folder with project.db is a whole project
-            unfinished.replace(folder / DATABASE)
-        except BaseException as error:
-            _clear(folder, unfinished, remove=not existed)
-            if isinstance(error, OSError):
-                raise ProjectError(
-                    f"The folder {folder} cannot be written ({error.strerror or error}): "
-                    "choose a folder where you may write."
-                ) from error
-            raise
+        make_project(folder, chosen, _name_of(annotator))
         return cls.open(folder, annotator=annotator)
 
     @classmethod
@@ -115,9 +90,15 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
         """
         folder = Path(path)
         database = folder / DATABASE
+        refuse_long_path(folder)
         if not folder.exists():
             raise ProjectError(f"There is no folder {folder}: make the project first (napari-lld new).")
         if not database.is_file():
+            if any((folder / BACKUPS).glob("*.db")):
+                raise ProjectError(
+                    f"The project {folder} has lost its {DATABASE}: restore a backup with "
+                    f"'napari-lld restore {folder}'."
+                )
             raise ProjectError(
                 f"{folder} is no napari-lld project (it holds no {DATABASE}): "
                 "choose another folder, or make one with napari-lld new."
@@ -147,6 +128,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
         self._open_connection = None
         with plain_errors(folder):
             self._open_connection = engine.connect()
+        register(self)
         try:
             self.check_present()  # not replaced between the two
             self._load()
@@ -363,62 +345,6 @@ def _name_of(annotator: str | None) -> str:
         return _rules.clean_name(getpass.getuser())
     except (OSError, KeyError, ImportError):  # an account without a name, as in some containers
         return "annotator"
-
-
-def _refuse_occupied(folder: Path) -> None:
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise ProjectError(f"{folder} is a file: choose a folder for the project.")
-        inside = {p.name for p in folder.iterdir()} if folder.exists() else set()
-    except OSError as error:
-        raise ProjectError(
-            f"The folder {folder} cannot be read ({error.strerror}): choose a folder where you may write."
-        ) from error
-    if DATABASE in inside:
-        raise ProjectError(f"{folder} is a project already: open it, or choose another folder.")
-    # what an interrupted creation left is no reason to refuse; anything in it would be somebody's work
-    blank = {n for n in inside & _SKELETON if not _files_in(folder / n)}
-    if others := {n for n in inside - blank if not n.startswith(f"{DATABASE}.")}:
-        raise ProjectError(
-            f"The folder {folder} is not empty (it holds {sorted(others)[0]}): choose a new or empty folder."
-        )
-
-
-def _files_in(folder: Path) -> bool:
-    return any(p.is_file() and p.relative_to(folder).as_posix() != "zarr.json" for p in folder.rglob("*"))
-
-
-def _fill(database: Path, folder: Path, schema: Schema, annotator: str) -> None:
-    engine = make_engine(database)
-    try:
-        migrate.upgrade(engine, folder)
-        with plain_errors(folder), engine.connect() as connection:
-            with transaction(connection, folder):
-                row = {
-                    "id": 1,
-                    "uid": uuid.uuid4().hex,
-                    "created": _history.now(),
-                    "secret": secrets.token_hex(32),
-                    "schema": json.loads(schema.model_dump_json()),
-                }
-                connection.execute(project_table.insert(), [row])
-                connection.execute(words.insert(), words_of(schema))
-                connection.execute(annotators.insert(), [{"name": annotator}])
-                connection.execute(readings.insert(), [{"name": "Reading 1", "annotator": annotator}])
-            # everything into the one file, which is then renamed
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
-    finally:
-        engine.dispose()
-
-
-def _clear(folder: Path, unfinished: Path, *, remove: bool) -> None:
-    for leftover in unfinished.parent.glob(f"{unfinished.name}*"):
-        leftover.unlink(missing_ok=True)
-    for name in (ORIGINALS, MODELS, LOGS, PIXELS):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    if remove:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_unreadable(database: Path, folder: Path) -> None:

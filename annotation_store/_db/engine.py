@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from annotation_store._db.place import is_network_share
+from annotation_store._disk import why_not_written
 from annotation_store.errors import EditError, ProjectError
+from annotation_store.temporary import temporary_folder
 
 to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """How JSON stands in the database."""
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process's transaction."""
+_TRIES = 3
+_DAMAGED = ("malformed", "not a database", "no such table", "no such column", "unsupported file format")
 
 
 def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sa.Engine:
@@ -29,18 +34,12 @@ def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = B
     shared = is_network_share(file.parent)
 
     def connect() -> sqlite3.Connection:
-        uri = file.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rwc")
-        try:
-            connection = _connected(uri, busy_timeout_ms)
-            if shared and not read_only:
-                return _on_share(connection, busy_timeout_ms)
-            return _prepared(connection, read_only, busy_timeout_ms)
-        except sqlite3.OperationalError:
-            if not read_only:
-                raise
-            # WAL needs a shared-memory file beside the database, which a read-only medium cannot give;
-            # where nobody can write, the file can be taken as unchanging instead
-            return _prepared(_connected(uri + "&immutable=1", busy_timeout_ms), read_only, busy_timeout_ms)
+        if read_only:
+            return open_for_reading(file, busy_timeout_ms=busy_timeout_ms)
+        connection = _connected(file.absolute().as_uri() + "?mode=rwc", busy_timeout_ms)
+        if shared:
+            return _on_share(connection, busy_timeout_ms)
+        return _prepared(connection, False, busy_timeout_ms)
 
     return sa.create_engine(
         "sqlite://",
@@ -52,11 +51,84 @@ def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = B
     )
 
 
-def _connected(uri: str, busy_timeout_ms: int) -> sqlite3.Connection:
+def open_for_reading(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
+    """Open a database that is not to be written, on a medium that may not be writable either."""
+    uri = file.absolute().as_uri() + "?mode=ro"
+    try:
+        return _prepared(_connected(uri, busy_timeout_ms), True, busy_timeout_ms)
+    except sqlite3.OperationalError:
+        # WAL needs a shared-memory file beside the database, which a read-only medium cannot give
+        return open_unchanging(file, busy_timeout_ms=busy_timeout_ms)
+
+
+def open_unchanging(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
+    """Open a database that nobody writes, without making a file beside it."""
+    # `immutable` passes the journals over: where they hold something, a copy is read that takes it in
+    if any(_size(place) for place in _journals(file)):
+        return _of_copy(file, busy_timeout_ms)
+    uri = file.absolute().as_uri() + "?mode=ro&immutable=1"
+    return _prepared(_connected(uri, busy_timeout_ms), True, busy_timeout_ms)
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that takes what was made for it along when it is closed."""
+
+    held: ExitStack | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.held is not None:
+            self.held.close()
+
+
+def _connected(uri: str, busy_timeout_ms: int) -> _Connection:
     # the project checks the thread itself: an abandoned one may be collected, and so closed, in any
     return sqlite3.connect(
-        uri, uri=True, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False
+        uri,
+        uri=True,
+        timeout=busy_timeout_ms / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_Connection,
     )
+
+
+def _journals(file: Path) -> list[Path]:
+    """Name the files that hold a part of a database: edits not yet in it, or what is to be taken back."""
+    return [file.with_name(f"{file.name}{end}") for end in ("-wal", "-journal")]
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _of_copy(file: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Read a database and its journals from a copy of one's own, which goes with the connection."""
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(temporary_folder("database"))
+            _copy_unchanged([file, *(place for place in _journals(file) if _size(place))], folder)
+        except OSError as error:
+            raise ProjectError(why_not_written(f"A copy of {file}, needed to read it,", error)) from error
+        connection = _connected((folder / file.name).absolute().as_uri(), busy_timeout_ms)
+        connection.held = held.pop_all()
+    connection.execute("PRAGMA journal_mode")  # takes in what the journals hold
+    connection.execute("PRAGMA query_only = ON")
+    return _prepared(connection, True, busy_timeout_ms)
+
+
+def _copy_unchanged(files: list[Path], folder: Path) -> None:
+    """Copy files of one moment: again, where one of them was written meanwhile."""
+    for _ in range(_TRIES):
+        before = [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+        if before == [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]:
+            return
+    raise sqlite3.OperationalError("database is locked")
 
 
 def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: int) -> sqlite3.Connection:
@@ -129,7 +201,7 @@ def _sentence(path: Path, reason: str) -> str:
         return f"The project {path} cannot be written: copy it to a folder where you may write."
     if "disk is full" in low or "disk i/o" in low:
         return f"The disk of the project {path} is full or failing: free some space, then try again."
-    if "malformed" in low or "not a database" in low or "no such table" in low or "no such column" in low:
+    if any(sign in low for sign in _DAMAGED):
         return damaged(path)
     if "unable to open" in low:
         return f"The database of the project {path} cannot be opened: check the folder and its permissions."
@@ -149,7 +221,7 @@ def transaction(connection: sa.Connection, path: Path) -> Iterator[sa.Connection
             yield connection
             _driver(connection).commit()
         except BaseException:
-            _roll_back(connection)
+            roll_back(connection)
             raise
 
 
@@ -157,7 +229,8 @@ def _driver(connection: sa.Connection) -> Any:
     return connection.connection.dbapi_connection
 
 
-def _roll_back(connection: sa.Connection) -> None:
+def roll_back(connection: sa.Connection) -> None:
+    """Undo a transaction, if one is open."""
     # a full disk makes SQLite roll back by itself; a second ROLLBACK would hide the first error
     driver = _driver(connection)
     if driver is not None and driver.in_transaction:

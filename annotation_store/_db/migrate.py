@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from annotation_store._db.engine import plain_errors
+from annotation_store._db.engine import plain_errors, roll_back
+from annotation_store._disk import make_folder, move, refuse_long_path, sync
 from annotation_store.errors import ProjectError
+from annotation_store.temporary import locked_folder, sweep
 
 HEAD = "0008"
 """The revision that this package reads and writes; a test holds it equal to Alembic's head."""
@@ -42,7 +44,7 @@ def upgrade(engine: sa.Engine, path: Path) -> None:
             command.upgrade(config, "head")
             connection.exec_driver_sql("COMMIT")
         except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
+            roll_back(connection)
             raise
 
 
@@ -88,15 +90,20 @@ def back_up(database: Path, folder: Path, label: str) -> Path:
     """Copy the database as it is, with SQLite's own online backup (a plain copy would miss the WAL)."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     target = folder / f"project-{label}-{stamp}.db"
+    refuse_long_path(target)
     try:
-        folder.mkdir(exist_ok=True)
-        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
+        make_folder(folder)
+        with locked_folder(folder, ".") as place:  # one that was killed leaves no half copy under its name
+            part = place / "new.db"
+            with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(part)) as copy:
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # all in the one file
+            sync(part)
+            move(part, target)
     except (OSError, sqlite3.Error) as error:
-        with suppress(OSError):
-            target.unlink(missing_ok=True)  # half a copy is none
         raise ProjectError(
             f"The project {database.parent} must be copied before it is changed, and cannot be ({error}): "
             "free some space, then try again. Nothing was changed."
         ) from error
+    sweep(folder, ".")
     return target

@@ -25,6 +25,7 @@ from napari_lld.cli import (
     predict,
     rank,
     report,
+    restore,
     schema,
     train,
 )
@@ -60,6 +61,7 @@ _command("evaluate", "films --truth truth.json --images images/")(evaluate.evalu
 _command("info", "films")(info.info)
 _command("models", "films --activate 2")(models.models)
 _command("check", "films --repair")(check.check)
+_command("restore", "films --list")(restore.restore)
 _command("report", "films report.html")(report.report)
 _command("schema", "films --set new.yaml --map Monocyte=Monoblast")(schema.schema)
 _command("demo", "--out my-demo")(demo.demo)

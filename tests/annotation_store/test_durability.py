@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -234,3 +235,33 @@ def test_read_only_needs_no_permission_to_be_refused(folder: Path) -> None:
         with pytest.raises(ProjectError, match="reading only"):
             project.add_cell(1, (1, 1, 20, 20))
         assert project.cells() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions work otherwise on Windows")
+@pytest.mark.parametrize("with_index", [True, False])
+def test_edits_that_a_crash_left_in_the_wal_are_read_on_a_medium_that_cannot_be_written(
+    folder: Path,
+    tmp_path: Path,
+    as_nobody: Callable[[Path], AbstractContextManager[None]],
+    with_index: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy = tmp_path / "copy"
+    with Project.open(folder, annotator="Ada") as project:
+        for i in range(7):
+            project.add_cell(1, (i, 1, 20, 20))
+        shutil.copytree(folder, copy)  # as a killed program leaves it
+    if not with_index:
+        (copy / "project.db-shm").unlink()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir(mode=0o777)
+    temporary.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    for path in [copy, *copy.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    with as_nobody(copy):
+        with Project.open(copy, annotator="Ben", read_only=True) as project:
+            assert len(project.cells(1)) == 7
+            assert project.check() == []
+        assert list(temporary.iterdir()) == [], "the copy goes with the project"
+    copy.chmod(0o755)

@@ -15,6 +15,7 @@ import pytest
 
 from annotation_store import Project, formats
 from annotation_store._db import migrate
+from annotation_store.restore import list_backups
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the tests fork")
 INSTANTS = [8, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
@@ -79,4 +80,21 @@ def test_a_migration_is_whole_or_not_begun(old_project: Path, tmp_path: Path, in
             assert len(project.history()) == 1
             version = project._connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
             assert version == migrate.HEAD
+        # no half backup under its name, nor under another one
+        assert all(b.problem is None for b in list_backups(copy)), instant
         shutil.rmtree(copy)
+
+
+def test_a_backup_cut_short_has_not_its_name_and_is_swept_by_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        monkeypatch.setattr(migrate, "move", lambda *_: os._exit(9))
+        migrate.back_up(folder / "project.db", folder / "backups", "0007")
+
+    killed(work, 1.0)
+    (left,) = (folder / "backups").iterdir()
+    assert left.name.startswith(".")
+    migrate.back_up(folder / "project.db", folder / "backups", "0007")
+    assert [backup.problem for backup in list_backups(folder)] == [None]
+    assert not left.exists()

@@ -25,6 +25,7 @@ COMMANDS = {
     "models",
     "check",
     "report",
+    "restore",
     "schema",
     "demo",
 }

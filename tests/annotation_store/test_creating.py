@@ -1,0 +1,106 @@
+"""A new project is there whole or not at all, and of two programs that make it one succeeds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from annotation_store import Project, ProjectError, _creation
+
+
+def test_of_programs_that_make_the_same_project_exactly_one_succeeds(tmp_path: Path) -> None:
+    program = (
+        "import sys; from annotation_store import Project, ProjectError; import alembic.config, zarr\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for i in range(4):\n"
+        f"    try: Project.create({str(tmp_path)!r} + f'/{{i}}/project').close(); print('made', flush=True)\n"
+        "    except ProjectError: print('refused', flush=True)"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, text=True) for _ in range(2)
+    ]
+    for one in both:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in both:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    told = [one.communicate()[0].split() for one in both]
+    for i in range(4):
+        assert sorted(words[i] for words in told) == ["made", "refused"]
+        with Project.open(tmp_path / f"{i}/project") as project:
+            assert project.check() == []
+        assert not list((tmp_path / f"{i}/project").glob(".new*"))
+
+
+def test_who_comes_second_touches_nothing_of_the_first(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    with _creation._alone(folder):
+        (folder / "originals").mkdir()
+        with pytest.raises(ProjectError, match="Another program"):
+            Project.create(folder)
+        assert (folder / "originals").is_dir()
+    Project.create(folder).close()
+    assert not (folder / ".new.lock").exists()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_disk_that_fills_is_named_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_creation, "create_root" if not deep else "move", full)
+    with pytest.raises(ProjectError, match="the disk is full"):
+        Project.create(tmp_path / "above/project")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_migration_on_a_full_disk_says_so_and_goes_on_once_there_is_space(
+    old_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alembic import command
+
+    upgrade = command.upgrade
+
+    def full(config: object, revision: str) -> None:
+        connection = config.attributes["connection"]  # type: ignore[attr-defined]
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many as there are: no page more
+        upgrade(config, revision)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(command, "upgrade", full)
+    with pytest.raises(ProjectError, match="is full"):
+        Project.open(old_project)
+    monkeypatch.undo()
+    with Project.open(old_project) as project:
+        assert len(project.cells()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has limits of its own")
+@pytest.mark.parametrize("part", ["x" * 50, "x" * 256])
+def test_a_path_that_is_too_long_is_said_to_be(tmp_path: Path, part: str) -> None:
+    folder = tmp_path
+    while len(str(folder)) <= 490:
+        folder = folder / part
+    for attempt in (Project.create, Project.open):
+        with pytest.raises(ProjectError, match="too long"):
+            attempt(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has limits of its own")
+def test_a_path_that_is_just_short_enough_works(tmp_path: Path) -> None:
+    folder = tmp_path
+    while len(str(folder)) < 390:
+        folder = folder / ("x" * 50)
+    folder = folder / ("y" * (489 - len(str(folder))))
+    with Project.create(folder) as project:
+        project.add_reading("second")
