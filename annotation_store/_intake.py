@@ -19,13 +19,12 @@ import sqlalchemy as sa
 from PIL import Image
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import only_differences
 from annotation_store._db.tables import cells, fields, regions, suggestions
+from annotation_store._describing import Describing
 from annotation_store._disk import hash_of, sync, sync_tree, why_not_written
-from annotation_store._history import Change
 from annotation_store._pixels import THUMBNAIL_SIDES, FieldPixels
-from annotation_store.errors import EditError, ImageError, ProjectError
-from annotation_store.file_names import name_pattern, read_name
+from annotation_store.errors import ImageError, ProjectError
+from annotation_store.file_names import read_name
 from annotation_store.images import Slide, find_images, write_pixels
 from annotation_store.images._facts import Facts, shown
 from annotation_store.images.read import read_original
@@ -95,7 +94,7 @@ class _Prepared:
     source_bytes: int | None = None  # of a slide
 
 
-class Intake(FieldPixels):
+class Intake(Describing, FieldPixels):
     """The part of `Project` that takes images in."""
 
     # -- asking ----------------------------------------------------------------------------------
@@ -172,26 +171,6 @@ class Intake(FieldPixels):
         )
         return {row.field_id: row.n for row in self._rows(query)}
 
-    def update_field(self, field_id: int, **changes: Any) -> None:
-        """Change what is known of a field.
-
-        Parameters
-        ----------
-        **changes
-            patient, slide, domain, microscope, camera, stain, magnification, pixel_size_um, quality, note,
-            skipped; ``None`` = not known.
-        """
-        checked = _rules.field_changes(changes)
-
-        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
-            row = connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
-            if row is None:
-                raise EditError(f"There is no field {field_id} in the project {self.path}.")
-            old, new = only_differences({name: getattr(row, name) for name in checked}, checked)
-            return field_id, [Change("field", field_id, old, new)] if new else []
-
-        self._edit("Describe field", build)
-
     # -- taking in -------------------------------------------------------------------------------
 
     def add_fields(
@@ -211,7 +190,9 @@ class Intake(FieldPixels):
             they stay where they are), and folders of all these.
         patient_from
             A regular expression searched in each file's name (with a ``/``: in its whole path). Its
-            groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient.
+            groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient. The
+            project keeps it (`patient_rule`) for the files that come later; ``None`` = the rule it has,
+            empty = no rule any more.
         about
             What holds for all of them, as in `update_field`: ``{"microscope": "H", "stain": "Wright"}``.
             What a file's own name or content says goes before it.
@@ -225,7 +206,7 @@ class Intake(FieldPixels):
             some could, the report says why the others were skipped.
         """
         self._refuse_read_only()
-        pattern = name_pattern(patient_from)
+        pattern = self._pattern(patient_from)
         shared = _rules.field_changes(about or {})
         incoming = [replace(described(path, pattern), about=shared) for path in find_images(paths)]
         outcomes = self._take_in(incoming, progress=progress)

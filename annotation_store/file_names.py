@@ -10,14 +10,14 @@ from annotation_store.errors import FormatError
 
 
 def name_pattern(expression: str | None) -> re.Pattern[str] | None:
-    """Compile the regular expression that finds the patient in a file's name.
+    """Compile the regular expression that finds the patient in a file's name; nothing is found by none.
 
     Raises
     ------
     FormatError
         It is no regular expression.
     """
-    if expression is None:
+    if not expression:
         return None
     try:
         return re.compile(expression)

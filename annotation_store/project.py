@@ -26,7 +26,6 @@ from annotation_store._db.tables import (
     fields,
     history,
     models,
-    readings,
     suggestions,
 )
 from annotation_store._disk import refuse_long_path
@@ -34,17 +33,20 @@ from annotation_store._growth import Growth
 from annotation_store._journal import Journal
 from annotation_store._learning import Learning
 from annotation_store._looks import Looks
+from annotation_store._readings import Readings
 from annotation_store._repair import Repair
 from annotation_store._second_look import SecondLook
 from annotation_store._work import Work
-from annotation_store.errors import EditError, ProjectError
+from annotation_store.errors import ProjectError
 from annotation_store.events import ProjectEvents
 from annotation_store.layout import BACKUPS, DATABASE, refuse_links
-from annotation_store.records import Edit, HistoryRow, Reading
+from annotation_store.records import Edit, HistoryRow
 from annotation_store.schema import Schema, load_schema
 
 
-class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, Work, Learning, Looks):
+class Project(
+    Readings, Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, Work, Learning, Looks
+):
     """A project folder, open.
 
     The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another
@@ -80,8 +82,25 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
         return cls.open(folder, annotator=annotator)
 
     @classmethod
-    def open(cls, path: str | Path, *, annotator: str | None = None, read_only: bool = False) -> Project:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        annotator: str | None = None,
+        reading: int | None = None,
+        read_only: bool = False,
+    ) -> Project:
         """Open a project; an older one is brought up to date first, after a backup copy.
+
+        Parameters
+        ----------
+        annotator
+            Who edits; the account's name where not given. `reading` is this annotator's own, else the one
+            that they chose to continue; see `reading_undecided` for who has neither.
+        reading
+            The number of the reading to work in, instead.
+        read_only
+            Whether nothing is to be written.
 
         Raises
         ------
@@ -118,6 +137,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
         self._database, self._identity = database.absolute(), identity
         self.read_only = read_only
         self.annotator = _name_of(annotator)
+        self._named = bool(annotator and annotator.strip())
         self.events = ProjectEvents()
         self._thread = threading.get_ident()
         self._fields = {}
@@ -132,6 +152,8 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
         try:
             self.check_present()  # not replaced between the two
             self._load()
+            if reading is not None:
+                self.use_reading(reading)
         except BaseException:
             self.close()
             raise
@@ -149,10 +171,7 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
             # another program may hold the lock for long; what is left over can wait
             with suppress(ProjectError, OSError):
                 self._sweep()
-        found = self.readings()
-        own = [r for r in found if r.annotator == self.annotator]
-        # the first reading is everybody's; who has one of their own works in it
-        self.reading = (own or found)[0]
+        self._choose_reading()
         self._mark_seen()
 
     def close(self) -> None:
@@ -173,31 +192,6 @@ class Project(Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, W
 
     def __repr__(self) -> str:
         return f"<Project {self.path}>"
-
-    # -- readings --------------------------------------------------------------------------------
-
-    def readings(self) -> list[Reading]:
-        """List the readings; a project starts with one."""
-        return [_rows.reading(row) for row in self._rows(sa.select(readings).order_by(readings.c.id))]
-
-    def add_reading(self, name: str, *, blind: bool = False) -> Reading:
-        """Add a reading for this annotator; it starts empty. Use it with `use_reading`."""
-        clean = _rules.clean_name(_rules.text(name, "name"))
-        with self._writing() as connection:
-            if connection.execute(sa.select(readings.c.id).where(readings.c.name == clean)).first():
-                raise EditError(f"There is a reading called {clean!r} already: choose another name.")
-            row = {"name": clean, "annotator": self.annotator, "blind": blind}
-            reading_id = _history.next_id(connection, readings)
-            connection.execute(readings.insert(), [{"id": reading_id, **row}])
-        return Reading(reading_id, clean, self.annotator, blind)
-
-    def use_reading(self, reading_id: int) -> None:
-        """Switch to another reading: regions, cells and ignore areas are then its own."""
-        for reading in self.readings():
-            if reading.id == reading_id:
-                self.reading = reading
-                return
-        raise EditError(f"There is no reading {reading_id}.")
 
     # -- history ---------------------------------------------------------------------------------
 

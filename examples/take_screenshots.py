@@ -61,7 +61,7 @@ THEMES = ("light", "dark")
 
 def prepare(folder: Path) -> None:
     """Make the sample project, describe the annotated cell of one natural field, and suggest the rest."""
-    make_sample_project(folder, lambda _done, _total: None)
+    make_sample_project(folder, lambda _done, _total: None, annotator="Dr. Example")
     with Project.open(folder, annotator="Dr. Example") as project:
         field = next(f for f in project.fields() if f.name == FIELD)
         for cell in project.cells(field.id):
@@ -344,8 +344,6 @@ def windows(album: Album) -> None:
     dock, run = album.dock, album.commands.run
     from qtpy.QtWidgets import QToolButton
 
-    from napari_lld.widgets.reading_menu import ReadingMenu
-
     if album.wanted("gallery", "light"):
         run("gallery.open")
         gallery = dock.desk.gallery.window
@@ -364,18 +362,15 @@ def windows(album: Album) -> None:
     album.dialog("log", lambda: run("help.log"))
     album.dialog("annotator", lambda: run("annotator.change"))
     album.dialog("conflicts", lambda: run("conflicts.show"))
-    album.dialog("reading", lambda: run("reading.add"))
+    album.dialog("readings", lambda: run("reading.choose"))
     album.dialog("field-comment", lambda: run("field.comment"))
     album.dialog("filter", lambda: run("fields.filter"))
     for button in dock.findChildren(QToolButton):
-        if button.menu() is not None and not isinstance(button.menu(), ReadingMenu):
+        if button.menu() is not None:
             name = button.objectName() or button.text()
             menu = button.menu()
             menu.aboutToShow.emit()
             album.part(f"menu-{name}".replace(" ", "").replace("/", ""), menu)
-    menu = dock.findChild(ReadingMenu)
-    menu.fill()
-    album.part("menu-readings", menu)
     if hasattr(album.viewer.window, "_open_preferences_dialog"):
         preferences = album.viewer.window._open_preferences_dialog()
         for row in range(preferences._list.count()):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,13 @@ from annotation_store import Project, formats
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Shape
 from napari_lld import sample
+from napari_lld.patient_rule import coverage
 from napari_lld.translate import tr, trn
 from napari_lld.window_words import in_the_window
 from training.client import worker_environment
+
+if TYPE_CHECKING:
+    from napari_lld.importing import Place
 
 Tell = Callable[[int, int], None]
 
@@ -34,10 +39,17 @@ def add_fields(
     annotator: str | None = None,
     patient_from: str | None = None,
 ) -> str:
-    """Add images to a project; give a sentence on what came in and what did not."""
+    """Add images to a project; give a sentence on what came in, of which patients, and what did not.
+
+    Without `patient_from` the project's own rule finds the patients.
+    """
     with Project.open(project, annotator=annotator) as own:
+        before = coverage(own.fields())
         report = own.add_fields(paths, patient_from=patient_from, progress=tell)
+        now = coverage(own.fields())
     sentence = trn("{count} field added.", "{count} fields added.", len(report.added))
+    if report.added:
+        sentence += " " + now.told(before)
     if report.skipped:
         count = len(report.skipped)
         sentence += " " + trn(
@@ -64,23 +76,18 @@ def create_project(
     return add_fields(folder, images, tell, annotator=annotator, patient_from=patient_from)
 
 
-def set_pixel_size(
-    project: Path, fields: Sequence[int], um: float, tell: Tell, *, annotator: str | None = None
-) -> int:
-    """Say how large a pixel of some fields is, an edit of each; give how many."""
-    with Project.open(project, annotator=annotator) as own:
-        for done, field_id in enumerate(fields, 1):
-            own.update_field(field_id, pixel_size_um=um)
-            tell(done, len(fields))
-    return len(fields)
+def describe_fields(place: Place, changes: Mapping[int, Mapping[str, Any]], tell: Tell) -> list[int]:
+    """Change what is known of fields, an edit of each; give the edits, to be taken back together."""
+    with place.open() as own:
+        tell(0, len(changes))
+        return [edit.id for edit in own.update_fields(changes)]
 
 
 def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None) -> None:
     """Work out where to look next, from the stain where no model has looked yet."""
     from training import ranking
 
-    with Project.open(project, annotator=annotator) as own:
-        own.use_reading(reading_id)
+    with Project.open(project, annotator=annotator, reading=reading_id) as own:
         if not set(own.looked()) - {ranking.STAIN}:
             ranking.look_at_stain(own, progress=tell)
         ranking.update(own)
@@ -93,12 +100,12 @@ def count_unboxed_nuclei(pixels: npt.NDArray[np.uint8], inside: Shape, known: Se
     return len(unboxed_nuclei(pixels, inside, known))
 
 
-def make_sample_project(folder: Path, tell: Tell) -> str:
+def make_sample_project(folder: Path, tell: Tell, *, annotator: str | None = None) -> str:
     """Make the sample project: 18 fields, one sparse region each. One that is there is kept."""
     if (folder / "project.db").exists():
         return ""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with Project.create(folder, "lld") as own:
+    with Project.create(folder, "lld", annotator=annotator) as own:
         own.add_fields(sample.fields(), progress=tell)
         formats.read("coco", own, sample.sparse(), images=sample.fields()[0].parent)
     return tr("The sample is yours to play with: 18 fields, one annotated region each.")
@@ -106,9 +113,7 @@ def make_sample_project(folder: Path, tell: Tell) -> str:
 
 def count_for_export(project: Path, _tell: Tell, *, reading: int | None = None) -> formats.Survey:
     """Count what a project holds, for the export dialog."""
-    with Project.open(project, read_only=True) as own:
-        if reading is not None:
-            own.use_reading(reading)
+    with Project.open(project, reading=reading, read_only=True) as own:
         return formats.survey(own)
 
 
@@ -127,9 +132,7 @@ def export(
 
     `reading` is the one that the window shows; a project that is opened anew would take the account's own.
     """
-    with Project.open(project, read_only=True) as own:
-        if reading is not None:
-            own.use_reading(reading)
+    with Project.open(project, reading=reading, read_only=True) as own:
         report = formats.write(
             form,
             own,

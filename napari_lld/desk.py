@@ -458,9 +458,10 @@ class Desk(QObject):
     def open_sample(self) -> None:
         """Make the sample project where it is not made yet, and open it."""
         folder = user_state.sample_project_folder()
+        annotator = self.session.preferences.annotator or None
         self.jobs.start(
             tr("Preparing the sample"),
-            lambda tell: background.make_sample_project(folder, tell),
+            lambda tell: background.make_sample_project(folder, tell, annotator=annotator),
             lambda told: self._open_made(folder, told),
             self.fail,
         )

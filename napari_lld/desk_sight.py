@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_lld import background
 from napari_lld.commands import Command, has_field, has_project
+from napari_lld.importing import Place
 from napari_lld.session import Session, Tool
 from napari_lld.sight.look import Look
 from napari_lld.sight.look import background as background_colour
@@ -162,18 +163,19 @@ def take_ring(desk: Desk) -> None:
     session.tool = Tool.SELECT
     told = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)
     if answer == "all" and others:
-        path, annotator = project.path, project.annotator
+        place = Place.of(project)
+        changes: dict[int, dict[str, Any]] = {field_id: {"pixel_size_um": size} for field_id in others}
 
-        def done(count: int) -> None:
+        def done(edits: list[int]) -> None:
             session.refresh()
             session.tell(
                 "info",
-                tr("A pixel is {size:.3f} µm on this field and {count} others.", size=size, count=count),
+                tr("A pixel is {size:.3f} µm on this field and {count} others.", size=size, count=len(edits)),
             )
 
         desk.jobs.start(
             tr("Pixel size of fields"),
-            lambda tell: background.set_pixel_size(path, others, size, tell, annotator=annotator),
+            lambda tell: background.describe_fields(place, changes, tell),
             done,
             lambda sentence: session.tell("error", sentence),
         )

@@ -66,6 +66,25 @@ def field_commands(session: Session) -> Iterator[Command]:
         "region.leave", "Leave the proposed region", session.leave_proposed_region, (), "Draw", proposed
     )
     yield Command(
+        "fields.choose",
+        "Choose this field too",
+        session.choose_field,
+        ("Ctrl+Space",),
+        "Fields",
+        has_field,
+        "For what is said of several fields at once. Once more takes it back; "
+        "with the mouse, hold Ctrl or Shift in the list.",
+    )
+    yield Command(
+        "fields.choose_all",
+        "Choose all fields of the list",
+        session.choose_all_fields,
+        ("Ctrl+A",),
+        "Fields",
+        has_field,
+        "Once more, none.",
+    )
+    yield Command(
         "fields.arrange",
         "Sort and filter again",
         session.arrange_fields,

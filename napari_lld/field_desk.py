@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from annotation_store import Project
 from annotation_store.images import IMAGE_SUFFIXES
 from napari_lld import background
 from napari_lld.commands import Command, has_field, has_project
 from napari_lld.desk_import import LABEL_SUFFIXES
 from napari_lld.field_commands import field_commands
+from napari_lld.importing import Place
+from napari_lld.patient_rule import coverage
+from napari_lld.readings import ReadingChoice
 from napari_lld.session import Session
 from napari_lld.translate import tr, trn
 
 if TYPE_CHECKING:
     from napari_lld.desk import Desk
+    from napari_lld.widgets.field_dialogs import Changes
 
 
 def is_project(path: Path) -> bool:
@@ -33,6 +38,7 @@ class FieldDesk:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._session: Session = desk.session
+        self._session.questions = self
         self._session.project_changed.connect(self._on_project)
         self._session.ranking_wanted.connect(self.rank)
 
@@ -59,13 +65,40 @@ class FieldDesk:
         )
 
         yield Command(
+            "field.details",
+            "Field details …",
+            self.details,
+            ("Ctrl+I",),
+            "Fields",
+            has_field,
+            "Patient, slide, domain and size of a pixel, of all fields chosen in the list.",
+        )
+        yield Command(
+            "project.patients",
+            "Patients …",
+            self.patients,
+            (),
+            "Project",
+            has_project,
+            "How the patient is read from the names of images, and how many fields have one.",
+        )
+        yield Command(
             "reading.add",
             "Add a reading …",
             self.add_reading,
             (),
             "Project",
             has_project,
-            "Regions, cells and values of your own on the same fields; blind ones see no suggestion.",
+            "Regions, cells and values of one reader on the same fields; blind ones see no suggestion.",
+        )
+        yield Command(
+            "reading.choose",
+            "Readings …",
+            self.change_reading,
+            (),
+            "Project",
+            has_project,
+            "In which reading you work, and whose each is. Another's is named and confirmed.",
         )
         yield Command(
             "conflicts.show",
@@ -79,6 +112,7 @@ class FieldDesk:
 
     def close(self) -> None:
         """Let go of the session."""
+        self._session.questions = None
         self._session.project_changed.disconnect(self._on_project, missing_ok=True)
         self._session.ranking_wanted.disconnect(self.rank, missing_ok=True)
 
@@ -148,14 +182,78 @@ class FieldDesk:
         if text is not None:
             self._session.describe_field(field.id, note=text.strip())
 
-    def add_reading(self) -> None:
-        """Ask for a reading of one's own, and work in it."""
+    def details(self) -> None:
+        """Ask for patient, slide, domain and size of a pixel of the fields that are meant."""
         from napari_lld.widgets import field_dialogs
 
+        session = self._session
+        every = [summary.field for summary in session.summaries()]
+        changes = field_dialogs.ask_field_details(session.fields_meant, every, self._desk.window)
+        if changes:
+            self._describe(changes)
+
+    def patients(self) -> None:
+        """Ask how patients are read from names, and apply it."""
+        from napari_lld.widgets import field_dialogs
+
+        session, project = self._session, self._session.project
+        if project is None:
+            return
+        every = [summary.field for summary in session.summaries()]
+        answer = field_dialogs.ask_patients(project.patient_rule, every, self._desk.window)
+        if answer is not None and session.set_patient_rule(answer.rule) and answer.changes:
+            self._describe(answer.changes)
+
+    def _describe(self, changes: Changes) -> None:
+        """Say something of fields beside the window; undo takes it back on all of them."""
+        session, project = self._session, self._session.project
+        if project is None:
+            return
+        place, before = Place.of(project), coverage(s.field for s in session.summaries())
+
+        def done(edits: list[int]) -> None:
+            if session.project is not project:
+                return
+            session.refresh()
+            session.join_edits(edits)
+            told = trn("{count} field changed.", "{count} fields changed.", len(edits))
+            now = coverage(summary.field for summary in session.summaries())
+            if now != before:
+                told += " " + now.told(before)
+            session.tell("info", told)
+
+        self._desk.jobs.start(
+            tr("Field details"),
+            lambda tell: background.describe_fields(place, changes, tell),
+            done,
+            self._desk.fail,
+        )
+
+    def add_reading(self) -> None:
+        """Ask for a new reading, and whose it is."""
+        self._ask_reading(begin=True)
+
+    def change_reading(self) -> None:
+        """Ask in which reading to work."""
+        self._ask_reading(begin=False)
+
+    def _ask_reading(self, *, begin: bool) -> None:
+        from napari_lld.widgets import reading_dialog
+
         project = self._session.project
-        asked = field_dialogs.ask_reading(project.annotator, self._desk.window) if project else None
-        if asked is not None:
-            self._session.add_reading(asked[0], blind=asked[1])
+        if project is None:
+            return
+        choice = reading_dialog.ask_reading(
+            project.annotator, project.readings(), project.reading, self._desk.window, begin=begin
+        )
+        if choice is not None:
+            self._session.go_to_reading(choice)
+
+    def choose_reading(self, project: Project) -> ReadingChoice | None:
+        """Ask an annotator who has no reading in a project where to work."""
+        from napari_lld.widgets import reading_dialog
+
+        return reading_dialog.ask_reading(project.annotator, project.readings(), None, self._desk.window)
 
     def show_conflicts(self) -> None:
         """List the conflicts beside the field."""

@@ -106,8 +106,7 @@ class GalleryReader(threading.Thread):
     def run(self) -> None:
         """Work until stopped."""
         try:
-            with Project.open(self._path, read_only=True) as project:
-                project.use_reading(self._reading_id)
+            with Project.open(self._path, reading=self._reading_id, read_only=True) as project:
                 while self._step(project):
                     pass
         except LLDError as error:

@@ -27,17 +27,16 @@ class Place:
     project: Path
     reading: int
     annotator: str
+    patient_rule: str = ""
 
     @classmethod
     def of(cls, project: Project) -> Place:
         """Give the place of an open project."""
-        return cls(project.path, project.reading.id, project.annotator)
+        return cls(project.path, project.reading.id, project.annotator, project.patient_rule or "")
 
     def open(self) -> Project:
         """Open it once more, for this thread."""
-        own = Project.open(self.project, annotator=self.annotator)
-        own.use_reading(self.reading)
-        return own
+        return Project.open(self.project, annotator=self.annotator, reading=self.reading)
 
 
 @dataclass(frozen=True)

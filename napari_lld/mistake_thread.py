@@ -29,8 +29,7 @@ class MistakeThread:
         """Find the likely mistakes of a reading; `then` gets them, or a sentence that says why not."""
 
         def work() -> Mistakes:
-            with Project.open(path, read_only=True) as project:
-                project.use_reading(reading_id)
+            with Project.open(path, reading=reading_id, read_only=True) as project:
                 return mistakes(project)
 
         self._task.start(work, then, then)

@@ -197,7 +197,9 @@ class Session(MistakeActions):
     def undo(self) -> None:
         """Take back the user's last edit on this field."""
         project, field_id = self.project, self._field_id
-        if project is not None and field_id is not None:
+        if project is None or field_id is None:
+            return
+        if not self._undo_together(field_id):
             self._travel(lambda: project.undo(field_id), tr("Nothing to undo on this field."))
 
     def redo(self) -> None:
@@ -251,7 +253,9 @@ class Session(MistakeActions):
             return False
         from training.protocol import TrainRequest
 
-        request = TrainRequest(project=str(project.path), annotator=project.annotator, **options)
+        request = TrainRequest(
+            project=str(project.path), annotator=project.annotator, reading=project.reading.id, **options
+        )
         self.training.begin("train")
         self.trainer.start(request)
         return True
@@ -264,7 +268,10 @@ class Session(MistakeActions):
         from training.protocol import PredictRequest
 
         self.training.begin("predict")
-        self.trainer.start(PredictRequest(project=str(project.path), annotator=project.annotator, **options))
+        request = PredictRequest(
+            project=str(project.path), annotator=project.annotator, reading=project.reading.id, **options
+        )
+        self.trainer.start(request)
         return True
 
     def cancel_training(self) -> None:

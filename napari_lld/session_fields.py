@@ -22,6 +22,7 @@ from napari_lld import user_state
 from napari_lld.field_order import NO_FILTER, FieldFilter, Order, arrange
 from napari_lld.preferences import Preferences
 from napari_lld.prefetch import PixelCache
+from napari_lld.readings import NewReading, Questions, ReadingChoice, take_up
 from napari_lld.reasons import in_words
 from napari_lld.training_state import Trainer, TrainingState
 from napari_lld.translate import tr, trn
@@ -58,6 +59,8 @@ class SessionFields:
         self.preferences = Preferences()
         self.training = TrainingState()
         self.trainer: Trainer | None = None
+        self.questions: Questions | None = None
+        self.readings: list[Reading] = []
         self._field_id: int | None = None
         self._summaries: dict[int, FieldSummary] | None = None
         self._outdated: set[int] = set()  # whose summary is to be read again
@@ -73,13 +76,14 @@ class SessionFields:
     def open(self, path: Path, *, annotator: str | None = None) -> bool:
         """Open a project, where it was left; False (and a notice) where it cannot be opened.
 
-        Without an annotator it is the one who named themselves last, else the account's name.
+        Without an annotator it is the one who named themselves last, else the account's name. Who has no
+        reading in the project is asked for one before anything is shown.
         """
         annotator = annotator or self.preferences.annotator or None
         return self._attach(lambda: Project.open(path, annotator=annotator))
 
     def change_annotator(self, name: str) -> bool:
-        """Let somebody else annotate from here on, on the same field."""
+        """Let somebody else annotate from here on, in a reading of their own, on the same field."""
         project = self.project
         name = name.strip()
         if project is None or not name or name == project.annotator:
@@ -100,8 +104,12 @@ class SessionFields:
         project = self._try(make)
         if project is None:
             return False
+        if not self._settle_reading(project):
+            project.close()
+            return False
         self.close()
         self.project = project
+        self.readings = project.readings()
         self._cache = PixelCache(project)
         project.events.edited.connect(self._on_edited)
         project.events.fields_added.connect(self._on_fields_added)
@@ -118,6 +126,13 @@ class SessionFields:
         shown = last if last in self.all_summaries else next(iter(self._listed), None)
         self._show(shown)
         return True
+
+    def _settle_reading(self, project: Project) -> bool:
+        """Have an annotator without a reading choose one; False where nobody answers."""
+        if not project.reading_undecided or project.read_only or self.questions is None:
+            return True
+        choice = self.questions.choose_reading(project)
+        return choice is not None and self._done(lambda: take_up(project, choice))
 
     def close(self) -> None:
         """Close the project, remembering where the user was."""
@@ -206,21 +221,44 @@ class SessionFields:
         project = self.project
         if project is None or project.reading.id == reading_id:
             return
-        if self._done(lambda: project.use_reading(reading_id)):
+        if self._done(lambda: project.use_reading(reading_id, remember=True)):
             self._summaries = None
+            self.readings = project.readings()
             self._arrange()
             self.reading_changed.emit()
             self.summaries_changed.emit()
             self._show(self._field_id)
 
-    def add_reading(self, name: str, *, blind: bool) -> Reading | None:
-        """Begin a reading of one's own and work in it."""
+    def add_reading(self, name: str, *, blind: bool, annotator: str | None = None) -> Reading | None:
+        """Begin a reading and work in it; one for somebody else is opened when they annotate."""
         project = self.project
-        reading = self._try(lambda: project.add_reading(name, blind=blind)) if project else None
-        if reading is not None:
+        if project is None:
+            return None
+        reading = self._try(lambda: project.add_reading(name, blind=blind, annotator=annotator))
+        if reading is None:
+            return None
+        if reading.annotator == project.annotator:
             self.use_reading(reading.id)
             self.tell("info", tr("The reading {name} begins empty.", name=reading.name))
+        else:
+            self.readings = project.readings()
+            self.reading_changed.emit()
+            self.tell(
+                "info",
+                tr(
+                    "The reading {name} is ready: it is opened when {reader} annotates.",
+                    name=reading.name,
+                    reader=reading.annotator,
+                ),
+            )
         return reading
+
+    def go_to_reading(self, choice: ReadingChoice) -> None:
+        """Work in a reading that was chosen, or begin it."""
+        if isinstance(choice, NewReading):
+            self.add_reading(choice.name, blind=choice.blind, annotator=choice.annotator)
+        else:
+            self.use_reading(choice)
 
     def resolve_conflicts(self, conflict_ids: Sequence[int], *, take: bool) -> None:
         """Close conflicts of imports: take what the file says of a cell, or keep what is here."""
@@ -407,6 +445,11 @@ class SessionFields:
         if project is None or wanted is None:
             return False
         return self._done(lambda: project.update_field(wanted, **changes))
+
+    def set_patient_rule(self, expression: str) -> bool:
+        """Say how the patient is read from the names of new images."""
+        project = self.project
+        return project is not None and self._done(lambda: project.set_patient_rule(expression))
 
     def skip_field(self) -> None:
         """Pass over the field that is shown and go to the next; on a skipped one, take that back."""

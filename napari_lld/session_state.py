@@ -23,7 +23,8 @@ from annotation_store.records import (
     Suggestion,
 )
 from napari_lld.field_marks import FieldMarks
-from napari_lld.session_fields import Level, SessionFields
+from napari_lld.session_chosen import ChosenFields
+from napari_lld.session_fields import Level
 from napari_lld.translate import tr
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "SessionState", "Tool"]
@@ -65,7 +66,7 @@ class Selection:
     id: int
 
 
-class SessionState(SessionFields):
+class SessionState(ChosenFields):
     """Everything the window knows of the field: marks, selection, caret, tool, threshold."""
 
     marks_changed = Signal(frozenset)

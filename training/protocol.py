@@ -53,6 +53,8 @@ class TrainRequest(_Record):
     wait
         Whether to queue where another training runs on the project; otherwise the task fails at once. The
         budget begins after the wait.
+    reading
+        The number of the reading to learn from; ``None`` = the annotator's.
     """
 
     task: Literal["train"] = "train"
@@ -67,6 +69,7 @@ class TrainRequest(_Record):
     suggest: bool = True
     min_confidence: float = Field(default=0.25, ge=0, le=1)
     annotator: str | None = None
+    reading: int | None = None
     wait: bool = True
 
 
@@ -83,6 +86,8 @@ class PredictRequest(_Record):
         Files or folders to predict instead of the project's fields; goes with `out`.
     out
         The COCO file to write.
+    reading
+        The number of the reading whose cells are known already; ``None`` = the annotator's.
     """
 
     task: Literal["predict"] = "predict"
@@ -95,6 +100,7 @@ class PredictRequest(_Record):
     min_confidence: float = Field(default=0.25, ge=0, le=1)
     device: str = "auto"
     annotator: str | None = None
+    reading: int | None = None
 
 
 class EvaluateRequest(_Record):
@@ -110,6 +116,8 @@ class EvaluateRequest(_Record):
         Keep only what is centred outside the finished regions of the project's fields of the same name.
     fields
         File names of the truth's images to measure on; ``None`` = all.
+    reading
+        The number of the reading whose held-out regions count; ``None`` = the account's.
     """
 
     task: Literal["evaluate"] = "evaluate"
@@ -120,6 +128,7 @@ class EvaluateRequest(_Record):
     outside_regions: bool = False
     fields: list[str] | None = None
     device: str = "auto"
+    reading: int | None = None
 
 
 Request = TrainRequest | PredictRequest | EvaluateRequest

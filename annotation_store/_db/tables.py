@@ -57,6 +57,7 @@ project = Table(
     Column("secret", String, nullable=False),  # key of the hashes that anonymise exports
     Column("schema", JSON, nullable=False),
     Column("schema_version", Integer, nullable=False, server_default=text("1")),
+    Column("patient_rule", Text),  # the expression that finds patients in the names of new files
     CheckConstraint("id = 1", name="one_row"),
 )
 
@@ -84,6 +85,7 @@ annotators = Table(
     metadata,
     _id(),
     Column("name", String, nullable=False, unique=True),
+    Column("reading_id", ForeignKey("readings.id")),  # where they begin; see `_readings`
 )
 
 fields = Table(

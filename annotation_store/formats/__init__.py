@@ -166,6 +166,22 @@ def read(
     FormatError
         The file cannot be read, or nothing in it can be used. Nothing was imported.
     """
+    report = _read(name, project, path, images, regions, patient_from, progress, options)
+    if patient_from is not None:
+        project.set_patient_rule(patient_from)
+    return report
+
+
+def _read(
+    name: str,
+    project: Project,
+    path: str | Path,
+    images: str | Path | None,
+    regions: str,
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+    options: Mapping[str, str] | None,
+) -> ImportReport:
     if regions not in get_args(Regions):
         raise FormatError(f"Regions cannot be {regions!r}: give file, stated, none or full.")
     chosen = _format(name)
@@ -176,7 +192,7 @@ def read(
         Path(path),
         images=None if images is None else Path(images),
         regions=regions,
-        patient_from=patient_from,
+        patient_from=(project.patient_rule if patient_from is None else patient_from) or None,
         progress=progress,
         **_options(chosen, chosen.read_options, options),
     )
@@ -198,7 +214,7 @@ def rehearse(
     says what the import will say.
     """
     with rehearsing():
-        return read(name, project, path, images, regions, patient_from, progress, options)
+        return _read(name, project, path, images, regions, patient_from, progress, options)
 
 
 def write(

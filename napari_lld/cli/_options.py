@@ -27,19 +27,58 @@ Model = Annotated[
 ]
 
 
-def open_project(path: Path, *, read_only: bool = False) -> Project:
-    """Open a project; its errors are plain sentences already.
+Annotator = Annotated[
+    str | None,
+    typer.Option("--annotator", metavar="NAME", help="Who annotates; else the account's name."),
+]
+ReadingName = Annotated[
+    str | None,
+    typer.Option(
+        "--reading",
+        metavar="NAME",
+        help="In which reading, by its name or number; else the annotator's own, or else the first.",
+    ),
+]
+
+
+def open_project(
+    path: Path, *, read_only: bool = False, annotator: str | None = None, reading: str | None = None
+) -> Project:
+    """Open a project in a reading; its errors are plain sentences already.
 
     One that an older version made must be written once to be brought up to date, even where the command
     only reads.
     """
+    project = _open(path, read_only, annotator)
+    try:
+        if reading is not None:
+            project.use_reading(_reading_number(project, reading))
+    except BaseException:
+        project.close()
+        raise
+    return project
+
+
+def _open(path: Path, read_only: bool, annotator: str | None) -> Project:
     from annotation_store import Project
     from annotation_store.errors import ProjectError
 
     if read_only:
         with suppress(ProjectError):
-            return Project.open(path, read_only=True)
-    return Project.open(path)
+            return Project.open(path, annotator=annotator, read_only=True)
+    return Project.open(path, annotator=annotator)
+
+
+def _reading_number(project: Project, wanted: str) -> int:
+    found = project.readings()
+    for reading in found:
+        if wanted == reading.name:
+            return reading.id
+    for reading in found:
+        if wanted == str(reading.id):
+            return reading.id
+    there = ", ".join(f"'{reading.name}' ({reading.annotator or 'nobody'})" for reading in found)
+    raise UsageError(f"--reading {wanted}: the project has no such reading; there are {there}")
 
 
 def model_of(text: str) -> int | str:

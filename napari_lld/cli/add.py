@@ -22,7 +22,8 @@ def add(
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="Takes the patient from each file's name, e.g. '^(\\d+)_'; training never cuts one in two.",
+            help="Takes the patient from each file's name, e.g. '^(\\d+)_'; training never cuts one in two. "
+            "The project keeps it for images added later; '' = no rule any more.",
         ),
     ] = None,
     microscope: Annotated[
@@ -41,6 +42,7 @@ def add(
 ) -> None:
     """Add fields: PNG, JPEG, TIFF or BMP files, OME-Zarr, whole slides, or folders of them."""
     from annotation_store.images import is_zarr
+    from napari_lld.patient_rule import coverage
 
     check_pattern(patient_from)
     given: dict[str, str | float | None] = {
@@ -56,19 +58,26 @@ def add(
             raise UsageError(f"{path} does not exist; give an image or a folder of images")
     with open_project(project) as opened:
         check_named([path for path in paths if not path.is_dir() or is_zarr(path)])
+        before = coverage(opened.fields())
         with progress("Adding fields") as tick:
             report = opened.add_fields(paths, patient_from=patient_from, about=about, progress=tick)
-        names = {field.id: field.name for field in opened.fields()}
+        fields = opened.fields()
+    names, now = {field.id: field.name for field in fields}, coverage(fields)
     if as_json:
         say_json(
             {
                 "project": project.absolute(),
                 "added": [{"id": number, "name": names[number]} for number in report.added],
                 "skipped": [{"path": path, "why": why} for path, why in report.skipped],
+                "patients": now.patients,
+                "without_patient": now.without,
             }
         )
         return
     say(f"Added {plural(len(report.added), 'field')}; the project has {len(names):,}.")
+    say(f"Patients: {now} (before: {before}).")
+    if now.without > before.without:
+        say("Fields of unknown patients can be split between training and test: see add --patient-from.")
     if report.skipped:
         say(f"Skipped {plural(len(report.skipped), 'file')}:")
         for line in listed([f"  {path}: {why}" for path, why in report.skipped]):

@@ -14,6 +14,7 @@ from napari_lld.cli._options import (
     Json,
     Model,
     ProjectPath,
+    ReadingName,
     device_of,
     existing_file,
     model_of,
@@ -35,6 +36,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Where the truth's images lie; else beside it.")
     ] = None,
     device: Device = "auto",
+    reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model on the project's held-out regions, or against a fully annotated COCO file."""
@@ -49,11 +51,13 @@ def evaluate(
         raise UsageError(f"--images {images} is no folder; give the folder that holds the truth's images")
     if truth is not None:
         existing_file(truth, "a COCO file")
-    with open_project(project, read_only=True) as opened:
+    with open_project(project, read_only=True, reading=reading) as opened:
+        number = opened.reading.id
         check_model(opened.path, [made.id for made in opened.models()], which)
     with worker_progress() as show:
         done = run_worker(
             EvaluateRequest(
+                reading=number,
                 project=str(project.absolute()),
                 model=which,
                 truth=None if truth is None else str(truth.absolute()),

@@ -10,7 +10,7 @@ import typer
 
 from napari_lld.cli._console import UsageError, listed, plural, say, say_json
 from napari_lld.cli._formats import Options, WriteFormat, options_of
-from napari_lld.cli._options import Json, Overwrite, ProjectPath, open_project
+from napari_lld.cli._options import Json, Overwrite, ProjectPath, ReadingName, open_project
 
 
 class What(StrEnum):
@@ -33,6 +33,7 @@ def export(
     ] = False,
     option: Options = None,
     overwrite: Overwrite = False,
+    reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """Export cells or suggestions."""
@@ -42,7 +43,7 @@ def export(
     chosen = formats.FORMATS[form.value]
     for place in formats.targets(chosen, out):
         check_out(place, folder=chosen.target != "file", overwrite=overwrite)
-    with open_project(project, read_only=True) as opened:
+    with open_project(project, read_only=True, reading=reading) as opened:
         report = formats.write(
             form.value,
             opened,

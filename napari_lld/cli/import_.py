@@ -10,7 +10,7 @@ import typer
 
 from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
 from napari_lld.cli._formats import Options, ReadFormat, options_of
-from napari_lld.cli._options import Json, ProjectPath, existing_file, open_project
+from napari_lld.cli._options import Annotator, Json, ProjectPath, ReadingName, existing_file, open_project
 from napari_lld.cli.add import check_pattern
 from napari_lld.coco_check import problems
 
@@ -61,6 +61,8 @@ def import_annotations(
         str | None, typer.Option(metavar="REGEX", help="Takes the patient from each image's name, as in add.")
     ] = None,
     option: Options = None,
+    annotator: Annotator = None,
+    reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """Import annotations: merges, never overwrites; tells what was skipped and why."""
@@ -74,7 +76,7 @@ def import_annotations(
         raise UsageError(f"{file} does not exist; give the {form.value} file or folder")
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images} is no folder; give the folder that holds the images")
-    with open_project(project) as opened, progress("Importing") as tick:
+    with open_project(project, annotator=annotator, reading=reading) as opened, progress("Importing") as tick:
         if form is ReadFormat.COCO and not skip_unknown:
             check_fits(opened, file, images)
         report = formats.read(

@@ -6,15 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from napari_lld.cli._console import new_table, number, plural, say, say_json, say_table
-from napari_lld.cli._options import Json, ProjectPath, open_project
+from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
 
 if TYPE_CHECKING:
     from annotation_store import Project
 
 
-def info(project: ProjectPath, as_json: Json = False) -> None:
+def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = False) -> None:
     """Tell what a project holds."""
-    with open_project(project, read_only=True) as opened:
+    with open_project(project, read_only=True, reading=reading) as opened:
         facts = collect(opened)
         titles = {item.name: item.title for item in opened.schema.classes}
     if as_json:

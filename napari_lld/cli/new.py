@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_lld.cli._console import UsageError, plural, say, say_json
-from napari_lld.cli._options import Json, existing_file
+from napari_lld.cli._options import Annotator, Json, existing_file
 
 if TYPE_CHECKING:
     from annotation_store.schema import Schema
@@ -27,12 +27,13 @@ def new(
             "categories and attribute values are taken.",
         ),
     ] = "lld",
+    annotator: Annotator = None,
     as_json: Json = False,
 ) -> None:
     """Make an empty project."""
     from annotation_store import Project
 
-    with Project.create(project, schema=read_schema(schema)) as made:
+    with Project.create(project, schema=read_schema(schema), annotator=annotator) as made:
         classes, attributes = len(made.schema.classes), len(made.schema.attributes)
         if as_json:
             say_json(

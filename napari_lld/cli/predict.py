@@ -14,6 +14,7 @@ from napari_lld.cli._options import (
     Model,
     Overwrite,
     ProjectPath,
+    ReadingName,
     device_of,
     model_of,
     open_project,
@@ -41,6 +42,7 @@ def predict(
     ] = 0.25,
     overwrite: Overwrite = False,
     device: Device = "auto",
+    reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """Suggest cells: on the project's unknown areas, or for other images into a COCO file."""
@@ -58,13 +60,15 @@ def predict(
             raise UsageError(f"--images {path} does not exist; give images or folders of images")
     if out is not None:
         check_out(out, overwrite=overwrite)
-    with open_project(project, read_only=True) as opened:
+    with open_project(project, read_only=True, reading=reading) as opened:
+        number = opened.reading.id
         check_model(opened.path, [made.id for made in opened.models()], which)
         if out is None and not opened.fields():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
     with worker_progress() as show:
         done = run_worker(
             PredictRequest(
+                reading=number,
                 project=str(project.absolute()),
                 model=which,
                 images=[str(path.absolute()) for path in images] if images else None,

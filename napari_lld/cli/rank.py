@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_lld.cli._console import UsageError, duration, new_table, progress, say, say_json, say_table
-from napari_lld.cli._options import Json, ProjectPath, open_project
+from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -40,10 +40,11 @@ def rank(
     queue: Annotated[
         Queue, typer.Option(help="Of cells: those that teach the model most, or those to accept fast.")
     ] = Queue.TEACH,
+    reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """Say what to annotate next, and why."""
-    with open_project(project) as opened:
+    with open_project(project, reading=reading) as opened:
         if not any(not field.is_slide for field in opened.fields()):
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
         found = _ranked(opened, what, queue, count)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_lld.cli._console import say
-from napari_lld.cli._options import Overwrite, ProjectPath, open_project
+from napari_lld.cli._options import Overwrite, ProjectPath, ReadingName, open_project
 from napari_lld.cli.export import check_out
 
 
@@ -21,11 +21,12 @@ def report(
     ] = False,
     title: Annotated[str, typer.Option(help="What stands at its head.", show_default=False)] = "",
     overwrite: Overwrite = False,
+    reading: ReadingName = None,
 ) -> None:
     """Write what was annotated, how, and what the models are worth, as one HTML file to read or print."""
     check_out(out, overwrite=overwrite)
     from napari_lld.report import Options, write_report
 
-    with open_project(project, read_only=True) as opened:
+    with open_project(project, read_only=True, reading=reading) as opened:
         write_report(opened, out, Options(names=names, title=title), overwrite=overwrite)
     say(f"Wrote {out}.")

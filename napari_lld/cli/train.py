@@ -9,7 +9,7 @@ import typer
 
 from napari_lld.cli._console import UsageError, complain, plural, say, say_json, worker_progress
 from napari_lld.cli._metrics import say_metrics
-from napari_lld.cli._options import Device, Json, ProjectPath, device_of, open_project
+from napari_lld.cli._options import Device, Json, ProjectPath, ReadingName, device_of, open_project
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -50,6 +50,7 @@ def train(
         bool,
         typer.Option("--wait", help="Where another training runs on the project, queue behind it."),
     ] = False,
+    reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """Train a model and put its suggestions on the unknown areas."""
@@ -62,7 +63,8 @@ def train(
         raise UsageError(f"--holdout {holdout:g}: give a share of the cells, 0 or more and less than 1")
     device = device_of(device)
     start = init_of(init)
-    with open_project(project, read_only=True) as opened:
+    with open_project(project, read_only=True, reading=reading) as opened:
+        number = opened.reading.id
         check_evidence(opened, project)
         check_init(opened, start)
     saved: Saved | None = None
@@ -81,6 +83,7 @@ def train(
 
         done = run_worker(
             TrainRequest(
+                reading=number,
                 project=str(project.absolute()),
                 init=start,
                 epochs=epochs,

@@ -18,9 +18,7 @@ def main() -> int:
     """Write it; 2 where that is refused."""
     wanted = json.loads(sys.stdin.read())
     try:
-        with Project.open(wanted["project"], read_only=True) as project:
-            if wanted["reading"] is not None:
-                project.use_reading(wanted["reading"])
+        with Project.open(wanted["project"], reading=wanted["reading"], read_only=True) as project:
             options = Options(wanted["names"], wanted["title"])
             # the dialog has asked whether a file may be replaced
             write_report(project, Path(wanted["out"]), options, overwrite=True)

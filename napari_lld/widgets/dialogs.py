@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
@@ -24,9 +23,10 @@ from annotation_store.outputs import DATABASE
 from napari_lld import background, user_state
 from napari_lld.jobs import Jobs
 from napari_lld.new_place import folder_problem, images_problem
-from napari_lld.patient_rule import RULES, preview
+from napari_lld.patient_rule import images_in
 from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row
+from napari_lld.widgets.patient_chooser import PatientChooser
 from napari_lld.widgets.theme import RESEARCH_USE
 from napari_lld.window_words import in_the_window
 
@@ -76,29 +76,17 @@ class NewProjectDialog(QDialog):
         self.jobs = Jobs(self)
         for line in (self.name, self.place, self.images):
             line.textChanged.connect(lambda *_: self._show_problem())
-        self.rule = QComboBox()
-        self.rule.setEditable(True)
-        self.rule.addItems([expression for expression, _title in RULES])
-        for index, (_expression, title) in enumerate(RULES):
-            self.rule.setItemData(index, tr(title), Qt.ItemDataRole.ToolTipRole)
-        self.rule.setToolTip(
-            tr("A regular expression; its first group is the patient. Empty: no patient is known.")
-        )
-        self.preview = label(role="muted", wrap=True)
-        self.preview.setObjectName("lld_patients")
-        self.preview.setMinimumHeight(4 * self.preview.fontMetrics().lineSpacing())
-        self.preview.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        form.addRow(tr("Patient from name"), self.rule)
-        form.addRow("", self.preview)
+        self.patients = PatientChooser("", self._first_images)
+        form.addRow(tr("Patient from name"), self.patients)
         form.addRow(tr("Annotator"), self.annotator)
         layout.addLayout(form)
-        self.rule.currentTextChanged.connect(lambda *_: self._preview())
-        self.images.textChanged.connect(lambda *_: self._preview())
+        self.images.textChanged.connect(lambda *_: self.patients.refresh())
+        self.patients.changed.connect(self._check)
         layout.addWidget(label(tr(RESEARCH_USE), "muted"))
-        self.name.textChanged.connect(lambda *_: self._preview())
+        self.name.textChanged.connect(lambda *_: self._check())
         buttons, self._ok = confirm_buttons(self, tr("Create"))
         layout.addWidget(buttons)
-        self._preview()
+        self._check()
         self._show_problem()
 
     def _show_problem(self, refused: str = "") -> None:
@@ -136,12 +124,13 @@ class NewProjectDialog(QDialog):
         self.jobs.wait(5)
         super().done(result)
 
-    def _preview(self) -> None:
-        """Show what the rule reads from the first names; a rule that cannot be read creates nothing."""
+    def _first_images(self) -> list[Path]:
         images = self.images.text().strip()
-        told, sound = preview(self.rule.currentText().strip(), Path(images).expanduser() if images else None)
-        self.preview.setText(told)
-        self._ok.setEnabled(sound and bool(self.name.text().strip()))
+        return images_in(Path(images).expanduser() if images else None)
+
+    def _check(self) -> None:
+        """Refuse a rule that cannot be read, and a project without a name."""
+        self._ok.setEnabled(self.patients.sound and bool(self.name.text().strip()))
 
     def _folder_row(self, line: QLineEdit) -> QWidget:
         def choose() -> str:
@@ -162,7 +151,7 @@ class NewProjectDialog(QDialog):
             str(self.schema.currentData()),
             Path(images).expanduser() if images else None,
             annotator or None,
-            self.rule.currentText().strip() or None,
+            self.patients.expression or None,
         )
 
 

@@ -1,12 +1,35 @@
-"""Questions about fields and readings. Each gives the answer or ``None``."""
+"""Questions about fields. Each gives the answer or ``None``."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from napari_lld.translate import tr
+from qtpy.QtCore import QLocale
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCompleter,
+    QDialog,
+    QFormLayout,
+    QLineEdit,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotation_store.errors import LLDError
+from annotation_store.records import Field
+from napari_lld.patient_rule import Coverage, coverage, path_of, patients_by
+from napari_lld.translate import tr, trn
 from napari_lld.widgets.dialogs import ask_lines
 from napari_lld.widgets.parts import answered, confirm_buttons, label
+from napari_lld.widgets.patient_chooser import PatientChooser
+
+_EXAMPLES = 500
+
+Changes = Mapping[int, Mapping[str, Any]]
+"""What to change of fields, by their ids."""
 
 
 def ask_field_comment(name: str, text: str, parent: QWidget | None) -> str | None:
@@ -14,29 +37,182 @@ def ask_field_comment(name: str, text: str, parent: QWidget | None) -> str | Non
     return ask_lines(tr("On the field {name}:", name=name), text, parent)
 
 
-class ReadingDialog(QDialog):
-    """Asks what a new reading is called, and whether it is blind."""
+class FieldDetailsDialog(QDialog):
+    """Asks for patient, slide, domain and size of a pixel of one field or many.
 
-    def __init__(self, annotator: str, parent: QWidget | None = None) -> None:
+    Only what was written into is changed; where fields differ, their values stay until something is written.
+    """
+
+    def __init__(
+        self, chosen: Sequence[Field], every: Sequence[Field], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(tr("Add a reading"))
-        self.setMinimumWidth(380)
+        self._chosen = chosen
+        self.setWindowTitle(tr("Field details"))
+        self.setMinimumWidth(420)
         layout = QVBoxLayout(self)
-        layout.addWidget(
-            label(tr("Regions, cells and values of your own on the same fields, empty at first."), wrap=True)
-        )
+        about = chosen[0].name if len(chosen) == 1 else trn("{count} field", "{count} fields", len(chosen))
+        layout.addWidget(label(about, "title", wrap=True))
         form = QFormLayout()
-        self.name = QLineEdit(annotator)
-        self.blind = QCheckBox(tr("Blind: no suggestion before a region of the field is finished"))
-        form.addRow(tr("Name"), self.name)
-        form.addRow("", self.blind)
+        self.lines: dict[str, QLineEdit] = {}
+        titles = {
+            "patient": tr("Patient"),
+            "slide": tr("Slide"),
+            "domain": tr("Domain"),
+            "pixel_size_um": tr("Pixel size in µm"),
+        }
+        for name, title in titles.items():
+            line = self.lines[name] = QLineEdit()
+            values = dict.fromkeys(getattr(one, name) for one in chosen)
+            if len(values) > 1:
+                line.setPlaceholderText(tr("several, kept as they are"))
+            else:
+                line.setText(_shown(next(iter(values))))
+            if name != "pixel_size_um":
+                known = sorted({str(value) for one in every if (value := getattr(one, name))})
+                line.setCompleter(QCompleter(known, line))
+            line.textEdited.connect(lambda *_: self._check())
+            form.addRow(title, line)
         layout.addLayout(form)
-        buttons, ok = confirm_buttons(self)
-        self.name.textChanged.connect(lambda text: ok.setEnabled(bool(text.strip())))
+        self.about = label(role="muted", wrap=True)
+        layout.addWidget(
+            label(
+                tr("Fields of one patient are never split between training and test. Undo takes it back."),
+                "muted",
+                wrap=True,
+            )
+        )
+        layout.addWidget(self.about)
+        buttons, self.ok = confirm_buttons(self)
         layout.addWidget(buttons)
+        self._check()
+
+    def _check(self) -> None:
+        try:
+            self._written()
+        except ValueError:
+            self.about.setText(tr("The size of a pixel is a number, such as 0.1."))
+            self.ok.setEnabled(False)
+        else:
+            self.about.setText("")
+            self.ok.setEnabled(True)
+
+    def _written(self) -> dict[str, Any]:
+        """Give what was written; empty = not known."""
+        written: dict[str, Any] = {}
+        for name, line in self.lines.items():
+            if not line.isModified():
+                continue
+            text = line.text().strip()
+            written[name] = _number(text) if text and name == "pixel_size_um" else text or None
+        return written
+
+    def answer(self) -> Changes:
+        """Give the changes; none where nothing was written."""
+        written = self._written()
+        return {one.id: written for one in self._chosen} if written else {}
 
 
-def ask_reading(annotator: str, parent: QWidget | None) -> tuple[str, bool] | None:
-    """Ask for a new reading: its name, and whether it is blind."""
-    dialog = ReadingDialog(annotator, parent)
-    return answered(dialog, lambda: (dialog.name.text().strip(), dialog.blind.isChecked()))
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _number(text: str) -> float:
+    """Read a number as it is written in the user's language, or with a point."""
+    number, understood = QLocale().toDouble(text)
+    return float(number) if understood else float(text.replace(",", "."))
+
+
+def ask_field_details(
+    chosen: Sequence[Field], every: Sequence[Field], parent: QWidget | None
+) -> Changes | None:
+    """Ask what is known of some fields."""
+    dialog = FieldDetailsDialog(chosen, every, parent)
+    return answered(dialog, dialog.answer)
+
+
+@dataclass(frozen=True)
+class PatientAnswer:
+    """The rule for new images, and what it changes of the fields that are there."""
+
+    rule: str
+    changes: Changes = field(default_factory=dict)
+
+
+class PatientsDialog(QDialog):
+    """Asks for the project's patient rule, and for which of its fields it holds."""
+
+    def __init__(self, rule: str | None, fields: Sequence[Field], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._fields = fields
+        self.setWindowTitle(tr("Patients"))
+        self.setMinimumWidth(480)
+        layout = QVBoxLayout(self)
+        layout.addWidget(label(tr("Now: {coverage}.", coverage=coverage(fields)), "title"))
+        layout.addWidget(
+            label(
+                tr("The patient is read from the name of an image. The project keeps the rule for new ones."),
+                wrap=True,
+            )
+        )
+        paths = [path_of(one) for one in fields[:_EXAMPLES]]
+        self.chooser = PatientChooser(rule, lambda: paths)
+        layout.addWidget(self.chooser)
+        self._scope = QButtonGroup(self)
+        self.new, self.missing, self.all = (QRadioButton() for _ in range(3))
+        for number, button in enumerate((self.new, self.missing, self.all)):
+            self._scope.addButton(button, number)
+            layout.addWidget(button)
+        self.then = label(role="heading", wrap=True)
+        self.then.setObjectName("lld_patients_then")
+        layout.addWidget(self.then)
+        buttons, self.ok = confirm_buttons(self)
+        layout.addWidget(buttons)
+        (self.missing if any(not one.patient for one in fields) else self.new).setChecked(True)
+        self.chooser.changed.connect(self._show)
+        self._scope.idToggled.connect(lambda *_: self._show())
+        self._show()
+
+    def _changes(self, *, every: bool) -> dict[int, dict[str, str]]:
+        """Give what the rule would change: of fields without a patient, or of every one that it reads."""
+        try:
+            read = patients_by(self.chooser.expression, self._fields)
+        except LLDError:
+            return {}
+        known = {one.id: one for one in self._fields}
+        changes = {}
+        for field_id, found in read.items():
+            new = {name: value for name, value in found.items() if getattr(known[field_id], name) != value}
+            if new and "patient" in found and (every or not known[field_id].patient):
+                changes[field_id] = new
+        return changes
+
+    def _show(self) -> None:
+        missing, every = self._changes(every=False), self._changes(every=True)
+        self.new.setText(tr("For new images only"))
+        self.missing.setText(
+            trn("And {count} field without a patient", "And {count} fields without a patient", len(missing))
+        )
+        self.all.setText(
+            trn("And all fields: {count} is changed", "And all fields: {count} are changed", len(every))
+        )
+        changes = self._chosen_changes()
+        patients = [changes.get(one.id, {}).get("patient", one.patient) for one in self._fields]
+        then = Coverage(len({p for p in patients if p}), sum(not p for p in patients))
+        self.then.setText(tr("Then: {coverage}.", coverage=then))
+        self.ok.setEnabled(self.chooser.sound)
+
+    def _chosen_changes(self) -> dict[int, dict[str, str]]:
+        if self.new.isChecked():
+            return {}
+        return self._changes(every=self.all.isChecked())
+
+    def answer(self) -> PatientAnswer:
+        """Give the rule, and the changes of fields."""
+        return PatientAnswer(self.chooser.expression, self._chosen_changes())
+
+
+def ask_patients(rule: str | None, fields: Sequence[Field], parent: QWidget | None) -> PatientAnswer | None:
+    """Ask how patients are read from names."""
+    dialog = PatientsDialog(rule, fields, parent)
+    return answered(dialog, dialog.answer)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QMenu, QToolButton, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.field_order import NO_FILTER, Order
@@ -52,7 +52,13 @@ class FieldList(Part):
         layout.addLayout(top)
         self.model = FieldsModel(session, self)
         self._view = RowList("lld_field_view", self.model, FieldDelegate())
+        self._view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self._view.clicked.connect(self._on_clicked)
+        self._showing = False
+        self._choosing = False
+        chooser = self._view.selectionModel()
+        assert chooser is not None
+        chooser.selectionChanged.connect(self._on_selection)
         self._view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self._view.customContextMenuRequested.connect(self._on_context)
         layout.addWidget(self._view, 1)
@@ -61,6 +67,7 @@ class FieldList(Part):
         self.bind(session.summaries_changed, self.refresh_soon)
         self.bind(session.listed_changed, self.refresh)
         self.bind(session.field_changed, self._on_field)
+        self.bind(session.chosen_changed, self._on_chosen)
         self._on_project()
 
     def release(self) -> None:
@@ -120,6 +127,7 @@ class FieldList(Part):
                 action.setCheckable(True)
                 action.setChecked(field is not None and command.id == f"field.quality.{field.quality}")
         menu.addSeparator()
+        self._add_command(menu, "field.details")
         self._add_command(menu, "field.comment")
         skip = self._add_command(menu, "field.skip")
         skip.setCheckable(True)
@@ -140,30 +148,55 @@ class FieldList(Part):
     def refresh(self) -> None:
         """Show the list as it stands."""
         super().refresh()
-        session = self.session
         self.model.refresh()
+        self._show_title()
+        self._on_field()
+
+    def _show_title(self) -> None:
+        session = self.session
         summaries = session.all_summaries
         if self._show_filtered():
             title = tr("Fields · {shown} of {count}", shown=len(session.listed), count=len(summaries))
         else:
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
+        if chosen := len(session.chosen_fields):
+            title = tr("{chosen} of {count} chosen", chosen=chosen, count=len(session.listed))
         self._title.setText(title)
         done = sum(s.finished_regions > 0 for s in summaries.values())
         self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=done))
-        self._on_field()
 
     def _on_field(self) -> None:
-        self._view.show_current(self.model.index(self.session.place_of(self.session.field_id)))
+        """Show which field is current, and which are chosen beside it."""
+        session = self.session
+        self._showing = True
+        self._view.show_current(self.model.index(session.place_of(session.field_id)))
+        if session.chosen_fields:
+            self._view.show_chosen([session.place_of(field_id) for field_id in session.chosen_fields])
+        self._showing = False
+
+    def _on_chosen(self) -> None:
+        self._show_title()
+        if not self._choosing:
+            self._on_field()
+
+    def _on_selection(self, *_: object) -> None:
+        """Take what the mouse chose in the list: several rows; one alone is only shown."""
+        if self._showing:
+            return
+        fields = [i.data(SUMMARY_ROLE).field.id for i in self._view.selectedIndexes()]
+        self._choosing = True
+        self.session.choose_fields(fields if len(fields) > 1 else ())
+        self._choosing = False
 
     def _on_clicked(self, index: QModelIndex) -> None:
         summary = index.data(SUMMARY_ROLE)
-        if summary is not None:
+        if summary is not None and not self.session.chosen_fields:
             self.session.show_field(summary.field.id)
 
     def _on_context(self, place: QPoint) -> None:
         index = self._view.indexAt(place)
         if index.isValid():
-            self._on_clicked(index)  # what the menu says, it says of the field that is shown
+            self._on_clicked(index)  # the menu is about the field shown, or those chosen
             menu = self._about.menu()
             if menu is not None:
                 menu.popup(self._view.viewport().mapToGlobal(place))

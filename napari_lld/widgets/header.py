@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 from napari_lld.commands import Commands
 from napari_lld.session import Session, Tool
 from napari_lld.translate import later, tr
-from napari_lld.widgets.parts import Part, column, label, row
-from napari_lld.widgets.reading_menu import ReadingMenu, reading_name
+from napari_lld.widgets.parts import Part, column, label, restyle, row
+from napari_lld.widgets.reading_dialog import reading_title
 from napari_lld.widgets.theme import RESEARCH_USE
 from napari_lld.work_clock import WorkClock
 
@@ -17,15 +17,18 @@ _AREAS = {Tool.DRAFT: later("Draft"), Tool.IGNORE: later("Ignore")}
 
 _WHO = 150
 """Pixels that the annotator's name gets at most."""
+_READING = 360
+"""Pixels that a reading and its reader get at most."""
 
 _MENU = (
     "project.new",
     "project.open",
     "fields.add",
+    "project.patients",
     "project.import",
     "annotator.change",
     "project.report",
-    "readings",
+    "reading.choose",
     "conflicts.show",
     "",
     "project.close",
@@ -34,7 +37,7 @@ _MENU = (
     "keys.edit",
     "help.log",
 )
-"""What stands in the menu; nothing is a line, and the readings have a menu of their own."""
+"""What stands in the menu; nothing is a line."""
 
 
 class Header(Part):
@@ -50,6 +53,8 @@ class Header(Part):
         self._clock = clock
         self._who = self.tool_button("annotator.change", "", hint=False)
         self._who.setProperty("role", "sign")
+        self._reading = self.tool_button("reading.choose", "", hint=False)
+        self._reading.setProperty("role", "sign")
         self._time = label(role="muted")
         self._time.setObjectName("lld_time")
         menu_button = QToolButton()
@@ -61,8 +66,6 @@ class Header(Part):
         for command_id in _MENU:
             if not command_id:
                 self._menu.addSeparator()
-            elif command_id == "readings":
-                self._menu.addMenu(ReadingMenu(session, commands, self._menu))
             elif command_id in commands:
                 self.menu_action(self._menu, command_id)
         menu_button.setMenu(self._menu)
@@ -70,18 +73,17 @@ class Header(Part):
         top.insertWidget(0, self._title, 1)
         layout.addLayout(top)
         layout.addLayout(row(self._who, label(tr(RESEARCH_USE), "muted"), 1, self._time))
+        layout.addLayout(row(self._reading, 1))
         self.bind(clock.changed, self.refresh_soon)
         self.bind(session.project_changed, self.refresh_soon)
         self.bind(session.reading_changed, self.refresh_soon)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the project, and the reading where it is not everybody's."""
+        """Show project and annotator, and whose reading it is where that is not plain."""
         super().refresh()
         project = self.session.project
         title = project.path.name.removesuffix(".lld") if project else ""
-        if project is not None and (project.reading.blind or project.reading.id > 1):
-            title = f"{title} · {reading_name(project.reading)}"
         self._title.setText(title)
         self._title.setToolTip(str(project.path) if project else "")
         self._who.setVisible(project is not None)
@@ -89,6 +91,7 @@ class Header(Part):
         metrics = self._who.fontMetrics()
         self._who.setText(metrics.elidedText(who, Qt.TextElideMode.ElideRight, _WHO))  # long names give way
         self._who.setToolTip(f"{who}\n{self.commands['annotator.change'].tooltip}".strip())
+        self._show_reading()
         here, all_of_it = self._clock.seconds()
         self._time.setText(short_time(all_of_it) if project else "")
         self._time.setToolTip(
@@ -99,6 +102,23 @@ class Header(Part):
                 total=short_time(all_of_it),
             )
         )
+
+    def _show_reading(self) -> None:
+        """Name the reading and its reader, once there are several or it is another's."""
+        project = self.session.project
+        if project is None:
+            self._reading.hide()
+            return
+        reading = project.reading
+        others = reading.annotator != project.annotator
+        self._reading.setVisible(reading.id > 1 or others or len(self.session.readings) > 1)
+        text = tr("Reading: {reading}", reading=reading_title(reading, project.annotator))
+        metrics = self._reading.fontMetrics()
+        self._reading.setText(metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _READING))
+        self._reading.setToolTip(f"{text}\n{self.commands['reading.choose'].tooltip}")
+        if self._reading.property("others") != others:
+            self._reading.setProperty("others", others)
+            restyle(self._reading)
 
 
 def short_time(seconds: float) -> str:

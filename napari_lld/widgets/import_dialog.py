@@ -23,10 +23,10 @@ from annotation_store import formats
 from annotation_store.records import ImportReport, Reading
 from napari_lld.importing import Import, Look, Place, comes_in, look, shortened
 from napari_lld.jobs import Jobs
-from napari_lld.patient_rule import RULES
 from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.format_options import FormatOptions
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.patient_chooser import PatientChooser
 
 TITLES = {
     "coco": later("COCO JSON"),
@@ -99,14 +99,7 @@ class ImportDialog(QDialog):
         for mode, title in REGIONS:
             self.regions.addItem(tr(title), mode)
         self._means = label(role="muted", wrap=True)
-        self.rule = QComboBox()
-        self.rule.setEditable(True)
-        self.rule.addItems([expression for expression, _title in RULES])
-        for index, (_expression, title) in enumerate(RULES):
-            self.rule.setItemData(index, tr(title), Qt.ItemDataRole.ToolTipRole)
-        self.rule.setToolTip(
-            tr("A regular expression; its first group is the patient. Empty: no patient is known.")
-        )
+        self.patients = PatientChooser(place.patient_rule)
         self.options = FormatOptions()
         self.options.changed.connect(self._look_soon)
         self.holds = label(wrap=True)
@@ -138,7 +131,7 @@ class ImportDialog(QDialog):
         form.addRow(tr("Images"), path_row(self.images, browse))
         form.addRow(tr("Unmarked area"), self.regions)
         form.addRow("", self._means)
-        form.addRow(tr("Patient from name"), self.rule)
+        form.addRow(tr("Patient from name"), self.patients)
         form.addRow(tr("Options"), self.options)
         form.addRow(tr("Comes in"), self.holds)
         form.addRow(tr("Left out"), self.left_out)
@@ -153,7 +146,7 @@ class ImportDialog(QDialog):
         self.form.currentIndexChanged.connect(lambda *_: self._on_form(chosen=True))
         self.images.textChanged.connect(lambda *_: self._look_soon())
         self.regions.currentIndexChanged.connect(lambda *_: self._look_soon())
-        self.rule.currentTextChanged.connect(lambda *_: self._look_soon())
+        self.patients.changed.connect(self._look_soon)
         for box in (self.skip, self.own):
             box.toggled.connect(lambda *_: self._tell())
         self._on_form(chosen=False)
@@ -163,12 +156,13 @@ class ImportDialog(QDialog):
     def answer(self) -> Import:
         """Give what was chosen."""
         images = self.images.text().strip()
+        rule = self.patients.expression
         return Import(
             Path(self.path.text().strip()).expanduser(),
             str(self.form.currentData()),
             Path(images).expanduser() if images else None,
             str(self.regions.currentData()),
-            self.rule.currentText().strip() or None,
+            rule if rule != self._place.patient_rule else None,
             self.options.values(),
             self.skip.isChecked(),
         )

@@ -154,6 +154,14 @@ def label(text: str = "", role: str = "", *, wrap: bool = False, gives_way: bool
     return widget
 
 
+def restyle(widget: QWidget) -> None:
+    """Have a widget take the style of a property that has changed."""
+    style = widget.style()
+    if style is not None:
+        style.unpolish(widget)
+        style.polish(widget)
+
+
 def rule() -> QFrame:
     """Make a thin line between parts."""
     line = QFrame()

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QAbstractItemModel, QModelIndex, QRectF, QSize, Qt
+from collections.abc import Sequence
+from itertools import groupby
+
+from qtpy.QtCore import (
+    QAbstractItemModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QRectF,
+    QSize,
+    Qt,
+)
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -64,6 +75,16 @@ class RowList(QListView):
         """Take other colours."""
         self._delegate.colours = new
         self.viewport().update()
+
+    def show_chosen(self, rows: Sequence[int]) -> None:
+        """Show which rows are chosen, beside the current one."""
+        model, selection, chooser = self.model(), QItemSelection(), self.selectionModel()
+        if model is None or chooser is None:
+            return
+        for _, run in groupby(enumerate(sorted(rows)), lambda pair: pair[1] - pair[0]):
+            together = [row for _, row in run]
+            selection.select(model.index(together[0], 0), model.index(together[-1], 0))
+        chooser.select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def show_current(self, index: QModelIndex) -> None:
         """Show which row is current; no valid index: none is."""

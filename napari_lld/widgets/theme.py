@@ -94,6 +94,8 @@ def stylesheet(c: Colours) -> str:
         border-radius: 4px; padding: 1px 6px; min-height: 18px; font-size: 9pt; }}
     #lld_desk QToolButton {{ padding: 1px 4px; }}
     #lld_desk QToolButton[role="sign"] {{ padding: 0 4px; min-height: 12px; max-height: 14px; }}
+    #lld_desk QToolButton[others="true"] {{ color: {c.warning.name()}; border-color: {c.warning.name()};
+        font-weight: 600; }}
     #lld_desk QPushButton:hover, #lld_desk QToolButton:hover {{ background: {hover}; }}
     #lld_desk QPushButton:disabled, #lld_desk QToolButton:disabled {{ color: {disabled};
         background: transparent; }}

@@ -71,7 +71,7 @@ def test_a_project_on_a_share_is_written_with_a_rollback_journal(
         project.add_cell(1, (1, 1, 20, 20))
         assert not (folder / "project.db-wal").exists()
         assert not (folder / "project.db-shm").exists()
-        with Project.open(folder, annotator="Ben") as other:
+        with Project.open(folder, annotator="Ben", reading=1) as other:
             other.add_cell(1, (5, 5, 20, 20))
             assert project.refresh()
             assert len(project.cells(1)) == len(other.cells(1)) == 3

@@ -14,7 +14,7 @@ from annotation_store import EditError, Project, Proposal
 def test_the_story_of_a_cell_is_one_call_and_one_statement(project: Project, folder: Path) -> None:
     (suggestion,) = project.suggest(1, [Proposal((1, 1, 20, 20), 0.75, {"Monocyte": 1.0})], model_id=None)
     cell = project.accept(suggestion)
-    with Project.open(folder, annotator="Ben") as other:
+    with Project.open(folder, annotator="Ben", reading=1) as other:
         other.change_cell(cell, cell_class="Neutrophil")
         other.change_cell(cell, comment="sure")
     project.delete_cell(cell)

@@ -53,7 +53,10 @@ def test_a_worker_writes_suggestions_while_the_window_edits(project: Project) ->
 
 def test_refresh_tells_what_others_did_and_not_what_one_did_oneself(folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (30, 30), "purple").save(tmp_path / "new.png")
-    with Project.open(folder, annotator="Ada") as ada, Project.open(folder, annotator="Ben") as ben:
+    with (
+        Project.open(folder, annotator="Ada") as ada,
+        Project.open(folder, annotator="Ben", reading=1) as ben,
+    ):
         heard: list[Any] = []
         ada.events.edited.connect(
             lambda edit: heard.append((edit.command, edit.field_id, dict(edit.touched)))
@@ -87,7 +90,10 @@ def test_a_writer_that_waits_too_long_gets_a_clear_answer_and_readers_go_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine.make_engine, "__kwdefaults__", {"read_only": False, "busy_timeout_ms": 50})
-    with Project.open(folder, annotator="Ada") as ada, Project.open(folder, annotator="Ben") as ben:
+    with (
+        Project.open(folder, annotator="Ada") as ada,
+        Project.open(folder, annotator="Ben", reading=1) as ben,
+    ):
         ben.add_cell(1, (1, 1, 20, 20))
         with ada._writing():
             with pytest.raises(ProjectError, match="being written by another program"):
@@ -99,7 +105,10 @@ def test_a_writer_that_waits_too_long_gets_a_clear_answer_and_readers_go_on(
 
 def test_the_same_file_added_by_two_at_once_is_one_field(folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (30, 30), "purple").save(tmp_path / "new.png")
-    with Project.open(folder, annotator="Ada") as ada, Project.open(folder, annotator="Ben") as ben:
+    with (
+        Project.open(folder, annotator="Ada") as ada,
+        Project.open(folder, annotator="Ben", reading=1) as ben,
+    ):
         known = ada._intake_hashes()
         ben.add_fields([tmp_path / "new.png"])
         ada._intake_hashes = lambda: known  # type: ignore[method-assign]

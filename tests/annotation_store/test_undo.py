@@ -148,7 +148,10 @@ def test_undo_survives_closing_the_project(folder: Any) -> None:
 
 
 def test_undo_never_reaches_another_field_annotator_or_reading(folder: Any) -> None:
-    with Project.open(folder, annotator="Ada") as ada, Project.open(folder, annotator="Ben") as ben:
+    with (
+        Project.open(folder, annotator="Ada") as ada,
+        Project.open(folder, annotator="Ben", reading=1) as ben,
+    ):
         ada.add_cell(1, (1, 1, 20, 20))
         ada.add_cell(2, (1, 1, 20, 20))
         ben.add_cell(1, (30, 30, 20, 20))
@@ -163,7 +166,10 @@ def test_undo_never_reaches_another_field_annotator_or_reading(folder: Any) -> N
 
 
 def test_what_somebody_else_changed_since_is_not_thrown_away(folder: Any) -> None:
-    with Project.open(folder, annotator="Ada") as ada, Project.open(folder, annotator="Ben") as ben:
+    with (
+        Project.open(folder, annotator="Ada") as ada,
+        Project.open(folder, annotator="Ben", reading=1) as ben,
+    ):
         cell_id = ada.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte")
         ben.change_cell(cell_id, cell_class="Lymphocyte")
         with pytest.raises(EditError, match="somebody has changed"):

@@ -26,7 +26,7 @@ def decided(project: Project, folder: Path) -> Project:
     project.accept(ids[0])
     project.correct(ids[1], cell_class="Neutrophil", attributes={"cell_size": "large"})
     later = project.accept(ids[2])
-    with Project.open(folder, annotator="Ben") as other:
+    with Project.open(folder, annotator="Ben", reading=1) as other:
         other.change_cell(later, box=(31, 5, 10, 10))
         other.reject(ids[3], RejectionReason.DUPLICATE)
     project.delete_cell(project.accept(ids[4]))

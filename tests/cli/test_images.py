@@ -125,3 +125,17 @@ def test_an_ome_zarr_that_is_named_and_cannot_be_read_fails_the_command(
     before = state(project)
     cli("add", project, image, tmp_path / "bad.zarr").refuses("bad.zarr", "OME-Zarr")
     assert state(project) == before
+
+
+def test_the_patient_rule_is_kept_for_images_added_later_and_the_count_is_told(cli, tmp_path: Path) -> None:
+    for number, name in enumerate(("P1-a.png", "P1-b.png", "P2-a.png", "stray.png")):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / name)
+    project = tmp_path / "p.lld"
+    cli("new", project)
+    first = cli("add", project, tmp_path / "P1-a.png", "--patient-from", "^([^-]+)-")
+    assert "Patients: 1 patient (before: 0 patients)." in first.out
+    later = cli(
+        "add", str(project), *(str(tmp_path / name) for name in ("P1-b.png", "P2-a.png", "stray.png"))
+    )
+    assert "Patients: 2 patients, 1 field without (before: 1 patient)." in later.out
+    assert "--patient-from" in later.out

@@ -51,7 +51,7 @@ def dock(sample_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDoc
     dock = DeskDock(ViewerModel())
     qtbot.addWidget(dock)
     session = dock.desk.session
-    session.open(sample_project, annotator="Ada")
+    session.open(sample_project)
     assert session.project is not None
     session.show_field(next(f.id for f in session.project.fields() if f.name == "txl_00.jpg"))
     yield dock

@@ -10,9 +10,9 @@ from PIL import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QDialogButtonBox
 
-from annotation_store import Project
-from napari_lld.background import create_project
-from napari_lld.patient_rule import RULES, preview
+from annotation_store import FormatError, Project, formats
+from napari_lld.background import add_fields, create_project
+from napari_lld.patient_rule import RULES, coverage, images_in, in_words, preview
 from napari_lld.widgets.dialogs import NewProjectDialog
 
 
@@ -27,17 +27,19 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_what_the_rule_reads_is_told(images: Path) -> None:
-    told, sound = preview(r"^([^_]+)_", images)
+    paths = images_in(images)
+    told, sound = preview(r"^([^_]+)_", paths)
     assert sound
     assert told.splitlines() == [
         "P1_01_1000_AML.png → P1",
-        "P1_02_1000_AML.png → P1",
         "P2_01_1000_ALL.png → P2",
-        "2 patients in the first 4 images; 1 without one",
+        "stray.png → no patient",
+        "2 patients in 4 images; 1 without one",
     ]
-    assert "films" in preview(RULES[3][0], images)[0]
-    assert "No patient" in preview("", images)[0]
-    assert "Choose a folder" in preview("x", None)[0]
+    assert "films" in preview(RULES[3][0], paths)[0]
+    assert "No patient" in preview("", paths)[0]
+    assert "Choose a folder" in preview("x", images_in(None))[0]
+    assert in_words(RULES[1][0]) == "Before the first _"
 
 
 def test_the_dialog_shows_it_and_refuses_a_rule_that_cannot_be_read(images: Path, qtbot: QtBot) -> None:
@@ -48,11 +50,12 @@ def test_the_dialog_shows_it_and_refuses_a_rule_that_cannot_be_read(images: Path
     ok = box.button(QDialogButtonBox.StandardButton.Ok)
     assert ok is not None
     dialog.images.setText(str(images))
-    dialog.rule.setEditText("(")
-    assert "regular expression" in dialog.preview.text()
+    patients = dialog.patients
+    patients.use("(")
+    assert "regular expression" in patients.preview.text()
     assert not ok.isEnabled()
-    dialog.rule.setEditText(r"^(P\d)_")
-    assert "2 patients" in dialog.preview.text()
+    patients.own.setText(r"^(P\d)_")
+    assert "2 patients" in patients.preview.text()
     assert ok.isEnabled()
     assert dialog.answer().patient_from == r"^(P\d)_"
     dialog.name.setText("")
@@ -64,3 +67,32 @@ def test_the_project_has_the_patients(images: Path, tmp_path: Path) -> None:
     create_project(folder, "lld", [images], lambda _done, _total: None, patient_from=r"^([^_]+)_")
     with Project.open(folder, read_only=True) as project:
         assert sorted(field.patient or "" for field in project.fields()) == ["", "P1", "P1", "P2"]
+        assert project.patient_rule == r"^([^_]+)_"
+
+
+def test_fields_added_later_have_a_patient_and_the_count_is_told(images: Path, tmp_path: Path) -> None:
+    folder, early = tmp_path / "new.lld", images / "P1_01_1000_AML.png"
+    create_project(folder, "lld", [early], lambda _done, _total: None, patient_from=r"^([^_]+)_")
+    told = add_fields(folder, [images], lambda _done, _total: None)
+    assert "3 fields added. Patients: 2 patients, 1 field without (before: 1 patient)." in told
+    assert "☰ › Patients …" in told
+    with Project.open(folder, read_only=True) as project:
+        assert str(coverage(project.fields())) == "2 patients, 1 field without"
+
+
+def test_a_label_file_s_images_follow_the_rule_and_a_rehearsal_keeps_none(
+    images: Path, tmp_path: Path
+) -> None:
+    with Project.create(tmp_path / "a.lld") as project:
+        project.add_fields([images])
+        formats.write("coco", project, tmp_path / "a.json")
+    with Project.create(tmp_path / "b.lld") as project:
+        formats.rehearse("coco", project, tmp_path / "a.json", images=images, patient_from="^(P)")
+        assert project.patient_rule is None
+        project.set_patient_rule("^(P.)_")
+        formats.read("coco", project, tmp_path / "a.json", images=images)
+        assert [patient.name for patient in project.patients()] == ["P1", "P2"]
+        formats.read("coco", project, tmp_path / "a.json", images=images, patient_from="")
+        assert project.patient_rule is None
+        with pytest.raises(FormatError, match="regular expression"):
+            project.set_patient_rule("(")

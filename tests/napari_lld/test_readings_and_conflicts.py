@@ -11,11 +11,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QLabel, QTabWidget
 
 from annotation_store import Project, Shape, formats
-from annotation_store.records import FieldState
-from napari_lld.widgets import DeskDock, field_dialogs
+from annotation_store.records import FieldState, Reading
+from napari_lld.readings import NewReading, ReadingChoice
+from napari_lld.widgets import DeskDock, reading_dialog
 from napari_lld.widgets.conflicts_dialog import ConflictsDialog
 from napari_lld.widgets.field_model import SUMMARY_ROLE, state_words
-from napari_lld.widgets.reading_menu import ReadingMenu
+from napari_lld.widgets.reading_dialog import ReadingDialog
 
 Suggest = Callable[[Path], list[int]]
 
@@ -47,19 +48,20 @@ def test_a_blind_reader_sees_nothing(
     dock: DeskDock, read: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, layers = dock.desk.session, dock.desk.viewer.layers
+    seen: list[str] = []
+
+    def answer(annotator: str, *_: object, **__: object) -> ReadingChoice:
+        seen.append(everything_said(dock))
+        return NewReading("Ben's", annotator, True)
+
+    monkeypatch.setattr(reading_dialog, "ask_reading", answer)
     session.open(read, annotator="Ben")
-    qtbot.wait(80)
-    assert "3 suggestions to review" in everything_said(dock)
-    asked = iter([("Ben's", True)])
-    monkeypatch.setattr(field_dialogs, "ask_reading", lambda *_: next(asked))
-    menu = dock.findChild(ReadingMenu)
-    menu.fill()
-    next(a for a in menu.actions() if a.text().startswith("Add a reading")).trigger()
     qtbot.wait(120)
+    assert "to review" not in "".join(seen)  # nothing was shown before the question
     assert session.project is not None
     assert session.project.reading.blind
     said = everything_said(dock)
-    assert "Ben's (blind)" in said
+    assert "Reading: Ben's (blind) – your own" in said
     for word in ("to review", "Suggestions (", "1 cell", "region finished", "2 of 3", "3 of 3"):
         assert word not in said
     assert [s.state for s in session.summaries()] == [FieldState.UNTOUCHED] * 2
@@ -87,21 +89,128 @@ def test_a_blind_reader_sees_nothing(
     assert not session.cells  # the other reader's stay hers
 
 
-def test_a_reader_goes_back_to_the_first_reading(dock: DeskDock, read: Path, qtbot: QtBot) -> None:
+Answers = Callable[..., list[str]]
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """Give a function that says what is answered to the next questions; it gives who was asked."""
+
+    def prepare(*choices: ReadingChoice | None) -> list[str]:
+        asked: list[str] = []
+        given = iter(choices)
+
+        def ask(annotator: str, *_: object, **__: object) -> ReadingChoice | None:
+            asked.append(annotator)
+            return next(given)
+
+        monkeypatch.setattr(reading_dialog, "ask_reading", ask)
+        return asked
+
+    return prepare
+
+
+def test_each_reader_works_in_a_reading_of_their_own(dock: DeskDock, read: Path, answers: Answers) -> None:
+    asked = answers(NewReading("Ben's", "Ben", True))
     session = dock.desk.session
-    session.open(read, annotator="Ben")
-    session.add_reading("Ben's", blind=False)
+    session.open(read, annotator="Ada")
+    assert session.change_annotator("Ben")
+    assert asked == ["Ben"]
     session.add_box((5, 5, 20, 20))
-    menu = dock.findChild(ReadingMenu)
-    menu.fill()
-    first = menu.actions()[0]
-    assert not first.isChecked()
-    first.trigger()
+    assert session.project is not None
+    assert session.change_annotator("Ada")
+    assert (session.project.reading.id, [c.cell_class for c in session.cells]) == (1, ["Basophil"])
+    for reopen in (lambda: session.change_annotator("Ben"), lambda: session.open(read, annotator="Ben")):
+        reopen()
+        assert (session.project.reading.name, session.project.reading.blind) == ("Ben's", True)
+        assert len(session.cells) == 1
+        assert not session.waiting
+        session.open(read, annotator="Ada")
+    assert asked == ["Ben"]  # once
+
+
+def test_without_an_answer_everything_stays(dock: DeskDock, read: Path, answers: Answers) -> None:
+    answers(None, None)
+    session = dock.desk.session
+    assert not session.open(read, annotator="Ben")
+    assert session.project is None
+    session.open(read, annotator="Ada")
+    assert not session.change_annotator("Ben")
+    assert session.project is not None
+    assert (session.project.annotator, session.preferences.annotator) == ("Ada", "")
+    with Project.open(read) as project:
+        assert len(project.readings()) == 1
+
+
+def test_one_person_is_never_asked_in_the_window(
+    dock: DeskDock, small_project: Path, answers: Answers
+) -> None:
+    asked = answers()
+    session = dock.desk.session
+    session.open(small_project)  # made by Ada, nothing in it: the account's from the first mark on
+    session.add_box((5, 5, 20, 20))
+    session.close()
+    session.open(small_project)
+    assert len(session.cells) == 1
+    assert asked == []
+
+
+def test_anothers_reading_is_named_in_the_header(dock: DeskDock, read: Path, answers: Answers) -> None:
+    answers(1, NewReading("Ben's", "Ben", False), 1)
+    session, run = dock.desk.session, dock.desk.commands.run
+    session.open(read, annotator="Ben")
+    button = dock.findChild(QAbstractButton, "lld_reading.choose")
+    dock._header.refresh()
+    assert (button.text(), button.property("others")) == ("Reading: Reading 1 – of Ada", True)
     assert [cell.cell_class for cell in session.cells] == ["Basophil"]
-    assert session.all_summaries[1].cells == 1
-    session.add_reading("Ben's", blind=False)  # the name is taken
+    run("reading.add")
+    dock._header.refresh()
+    assert (button.text(), button.property("others")) == ("Reading: Ben's – your own", False)
+    button.click()
     assert session.project is not None
     assert session.project.reading.id == 1
+    session.open(read, annotator="Ben")
+    assert session.project.reading.name == "Ben's"  # that was a look
+    session.open(read, annotator="Ada")
+    dock._header.refresh()
+    assert button.text() == "Reading: Reading 1 – your own"
+
+
+def test_the_question_says_whose_reading_it_is(read: Path, qtbot: QtBot) -> None:
+    with Project.open(read, annotator="Ben") as project:
+        project.add_reading("together", annotator="")
+        readings = project.readings()
+    dialog = ReadingDialog("Ben", readings, None)
+    qtbot.addWidget(dialog)
+    said = [w.text() for w in dialog.findChildren(QAbstractButton)]
+    assert "Reading 1 – of Ada" in said
+    assert "together – of nobody (a consensus)" in said
+    assert dialog.answer() == NewReading("Ben", "Ben", False)  # the harmless one is proposed
+    dialog.blind.setChecked(True)
+    assert dialog.answer() == NewReading("Ben", "Ben", True)
+    dialog.name.setText("Reading 1")
+    assert not dialog.ok.isEnabled()
+    dialog.choose(1)
+    assert dialog.answer() == 1
+    assert dialog.ok.text() == "Continue the reading of Ada"
+    assert "under your name Ben" in dialog.about.text()
+    blind = ReadingDialog("Ben", readings, Reading(7, "Ben's", "Ben", True), begin=True)
+    qtbot.addWidget(blind)
+    blind.reader.setText("Cem")
+    assert "when Cem annotates" in blind.about.text()
+    blind.choose(1)
+    assert "can influence it" in blind.about.text()
+
+
+def test_a_reading_for_somebody_else_waits_for_them(dock: DeskDock, read: Path, answers: Answers) -> None:
+    answers(NewReading("Cem's", "Cem", True))
+    session = dock.desk.session
+    session.open(read, annotator="Ada")
+    dock.desk.commands.run("reading.add")
+    assert session.project is not None
+    assert session.project.reading.id == 1
+    session.change_annotator("Cem")
+    assert session.project.reading.name == "Cem's"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from napari_lld.widgets.sight_panel import SightDock, SightPanel
 @pytest.fixture
 def desk(sample_project: Path, qapp: object) -> Iterator[Desk]:
     desk = Desk(ViewerModel())
-    assert desk.session.open(sample_project, annotator="Ada")
+    assert desk.session.open(sample_project)
     yield desk
     desk.close()
 

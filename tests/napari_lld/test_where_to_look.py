@@ -31,7 +31,7 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
     dock: DeskDock, sample_project: Path, qtbot: QtBot
 ) -> None:
     session = dock.desk.session
-    session.open(sample_project, annotator="Ada")
+    session.open(sample_project)
     sentences = told(session)
     shown, before = session.field_id, list(session.listed)
     session.order = Order.RANK

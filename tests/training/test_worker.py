@@ -228,7 +228,7 @@ def test_a_closed_stdin_cancels(project: Path, tmp_path: Path) -> None:
 
 
 def test_without_a_finished_region_it_says_so(project: Path) -> None:
-    with Project.open(project, annotator="tester") as opened:
+    with Project.open(project, annotator="tester", reading=1) as opened:
         for region in opened.regions():
             opened.delete_region(region.id)
     seen: list[Any] = []
@@ -240,7 +240,7 @@ def test_without_a_finished_region_it_says_so(project: Path) -> None:
 
 
 def test_without_a_cell_it_says_so(project: Path) -> None:
-    with Project.open(project, annotator="tester") as opened:
+    with Project.open(project, annotator="tester", reading=1) as opened:
         for cell in opened.cells():
             opened.delete_cell(cell.id)
     with pytest.raises(LLDError, match="no cell"):

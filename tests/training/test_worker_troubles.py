@@ -146,7 +146,7 @@ def test_with_other_settings_or_data_it_starts_anew(project: Path, change: str) 
     left = state_of(project).stat().st_mtime_ns
     request = quick(project, epochs=2, seed=1 if change == "seed" else 0)
     if change == "cell":
-        with Project.open(project, annotator="Anna") as opened:
+        with Project.open(project, annotator="Anna", reading=1) as opened:
             opened.change_cell(opened.cells()[0].id, attributes={"cell_size": "large"})
 
     def look(message: Any) -> None:

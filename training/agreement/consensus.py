@@ -65,7 +65,7 @@ def write_consensus(
             "Let somebody else annotate the same fields in a reading of their own."
         )
     before = project.reading
-    made = project.add_reading(name)
+    made = project.add_reading(name, annotator="")  # nobody's: no reader begins in it
     cells = unsure = disputed = 0
     by_field: dict[int, list[Unit]] = {}
     for unit in found.units:

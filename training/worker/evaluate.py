@@ -24,7 +24,7 @@ from training.worker.truth import outside_regions, read_truth
 
 def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -> Done:
     """Measure a model; see `EvaluateRequest`."""
-    with Project.open(request.project, read_only=True) as project:
+    with Project.open(request.project, reading=request.reading, read_only=True) as project:
         model, number = resolve(project, request.model)
         model.to(device)
         if request.truth is None:

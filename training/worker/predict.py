@@ -33,7 +33,10 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
     if (request.images is None) != (request.out is None):
         raise LLDError("Give both the images and the file to write (--images and --out), or neither.")
     with Project.open(
-        request.project, annotator=request.annotator, read_only=request.images is not None
+        request.project,
+        annotator=request.annotator,
+        reading=request.reading,
+        read_only=request.images is not None,
     ) as project:
         model, number = resolve(project, request.model)
         model.to(device)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from training.protocol import TrainRequest
     from training.worker.project_data import Knowledge
 
-_NOT_LEARNING = {"project", "suggest", "min_confidence", "annotator", "wait"}
+_NOT_LEARNING = {"project", "suggest", "min_confidence", "annotator", "reading", "wait"}
 """Parts of a request that change nothing of what is learnt."""
 
 KEPT_STAGES = ("masked", "pseudo")

@@ -67,7 +67,7 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
 def _check(request: Request) -> None:
     """Refuse what cannot be done before torch is loaded, which takes seconds."""
     if isinstance(request, TrainRequest):
-        with Project.open(request.project, annotator=request.annotator) as project:
+        with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
             refuse_without_knowledge(knowledge(project))
     else:
-        Project.open(request.project, read_only=True).close()
+        Project.open(request.project, reading=request.reading, read_only=True).close()

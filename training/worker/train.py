@@ -47,7 +47,7 @@ _SEEN = 16
 
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
     """Train on a project, whose turn the caller holds; see `TrainRequest`."""
-    with Project.open(request.project, annotator=request.annotator) as project:
+    with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
         known = knowledge(project)
         refuse_without_knowledge(known)
         mark_interrupted(project)

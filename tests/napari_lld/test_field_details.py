@@ -1,0 +1,145 @@
+"""Patient, slide, domain and pixel size of many fields at once, and the patient rule of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+
+from annotation_store import EditError, Project
+from annotation_store.records import Field
+from napari_lld.widgets import DeskDock, field_dialogs
+from napari_lld.widgets.field_dialogs import FieldDetailsDialog, PatientAnswer, PatientsDialog
+
+
+@pytest.fixture
+def six(small_project: Path, more_fields: Callable[[Path, list[str]], None]) -> Path:
+    more_fields(small_project, ["P1_a.png", "P1_b.png", "P2_a.png", "x.png"])
+    return small_project
+
+
+def fields_of(folder: Path) -> list[Field]:
+    with Project.open(folder, read_only=True) as project:
+        return project.fields()
+
+
+def test_many_fields_are_described_in_one_transaction(six: Path) -> None:
+    with Project.open(six) as project:
+        with pytest.raises(EditError, match="no field 99"):
+            project.update_fields({1: {"patient": "P"}, 99: {"patient": "P"}})
+        assert project.field(1).patient is None
+        edits = project.update_fields({i: {"patient": "P", "pixel_size_um": 0.1} for i in (1, 2, 3)})
+        assert project.update_fields({1: {"patient": "P"}}) == []
+        project.undo_edits([edit.id for edit in edits])
+        assert project.patients() == []
+
+
+def test_the_dialog_changes_only_what_was_written(six: Path, qtbot: QtBot) -> None:
+    with Project.open(six) as project:
+        project.update_fields({1: {"patient": "A", "slide": "s"}, 2: {"patient": "B", "slide": "s"}})
+    chosen = fields_of(six)[:2]
+    dialog = FieldDetailsDialog(chosen, chosen)
+    qtbot.addWidget(dialog)
+    lines = dialog.lines
+    assert (lines["patient"].text(), lines["patient"].placeholderText()) == ("", "several, kept as they are")
+    assert lines["slide"].text() == "s"
+    assert dialog.answer() == {}
+    qtbot.keyClicks(lines["pixel_size_um"], "a")
+    assert not dialog.ok.isEnabled()
+    lines["pixel_size_um"].clear()
+    qtbot.keyClicks(lines["pixel_size_um"], "0.25")
+    lines["slide"].selectAll()
+    qtbot.keyClick(lines["slide"], Qt.Key.Key_Delete)
+    assert dialog.ok.isEnabled()
+    assert dialog.answer() == {i: {"slide": None, "pixel_size_um": 0.25} for i in (1, 2)}
+
+
+def test_fields_chosen_in_the_list_are_described_and_undone_together(
+    dock: DeskDock, six: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, desk = dock.desk.session, dock.desk
+    session.open(six)
+    view = dock._fields._view
+    view.resize(400, 300)
+
+    def click(row: int, *keys: Qt.KeyboardModifier) -> None:
+        place = view.visualRect(dock._fields.model.index(row)).center()
+        modifier = keys[0] if keys else Qt.KeyboardModifier.NoModifier
+        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, modifier, place)
+
+    click(2)
+    assert (session.field_id, list(session.chosen_fields)) == (3, [])
+    click(4, Qt.KeyboardModifier.ShiftModifier)
+    assert (session.field_id, list(session.chosen_fields)) == (3, [3, 4, 5])
+    assert dock._fields._title.text() == "3 of 6 chosen"
+    session.next_field()  # turning over keeps them
+    assert list(session.chosen_fields) == [3, 4, 5]
+    asked: list[list[int]] = []
+
+    def answer(chosen: list[Field], _every: object, _parent: object) -> dict[int, dict[str, str]]:
+        asked.append([field.id for field in chosen])
+        return {field.id: {"patient": "P9"} for field in chosen}
+
+    monkeypatch.setattr(field_dialogs, "ask_field_details", answer)
+    desk.commands.run("field.details")
+    qtbot.waitUntil(lambda: not desk.jobs.busy)
+    assert asked == [[3, 4, 5]]
+    assert [s.field.patient for s in session.summaries()] == [None, None, "P9", "P9", "P9", None]
+    session.undo()
+    assert [s.field.patient for s in session.summaries()] == [None] * 6
+    click(0)
+    assert (session.field_id, list(session.chosen_fields)) == (1, [])
+    desk.commands.run("fields.choose_all")  # and by key
+    assert len(session.fields_meant) == 6
+    desk.commands.run("fields.choose")
+    assert list(session.chosen_fields) == [2, 3, 4, 5, 6]
+    session.project.update_field(4, patient="other")  # type: ignore[union-attr]
+    assert [field.patient for field in session.fields_meant].count("other") == 1
+
+
+def test_together_is_refused_once_something_else_was_done_and_then_undone_alone(
+    dock: DeskDock, six: Path, qtbot: QtBot
+) -> None:
+    session = dock.desk.session
+    session.open(six)
+    assert session.project is not None
+    edits = session.project.update_fields({1: {"patient": "P"}, 2: {"patient": "P"}})
+    session.join_edits([edit.id for edit in edits])
+    session.project.update_field(2, quality="good")
+    session.undo()
+    assert session.project.field(1).patient == "P"
+    session.undo()
+    assert session.project.field(1).patient is None
+    assert session.project.field(2).patient == "P"
+
+
+def test_the_rule_shows_before_and_after_and_is_kept(
+    dock: DeskDock, six: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialog = PatientsDialog(None, fields_of(six))
+    qtbot.addWidget(dialog)
+    assert dialog.then.text() == "Then: 0 patients, 6 fields without."
+    dialog.chooser.use(r"^([^_]+)_")
+    assert "P1_a.png → P1" in dialog.chooser.preview.text()
+    assert dialog.then.text() == "Then: 3 patients, 1 field without."
+    assert dialog.missing.text() == "And 5 fields without a patient"
+    answer = dialog.answer()
+    assert answer.changes[4] == {"patient": "P1"}
+    dialog.new.setChecked(True)
+    assert dialog.answer() == PatientAnswer(r"^([^_]+)_", {})
+    dialog.chooser.use("(")
+    assert not dialog.ok.isEnabled()
+
+    session, desk = dock.desk.session, dock.desk
+    session.open(six)
+    monkeypatch.setattr(field_dialogs, "ask_patients", lambda *_: answer)
+    desk.commands.run("project.patients")
+    qtbot.waitUntil(lambda: not desk.jobs.busy)
+    assert session.project is not None
+    assert session.project.patient_rule == r"^([^_]+)_"
+    assert len(session.project.patients()) == 3
+    session.undo()
+    assert session.project.patients() == []
