@@ -20,6 +20,7 @@ from annotation_store.errors import LLDError
 from annotation_store.records import UNSURE, Box, Edit, Proposal, RejectionReason, SuggestionState
 from annotation_store.schema import Schema
 from napari_lld.opinions import Disagreement, best, disagreement, doubt, label_probability
+from napari_lld.schema_words import shown
 from napari_lld.session import Session
 from napari_lld.session_review import Candidate
 from napari_lld.translate import tr, trn
@@ -103,7 +104,7 @@ class Item:
 
 def read_items(project: Project, field_ids: Collection[int] | None) -> list[Item]:
     """List cells and suggestions with the numbers they are sorted by; for a thread beside the window."""
-    schema = project.schema
+    schema = shown(project.schema)
     return [_item(entry, schema) for entry in project.entries(field_ids)]
 
 

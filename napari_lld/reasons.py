@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from napari_lld.schema_words import word
 from napari_lld.translate import tr, trn
 from training.ranking.reason import Reason
 
@@ -14,8 +15,15 @@ def in_words(reasons: Iterable[Reason]) -> list[str]:
     return [_said(reason) for reason in reasons]
 
 
+def _value(value: Any) -> Any:
+    """Say a reason within a reason, or a name of the schema."""
+    if isinstance(value, Reason):
+        return _said(value)
+    return word(value) if isinstance(value, str) else value
+
+
 def _said(reason: Reason) -> str:
-    values: dict[str, Any] = {k: _said(v) if isinstance(v, Reason) else v for k, v in reason.values.items()}
+    values: dict[str, Any] = {k: _value(v) for k, v in reason.values.items()}
     if len(reason.texts) == 2:
         one, many = reason.texts
         return trn(one, many, **values)

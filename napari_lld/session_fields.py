@@ -24,6 +24,7 @@ from napari_lld.preferences import Preferences
 from napari_lld.prefetch import PixelCache
 from napari_lld.readings import NewReading, Questions, ReadingChoice, take_up
 from napari_lld.reasons import in_words
+from napari_lld.schema_words import shown
 from napari_lld.training_state import Trainer, TrainingState
 from napari_lld.translate import tr, trn
 from napari_lld.window_words import in_the_window
@@ -55,6 +56,7 @@ class SessionFields:
     """A level (hint, info, warning, error) and a sentence."""
 
     def __init__(self) -> None:
+        self._shown_schema: tuple[Schema, Schema] | None = None
         self.project: Project | None = None
         self.preferences = Preferences()
         self.training = TrainingState()
@@ -184,13 +186,18 @@ class SessionFields:
 
     @property
     def schema(self) -> Schema | None:
-        """The schema of the open project."""
-        return self.project.schema if self.project else None
+        """The schema of the open project, its titles in the user's language."""
+        if self.project is None:
+            return None
+        own = self.project.schema
+        if self._shown_schema is None or self._shown_schema[0] is not own:
+            self._shown_schema = (own, shown(own))
+        return self._shown_schema[1]
 
     @property
     def attributes(self) -> Sequence[Attribute]:
         """The schema's attributes, in order: the rows of the caret."""
-        return self.project.schema.attributes if self.project else ()
+        return self.schema.attributes if self.schema else ()
 
     # ------------------------------------------------------------------ telling
 

@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 
 _catalogue: gettext.NullTranslations = gettext.NullTranslations()
+_language = "en"
 
 
 def tr(text: str, /, **values: Any) -> str:
@@ -60,12 +61,18 @@ def use_language(*wanted: str) -> str:
     wanted
         Languages or locales, such as ``de``, ``de_AT`` or ``de-AT``, best first.
     """
-    global _catalogue
+    global _catalogue, _language
     known = languages()
     short = (name.replace("-", "_").split("_")[0].lower() for name in wanted)
-    language = next((name for name in short if name in known), "en")
-    _catalogue = gettext.NullTranslations() if language == "en" else _load(language)
-    return language
+    chosen = next((name for name in short if name in known), "en")
+    _catalogue = gettext.NullTranslations() if chosen == "en" else _load(chosen)
+    _language = chosen
+    return chosen
+
+
+def language() -> str:
+    """Return the language that is shown, as ``de``."""
+    return _language
 
 
 def _load(language: str) -> gettext.NullTranslations:

@@ -12,6 +12,7 @@ from annotation_store.records import UNSURE, Cell, Proposal, RegionState, Sugges
 from annotation_store.schema import Attribute, Schema
 from napari_lld.commands import Commands, class_like
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
+from napari_lld.schema_words import kind_title
 from napari_lld.session import Session
 from napari_lld.sight.sizes import box_size
 from napari_lld.translate import tr
@@ -284,7 +285,7 @@ class KindRow(QWidget):
         self.show()
 
     def _make(self, kind: str, number: int) -> ChoiceButton:
-        button = ChoiceButton(kind.capitalize())
+        button = ChoiceButton(_capital(kind_title(kind)))
         button.setObjectName(f"lld_kind_{kind}")
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         button.clicked.connect(lambda *_: self._session.set_kind(kind))
@@ -295,7 +296,7 @@ class KindRow(QWidget):
         """Put the digit of each kind on it."""
         for number, (kind, button) in enumerate(self._buttons.items(), 1):
             button.hint = _value_key(self._commands, number)
-            button.setToolTip(tr("Artefact: {kind} ({key})", kind=kind, key=button.hint))
+            button.setToolTip(tr("Artefact: {kind} ({key})", kind=kind_title(kind), key=button.hint))
             button.update()
 
 
@@ -436,3 +437,7 @@ class AttributeRow(QWidget):
             painter.setBrush(c.good)
             painter.setPen(Qt.PenStyle.NoPen)
         painter.drawEllipse(dot)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

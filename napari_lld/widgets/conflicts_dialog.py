@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store.records import Conflict
 from annotation_store.schema import Schema
+from napari_lld.schema_words import shown
 from napari_lld.session import Session
 from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.parts import label
@@ -35,8 +36,8 @@ def in_words(said: Mapping[str, Any], schema: Schema) -> str:
         attribute = schema.attribute_named(name) if name in schema.attribute_names else None
         title = attribute.title if attribute is not None else name
         known = attribute is not None and value in attribute.value_names
-        shown = attribute.value_named(value).title if attribute is not None and known else value
-        parts.append(f"{title}: {shown or tr('missing')}")
+        told = attribute.value_named(value).title if attribute is not None and known else value
+        parts.append(f"{title}: {told or tr('missing')}")
     return ", ".join(parts)
 
 
@@ -89,9 +90,9 @@ class ConflictsModel(QAbstractTableModel):
             case 0:
                 return project.field(conflict.field_id).name
             case 1:
-                return in_words(conflict.here, project.schema)
+                return in_words(conflict.here, shown(project.schema))
             case 2:
-                return in_words(conflict.there, project.schema)
+                return in_words(conflict.there, shown(project.schema))
         place = f"{conflict.source}, {conflict.place}"
         return (
             place
