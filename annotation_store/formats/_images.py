@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from PIL import Image
@@ -246,6 +246,18 @@ class Images:
         if match.elsewhere:
             return f"{shown}: the image was not found; {match.elsewhere} lies in another folder."
         return f"{shown}: the image was not found."
+
+    def is_flat(self, match: Match) -> bool:
+        """Whether folders tell nothing apart where a match was found: it lies in none but the place itself.
+
+        Of a field of the project: all fields came from one folder, and from none below a place.
+        """
+        folders = [place.folder.resolve() for place in self.places]
+        if match.path is not None:
+            return match.path.parent.resolve() in folders
+        homes = {PurePosixPath(known.source_path.replace("\\", "/")).parent for known in self.fields}
+        home = next(iter(homes)) if len(homes) == 1 else None
+        return home is not None and not any(PurePosixPath(f.as_posix()) in home.parents for f in folders)
 
     def where(self) -> str:
         """Name the folders that are searched."""

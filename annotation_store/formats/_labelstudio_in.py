@@ -264,18 +264,11 @@ class _Names:
 
     def _is_flat(self, name: str, match: Match) -> bool:
         """Whether folders tell nothing apart on the side of the images either."""
-        folders = [place.folder.resolve() for place in self._images.places]
-        if match.path is not None:
-            return match.path.parent.resolve() in folders
-        homes = {PurePosixPath(f.source_path.replace("\\", "/")).parent for f in self._images.fields}
-        home = next(iter(homes)) if len(homes) == 1 else None
-        if home is None or any(
-            home.is_relative_to(f.as_posix()) and home != PurePosixPath(f) for f in folders
-        ):
-            return False
-        stated = PurePosixPath(name).parts[:-1]
+        if match.path is not None or match.field is None or not self._images.is_flat(match):
+            return self._images.is_flat(match)
+        home = PurePosixPath(match.field.source_path.replace("\\", "/")).parent
         # films/P1 says something of films/P2, and nothing of another folder
-        return not set(stated[:-1]) & set(home.parts)
+        return not set(PurePosixPath(name).parts[:-2]) & set(home.parts)
 
 
 def _read(task: _Task, names: _Names, schema: Schema, document: Document, images: Images) -> FieldIn:

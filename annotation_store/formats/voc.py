@@ -8,13 +8,18 @@ others pass over: ``attributes`` as CVAT writes them (attribute values, kind, fl
 pixel size.
 
 What it loses: suggestions (use COCO). On reading, a file without ``annotated_regions`` says that the whole
-image is annotated; an object's parts and poses are passed over.
+image is annotated; an object's parts and poses are passed over. The image is the one that goes by the XML's
+own name, as LabelImg has it, or by the name in it. A file that cannot be read is left out, and so is an
+object without a box, which is no background then.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -37,11 +42,12 @@ from annotation_store.formats._export import (
     refuse_nothing,
 )
 from annotation_store.formats._files import Names, safe_name
-from annotation_store.formats._images import Images, walk
+from annotation_store.formats._images import Images, Match, walk
+from annotation_store.formats._left_out import leave_out, refuse_empty
 from annotation_store.formats._merge import merge
 from annotation_store.formats._text import number, read_file, shown
 from annotation_store.formats._words import flag_words, label_of, read_class, read_flags, read_values
-from annotation_store.records import UNSURE, Cell, ExportReport, Field, ImportReport
+from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport
 from annotation_store.schema import Schema
 from annotation_store.splits import split_fields
 
@@ -55,6 +61,8 @@ WRITE_OPTIONS: Mapping[str, str] = {
 
 _MAX_BYTES = 20_000_000
 _FLAGS = ("kind", "comment", "bookmark", "second_opinion")
+# folders that say what they hold, not whose it is
+_SAY_NOTHING = frozenset({"annotations", "annotation", "xml", "labels", "jpegimages", "images"})
 
 
 # -- in ------------------------------------------------------------------------------------------
@@ -94,14 +102,89 @@ def from_path(path: Path, schema: Schema, images: Images) -> Document:
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".xml"]
     if not files:
         raise FormatError(f"The folder {path} holds no .xml files: give the folder with Annotations/.")
+    pairing = Pairing(images, path if path.is_dir() else path.parent, Counter(p.stem for p in files))
     for file in files:
         source = str(file) if path.is_file() else str(file.relative_to(path))
-        parse(read_file(file, limit=_MAX_BYTES), schema, source, document, images)
+        try:
+            parse(read_file(file, limit=_MAX_BYTES), schema, source, document, pairing, file)
+        except FormatError as error:
+            if path.is_file():
+                raise
+            document.skipped.one("files that cannot be read", f"{error} The file was left out.")
+    refuse_empty(document)
     return document
 
 
-def parse(data: bytes, schema: Schema, source: str, document: Document, images: Images) -> None:
-    """Read one XML file into a document; `images` tells where the image of a name lies.
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Finds the image of an XML file: by the file's own name, as LabelImg does, or by the name in it.
+
+    Attributes
+    ----------
+    top
+        The folder that holds all XML files.
+    stems
+        How many of them go by each name, suffix aside.
+    """
+
+    images: Images
+    top: Path
+    stems: Mapping[str, int]
+
+    def of(self, file: Path, stated: str, folder: str) -> tuple[str, Match]:
+        """Give the name of the field of an XML file, and what bears it.
+
+        Parameters
+        ----------
+        stated, folder
+            The name and the folder of the image as the file states them; they may be empty, or of a time
+            before the image was renamed.
+        """
+        own = self._find(file, file.stem)
+        if not stated:
+            return self._named(file, own, file.stem), own
+        named = self._find(file, stated)
+        stem = _stem(stated)
+        if stem == file.stem or not own.found:
+            match = named if named.found else own
+        elif not named.found or self.stems.get(stem):
+            match = own  # the image of that name has an XML file of its own
+        else:
+            return stated, Match(alike=(f"{file.stem} (by the XML's name)", f"{stated} (by the name in it)"))
+        if match.alike and folder:
+            inner = self.images.find(f"{folder}/{stated}", beside=file.parent)
+            match = inner if inner.found else match
+        return self._named(file, match, stated), match
+
+    def _find(self, file: Path, name: str) -> Match:
+        """Look beside the XML, then in folders called as the XML's, then where folders tell nothing apart."""
+        beside = self.images.find(name, beside=file.parent)
+        below = self._below(file)
+        if not below or (beside.path is not None and beside.path.parent == file.parent):
+            return beside
+        inner = self.images.find("/".join([*below, name]))
+        if inner.found or inner.alike:
+            return inner
+        alone = self.stems.get(_stem(name), 0) <= 1
+        return beside if alone and beside.found and self.images.is_flat(beside) else Match()
+
+    def _below(self, file: Path) -> list[str]:
+        parts = file.parent.relative_to(self.top).parts
+        return [part for part in parts if part.lower() not in _SAY_NOTHING]
+
+    def _named(self, file: Path, match: Match, name: str) -> str:
+        if match.path is None and match.field is not None:
+            return match.field.name
+        twins = match.path is None or self.stems.get(file.stem, 0) > 1
+        return "/".join([*(self._below(file) if twins else ()), match.path.name if match.path else name])
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).stem
+
+
+def parse(data: bytes, schema: Schema, source: str, document: Document, pairing: Pairing, file: Path) -> None:
+    """Read one XML file into a document; `pairing` finds its image.
 
     Raises
     ------
@@ -120,19 +203,56 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, images: 
         ) from error
     if root.tag != "annotation":
         raise FormatError(f"The file {source} is no VOC annotation: it begins with {shown(root.tag)}.")
-    field = _field(root, source, images)
+    field = _field(root, source, pairing, file, document.skipped)
     document.fields.append(field)
     for position, element in enumerate(root.findall("object"), start=1):
+        if _text(element, "deleted") == "1":  # LabelMe keeps what was deleted
+            continue
         document.annotations += 1
-        at = f"object {position} of {source}"
-        corners = {c: number(_text(element, f"bndbox/{c}"), at) for c in ("xmin", "ymin", "xmax", "ymax")}
-        box = (
-            corners["xmin"],
-            corners["ymin"],
-            round(corners["xmax"] - corners["xmin"], 6),
-            round(corners["ymax"] - corners["ymin"], 6),
-        )
+        try:
+            box = _box(element, f"object {position} of {source}")
+        except FormatError as error:
+            document.skipped.one("objects that cannot be read", f"{error} The object was left out.")
+            leave_out(field)
+            continue
+        if element.find("bndbox") is None:
+            document.skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
         _take(element, box, field, schema, document.skipped, f"object {position}")
+
+
+def _box(element: Any, at: str) -> Box:
+    """Give the box of an object, whichever corner it was drawn from, or the box around its outline."""
+    if element.find("bndbox") is not None:
+        points = [
+            (number(_text(element, f"bndbox/x{end}"), at), number(_text(element, f"bndbox/y{end}"), at))
+            for end in ("min", "max")
+        ]
+    elif element.find("robndbox") is not None:
+        x, y, w, h, angle = (
+            number(_text(element, f"robndbox/{part}"), at) for part in ("cx", "cy", "w", "h", "angle")
+        )
+        turn, lean = abs(math.cos(angle)), abs(math.sin(angle))
+        across, down = (w * turn + h * lean) / 2, (w * lean + h * turn) / 2
+        points = [(x - across, y - down), (x + across, y + down)]
+    else:
+        points = _outline(element.find("polygon"), at)
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), round(max(xs) - min(xs), 6), round(max(ys) - min(ys), 6)
+
+
+def _outline(polygon: Any, at: str) -> list[tuple[float, float]]:
+    """Read the points of a polygon: ``x1 y1 x2 y2``, or a ``pt`` for each as LabelMe writes them."""
+    found = [] if polygon is None else polygon.findall("pt")
+    points = [(number(_text(p, "x"), at), number(_text(p, "y"), at)) for p in found]
+    if polygon is not None and not points:
+        across = [child for child in polygon if str(child.tag)[:1] == "x"]
+        points = [
+            (number(child.text or "", at), number(_text(polygon, f"y{str(child.tag)[1:]}"), at))
+            for child in across
+        ]
+    if len(points) < 2:
+        raise FormatError(f"In {at}, there is no bndbox: draw its box, or export it with one.")
+    return points
 
 
 def _brief(error: Exception) -> str:
@@ -144,25 +264,32 @@ def _text(element: Any, path: str) -> str:
     return "" if found is None or found.text is None else str(found.text).strip()
 
 
-def _field(root: Any, source: str, images: Images) -> FieldIn:
-    file = safe_name(_text(root, "filename"), source)
-    name = safe_name(_text(root, "field") or file, source)
-    sizes = [_text(root, f"size/{side}") for side in ("width", "height")]
-    width, height = (round(number(s, source)) or None if s else None for s in sizes)
-    pixel_size = _text(root, "pixel_size_um")
-    regions = _areas(root, "annotated_regions", source)
-    return FieldIn(
-        name,
-        width,
-        height,
-        patient=clean_name(word) if (word := _text(root, "patient")) else None,
-        slide=clean_name(word) if (word := _text(root, "slide")) else None,
-        domain=clean_name(word) if (word := _text(root, "domain")) else None,
-        pixel_size_um=number(pixel_size, source) if pixel_size else None,
-        regions=regions,
-        ignore_areas=_areas(root, "ignore_areas", source) or [],
-        image=images.file(file),
+def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skipped) -> FieldIn:
+    stated = _text(root, "filename")
+    own = _text(root, "field")
+    name, match = pairing.of(file, safe_name(stated, source) if stated else "", _text(root, "folder"))
+    field = FieldIn(safe_name(own, source) if own else name, image=match.path)
+    if own and not match.found:
+        field.beside, field.stem = file.parent, file.stem
+    if match.alike:
+        raise FormatError(
+            f"The image of {source} may be {' or '.join(match.alike[:3])}: give it the name of the XML file."
+        )
+    numbers: dict[str, float | None] = {}
+    for key in ("size/width", "size/height", "pixel_size_um"):
+        try:
+            numbers[key] = number(text, source) if (text := _text(root, key)) else None
+        except FormatError as error:
+            numbers[key] = None
+            skipped.one("numbers that cannot be read", f"{error} It was left out.")
+    field.width, field.height = (round(numbers[f"size/{s}"] or 0) or None for s in ("width", "height"))
+    field.pixel_size_um = numbers["pixel_size_um"]
+    field.patient, field.slide, field.domain = (
+        clean_name(word) if (word := _text(root, key)) else None for key in ("patient", "slide", "domain")
     )
+    field.regions = _areas(root, "annotated_regions", source)
+    field.ignore_areas = _areas(root, "ignore_areas", source) or []
+    return field
 
 
 def _areas(root: Any, tag: str, source: str) -> list[tuple[float, ...]] | None:

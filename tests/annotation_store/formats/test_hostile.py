@@ -108,7 +108,8 @@ BOX = (
 
 def voc_document(data: bytes) -> Document:
     document = Document("a.xml", [], Skipped())
-    voc.parse(data, LLD, "a.xml", document, NOTHING)
+    pairing = voc.Pairing(NOTHING, Path(), {})
+    voc.parse(data, LLD, "a.xml", document, pairing, Path("a.xml"))
     return document
 
 
