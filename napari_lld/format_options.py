@@ -50,7 +50,7 @@ OPTIONS: Mapping[tuple[str, str], Option] = {
     ("yolo", "fields"): Choice(
         later("Fields"),
         (
-            ("annotated", later("All annotated fields: their unmarked area will count as background")),
+            ("annotated", later("All annotated fields, the rest as background")),
             ("covered", later("Only completely annotated fields")),
         ),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from annotation_store.boxes import iou
-from annotation_store.records import Box, Region, RegionState, Shape, SuggestionState
+from annotation_store.records import Box, Region, RegionState, Shape, Suggestion, SuggestionState
 from napari_lld.click_box import Pixels, box_at, search_window, usual_side
 from napari_lld.session_state import SessionState
 from napari_lld.translate import later, tr, trn
@@ -67,10 +67,7 @@ class MarkActions(SessionState):
         across = sum(
             not outline.covers(rectangle(x, y, x + w, y + h)) for x, y, w, h in (c.box for c in inside)
         )
-        # one that is hidden because its class is unclear may be a cell all the same
-        waiting = sum(
-            shape.contains_centre(one.box) for one in self.waiting if one.confidence >= self._threshold
-        )
+        waiting = sum(shape.contains_centre(one.box) for one in self._unreviewed())
         classless = sum(cell.cell_class is None for cell in inside)
         incomplete = sum(self.is_incomplete(cell) for cell in inside) - classless
         found = (
@@ -127,14 +124,22 @@ class MarkActions(SessionState):
         return made
 
     def known_places(self) -> list[Box]:
-        """List the boxes of the current field that somebody has judged: cells, ignore areas, rejections."""
+        """List the boxes of the current field that are judged, or that a suggestion asks about."""
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return []
         rejected = self._try(lambda: project.suggestions(field_id, states=(SuggestionState.REJECTED,))) or []
         # a bounding box of an area: what lies in its corners is not warned of
         areas = [area.shape.bounds for area in self.ignore_areas]
-        return [*(cell.box for cell in self.cells), *areas, *(one.box for one in rejected)]
+        return [
+            *(cell.box for cell in self.cells),
+            *areas,
+            *(s.box for s in (*rejected, *self._unreviewed())),
+        ]
+
+    def _unreviewed(self) -> list[Suggestion]:
+        """List the suggestions that may be cells, also those that an unclear class hides."""
+        return [one for one in self.waiting if one.confidence >= self._threshold]
 
     def mark_whole_field(self) -> int | None:
         """Say that every white cell of this field is boxed."""

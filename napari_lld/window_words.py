@@ -13,6 +13,7 @@ from napari_lld.format_options import OPTIONS, Choice
 from napari_lld.translate import tr
 
 _OPTION = re.compile(r"--option (\w+)=([\w.]+)( or \w+=[\w.]+)*")
+_BOTH = re.compile(r"\(in the window: ([^;()]+); in the terminal: [^()]+\)")
 _COMMAND = re.compile(r"napari-lld [a-z]+( --?\w[\w-]*| [A-Z]+\b)*")
 
 
@@ -39,6 +40,7 @@ def in_the_window(sentence: str) -> str:
     """Write a sentence of the store, which the command line shows too, for the window."""
     if "--" not in sentence:
         return sentence
+    sentence = _BOTH.sub(r"(\1)", sentence)
     kept: list[str] = []
 
     def keep(found: re.Match[str]) -> str:

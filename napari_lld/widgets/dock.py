@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QProgressBar,
     QSizePolicy,
@@ -111,7 +111,7 @@ class DeskDock(QWidget):
         foot_layout.addLayout(row(self._busy, self._stop))
         foot_layout.addWidget(self._hint)
         outer.addWidget(foot)
-        self._message = MessageBar(self)
+        self._message = MessageBar(self, self._message_top)
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
         self._fading.setInterval(_HINT_MS)
@@ -256,13 +256,19 @@ class DeskDock(QWidget):
         self._fading.start()
 
     def show_message(self, level: str, message: str) -> bool:
-        """Show a message over the lower end of the dock; False where nobody can see it."""
+        """Show a message over the list of fields; False where nobody can see it."""
         if not self.isVisible():
             return False
         self._fading.stop()
         self._rest_hint()  # the message stands above it
         self._message.tell(level, message)
         return True
+
+    def _message_top(self) -> int:
+        """Messages lie over the list of fields: what one annotates with stays free."""
+        if self.desk.session.project is None:
+            return self.height()
+        return self._places.mapTo(self, QPoint(0, 0)).y()
 
     def _rest_hint(self) -> None:
         """Say what there is to do where nothing else is to be said."""

@@ -134,7 +134,7 @@ class ExportDialog(QDialog):
                 annotated=survey.annotated,
             ),
             "annotated": tr(
-                "All {annotated} annotated fields: their unmarked area will count as background",
+                "All {annotated} annotated fields, the rest as background",
                 annotated=survey.annotated,
             ),
         }
@@ -216,6 +216,9 @@ class ExportDialog(QDialog):
             return tr("{name} is a folder that holds something: give another name.", name=out.name)
         if not single and out.suffix != ".json" and out.is_file():
             return tr("{name} is a file: give another name.", name=out.name)
+        survey = self._survey
+        if self.options.values().get("fields") == "covered" and survey.annotated and not survey.covered:
+            return tr("No field is annotated completely: choose all annotated fields.")
         return problem_of(out)
 
     def _browse(self) -> str:

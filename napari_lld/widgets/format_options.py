@@ -32,7 +32,9 @@ class FormatOptions(QWidget):
         while self._form.rowCount():
             self._form.removeRow(0)
         self.controls = {}
-        for name, help_ in options.items():
+        # what is to be decided comes before numbers
+        first = sorted(options, key=lambda name: not isinstance(OPTIONS.get((form, name)), Choice))
+        for name, help_ in ((name, options[name]) for name in first):
             option = OPTIONS.get((form, name), Text(name))
             self.controls[name] = control = self._control(option, help_)
             self._form.addRow(tr(option.title) if (form, name) in OPTIONS else name, control)
@@ -75,7 +77,7 @@ class FormatOptions(QWidget):
                 combo = QComboBox()
                 # long words must not widen the dialog beyond a small screen
                 combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-                combo.setMinimumContentsLength(24)
+                combo.setMinimumContentsLength(46)
                 for value, title in option.values:
                     combo.addItem(tr(title), value)
                 combo.currentIndexChanged.connect(lambda *_: self.changed.emit())

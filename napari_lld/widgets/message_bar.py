@@ -1,6 +1,8 @@
-"""Messages of the window: wrapped, over the foot of the dock, with details on request."""
+"""Messages of the window: wrapped, over the list of fields, with details on request."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
@@ -26,13 +28,22 @@ _LINES = 5
 
 
 class MessageBar(QFrame):
-    """Lies over the lower end of a widget, so that nothing moves when it comes and goes."""
+    """Lies over a widget, so that nothing moves when it comes and goes.
 
-    def __init__(self, over: QWidget) -> None:
+    Parameters
+    ----------
+    over
+        What it lies over.
+    top
+        Gives where its upper edge lies.
+    """
+
+    def __init__(self, over: QWidget, top: Callable[[], int]) -> None:
         super().__init__(over)
         self.setObjectName("lld_message")
         self.setProperty("level", "info")
         self._over = over
+        self._top = top
         self._message = ""
         self.text = QLabel()
         self.text.setObjectName("lld_message_text")
@@ -93,7 +104,8 @@ class MessageBar(QFrame):
         self.details.setVisible(needed > most or "\n" in self._message)
         self.setFixedWidth(width)
         self.adjustSize()
-        self.move(_EDGE, self._over.height() - self.height() - _EDGE)
+        lowest = max(self._over.height() - self.height() - _EDGE, 0)
+        self.move(_EDGE, min(self._top(), lowest))
 
     def _show_details(self) -> None:
         dialog = MessageDetails(self._message, self.window())

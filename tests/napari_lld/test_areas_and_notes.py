@@ -127,7 +127,8 @@ def test_unboxed_nuclei_and_waiting_suggestions_are_asked_of_before_they_become_
     assert session.field_id is not None
     stained = session.pixels(session.field_id).copy()
     stained[:] = (235, 225, 215)
-    stained[50:75, 60:85] = (80, 30, 120)
+    stained[50:75, 15:40] = (80, 30, 120)
+    stained[10:30, 50:70] = (80, 30, 120)  # of this one is asked as a suggestion
     monkeypatch.setattr(session, "pixels", lambda _field_id: stained)
     asked = Asked(False, True)
     monkeypatch.setattr(dialogs, "ask_anyway", asked)

@@ -117,6 +117,9 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     assert isinstance(fields, QComboBox)
     assert fields.currentData() == "annotated", "there is nothing else to export"
     assert "--" not in dialog.loses.text()
+    fields.setCurrentIndex(fields.findData("covered"))
+    assert not can_export(dialog)
+    assert "No field is annotated completely" in dialog.loses.text()
 
 
 def test_every_kind_of_loss_has_a_sentence() -> None:

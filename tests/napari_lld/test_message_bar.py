@@ -1,4 +1,4 @@
-"""Messages are read whole: wrapped over the foot of the dock, the rest under *Details*."""
+"""Messages are read whole: wrapped over the list of fields, the rest under *Details*."""
 
 from __future__ import annotations
 

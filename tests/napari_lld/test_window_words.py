@@ -55,6 +55,10 @@ def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_win
             "say where to look (napari-lld check --slides FOLDER).",
             "say where to look (in a terminal: napari-lld check --slides FOLDER).",
         ),
+        (
+            "Continue it (in the window: ☰ › Readings; in the terminal: --reading).",
+            "Continue it (☰ › Readings).",
+        ),
         ("Nothing -- at all.", "Nothing -- at all."),
     ],
 )
