@@ -267,8 +267,8 @@ class DeskDock(QWidget):
     def _message_top(self) -> int:
         """Messages lie over the list of fields: what one annotates with stays free."""
         if self.desk.session.project is None:
-            return self.height()
-        return self._places.mapTo(self, QPoint(0, 0)).y()
+            return int(self.height())
+        return int(self._places.mapTo(self, QPoint(0, 0)).y())
 
     def _rest_hint(self) -> None:
         """Say what there is to do where nothing else is to be said."""
