@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from annotation_store.errors import FormatError
 from annotation_store.records import Box, Proposal
 
 Regions = Literal["file", "stated", "none", "full"]
@@ -128,3 +129,15 @@ class Document:
     skipped: Skipped
     annotations: int = 0
     """How many cells and proposals the file holds, those that could not be read included."""
+
+    def refuse_empty(self) -> None:
+        """Refuse a document of which every record was left out.
+
+        Raises
+        ------
+        FormatError
+            With the first reason.
+        """
+        reasons = self.skipped.sentences()
+        if not self.fields and reasons:
+            raise FormatError(f"Nothing in {self.source} can be read. {reasons[0]}")

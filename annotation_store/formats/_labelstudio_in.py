@@ -20,7 +20,6 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._files import safe_name
 from annotation_store.formats._images import Images, Match, Size
 from annotation_store.formats._labelstudio_shapes import Points, bounds, is_shape, number, place_of, points_of
-from annotation_store.formats._left_out import leave_out, refuse_empty
 from annotation_store.formats._text import shown
 from annotation_store.formats._words import certain, read_class, read_flags, read_values
 from annotation_store.images import IMAGE_SUFFIXES
@@ -69,7 +68,7 @@ def parse(data: Any, schema: Schema, source: str, images: Images) -> Document:
             document.fields.append(_read(one, names, schema, document, images))
         except FormatError as error:
             document.skipped.one("tasks that cannot be read", f"{error} The task was left out.")
-    refuse_empty(document)
+    document.refuse_empty()
     return document
 
 
@@ -343,7 +342,7 @@ class _Marks:
             except FormatError as error:
                 self.document.skipped.one("marks that cannot be read", f"{error} The mark was left out.")
                 if self.scored is None:
-                    leave_out(self.field)
+                    self.field.left_out(None)
 
     def _joined(self, results: Sequence[Mapping[str, Any]]) -> Iterator[_Mark]:
         """Join results of one id; where it stands for several shapes, those of one place."""
@@ -378,7 +377,7 @@ class _Marks:
         for _ in range(sum(not r or (is_shape(r) and not isinstance(r.get("value"), dict)) for r in results)):
             skipped.count("{n} results have no value that could be read: left out.")
             if self.scored is None:
-                leave_out(self.field)
+                self.field.left_out(None)
         yield from marks.values()
 
     def _join(self, mark: _Mark, result: Mapping[str, Any]) -> None:
@@ -427,7 +426,7 @@ class _Marks:
         cell_class, known = self._class(mark, said)
         if not known:
             if self.scored is None:
-                leave_out(given, box, mark.labels[0] if mark.labels else "")
+                given.strangers.append((mark.labels[0], box))
             return
         words = {}
         for name, found in said.items():

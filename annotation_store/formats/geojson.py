@@ -41,6 +41,7 @@ from annotation_store.formats._files import Names, safe_name
 from annotation_store.formats._images import Images, walk
 from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
+from annotation_store.formats._pairing import Pairing
 from annotation_store.formats._text import shown
 from annotation_store.formats._words import certain, flag_words, label_of, read_class, read_flags, read_values
 from annotation_store.outputs import write_file
@@ -56,6 +57,8 @@ WRITE_OPTIONS: Mapping[str, str] = {
 
 REGION, IGNORE = "Region*", "Ignore*"
 _CONFIDENCE = "Confidence"
+# as written here, and by detectors that QuPath runs
+_CONFIDENCES = frozenset({"confidence", "detection probability", "probability", "score"})
 _CLASS = "class: "
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
@@ -84,8 +87,15 @@ def read(
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
     if not files:
         raise FormatError(f"The folder {path} holds no .geojson files: export the objects from QuPath again.")
+    pairing = Pairing.of_files(finder, path, files)
     for file in files:
-        parse(read_json(file, nan_as_null=True), file.name, project.schema, document, finder)
+        try:
+            parse(read_json(file, nan_as_null=True), file, project.schema, document, pairing)
+        except FormatError as error:
+            if path.is_file():
+                raise
+            document.skipped.one("files that cannot be read", f"{error} The file was left out.")
+    document.refuse_empty()
     return merge(
         project,
         document,
@@ -96,78 +106,113 @@ def read(
     )
 
 
-def parse(data: Any, name: str, schema: Schema, document: Document, images: Images) -> None:
-    """Read one GeoJSON object into a document; `name` is its file's, which names the image.
+def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pairing) -> None:
+    """Read one GeoJSON object into a document; the name of its file names the image.
 
     Raises
     ------
     FormatError
-        It is no GeoJSON, or a coordinate is no number.
+        It is no GeoJSON.
     """
+    name = file.name
     features = data.get("features", [data]) if isinstance(data, dict) else data
-    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
+    if not isinstance(features, list):
         raise FormatError(f"{name} is no GeoJSON: it needs a list of features. Export it from QuPath again.")
-    field = _field(data if isinstance(data, dict) else {}, name, images)
+    field = _field(data if isinstance(data, dict) else {}, file, pairing, document.skipped)
     document.fields.append(field)
+    nameless: list[Box] = []
     for position, feature in enumerate(_flat(features), start=1):
         at = f"feature {position} of {name}"
-        properties = feature.get("properties") or {}
-        if feature.get("type") != "Feature" or not isinstance(properties, dict):
-            raise FormatError(f"{at} is no GeoJSON feature: export it from QuPath again.")
-        rings, holes = _polygons(feature.get("geometry"), at)
-        label = _label(properties.get("classification"), at)
-        if label in (REGION, IGNORE):
-            _take_area(rings, holes, label, field, document.skipped)
-            continue
-        kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
-        if label is None and kind not in _CELLS:
-            document.skipped.count(
-                "{n} annotations without a class were skipped: name cells by class, finished areas Region*."
-            )
-            continue
-        document.annotations += 1
-        points = [point for ring in rings for point in ring]
-        if not points:
-            document.skipped.count("{n} points, lines and empty shapes were skipped: cells are boxes here.")
-            continue
-        if not _is_box(rings):
-            document.skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
-        _take(_bounds(points), label, properties, field, schema, document.skipped, at)
+        try:
+            _read(feature, at, field, schema, document, nameless)
+        except FormatError as error:
+            document.skipped.one("features that cannot be read", f"{error} The feature was left out.")
+            field.left_out(None)
+    _keep_from_background(nameless, field)
 
 
-def _field(data: Mapping[str, Any], name: str, images: Images) -> FieldIn:
+def _read(
+    feature: Any, at: str, field: FieldIn, schema: Schema, document: Document, nameless: list[Box]
+) -> None:
+    """Take one feature; the boxes of annotations without a class are kept for later."""
+    skipped = document.skipped
+    properties = (feature.get("properties") or {}) if isinstance(feature, dict) else None
+    if not isinstance(properties, dict) or feature.get("type") != "Feature":
+        raise FormatError(f"{at} is no GeoJSON feature.")
+    label = _label(properties.get("classification"), at)
+    if label in (REGION, IGNORE):
+        _take_area(feature.get("geometry"), label, field, skipped, at)
+        return
+    rings, _ = _polygons(feature.get("geometry"), at)
+    points = [point for ring in rings for point in ring]
+    kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
+    if label is None and kind not in _CELLS:
+        skipped.count(
+            "{n} annotations without a class were skipped: name cells by class, finished areas Region*."
+        )
+        if points:
+            nameless.append(_bounds(points))
+        else:
+            field.left_out(None)
+        return
+    document.annotations += 1
+    if not points:
+        skipped.count("{n} points, lines and empty shapes were skipped: cells are boxes here.")
+        field.left_out(None)
+        return
+    if not _is_box(rings):
+        skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+    _take(_bounds(points), label, properties, field, schema, skipped, at)
+
+
+def _keep_from_background(boxes: Sequence[Box], field: FieldIn) -> None:
+    """Keep annotations without a class from becoming background, unless they are outlines around cells."""
+    cells = [cell.box for cell in field.cells]
+    for box in boxes:
+        shape = Shape(box) if box[2] > 0 and box[3] > 0 else None
+        if shape is None or not any(shape.contains_centre(cell) for cell in cells):
+            field.left_out(box)
+
+
+def _field(data: Mapping[str, Any], file: Path, pairing: Pairing, skipped: Skipped) -> FieldIn:
     said = data.get("napari_lld")
     said = said if isinstance(said, dict) else {}
-    stem = name
-    for suffix in _SUFFIXES:
-        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
-    image = images.file(stem)
-    known = images.known(stem)
-    given = said.get("field")
-    if given is None:
-        given = image.name if image else known.name if known else stem
-    field = FieldIn(safe_name(given, name), regions=[], image=image or images.file(str(given)))
+    name, match = pairing.of(file)
+    if match.alike:
+        raise FormatError(
+            f"The image of {file.name} may be {' or '.join(match.alike[:3])}: give it the name of the file."
+        )
+    field = FieldIn(name, regions=[], image=match.path)
+    if (given := said.get("field")) is not None:
+        field.name = safe_name(given, file.name)
+        field.beside, field.stem = file.parent, file.stem
     for key in ("patient", "slide", "domain"):
         if isinstance(word := said.get(key), str) and word.strip():
             setattr(field, key, clean_name(word))
-    size = [said.get(key) for key in ("width", "height", "pixel_size_um")]
-    if any(v is not None for v in size):
-        width, height, pixel = (None if v is None else _number(v, f"napari_lld of {name}") for v in size)
-        field.width, field.height = (None if v is None else round(v) for v in (width, height))
-        field.pixel_size_um = pixel
+    numbers: dict[str, float | None] = {}
+    for key in ("width", "height", "pixel_size_um"):
+        try:
+            numbers[key] = None if said.get(key) is None else _number(said[key], file.name)
+        except FormatError as error:
+            numbers[key] = None
+            skipped.one("numbers that cannot be read", f"{error} It was left out.")
+    field.width, field.height = (
+        None if (v := numbers[key]) is None else round(v) for key in ("width", "height")
+    )
+    field.pixel_size_um = numbers["pixel_size_um"]
     return field
 
 
-def _flat(features: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _flat(features: Sequence[Any]) -> Iterator[Any]:
     """Give features and the child objects that QuPath nests in them."""
     waiting = list(reversed(features))
     while waiting:
         feature = waiting.pop()
         yield feature
-        properties = feature.get("properties")
+        properties = feature.get("properties") if isinstance(feature, dict) else None
         children = properties.get("childObjects") if isinstance(properties, dict) else None
         if isinstance(children, list):
-            waiting += [child for child in reversed(children) if isinstance(child, dict)]
+            waiting += reversed(children)
 
 
 def _label(given: Any, at: str) -> str | None:
@@ -235,18 +280,23 @@ def _is_box(rings: Sequence[Points]) -> bool:
     )
 
 
-def _take_area(rings: Sequence[Points], holes: bool, label: str, field: FieldIn, skipped: Skipped) -> None:
+def _take_area(geometry: Any, label: str, field: FieldIn, skipped: Skipped, at: str) -> None:
+    try:
+        rings, holes = _polygons(geometry, at)
+    except FormatError as error:
+        skipped.one("features that cannot be read", f"{error} The area was left out.")
+        return
     areas = field.ignore_areas
     if label == REGION:
         areas = field.regions = field.regions or []
         if holes:
             skipped.count("{n} regions with holes were skipped: nobody says what is known in the holes.")
             return
-    for ring in rings:
-        if _is_box([ring]):
-            areas.append(_bounds(ring))
-        elif len(ring) >= 3:
-            areas.append(tuple(v for point in ring for v in point))
+    drawn = [ring for ring in rings if len(ring) >= 3]
+    if not drawn:
+        skipped.count("{n} regions and ignore areas are no areas: left out.")
+    for ring in drawn:
+        areas.append(_bounds(ring) if _is_box([ring]) else tuple(v for point in ring for v in point))
 
 
 def _take(
@@ -260,7 +310,7 @@ def _take(
 ) -> None:
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
     if not known:
-        if _CONFIDENCE not in _measurements(properties.get("measurements")):
+        if _confidence(_measurements(properties.get("measurements")), at) is None:
             field.strangers.append((label or "", box))
         return
     where = at.rpartition(" of ")[0]
@@ -269,8 +319,10 @@ def _take(
     flags = {n: words.pop(n) for n in _FLAGS if n in words and schema.find_attribute(n) is None}
     values = read_values({n: v for n, v in words.items() if v.strip()}, schema, skipped)
     measured = _measurements(properties.get("measurements"))
-    if _CONFIDENCE in measured:
-        field.proposals.append((where, _proposal(box, cell_class, values, measured, schema, at)))
+    confidence = _confidence(measured, at)
+    if confidence is not None:
+        proposal = _proposal(box, confidence, cell_class, values, measured, schema, at)
+        field.proposals.append((where, proposal))
     else:
         found = read_flags(flags, schema, cell_class, skipped)
         field.cells.append(CellIn(where, box, cell_class, values, found))
@@ -283,15 +335,23 @@ def _measurements(given: Any) -> dict[str, Any]:
     return {str(name): value for name, value in given.items()} if isinstance(given, dict) else {}
 
 
+def _confidence(measured: Mapping[str, Any], at: str) -> float | None:
+    """Give how sure a machine was, 0 where it wrote no number; ``None`` where no machine says anything."""
+    for name, value in measured.items():
+        if name.casefold() in _CONFIDENCES:
+            return 0.0 if value is None else _number(value, at)
+    return None
+
+
 def _proposal(
     box: Box,
+    confidence: float,
     cell_class: str | None,
     values: Mapping[str, str | None],
     measured: Mapping[str, Any],
     schema: Schema,
     at: str,
 ) -> Proposal:
-    confidence = _number(measured[_CONFIDENCE], at)
     classes: dict[str, float] = {}
     attributes: dict[str, dict[str, float]] = {}
     for name, value in measured.items():

@@ -16,10 +16,8 @@ object without a box, which is no background then.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -42,9 +40,9 @@ from annotation_store.formats._export import (
     refuse_nothing,
 )
 from annotation_store.formats._files import Names, safe_name
-from annotation_store.formats._images import Images, Match, walk
-from annotation_store.formats._left_out import leave_out, refuse_empty
+from annotation_store.formats._images import Images, walk
 from annotation_store.formats._merge import merge
+from annotation_store.formats._pairing import Pairing
 from annotation_store.formats._text import number, read_file, shown
 from annotation_store.formats._words import flag_words, label_of, read_class, read_flags, read_values
 from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport
@@ -61,8 +59,6 @@ WRITE_OPTIONS: Mapping[str, str] = {
 
 _MAX_BYTES = 20_000_000
 _FLAGS = ("kind", "comment", "bookmark", "second_opinion")
-# folders that say what they hold, not whose it is
-_SAY_NOTHING = frozenset({"annotations", "annotation", "xml", "labels", "jpegimages", "images"})
 
 
 # -- in ------------------------------------------------------------------------------------------
@@ -102,7 +98,7 @@ def from_path(path: Path, schema: Schema, images: Images) -> Document:
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".xml"]
     if not files:
         raise FormatError(f"The folder {path} holds no .xml files: give the folder with Annotations/.")
-    pairing = Pairing(images, path if path.is_dir() else path.parent, Counter(p.stem for p in files))
+    pairing = Pairing.of_files(images, path, files)
     for file in files:
         source = str(file) if path.is_file() else str(file.relative_to(path))
         try:
@@ -111,76 +107,8 @@ def from_path(path: Path, schema: Schema, images: Images) -> Document:
             if path.is_file():
                 raise
             document.skipped.one("files that cannot be read", f"{error} The file was left out.")
-    refuse_empty(document)
+    document.refuse_empty()
     return document
-
-
-@dataclass(frozen=True, slots=True)
-class Pairing:
-    """Finds the image of an XML file: by the file's own name, as LabelImg does, or by the name in it.
-
-    Attributes
-    ----------
-    top
-        The folder that holds all XML files.
-    stems
-        How many of them go by each name, suffix aside.
-    """
-
-    images: Images
-    top: Path
-    stems: Mapping[str, int]
-
-    def of(self, file: Path, stated: str, folder: str) -> tuple[str, Match]:
-        """Give the name of the field of an XML file, and what bears it.
-
-        Parameters
-        ----------
-        stated, folder
-            The name and the folder of the image as the file states them; they may be empty, or of a time
-            before the image was renamed.
-        """
-        own = self._find(file, file.stem)
-        if not stated:
-            return self._named(file, own, file.stem), own
-        named = self._find(file, stated)
-        stem = _stem(stated)
-        if stem == file.stem or not own.found:
-            match = named if named.found else own
-        elif not named.found or self.stems.get(stem):
-            match = own  # the image of that name has an XML file of its own
-        else:
-            return stated, Match(alike=(f"{file.stem} (by the XML's name)", f"{stated} (by the name in it)"))
-        if match.alike and folder:
-            inner = self.images.find(f"{folder}/{stated}", beside=file.parent)
-            match = inner if inner.found else match
-        return self._named(file, match, stated), match
-
-    def _find(self, file: Path, name: str) -> Match:
-        """Look beside the XML, then in folders called as the XML's, then where folders tell nothing apart."""
-        beside = self.images.find(name, beside=file.parent)
-        below = self._below(file)
-        if not below or (beside.path is not None and beside.path.parent == file.parent):
-            return beside
-        inner = self.images.find("/".join([*below, name]))
-        if inner.found or inner.alike:
-            return inner
-        alone = self.stems.get(_stem(name), 0) <= 1
-        return beside if alone and beside.found and self.images.is_flat(beside) else Match()
-
-    def _below(self, file: Path) -> list[str]:
-        parts = file.parent.relative_to(self.top).parts
-        return [part for part in parts if part.lower() not in _SAY_NOTHING]
-
-    def _named(self, file: Path, match: Match, name: str) -> str:
-        if match.path is None and match.field is not None:
-            return match.field.name
-        twins = match.path is None or self.stems.get(file.stem, 0) > 1
-        return "/".join([*(self._below(file) if twins else ()), match.path.name if match.path else name])
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(name.replace("\\", "/")).stem
 
 
 def parse(data: bytes, schema: Schema, source: str, document: Document, pairing: Pairing, file: Path) -> None:
@@ -213,7 +141,7 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, pairing:
             box = _box(element, f"object {position} of {source}")
         except FormatError as error:
             document.skipped.one("objects that cannot be read", f"{error} The object was left out.")
-            leave_out(field)
+            field.left_out(None)
             continue
         if element.find("bndbox") is None:
             document.skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
@@ -273,7 +201,7 @@ def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skippe
         field.beside, field.stem = file.parent, file.stem
     if match.alike:
         raise FormatError(
-            f"The image of {source} may be {' or '.join(match.alike[:3])}: give it the name of the XML file."
+            f"The image of {source} may be {' or '.join(match.alike[:3])}: give it the name of the file."
         )
     numbers: dict[str, float | None] = {}
     for key in ("size/width", "size/height", "pixel_size_um"):

@@ -41,7 +41,6 @@ from annotation_store.formats._export import (
 )
 from annotation_store.formats._files import Names
 from annotation_store.formats._images import Images, Size, walk
-from annotation_store.formats._left_out import leave_out
 from annotation_store.formats._merge import merge
 from annotation_store.formats._sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._text import lines, number, read_file, whole
@@ -153,7 +152,7 @@ def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
         for line, row in enumerate(rows, start=1):
             if isinstance(row, Unreadable):
                 skipped.one("lines that are no labels", f"{row.reason} It was left out.")
-                leave_out(field, None if row.row is None else row.row.box(size))
+                field.left_out(None if row.row is None else row.row.box(size))
             else:
                 _take(row, f"{pair.label.name} line {line}", field, size, data_set.names, schema, skipped)
     return document
@@ -175,7 +174,7 @@ def _take(
         skipped.count(f"class number {row.class_id} has no name in the data set: {{n}} boxes skipped.")
     if not known:
         if row.confidence is None:
-            leave_out(field, row.box(size), names.get(row.class_id, str(row.class_id)))
+            field.strangers.append((names.get(row.class_id, str(row.class_id)), row.box(size)))
         return
     if row.outline:
         skipped.count("{n} outlines became the boxes around them: cells are boxes here.")

@@ -18,6 +18,7 @@ from annotation_store.formats import _lld_text, _yolo_names, cells_csv, geojson,
 from annotation_store.formats._document import Document, Skipped
 from annotation_store.formats._images import Images
 from annotation_store.formats._lld_codes import Codes
+from annotation_store.formats._pairing import Pairing
 from annotation_store.formats.coco import from_coco
 from annotation_store.schema import load_schema
 
@@ -108,7 +109,7 @@ BOX = (
 
 def voc_document(data: bytes) -> Document:
     document = Document("a.xml", [], Skipped())
-    pairing = voc.Pairing(NOTHING, Path(), {})
+    pairing = Pairing(NOTHING, Path(), {})
     voc.parse(data, LLD, "a.xml", document, pairing, Path("a.xml"))
     return document
 
@@ -230,7 +231,8 @@ task_trees = st.lists(
 
 
 def geojson_document(data: Any) -> None:
-    geojson.parse(data, "a.geojson", LLD, Document("a", [], Skipped()), NOTHING)
+    pairing = Pairing(NOTHING, Path(), {})
+    geojson.parse(data, Path("a.geojson"), LLD, Document("a", [], Skipped()), pairing)
 
 
 @many

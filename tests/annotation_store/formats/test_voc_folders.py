@@ -102,7 +102,7 @@ def test_renamed_images_are_not_mixed_up(blank: Blank, tmp_path: Path) -> None:
         formats.read("voc", project, tmp_path / "set")
         assert shades(project) == {"Monocyte": 0, "Basophil": 1}
     (tmp_path / "set" / "b.xml").unlink()
-    with blank() as project, pytest.raises(FormatError, match=r"a \(by the XML's name\) or b\.png"):
+    with blank() as project, pytest.raises(FormatError, match=r"a \(by the file's name\) or b\.png"):
         formats.read("voc", project, tmp_path / "set")
 
 
