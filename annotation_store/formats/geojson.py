@@ -152,8 +152,6 @@ def _read(
         )
         if points:
             nameless.append(_bounds(points))
-        else:
-            field.left_out(None)
         return
     document.annotations += 1
     if not points:

@@ -72,7 +72,6 @@ def test_a_file_without_its_image_takes_no_other_patients(blank: Blank, tmp_path
         feature("Basophil", geometry={"type": "LineString", "coordinates": [[60, 60], [70, 70]]}),
         feature("Basophil", geometry={"type": "Polygon", "coordinates": [[[1, "x"], [2, 3], [4, 5]]]}),
         feature("Basophil", geometry={"type": "Polygon", "coordinates": []}),
-        feature(None, geometry={"type": "Point", "coordinates": [60, 60]}),
         feature("Basophil") | {"geometry": None},
         feature() | {"type": "Else"},
         feature() | {"properties": 3},
