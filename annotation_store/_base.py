@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import sqlalchemy as sa
 from annotation_store import _history, _rows
 from annotation_store._db.engine import plain_errors, transaction
 from annotation_store._db.tables import fields
+from annotation_store._db.tables import project as project_table
 from annotation_store._history import Change, Scope
 from annotation_store.errors import EditError, ProjectError, ProjectGoneError
 from annotation_store.events import ProjectEvents
+from annotation_store.pseudonyms import domain_pseudonym, pseudonym
 from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
 
@@ -104,6 +107,19 @@ class ProjectBase:
     def _rows(self, query: Any) -> Sequence[Any]:
         with plain_errors(self.path):
             return self._connection.execute(query).all()
+
+    @cached_property
+    def _secret(self) -> str:
+        """The key of the hashes that stand for names; it never leaves the project."""
+        return str(self._rows(sa.select(project_table.c.secret))[0].secret)
+
+    def pseudonym(self, text: str) -> str:
+        """Return the keyed hash that stands for a name in what leaves the project."""
+        return pseudonym(self._secret, text)
+
+    def domain_pseudonym(self, domain: str) -> str:
+        """Return what stands for a domain there; one that names nobody (``H_100x_C1``) stays as it is."""
+        return domain_pseudonym(self._secret, domain)
 
     def _edit(
         self, command: str, build: Callable[[sa.Connection], tuple[int, Sequence[Change]]]

@@ -519,6 +519,14 @@ def free_name(item: Incoming, taken: set[str]) -> str:
     return f"{base} ({number}){end}"
 
 
+def _source(item: _Prepared) -> str:
+    """Return what is kept of where a field came from: a slide's path, else a name: folders name people."""
+    incoming = item.incoming
+    if item.source_bytes is not None:
+        return str(incoming.path.absolute())
+    return Path(incoming.source).name if incoming.source else incoming.path.name
+
+
 def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
     incoming = item.incoming
     row = {
@@ -528,7 +536,7 @@ def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
         "height": item.height,
         "content_hash": item.content_hash,
         "suffix": item.suffix,
-        "source_path": (incoming.source or str(incoming.path.absolute())).encode("utf-8", "replace").decode(),
+        "source_path": _source(item).encode("utf-8", "replace").decode(),
         "patient": incoming.patient,
         "slide": incoming.slide,
         "domain": incoming.domain,

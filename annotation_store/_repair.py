@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +59,18 @@ class Repair(Intake):
     _sound_overview: Callable[[Any], bool]
     _model_damage: Callable[..., str | None]
 
-    def repair(self) -> RepairReport:
+    def repair(self, *, originals: Path | None = None) -> RepairReport:
         """Mend what can be mended.
 
-        Pixels are made again from the originals, originals are taken again from where they came from (if
+        Pixels are made again from the originals, originals are taken again from a folder (if
         the content is still the same), indexes are rebuilt. Nothing is deleted but damaged thumbnails: what
         belongs to nothing or was damaged moves to ``lost+found``. Annotations, history and models are
         never touched; a damaged model no longer suggests.
+
+        Parameters
+        ----------
+        originals
+            Where to look for originals that the project has lost: a folder, its subfolders included.
 
         Returns
         -------
@@ -76,7 +83,7 @@ class Repair(Intake):
         try:
             mended += self._mend_database()
             mended += self._mend_folders()
-            mended += self._mend_originals()
+            mended += self._mend_originals(originals)
             mended += self._mend_pixels()
             mended += self._set_strays_aside()
             mended += self._mend_thumbnails()
@@ -114,8 +121,8 @@ class Repair(Intake):
                 return [f"The database's indexes were damaged: made anew (a copy is {copy})."]
         return []
 
-    def _mend_originals(self) -> list[str]:
-        """Find the bytes of each field again: under another name in the project, or where they came from."""
+    def _mend_originals(self, originals: Path | None) -> list[str]:
+        """Find the bytes of each field again: under another name in the project, or in a folder."""
         mended: list[str] = []
         rows = self._rows(sa.select(fields).where(fields.c.kind == FieldKind.IMAGE.value))
         known = {path.name: row for row in rows if (path := self._place_of(row)) is not None}
@@ -126,7 +133,7 @@ class Repair(Intake):
         here = [p for place in places for p in place.rglob("*") if p.is_file() and not is_link(p)]
         by_hash = {hash_of(path): path for path in here if path.name not in known}
         for name, row in lost:
-            data = self._bytes_of(row, by_hash)
+            data = self._bytes_of(row, by_hash, originals)
             if data is None:
                 continue  # `check` says so
             target = self.path / ORIGINALS / name
@@ -151,14 +158,16 @@ class Repair(Intake):
         path = self._place_of(row)
         return path if path is not None and path.is_file() and hash_of(path) == row.content_hash else None
 
-    def _bytes_of(self, row: Any, by_hash: dict[str, Path]) -> bytes | None:
+    def _bytes_of(self, row: Any, by_hash: dict[str, Path], originals: Path | None) -> bytes | None:
         if (path := by_hash.get(row.content_hash)) is not None:
             return path.read_bytes()
-        try:
-            given = read_original(Path(row.source_path))
-        except (LLDError, OSError, ValueError):
-            return None
-        return given.data if given.content_hash == row.content_hash else None
+        named = originals.rglob(glob.escape(row.source_path)) if originals is not None else ()
+        for path in named:
+            with suppress(LLDError, OSError, ValueError):
+                given = read_original(path)
+                if given.content_hash == row.content_hash:
+                    return given.data
+        return None
 
     def _mend_pixels(self) -> list[str]:
         """Decode originals again where the pixels made of them are missing or damaged."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Field
+
+if TYPE_CHECKING:
+    from annotation_store import Project
 
 FEWEST_CELLS = 30
 """With fewer cells than this all are needed for learning, and nothing is held out."""
@@ -14,6 +18,22 @@ FEWEST_CELLS = 30
 def unit_of(field: Field) -> str:
     """Name whom the split never cuts in two: the patient, or the field where none is known."""
     return field.patient or f"field:{field.content_hash or field.name}"
+
+
+def held_out_key(project: Project, unit: str) -> str:
+    """Return what stands for a patient or field in a model's card, which travels with the weights."""
+    return project.pseudonym(f"held out: {unit}")
+
+
+def listed_as_held_out(cards: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return what the cards of models list as held out: keyed hashes; in older cards, names."""
+    listed = (card.get("held_out") for card in cards)
+    return frozenset(one for some in listed if isinstance(some, list) for one in some if isinstance(one, str))
+
+
+def is_held_out(project: Project, unit: str, listed: Collection[str]) -> bool:
+    """Whether a patient (a field where none is known) is among what cards list."""
+    return bool(listed) and (unit in listed or held_out_key(project, unit) in listed)
 
 
 def held_out(cells: Mapping[str, int], share: float, *, already: Collection[str] = ()) -> set[str]:

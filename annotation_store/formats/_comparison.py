@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotation_store import _rules
@@ -150,7 +151,7 @@ def _merged(
         here.conflicts.add(key)
         news.conflicts.append(
             {
-                "source": document.source,
+                "source": Path(document.source).name,
                 "place": cell.where,
                 "field_id": there.field_id,
                 "cell_id": there.id,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import sqlalchemy as sa
-
-from annotation_store._db.tables import project as project_table
 from annotation_store.errors import FormatError
+from annotation_store.pseudonyms import domain_pseudonym, pseudonym
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -35,11 +32,6 @@ def safe_name(name: object, source: str) -> str:
     return name
 
 
-def pseudonym(secret: str, text: str) -> str:
-    """Give the keyed hash that stands for a name in anonymised exports: the same name, the same hash."""
-    return hmac.new(bytes.fromhex(secret), text.encode("utf-8", "replace"), "sha256").hexdigest()[:16]
-
-
 class Names(NamedTuple):
     """How fields, patients and slides are named in an export."""
 
@@ -50,7 +42,7 @@ class Names(NamedTuple):
         """Give the project's own names, or keyed hashes in their place; the key stays in the project."""
         if not anonymise:
             return cls()
-        return cls(str(project._rows(sa.select(project_table.c.secret))[0].secret))
+        return cls(project._secret)
 
     @property
     def anonymous(self) -> bool:
@@ -67,3 +59,7 @@ class Names(NamedTuple):
     def person(self, name: str | None) -> str | None:
         """Give a patient or slide, or what stands for it."""
         return name if name is None or self.secret is None else pseudonym(self.secret, name)
+
+    def domain(self, name: str | None) -> str | None:
+        """Give a domain, or what stands for it: it is often the name of a folder."""
+        return name if name is None or self.secret is None else domain_pseudonym(self.secret, name)

@@ -334,7 +334,7 @@ def _field_cells(field: Field, names: Names) -> dict[str, str]:
         "field": names.of(field.name),
         "patient": names.person(field.patient) or "",
         "slide": names.person(field.slide) or "",
-        "domain": field.domain or "",
+        "domain": names.domain(field.domain) or "",
         "pixel_size_um": "" if field.pixel_size_um is None else repr(field.pixel_size_um),
         "field_width": str(field.width),
         "field_height": str(field.height),

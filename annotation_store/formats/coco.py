@@ -490,7 +490,7 @@ def to_coco(
         described = {
             "patient": names.person(field.patient),
             "slide": names.person(field.slide),
-            "domain": field.domain,
+            "domain": names.domain(field.domain),
             "pixel_size_um": field.pixel_size_um,
         }
         images.append(image | {key: value for key, value in described.items() if value is not None})
@@ -528,7 +528,8 @@ def _cell_out(
     cell: Cell, schema: Schema, extra: Mapping[str, Any] | None, *, anonymous: bool
 ) -> dict[str, Any]:
     annotation = _base(cell.id, cell.field_id, cell.box)
-    given = dict((extra or {}).get("coco", {}))
+    # what an import brought along may name anybody
+    given = {} if anonymous else dict((extra or {}).get("coco", {}))
     if (extra or {}).get("bbox") != list(cell.box):
         given.pop("area", None)  # it was measured on another box
     annotation |= {name: value for name, value in given.items() if name not in _KNOWN}

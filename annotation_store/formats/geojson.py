@@ -410,7 +410,7 @@ def to_geojson(contents: Contents, field: Field, names: Names, kind: str = "anno
         "height": field.height,
         "patient": names.person(field.patient),
         "slide": names.person(field.slide),
-        "domain": field.domain,
+        "domain": names.domain(field.domain),
         "pixel_size_um": field.pixel_size_um,
     }
     features = [

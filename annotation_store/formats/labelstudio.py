@@ -104,7 +104,7 @@ def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict
         "field": names.of(field.name),
         "patient": names.person(field.patient),
         "slide": names.person(field.slide),
-        "domain": field.domain,
+        "domain": names.domain(field.domain),
         "pixel_size_um": field.pixel_size_um,
         STATED: True,
     }

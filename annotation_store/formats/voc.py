@@ -311,7 +311,7 @@ def to_xml(contents: Contents, field: Field, file: str, names: Names) -> bytes:
         "field": names.of(field.name),
         "patient": names.person(field.patient),
         "slide": names.person(field.slide),
-        "domain": field.domain,
+        "domain": names.domain(field.domain),
         "pixel_size_um": None if field.pixel_size_um is None else repr(field.pixel_size_um),
     }
     for name, value in described.items():

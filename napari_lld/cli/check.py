@@ -35,11 +35,21 @@ def check(
             help="Look only whether pixels, originals and weights are there.",
         ),
     ] = False,
+    originals: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --repair: look in this folder for originals that the project has lost; they are known "
+            "by name and content.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Check that a project's files and rows are sound; exit code 2 where they are not."""
     if quick and repair:
         raise UsageError("--repair reads everything; leave --quick out")
+    if originals is not None and not (repair and originals.is_dir()):
+        raise UsageError(f"--originals {originals}: give a folder, and --repair with it")
     found: list[str] = []
     mended: list[str] = []
     with open_project(project, read_only=slides is None and not repair) as opened:
@@ -47,7 +57,7 @@ def check(
             with progress("Looking for slides") as tick:
                 found = [opened.field(i).name for i in opened.relocate(slides, progress=tick).found]
         if repair:
-            report = opened.repair()
+            report = opened.repair(originals=originals)
             mended, problems = report.mended, report.left
         else:
             problems = opened.check(quick=quick)

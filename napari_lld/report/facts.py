@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,17 @@ from annotation_store.records import UNSURE, Cell, Field, FieldSummary, Model, R
 from annotation_store.schema import Schema
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import Words
-from training.split import unit_of
+from training.engine.scale import domain_of
+from training.split import is_held_out, listed_as_held_out, unit_of
+
+
+def _domain_names(project: Project, domains: Iterable[str], *, names: bool) -> dict[str, str]:
+    """Give domains numbers, unless they name nobody or names are asked for; cards have hashes for them."""
+    called: dict[str, str] = {}
+    for number, domain in enumerate(domains, 1):
+        hashed = project.domain_pseudonym(domain)
+        called[domain] = called[hashed] = domain if names or hashed == domain else f"Domain {number}"
+    return called
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Facts:
         Of the current reading.
     reserve
         Ids of the fields that chance drew.
+    held_units
+        The patients (fields where none is known) that no training has seen.
     """
 
     schema: Schema
@@ -33,20 +45,26 @@ class Facts:
     cells: Sequence[Cell]
     models: Sequence[Model]
     reserve: frozenset[int]
+    held_units: frozenset[str]
     words: Words
 
     @classmethod
     def of(cls, project: Project, *, names: bool = False) -> Facts:
         """Read them."""
         numbers = {one.name: i for i, one in enumerate(project.patients(), 1)}
+        summaries, models = project.field_summaries(), project.models()
+        listed = listed_as_held_out(model.card for model in models)
+        units = {unit_of(one.field) for one in summaries}
+        domains = dict.fromkeys(domain_of(one.field) for one in summaries)
         return cls(
             project.schema,
             project.reading,
-            project.field_summaries(),
+            summaries,
             project.cells(),
-            project.models(),
+            models,
             frozenset(project.reserve()),
-            Words(project.schema, numbers, names),
+            frozenset(unit for unit in units if is_held_out(project, unit, listed)),
+            Words(project.schema, numbers, _domain_names(project, domains, names=names), names),
         )
 
     @cached_property
@@ -64,16 +82,6 @@ class Facts:
     def metrics(self) -> Part:
         """What was measured of that model."""
         return Part({} if self.model is None else self.model.card).part("metrics")
-
-    @cached_property
-    def held_units(self) -> frozenset[str]:
-        """The patients (fields where none is known) that no training has seen."""
-        return frozenset(
-            unit
-            for model in self.models
-            for unit in Part(model.card).list("held_out")
-            if isinstance(unit, str)
-        )
 
     @cached_property
     def held_fields(self) -> frozenset[int]:

@@ -174,17 +174,18 @@ def _domains(facts: Facts) -> Iterator[str]:
     every = {domain_of(one.field) for one in facts.summaries}
     known = {domain_of(field) for field in annotated}
     held = {domain_of(field) for field in annotated if unit_of(field) in facts.held_units}
-    if untouched := sorted(every - known):
+    call = facts.words.domain
+    if untouched := sorted(map(call, every - known)):
         yield (
             f"Nothing is annotated of: {listed(untouched, 6)}. On such images nothing was learned or "
             "measured."
         )
-    if held and (unmeasured := sorted(known - held)):
+    if held and (unmeasured := sorted(map(call, known - held))):
         yield f"Nothing is held out of: {listed(unmeasured, 6)}. How well a model does there is not known."
     if len(known) == 1:
         yield (
-            f"All that is annotated comes from one kind of image ({next(iter(known))}). Another microscope, "
-            "camera or stain is not covered."
+            f"All that is annotated comes from one kind of image ({call(next(iter(known)))}). Another "
+            "microscope, camera or stain is not covered."
         )
 
 

@@ -279,7 +279,7 @@ def reliabilities(one: Measurement, words: Words) -> list[Reliability]:
     return found
 
 
-def domain_scores(one: Measurement) -> list[DomainScores]:
+def domain_scores(one: Measurement, words: Words) -> list[DomainScores]:
     """Give the numbers of each domain, where there are several."""
     rows = []
     for name in one.numbers.part("domains"):
@@ -287,7 +287,7 @@ def domain_scores(one: Measurement) -> list[DomainScores]:
         cells = row.count("cells")
         rows.append(
             DomainScores(
-                name or "not known",
+                words.domain(name),
                 row.count("fields"),
                 cells,
                 row.estimate("ap50", cells, _NOTHING),

@@ -179,4 +179,4 @@ def _domains(facts: Facts) -> list[DomainRow]:
         row[2] += cells[one.field.id]
         row[3] += one.field.id in facts.held_fields and one.finished_regions > 0
     found = sorted(rows.items(), key=lambda item: (-item[1][2], item[0]))
-    return [DomainRow(name, *counts) for name, counts in found[:MOST_DOMAINS]]
+    return [DomainRow(facts.words.domain(name), *counts) for name, counts in found[:MOST_DOMAINS]]

@@ -15,11 +15,12 @@ class Words:
     Attributes
     ----------
     names
-        Whether patients, files and the project are called by their own names; else by a number.
+        Whether patients, domains, files and the project are called by their own names; else by a number.
     """
 
     schema: Schema
     patients: dict[str, int]
+    domains: dict[str, str]
     names: bool = False
 
     def cell_class(self, name: str | None) -> str:
@@ -51,6 +52,10 @@ class Words:
         if name is None:
             return "Patient not known"
         return name if self.names else f"Patient {self.patients.get(name, 0)}"
+
+    def domain(self, name: str) -> str:
+        """Call a domain, named as it is or by the hash that stands for it in cards."""
+        return self.domains.get(name, "Another domain") if name else "not known"
 
     def field(self, field: Field) -> str:
         """Call a field."""

@@ -35,7 +35,7 @@ from training.evaluate import Comparison
 from training.from_stain import is_from_stain
 from training.outcomes import read_outcomes
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
-from training.split import unit_of
+from training.split import is_held_out, listed_as_held_out, unit_of
 from training.worker.channel import Channel
 from training.worker.failures import failure
 from training.worker.run import run
@@ -388,7 +388,8 @@ def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Pat
     done, seen = here(quick(larger, epochs=1, suggest=False))
     with Project.open(larger) as opened:
         card = opened.models()[0].card
-        held_fields = {f.id for f in opened.fields() if unit_of(f) in card["held_out"]}
+        listed = listed_as_held_out([card])
+        held_fields = {f.id for f in opened.fields() if is_held_out(opened, unit_of(f), listed)}
         shown = read_outcomes(opened.model_folder(1))
         for i, field in enumerate(opened.fields()):
             opened.update_field(field.id, domain=f"camera {i % 2}")

@@ -29,7 +29,7 @@ from training.ranking.items import Ranked
 from training.ranking.project import STAIN, by_field, newest_maker
 from training.ranking.reason import Reason
 from training.ranking.words import Words
-from training.split import unit_of
+from training.split import is_held_out, listed_as_held_out, unit_of
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -287,7 +287,7 @@ def mistakes(project: Project) -> Mistakes:
     number = _number(maker)
     marks = _marks(project, number)
     cards = {model.id: (model.card, model.parent) for model in project.models()}
-    learnt = _learnt(number, cards)
+    learnt = _learnt(project, number, cards)
     seen = []
     for field in project.fields():
         if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
@@ -346,18 +346,18 @@ def _marks(project: Project, model_id: int | None, field_id: int | None = None) 
 
 
 def _learnt(
-    number: int | None, cards: Mapping[int, tuple[Mapping[str, Any], str]]
+    project: Project, number: int | None, cards: Mapping[int, tuple[Mapping[str, Any], str]]
 ) -> Callable[[Field], float | None]:
     """Say up to which cell of a field a model learnt, itself or any model it was made from."""
     line: list[tuple[frozenset[str], float]] = []
     while number is not None and number in cards and len(line) <= len(cards):
         card, parent = cards[number]
         last = card.get("last_cell")
-        line.append((frozenset(card.get("held_out") or ()), last if isinstance(last, int) else math.inf))
+        line.append((listed_as_held_out([card]), last if isinstance(last, int) else math.inf))
         number = _number(parent)
 
     def learnt(field: Field) -> float | None:
         unit = unit_of(field)
-        return max((last for held, last in line if unit not in held), default=None)
+        return max((last for held, last in line if not is_held_out(project, unit, held)), default=None)
 
     return learnt

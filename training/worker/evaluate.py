@@ -15,7 +15,7 @@ from training.evaluate import FieldTruth
 from training.measure import measured
 from training.predict import Pixels, cell_sides, propose_raw
 from training.protocol import Done, EvaluateRequest, Metrics, Progress, Started
-from training.split import FEWEST_CELLS
+from training.split import FEWEST_CELLS, is_held_out, listed_as_held_out
 from training.worker.channel import Channel
 from training.worker.models import resolve
 from training.worker.project_data import knowledge
@@ -51,10 +51,8 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
 
 
 def _held_out(project: Project) -> tuple[list[FieldTruth], list[Pixels], list[float | None]]:
-    held: set[str] = set()
-    for model in project.models():
-        held.update(model.card.get("held_out", ()))
-    some = [k for k in knowledge(project) if k.patient in held and k.finished]
+    listed = listed_as_held_out(model.card for model in project.models())
+    some = [k for k in knowledge(project) if k.finished and is_held_out(project, k.patient, listed)]
     if not some:
         raise LLDError(
             f"Nothing is held out yet: that begins with a training run at {FEWEST_CELLS} cells in finished "

@@ -58,7 +58,7 @@ def beginning(project: Project, init: str | int, *, size: int, seed: int) -> tup
         parent, found = resolve(project, init)
         name = "starter" if found is None else str(found)
     else:
-        parent, name = read_model(Path(str(init))), str(init)
+        parent, name = read_model(Path(str(init))), "file"  # its path may name somebody
     child = adapted(parent, vocabulary)
     child.size = size
     return child, name

@@ -29,7 +29,7 @@ from napari_lld.report.svg import Point, over_rounds, reliability
 from napari_lld.report.words import Words, counted, hours, listed
 
 SCHEMA = load_schema("lld")
-WORDS = Words(SCHEMA, {})
+WORDS = Words(SCHEMA, {}, {})
 
 
 @pytest.mark.parametrize(
