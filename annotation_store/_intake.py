@@ -23,7 +23,7 @@ from annotation_store._db.tables import cells, fields, regions, suggestions
 from annotation_store._describing import Describing
 from annotation_store._disk import hash_of, sync, sync_tree, why_not_written
 from annotation_store._pixels import THUMBNAIL_SIDES, FieldPixels
-from annotation_store.errors import ImageError, ProjectError
+from annotation_store.errors import ImageError, LLDError, ProjectError
 from annotation_store.file_names import read_name
 from annotation_store.images import Slide, find_images, write_pixels
 from annotation_store.images._facts import Facts, shown
@@ -323,6 +323,22 @@ class Intake(Describing, FieldPixels):
         return {row.content_hash: row.id for row in rows}
 
     def _prepare(self, item: Incoming, staged: Path | None, known: Mapping[str, int]) -> _Prepared | Outcome:
+        """Read a file and put its pixels and bytes on disk; one that fails keeps no other out."""
+        try:
+            return self._prepare_one(item, staged, known)
+        except (LLDError, OSError):  # it is the project that cannot be written
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+            return Outcome(
+                None,
+                problem=f"The image {shown(item.path)} cannot be kept ({why}): "
+                "export it again, and report this.",
+            )
+
+    def _prepare_one(
+        self, item: Incoming, staged: Path | None, known: Mapping[str, int]
+    ) -> _Prepared | Outcome:
         """Read a file and put its pixels and bytes on disk, where nobody sees them yet."""
         try:
             slide = find_slide(item.path)

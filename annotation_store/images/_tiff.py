@@ -11,10 +11,17 @@ from typing import Any
 import numpy as np
 
 from annotation_store.images import _colour, _facts
+from annotation_store.images._bounds import judge_jpeg
 from annotation_store.images._colour import ColourError, Pixels, Values
 
 MAX_CHUNK_BYTES = 512_000_000
 """Tiles and strips larger than this are claims of a damaged or hostile file."""
+
+MAX_CHUNKS = 100_000
+"""Tiles, strips or chunks of a field: one by one they cost far more than their pixels."""
+
+LEAST_CHUNK = 64 * 64
+"""Pixels that a tile of a slide, or a chunk among many, has at least."""
 
 _MAX_BYTES = 1_600_000_000
 _PLAIN = frozenset({"MINISBLACK", "MINISWHITE", "RGB", "SEPARATED", "PALETTE"})
@@ -102,6 +109,8 @@ def refuse_absurd(shape: tuple[int, ...], page: Any) -> None:
     chunk = int(np.prod([int(n) for n in page.chunks], dtype=object)) * item
     if whole > _MAX_BYTES or chunk > max(MAX_CHUNK_BYTES, 2 * whole):
         raise ColourError("claims a size that no field has: export it again")
+    if int(np.prod([int(n) for n in page.chunked], dtype=object)) > MAX_CHUNKS:
+        raise ColourError("is cut into more tiles or strips than any program writes: export it again")
 
 
 def to_light(array: Values, page: Any) -> tuple[Values, str | None]:
@@ -135,6 +144,8 @@ def refuse_absurd_tiles(page: Any) -> None:
     if int(np.prod([int(n) for n in page.chunks], dtype=object)) * item > 64_000_000:
         raise ColourError("has tiles too large to be read one by one: export it with tiles of 256 to 1,024")
     expected = int(np.prod([int(n) for n in page.chunked], dtype=object))
+    if expected > MAX_CHUNKS and int(np.prod([int(n) for n in page.chunks], dtype=object)) < LEAST_CHUNK:
+        raise ColourError("is cut into tiles of a few pixels: export it with tiles of 256 to 1,024")
     if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
         raise ColourError("lacks tiles that it claims to have: copy it again")
 
@@ -162,6 +173,8 @@ def guard(page: Any) -> None:
 
     def decode(data: Any, index: int, **options: Any) -> Any:
         size = stated(bytes(data)) if data is not None else None
+        if data is not None and page.compression == _JPEG:
+            judge_jpeg(bytes(data))
         # an encoder may pad to its blocks
         if size is not None and size[0] * size[1] > 2 * (width + 64) * (height + 64):
             raise ColourError("has a tile that is no tile: export it again")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import stat
@@ -21,11 +22,12 @@ import numpy as np
 
 from annotation_store.images import _colour, _facts
 from annotation_store.images._colour import ColourError, Pixels
-from annotation_store.images._tiff import MAX_CHUNK_BYTES
+from annotation_store.images._tiff import LEAST_CHUNK, MAX_CHUNK_BYTES, MAX_CHUNKS
 
 MAX_FILES = 500_000
 MAX_UNPACKED = 1_000_000_000
 _MAX_JSON = 10_000_000
+_MAX_LEVELS = 50
 _MARKERS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 _V2_TYPE = re.compile(r"[<>|][uifb][1248]")
 _V3_TYPES = frozenset(
@@ -92,6 +94,8 @@ def examine(get: Get) -> Plan:
         raise ColourError("holds labels, not an image: give the folder of the image")
     axes, units = _axes(scales[0].get("axes"))
     paths, shapes, types = [], [], []
+    if len(scales[0]["datasets"]) > _MAX_LEVELS:
+        raise ColourError("has more levels than any program writes: export it again")
     for dataset in scales[0]["datasets"]:
         path = str(dataset["path"])
         if not re.fullmatch(r"[\w.+-]+(/[\w.+-]+)*", path) or ".." in path:
@@ -141,9 +145,9 @@ def array_facts(get: Get, path: str) -> tuple[tuple[int, ...], str]:
     if new:
         kind, chunks = new.get("data_type"), new["chunk_grid"]["configuration"]["chunk_shape"]
         allowed = kind in _V3_TYPES
-        _judge_codecs(new.get("codecs"), depth=0)
-        item = 8
         shape = new["shape"]
+        _judge_codecs(new.get("codecs"), shape, depth=0)
+        item = 8
     else:
         kind, chunks, shape = old.get("dtype"), old["chunks"], old["shape"]
         allowed = isinstance(kind, str) and bool(_V2_TYPE.fullmatch(kind))
@@ -158,10 +162,18 @@ def array_facts(get: Get, path: str) -> tuple[tuple[int, ...], str]:
         raise ColourError("claims a size that no field has: export it again")
     if int(np.prod(chunks, dtype=object)) * item > MAX_CHUNK_BYTES * 8:
         raise ColourError("claims chunks of absurd size: export it again")
+    _judge_number(shape, chunks)
     return tuple(shape), str(kind)
 
 
-def _judge_codecs(codecs: Any, *, depth: int) -> None:
+def _judge_number(shape: Any, chunks: Any) -> None:
+    """Refuse many chunks of a few values: each costs as much as a thousand pixels."""
+    number = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
+    if number > MAX_CHUNKS and math.prod(chunks) < LEAST_CHUNK:
+        raise ColourError("is cut into chunks of a few pixels: export it with chunks of 256 to 1,024")
+
+
+def _judge_codecs(codecs: Any, shape: Any, *, depth: int) -> None:
     if not isinstance(codecs, list) or depth > 2:
         raise ColourError("is compressed in a way that is not read: export it again")
     for codec in codecs:
@@ -173,9 +185,11 @@ def _judge_codecs(codecs: Any, *, depth: int) -> None:
             inner = settings["chunk_shape"]
             if not all(type(n) is int and 0 < n < 2**40 for n in inner):
                 raise ColourError("claims chunks of absurd size: export it again")
+            if len(inner) == len(shape) and all(type(n) is int and 0 < n < 2**40 for n in shape):
+                _judge_number(shape, inner)
             for key in ("codecs", "index_codecs"):
                 if settings.get(key) is not None:
-                    _judge_codecs(settings[key], depth=depth + 1)
+                    _judge_codecs(settings[key], shape, depth=depth + 1)
 
 
 def _pixel_size(scale: Mapping[str, Any], axes: str, units: list[Any]) -> float | None:

@@ -30,7 +30,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from annotation_store.errors import ImageError
-from annotation_store.images import _colour, _tiff, _zarr_in
+from annotation_store.images import _bounds, _colour, _tiff, _zarr_in
 from annotation_store.images._colour import ColourError, Pixels
 from annotation_store.images._facts import Facts, from_pillow, shown
 
@@ -213,6 +213,7 @@ def _decode(data: bytes, path: Path) -> tuple[Pixels, Facts]:
         if width * height > MAX_PIXELS:
             raise _too_large(path, width, height)
 
+    _bounds.judge(data)
     if _tiff.is_tiff(data):
         try:
             return _tiff.decode(data, path.name, check)

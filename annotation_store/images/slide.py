@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from annotation_store.errors import ImageError
-from annotation_store.images import _colour, _facts, _tiff, _zarr_in
+from annotation_store.images import _bounds, _colour, _facts, _tiff, _zarr_in
 from annotation_store.images._colour import ColourError, Pixels
 from annotation_store.images._facts import Facts, shown
 
@@ -241,6 +241,7 @@ def find_slide(path: Path) -> Slide | None:
         with path.open("rb") as file:
             if not _tiff.is_tiff(file.read(4)):
                 return None
+            _bounds.judge_tiff(file)
         return _tiff_slide(path)
     except ColourError as error:
         raise ImageError(f"The slide {shown(path)} {error}.") from error

@@ -48,7 +48,7 @@ def write_pixels(folder: Path, pixels: Pixels, *, name: str, pixel_size_um: floa
     import zarr  # half a second, not needed to list cells
 
     levels = [pixels]
-    while max(levels[-1].shape[:2]) > MAX_SINGLE_LEVEL:
+    while _has_coarser(*levels[-1].shape[:2]):
         levels.append(_halved(levels[-1]))
     size = pixel_size_um or 1.0
     datasets = {str(index): size * 2**index for index in range(len(levels))}
@@ -132,9 +132,14 @@ def read_window(folder: Path, x0: int, y0: int, x1: int, y1: int, *, level: int 
 def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
     """List width and height of the levels of an image of that size, finest first."""
     sizes = [(width, height)]
-    while max(sizes[-1]) > MAX_SINGLE_LEVEL:
+    while _has_coarser(*sizes[-1]):
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     return sizes
+
+
+def _has_coarser(width: int, height: int) -> bool:
+    """Whether an image of that size has a level of half its size."""
+    return max(width, height) > MAX_SINGLE_LEVEL and min(width, height) > 1
 
 
 def is_slide(folder: Path) -> bool:
