@@ -103,7 +103,8 @@ def suggestion(row: Any) -> Suggestion:
 
 def model(row: Any) -> Model:
     """Make a model's record."""
-    return Model(row.id, row.parent, datetime.fromisoformat(row.created), bool(row.active), row.card)
+    card = row.card if isinstance(row.card, dict) else {}
+    return Model(row.id, row.parent, datetime.fromisoformat(row.created), bool(row.active), card)
 
 
 def run(row: Any) -> Run:

@@ -563,10 +563,13 @@ def _show(viewer: Any) -> None:
     """Show the window in the size it was left in, at first nearly as large as the screen."""
     window = viewer.window._qt_window
     screen = window.screen().availableGeometry()
-    width, height = user_state.recall("window_size", (screen.width(), screen.height()))
+    kept = user_state.recall("window_size")
+    sides = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
+    width = user_state.within(sides[0], 1, screen.width()) or screen.width()
+    height = user_state.within(sides[1], 1, screen.height()) or screen.height()
     viewer.window.show()  # napari puts its own size here, from another kind of work
     window.move(screen.topLeft())
-    window.resize(min(int(width), screen.width()), min(int(height), screen.height()))
+    window.resize(int(width), int(height))
     viewer.window.activate()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,8 @@ MEASURES = (
     ("class_f1", later("class F1")),
     ("attribute_f1", later("attributes F1")),
 )
+_MOST = 1e12
+"""Nothing that a card measures or counts is more."""
 CONFIDENT = 0.95
 """Least Wilson lower bound of precision for accepting many suggestions at once (design §3)."""
 
@@ -187,6 +188,5 @@ def _counts(pair: Any) -> tuple[int, int] | None:
 
 def number(value: Any) -> float | None:
     """Give a finite number of a card, or ``None``: cards come from files."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and -_MOST <= value <= _MOST else None

@@ -125,7 +125,8 @@ class SessionFields:
         self._arrange()
         self.project_changed.emit()
         last = remembered.get("field")
-        shown = last if last in self.all_summaries else next(iter(self._listed), None)
+        known = isinstance(last, int) and last in self.all_summaries
+        shown = last if known else next(iter(self._listed), None)
         self._show(shown)
         return True
 

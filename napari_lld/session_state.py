@@ -22,6 +22,7 @@ from annotation_store.records import (
     RegionState,
     Suggestion,
 )
+from napari_lld import user_state
 from napari_lld.field_marks import FieldMarks
 from napari_lld.session_chosen import ChosenFields
 from napari_lld.session_fields import Level
@@ -93,10 +94,8 @@ class SessionState(ChosenFields):
 
     def _recall(self, remembered: Mapping[str, Any]) -> None:
         super()._recall(remembered)
-        threshold = remembered.get("threshold")
-        self._threshold = (
-            float(threshold) if isinstance(threshold, int | float) else self.preferences.threshold
-        )
+        threshold = user_state.within(remembered.get("threshold"), 0, 1)
+        self._threshold = self.preferences.threshold if threshold is None else threshold
 
     def _leave_field(self) -> None:
         super()._leave_field()

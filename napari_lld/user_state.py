@@ -15,7 +15,10 @@ from typing import Any
 
 import platformdirs
 
+from annotation_store import strict_json
+
 _RECENT = 8
+_MOST_BYTES = 10_000_000
 
 
 def state_file() -> Path:
@@ -30,7 +33,8 @@ def sample_project_folder() -> Path:
 
 def _load() -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        state = json.loads(state_file().read_text(encoding="utf-8"))
+        file = state_file()
+        state = strict_json.loads(file.read_text("utf-8")) if file.stat().st_size <= _MOST_BYTES else None
         if isinstance(state, dict):
             return state
     return {}
@@ -54,7 +58,14 @@ def _projects(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def recent_projects() -> list[Path]:
     """List the projects opened last, newest first, of those that still exist."""
-    return [Path(name) for name in reversed(_projects(_load())) if (Path(name) / "project.db").exists()]
+    return [Path(name) for name in reversed(_projects(_load())) if _exists(Path(name) / "project.db")]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a path longer than the system takes
+        return False
 
 
 def remember_project(path: Path, **facts: Any) -> None:
@@ -72,6 +83,12 @@ def recall_project(path: Path) -> dict[str, Any]:
     """Give the facts remembered of a project."""
     entry = _projects(_load()).get(str(path.resolve()), {})
     return dict(entry) if isinstance(entry, dict) else {}
+
+
+def within(value: object, least: float, most: float) -> float | None:
+    """Return a remembered number, ``None`` where it is none or out of range: a file may hold anything."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and least <= value <= most else None
 
 
 def remember(key: str, value: Any) -> None:

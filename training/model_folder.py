@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
+from typing import Any
+
+from training import model_card
+from training.model_card import ModelError
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+
+
+def model_files(place: Path) -> tuple[Path, Path]:
+    """Find weights and card: `place` is a model's folder or its ``.safetensors`` file."""
+    if place.is_dir():
+        return place / WEIGHTS, place / CARD
+    return place, place.with_suffix(".json")
+
+
+def read_card(place: Path) -> dict[str, Any]:
+    """Read and judge a model's card.
+
+    Raises
+    ------
+    ModelError
+        If there is none, it is not ours, or holds what no model has.
+    """
+    weights, card = model_files(place)
+    for file in (weights, card):
+        if not file.is_file():
+            raise ModelError(f"There is no model at {place}: {file.name} is missing.")
+    return model_card.read_card(card)
 
 
 def damage(folder: Path) -> str | None:
@@ -17,9 +42,9 @@ def damage(folder: Path) -> str | None:
         if not file.is_file():
             return f"{file} is missing."
     try:
-        expected = json.loads(card.read_text(encoding="utf-8"))["sha256"]
-    except (ValueError, KeyError, TypeError):
-        return f"{card} is not the card of a napari-lld model."
+        expected = model_card.read_card(card)["sha256"]
+    except ModelError as error:
+        return str(error)
     with weights.open("rb") as file_object:
         if hashlib.file_digest(file_object, "sha256").hexdigest() != expected:
             return f"{weights} is not the file its card describes: it was changed or damaged."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
+from annotation_store import strict_json
 from annotation_store.errors import FormatError
 
 _MAX_BYTES = 1_000_000_000
@@ -41,29 +41,10 @@ def read_json(path: Path, *, nan_as_null: bool = False) -> Any:
             f"The file {path} cannot be read ({error.strerror}): check its permissions."
         ) from error
     try:
-        return json.loads(
-            text, parse_constant=_null if nan_as_null else _refuse_constant, parse_float=_finite
-        )
-    except RecursionError as error:
-        raise FormatError(f"The file {path} is nested too deeply to be a file of annotations.") from error
+        return strict_json.loads(text, nan_as_null=nan_as_null)
     except json.JSONDecodeError as error:
         raise FormatError(
             f"The file {path} is not valid JSON (line {error.lineno}: {error.msg}): export it again."
         ) from error
     except ValueError as error:
-        raise FormatError(f"The file {path} {error}: export it again with ordinary numbers.") from error
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"holds {name}, which is no number")
-
-
-def _null(_: str) -> None:
-    return None
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"holds {text[:20]}, which is too large a number")
-    return value
+        raise FormatError(f"The file {path} {error}: export it again.") from error

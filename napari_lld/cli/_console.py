@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,7 +48,23 @@ def complain(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Write the one JSON document of a command called with ``--json``."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False) + "\n")
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False)
+    except ValueError:  # a number of a model's card that is none
+        text = json.dumps(_finite(value), ensure_ascii=False, indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Put null where a number is infinite or none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, str | int | None):
+        return value
+    plain = value if isinstance(value, list) else _plain(value)
+    return [_finite(one) for one in plain] if isinstance(plain, list) else _finite(plain)
 
 
 def _plain(value: Any) -> Any:

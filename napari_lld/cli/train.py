@@ -123,6 +123,9 @@ def init_of(text: str) -> str | int:
             f"--init {text}: no such file or folder; give 'starter', 'scratch', a model's number, "
             "or a model's folder"
         )
+    from training.model_folder import read_card
+
+    read_card(path)
     return str(path.absolute())
 
 

@@ -227,9 +227,8 @@ class SightDock:
         )
         self._dock.setWidget(self.panel)
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self._dock)
-        width = user_state.recall("sight_width", _WIDTH)
-        width = width if isinstance(width, int) else _WIDTH
-        window.resizeDocks([self._dock], [width], Qt.Orientation.Horizontal)
+        width = user_state.within(user_state.recall("sight_width"), 1, 10_000) or _WIDTH
+        window.resizeDocks([self._dock], [int(width)], Qt.Orientation.Horizontal)
         canvas = window.centralWidget()
         self.bar = ScaleBar(desk, canvas) if canvas is not None else None
         self._signals = (desk.session.project_changed, desk.session.sight.switched)

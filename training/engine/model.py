@@ -10,7 +10,6 @@ import copy
 import functools
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,21 +23,19 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
-from annotation_store.errors import LLDError
 from training.calibration import Calibration
 from training.engine.describer import TRUNK_LAYERS, Describer
 from training.engine.detector import build_detector
 from training.engine.scale import STARTER_SIDES
 from training.engine.vocabulary import Vocabulary, shares
+from training.model_card import FORMAT, FORMAT_VERSION
+from training.model_card import ModelError as ModelError
 from training.model_folder import CARD as CARD
 from training.model_folder import WEIGHTS as WEIGHTS
+from training.model_folder import model_files
+from training.model_folder import read_card as read_card
 
-FORMAT = "napari-lld model"
-FORMAT_VERSION = 1
-
-
-class ModelError(LLDError):
-    """A model's files are missing, foreign, changed, or of a later version."""
+_MOST_BYTES = 500_000_000
 
 
 @dataclass
@@ -253,38 +250,6 @@ def replace_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def model_files(place: Path) -> tuple[Path, Path]:
-    """Find weights and card: `place` is a model's folder or its ``.safetensors`` file."""
-    if place.is_dir():
-        return place / WEIGHTS, place / CARD
-    return place, place.with_suffix(".json")
-
-
-def read_card(place: Path) -> dict[str, Any]:
-    """Read and check a model's card.
-
-    Raises
-    ------
-    ModelError
-        If there is none, or it is not ours.
-    """
-    weights, card = model_files(place)
-    for file in (weights, card):
-        if not file.is_file():
-            raise ModelError(f"There is no model at {place}: {file.name} is missing.")
-    try:
-        content = json.loads(card.read_text(encoding="utf-8"))
-        known = content["format"] == FORMAT
-        version = int(content["version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{card} is not the card of a napari-lld model.") from error
-    if not known:
-        raise ModelError(f"{card} is not the card of a napari-lld model.")
-    if version > FORMAT_VERSION:
-        raise ModelError(f"{card} was written by a newer napari-lld; update napari-lld to use this model.")
-    return dict(content)
-
-
 def read_model(place: Path) -> LearnedModel:
     """Read a model from its folder or its ``.safetensors`` file.
 
@@ -295,6 +260,8 @@ def read_model(place: Path) -> LearnedModel:
     """
     weights, card_file = model_files(place)
     card = read_card(place)
+    if weights.stat().st_size > _MOST_BYTES:
+        raise ModelError(f"{weights} is too large for the weights of a model: use another copy of the model.")
     content = weights.read_bytes()
     if hashlib.sha256(content).hexdigest() != card.get("sha256"):
         raise ModelError(f"{weights} is not the file its card describes: it was changed or damaged.")
@@ -302,15 +269,15 @@ def read_model(place: Path) -> LearnedModel:
         vocabulary = Vocabulary.from_dict(card["vocabulary"])
         model = _empty_model(vocabulary, int(card["size"]))
         model.calibration = Calibration.from_dict(card["calibration"])
-        least, greatest = card.get("cell_sides", STARTER_SIDES)
-        if not 0 < least < greatest < math.inf:
-            raise ValueError("cell_sides")
+        least, greatest = card.get("cell_sides") or STARTER_SIDES
         model.sides = (float(least), float(greatest))
         model.taught = {
             str(name): {str(value): float(n) for value, n in counts.items()}
-            for name, counts in card["taught"].items()
+            for name, counts in card.get("taught", {}).items()
         }
         tensors = load_safetensors(content)
+        if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors.values()):
+            raise ValueError("some weights are not finite numbers")
         model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
     except (
         KeyError,

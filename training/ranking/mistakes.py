@@ -296,11 +296,18 @@ def mistakes(project: Project) -> Mistakes:
         seen.append(dataclasses.replace(marks.of(field, said), learnt=learnt(field)))
     recall = None
     if number is not None and number in cards:
-        held_out = (cards[number][0].get("metrics") or {}).get("held_out") or {}
-        recall = held_out.get("recall")
+        recall = _measured_recall(cards[number][0])
     items = find_mistakes(seen, project.schema, recall=recall)
     listed = {item.field_id for item in items}
     return Mistakes(maker, tuple(items), {s.field.id: s for s in seen if s.field.id in listed}, recall)
+
+
+def _measured_recall(card: Mapping[str, Any]) -> float | None:
+    """Return a share that a card states; cards come from files, so anything may stand there."""
+    found: Any = card
+    for name in ("metrics", "held_out", "recall"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else None
 
 
 def _number(maker: str | None) -> int | None:
