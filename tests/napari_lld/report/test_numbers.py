@@ -161,7 +161,7 @@ def test_no_card_whatever_it_holds_breaks_the_report(card: Any) -> None:
     model = Model(
         1, "starter", datetime(2026, 1, 1, tzinfo=UTC), True, card if isinstance(card, dict) else {}
     )
-    facts = Facts(SCHEMA, Reading(1, "one", "Ada"), [], [], [model], frozenset(), WORDS)
+    facts = Facts(SCHEMA, Reading(1, "one", "Ada"), [], [], [model], frozenset(), frozenset(), WORDS)
     measured = measurements(facts)
     held, _, trained = measured
     for one in measured:
@@ -173,6 +173,6 @@ def test_no_card_whatever_it_holds_breaks_the_report(card: Any) -> None:
     for matrix in confusions(held, WORDS):
         assert all(0 <= part <= 1 for _, _, cells in matrix.rows for _, part, _ in cells)
     reliabilities(held, WORDS)
-    domain_scores(held)
+    domain_scores(held, WORDS)
     curves(rounds(facts, {}), {})
     assert all(isinstance(text, str) for text in card_rows(model, WORDS).values())
