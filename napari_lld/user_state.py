@@ -87,8 +87,9 @@ def recall_project(path: Path) -> dict[str, Any]:
 
 def within(value: object, least: float, most: float) -> float | None:
     """Return a remembered number, ``None`` where it is none or out of range: a file may hold anything."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and least <= value <= most else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
+        return float(value)
+    return None
 
 
 def remember(key: str, value: Any) -> None:
