@@ -41,5 +41,5 @@ with tempfile.TemporaryDirectory() as temporary:
         if len(suggestions) >= 2:  # a person looks here; a suggestion never becomes a cell by itself
             project.accept(suggestions[0].id)
             project.reject(suggestions[-1].id, RejectionReason.NOT_A_CELL)
-        out = formats.write("coco", project, folder.parent / "cells.json", what="cells")
+        out = formats.write("coco", project, folder.parent / "cells.json", what="cells", overwrite=True)
         print(f"{out.cells} cells exported; the next round learns from them")

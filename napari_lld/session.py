@@ -306,7 +306,8 @@ class Session(MistakeActions):
         """Keep a failed worker's last words in the project; say where."""
         if self.project is None or not message.details:
             return ""
-        file = keep_failure(self.project.path, self.training.message, message.details)
+        known = [summary.field for summary in self.all_summaries.values()]
+        file = keep_failure(self.project.path, self.training.message, message.details, known)
         return (
             " " + tr("Details: {file} in the project's folder.", file=f"{file.parent.name}/{file.name}")
             if file

@@ -118,7 +118,8 @@ class Surroundings(QObject):
         self._last_trace = trace
         self.log.add("trace", what, trace)
         if self.session.project is not None:
-            keep_failure(self.session.project.path, what, trace, kind="error")
+            known = [summary.field for summary in self.session.all_summaries.values()]
+            keep_failure(self.session.project.path, what, trace, known, kind="error")
         self.session.tell(
             "error",
             tr(

@@ -12,7 +12,9 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from annotation_store import Project
 from napari_lld.desk import Desk, desk_for
+from napari_lld.failure_log import keep_failure
 from napari_lld.log import Log
 from napari_lld.unexpected import Catcher, concerns_us
 from napari_lld.widgets.log_window import LogWindow
@@ -110,3 +112,19 @@ def test_the_log_window_follows_copies_and_shows_kept_files(desk: Desk, qtbot: Q
     assert window.text.toPlainText() == "the driver said no"
     window.close()
     log.add("info", "later")  # nobody listens any more
+
+
+def test_a_kept_failure_names_no_patient_and_no_path(small_project: Path) -> None:
+    with Project.open(small_project) as project:
+        first = project.fields()[0]
+        project.update_field(first.id, patient="Jane Doe", slide="Doe-7", domain="Ward of Doe")
+        fields = project.fields()
+    trace = f"""File "{small_project}/x.py" in {Path.home()}/films/{first.name}
+KeyError: 'Jane Doe' on Doe-7 of Ward of Doe, Jane Doe_2.png, {Path(first.name).stem}; Janet stays"""
+    file = keep_failure(small_project, f"{first.name} failed", trace, fields)
+    assert file is not None
+    told = file.read_text("utf-8")
+    for name in ("Jane Doe", "Doe", first.name, Path(first.name).stem, str(small_project), str(Path.home())):
+        assert name not in told
+    assert f"<field {first.id}> failed" in told
+    assert "Janet stays" in told
