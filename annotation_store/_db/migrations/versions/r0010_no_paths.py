@@ -6,8 +6,8 @@ The path of a whole slide stays, since the slide is read where it lies.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
