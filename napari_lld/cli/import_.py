@@ -12,7 +12,6 @@ from napari_lld.cli._console import UsageError, listed, plural, progress, say, s
 from napari_lld.cli._formats import Options, ReadFormat, options_of
 from napari_lld.cli._options import Annotator, Json, ProjectPath, ReadingName, existing_file, open_project
 from napari_lld.cli.add import check_pattern
-from napari_lld.coco_check import problems
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -121,6 +120,8 @@ def import_annotations(
 
 def check_fits(project: Project, file: Path, images: Path | None) -> None:
     """Refuse a file of which something would be left out; nothing is imported then."""
+    from napari_lld.coco_check import problems  # it loads the store
+
     found = problems(project, file, images)
     if not found:
         return

@@ -20,7 +20,15 @@ def add_model(project: Path, *, active: bool, parent: str = "starter", **card: A
         folder = opened.model_folder(number)
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(b"weights")
-        whole = {"sha256": hashlib.sha256(b"weights").hexdigest(), **card}
+        whole = {
+            "format": "napari-lld model",
+            "version": 1,
+            "sha256": hashlib.sha256(b"weights").hexdigest(),
+            "size": 448,
+            "vocabulary": {"classes": ["Monocyte"], "groups": {}, "attributes": {}},
+            "calibration": {"slope": 1, "intercept": 0},
+            **card,
+        }
         (folder / "model.json").write_text(json.dumps(whole))
         opened.add_model(number, parent=parent, card=whole, activate=active)
     return number
