@@ -16,7 +16,7 @@ from annotation_store._db.tables import models, runs
 from annotation_store._disk import sync_tree, why_not_written
 from annotation_store._history import next_id, now
 from annotation_store.errors import EditError, ProjectError
-from annotation_store.layout import MODELS, inside
+from annotation_store.layout import MODELS, inside, set_aside
 from annotation_store.records import Model, Run
 
 
@@ -47,6 +47,9 @@ class Learning(ProjectBase):
         with self._writing() as connection:
             model_id = next_id(connection, models)
             connection.execute(models.insert(), [{"id": model_id, "created": now(), "card": {}}])
+            left = self.model_folder(model_id)
+            if left.exists():  # of a model that the database knew before a backup was restored
+                set_aside(self.path, left)
         return model_id
 
     def model_folder(self, model_id: int) -> Path:

@@ -13,13 +13,13 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from annotation_store import _history, _rows, _rules
-from annotation_store._base import database_identity, register
+from annotation_store._base import database_identity, open_here, register
 from annotation_store._check import Check
 from annotation_store._conflicts import Conflicts
 from annotation_store._counting import Counting
 from annotation_store._creation import make_project
 from annotation_store._db import migrate
-from annotation_store._db.engine import damaged, make_engine, plain_errors
+from annotation_store._db.engine import damaged, make_engine, plain_errors, refuse_foreign_wal
 from annotation_store._db.tables import (
     annotators,
     edits,
@@ -89,6 +89,7 @@ class Project(
         annotator: str | None = None,
         reading: int | None = None,
         read_only: bool = False,
+        to_mend: bool = False,
     ) -> Project:
         """Open a project; an older one is brought up to date first, after a backup copy.
 
@@ -101,6 +102,8 @@ class Project(
             The number of the reading to work in, instead.
         read_only
             Whether nothing is to be written.
+        to_mend
+            Whether to open a database that is damaged since a crash, for `check` and `repair`.
 
         Raises
         ------
@@ -124,6 +127,8 @@ class Project(
             )
         refuse_links(folder)
         _refuse_unreadable(database, folder)
+        if not to_mend and not open_here(database):
+            refuse_foreign_wal(database, folder)
         if not read_only and not _writable(folder, database):
             raise ProjectError(
                 f"The project {folder} cannot be written: open it for reading only, "

@@ -6,7 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process's transaction."""
 _TRIES = 3
+_QUICKLY_CHECKED = 32_000_000
+"""Bytes of a database that are read through in a moment."""
 _DAMAGED = ("malformed", "not a database", "no such table", "no such column", "unsupported file format")
 
 
@@ -68,6 +70,29 @@ def open_unchanging(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
         return _of_copy(file, busy_timeout_ms)
     uri = file.absolute().as_uri() + "?mode=ro&immutable=1"
     return _prepared(_connected(uri, busy_timeout_ms), True, busy_timeout_ms)
+
+
+def refuse_foreign_wal(file: Path, path: Path) -> None:
+    """Refuse a database whose WAL seems to be another one's; neither is written.
+
+    SQLite plays a WAL into whatever database lies beside it, and keeps the result when the project is
+    closed. A WAL lies there after a crash, and while others have the project open.
+
+    Raises
+    ------
+    ProjectError
+        The two together are damaged.
+    """
+    if not _size(_journals(file)[0]) or _size(file) > _QUICKLY_CHECKED:
+        return
+    with plain_errors(path), closing(open_for_reading(file)) as opened:
+        (answer,) = opened.execute("PRAGMA integrity_check(1)").fetchone()
+    if answer != "ok":
+        raise ProjectError(
+            f"The database of the project {path} and its {file.name}-wal do not belong together, or are "
+            f"damaged. Was a backup copied there by hand? Then restore it with 'napari-lld restore {path}'; "
+            f"else try 'napari-lld check {path} --repair'."
+        )
 
 
 class _Connection(sqlite3.Connection):

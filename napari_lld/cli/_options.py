@@ -42,14 +42,19 @@ ReadingName = Annotated[
 
 
 def open_project(
-    path: Path, *, read_only: bool = False, annotator: str | None = None, reading: str | None = None
+    path: Path,
+    *,
+    read_only: bool = False,
+    to_mend: bool = False,
+    annotator: str | None = None,
+    reading: str | None = None,
 ) -> Project:
     """Open a project in a reading; its errors are plain sentences already.
 
     One that an older version made must be written once to be brought up to date, even where the command
     only reads.
     """
-    project = _open(path, read_only, annotator)
+    project = _open(path, read_only, to_mend, annotator)
     try:
         if reading is not None:
             project.use_reading(_reading_number(project, reading))
@@ -59,14 +64,14 @@ def open_project(
     return project
 
 
-def _open(path: Path, read_only: bool, annotator: str | None) -> Project:
+def _open(path: Path, read_only: bool, to_mend: bool, annotator: str | None) -> Project:
     from annotation_store import Project
     from annotation_store.errors import ProjectError
 
     if read_only:
         with suppress(ProjectError):
-            return Project.open(path, annotator=annotator, read_only=True)
-    return Project.open(path, annotator=annotator)
+            return Project.open(path, annotator=annotator, read_only=True, to_mend=to_mend)
+    return Project.open(path, annotator=annotator, to_mend=to_mend)
 
 
 def _reading_number(project: Project, wanted: str) -> int:

@@ -52,7 +52,7 @@ def check(
         raise UsageError(f"--originals {originals}: give a folder, and --repair with it")
     found: list[str] = []
     mended: list[str] = []
-    with open_project(project, read_only=slides is None and not repair) as opened:
+    with open_project(project, read_only=slides is None and not repair, to_mend=True) as opened:
         if slides is not None:
             with progress("Looking for slides") as tick:
                 found = [opened.field(i).name for i in opened.relocate(slides, progress=tick).found]

@@ -185,6 +185,14 @@ def test_a_damaged_model_is_told_and_the_sound_one_before_it_suggests(
     assert len(list((project.path / "models").rglob("model.*"))) >= 5, "nothing is deleted"
 
 
+def test_files_under_the_number_of_a_new_model_are_set_aside(project: Project) -> None:
+    (project.path / "models/1").mkdir()
+    (project.path / "models/1/model.safetensors").write_text("trained for a day")
+    assert project.new_model_id() == 1
+    assert not project.model_folder(1).exists()
+    assert (project.path / "lost+found/1/model.safetensors").exists()
+
+
 def test_weights_of_an_old_model_without_a_hash_are_read_through(project: Project) -> None:
     weights = a_model(project, value=float("nan"))
     weights.with_name("model.json").unlink()

@@ -84,6 +84,23 @@ def test_damage_advises_to_restore(folder: Path) -> None:
         Project.open(folder)
 
 
+def test_a_backup_copied_by_hand_beside_a_stale_wal_is_refused_before_it_is_destroyed(crashed: Path) -> None:
+    (backup,) = (crashed / "backups").iterdir()
+    Project.open(crashed, annotator="Ada").close()  # the edits of the crash reach the database,
+    with Project.open(crashed, annotator="Ada") as project:
+        for i in range(60):
+            project.add_cell(1, (i, 30, 20, 20), comment="y" * 500)
+        wal = (crashed / "project.db-wal").read_bytes()  # and those of another one do not
+    shutil.copy(backup, crashed / "project.db")
+    (crashed / "project.db-wal").write_bytes(wal)
+    for read_only in (True, False):
+        with pytest.raises(ProjectError, match=r"together|damaged"):
+            Project.open(crashed, read_only=read_only)
+    assert (crashed / "project.db").read_bytes() == backup.read_bytes()
+    Project.open(crashed, read_only=True, to_mend=True).close()
+    assert restore(crashed).problems == []
+
+
 @pytest.mark.parametrize("here", [True, False])
 def test_a_project_that_is_open_is_not_restored(crashed: Path, here: bool) -> None:
     if here:
