@@ -92,6 +92,17 @@ class Codes:
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "attributes", attributes)
 
+    def published(self, number: int, names: Mapping[int, str]) -> int:
+        """Give the published number of a class that a data set numbers otherwise.
+
+        Parameters
+        ----------
+        names
+            The classes as the data set's YAML lists them; a name that LLD does not know changes nothing.
+        """
+        found = lld().find_class(names[number]) if number in names else None
+        return lld().class_named(found).id if found is not None and lld().is_class(found) else number
+
     def class_number(self, cell_class: str | None) -> int | None:
         """Give the number of a class, or ``None``: missing, unsure, a group, or not one of the 14."""
         for number, name in self.classes.items():

@@ -33,14 +33,15 @@ class Row(NamedTuple):
     codes: tuple[int, ...]
 
 
-def parse(data: bytes, source: str) -> list[Row]:
-    """Read a label file of 12 or 16 columns.
+class Unreadable(NamedTuple):
+    """A line that is no label, why, and the box in it if there is one."""
 
-    Raises
-    ------
-    FormatError
-        A line has other columns, or numbers that cannot be.
-    """
+    reason: str
+    box: tuple[float, float, float, float] | None = None
+
+
+def parse(data: bytes, source: str) -> list[Row | Unreadable]:
+    """Read a label file of 12 or 16 columns."""
     return [
         _row(words, f"{source} line {position}")
         for position, line in enumerate(lines(data, source), start=1)
@@ -48,30 +49,35 @@ def parse(data: bytes, source: str) -> list[Row]:
     ]
 
 
-def _row(words: Sequence[str], at: str) -> Row:
-    if len(words) not in (12, 16):
-        hint = " Read it as yolo." if len(words) in (5, 6) else ""
-        raise FormatError(f"In {at}, there are {len(words)} columns: LLD's labels have 12 or 16.{hint}")
-    class_id = whole(words[0], at)
-    x, y, w, h = (number(word, at) for word in words[1:5])
-    if class_id < 0 or not all(_LEAST <= v <= _MOST for v in (x, y, w, h)):
-        raise FormatError(
-            f"In {at}, the box lies outside 0 to 1: boxes are shares of the image's width and height."
-        )
-    patch = None
-    if len(words) == 16:
-        first, second, third, fourth = (number(word, at) for word in words[5:9])
-        patch = (first, second, third, fourth)
-    codes = tuple(whole(word, at) for word in words[-_ATTRIBUTES:])
-    if not all(0 <= code <= 9 for code in codes):
-        raise FormatError(f"In {at}, an attribute is coded below 0 or above 9: this is no LLD label.")
-    return Row(class_id, (x, y, w, h), patch, codes)
+def _row(words: Sequence[str], at: str) -> Row | Unreadable:
+    box = None
+    try:
+        if len(words) not in (12, 16):
+            hint = " Read it as yolo." if len(words) in (5, 6) else ""
+            raise FormatError(f"In {at}, there are {len(words)} columns: LLD's labels have 12 or 16.{hint}")
+        x, y, w, h = (number(word, at) for word in words[1:5])
+        box = x, y, w, h
+        class_id = whole(words[0], at)
+        if class_id < 0 or not all(_LEAST <= v <= _MOST for v in box):
+            raise FormatError(
+                f"In {at}, the box lies outside 0 to 1: boxes are shares of the image's width and height."
+            )
+        patch = None
+        if len(words) == 16:
+            first, second, third, fourth = (number(word, at) for word in words[5:9])
+            patch = (first, second, third, fourth)
+        codes = tuple(whole(word, at) for word in words[-_ATTRIBUTES:])
+        if not all(0 <= code <= 9 for code in codes):
+            raise FormatError(f"In {at}, an attribute is coded below 0 or above 9: this is no LLD label.")
+    except FormatError as error:
+        return Unreadable(str(error), box)
+    return Row(class_id, box, patch, codes)
 
 
-def pixel_box(row: Row, size: Size) -> Box:
-    """Give a row's box in pixels of the image."""
-    cx, cy, w, h = row.box
-    width, height = w * size[0], h * size[1]
+def pixel_box(shares: tuple[float, float, float, float], size: Size) -> Box:
+    """Give a box in pixels of the image."""
+    cx, cy, w, h = shares
+    width, height = abs(w) * size[0], abs(h) * size[1]
     return (
         round(cx * size[0] - width / 2, 6),
         round(cy * size[1] - height / 2, 6),

@@ -13,7 +13,7 @@ from annotation_store.formats._text import decoded, lines, read_file, shown
 
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml")
 _LISTS = ("classes.txt", "obj.names", "labels/classes.txt")
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
 _MAX_BYTES = 1_000_000
 _MOST = 100_000
 
@@ -46,14 +46,14 @@ def data_set_of(path: Path) -> DataSet:
         There is none, or several that say different things: numbers are not guessed at.
     """
     if path.is_file():
-        if path.suffix.lower() in _SUFFIXES:
-            return _of_yaml(path)
+        if path.suffix.lower() in SUFFIXES:
+            return of_yaml(path)
         if path.suffix.lower() == ".names" or path.name in _LISTS:
             return DataSet(path.parent, _listed(path))
         path = path.parent
     root = path.parent if path.name == "labels" else path
     for place in (root, root.parent):
-        if (found := _of_folder(place)) is not None:
+        if (found := in_folder(place)) is not None:
             return DataSet(root, found.names, found.point_columns)
     raise FormatError(
         f"The folder {root} has no data.yaml: without it nobody knows which class a number stands for. "
@@ -61,14 +61,27 @@ def data_set_of(path: Path) -> DataSet:
     )
 
 
-def _of_folder(folder: Path) -> DataSet | None:
+def in_folder(folder: Path) -> DataSet | None:
+    """Find what lists the classes in a folder: ``data.yaml``, else the only other list that is there.
+
+    Raises
+    ------
+    FormatError
+        Several say different things.
+    """
     for name in _USUAL:
         if (folder / name).is_file():
-            return _of_yaml(folder / name)
+            return of_yaml(folder / name)
     found = {name: DataSet(folder, _listed(folder / name)) for name in _LISTS if (folder / name).is_file()}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()):
+    try:
+        beside = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    except OSError as error:
+        raise FormatError(
+            f"The folder {folder} cannot be read ({error.strerror}): check the path, and its permissions."
+        ) from error
+    for path in beside:
         try:
-            found[path.name] = _of_yaml(path)
+            found[path.name] = of_yaml(path)
         except FormatError:  # settings of a training, or anything else
             continue
     if len({tuple(sorted(one.names.items())) for one in found.values()}) > 1:
@@ -88,7 +101,8 @@ def _listed(path: Path) -> dict[int, str]:
     return {number: name for number, name in enumerate(found) if name}
 
 
-def _of_yaml(path: Path) -> DataSet:
+def of_yaml(path: Path) -> DataSet:
+    """Read a YAML that lists classes."""
     content = _content(read_file(path, limit=_MAX_BYTES), str(path))
     root = path.parent
     stated = content.get("path")

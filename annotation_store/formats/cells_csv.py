@@ -167,6 +167,8 @@ class _Reader:
             confidence = self._confidence(values, where)
         except FormatError as error:
             self._tell(error)
+            if "confidence" not in self._header:
+                field.left_out(None)
             return
         self._cell(values, field, where, (min(x, x + w), min(y, y + h), abs(w), abs(h)), confidence)
 

@@ -26,6 +26,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from annotation_store._rules import clean_name
@@ -50,6 +51,7 @@ from annotation_store.formats._lld_codes import KEYS, MISSING, Codes, from_text,
 from annotation_store.formats._merge import merge
 from annotation_store.formats._sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._text import read_file, shown
+from annotation_store.formats._yolo_names import SUFFIXES, DataSet, in_folder, of_yaml
 from annotation_store.formats.coco import from_coco, to_coco
 from annotation_store.formats.yolo import Pair, field_frames, normalised, pairs
 from annotation_store.outputs import write_file
@@ -88,11 +90,14 @@ def read(
     order = options.get("patch_order")
     if order is not None and order not in _lld_text.ORDERS:
         raise FormatError(f"The option patch_order cannot be {shown(order)}: give xyxy or xxyy.")
+    named = of_yaml(path) if path.suffix.lower() in SUFFIXES and path.is_file() else None
+    path = path if named is None else named.root
     finder = Images.of(path, images, project.fields())
     if path.is_file():
         document = from_json(read_json(path), codes, source=str(path))
     else:
-        document = from_folder(path, codes, finder, patch_order=order)
+        names = (named or in_folder(path) or DataSet(path, {})).names
+        document = from_folder(path, codes, finder, patch_order=order, names=names)
     for field in document.fields:
         _describe(field, explicit=patient_from is not None)
     return merge(
@@ -115,20 +120,32 @@ def _describe(field: FieldIn, *, explicit: bool) -> None:
         field.note = f"Diagnosis: {clean_name(said.diagnosis)}"
 
 
-def from_folder(root: Path, codes: Codes, images: Images, *, patch_order: str | None = None) -> Document:
-    """Read a folder of label files, or one of ``Annotations/*.json``.
+def from_folder(
+    root: Path,
+    codes: Codes,
+    images: Images,
+    *,
+    patch_order: str | None = None,
+    names: Mapping[int, str] = MappingProxyType({}),
+) -> Document:
+    """Read a folder of label files, or one of ``Annotations/*.json``; a line that is no label is left out.
+
+    Parameters
+    ----------
+    names
+        The classes by number, where the data set's YAML lists them.
 
     Raises
     ------
     FormatError
-        There are neither, a line is no label, or the order of the patches is in doubt.
+        There are neither, or the order of the patches is in doubt.
     """
     found = pairs(root, images)
     if not any(pair.label for pair in found):
         return _from_annotations(root, codes, images)
     skipped = Skipped()
     document = Document(str(root), [], skipped)
-    rows: list[tuple[FieldIn, Size, Pair, list[_lld_text.Row]]] = []
+    rows: list[tuple[FieldIn, Size, Pair, list[tuple[int, _lld_text.Row]]]] = []
     frames = field_frames(found, read_sidecar(root, codes.schema), images)
     stated = {id(frame) for frame in frames if frame.regions is not None}
     for pair, field in zip(found, frames, strict=True):
@@ -141,19 +158,39 @@ def from_folder(root: Path, codes: Codes, images: Images, *, patch_order: str | 
         if size is None:
             continue  # the merge says that the image was not found
         field.width, field.height = size
-        own = _lld_text.parse(read_file(pair.label), str(pair.label.relative_to(root)))
-        document.annotations += len(own)
-        rows.append((field, size, pair, own))
-    open_ones = ((row, size) for field, size, _, own in rows if id(field) not in stated for row in own)
+        rows.append((field, size, pair, _readable(pair.label, root, field, size, document)))
+    open_ones = ((row, size) for field, size, _, own in rows if id(field) not in stated for _, row in own)
     order = patch_order or _lld_text.patch_order(open_ones, str(root))
     for field, size, pair, own in rows:
-        for line, row in enumerate(own, start=1):
-            _take(row, f"{pair.key.rsplit('/', 1)[-1]} line {line}", field, size, codes, skipped)
-        patches = dict.fromkeys(row.patch for row in own if row.patch is not None)
+        for line, row in own:
+            number = codes.published(row.class_id, names)
+            where = f"{pair.key.rsplit('/', 1)[-1]} line {line}"
+            _take(row._replace(class_id=number), where, field, size, codes, skipped)
+        patches = dict.fromkeys(row.patch for _, row in own if row.patch is not None)
         if patches and id(field) not in stated:
             shapes = [_lld_text.region(patch, order, size) for patch in patches]
             field.regions = [shape for shape in shapes if shape is not None]
     return document
+
+
+def _readable(
+    label: Path, root: Path, field: FieldIn, size: Size, document: Document
+) -> list[tuple[int, _lld_text.Row]]:
+    """Read the lines of a label file by their numbers; what is no label is left out and told."""
+    rows: list[_lld_text.Row | _lld_text.Unreadable]
+    try:
+        rows = _lld_text.parse(read_file(label), str(label.relative_to(root)))
+    except FormatError as error:
+        rows = [_lld_text.Unreadable(str(error))]
+    document.annotations += len(rows)
+    found = []
+    for line, row in enumerate(rows, start=1):
+        if isinstance(row, _lld_text.Row):
+            found.append((line, row))
+        else:
+            document.skipped.one("lines that are no labels", f"{row.reason} It was left out.")
+            field.left_out(None if row.box is None else _lld_text.pixel_box(row.box, size))
+    return found
 
 
 def _from_annotations(root: Path, codes: Codes, images: Images) -> Document:
@@ -165,23 +202,28 @@ def _from_annotations(root: Path, codes: Codes, images: Images) -> Document:
         )
     whole = Document(str(root), [], Skipped())
     for path in files:
-        document = from_json(read_json(path), codes, source=str(path), skipped=whole.skipped)
+        try:
+            document = from_json(read_json(path), codes, source=str(path), skipped=whole.skipped)
+        except FormatError as error:
+            whole.skipped.one("files that cannot be read", f"{error} The file was left out.")
+            continue
         for field in document.fields:
             split = images.file(f"Images/{path.stem}/{field.name}")
             field.image = split or images.file(field.name)
         whole.fields += document.fields
         whole.annotations += document.annotations
+    whole.refuse_empty()
     return whole
 
 
 def _take(row: _lld_text.Row, where: str, field: FieldIn, size: Size, codes: Codes, skipped: Skipped) -> None:
     if row.class_id not in codes.classes:
         skipped.count(f"class number {row.class_id} is not in the schema {codes.schema.name}: {{n}} skipped.")
-        field.strangers.append((str(row.class_id), _lld_text.pixel_box(row, size)))
+        field.strangers.append((str(row.class_id), _lld_text.pixel_box(row.box, size)))
         return
     artefact = lld().classes[row.class_id].artefact
     values = codes.values(from_text(row.codes, artefact=artefact))
-    box = _lld_text.pixel_box(row, size)
+    box = _lld_text.pixel_box(row.box, size)
     field.cells.append(CellIn(where, box, codes.classes[row.class_id], dict(values)))
 
 
@@ -191,7 +233,7 @@ def from_json(data: Any, codes: Codes, *, source: str, skipped: Skipped | None =
     Raises
     ------
     FormatError
-        It is no COCO, or an attribute is coded by what is no number.
+        It is no COCO.
     """
     annotations = data.get("annotations") if isinstance(data, dict) else None
     if isinstance(annotations, list):
@@ -227,7 +269,11 @@ def _unflattened(annotation: Mapping[str, Any], codes: Codes, at: str, skipped: 
         value = flat.get(attribute.name)
         if known is None or value is None or isinstance(value, bool):
             continue
-        number = _code(value, at)
+        try:
+            number = _code(value, at)
+        except FormatError as error:
+            skipped.one("codes that cannot be read", f"{error} It was left out.")
+            continue
         if number is None:
             values[known[0]] = value  # a word, for the schema to know or not
         elif number in known[1]:

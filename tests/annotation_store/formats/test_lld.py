@@ -268,3 +268,68 @@ def test_yolo_labels_are_not_taken_for_lld(project: Project, tmp_path: Path, ima
     folder = data_set(tmp_path / "set", image_folder / "a.png", "0 0.5 0.5 0.1 0.1")
     with pytest.raises(FormatError, match="Read it as yolo"):
         formats.read("lld", project, folder)
+
+
+def test_the_yaml_of_a_data_set_says_which_class_a_number_is(
+    blank: Callable[[], Project], tmp_path: Path, image_folder: Path
+) -> None:
+    folder = data_set(tmp_path / "set", image_folder / "a.png", TWELVE + "\n")
+    (folder / "films.yaml").write_text("names: {7: Monocyte, 10: Lymphocyte, 3: unheard of}")
+    (folder / "other.yaml").write_text("names: {7: Basophil}")
+    for name, found in (("films.yaml", "Monocyte"), ("other.yaml", "Basophil")):
+        with blank() as project:
+            formats.read("lld", project, folder / name)
+            assert [cell.cell_class for cell in project.cells()] == [found]
+    with blank() as project, pytest.raises(FormatError, match="name different classes"):
+        formats.read("lld", project, folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "finished"),
+    [
+        ("7 0.5 0.5 0.1 0.1 2 1 1 1 1 1 x", True),
+        ("x 0.5 0.5 0.1 0.1 2 1 1 1 1 1 1", True),
+        ("7 1.5 0.5 0.1 0.1 2 1 1 1 1 1 1", True),
+        ("7 0.5 0.5 0.1 0.1 2 1", False),
+        ("7 nan 0.5 0.1 0.1 2 1 1 1 1 1 1", False),
+    ],
+)
+def test_a_line_that_is_no_label_is_told_and_no_background(
+    blank: Callable[[], Project], tmp_path: Path, image_folder: Path, line: str, finished: bool
+) -> None:
+    folder = data_set(tmp_path / "set", image_folder / "a.png", f"{TWELVE}\n{line}\n")
+    with blank() as project:
+        report = formats.read("lld", project, folder)
+        assert report.cells == 1
+        assert any("line 2" in sentence for sentence in report.skipped)
+        assert len(project.regions()) == finished
+        inside = [a for a in project.ignore_areas() if a.shape.contains_centre((45, 36, 10, 8))]
+        assert len(inside) == (finished and "1.5" not in line)
+
+
+def test_one_odd_json_or_code_keeps_no_other_out(
+    blank: Callable[[], Project], tmp_path: Path, image_folder: Path
+) -> None:
+    folder = tmp_path / "set"
+    (folder / "Annotations").mkdir(parents=True)
+    (folder / "Images" / "train").mkdir(parents=True)
+    (folder / "Images" / "train" / "a.png").write_bytes((image_folder / "a.png").read_bytes())
+    marked = {"image_id": 1, "category_id": 10, "bbox": [10, 10, 20, 20], "id": 1}
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 80}],
+        "categories": [{"id": 10, "name": "Monocyte"}],
+        "annotations": [marked | {"cell_size": 0.5, "nucleolus": 1}],
+    }
+    (folder / "Annotations" / "train.json").write_text(json.dumps(document))
+    (folder / "Annotations" / "test.json").write_text("[")
+    with blank() as project:
+        report = formats.read("lld", project, folder)
+        (cell,) = project.cells()
+        assert (cell.cell_class, set(cell.attributes)) == ("Monocyte", {"nucleolus"})
+        assert len(report.skipped) == 2
+
+
+@pytest.mark.parametrize("name", ["lld", "yolo", "voc", "geojson"])
+def test_a_folder_that_is_not_there_is_one_sentence(project: Project, tmp_path: Path, name: str) -> None:
+    with pytest.raises(FormatError, match="folder"):
+        formats.read(name, project, tmp_path / "nowhere")
