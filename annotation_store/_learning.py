@@ -16,7 +16,7 @@ from annotation_store._db.tables import models, runs
 from annotation_store._disk import sync_tree, why_not_written
 from annotation_store._history import next_id, now
 from annotation_store.errors import EditError, ProjectError
-from annotation_store.layout import MODELS, inside, set_aside
+from annotation_store.layout import MODELS, inside, refuse_links_below, set_aside
 from annotation_store.records import Model, Run
 
 
@@ -54,7 +54,9 @@ class Learning(ProjectBase):
 
     def model_folder(self, model_id: int) -> Path:
         """Give the folder of a model's files (``models/N``); the worker makes it."""
-        return inside(self.path, MODELS, str(int(model_id)))
+        folder = inside(self.path, MODELS, str(int(model_id)))
+        refuse_links_below(folder)
+        return folder
 
     def add_model(self, model_id: int, *, parent: str, card: Mapping[str, Any], activate: bool) -> Model:
         """Record a model whose folder is complete on disk.

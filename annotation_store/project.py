@@ -113,9 +113,16 @@ class Project(
         folder = Path(path)
         database = folder / DATABASE
         refuse_long_path(folder)
-        if not folder.exists():
+        try:
+            there, whole = folder.exists(), database.is_file()
+        except OSError as error:  # a disk that does not answer, a folder that may not be entered
+            raise ProjectError(
+                f"The project {folder} cannot be reached ({error.strerror or error}): check the disk and the "
+                "permissions."
+            ) from error
+        if not there:
             raise ProjectError(f"There is no folder {folder}: make the project first (napari-lld new).")
-        if not database.is_file():
+        if not whole:
             if any((folder / BACKUPS).glob("*.db")):
                 raise ProjectError(
                     f"The project {folder} has lost its {DATABASE}: restore a backup with "

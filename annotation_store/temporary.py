@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -76,8 +77,13 @@ def sweep(parent: Path, prefix: str = "") -> None:
 
 
 def _has_lock(path: Path) -> bool:
-    lock = path / _LOCK
-    return path.is_dir() and not path.is_symlink() and lock.is_file() and not lock.is_symlink()
+    """Whether a folder of this account's own has a lock."""
+    try:
+        status, lock = path.lstat(), (path / _LOCK).lstat()
+    except OSError:
+        return False
+    own = os.name == "nt" or status.st_uid == os.geteuid()
+    return own and stat.S_ISDIR(status.st_mode) and stat.S_ISREG(lock.st_mode)
 
 
 def _new(parent: Path, prefix: str) -> tuple[Path, BinaryIO]:

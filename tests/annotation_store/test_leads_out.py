@@ -171,6 +171,24 @@ def test_pixels_of_a_strangers_project_are_judged_as_an_imported_image_is(
     assert len(project.check()) == 1
 
 
+def test_weights_behind_a_link_are_not_read(project: Project, tmp_path: Path) -> None:
+    folder = project.model_folder(1)
+    folder.mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"dear")
+    (folder / "model.safetensors").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ProjectError, match="is a link"):
+        project.model_folder(1)
+
+
+def test_a_disk_that_does_not_answer_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "exists", fail)
+    with pytest.raises(ProjectError, match="cannot be reached"):
+        Project.open(folder)
+
+
 def test_a_thumbnail_of_absurd_size_is_made_again_and_their_number_is_bounded(project: Project) -> None:
     from PIL import Image
 

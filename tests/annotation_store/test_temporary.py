@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -53,3 +54,16 @@ def test_links_among_temporary_folders_are_not_followed(place: Path, tmp_path: P
     temporary.sweep(place, "napari-lld-")
     assert (home / "dear").exists()
     assert (place / "napari-lld-y").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners are other things on Windows")
+def test_folders_of_other_accounts_stay(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "napari-lld-x").mkdir()
+    (place / "napari-lld-x/.lock").touch()
+    own = os.geteuid()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: own + 1)
+        temporary.sweep(place, "napari-lld-")
+    assert (place / "napari-lld-x").exists()
+    temporary.sweep(place, "napari-lld-")
+    assert not (place / "napari-lld-x").exists()

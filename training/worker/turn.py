@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from annotation_store.errors import LLDError
-from annotation_store.layout import RUNS, inside
+from annotation_store.layout import RUNS, inside, refuse_links_below
 from annotation_store.locks import open_to_lock, try_lock
 
 _POLL_SECONDS = 0.3
@@ -51,7 +51,9 @@ def turn(
         Called with a sentence while waiting, several times a second; what it raises ends the wait.
     """
     begun = time.monotonic()
-    place, queue = inside(Path(project), RUNS, "train.lock"), inside(Path(project), RUNS, "queue")
+    folder = inside(Path(project), RUNS)
+    refuse_links_below(folder)
+    place, queue = folder / "train.lock", folder / "queue"
     with contextlib.ExitStack() as held:
         with _ticket(queue) as ticket:
             lock = held.enter_context(open_to_lock(place, make=True))
