@@ -375,7 +375,7 @@ class Desk(QObject):
         camera = self.viewer.scene.camera
         if mark is None or getattr(self, "_zoomed_on", None) == mark.box:
             self._zoomed_on = None
-            self.viewer.reset_view()
+            self.layers.view.fit()
             return
         x, y, w, h = mark.box
         height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
@@ -543,7 +543,7 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     dock = DeskDock(viewer)
     viewer.window.add_dock_widget(dock, name=DOCK_NAME)  # on the side where it was left
     for name in ("layer list", "layer controls"):
-        _hide_dock(viewer, name)  # room for the field; napari's Window menu brings them back
+        _put_away(viewer, name)
     if show:
         _show(viewer)
     if project_path is not None:
@@ -551,25 +551,35 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     return viewer, dock
 
 
-def _hide_dock(viewer: Any, name: str) -> None:
+def _put_away(viewer: Any, name: str) -> None:
+    """Hide a dock of napari: room for the field. Its Window menu brings it back, as high as there is room."""
+    from qtpy.QtCore import QSize
     from qtpy.QtWidgets import QDockWidget
 
-    for dock in viewer.window._qt_window.findChildren(QDockWidget):
-        if dock.objectName() == name:
-            dock.hide()
+    from napari_lld.widgets.room import Scrolling
+
+    dock = viewer.window._qt_window.findChild(QDockWidget, name)
+    if dock is not None:
+        dock.setWidget(Scrolling(dock.widget(), QSize(180, 90)))
+        dock.setMinimumSize(50, 50)  # as napari sets it; Qt has raised it for the contents
+        dock.hide()
 
 
 def _show(viewer: Any) -> None:
-    """Show the window in the size it was left in, at first nearly as large as the screen."""
+    """Show the window in the size it was left in, at first as large as the screen, and never larger."""
+    from qtpy.QtCore import QSize
+
     window = viewer.window._qt_window
     screen = window.screen().availableGeometry()
     kept = user_state.recall("window_size")
     sides = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
     width = user_state.within(sides[0], 1, screen.width()) or screen.width()
     height = user_state.within(sides[1], 1, screen.height()) or screen.height()
+    wanted = QSize(int(width), int(height))
     viewer.window.show()  # napari puts its own size here, from another kind of work
+    frame = window.frameGeometry().size() - window.size()
+    window.resize(wanted.expandedTo(QSize(640, 400)).boundedTo(screen.size() - frame))
     window.move(screen.topLeft())
-    window.resize(int(width), int(height))
     viewer.window.activate()
 
 

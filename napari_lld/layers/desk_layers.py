@@ -14,6 +14,7 @@ from napari.utils.colormaps import Colormap
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field, RegionState
 from napari_lld.layers import outlines, palette
+from napari_lld.layers.fitting import Fit
 from napari_lld.layers.measuring import measure_marks
 from napari_lld.layers.mistake_word import model_says
 from napari_lld.sight.look import ShownLevel
@@ -67,6 +68,7 @@ class DeskLayers:
     def __init__(self, session: Session, viewer: ViewerModel) -> None:
         self._session = session
         self._viewer = viewer
+        self.view = Fit(viewer)
         self._layers: dict[str, Any] = {}
         self._zoom = 1.0
         self._cell_boxes: tuple[Box, ...] = ()
@@ -103,6 +105,7 @@ class DeskLayers:
         ):
             signal.disconnect(slot, missing_ok=True)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        self.view.close()
         if remove:
             self._remove()
 
@@ -169,7 +172,7 @@ class DeskLayers:
         self._show_pixels(pixels, scale)
         self._draft = outlines.NO_SEGMENTS
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
-        self._viewer.reset_view()  # after the marks: those of a larger field would count in
+        self.view.fit()  # after the marks: those of a larger field would count in
         self._fit_lines()
         self._draw_current()
 

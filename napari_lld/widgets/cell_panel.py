@@ -308,7 +308,7 @@ def _value_key(commands: Commands, number: int) -> str:
 class AttributeRow(QWidget):
     """One attribute: its values as a row of segments, *unsure*, and whether it is missing."""
 
-    HEIGHT = 23
+    HEIGHT = 22
 
     def __init__(
         self, session: Session, commands: Commands, attribute: Attribute, number: int, title_width: int

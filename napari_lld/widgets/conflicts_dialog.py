@@ -23,6 +23,7 @@ from napari_lld.schema_words import shown
 from napari_lld.session import Session
 from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.parts import label
+from napari_lld.widgets.room import keep_on_screen
 
 _COLUMNS = (later("Field"), later("Here"), later("In the file"), later("File"))
 
@@ -137,6 +138,7 @@ class ConflictsDialog(QDialog):
         layout.addWidget(self._told)
         layout.addWidget(self.table, 1)
         layout.addLayout(buttons)
+        keep_on_screen(self)
         self._resolving = False
         selection = self.table.selectionModel()
         assert selection is not None

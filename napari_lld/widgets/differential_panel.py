@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QWidget,
 )
@@ -28,6 +29,7 @@ from napari_lld.schema_words import word
 from napari_lld.session import Session
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.room import FoldingRow
 
 _ALL, _SLIDE, _HERE = "all", "slide", "here"
 _TARGETS = (100, 200, 500)
@@ -51,7 +53,7 @@ class DifferentialPanel(Part):
         self._scope.addItem(tr("This slide"), _SLIDE)
         self._scope.addItem(tr("All fields"), _ALL)
         self._scope.activated.connect(lambda *_: self.refresh())
-        self._sum = label(role="muted")
+        self._sum = label(role="muted", gives_way=True)
         self._copy = QPushButton(tr("Copy"))
         self._csv = QPushButton(tr("CSV …"))
         for button, name, action in (
@@ -72,7 +74,7 @@ class DifferentialPanel(Part):
         self._progress = QProgressBar()
         self._progress.setObjectName("lld_count_progress")
         self._progress.setTextVisible(False)
-        self._progress.setFixedWidth(110)
+        self._progress.setFixedSize(110, 8)
         self._before: tuple[object, int] | None = None
         overlap = QToolButton()
         overlap.setObjectName("lld_overlap")
@@ -85,8 +87,15 @@ class DifferentialPanel(Part):
         for command_id in ("overlap.find", "overlap.same_cell", "overlap.remove"):
             self.menu_action(menu, command_id)
         overlap.setMenu(menu)
-        layout.addLayout(row(self._scope, self._target, 1, overlap, self._copy, self._csv))
-        layout.addLayout(row(self._sum, 1, self._progress))
+        for choice in (self._scope, self._target):
+            choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            choice.setMinimumContentsLength(4)
+            choice.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        what = row(self._scope, self._target)
+        layout.addWidget(FoldingRow(what, row(overlap, self._copy, self._csv, 1), stretch=0))
+        counted = row(self._sum, self._progress)
+        counted.setStretch(0, 1)
+        layout.addLayout(counted)
         self._table = QPlainTextEdit()
         self._table.setObjectName("lld_differential_table")
         self._table.setReadOnly(True)
@@ -128,6 +137,7 @@ class DifferentialPanel(Part):
             if target
             else tr("{counted} counted{left}", counted=found.counted, left=left)
         )
+        self._sum.setToolTip(self._sum.text())
         self._progress.setVisible(bool(target))
         self._progress.setRange(0, target or 1)
         self._progress.setValue(min(found.counted, target))

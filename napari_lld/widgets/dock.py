@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QGridLayout,
     QProgressBar,
     QSizePolicy,
     QStackedWidget,
@@ -26,7 +27,8 @@ from napari_lld.widgets.header import Header, ToolBar
 from napari_lld.widgets.message_bar import MessageBar
 from napari_lld.widgets.mistake_list import MistakeList
 from napari_lld.widgets.mistake_panel import MistakePanel
-from napari_lld.widgets.parts import Part, column, label, row, rule
+from napari_lld.widgets.parts import Part, column, label, rule
+from napari_lld.widgets.room import Pages, Scrolling, available
 from napari_lld.widgets.start_page import StartPage
 from napari_lld.widgets.suggestion_panel import SuggestionPanel
 from napari_lld.widgets.theme import colours, stylesheet
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     import napari
 
 WIDTH = 420
+_LEAST = QSize(320, 120)
+_SHARE = 0.4
+"""How much of the screen's width the dock takes at most before somebody widens it."""
 _HINT_MS = 8000
 
 
@@ -56,11 +61,11 @@ class DeskDock(QWidget):
         self._docked = False
         session, commands = self.desk.session, self.desk.commands
 
-        self._stack = QStackedWidget()
+        self._stack = Pages()
         self._start = StartPage(session, commands)
         self._stack.addWidget(self._start)
         page = QWidget()
-        layout = column(page, 5, (8, 4, 8, 4))
+        layout = column(page, 4, (8, 4, 8, 2))
         self._header = Header(session, commands, self.desk.around.clock)
         self._fields = FieldList(session, commands)
         self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
@@ -94,24 +99,32 @@ class DeskDock(QWidget):
         self._stack.addWidget(page)
 
         outer = column(self, 0)
-        outer.addWidget(self._stack, 1)
+        self._scrolling = Scrolling(self._stack, _LEAST)
+        outer.addWidget(self._scrolling, 1)
         self._busy = QProgressBar()
         self._busy.setTextVisible(False)
+        self._busy.setProperty("role", "thin")
         self._busy.hide()
         self._hint = label(role="hint", gives_way=True)
-        self._hint.setFixedHeight(22)
+        self._hint.setFixedHeight(21)
         foot = QWidget()
-        foot_layout = column(foot, 2, (8, 0, 8, 4))
         self._stop = QToolButton()
         self._stop.setObjectName("lld_job.stop")
         self._stop.setText(tr("Stop"))
         self._stop.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._stop.clicked.connect(lambda *_: self.desk.jobs.stop())
         self._stop.hide()
-        foot_layout.addLayout(row(self._busy, self._stop))
-        foot_layout.addWidget(self._hint)
+        # The bar lies over the foot of the sentence, and both share a row: nothing moves when a job starts.
+        foot_layout = QGridLayout(foot)
+        foot_layout.setContentsMargins(8, 0, 8, 4)
+        foot_layout.setColumnStretch(0, 1)
+        foot_layout.addWidget(self._hint, 0, 0)
+        foot_layout.addWidget(self._busy, 0, 0, Qt.AlignmentFlag.AlignBottom)
+        foot_layout.addWidget(self._stop, 0, 1)
+        foot.setFixedHeight(25)
         outer.addWidget(foot)
         self._message = MessageBar(self, self._message_top)
+        self._scrolling.keep_wheel()
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
         self._fading.setInterval(_HINT_MS)
@@ -132,8 +145,9 @@ class DeskDock(QWidget):
         self._on_training()
 
     def sizeHint(self) -> QSize:
-        """Wide enough for three columns of classes."""
-        return QSize(WIDTH, 690)
+        """Wide enough for three columns of classes, if the screen is."""
+        share = round(_SHARE * available(self).width())
+        return QSize(max(min(WIDTH, share), _LEAST.width()), 690)
 
     def _parts(self) -> Iterator[Part]:
         yield from (
@@ -268,7 +282,7 @@ class DeskDock(QWidget):
         """Messages lie over the list of fields: what one annotates with stays free."""
         if self.desk.session.project is None:
             return int(self.height())
-        return int(self._places.mapTo(self, QPoint(0, 0)).y())
+        return max(0, int(self._places.mapTo(self, QPoint(0, 0)).y()))
 
     def _rest_hint(self) -> None:
         """Say what there is to do where nothing else is to be said."""

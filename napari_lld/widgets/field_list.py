@@ -16,6 +16,7 @@ from napari_lld.widgets.field_delegate import FieldDelegate
 from napari_lld.widgets.field_filter import FieldFilterPopup
 from napari_lld.widgets.field_model import SUMMARY_ROLE, FieldsModel
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.room import FoldingRow, show_popup
 from napari_lld.widgets.row_list import RowList
 from napari_lld.widgets.theme import Colours
 
@@ -38,18 +39,12 @@ class FieldList(Part):
         self._sort = self._menu_button(tr("Sort"), tr("In which order the fields stand"), self._sort_menu)
         self._about = self._menu_button("⋯", tr("This field: quality, comment, skip"), self._field_menu)
         self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Fields · 1000 ") + 4)
-        items: list[QWidget | int] = [
-            self._filter,
-            self._sort,
-            self._about,
-            self.tool_button("field.previous", "‹"),
-            self.tool_button("field.next", "›"),
-        ]
+        title = row(self._title, self._filter, self._sort, self._about, spacing=3)
+        title.setStretch(0, 1)
+        turn = [self.tool_button("field.previous", "‹"), self.tool_button("field.next", "›")]
         if "fields.add" in commands:
-            items.append(self.tool_button("fields.add", tr("Add …")))
-        top = row(*items, spacing=3)
-        top.insertWidget(0, self._title, 1)
-        layout.addLayout(top)
+            turn.append(self.tool_button("fields.add", tr("Add …")))
+        layout.addWidget(FoldingRow(title, row(*turn, 1, spacing=3), spacing=3, stretch=0))
         self.model = FieldsModel(session, self)
         self._view = RowList("lld_field_view", self.model, FieldDelegate())
         self._view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -83,8 +78,7 @@ class FieldList(Part):
     def show_filter(self) -> None:
         """Open the little window that says which fields are shown."""
         popup = FieldFilterPopup(self.session, self)
-        popup.move(self._filter.mapToGlobal(QPoint(0, self._filter.height() + 2)))
-        popup.show()
+        show_popup(popup, self._filter.mapToGlobal(QPoint(0, self._filter.height() + 2)))
 
     def _show_filtered(self) -> bool:
         """Show on the button whether a filter is active."""

@@ -17,6 +17,7 @@ from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.gallery_grid import CROP, GalleryGrid
 from napari_lld.widgets.keys import KeyRouter
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.room import FoldingRow, available
 from napari_lld.widgets.theme import Colours, stylesheet
 
 _SIZE = QSize(1130, 660)
@@ -41,7 +42,7 @@ class GalleryWindow(Part):
         self.setObjectName("lld_desk")  # the style sheet's
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setWindowTitle(tr("Gallery"))
-        self.resize(_SIZE)
+        self.resize(_SIZE.boundedTo(available(self) - QSize(8, 36)))
         self.reader: GalleryReader | None = None
         self._desk_commands = desk_commands
         self.commands.add(self._own_commands())
@@ -103,18 +104,9 @@ class GalleryWindow(Part):
             self._on_filter,
         )
         self._count = label(role="muted")
-        layout.addLayout(
-            row(
-                self._scope,
-                self._show,
-                self._class,
-                self._attribute,
-                self._value,
-                self._order,
-                1,
-                self._count,
-            )
-        )
+        which = row(self._scope, self._show, self._class)
+        told = row(self._attribute, self._value, self._order, 1, self._count)
+        layout.addWidget(FoldingRow(which, told, stretch=1))
         layout.addWidget(self.grid, 1)
         self._chosen = label(role="muted")
         self._set_class = self._menu_button("set_class", tr("Set class"))
@@ -124,18 +116,16 @@ class GalleryWindow(Part):
             menu = self._reject.menu()
             if menu is not None:
                 self.menu_action(menu, command_id)
-        layout.addLayout(
-            row(
-                self._chosen,
-                1,
-                self._set_class,
-                self._set_value,
-                self.button("suggestion.accept", primary=True),
-                self._reject,
-                self.tool_button("edit.undo"),
-                self.tool_button("gallery.go"),
-            )
+        acts = row(
+            self._set_class,
+            self._set_value,
+            self.button("suggestion.accept", primary=True),
+            self._reject,
+            self.tool_button("edit.undo"),
+            self.tool_button("gallery.go"),
+            1,
         )
+        layout.addWidget(FoldingRow(row(self._chosen, 1), acts))
         self._hint = label(role="hint")
         self._hint.setFixedHeight(22)
         layout.addWidget(self._hint)

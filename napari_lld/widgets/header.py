@@ -10,6 +10,7 @@ from napari_lld.session import Session, Tool
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, restyle, row
 from napari_lld.widgets.reading_dialog import reading_title
+from napari_lld.widgets.room import FoldingRow
 from napari_lld.widgets.theme import RESEARCH_USE
 from napari_lld.work_clock import WorkClock
 
@@ -72,7 +73,8 @@ class Header(Part):
         top = row(self.button("project.export", hint=False), menu_button)
         top.insertWidget(0, self._title, 1)
         layout.addLayout(top)
-        layout.addLayout(row(self._who, label(tr(RESEARCH_USE), "muted"), 1, self._time))
+        told = row(label(tr(RESEARCH_USE), "muted"), 1, self._time)
+        layout.addWidget(FoldingRow(row(self._who, 1), told, stretch=1))
         layout.addLayout(row(self._reading, 1))
         self.bind(clock.changed, self.refresh_soon)
         self.bind(session.project_changed, self.refresh_soon)
@@ -159,9 +161,9 @@ class ToolBar(Part):
         self._marks = self.tool_button("view.marks", tr("Hide"))
         self._marks.setCheckable(True)
         whole = self.tool_button("region.whole", tr("Whole"), hint=False)
-        layout.addLayout(
-            row(self._region, self._box, whole, 1, self._undo, self._redo, self._marks, spacing=3)
-        )
+        left = row(self._region, self._box, whole, 1, spacing=3)
+        right = row(self._undo, self._redo, self._marks, 1, spacing=3)
+        layout.addWidget(FoldingRow(left, right, spacing=3))
         self.bind(session.tool_changed, self.refresh)
         self.bind(session.display_changed, self.refresh)
         for signal in (session.project_changed, session.field_changed, session.summaries_changed):

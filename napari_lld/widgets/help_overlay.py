@@ -12,6 +12,7 @@ from napari_lld.commands import Command, Commands
 from napari_lld.key_table import value_keys
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import label, row, rule
+from napari_lld.widgets.room import keep_on_screen
 from napari_lld.widgets.theme import Colours, stylesheet
 
 _COLUMNS = 3
@@ -53,6 +54,7 @@ class HelpOverlay(QDialog):
             change.clicked.connect(self.close)
             change.clicked.connect(lambda *_: commands.run("keys.edit"))
             layout.addLayout(row(1, change))
+        keep_on_screen(self)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Close on the key that opened it."""

@@ -27,6 +27,7 @@ from napari_lld.translate import later, tr, trn
 from napari_lld.widgets.format_options import FormatOptions
 from napari_lld.widgets.parts import answered, confirm_buttons, label, path_row, show_whole
 from napari_lld.widgets.patient_chooser import PatientChooser
+from napari_lld.widgets.room import keep_on_screen
 
 TITLES = {
     "coco": later("COCO JSON"),
@@ -331,6 +332,7 @@ class ImportedDialog(QDialog):
         undo = tr("Undo takes an import back field by field; images that came in stay.")
         layout.addWidget(label(undo, "muted", wrap=True))
         layout.addWidget(buttons)
+        keep_on_screen(self)
 
 
 def _brings(report: ImportReport) -> bool:

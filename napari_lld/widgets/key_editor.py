@@ -24,6 +24,7 @@ from napari_lld.key_map import LEFT, RIGHT, KeyMap
 from napari_lld.translate import later, tr
 from napari_lld.widgets.keys import french_digit, key_name
 from napari_lld.widgets.parts import column, label, row
+from napari_lld.widgets.room import keep_on_screen
 from napari_lld.widgets.theme import Colours, stylesheet
 
 _HANDS = ((RIGHT, later("Mouse in the right hand")), (LEFT, later("Mouse in the left hand")))
@@ -83,6 +84,7 @@ class KeyEditor(QDialog):
         self._fill()
         self._profile.currentIndexChanged.connect(self._on_profile)
         self.resize(620, 600)
+        keep_on_screen(self)
 
     # ------------------------------------------------------------------ showing
 

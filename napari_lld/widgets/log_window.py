@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_lld.log import Entry, Log, kept_logs, read_log
 from napari_lld.session import Session
 from napari_lld.translate import tr
+from napari_lld.widgets.room import keep_on_screen
 from napari_lld.widgets.theme import Colours, stylesheet
 
 
@@ -49,6 +50,7 @@ class LogWindow(QDialog):
         foot.addWidget(self.copy)
         foot.addWidget(close)
         layout.addLayout(foot)
+        keep_on_screen(self)
         self.which.currentIndexChanged.connect(lambda *_: self._show())
         self.copy.clicked.connect(lambda *_: self._copy())
         close.clicked.connect(lambda *_: self.close())

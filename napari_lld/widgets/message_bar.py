@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import column, row
+from napari_lld.widgets.room import keep_on_screen
 
 _INFO_MS = 15_000
 """How long an information stays; a warning or error stays until it is closed or another follows."""
@@ -130,6 +131,7 @@ class MessageDetails(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(self.text, 1)
         layout.addWidget(buttons)
+        keep_on_screen(self)
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()

@@ -11,6 +11,7 @@ from napari_lld.session import Session
 from napari_lld.translate import tr, trn
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.queue_choice import QueueChoice
+from napari_lld.widgets.room import FoldingRow
 
 _BUTTON = 116
 """Pixels for the words on a button."""
@@ -32,7 +33,7 @@ class MistakePanel(Part):
         self._keep = self.button("suggestion.not_a_cell")
         previous = self.tool_button("suggestion.previous", "‹")
         following = self.tool_button("suggestion.next", tr("Next ›"))
-        layout.addLayout(row(previous, following, 1, self._take, self._keep))
+        layout.addWidget(FoldingRow(row(previous, following, 1), row(self._take, self._keep, 1)))
         self._why = label(role="muted", wrap=True)
         self._why.setFixedHeight(28)  # whatever is said: nothing above may move
         self._why.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)

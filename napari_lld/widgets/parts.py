@@ -28,6 +28,7 @@ from superqt import QElidingLabel
 from napari_lld.commands import Command, Commands
 from napari_lld.session import Session
 from napari_lld.translate import tr
+from napari_lld.widgets.room import keep_on_screen
 from napari_lld.widgets.theme import Colours, colours, contrasting, mix
 
 Answer = TypeVar("Answer")
@@ -236,6 +237,7 @@ def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, 
 
 def answered(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
     """Show a dialog until it is closed; give its answer, or ``None`` where it was not accepted."""
+    keep_on_screen(dialog)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     given = answer() if accepted else None
     dialog.deleteLater()
@@ -258,7 +260,7 @@ class ChoiceButton(QAbstractButton):
     dashed with its probability, plain) are more than a style sheet gives.
     """
 
-    HEIGHT = 21
+    HEIGHT = 20
 
     def __init__(self, text: str, hint: str = "", colour: str = "", letter: str = "") -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from qtpy.QtCore import (
     QSize,
     Qt,
 )
-from qtpy.QtGui import QPainter
+from qtpy.QtGui import QPainter, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -71,6 +71,10 @@ class RowList(QListView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setMinimumHeight(2 * _ROW + 6)
 
+    def sizeHint(self) -> QSize:
+        """Ask for no more than two rows: the list takes what room the others leave."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
     def use_colours(self, new: Colours) -> None:
         """Take other colours."""
         self._delegate.colours = new
@@ -93,3 +97,8 @@ class RowList(QListView):
             self.scrollTo(index)
         else:
             self.clearSelection()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the current row in sight, in the first layout and when the list becomes lower."""
+        super().resizeEvent(event)
+        self.scrollTo(self.currentIndex())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QSlider, QWidget
 
 from annotation_store.records import Box
@@ -17,6 +17,7 @@ from napari_lld.sight.sizes import box_size, distance, length
 from napari_lld.sight.stains import stain_channels
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row, rule
+from napari_lld.widgets.room import FoldingRow, Scrolling, available
 from napari_lld.widgets.scale_bar import ScaleBar
 from napari_lld.widgets.theme import Colours, stylesheet
 from napari_lld.widgets.zoom_view import CropView
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from napari_lld.desk import Desk
 
 _WIDTH = 248
+_LEAST = QSize(150, 120)
+_SHARE = 0.2
+"""How much of the screen's width the view takes at most before somebody widens it."""
 _CLOSER = (0.25, 4.0)
 
 
@@ -51,7 +55,7 @@ class SightPanel(Part):
         for button in (self._smooth, self._stains):
             button.setCheckable(True)
         layout.addWidget(self._caption)
-        layout.addLayout(row(self._stains, self._smooth, 1))
+        layout.addWidget(FoldingRow(row(self._stains), row(self._smooth, 1), stretch=1))
         self._stain_views = (
             CropView(smallest=116, title=tr("Blue stain")),
             CropView(smallest=116, title=tr("Pink stain")),
@@ -67,7 +71,7 @@ class SightPanel(Part):
         self._ring = self.tool_button("tool.ring")
         self._bar = self.tool_button("sight.scale_bar", hint=False)
         layout.addWidget(label(tr("Measure"), "heading"))
-        layout.addLayout(row(self._ruler, self._ring, self._bar, 1))
+        layout.addWidget(FoldingRow(row(self._ruler, self._ring), row(self._bar, 1), stretch=1))
         self._pixel = label(role="muted", wrap=True)
         layout.addWidget(self._pixel)
         layout.addWidget(rule())
@@ -76,7 +80,8 @@ class SightPanel(Part):
         self._pick = self.tool_button("tool.white", hint=False)
         self._reset = self.tool_button("look.reset", hint=False)
         layout.addLayout(row(picture, 1, self._reset))
-        layout.addLayout(row(self.tool_button("look.auto", hint=False), self._pick, 1))
+        auto = self.tool_button("look.auto", hint=False)
+        layout.addWidget(FoldingRow(row(auto), row(self._pick, 1), stretch=1))
         for button in (self._ruler, self._ring, self._bar, self._pick):
             button.setCheckable(True)
         self._contrast = _slider("lld_contrast", CONTRAST)
@@ -110,6 +115,10 @@ class SightPanel(Part):
         for view in (self.view, *self._stain_views):
             view.colours = new
             view.update()
+
+    def heightForWidth(self, width: int) -> int:
+        """Let the view of the cell shrink before anything has to be scrolled."""
+        return int(self.layout().minimumHeightForWidth(width))
 
     def resizeEvent(self, event: object) -> None:
         """Fit the cell into the new size."""
@@ -225,9 +234,10 @@ class SightDock:
             QDockWidget.DockWidgetFeature.DockWidgetMovable
             | QDockWidget.DockWidgetFeature.DockWidgetFloatable
         )
-        self._dock.setWidget(self.panel)
+        self._dock.setWidget(Scrolling(self.panel, _LEAST))
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self._dock)
-        width = user_state.within(user_state.recall("sight_width"), 1, 10_000) or _WIDTH
+        usual = min(_WIDTH, max(round(_SHARE * available(window).width()), _LEAST.width()))
+        width = user_state.within(user_state.recall("sight_width"), 1, 10_000) or usual
         window.resizeDocks([self._dock], [int(width)], Qt.Orientation.Horizontal)
         canvas = window.centralWidget()
         self.bar = ScaleBar(desk, canvas) if canvas is not None else None

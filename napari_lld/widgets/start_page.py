@@ -24,7 +24,7 @@ class StartPage(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_start")
         layout = column(self, 8, (16, 18, 16, 12))
-        layout.addWidget(label(tr("White cells of blood films"), "big"))
+        layout.addWidget(label(tr("White cells of blood films"), "big", wrap=True))
         layout.addWidget(
             label(
                 tr(

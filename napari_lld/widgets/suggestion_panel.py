@@ -10,6 +10,7 @@ from napari_lld.session import Session
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.queue_choice import QueueChoice
+from napari_lld.widgets.room import FoldingRow
 
 
 class SuggestionPanel(Part):
@@ -19,7 +20,8 @@ class SuggestionPanel(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_suggestions")
         layout = column(self, 5, (0, 6, 0, 0))
-        self._count = label()
+        self._count = label(gives_way=True)
+        self._count.setMinimumWidth(60)
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setObjectName("lld_threshold")
         self._slider.setRange(0, 100)
@@ -34,16 +36,10 @@ class SuggestionPanel(Part):
         self._percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._queue = QueueChoice(session, commands)
         self._queue.setObjectName("lld_queue")
-        layout.addLayout(
-            row(
-                self._queue,
-                self._count,
-                1,
-                label(tr("Confidence ≥"), "muted"),
-                self._slider,
-                self._percent,
-            )
-        )
+        threshold = row(label(tr("Confidence ≥"), "muted"), self._slider, self._percent)
+        queue = row(self._queue, self._count)
+        queue.setStretch(1, 1)
+        layout.addWidget(FoldingRow(queue, threshold, stretch=0))
 
         accept = self.button("suggestion.accept", primary=True)
         self._all = self.tool_button("suggestion.accept_all", tr("All"), hint=False)
@@ -59,7 +55,7 @@ class SuggestionPanel(Part):
         self._reject.setMenu(menu)
         previous = self.tool_button("suggestion.previous", "‹")
         following = self.tool_button("suggestion.next", tr("Next ›"))
-        layout.addLayout(row(previous, following, 1, accept, self._all, self._reject))
+        layout.addWidget(FoldingRow(row(previous, following, 1), row(accept, self._all, self._reject, 1)))
 
         self._thoughts = label(role="muted", wrap=True)
         self._thoughts.setMinimumHeight(28)
@@ -93,6 +89,7 @@ class SuggestionPanel(Part):
             if pending
             else tr("None waits here")
         )
+        self._count.setToolTip(self._count.text())
         self._slider.setEnabled(session.project is not None)
         self._reject.setEnabled(bool(shown))
         reject = self.commands["suggestion.not_a_cell"]

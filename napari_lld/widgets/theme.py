@@ -128,6 +128,7 @@ def stylesheet(c: Colours) -> str:
         padding: 2px 6px; min-height: 18px; font-size: 9pt; }}
     #lld_desk QProgressBar {{ background: {soft}; border: none; border-radius: 3px; max-height: 8px;
         min-height: 8px; }}
+    #lld_desk QProgressBar[role="thin"] {{ max-height: 4px; min-height: 4px; background: transparent; }}
     #lld_desk QProgressBar::chunk {{ background: {c.accent.name()}; border-radius: 3px; }}
     #lld_desk QSlider {{ background: transparent; }}
     #lld_desk QSlider::groove:horizontal {{ background: {soft}; height: 4px; border-radius: 2px; }}

@@ -15,6 +15,7 @@ from napari_lld.session import Session
 from napari_lld.training_state import TrainingPhase
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, row
+from napari_lld.widgets.room import FoldingRow
 from napari_lld.widgets.rounds_menu import RoundsMenu
 
 BUDGETS: tuple[tuple[str, float | None], ...] = (
@@ -37,7 +38,7 @@ class TrainingPanel(Part):
         self._rounds = rounds
         self._listed: list[Model] = []
         self._looking = False
-        layout = column(self, 5, (0, 6, 0, 0))
+        layout = column(self, 3, (0, 6, 0, 0))
         self._start = self.button("training.start", primary=True, hint=False)
         self._suggest = self.button("training.suggest")
         self._cancel = self.button("training.cancel")
@@ -55,10 +56,15 @@ class TrainingPanel(Part):
         self._plan.setToolTip(tr("Automatic rounds, and what waits behind the training that runs"))
         menu = RoundsMenu(session, rounds, self._plan)
         self._plan.setMenu(menu)
-        layout.addLayout(row(self._start, self.budget, self._plan, 1, self._suggest, self._cancel))
+        begin = row(self._start, self.budget, 1)
+        layout.addWidget(FoldingRow(begin, row(self._plan, self._suggest, self._cancel, 1)))
         self._bar = QProgressBar()
         self._bar.setObjectName("lld_progress")
         self._bar.setTextVisible(False)
+        self._bar.setProperty("role", "thin")
+        kept = self._bar.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)  # nothing moves when a training starts
+        self._bar.setSizePolicy(kept)
         layout.addWidget(self._bar)
         self._told = label(role="muted", wrap=True)
         self._told.setObjectName("lld_told")
@@ -75,6 +81,9 @@ class TrainingPanel(Part):
         self._activate.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._activate.clicked.connect(lambda *_: self._on_activate())
         curves = self.tool_button("training.curves", hint=False)
+        # Titles of models are long; they are cut in the row, never in the list.
+        self._models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._models.setMinimumContentsLength(12)
         models = row(label(tr("Models")), self._models, self._activate, curves)
         models.setStretch(1, 1)
         layout.addLayout(models)

@@ -22,6 +22,7 @@ from napari_lld.model_facts import MEASURES, held_out, model_numbers, number, ro
 from napari_lld.session import Session
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import label
+from napari_lld.widgets.room import keep_on_screen
 from napari_lld.widgets.theme import Colours, stylesheet
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -84,6 +85,7 @@ class TrainingWindow(QDialog):
         foot.addStretch(1)
         foot.addWidget(close)
         layout.addLayout(foot)
+        keep_on_screen(self)
         close.clicked.connect(lambda *_: self.close())
         self.activate.clicked.connect(lambda *_: self._activate())
         self.back.clicked.connect(lambda *_: self._session.roll_back())

@@ -168,7 +168,7 @@ def test_the_start_page_leads_to_the_sample(open_window: Open) -> None:
 def test_the_window_reopens_where_it_was_left(open_window: Open, sample_project: Path) -> None:
     window = open_window(sample_project)
     field = window.show_field("txl_02")
-    window.main.resize(1100, 740)
+    window.main.resize(1000, 600)
     window.settle()
     size = window.main.size()
     window.close()
@@ -246,3 +246,26 @@ def test_help_shows_and_goes(open_window: Open, small_project: Path) -> None:
     QTest.keyClick(overlay, Qt.Key.Key_F1)
     window.settle()
     assert not any(isinstance(w, HelpOverlay) and w.isVisible() for w in QApplication.topLevelWidgets())
+
+
+def test_the_window_is_never_larger_than_the_screen_and_layer_docks_do_not_make_it_grow(
+    open_window: Open, small_project: Path
+) -> None:
+    from qtpy.QtWidgets import QDockWidget
+
+    window = open_window(small_project)
+    screen = window.main.screen().availableGeometry()
+    assert screen.contains(window.main.geometry())
+    assert window.main.minimumSizeHint().width() <= 680  # 1366 x 768 at 200 %
+    assert window.main.minimumSizeHint().height() <= 384
+    before = window.main.size()
+    docks = [window.main.findChild(QDockWidget, name) for name in ("layer list", "layer controls")]
+    for shown in (True, False):
+        for dock in docks:
+            dock.setVisible(shown)
+        window.settle()
+        assert window.main.size() == before
+    canvas, camera = window.canvas, window.viewer.scene.camera
+    assert camera.zoom * 120 == pytest.approx(canvas.width(), rel=0.25) or (
+        camera.zoom * 100 == pytest.approx(canvas.height(), rel=0.25)
+    ), "the field is fitted into the canvas"

@@ -1,0 +1,337 @@
+"""Small screens, large letters: nothing is off the screen, and nothing jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, QPointF, QSize, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication, QComboBox, QDialog, QLabel, QListView, QVBoxLayout, QWidget
+
+from annotation_store import Project, formats
+from napari_lld.field_order import Order
+from napari_lld.importing import Place
+from napari_lld.widgets import DeskDock, room
+from napari_lld.widgets.parts import confirm_buttons, label, row
+from napari_lld.widgets.room import FoldingRow, Scrolling, keep_on_screen
+from napari_lld.widgets.theme import colours
+
+SMALL = QSize(853, 480)
+"""1280 × 720 at 150 %, in logical pixels."""
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[QSize], None]:
+    def be(size: QSize) -> None:
+        monkeypatch.setattr(room, "available", lambda _widget: size)
+        for module in ("dock", "gallery_window"):
+            monkeypatch.setattr(f"napari_lld.widgets.{module}.available", lambda _widget: size)
+
+    return be
+
+
+@pytest.fixture
+def letters() -> Iterator[Callable[[float], None]]:
+    """Give a function that makes the letters of the program larger."""
+    usual = QApplication.font()
+
+    def larger(times: float) -> None:
+        font = QApplication.font()
+        font.setPointSizeF(usual.pointSizeF() * times)
+        QApplication.setFont(font)
+
+    yield larger
+    QApplication.setFont(usual)
+
+
+@pytest.fixture
+def open_dock(dock: DeskDock, small_project: Path, qtbot: QtBot) -> DeskDock:
+    assert dock.desk.session.open(small_project, annotator="Ada")
+    qtbot.wait(120)
+    return dock
+
+
+# ---------------------------------------------------------------------- the dock
+
+
+def test_the_dock_leaves_most_of_a_small_screen_to_the_field(
+    open_dock: DeskDock, screen: Callable[[QSize], None]
+) -> None:
+    screen(SMALL)
+    assert open_dock.sizeHint().width() <= 0.4 * SMALL.width()
+    assert open_dock.minimumSizeHint().width() <= 0.4 * SMALL.width()
+    assert open_dock.minimumSizeHint().height() <= 0.5 * SMALL.height()
+    screen(QSize(1920, 1080))
+    assert open_dock.sizeHint().width() == 420
+
+
+def test_every_control_of_the_dock_can_be_scrolled_to(open_dock: DeskDock, qtbot: QtBot) -> None:
+    area = open_dock.findChild(Scrolling)
+    assert area is not None
+    for width in (341, 420):
+        open_dock.resize(width, 400)
+        for show in (open_dock.show_count_tab, open_dock.show_model_tab, open_dock.show_suggestions_tab):
+            show()
+            qtbot.wait(20)
+            assert area.horizontalScrollBar().maximum() == 0, "nothing is cut at the right"
+            content, seen = area.widget().height(), area.viewport().height()
+            assert area.verticalScrollBar().maximum() == content - seen > 0
+
+
+def test_the_dock_needs_the_same_room_whatever_it_shows(open_dock: DeskDock, qtbot: QtBot) -> None:
+    sizes = set()
+    for show in (open_dock.show_count_tab, open_dock.show_model_tab, open_dock.show_suggestions_tab):
+        show()
+        qtbot.wait(20)
+        size = open_dock.minimumSizeHint()
+        sizes.add((size.width(), size.height()))
+    open_dock.desk.session.close()
+    size = open_dock.minimumSizeHint()
+    sizes.add((size.width(), size.height()))
+    assert len(sizes) == 1
+
+
+def test_at_720_pixels_the_dock_need_not_be_scrolled(open_dock: DeskDock, qtbot: QtBot) -> None:
+    open_dock.resize(420, 655)
+    qtbot.wait(20)
+    area = open_dock.findChild(Scrolling)
+    assert area is not None
+    assert area.verticalScrollBar().maximum() == 0
+
+
+def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: DeskDock, qtbot: QtBot) -> None:
+    from threading import Event
+
+    open_dock.show_model_tab()
+    open_dock.resize(420, 640)
+    qtbot.wait(20)
+    parts = [part for part in open_dock._parts() if part.isVisible()]
+    ended = Event()
+
+    def places() -> list[object]:
+        qtbot.wait(80)
+        return [(type(part), part.mapTo(open_dock, QPoint(0, 0)), part.size()) for part in parts]
+
+    before = places()
+    open_dock.desk.jobs.start("Waiting", lambda _tell: ended.wait(5), lambda _told: None, lambda _why: None)
+    open_dock.desk.session.training.begin("train")
+    try:
+        assert places() == before
+    finally:
+        ended.set()
+        open_dock.desk.session.training.end("")
+        qtbot.waitUntil(lambda: not open_dock.desk.jobs.busy)
+    assert places() == before
+
+
+def test_the_wheel_scrolls_the_dock_and_changes_no_value(open_dock: DeskDock, qtbot: QtBot) -> None:
+    open_dock.resize(420, 400)
+    open_dock.show_model_tab()
+    qtbot.wait(20)
+    budget = open_dock.findChild(QComboBox, "lld_budget")
+    assert budget is not None
+    place = QPointF(5, 5)
+    event = QWheelEvent(
+        place,
+        QPointF(budget.mapToGlobal(place.toPoint())),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    before = budget.currentIndex()
+    QApplication.sendEvent(budget, event)
+    assert budget.currentIndex() == before
+    assert not event.isAccepted()  # it goes on to the area
+
+
+def test_the_list_scrolls_to_the_current_field(
+    dock: DeskDock,
+    small_project: Path,
+    more_fields: Callable[[Path, list[str]], None],
+    qtbot: QtBot,
+) -> None:
+    more_fields(small_project, [f"more_{number:02d}.png" for number in range(40)])
+    session = dock.desk.session
+    assert session.open(small_project)
+    view = dock.findChild(QListView, "lld_field_view")
+    assert view is not None
+
+    def seen() -> bool:
+        qtbot.wait(90)
+        place = view.visualRect(view.currentIndex())
+        assert view.currentIndex().row() == session.place_of(session.field_id)
+        return view.viewport().rect().contains(place.center())
+
+    session.show_field(session.listed[25])
+    assert seen()
+    session.order = Order.NAME if session.order is not Order.NAME else next(iter(Order))
+    assert seen()
+    session.next_field()
+    assert seen()
+    dock.resize(420, 500)
+    assert seen()
+    session.close()
+    assert session.open(small_project)  # where it was left
+    assert session.place_of(session.field_id) > 20
+    assert seen()
+
+
+def test_a_fitted_field_stays_fitted_and_a_moved_view_stays_where_it_is(
+    dock: DeskDock, small_project: Path
+) -> None:
+    viewer = dock.desk.viewer
+    assert dock.desk.session.open(small_project)
+    camera = viewer.scene.camera
+    viewer.canvas.size = (300, 300)
+    small = camera.zoom
+    viewer.canvas.size = (600, 600)
+    assert camera.zoom == pytest.approx(2 * small)
+    camera.zoom = 7.0
+    viewer.canvas.size = (500, 500)
+    assert camera.zoom == 7.0
+
+
+def test_a_row_folds_where_it_is_too_narrow(qtbot: QtBot) -> None:
+    left, right = QLabel("on the left " * 3), QLabel("on the right " * 3)
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    folding = FoldingRow(row(left), row(right))
+    folding.setParent(parent)
+    parent.show()
+    folding.resize(900, 60)
+    assert left.y() == right.y()
+    folding.resize(folding.minimumSizeHint().width(), 60)
+    qtbot.waitUntil(lambda: right.y() > left.y())
+    assert right.x() == left.x()
+
+
+# ---------------------------------------------------------------------- dialogs
+
+
+def _dialogs(dock: DeskDock, project: Project, tmp_path: Path) -> Iterator[QDialog]:
+    from napari_lld.log import Log
+    from napari_lld.widgets.conflicts_dialog import ConflictsDialog
+    from napari_lld.widgets.dialogs import NewProjectDialog
+    from napari_lld.widgets.export_dialog import ExportDialog
+    from napari_lld.widgets.field_dialogs import FieldDetailsDialog, PatientsDialog
+    from napari_lld.widgets.help_overlay import HelpOverlay
+    from napari_lld.widgets.import_dialog import ImportDialog, ImportedDialog
+    from napari_lld.widgets.key_editor import KeyEditor
+    from napari_lld.widgets.log_window import LogWindow
+    from napari_lld.widgets.message_bar import MessageDetails
+    from napari_lld.widgets.reading_dialog import ReadingDialog
+    from napari_lld.widgets.report_dialog import ReportDialog
+    from napari_lld.widgets.training_window import TrainingWindow
+
+    session, commands = dock.desk.session, dock.desk.commands
+    yield NewProjectDialog()
+    yield ExportDialog(formats.survey(project), tmp_path)
+    yield ReportDialog(tmp_path / "report.html")
+    fields = project.fields()
+    yield FieldDetailsDialog(fields, fields)
+    yield PatientsDialog(None, fields)
+    yield ReadingDialog("Ada", project.readings(), project.reading)
+    yield ImportDialog(Place.of(project), project.reading)
+    yield ImportedDialog("Much came in.", ["a line"] * 40)
+    yield HelpOverlay(commands, colours())
+    yield KeyEditor(commands, colours())
+    yield LogWindow(Log(), session, colours())
+    yield TrainingWindow(session, colours())
+    yield ConflictsDialog(session)
+    yield MessageDetails("A long story. " * 400)
+
+
+@pytest.mark.parametrize(
+    ("size", "times"), [(SMALL, 1.0), (QSize(1280, 720), 1.5), (QSize(1366, 768), 2.0)], ids=str
+)
+def test_every_dialog_fits_the_screen_with_its_buttons(
+    size: QSize,
+    times: float,
+    screen: Callable[[QSize], None],
+    letters: Callable[[float], None],
+    dock: DeskDock,
+    small_project: Path,
+    tmp_path: Path,
+    qtbot: QtBot,
+) -> None:
+    from qtpy.QtWidgets import QAbstractButton
+
+    screen(size)
+    letters(times)
+    with Project.open(small_project) as project:
+        for dialog in _dialogs(dock, project, tmp_path):
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+            keep_on_screen(dialog)
+            dialog.show()
+            qtbot.wait(1)
+            name = type(dialog).__name__
+            assert dialog.width() <= size.width(), name
+            assert dialog.height() <= size.height(), name
+            scrolls = dialog.findChild(Scrolling)
+            assert scrolls is not None
+            last = [b for b in dialog.findChildren(QAbstractButton) if b.isVisible()]
+            last = [b for b in last if not scrolls.isAncestorOf(b)]
+            assert last, f"{name} has no button below its contents"
+            assert all(dialog.rect().contains(b.mapTo(dialog, b.rect().center())) for b in last), name
+            dialog.close()
+            dialog.deleteLater()
+
+
+def test_a_dialog_with_room_is_as_large_as_ever_and_grows_with_what_it_says(qtbot: QtBot) -> None:
+    def made() -> tuple[QDialog, QLabel]:
+        dialog = QDialog()
+        qtbot.addWidget(dialog)
+        layout = QVBoxLayout(dialog)
+        told = label("One line.")
+        layout.addWidget(told)
+        layout.addWidget(confirm_buttons(dialog)[0])
+        return dialog, told
+
+    plain, _ = made()
+    kept, told = made()
+    keep_on_screen(kept)
+    keep_on_screen(kept)  # twice is once
+    for dialog in (plain, kept):
+        dialog.show()
+    assert abs(plain.height() - kept.height()) <= 2
+    before = kept.height()
+    told.setMinimumHeight(200)
+    qtbot.waitUntil(lambda: kept.height() > before + 100)
+
+
+def test_the_gallery_and_the_filter_fit_a_small_screen(
+    open_dock: DeskDock, screen: Callable[[QSize], None], qtbot: QtBot
+) -> None:
+    screen(SMALL)
+    open_dock.desk.commands.run("gallery.open")
+    window: Any = open_dock.desk.gallery.window
+    assert isinstance(window, QWidget)
+    assert window.minimumSizeHint().width() <= SMALL.width()
+    assert window.minimumSizeHint().height() <= SMALL.height()
+    assert window.width() <= SMALL.width()
+    assert window.height() <= SMALL.height()
+    open_dock.move(5000, 5000)
+    open_dock.desk.commands.run("fields.filter")
+    popup = QApplication.activePopupWidget()
+    assert popup is not None
+    assert popup.screen().availableGeometry().contains(popup.geometry())
+    popup.close()
+
+
+def test_a_viewer_without_a_field_is_left_alone() -> None:
+    from napari_lld.layers.fitting import Fit
+
+    viewer = ViewerModel()
+    fit = Fit(viewer)
+    viewer.scene.camera.zoom = 3.0
+    viewer.canvas.size = (300, 200)
+    assert viewer.scene.camera.zoom == 3.0
+    fit.close()
