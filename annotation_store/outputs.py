@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotation_store.errors import OutputError
+from annotation_store.temporary import locked_folder, sweep
 
 DATABASE = "project.db"
 
@@ -55,23 +55,32 @@ def write_file(out: Path, content: str | bytes | Iterable[str]) -> None:
     OutputError
         It cannot be written. What was there before is unchanged.
     """
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     chunks = [content] if isinstance(content, str | bytes) else content
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
             raise OutputError(f"{out} is a folder: give a file to write to.")
-        with temporary.open("wb") as file:
-            for chunk in chunks:
-                # half of a surrogate pair (from a file's name) is written as "?"
-                file.write(chunk.encode("utf-8", "replace") if isinstance(chunk, str) else chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(out)
+        with place_beside(out) as hidden:
+            temporary = hidden / "file"
+            with temporary.open("wb") as file:
+                for chunk in chunks:
+                    # half of a surrogate pair (from a file's name) is written as "?"
+                    file.write(chunk.encode("utf-8", "replace") if isinstance(chunk, str) else chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(out)
     except OSError as error:
         raise OutputError(
             f"The file {out} cannot be written ({error.strerror or error}): choose another place."
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def place_beside(out: Path) -> Iterator[Path]:
+    """Make a hidden folder beside a file or folder that is to be written, and remove it at the end.
+
+    What killed programs left there of earlier attempts is removed first; what a living one fills is not.
+    """
+    prefix = f".{out.name[:40]}.napari-lld-"
+    sweep(out.absolute().parent, prefix)
+    with locked_folder(out.absolute().parent, prefix) as folder:
+        yield folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -23,6 +22,7 @@ from annotation_store.formats._document import Skipped
 from annotation_store.formats._files import Names
 from annotation_store.formats._handed_on import plain_suffix
 from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.outputs import place_beside
 from annotation_store.records import Cell, Field, IgnoreArea, Region, RegionState, Shape, Suggestion
 from annotation_store.schema import Schema
 
@@ -218,28 +218,26 @@ def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Give a hidden folder to fill; it gets its name when all is written, or is removed.
+    """Give a folder in a hidden place to fill; it gets its name when all is written, or is removed.
 
     Raises
     ------
     OutputError
         `out` is a file or a folder that is not empty, or cannot be written.
     """
-    temporary = out.absolute().with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         refuse_full(out)
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        yield temporary
-        if out.is_dir():
-            out.rmdir()
-        temporary.replace(out)
+        with place_beside(out) as hidden:
+            filled = hidden / "export"
+            filled.mkdir()
+            yield filled
+            if out.is_dir():
+                out.rmdir()
+            filled.replace(out)
     except OSError as error:
         raise OutputError(
             f"The folder {out} cannot be written ({error.strerror or error}): choose another place."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def refuse_full(out: Path) -> None:

@@ -1,0 +1,97 @@
+"""An export that is stopped or killed leaves nothing for good, and none sweeps what another still fills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from annotation_store import Project, formats
+from annotation_store.formats._export import new_folder
+from annotation_store.outputs import write_file
+
+EXPORTS = [
+    ("yolo", ""),
+    ("voc", ""),
+    ("crops", ""),
+    ("lld", ""),
+    ("geojson", ""),
+    ("csv", ".csv"),
+    ("coco", ".json"),
+]
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from annotation_store.formats._export import new_folder
+from annotation_store.outputs import write_file
+def lines():
+    yield "half"
+    print("filling", flush=True)
+    sys.stdin.read()
+with new_folder(Path(sys.argv[1])) as folder:
+    (folder / "a.txt").write_text("half")
+    write_file(Path(sys.argv[2]), lines())
+"""
+
+
+@pytest.fixture
+def annotated(project: Project) -> Project:
+    for field in project.fields():
+        project.mark_whole_field(field.id)
+        project.add_cell(field.id, (5, 5, 9, 9), cell_class="Monocyte")
+    return project
+
+
+@pytest.mark.parametrize(("name", "suffix"), EXPORTS)
+@pytest.mark.parametrize("stopped_by", [KeyboardInterrupt, RuntimeError])
+def test_a_stopped_export_leaves_nothing(
+    annotated: Project, tmp_path: Path, name: str, suffix: str, stopped_by: type[BaseException]
+) -> None:
+    home = tmp_path / "exports"
+    home.mkdir()
+
+    def stop(done: int, _of: int) -> None:
+        if done:
+            raise stopped_by
+
+    with pytest.raises(stopped_by):
+        formats.write(name, annotated, home / f"out{suffix}", progress=stop)
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_the_next_export_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    home = tmp_path / "exports"
+    home.mkdir()
+    folder, file = home / "set", home / "cells.csv"
+    (home / ".set.mine").mkdir()
+    words = [sys.executable, "-c", KILLED, str(folder), str(file)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        living = set(home.iterdir())
+        assert len(living) == 3
+        with new_folder(folder) as filled:
+            (filled / "b.txt").write_text("whole")
+        write_file(file, "whole")
+        assert set(home.iterdir()) == living | {folder, file}, "what a living program fills stays"
+        os.kill(process.pid, signal.SIGKILL)
+    assert set(home.iterdir()) == living | {folder, file}
+    (folder / "b.txt").unlink()
+    with new_folder(folder) as filled:
+        (filled / "c.txt").write_text("whole")
+    write_file(file, "anew")
+    assert {path.name for path in home.iterdir()} == {".set.mine", "set", "cells.csv"}
+    assert [path.name for path in folder.iterdir()] == ["c.txt"]
+
+
+def test_names_as_long_as_a_file_system_takes_are_written(tmp_path: Path) -> None:
+    write_file(tmp_path / ("é" * 120 + ".txt"), "whole")
+    with new_folder(tmp_path / ("x" * 250)) as filled:
+        (filled / "a.txt").write_text("whole")
+    assert len(list(tmp_path.iterdir())) == 2
