@@ -148,7 +148,7 @@ def test_a_suggestion_shows_what_the_model_thinks(
     assert isinstance(proposed, ChoiceButton)
     assert proposed.suggested
     assert not proposed.isChecked()
-    assert proposed.probability == pytest.approx(0.9)
+    assert proposed.probability == pytest.approx(0.81)
     click(qtbot, open_dock, "suggestion.accept")
     assert len(session.cells) == 1
     click(qtbot, open_dock, "reject")
