@@ -25,7 +25,7 @@ def without_names(text: str, project: Path, fields: Iterable[Field]) -> str:
         stands |= dict.fromkeys(names, f"<field {field.id}>")
         for kind, name in (("patient", field.patient), ("slide", field.slide), ("domain", field.domain)):
             if name:
-                stands.setdefault(name, f"<{kind} of field {field.id}>")
+                stands.setdefault(name, f"<{kind}-{field.id}>")
     stands |= {str(Path.home()): "~", str(project.absolute()): "<project>", project.name: "<project>"}
     known = sorted((name for name in stands if len(name) >= _LEAST), key=len, reverse=True)
     # an underscore ends a name too: Miller in Miller_07

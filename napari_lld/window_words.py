@@ -13,8 +13,8 @@ from napari_lld.format_options import OPTIONS, Choice
 from napari_lld.translate import tr
 
 _OPTION = re.compile(r"--option (\w+)=([\w.]+)( or \w+=[\w.]+)*")
-_BOTH = re.compile(r"\(in the window: ([^;()]+); in the terminal: [^()]+\)")
-_COMMAND = re.compile(r"napari-lld [a-z]+( --?\w[\w-]*| [A-Z]+\b)*")
+_BOTH = re.compile(r"\(in\sthe\swindow:\s([^;()]+);\sin\sthe\sterminal:\s[^()]+\)")
+_COMMAND = re.compile(r"'napari-lld [^']*'|napari-lld [a-z]+( --?\w[\w-]*| [A-Z]+\b)*")
 
 
 def _controls() -> Mapping[str, str]:

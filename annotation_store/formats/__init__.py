@@ -12,7 +12,14 @@ from annotation_store.errors import FormatError
 from annotation_store.formats import cells_csv, coco, crops, geojson, labelstudio, lld, voc, yolo
 from annotation_store.formats._document import Regions
 from annotation_store.formats._export import telling
-from annotation_store.formats._losses import LOST, NO_SUGGESTIONS, NO_UNKNOWN_AREA, Survey, survey
+from annotation_store.formats._losses import (
+    LOST,
+    NO_SUGGESTIONS,
+    NO_UNKNOWN_AREA,
+    REGIONS_OF_OUR_OWN,
+    Survey,
+    survey,
+)
 from annotation_store.formats._merge import rehearsing
 from annotation_store.formats._recognise import recognise
 from annotation_store.outputs import check_output
@@ -26,6 +33,7 @@ __all__ = [
     "LOST",
     "NO_SUGGESTIONS",
     "NO_UNKNOWN_AREA",
+    "REGIONS_OF_OUR_OWN",
     "Format",
     "Survey",
     "coco",

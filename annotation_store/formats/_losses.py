@@ -30,6 +30,9 @@ LOST: Mapping[str, tuple[str, ...]] = MappingProxyType(
 NO_UNKNOWN_AREA = frozenset({"yolo"})
 """Formats whose readers take all that is not boxed for background, whatever is written beside."""
 
+REGIONS_OF_OUR_OWN = frozenset({"coco", "voc"})
+"""Formats that hold regions in members of our own, which other programs pass over."""
+
 NO_SUGGESTIONS = frozenset({"lld", "voc"})
 """Formats that refuse suggestions."""
 

@@ -144,7 +144,15 @@ class ExportDialog(QDialog):
         """Say what becomes of unmarked area with what is chosen; nothing where it stays unknown."""
         survey, name = self._survey, self.form.currentData()
         partly = survey.annotated - survey.covered
-        if not partly or self.what.currentData() or name not in formats.NO_UNKNOWN_AREA:
+        if not partly or self.what.currentData():
+            return ""
+        if name in formats.REGIONS_OF_OUR_OWN:
+            return trn(
+                "Other programs will take the unmarked area of {count} field for background.",
+                "Other programs will take the unmarked area of {count} fields for background.",
+                partly,
+            )
+        if name not in formats.NO_UNKNOWN_AREA:
             return ""
         if self.options.values().get("fields") == "covered":
             return trn(

@@ -101,6 +101,11 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     assert dialog.answer().options == {}
     dialog._survey = dataclasses.replace(survey, annotated=20, covered=3)
     choose(dialog, "coco")
+    assert "Other programs will take the unmarked area of 17 fields for background." in dialog.loses.text()
+    choose(dialog, "coco", suggestions=True)
+    assert "unmarked" not in dialog.loses.text()
+    choose(dialog, "geojson")
+    assert "unmarked" not in dialog.loses.text()
     choose(dialog, "yolo")
     fields = dialog.options.controls["fields"]
     assert isinstance(fields, QComboBox)

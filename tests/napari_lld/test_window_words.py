@@ -24,6 +24,9 @@ def sentences(package: Path) -> Iterator[str]:
     for path in sorted(package.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        said |= {
+            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
+        }
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
                 parts = [p.value if isinstance(p, ast.Constant) else "16" for p in node.values]
@@ -58,6 +61,10 @@ def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_win
         (
             "Continue it (in the window: ☰ › Readings; in the terminal: --reading).",
             "Continue it (☰ › Readings).",
+        ),
+        (
+            "try 'napari-lld check /a b/p.lld --repair'.",
+            "try in a terminal: 'napari-lld check /a b/p.lld --repair'.",
         ),
         ("Nothing -- at all.", "Nothing -- at all."),
     ],
