@@ -11,6 +11,10 @@ class ProjectError(LLDError):
     """A folder is no project, is damaged, locked, read-only, or made by a newer version."""
 
 
+class NotWritableError(ProjectError):
+    """A project can be read and not written; it can be opened for reading only."""
+
+
 class ProjectGoneError(ProjectError):
     """The folder of an open project was deleted, moved, replaced, or its disk is gone: nothing is saved."""
 

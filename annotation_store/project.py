@@ -28,6 +28,7 @@ from annotation_store._db.tables import (
     models,
     suggestions,
 )
+from annotation_store._db.tables import project as project_table
 from annotation_store._disk import refuse_long_path
 from annotation_store._growth import Growth
 from annotation_store._journal import Journal
@@ -37,7 +38,7 @@ from annotation_store._readings import Readings
 from annotation_store._repair import Repair
 from annotation_store._second_look import SecondLook
 from annotation_store._work import Work
-from annotation_store.errors import ProjectError
+from annotation_store.errors import NotWritableError, ProjectError, ProjectGoneError
 from annotation_store.events import ProjectEvents
 from annotation_store.layout import BACKUPS, DATABASE, refuse_links
 from annotation_store.records import Edit, HistoryRow
@@ -137,7 +138,7 @@ class Project(
         if not to_mend and not open_here(database):
             refuse_foreign_wal(database, folder)
         if not read_only and not _writable(folder, database):
-            raise ProjectError(
+            raise NotWritableError(
                 f"The project {folder} cannot be written: open it for reading only, "
                 "or copy it to a folder where you may write."
             )
@@ -173,6 +174,7 @@ class Project(
 
     def _load(self) -> None:
         self._load_schema()
+        self._uid = str(self._rows(sa.select(project_table.c.uid))[0].uid)
         if not self.read_only:
             known = self._rows(sa.select(annotators.c.id).where(annotators.c.name == self.annotator))
             if not known:
@@ -185,6 +187,40 @@ class Project(
                 self._sweep()
         self._choose_reading()
         self._mark_seen()
+
+    def reconnect(self) -> int:
+        """Open the project anew where it lay: it was gone, or was replaced, and is back.
+
+        The reading stays, and so do the listeners; ask again for everything else.
+
+        Returns
+        -------
+        int
+            How many of the latest edits that were seen here are missing in it: an older state came back.
+
+        Raises
+        ------
+        ProjectError
+            It is not back yet, cannot be opened, or another project lies there now. It can be tried again.
+        """
+        named = self.annotator if self._named else None
+        fresh = Project.open(self.path, annotator=named, reading=self.reading.id, read_only=self.read_only)
+        if fresh._uid != self._uid:
+            fresh.close()
+            raise ProjectGoneError(
+                f"Another project lies in {self.path} now: bring back the one that was there, "
+                "or open this one."
+            )
+        last = max({self._seen["edits"], *self._own["edits"]})
+        self.close()
+        self._database, self._identity = fresh._database, fresh._identity
+        self._engine, self._open_connection = fresh._engine, fresh._open_connection
+        fresh._open_connection = None
+        self._fields.clear()
+        self._load_schema()
+        self.use_reading(self.reading.id)
+        self._mark_seen()
+        return max(0, last - self._seen["edits"])
 
     def close(self) -> None:
         """Close the connection; a closed project can be closed again."""

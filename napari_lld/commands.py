@@ -108,6 +108,15 @@ class Command:
         return f"{text}\n{self.help}" if self.help else text
 
 
+_WRITING = (
+    *("class.", "value.", "cell.", "edit.", "field.comment", "field.cut", "field.details", "field.quality."),
+    *("field.skip", "fields.add", "overlap.", "reading.add", "region.", "draw.finish", "model."),
+    *("suggestion.accept", "suggestion.bad_box", "suggestion.duplicate", "suggestion.not_a_cell"),
+    *("tool.box", "tool.draft", "tool.ignore", "tool.region", "tool.ring"),
+    *("training.start", "training.suggest", "project.import", "project.patients"),
+)
+"""How the ids of commands begin that change the project."""
+
 _SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Backspace": "⌫"}
 
 
@@ -174,8 +183,26 @@ class Commands:
 
     def _assign(self) -> None:
         keys = self._key_map.assign({name: command.keys for name, command in self._declared.items()})
-        self._commands = {name: replace(c, keys=keys[name]) for name, c in self._declared.items()}
+        self._commands = {
+            name: replace(c, keys=keys[name], when=self._guarded(c)) for name, c in self._declared.items()
+        }
         self._by_key = {key: name for name, command in self._commands.items() for key in command.keys}
+
+    def _guarded(self, command: Command) -> When:
+        """Let what changes the project be done only while it can be changed."""
+        if not command.id.startswith(_WRITING):
+            return command.when
+        return lambda session: not session.why_no_edits and command.when(session)
+
+    def why_not(self, command_id: str) -> str:
+        """Say why a command that changes the project cannot be done; nothing where it is not for that."""
+        return self.session.why_no_edits if command_id.startswith(_WRITING) else ""
+
+    def tooltip(self, command_id: str) -> str:
+        """Give a command's tooltip, with the reason where the project cannot be changed."""
+        told = self._commands[command_id].tooltip
+        reason = self.why_not(command_id)
+        return f"{told}\n{reason}" if reason else told
 
     def profile_keys(self, command_id: str) -> tuple[str, ...]:
         """Give the keys a command has in the profile, whatever the user changed."""
@@ -198,6 +225,9 @@ class Commands:
     def run(self, command_id: str) -> bool:
         """Run a command if it can be done now."""
         command = self._commands[command_id]
+        if reason := self.why_not(command_id):
+            self.session.tell("hint", reason)
+            return True  # it was answered
         if not command.when(self.session):
             return False
         command.run()

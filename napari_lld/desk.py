@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -197,8 +198,6 @@ class Desk(QObject):
     # ------------------------------------------------------------------ commands of the window
 
     def _window_commands(self) -> Iterator[Command]:
-        s = self.session
-
         def idle(session: Session) -> bool:
             return session.project is not None and not session.training.busy
 
@@ -268,7 +267,16 @@ class Desk(QObject):
             group="Project",
             help="18 bundled fields, a corner of each annotated: train on it in minutes.",
         )
-        yield Command("project.close", "Close project", s.close, group="Project", when=idle)
+        yield Command(
+            "project.save",
+            "Save",
+            self.save,
+            ("Ctrl+S",),
+            "Project",
+            has_project,
+            "Every change is saved as it is made; where the folder is gone, look for it again.",
+        )
+        yield Command("project.close", "Close project", self.close_project, group="Project", when=idle)
         yield Command("fields.add", "Add fields …", self.add_fields, group="Project", when=has_project)
         yield Command("help.keys", "Keys", self.show_help, ("F1",), "General")
         yield Command(
@@ -420,6 +428,8 @@ class Desk(QObject):
         """Ask for a new project, which the dialog makes, and add its images."""
         from napari_lld.widgets import dialogs
 
+        if self.still_busy():
+            return
         wanted = dialogs.ask_new_project(self.window, self.session.preferences.annotator)
         if wanted is None:
             return
@@ -466,10 +476,33 @@ class Desk(QObject):
             self.fail,
         )
 
+    def save(self) -> None:
+        """Say that all is saved; where it is not, try again."""
+        session = self.session
+        if not session.unsaved.why:
+            session.tell("hint", tr("Every change is saved as it is made."))
+        elif not session.try_to_save():
+            session.tell("hint", tr("The folder is not back yet. What you did last is kept."))
+
+    def close_project(self) -> None:
+        """Close the project; what could not be saved is asked about first."""
+        from napari_lld.widgets.close_question import may_close
+
+        if not self.session.unsaved.count or may_close(self, self.window):
+            self.session.close()
+
+    def still_busy(self) -> bool:
+        """Whether a long action is under way, and say so: before anything is asked for the next."""
+        if self.jobs.busy:
+            self.fail(tr("{title} is still under way.", title=self.jobs.title))
+        return self.jobs.busy
+
     def add_fields(self) -> None:
         """Ask for images and add them."""
         from napari_lld.widgets import dialogs
 
+        if self.still_busy():
+            return
         self.add_paths(dialogs.ask_images(self.window))
 
     def add_paths(self, paths: list[Path]) -> None:
@@ -530,11 +563,12 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     LLDError
         If the project cannot be opened; no window is left behind.
     """
-    from annotation_store import Project
+    from annotation_store import NotWritableError, Project
 
     if project_path is not None:
-        with Project.open(project_path):
-            pass  # says why it cannot be opened before a window is made
+        # says why it cannot be opened before a window is made; one that can only be read is asked about
+        with suppress(NotWritableError), Project.open(project_path):
+            pass
     import napari
 
     from napari_lld.widgets import DeskDock

@@ -40,11 +40,8 @@ class DeskImport:
         """Ask what to import, and import it beside the window."""
         from napari_lld.widgets import import_dialog
 
-        project, jobs = self._desk.session.project, self._desk.jobs
-        if project is None:
-            return
-        if jobs.busy:
-            self._desk.fail(tr("{title} is still under way.", title=jobs.title))
+        project = self._desk.session.project
+        if project is None or self._desk.still_busy():
             return
         place = Place.of(project)
         wanted = import_dialog.ask_import(place, project.reading, start, self._desk.window)

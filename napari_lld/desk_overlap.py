@@ -124,7 +124,7 @@ class DeskOverlap:
             project.add_overlap(here, there, dx, dy)
             once = before - sum(count.count for count in project.class_counts([here, there]))
         except LLDError as error:
-            session.tell("error", str(error))
+            session.refused(error, lambda: project.add_overlap(here, there, dx, dy))
             return
         session.tell(
             "info",
@@ -151,6 +151,6 @@ class DeskOverlap:
             for overlap in overlaps:
                 project.remove_overlap(field_id, overlap.other_id)
         except LLDError as error:
-            session.tell("error", str(error))
+            session.refused(error, self.remove)
             return
         session.tell("info", tr("All cells of this field count again. [edit.undo] takes it back."))

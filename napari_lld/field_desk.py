@@ -187,6 +187,8 @@ class FieldDesk:
         from napari_lld.widgets import field_dialogs
 
         session = self._session
+        if self._desk.still_busy():
+            return
         every = [summary.field for summary in session.summaries()]
         changes = field_dialogs.ask_field_details(session.fields_meant, every, self._desk.window)
         if changes:
@@ -197,7 +199,7 @@ class FieldDesk:
         from napari_lld.widgets import field_dialogs
 
         session, project = self._session, self._session.project
-        if project is None:
+        if project is None or self._desk.still_busy():
             return
         every = [summary.field for summary in session.summaries()]
         answer = field_dialogs.ask_patients(project.patient_rule, every, self._desk.window)
@@ -248,6 +250,12 @@ class FieldDesk:
         )
         if choice is not None:
             self._session.go_to_reading(choice)
+
+    def open_for_reading(self, why: str) -> bool:
+        """Ask whether to open a project for reading only, which cannot be written."""
+        from napari_lld.widgets import dialogs
+
+        return dialogs.ask_for_reading(why, self._desk.window)
 
     def choose_reading(self, project: Project) -> ReadingChoice | None:
         """Ask an annotator who has no reading in a project where to work."""

@@ -350,7 +350,7 @@ class Gallery:
         try:
             action(project)
         except LLDError as error:
-            self.session.tell("error", str(error))
+            self.session.refused(error, lambda: action(project))
             return False
         finally:
             project.events.edited.disconnect(note)
@@ -369,10 +369,11 @@ class Gallery:
         if project is None or not self._batches:
             self.session.tell("hint", tr("Nothing was done here that could be taken back."))
             return
+        batch = self._batches[-1]
         try:
-            undone = project.undo_edits(self._batches[-1])
+            undone = project.undo_edits(batch)
         except LLDError as error:
-            self.session.tell("error", str(error))
+            self.session.refused(error, lambda: project.undo_edits(batch))
             return
         self._batches.pop()
         with suppress(IndexError):

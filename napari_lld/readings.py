@@ -27,6 +27,9 @@ class Questions(Protocol):
     def choose_reading(self, project: Project) -> ReadingChoice | None:
         """Ask an annotator without a reading where to work; ``None`` = do not open the project."""
 
+    def open_for_reading(self, why: str) -> bool:
+        """Ask whether to open a project for reading only, which cannot be written."""
+
 
 def take_up(project: Project, choice: ReadingChoice) -> None:
     """Work in the reading that was chosen, now and when the project is opened next."""

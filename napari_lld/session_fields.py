@@ -15,7 +15,7 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from annotation_store import Project
-from annotation_store.errors import LLDError, ProjectError
+from annotation_store.errors import LLDError, NotWritableError, ProjectError, ProjectGoneError
 from annotation_store.records import Edit, Field, FieldSummary, Reading
 from annotation_store.schema import Attribute, Schema
 from napari_lld import user_state
@@ -27,6 +27,7 @@ from napari_lld.reasons import in_words
 from napari_lld.schema_words import shown
 from napari_lld.training_state import Trainer, TrainingState
 from napari_lld.translate import tr, trn
+from napari_lld.unsaved import Action, Unsaved
 from napari_lld.window_words import in_the_window
 from training.ranking.reason import Reason
 
@@ -62,6 +63,7 @@ class SessionFields:
         self.training = TrainingState()
         self.trainer: Trainer | None = None
         self.questions: Questions | None = None
+        self.unsaved = Unsaved()
         self.readings: list[Reading] = []
         self._field_id: int | None = None
         self._summaries: dict[int, FieldSummary] | None = None
@@ -82,7 +84,18 @@ class SessionFields:
         reading in the project is asked for one before anything is shown.
         """
         annotator = annotator or self.preferences.annotator or None
-        return self._attach(lambda: Project.open(path, annotator=annotator))
+        return self._attach(lambda: self._opened(path, annotator))
+
+    def _opened(self, path: Path, annotator: str | None) -> Project | None:
+        """Open a project, for reading only where it cannot be written and that will do."""
+        try:
+            return Project.open(path, annotator=annotator)
+        except NotWritableError as error:
+            if self.questions is None:
+                raise
+            if not self.questions.open_for_reading(str(error)):
+                return None
+            return Project.open(path, annotator=annotator, read_only=True)
 
     def change_annotator(self, name: str) -> bool:
         """Let somebody else annotate from here on, in a reading of their own, on the same field."""
@@ -99,9 +112,12 @@ class SessionFields:
         """Make an empty project and open it; False (and a notice) where it cannot be made."""
         return self._attach(lambda: Project.create(path, schema, annotator=annotator))
 
-    def _attach(self, make: Callable[[], Project]) -> bool:
+    def _attach(self, make: Callable[[], Project | None]) -> bool:
         if self.training.busy:
             self.tell("warning", tr("A training is running. Stop it before you open another project."))
+            return False
+        if self.unsaved.count:
+            self.tell("warning", tr("What you did last is not saved: bring the project's folder back first."))
             return False
         project = self._try(make)
         if project is None:
@@ -145,6 +161,7 @@ class SessionFields:
         self.remember_place()
         self.leaving.emit()
         self.project = None
+        self.unsaved.take()
         self._field_id = self._summaries = None
         self._outdated, self._listed, self._places = set(), [], {}
         self._filter, self._order = NO_FILTER, Order.ADDED
@@ -164,6 +181,17 @@ class SessionFields:
         self.field_changed.emit()
         self._after_field()
         self.project_changed.emit()
+
+    def _take_anew(self) -> None:
+        """Read everything of the open project again: it was gone, and is back."""
+        assert self.project is not None
+        self._summaries = None
+        self._outdated.clear()
+        self.readings = self.project.readings()
+        self._arrange()
+        self.project_changed.emit()
+        self.listed_changed.emit()
+        self._show(self._field_id if self._field_id in self.all_summaries else next(iter(self._listed), None))
 
     def remember_place(self) -> None:
         """Write down where the user is, for the next time."""
@@ -210,7 +238,7 @@ class SessionFields:
         try:
             return action()
         except LLDError as error:
-            self.tell("error", str(error))
+            self.refused(error, action)
             return None
 
     def _done(self, action: Callable[[], Any]) -> bool:
@@ -218,9 +246,27 @@ class SessionFields:
         try:
             action()
         except LLDError as error:
-            self.tell("error", str(error))
+            self.refused(error, action)
             return False
         return True
+
+    def refused(self, error: LLDError, action: Action) -> None:
+        """Say why something could not be done; where the project is gone, keep it until that is back."""
+        if isinstance(error, ProjectGoneError):
+            self.unsaved.keep(str(error), action)
+        elif self.project is not None and self.project.read_only:
+            self.tell("hint", self.why_no_edits)
+        else:
+            self.tell("error", str(error))
+
+    @property
+    def why_no_edits(self) -> str:
+        """Why nothing can be changed in the open project; empty where it can."""
+        if self.unsaved.why:
+            return tr("Nothing is being saved until the project's folder is back.")
+        if self.project is not None and self.project.read_only:
+            return tr("The project is open for reading only: nothing can be changed.")
+        return ""
 
     # ------------------------------------------------------------------ readings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from annotation_store.boxes import iou
+from annotation_store.errors import LLDError, ProjectGoneError
 from annotation_store.records import Box, Region, RegionState, Shape, Suggestion, SuggestionState
 from napari_lld.click_box import Pixels, box_at, search_window, usual_side
 from napari_lld.session_state import SessionState
@@ -180,7 +181,9 @@ class MarkActions(SessionState):
         twin = max(self.cells, key=lambda cell: iou(cell.box, box), default=None)
         cut = True if self._touches_edge(box) else None
         cell = self._try(lambda: project.add_cell(field_id, box, cut=cut))
-        if cell is not None:
+        if cell is None and self.unsaved.why:
+            self.proposed_box = box  # it stays in sight until it can be saved
+        elif cell is not None:
             self.proposed_box = None
             self.select("cell", cell)
             if twin is not None and iou(twin.box, box) >= _TWIN:
@@ -290,5 +293,49 @@ class MarkActions(SessionState):
     def refresh(self) -> None:
         """Take in what another process or thread wrote into the project."""
         project = self.project
-        if project is not None:
+        if project is None:
+            return
+        if self.unsaved.why:
+            self.try_to_save()
+            return
+        try:
+            project.check_present()
+        except ProjectGoneError as error:
+            self.unsaved.keep(str(error))
+        else:
             self._done(project.refresh)
+
+    def try_to_save(self) -> bool:
+        """Open the project anew if its folder is back, and do again what could not be saved."""
+        project = self.project
+        if project is None or not self.unsaved.why:
+            return False
+        try:
+            missing = project.reconnect()
+        except LLDError as error:
+            self.unsaved.keep(str(error))
+            return False
+        kept = self.unsaved.take()
+        self._take_anew()
+        for number, action in enumerate(kept):
+            if self.unsaved.why:  # gone again
+                self.unsaved.keep(self.unsaved.why, *kept[number:])
+                return False
+            self._done(action)
+        self.proposed_box = None
+        told = tr("The project is back.")
+        if kept:
+            told += " " + trn("{count} change was saved.", "{count} changes were saved.", len(kept))
+        self.tell("info", told)
+        if missing:
+            self.tell(
+                "warning",
+                trn(
+                    "An older state of the project came back: the last {count} edit is not in it. "
+                    "Look for a newer copy before you go on.",
+                    "An older state of the project came back: the last {count} edits are not in it. "
+                    "Look for a newer copy before you go on.",
+                    missing,
+                ),
+            )
+        return True

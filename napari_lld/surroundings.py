@@ -191,7 +191,7 @@ class Surroundings(QObject):
         from napari_lld.widgets import report_dialog
 
         project = self.session.project
-        if project is None:
+        if project is None or self.desk.still_busy():
             return
         place, reading = project.path, project.reading.id
         start = place.with_name(f"{place.name.removesuffix('.lld')}-report.html")

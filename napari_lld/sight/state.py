@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from annotation_store.errors import LLDError
 from annotation_store.records import Field
 from napari_lld import user_state
 from napari_lld.sight.look import Look
@@ -155,12 +154,7 @@ class Sight:
         session, project, field_id = self._session, self._session.project, self._session.field_id
         if project is None or field_id is None:
             return False
-        try:
-            project.update_field(field_id, pixel_size_um=um)
-        except LLDError as error:
-            session.tell("error", str(error))
-            return False
-        return True
+        return session.describe_field(field_id, pixel_size_um=um)
 
     def alike(self) -> list[int]:
         """List the other fields that look taken like the current one: same size, microscope, camera, lens.

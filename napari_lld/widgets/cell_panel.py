@@ -159,7 +159,7 @@ class CellPanel(Part):
             probabilities = {other.cell_class: mistake.said.class_probabilities[other.cell_class]}
         taught_or_not = self._schema.class_names if self._schema is not None else ()
         for name, button in self._classes.items():
-            button.setEnabled(target is not None)
+            button.setEnabled(target is not None and not self.session.why_no_edits)
             probability = probabilities.get(name)
             button.show_state(
                 checked=cell is not None and cell.cell_class == name,
@@ -173,7 +173,7 @@ class CellPanel(Part):
                 cell,
                 suggestion.proposal if suggestion else mistake.said if mistake else None,
                 caret=self.session.caret == number,
-                off=artefact,
+                off=artefact or bool(self.session.why_no_edits),
                 instead=other.attributes,
             )
         kinds = self.session.kinds

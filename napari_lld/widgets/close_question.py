@@ -40,6 +40,15 @@ def what_would_end(desk: Desk) -> list[str]:
                 len(rounds.queue),
             )
         )
+    if desk.session.unsaved.count:
+        told.append(
+            trn(
+                "The last change is not saved, since the project's folder is gone: closing loses it.",
+                "The last {count} changes are not saved, since the project's folder is gone: "
+                "closing loses them.",
+                desk.session.unsaved.count,
+            )
+        )
     if desk.jobs.busy:
         left = desk.jobs.left or tr("What was done before stays.")
         told.append(tr("{title}: is stopped. {left}", title=desk.jobs.title, left=left))
@@ -54,7 +63,11 @@ def may_close(desk: Desk, window: QWidget) -> bool:
     box = QMessageBox(
         QMessageBox.Icon.Question, "napari-lld", tr("Stop what is at work, and close?"), parent=window
     )
-    box.setInformativeText("\n".join([*told, tr("All that you annotated is saved.")]))
+    if desk.session.unsaved.count:
+        box.setText(tr("Close without saving?"))
+    else:
+        told.append(tr("All that you annotated is saved."))
+    box.setInformativeText("\n".join(told))
     close = box.addButton(tr("Stop and close"), QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton(tr("Go on working"), QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)

@@ -198,6 +198,20 @@ def ask_anyway(title: str, doubts: Sequence[str], parent: QWidget | None) -> boo
     return box.clickedButton() is finish
 
 
+def ask_for_reading(why: str, parent: QWidget | None) -> bool:
+    """Ask whether to open a project for reading only."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(tr("Open a project"))
+    box.setText(tr("This project cannot be written. Open it for reading only?"))
+    box.setInformativeText(tr("You can look at it and export it; nothing can be changed."))
+    box.setDetailedText(why)
+    read = box.addButton(tr("Open for reading only"), QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(read)
+    box.exec()
+    return box.clickedButton() is read
+
+
 def ask_annotator(name: str, parent: QWidget | None) -> str | None:
     """Ask who annotates."""
     written, accepted = QInputDialog.getText(

@@ -29,6 +29,7 @@ from napari_lld.widgets.mistake_list import MistakeList
 from napari_lld.widgets.mistake_panel import MistakePanel
 from napari_lld.widgets.parts import Part, column, label, rule
 from napari_lld.widgets.room import Pages, Scrolling, available
+from napari_lld.widgets.saving_bar import SavingBar
 from napari_lld.widgets.start_page import StartPage
 from napari_lld.widgets.suggestion_panel import SuggestionPanel
 from napari_lld.widgets.theme import colours, stylesheet
@@ -67,6 +68,7 @@ class DeskDock(QWidget):
         page = QWidget()
         layout = column(page, 4, (8, 4, 8, 2))
         self._header = Header(session, commands, self.desk.around.clock)
+        self._saving = SavingBar(session, commands)
         self._fields = FieldList(session, commands)
         self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
         self._mistake_list = MistakeList(session, commands)
@@ -100,6 +102,7 @@ class DeskDock(QWidget):
 
         outer = column(self, 0)
         self._scrolling = Scrolling(self._stack, _LEAST)
+        outer.addWidget(self._saving)
         outer.addWidget(self._scrolling, 1)
         self._busy = QProgressBar()
         self._busy.setTextVisible(False)
@@ -153,6 +156,7 @@ class DeskDock(QWidget):
         yield from (
             self._start,
             self._header,
+            self._saving,
             self._fields,
             self._tools,
             self._cell,

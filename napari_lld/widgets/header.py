@@ -179,8 +179,9 @@ class ToolBar(Part):
         self._box.setChecked(session.tool is Tool.BOX)
         self._marks.setChecked(not session.marks_shown)
         undoable, redoable = session.undoable, session.redoable
-        self._undo.setEnabled(undoable is not None)
-        self._redo.setEnabled(redoable is not None)
+        free = not session.why_no_edits
+        self._undo.setEnabled(undoable is not None and free)
+        self._redo.setEnabled(redoable is not None and free)
         self._undo.setToolTip(
             tr("Undo: {command} ({key})", command=undoable, key=self.commands["edit.undo"].key)
             if undoable

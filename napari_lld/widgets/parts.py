@@ -50,6 +50,7 @@ class Part(QWidget):
         self._settling.setInterval(0)
         self._settling.timeout.connect(self.refresh)
         self.bind(commands.keys_changed, self.use_keys)
+        self.bind(session.unsaved.changed, self.refresh_soon)
 
     def bind(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Connect a signal of the session until `release`."""
@@ -71,6 +72,7 @@ class Part(QWidget):
         """Show what the session says."""
         for bound in self._buttons:
             bound.button.setEnabled(self.commands[bound.command_id].when(self.session))
+            bound.button.setToolTip(self.commands.tooltip(bound.command_id))
 
     def use_keys(self) -> None:
         """Show other keys, on buttons, in tooltips and menus."""

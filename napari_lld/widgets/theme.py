@@ -83,6 +83,8 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QLabel[role="heading"] {{ font-weight: 600; }}
     #lld_desk QLabel[role="muted"] {{ color: {c.muted.name()}; font-size: 8pt; }}
     #lld_desk QLabel[role="notice"] {{ color: {c.warning.name()}; font-size: 8pt; }}
+    #lld_desk #lld_saving {{ background: {mix(c.window, c.warning, 0.25).name()};
+        border: 1px solid {c.warning.name()}; border-radius: 4px; }}
     #lld_desk QLabel[role="hint"] {{ background: {c.raised.name()}; color: {c.text.name()};
         border-radius: 3px; padding: 2px 6px; font-size: 8pt; }}
     #lld_desk #lld_message {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};

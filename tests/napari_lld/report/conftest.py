@@ -120,7 +120,7 @@ def add_model(
 def _rich_template(_sample_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rich") / "Müller, Hans.lld"
     shutil.copytree(_sample_template, folder)
-    with Project.open(folder, annotator=ANNOTATOR) as project:
+    with Project.open(folder, annotator=ANNOTATOR, reading=1) as project:
         fields = project.fields()
         for i, field in enumerate(fields):
             project.update_field(field.id, patient=PATIENTS[i % 4], domain=("H_100x", "L_40x")[i % 2])
