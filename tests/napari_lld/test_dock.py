@@ -281,7 +281,8 @@ def test_images_are_added_and_cells_exported(
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     open_dock.desk.add_paths([sample.fields()[0], bad])
     qtbot.waitUntil(lambda: bool(told), timeout=20_000)
-    assert told[-1].startswith("1 field added. 1 file skipped: see Details.\nbad.png: ")
+    assert told[-1].startswith("1 field added. Patients: 0 patients, 3 fields without")
+    assert " 1 file skipped: see Details.\nbad.png: " in told[-1]
     assert len(session.summaries()) == 3
 
     out = tmp_path / "export.json"
