@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import threading
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from annotation_store._conflicts import Conflicts
 from annotation_store._counting import Counting
 from annotation_store._creation import make_project
 from annotation_store._db import migrate
-from annotation_store._db.engine import damaged, make_engine, plain_errors, refuse_foreign_wal
+from annotation_store._db.engine import damaged, keep_copy, make_engine, plain_errors, refuse_foreign_wal
 from annotation_store._db.tables import (
     annotators,
     edits,
@@ -40,7 +41,7 @@ from annotation_store._second_look import SecondLook
 from annotation_store._work import Work
 from annotation_store.errors import NotWritableError, ProjectError, ProjectGoneError
 from annotation_store.events import ProjectEvents
-from annotation_store.layout import BACKUPS, DATABASE, refuse_links
+from annotation_store.layout import BACKUPS, DATABASE, LOST, inside, refuse_links
 from annotation_store.records import Edit, HistoryRow
 from annotation_store.schema import Schema, load_schema
 
@@ -135,8 +136,14 @@ class Project(
             )
         refuse_links(folder)
         _refuse_unreadable(database, folder)
-        if not to_mend and not open_here(database):
-            refuse_foreign_wal(database, folder)
+        if not open_here(database):
+            try:
+                refuse_foreign_wal(database, folder)
+            except ProjectError:
+                if not to_mend:
+                    raise
+                if not read_only:  # to close it plays the one into the other: keep them as they are
+                    keep_copy(database, inside(folder, LOST, f"database-{uuid.uuid4().hex}"))
         if not read_only and not _writable(folder, database):
             raise NotWritableError(
                 f"The project {folder} cannot be written: open it for reading only, "

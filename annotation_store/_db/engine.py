@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from annotation_store._db.place import is_network_share
-from annotation_store._disk import why_not_written
+from annotation_store._disk import make_folder, sync_tree, why_not_written
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.temporary import temporary_folder
 
@@ -143,6 +143,16 @@ def _of_copy(file: Path, busy_timeout_ms: int) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode")  # takes in what the journals hold
     connection.execute("PRAGMA query_only = ON")
     return _prepared(connection, True, busy_timeout_ms)
+
+
+def keep_copy(file: Path, folder: Path) -> None:
+    """Copy a database and its journals into a new folder, as they are."""
+    try:
+        make_folder(folder)
+        _copy_unchanged([file, *(place for place in _journals(file) if _size(place))], folder)
+        sync_tree(folder)
+    except OSError as error:
+        raise ProjectError(why_not_written(f"A copy of {file}, to be kept,", error)) from error
 
 
 def _copy_unchanged(files: list[Path], folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,12 @@ def test_a_backup_copied_by_hand_beside_a_stale_wal_is_refused_before_it_is_dest
             Project.open(crashed, read_only=read_only)
     assert (crashed / "project.db").read_bytes() == backup.read_bytes()
     Project.open(crashed, read_only=True, to_mend=True).close()
+    assert (crashed / "project.db").read_bytes() == backup.read_bytes()
+    with suppress(ProjectError):
+        Project.open(crashed, to_mend=True).close()
+    (kept,) = (crashed / "lost+found").glob("database-*")
+    assert (kept / "project.db").read_bytes() == backup.read_bytes()
+    assert (kept / "project.db-wal").read_bytes() == wal
     assert restore(crashed).problems == []
 
 
