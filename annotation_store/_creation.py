@@ -22,6 +22,7 @@ from annotation_store.errors import ProjectError
 from annotation_store.images.zarr_store import create_root
 from annotation_store.layout import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS, refuse_links
 from annotation_store.locks import open_to_lock, try_lock
+from annotation_store.outputs import check_output
 from annotation_store.schema import Schema
 
 UNFINISHED = ".new.db"
@@ -39,6 +40,7 @@ def make_project(folder: Path, schema: Schema, annotator: str) -> None:
     """
     refuse_long_path(folder)
     _refuse_occupied(folder)
+    check_output(folder, overwrite=True)  # no project inside a project
     made: list[Path] = []
     try:
         _make_folders(folder, made)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 import re
 
-_TECHNICAL = re.compile(r"[HL]_\d{1,3}x_C\d{1,2}|\d{1,7}×\d{1,7} px")
-"""Domains that name nobody: those of LLD (microscope, magnification, camera), and sizes of images."""
+_TECHNICAL = re.compile(r"[HL]_\d{1,3}x_C\d{1,2}|\d{1,7}×\d{1,7} px|domain-[0-9a-f]{16}")
+"""Domains that name nobody: of LLD (microscope, magnification, camera), sizes of images, hashes already."""
 
 
 def pseudonym(secret: str, text: str) -> str:

@@ -41,6 +41,13 @@ def test_links_into_a_project_are_followed_and_links_that_lie_in_one_are_not_rep
         check_output(loop)
 
 
+def test_no_project_is_made_inside_a_project(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(OutputError, match="inside the project"):
+        Project.create(folder / "originals" / "another")
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_a_project_without_pixels_is_still_a_project(folder: Path) -> None:
     (folder / "fields.zarr" / "zarr.json").unlink()
     (folder / "fields.zarr").rmdir()

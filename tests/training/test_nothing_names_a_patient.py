@@ -26,6 +26,7 @@ from tests.training.conftest import draw
 from training.protocol import TrainRequest
 from training.split import held_out_key, is_held_out, listed_as_held_out, unit_of
 from training.worker.channel import Channel
+from training.worker.nameless import hide_names, nameless
 from training.worker.run import run
 
 NAME = "Zwickelhuber1953"
@@ -235,3 +236,31 @@ def test_a_project_of_an_earlier_version_loses_the_paths_of_its_images(named: Pa
     for file in folder.glob("project.db*"):
         assert b"secretary" not in file.read_bytes()
     assert len(list((folder / "backups").iterdir())) == 1
+
+
+def test_cards_of_an_earlier_version_lose_their_names_at_the_next_training(
+    named: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "earlier"
+    shutil.copytree(named, folder)
+    file = folder / "models" / "1" / "model.json"
+    with Project.open(folder) as project:
+        card = json.loads(file.read_text("utf-8"))
+        held = [unit_of(f) for f in project.fields() if is_held_out(project, unit_of(f), card["held_out"])]
+        measured = {**card["metrics"]["held_out"], "domains": {f"{NAME} 0": {}, "H_100x_C1": {}}}
+        earlier = {
+            "held_out": held,
+            "parent": f"/home/{NAME}/model",
+            "request": {**card["request"], "project": str(folder), "annotator": NAME, "init": NAME},
+            "metrics": {**card["metrics"], "held_out": measured},
+        }
+        file.write_text(json.dumps({**card, **earlier}), "utf-8")
+        hide_names(project)
+        assert_nameless(file)
+        told = json.loads(file.read_text("utf-8"))
+        assert sorted(told["held_out"]) == sorted(card["held_out"])
+        assert told["parent"] == "file"
+        assert "H_100x_C1" in told["metrics"]["held_out"]["domains"]
+        assert told["sha256"] == card["sha256"]
+        assert nameless(project, told) == told
+        assert nameless(project, {"held_out": 7, "metrics": [], "request": None, "parent": 7})

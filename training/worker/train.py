@@ -29,11 +29,12 @@ from training.measure import fit_calibration, judge, measured
 from training.outcomes import write_outcomes
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
-from training.split import FEWEST_CELLS, held_out, held_out_key, is_held_out, listed_as_held_out
+from training.split import FEWEST_CELLS, held_out, is_held_out, listed_as_held_out
 from training.worker.beyond import compact, drawn_at_random, of_single_cells
 from training.worker.channel import CancelledError, Channel
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
+from training.worker.nameless import hide_names, nameless
 from training.worker.project_data import Knowledge, knowledge, refuse_without_knowledge
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
 from training.worker.stages import Stages, plan
@@ -51,6 +52,7 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
         known = knowledge(project)
         refuse_without_knowledge(known)
         mark_interrupted(project)
+        hide_names(project)
         _refuse_unwritable(project.path / "models")
         run_id = project.start_run(request.model_dump(exclude={"project"}))
         try:
@@ -150,14 +152,6 @@ class _Training:
         listed = listed_as_held_out(earlier.card for earlier in self.project.models())
         before = {unit for unit in counts if is_held_out(self.project, unit, listed)}
         return held_out(counts, self.request.holdout, already=before)
-
-    def _nameless(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Return the numbers with hashes for the names of domains, which are often those of folders."""
-        held = metrics["held_out"]
-        if held is None:
-            return metrics
-        domains = {self.project.domain_pseudonym(name): one for name, one in held["domains"].items()}
-        return {**metrics, "held_out": {**held, "domains": domains}}
 
     def _learn(
         self,
@@ -329,8 +323,7 @@ class _Training:
             "parent": parent,
             "run": self.run_id,
             "config": {**dataclasses.asdict(config), "epochs_done": epochs},
-            # the card travels with the weights: no path, nobody's name
-            "request": self.request.model_dump(exclude={"project", "annotator", "init"}),
+            "request": self.request.model_dump(),
             "seed": self.request.seed,
             "versions": {
                 "python": platform.python_version(),
@@ -338,12 +331,13 @@ class _Training:
                 "ultralytics": ULTRALYTICS_VERSION,
             },
             "schema": self.project.schema.model_dump(mode="json"),
-            "metrics": self._nameless(metrics),
-            "held_out": sorted(held_out_key(self.project, unit) for unit in held),
+            "metrics": metrics,
+            "held_out": held,
             "learnt_from": learnt_from,
             "last_cell": max((cell.id for one in self.known for cell in one.cells), default=0),
             "why_not_active": why,
         }
+        model.card = nameless(self.project, model.card)
         folder = self.project.model_folder(number)
         try:
             card = write_model(model, folder / WEIGHTS, folder / CARD)
