@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from annotation_store._disk import sync, why_not_written
 from annotation_store.errors import OutputError
+from annotation_store.layout import DATABASE
 from annotation_store.temporary import locked_folder, sweep
-
-DATABASE = "project.db"
 
 
 def check_output(out: Path, *, overwrite: bool = False) -> None:
@@ -68,10 +68,10 @@ def write_file(out: Path, content: str | bytes | Iterable[str]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(out)
+        with suppress(OSError):  # a folder that may be written and not read
+            sync(out.parent)
     except OSError as error:
-        raise OutputError(
-            f"The file {out} cannot be written ({error.strerror or error}): choose another place."
-        ) from error
+        raise OutputError(why_not_written(f"The file {out}", error)) from error
 
 
 @contextmanager
