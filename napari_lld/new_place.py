@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from annotation_store.errors import OutputError
-from annotation_store.outputs import DATABASE, project_around
+from annotation_store.layout import DATABASE
+from annotation_store.outputs import project_around
 from napari_lld.translate import tr
 
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from annotation_store.outputs import DATABASE
+from annotation_store.layout import DATABASE
 from napari_lld import background, user_state
 from napari_lld.jobs import Jobs
 from napari_lld.new_place import folder_problem, images_problem
