@@ -20,7 +20,7 @@ from annotation_store._db.tables import project as project_table
 from annotation_store._history import Change, Scope
 from annotation_store.errors import EditError, ProjectError, ProjectGoneError
 from annotation_store.events import ProjectEvents
-from annotation_store.pseudonyms import domain_pseudonym, pseudonym
+from annotation_store.pseudonyms import domain_pseudonym, folder_pseudonym, pseudonym
 from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
 
@@ -116,6 +116,10 @@ class ProjectBase:
     def pseudonym(self, text: str) -> str:
         """Return the keyed hash that stands for a name in what leaves the project."""
         return pseudonym(self._secret, text)
+
+    def folder_pseudonym(self, folder: str) -> str:
+        """Return the keyed hash by which the project knows a folder that images came from."""
+        return folder_pseudonym(self._secret, folder)
 
     def domain_pseudonym(self, domain: str) -> str:
         """Return what stands for a domain there; one that names nobody (``H_100x_C1``) stays as it is."""

@@ -38,6 +38,7 @@ from annotation_store.layout import (
     original_path,
     set_aside,
 )
+from annotation_store.pseudonyms import path_pseudonym
 from annotation_store.records import (
     AddReport,
     Box,
@@ -440,7 +441,7 @@ class Intake(Describing, FieldPixels):
             name = free_name(item.incoming, names)
             names.add(name)
             here[item.content_hash] = next_field
-            rows.append(_field_row(next_field, name, item))
+            rows.append(_field_row(next_field, name, item, self._secret))
             outcomes.append(Outcome(next_field, added=True))
             next_field += 1
         if moved:
@@ -535,15 +536,13 @@ def free_name(item: Incoming, taken: set[str]) -> str:
     return f"{base} ({number}){end}"
 
 
-def _source(item: _Prepared) -> str:
-    """Return what is kept of where a field came from: a slide's path, else a name: folders name people."""
-    incoming = item.incoming
-    if item.source_bytes is not None:
-        return str(incoming.path.absolute())
-    return Path(incoming.source).name if incoming.source else incoming.path.name
+def _source(item: _Prepared, secret: str) -> str:
+    """Return what is kept of where a field came from: a slide's path, else hashed folders and the name."""
+    path = item.incoming.source or str(item.incoming.path.absolute())
+    return path if item.source_bytes is not None else path_pseudonym(secret, path)
 
 
-def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
+def _field_row(field_id: int, name: str, item: _Prepared, secret: str) -> dict[str, Any]:
     incoming = item.incoming
     row = {
         "id": field_id,
@@ -552,7 +551,7 @@ def _field_row(field_id: int, name: str, item: _Prepared) -> dict[str, Any]:
         "height": item.height,
         "content_hash": item.content_hash,
         "suffix": item.suffix,
-        "source_path": _source(item).encode("utf-8", "replace").decode(),
+        "source_path": _source(item, secret).encode("utf-8", "replace").decode(),
         "patient": incoming.patient,
         "slide": incoming.slide,
         "domain": incoming.domain,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import sqlalchemy as sa
@@ -161,7 +161,7 @@ class Repair(Intake):
     def _bytes_of(self, row: Any, by_hash: dict[str, Path], originals: Path | None) -> bytes | None:
         if (path := by_hash.get(row.content_hash)) is not None:
             return path.read_bytes()
-        named = originals.rglob(glob.escape(row.source_path)) if originals is not None else ()
+        named = originals.rglob(glob.escape(PurePath(row.source_path).name)) if originals is not None else ()
         for path in named:
             with suppress(LLDError, OSError, ValueError):
                 given = read_original(path)

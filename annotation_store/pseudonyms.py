@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import unicodedata
 
 _TECHNICAL = re.compile(r"[HL]_\d{1,3}x_C\d{1,2}|\d{1,7}×\d{1,7} px|domain-[0-9a-f]{16}")
 """Domains that name nobody: of LLD (microscope, magnification, camera), sizes of images, hashes already."""
@@ -23,3 +24,25 @@ def pseudonym(secret: str, text: str) -> str:
 def domain_pseudonym(secret: str, domain: str) -> str:
     """Return what stands for a domain, which is often a folder's name; a technical one stays."""
     return domain if _TECHNICAL.fullmatch(domain) else f"domain-{pseudonym(secret, domain)}"
+
+
+def path_pseudonym(secret: str, path: str, most: int = 12) -> str:
+    """Return what is kept of an original's path: its name, in folders that stand as keyed hashes.
+
+    A folder that a file of annotations names can still be told from another one.
+
+    Parameters
+    ----------
+    path
+        With slashes or backslashes; a drive and the root are dropped.
+    most
+        How many folders are kept, those next to the file.
+    """
+    *folders, name = [part for part in path.replace("\\", "/").split("/") if part]
+    kept = [folder for folder in folders if not folder.endswith(":")][-most:]
+    return "/".join([*(folder_pseudonym(secret, folder) for folder in kept), name])
+
+
+def folder_pseudonym(secret: str, folder: str) -> str:
+    """Return the keyed hash of a folder's name, the same for other capitals and Unicode composition."""
+    return pseudonym(secret, unicodedata.normalize("NFC", folder).casefold())

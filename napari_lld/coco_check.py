@@ -31,7 +31,7 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
         return []
     counts: Counter[str] = Counter()
     sizes: dict[Any, tuple[float, float]] = {}
-    finder = Images.of(file, images, project.fields())
+    finder = Images.of(file, images, project)
     for image in _objects(document.get("images")):
         name = str(image.get("file_name", ""))
         if not finder.find(name).found:

@@ -58,8 +58,8 @@ def in_words(expression: str | None) -> str:
 
 
 def path_of(field: Field) -> Path:
-    """Give the name of a field as the rules read it, in its folder where that is known."""
-    return Path(field.source_path).with_name(Path(field.name).name)
+    """Give the name of a field as the rules read it, in its folder if it is a slide: an image has none."""
+    return Path(field.source_path).with_name(Path(field.name).name) if field.is_slide else Path(field.name)
 
 
 def patients_by(expression: str, fields: Iterable[Field]) -> dict[int, dict[str, str]]:

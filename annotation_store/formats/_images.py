@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
@@ -25,7 +25,11 @@ from annotation_store.errors import FormatError
 from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.records import Field
 
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
 Size = tuple[int, int]
+Key = Callable[[str], str]
 
 _MAX_FILES = 1_000_000
 _ORIENTATION = 0x0112
@@ -144,13 +148,17 @@ class Match(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A file or field: the folders that it states, below its place and of its place, and its name."""
+    """A file or field: the folders that it states, below its place and of its place, and its name.
+
+    Those of a field's place are known by `key` alone (`annotation_store.pseudonyms`).
+    """
 
     inside: tuple[str, ...]
     outside: tuple[str, ...]
     name: str
     path: Path | None = None
     field: Field | None = None
+    key: Key | None = None
 
     def __str__(self) -> str:
         return str(self.path) if self.field is None else f"the field {self.field.name}"
@@ -171,9 +179,9 @@ class _Name(NamedTuple):
         """Tell how well a candidate of the same stem fits."""
         loose = tuple(map(_folded, self.folders))
         inside, outside = (tuple(map(_folded, f)) for f in (candidate.inside, candidate.outside))
-        if not _agree(loose, inside, outside):
+        if not _agree(loose, inside, outside, candidate.key):
             return _NOTHING
-        strict = _agree(self.folders, candidate.inside, candidate.outside)
+        strict = _agree(self.folders, candidate.inside, candidate.outside, candidate.key)
         if strict and self.name == candidate.name:
             return _NAME
         if _folded(self.name) == _folded(candidate.name):
@@ -191,17 +199,22 @@ class Images:
         Where image files lie; the first go before the others where a path fits exactly.
     fields
         The fields of the project: an annotation may be for one of them, with no image file at hand.
+    key
+        What the project makes of a folder's name: so it keeps the folders that its images came from.
     """
 
     places: Sequence[Place] = ()
     fields: Sequence[Field] = ()
+    key: Key | None = None
     _sizes: dict[Path, Size | None] = field(default_factory=dict)
     _listed: dict[tuple[Path, str | None], dict[str, list[_Candidate]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path, images: Path | None, fields: Sequence[Field] = ()) -> Images:
+    def of(cls, path: Path, images: Path | None, project: Project | None = None) -> Images:
         """Draw on the fields, and on what lies beside a file of annotations or in a named folder."""
-        return cls(places(path, images), fields)
+        if project is None:
+            return cls(places(path, images))
+        return cls(places(path, images), project.fields(), project.folder_pseudonym)
 
     def find(self, name: str, *, beside: Path | None = None, stem: str = "") -> Match:
         """Find the image that a name stands for; where it stands for several, none is chosen.
@@ -255,9 +268,21 @@ class Images:
         folders = [place.folder.resolve() for place in self.places]
         if match.path is not None:
             return match.path.parent.resolve() in folders
-        homes = {PurePosixPath(known.source_path.replace("\\", "/")).parent for known in self.fields}
-        home = next(iter(homes)) if len(homes) == 1 else None
-        return home is not None and not any(PurePosixPath(f.as_posix()) in home.parents for f in folders)
+        homes = {_came_from(known, self.key) for known in self.fields}
+        if len(homes) != 1:
+            return False
+        (home,) = homes
+        return not any(self._holds(folder, home) for folder in folders)
+
+    def came_from_one_of(self, known: Field, folders: Iterable[str]) -> bool:
+        """Whether a field came from a folder of one of these names, or from below it."""
+        named = folders if self.key is None else map(self.key, folders)
+        return not set(named).isdisjoint(_came_from(known, self.key))
+
+    def _holds(self, folder: Path, home: Sequence[str]) -> bool:
+        """Whether fields that came from `home` lay in a sub-folder of a folder, as far as is known."""
+        name = folder.name if self.key is None else self.key(folder.name)
+        return name in home[:-1]
 
     def where(self) -> str:
         """Name the folders that are searched."""
@@ -324,11 +349,11 @@ class Images:
         found: dict[str, list[_Candidate]] = {}
         for known in self.fields:
             named = _Name.of(known.name) or _Name((), known.name)
-            outside = _folders(Path(known.source_path.replace("\\", "/")).parent)
-            own = len(named.folders)
+            outside = _came_from(known, self.key)
+            own = tuple(map(self.key, named.folders)) if self.key is not None else named.folders
             if own:
-                outside = outside[:-own] if outside[-own:] == named.folders else ()
-            candidate = _Candidate(named.folders, outside, named.name, field=known)
+                outside = outside[: -len(own)] if outside[-len(own) :] == own else ()
+            candidate = _Candidate(named.folders, outside, named.name, field=known, key=self.key)
             found.setdefault(_folded(_stem(named.name)), []).append(candidate)
         return found
 
@@ -355,15 +380,18 @@ def _choose(wanted: _Name, candidates: Iterable[_Candidate]) -> Match:
     return Match(rank, best[0].path, best[0].field)
 
 
-def _agree(stated: Sequence[str], inside: Sequence[str], outside: Sequence[str]) -> bool:
+def _agree(
+    stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None = None
+) -> bool:
     """Whether the folders of a name and those of a candidate agree, upwards, as far as both go.
 
     A folder *images* of the candidate may go unnamed; one that is named may be called otherwise, if it is the
-    place itself (which the user chose).
+    place itself (which the user chose). With a `key`, `outside` holds what it makes of folders.
     """
     left, below, above = list(stated), list(inside), list(outside)
     while left and (parts := below or above):
-        if left[-1] == parts[-1]:
+        here = left[-1] if below or key is None else key(left[-1])
+        if here == parts[-1]:
             left.pop()
             parts.pop()
         elif parts[-1].lower() in _SAY_NOTHING:
@@ -402,6 +430,12 @@ def _image_files(place: Place, top: str | None) -> Iterator[Path]:
             p for child in sorted(children) if child.is_dir() and not child.is_symlink() for p in walk(child)
         )
     yield from (path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def _came_from(known: Field, key: Key | None) -> tuple[str, ...]:
+    """Give the folders that a field came from, as `key` makes them; a slide's stand in clear."""
+    folders = tuple(p for p in known.source_path.replace("\\", "/").split("/")[:-1] if p)
+    return tuple(map(key, folders)) if known.is_slide and key is not None else folders
 
 
 def _folders(folder: Path) -> tuple[str, ...]:

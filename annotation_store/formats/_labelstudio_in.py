@@ -265,9 +265,8 @@ class _Names:
         """Whether folders tell nothing apart on the side of the images either."""
         if match.path is not None or match.field is None or not self._images.is_flat(match):
             return self._images.is_flat(match)
-        home = PurePosixPath(match.field.source_path.replace("\\", "/")).parent
         # films/P1 says something of films/P2, and nothing of another folder
-        return not set(PurePosixPath(name).parts[:-2]) & set(home.parts)
+        return not self._images.came_from_one_of(match.field, PurePosixPath(name).parts[:-2])
 
 
 def _read(task: _Task, names: _Names, schema: Schema, document: Document, images: Images) -> FieldIn:

@@ -84,7 +84,7 @@ def read(
     return merge(
         project,
         document,
-        images=Images.of(path, images, project.fields()),
+        images=Images.of(path, images, project),
         regions=regions,
         patient_from=patient_from,
         progress=progress,

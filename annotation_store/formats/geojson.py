@@ -82,7 +82,7 @@ def read(
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     """Merge a GeoJSON file, or a folder of them; see `annotation_store.formats.read`."""
-    finder = Images.of(path, images, project.fields())
+    finder = Images.of(path, images, project)
     document = Document(str(path), [], Skipped())
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
     if not files:

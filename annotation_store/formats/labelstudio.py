@@ -65,7 +65,7 @@ def read(
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     """Merge a JSON export of Label Studio; see `annotation_store.formats.read`."""
-    finder = Images.of(path, images, project.fields())
+    finder = Images.of(path, images, project)
     document = parse(read_json(path, nan_as_null=True), project.schema, str(path), finder)
     return merge(
         project,

@@ -92,7 +92,7 @@ def read(
         raise FormatError(f"The option patch_order cannot be {shown(order)}: give xyxy or xxyy.")
     named = of_yaml(path) if path.suffix.lower() in SUFFIXES and path.is_file() else None
     path = path if named is None else named.root
-    finder = Images.of(path, images, project.fields())
+    finder = Images.of(path, images, project)
     if path.is_file():
         document = from_json(read_json(path), codes, source=str(path))
     else:

@@ -74,7 +74,7 @@ def read(
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     """Merge an XML file, or a folder of them; see `annotation_store.formats.read`."""
-    finder = Images.of(path, images, project.fields())
+    finder = Images.of(path, images, project)
     document = from_path(path, project.schema, finder)
     return merge(
         project,

@@ -105,7 +105,7 @@ def read(
 ) -> ImportReport:
     """Merge a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
     data_set = data_set_of(path)
-    finder = Images.of(data_set.root, images, project.fields())
+    finder = Images.of(data_set.root, images, project)
     document = from_folder(data_set, project.schema, finder)
     return merge(
         project,

@@ -235,3 +235,18 @@ def test_an_image_in_doubt_is_left_out_and_nothing_else(blank: Blank, tmp_path: 
         assert any(line.startswith("h.png: the image may be") for line in report.skipped)
     with blank() as project, pytest.raises(FormatError, match="may be"):
         formats.read("coco", project, coco(tmp_path / "b.json", "h.png"), images=films)
+
+
+@pytest.mark.parametrize(("stated", "found"), [("P1/f.png", True), ("p1/F.PNG", True), ("P2/f.png", False)])
+def test_a_field_is_known_by_the_folder_it_came_from_though_no_path_is_kept(
+    stated: str, found: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films" / "P1"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(folder / "f.png")
+    with Project.create(tmp_path / "p") as project:
+        project.add_fields([folder / "f.png"])
+        assert "P1" not in project.fields()[0].source_path
+        images = Images.of(tmp_path / "labels.json", None, project)
+        assert (images.known(stated) is not None) is found
+        assert (images.find("f.png").field is not None) is True

@@ -1,10 +1,12 @@
-"""Paths that name people leave the database: an image's original and an imported file keep their last part.
+"""Paths that name people leave the database: folders become keyed hashes, imported files keep their name.
 
 The path of a whole slide stays, since the slide is read where it lies.
 """
 
 import sqlalchemy as sa
 from alembic import op
+
+from annotation_store.pseudonyms import path_pseudonym
 
 revision = "0010"
 down_revision = "0009"
@@ -13,21 +15,22 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Shorten them; the old bytes are overwritten in the file."""
+    """Replace them; the old bytes are overwritten in the file."""
     connection = op.get_bind()
     connection.exec_driver_sql("PRAGMA secure_delete = ON")
-    for table, column, condition in (
-        ("fields", "source_path", "kind = 'image'"),
-        ("conflicts", "source", "1"),
-    ):
-        rows = connection.exec_driver_sql(f"SELECT id, {column} FROM {table} WHERE {condition}").all()
-        shortened = [
-            {"row": row[0], "name": name}
-            for row in rows
-            if (name := str(row[1]).replace("\\", "/").rpartition("/")[2]) != row[1]
-        ]
-        if shortened:
-            connection.execute(sa.text(f"UPDATE {table} SET {column} = :name WHERE id = :row"), shortened)
+    images = connection.exec_driver_sql("SELECT id, source_path FROM fields WHERE kind = 'image'").all()
+    if images:
+        secret = str(connection.exec_driver_sql("SELECT secret FROM project").scalar_one())
+        connection.execute(
+            sa.text("UPDATE fields SET source_path = :path WHERE id = :row"),
+            [{"row": row, "path": path_pseudonym(secret, path)} for row, path in images if path],
+        )
+    files = connection.exec_driver_sql("SELECT id, source FROM conflicts").all()
+    if files:
+        connection.execute(
+            sa.text("UPDATE conflicts SET source = :name WHERE id = :row"),
+            [{"row": row, "name": file.replace("\\", "/").rpartition("/")[2]} for row, file in files],
+        )
     connection.exec_driver_sql(
         "UPDATE runs SET config = json_remove(config, '$.project') WHERE json_valid(config)"
     )
