@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Layer, Points, Vectors
 from napari.utils.colormaps import Colormap
+from qtpy.QtCore import QTimer
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field, RegionState
 from napari_lld.layers import outlines, palette
+from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.fitting import Fit
 from napari_lld.layers.measuring import measure_marks
 from napari_lld.layers.mistake_word import model_says
@@ -30,7 +32,10 @@ SUGGESTIONS, CELLS, CURRENT = "Suggestions", "Cells", "Current"
 PROPOSED_LETTERS = "Proposed: letters"
 SUGGESTION_LETTERS, CELL_LETTERS = "Suggestions: letters", "Cells: letters"
 SIZES = "Sizes"
+CASINGS = {name: f"{name}: casing" for name in (REGIONS, SUGGESTIONS, CELLS, CURRENT)}
+"""Layers of dark lines below those of coloured ones."""
 _MARKS = (
+    *CASINGS.values(),
     UNKNOWN,
     REGIONS,
     SUGGESTIONS,
@@ -42,12 +47,13 @@ _MARKS = (
     SIZES,
 )
 _LINE = {REGIONS: 2.0, SUGGESTIONS: 2.4, CELLS: 2.2, CURRENT: 2.6}
+_LINE |= {CASINGS[name]: width + 2.4 for name, width in _LINE.items()}
 """Line widths in pixels of the screen."""
 _DIM = 0.42
 _DASH = 9.0
 """Length of a dash in pixels of the screen."""
-_ABOVE = 6.0
-"""How far above the corner of its box a letter's middle is, in pixels of the screen."""
+_LETTER = (8.0, 14.0)
+"""About how wide and high a letter above a box is, in pixels of the screen."""
 
 _MARGIN = 8.0
 """Pixels around the field that marks may reach into, such as the handles of a box at its edge."""
@@ -75,6 +81,8 @@ class DeskLayers:
         self._slots: dict[int, int] = {}
         self._draft: outlines.Segments = outlines.NO_SEGMENTS
         self._source: npt.NDArray[np.uint8] | Sequence[Any] | None = None
+        self._backdrop: Backdrop | None = None
+        self._closed = False
         session.field_changed.connect(self._on_field)
         session.marks_changed.connect(self._on_marks)
         session.selection_changed.connect(self._draw_proposed)
@@ -86,6 +94,8 @@ class DeskLayers:
         session.sight.look_changed.connect(self._on_look)
         session.sight.measured.connect(self._draw_current)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
+        viewer.events.theme.connect(self._ink_letters)
+        viewer.layers.events.removed.connect(self._on_removed)
         self._on_field()
 
     def close(self, *, remove: bool = True) -> None:
@@ -104,7 +114,10 @@ class DeskLayers:
             (session.sight.measured, self._draw_current),
         ):
             signal.disconnect(slot, missing_ok=True)
+        self._closed = True
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        self._viewer.events.theme.disconnect(self._ink_letters)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         self.view.close()
         if remove:
             self._remove()
@@ -112,6 +125,35 @@ class DeskLayers:
     def owns(self, layer: Layer | None) -> bool:
         """Whether a layer is one of ours."""
         return any(layer is own for own in self._layers.values())
+
+    @property
+    def foreign(self) -> str | None:
+        """The name of the layer that mouse and keys act on, where it is not one of ours."""
+        active = self._viewer.layers.selection.active
+        return None if active is None or self.owns(active) else str(active.name)
+
+    def select(self) -> None:
+        """Let mouse and keys act on the field again."""
+        if FIELD in self._layers:
+            self._viewer.layers.selection.active = self._layers[FIELD]
+
+    def _on_removed(self) -> None:
+        QTimer.singleShot(0, self._bring_back)  # the viewer is not done with the removal yet
+
+    def _bring_back(self) -> None:
+        """Make our layers anew where somebody has deleted one of them: a field must never be blank."""
+        lost = [name for name, layer in self._layers.items() if layer not in self._viewer.layers]
+        if self._closed or not lost or self._session.field is None:
+            return
+        self._remove()
+        self._draw_field()
+        self._session.tell(
+            "info",
+            tr(
+                "The layer “{name}” shows the project and is back. [view.marks] hides all marks.",
+                name=lost[0],
+            ),
+        )
 
     # ------------------------------------------------------------------ layers
 
@@ -140,6 +182,8 @@ class DeskLayers:
         return layer
 
     def _vectors(self, name: str) -> Vectors:
+        if name in CASINGS:
+            self._vectors(CASINGS[name])  # first, so that it lies below
         return self._layer(
             name,
             lambda: _Marks(
@@ -156,11 +200,19 @@ class DeskLayers:
     # ------------------------------------------------------------------ drawing
 
     def _on_field(self) -> None:
+        if self._draw_field():
+            self.view.fit()  # after the marks: those of a larger field would count in
+            self._fit_lines()
+            self._draw_current()
+            self._ink_letters()
+
+    def _draw_field(self) -> bool:
+        """Show the field and all on it; false where there is none."""
         session = self._session
         field = session.field
         if session.project is None or field is None:
             self._remove()
-            return
+            return False
         pixels: npt.NDArray[np.uint8] | Sequence[Any]
         scale = 1.0
         try:
@@ -172,9 +224,7 @@ class DeskLayers:
         self._show_pixels(pixels, scale)
         self._draft = outlines.NO_SEGMENTS
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
-        self.view.fit()  # after the marks: those of a larger field would count in
-        self._fit_lines()
-        self._draw_current()
+        return True
 
     def _stand_in(self, field: Field) -> tuple[npt.NDArray[np.uint8], float]:
         """Give what there is to show of a field whose pixels cannot be read, and the size of its pixels."""
@@ -207,6 +257,17 @@ class DeskLayers:
         image.scale = (scale, scale)
         image.translate = (scale / 2, scale / 2)
         image.help = ""  # napari would name keys that are ours here
+        self._measure(image.data)
+
+    def _measure(self, shown: Any) -> None:
+        """Take note of how bright the field is behind the letters."""
+        field = self._session.field
+        if field is not None:
+            pixels = shown if isinstance(shown, np.ndarray) else None
+            self._backdrop = Backdrop(pixels, field.width, field.height)
+            if UNKNOWN in self._layers:
+                unknown = self._layers[UNKNOWN]
+                self._backdrop.dim(unknown.data, float(unknown.scale[-1]), _DIM)
 
     def _as_shown(self, pixels: npt.NDArray[np.uint8] | Sequence[Any]) -> Any:
         look = self._session.sight.look
@@ -218,6 +279,8 @@ class DeskLayers:
         image = self._layers.get(FIELD)
         if image is not None and self._source is not None and image in self._viewer.layers:
             image.data = self._as_shown(self._source)
+            self._measure(image.data)
+            self._ink_letters()
 
     def _on_marks(self, kinds: frozenset[str]) -> None:
         if self._session.field_id is None:
@@ -228,6 +291,8 @@ class DeskLayers:
             self._draw_suggestions()
         if "cell" in kinds:
             self._draw_cells()
+        if kinds & {"region", "ignore_area"}:
+            self._ink_letters()
         self._draw_current()
 
     def _on_threshold(self) -> None:
@@ -257,6 +322,8 @@ class DeskLayers:
         unknown.data = mask
         unknown.scale = (scale, scale)
         unknown.translate = (scale / 2, scale / 2)
+        if self._backdrop is not None:
+            self._backdrop.dim(mask, scale, _DIM)
         parts, colours = [], []
         for region in session.regions:
             parts.append(outlines.shape_outlines([region.shape]))
@@ -270,11 +337,25 @@ class DeskLayers:
             [[[-_MARGIN, -_MARGIN], [0, 0.01]], [[field.height + _MARGIN, field.width + _MARGIN], [0, 0.01]]],
             dtype=np.float32,
         )
-        layer = self._vectors(REGIONS)
         parts.append(anchors)
         colours.append((0, 0, 0, 0))
-        layer.data = np.concatenate(parts)
-        layer.edge_color = np.repeat(np.array(colours), [len(part) for part in parts], axis=0)
+        shades = np.repeat(np.array(colours), [len(part) for part in parts], axis=0)
+        self._draw_lines(REGIONS, np.concatenate(parts), shades)
+
+    def _draw_lines(
+        self, name: str, segments: outlines.Segments | None, colours: npt.NDArray[np.float64] | None
+    ) -> None:
+        """Draw coloured lines on dark ones; ``None`` = as they are."""
+        casing, lines = self._vectors(CASINGS[name]), self._vectors(name)
+        for layer in (casing, lines) if segments is not None else ():
+            layer.data = segments
+        if colours is None or not len(lines.data):
+            return
+        lines.edge_color = colours
+        shades = np.tile(palette.rgba(palette.CASING), (len(colours), 1))
+        shades[:, 3] = colours[:, 3]
+        if not np.array_equal(casing.edge_color, shades):
+            casing.edge_color = shades
 
     def _draw_cells(self) -> None:
         session, schema = self._session, self._session.schema
@@ -282,13 +363,12 @@ class DeskLayers:
             return
         cells = session.cells
         boxes = tuple(cell.box for cell in cells)
-        layer = self._vectors(CELLS)
-        if boxes != self._cell_boxes:
-            layer.data = outlines.box_outlines(boxes)
-            self._cell_boxes = boxes
-        colours = np.array([palette.line_colour(palette.class_colour(schema, c.cell_class)) for c in cells])
-        if cells:
-            layer.edge_color = np.repeat(colours, outlines.BOX_SEGMENTS, axis=0)
+        self._vectors(CELLS)  # where it has to be made anew, its boxes are too
+        segments = outlines.box_outlines(boxes) if boxes != self._cell_boxes else None
+        self._cell_boxes = boxes
+        colours = np.array([palette.rgba(palette.class_colour(schema, c.cell_class)) for c in cells])
+        shades = np.repeat(colours, outlines.BOX_SEGMENTS, axis=0) if cells else None
+        self._draw_lines(CELLS, segments, shades)
         texts = []
         for cell in cells:
             unfinished = cell.cell_class is not None and session.is_incomplete(cell)
@@ -298,7 +378,7 @@ class DeskLayers:
                 + ("…" if unfinished else "")
                 + (f" {noted}" if noted else "")
             )
-        self._draw_letters(CELL_LETTERS, boxes, texts, colours)
+        self._draw_letters(CELL_LETTERS, boxes, texts)
 
     def _draw_suggestions(self) -> None:
         """Draw all that wait, those below the threshold in no colour.
@@ -310,11 +390,12 @@ class DeskLayers:
             return
         waiting = session.waiting
         layer = self._vectors(SUGGESTIONS)
+        segments = None
         if not waiting or any(suggestion.id not in self._slots for suggestion in waiting):
             boxes = tuple(suggestion.box for suggestion in waiting)
             self._slots = {suggestion.id: slot for slot, suggestion in enumerate(waiting)}
             if boxes or len(layer.data):
-                layer.data = outlines.box_brackets(boxes)
+                segments = outlines.box_brackets(boxes)
         else:
             boxes = None
         colours = np.zeros((len(self._slots), 4))
@@ -324,14 +405,12 @@ class DeskLayers:
             best = suggestion.proposal.best_class
             letter = palette.class_letter(schema, best) if best else ""
             texts[slot] = f"{letter} {suggestion.probability:.0%}".strip()
-            colours[slot] = palette.line_colour(palette.class_colour(schema, best))
-        if self._slots:
-            layer.edge_color = np.repeat(colours, outlines.BRACKET_SEGMENTS, axis=0)
-        self._draw_letters(SUGGESTION_LETTERS, boxes, texts, colours)
+            colours[slot] = palette.rgba(palette.class_colour(schema, best))
+        shades = np.repeat(colours, outlines.BRACKET_SEGMENTS, axis=0) if self._slots else None
+        self._draw_lines(SUGGESTIONS, segments, shades)
+        self._draw_letters(SUGGESTION_LETTERS, boxes, texts)
 
-    def _draw_letters(
-        self, name: str, boxes: Sequence[Box] | None, texts: Sequence[str], colours: npt.NDArray[Any]
-    ) -> None:
+    def _draw_letters(self, name: str, boxes: Sequence[Box] | None, texts: Sequence[str]) -> None:
         """Write letters above boxes; ``None`` = the boxes are those of the last time."""
         layer: Points = self._layer(
             name,
@@ -358,14 +437,26 @@ class DeskLayers:
                 layer.selected_data = set()
         if layer.features["text"].tolist() != list(texts):
             layer.features = {"text": np.array(texts, dtype=object)}
-        if len(texts):
-            layer.text.color = palette.ink(colours, self._on_bright(layer.data))
+        self._ink(layer)
         layer.refresh_text()
 
-    def _on_bright(self, corners: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Say above which corners of boxes ``(n, 2)`` it is bright: on the film, or on a light canvas."""
-        above = corners[:, 0] >= _ABOVE / self._zoom
-        return above if self._viewer.theme != "light" else np.ones(len(corners), bool)
+    def _ink(self, layer: Points) -> None:
+        """Write in black or white, whichever is read on what lies behind each letter."""
+        if self._backdrop is None or not len(layer.data):
+            return
+        width, height = (side / self._zoom for side in _LETTER)
+        lengths = np.array([max(len(text), 1) for text in layer.features["text"]])
+        rows, columns = layer.data[:, 0], layer.data[:, 1]
+        areas = np.stack([rows - height, columns, rows, columns + lengths * width], 1)
+        canvas = 1.0 if self._viewer.theme == "light" else 0.0
+        inks = palette.ink(self._backdrop.behind(areas, canvas))
+        layer.text.color = inks
+
+    def _ink_letters(self) -> None:
+        for layer in self._layers.values():
+            if isinstance(layer, Points):
+                self._ink(layer)
+                layer.refresh_text()
 
     def _draw_proposed(self) -> None:
         """Draw what nobody has decided: a region that is proposed, what the model says instead of a label."""
@@ -379,8 +470,7 @@ class DeskLayers:
             boxes.append(mistake.box)
             texts.append(model_says(session))
         if session.field_id is not None and (boxes or PROPOSED_LETTERS in self._layers):
-            colours = np.array([palette.rgba(palette.CURRENT)] * len(boxes)).reshape(-1, 4)
-            self._draw_letters(PROPOSED_LETTERS, boxes, texts, colours)
+            self._draw_letters(PROPOSED_LETTERS, boxes, texts)
         self._draw_current()
 
     def _draw_current(self) -> None:
@@ -413,13 +503,12 @@ class DeskLayers:
         lines, places, texts = measure_marks(session.sight, self._zoom)
         if texts or (SIZES in self._layers and len(self._layers[SIZES].data)):
             boxes = [(x, y, 0.0, 0.0) for x, y in places]
-            self._draw_letters(SIZES, boxes, texts, np.array([palette.rgba(palette.CURRENT)] * len(texts)))
+            self._draw_letters(SIZES, boxes, texts)
         segments = np.concatenate([*parts, lines])
         layer = self._vectors(CURRENT)
         if not np.array_equal(layer.data, segments):
-            layer.data = segments
-            if len(segments):
-                layer.edge_color = palette.CURRENT
+            shades = np.tile(palette.rgba(palette.CURRENT), (len(segments), 1))
+            self._draw_lines(CURRENT, segments, shades)
 
     def pixels(self, area: tuple[int, int, int, int]) -> npt.NDArray[np.uint8] | None:
         """Give the pixels of a part of the field that is shown (left, top, right, bottom).
@@ -472,6 +561,7 @@ class DeskLayers:
         if zoom > 0 and not 0.75 < zoom / self._zoom < 1.33:
             self._fit_lines()
             self._draw_current()
+            self._ink_letters()
 
     def _fit_lines(self) -> None:
         self._zoom = max(float(self._viewer.scene.camera.zoom), 1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,8 +20,14 @@ IGNORED = "#9a9a9a"
 CURRENT = "#ffd60a"
 DRAFT = "#ffd60a"
 
-_INK = 0.2
-"""Luma of letters on the film, which is brighter than that even where it is dimmed."""
+CASING = "#000000"
+"""What lines on the field are edged with: dark on film, bright or dimmed, so that any colour shows on it."""
+_CONTRAST = 3.05
+"""Contrast of the colour of a mark with its casing; 3 is what WCAG asks of graphics."""
+_GREY_CONTRAST = 4.7
+"""The same of a grey, which has only its brightness to be told from dark colours by the colour-blind."""
+_EVEN = 0.179
+"""The luminance on which black and white are read equally well."""
 
 
 def rgba(colour: str, alpha: float = 1.0) -> Rgba:
@@ -27,31 +35,50 @@ def rgba(colour: str, alpha: float = 1.0) -> Rgba:
     return (int(colour[1:3], 16) / 255, int(colour[3:5], 16) / 255, int(colour[5:7], 16) / 255, alpha)
 
 
-def line_colour(colour: str) -> Rgba:
-    """Give a class colour as it is drawn on the field: dark ones lightened, or they vanish in the dim."""
-    red, green, blue, alpha = rgba(colour)
-    dark = 0.6 - (0.299 * red + 0.587 * green + 0.114 * blue)
-    if dark > 0:
-        share = dark / 0.6 * 0.8
-        red, green, blue = (c + (1 - c) * share for c in (red, green, blue))
-    return (red, green, blue, alpha)
+def luminance(rgb: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the relative luminance (WCAG) of colours ``(…, 3)`` between 0 and 1."""
+    c = np.asarray(rgb, dtype=np.float64)
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return np.asarray(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def ink(colours: npt.NDArray[np.float64], dark: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Darken the colours ``(n, 4)`` of the letters that are to be dark ``(n,)``."""
-    luma = colours[:, :3] @ (0.299, 0.587, 0.114)
-    share = np.where(dark, np.minimum(1, _INK / np.maximum(luma, _INK)), 1)
-    return np.concatenate((colours[:, :3] * share[:, None], colours[:, 3:]), 1)
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio (WCAG) of two colours, 1 to 21."""
+    dark, light = sorted(float(luminance(rgba(colour)[:3])) for colour in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@cache
+def readable(colour: str, ground: str, least: float = 3.0) -> str:
+    """Return a colour, mixed with black or white as little as it takes to show on a ground."""
+    towards = 1.0 if float(luminance(rgba(ground)[:3])) < _EVEN else 0.0
+    for share in np.linspace(0, 1, 65):
+        shown = "#" + "".join(f"{round(255 * (c + (towards - c) * share)):02x}" for c in rgba(colour)[:3])
+        if contrast(shown, ground) >= least:
+            break
+    return shown
+
+
+def display_colour(colour: str) -> str:
+    """Return a schema's colour as it is shown on boxes and buttons: dark ones lightened until they show."""
+    grey = len(set(rgba(colour)[:3])) == 1
+    return readable(colour, CASING, _GREY_CONTRAST if grey else _CONTRAST)
+
+
+def ink(behind: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return black or white ``(n, 4)`` for letters, whichever is read better on a luminance ``(n,)``."""
+    white = (behind < _EVEN).astype(np.float64)[:, None]
+    return np.concatenate((white, white, white, np.ones_like(white)), 1)
 
 
 def class_colour(schema: Schema, name: str | None) -> str:
-    """Give the colour of a class, of a group (its first class), of unsure, of missing."""
+    """Return the colour in which a class, a group (its first class), unsure or missing is shown."""
     if name is None:
         return MISSING
     if name == UNSURE:
         return UNSURE_COLOUR
     members = schema.members(name)
-    return schema.class_named(members[0]).colour if members else MISSING
+    return display_colour(schema.class_named(members[0]).colour) if members else MISSING
 
 
 def class_letter(schema: Schema, name: str | None) -> str:

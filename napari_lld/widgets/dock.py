@@ -124,6 +124,13 @@ class DeskDock(QWidget):
         foot_layout.addWidget(self._hint, 0, 0)
         foot_layout.addWidget(self._busy, 0, 0, Qt.AlignmentFlag.AlignBottom)
         foot_layout.addWidget(self._stop, 0, 1)
+        self._back = QToolButton()
+        self._back.setObjectName("lld_layers.back")
+        self._back.setText(tr("Back to the field"))
+        self._back.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._back.clicked.connect(lambda *_: self.desk.layers.select())
+        self._back.hide()
+        foot_layout.addWidget(self._back, 0, 2)
         foot.setFixedHeight(25)
         outer.addWidget(foot)
         self._message = MessageBar(self, self._message_top)
@@ -143,6 +150,7 @@ class DeskDock(QWidget):
         self.desk.hinted.connect(self._on_hint)
         self.desk.jobs.changed.connect(self._on_job)
         self.desk.viewer.events.theme.connect(self._on_theme)
+        self.desk.viewer.layers.selection.events.active.connect(self._on_layer)
         self._on_theme()
         self._on_project()
         self._on_training()
@@ -216,6 +224,7 @@ class DeskDock(QWidget):
         ):
             signal.disconnect(slot, missing_ok=True)
         self.desk.viewer.events.theme.disconnect(self._on_theme)
+        self.desk.viewer.layers.selection.events.active.disconnect(self._on_layer)
         self.desk.hinted.disconnect(self._on_hint)
         self.desk.jobs.changed.disconnect(self._on_job)
         for part in self._parts():
@@ -296,10 +305,22 @@ class DeskDock(QWidget):
             self._hint.hide()
         else:
             self._hint.show()
-            self._hint.setText(self.desk.commands.spelled(self._advice()))
+            advice = self.desk.commands.spelled(self._advice())
+            self._hint.setText(advice)
+            self._hint.setToolTip(advice)
+
+    def _on_layer(self, *_args: object) -> None:
+        """Say that keys and mouse are another layer's, and offer the way back."""
+        foreign = self.desk.session.project is not None and self.desk.layers.foreign is not None
+        if foreign or not self._back.isHidden():
+            self._back.setVisible(foreign)
+            self._fading.stop()
+            self._rest_hint()
 
     def _advice(self) -> str:
         session = self.desk.session
+        if (foreign := self.desk.layers.foreign) is not None:
+            return tr("Keys and mouse act on the layer “{name}”, not on the project.", name=foreign)
         if session.field_id is None:
             return tr("Add fields, or drop images here · [help.keys] shows all keys")
         if not session.regions:

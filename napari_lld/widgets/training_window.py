@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from annotation_store.records import Model
+from napari_lld.layers.palette import readable
 from napari_lld.model_facts import MEASURES, held_out, model_numbers, number, rollback, why_not_active
 from napari_lld.session import Session
 from napari_lld.translate import later, tr
@@ -28,6 +29,12 @@ from napari_lld.widgets.theme import Colours, stylesheet
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's, told apart by the colour-blind; the marks differ too."""
 _MARKS = ("o", "s", "t", "d", "+", "x")
+_DASHES = (
+    Qt.PenStyle.SolidLine,
+    Qt.PenStyle.DashLine,
+    Qt.PenStyle.DotLine,
+    Qt.PenStyle.DashDotLine,
+)
 _COLUMNS = (
     later("Model"),
     later("Made"),
@@ -129,6 +136,11 @@ class TrainingWindow(QDialog):
             plot.getAxis(side).setTextPen(text)
         return plot
 
+    def _pen(self, index: int) -> dict[str, Any]:
+        """Return colour and dashes of a curve; no two of the first 24 share both."""
+        colour = readable(_COLOURS[index % len(_COLOURS)], self._colours.raised.name())
+        return {"color": colour, "width": 2, "style": _DASHES[index // len(_COLOURS) % len(_DASHES)]}
+
     def _on_training(self) -> None:
         if not self._soon.isActive():
             self._soon.start()
@@ -142,9 +154,8 @@ class TrainingWindow(QDialog):
         for index, name in enumerate(names):
             points = [(at / 60, losses[name]) for at, losses in history if name in losses]
             if name not in self._curves:
-                self._curves[name] = self.losses.plot(
-                    name=name.replace("_", " "), pen={"color": _COLOURS[index % len(_COLOURS)], "width": 2}
-                )
+                self._curves[name] = self.losses.plot(name=name.replace("_", " "))
+            self._curves[name].setPen(self._pen(index))
             self._curves[name].setData(*zip(*points, strict=True))
 
     def _draw_held_out(self) -> None:
@@ -156,11 +167,11 @@ class TrainingWindow(QDialog):
                 if (value := number(held_out(model).get(key))) is not None
             ]
             if points:
-                colour = _COLOURS[index % len(_COLOURS)]
+                colour = self._pen(index)["color"]
                 self.held_out.plot(
                     *zip(*points, strict=True),
                     name=tr(title),
-                    pen={"color": colour, "width": 2},
+                    pen=self._pen(index),
                     symbol=_MARKS[index % len(_MARKS)],
                     symbolBrush=colour,
                     symbolSize=8,

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QAbstractButton
 from annotation_store import Project
 from annotation_store.schema import load_schema
 from napari_lld.commands import class_like
-from napari_lld.layers.palette import class_letter, line_colour
+from napari_lld.layers.palette import class_colour, class_letter, display_colour
 from napari_lld.widgets import DeskDock
 from napari_lld.widgets.cell_panel import _COLUMNS
 from napari_lld.widgets.parts import ChoiceButton
@@ -51,8 +51,8 @@ def distances(colours: npt.NDArray[np.float64], matrix: object) -> npt.NDArray[n
 @pytest.mark.parametrize("name", PRESETS)
 def test_neighbouring_classes_differ_to_colour_blind_eyes(name: str, kind: str) -> None:
     schema = load_schema(name)
-    rgb = [line_colour("#" + c.colour.removeprefix("#"))[:3] for c in schema.classes]
-    raw = [[int(c.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in schema.classes]
+    rgb = [display_colour(c.colour) for c in schema.classes]
+    raw = [[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in rgb]
     rows = -(-(len(class_like(schema)) + 1) // _COLUMNS)
     apart = distances(np.array(raw, dtype=np.float64), SIMULATED[kind])
     for index in range(len(raw)):
@@ -106,3 +106,13 @@ def test_the_letter_is_drawn_on_every_class(dock: DeskDock) -> None:
     classes = [b for b in dock.findChildren(ChoiceButton) if b.objectName().startswith("lld_class_")]
     assert classes
     assert all(button.letter and button.swatch is not None for button in classes)
+
+
+def test_button_and_box_of_a_class_have_one_colour(dock: DeskDock) -> None:
+    schema = dock.desk.session.schema
+    assert schema is not None
+    for item in class_like(schema):
+        button = dock.findChild(ChoiceButton, f"lld_class_{item.name}")
+        assert button is not None
+        assert button.swatch is not None
+        assert button.swatch.name() == class_colour(schema, item.name)

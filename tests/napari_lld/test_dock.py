@@ -365,3 +365,17 @@ def test_the_new_project_dialog_answers_what_was_typed(qtbot: QtBot, tmp_path: P
     assert answer.folder == tmp_path / "ward 7.lld"
     assert answer.schema == "wbcatt"
     assert answer.images is None
+
+
+def test_a_foreign_layer_that_takes_the_keys_is_named_and_one_click_leads_back(
+    open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    back = button(open_dock, "layers.back")
+    assert not back.isVisible()
+    viewer.add_points([[1, 1]], name="mine")  # napari makes it the active one
+    assert "“mine”" in texts(open_dock)
+    assert back.isVisible()
+    click(qtbot, open_dock, "layers.back")
+    assert viewer.layers.selection.active is viewer.layers["Field"]
+    assert "“mine”" not in texts(open_dock)
+    assert not back.isVisible()

@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
 
 from annotation_store import ImageError, Project, Shape
+from annotation_store.records import UNSURE
+from annotation_store.schema import load_schema
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
+from napari_lld.layers.backdrop import Backdrop
+from napari_lld.layers.desk_layers import _DIM, CASINGS
 from napari_lld.session import Session, Tool
 
 Suggest = Callable[[Path], list[int]]
@@ -73,24 +78,89 @@ def test_the_unknown_area_is_all_but_the_regions() -> None:
     assert scale > 9
 
 
-def test_dark_class_colours_are_lightened_on_the_field() -> None:
-    assert min(palette.line_colour("#000000")[:3]) > 0.4
-    assert palette.line_colour("#f0e442")[:3] == palette.rgba("#f0e442")[:3]
+FILM = "#f5e4d0"
+"""An empty place of the sample fields."""
+DIMMED = "#" + "".join(f"{round(int(FILM[i : i + 2], 16) * (1 - _DIM)):02x}" for i in (1, 3, 5))
 
 
-def test_letters_are_dark_on_the_film_and_light_above_it_on_a_dark_canvas(
-    layers: DeskLayers, viewer: ViewerModel, session: Session
-) -> None:
-    def luma() -> list[float]:
-        colours = viewer.layers["Cells: letters"].text.color.array[:, :3]
-        return [round(float(one), 1) for one in colours @ (0.299, 0.587, 0.114)]
+@pytest.mark.parametrize("name", ["lld", "wbcatt"])
+def test_the_box_of_every_class_shows_on_film_and_on_dimmed_film(name: str) -> None:
+    schema = load_schema(name)
+    for film in (FILM, DIMMED):
+        assert palette.contrast(palette.CASING, film) >= 3
+    for cell_class in (*schema.class_names, UNSURE, None):
+        shown = palette.class_colour(schema, cell_class)
+        assert palette.contrast(shown, palette.CASING) >= 3, cell_class
+    for own in (palette.REGION, palette.IGNORED, palette.CURRENT):
+        assert palette.contrast(own, palette.CASING) >= 3
 
+
+def test_a_light_class_colour_is_shown_as_it_is() -> None:
+    assert palette.display_colour("#f0e442") == "#f0e442"
+    assert palette.display_colour("#000000") != "#000000"
+
+
+def test_coloured_lines_lie_on_dark_ones(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
     session.add_box((20, 40, 20, 20))
-    session.add_box((50, 0, 20, 20))
-    assert luma() == [0.2, 0.9]
-    viewer.theme = "light"
-    session.add_box((80, 40, 20, 20))
-    assert luma() == [0.2, 0.2, 0.2]
+    session.set_class("Basophil")
+    for name, casing in CASINGS.items():
+        assert viewer.layers.index(casing) == viewer.layers.index(name) - 1
+        assert viewer.layers[casing].edge_width > viewer.layers[name].edge_width
+        assert len(viewer.layers[casing].data) == len(viewer.layers[name].data)
+    assert viewer.layers["Cells"].edge_color[0, :3] == pytest.approx(
+        palette.rgba(palette.class_colour(session.schema, "Basophil"))[:3], abs=0.01
+    )
+    assert viewer.layers["Cells: casing"].edge_color[0] == pytest.approx(palette.rgba(palette.CASING))
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_letters_are_read_on_film_on_dimmed_film_and_beside_the_field(
+    layers: DeskLayers, viewer: ViewerModel, session: Session, theme: str
+) -> None:
+    viewer.theme = theme
+    session.add_region(Shape.rectangle(0, 0, 60, 100))
+    places = {"film": (10, 60), "dimmed": (90, 60), "beside": (20, 0)}
+    for x, y in places.values():
+        session.add_box((x, y, 10, 10))
+    film = float(palette.luminance([220 / 255] * 3))
+    canvas = 0.0 if theme == "dark" else 1.0
+    behind = {"film": film, "dimmed": film * (1 - _DIM) ** 2.2, "beside": canvas}
+    letters = viewer.layers["Cells: letters"]
+    inks = palette.luminance(letters.text.color.array[:, :3])
+    assert len(inks) == 3
+    for place, ink in zip(places, inks, strict=True):
+        dark, light = sorted((float(ink), behind[place]))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, place
+
+
+def test_the_ink_follows_the_pixels() -> None:
+    pixels = np.full((100, 120, 3), 240, dtype=np.uint8)
+    pixels[40:60, 40:80] = (60, 20, 90)  # a nucleus
+    backdrop = Backdrop(pixels, 120, 100)
+    behind = backdrop.behind(np.array([[45.0, 45, 55, 75], [5, 5, 15, 20], [-20, 5, -5, 20]]), 0.0)
+    assert behind[0] < 0.05 < 0.8 < behind[1]
+    assert behind[2] == 0.0
+    assert palette.ink(behind)[:, 0].tolist() == [1, 0, 1]
+    backdrop.dim(np.ones((1, 1), dtype=np.uint8), 120.0, 0.5)
+    assert backdrop.behind(np.array([[5.0, 5, 15, 20]]), 0.0)[0] < 0.25
+
+
+def test_the_field_comes_back_when_its_layer_is_deleted(
+    layers: DeskLayers, viewer: ViewerModel, session: Session, qtbot: QtBot
+) -> None:
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    names = [layer.name for layer in viewer.layers]
+    session.add_box((20, 40, 20, 20))
+    for deleted in (["Field"], ["Cells"], ["Unknown area", "Regions: casing"], names):
+        for name in deleted:
+            viewer.layers.remove(viewer.layers[name])
+        qtbot.waitUntil(lambda: set(names) <= {layer.name for layer in viewer.layers}, timeout=2000)
+        assert [layer.name for layer in viewer.layers][: len(names)] == names
+        assert viewer.layers["Field"].data.shape == (100, 120, 3)
+        assert len(viewer.layers["Cells"].data) == outlines.BOX_SEGMENTS
+        assert deleted[0] in told[-1]
+    assert len(told) == 4
 
 
 def test_an_open_project_shows_its_field_in_store_coordinates(
@@ -143,7 +213,7 @@ def test_an_edit_comes_to_the_layers(layers: DeskLayers, viewer: ViewerModel, se
     assert letters.features["text"].tolist() == ["–"]
     session.set_class("Neutrophil")
     assert letters.features["text"].tolist() == ["N…"]
-    assert np.allclose(cells.edge_color[0], palette.line_colour("#009e73"), atol=0.01)
+    assert np.allclose(cells.edge_color[0], palette.rgba("#009e73"), atol=0.01)
     for _ in range(7):
         session.set_value_number(1)
     assert letters.features["text"].tolist() == ["N"]

@@ -109,3 +109,15 @@ def test_no_menu_lies_open_on_the_curves(window: TrainingWindow) -> None:
     menus = window.findChildren(QMenu)
     assert menus  # kept as children, so that they go with the window
     assert not any(menu.isVisible() for menu in menus)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_curves_are_told_apart_and_seen(session: Session, theme: str) -> None:
+    from napari_lld.layers.palette import contrast
+
+    window = TrainingWindow(session, colours(theme))
+    pens = [window._pen(index) for index in range(24)]
+    assert len({(pen["color"], pen["style"]) for pen in pens}) == 24
+    assert len({pen["color"] for pen in pens[:6]}) == 6
+    assert all(contrast(pen["color"], colours(theme).raised.name()) >= 3 for pen in pens)
+    window.close()
