@@ -9,7 +9,8 @@ from typing import Any
 from annotation_store import strict_json
 from annotation_store.errors import FormatError
 
-_MAX_BYTES = 1_000_000_000
+_MAX_BYTES = 400_000_000
+"""Python needs ten times as much memory for what it holds."""
 
 
 def read_json(path: Path, *, nan_as_null: bool = False) -> Any:
@@ -32,7 +33,9 @@ def read_json(path: Path, *, nan_as_null: bool = False) -> Any:
         if size == 0:
             raise FormatError(f"The file {path} is empty: export it again.")
         if size > _MAX_BYTES:
-            raise FormatError(f"The file {path} is larger than 1 GB: split it into smaller files.")
+            raise FormatError(
+                f"The file {path} is larger than {_MAX_BYTES // 1_000_000} MB: split it into smaller files."
+            )
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"The file {path} is not UTF-8 text: save it as UTF-8 JSON.") from error

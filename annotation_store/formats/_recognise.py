@@ -21,6 +21,7 @@ _BY_SUFFIX = {
     ".xml": "voc",
     ".yaml": "yolo",
     ".yml": "yolo",
+    ".names": "yolo",
 }
 _LLD_COLUMNS = (12, 16)
 _LLD_KEY = re.compile(rb'"(cell_size|nuclear_chromatio|cytoplasmic_vacuoles)"\s*:\s*"?\d')

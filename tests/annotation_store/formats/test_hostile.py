@@ -412,3 +412,14 @@ def test_a_failed_export_leaves_nothing(
         with pytest.raises(OutputError, match="No space left"):
             formats.write(name, project, tmp_path / "out")
     assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["coco", "csv", "labelstudio", "geojson", "voc"])
+def test_a_file_of_absurd_size_is_refused_before_it_is_read(
+    project: Project, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / f"x{SUFFIX.get(name, '.json')}"
+    with path.open("wb") as file:
+        file.truncate(1 << 33)  # takes no space
+    with pytest.raises(FormatError, match="larger than .* MB: split it"):
+        formats.read(name, project, path)
