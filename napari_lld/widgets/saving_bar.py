@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFrame, QSizePolicy, QWidget
 
 from napari_lld.commands import Commands
 from napari_lld.session import Session
@@ -16,9 +15,11 @@ class SavingBar(Part):
 
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
-        self.setObjectName("lld_saving")
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        layout = column(self, 1, (8, 3, 8, 3))
+        frame = QFrame()
+        frame.setObjectName("lld_saving")
+        column(self, 0, (8, 8, 8, 0)).addWidget(frame)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        layout = column(frame, 1, (8, 3, 8, 3))
         self.title = label(role="heading", gives_way=True)
         self.about = label(gives_way=True)
         self._again = self.button("project.save", tr("Try again"))
@@ -41,7 +42,7 @@ class SavingBar(Part):
             self.title.setText(tr("For reading only: nothing can be changed or trained"))
             self.title.setToolTip(session.why_no_edits)
             return
-        self.title.setText(tr("Nothing is being saved: the folder is gone"))
+        self.title.setText(tr("Nothing is being saved"))
         place = str(project.path) if project is not None else ""
         for widget in (self.title, self.about):
             widget.setToolTip(
@@ -49,10 +50,10 @@ class SavingBar(Part):
             )
         self.about.setText(
             trn(
-                "Your last change is kept, and saved once it is back.",
-                "Your last {count} changes are kept, and saved once it is back.",
+                "The folder is gone. Your last change is kept until it is back.",
+                "The folder is gone. Your last {count} changes are kept until it is back.",
                 unsaved.count,
             )
             if unsaved.count
-            else tr("It is looked for again and again.")
+            else tr("The folder is gone. It is looked for again and again.")
         )
