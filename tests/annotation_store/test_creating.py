@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,30 +12,34 @@ import pytest
 from annotation_store import Project, ProjectError, _creation
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
 def test_of_programs_that_make_the_same_project_exactly_one_succeeds(tmp_path: Path) -> None:
-    program = (
-        "import sys; from annotation_store import Project, ProjectError; import alembic.config, zarr\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
-        "for i in range(4):\n"
-        f"    try: Project.create({str(tmp_path)!r} + f'/{{i}}/project').close(); print('made', flush=True)\n"
-        "    except ProjectError: print('refused', flush=True)"
-    )
-    both = [
-        subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, text=True) for _ in range(2)
-    ]
-    for one in both:
-        assert one.stdout is not None
-        assert one.stdout.readline() == "ready\n"
-    for one in both:
-        assert one.stdin is not None
-        one.stdin.write("go\n")
-        one.stdin.flush()
-    told = [one.communicate()[0].split() for one in both]
-    for i in range(4):
-        assert sorted(words[i] for words in told) == ["made", "refused"]
-        with Project.open(tmp_path / f"{i}/project") as project:
+    Project.create(tmp_path / "first").close()  # all that is imported late, before the fork
+    for attempt in range(4):
+        folder = tmp_path / str(attempt) / "project"
+        wait, go = os.pipe()
+        children = []
+        for _ in range(2):
+            pid = os.fork()
+            if pid == 0:
+                code = 2
+                try:
+                    os.close(go)
+                    os.read(wait, 1)  # ends for all when the parent closes its end
+                    Project.create(folder).close()
+                    code = 0
+                except ProjectError:
+                    code = 1
+                finally:
+                    os._exit(code)
+            children.append(pid)
+        os.close(wait)
+        os.close(go)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+        assert sorted(codes) == [0, 1]
+        with Project.open(folder) as project:
             assert project.check() == []
-        assert not list((tmp_path / f"{i}/project").glob(".new*"))
+        assert not list(folder.glob(".new*"))
 
 
 def test_who_comes_second_touches_nothing_of_the_first(tmp_path: Path) -> None:
