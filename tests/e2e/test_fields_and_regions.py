@@ -78,6 +78,7 @@ def test_regions_and_ignore_areas_are_moved_resized_and_deleted_with_the_mouse(
     assert len(window.session.ignore_areas) == 1
     assert window.session.tool == "select"
     window.press("Ctrl+Return")
+    window.qtbot.waitUntil(lambda: bool(window.session.regions), timeout=20_000)  # nuclei are looked for
     (region,) = window.session.regions
     assert region.shape.bounds == (0, 0, 120, 100)
     window.press("Escape")
@@ -89,16 +90,18 @@ def test_regions_and_ignore_areas_are_moved_resized_and_deleted_with_the_mouse(
 def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
     open_window: Open, small_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qtpy.QtWidgets import QMessageBox
+    from qtpy.QtWidgets import QMessageBox, QPushButton
 
     asked: list[str] = []
-    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    answers = ["Go back and look", "Finish"]
 
-    def question(_parent: Any, _title: str, text: str, *_more: Any) -> Any:
-        asked.append(text)
-        return answers[len(asked) - 1]
+    def answer(box: QMessageBox) -> int:
+        asked.append(box.informativeText())
+        wanted = answers[len(asked) - 1]
+        next(b for b in box.findChildren(QPushButton) if b.text().replace("&", "") == wanted).click()
+        return 0
 
-    monkeypatch.setattr(QMessageBox, "question", question)
+    monkeypatch.setattr(QMessageBox, "exec", answer)
     window = open_window(small_project)
     window.press("T")
     window.drag((10, 10), (100, 90))
@@ -106,11 +109,12 @@ def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
     window.drag((20, 20), (40, 40))
     window.drag((85, 50), (108, 75))
     window.press("Shift+N", "Escape", "E")
-    assert asked == [
-        "1 cell touches the edge, 1 cell has no class, 1 cell lacks an attribute. Finish anyway?"
-    ]
+    window.qtbot.waitUntil(lambda: len(asked) == 1, timeout=20_000)
+    for doubt in ("1 cell touches the edge", "1 cell has no class", "1 cell lacks an attribute"):
+        assert doubt in asked[0]
     assert str(window.session.regions[0].state) == "draft"
     window.press("E")
+    window.qtbot.waitUntil(lambda: len(asked) == 2, timeout=20_000)
     assert str(window.session.regions[0].state) == "finished"
 
 
