@@ -82,6 +82,7 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
         "device": "cpu",
         "seed": 5,
         "suggest": True,
+        "reading": 1,
         "wait": False,  # a script is told at once that somebody trains; with --wait it queues
     }
     for said in ("Model 4", "not active", "It is worse.", "7 suggestions", "0.910", "40", "cell size", "31"):
