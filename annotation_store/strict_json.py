@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+_MAX_DIGITS = 400
+
 
 def loads(text: str, *, nan_as_null: bool = False) -> Any:
     """Parse JSON; NaN, infinities, and numbers that become infinite are refused.
@@ -13,7 +15,7 @@ def loads(text: str, *, nan_as_null: bool = False) -> Any:
     Parameters
     ----------
     nan_as_null
-        Take NaN and infinities for null: some programs write them where they measured nothing.
+        Take NaN, infinities and endless numbers for null: some programs write them for nothing measured.
 
     Raises
     ------
@@ -23,9 +25,9 @@ def loads(text: str, *, nan_as_null: bool = False) -> Any:
         It nests too deeply, or holds a number that is none; the text goes on from "the file …".
     """
     try:
-        return json.loads(
-            text, parse_constant=_null if nan_as_null else _refuse_constant, parse_float=_finite
-        )
+        if nan_as_null:
+            return _lenient(text)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
 
@@ -34,8 +36,26 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"holds {name}, which is no number")
 
 
+def _lenient(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null, parse_int=_whole_or_null)
+
+
 def _null(_: str) -> None:
     return None
+
+
+def _finite_or_null(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _whole_or_null(text: str) -> int | None:
+    return int(text) if len(text) <= _MAX_DIGITS else None
 
 
 def _finite(text: str) -> float:

@@ -1,19 +1,26 @@
 """What in a COCO file a project cannot take, found before anything is imported.
 
-A cell that is left out of an area which the file calls annotated would be taught as background. So a file
-that holds a class, a value or an image unknown here is refused as a whole, unless the user says
-``--skip-unknown``. What is wrong with the file's structure is for `annotation_store.formats` to say.
+A file that holds cells of a class, or on an image, that is unknown here, or values that the schema lacks, is
+refused as a whole, unless the user says ``--skip-unknown``: the schema or the folder of the images may be the
+wrong one. What costs no cell (an attribute of another program) and single odd records are left out on import,
+which tells them; what is wrong with the file's structure is for `annotation_store.formats` to say.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotation_store._rules import clean_name
+from annotation_store.errors import FormatError
+from annotation_store.formats._coco_in import Id, category_names, is_id
 from annotation_store.formats._images import Images
+from annotation_store.formats._json import read_json
+from annotation_store.formats._words import class_of
+from annotation_store.records import UNSURE
+from annotation_store.schema.from_coco import value_word
 from napari_lld.translate import tr
 
 if TYPE_CHECKING:
@@ -24,31 +31,21 @@ if TYPE_CHECKING:
 def problems(project: Project, file: Path, images: Path | None) -> list[str]:
     """List what would be left out on import, most frequent first; empty where all of it fits."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        document = read_json(file, nan_as_null=True)
+        finder = Images.of(file, images, project)
+    except FormatError:
         return []
     if not isinstance(document, dict):
         return []
     counts: Counter[str] = Counter()
-    sizes: dict[Any, tuple[float, float]] = {}
-    finder = Images.of(file, images, project)
     for image in _objects(document.get("images")):
-        name = str(image.get("file_name", ""))
-        if not finder.find(name).found:
-            counts[tr("image {name} was not found", name=name)] += 1
-        if isinstance(image.get("id"), int | str):
-            sizes[image["id"]] = (_number(image.get("width")), _number(image.get("height")))
-    categories = {
-        one["id"]: str(one.get("name", ""))
-        for one in _objects(document.get("categories"))
-        if isinstance(one.get("id"), int | str)
-    }
+        name = image.get("file_name")
+        if isinstance(name, str) and not finder.find(name).found:
+            counts[tr("image {name} was not found", name=clean_name(name))] += 1
+    categories = category_names(document.get("categories"))
     for annotation in _objects(document.get("annotations")):
-        if not isinstance(annotation.get("image_id"), int | str):
-            continue
-        counts.update(_unknown_words(annotation, project.schema, categories))
-        if _outside(annotation.get("bbox"), sizes.get(annotation["image_id"])):
-            counts[tr("the box of annotation {id} lies outside its image", id=annotation.get("id"))] += 1
+        if is_id(annotation.get("image_id")):
+            counts.update(_unknown_words(annotation, project.schema, categories))
     return [
         what if n == 1 else tr("{what} ({n:,} times)", what=what, n=n) for what, n in counts.most_common()
     ]
@@ -58,43 +55,36 @@ def _objects(given: Any) -> Iterator[Mapping[str, Any]]:
     return (one for one in given if isinstance(one, dict)) if isinstance(given, list) else iter(())
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and value == value else float("inf")
-
-
 def _unknown_words(
-    annotation: Mapping[str, Any], schema: Schema, categories: Mapping[Any, str]
+    annotation: Mapping[str, Any], schema: Schema, categories: Mapping[Id, str]
 ) -> Iterator[str]:
-    category = annotation.get("category_id")
-    if isinstance(category, int | str):
-        name = categories.get(category)
-        if name is None:
-            yield tr("category {category} is not among the file's categories", category=category)
-        elif schema.find_class(name) is None and not schema.is_unclassified(name):
-            yield tr("class '{name}' is not in the schema {schema}", name=name, schema=schema.name)
-    group = annotation.get("class_group")
-    if group is not None and schema.find_class(str(group)) is None:
-        yield tr("class group '{name}' is not in the schema {schema}", name=group, schema=schema.name)
-    attributes = annotation.get("attributes")
-    for name, value in attributes.items() if isinstance(attributes, dict) else ():
-        if value is None:
-            continue
-        if schema.find_attribute(str(name)) is None:
-            yield tr("attribute '{name}' is not in the schema {schema}", name=name, schema=schema.name)
-        elif schema.find_value(str(name), str(value)) is None:
+    category, group = annotation.get("category_id"), annotation.get("class_group")
+    if group is not None:
+        if schema.find_class(str(group)) is None:
             yield tr(
-                "value '{value}' of {name} is not in the schema {schema}",
-                value=value,
-                name=name,
+                "class group '{name}' is not in the schema {schema}",
+                name=clean_name(str(group)),
                 schema=schema.name,
             )
-
-
-def _outside(box: Any, size: tuple[float, float] | None) -> bool:
-    """Whether nothing of a box lies in its image; what passes the edge only in part is cut there."""
-    if size is None or not isinstance(box, list) or len(box) != 4:
-        return False
-    if not all(isinstance(value, int | float) for value in box):
-        return False
-    x, y, w, h = box
-    return bool(x + w <= 0 or y + h <= 0 or x >= size[0] or y >= size[1])
+    elif isinstance(category, int | str):
+        name = categories.get(category)
+        if name is None:
+            yield tr(
+                "category {category} is not among the file's categories", category=clean_name(str(category))
+            )
+        elif not class_of(name, schema)[1]:
+            yield tr(
+                "class '{name}' is not in the schema {schema}", name=clean_name(name), schema=schema.name
+            )
+    attributes = annotation.get("attributes")
+    for name, value in attributes.items() if isinstance(attributes, dict) else ():
+        word = value_word(value)
+        if word is None or word.lower() in (UNSURE, "missing") or schema.find_attribute(name) is None:
+            continue
+        if schema.find_value(name, word) is None:
+            yield tr(
+                "value '{value}' of {name} is not in the schema {schema}",
+                value=clean_name(word),
+                name=clean_name(name),
+                schema=schema.name,
+            )

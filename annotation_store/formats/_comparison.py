@@ -194,15 +194,16 @@ def new_areas(
     rows = [row for row in finished + ignored if _key(row, field) not in here.areas]
     known = [*here.finished.get(field.id, ()), *(Shape(tuple(row["shape"])) for _, row in finished)]
     cells = [cell.box for cell in here.cells.get(field.id, ())]
+    taken = here.areas | {_key(row, field) for row in ignored} if marks.boxes else set()
     for box in unjudged(marks.boxes, known, cells) if marks.boxes and known else ():
         row = ("ignore_area", project._mark_row(field.id, Shape(box)))
-        if _key(row, field) not in here.areas:
+        if _key(row, field) not in taken:
             rows.append(row)
             document.skipped.count(
                 "{n} marks that were left out lie in finished regions: they became ignore areas, "
                 "so that nobody takes them for background."
             )
-    return list({_key(row, field): row for row in rows}.values())
+    return rows
 
 
 def _key(row: AreaRow, field: Field) -> tuple[str, int, tuple[float, ...]]:

@@ -233,7 +233,7 @@ def _write(
         skipped=[],
         named=len(twice),
         unstated=sum(given.regions is None for _, given in pairs),
-        unknown=dict(Counter(name for given in document.fields for name, _box in given.strangers)),
+        unknown=dict(Counter(name for given in document.fields for name, _ in given.strangers if name)),
         **counts,
     )
     return written

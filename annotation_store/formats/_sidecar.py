@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from annotation_store.formats._coco_in import from_coco
 from annotation_store.formats._document import FieldIn
 from annotation_store.formats._export import Contents
 from annotation_store.formats._files import Names
 from annotation_store.formats._json import read_json
-from annotation_store.formats.coco import from_coco, to_coco
+from annotation_store.formats.coco import to_coco
 from annotation_store.records import Field
 from annotation_store.schema import Schema
 
@@ -51,10 +52,13 @@ def read_sidecar(folder: Path, schema: Schema) -> dict[str, FieldIn]:
     data = read_json(path)
     document = from_coco(data, schema, source=str(path))
     found: dict[str, FieldIn] = {}
-    for image, field in zip(data["images"], document.fields, strict=True):
-        places = image.get("files")
+    fields = {field.name: field for field in document.fields}
+    for image in data["images"]:
+        given = image if isinstance(image, dict) else {}
+        name, places = given.get("file_name"), given.get("files")
+        field = fields.get(name) if isinstance(name, str) else None
         for place in places if isinstance(places, list) else ():
-            if isinstance(place, str):
-                folder_name, slash, name = place.rpartition("/")
-                found[folder_name + slash + PurePosixPath(name).stem] = field
+            if isinstance(place, str) and field is not None:
+                folder_name, slash, file = place.rpartition("/")
+                found[folder_name + slash + PurePosixPath(file).stem] = field
     return found

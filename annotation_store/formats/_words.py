@@ -62,12 +62,16 @@ def class_of(label: str, schema: Schema) -> tuple[str | None, bool]:
     return None, plain in (UNCLASSIFIED, "class missing") or schema.is_unclassified(label)
 
 
+def spare_labels(schema: Schema, classes: Iterable[str | None]) -> list[str]:
+    """List the labels beside the schema's classes that some cell needs, in a fixed order."""
+    needed = {label_of(c, schema) for c in classes}
+    fixed = [*(group.name for group in schema.groups), UNSURE, label_of(None, schema)]
+    return [label for label in fixed if label in needed]
+
+
 def labels(schema: Schema, classes: Iterable[str | None]) -> list[str]:
     """List the schema's classes, in order, and after them the spare labels that some cell needs."""
-    needed = {label_of(c, schema) for c in classes} - set(schema.class_names)
-    groups = [g.name for g in schema.groups if g.name in needed]
-    others = [label for label in (UNSURE, label_of(None, schema)) if label in needed]
-    return [*schema.class_names, *groups, *others]
+    return [*schema.class_names, *spare_labels(schema, classes)]
 
 
 def read_class(label: str, schema: Schema, skipped: Skipped) -> tuple[str | None, bool]:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
 from annotation_store.formats import _choices, _lld_text
+from annotation_store.formats._coco_in import from_coco
 from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._export import (
     Contents,
@@ -52,7 +53,7 @@ from annotation_store.formats._merge import merge
 from annotation_store.formats._sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._text import read_file, shown
 from annotation_store.formats._yolo_names import SUFFIXES, DataSet, in_folder, of_yaml
-from annotation_store.formats.coco import from_coco, to_coco
+from annotation_store.formats.coco import to_coco
 from annotation_store.formats.yolo import Pair, field_frames, normalised, pairs
 from annotation_store.outputs import write_file
 from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, IgnoreArea, ImportReport, Shape

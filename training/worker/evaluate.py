@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from annotation_store.errors import LLDError
+from annotation_store.formats._images import Images
 from annotation_store.images import read_image
 from annotation_store.project import Project
 from training.evaluate import FieldTruth
@@ -21,6 +22,8 @@ from training.worker.models import resolve
 from training.worker.project_data import knowledge
 from training.worker.truth import outside_regions, read_truth
 
+_TOLD = 3  # sentences about what was left out of a file
+
 
 def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -> Done:
     """Measure a model; see `EvaluateRequest`."""
@@ -30,7 +33,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         if request.truth is None:
             truths, pixels, known, on = *_held_out(project), "held-out regions"
         else:
-            truths, pixels, on = *_against_file(project, request, Path(request.truth)), request.truth
+            truths, pixels, on = *_against_file(project, request, Path(request.truth), channel), request.truth
             known = [None] * len(truths)
         cells = sum(truth.covers(cell.box) for truth in truths for cell in truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(truths), cells=cells))
@@ -66,35 +69,24 @@ def _held_out(project: Project) -> tuple[list[FieldTruth], list[Pixels], list[fl
 
 
 def _against_file(
-    project: Project, request: EvaluateRequest, file: Path
+    project: Project, request: EvaluateRequest, file: Path, channel: Channel
 ) -> tuple[list[FieldTruth], list[Pixels]]:
-    truths = read_truth(file, project.schema)
-    known = {Path(k.field.name).name: k for k in knowledge(project)}
+    places = None if request.images is None else Path(request.images)
+    known = Images((), project.fields(), project.folder_pseudonym)
+    images = Images.of(file, places, project if places is None else None)
+    found, told = read_truth(file, project.schema, images, request.fields)
+    if not found:
+        raise LLDError(f"{file} holds no image to measure on. {told[0] if told else ''}".strip())
     if request.outside_regions:
-        truths = outside_regions(truths, {name: k.finished for name, k in known.items()})
-    if request.fields is not None:
-        wanted = set(request.fields)
-        truths = [t for t in truths if Path(t.name).name in wanted]
-    places = [Path(request.images)] if request.images else [file.parent, file.parent / "images"]
+        found = outside_regions(found, known, {k.field.id: k.finished for k in knowledge(project)})
+    if told:
+        more = f" (and {len(told) - _TOLD} more)" if len(told) > _TOLD else ""
+        note = " ".join(told[:_TOLD]) + more
+        channel.send(Progress(stage="evaluate", done=0, total=len(found), note=note))
     pixels: list[Pixels] = []
-    for truth in truths:
-        found = next((p for place in places if (p := _inside(place, truth.name)) is not None), None)
-        if found is not None:
-            pixels.append(partial(read_image, found))
-        elif Path(truth.name).name in known and request.images is None:
-            pixels.append(partial(project.pixels, known[Path(truth.name).name].field.id))
-        else:
-            raise LLDError(
-                f"The image {truth.name} of {file} is not in {places[0]}; give its folder as --images."
-            )
-    if not truths:
-        raise LLDError(f"{file} holds no image to measure on.")
-    return truths, pixels
-
-
-def _inside(place: Path, name: str) -> Path | None:
-    """Find an image in a folder, under its whole relative name or its last part; never above the folder."""
-    for candidate in (place / name, place / Path(name).name):
-        if candidate.is_file() and candidate.resolve().is_relative_to(place.resolve()):
-            return candidate
-    return None
+    for one in found:
+        if one.path is not None:
+            pixels.append(partial(read_image, one.path))
+        elif one.field is not None:
+            pixels.append(partial(project.pixels, one.field.id))
+    return [one.truth for one in found], pixels

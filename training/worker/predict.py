@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from annotation_store.errors import LLDError
+from annotation_store.formats.coco import categories_out, category_of
 from annotation_store.images import find_images, read_image
 from annotation_store.outputs import check_output, write_file
 from annotation_store.project import Project
@@ -146,7 +147,6 @@ def coco_object(
     model
         Whose they are; ``None`` = the starter's, or the stain's, which are marked ``"source": "stain"``.
     """
-    ids = {one.name: one.id for one in schema.classes}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, (file, (width, height), proposals) in enumerate(found, 1):
@@ -166,7 +166,7 @@ def coco_object(
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": ids.get(one.best_class) if one.best_class is not None else None,
+                    "category_id": category_of(one.best_class, schema),
                     "bbox": [x, y, w, h],
                     "area": round(w * h, 2),
                     "iscrowd": 0,
@@ -182,7 +182,8 @@ def coco_object(
             )
     return {
         "info": {"description": "White cells proposed by napari-lld. Research use only, not for diagnosis."},
-        "categories": [{"id": one.id, "name": one.name} for one in schema.classes],
+        "napari_lld": {"schema": json.loads(schema.model_dump_json())},
+        "categories": categories_out(schema, {one.best_class for _, _, some in found for one in some}),
         "images": images,
         "annotations": annotations,
     }

@@ -1,102 +1,140 @@
-"""A fully annotated COCO file as truth."""
+"""A fully annotated COCO file as truth: read as an import reads it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from annotation_store.errors import FormatError
-from annotation_store.records import Shape
+from annotation_store import _rules
+from annotation_store.boxes import BoxIndex, upright
+from annotation_store.errors import EditError, FormatError
+from annotation_store.formats._coco_in import from_coco
+from annotation_store.formats._comparison import SAME_CELL_IOU
+from annotation_store.formats._document import Document, FieldIn
+from annotation_store.formats._images import Images, Match
+from annotation_store.formats._json import read_json
+from annotation_store.formats._matching import matching_images
+from annotation_store.formats._strangers import hidden
+from annotation_store.records import UNSURE, Field, Shape
 from annotation_store.schema import Schema
 from training.engine.scale import domain_of_size
 from training.evaluate import FieldTruth, TrueCell
 
 
-def read_truth(file: Path, schema: Schema) -> list[FieldTruth]:
-    """Read every white cell of a COCO file.
+class ImageTruth(NamedTuple):
+    """What a file says of an image, and where its pixels are: in a file, or in a field of the project."""
+
+    truth: FieldTruth
+    path: Path | None
+    field: Field | None
+
+
+def read_truth(
+    file: Path, schema: Schema, images: Images, names: Collection[str] | None = None
+) -> tuple[list[ImageTruth], list[str]]:
+    """Read every white cell of a COCO file, and say in sentences what was left out.
 
     Categories and values are found by the schema's spellings; a category that says only "white cell" is a
     missing class; a category of another kind (red cells, platelets) is no white cell. What the file calls
-    ``annotated_regions`` limits the evaluated area, ``ignore_areas`` are taken out of it.
+    ``annotated_regions`` limits the evaluated area; ``ignore_areas``, crowds and what cannot be used are
+    taken out of it.
+
+    Parameters
+    ----------
+    names
+        Read only images of these names, or of these last parts of a name.
 
     Raises
     ------
     FormatError
-        If it is no COCO file, or none of its categories is a white cell.
+        It is no COCO file, an image was not found, or there is no white cell in it.
     """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        images, annotations = content["images"], content["annotations"]
-        categories = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
-    except FileNotFoundError as error:
-        raise FormatError(f"{file} is not there.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{file} is not a COCO file.") from error
-    white = {i: _class(schema, name) for i, name in categories.items()}
-    if categories and not any(known for known, _ in white.values()):
-        raise FormatError(
-            f"None of the categories of {file} is a white cell: {', '.join(categories.values())}."
-        )
-    cells: dict[Any, list[TrueCell]] = {image["id"]: [] for image in images}
-    for one in annotations:
-        known, name = white.get(one.get("category_id"), (one.get("category_id") is None, None))
-        if not known or one["image_id"] not in cells:
+    document = from_coco(read_json(file, nan_as_null=True), schema, source=str(file))
+    if names is not None:
+        document.fields = [f for f in document.fields if {f.name, Path(f.name).name} & set(names)]
+    matches = matching_images(document, images)
+    told: list[str] = []
+    found: list[ImageTruth] = []
+    for index, given in enumerate(document.fields):
+        if index not in matches:
+            missing = images.missing(given.name, images.find(given.name)).removesuffix(".")
+            raise FormatError(f"{missing}: give the folder of the images of {file} as --images.")
+        truth = _truth(document, given, matches[index], images)
+        if truth is not None:
+            found.append(truth)
+    for given in document.fields:
+        for reason in given.reasons:
+            document.skipped.count(reason)
+    told = document.skipped.sentences()
+    if document.annotations and not any(one.truth.cells for one in found):
+        raise FormatError(f"No white cell of {file} can be measured on. {told[0] if told else ''}".strip())
+    return found, told
+
+
+def _truth(document: Document, given: FieldIn, match: Match, images: Images) -> ImageTruth | None:
+    """Make the truth of one image; ``None`` where it cannot be trusted, which is told."""
+    skipped = document.skipped
+    real = images.size(match.path, given.name)
+    stated = (given.width, given.height)
+    if real is None and None not in stated:
+        real = (stated[0] or 0, stated[1] or 0)
+    if real is None or any(side not in (None, actual) for side, actual in zip(stated, real, strict=True)):
+        skipped.count("{n} images have another size than the file says: left out.")
+        return None
+    field = Field(0, given.name, *real, "", "")
+    cells: list[TrueCell] = []
+    known = BoxIndex(SAME_CELL_IOU)
+    for cell in given.cells:
+        try:
+            box, _ = _rules.box_in_field(field, upright(cell.box))
+        except EditError as error:
+            skipped.one("cells that break a rule", f"{field.name}, {cell.where}: {error}")
+            given.lost.append(cell.box)
             continue
-        if one.get("class_group") is not None:
-            name = schema.find_class(str(one["class_group"]))
-        x, y, w, h = (float(v) for v in one["bbox"])
-        cells[one["image_id"]].append(TrueCell((x, y, w, h), name, _attributes(schema, one)))
-    return [
-        FieldTruth(
-            name=str(image["file_name"]),
-            width=int(image["width"]),
-            height=int(image["height"]),
-            cells=tuple(cells[image["id"]]),
-            inside=None
-            if image.get("annotated_regions") is None
-            else tuple(Shape(tuple(map(float, s))) for s in image["annotated_regions"]),
-            outside=tuple(Shape(tuple(map(float, s))) for s in image.get("ignore_areas") or ()),
-            patient=str(image.get("patient") or ""),
-            domain=str(image.get("domain") or domain_of_size(int(image["width"]), int(image["height"]))),
-        )
-        for image in images
-    ]
-
-
-def _class(schema: Schema, name: str) -> tuple[bool, str | None]:
-    found = schema.find_class(name)
-    return (found is not None or schema.is_unclassified(name)), found
-
-
-def _attributes(schema: Schema, annotation: Mapping[str, Any]) -> dict[str, str]:
-    unsure = set(annotation.get("unsure") or ())
-    result = {}
-    for name, value in (annotation.get("attributes") or {}).items():
-        if value is None or name in unsure:
+        if known.find(box):
+            skipped.count("{n} cells stand twice in the file: they count once.")
             continue
-        pair = schema.find_value(str(name), str(value))
-        if pair is not None:
-            result[pair[0]] = pair[1]
-    return result
+        known.add(len(cells), box)
+        name = None if cell.cell_class == UNSURE else cell.cell_class
+        values = {n: v for n, v in cell.attributes.items() if v is not None and v != UNSURE}
+        cells.append(TrueCell(box, name, values))
+    marks = hidden(field, given)
+    if marks.unplaced:
+        skipped.count("{n} images have marks whose place cannot be read: left out.")
+        return None
+    for _ in given.proposals:
+        skipped.count("{n} suggestions (annotations with a score) are no truth: left out.")
+    outside = [Shape(upright(a) if len(a) == 4 else a) for a in given.ignore_areas]
+    truth = FieldTruth(
+        name=given.name,
+        width=field.width,
+        height=field.height,
+        cells=tuple(cells),
+        inside=None if given.regions is None else tuple(map(Shape, given.regions)),
+        outside=(*outside, *map(Shape, marks.boxes)),
+        patient=given.patient or "",
+        domain=given.domain or domain_of_size(field.width, field.height),
+    )
+    return ImageTruth(truth, match.path, match.field)
 
 
 def outside_regions(
-    truths: list[FieldTruth], finished: Mapping[str, tuple[Shape, ...]], names: Collection[str] | None = None
-) -> list[FieldTruth]:
+    truths: list[ImageTruth], known: Images, finished: Mapping[int, tuple[Shape, ...]]
+) -> list[ImageTruth]:
     """Take a project's finished regions out of the truth: what is left was never shown to the model.
 
     Parameters
     ----------
+    known
+        Finds the project's fields.
     finished
-        Field name to its finished regions, as they were when the model was trained.
-    names
-        Keep only fields of these names.
+        A field's number to its finished regions, as they were when the model was trained.
     """
-    return [
-        replace(truth, outside=(*truth.outside, *finished.get(Path(truth.name).name, ())))
-        for truth in truths
-        if names is None or Path(truth.name).name in names
-    ]
+    found = []
+    for one in truths:
+        field = known.known(one.truth.name)
+        seen = finished.get(field.id, ()) if field is not None else ()
+        found.append(one._replace(truth=replace(one.truth, outside=(*one.truth.outside, *seen))))
+    return found

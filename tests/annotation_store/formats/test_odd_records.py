@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from annotation_store import Project
+from annotation_store import Project, formats, load_schema
+from annotation_store.formats._coco_in import from_coco
+from annotation_store.formats._coco_shapes import box_of
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._images import Images
 from annotation_store.formats._merge import merge
-from annotation_store.records import Box, ImportReport
+from annotation_store.formats._strangers import hidden
+from annotation_store.records import Box, Field, ImportReport
+from napari_lld.coco_check import problems
+
+LLD = load_schema("lld")
 
 
 def bring(project: Project, given: FieldIn, regions: str = "file") -> ImportReport:
@@ -60,3 +70,172 @@ def test_cells_and_areas_that_break_a_rule_become_ignore_areas(project: Project)
     cells = [CellIn("1", (60, 60, 10, 10)), CellIn("2", (1, 1, 10, 10), cell_class="nothing known")]
     bring(project, FieldIn("a.png", cells=cells, ignore_areas=[bow]))
     assert {a.shape.coords for a in project.ignore_areas(1)} == {(1, 1, 10, 10), (20, 20, 10, 10)}
+
+
+# -- COCO ----------------------------------------------------------------------------------------
+
+CATEGORIES = [
+    {"id": 1, "name": "Neutrophil"},
+    {"id": 2, "name": "Lymphocyte"},
+    {"id": 3, "name": "RBC"},
+    {"id": 4, "name": "Hairy cell"},
+]
+GOOD = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [60, 60, 10, 10]}
+IMAGE = {"id": 1, "file_name": "a.png"}
+BIG = 10**400
+
+
+def coco(path: Path, *annotations: Any, image: Any = None, **parts: Any) -> Path:
+    whole = {"images": [{"id": 1, "file_name": "a.png", **(image or {})}], "categories": CATEGORIES}
+    path.write_text(json.dumps(whole | {"annotations": [GOOD, *annotations]} | parts))
+    return path
+
+
+def an(**changes: Any) -> dict[str, Any]:
+    return {"id": 2, "image_id": 1, "category_id": 2, "bbox": [20, 20, 10, 10]} | changes
+
+
+@pytest.mark.parametrize(
+    ("annotation", "cells"),
+    [
+        (an(attributes={"occluded": False, "rotation": 0.0}), 2),
+        (an(attributes=None), 2),
+        (an(attributes=[1]), 2),
+        (an(attributes={"cell_size": ["small"]}), 2),
+        (an(unsure=None), 2),
+        (an(unsure="class"), 2),
+        (an(comment=None, kind=None, cut=None, bookmark=None), 2),
+        (an(kind={"a": 1}), 2),
+        (an(id="\ud800" * 3, note="\ud800", number=BIG), 2),
+        (an(bbox=[], segmentation=[[20, 20, 30, 20, 30, 30]]), 2),
+        (an(bbox=None, segmentation=[20, 20, 30, 20, 30, 30]), 2),
+        (an(bbox=[0, 0, 0, 0], segmentation=[[20, 20, 30, 20, 30, 30]]), 2),
+        (an(bbox=[30, 30, -10, -10]), 2),
+        (an(category_id=99), 1),
+        (an(category_id="Neutrophil"), 1),
+        (an(category_id={}), 1),
+        (an(category_id=BIG), 1),
+        (an(category_id=3, bbox=None), 1),
+        (an(category_id=4), 1),
+        (an(iscrowd=1), 1),
+        (an(bbox=[500, 0, 5, 5]), 1),
+        (an(bbox=[BIG, 0, 5, 5], score=0.5), 1),
+        (an(image_id=True), 1),
+        (an(image_id=[]), 1),
+        (an(image_id=7), 1),
+        (None, 1),
+        ([1, 2], 1),
+        ("text", 1),
+    ],
+)
+def test_one_odd_annotation_keeps_no_other_out(
+    project: Project, tmp_path: Path, annotation: Any, cells: int
+) -> None:
+    file = coco(tmp_path / "x.json", annotation)
+    assert len(problems(project, file, None)) <= (cells == 1)
+    report = formats.read("coco", project, file)
+    assert report.cells == cells
+    assert len(project.regions(1)) == 1
+    if cells == 2:
+        assert project.cells()[1].box == (20, 20, 10, 10)
+        assert project.cells()[1].comment == ""
+    assert project.check() == []
+    formats.write("coco", project, tmp_path / "out.json")
+    assert "\n" not in " ".join(report.skipped)
+
+
+@pytest.mark.parametrize(
+    "box", [None, [], [1, 2, 3], ["a", 1, 2, 3], [BIG, 0, 1, 1], [True, 1, 2, 3], [5, 5, 0, 9], {}, "1 2 3 4"]
+)
+@pytest.mark.parametrize("outline", [None, [], [[]], [[1, 2]], [["a"] * 6], {"size": [4, 4]}, [[BIG] * 6]])
+def test_neither_box_nor_outline_is_told_and_the_field_is_not_finished(box: Any, outline: Any) -> None:
+    given = {"images": [{"id": 1, "file_name": "a.png"}], "categories": CATEGORIES}
+    document = from_coco(given | {"annotations": [GOOD, an(bbox=box, segmentation=outline)]}, LLD)
+    (field,) = document.fields
+    marks = hidden(Field(1, "a.png", 100, 80, "", ""), field)
+    assert len(field.cells) + marks.unplaced == 2 or box == [5, 5, 0, 9]
+    assert marks.unplaced == 1 or box == [5, 5, 0, 9]
+
+
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", "9" * 5000])
+def test_a_number_that_is_none_is_one_odd_record(project: Project, tmp_path: Path, text: str) -> None:
+    file = coco(tmp_path / "x.json", an(bbox=[7777, 20, 10, 10]))
+    file.write_text(file.read_text().replace("7777", text))
+    report = formats.read("coco", project, file)
+    assert report.cells == 1
+    assert not project.regions(), "nobody can tell where it lies"
+
+
+@pytest.mark.parametrize(
+    ("parts", "cells", "regions"),
+    [
+        ({"image": {"annotated_regions": None}}, 1, 0),
+        ({"image": {"annotated_regions": 3}}, 1, 0),
+        ({"image": {"annotated_regions": [[0, 0, 90, 70], [1, 2, 3, 4, 5]]}}, 1, 1),
+        ({"image": {"ignore_areas": None, "patient": None, "pixel_size_um": None}}, 1, 1),
+        ({"image": {"ignore_areas": [[1]]}}, 1, 0),
+        ({"image": {"width": -5, "height": "x", "pixel_size_um": BIG, "patient": 12}}, 1, 1),
+        ({"images": [IMAGE, IMAGE]}, 1, 1),
+        ({"images": [IMAGE, {"id": 2, "file_name": "\ud800.png"}, 3, {"id": []}]}, 1, 1),
+        ({"images": [IMAGE, {"id": 2, "file_name": "../b.png"}, {}]}, 1, 1),
+        ({"categories": [*CATEGORIES, {"id": 1, "name": "Neutrophil"}, {"id": 9, "name": None}, 3]}, 1, 1),
+        ({"categories": [*CATEGORIES, {"id": 2, "name": "Monocyte"}]}, 1, 1),
+    ],
+)  # fmt: skip
+def test_one_odd_image_or_category_keeps_nothing_else_out(
+    project: Project, tmp_path: Path, parts: dict[str, Any], cells: int, regions: int
+) -> None:
+    report = formats.read("coco", project, coco(tmp_path / "x.json", **parts))
+    assert (report.cells, report.regions) == (cells, regions)
+
+
+def test_an_id_given_to_two_images_is_of_neither(project: Project, tmp_path: Path) -> None:
+    images = [
+        {"id": 1, "file_name": "a.png"},
+        {"id": 2, "file_name": "b.png"},
+        {"id": 2, "file_name": "a.png"},
+    ]
+    report = formats.read("coco", project, coco(tmp_path / "x.json", an(image_id=2), images=images))
+    assert report.cells == 1
+    assert any("given to two images" in line for line in report.skipped)
+
+
+@pytest.mark.parametrize("score", [None, "high", 0.5])
+def test_a_score_of_any_kind_is_a_suggestion(project: Project, tmp_path: Path, score: Any) -> None:
+    report = formats.read("coco", project, coco(tmp_path / "x.json", an(score=score)))
+    assert (report.cells, report.suggestions) == (1, 1)
+    assert project.suggestions()[0].confidence == (0.5 if score == 0.5 else 0)
+
+
+def test_a_schema_made_of_a_file_takes_the_file(tmp_path: Path, image_folder: Path) -> None:
+    odd = {"occluded": False, "rotation": 0.0, "side": "left", "n": 3}
+    file = coco(tmp_path / "x.json", an(attributes=odd), an(bbox=[40, 20, 9, 9], attributes=odd | {"n": 4}))
+    with Project.create(tmp_path / "p", schema=load_schema(file)) as made:
+        assert problems(made, file, image_folder) == []
+        report = formats.read("coco", made, file, images=image_folder)
+        assert (report.cells, report.skipped) == (3, [])
+        assert dict(made.cells()[1].attributes) == {n: str(v) for n, v in odd.items()}
+
+
+def test_masks_give_their_boxes() -> None:
+    mask = np.zeros((7, 9), bool)
+    mask[2:5, 3:8] = True
+    mask[5, 6] = True
+    flat = mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    runs = np.diff([0, *changes.tolist(), flat.size]).tolist()
+    assert box_of([], {"size": [7, 9], "counts": runs}) == ((3, 2, 5, 4), True)
+    coder = pytest.importorskip("pycocotools.mask")
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random((13, 11)) > 0.9
+        packed = coder.encode(np.asfortranarray(mask.astype(np.uint8)))
+        expected = tuple(map(float, coder.toBbox(packed)))
+        assert box_of(None, {"size": [13, 11], "counts": packed["counts"].decode()}) == (expected, True)
+
+
+@pytest.mark.parametrize(
+    "counts", ["", "~", "0", "\ud800", "o" * 99, [5], [-1, 3], [2, 10**9], [[1]], None, [0.5, BIG], [3, 0]]
+)
+@pytest.mark.parametrize("size", [[4, 4], [0, 4], [4], None, [BIG, 4], ["a", 1]])
+def test_a_broken_mask_is_no_box(counts: Any, size: Any) -> None:
+    assert box_of(None, {"size": size, "counts": counts}) == (None, False)

@@ -1,0 +1,100 @@
+"""A COCO file as truth is read as an import reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotation_store import load_schema
+from annotation_store.errors import FormatError
+from annotation_store.formats._images import Images
+from annotation_store.records import Field, Shape
+from training.worker.truth import ImageTruth, outside_regions, read_truth
+
+LLD = load_schema("lld")
+GOOD = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    for patient in (1, 2):
+        (tmp_path / "films" / f"P{patient}").mkdir(parents=True)
+        Image.fromarray(np.zeros((80, 100, 3), np.uint8)).save(tmp_path / "films" / f"P{patient}" / "f.png")
+    return tmp_path / "films"
+
+
+def truth(
+    folder: Path, *annotations: Any, mark: str = "", **image: Any
+) -> tuple[list[ImageTruth], list[str]]:
+    document = {
+        "images": [{"id": 1, "file_name": "P1\\f.png", "width": 100, "height": 80, **image}],
+        "categories": [
+            {"id": 1, "name": "lymphocytes"},
+            {"id": 2, "name": "RBC"},
+            {"id": 3, "name": "Martian"},
+        ],
+        "annotations": annotations,
+    }
+    file = folder.parent / "truth.json"
+    file.write_text(mark + json.dumps(document), "utf-8")
+    return read_truth(file, LLD, Images.of(file, folder))
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_marks_and_windows_paths_are_understood(films: Path, mark: str) -> None:
+    (one,), told = truth(films, GOOD, mark=mark)
+    assert one.path == films / "P1" / "f.png"
+    assert [(c.box, c.cell_class) for c in one.truth.cells] == [((10, 10, 20, 20), "Lymphocyte")]
+    assert told == []
+
+
+def test_what_is_no_cell_to_be_found_is_taken_out(films: Path) -> None:
+    outline = [[40, 10, 60, 10, 60, 30]]
+    (one,), told = truth(
+        films,
+        GOOD,
+        GOOD,
+        {"image_id": 1, "category_id": 1, "segmentation": outline},
+        {"image_id": 1, "category_id": 1, "bbox": [70, 10, 20, 20], "iscrowd": 1},
+        {"image_id": 1, "category_id": 3, "bbox": [10, 50, 20, 20]},
+        {"image_id": 1, "category_id": 2, "bbox": [70, 50, 20, 20]},
+        {"image_id": 1, "category_id": 1, "bbox": [40, 50, 20, 20], "score": None},
+    )
+    assert [c.box for c in one.truth.cells] == [(10, 10, 20, 20), (40, 10, 20, 20)]
+    assert {s.coords for s in one.truth.outside} == {(70, 10, 20, 20), (10, 50, 20, 20)}
+    assert any("twice" in line for line in told)
+    assert any("no truth" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "image"),
+    [
+        ([{"image_id": 1, "category_id": 1}], {}),
+        ([GOOD, {"image_id": 1, "category_id": 1}], {}),
+        ([{"image_id": 1, "category_id": 2, "bbox": [1, 1, 9, 9]}], {}),
+        ([GOOD], {"file_name": "P3/f.png"}),
+        ([GOOD], {"file_name": "f.png"}),
+        ([GOOD], {"width": 500}),
+        ([GOOD], {"file_name": "../f.png"}),
+    ],
+)
+def test_what_cannot_be_used_is_one_plain_sentence(
+    films: Path, annotations: list[Any], image: dict[str, Any]
+) -> None:
+    with pytest.raises(FormatError, match=r"truth\.json") as raised:
+        truth(films, *annotations, **image)
+    assert "\n" not in str(raised.value)
+
+
+def test_regions_of_one_patient_are_not_taken_out_of_another(films: Path) -> None:
+    found, _ = truth(films, GOOD)
+    fields = [Field(n, f"P{n}/f.png", 100, 80, "", "") for n in (1, 2)]
+    rectangle = Shape((0, 0, 50, 50))
+    for number, expected in ((1, (rectangle,)), (2, ())):
+        (one,) = outside_regions(found, Images(fields=fields), {number: (rectangle,)})
+        assert one.truth.outside == expected
