@@ -26,7 +26,7 @@ class SuggestionPanel(Part):
         self._slider.setObjectName("lld_threshold")
         self._slider.setRange(0, 100)
         self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._slider.setMinimumWidth(54)
+        self._slider.setFixedWidth(54)
         self._slider.setToolTip(
             tr("Show suggestions whose class is at least this probable (, shows more · . shows fewer)")
         )
