@@ -73,6 +73,8 @@ def in_folder(folder: Path) -> DataSet | None:
         if (folder / name).is_file():
             return of_yaml(folder / name)
     found = {name: DataSet(folder, _listed(folder / name)) for name in _LISTS if (folder / name).is_file()}
+    if not folder.is_dir():
+        raise FormatError(f"There is no folder {folder}: check the path.")
     try:
         beside = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     except OSError as error:
