@@ -11,7 +11,7 @@ from annotation_store.boxes import iou_matrix
 from training.calibration import Calibration, fit_platt, fit_temperature
 from training.detail import describe
 from training.engine.model import LearnedModel
-from training.evaluate import FieldResult, FieldTruth, evaluate_field, match
+from training.evaluate import FieldResult, FieldTruth, evaluate_field, match, merged, precision_recall
 from training.predict import RawProposals, calibrated
 
 
@@ -63,6 +63,17 @@ def measured(
         attributes=model.vocabulary.attributes,
         uncalibrated=before,
     )
+
+
+def finding_f1(
+    model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals], threshold: float = 0.5
+) -> float:
+    """Give F1 of finding cells, whatever their class; 1 where there is nothing to find."""
+    found = merged(result.found for result in judge(model, truths, raws))
+    if not found.truths:
+        return 1.0
+    precision, recall = precision_recall(found, threshold)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def fit_calibration(

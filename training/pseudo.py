@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 
 from annotation_store.boxes import iou_matrix
+from annotation_store.records import UNSURE
 from training.engine.data import LabelledCell, TrainingField
 from training.engine.model import LearnedModel
 from training.evaluate import FieldResult
@@ -35,22 +36,30 @@ _SAME = 0.2
 
 
 def trusted_confidence(
-    results: Sequence[FieldResult], *, wanted: float = WANTED_PRECISION, fewest: int = FEWEST_HITS
+    results: Sequence[FieldResult],
+    groups: Mapping[str, Sequence[str]],
+    *,
+    wanted: float = WANTED_PRECISION,
+    fewest: int = FEWEST_HITS,
 ) -> dict[str | None, float]:
     """Give, per predicted class, the least confidence from which `wanted` of the proposals were right.
 
-    Right means that the proposal found a cell that is not known to be of another class. Classes without
-    enough evidence are absent.
+    Right means that the proposal found a cell that is not known to be of another class: a missing or unsure
+    class, and a group that holds the proposed one, contradict nothing. Classes without enough evidence are
+    absent.
 
     Parameters
     ----------
     results
         Of fields with truth, from `training.measure.judge`.
+    groups
+        Class group to its classes.
     """
     outcomes: dict[str | None, list[tuple[float, bool]]] = {}
     for result in results:
         for cell, proposal in result.matched:
-            right = cell.cell_class in (None, proposal.best_class)
+            label, said = cell.cell_class, proposal.best_class
+            right = label in (None, UNSURE, said) or said in groups.get(label or "", ())
             outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, right))
         for proposal in result.spurious:
             outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, False))

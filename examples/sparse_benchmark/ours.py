@@ -51,7 +51,7 @@ def train_ours(
     patches = cut_patches(fields, vocabulary)
 
     def learn(some: Sequence[TrainingField], epochs: int, share: float) -> None:
-        prepared = [prepare_field(f, size, close_up=config.close_ups > 0) for f in some]
+        prepared = [prepare_field(f, size) for f in some]
         rates = {
             name: getattr(config, name) * share for name in ("detector_rate", "describer_rate", "head_rate")
         }
@@ -65,7 +65,7 @@ def train_ours(
     known = [regions_of(f) for f in fields]
     raw = propose_raw(model, [f.pixels for f in fields])
     model.calibration = fit_calibration(model, known, raw, note="training regions")
-    trusted = trusted_confidence(judge(model, known, raw))
+    trusted = trusted_confidence(judge(model, known, raw), vocabulary.groups)
     taught = with_pseudo_cells(model, fields, trusted)
     learn(taught, middle, 0.5)
     learn(fields, last, 0.1)

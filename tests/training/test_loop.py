@@ -103,7 +103,7 @@ def test_frozen_layers_and_norms_stay(words: Vocabulary, make_field: Any) -> Non
 def test_keeping_everything_of_the_parent_changes_nothing(words: Vocabulary, make_field: Any) -> None:
     model = new_model(words)
     before = weights(model)
-    make(model, make_field, dataclasses.replace(TINY, epochs=1, keep=1.0)).run()
+    make(model, make_field, dataclasses.replace(TINY, epochs=1, keep=1.0, keep_describer=1.0)).run()
     for name, tensor in weights(model).items():
         if tensor.is_floating_point():
             assert torch.allclose(tensor, before[name], atol=1e-6), name
@@ -132,4 +132,9 @@ def test_settings_suit_a_small_project_and_a_large_one() -> None:
     assert small.epochs > large.epochs >= 3
     assert 0.8 <= small.scales[0] <= small.scales[1] <= 1.25
     assert settings(fields=5, size=448, epochs=7, seed=0, scratch=True).epochs == 7
+    taught = settings(fields=40, size=448, epochs=None, seed=0, scratch=False, finds=False)
+    assert (taught.epochs * 5, taught.keep, taught.frozen_layers) == (225, 0, 0)
+    assert (taught.keep_describer, taught.frozen_trunk) == (small.keep_describer, small.frozen_trunk)
+    strange = settings(fields=200, size=448, epochs=None, seed=0, scratch=False, finds=False, names=False)
+    assert (strange.epochs * 25, strange.keep_describer, strange.frozen_trunk) == (450, 0, 0)
     assert np.isclose(settings(fields=5, size=100, epochs=1, seed=0, scratch=True).window % 32, 0)

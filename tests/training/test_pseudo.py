@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotation_store.records import Proposal, Shape
+from annotation_store.records import UNSURE, Proposal, Shape
 from training.engine.data import LabelledCell, prepare_field
 from training.evaluate import FieldResult, Ranking, TrueCell
 from training.pseudo import trusted_confidence, with_pseudo_cells
@@ -27,15 +27,23 @@ def outcome(rows: list[tuple[float, str, str | None]]) -> FieldResult:
 def test_a_class_is_trusted_from_where_nine_in_ten_were_right() -> None:
     good = [(0.9 - i / 100, "A", "A") for i in range(20)]  # 0.90 to 0.71
     bad = [(0.5 - i / 100, "A", None) for i in range(20)]
-    trusted = trusted_confidence([outcome(good + bad)])
+    trusted = trusted_confidence([outcome(good + bad)], {})
     # of 22 above 0.49 twenty were right (0.909), of 23 it would be 0.87
     assert trusted == {"A": pytest.approx(0.49)}
 
 
 def test_a_class_with_little_evidence_is_not_trusted_at_all() -> None:
-    assert trusted_confidence([outcome([(0.9, "A", "A")] * 4)]) == {}
-    assert trusted_confidence([outcome([(0.9, "A", "B")] * 40)]) == {}
-    assert trusted_confidence([]) == {}
+    assert trusted_confidence([outcome([(0.9, "A", "A")] * 4)], {}) == {}
+    assert trusted_confidence([outcome([(0.9, "A", "B")] * 40)], {}) == {}
+    assert trusted_confidence([], {}) == {}
+
+
+@pytest.mark.parametrize("label", [UNSURE, "either"])
+def test_an_unsure_class_and_a_group_that_holds_the_proposed_class_contradict_nothing(label: str) -> None:
+    rows = [(0.9, "A", label)] * 20
+    assert trusted_confidence([outcome(rows)], {"either": ("A", "B")}) == {"A": 0.9}
+    others = [(0.9, "A", "others")] * 20
+    assert trusted_confidence([outcome(others)], {"others": ("B", "C")}) == {}
 
 
 @pytest.fixture

@@ -20,10 +20,6 @@ PATCH_CONTEXT = 2.0
 """Cells are kept as patches of twice their size, so that a crop may turn by any angle inside."""
 
 
-DETAIL = 2.0
-"""A close-up shows a field at most so many times larger than prediction sees it."""
-
-
 @dataclass(frozen=True)
 class LabelledCell:
     """A boxed cell with what is said of it; see `annotation_store.records.Cell`.
@@ -85,8 +81,6 @@ class PreparedField:
         ``(m, 2)`` x, y of points worth looking at: cells and known area.
     weights
         ``(n, 2)`` float32: what each box weighs in the score and in the box terms of the loss.
-    close_up
-        The same field at a larger scale; ``None`` where none is wanted, or the camera saw no more.
     """
 
     image: np.ndarray
@@ -94,7 +88,6 @@ class PreparedField:
     known: np.ndarray
     focus: np.ndarray
     weights: np.ndarray
-    close_up: PreparedField | None = None
 
 
 @dataclass
@@ -163,30 +156,9 @@ def known_area(
     return known
 
 
-def prepare_field(
-    one: TrainingField,
-    size: int,
-    sides: tuple[float, float] = STARTER_SIDES,
-    *,
-    close_up: bool = False,
-) -> PreparedField:
-    """Bring a field to the working scale: see `training.engine.scale.working_factor`.
-
-    Parameters
-    ----------
-    close_up
-        Whether to prepare a close-up too, where the camera saw a tenth more at least.
-    """
-    pixels = one.pixels()
-    prepared = _prepare(one, pixels, size, sides)
-    larger = min(max(pixels.shape[:2]), round(DETAIL * size))
-    if close_up and larger >= 1.1 * size:
-        prepared.close_up = _prepare(one, pixels, larger, sides)
-    return prepared
-
-
-def _prepare(one: TrainingField, pixels: np.ndarray, size: int, sides: tuple[float, float]) -> PreparedField:
-    image, scale = to_working_scale(pixels, size, one.cell_side, sides)
+def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = STARTER_SIDES) -> PreparedField:
+    """Bring a field to the working scale: see `training.engine.scale.working_factor`."""
+    image, scale = to_working_scale(one.pixels(), size, one.cell_side, sides)
     known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
     boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale
     boxes[:, 2:] += boxes[:, :2]

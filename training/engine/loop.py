@@ -77,12 +77,9 @@ class LearningConfig:
         Decay of the running average of the weights that is kept.
     rim_rule
         See `training.engine.losses`.
-    close_ups
-        Share of the views that show the field at the camera's own scale (at most `data.DETAIL` times the
-        working scale) around what is known, rather than the field as prediction sees it.
-    keep
-        Share of the parent's weights in the result (interpolation, Wortsman et al. 2022, arXiv
-        2109.01903): what few cells teach is added without losing what many taught.
+    keep, keep_describer
+        Shares of the parent's weights in the resulting detector and describer (interpolation, Wortsman et
+        al. 2022, arXiv 2109.01903): what few cells teach is added without losing what many taught.
     """
 
     epochs: int = 20
@@ -103,8 +100,8 @@ class LearningConfig:
     blur: float = 0.0
     average: float = 0.995
     rim_rule: bool = True
-    close_ups: float = 0.0
     keep: float = 0.0
+    keep_describer: float = 0.0
     seed: int = 0
 
 
@@ -168,7 +165,9 @@ class Loop:
         self._device = next(model.detector.parameters()).device
         self._priors = [torch.from_numpy(log_priors(one)).to(self._device) for one in patches.allowed]
         self._parent = (
-            {name: tensor.detach().clone() for name, tensor in model.tensors()} if config.keep else {}
+            {name: tensor.detach().clone() for name, tensor in model.tensors()}
+            if config.keep or config.keep_describer
+            else {}
         )
         self._average = {name: tensor.detach().clone() for name, tensor in model.tensors()}
         self._optimiser = self._make_optimiser()
@@ -281,8 +280,6 @@ class Loop:
         config = self._config
         images, boxes, weights, index, known = [], [], [], [], []
         for i, one in enumerate(fields):
-            if one.close_up is not None and rng.random() < config.close_ups:
-                one = one.close_up
             image, box, weight, mask = sample_window(one, rng, config.window, config.scales)
             images.append(image)
             known.append(mask)
@@ -387,7 +384,9 @@ class Loop:
         for name, average in self._average.items():
             mixed = average
             if self._parent and average.is_floating_point():
-                mixed = torch.lerp(average, self._parent[name], self._config.keep)
+                config = self._config
+                keep = config.keep if name.startswith("detector.") else config.keep_describer
+                mixed = torch.lerp(average, self._parent[name], keep)
             result[name] = mixed
         self._model.load_tensors(result)
         self._model.teach(self._patches.allowed)

@@ -107,7 +107,7 @@ class Stages:
         masked, attributes = self.model.clone(), list(self.model.vocabulary.attributes)
         results = self.judge(masked)
         before = score(results, attributes)
-        trusted = trusted_confidence(results)
+        trusted = trusted_confidence(results, self.model.vocabulary.groups)
         taught = with_pseudo_cells(masked, self.fields, trusted)
         cells = sum(len(t.cells) - len(f.cells) for t, f in zip(taught, self.fields, strict=True))
         told: dict[str, Any] = {

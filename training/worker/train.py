@@ -22,10 +22,10 @@ from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import cut_patches
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
-from training.engine.presets import settings
+from training.engine.presets import FEWEST_TO_TEACH, KNOWS, settings
 from training.engine.scale import sides_around
 from training.evaluate import FieldResult, compare, summarise
-from training.measure import fit_calibration, judge, measured
+from training.measure import finding_f1, fit_calibration, judge, measured
 from training.outcomes import write_outcomes
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
@@ -44,6 +44,8 @@ _FEW_MATCHES = 20
 """Fewer held-out cells than this calibrate nothing."""
 _SEEN = 16
 """Fields that were learnt from on which a model is measured too: to show what that is worth."""
+_TRIED = 40
+"""Fields on which a start is tried before it learns."""
 
 
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
@@ -94,6 +96,8 @@ class _Training:
             epochs=request.epochs,
             seed=request.seed,
             scratch=parent == "scratch",
+            finds=self._finds(model, training),
+            names=any(model.taught.get("class", {}).values()),
         )
         mark = identity(request, training, held, config, model)
         state = state_file(project.path)
@@ -152,6 +156,14 @@ class _Training:
         listed = listed_as_held_out(earlier.card for earlier in self.project.models())
         before = {unit for unit in counts if is_held_out(self.project, unit, listed)}
         return held_out(counts, self.request.holdout, already=before)
+
+    def _finds(self, model: LearnedModel, training: Sequence[Knowledge]) -> bool:
+        """Say whether the start finds the cells of the regions and little else, as far as that is known."""
+        some = [k for k in training if k.finished][:_TRIED]
+        if sum(len(k.cells_in_regions()) for k in some) < FEWEST_TO_TEACH:
+            return True
+        truths = [k.truth() for k in some]
+        return finding_f1(model, truths, self._propose(model, some)) >= KNOWS
 
     def _learn(
         self,
