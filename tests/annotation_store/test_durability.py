@@ -213,7 +213,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_can_still_be_read(
             with pytest.raises(ProjectError, match="cannot be written"):
                 Project.open(folder, annotator="Ben")
             with pytest.raises(ProjectError, match="may write"):
-                Project.create(folder / "inside")
+                Project.create(tmp_path / "inside")
             with Project.open(folder, annotator="Ben", read_only=True) as project:
                 assert len(project.cells(1)) == 1
                 assert project.pixels(1).shape == (80, 100, 3)

@@ -216,7 +216,7 @@ def test_create_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("annotation_store.project._fill", fail)
+    monkeypatch.setattr("annotation_store._creation._fill", fail)
     with pytest.raises(ProjectError, match="No space left"):
         Project.create(tmp_path / "new/project")
     assert not (tmp_path / "new/project").exists()

@@ -88,5 +88,5 @@ def test_a_folder_with_other_things_is_refused_before_any_work(some, witness, tm
 
 def test_an_earlier_demo_is_replaced(some, witness, quick_worker: list[Request], tmp_path: Path) -> None:
     run_demo(tmp_path / "out", some(*FEW), witness)
-    second = run_demo(tmp_path / "out", some("txl_03", "pbc_07"), witness)
+    second = run_demo(tmp_path / "out", some("txl_03", "pbc_07"), witness, overwrite=True)
     assert len(json.loads(second.export.read_text("utf-8"))["images"]) == 2

@@ -172,9 +172,9 @@ def test_a_line_that_is_no_label_is_told_and_never_background(
     assert classes(document) == ["Monocyte", "Basophil"]
     assert len(document.skipped.sentences()) == 1
     if box is None:
-        assert field.regions == [], "nobody knows where it lies, so the field is not finished"
+        assert field.lost == [None], "nobody knows where it lies, so the field is not finished"
     else:
-        assert [found for _, found in field.strangers] == [box]
+        assert [*(found for _, found in field.strangers), *field.lost] == [box]
 
 
 def test_a_label_file_that_is_no_text_keeps_no_other_out(make_set: MakeSet, image_folder: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_label_file_that_is_no_text_keeps_no_other_out(make_set: MakeSet, imag
     shutil.copyfile(image_folder / "b.png", folder / "images" / "b.png")
     document = read(folder)
     assert classes(document) == ["Monocyte", "Basophil"]
-    assert [field.regions for field in document.fields] == [None, []]
+    assert [field.lost for field in document.fields] == [[], [None]]
     assert "b.txt" in document.skipped.sentences()[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -47,7 +48,10 @@ def test_an_older_project_opens_and_its_fields_are_images(folder: Path) -> None:
         before = project.fields()
     made_older(folder)
     with Project.open(folder, annotator="Ada") as project:
-        assert project.fields() == before
+        # what stands for the folders it came from is hashed again, since they stood there in clear
+        assert [replace(field, source_path="") for field in project.fields()] == [
+            replace(field, source_path="") for field in before
+        ]
         assert {field.kind for field in project.fields()} == {FieldKind.IMAGE}
         assert len(project.cells()) == 1
         assert project.check() == []
