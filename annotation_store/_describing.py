@@ -54,6 +54,17 @@ class Describing(ProjectBase):
         self._tell(written)
         return written
 
+    @staticmethod
+    def check_field_changes(changes: Mapping[str, Any]) -> None:
+        """Check changes of a field, as in `update_field`, without writing them.
+
+        Raises
+        ------
+        EditError
+            `update_field` would refuse them.
+        """
+        _rules.field_changes(changes)
+
     def undo_step(self, field_id: int) -> int | None:
         """Give the number of the edit that `undo` would take back."""
         return _history.undo_top(self._connection, self._scope(field_id))

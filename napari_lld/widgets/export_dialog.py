@@ -34,6 +34,8 @@ TITLES = {
     "crops": later("Pictures of single cells, in folders by class"),
 }
 _SUFFIXES = {"coco": ".json", "csv": ".csv", "labelstudio": ".json"}
+_NAMELESS = frozenset({"", ".."})
+"""What the last part of a path is where it names no file: ``/``, ``.``, ``..``."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ class ExportDialog(QDialog):
         self.options.offer(name, formats.FORMATS[name].write_options, none=True)
         self._offer_fields()
         out = Path(self.place.text().strip() or "export")
-        self.place.setText(str(out.with_suffix(_SUFFIXES.get(name, ""))))
+        bare = out.with_suffix("") if out.suffix.lower() in _SUFFIXES.values() else out
+        self.place.setText(str(_suffixed(bare, _SUFFIXES.get(name, ""))))
         self._tell()
         layout = self.layout()
         if layout is not None:
@@ -209,14 +212,15 @@ class ExportDialog(QDialog):
 
     def _out(self) -> Path:
         out = Path(self.place.text().strip()).expanduser()
-        suffix = _SUFFIXES.get(self.form.currentData(), "")
-        return out.with_name(out.name + suffix) if suffix and out.suffix != suffix else out
+        return _suffixed(out, _SUFFIXES.get(self.form.currentData(), ""))
 
     def _problem(self) -> str:
         """Say what is wrong with the place; what the store refuses is known before it is tried."""
         if not self.place.text().strip():
             return tr("Say where to.")
         out = self._out()
+        if out.name in _NAMELESS:
+            return tr("Say where to.")
         if not out.absolute().parent.is_dir():
             return tr("The folder {folder} does not exist.", folder=out.absolute().parent)
         single = formats.FORMATS[self.form.currentData()].target == "file"
@@ -236,6 +240,12 @@ class ExportDialog(QDialog):
         """Close the dialog, once it is agreed what is replaced."""
         if self._save_place.agreed(*formats.targets(formats.FORMATS[self.form.currentData()], self._out())):
             super().accept()
+
+
+def _suffixed(out: Path, suffix: str) -> Path:
+    """Give a path the suffix of a format; what stands behind another point is part of the name."""
+    named = out.name not in _NAMELESS and out.suffix != suffix
+    return out.with_name(out.name + suffix) if suffix and named else out
 
 
 def said(kind: str, count: int) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtpy.QtCore import QLocale
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCompleter,
@@ -18,15 +18,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from annotation_store.errors import LLDError
+from annotation_store import Project
+from annotation_store.errors import EditError, LLDError
 from annotation_store.records import Field
 from napari_lld.patient_rule import Coverage, coverage, path_of, patients_by
 from napari_lld.translate import tr, trn
 from napari_lld.widgets.dialogs import ask_lines
 from napari_lld.widgets.parts import answered, confirm_buttons, label
 from napari_lld.widgets.patient_chooser import PatientChooser
+from napari_lld.window_words import in_the_window
 
 _EXAMPLES = 500
+_NUMBER = re.compile(r"(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 Changes = Mapping[int, Mapping[str, Any]]
 """What to change of fields, by their ids."""
@@ -74,7 +77,8 @@ class FieldDetailsDialog(QDialog):
             line.textEdited.connect(lambda *_: self._check())
             form.addRow(title, line)
         layout.addLayout(form)
-        self.about = label(role="muted", wrap=True)
+        self.about = label(role="notice", wrap=True)
+        layout.addWidget(self.about)
         layout.addWidget(
             label(
                 tr("Fields of one patient are never split between training and test. Undo takes it back."),
@@ -82,20 +86,21 @@ class FieldDetailsDialog(QDialog):
                 wrap=True,
             )
         )
-        layout.addWidget(self.about)
         buttons, self.ok = confirm_buttons(self)
         layout.addWidget(buttons)
         self._check()
 
     def _check(self) -> None:
+        """Say beside the fields what the store would refuse: after the dialog the entries would be lost."""
+        problem = ""
         try:
-            self._written()
+            Project.check_field_changes(self._written())
         except ValueError:
-            self.about.setText(tr("The size of a pixel is a number, such as 0.1."))
-            self.ok.setEnabled(False)
-        else:
-            self.about.setText("")
-            self.ok.setEnabled(True)
+            problem = tr("The size of a pixel is a number, such as 0.1.")
+        except EditError as error:
+            problem = in_the_window(str(error))
+        self.about.setText(problem)
+        self.ok.setEnabled(not problem)
 
     def _written(self) -> dict[str, Any]:
         """Give what was written; empty = not known."""
@@ -118,9 +123,19 @@ def _shown(value: Any) -> str:
 
 
 def _number(text: str) -> float:
-    """Read a number as it is written in the user's language, or with a point."""
-    number, understood = QLocale().toDouble(text)
-    return float(number) if understood else float(text.replace(",", "."))
+    """Read a number with a point or a comma as its decimal sign; no sign groups digits.
+
+    Raises
+    ------
+    ValueError
+        It is not a number above zero.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    number = float(text.replace(",", "."))
+    if number <= 0:
+        raise ValueError(text)
+    return number
 
 
 def ask_field_details(

@@ -130,3 +130,22 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
 def test_every_kind_of_loss_has_a_sentence() -> None:
     for kind in {kind for kinds in formats.LOST.values() for kind in kinds}:
         assert "2" in said(kind, 2) or kind == "images"
+
+
+@pytest.mark.parametrize("form", ["coco", "csv", "yolo", "lld"])
+def test_a_place_without_a_name_is_said(dialog: ExportDialog, form: str) -> None:
+    choose(dialog, form)
+    for place in ("/", ".", ".."):
+        dialog.place.setText(place)
+        assert not can_export(dialog)
+        choose(dialog, "voc" if form != "voc" else "coco")
+        choose(dialog, form)
+
+
+def test_another_format_replaces_only_the_suffix_of_a_format(dialog: ExportDialog, tmp_path: Path) -> None:
+    dialog.place.setText(str(tmp_path / "films.2024"))
+    for form, name in (("yolo", "films.2024"), ("csv", "films.2024.csv"), ("coco", "films.2024.json")):
+        choose(dialog, form)
+        assert dialog.place.text() == str(tmp_path / name)
+    choose(dialog, "voc")
+    assert dialog.answer().out == tmp_path / "films.2024"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QLocale, Qt
 
 from annotation_store import EditError, Project
 from annotation_store.records import Field
@@ -24,6 +24,15 @@ def six(small_project: Path, more_fields: Callable[[Path, list[str]], None]) -> 
 def fields_of(folder: Path) -> list[Field]:
     with Project.open(folder, read_only=True) as project:
         return project.fields()
+
+
+def details(folder: Path, qtbot: QtBot, pixel_size: str) -> FieldDetailsDialog:
+    chosen = fields_of(folder)[:1]
+    dialog = FieldDetailsDialog(chosen, chosen)
+    qtbot.addWidget(dialog)
+    dialog.lines["pixel_size_um"].clear()
+    qtbot.keyClicks(dialog.lines["pixel_size_um"], pixel_size)
+    return dialog
 
 
 def test_many_fields_are_described_in_one_transaction(six: Path) -> None:
@@ -55,6 +64,42 @@ def test_the_dialog_changes_only_what_was_written(six: Path, qtbot: QtBot) -> No
     qtbot.keyClick(lines["slide"], Qt.Key.Key_Delete)
     assert dialog.ok.isEnabled()
     assert dialog.answer() == {i: {"slide": None, "pixel_size_um": 0.25} for i in (1, 2)}
+
+
+@pytest.mark.parametrize("language", ["de_DE", "en_US"])
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("0.065", 0.065), ("0,065", 0.065), ("0,125", 0.125), (".5", 0.5), ("1,", 1.0), ("65e-3", 0.065)],
+)
+def test_point_and_comma_are_decimal_signs_in_every_language(
+    language: str, written: str, meant: float, six: Path, qtbot: QtBot
+) -> None:
+    usual = QLocale()
+    QLocale.setDefault(QLocale(language))
+    try:
+        dialog = details(six, qtbot, written)
+        assert dialog.ok.isEnabled()
+        assert dialog.answer() == {1: {"pixel_size_um": meant}}
+    finally:
+        QLocale.setDefault(usual)
+
+
+@pytest.mark.parametrize(
+    "written", ["1.000,5", "1,000.5", "1 000", "nan", "inf", "-1", "0", "0,0", "1e9", "65000"]
+)
+def test_a_pixel_size_that_cannot_be_is_said_in_the_dialog(written: str, six: Path, qtbot: QtBot) -> None:
+    dialog = details(six, qtbot, written)
+    assert not dialog.ok.isEnabled()
+    assert dialog.about.text()
+
+
+def test_what_the_store_refuses_of_a_patient_is_said_in_the_dialog(six: Path, qtbot: QtBot) -> None:
+    dialog = details(six, qtbot, "0.1")
+    dialog.lines["patient"].setText("x" * 20_000)
+    dialog.lines["patient"].setModified(True)
+    dialog.lines["patient"].textEdited.emit("")
+    assert not dialog.ok.isEnabled()
+    assert "longer than" in dialog.about.text()
 
 
 def test_fields_chosen_in_the_list_are_described_and_undone_together(
