@@ -15,10 +15,14 @@ pytestmark = pytest.mark.window
 Open = Callable[..., Any]
 
 
+def dock_of(widget: Any) -> QDockWidget:
+    while not isinstance(widget, QDockWidget):
+        widget = widget.parentWidget()
+    return widget
+
+
 def frame(window: Any) -> QDockWidget:
-    found = window.dock.parentWidget()
-    assert isinstance(found, QDockWidget)
-    return found
+    return dock_of(window.dock)
 
 
 def keys_work(window: Any, *, on: Any) -> bool:
@@ -42,7 +46,7 @@ def test_docks_that_float_or_move_go_on_working(open_window: Open, small_project
         assert keys_work(window, on=window.dock)
         assert keys_work(window, on=window.canvas)
     window.main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, frame(window))
-    panel.parentWidget().setFloating(True)
+    dock_of(panel).setFloating(True)
     window.settle()
     assert keys_work(window, on=window.dock)
     assert keys_work(window, on=panel)

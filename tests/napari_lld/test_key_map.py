@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QWidget
 
 from annotation_store.schema import load_schema
 from napari_lld import key_map, user_state
@@ -135,7 +135,7 @@ def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(dock: Des
     commands = dock.desk.commands
     editor = _editor(commands, qtbot)
     editor.choose("tool.box")
-    field = next(w for w in editor.children() if w.objectName() == "lld_new_key")
+    field = editor.findChild(QWidget, "lld_new_key")
     QTest.keyClick(field, Qt.Key.Key_F6)
     assert commands.for_key("F6") is commands["tool.box"]
     assert commands.for_key("B") is None
