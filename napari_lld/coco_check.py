@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
-from annotation_store.formats._coco_in import Id, category_names, is_id
+from annotation_store.formats._coco_in import Id, category_names, is_id, known_id
 from annotation_store.formats._images import Images
 from annotation_store.formats._json import read_json
 from annotation_store.formats._words import class_of
@@ -43,8 +43,9 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
         if isinstance(name, str) and not finder.find(name).found:
             counts[tr("image {name} was not found", name=clean_name(name))] += 1
     categories = category_names(document.get("categories"))
+    ids = {one["id"] for one in _objects(document.get("images")) if is_id(one.get("id"))}
     for annotation in _objects(document.get("annotations")):
-        if is_id(annotation.get("image_id")):
+        if known_id(annotation.get("image_id"), ids) is not None:
             counts.update(_unknown_words(annotation, project.schema, categories))
     return [
         what if n == 1 else tr("{what} ({n:,} times)", what=what, n=n) for what, n in counts.most_common()
@@ -67,7 +68,8 @@ def _unknown_words(
                 schema=schema.name,
             )
     elif isinstance(category, int | str):
-        name = categories.get(category)
+        known = known_id(category, categories)
+        name = None if known is None else categories[known]
         if name is None:
             yield tr(
                 "category {category} is not among the file's categories", category=clean_name(str(category))

@@ -6,7 +6,7 @@ never becomes background (`FieldIn.left_out`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,7 @@ KNOWN = frozenset(
 )
 _MAX_EXTRA = 20
 _MAX_TEXT = 200
+_MAX_DIGITS = 30
 _TRUE = (True, 1, "1", "true", "True", "yes")
 _PIXEL_SIZES = 0.001, 100
 
@@ -82,12 +83,28 @@ def is_id(value: Any) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
+def known_id(value: Any, known: Container[Id]) -> Id | None:
+    """Find an id among those that are known: as it stands, else as text for a number or the reverse."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not is_id(value):
+        return None
+    other: Id = value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
+        other = int(value) if str(int(value)) == value else value
+    elif isinstance(value, int) and abs(value) < 10**_MAX_DIGITS:
+        other = str(value)
+    return next((one for one in (value, other) if one in known), None)
+
+
 @dataclass
 class _Reader:
     schema: Schema
     source: str
     skipped: Skipped = field(default_factory=Skipped)
     categories: dict[Id, str] = field(default_factory=dict)
+    # ids of images that are left out, to the names that the file gives them
+    unusable: dict[Id, set[str]] = field(default_factory=dict)
     # attribute and value as the file spells them, to what the schema calls them: looked up once a file
     words: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
@@ -102,18 +119,18 @@ class _Reader:
                 raise FormatError(f"In {self.source}, {part} must be a list: export it again as COCO.")
         self.categories = category_names(data.get("categories"), self.skipped)
         fields = self._fields(data["images"])
+        reasons = self.skipped.listed("images that cannot be used")
         annotations = data.get("annotations") or []
         for position, annotation in enumerate(annotations, start=1):
-            image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
             if not isinstance(annotation, dict):
                 self.skipped.count("{n} annotations are no objects: left out.")
-            elif not is_id(image_id) or image_id not in fields:
-                self.skipped.count("{n} annotations belong to no image of the file: skipped.")
+            elif (image_id := known_id(annotation.get("image_id"), fields)) is None:
+                self._astray(annotation, fields)
             else:
                 self._annotation(annotation, fields[image_id], _place(annotation, position))
         found = list({id(f): f for f in fields.values()}.values())
         if data["images"] and not found:
-            raise FormatError(f"No image of {self.source} can be used. {self.skipped.sentences()[0]}")
+            raise FormatError(f"No image of {self.source} can be used. {reasons[0]}")
         return Document(self.source, found, self.skipped, len(annotations))
 
     # -- images ----------------------------------------------------------------------------------
@@ -134,11 +151,13 @@ class _Reader:
                     str(error) if isinstance(error, FormatError) else f"The file name of {at} is no text."
                 )
                 self.skipped.one("images that cannot be used", reason)
+                self.unusable.setdefault(image["id"], set())
                 continue
             if image["id"] not in fields:
                 fields[image["id"]] = self._field(image, name)
             elif fields[image["id"]].name != name:
                 doubtful.add(image["id"])
+                self.unusable.setdefault(image["id"], set()).update((fields[image["id"]].name, name))
         for number in doubtful:
             del fields[number]
             self.skipped.one(
@@ -188,6 +207,18 @@ class _Reader:
             )
         return None
 
+    def _astray(self, annotation: Mapping[str, Any], fields: Mapping[Id, FieldIn]) -> None:
+        """Leave out an annotation of no usable image: where it may lie, no field is finished as a whole."""
+        number = known_id(annotation.get("image_id"), self.unusable)
+        self.skipped.count("{n} annotations belong to no image of the file: skipped.")
+        label = self._label(annotation.get("category_id"))
+        if "score" in annotation or (label is not None and is_surely_not_white(label)):
+            return
+        names = None if number is None else self.unusable[number]
+        for given in fields.values():
+            if given.regions is None and (names is None or given.name in names):
+                given.left_out(None)
+
     # -- annotations -----------------------------------------------------------------------------
 
     def _annotation(self, annotation: Mapping[str, Any], given: FieldIn, where: str) -> None:
@@ -223,7 +254,8 @@ class _Reader:
         given.cells.append(CellIn(where, box, cell_class, attributes, flags, _extra(annotation, box)))
 
     def _label(self, number: Any) -> str | None:
-        return self.categories.get(number) if is_id(number) else None
+        known = known_id(number, self.categories)
+        return None if known is None else self.categories[known]
 
     def _class(self, annotation: Mapping[str, Any], label: str | None) -> tuple[str | None, bool]:
         """Give the class, and whether the annotation is a white cell that the schema can speak of."""

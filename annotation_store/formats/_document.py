@@ -101,6 +101,10 @@ class Skipped:
         """Note one thing in a sentence of its own."""
         self._listed.setdefault(kind, []).append(sentence)
 
+    def listed(self, kind: str) -> list[str]:
+        """Give what was noted of a kind, each in a sentence of its own."""
+        return list(self._listed.get(kind, ()))
+
     def absorb(self, other: Skipped) -> None:
         """Take over what another has noted."""
         self._counted += other._counted

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from annotation_store import Project, formats, load_schema
+from annotation_store.errors import FormatError
 from annotation_store.formats._coco_in import from_coco
 from annotation_store.formats._coco_shapes import box_of
 from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
@@ -111,6 +112,8 @@ def an(**changes: Any) -> dict[str, Any]:
         (an(bbox=None, segmentation=[20, 20, 30, 20, 30, 30]), 2),
         (an(bbox=[0, 0, 0, 0], segmentation=[[20, 20, 30, 20, 30, 30]]), 2),
         (an(bbox=[30, 30, -10, -10]), 2),
+        (an(image_id="1", category_id="2"), 2),
+        (an(image_id=1.0, category_id=2.0), 2),
         (an(category_id=99), 1),
         (an(category_id="Neutrophil"), 1),
         (an(category_id={}), 1),
@@ -120,9 +123,6 @@ def an(**changes: Any) -> dict[str, Any]:
         (an(iscrowd=1), 1),
         (an(bbox=[500, 0, 5, 5]), 1),
         (an(bbox=[BIG, 0, 5, 5], score=0.5), 1),
-        (an(image_id=True), 1),
-        (an(image_id=[]), 1),
-        (an(image_id=7), 1),
         (None, 1),
         ([1, 2], 1),
         ("text", 1),
@@ -187,6 +187,38 @@ def test_one_odd_image_or_category_keeps_nothing_else_out(
 ) -> None:
     report = formats.read("coco", project, coco(tmp_path / "x.json", **parts))
     assert (report.cells, report.regions) == (cells, regions)
+
+
+@pytest.mark.parametrize("odd", [None, True, [], 7, "7", "01", "no"])
+def test_an_annotation_of_an_unknown_image_may_lie_on_any_of_them(
+    project: Project, tmp_path: Path, odd: Any
+) -> None:
+    stray = an(image_id=odd)
+    report = formats.read("coco", project, coco(tmp_path / "x.json", stray))
+    assert (report.cells, report.regions) == (1, 0)
+    assert any("belong to no image" in line for line in report.skipped)
+    report = formats.read("lld", project, coco(tmp_path / "x.json", stray))
+    assert report.regions == 0
+    stated = coco(tmp_path / "y.json", stray, image={"annotated_regions": [[0, 0, 90, 70]]})
+    for harmless in (coco(tmp_path / "z.json", stray | {"category_id": 3}), stated):
+        document = from_coco(json.loads(harmless.read_text()), LLD)
+        assert document.fields[0].lost == []
+
+
+def test_ids_that_are_text_in_one_place_and_numbers_in_another_match_unless_both_are_there() -> None:
+    images = [{"id": "1", "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    given = {"images": images, "categories": [{"id": "1", "name": "Neutrophil"}]}
+    document = from_coco(given | {"annotations": [GOOD, GOOD | {"image_id": "2"}]}, LLD)
+    assert [[c.cell_class for c in f.cells] for f in document.fields] == [["Neutrophil"], ["Neutrophil"]]
+    both = [{"id": "1", "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}]
+    document = from_coco(given | {"images": both, "annotations": [GOOD]}, LLD)
+    assert [len(f.cells) for f in document.fields] == [0, 1]
+
+
+def test_a_doubled_id_that_leaves_no_image_is_named() -> None:
+    images = [{"id": 5, "file_name": "a.png"}, {"id": 5, "file_name": "b.png"}]
+    with pytest.raises(FormatError, match="id '5'"):
+        from_coco({"images": images, "annotations": [GOOD | {"image_id": 5}]}, LLD)
 
 
 def test_an_id_given_to_two_images_is_of_neither(project: Project, tmp_path: Path) -> None:
