@@ -86,6 +86,7 @@ class Desk(QObject):
         self.session.trainer = self.process
         self.mistakes = MistakeThread(self)
         self._nuclei = LatestTask("nuclei", self)
+        self._come_late: Callable[[], bool] = lambda: False
         self.session.mistake_reader = self.mistakes
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
@@ -124,6 +125,14 @@ class Desk(QObject):
             if self.session.project is not None and not self._window_gone:
                 _left[self.viewer] = self.session.project.path
             self.close()
+
+    def ends_with(self, dock: Dock) -> bool:
+        """Whether the desk closes when this dock goes."""
+        return self.docks == [dock] and not self._closed
+
+    def show_again(self, dock: QWidget) -> None:
+        """Put a dock back into the window that it was taken out of."""
+        self.viewer.window.add_dock_widget(dock, name=DOCK_NAME)
 
     def bind_window(self, window: QWidget, make: Callable[[Desk, QWidget], Binding]) -> None:
         """Belong to a main window from here on."""
@@ -346,8 +355,19 @@ class Desk(QObject):
             return
         here = (session.project, field.id)
 
+        def come_late() -> bool:
+            late = (session.project, session.field_id) != here
+            if late:
+                told = tr(
+                    "{area}: {field} was not finished: another field was opened before the check ended.",
+                    area=title,
+                    field=field.name,
+                )
+                session.tell("warning", told)
+            return late
+
         def ask(nuclei: int) -> None:
-            if (session.project, session.field_id) != here:
+            if come_late():
                 return
             doubts = session.doubts(shape, nuclei)
             if not doubts or dialogs.ask_anyway(title, doubts, self.window):
@@ -366,6 +386,9 @@ class Desk(QObject):
             ask(0)
             return
         known = session.known_places()
+        if self._nuclei.busy:
+            self._come_late()  # its answer is not waited for any more
+        self._come_late = come_late
         self._nuclei.start(lambda: background.count_unboxed_nuclei(pixels, shape, known), ask, unseen)
 
     def comment(self) -> None:

@@ -55,7 +55,7 @@ def what_would_end(desk: Desk) -> list[str]:
     return told
 
 
-def may_close(desk: Desk, window: QWidget) -> bool:
+def may_close(desk: Desk, window: QWidget | None) -> bool:
     """Ask whether to close although something is at work; True where nothing is."""
     told = what_would_end(desk)
     if not told:

@@ -20,6 +20,7 @@ from napari_lld.desk import desk_for
 from napari_lld.session_marks import TAKES_BOX
 from napari_lld.translate import tr
 from napari_lld.widgets.cell_panel import CellPanel
+from napari_lld.widgets.close_question import may_close, what_would_end
 from napari_lld.widgets.differential_panel import DifferentialPanel
 from napari_lld.widgets.dropping import dropped_paths
 from napari_lld.widgets.field_list import FieldList
@@ -194,10 +195,25 @@ class DeskDock(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True
+            elif self._docked and self.desk.ends_with(self) and what_would_end(self.desk):
+                QTimer.singleShot(0, self._ask_to_go)  # once napari is done with its own dock
             elif self._docked:
-                self.release()
-                self.deleteLater()  # napari has let go of it, and does not delete it
+                self._go()
         return bool(super().event(event))
+
+    def _go(self) -> None:
+        self.release()
+        self.deleteLater()  # napari has let go of it, and does not delete it
+
+    def _ask_to_go(self) -> None:
+        """Ask before closing the last dock ends what is at work; where it may not, the dock comes back."""
+        if self._released or self.parent() is not None:
+            return
+        if may_close(self.desk, self.desk.window):
+            self._go()
+        else:
+            self._docked = False
+            self.desk.show_again(self)
 
     def showEvent(self, event: Any) -> None:
         """Bind the desk to the window that shows the dock, unless another dock has."""

@@ -35,7 +35,10 @@ class WindowBinding(QObject):
         super().__init__()
         self._desk = desk
         self._window: Any = window
-        self._closing = False
+        self._closing = self._agreed = False
+        self._close = window.close
+        # napari's menus and keys call it, and it asks a question that says nothing of what is at work
+        window.close = self._ask_and_close
         window.installEventFilter(self)
         self._router = KeyRouter(window, desk.commands, self._takes_keys)
         self._activity = Activity(window, desk.around.clock)
@@ -56,6 +59,7 @@ class WindowBinding(QObject):
         """Take everything out of the window again."""
         self._desk.viewer.events.theme.disconnect(self._on_theme)
         self._window.removeEventFilter(self)
+        del self._window.close  # the class's own again
         for watcher in (self._router, self._activity):
             watcher.close()
             watcher.deleteLater()
@@ -71,10 +75,9 @@ class WindowBinding(QObject):
         """Close the desk when its window has closed (napari closes docks without a word)."""
         if event is None or watched is None or watched is not self._window:
             return False
-        if event.type() == QEvent.Type.Close and event.spontaneous() and what_would_end(self._desk):
-            event.ignore()  # napari would ask a question that says nothing of what is at work
-            if may_close(self._desk, self._window):
-                QTimer.singleShot(0, self._window.close)
+        if event.type() == QEvent.Type.Close and not self._agreed and what_would_end(self._desk):
+            event.ignore()  # the title bar's ×, or Qt itself, which does not call our `close`
+            QTimer.singleShot(0, self._window.close)
             return True
         if event.type() == QEvent.Type.Close:
             self._closing = True  # it may yet be refused; then no Hide follows
@@ -84,6 +87,23 @@ class WindowBinding(QObject):
             user_state.remember("window_size", [self._window.width(), self._window.height()])
             self._desk.window_closed()
         return False
+
+    def _ask_and_close(self, **how: Any) -> Any:
+        """Close as napari does, with our question instead of its own where something is at work."""
+        if what_would_end(self._desk):
+            if not self._torn_down() and not may_close(self._desk, self._window):
+                return False
+            how = {**how, "confirm_need": False} if "confirm_need" in how else how
+        self._agreed = True
+        try:
+            return self._close(**how)
+        finally:
+            self._agreed = False
+
+    def _torn_down(self) -> bool:
+        """Whether a program closes the viewer: it has taken the canvas away, and there is no way back."""
+        napari_window = getattr(self._desk.viewer, "window", None)
+        return napari_window is not None and napari_window._qt_viewer.isHidden()
 
     def _takes_keys(self, focus: QWidget) -> bool:
         """Our keys act on the docks, and on the canvas while none but our layers is active."""

@@ -148,9 +148,13 @@ def test_another_field_is_not_finished_by_an_answer_that_came_late(
 ) -> None:
     session = dock.desk.session
     monkeypatch.setattr(dialogs, "ask_anyway", Asked())
+    told: list[str] = []
+    session.notice.connect(lambda level, sentence: told.append(sentence) if level == "warning" else None)
     dock.desk.commands.run("region.whole")
     session.next_field()
-    qtbot.wait(100)
+    qtbot.waitUntil(lambda: bool(told), timeout=20_000)
+    assert told[0].endswith("was not finished: another field was opened before the check ended.")
+    assert told[0].startswith("Whole field: ")
     assert not session.regions
     session.previous_field()
     assert not session.regions

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QMessageBox, QPushButton, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
 from napari_lld.training_state import TrainingProgress
 from napari_lld.widgets import DeskDock
@@ -61,3 +65,99 @@ def test_the_answer_decides(
     assert shown == ["Exporting: is stopped. Nothing.\nAll that you annotated is saved."]
     go_on.set()
     qtbot.waitUntil(lambda: not desk.jobs.busy)
+
+
+class HostWindow(QMainWindow):
+    """A main window that closes as napari's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.how: list[dict[str, bool]] = []
+        self.dock: DeskDock
+
+    def close(self, **how: bool) -> bool:  # type: ignore[override]
+        self.how.append(how)
+        return super().close()
+
+
+@pytest.fixture
+def host(qtbot: QtBot) -> Iterator[HostWindow]:
+    """Show a dock in a main window, which owns it."""
+    window = HostWindow()
+    window.dock = dock = DeskDock(ViewerModel())
+    put_into(window, dock)
+    window.show()
+    yield window
+    dock.desk.session.training.end("")
+    window.close()
+    window.deleteLater()
+
+
+def put_into(window: QMainWindow, dock: DeskDock) -> None:
+    frame = QDockWidget(window)
+    frame.setWidget(dock)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, frame)
+    frame.show()
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the answers to the questions to come; each is taken once."""
+    left: list[str] = []
+
+    def answer(box: QMessageBox) -> int:
+        wanted = left.pop(0)
+        next(b for b in box.findChildren(QPushButton) if b.text().replace("&", "") == wanted).click()
+        return 0
+
+    monkeypatch.setattr(QMessageBox, "exec", answer)
+    return left
+
+
+def test_closing_the_last_dock_asks_and_brings_it_back(
+    host: HostWindow, small_project: Path, answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock, desk = host.dock, host.dock.desk
+    desk.session.open(small_project, annotator="Ada")
+    desk.session.training.begin("train")
+    monkeypatch.setattr(desk, "show_again", lambda one: put_into(host, one))
+    answers[:] = ["Go on working"]
+    dock.setParent(None)  # as the × of napari's dock does
+    QApplication.processEvents()
+    assert not answers
+    assert dock.isVisible()
+    assert desk.session.training.busy
+    assert desk.session.project is not None
+    answers[:] = ["Stop and close"]
+    dock.setParent(None)
+    QApplication.processEvents()
+    assert not answers
+    assert desk.session.project is None
+
+
+def test_every_way_to_close_the_window_asks_our_question_once(host: HostWindow, answers: list[str]) -> None:
+    host.dock.desk.session.training.begin("train")
+    ways = {
+        "Ctrl+Q": lambda: host.close(quit_app=True, confirm_need=True),
+        "by a program": lambda: host.close(),
+        "Qt": lambda: QWidget.close(host),
+        "title bar": lambda: QApplication.sendEvent(host, QCloseEvent()),
+    }
+    for name, way in ways.items():
+        answers[:] = ["Go on working"]
+        way()
+        QApplication.processEvents()
+        assert not answers, name
+        assert host.isVisible(), name
+        assert not host.how, name
+    answers[:] = ["Stop and close"]
+    host.close(quit_app=True, confirm_need=True)
+    assert host.how == [{"quit_app": True, "confirm_need": False}]
+    assert not host.isVisible()
+    assert host.dock.desk.session.trainer is None
+
+
+def test_where_nothing_is_at_work_napari_closes_as_it_does(host: HostWindow) -> None:
+    host.close(quit_app=True, confirm_need=True)
+    assert host.how == [{"quit_app": True, "confirm_need": True}]
+    assert not host.isVisible()
