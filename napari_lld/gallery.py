@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -141,7 +140,7 @@ class Gallery:
         self.reading = False
         self._items: dict[int, list[Item]] = {}
         self._field_ids: list[int] | None = None
-        self._batches: list[list[int]] = []
+        self._batches: list[tuple[list[int], int]] = []
         self._project: Project | None = None
 
     # ------------------------------------------------------------------ reading
@@ -286,7 +285,9 @@ class Gallery:
         if not cells and not waiting:
             self._nothing(items)
             return
-        if self._done(lambda project: project.label_many(cells, waiting, **changes)):
+        if self._done(
+            len(cells) + len(waiting), lambda project: project.label_many(cells, waiting, **changes)
+        ):
             count = len(cells) + len(waiting)
             self.session.tell("hint", trn("{count} cell labelled.", "{count} cells labelled.", count))
 
@@ -307,7 +308,7 @@ class Gallery:
         wanted = [i.entry.id for i in looked_at] + earned
         if not waiting:
             self._nothing(items)
-        elif not wanted or self._done(lambda project: project.accept_many(wanted)):
+        elif not wanted or self._done(len(wanted), lambda project: project.accept_many(wanted)):
             told = trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(wanted))
             left = len(waiting) - len(wanted)
             if left:
@@ -324,7 +325,7 @@ class Gallery:
         waiting = [item.entry.id for item in items if item.pending]
         if not waiting:
             self._nothing(items)
-        elif self._done(lambda project: project.reject_many(waiting, reason)):
+        elif self._done(len(waiting), lambda project: project.reject_many(waiting, reason)):
             told = trn("{count} suggestion rejected.", "{count} suggestions rejected.", len(waiting))
             self.session.tell("hint", told)
 
@@ -336,8 +337,8 @@ class Gallery:
             else tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all."),
         )
 
-    def _done(self, action: Callable[[Project], Any]) -> bool:
-        """Do something in one transaction, and note its edits so that one step takes them back."""
+    def _done(self, count: int, action: Callable[[Project], Any]) -> bool:
+        """Do something to so many in one transaction, and note its edits so that one step takes them back."""
         project = self._project
         if project is None:
             return False
@@ -355,7 +356,7 @@ class Gallery:
         finally:
             project.events.edited.disconnect(note)
         if edits:
-            self._batches.append(edits)
+            self._batches.append((edits, count))
         return True
 
     @property
@@ -369,15 +370,14 @@ class Gallery:
         if project is None or not self._batches:
             self.session.tell("hint", tr("Nothing was done here that could be taken back."))
             return
-        batch = self._batches[-1]
+        batch, count = self._batches[-1]
         try:
-            undone = project.undo_edits(batch)
+            project.undo_edits(batch)
         except LLDError as error:
             self.session.refused(error, lambda: project.undo_edits(batch))
             return
         self._batches.pop()
-        with suppress(IndexError):
-            self.session.tell("hint", f"{undone[0].command}.")
+        self.session.tell("hint", trn("Undone for {count} crop.", "Undone for {count} crops.", count))
 
     def go_to(self, item: Item) -> None:
         """Show the cell or suggestion in its field."""

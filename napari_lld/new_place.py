@@ -27,6 +27,8 @@ def folder_problem(place: Path, name: str) -> str:
         return tr("Give the project a name.")
     if _FORBIDDEN.search(name):
         return tr('A name cannot hold any of \\ / : * ? " < > |: choose another.')
+    if not place.is_absolute():
+        return _not_whole()
     folder = place / (name if name.endswith(".lld") else f"{name}.lld")
     if len(os.fsencode(name)) > _LONGEST_NAME or len(os.fsencode(folder.absolute())) > _LONGEST_PATH:
         return tr("Name and folder are too long together: choose a shorter name, or another folder.")
@@ -49,7 +51,21 @@ def folder_problem(place: Path, name: str) -> str:
 
 
 def images_problem(images: Path | None) -> str:
-    """Say why no images can be taken from a folder; empty where nothing is known against it."""
-    if images is None or images.is_dir():
+    """Say why no images can be taken from a folder; empty where nothing is known against it.
+
+    Whether it holds any is known only once it has been walked: `find_images` says it as the project is made.
+    """
+    if images is None:
         return ""
-    return tr("There is no such folder: choose another, or leave it empty.")
+    if not images.is_absolute():
+        return _not_whole()
+    try:
+        found = images.is_dir()
+    except (OSError, ValueError):  # a name that the system cannot even look for
+        found = False
+    return "" if found else tr("There is no such folder: choose another, or leave it empty.")
+
+
+def _not_whole() -> str:
+    """Say that a path is relative: the user of a window does not know in which folder the program runs."""
+    return tr("Give the whole path of the folder, from the root.")

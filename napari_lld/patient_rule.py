@@ -95,7 +95,12 @@ def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
     lines = [f"{name} → {patient or tr('no patient')}" for name, patient in _telling(found)]
     missed = sum(patient is None for _name, patient in found)
     lines.append(
-        tr("{patients} patients in {found} images", patients=len(patients), found=len(found))
+        trn(
+            "{count} patient in {images}",
+            "{count} patients in {images}",
+            len(patients),
+            images=trn("{count} image", "{count} images", len(found)),
+        )
         + (tr("; {missed} without one", missed=missed) if missed else "")
     )
     return "\n".join(lines), True
@@ -107,7 +112,7 @@ def _telling(found: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | N
     for name, patient in found:
         new.setdefault(patient, (name, patient))
     missed = [new.pop(None)] if None in new else []
-    chosen = [*new.values(), *(one for one in found if one not in new.values())]
+    chosen = [*new.values(), *(one for one in found if one not in new.values() and one not in missed)]
     return [*chosen[: _SHOWN - len(missed)], *missed]
 
 

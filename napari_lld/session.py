@@ -17,6 +17,7 @@ from annotation_store.records import (
     Edit,
 )
 from annotation_store.schema import Attribute
+from napari_lld.edit_words import edit_in_words
 from napari_lld.failure_log import keep_failure
 from napari_lld.model_facts import rollback
 from napari_lld.session_mistakes import MistakeActions
@@ -215,7 +216,7 @@ class Session(MistakeActions):
         if edit[0] is None:
             self.tell("hint", nothing)
             return
-        self.tell("hint", f"{edit[0].command}.")
+        self.tell("hint", f"{edit_in_words(edit[0].command)}.")
         self._select_touched(edit[0])
 
     def _select_touched(self, edit: Edit) -> None:

@@ -13,10 +13,12 @@ import io
 import struct
 from collections.abc import Iterator
 from importlib import resources
+from string import Formatter
 from typing import Any
 
 _catalogue: gettext.NullTranslations = gettext.NullTranslations()
 _language = "en"
+_DECIMAL_SIGNS = {"de": ","}
 
 
 def tr(text: str, /, **values: Any) -> str:
@@ -31,12 +33,28 @@ def tr(text: str, /, **values: Any) -> str:
         (``"{share:.0%}"``). Without values, braces mean themselves.
     """
     told = _catalogue.gettext(text) if text else ""
-    return told.format(**values) if values else told
+    return _fill(told, **values) if values else told
 
 
 def trn(one: str, many: str, /, count: int, **values: Any) -> str:
     """Give the text for a number of things: ``trn("{count} cell", "{count} cells", 3)``."""
-    return _catalogue.ngettext(one, many, count).format(count=count, **values)
+    return _fill(_catalogue.ngettext(one, many, count), count=count, **values)
+
+
+def decimal(value: float, form: str) -> str:
+    """Write a number with the decimal sign of the language: ``decimal(0.125, ".1%")``."""
+    return format(value, form).replace(".", _DECIMAL_SIGNS.get(_language, "."))
+
+
+class _Formatter(Formatter):
+    """Fills in values; numbers with a fraction get the decimal sign of the language."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Write one value."""
+        return decimal(value, format_spec) if isinstance(value, float) else format(value, format_spec)
+
+
+_fill = _Formatter().format
 
 
 def later(text: str) -> str:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from annotation_store.images.find import find_images
 from annotation_store.layout import DATABASE
 from napari_lld import background, user_state
 from napari_lld.jobs import Jobs
@@ -89,12 +90,12 @@ class NewProjectDialog(QDialog):
         self._check()
         self._show_problem()
 
-    def _show_problem(self, refused: str = "") -> None:
+    def _show_problem(self, refused: str = "", refused_images: str = "") -> None:
         """Say beside the fields what is wrong with them, or why the project could not be made."""
         place = Path(self.place.text().strip() or Path.home()).expanduser()
         for told, sentence in (
             (self.problem, refused or folder_problem(place, self.name.text().strip())),
-            (self.images_problem, images_problem(self.answer().images)),
+            (self.images_problem, refused_images or images_problem(self.answer().images)),
         ):
             told.setText(sentence)
             told.setVisible(bool(sentence))
@@ -106,6 +107,18 @@ class NewProjectDialog(QDialog):
             return
         wanted = self.answer()
         self._ok.setEnabled(False)
+        if wanted.images is None:
+            self._make(wanted)
+            return
+        images = wanted.images
+        self.jobs.start(
+            tr("Looking for images"),
+            lambda _tell: str(len(find_images(images))),
+            lambda _found: self._make(wanted),
+            lambda sentence: self._on_refused(images=sentence),
+        )
+
+    def _make(self, wanted: NewProject) -> None:
         self.jobs.start(
             tr("Creating {name}", name=wanted.folder.name),
             lambda tell: background.create_project(
@@ -115,9 +128,9 @@ class NewProjectDialog(QDialog):
             self._on_refused,
         )
 
-    def _on_refused(self, sentence: str) -> None:
+    def _on_refused(self, sentence: str = "", images: str = "") -> None:
         self._ok.setEnabled(True)
-        self._show_problem(in_the_window(sentence))
+        self._show_problem(in_the_window(sentence), in_the_window(images))
 
     def done(self, result: int) -> None:
         """Close once nothing is being made any more."""

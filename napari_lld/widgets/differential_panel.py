@@ -27,7 +27,7 @@ from napari_lld.commands import Commands
 from napari_lld.differential import Differential, as_csv, as_text, differential
 from napari_lld.schema_words import word
 from napari_lld.session import Session
-from napari_lld.translate import tr
+from napari_lld.translate import decimal, tr
 from napari_lld.widgets.parts import Part, column, label, row
 from napari_lld.widgets.room import FoldingRow
 
@@ -143,7 +143,8 @@ class DifferentialPanel(Part):
         self._progress.setValue(min(found.counted, target))
         self._tell_reached(found.counted, target)
         lines = [
-            f"{share.share:.1%} ({share.low * 100:.0f}–{share.high:.0%}) {word(share.title)} · {share.count}"
+            f"{decimal(share.share, '.1%')} ({share.low * 100:.0f}–{share.high:.0%}) "
+            f"{word(share.title)} · {share.count}"
             for share in ([found.blasts] if found.blasts is not None else []) + list(found.shares)
         ]
         per = found.nucleated_red_per_100

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 
 from napari_lld.commands import Commands
+from napari_lld.edit_words import edit_in_words
 from napari_lld.session import Session, Tool
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import Part, column, label, restyle, row
@@ -183,12 +184,12 @@ class ToolBar(Part):
         self._undo.setEnabled(undoable is not None and free)
         self._redo.setEnabled(redoable is not None and free)
         self._undo.setToolTip(
-            tr("Undo: {command} ({key})", command=undoable, key=self.commands["edit.undo"].key)
+            tr("Undo: {command} ({key})", command=edit_in_words(undoable), key=self.commands["edit.undo"].key)
             if undoable
             else tr("Nothing to undo on this field")
         )
         self._redo.setToolTip(
-            tr("Redo: {command} ({key})", command=redoable, key=self.commands["edit.redo"].key)
+            tr("Redo: {command} ({key})", command=edit_in_words(redoable), key=self.commands["edit.redo"].key)
             if redoable
             else tr("Nothing to redo on this field")
         )

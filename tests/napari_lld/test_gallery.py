@@ -136,9 +136,12 @@ def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(
     qtbot.keyClick(window.grid, Qt.Key.Key_3)
     settle(window, qtbot)
     assert sum(cell.attributes.get("cell_size") == "large" for cell in session.project.cells()) == 2
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
     qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     settle(window, qtbot)
+    assert told == ["Undone for 2 crops.", "Undone for 5 crops."], "of all fields, not of the first"
     assert [cell.cell_class for cell in session.project.cells()] == [None, None]
     assert session.project.suggestions()[0].state is SuggestionState.PENDING
     assert not window.gallery.undoable
@@ -166,7 +169,7 @@ def test_suggestions_are_accepted_and_rejected_with_a_reason(
     told: list[str] = []
     dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
     qtbot.keyClick(window.grid, Qt.Key.Key_X)
-    assert told == ["None of what is chosen is a waiting suggestion."]
+    assert told == ["None of the selected crops is a waiting suggestion."]
 
 
 def test_nothing_is_accepted_that_was_never_on_the_screen(

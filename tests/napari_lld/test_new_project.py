@@ -45,6 +45,7 @@ def test_what_the_store_refuses_leaves_it_open_with_the_entries(
     """The dialog had closed, and all that was typed was lost."""
     (tmp_path / "ward 7.lld").mkdir()
     (tmp_path / "ward 7.lld" / "thesis.docx").write_text("x")
+    (tmp_path / "film.png").touch()
     dialog.images.setText(str(tmp_path))
     dialog.accept()
     qtbot.waitUntil(dialog.problem.isVisible, timeout=20_000)
@@ -56,6 +57,25 @@ def test_what_the_store_refuses_leaves_it_open_with_the_entries(
     dialog.accept()
     qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=20_000)
     assert (tmp_path / "ward 8.lld" / "project.db").is_file()
+
+
+def test_a_folder_without_images_is_said_before_the_project_is_made(
+    dialog: NewProjectDialog, qtbot: QtBot, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    dialog.images.setText(str(tmp_path / "empty"))
+    dialog.accept()
+    qtbot.waitUntil(dialog.images_problem.isVisible, timeout=20_000)
+    assert "holds no images" in dialog.images_problem.text()
+    assert dialog.isVisible()
+    assert dialog._ok.isEnabled()
+    assert not (tmp_path / "ward 7.lld").exists()
+
+
+@pytest.mark.parametrize("relative", ["films", ".", "../films"])
+def test_a_path_from_nowhere_is_refused(relative: str) -> None:
+    assert "whole path" in folder_problem(Path(relative), "films")
+    assert "whole path" in images_problem(Path(relative))
 
 
 def test_a_disk_that_fills_while_it_is_made_is_said_there(

@@ -42,6 +42,19 @@ def test_what_the_rule_reads_is_told(images: Path) -> None:
     assert in_words(RULES[1][0]) == "Before the first _"
 
 
+def test_one_patient_is_one_and_no_name_is_shown_twice() -> None:
+    told, _ = preview(r"^(P\d)_", [Path("P1_a.png"), Path("stray.png")])
+    assert told.splitlines() == [
+        "P1_a.png → P1",
+        "stray.png → no patient",
+        "1 patient in 2 images; 1 without one",
+    ]
+    assert preview(r"^(P\d)_", [Path("stray.png")])[0].splitlines() == [
+        "stray.png → no patient",
+        "0 patients in 1 image; 1 without one",
+    ]
+
+
 def test_the_dialog_shows_it_and_refuses_a_rule_that_cannot_be_read(images: Path, qtbot: QtBot) -> None:
     dialog = NewProjectDialog()
     qtbot.addWidget(dialog)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import annotation_store
 from napari_lld.commands import Commands, session_commands
+from napari_lld.edit_words import COMMANDS, edit_in_words
 from napari_lld.session import Session
-from napari_lld.translate import entries, languages, tr, trn, use_language
+from napari_lld.translate import decimal, entries, languages, tr, trn, use_language
 
 _spec = importlib.util.spec_from_file_location("texts", Path(__file__).parents[2] / ".ci" / "texts.py")
 assert _spec is not None
@@ -58,6 +61,36 @@ def test_commands_speak_the_language_without_being_told() -> None:
 def test_a_catalogue_is_read_over_lines_and_what_is_not_translated_is_left_out() -> None:
     text = 'msgid "a "\n"b"\nmsgstr "c"\n\n# later\nmsgid "d"\nmsgstr ""\n\nmsgid "\\"e\\"\\n"\nmsgstr "f"\n'
     assert dict(entries(text)) == {"a b": "c", '"e"\n': "f"}
+
+
+def test_numbers_have_the_decimal_sign_of_the_language() -> None:
+    values = {"share": 0.125, "count": 1500, "name": "films.lld"}
+    text = "{share:.1%} of {count} in {name}"
+    assert tr(text, **values) == "12.5% of 1500 in films.lld"
+    use_language("de")
+    assert tr(text, **values) == "12,5% of 1500 in films.lld"
+    assert trn("{count} at {share:.2f}", "{count} at {share:.2f}", 2, share=0.5) == "2 at 0,50"
+    assert decimal(0.5, ".1%") == "50,0%"
+
+
+def test_an_edit_is_said_in_the_language_of_the_window() -> None:
+    assert edit_in_words("Undo: Label 4 cells") == "Undone: Label 4 cells"
+    use_language("de")
+    assert edit_in_words("Undo: Label 4 cells") == "Rückgängig gemacht: 4 Zellen annotieren"
+    assert edit_in_words("Undo: Redo: Box cell") == "Rückgängig gemacht: Wiederholt: Zelle einrahmen"
+    assert edit_in_words("Import cells_{x}.json") == "Import von cells_{x}.json"
+    assert edit_in_words("An edit of another program") == "An edit of another program"
+
+
+def test_every_edit_of_the_store_has_its_words() -> None:
+    """A command that the store writes for a user is told in the user's language."""
+    source = "".join(
+        p.read_text(encoding="utf-8") for p in Path(annotation_store.__file__).parent.glob("_*.py")
+    )
+    verbs = "Add|Box|Change|Delete|Describe|Draw|Fields|Finish|Keep|Label|Mark|Move|Not|Reopen|Take"
+    written = set(re.findall(rf'"((?:{verbs}) [a-z][a-z\' ]+)"', source))
+    assert "Box cell" in written
+    assert written - set(COMMANDS) <= {"Change schema"}
 
 
 def test_every_text_of_the_window_goes_through_tr_and_translations_keep_the_names_in_braces() -> None:
