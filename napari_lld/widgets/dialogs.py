@@ -113,7 +113,7 @@ class NewProjectDialog(QDialog):
         images = wanted.images
         self.jobs.start(
             tr("Looking for images"),
-            lambda _tell: str(len(find_images(images))),
+            lambda _tell: str(len(find_images([images]))),
             lambda _found: self._make(wanted),
             lambda sentence: self._on_refused(images=sentence),
         )
