@@ -117,6 +117,22 @@ _WRITING = (
 )
 """How the ids of commands begin that change the project."""
 
+_READING = (
+    *("annotator.change", "conflicts.show", "gallery.open", "mistakes.check"),
+    *("project.export", "project.report", "reading.choose"),
+)
+"""The ids of commands that change nothing, but need the project's folder."""
+
+_OPENING = (
+    *_READING,
+    "fields.add",
+    "project.import",
+    "project.patients",
+    "training.start",
+    "training.suggest",
+)
+"""The ids of commands that open the project anew: whether its folder is there is looked at before."""
+
 _SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Backspace": "⌫"}
 
 
@@ -190,13 +206,14 @@ class Commands:
 
     def _guarded(self, command: Command) -> When:
         """Let what changes the project be done only while it can be changed."""
-        if not command.id.startswith(_WRITING):
+        if not command.id.startswith((*_WRITING, *_READING)):
             return command.when
-        return lambda session: not session.why_no_edits and command.when(session)
+        return lambda session: not self.why_not(command.id) and command.when(session)
 
     def why_not(self, command_id: str) -> str:
-        """Say why a command that changes the project cannot be done; nothing where it is not for that."""
-        return self.session.why_no_edits if command_id.startswith(_WRITING) else ""
+        """Say why the project's state forbids a command: its folder is gone, or may only be read."""
+        stopped = command_id.startswith(_WRITING) or (self.session.unsaved.why and command_id in _READING)
+        return self.session.why_no_edits if stopped else ""
 
     def tooltip(self, command_id: str) -> str:
         """Give a command's tooltip, with the reason where the project cannot be changed."""
@@ -225,6 +242,8 @@ class Commands:
     def run(self, command_id: str) -> bool:
         """Run a command if it can be done now."""
         command = self._commands[command_id]
+        if command_id in _OPENING:
+            self.session.refresh()
         if reason := self.why_not(command_id):
             self.session.tell("hint", reason)
             return True  # it was answered

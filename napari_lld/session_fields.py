@@ -263,7 +263,7 @@ class SessionFields:
     def why_no_edits(self) -> str:
         """Why nothing can be changed in the open project; empty where it can."""
         if self.unsaved.why:
-            return tr("Nothing is being saved until the project's folder is back.")
+            return tr("Nothing is being saved: the project's folder is gone. Work goes on once it is back.")
         if self.project is not None and self.project.read_only:
             return tr("The project is open for reading only: nothing can be changed.")
         return ""

@@ -128,6 +128,24 @@ def test_the_dock_says_so_until_it_is_back(dock: DeskDock, boxed: Path, qtbot: Q
     assert [cell.cell_class for cell in session.cells] == ["Monocyte"]
 
 
+def test_what_needs_the_folder_says_that_it_is_gone(dock: DeskDock, boxed: Path) -> None:
+    session, run = dock.desk.session, dock.desk.commands.run
+    session.open(boxed)
+    told: list[tuple[str, str]] = []
+    session.notice.connect(lambda level, sentence: told.append((level, sentence)))
+    away(boxed)  # nothing has noticed it yet
+    commands = ("project.export", "gallery.open", "project.report", "reading.choose", "annotator.change")
+    for command in (*commands, "conflicts.show", "mistakes.check"):
+        told.clear()
+        run(command)
+        assert told == [("hint", session.why_no_edits)], command
+        assert "folder is gone" in told[0][1]
+        assert not dock.desk.commands[command].when(session)
+        assert session.why_no_edits in dock.desk.commands.tooltip(command)
+        session.unsaved.take()
+    back(boxed)
+
+
 def test_a_project_that_cannot_be_written_is_opened_for_reading(
     dock: DeskDock, boxed: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
