@@ -6,9 +6,11 @@ cannot be read is left out and told, a task or a mark alone, and never becomes b
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -55,17 +57,18 @@ def parse(data: Any, schema: Schema, source: str, images: Images) -> Document:
             "Export it again as JSON."
         )
     document = Document(source, [], Skipped())
+    names = _label_names(tasks)
     found: list[_Task] = []
     for position, task in enumerate(tasks, start=1):
         at = f"task {position} of {source}"
         try:
-            found += _of_images(_as_task(task, at), at)
+            found += _of_images(_as_task(task, at, names), at)
         except FormatError as error:
             document.skipped.one("tasks that cannot be read", f"{error} The task was left out.")
-    names = _Names(images, [task.place for task in found])
+    finder = _Names(images, [task.place for task in found])
     for one in found:
         try:
-            document.fields.append(_read(one, names, schema, document, images))
+            document.fields.append(_read(one, finder, schema, document, images))
         except FormatError as error:
             document.skipped.one("tasks that cannot be read", f"{error} The task was left out.")
     document.refuse_empty()
@@ -92,19 +95,53 @@ class _Task:
     predictions: list[tuple[Any, Sequence[Any]]] = field(default_factory=list)
 
 
-def _as_task(task: Any, at: str) -> Mapping[str, Any]:
+def _is_minimal(task: Any) -> bool:
+    """Whether a task has the form of JSON-MIN: labels beside the image, by the name of their tag."""
+    return isinstance(task, dict) and "data" not in task and not _MANY & task.keys()
+
+
+def _label_names(tasks: Sequence[Any]) -> set[str]:
+    """List the keys under which tasks of JSON-MIN have their labels."""
+    minimal = [task for task in tasks if _is_minimal(task)]
+    return {"label"} | {key for task in minimal for key, value in task.items() if _in_minimal(value, False)}
+
+
+def _in_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
+    """Give the results that a value of JSON-MIN holds, ``{}`` for what cannot be read.
+
+    Parameters
+    ----------
+    named
+        Whether labels stand under that key, so that what is no list of them is one that cannot be read.
+
+    Returns
+    -------
+    ``None`` where the value holds no labels.
+    """
+    given = value
+    if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of the CSV export
+        with suppress(ValueError, RecursionError):
+            given = json.loads(value)
+    if isinstance(given, list) and (named or not given or any(isinstance(v, dict | list) for v in given)):
+        return [one if isinstance(one, dict) else {} for one in given] if given or named else None
+    return None if not named or given in (None, "") else [given if isinstance(given, dict) else {}]
+
+
+def _as_task(task: Any, at: str, names: Collection[str]) -> Mapping[str, Any]:
     """Give a task of the JSON export, whichever form it has: JSON-MIN, or an annotation with its task."""
     if isinstance(task, dict) and isinstance(task.get("task"), dict) and "result" in task:
         task = {"data": task["task"].get("data"), "annotations": [task]}
-    if isinstance(task, dict) and "data" not in task and not _MANY & task.keys():
+    if _is_minimal(task):
+        found = {
+            key: own for key, value in task.items() if (own := _in_minimal(value, key in names)) is not None
+        }
         results = [
-            {"type": _kind_of(value), "from_name": name, "value": value, **value}
-            for name, values in task.items()
-            if isinstance(values, list)
+            {"type": _kind_of(value), "from_name": name, "value": value, **value} if value else {}
+            for name, values in found.items()
             for value in values
-            if isinstance(value, dict)
         ]
-        task = {"data": task, "annotations": [{"result": results}]}
+        # a task without labels is one that nobody has looked at yet
+        task = {"data": task} | ({"annotations": [{"result": results}]} if found else {})
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         raise FormatError(f"{at} has no data.")
     return task
@@ -369,11 +406,15 @@ class _Marks:
                 own = [m for m in own if place_of(m.shape["value"]) == place_of(result["value"])]
             if len(own) != 1:
                 skipped.count("{n} labels, choices and texts belong to no mark: left out.")
+                if not own and self.scored is None and _may_be_cell(result):
+                    self.field.left_out(None)
                 continue
             self._join(own[0], result)
         for _ in range(sum(r.get("type") == "relation" for r in results)):
             skipped.count("{n} relations between marks were left out.")
-        for _ in range(sum(not r or (is_shape(r) and not isinstance(r.get("value"), dict)) for r in results)):
+        for result in results:
+            if isinstance(result.get("value"), dict) or result.get("type") == "relation":
+                continue
             skipped.count("{n} results have no value that could be read: left out.")
             if self.scored is None:
                 self.field.left_out(None)
@@ -476,6 +517,12 @@ def _labels(value: Mapping[str, Any]) -> list[str]:
             words = [found] if isinstance(found, str) else _list(found)
             return [str(word) for word in words if isinstance(word, str | int | float)]
     return []
+
+
+def _may_be_cell(result: Mapping[str, Any]) -> bool:
+    """Whether a result that belongs to no mark may be a cell all the same: it is no word on the whole image."""
+    value = result["value"]
+    return bool(_labels(value)) or place_of(value) != place_of({}) or not result.get("type")
 
 
 def _unprefixed(name: str) -> str:

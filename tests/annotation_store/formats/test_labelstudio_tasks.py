@@ -285,6 +285,48 @@ def test_other_forms_of_the_export_are_read(data: Any) -> None:
 # -- names ---------------------------------------------------------------------------------------
 
 
+# -- labels that cannot be read ------------------------------------------------------------------
+
+MINIMAL = {**PLACE, "rectanglelabels": ["Monocyte"], "original_width": 100, "original_height": 80}
+
+
+def test_labels_of_the_csv_export_are_read() -> None:
+    (field,) = read({"image": "a.png", "label": json.dumps([MINIMAL])}).fields
+    assert [(cell.box, cell.cell_class) for cell in field.cells] == [(BOX, "Monocyte")]
+    assert field.regions is None and not field.lost
+
+
+@pytest.mark.parametrize("odd", [5, "Monocyte", "[{", [5], {"a": 1}, "[[1]]", [{"x": 1}], True])
+@pytest.mark.parametrize("key", ["label", "bbox"])
+def test_labels_that_cannot_be_read_are_told_and_finish_nothing(odd: Any, key: str) -> None:
+    document = read({"image": "b.png", key: [MINIMAL]}, {"image": "a.png", key: odd, "other": [MINIMAL]})
+    field = document.fields[1]
+    assert len(field.cells) == 1 and field.lost == [None]
+    assert document.skipped.sentences()
+
+
+@pytest.mark.parametrize("more", [{}, {"label": None}, {"label": ""}])
+def test_a_task_without_labels_claims_nothing(more: Task) -> None:
+    document = read({"image": "a.png", "remark": "nice", "tags": ["x", "y"], **more})
+    assert document.fields[0].regions == [] and not document.skipped
+    (empty,) = read({"image": "a.png", "label": []}).fields
+    assert empty.regions is None and not empty.lost
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "b", "type": "labels", "value": {"labels": ["Lymphocyte"]}},
+        {"id": "b", "type": "labels", "value": 5},
+        {"id": "b", "type": "sketch", "value": PLACE},
+    ],
+)
+def test_a_label_without_a_shape_keeps_the_field_unfinished(odd: Task) -> None:
+    document = read(task(cell(), odd))
+    assert len(document.fields[0].cells) == 1 and document.fields[0].lost == [None]
+    assert document.skipped
+
+
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
     """Two patients with a film each, of one name."""
