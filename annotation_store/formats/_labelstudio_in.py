@@ -23,7 +23,7 @@ from annotation_store.formats._files import safe_name
 from annotation_store.formats._images import Images, Match, Size
 from annotation_store.formats._labelstudio_shapes import Points, bounds, is_shape, number, place_of, points_of
 from annotation_store.formats._text import shown
-from annotation_store.formats._words import certain, read_class, read_flags, read_values
+from annotation_store.formats._words import certain, confidence_of, read_class, read_flags, read_values
 from annotation_store.images import IMAGE_SUFFIXES
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
@@ -92,7 +92,7 @@ class _Task:
     place: str
     annotation: Sequence[Any] | None = None
     further: int = 0
-    predictions: list[tuple[Any, Sequence[Any]]] = field(default_factory=list)
+    predictions: list[tuple[float, Sequence[Any]]] = field(default_factory=list)
 
 
 def _is_minimal(task: Any) -> bool:
@@ -165,8 +165,8 @@ def _of_images(task: Mapping[str, Any], at: str) -> list[_Task]:
         own = [[result for result in found if is_on(result)] for found in results]
         if chosen is not None:
             one.annotation, one.further = own.pop(0), chosen[1]
-        scores = [p.get("score") for p in predictions]
-        one.predictions = [(0.0 if s is None else s, found) for s, found in zip(scores, own, strict=True)]
+        scores = [confidence_of(p) or 0.0 for p in predictions]
+        one.predictions = list(zip(scores, own, strict=True))
         made.append(one)
     return made
 
@@ -357,7 +357,7 @@ class _Marks:
     schema: Schema
     document: Document
     images: Images
-    scored: Any = None
+    scored: float | None = None
 
     def take(self, results: Sequence[Mapping[str, Any]]) -> None:
         """Join the results and take each mark; one that cannot be read is left out and told."""
@@ -479,8 +479,8 @@ class _Marks:
         values = read_values(words, schema, skipped)
         where = f"box {len(given.cells) + len(given.proposals) + 1} in {self.at.partition(' of ')[0]}"
         if self.scored is not None:
-            score = mark.shape.get("score")
-            confidence = number(self.scored if score is None else score, self.at)
+            score = confidence_of(mark.shape)
+            confidence = self.scored if score is None else score
             given.proposals.append((where, Proposal(box, confidence, *certain(cell_class, values, schema))))
             return
         flags = dict.fromkeys(set(said.get("flags", ())) & set(FLAGS), "yes")

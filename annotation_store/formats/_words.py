@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +40,9 @@ _YES = frozenset(
 _NO = frozenset(
     ["", *["no", "n", "false", "f", "0", "0.0", "off", "nein", "falsch", "non", "faux", "falso", "não"]]
 )
+
+CONFIDENCES = frozenset({"score", "conf", "confidence", "probability", "detection probability"})
+"""The names, in small letters, under which programs write how sure a machine was."""
 
 UNCLASSIFIED = "unclassified"
 """The label of a cell whose class is missing; `unsure` has its own, and a class group its name."""
@@ -124,6 +128,39 @@ def flag_words(cell: Cell, *, anonymous: bool) -> dict[str, str]:
     words = {"kind": cell.kind or "", "comment": "" if anonymous else cell.comment}
     words |= {n: "yes" for n in ("cut", "bookmark", "second_opinion") if getattr(cell, n)}
     return {name: word for name, word in words.items() if word}
+
+
+def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> float | None:
+    """Give how sure a machine was, of what a file says of a box.
+
+    Parameters
+    ----------
+    said
+        Names with values; of several confidences the first number counts.
+    schema
+        Whose attributes are no confidences, whatever their names.
+
+    Returns
+    -------
+    0 where a confidence is no number, ``None`` where nothing says that a machine found the box.
+    """
+    given = [
+        value
+        for name, value in said.items()
+        if name.strip().casefold() in CONFIDENCES and (schema is None or schema.find_attribute(name) is None)
+    ]
+    numbers = [number for value in given if (number := _as_number(value)) is not None]
+    return numbers[0] if numbers else 0.0 if given else None
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def certain(cell_class: str | None, attributes: Mapping[str, str | None], schema: Schema) -> Probabilities:

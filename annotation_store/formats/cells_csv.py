@@ -41,7 +41,14 @@ from annotation_store.formats._table import (
     unescaped,
 )
 from annotation_store.formats._text import decoded, read_file, shown
-from annotation_store.formats._words import certain, flag_words, read_class, read_flags, read_values
+from annotation_store.formats._words import (
+    CONFIDENCES,
+    certain,
+    flag_words,
+    read_class,
+    read_flags,
+    read_values,
+)
 from annotation_store.outputs import write_file
 from annotation_store.records import UNSURE, Box, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
@@ -53,17 +60,15 @@ _OF_FIELD = ("field", "patient", "slide", "domain", "pixel_size_um", "field_widt
 _OF_CELL = ("cell", "x", "y", "w", "h", "class")
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _FIXED = frozenset((*_OF_FIELD, *_OF_CELL, *_FLAGS, "confidence"))
-_NUMBERS = frozenset({"x", "y", "w", "h", "pixel_size_um", "field_width", "field_height", "confidence"})
+_NUMBERS = frozenset({"x", "y", "w", "h", "pixel_size_um", "field_width", "field_height"})
 _SPELLINGS = {
     "image": "field",
     "file": "field",
     "file_name": "field",
     "filename": "field",
     "label": "class",
-    "score": "confidence",
-    "conf": "confidence",
-    "probability": "confidence",
 }
+_KNOWN = frozenset({*_FIXED, *_SPELLINGS, *CONFIDENCES})
 _ATTRIBUTE = "attribute "
 
 
@@ -100,12 +105,14 @@ def parse(data: bytes, schema: Schema, source: str) -> Document:
         It is no such table: columns lack, a row has too many cells, a box is no four numbers, …
     """
     document = Document(source, [], Skipped())
-    table = Table.of(decoded(data, source), source, {*_FIXED, *_SPELLINGS})
+    table = Table.of(decoded(data, source), source, _KNOWN)
     rows = table.rows()
     header = next((_header(row, schema, source) for _, row in rows if any(row)), None)
     if header is None:
         raise FormatError(f"The file {source} is empty: export it again.")
-    comma = table.decimal_comma(place for place, name in enumerate(header) if name in _NUMBERS)
+    comma = table.decimal_comma(
+        place for place, name in enumerate(header) if name in _NUMBERS or _is_confidence(name, schema)
+    )
     reader = _Reader(schema, document, header, comma=comma)
     for line, row in rows:
         if any(cell.strip() for cell in row):
@@ -139,6 +146,10 @@ def _spelled(name: str, names: Sequence[str]) -> str:
     return name if column in names else column
 
 
+def _is_confidence(name: str, schema: Schema) -> bool:
+    return name == "confidence" or (name.lower() in CONFIDENCES and schema.find_attribute(name) is None)
+
+
 def _twin(names: Sequence[str]) -> str:
     return shown(next(name for name in names if names.count(name) > 1))
 
@@ -149,7 +160,8 @@ class _Reader:
     def __init__(self, schema: Schema, document: Document, header: Sequence[str], *, comma: bool) -> None:
         self.fields: dict[str, FieldIn] = {}
         self._schema, self._document, self._header, self._comma = schema, document, header, comma
-        self._attributes = [name for name in header if name and name not in _FIXED]
+        self._sure = [name for name in header if _is_confidence(name, schema)]
+        self._attributes = [name for name in header if name and name not in {*_FIXED, *self._sure}]
 
     def take(self, row: Sequence[str], where: str) -> None:
         """Take a row; one that cannot be read is left out and told."""
@@ -167,7 +179,7 @@ class _Reader:
             confidence = self._confidence(values, where)
         except FormatError as error:
             self._tell(error)
-            if "confidence" not in self._header:
+            if not self._sure:
                 field.left_out(None)
             return
         self._cell(values, field, where, (min(x, x + w), min(y, y + h), abs(w), abs(h)), confidence)
@@ -210,12 +222,14 @@ class _Reader:
 
     def _confidence(self, values: Mapping[str, str], where: str) -> float | None:
         """Give how sure a machine was; ``None`` in a table that has no such column."""
-        if "confidence" not in self._header:
+        if not self._sure:
             return None
-        if text := self._text(values, "confidence"):
-            return self._number(text, where)
+        for name in self._sure:
+            if text := self._text(values, name):
+                return self._number(text, where)
+        columns = f"the column{'s' * (len(self._sure) > 1)} {' and '.join(self._sure)}"
         self._document.skipped.count(
-            "{n} rows leave the column confidence empty: they are suggestions of confidence 0."
+            f"{{n}} rows leave {columns} empty: they are suggestions of confidence 0."
         )
         return 0.0
 
@@ -309,7 +323,7 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
 
 
 def _column(attribute: str) -> str:
-    return f"{_ATTRIBUTE}{attribute}" if attribute.lower() in {*_FIXED, *_SPELLINGS} else attribute
+    return f"{_ATTRIBUTE}{attribute}" if attribute.lower() in _KNOWN else attribute
 
 
 def class_word(cell_class: str | None, schema: Schema) -> str:

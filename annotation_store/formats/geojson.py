@@ -43,7 +43,16 @@ from annotation_store.formats._json import read_json
 from annotation_store.formats._merge import merge
 from annotation_store.formats._pairing import Pairing
 from annotation_store.formats._text import shown
-from annotation_store.formats._words import certain, flag_words, label_of, read_class, read_flags, read_values
+from annotation_store.formats._words import (
+    CONFIDENCES,
+    certain,
+    confidence_of,
+    flag_words,
+    label_of,
+    read_class,
+    read_flags,
+    read_values,
+)
 from annotation_store.outputs import write_file
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
 from annotation_store.schema import Schema
@@ -57,8 +66,6 @@ WRITE_OPTIONS: Mapping[str, str] = {
 
 REGION, IGNORE = "Region*", "Ignore*"
 _CONFIDENCE = "Confidence"
-# as written here, and by detectors that QuPath runs
-_CONFIDENCES = frozenset({"confidence", "detection probability", "probability", "score"})
 _CLASS = "class: "
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
@@ -306,18 +313,23 @@ def _take(
     skipped: Skipped,
     at: str,
 ) -> None:
+    measured = _measurements(properties.get("measurements"))
+    metadata = properties.get("metadata")
+    words = {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
+    said = (confidence_of(measured), confidence_of(words, schema), confidence_of(properties))
+    confidence = next((found for found in said if found is not None), None)
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
     if not known:
-        if _confidence(_measurements(properties.get("measurements")), at) is None:
+        if confidence is None:
             field.strangers.append((label or "", box))
         return
     where = at.rpartition(" of ")[0]
-    metadata = properties.get("metadata")
-    words = {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
+    if confidence is not None:
+        words = {
+            n: v for n, v in words.items() if schema.find_attribute(n) or n.casefold() not in CONFIDENCES
+        }
     flags = {n: words.pop(n) for n in _FLAGS if n in words and schema.find_attribute(n) is None}
     values = read_values({n: v for n, v in words.items() if v.strip()}, schema, skipped)
-    measured = _measurements(properties.get("measurements"))
-    confidence = _confidence(measured, at)
     if confidence is not None:
         proposal = _proposal(box, confidence, cell_class, values, measured, schema, at)
         field.proposals.append((where, proposal))
@@ -331,14 +343,6 @@ def _measurements(given: Any) -> dict[str, Any]:
     if isinstance(given, list):
         return {str(m.get("name")): m.get("value") for m in given if isinstance(m, dict)}
     return {str(name): value for name, value in given.items()} if isinstance(given, dict) else {}
-
-
-def _confidence(measured: Mapping[str, Any], at: str) -> float | None:
-    """Give how sure a machine was, 0 where it wrote no number; ``None`` where no machine says anything."""
-    for name, value in measured.items():
-        if name.casefold() in _CONFIDENCES:
-            return 0.0 if value is None else _number(value, at)
-    return None
 
 
 def _proposal(

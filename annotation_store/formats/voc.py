@@ -7,7 +7,7 @@ others pass over: ``attributes`` as CVAT writes them (attribute values, kind, fl
 ``annotation`` the ``annotated_regions`` and ``ignore_areas``, the field's name, patient, slide, domain and
 pixel size.
 
-What it loses: suggestions (use COCO). On reading, a file without ``annotated_regions`` says that the whole
+What it loses: suggestions (use COCO); an object with a confidence or score is read as one. On reading, a file without ``annotated_regions`` says that the whole
 image is annotated; an object's parts and poses are passed over. The image is the one that goes by the XML's
 own name, as LabelImg has it, or by the name in it. A file that cannot be read is left out, and so is an
 object without a box, which is no background then.
@@ -44,8 +44,17 @@ from annotation_store.formats._images import Images, walk
 from annotation_store.formats._merge import merge
 from annotation_store.formats._pairing import Pairing
 from annotation_store.formats._text import number, read_file, shown
-from annotation_store.formats._words import flag_words, label_of, read_class, read_flags, read_values
-from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport
+from annotation_store.formats._words import (
+    CONFIDENCES,
+    certain,
+    confidence_of,
+    flag_words,
+    label_of,
+    read_class,
+    read_flags,
+    read_values,
+)
+from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
 from annotation_store.splits import split_fields
 
@@ -246,13 +255,29 @@ def _take(
 ) -> None:
     label = _text(element, "name")
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
-    if not known:
-        field.strangers.append((label, box))
-        return
     words: dict[str, str] = {}
     for attribute in element.findall("attributes/attribute"):
         value = attribute.find("value")
         words[_text(attribute, "name")] = "" if value is None else value.text or ""
+    beside = {str(child.tag): child.text or "" for child in element}
+    confidence = confidence_of(beside)
+    if confidence is None:
+        confidence = confidence_of(words, schema)
+    if not known:
+        if confidence is None:
+            field.strangers.append((label, box))
+        return
+    if confidence is not None:
+        given = {
+            name: word
+            for name, word in words.items()
+            if word.strip()
+            and name not in _FLAGS
+            and (schema.find_attribute(name) or name.casefold() not in CONFIDENCES)
+        }
+        sure = certain(cell_class, read_values(given, schema, skipped), schema)
+        field.proposals.append((where, Proposal(box, confidence, *sure)))
+        return
     flags = {name: words.pop(name) for name in _FLAGS if name in words and not schema.find_attribute(name)}
     truncated = _text(element, "truncated")
     if truncated in ("0", "1"):
