@@ -146,7 +146,7 @@ def _names(given: Any, source: str) -> dict[int, str]:
         raise FormatError(
             f"The file {source} has more than {_MOST:,} classes: check that it is the right one."
         )
-    found: dict[int, str] = {}
+    found: dict[int, str | None] = {}
     for key, value in given:
         number = _whole(key)
         if number is None or not isinstance(value, str | None):
@@ -155,8 +155,9 @@ def _names(given: Any, source: str) -> dict[int, str]:
             )
         if number in found:
             raise FormatError(f"The file {source} names the class {number} twice: correct it.")
-        found[number] = "None" if value is None else value  # None is a class of LLD
-    return found
+        found[number] = value
+    # null is a number without a name; the plain word None is no null in YAML, and a class of LLD
+    return {number: name for number, name in found.items() if name is not None}
 
 
 def _whole(key: Any) -> int | None:

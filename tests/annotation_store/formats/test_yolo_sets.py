@@ -113,10 +113,19 @@ def test_names_are_read_by_what_the_yaml_means(text: str) -> None:
     assert (names[0], names[1]) == ("Neutrophil", "Lymphocyte")
 
 
+@pytest.mark.parametrize("text", ["[Monocyte, null]", "[Monocyte, ~]", "{0: Monocyte, 1: }"])
+def test_a_number_whose_name_is_null_has_no_class(make_set: MakeSet, text: str) -> None:
+    document = read(make_set(**{"data.yaml": f"names: {text}\n"}))
+    assert classes(document) == ["Monocyte"]
+    assert [label for label, _ in document.fields[0].strangers] == ["1"]
+    assert "class number 1 has no name in the data set: 1 boxes skipped." in document.skipped.sentences()
+    assert parse_names(b"names: [None, 'None']", "data.yaml") == {0: "None", 1: "None"}
+
+
 def test_names_are_the_words_that_stand_there() -> None:
     text = "names: [No, 1e5, 2024-01-02, 007, 'null', null, None, 0x1F, 'a: b']"
     assert list(parse_names(text.encode(), "x").values()) == [
-        "No", "1e5", "2024-01-02", "007", "null", "None", "None", "0x1F", "a: b",
+        "No", "1e5", "2024-01-02", "007", "null", "None", "0x1F", "a: b",
     ]  # fmt: skip
 
 
