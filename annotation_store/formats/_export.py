@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from annotation_store._disk import why_not_written
 from annotation_store._intake import covers
 from annotation_store.errors import FormatError, ImageError, OutputError
 from annotation_store.formats._document import Skipped
@@ -235,9 +236,7 @@ def new_folder(out: Path) -> Iterator[Path]:
                 out.rmdir()
             filled.replace(out)
     except OSError as error:
-        raise OutputError(
-            f"The folder {out} cannot be written ({error.strerror or error}): choose another place."
-        ) from error
+        raise OutputError(why_not_written(f"The folder {out}", error)) from error
 
 
 def refuse_full(out: Path) -> None:

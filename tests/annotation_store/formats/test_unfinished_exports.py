@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project, formats
+from annotation_store.errors import OutputError
+from annotation_store.formats import _export
 from annotation_store.formats._export import new_folder
 from annotation_store.outputs import write_file
 
@@ -95,3 +98,18 @@ def test_names_as_long_as_a_file_system_takes_are_written(tmp_path: Path) -> Non
     with new_folder(tmp_path / ("x" * 250)) as filled:
         (filled / "a.txt").write_text("whole")
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["yolo", "voc", "crops", "lld"])
+def test_a_full_disk_is_called_full(
+    name: str, annotated: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(_export.shutil, "copyfile", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        formats.write(name, annotated, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
