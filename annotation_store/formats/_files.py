@@ -22,14 +22,17 @@ def safe_name(name: object, source: str) -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise FormatError(f"An image in {source} has no file name: correct the file.")
-    parts = name.replace("\\", "/").split("/")
-    drive = parts[0][1:2] == ":"
-    if ".." in parts or parts[0] == "" or drive or "\x00" in name:
+    if ".." in name.replace("\\", "/").split("/") or is_absolute(name) or "\x00" in name:
         raise FormatError(
             f"The file name {name[:100]!r} in {source} leads out of the images' folder: "
             "give names inside that folder."
         )
     return name
+
+
+def is_absolute(name: str) -> bool:
+    """Whether a file name is a path from the root or a drive, on any system."""
+    return name.startswith(("/", "\\")) or name[1:2] == ":"
 
 
 class Names(NamedTuple):

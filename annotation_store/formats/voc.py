@@ -39,7 +39,7 @@ from annotation_store.formats._export import (
     refuse_full,
     refuse_nothing,
 )
-from annotation_store.formats._files import Names, safe_name
+from annotation_store.formats._files import Names, is_absolute, safe_name
 from annotation_store.formats._images import Images, walk
 from annotation_store.formats._merge import merge
 from annotation_store.formats._pairing import Pairing
@@ -155,6 +155,8 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, pairing:
         if element.find("bndbox") is None:
             document.skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
         _take(element, box, field, schema, document.skipped, f"object {position}")
+    if field.proposals and field.regions is None:
+        field.regions = []  # where only a machine looked, nothing is finished
 
 
 def _box(element: Any, at: str) -> Box:
@@ -204,7 +206,9 @@ def _text(element: Any, path: str) -> str:
 def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skipped) -> FieldIn:
     stated = _text(root, "filename")
     own = _text(root, "field")
-    name, match = pairing.of(file, safe_name(stated, source) if stated else "", _text(root, "folder"))
+    # a path of another computer says nothing here; the file's own name finds the image
+    stated = safe_name(stated, source) if stated and not is_absolute(stated) else ""
+    name, match = pairing.of(file, stated, _text(root, "folder"))
     field = FieldIn(safe_name(own, source) if own else name, image=match.path)
     if own and not match.found:
         field.beside, field.stem = file.parent, file.stem

@@ -87,6 +87,11 @@ def test_a_box_with_a_confidence_is_a_suggestion(
     assert found.class_probabilities == {"Monocyte": 1.0}
 
 
+def test_a_voc_file_of_a_machine_finishes_nothing() -> None:
+    assert voc_element("confidence", 0.7).fields[0].regions == []
+    assert of_voc("").fields[0].regions is None
+
+
 def test_of_several_columns_of_confidence_the_one_with_a_value_counts() -> None:
     rows = "a.png,1,2,3,4,,0.9\na.png,5,5,3,4,0.5,0.9\na.png,9,9,3,4,,\n"
     document = cells_csv.parse(f"field,x,y,w,h,confidence,Score\n{rows}".encode(), LLD, "t")

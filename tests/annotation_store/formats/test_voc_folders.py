@@ -161,6 +161,13 @@ def test_what_labelme_keeps_as_deleted_is_nothing(project: Project, tmp_path: Pa
     assert formats.read("voc", project, tmp_path / "a.xml").cells == 1
 
 
+@pytest.mark.parametrize("place", ["/home/u/elsewhere.png", "C:\\u\\a.png", "\\\\srv\\a.png", "c:a.png"])
+def test_a_path_of_another_computer_is_passed_over(project: Project, tmp_path: Path, place: str) -> None:
+    put(tmp_path / "set" / "a.xml", annotation(place))
+    report = formats.read("voc", project, tmp_path / "set")
+    assert (report.cells, report.regions) == (1, 1)
+
+
 # -- files ---------------------------------------------------------------------------------------
 
 
