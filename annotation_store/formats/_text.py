@@ -55,6 +55,30 @@ def decoded(data: bytes, source: str) -> str:
     return text
 
 
+def decoded_western(data: bytes, source: str) -> tuple[str, bool]:
+    """Decode as `decoded` does, else as Windows-1252, which spreadsheets write in western Europe.
+
+    Returns
+    -------
+    The text, and whether it was Windows-1252.
+
+    Raises
+    ------
+    FormatError
+        It is neither, or it has zero bytes.
+    """
+    try:
+        return decoded(data, source), False
+    except FormatError:
+        try:
+            text = data.decode("cp1252")
+        except UnicodeDecodeError:
+            text = "\x00"
+        if any(c < " " and c not in "\t\r\n" for c in text):
+            raise
+        return text, True
+
+
 def lines(data: bytes, source: str) -> list[str]:
     """Give the lines of a text file, ends removed.
 

@@ -3,7 +3,7 @@
 Columns: ``field, patient, slide, domain, pixel_size_um, field_width, field_height, cell, x, y, w, h, class``,
 one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``.
 An empty cell is missing; ``unsure`` is unsure; a class group stands by its name. UTF-8 with a byte order
-mark, which spreadsheets need; commas. On reading, semicolons, tabs and UTF-16 will do as well, and so will
+mark, which spreadsheets need; commas. On reading, semicolons, tabs and UTF-16 and Windows-1252 will do as well, and so will
 decimal commas, a first line ``sep=;``, and the words that statistics programs write for no value.
 
 Texts that a reader would take for a formula, for no value, a number or a date are written in other words or
@@ -40,7 +40,7 @@ from annotation_store.formats._table import (
     read_number,
     unescaped,
 )
-from annotation_store.formats._text import decoded, read_file, shown
+from annotation_store.formats._text import decoded_western, read_file, shown
 from annotation_store.formats._words import (
     CONFIDENCES,
     certain,
@@ -105,7 +105,12 @@ def parse(data: bytes, schema: Schema, source: str) -> Document:
         It is no such table: columns lack, a row has too many cells, a box is no four numbers, …
     """
     document = Document(source, [], Skipped())
-    table = Table.of(decoded(data, source), source, _KNOWN)
+    text, western = decoded_western(data, source)
+    if western:
+        document.skipped.one(
+            "encodings", f"The file {source} is not UTF-8 text: it was read as Windows-1252 (western Europe)."
+        )
+    table = Table.of(text, source, _KNOWN)
     rows = table.rows()
     header = next((_header(row, schema, source) for _, row in rows if any(row)), None)
     if header is None:

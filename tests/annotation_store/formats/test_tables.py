@@ -70,6 +70,16 @@ def test_commas_that_may_be_either_sign_are_refused(numbers: str) -> None:
         parsed(f"field;x;y;w;h\na.png;{numbers}\n")
 
 
+def test_a_table_in_windows_1252_is_read_and_told() -> None:
+    data = "field;patient;x;y;w;h\nPrä.png;Müller – 2;1,5;2;3;4\n".encode("cp1252")
+    document = cells_csv.parse(data, LLD, "t.csv")
+    (field,) = document.fields
+    assert (field.name, field.patient, field.cells[0].box) == ("Prä.png", "Müller – 2", (1.5, 2, 3, 4))
+    assert any("Windows-1252" in line for line in document.skipped.sentences())
+    with pytest.raises(FormatError, match="UTF-8"):
+        cells_csv.parse(b"\x89PNG\r\n\x1a\n\x00", LLD, "t.csv")
+
+
 def test_thousands_in_a_table_with_commas_are_refused() -> None:
     with pytest.raises(FormatError, match="thousands"):
         parsed('field,x,y,w,h\na.png,"1,234",10,20,20\n')
