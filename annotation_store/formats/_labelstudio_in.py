@@ -520,7 +520,7 @@ def _labels(value: Mapping[str, Any]) -> list[str]:
 
 
 def _may_be_cell(result: Mapping[str, Any]) -> bool:
-    """Whether a result that belongs to no mark may be a cell all the same: it is no word on the whole image."""
+    """Whether a result that belongs to no mark may be a cell: it is no word on the whole image."""
     value = result["value"]
     return bool(_labels(value)) or place_of(value) != place_of({}) or not result.get("type")
 

@@ -3,8 +3,9 @@
 Columns: ``field, patient, slide, domain, pixel_size_um, field_width, field_height, cell, x, y, w, h, class``,
 one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``.
 An empty cell is missing; ``unsure`` is unsure; a class group stands by its name. UTF-8 with a byte order
-mark, which spreadsheets need; commas. On reading, semicolons, tabs and UTF-16 and Windows-1252 will do as well, and so will
-decimal commas, a first line ``sep=;``, and the words that statistics programs write for no value.
+mark, which spreadsheets need; commas. On reading, semicolons, tabs, UTF-16
+and Windows-1252 will do as well, and so will decimal commas,
+a first line ``sep=;``, and the words that statistics programs write for no value.
 
 Texts that a reader would take for a formula, for no value, a number or a date are written in other words or
 with an apostrophe before them (see `_table`), and read back exactly. Where a table has a column

@@ -7,10 +7,11 @@ others pass over: ``attributes`` as CVAT writes them (attribute values, kind, fl
 ``annotation`` the ``annotated_regions`` and ``ignore_areas``, the field's name, patient, slide, domain and
 pixel size.
 
-What it loses: suggestions (use COCO); an object with a confidence or score is read as one. On reading, a file without ``annotated_regions`` says that the whole
-image is annotated; an object's parts and poses are passed over. The image is the one that goes by the XML's
-own name, as LabelImg has it, or by the name in it. A file that cannot be read is left out, and so is an
-object without a box, which is no background then.
+What it loses: suggestions (use COCO); an object with a confidence or score is read as one. On reading, a
+file without ``annotated_regions``, and without such objects, says that the whole image is annotated; an
+object's parts and poses are passed over. The image is the one that goes by the XML's own name, as LabelImg
+has it, or by the name in it. A file that cannot be read is left out, and so is an object without a box, which
+is no background then.
 """
 
 from __future__ import annotations

@@ -293,7 +293,8 @@ MINIMAL = {**PLACE, "rectanglelabels": ["Monocyte"], "original_width": 100, "ori
 def test_labels_of_the_csv_export_are_read() -> None:
     (field,) = read({"image": "a.png", "label": json.dumps([MINIMAL])}).fields
     assert [(cell.box, cell.cell_class) for cell in field.cells] == [(BOX, "Monocyte")]
-    assert field.regions is None and not field.lost
+    assert field.regions is None
+    assert not field.lost
 
 
 @pytest.mark.parametrize("odd", [5, "Monocyte", "[{", [5], {"a": 1}, "[[1]]", [{"x": 1}], True])
@@ -301,16 +302,19 @@ def test_labels_of_the_csv_export_are_read() -> None:
 def test_labels_that_cannot_be_read_are_told_and_finish_nothing(odd: Any, key: str) -> None:
     document = read({"image": "b.png", key: [MINIMAL]}, {"image": "a.png", key: odd, "other": [MINIMAL]})
     field = document.fields[1]
-    assert len(field.cells) == 1 and field.lost == [None]
+    assert len(field.cells) == 1
+    assert field.lost == [None]
     assert document.skipped.sentences()
 
 
 @pytest.mark.parametrize("more", [{}, {"label": None}, {"label": ""}])
 def test_a_task_without_labels_claims_nothing(more: Task) -> None:
     document = read({"image": "a.png", "remark": "nice", "tags": ["x", "y"], **more})
-    assert document.fields[0].regions == [] and not document.skipped
+    assert document.fields[0].regions == []
+    assert not document.skipped
     (empty,) = read({"image": "a.png", "label": []}).fields
-    assert empty.regions is None and not empty.lost
+    assert empty.regions is None
+    assert not empty.lost
 
 
 @pytest.mark.parametrize(
@@ -323,7 +327,8 @@ def test_a_task_without_labels_claims_nothing(more: Task) -> None:
 )
 def test_a_label_without_a_shape_keeps_the_field_unfinished(odd: Task) -> None:
     document = read(task(cell(), odd))
-    assert len(document.fields[0].cells) == 1 and document.fields[0].lost == [None]
+    assert len(document.fields[0].cells) == 1
+    assert document.fields[0].lost == [None]
     assert document.skipped
 
 

@@ -81,7 +81,9 @@ def test_a_box_with_a_confidence_is_a_suggestion(
     reader: Callable[[str, Any], Document], name: str, value: Any, confidence: float
 ) -> None:
     (field,) = reader(name, value).fields
-    assert not field.cells and not field.strangers and not field.lost
+    assert not field.cells
+    assert not field.strangers
+    assert not field.lost
     ((_, found),) = field.proposals
     assert (found.box, found.confidence) == ((1, 2, 3, 4), confidence)
     assert found.class_probabilities == {"Monocyte": 1.0}
