@@ -33,7 +33,7 @@ from napari_lld.widgets.room import Pages, Scrolling, available
 from napari_lld.widgets.saving_bar import SavingBar
 from napari_lld.widgets.start_page import StartPage
 from napari_lld.widgets.suggestion_panel import SuggestionPanel
-from napari_lld.widgets.theme import colours, stylesheet
+from napari_lld.widgets.theme import HINT_PADDING, colours, stylesheet
 from napari_lld.widgets.training_panel import TrainingPanel
 from napari_lld.widgets.window_binding import WindowBinding
 from napari_lld.widgets.windows import main_window
@@ -110,6 +110,7 @@ class DeskDock(QWidget):
         self._busy.setProperty("role", "thin")
         self._busy.hide()
         self._hint = label(role="hint", gives_way=True)
+        self._hint.setEllipsesWidth(2 * HINT_PADDING + 2)  # else the ellipsis lies under the padding
         self._hint.setFixedHeight(21)
         foot = QWidget()
         self._stop = QToolButton()
@@ -356,6 +357,7 @@ class DeskDock(QWidget):
             self._busy.setValue(jobs.done)
             counted = tr(" · {done} of {total}", done=jobs.done, total=jobs.total) if jobs.total else ""
             self._hint.setText(f"{jobs.title}{counted} …")
+            self._hint.setToolTip(self._hint.text())
             self._hint.show()
         elif not self._fading.isActive():
             self._rest_hint()

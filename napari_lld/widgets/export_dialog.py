@@ -120,10 +120,6 @@ class ExportDialog(QDialog):
         bare = out.with_suffix("") if out.suffix.lower() in _SUFFIXES.values() else out
         self.place.setText(str(_suffixed(bare, _SUFFIXES.get(name, ""))))
         self._tell()
-        layout = self.layout()
-        if layout is not None:
-            layout.activate()  # else the size is that of the options before
-        self.adjustSize()
 
     def _offer_fields(self) -> None:
         """Ask what becomes of unmarked area where the format cannot say that it is unknown."""

@@ -51,18 +51,22 @@ class Scrolling(QScrollArea):
         self.setWidget(content)
 
     def sizeHint(self) -> QSize:
-        """Return the size that the contents ask for."""
+        """Return the size that the contents ask for, as far as the screen allows."""
         content = self.widget()
-        wanted = content.sizeHint()
+        wanted = content.sizeHint().expandedTo(content.minimumSizeHint())
         if content.hasHeightForWidth():
             wanted.setHeight(max(wanted.height(), content.heightForWidth(wanted.width())))
-        return wanted
+        return self._within_screen(wanted)
 
     def minimumSizeHint(self) -> QSize:
         """Return the size that the area can shrink to."""
         if self._least is not None:
             return self._least
-        wanted, most = self.widget().minimumSizeHint(), available(self) - _FRAME
+        return self._within_screen(self.widget().minimumSizeHint())
+
+    def _within_screen(self, wanted: QSize) -> QSize:
+        """Cut a size to the screen, with room for the bar where it has to scroll."""
+        most = available(self) - _FRAME
         if wanted.height() > most.height():
             wanted.setWidth(wanted.width() + self.verticalScrollBar().sizeHint().width())
         return wanted.boundedTo(most)
@@ -189,15 +193,26 @@ def keep_on_screen(dialog: QDialog) -> None:
 
 
 class _Clamp(QObject):
-    """Keeps a dialog within its screen when it is shown."""
+    """Opens a dialog as large as its contents, lets it grow with them, and keeps it within its screen.
+
+    Qt itself opens a window no larger than two thirds of the screen, and leaves it so when more is said.
+    """
 
     def __init__(self, dialog: QDialog) -> None:
         super().__init__(dialog)
+        self._asked = QSize(0, 0)
         dialog.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Shrink and move the dialog onto the screen as it is shown."""
-        if event is not None and event.type() == QEvent.Type.Show and isinstance(watched, QDialog):
-            room = available(watched)
-            watched.resize(watched.size().boundedTo(room - QSize(8, 36)))
+        """Fit the dialog as it is shown, and as its contents ask for more than they did."""
+        if event is None or not isinstance(watched, QDialog):
+            return False
+        shown = event.type() == QEvent.Type.Show
+        if shown or (event.type() == QEvent.Type.LayoutRequest and watched.isVisible()):
+            asked = watched.sizeHint()
+            grown = asked.width() > self._asked.width() or asked.height() > self._asked.height()
+            self._asked = asked
+            if shown or grown:
+                room = available(watched) - QSize(8, 36)
+                watched.resize(watched.size().expandedTo(asked).boundedTo(room))
         return False

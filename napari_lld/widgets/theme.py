@@ -8,6 +8,8 @@ from qtpy.QtGui import QColor
 
 from napari_lld.translate import later
 
+HINT_PADDING = 6
+"""Pixels left and right of a hint."""
 RESEARCH_USE = later("Research use only, not for diagnosis")
 
 
@@ -86,7 +88,7 @@ def stylesheet(c: Colours) -> str:
     #lld_desk #lld_saving {{ background: {mix(c.window, c.warning, 0.25).name()};
         border: 1px solid {c.warning.name()}; border-radius: 4px; }}
     #lld_desk QLabel[role="hint"] {{ background: {c.raised.name()}; color: {c.text.name()};
-        border-radius: 3px; padding: 2px 6px; font-size: 8pt; }}
+        border-radius: 3px; padding: 2px {HINT_PADDING}px; font-size: 8pt; }}
     #lld_desk #lld_message {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};
         border-left: 4px solid {c.accent.name()}; border-radius: 4px; }}
     #lld_desk #lld_message[level="warning"], #lld_desk #lld_message[level="error"] {{

@@ -19,7 +19,7 @@ from napari_lld.importing import Place
 from napari_lld.widgets import DeskDock, room
 from napari_lld.widgets.parts import confirm_buttons, label, row
 from napari_lld.widgets.room import FoldingRow, Scrolling, keep_on_screen
-from napari_lld.widgets.theme import colours
+from napari_lld.widgets.theme import HINT_PADDING, colours
 
 SMALL = QSize(853, 480)
 """1280 × 720 at 150 %, in logical pixels."""
@@ -127,6 +127,22 @@ def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: DeskDock, qtbo
         open_dock.desk.session.training.end("")
         qtbot.waitUntil(lambda: not open_dock.desk.jobs.busy)
     assert places() == before
+
+
+def test_a_hint_that_is_too_long_ends_in_an_ellipsis_and_has_all_in_its_tooltip(
+    open_dock: DeskDock, qtbot: QtBot
+) -> None:
+    hint = open_dock._hint
+    open_dock.resize(420, 690)
+    open_dock.show()
+    sentence = "All that is not boxed in it counts as background, " * 4
+    for cut in range(12):  # wherever the edge falls within a letter
+        open_dock._on_hint(sentence[cut:])
+        shown = QLabel.text(hint)
+        assert shown.endswith("…")
+        room = hint.width() - 2 * HINT_PADDING
+        assert hint.fontMetrics().horizontalAdvance(shown) <= room, "the frame's padding takes its share"
+        assert hint.toolTip() == sentence[cut:]
 
 
 def test_the_wheel_scrolls_the_dock_and_changes_no_value(open_dock: DeskDock, qtbot: QtBot) -> None:
@@ -305,6 +321,35 @@ def test_a_dialog_with_room_is_as_large_as_ever_and_grows_with_what_it_says(qtbo
     before = kept.height()
     told.setMinimumHeight(200)
     qtbot.waitUntil(lambda: kept.height() > before + 100)
+
+
+def test_a_dialog_opens_without_bars_and_grows_where_the_screen_has_room(
+    screen: Callable[[QSize], None], qtbot: QtBot
+) -> None:
+    """Qt opens a window no larger than two thirds of the screen, and leaves it as it is."""
+    screen(QSize(800, 800))
+    dialog = QDialog()
+    qtbot.addWidget(dialog)
+    layout = QVBoxLayout(dialog)
+    wide = label("Wide")
+    wide.setMinimumSize(650, 650)
+    layout.addWidget(wide)
+    layout.addWidget(confirm_buttons(dialog)[0])
+    keep_on_screen(dialog)
+    dialog.show()
+    area = dialog.findChild(Scrolling)
+    assert area is not None
+
+    def bars() -> int:
+        return int(area.verticalScrollBar().maximum() + area.horizontalScrollBar().maximum())
+
+    qtbot.waitUntil(lambda: bars() == 0)
+    wide.setMinimumSize(700, 670)
+    qtbot.waitUntil(lambda: dialog.width() >= 700 and bars() == 0)
+    wide.setMinimumSize(690, 2000)
+    qtbot.waitUntil(lambda: dialog.height() > 700)
+    assert dialog.height() <= 800
+    assert area.horizontalScrollBar().maximum() == 0, "the bar has its own room"
 
 
 def test_the_gallery_and_the_filter_fit_a_small_screen(
