@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A line that is no label, why, and the box in it if there is one."""
+    """A line that is no label, why, and its box if that can be read as shares of the image."""
 
     reason: str
     box: tuple[float, float, float, float] | None = None
@@ -50,18 +50,20 @@ def parse(data: bytes, source: str) -> list[Row | Unreadable]:
 
 
 def _row(words: Sequence[str], at: str) -> Row | Unreadable:
-    box = None
+    box: tuple[float, float, float, float] | None = None
     try:
         if len(words) not in (12, 16):
             hint = " Read it as yolo." if len(words) in (5, 6) else ""
             raise FormatError(f"In {at}, there are {len(words)} columns: LLD's labels have 12 or 16.{hint}")
         x, y, w, h = (number(word, at) for word in words[1:5])
-        box = x, y, w, h
-        class_id = whole(words[0], at)
-        if class_id < 0 or not all(_LEAST <= v <= _MOST for v in box):
+        if not all(_LEAST <= v <= _MOST for v in (x, y, w, h)):
             raise FormatError(
                 f"In {at}, the box lies outside 0 to 1: boxes are shares of the image's width and height."
             )
+        box = x, y, w, h
+        class_id = whole(words[0], at)
+        if class_id < 0:
+            raise FormatError(f"In {at}, the class number is negative.")
         patch = None
         if len(words) == 16:
             first, second, third, fourth = (number(word, at) for word in words[5:9])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +67,7 @@ class Hidden(NamedTuple):
 
 
 def hidden(field: Field, given: FieldIn) -> Hidden:
-    """Sort the marks of a field that cannot come in; what lies outside the field hides nothing."""
+    """Sort the marks of a field that cannot come in; a box outside the field has no place that is known."""
     marks: list[Box | None] = [box for label, box in given.strangers if not is_surely_not_white(label)]
     boxes: dict[Box, None] = {}
     unplaced = 0
@@ -77,8 +76,10 @@ def hidden(field: Field, given: FieldIn) -> Hidden:
         if box is None or not all(map(math.isfinite, box)) or min(box[2:]) < _rules.MIN_SIDE:
             unplaced += 1
             continue
-        with suppress(EditError):  # it lies outside
+        try:
             boxes.setdefault(_rules.box_in_field(field, box)[0])
+        except EditError:  # it lies outside: its coordinates are of another kind
+            unplaced += 1
     return Hidden(list(boxes), unplaced)
 
 

@@ -238,7 +238,7 @@ def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: 
 
 
 class Unreadable(NamedTuple):
-    """A line that is no label, why, and the box in it if there is one."""
+    """A line that is no label, why, and its box if that can be read as shares of the image."""
 
     reason: str
     row: Row | None = None
@@ -274,8 +274,7 @@ def _row(words: Sequence[str], at: str) -> Row | Unreadable:
         return Unreadable(str(error))
     if not all(_LEAST <= value <= _MOST for value in row.extent):
         return Unreadable(
-            f"In {at}, a number lies outside 0 to 1: YOLO labels are shares of the image's width and height.",
-            row,
+            f"In {at}, a number lies outside 0 to 1: YOLO labels are shares of the image's width and height."
         )
     try:
         class_id = whole(words[0], at)

@@ -289,7 +289,7 @@ def test_the_yaml_of_a_data_set_says_which_class_a_number_is(
     [
         ("7 0.5 0.5 0.1 0.1 2 1 1 1 1 1 x", True),
         ("x 0.5 0.5 0.1 0.1 2 1 1 1 1 1 1", True),
-        ("7 1.5 0.5 0.1 0.1 2 1 1 1 1 1 1", True),
+        ("7 1.5 0.5 0.1 0.1 2 1 1 1 1 1 1", False),
         ("7 0.5 0.5 0.1 0.1 2 1", False),
         ("7 nan 0.5 0.1 0.1 2 1 1 1 1 1 1", False),
     ],

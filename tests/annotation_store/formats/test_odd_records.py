@@ -41,7 +41,8 @@ def test_a_mark_that_is_left_out_of_a_finished_area_is_ignored_there(project: Pr
 
 
 @pytest.mark.parametrize(
-    "box", [None, (math.nan, 0, 1, 1), (5, 5, 0, 20), (5, 5, 0.2, 20), (0, 0, math.inf, 5)]
+    "box",
+    [None, (500, 500, 10, 10), (math.nan, 0, 1, 1), (5, 5, 0, 20), (5, 5, 0.2, 20), (0, 0, math.inf, 5)],
 )
 @pytest.mark.parametrize("stated", [True, False])
 def test_a_field_with_a_mark_that_has_no_place_is_not_finished(
@@ -57,9 +58,8 @@ def test_a_field_with_a_mark_that_has_no_place_is_not_finished(
     assert any("a.png: not called finished" in line for line in report.skipped)
 
 
-def test_what_lies_outside_the_field_or_elsewhere_hides_nothing(project: Project) -> None:
+def test_what_lies_where_nothing_is_finished_or_is_judged_hides_nothing(project: Project) -> None:
     given = FieldIn("a.png", regions=[(0, 0, 40, 40)], cells=[CellIn("1", (10, 10, 10, 10))])
-    given.left_out((500, 500, 10, 10), "{n} outside")
     given.left_out((60, 60, 10, 10), "{n} where nothing is finished")
     given.left_out((10, 10, 10, 11), "{n} judged by a cell of the file")
     assert bring(project, given).regions == 1
@@ -71,6 +71,27 @@ def test_cells_and_areas_that_break_a_rule_become_ignore_areas(project: Project)
     cells = [CellIn("1", (60, 60, 10, 10)), CellIn("2", (1, 1, 10, 10), cell_class="nothing known")]
     bring(project, FieldIn("a.png", cells=cells, ignore_areas=[bow]))
     assert {a.shape.coords for a in project.ignore_areas(1)} == {(1, 1, 10, 10), (20, 20, 10, 10)}
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text", "good"),
+    [
+        ("yolo", "labels/a.txt", "0 50 40 20 20", "0 0.5 0.5 0.1 0.1"),
+        ("yolo", "labels/a.txt", "0 1 1 2 2", "0 0.5 0.5 0.1 0.1"),
+        ("lld", "labels/a.txt", "0 50 40 20 20" + " 0" * 7, "0 0.5 0.5 0.1 0.1" + " 0" * 7),
+        ("lld", "labels/a.txt", "0 1 1 2 2" + " 0" * 7, "0 0.5 0.5 0.1 0.1" + " 0" * 7),
+        ("csv", "a.csv", "a.png,500,10,9,9,Neutrophil", "field,x,y,w,h,class\na.png,10,10,9,9,Neutrophil"),
+    ],
+)
+def test_coordinates_of_another_kind_leave_the_field_unfinished(
+    project: Project, tmp_path: Path, name: str, file: str, text: str, good: str
+) -> None:
+    path = tmp_path / "set" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{good}\n{text}\n")
+    (tmp_path / "set" / "data.yaml").write_text("names: [Neutrophil]\n")
+    report = formats.read(name, project, path if name == "csv" else tmp_path / "set", regions="full")
+    assert (report.cells, report.regions) == (1, 0)
 
 
 # -- COCO ----------------------------------------------------------------------------------------
@@ -121,7 +142,6 @@ def an(**changes: Any) -> dict[str, Any]:
         (an(category_id=3, bbox=None), 1),
         (an(category_id=4), 1),
         (an(iscrowd=1), 1),
-        (an(bbox=[500, 0, 5, 5]), 1),
         (an(bbox=[BIG, 0, 5, 5], score=0.5), 1),
         (None, 1),
         ([1, 2], 1),
