@@ -113,6 +113,11 @@ def test_the_dock_says_so_until_it_is_back(dock: DeskDock, boxed: Path, qtbot: Q
     qtbot.waitUntil(lambda: not bar.isHidden())
     assert bar.title.text().startswith("Nothing is being saved")
     assert "last change is kept" in bar.about.text()
+    bar.about.setText(bar.about.text() * 2)  # another language, a narrow dock
+    dock.resize(341, 690)
+    dock.show()
+    qtbot.waitUntil(lambda: bar.about.height() >= bar.about.heightForWidth(bar.about.width()))
+    assert bar.about.height() > 2 * bar.about.fontMetrics().lineSpacing() - 4, "wrapped, not cut"
     tool = dock.findChild(QAbstractButton, "lld_tool.box")
     qtbot.waitUntil(lambda: not tool.isEnabled())
     assert "Nothing is being saved" in tool.toolTip()
