@@ -17,7 +17,7 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._files import safe_name
 from annotation_store.formats._strangers import is_surely_not_white
 from annotation_store.formats._text import shown
-from annotation_store.formats._words import certain, class_of
+from annotation_store.formats._words import certain, class_of, confidence_of
 from annotation_store.records import UNSURE, Box, Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.from_coco import value_word
@@ -212,7 +212,7 @@ class _Reader:
         number = known_id(annotation.get("image_id"), self.unusable)
         self.skipped.count("{n} annotations belong to no image of the file: skipped.")
         label = self._label(annotation.get("category_id"))
-        if "score" in annotation or (label is not None and is_surely_not_white(label)):
+        if self._confidence(annotation) is not None or (label is not None and is_surely_not_white(label)):
             return
         names = None if number is None else self.unusable[number]
         for given in fields.values():
@@ -223,7 +223,7 @@ class _Reader:
 
     def _annotation(self, annotation: Mapping[str, Any], given: FieldIn, where: str) -> None:
         box, outlined = box_of(annotation.get("bbox"), annotation.get("segmentation"))
-        is_suggestion = "score" in annotation  # null, too: nobody has looked
+        is_suggestion = self._confidence(annotation) is not None  # null, too: nobody has looked
         label = self._label(annotation.get("category_id"))
         if box is None:
             if is_suggestion or (label is not None and is_surely_not_white(label)):
@@ -252,6 +252,13 @@ class _Reader:
             self.skipped.count("{n} outlines (segmentation) were left out: cells are boxes here.")
         flags = self._flags(annotation, cell_class)
         given.cells.append(CellIn(where, box, cell_class, attributes, flags, _extra(annotation, box)))
+
+    def _confidence(self, annotation: Mapping[str, Any]) -> float | None:
+        """Give how sure a machine was; ``None`` where nothing says that a machine found the box."""
+        found, attributes = confidence_of(annotation), annotation.get("attributes")
+        if found is None and isinstance(attributes, dict):
+            return confidence_of(attributes, self.schema)
+        return found
 
     def _label(self, number: Any) -> str | None:
         known = known_id(number, self.categories)
@@ -337,8 +344,8 @@ class _Reader:
         attributes: Mapping[str, str | None],
     ) -> Proposal:
         """Read a suggestion; where only the most probable value is given, it is taken for certain."""
-        score = finite(annotation["score"])
-        if score is None:
+        score = self._confidence(annotation)
+        if not score and finite(annotation.get("score")) is None:
             self.skipped.count("{n} suggestions state no score: their confidence is 0.")
         sure_classes, sure_values = certain(cell_class, attributes, self.schema)
         classes: dict[str, float] = {}

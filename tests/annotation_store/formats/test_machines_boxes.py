@@ -11,6 +11,7 @@ import pytest
 
 from annotation_store import load_schema
 from annotation_store.formats import cells_csv, geojson, voc
+from annotation_store.formats._coco_in import from_coco
 from annotation_store.formats._document import Document, Skipped
 from annotation_store.formats._images import Images
 from annotation_store.formats._labelstudio_in import parse as parse_tasks
@@ -54,6 +55,13 @@ def table(name: str, value: Any) -> Document:
     return cells_csv.parse(f"field,x,y,w,h,class,{name}\na.png,1,2,3,4,Monocyte,{word}\n".encode(), LLD, "t")
 
 
+def of_coco(**more: Any) -> Document:
+    one = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], **more}
+    image = {"id": 1, "file_name": "a.png", "width": 100, "height": 80}
+    data = {"images": [image], "categories": [{"id": 1, "name": "Monocyte"}], "annotations": [one]}
+    return from_coco(data, LLD)
+
+
 def prediction(name: str, value: Any) -> Document:
     place = {"x": 1, "y": 2, "width": 3, "height": 4, "rectanglelabels": ["Monocyte"]}
     size = {"original_width": 100, "original_height": 100}
@@ -71,6 +79,8 @@ def prediction(name: str, value: Any) -> Document:
         voc_attribute,
         table,
         prediction,
+        lambda name, value: of_coco(**{name: value}),
+        lambda name, value: of_coco(attributes={name: value}),
         lambda name, value: of_geojson(measurements={name: value}),
         lambda name, value: of_geojson(measurements=[{"name": name, "value": value}]),
         lambda name, value: of_geojson(metadata={name: value}),
