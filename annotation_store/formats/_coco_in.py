@@ -144,7 +144,7 @@ class _Reader:
                 self.skipped.one("images that cannot be used", f"{at} has no usable id: left out.")
                 continue
             try:
-                name = safe_name(image.get("file_name"), at)
+                name = safe_name(image.get("file_name"), at, foreign=True)
                 name.encode()
             except (FormatError, UnicodeEncodeError) as error:
                 reason = (

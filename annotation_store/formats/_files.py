@@ -12,17 +12,24 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 
-def safe_name(name: object, source: str) -> str:
+def safe_name(name: object, source: str, *, foreign: bool = False) -> str:
     """Check a file name that a file of annotations gives: it must stay inside the images' folder.
+
+    Parameters
+    ----------
+    foreign
+        Take an absolute path too, as other programs write it: it is one of an unknown machine, is compared
+        with what is here, and never opened. See `_images`.
 
     Raises
     ------
     FormatError
-        It is no text, empty, absolute, or climbs out with ``..``.
+        It is no text, empty, absolute (unless `foreign`), or climbs out with ``..``.
     """
     if not isinstance(name, str) or not name.strip():
         raise FormatError(f"An image in {source} has no file name: correct the file.")
-    if ".." in name.replace("\\", "/").split("/") or is_absolute(name) or "\x00" in name:
+    climbs = ".." in name.replace("\\", "/").split("/")
+    if climbs or "\x00" in name or (is_absolute(name) and not foreign):
         raise FormatError(
             f"The file name {name[:100]!r} in {source} leads out of the images' folder: "
             "give names inside that folder."

@@ -3,12 +3,14 @@
 One rule for every format. In this order: the exact path; the same name in folders that agree; the same but
 for capitals and Unicode composition; the same name with another suffix. Folders must agree from the image
 upwards, as far as both sides state them: ``P2/field1.png`` is never found in ``P1/field1.png``, nor in a
-folder ``films/P1``.
+folder ``films/P1``. An absolute path or a web address begins at the root of an unknown machine: its first
+folders may be others than here, its last ones may not, and one that says whose the image is must agree.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +19,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 from PIL import Image
 
@@ -33,7 +36,7 @@ Key = Callable[[str], str]
 
 _MAX_FILES = 1_000_000
 _ORIENTATION = 0x0112
-_EXACT, _NAME, _LOOSE_NAME, _STEM, _LOOSE_STEM, _NOTHING = range(6)
+_EXACT, _NAME, _LOOSE_NAME, _STEM, _LOOSE_STEM, _FAR, _NOTHING = range(7)
 _SHOWN = 3
 _IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "image", "imgs", "img")
 # such a folder only says what it holds, not whose
@@ -78,6 +81,12 @@ def walk(root: Path) -> Iterator[Path]:
             if name.startswith(".") or (path.is_symlink() and not path.resolve().is_relative_to(top)):
                 continue
             yield path
+
+
+# folders that many patients have: a magnification, a share of a data set
+_OF_MANY = re.compile(r"x?\d+x?|train\d*|val\d*|test\d*|default|raw|data", re.IGNORECASE)
+_MAX_FOLDERS = 8
+_ROOT = re.compile(r"[a-z]:|/", re.IGNORECASE)
 
 
 class Place(NamedTuple):
@@ -165,19 +174,31 @@ class _Candidate(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """A name as a file of annotations states it: backslashes are slashes."""
+    """A name as a file of annotations states it: backslashes are slashes.
+
+    An `absolute` one has lost its drive, scheme and host.
+    """
 
     folders: tuple[str, ...]
     name: str
+    absolute: bool = False
 
     @classmethod
     def of(cls, text: str) -> _Name | None:
-        parts = tuple(part for part in text.replace("\\", "/").split("/") if part not in ("", "."))
-        return None if not parts or ".." in parts else cls(parts[:-1], parts[-1])
+        plain = text.replace("\\", "/")
+        scheme, is_address, rest = plain.partition("://")
+        if is_address and scheme.isalnum():
+            plain = "/" + unquote(re.split(r"[?#]", rest.partition("/")[2])[0])
+        absolute = _ROOT.match(plain)
+        plain = plain[absolute.end() :] if absolute else plain
+        parts = tuple(part for part in plain.split("/") if part not in ("", "."))
+        return None if not parts or ".." in parts else cls(parts[:-1], parts[-1], absolute is not None)
 
     def rank(self, candidate: _Candidate) -> int:
         """Tell how well a candidate of the same stem fits."""
         loose = tuple(map(_folded, self.folders))
+        if self.absolute:
+            return self._rank_from_elsewhere(loose, candidate)
         inside, outside = (tuple(map(_folded, f)) for f in (candidate.inside, candidate.outside))
         if not _agree(loose, inside, outside, candidate.key):
             return _NOTHING
@@ -187,6 +208,16 @@ class _Name(NamedTuple):
         if _folded(self.name) == _folded(candidate.name):
             return _LOOSE_NAME
         return _STEM if strict and _stem(self.name) == _stem(candidate.name) else _LOOSE_STEM
+
+    def _rank_from_elsewhere(self, loose: tuple[str, ...], candidate: _Candidate) -> int:
+        inside, outside = (tuple(map(_folded, f)) for f in (candidate.inside, candidate.outside))
+        if candidate.key is None:
+            near = _agree_from_elsewhere(loose, inside, outside, None)
+        else:
+            near = _agree_from_elsewhere(self.folders, candidate.inside, candidate.outside, candidate.key)
+        if near == _NAME:
+            return _LOOSE_NAME if _folded(self.name) == _folded(candidate.name) else _LOOSE_STEM
+        return near if _folded(self.name) == _folded(candidate.name) else _NOTHING
 
 
 @dataclass
@@ -260,6 +291,17 @@ class Images:
             return f"{shown}: the image was not found; {match.elsewhere} lies in another folder."
         return f"{shown}: the image was not found."
 
+    def short(self, name: str, match: Match) -> str:
+        """Give what to call a field: an absolute name is one of another machine, so that here is taken."""
+        wanted = _Name.of(name)
+        if wanted is None or not wanted.absolute:
+            return name
+        if match.path is None:
+            return wanted.name if match.field is None else match.field.name
+        below = (p.folder for p in self.places if match.path.is_relative_to(p.folder))
+        top = next(below, match.path.parent)
+        return match.path.relative_to(top).as_posix()
+
     def is_flat(self, match: Match) -> bool:
         """Whether folders tell nothing apart where a match was found: it lies in none but the place itself.
 
@@ -296,7 +338,8 @@ class Images:
         searched = list(self.places)
         if beside is not None:
             searched.insert(0, Place(beside, deep=False))
-        exact = (_inside(place.folder, wanted) for place in searched)
+        bare = wanted.absolute and not wanted.folders
+        exact = (_inside(place.folder, wanted) for place in searched if not bare)
         known = self._known(text, wanted)
         if (path := next((p for p in exact if p is not None), None)) is not None:
             return Match(_EXACT, path, known.field if known.rank == _EXACT else None)
@@ -311,7 +354,8 @@ class Images:
 
     def _best(self, wanted: _Name, searched: Iterable[Place]) -> Match:
         stem = _folded(_stem(wanted.name))
-        tops = [None, _folded(wanted.folders[0])] if wanted.folders else [None]
+        stated = wanted.folders[-_MAX_FOLDERS:] if wanted.absolute else wanted.folders[:1]
+        tops = [None, *dict.fromkeys(map(_folded, stated))]
         return _choose(
             wanted,
             [
@@ -401,6 +445,45 @@ def _agree(
         else:
             return False
     return True
+
+
+def _agree_from_elsewhere(
+    stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None
+) -> int:
+    """Tell how well the folders of an absolute name agree with those of a candidate, upwards.
+
+    Those below the place must all agree. Above it the two part where the machines differ: then a folder that
+    tells images apart must have agreed, and the two folders may not be numbered alike (``P1``, ``P2``).
+
+    Returns
+    -------
+    int
+        `_NAME`; `_FAR` where they part at the place itself; `_NOTHING`.
+    """
+    left, below, above = list(stated), list(inside), list(outside)
+    agreed, near = 0, _FAR
+    while left and (parts := below or above):
+        here = left[-1] if below or key is None else key(left[-1])
+        if here == parts[-1]:
+            if left[-1].lower() not in _SAY_NOTHING and not _OF_MANY.fullmatch(left[-1]):
+                agreed += 1
+                near = near if below else _NAME
+            left.pop()
+            parts.pop()
+        elif parts[-1].lower() in _SAY_NOTHING:
+            parts.pop()
+        elif not below and left[-1].lower() in _SAY_NOTHING:
+            left.pop()
+        elif below or _unnumbered(left[-1]) == _unnumbered(parts[-1]):
+            return _NOTHING
+        else:
+            return near if agreed else _NOTHING
+    return _NAME if agreed and not below else _NOTHING
+
+
+def _unnumbered(folder: str) -> str:
+    """Replace the numbers in a folder's name, so that ``P1`` and ``P2`` are one."""
+    return re.sub(r"\d+", "0", folder)
 
 
 def _inside(folder: Path, wanted: _Name) -> Path | None:

@@ -31,6 +31,8 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
         else:
             reasons.append(images.missing(given.name, match))
     reasons += _leave_out_rivals(document, matches)
+    for index, match in matches.items():
+        document.fields[index].name = images.short(document.fields[index].name, match)
     if document.fields and not matches:
         raise FormatError(
             f"None of the {len(document.fields)} images of {document.source} was found in {images.where()}: "

@@ -201,7 +201,7 @@ class _Reader:
         return "" if is_nothing(text) else unescaped(text).strip()
 
     def _field(self, values: Mapping[str, str], where: str) -> FieldIn:
-        name = safe_name(unescaped(values["field"]), f"{where} of {self._document.source}")
+        name = safe_name(unescaped(values["field"]), f"{where} of {self._document.source}", foreign=True)
         if name not in self.fields:
             # a table of cells does not say where somebody looked
             self.fields[name] = FieldIn(name, regions=[])

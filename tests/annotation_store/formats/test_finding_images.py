@@ -76,6 +76,40 @@ def test_a_name_and_the_files_of_a_folder(
 
 
 @pytest.mark.parametrize(
+    ("place", "name", "found"),
+    [
+        ("films", "/home/x/films/P1/f.png", "films/P1/f.png"),
+        ("films", "C:\\x\\films\\P1\\f.png", "films/P1/f.png"),
+        ("films", "C:\\x\\P1\\f.png", "films/P1/f.png"),
+        ("films", "\\\\server\\share\\P2\\F.PNG", "films/P2/f.png"),
+        ("films", "https://h/x/P1/f.png?tok=1", "films/P1/f.png"),
+        ("films", "s3://bucket/P2/f.png", "films/P2/f.png"),
+        ("films", "/x/P1/100x/g.png", "films/P1/100x/g.png"),
+        ("films/P1", "/home/x/films/P1/f.png", "films/P1/f.png"),
+        ("films/P1", "C:\\x\\P1\\f.png", "films/P1/f.png"),
+        ("films/P1", "/x/P1/100x/g.png", "films/P1/100x/g.png"),
+        # what is not found
+        ("films/P1", "/home/x/films/P2/f.png", None),
+        ("films/P2", "/x/P1/100x/g.png", None),
+        ("films/P2/100x", "/x/P1/100x/g.png", None),
+        ("films", "/x/P3/f.png", None),
+        ("films", "/x/P3/100x/g.png", None),
+        ("films", "/f.png", None),
+        ("films", "/x/f.png", None),
+        ("films", "/x/../P1/f.png", None),
+    ],
+)
+def test_an_absolute_name_or_an_address_is_of_an_unknown_machine(
+    tmp_path: Path, place: str, name: str, found: str | None
+) -> None:
+    tree(tmp_path, "films/P1/f.png", "films/P2/f.png", "films/P1/100x/g.png", "films/P2/100x/g.png")
+    match = Images([Place(tmp_path / place)]).find(name)
+    assert match.path == (None if found is None else tmp_path / found)
+    known = Images(fields=[field("f.png", "/films/P1/f.png")]).known(name)
+    assert (known is not None) is (found == "films/P1/f.png")
+
+
+@pytest.mark.parametrize(
     ("known", "name", "found"),
     [
         (("f.png", ""), "f.png", True),
@@ -209,6 +243,19 @@ def test_labels_of_one_patient_never_land_on_another(blank: Blank, tmp_path: Pat
         project.add_fields([films / "P1" / "f.png"])
         formats.read("coco", project, file)
         assert [c.box[0] for c in project.cells()] == [1], "nor on a field that was here before"
+
+
+def test_an_absolute_name_becomes_that_below_the_folder_of_the_images(
+    blank: Blank, tmp_path: Path, films: Path
+) -> None:
+    file = coco(tmp_path / "a.json", "/home/x/films/P1/f.png", "C:\\x\\films\\P2\\f.png")
+    with blank() as project:
+        report = formats.read("coco", project, file, images=films)
+        assert {f.name: c.box[0] for f, c in zip(project.fields(), project.cells(), strict=True)} == {
+            "P1/f.png": 1,
+            "P2/f.png": 10,
+        }
+        assert report.skipped == []
 
 
 def test_two_names_are_not_merged_onto_one_image(blank: Blank, tmp_path: Path, films: Path) -> None:
