@@ -346,7 +346,7 @@ class _Reader:
         """Read a suggestion; where only the most probable value is given, it is taken for certain."""
         score = self._confidence(annotation)
         if not score and finite(annotation.get("score")) is None:
-            self.skipped.count("{n} suggestions state no score: their confidence is 0.")
+            self.skipped.count("{n} suggestions state no usable score: their confidence is 0.")
         sure_classes, sure_values = certain(cell_class, attributes, self.schema)
         classes: dict[str, float] = {}
         for name, p in self._probabilities(annotation.get("class_probabilities")).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -10,10 +11,15 @@ from typing import Any
 from annotation_store.records import Box
 
 _MAX_RUNS = 10_000_000
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
 
 
 def finite(value: Any) -> float | None:
-    """Give a number as a float."""
+    """Give a number as a float; some programs write it in quotes."""
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value.strip()):
+            return None
+        value = float(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:

@@ -135,6 +135,7 @@ def an(**changes: Any) -> dict[str, Any]:
         (an(bbox=[30, 30, -10, -10]), 2),
         (an(image_id="1", category_id="2"), 2),
         (an(image_id=1.0, category_id=2.0), 2),
+        (an(bbox=["20", "20.0", "1e1", " 10"]), 2),
         (an(category_id=99), 1),
         (an(category_id="Neutrophil"), 1),
         (an(category_id={}), 1),
@@ -252,11 +253,11 @@ def test_an_id_given_to_two_images_is_of_neither(project: Project, tmp_path: Pat
     assert any("given to two images" in line for line in report.skipped)
 
 
-@pytest.mark.parametrize("score", [None, "high", 0.5])
+@pytest.mark.parametrize("score", [None, "high", 0.5, "0.5"])
 def test_a_score_of_any_kind_is_a_suggestion(project: Project, tmp_path: Path, score: Any) -> None:
     report = formats.read("coco", project, coco(tmp_path / "x.json", an(score=score)))
     assert (report.cells, report.suggestions) == (1, 1)
-    assert project.suggestions()[0].confidence == (0.5 if score == 0.5 else 0)
+    assert project.suggestions()[0].confidence == (0.5 if score in (0.5, "0.5") else 0)
 
 
 def test_a_schema_made_of_a_file_takes_the_file(tmp_path: Path, image_folder: Path) -> None:
