@@ -326,7 +326,7 @@ def work(album: Album) -> None:
     if not session.sight["stains"]:
         run("sight.stains")
     album.wait(500)
-    album.part("zoom", dock._sight.panel)
+    album.part("zoom", dock.desk.binding.sight.panel)
     run("sight.stains")
     if session.suggestions:
         session.select("suggestion", session.suggestions[0].id)

@@ -34,7 +34,9 @@ def written(project: Project, tmp_path: Path) -> Path:
     return tmp_path / "out.json"
 
 
-def test_every_annotation_has_a_category_and_comes_back_as_it_was(written: Path, blank: Blank) -> None:
+def test_every_annotation_has_a_category_and_comes_back_as_it_was(
+    written: Path, blank: Blank, image_folder: Path
+) -> None:
     data = json.loads(written.read_text())
     names = {c["id"]: c["name"] for c in data["categories"]}
     assert len(names) == len(data["categories"]) == 17
@@ -45,7 +47,7 @@ def test_every_annotation_has_a_category_and_comes_back_as_it_was(written: Path,
             annotation.pop("class_group", None)
         written.write_text(json.dumps(data))
         with blank() as project:
-            project.add_fields([written.parent.parent])
+            project.add_fields([image_folder])
             formats.read("coco", project, written)
             assert [c.cell_class for c in project.cells()] == CLASSES
 
@@ -64,14 +66,14 @@ def test_suggestions_without_a_class_have_a_category_too(project: Project, tmp_p
     assert [names[a["category_id"]] for a in data["annotations"]] == ["unclassified", "Monocyte"]
 
 
-def test_old_exports_with_null_come_in(written: Path, blank: Blank) -> None:
+def test_old_exports_with_null_come_in(written: Path, blank: Blank, image_folder: Path) -> None:
     data = json.loads(written.read_text())
     data["categories"] = data["categories"][:14]
     for annotation in data["annotations"][1:]:
         annotation["category_id"] = None
     written.write_text(json.dumps(data))
     with blank() as project:
-        project.add_fields([written.parent.parent])
+        project.add_fields([image_folder])
         formats.read("coco", project, written)
         assert [c.cell_class for c in project.cells()] == CLASSES
 
