@@ -65,7 +65,10 @@ class Scrolling(QScrollArea):
         return self._within_screen(self.widget().minimumSizeHint())
 
     def _within_screen(self, wanted: QSize) -> QSize:
-        """Cut a size to the screen, with room for the bar where it has to scroll."""
+        """Add what the style draws around the contents; cut to the screen, with room for the bar."""
+        self.ensurePolished()
+        # a style's border takes its pixels from the contents, and one pixel too few brings both bars
+        wanted = wanted + (self.size() - self.maximumViewportSize()).expandedTo(QSize(0, 0))
         most = available(self) - _FRAME
         if wanted.height() > most.height():
             wanted.setWidth(wanted.width() + self.verticalScrollBar().sizeHint().width())
