@@ -101,7 +101,6 @@ def test_thousands_in_a_table_with_commas_are_refused() -> None:
         "a.png,1,2",
         ",1,2,3,4",
         "../a.png,1,2,3,4",
-        "/etc/a.png,1,2,3,4",
     ],
 )
 def test_a_row_that_cannot_be_read_is_left_out_and_told(row: str) -> None:
