@@ -96,7 +96,7 @@ class _Training:
             epochs=request.epochs,
             seed=request.seed,
             scratch=parent == "scratch",
-            finds=self._finds(model, training),
+            finds=parent == "scratch" or self._finds(model, training),
             names=any(model.taught.get("class", {}).values()),
         )
         mark = identity(request, training, held, config, model)
@@ -163,7 +163,7 @@ class _Training:
         if sum(len(k.cells_in_regions()) for k in some) < FEWEST_TO_TEACH:
             return True
         truths = [k.truth() for k in some]
-        return finding_f1(model, truths, self._propose(model, some)) >= KNOWS
+        return finding_f1(model, truths, self._propose(model, some, tell=False)) >= KNOWS
 
     def _learn(
         self,
@@ -303,17 +303,18 @@ class _Training:
         return metrics, True, None
 
     def _propose(
-        self, model: LearnedModel, some: Sequence[Knowledge], *, keep: bool = False
+        self, model: LearnedModel, some: Sequence[Knowledge], *, keep: bool = False, tell: bool = True
     ) -> list[RawProposals]:
-        """Run a model over fields; `keep` what it says for the suggestions."""
+        """Run a model over fields; `keep` what it says for the suggestions, `tell` how far it is."""
 
-        def tell(done: int) -> None:
+        def on_field(done: int) -> None:
             self.channel.check()
-            self._progress("evaluate", done, len(some))
+            if tell:  # not before the run has started
+                self._progress("evaluate", done, len(some))
 
         pixels = [k.training_field(self.project).pixels for k in some]
         sides = known_or_seen_sides(self.project, model, some)
-        raw = propose_raw(model, pixels, cell_sides=[sides[k.field.id] for k in some], on_field=tell)
+        raw = propose_raw(model, pixels, cell_sides=[sides[k.field.id] for k in some], on_field=on_field)
         if keep:
             self.said.update(zip((k.field.id for k in some), raw, strict=True))
         return raw
