@@ -1,9 +1,10 @@
 """How good proposals are, where the truth is known; no torch.
 
 Truth counts where its centre lies in the evaluated area (finished regions, or a whole field, less ignore
-areas). Proposals centred elsewhere are dropped *before* matching; an unmatched one within half a median
-cell of the area's border is ignored, for its cell may be centred outside. A missing or unsure value is
-never a class: such a cell counts for its box only.
+areas). Proposals centred elsewhere are dropped *before* matching. Within half a median cell of the area's
+border nothing counts, neither hits nor misses: the cell of an unmatched proposal may be centred outside, and
+to count only the hits there would flatter precision. A missing or unsure value is never a class: such a cell
+counts for its box only.
 """
 
 from __future__ import annotations
@@ -67,12 +68,15 @@ class FieldTruth:
             return False
         return not any(shape.contains_centre(box) for shape in self.outside)
 
-    def border_distance(self, box: Box) -> float:
-        """Give the distance in pixels from a box's centre to the area's border inside the field."""
-        border = self._border()
-        if border.is_empty:
-            return float("inf")
-        return float(border.distance(shapely.Point(box[0] + box[2] / 2, box[1] + box[3] / 2)))
+    def at_border(self, boxes: Sequence[Box], within: float | Sequence[float]) -> np.ndarray:
+        """Say of each box ``(n,)`` whether its centre lies nearer than `within` to the area's border.
+
+        The edge of the field is no border: nothing is centred beyond it.
+        """
+        if not boxes or (border := self._border()).is_empty:  # an area without boxes may have none
+            return np.zeros(len(boxes), bool)
+        x, y, w, h = np.array(boxes, np.float64).reshape(-1, 4).T
+        return np.asarray(shapely.distance(border, shapely.points(x + w / 2, y + h / 2)) < within)
 
     def _border(self) -> Any:
         whole = shapely.box(0, 0, self.width, self.height)
@@ -93,7 +97,7 @@ class Ranking:
     scores, hits
         ``(n,)``: score, and whether it found a cell; ignored proposals are left out.
     truths
-        How many cells there were to find.
+        How many cells that count there were to find.
     """
 
     scores: np.ndarray
@@ -103,7 +107,7 @@ class Ranking:
 
 @dataclass
 class FieldResult:
-    """The outcome on one field, from which any summary is made.
+    """The outcome on one field, from which any summary is made; what lies at the border is in none of it.
 
     Attributes
     ----------
@@ -157,6 +161,56 @@ def match(overlaps: np.ndarray, order: Sequence[int], ignored: np.ndarray) -> np
     return result
 
 
+@dataclass(frozen=True)
+class Pairing:
+    """Which proposals found which cells of an evaluated area.
+
+    Attributes
+    ----------
+    cells
+        The cells centred in the area.
+    inner
+        ``(cells,)`` bool: not at the border, so that they count.
+    overlaps
+        ``(proposals, cells)``.
+    found
+        ``(proposals,)`` int: index of the cell, -1 = none.
+    near
+        ``(proposals,)`` bool: centred at the border.
+    """
+
+    cells: tuple[TrueCell, ...]
+    inner: np.ndarray
+    overlaps: np.ndarray
+    found: np.ndarray
+    near: np.ndarray
+
+    @property
+    def hits(self) -> np.ndarray:
+        """Whether each proposal found a cell that counts."""
+        return np.array([j >= 0 and bool(self.inner[j]) for j in self.found], bool)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Whether each proposal counts: it found a cell that counts, or none and is not at the border."""
+        return np.asarray(self.hits | (self.found < 0) & ~self.near)
+
+
+def pair(truth: FieldTruth, boxes: Sequence[Box], median_cell: float) -> Pairing:
+    """Match boxes, the most confident first and all centred in the area, to the cells of a field.
+
+    Parameters
+    ----------
+    median_cell
+        Median side of a cell in pixels; the border is half of it wide.
+    """
+    cells = tuple(cell for cell in truth.cells if truth.covers(cell.box))
+    inner = ~truth.at_border([cell.box for cell in cells], median_cell / 2)
+    overlaps = iou_matrix(np.array(boxes), np.array([c.box for c in cells]))
+    found = match(overlaps, range(len(boxes)), ~inner)
+    return Pairing(cells, inner, overlaps, found, truth.at_border(boxes, median_cell / 2))
+
+
 def evaluate_field(
     truth: FieldTruth,
     proposals: Sequence[Proposal],
@@ -177,39 +231,42 @@ def evaluate_field(
         Median side of a cell in pixels, for the border; ``None`` = of this field's cells.
     """
     groups = groups or {}
-    cells = [cell for cell in truth.cells if truth.covers(cell.box)]
     kept = sorted((p for p in proposals if truth.covers(p.box)), key=lambda p: -p.confidence)
     if median_cell is None:
-        sides = [max(cell.box[2:]) for cell in truth.cells]
-        median_cell = float(np.median(sides)) if sides else 0.0
-    near = np.array([truth.border_distance(p.box) < median_cell / 2 for p in kept], bool)
-    overlaps = iou_matrix(np.array([p.box for p in kept]), np.array([c.box for c in cells]))
-
-    found = match(overlaps, range(len(kept)), np.zeros(len(cells), bool))
-    counts = (found >= 0) | ~near
+        median_cell = median_side([truth]) or 0.0
+    pairs = pair(truth, [p.box for p in kept], median_cell)
     confidences = np.array([p.confidence for p in kept], np.float64)
-    ranking = Ranking(confidences[counts], (found >= 0)[counts], len(cells))
+    ranking = Ranking(confidences[pairs.counts], pairs.hits[pairs.counts], int(pairs.inner.sum()))
 
     by_class = {}
     for name in classes:
         scores = confidences * np.array([p.class_probabilities.get(name, 0.0) for p in kept])
-        wanted = np.array([cell.cell_class == name for cell in cells], bool)
-        open_ = np.array([_may_be(cell.cell_class, name, groups) for cell in cells], bool) & ~wanted
+        wanted = np.array([cell.cell_class == name for cell in pairs.cells], bool) & pairs.inner
+        open_ = np.array([_may_be(cell.cell_class, name, groups) for cell in pairs.cells], bool) & ~wanted
+        open_ |= ~pairs.inner
         relevant = np.flatnonzero(wanted | open_)
         chosen = scores >= 1e-3
         order = [int(i) for i in np.argsort(-scores, kind="stable") if chosen[i]]
-        hit = match(overlaps[:, relevant], order, open_[relevant])
+        hit = match(pairs.overlaps[:, relevant], order, open_[relevant])
         real = np.array([h >= 0 and bool(wanted[relevant[h]]) for h in hit], bool)
-        ignore = (hit >= 0) & ~real | (hit < 0) & near
+        ignore = (hit >= 0) & ~real | (hit < 0) & pairs.near
         use = chosen & ~ignore
         by_class[name] = Ranking(scores[use], real[use], int(wanted.sum()))
 
-    matched = [(cells[found[i]], kept[i]) for i in range(len(kept)) if found[i] >= 0]
-    missed = [cell for j, cell in enumerate(cells) if j not in set(found.tolist())]
-    spurious = [p for p, hit, at_border in zip(kept, found, near, strict=True) if hit < 0 and not at_border]
+    matched = [(pairs.cells[j], p) for p, j, hit in zip(kept, pairs.found, pairs.hits, strict=True) if hit]
+    lost = pairs.inner.copy()
+    lost[pairs.found[pairs.hits]] = False
+    missed = [pairs.cells[j] for j in np.flatnonzero(lost)]
+    spurious = [p for p, j, counts in zip(kept, pairs.found, pairs.counts, strict=True) if counts and j < 0]
     return FieldResult(
         truth.patient or truth.name, ranking, by_class, matched, missed, spurious, truth.domain
     )
+
+
+def median_side(truths: Sequence[FieldTruth]) -> float | None:
+    """Give the median side of the cells of some fields in pixels; ``None`` where there is no cell."""
+    sides = [max(cell.box[2:]) for truth in truths for cell in truth.cells]
+    return float(np.median(sides)) if sides else None
 
 
 def _may_be(cell_class: str | None, name: str, groups: Mapping[str, Sequence[str]]) -> bool:

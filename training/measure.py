@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from annotation_store.boxes import iou_matrix
 from training.calibration import Calibration, fit_platt, fit_temperature
 from training.detail import describe
 from training.engine.model import LearnedModel
-from training.evaluate import FieldResult, FieldTruth, evaluate_field, match, merged, precision_recall
+from training.evaluate import (
+    FieldResult,
+    FieldTruth,
+    evaluate_field,
+    median_side,
+    merged,
+    pair,
+    precision_recall,
+)
 from training.predict import RawProposals, calibrated
 
 
@@ -23,8 +30,7 @@ def judge(
     min_confidence: float = 0.0,
 ) -> list[FieldResult]:
     """Judge a model's raw proposals, calibrated, field by field."""
-    sides = [max(cell.box[2:]) for truth in truths for cell in truth.cells]
-    median = float(np.median(sides)) if sides else None
+    median = median_side(truths)
     return [
         evaluate_field(
             truth,
@@ -94,21 +100,20 @@ def fit_calibration(
         How firmly it leans: more where it is fitted on what was learnt from.
     """
     before = model.calibration
+    median = median_side(truths) or 0.0
     scores, hits = [np.zeros(0)], [np.zeros(0, bool)]
     logits: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
     allowed: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
     for truth, raw in zip(truths, raws, strict=True):
-        # cells outside the area do count here: a proposal of one near the border is right
         boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in raw.boxes]
-        rows = [i for i, box in enumerate(boxes) if truth.covers(box)]
-        overlaps = iou_matrix(raw.boxes[rows], np.array([c.box for c in truth.cells]))
-        found = match(overlaps, range(len(rows)), np.zeros(len(truth.cells), bool))
-        scores.append(raw.scores[rows])
-        hits.append(found >= 0)
-        for i, j in zip(rows, found, strict=True):
+        rows = np.array([i for i, box in enumerate(boxes) if truth.covers(box)], int)
+        pairs = pair(truth, [boxes[i] for i in rows], median)
+        scores.append(raw.scores[rows[pairs.counts]])
+        hits.append(pairs.hits[pairs.counts])
+        for i, j in zip(rows, pairs.found, strict=True):
             if j < 0:
                 continue
-            cell = truth.cells[j]
+            cell = pairs.cells[j]  # one at the border too: what it is does not hang on where it lies
             for head, target in enumerate(model.vocabulary.targets(cell.cell_class, cell.attributes)):
                 logits[head].append(raw.logits[head][i])
                 allowed[head].append(target)

@@ -47,7 +47,7 @@ def score(
         for truth in truths
     ]
     sums = summarise(results, attributes=names, threshold=SUGGESTED)
-    cells = [cell for truth in truths for cell in truth.cells if truth.covers(cell.box)]
+    cells = [c for r in results for c in (*(cell for cell, _ in r.matched), *r.missed)]
     found = [(cell, p) for result in results for cell, p in result.matched if p.confidence >= SUGGESTED]
     classes = [(cell.cell_class, p.best_class) for cell, p in found if cell.cell_class in schema.class_names]
     attributes = {}
