@@ -1,276 +1,243 @@
-"""Learning the whole field from a corner: our engine against stock Ultralytics and the published rule.
+"""Learning the whole field from a corner: the product against stock Ultralytics and the published rule.
 
     python examples/benchmark_sparse.py --data ../shared/data --weights ../shared/weights/yolo26n.pt
 
-Each of ``ARMS`` is trained from the COCO weights on 20% regions (or on all labels) of the same fields of
-``txl`` and judged on ``val``; ``PBC_ARMS`` learn class and attributes as well. Each run is kept in a JSONL
-file under the hash of its configuration, so that the benchmark can be stopped and goes on where it was.
-``--fold`` trains on four fifths of ``train`` and judges on the other, for choosing. ``--only naive,ours``
-limits the arms, ``--table`` only prints what is there. ``--quick`` runs a few steps on the bundled sample.
+Each arm learns from the same 40 or 200 fields of ``txl``, chosen by a hash of their names: stock Ultralytics
+from the COCO weights, ours as a project that is made, imported into and trained with the defaults of
+``napari-lld train``, from the starter. *Ours* has the 20% regions; *naive labels* the same cells with each
+field called finished; *all labels* every cell. Judged on fields that no arm learns from, with
+``napari-lld predict --images``. ``pbc`` learns class and attributes as well, judged by
+``napari-lld evaluate --truth``. Runs are kept in ``CACHE/sparse.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from sparse_benchmark.cache import Cache
-from sparse_benchmark.data import held_back, in_fold, load_fields, subset, truth_of, whole
-from sparse_benchmark.ours import predict_ours, regions_of, train_many_classes, train_ours, vocabulary_of
-from sparse_benchmark.scoring import score_classes
-from sparse_benchmark.stock import cropped, predict_stock, train_sla, train_stock
+from bench import arguments, cache, project, tables
+from bench.data import Field, sample, sparsely, studied, taught_and_judged, whole
+from bench.scores import score_classes
 
-from training.evaluate import summarise
-from training.measure import fit_calibration, judge
-from training.predict import propose_raw
-from training.worker.stages import LEAST_EPOCHS, PSEUDO_SHARE
+from annotation_store.schema import load_schema, schema_from_coco
 
-TXL = ("WBC", "RBC", "Platelets")
-SETTINGS = {"40 fields": {"fields": 40, "epochs": 45}, "200 fields": {"fields": 200, "epochs": 15}}
-ARMS = {
-    "naive": 3,
-    "crop-to-region": 1,
-    "masked": 1,
-    "SLA-Det's rule": 1,
-    "ours": 3,
-    "full": 3,
-    "ours with all labels": 1,
-    "ours with K classes": 1,
+SETTINGS: dict[str, dict[str, Any]] = {
+    "40 fields": {"set": "txl", "fields": 40, "epochs": 45},
+    "200 fields": {"set": "txl", "fields": 200, "epochs": 15},
+    "pbc": {"set": "pbc", "fields": 200},
 }
-"""Arm to its number of seeds."""
+"""How many fields there are to learn from, and how many epochs the stock arms learn."""
 
-PBC = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
-PBC_ARMS = {"ours": 3, "ours with all labels": 3}
-PBC_SETTING = {"set": "pbc", "fields": 200, "epochs": 16, "size": 448, "settings": {"window": 320}}
+STOCK = ("naive", "crop-to-region", "masked", "SLA-Det's rule", "full")
+OURS: dict[str, dict[str, Any]] = {
+    "ours": {},
+    "ours, naive labels": {},
+    "ours, masked only": {"holdout": 0.0},  # with nothing to judge by, nothing is learnt beyond the regions
+    "ours, all labels": {},
+}
+"""Arm to the options of ``napari-lld train``."""
+
+SIZE = 320
+"""Pixels of the longer side that the stock arms see."""
 
 
-def run_detection(config: dict[str, Any], sets: dict[str, Any], weights: Path | str | None) -> dict[str, Any]:
-    """Train one arm and judge it."""
-    arm, seed = config["arm"], config["seed"]
-    common = {"epochs": config["epochs"], "size": config["size"], "seed": seed}
-    sparse, full, judged, classes = sets["sparse"], sets["full"], sets["judged"], sets["classes"]
+def labels(arm: str, some: Sequence[Field], folder: Path | None) -> list[Field]:
+    """Give what an arm may learn from: everything, the regions, or the regions' cells in finished fields."""
+    if arm in ("full", "ours, all labels"):
+        return list(some)
+    sparse = sample(sparse=True, like=some) if folder is None else sparsely(some, folder)
+    return [whole(one) for one in sparse] if arm in ("naive", "ours, naive labels") else sparse
+
+
+def stock(arm: str, fields: Sequence[Field], judged: Sequence[Field], weights: Any, **common: Any) -> Any:
+    """Train a stock arm; give its proposals and the seconds of its training."""
+    from bench.stock import cropped, predict_stock, train_sla, train_stock
+
+    classes = common.pop("classes")
     begun = time.monotonic()
-    labels = full if arm in ("full", "ours with all labels") else sparse
-    if arm == "ours with K classes":
-        many = train_many_classes(labels, classes, weights, settings=config["settings"], **common)
-        seconds = time.monotonic() - begun
-        found = predict_stock(many, judged, classes, size=config["size"])
-    elif arm.startswith("ours"):
-        vocabulary = vocabulary_of(classes, attributes=False)
-        model = train_ours(labels, vocabulary, weights, settings=config["settings"], **common)
-        seconds = time.monotonic() - begun
-        found = predict_ours(model, judged)
+    if arm == "SLA-Det's rule":
+        model = train_sla(fields, classes, weights, **common)
     else:
-        if arm == "SLA-Det's rule":
-            stock = train_sla(sparse, classes, weights, **common)
-        elif arm == "crop-to-region":
-            stock = train_stock(cropped(sparse), classes, weights, **common)
-        elif arm == "masked":
-            stock = train_stock(sparse, classes, weights, masked=True, **common)
-        else:
-            stock = train_stock([whole(f) for f in labels], classes, weights, **common)
-        seconds = time.monotonic() - begun
-        found = predict_stock(stock, judged, classes, size=config["size"])
-    boxes = sum(len(f.cells) for f in labels)
-    scores = score_classes([truth_of(f) for f in judged], found, classes)
-    return {"boxes": boxes, "seconds": round(seconds), **scores}
-
-
-def run_attributes(config: dict[str, Any], sets: dict[str, Any], weights: Path) -> dict[str, Any]:
-    """Train detector, class and attributes as a project would: a fifth of the fields only calibrates."""
-    fields = sets["full" if "all labels" in config["arm"] else "sparse"]
-    held = [f for f in fields if held_back(f.name)]
-    learnt = [f for f in fields if not held_back(f.name)]
-    words = vocabulary_of(sets["classes"], attributes=True)
-    begun = time.monotonic()
-    model = train_ours(
-        learnt, words, weights, epochs=config["epochs"], size=config["size"], seed=config["seed"],
-        settings=config["settings"],
-    )  # fmt: skip
+        some = cropped(fields) if arm == "crop-to-region" else fields
+        model = train_stock(some, classes, weights, masked=arm == "masked", **common)
     seconds = time.monotonic() - begun
-    raw = propose_raw(model, [f.pixels for f in held], min_score=0.001)
-    model.calibration = fit_calibration(model, [regions_of(f) for f in held], raw, note="held-out fifth")
-    judged = sets["judged"]
-    raw = propose_raw(model, [f.pixels for f in judged], min_score=0.001)
-    results = judge(model, [truth_of(f) for f in judged], raw)
-    numbers = summarise(results, attributes=list(words.attributes))
-    keys = ("ap50", "precision", "recall", "ece", "class_f1", "class_n", "attribute_f1", "attributes")
-    return {
-        "boxes": sum(len(f.cells) for f in learnt),
-        "seconds": round(seconds),
-        **{key: numbers[key] for key in keys},
-    }
+    return predict_stock(model, judged, classes, size=common["size"]), {"seconds": round(seconds, 1)}
 
 
-def table(cache: Cache, configs: list[dict[str, Any]]) -> str:
-    """Print mean and spread over seeds as a Markdown table."""
-    groups: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
-    for config in configs:
-        result = cache.get(config)
-        if result is not None:
-            groups.setdefault((config["fields"], config["epochs"], config["arm"]), []).append(result)
-    lines = [
-        "| fields, epochs | arm | seeds | boxes | mAP50 | mAP50-95 | AP50 white / red / platelet "
-        "| P / R | at | minutes | gap closed |",
-        "|---" * 11 + "|",
-    ]
+def ours(
+    fields: Sequence[Field],
+    judged: Sequence[Field],
+    schema: Any,
+    options: dict[str, Any],
+    *,
+    attributes: bool,
+) -> Any:
+    """Teach a project and let it look at the judged fields, or measure it there."""
+    device = {"device": options["device"]} if "device" in options else {}
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project", schema) as made,
+    ):
+        project.annotate(made, fields)
+        told = project.train(made, **options)
+        look = project.measured if attributes else project.proposals
+        return look(made, judged, **device), told
 
-    for (fields, epochs, arm), rows in groups.items():
+
+def run(
+    config: dict[str, Any],
+    taught: Sequence[Field],
+    judged: Sequence[Field],
+    *,
+    folder: Path | None,
+    schema: Any,
+    weights: Path | str | None,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """Teach one arm and judge it."""
+    arm = config["arm"]
+    fields = labels(arm, studied(taught, config["subset"])[: config["fields"]], folder)
+    boxes = sum(len(field.cells) for field in fields)
+    if config["set"] == "pbc":
+        numbers, told = ours(fields, judged, schema, options, attributes=True)
+        keys = ("ap50", "precision", "recall", "class_f1", "attribute_f1", "ece")
+        return {"boxes": boxes, **told, **{key: numbers[key] for key in keys}}
+    classes = sorted({cell.cell_class for field in judged for cell in field.cells if cell.cell_class})
+    if arm in STOCK:
+        device = {"device": options["device"]} if "device" in options else {}
+        found, told = stock(
+            arm, fields, judged, weights, classes=classes, epochs=config["epochs"],
+            size=config["size"], seed=config["subset"], **device,
+        )  # fmt: skip
+    else:
+        found, told = ours(fields, judged, schema, options, attributes=False)
+    return {"boxes": boxes, **told, **score_classes([f.truth() for f in judged], found, classes)}
+
+
+def detection_table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write mean and spread over the subsets, by number of fields and arm."""
+    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for row in kept:
+        groups.setdefault((row["config"]["fields"], row["config"]["arm"]), []).append(row["result"])
+    rows = []
+    for (fields, arm), some in groups.items():
         per_class = " / ".join(
-            f"{statistics.mean(row['ap50_of'][name] for row in rows):.2f}" for name in rows[0]["ap50_of"]
+            tables.spread([one["ap50_of"][name] for one in some], 2) for name in some[0]["ap50_of"]
         )
-        mean = {
-            k: statistics.mean(r[k] for r in rows) for k in ("precision", "recall", "confidence", "seconds")
-        }
-        lines.append(
-            f"| {fields}, {epochs} | {arm} | {len(rows)} | {rows[0]['boxes']} | {spread(rows, 'map50')} "
-            f"| {spread(rows, 'map')} | {per_class} | {mean['precision']:.2f} / {mean['recall']:.2f} "
-            f"| {mean['confidence']:.2f} | {mean['seconds'] / 60:.1f} |"
-        )
-        naive, full = (groups.get((fields, epochs, other)) for other in ("naive", "full"))
+        naive, full = (groups.get((fields, other)) for other in ("naive", "full"))
         closed = ""
         if naive and full and arm not in ("naive", "full"):
-            low, high = (statistics.mean(r["map50"] for r in some) for some in (naive, full))
-            closed = f"{(statistics.mean(r['map50'] for r in rows) - low) / (high - low):.0%}"
-        lines[-1] += f" {closed} |"
-    return "\n".join(lines)
+            low, high, own = (statistics.mean(r["map50"] for r in part) for part in (naive, full, some))
+            closed = f"{(own - low) / (high - low):.0%}" if high != low else ""
+        rows.append(
+            [fields, arm, len(some), round(statistics.mean(one["boxes"] for one in some)),
+             *(tables.spread([one[key] for one in some]) for key in ("map50", "map")), per_class,
+             " / ".join(tables.spread([one[key] for one in some], 2) for key in ("precision", "recall")),
+             tables.spread([one["confidence"] for one in some], 2),
+             tables.spread([one["seconds"] / 60 for one in some], 1), closed]
+        )  # fmt: skip
+    names = " / ".join(next(iter(groups.values()))[0]["ap50_of"])
+    head = ["fields", "arm", "subsets", "boxes", "mAP50", "mAP50-95", f"AP50 {names}", "P / R", "at"]
+    return tables.markdown([*head, "minutes of training", "gap closed"], rows)
 
 
-def attribute_table(cache: Cache, configs: list[dict[str, Any]]) -> str:
-    """Print class and attributes on ``pbc``."""
+def attribute_table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write class and attributes on ``pbc``."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for config in configs:
-        result = cache.get(config)
-        if result is not None:
-            groups.setdefault(config["arm"], []).append(result)
+    for row in kept:
+        groups.setdefault(row["config"]["arm"], []).append(row["result"])
     keys = ("ap50", "precision", "recall", "class_f1", "attribute_f1", "ece")
-    lines = [f"| arm | seeds | boxes | {' | '.join(keys)} | minutes |", "|---" * (len(keys) + 4) + "|"]
-    for arm, rows in groups.items():
-        cells = " | ".join(spread(rows, key) for key in keys)
-        minutes = statistics.mean(row["seconds"] for row in rows) / 60
-        lines.append(f"| {arm} | {len(rows)} | {rows[0]['boxes']} | {cells} | {minutes:.1f} |")
-    return "\n".join(lines)
+    rows = [
+        [arm, len(some), round(statistics.mean(one["boxes"] for one in some)),
+         *(tables.spread([one[key] for one in some]) for key in keys),
+         tables.spread([one["seconds"] / 60 for one in some], 1)]
+        for arm, some in groups.items()
+    ]  # fmt: skip
+    return tables.markdown(["arm", "subsets", "boxes", *keys, "minutes of training"], rows)
 
 
-def spread(rows: list[dict[str, Any]], key: str) -> str:
-    """Give mean and standard deviation over seeds."""
-    values = [row[key] for row in rows]
-    text = f"{statistics.mean(values):.3f}"
-    return text + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
-
-
-def parse() -> argparse.Namespace:
-    """Read the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", type=Path, help="folder with txl and pbc")
-    parser.add_argument("--weights", type=Path, help="yolo26n.pt")
-    parser.add_argument("--cache", type=Path, default=Path("benchmark_sparse.jsonl"))
-    parser.add_argument("--fold", action="store_true", help="judge on a fifth of train, for choosing")
-    parser.add_argument("--only", help="arms, separated by commas")
-    parser.add_argument("--setting", choices=[*SETTINGS, "pbc"], help="only this one")
-    parser.add_argument("--seeds", type=int, help="at most so many")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of ours")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--table", action="store_true", help="print what is there")
-    parser.add_argument("--quick", action="store_true", help="a few steps on the bundled sample")
-    return parser.parse_args()
-
-
-def wanted(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """List the configurations to run, in order."""
-    changes = {k: json.loads(v) for k, v in (s.split("=", 1) for s in args.set)}
-    only = args.only.split(",") if args.only else None
-    judged = "fold" if args.fold else "val"
+def wanted(args: Any) -> list[dict[str, Any]]:
+    """List the runs, the first subset of every arm first."""
+    start = {} if args.starter is None else {"starter": cache.file_digest(args.starter)}
     configs = []
-    for name, setting in SETTINGS.items():
-        for arm in only or ARMS:
-            for seed in range(min(ARMS.get(arm, 0), args.seeds or 99)):
-                config = {"set": "txl", "judged": judged, "arm": arm, "size": 320, "seed": seed, **setting}
-                if arm.startswith("ours"):
-                    pseudo = (
-                        {"pseudo": PSEUDO_SHARE} if arm == "ours" and config["epochs"] >= LEAST_EPOCHS else {}
-                    )
-                    config["settings"] = {**pseudo, **changes}
-                if args.setting in (None, name):
-                    configs.append(config)
-    for arm in only or PBC_ARMS:
-        for seed in range(min(PBC_ARMS.get(arm, 0), args.seeds or 99)):
-            config = {"judged": judged, "arm": arm, "seed": seed, **PBC_SETTING}
-            config["settings"] = {**PBC_SETTING["settings"], **changes}
-            if args.setting in (None, "pbc"):
-                configs.append(config)
+    for subset in range(args.subsets):
+        for name, setting in SETTINGS.items():
+            for arm in args.arms:
+                if args.setting not in (None, name) or (
+                    name == "pbc" and arm not in ("ours", "ours, all labels")
+                ):
+                    continue
+                config = {"benchmark": "sparse", "judge": args.judge, "arm": arm, "subset": subset, **setting}
+                configs.append(config | ({"size": SIZE} if arm in STOCK else start))
+                if arm not in STOCK:
+                    configs[-1].pop("epochs", None)
     return configs
 
 
-def load(folder: Path, *, fold: bool) -> dict[str, Any]:
-    """Read a data set: what may be learnt from (sparse and full), what is judged, and the classes."""
-    kinds = ("train", "train_sparse20", "val")
-    every = {kind: load_fields(folder / f"{kind}.json", folder / "images") for kind in kinds}
-    full, sparse, judged = (every[kind] for kind in kinds)
-    if fold:
-        judged = [f for f in full if in_fold(f.name)]
-        full, sparse = ([f for f in some if not in_fold(f.name)] for some in (full, sparse))
-    classes = list(TXL if folder.name == "txl" else PBC)
-    return {"full": full, "sparse": sparse, "judged": judged, "classes": classes}
-
-
 def quick() -> int:
-    """Run a few steps of some arms, from random weights, on the bundled sample: it shows that they run."""
-    import napari_lld.sample as sample
-
-    folder = sample.truth().parent
-    full, sparse = (load_fields(file, folder / "fields")[::3] for file in (sample.truth(), sample.sparse()))
-    classes = sorted({cell.cell_class for field in full for cell in field.cells if cell.cell_class})
-    sets = {"full": full, "sparse": sparse, "judged": full[:2], "classes": classes}
+    """Run a stock arm and ours for one short epoch on the bundled sample."""
+    fields, judged = sample()[:3], sample()[3:5]
+    schema = load_schema("lld")
+    options = {"epochs": 1, "size": 224, "holdout": 0.0}
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
-        cache = Cache(Path(place) / "runs.jsonl")
-        configs: list[dict[str, Any]] = []
-        for arm in ("naive", "masked", "ours", "ours with K classes"):
-            config: dict[str, Any] = {"set": "sample", "arm": arm, "fields": len(sparse), "epochs": 1}
-            config |= {"size": 96, "seed": 0, "settings": {"window": 96}}
-            weights = None if arm.startswith("ours") else "yolo26n.yaml"
-            cache.add(config, run_detection(config, sets, weights))
-            configs.append(config)
-        print(table(Cache(cache.file), configs))
+        kept = cache.Cache(Path(place) / "runs.jsonl")
+        for arm in ("masked", "ours"):
+            config = {"set": "sample", "arm": arm, "fields": 3, "subset": 0, "epochs": 1, "size": 224}
+            work = partial(
+                run,
+                config,
+                fields,
+                judged,
+                folder=None,
+                schema=schema,
+                weights="yolo26n.yaml",
+                options=options,
+            )
+            kept.kept(config, work)
+        print(detection_table(kept.rows()))
     return 0
 
 
 def main() -> int:
-    """Run what is not in the cache yet and print the tables."""
-    args = parse()
-    torch.set_num_threads(args.threads)
+    """Run what is not kept yet and write the tables."""
+    parser = arguments.parser(__doc__, [*STOCK, *OURS])
+    parser.add_argument("--weights", type=Path, help="yolo26n.pt, from which the stock arms begin")
+    parser.add_argument("--setting", choices=list(SETTINGS), help="only this one")
+    args = arguments.read(parser)
     if args.quick:
         return quick()
-    if not args.table and not (args.data and args.weights):
-        print("Give --data DIR and --weights yolo26n.pt, or --quick, or --table.", file=sys.stderr)
-        return 2
-    cache = Cache(args.cache)
+    kept = cache.Cache(args.cache / "sparse.jsonl")
     configs = wanted(args)
-    sets: dict[str, dict[str, Any]] = {}
-    for config in configs:
-        if args.table or cache.get(config) is not None:
-            continue
-        name = config["set"]
-        if name not in sets:
-            sets[name] = load(args.data / name, fold=args.fold)
-        chosen = {
-            **sets[name],
-            "sparse": subset(sets[name]["sparse"], config["fields"]),
-            "full": subset(sets[name]["full"], config["fields"]),
-        }
-        run = run_detection if name == "txl" else run_attributes
-        result = run(config, chosen, args.weights)
-        cache.add(config, result)
-        print(json.dumps(config), "\n ", json.dumps(result), flush=True)
-    print(table(cache, [c for c in configs if c["set"] == "txl"]))
-    print(attribute_table(cache, [c for c in configs if c["set"] == "pbc"]))
+    sets: dict[str, Any] = {}
+    for config in [] if args.table else configs:
+        if config["arm"] in STOCK and args.weights is None:
+            parser.error(
+                "The stock arms begin from COCO weights: give --weights yolo26n.pt, or other --arms."
+            )
+        folder = args.data / config["set"]
+        if config["set"] not in sets:
+            truth = json.loads((folder / "train.json").read_text(encoding="utf-8"))
+            schema = schema_from_coco(truth) if config["set"] == "txl" else load_schema("wbcatt")
+            sets[config["set"]] = (*taught_and_judged(folder, args.judge), schema)
+        taught, judged, schema = sets[config["set"]]
+        options = arguments.beginning(args) | OURS.get(config["arm"], {})
+        work = partial(
+            run, config, taught, judged, folder=folder, schema=schema, weights=args.weights, options=options
+        )
+        kept.kept(config, work, cache.stock() if config["arm"] in STOCK else None)
+    found = [row for config in configs if (row := kept.latest(config)) is not None]
+    parts = []
+    for name, write in (("txl", detection_table), ("pbc", attribute_table)):
+        some = [row for row in found if row["config"]["set"] == name]
+        parts += [f"**{name}**, judged on {args.judge}\n\n{write(some)}"] if some else []
+    tables.publish(args.cache, f"sparse-{args.judge}", "\n\n".join(parts), found)
     return 0
 
 

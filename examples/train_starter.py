@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sparse_benchmark.data import in_fold, read_pixels
+from bench.data import in_fold, read_pixels
 
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema, wbcatt_to_lld

@@ -7,6 +7,8 @@ saving between epochs are left out, and the threads are those of the benchmark.
 from __future__ import annotations
 
 import copy
+import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,28 +16,44 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import matplotlib
 import numpy as np
 import torch
 from PIL import Image
 
-from annotation_store.records import Proposal, Shape
-from training.engine.data import LabelledCell, TrainingField, known_area
-from training.engine.detector import PAD_GREY, letterbox
+from annotation_store.boxes import iou_matrix
+from annotation_store.records import Proposal
+from annotation_store.temporary import keep_until_exit
+from bench.data import Field, whole
+from training.evaluate import TrueCell
 
-from training.engine._ultralytics import DetectionModel, v8DetectionLoss  # isort: skip  (first: switches it off line)
+# off line and quiet, its settings in a folder of this process: read when it is imported
+os.environ.update(
+    dict.fromkeys(("YOLO_CONFIG_DIR", "MPLCONFIGDIR"), str(keep_until_exit("stock"))),
+    YOLO_OFFLINE="true",
+    YOLO_AUTOINSTALL="false",
+    YOLO_VERBOSE="false",
+)
 
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.utils import USER_CONFIG_DIR
-from ultralytics.utils.loss import E2ELoss
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils import LOGGER, SETTINGS, USER_CONFIG_DIR
+from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.nms import non_max_suppression
+
+LOGGER.setLevel(logging.ERROR)
+for _name, _value in dict(SETTINGS).items():
+    if isinstance(_value, bool) and _value:  # sync and every integration
+        dict.__setitem__(SETTINGS, _name, False)
 
 # its trainer looks for a font, and would fetch one from a network
 shutil.copy(matplotlib.get_data_path() + "/fonts/ttf/DejaVuSans.ttf", USER_CONFIG_DIR / "Arial.ttf")
 
 UNKNOWN = 255
 MIN_SCORE = 0.001
+STRIDE, PAD_GREY = 32, 114
 
 
 class _Masked(v8DetectionLoss):
@@ -114,7 +132,7 @@ class _Trainer(DetectionTrainer):
         return
 
 
-def _write(folder: Path, fields: Sequence[TrainingField], classes: Sequence[str]) -> Path:
+def _write(folder: Path, fields: Sequence[Field], classes: Sequence[str]) -> Path:
     """Write fields as a YOLO data set."""
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True)
@@ -137,7 +155,7 @@ def _write(folder: Path, fields: Sequence[TrainingField], classes: Sequence[str]
 
 
 def train_stock(
-    fields: Sequence[TrainingField],
+    fields: Sequence[Field],
     classes: Sequence[str],
     weights: Path | str,
     *,
@@ -145,6 +163,7 @@ def train_stock(
     size: int,
     seed: int,
     masked: bool = False,
+    device: str = "cpu",
     **settings: Any,
 ) -> torch.nn.Module:
     """Train a stock YOLO26n with K classes and give its averaged weights.
@@ -167,7 +186,7 @@ def train_stock(
             "batch": min(8, len(fields)),
             "optimizer": "AdamW",
             "lr0": 1e-3,
-            "device": "cpu",
+            "device": device,
             "workers": 0,
             "cache": "ram",
             "val": False,
@@ -182,19 +201,37 @@ def train_stock(
         threads = torch.get_num_threads()
         trainer.add_callback("on_train_start", lambda _: torch.set_num_threads(threads))
         if masked:
-            trainer.known = {
-                f"{i:05}": known_area(field.pixels().shape[:2], 1.0, field.cells, field.regions, (), ())
-                for i, field in enumerate(fields)
-            }
+            trainer.known = {f"{i:05}": known_area(field) for i, field in enumerate(fields)}
         trainer.train()
-        model = copy.deepcopy(trainer.ema.ema).float().eval()
+        model = copy.deepcopy(trainer.ema.ema).float().cpu().eval()
         model.criterion = None
         return model
 
 
+def known_area(field: Field) -> np.ndarray:
+    """Draw a field's regions: ``(h, w)`` uint8, 1 inside."""
+    known = np.zeros((field.height, field.width), np.uint8)
+    for x, y, w, h in field.regions:
+        x1, y1, x2, y2 = (max(0, int(np.ceil(v - 0.5))) for v in (x, y, x + w, y + h))
+        known[y1:y2, x1:x2] = 1
+    return known
+
+
+def letterbox(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+    """Scale a field to `size` pixels of its longer side and pad it to multiples of the stride."""
+    scale = size / max(pixels.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    scaled = cv2.resize(
+        pixels, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+    padded = np.full((-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, 3), PAD_GREY, np.uint8)
+    padded[:height, :width] = scaled
+    return padded, scale
+
+
 @torch.inference_mode()
 def predict_stock(
-    model: torch.nn.Module, fields: Sequence[TrainingField], classes: Sequence[str], *, size: int
+    model: torch.nn.Module, fields: Sequence[Field], classes: Sequence[str], *, size: int
 ) -> list[list[Proposal]]:
     """Let a stock model look at fields, as its own validator does: one-to-many head, suppression at 0.7."""
     found = []
@@ -217,27 +254,28 @@ def predict_stock(
     return found
 
 
-def cropped(fields: Sequence[TrainingField]) -> list[TrainingField]:
+def cropped(fields: Sequence[Field]) -> list[Field]:
     """Cut the regions out, at the fields' own scale on a grey canvas: nothing outside is ever seen."""
     pieces = []
     for field in fields:
         pixels = field.pixels()
-        for number, region in enumerate(field.regions):
-            x1, y1, x2, y2 = (round(v) for v in region.bounds)
+        for number, (x, y, w, h) in enumerate(field.regions):
+            x1, y1, x2, y2 = (round(v) for v in (x, y, x + w, y + h))
             canvas = np.full_like(pixels, PAD_GREY)
             canvas[y1:y2, x1:x2] = pixels[y1:y2, x1:x2]
-            pieces.append(replace(field, name=f"{field.name}:{number}", pixels=lambda c=canvas: c))
+            pieces.append(replace(field, name=f"{field.name}:{number}", drawn=canvas))
     return pieces
 
 
 def train_sla(
-    fields: Sequence[TrainingField],
+    fields: Sequence[Field],
     classes: Sequence[str],
     weights: Path | str,
     *,
     epochs: int,
     size: int,
     seed: int,
+    device: str = "cpu",
     threshold: float = 0.5,
 ) -> torch.nn.Module:
     """SLA-Det's rule from its description: loss inside the patch only, then labels of its own for the field.
@@ -248,9 +286,8 @@ def train_sla(
     """
     off = ("mosaic", "hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr", "erasing")
     plain: dict[str, Any] = {**dict.fromkeys(off, 0.0), "auto_augment": None}
-    first = train_stock(
-        fields, classes, weights, epochs=epochs // 2, size=size, seed=seed, masked=True, **plain
-    )
+    plain |= {"size": size, "seed": seed, "device": device}
+    first = train_stock(fields, classes, weights, epochs=epochs // 2, masked=True, **plain)
     taught = [
         own_labels(field, proposals, threshold)
         for field, proposals in zip(fields, predict_stock(first, fields, classes, size=size), strict=True)
@@ -258,17 +295,14 @@ def train_sla(
     with tempfile.TemporaryDirectory(prefix="lld-sla-") as place:
         file = Path(place) / "first.pt"
         torch.save({"model": first}, file)
-        return train_stock(taught, classes, file, epochs=epochs - epochs // 2, size=size, seed=seed, **plain)
+        return train_stock(taught, classes, file, epochs=epochs - epochs // 2, **plain)
 
 
-def own_labels(field: TrainingField, proposals: Sequence[Proposal], threshold: float) -> TrainingField:
+def own_labels(field: Field, proposals: Sequence[Proposal], threshold: float) -> Field:
     """Add confident proposals that overlap no label as labels, and take the whole field for known."""
-    from annotation_store.boxes import iou_matrix
-
     cells = list(field.cells)
     for one in proposals:
         overlap = iou_matrix(np.array([one.box]), np.array([c.box for c in cells]))
         if one.confidence >= threshold and not (overlap > 0.5).any():
-            cells.append(LabelledCell(one.box, one.best_class))
-    height, width = field.pixels().shape[:2]
-    return replace(field, cells=tuple(cells), regions=(Shape.rectangle(0, 0, width, height),))
+            cells.append(TrueCell(one.box, one.best_class))
+    return whole(replace(field, cells=tuple(cells)))

@@ -1,9 +1,10 @@
-"""Scores that are the same for every arm: COCO's average precision, and precision and recall at best F1."""
+"""Scores that are the same for every arm: COCO's average precision, best F1, cells named rightly."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from annotation_store.records import Proposal
-from training.evaluate import FieldTruth, evaluate_field, merged, precision_recall
+from training.evaluate import FieldTruth, evaluate_field, macro_f1, merged, precision_recall
 
 
 def score_classes(
@@ -77,4 +78,28 @@ def score_classes(
         "confidence": best[1],
         "precision": best[2],
         "recall": best[3],
+    }
+
+
+def naming(truths: Sequence[FieldTruth], proposals: Sequence[Sequence[Proposal]]) -> dict[str, Any]:
+    """Say how many cells of each class were found and named rightly.
+
+    Returns
+    -------
+    dict
+        ``found`` (share of all cells), ``cells`` (class to number), ``recall`` (class to share that was found
+        *and* named rightly) and ``macro_f1`` over the classes, a cell that was not found counting as wrong.
+    """
+    results = [evaluate_field(truth, found) for truth, found in zip(truths, proposals, strict=True)]
+    pairs = [(c.cell_class, p.best_class) for r in results for c, p in r.matched]
+    pairs += [(cell.cell_class, None) for result in results for cell in result.missed]
+    missed = sum(len(result.missed) for result in results)
+    known = [(true, said) for true, said in pairs if true is not None]
+    cells = Counter(true for true, _ in known)
+    right = Counter(true for true, said in known if true == said)
+    return {
+        "found": 1 - missed / max(1, len(pairs)),
+        "cells": dict(sorted(cells.items())),
+        "recall": {name: right[name] / count for name, count in sorted(cells.items())},
+        "macro_f1": macro_f1([true for true, _ in known], [said for _, said in known]),
     }

@@ -1,0 +1,91 @@
+"""Runs of a benchmark, kept so that it can be stopped and goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def sources() -> str:
+    """Hash what decides what a project learns: the code of the store and the trainer, and the starter."""
+    content = hashlib.sha256()
+    for package in ("annotation_store", "training"):
+        for file in sorted((ROOT / package).rglob("*")):
+            if file.suffix in (".py", ".yaml", ".safetensors"):
+                content.update(file.relative_to(ROOT).as_posix().encode())
+                content.update(file.read_bytes())
+    return content.hexdigest()[:12]
+
+
+@cache
+def stock() -> str:
+    """Name what decides what stock Ultralytics learns."""
+    return "ultralytics " + importlib.metadata.version("ultralytics-opencv-headless")
+
+
+def file_digest(file: Path) -> str:
+    """Hash a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def digest(config: dict[str, Any]) -> str:
+    """Hash a configuration."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Cache:
+    """Runs that are done, one JSON object a line: what was asked, by which sources, and what came out."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+        if file.is_file():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                row = json.loads(line)
+                self._rows[digest(row["config"]), row.get("sources", "")] = row
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give everything that is kept, the oldest first."""
+        return list(self._rows.values())
+
+    def latest(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """Give the newest row of a configuration, whatever sources made it."""
+        key = digest(config)
+        return next((row for (one, _), row in reversed(self._rows.items()) if one == key), None)
+
+    def kept(
+        self, config: dict[str, Any], work: Callable[[], dict[str, Any]], made_by: str | None = None
+    ) -> dict[str, Any]:
+        """Give the result of a configuration by these sources; work where there is none yet, and keep it.
+
+        Parameters
+        ----------
+        made_by
+            What decides the result beside the configuration; ``None`` = `sources`.
+        """
+        made_by = made_by or sources()
+        key = digest(config), made_by
+        if key not in self._rows:
+            begun = time.monotonic()
+            result = work()
+            row = {
+                "config": config,
+                "sources": made_by,
+                "seconds": round(time.monotonic() - begun, 1),
+                "result": result,
+            }
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(row) + "\n")
+            self._rows[key] = row
+            print(json.dumps(config), json.dumps(result), flush=True)
+        return dict(self._rows[key]["result"])

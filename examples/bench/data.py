@@ -1,0 +1,191 @@
+"""The shared data sets as fields, and the subsets and folds that the benchmarks use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from annotation_store.records import Box, Shape
+from annotation_store.schema import wbcatt_to_lld
+from training.evaluate import FieldTruth, TrueCell
+
+
+def read_pixels(file: Path) -> np.ndarray:
+    """Read an image as ``(H, W, 3)`` uint8."""
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field with its cells.
+
+    Attributes
+    ----------
+    name
+        Its file's name in the data set.
+    regions
+        Rectangles in which every cell is annotated.
+    drawn
+        Its pixels, where they are not those of the file.
+    """
+
+    name: str
+    file: Path
+    width: int
+    height: int
+    cells: tuple[TrueCell, ...]
+    regions: tuple[Box, ...]
+    drawn: np.ndarray | None = None
+
+    def pixels(self) -> np.ndarray:
+        """Read it as ``(H, W, 3)`` uint8."""
+        return read_pixels(self.file) if self.drawn is None else self.drawn
+
+    def truth(self) -> FieldTruth:
+        """Give it as truth."""
+        regions = tuple(Shape.rectangle(*one) for one in self.regions)
+        return FieldTruth(self.name, self.width, self.height, self.cells, regions)
+
+
+def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> list[Field]:
+    """Read a COCO file in the project's dialect (design §6): no ``annotated_regions`` = the whole field.
+
+    Parameters
+    ----------
+    in_lld
+        Whether the attributes are WBCAtt's and are to be said in the words of the schema `lld`.
+    """
+    content = json.loads(annotations.read_text(encoding="utf-8"))
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    cells: dict[int, list[TrueCell]] = {image["id"]: [] for image in content["images"]}
+    for one in content["annotations"]:
+        said = one.get("attributes") or {}
+        said = {k: v for k, v in (wbcatt_to_lld(said) if in_lld else said).items() if v is not None}
+        cells[one["image_id"]].append(TrueCell(tuple(one["bbox"]), names.get(one["category_id"]), said))
+    return [
+        Field(
+            image["file_name"],
+            images / image["file_name"],
+            image["width"],
+            image["height"],
+            tuple(cells[image["id"]]),
+            tuple(map(tuple, image.get("annotated_regions", [[0, 0, image["width"], image["height"]]]))),
+        )
+        for image in content["images"]
+    ]
+
+
+def write_coco(fields: Sequence[Field], file: Path) -> Path:
+    """Write fields as a COCO file that states its regions; `import` reads it with the images' folder."""
+    classes = sorted({cell.cell_class for field in fields for cell in field.cells if cell.cell_class})
+    images, annotations = [], []
+    for number, field in enumerate(fields, 1):
+        images.append(
+            {"id": number, "file_name": field.name, "width": field.width, "height": field.height,
+             "annotated_regions": [list(one) for one in field.regions]}
+        )  # fmt: skip
+        for cell in field.cells:
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": number, "bbox": list(cell.box), "iscrowd": 0,
+                 "area": cell.box[2] * cell.box[3], "attributes": dict(cell.attributes),
+                 "category_id": None if cell.cell_class is None else classes.index(cell.cell_class) + 1}
+            )  # fmt: skip
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(classes)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def _hash(name: str, salt: str = "") -> int:
+    return int(hashlib.sha256((salt + Path(name).name).encode()).hexdigest(), 16)
+
+
+def in_fold(name: str) -> bool:
+    """Whether a field of ``train`` belongs to the fixed fifth on which settings are chosen."""
+    return _hash(name) % 5 == 0
+
+
+def studied(fields: Iterable[Field], study: int) -> list[Field]:
+    """Put fields in the order of a study, a hash of their names; its first n are the subset of n."""
+    return sorted(fields, key=lambda field: _hash(field.name, f"study{study}:"))
+
+
+def taught_and_judged(folder: Path, judge: str, **options: Any) -> tuple[list[Field], list[Field]]:
+    """Give the fields of ``train`` that may be learnt from, and those that are judged on.
+
+    Parameters
+    ----------
+    judge
+        ``"fold"``: on the fixed fifth of ``train``, which is then not learnt from, to choose by;
+        ``"val"``: on ``val``, to report.
+    """
+    train = load_fields(folder / "train.json", folder / "images", **options)
+    if judge == "val":
+        return train, load_fields(folder / "val.json", folder / "images", **options)
+    return [f for f in train if not in_fold(f.name)], [f for f in train if in_fold(f.name)]
+
+
+def sparsely(fields: Iterable[Field], folder: Path) -> list[Field]:
+    """Keep of fields of ``train`` what their 20% region holds."""
+    content = json.loads((folder / "train_sparse20.json").read_text(encoding="utf-8"))
+    regions = {image["file_name"]: image["annotated_regions"] for image in content["images"]}
+    return [within(field, [tuple(one) for one in regions[field.name]]) for field in fields]
+
+
+def within(field: Field, regions: Sequence[Box]) -> Field:
+    """Keep of a field what some rectangles hold."""
+    shapes = [Shape.rectangle(*one) for one in regions]
+    cells = tuple(cell for cell in field.cells if any(s.contains_centre(cell.box) for s in shapes))
+    return replace(field, cells=cells, regions=tuple(regions))
+
+
+def picked(fields: Iterable[Field], cells: Mapping[str, int]) -> list[Field]:
+    """Take so many cells of each class from fields, in their order, each in a small region of its own."""
+    left = dict(cells)
+    taken = []
+    for field in fields:
+        some = []
+        for cell in field.cells:
+            if left.get(cell.cell_class or "", 0):
+                left[cell.cell_class or ""] -= 1
+                some.append(around(field, cell.box))
+        if some:
+            taken.append(within(field, some))
+    if any(left.values()):
+        raise ValueError(f"The fields have too few cells: {left} are missing.")
+    return taken
+
+
+def around(field: Field, box: Box, margin: float = 0.1) -> Box:
+    """Give a box and a narrow rim around it, inside the field."""
+    x, y, w, h = box
+    x1, y1 = max(0.0, x - margin * w), max(0.0, y - margin * h)
+    x2, y2 = min(field.width, x + (1 + margin) * w), min(field.height, y + (1 + margin) * h)
+    return (x1, y1, x2 - x1, y2 - y1)
+
+
+def whole(field: Field) -> Field:
+    """Call a field finished, whatever is annotated of it: what a tool without regions does."""
+    return replace(field, regions=((0, 0, field.width, field.height),))
+
+
+def renamed(field: Field, names: Mapping[str, str | None]) -> Field:
+    """Give a field whose classes have other names."""
+    cells = (replace(c, cell_class=names.get(c.cell_class or "", c.cell_class)) for c in field.cells)
+    return replace(field, cells=tuple(cells))
+
+
+def sample(*, sparse: bool = False, like: Sequence[Field] = ()) -> list[Field]:
+    """Give the bundled fields, all or those that are named `like` some, to show that a benchmark runs."""
+    from napari_lld import sample
+
+    file, names = sample.sparse() if sparse else sample.truth(), {field.name for field in like}
+    return [f for f in load_fields(file, file.parent / "fields") if not like or f.name in names]

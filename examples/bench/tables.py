@@ -1,0 +1,40 @@
+"""Tables of the benchmarks: means with their spread, as Markdown, and the numbers beside it as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def spread(values: Sequence[float | None], digits: int = 3) -> str:
+    """Write mean ± standard deviation of what was measured; – where nothing was."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return "–"
+    text = f"{statistics.mean(known):.{digits}f}"
+    return text + (f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else "")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Write a Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
+
+
+def made_by(kept: Sequence[Mapping[str, Any]]) -> str:
+    """Say which sources made the runs of a table: more than one where it is not yet made anew."""
+    return "Made by " + ", ".join(sorted({row["sources"] for row in kept})) + "."
+
+
+def publish(folder: Path, name: str, text: str, kept: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table, and write it as ``NAME.md`` beside its runs as ``NAME.json``."""
+    if kept:
+        text = f"{text}\n\n{made_by(kept)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+        (folder / f"{name}.json").write_text(json.dumps(list(kept), indent=1) + "\n", encoding="utf-8")
+    print(text or "Nothing is kept yet.")
