@@ -38,7 +38,8 @@ from annotation_store.schema import load_schema
 from training.engine.data import TrainingField, cut_patches, prepare_field
 from training.engine.devices import be_repeatable, set_threads
 from training.engine.loop import LearningConfig, Loop
-from training.engine.model import LearnedModel, new_model, read_model, starter_place, with_coco_weights
+from training.engine.model import LearnedModel, new_model, read_model, starter_place
+from training.engine.pretrained import with_coco_weights
 from training.engine.scale import domain_of_size, sides_around
 from training.engine.vocabulary import Vocabulary
 from training.evaluate import FieldTruth, TrueCell, summarise

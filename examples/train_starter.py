@@ -35,9 +35,9 @@ from training.engine.model import (
     new_model,
     read_model,
     starter_place,
-    with_coco_weights,
     write_model,
 )
+from training.engine.pretrained import with_coco_weights
 from training.engine.vocabulary import Vocabulary
 from training.evaluate import FieldTruth, TrueCell, summarise
 from training.measure import fit_calibration, judge

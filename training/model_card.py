@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from annotation_store import strict_json
 from annotation_store.errors import LLDError
+from training.architectures import STARTER_ARCHITECTURE, ArchitectureName
 
 FORMAT = "napari-lld model"
 FORMAT_VERSION = 1
@@ -72,6 +73,7 @@ class ModelCard(_Bounded):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=64, le=4096)]
     cell_sides: Annotated[tuple[float, float] | None, Field(default=None)]
+    detector: ArchitectureName = STARTER_ARCHITECTURE
     vocabulary: VocabularyCard
     calibration: CalibrationCard
     taught: Annotated[dict[_Word, dict[_Word, _Count]], Field(max_length=1_001)] = {}

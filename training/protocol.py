@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from training.architectures import Size
+
 VERSION = 1
 
 CANCEL_LINE = '{"type": "cancel"}\n'
@@ -37,7 +39,11 @@ class TrainRequest(_Record):
         The project's folder.
     init
         ``"starter"``, ``"scratch"``, ``"active"``, a model's number, or the path of a model's folder or
-        ``.safetensors`` file.
+        ``.safetensors`` file, or of a detector that Ultralytics has trained (``.pt``); with the latter, the
+        describer is the starter's.
+    detector
+        Which YOLO26; ``None`` = what `init` holds, or n where it is ``"scratch"``. Any other than what
+        `init` holds is refused.
     epochs
         An epoch is one view of every training field; ``None`` = as many as suit the project's size.
     size
@@ -60,6 +66,7 @@ class TrainRequest(_Record):
     task: Literal["train"] = "train"
     project: str
     init: str | int = "starter"
+    detector: Size | None = None
     epochs: int | None = Field(default=None, ge=1, le=10_000)
     size: int = Field(default=448, ge=64, le=4096)
     budget: float | None = Field(default=None, gt=0)

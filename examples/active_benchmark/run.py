@@ -29,8 +29,8 @@ from training.engine.model import (
     read_model,
     replace_file,
     starter_place,
-    with_coco_weights,
 )
+from training.engine.pretrained import with_coco_weights
 from training.engine.vocabulary import Vocabulary
 from training.evaluate import FieldResult, TrueCell, summarise
 from training.intervals import wilson

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,19 @@ import typer
 from napari_lld.cli._console import UsageError, complain, plural, say, say_json, worker_progress
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Device, Json, ProjectPath, ReadingName, device_of, open_project
+from training.architectures import TITLES
 
 if TYPE_CHECKING:
     from annotation_store import Project
     from training.protocol import Message
+
+
+class DetectorSize(StrEnum):
+    """What ``--detector`` chooses from."""
+
+    N = "n"
+    S = "s"
+    M = "m"
 
 
 def train(
@@ -22,10 +32,18 @@ def train(
         str,
         typer.Option(
             metavar="starter|scratch|ID|PATH",
-            help="Start from the bundled starter, random weights, a model of the project, or a model that "
-            "napari-lld trained elsewhere: its folder, with model.safetensors and model.json.",
+            help="Start from the bundled starter, random weights, a model of the project, a model that "
+            "napari-lld trained elsewhere (its folder, with model.safetensors and model.json), or a detector "
+            f"that Ultralytics has trained (a .pt file of {TITLES}).",
         ),
     ] = "starter",
+    detector: Annotated[
+        DetectorSize | None,
+        typer.Option(
+            help="Size of the detector, a YOLO26; else that of the start. The starter is n: for another, "
+            "give --init yolo26s.pt, or --init scratch for random weights.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -56,6 +74,7 @@ def train(
     """Train a model and put its suggestions on the unknown areas."""
     from training.client import run_worker
     from training.protocol import Progress, Saved, Suggested, TrainRequest
+    from training.start import check_start
 
     if budget is not None and budget <= 0:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
@@ -67,6 +86,7 @@ def train(
         number = opened.reading.id
         check_evidence(opened, project)
         check_init(opened, start)
+        check_start(opened, start, detector.value if detector else None)
     saved: Saved | None = None
     suggestions = 0
     with worker_progress() as show:
@@ -86,6 +106,7 @@ def train(
                 reading=number,
                 project=str(project.absolute()),
                 init=start,
+                detector=detector.value if detector else None,
                 epochs=epochs,
                 size=size,
                 budget=budget,
@@ -112,7 +133,7 @@ def train(
 
 
 def init_of(text: str) -> str | int:
-    """Read ``--init``; a file is checked before the worker starts."""
+    """Read ``--init``."""
     if text in ("starter", "scratch", "active"):
         return text
     if text.isascii() and text.isdigit():
@@ -121,11 +142,8 @@ def init_of(text: str) -> str | int:
     if not path.exists():
         raise UsageError(
             f"--init {text}: no such file or folder; give 'starter', 'scratch', a model's number, "
-            "or a model's folder"
+            "a model's folder, or a .pt file of Ultralytics"
         )
-    from training.model_folder import read_card
-
-    read_card(path)
     return str(path.absolute())
 
 

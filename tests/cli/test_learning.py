@@ -67,7 +67,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
     cli, annotated: Path, asked: list[Request]
 ) -> None:
-    line = "--init scratch --epochs 3 --size 320 --budget 60 --holdout 0.1 --device cpu --seed 5"
+    line = "--init scratch --detector m --epochs 3 --size 320 --budget 60 --holdout 0.1 --device cpu --seed 5"
     answer = cli("train", annotated, *line.split())
     assert answer.code == 0
     (request,) = asked
@@ -75,6 +75,7 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
     assert request.model_dump(exclude={"project", "annotator", "min_confidence"}) == {
         "task": "train",
         "init": "scratch",
+        "detector": "m",
         "epochs": 3,
         "size": 320,
         "budget": 60.0,
@@ -161,6 +162,10 @@ def test_what_was_taken_for_what_is_told_by_evaluate_and_not_after_each_training
         ("train {p} --device tpu", "--device"),
         ("train {p} --init nothing.safetensors", "nothing.safetensors"),
         ("train {p} --init 9", "no model 9"),
+        ("train {p} --init {p}/project.db.pt", "project.db.pt"),
+        ("train {p} --init hostile.pt", "hostile.pt is damaged"),
+        ("train {p} --detector s", "--init yolo26s.pt"),
+        ("train {p} --detector xl", "--detector"),
         ("predict {p} --model 9", "no model 9"),
         ("predict {p} --model best", "--model"),
         ("predict {p} --min-confidence 2", "--min-confidence"),
@@ -183,6 +188,7 @@ def test_a_mistake_is_refused_before_the_worker_starts(
     said,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("hostile.pt").write_bytes(b"cos\nsystem\n(S'touch harm'\ntR.")
     cli(*line.format(p=annotated).split()).refuses(said)
     assert asked == []
 

@@ -15,8 +15,8 @@ from annotation_store import formats
 from napari_lld.format_options import OPTIONS
 from napari_lld.window_words import in_the_window
 
-ELSEWHERE = {"--from", "--map", "--truth"}
-"""Options of what only the command line does: restoring, changing the schema, measuring against a file."""
+ELSEWHERE = {"--detector", "--from", "--map", "--truth"}
+"""Options of what only the command line does: restoring, changing the schema, measuring, other detectors."""
 
 
 def sentences(package: Path) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from training.engine.model import (
     new_model,
     read_model,
     starter_place,
-    with_coco_weights,
     write_model,
 )
 from training.engine.vocabulary import Vocabulary
@@ -83,20 +81,6 @@ def test_weights_that_do_not_fit_the_card_are_refused(saved: Path) -> None:
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model at"):
         read_model(tmp_path)
-
-
-def test_a_pickle_that_names_other_classes_is_refused(tmp_path: Path, words: Vocabulary) -> None:
-    class Harm:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return (print, ("harm",))
-
-    file = tmp_path / "bad.pt"
-    torch.save({"model": Harm()}, file)
-    with pytest.raises(ModelError, match="safely"):
-        with_coco_weights(new_model(words), file)
-    file.write_bytes(pickle.dumps(Harm()))
-    with pytest.raises(ModelError, match="safely"):
-        with_coco_weights(new_model(words), file)
 
 
 def test_the_starter_is_bundled_small_and_sound() -> None:

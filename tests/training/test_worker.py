@@ -21,6 +21,7 @@ from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Shape
 from napari_lld import sample
+from training.architectures import ARCHITECTURES
 from training.client import (
     CANCEL_LINE,
     TrainingError,
@@ -29,8 +30,10 @@ from training.client import (
     worker_environment,
     write_request,
 )
+from training.engine._ultralytics import DetectionModel, layout_of
 from training.engine.loop import DivergedError
-from training.engine.scale import LEAST_ATTRIBUTE_SIDE
+from training.engine.model import read_model, starter_place
+from training.engine.scale import LEAST_ATTRIBUTE_SIDE, sides_around
 from training.evaluate import Comparison
 from training.from_stain import is_from_stain
 from training.outcomes import read_outcomes
@@ -38,6 +41,7 @@ from training.protocol import Done, EvaluateRequest, PredictRequest, TrainReques
 from training.split import is_held_out, listed_as_held_out, unit_of
 from training.worker.channel import Channel
 from training.worker.failures import failure
+from training.worker.models import beginning
 from training.worker.run import run
 
 BOXES = [(12.0, 12.0, 28.0, 28.0), (80.0, 40.0, 36.0, 36.0), (20.0, 60.0, 24.0, 24.0)]
@@ -252,6 +256,8 @@ def test_without_a_cell_it_says_so(project: Path) -> None:
     [
         ({"init": "nowhere/model"}, "no model at"),
         ({"init": 7}, "no model 7"),
+        ({"init": "nothing.pt"}, "nothing.pt is not a file"),
+        ({"detector": "s"}, "The starter holds a YOLO26n, not a YOLO26s.*--init yolo26s.pt"),
         ({"device": "cuda:9"}, "cuda:9"),
         ({"project": "/nowhere"}, "nowhere"),
     ],
@@ -259,6 +265,8 @@ def test_without_a_cell_it_says_so(project: Path) -> None:
 def test_bad_requests_fail_in_a_sentence(project: Path, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(LLDError, match=says):
         here(quick(project).model_copy(update=changes))
+    with Project.open(project, annotator="tester", reading=1, read_only=True) as opened:
+        assert not [run.message for run in opened.runs() if "device" not in changes]
 
 
 @pytest.mark.parametrize(
@@ -280,6 +288,34 @@ def test_every_failure_has_its_sentence(error: Exception, says: str) -> None:
     assert says in message.cause
     assert message.cure
     assert type(error).__name__ in message.details
+
+
+def test_training_begins_with_a_detector_of_ultralytics_and_the_starters_describer(
+    project: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "Meier.pt"
+    layout = {**layout_of(ARCHITECTURES["yolov8n"]), "nc": 3}
+    torch.save({"model": None, "ema": DetectionModel(layout, ch=3, nc=3, verbose=False).half()}, file)
+    done, _ = here(quick(project, init=str(file), epochs=1, size=64, holdout=0.0))
+    with Project.open(project, annotator="tester", reading=1) as opened:
+        (made,) = opened.models()
+        assert (made.id, made.parent, made.card["detector"]) == (done.model_id, "yolov8n.pt", "yolov8n")
+        assert "Meier" not in json.dumps(made.card["request"])
+        sides = [max(box[2:]) / 128 for box in (BOXES[0], BOXES[2])]
+        assert made.card["cell_sides"] == list(sides_around(2 * sides))
+        taught = made.card["taught"]["class"]
+        known = read_model(starter_place()).taught["class"]
+        assert set(known) - {"Lymphocyte"} <= set(taught), "what the starter was taught is still said"
+        with pytest.raises(LLDError, match=f"Model {made.id} holds a YOLOv8n, not a YOLO26s"):
+            here(quick(project, init=made.id, detector="s"))
+    done, _ = here(PredictRequest(project=str(project)))
+    assert done.model_id == made.id
+
+
+def test_a_larger_detector_begins_with_random_weights(project: Path) -> None:
+    with Project.open(project, annotator="tester", reading=1) as opened:
+        model, parent = beginning(opened, "scratch", detector="s", size=64, seed=0)
+    assert (model.architecture, parent, model.untaught) == ("yolo26s", "scratch", True)
 
 
 def test_predicting_before_any_training_uses_the_starter(project: Path) -> None:

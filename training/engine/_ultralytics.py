@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from annotation_store.temporary import keep_until_exit
+from training.architectures import Architecture
 
 _folder = str(keep_until_exit("yolo"))
 os.environ.update(
@@ -39,17 +40,17 @@ for _name, _value in dict(SETTINGS).items():
 __all__ = [
     "VERSION",
     "DetectionModel",
+    "layout_of",
     "make_anchors",
     "v8DetectionLoss",
-    "yolo26n_layout",
 ]
 
 VERSION: str = ultralytics.__version__
 
 
-def yolo26n_layout() -> dict[str, Any]:
-    """Give the layout of YOLO26n with one class and without the end-to-end branch."""
-    file = Path(ultralytics.__file__).parent / "cfg" / "models" / "26" / "yolo26.yaml"
+def layout_of(architecture: Architecture) -> dict[str, Any]:
+    """Give a layout with one class and without the end-to-end branch."""
+    file = Path(ultralytics.__file__).parent / "cfg" / "models" / architecture.layout
     layout: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    layout.update(scale="n", nc=1, end2end=False)
+    layout.update(scale=architecture.scale, nc=1, end2end=False)
     return layout

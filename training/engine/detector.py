@@ -1,4 +1,6 @@
-"""The detector: YOLO26n with one class, "white cell", without the end-to-end branch.
+"""The detector: YOLO26n, or another of `training.architectures`, with one class, "white cell".
+
+YOLO26 is without its end-to-end branch: all of them give many boxes for a cell, of which one is chosen.
 
 One class, because a cell without a class must train the box all the same, and because suppression between
 classes is then no question. Class and attributes are the describer's part (``docs/adr/0002``).
@@ -13,7 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.engine._ultralytics import DetectionModel, yolo26n_layout
+from training.architectures import ARCHITECTURES, STARTER_ARCHITECTURE, ArchitectureName
+from training.engine._ultralytics import DetectionModel, layout_of
 from training.engine.scale import STARTER_SIDES, working_factor
 
 STRIDE = 32
@@ -22,13 +25,10 @@ STRIDE = 32
 PAD_GREY = 114
 """What Ultralytics pads with, and the COCO weights have seen."""
 
-BACKBONE_LAYERS = 11
-"""Layers 0 to 10 of YOLO26n see only pixels; neck and head follow."""
 
-
-def build_detector() -> nn.Module:
-    """Build the detector with random weights, from torch's global generator."""
-    model: Any = DetectionModel(yolo26n_layout(), ch=3, nc=1, verbose=False)
+def build_detector(architecture: ArchitectureName = STARTER_ARCHITECTURE) -> nn.Module:
+    """Build a detector with random weights, from torch's global generator."""
+    model: Any = DetectionModel(layout_of(ARCHITECTURES[architecture]), ch=3, nc=1, verbose=False)
     # the gains of Ultralytics' default configuration, read by its loss
     model.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
     return cast(nn.Module, model)
@@ -45,7 +45,8 @@ def raw_predictions(model: nn.Module, pixels: torch.Tensor) -> dict[str, torch.T
     Returns
     -------
     dict
-        ``boxes (B, 4, A)`` distances in strides, ``scores (B, 1, A)`` logits, ``feats`` three maps.
+        ``boxes (B, 4 * bins, A)`` distances in strides, or their distributions, ``scores (B, 1, A)``
+        logits, ``feats`` three maps.
     """
     out = model(pixels)
     raw = out[1] if isinstance(out, tuple) else out
@@ -136,11 +137,12 @@ def detect_and_pool(
     Returns
     -------
     tuple
-        What `detect` gives, and ``(B, 256)`` float32: the backbone's last map, averaged over the image.
+        What `detect` gives, and ``(B, channels)`` float32: the backbone's last map, averaged over the image.
     """
     maps: list[torch.Tensor] = []
-    layers = cast(Any, model).model
-    hook = layers[BACKBONE_LAYERS - 1].register_forward_hook(lambda _, __, out: maps.append(out))
+    detector = cast(Any, model)
+    last = detector.model[len(detector.yaml["backbone"]) - 1]  # neck and head follow
+    hook = last.register_forward_hook(lambda _, __, out: maps.append(out))
     try:
         decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
     finally:

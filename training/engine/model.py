@@ -23,8 +23,9 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
+from training.architectures import STARTER_ARCHITECTURE, ArchitectureName
 from training.calibration import Calibration
-from training.engine.describer import TRUNK_LAYERS, Describer
+from training.engine.describer import Describer
 from training.engine.detector import build_detector
 from training.engine.scale import STARTER_SIDES
 from training.engine.vocabulary import Vocabulary, shares
@@ -53,6 +54,11 @@ class LearnedModel:
     taught
         Head name to value name to how many cells taught it, the parents' included. What nobody taught is
         not proposed: its weights say something all the same, and it would mean nothing.
+    architecture
+        The detector's. The describer's trunk is that of a YOLO26n whatever the detector.
+    untaught
+        Whether the detector has never learnt cells here (random weights, or those of a file of
+        Ultralytics): it takes its `sides` from the first it is shown.
     """
 
     detector: nn.Module
@@ -63,6 +69,8 @@ class LearnedModel:
     card: dict[str, Any] = field(default_factory=dict)
     taught: dict[str, dict[str, float]] = field(default_factory=dict)
     sides: tuple[float, float] = STARTER_SIDES
+    architecture: ArchitectureName = STARTER_ARCHITECTURE
+    untaught: bool = False
 
     def to(self, device: str | torch.device) -> LearnedModel:
         """Move the weights."""
@@ -114,25 +122,34 @@ class LearnedModel:
         return copy.deepcopy(self)
 
 
-def new_model(vocabulary: Vocabulary, *, seed: int = 0, size: int = 448) -> LearnedModel:
+def new_model(
+    vocabulary: Vocabulary,
+    *,
+    seed: int = 0,
+    size: int = 448,
+    architecture: ArchitectureName = STARTER_ARCHITECTURE,
+) -> LearnedModel:
     """Make a model with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        detector = build_detector()
-        return LearnedModel(detector, Describer(vocabulary, detector), vocabulary, size)
+        detector = build_detector(architecture)
+        of_trunk = detector if architecture == STARTER_ARCHITECTURE else build_detector()
+        describer = Describer(vocabulary, of_trunk)
+    return LearnedModel(detector, describer, vocabulary, size, architecture=architecture, untaught=True)
 
 
 @functools.cache
-def _blank() -> nn.Module:
-    """Build the detector once: copying is ten times faster than building."""
-    return build_detector()
+def _blank(architecture: ArchitectureName) -> nn.Module:
+    """Build a detector once: copying is ten times faster than building."""
+    return build_detector(architecture)
 
 
-def _empty_model(vocabulary: Vocabulary, size: int) -> LearnedModel:
+def _empty_model(vocabulary: Vocabulary, size: int, architecture: ArchitectureName) -> LearnedModel:
     """Make a model whose weights will be loaded."""
     with torch.random.fork_rng(devices=[]):
-        detector = copy.deepcopy(_blank())
-        return LearnedModel(detector, Describer(vocabulary, detector), vocabulary, size)
+        detector = copy.deepcopy(_blank(architecture))
+        describer = Describer(vocabulary, _blank(STARTER_ARCHITECTURE))
+        return LearnedModel(detector, describer, vocabulary, size, architecture=architecture)
 
 
 def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
@@ -140,8 +157,9 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
 
     Values the parent does not know begin at zero.
     """
-    child = _empty_model(vocabulary, parent.size)
+    child = _empty_model(vocabulary, parent.size, parent.architecture)
     child.sides = parent.sides
+    child.untaught = parent.untaught
     child.detector.load_state_dict(parent.detector.state_dict())
     body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith("heads.")}
     child.describer.load_state_dict(body, strict=False)
@@ -158,46 +176,6 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
         for name, values in zip(vocabulary.head_names, vocabulary.heads, strict=True)
     }
     return child
-
-
-def with_coco_weights(model: LearnedModel, file: Path) -> LearnedModel:
-    """Start a model from Ultralytics' ``yolo26n.pt``: backbone, neck and box head; the score head stays.
-
-    The file is a pickle; it is read with ``weights_only`` and an allow-list of the classes it may name.
-
-    Raises
-    ------
-    ModelError
-        If the file names anything else, or is no YOLO26n.
-    """
-    import ultralytics.nn.modules as blocks
-    from ultralytics.nn.modules.block import Attention, Bottleneck, C3k, PSABlock
-
-    from training.engine._ultralytics import DetectionModel
-
-    allowed = [
-        DetectionModel, blocks.Conv, blocks.DWConv, blocks.Concat, blocks.C3k2, blocks.C2PSA, blocks.SPPF,
-        blocks.Detect, Attention, Bottleneck, C3k, PSABlock, set,
-        nn.SiLU, nn.BatchNorm2d, nn.ModuleList, nn.Sequential, nn.Conv2d, nn.Identity,
-        nn.MaxPool2d, nn.Upsample,
-    ]  # fmt: skip
-    try:
-        with torch.serialization.safe_globals(allowed):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"{file} is not there.") from error
-    except Exception as error:
-        raise ModelError(f"{file} is no Ultralytics YOLO26n file that can be read safely: {error}") from error
-    weights = content["model"].float().state_dict()
-    own = model.detector.state_dict()
-    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
-    if len(fitting) < 0.9 * len(own):
-        raise ModelError(f"{file} does not hold a YOLO26n: {len(fitting)} of {len(own)} weights fit.")
-    model.detector.load_state_dict(fitting, strict=False)
-    layers: Any = model.detector.model
-    for own_layer, layer in zip(model.describer.trunk, layers[:TRUNK_LAYERS], strict=True):
-        own_layer.load_state_dict(layer.state_dict())
-    return model
 
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -226,6 +204,7 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": model.size,
         "cell_sides": list(model.sides),
+        "detector": model.architecture,
         "vocabulary": model.vocabulary.to_dict(),
         "schema_digest": model.vocabulary.digest,
         "calibration": model.calibration.to_dict(),
@@ -267,7 +246,7 @@ def read_model(place: Path) -> LearnedModel:
         raise ModelError(f"{weights} is not the file its card describes: it was changed or damaged.")
     try:
         vocabulary = Vocabulary.from_dict(card["vocabulary"])
-        model = _empty_model(vocabulary, int(card["size"]))
+        model = _empty_model(vocabulary, int(card["size"]), card.get("detector", STARTER_ARCHITECTURE))
         model.calibration = Calibration.from_dict(card["calibration"])
         least, greatest = card.get("cell_sides") or STARTER_SIDES
         model.sides = (float(least), float(greatest))

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.architectures import SIZES, Size
+from training.calibration import Calibration
+from training.checkpoints import is_checkpoint, read_checkpoint
 from training.engine.model import LearnedModel, ModelError, adapted, new_model, read_model, starter_place
+from training.engine.pretrained import take_weights
 from training.engine.vocabulary import Vocabulary
+from training.start import check_start
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -42,17 +47,23 @@ def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | No
     return model.evaluating(), number
 
 
-def beginning(project: Project, init: str | int, *, size: int, seed: int) -> tuple[LearnedModel, str]:
+def beginning(
+    project: Project, init: str | int, *, detector: Size | None = None, size: int, seed: int
+) -> tuple[LearnedModel, str]:
     """Give the model to start learning from, and what it is called in the card.
 
     Raises
     ------
     ModelError
-        If `init` names nothing that can be read.
+        If `init` names nothing that can be read, or holds another detector than that asked for.
     """
+    check_start(project, init, detector)
     vocabulary = Vocabulary.from_schema(project.schema)
     if init == "scratch":
-        return new_model(vocabulary, seed=seed, size=size), "scratch"
+        architecture = SIZES[detector or "n"]
+        return new_model(vocabulary, seed=seed, size=size, architecture=architecture), "scratch"
+    if is_checkpoint(init):
+        return _with_detector_of(Path(str(init)), vocabulary, size=size, seed=seed)
     number = _number(init)
     if init in {"starter", "active"} or number is not None:
         parent, found = resolve(project, init)
@@ -62,6 +73,20 @@ def beginning(project: Project, init: str | int, *, size: int, seed: int) -> tup
     child = adapted(parent, vocabulary)
     child.size = size
     return child, name
+
+
+def _with_detector_of(
+    file: Path, vocabulary: Vocabulary, *, size: int, seed: int
+) -> tuple[LearnedModel, str]:
+    """Give the starter with the detector of a file of Ultralytics."""
+    checkpoint = read_checkpoint(file)
+    architecture = checkpoint.architecture.name
+    model = adapted(read_model(starter_place()), vocabulary)
+    model.detector = new_model(vocabulary, seed=seed, architecture=architecture).detector
+    take_weights(model.detector, checkpoint)
+    model.architecture, model.untaught, model.size = architecture, True, size
+    model.calibration = Calibration(temperatures=model.calibration.temperatures)  # the scores are others
+    return model.evaluating(), f"{architecture}.pt"  # its own name may name somebody
 
 
 def _number(wanted: str | int) -> int | None:

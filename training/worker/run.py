@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from annotation_store.project import Project
 from training.protocol import Done, EvaluateRequest, PredictRequest, Progress, Request, TrainRequest
+from training.start import check_start
 from training.worker.channel import Channel
 from training.worker.project_data import knowledge, refuse_without_knowledge
 from training.worker.turn import turn
@@ -69,5 +70,6 @@ def _check(request: Request) -> None:
     if isinstance(request, TrainRequest):
         with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
             refuse_without_knowledge(knowledge(project))
+            check_start(project, request.init, request.detector)
     else:
         Project.open(request.project, reading=request.reading, read_only=True).close()

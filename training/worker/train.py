@@ -88,7 +88,9 @@ class _Training:
         training = [k for k in self.known if k.teaches and k.patient not in held]
         testing = [k for k in self.known if k.finished and k.patient in held]
         cells = sum(len(k.cells) for k in training)
-        model, parent = beginning(project, request.init, size=request.size, seed=request.seed)
+        model, parent = beginning(
+            project, request.init, detector=request.detector, size=request.size, seed=request.seed
+        )
         model.to(self.device)
         config = settings(
             fields=len(training),
@@ -161,7 +163,7 @@ class _Training:
         """Say whether the start finds the cells of the regions and little else, as far as that is known."""
         some = [k for k in training if k.finished][:_TRIED]
         if sum(len(k.cells_in_regions()) for k in some) < FEWEST_TO_TEACH:
-            return True
+            return not model.untaught
         truths = [k.truth() for k in some]
         return finding_f1(model, truths, self._propose(model, some, tell=False)) >= KNOWS
 
@@ -175,7 +177,7 @@ class _Training:
         mark: str,
     ) -> tuple[int, dict[str, Any] | None]:
         fields = [k.training_field(self.project) for k in training]
-        if self.request.init == "scratch":
+        if model.untaught:
             model.sides = sides_around(
                 [max(c.box[2:]) / max(k.field.width, k.field.height) for k in training for c in k.cells]
             )
