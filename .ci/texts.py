@@ -15,8 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_lld"
-REASONS = ROOT / "training" / "ranking"
-"""Speaks in reasons, which the window says in its language."""
+REASONS = ("ranking/*.py", "gate.py", "worker/comparing.py")
+"""Of `training`: they speak in reasons, which the window says in its language."""
 _NOT_SHOWN = {"cli", "demo", "report", "sample"}  # the command line and the report speak English
 _NOT_TEXT = {"sample_data.py", "translate.py", "key_table.py"}
 _NAMES = {"layer list", "layer controls", "nucleated red cell", "Unknown area", "unknown area"}
@@ -62,7 +62,8 @@ def sources() -> Iterator[Path]:
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.relative_to(PACKAGE).parts[0] not in _NOT_SHOWN and path.name not in _NOT_TEXT:
             yield path
-    yield from sorted(REASONS.glob("*.py"))
+    for pattern in REASONS:
+        yield from sorted((ROOT / "training").glob(pattern))
 
 
 def _walk(node: ast.AST, found: Found, *, shown: bool) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation_store.records import Model
+from napari_lld.reasons import in_words
 from napari_lld.translate import later, tr
 from training.intervals import wilson
+from training.ranking.reason import Reason
 
 MEASURES = (
     ("ap50", later("found AP50")),
@@ -45,9 +47,7 @@ def model_numbers(model: Model) -> str:
     """Say what was measured on how many held-out cells, or why nothing was."""
     numbers = held_out(model)
     if not numbers:
-        metrics = model.card.get("metrics")
-        note = metrics.get("note") if isinstance(metrics, Mapping) else None
-        return str(note) if note else tr("Not yet measured.")
+        return _metric_text(model, "note") or tr("Not yet measured.")
     told = [
         f"{tr(title)} {value:.2f}"
         for key, title in MEASURES
@@ -64,10 +64,40 @@ def model_numbers(model: Model) -> str:
     )
 
 
+def _metric_text(model: Model, name: str) -> str:
+    metrics = model.card.get("metrics")
+    text = metrics.get(name) if isinstance(metrics, Mapping) else None
+    return str(text) if text else ""
+
+
 def why_not_active(model: Model) -> str:
     """Say why a model was not made the active one, or nothing."""
     why = model.card.get("why_not_active")
-    return tr("Not promoted: {why}", why=why) if why and not model.active else ""
+    if not why or model.active:
+        return ""
+    return tr("Not promoted: {why}", why=in_words([told])[0] if (told := told_of_comparison(model)) else why)
+
+
+def comparison(model: Model) -> str:
+    """Say what is open about how a model compares with that before it; nothing where it did as well."""
+    told = told_of_comparison(model)
+    return "" if told is None or model.card.get("why_not_active") else f"{in_words([told])[0]}."
+
+
+def about(model: Model) -> str:
+    """Say all that a card tells in sentences; why it was refused comes first, for the end may be cut."""
+    caution = _metric_text(model, "caution") if held_out(model) else ""
+    return " ".join(filter(None, (why_not_active(model), comparison(model), model_numbers(model), caution)))
+
+
+def told_of_comparison(model: Model) -> Reason | None:
+    """Give what people should know of the comparison with the model before (`training.gate`)."""
+    metrics = model.card.get("metrics")
+    difference = metrics.get("difference") if isinstance(metrics, Mapping) else None
+    try:
+        return Reason.read(difference["told"]) if isinstance(difference, Mapping) else None
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
 
 
 @dataclass(frozen=True)

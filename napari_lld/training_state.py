@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 from psygnal import Signal
 
+from napari_lld.reasons import in_words
 from napari_lld.translate import later, tr
+from training.ranking.reason import Reason
 
 
 class TrainingPhase(StrEnum):
@@ -150,15 +152,15 @@ class TrainingState:
                     elapsed = time.monotonic() - (self.started_at or time.monotonic())
                     self.loss_history.append((elapsed, dict(message.losses)))
             case "saved":
-                self.message = (
-                    tr("Model {id} saved", id=message.model_id)
-                    if message.active
-                    else tr(
-                        "Model {id} saved; it is not the active one: {why}",
-                        id=message.model_id,
-                        why=message.why,
+                why = in_words([Reason.read(message.told)])[0] if message.told else message.why
+                if not message.active:
+                    self.message = tr(
+                        "Model {id} saved; it is not the active one: {why}", id=message.model_id, why=why
                     )
-                )
+                elif why:
+                    self.message = tr("Model {id} saved. {why}", id=message.model_id, why=why)
+                else:
+                    self.message = tr("Model {id} saved", id=message.model_id)
             case "suggested":
                 self.message = tr(
                     "{count} suggestions on {fields} fields",

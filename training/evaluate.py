@@ -9,8 +9,7 @@ counts for its box only.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -471,48 +470,3 @@ def score(results: Sequence[FieldResult], attributes: Sequence[str] = ()) -> flo
     numbers = summarise(results, attributes=attributes, threshold=0.25)
     parts = [numbers[key] for key in ("ap50", "class_f1", "attribute_f1") if numbers[key] is not None]
     return float(np.mean(parts)) if parts else 0.0
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A paired bootstrap of two models' scores: new minus old, with its 95% interval."""
-
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def worse(self) -> bool:
-        """Whether the new model is shown to be worse."""
-        return self.high < 0
-
-
-def compare(
-    new: Sequence[FieldResult],
-    old: Sequence[FieldResult],
-    *,
-    attributes: Sequence[str] = (),
-    resamples: int = 300,
-    seed: int = 0,
-    measure: Callable[[Sequence[FieldResult], Sequence[str]], float] = score,
-) -> Comparison:
-    """Compare two models on the same fields, patients resampled as wholes.
-
-    Parameters
-    ----------
-    new, old
-        Results of the same fields in the same order.
-    """
-    units: dict[str, list[int]] = defaultdict(list)
-    for i, result in enumerate(new):
-        units[result.patient].append(i)
-    keys = sorted(units)
-    rng = np.random.default_rng(seed)
-    differences = []
-    for _ in range(resamples):
-        rows = [i for k in rng.integers(len(keys), size=len(keys)) for i in units[keys[k]]]
-        differences.append(
-            measure([new[i] for i in rows], attributes) - measure([old[i] for i in rows], attributes)
-        )
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return Comparison(measure(new, attributes) - measure(old, attributes), float(low), float(high))

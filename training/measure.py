@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from training.evaluate import (
 )
 from training.predict import RawProposals, calibrated
 
+FOLDS = 5
+"""Parts of the patients, of which each is judged by what was fitted on the others."""
+
 
 def judge(
     model: LearnedModel,
@@ -28,19 +32,63 @@ def judge(
     raws: Sequence[RawProposals],
     *,
     min_confidence: float = 0.0,
+    calibrations: Sequence[Calibration] | None = None,
 ) -> list[FieldResult]:
-    """Judge a model's raw proposals, calibrated, field by field."""
+    """Judge a model's raw proposals, calibrated, field by field.
+
+    Parameters
+    ----------
+    calibrations
+        Of each field; ``None`` = the model's own.
+    """
     median = median_side(truths)
-    return [
-        evaluate_field(
+
+    def of(truth: FieldTruth, raw: RawProposals) -> FieldResult:
+        return evaluate_field(
             truth,
             calibrated(model, raw, min_confidence=min_confidence),
             classes=model.vocabulary.classes,
             groups=model.vocabulary.groups,
             median_cell=median,
         )
-        for truth, raw in zip(truths, raws, strict=True)
-    ]
+
+    if calibrations is None:
+        return [of(truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    own, results = model.calibration, []
+    try:
+        for truth, raw, model.calibration in zip(truths, raws, calibrations, strict=True):
+            results.append(of(truth, raw))
+    finally:
+        model.calibration = own
+    return results
+
+
+def cross_fitted(
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    prior: Calibration,
+    folds: int = FOLDS,
+) -> list[FieldResult]:
+    """Judge each patient's fields with a calibration that was fitted on other patients.
+
+    A calibration that was fitted on the very cells it is judged by looks better than it is.
+
+    Parameters
+    ----------
+    prior
+        What the fits lean on; no cell judged here may have shaped it.
+    """
+    place = {name: i for i, name in enumerate(sorted({truth.patient or truth.name for truth in truths}))}
+    fold = [place[truth.patient or truth.name] % folds for truth in truths]
+    median = median_side(truths) or 0.0
+    seen = [_seen(model, truth, raw, median) for truth, raw in zip(truths, raws, strict=True)]
+    fits = {
+        one: _fit(model, [e for e, other in zip(seen, fold, strict=True) if other != one], prior, 4.0, "")
+        for one in set(fold)
+    }
+    return judge(model, truths, raws, calibrations=[fits[one] for one in fold])
 
 
 def measured(
@@ -55,14 +103,9 @@ def measured(
     Parameters
     ----------
     judged
-        What `judge` gave for the same, where that is known already.
+        What `judge` or `cross_fitted` gave for the same, where that is known already.
     """
-    calibration = model.calibration
-    try:
-        model.calibration = Calibration()
-        before = judge(model, truths, raws)
-    finally:
-        model.calibration = calibration
+    before = judge(model, truths, raws, calibrations=[Calibration()] * len(truths))
     return describe(
         judge(model, truths, raws) if judged is None else judged,
         classes=model.vocabulary.classes,
@@ -89,8 +132,9 @@ def fit_calibration(
     *,
     note: str,
     strength: float = 4.0,
+    prior: Calibration | None = None,
 ) -> Calibration:
-    """Fit confidence and temperatures, leaning on the calibration the model has.
+    """Fit confidence and temperatures.
 
     Parameters
     ----------
@@ -98,38 +142,58 @@ def fit_calibration(
         What it is fitted on, kept with it.
     strength
         How firmly it leans: more where it is fitted on what was learnt from.
+    prior
+        What it leans on; ``None`` = the calibration that the model has.
     """
-    before = model.calibration
     median = median_side(truths) or 0.0
-    scores, hits = [np.zeros(0)], [np.zeros(0, bool)]
-    logits: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
-    allowed: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
-    for truth, raw in zip(truths, raws, strict=True):
-        boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in raw.boxes]
-        rows = np.array([i for i, box in enumerate(boxes) if truth.covers(box)], int)
-        pairs = pair(truth, [boxes[i] for i in rows], median)
-        scores.append(raw.scores[rows[pairs.counts]])
-        hits.append(pairs.hits[pairs.counts])
-        for i, j in zip(rows, pairs.found, strict=True):
-            if j < 0:
-                continue
-            cell = pairs.cells[j]  # one at the border too: what it is does not hang on where it lies
-            for head, target in enumerate(model.vocabulary.targets(cell.cell_class, cell.attributes)):
-                logits[head].append(raw.logits[head][i])
-                allowed[head].append(target)
+    seen = [_seen(model, truth, raw, median) for truth, raw in zip(truths, raws, strict=True)]
+    return _fit(model, seen, prior or model.calibration, strength, note)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a field says of a calibration: scores with hits, of each head logits with the values allowed."""
+
+    scores: np.ndarray
+    hits: np.ndarray
+    heads: tuple[tuple[list[np.ndarray], list[np.ndarray]], ...]
+
+
+def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals, median: float) -> _Seen:
+    boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in raw.boxes]
+    rows = np.array([i for i, box in enumerate(boxes) if truth.covers(box)], int)
+    pairs = pair(truth, [boxes[i] for i in rows], median)
+    heads: tuple[tuple[list[np.ndarray], list[np.ndarray]], ...]
+    heads = tuple(([], []) for _ in model.vocabulary.heads)
+    for i, j in zip(rows, pairs.found, strict=True):
+        if j < 0:
+            continue
+        cell = pairs.cells[j]  # one at the border too: what it is does not hang on where it lies
+        targets = model.vocabulary.targets(cell.cell_class, cell.attributes)
+        for (logits, allowed), of_head, target in zip(heads, raw.logits, targets, strict=True):
+            logits.append(of_head[i])
+            allowed.append(target)
+    return _Seen(raw.scores[rows[pairs.counts]], pairs.hits[pairs.counts], heads)
+
+
+def _fit(
+    model: LearnedModel, seen: Sequence[_Seen], prior: Calibration, strength: float, note: str
+) -> Calibration:
     slope, intercept = fit_platt(
-        np.concatenate(scores),
-        np.concatenate(hits),
-        prior=(before.slope, before.intercept),
+        np.concatenate([np.zeros(0), *(one.scores for one in seen)]),
+        np.concatenate([np.zeros(0, bool), *(one.hits for one in seen)]),
+        prior=(prior.slope, prior.intercept),
         strength=strength,
     )
-    temperatures = dict(before.temperatures)
-    for name, head_logits, head_allowed in zip(model.vocabulary.head_names, logits, allowed, strict=True):
-        if np.any(head_allowed):
+    temperatures = dict(prior.temperatures)
+    for i, name in enumerate(model.vocabulary.head_names):
+        logits = [row for one in seen for row in one.heads[i][0]]
+        allowed = [row for one in seen for row in one.heads[i][1]]
+        if np.any(allowed):
             temperatures[name] = fit_temperature(
-                np.array(head_logits),
-                np.array(head_allowed),
-                prior=before.temperatures.get(name, 1.0),
+                np.array(logits),
+                np.array(allowed),
+                prior=prior.temperatures.get(name, 1.0),
                 strength=strength,
             )
     return Calibration(slope, intercept, temperatures, note)

@@ -200,12 +200,17 @@ class Metrics(_Answer):
 
 
 class Saved(_Answer):
-    """A model is in the project; `why` says why it did not become active."""
+    """A model is in the project.
+
+    `why` says why it did not become active, or what is open about how it compares with the model before;
+    `told` is the same as `training.ranking.reason.Reason.stored` gives it, for other languages.
+    """
 
     type: Literal["saved"] = "saved"
     model_id: int
     active: bool
     why: str | None = None
+    told: str | list[Any] | None = None
 
 
 class Suggested(_Answer):

@@ -28,6 +28,9 @@ WANTED_PRECISION = 0.9
 FEWEST_HITS = 5
 """A class of which fewer were found is not trusted at any confidence."""
 
+_FOLDS = 5
+"""Parts of the patients, of which each is judged by what the others gave."""
+
 _AGREE = 0.6
 """Least overlap of a box with that found in the mirror image."""
 
@@ -46,7 +49,8 @@ def trusted_confidence(
 
     Right means that the proposal found a cell that is not known to be of another class: a missing or unsure
     class, and a group that holds the proposed one, contradict nothing. Classes without enough evidence are
-    absent.
+    absent, and so are those of which fewer than `wanted` are right where each patient is judged by the
+    confidences that the other patients gave.
 
     Parameters
     ----------
@@ -55,22 +59,35 @@ def trusted_confidence(
     groups
         Class group to its classes.
     """
-    outcomes: dict[str | None, list[tuple[float, bool]]] = {}
+    outcomes: dict[str | None, list[tuple[float, bool, str]]] = {}
     for result in results:
         for cell, proposal in result.matched:
             label, said = cell.cell_class, proposal.best_class
             right = label in (None, UNSURE, said) or said in groups.get(label or "", ())
-            outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, right))
+            outcomes.setdefault(said, []).append((proposal.confidence, right, result.patient))
         for proposal in result.spurious:
-            outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, False))
+            outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, False, result.patient))
+    place = {name: i % _FOLDS for i, name in enumerate(sorted({result.patient for result in results}))}
     trusted = {}
     for name, rows in outcomes.items():
-        rows.sort(key=lambda row: -row[0])
-        hits = np.cumsum([right for _, right in rows])
-        good = (hits >= fewest) & (hits / np.arange(1, len(rows) + 1) >= wanted)
-        if good.any():
-            trusted[name] = rows[int(np.flatnonzero(good)[-1])][0]
+        least = _least(rows, wanted, fewest)
+        if least is None:
+            continue
+        judged: list[bool] = []
+        for fold in range(_FOLDS if len(place) > 1 else 0):
+            others = _least([row for row in rows if place[row[2]] != fold], wanted, fewest)
+            judged += [row[1] for row in rows if place[row[2]] == fold and row[0] >= (others or np.inf)]
+        if len(place) < 2 or (judged and np.mean(judged) >= wanted):
+            trusted[name] = least
     return trusted
+
+
+def _least(rows: Sequence[tuple[float, bool, str]], wanted: float, fewest: int) -> float | None:
+    """Give the least confidence from which `wanted` of some outcomes, `fewest` at least, were right."""
+    ordered = sorted(rows, key=lambda row: -row[0])
+    hits = np.cumsum([right for _, right, _ in ordered])
+    good = (hits >= fewest) & (hits / np.arange(1, len(ordered) + 1) >= wanted)
+    return ordered[int(np.flatnonzero(good)[-1])][0] if good.any() else None
 
 
 def with_pseudo_cells(

@@ -36,7 +36,9 @@ def is_held_out(project: Project, unit: str, listed: Collection[str]) -> bool:
     return bool(listed) and (unit in listed or held_out_key(project, unit) in listed)
 
 
-def held_out(cells: Mapping[str, int], share: float, *, already: Collection[str] = ()) -> set[str]:
+def held_out(
+    cells: Mapping[str, int], share: float, *, already: Collection[str] = (), learnt: Collection[str] = ()
+) -> set[str]:
     """Choose the patients (fields where no patient is known) to hold out.
 
     Parameters
@@ -47,22 +49,26 @@ def held_out(cells: Mapping[str, int], share: float, *, already: Collection[str]
         Share of the cells to hold out, 0 to 1.
     already
         Held out before: once in, always in.
+    learnt
+        Whom the model that is trained on from has learnt from: to hold them out now would measure nothing.
 
     Returns
     -------
     set
         Patients, in the order of a hash of their names until the share is reached; at least one patient
-        with cells is left for learning. Empty where there are fewer than `FEWEST_CELLS` cells.
+        with cells is left for learning. No new ones where there are fewer than `FEWEST_CELLS` cells.
     """
     total = sum(cells.values())
-    chosen = {patient for patient in already if patient in cells} if share > 0 else set()
+    chosen = (
+        {patient for patient in already if patient in cells and patient not in learnt} if share > 0 else set()
+    )
     if share <= 0 or total < FEWEST_CELLS:
         return chosen
     held = sum(cells[patient] for patient in chosen)
     for patient in sorted(cells, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
         if held >= share * total:
             break
-        if patient in chosen or not cells[patient]:
+        if patient in chosen or patient in learnt or not cells[patient]:
             continue
         if not any(n for other, n in cells.items() if other not in chosen and other != patient):
             break

@@ -21,8 +21,11 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
         if metrics["held_out"] is None:
             say(str(metrics.get("note", "Not yet measured.")))
             return
+        caution = metrics.get("caution")
         metrics = metrics["held_out"]
-        say("Measured on held-out cells, which no model has learned from.")
+        say(
+            f"Measured on held-out cells{f'. {caution}' if caution else ', which no model has learned from.'}"
+        )
     cells = int(metrics.get("cells") or 0)
     if not cells:
         say("Not measured: there is no true cell to measure on.")

@@ -76,7 +76,7 @@ def _wanted(text: str) -> int | str:
 
 
 def _row(model: Model) -> dict[str, Any]:
-    from napari_lld.model_facts import held_out, model_numbers
+    from napari_lld.model_facts import comparison, held_out, model_numbers
 
     measured = held_out(model)
     return {
@@ -87,6 +87,7 @@ def _row(model: Model) -> dict[str, Any]:
         "held_out": {name: measured.get(name) for name in _NUMBERS} if measured else None,
         "note": None if measured else model_numbers(model),
         "why_not_active": model.card.get("why_not_active"),
+        "comparison": comparison(model) or None,
     }
 
 
@@ -115,5 +116,5 @@ def _show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["why_not_active"]:
             say(f"Model {row['id']} was not made active: {row['why_not_active']}")
-        elif row["note"]:
-            say(f"Model {row['id']}: {row['note']}")
+        for told in filter(None, (row["comparison"], row["note"] if not row["why_not_active"] else None)):
+            say(f"Model {row['id']}: {told}")

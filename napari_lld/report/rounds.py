@@ -8,6 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from napari_lld.model_facts import told_of_comparison
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
@@ -31,6 +32,8 @@ class Round:
         Score against the model in use before, on the same held-out cells: new less old, with interval.
     state
         Whether it is in use, or why it never was.
+    compared
+        What is open about how it compares with the model before; empty where it did as well.
     accepted, on_reserve
         Shares of its suggestions accepted as proposed: anywhere, and on the fields that chance drew.
     """
@@ -44,6 +47,7 @@ class Round:
     change: Estimate
     active: bool
     state: str
+    compared: str
     accepted: Estimate
     on_reserve: Estimate
 
@@ -65,7 +69,7 @@ def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[
         learnt, metrics = card.part("learnt_from"), card.part("metrics")
         difference = metrics.part("difference")
         here, random = fates.get(model.id, (Fate(), Fate()))
-        held_out = of_model(metrics, Mark.HELD_OUT)
+        held_out, told = of_model(metrics, Mark.HELD_OUT), told_of_comparison(model)
         found.append(
             Round(
                 model.id,
@@ -82,6 +86,7 @@ def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[
                 ),
                 model.active,
                 "in use" if model.active else card.text("why_not_active"),
+                "" if told is None or card.text("why_not_active") else f"{told}.",
                 here.accepted,
                 random.accepted,
             )

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QToolButton, QW
 
 from annotation_store.records import Model
 from napari_lld.commands import Commands
-from napari_lld.model_facts import model_numbers, model_title, why_not_active
+from napari_lld.model_facts import about, model_title
 from napari_lld.rounds import Rounds
 from napari_lld.session import Session
 from napari_lld.training_state import TrainingPhase
@@ -172,8 +172,7 @@ class TrainingPanel(Part):
         model = self._looked_at()
         if model is None:
             return tr("The model learns only inside finished regions; go on annotating meanwhile.")
-        # Why it was refused comes first: its numbers may be cut at the end of the space.
-        return " ".join(filter(None, (why_not_active(model), model_numbers(model))))
+        return about(model)
 
     def _looked_at(self) -> Model | None:
         return next((m for m in self._listed if m.id == self._models.currentData()), None)

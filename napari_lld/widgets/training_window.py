@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store.records import Model
 from napari_lld.layers.palette import readable
-from napari_lld.model_facts import MEASURES, held_out, model_numbers, number, rollback, why_not_active
+from napari_lld.model_facts import MEASURES, about, held_out, number, rollback
 from napari_lld.session import Session
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import label
@@ -226,7 +226,7 @@ class TrainingWindow(QDialog):
 
     def _on_row(self) -> None:
         model = self._chosen()
-        told = " ".join(filter(None, (why_not_active(model), model_numbers(model)))) if model else ""
+        told = about(model) if model else ""
         self.about.setText(told or tr("No model yet: the bundled starter suggests."))
         self.activate.setEnabled(model is not None and not model.active)
         back = rollback(self._models)

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from annotation_store.records import Model
-from napari_lld.model_facts import bulk_refusal, class_refusal, model_numbers, model_title, why_not_active
+from napari_lld.model_facts import (
+    about,
+    bulk_refusal,
+    class_refusal,
+    comparison,
+    model_numbers,
+    model_title,
+    why_not_active,
+)
+from napari_lld.translate import use_language
+from training.gate import compare
 
 HELD_OUT = {
     "cells": 41,
@@ -81,3 +91,23 @@ def test_finding_cells_does_not_earn_accepting_their_classes() -> None:
 def test_a_card_whose_counts_cannot_be_read_earns_nothing(written: Any) -> None:
     assert bulk_refusal(model({**HELD_OUT, "written": written}), 0.9)
     assert class_refusal(model({**HELD_OUT, "written": written}), "Basophil", "Basophil")
+
+
+def test_a_model_that_could_not_be_compared_says_so_in_the_users_language() -> None:
+    metrics = {"held_out": HELD_OUT, "difference": compare([], []).stored()}
+    unsure = Model(3, "starter", datetime.now(UTC), True, {"metrics": metrics})
+    assert "It could not be compared with the model before" in about(unsure)
+    assert about(unsure).endswith(model_numbers(unsure))
+    metrics["caution"] = "Two patients are gone."
+    assert about(unsure).endswith("Two patients are gone.")
+    use_language("de")
+    try:
+        assert "konnte nicht mit dem Modell davor verglichen werden" in about(unsure)
+    finally:
+        use_language("en")
+
+
+@pytest.mark.parametrize("told", [None, 3, [], ["{x}"], ["{a.b}", {"a": 1}], ["{count}", "{count}", {}]])
+def test_a_comparison_that_cannot_be_read_says_nothing(told: Any) -> None:
+    odd = Model(3, "starter", datetime.now(UTC), True, {"metrics": {"difference": {"told": told}}})
+    assert comparison(odd) == ""

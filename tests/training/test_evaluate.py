@@ -13,7 +13,6 @@ from training.evaluate import (
     Ranking,
     TrueCell,
     average_precision,
-    compare,
     evaluate_field,
     expected_calibration_error,
     macro_f1,
@@ -199,15 +198,6 @@ def test_nothing_measured_is_none() -> None:
     assert numbers["class_f1"] is None
     assert numbers["cells"] == 0
     assert merged([]).truths == 0
-
-
-def test_a_clearly_worse_model_is_shown_worse_and_an_equal_one_is_not() -> None:
-    truths = [truth(cell(10, 10), cell(100, 100)) for _ in range(12)]
-    good = [evaluate_field(t, [proposal(10, 10, 0.9), proposal(100, 100, 0.8)]) for t in truths]
-    bad = [evaluate_field(t, [proposal(10, 10, 0.9), proposal(50, 50, 0.95)]) for t in truths]
-    assert compare(bad, good).worse
-    assert not compare(good, good).worse
-    assert not compare(good, bad).worse
 
 
 def test_what_would_be_written_is_counted_by_its_own_probability() -> None:

@@ -34,10 +34,11 @@ from training.engine._ultralytics import DetectionModel, layout_of
 from training.engine.loop import DivergedError
 from training.engine.model import read_model, starter_place
 from training.engine.scale import LEAST_ATTRIBUTE_SIDE, sides_around
-from training.evaluate import Comparison
 from training.from_stain import is_from_stain
+from training.gate import Comparison
 from training.outcomes import read_outcomes
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
+from training.ranking.reason import Reason
 from training.split import is_held_out, listed_as_held_out, unit_of
 from training.worker.channel import Channel
 from training.worker.failures import failure
@@ -388,7 +389,8 @@ def larger(tmp_path: Path) -> Path:
 def test_a_model_shown_worse_is_kept_but_does_not_become_active(
     larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.worker.train.compare", lambda *_, **__: Comparison(-0.2, -0.3, -0.1))
+    shown = Comparison("worse", 9, -0.2, -0.3, -0.1, told=Reason("It is worse"))
+    monkeypatch.setattr("training.worker.comparing.compare", lambda *_, **__: shown)
     done, seen = here(quick(larger, epochs=1, suggest=False))
     saved = next(m for m in seen if m.type == "saved")
     assert not saved.active
@@ -407,7 +409,11 @@ def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) ->
         card = opened.models()[0].card
         assert len(card["held_out"]) == 3
         assert card["metrics"]["held_out"]["cells"] == 9
-        assert card["metrics"]["difference"]["low"] <= card["metrics"]["difference"]["high"]
+        difference = card["metrics"]["difference"]
+        assert (difference["verdict"], difference["units"], difference["low"]) == ("cannot_judge", 3, None)
+        assert "3 patients" in str(Reason.read(difference["told"]))
+        assert "3 patients" in str(next(m for m in seen if m.type == "saved").why)
+        assert opened.active_model() is not None, "it suggests, as a round's result should"
         # one field fewer to learn from: the held-out ones are still held out
         for cell in opened.cells(opened.fields()[0].id):
             opened.delete_cell(cell.id)

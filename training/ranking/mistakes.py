@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +23,12 @@ from annotation_store.records import (
 )
 from annotation_store.schema import Schema
 from training.evaluate import FieldTruth, match
+from training.lineage import Lineage
 from training.ranking.cost import CostModel
 from training.ranking.items import Ranked
 from training.ranking.project import STAIN, by_field, newest_maker
 from training.ranking.reason import Reason
 from training.ranking.words import Words
-from training.split import is_held_out, listed_as_held_out, unit_of
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -287,13 +286,13 @@ def mistakes(project: Project) -> Mistakes:
     number = _number(maker)
     marks = _marks(project, number)
     cards = {model.id: (model.card, model.parent) for model in project.models()}
-    learnt = _learnt(project, number, cards)
+    lineage = Lineage.of(project, number, cards)
     seen = []
     for field in project.fields():
         if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
             continue
         said = (*looks[field.id].opinions, *marks.said.get(field.id, ()))
-        seen.append(dataclasses.replace(marks.of(field, said), learnt=learnt(field)))
+        seen.append(dataclasses.replace(marks.of(field, said), learnt=lineage.learnt(field)))
     recall = None
     if number is not None and number in cards:
         recall = _measured_recall(cards[number][0])
@@ -350,21 +349,3 @@ def _marks(project: Project, model_id: int | None, field_id: int | None = None) 
         by_field((s.field_id, s.box) for s in suggestions if s.reason is RejectionReason.NOT_A_CELL),
         by_field((s.field_id, s.cell_id) for s in own if s.cell_id is not None),
     )
-
-
-def _learnt(
-    project: Project, number: int | None, cards: Mapping[int, tuple[Mapping[str, Any], str]]
-) -> Callable[[Field], float | None]:
-    """Say up to which cell of a field a model learnt, itself or any model it was made from."""
-    line: list[tuple[frozenset[str], float]] = []
-    while number is not None and number in cards and len(line) <= len(cards):
-        card, parent = cards[number]
-        last = card.get("last_cell")
-        line.append((listed_as_held_out([card]), last if isinstance(last, int) else math.inf))
-        number = _number(parent)
-
-    def learnt(field: Field) -> float | None:
-        unit = unit_of(field)
-        return max((last for held, last in line if not is_held_out(project, unit, held)), default=None)
-
-    return learnt

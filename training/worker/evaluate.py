@@ -13,13 +13,14 @@ from annotation_store.formats._images import Images
 from annotation_store.images import read_image
 from annotation_store.project import Project
 from training.evaluate import FieldTruth
+from training.lineage import Lineage, still_held_out
 from training.measure import measured
 from training.predict import Pixels, cell_sides, propose_raw
 from training.protocol import Done, EvaluateRequest, Metrics, Progress, Started
-from training.split import FEWEST_CELLS, is_held_out, listed_as_held_out
+from training.split import FEWEST_CELLS
 from training.worker.channel import Channel
 from training.worker.models import resolve
-from training.worker.project_data import knowledge
+from training.worker.project_data import fields_by_patient, knowledge
 from training.worker.truth import outside_regions, read_truth
 
 _TOLD = 3  # sentences about what was left out of a file
@@ -31,7 +32,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         model, number = resolve(project, request.model)
         model.to(device)
         if request.truth is None:
-            truths, pixels, known, on = *_held_out(project), "held-out regions"
+            truths, pixels, known, on = *_held_out(project, number), "held-out regions"
         else:
             truths, pixels, on = *_against_file(project, request, Path(request.truth), channel), request.truth
             known = [None] * len(truths)
@@ -53,13 +54,25 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
     return Done(task="evaluate", model_id=number, metrics=metrics)
 
 
-def _held_out(project: Project) -> tuple[list[FieldTruth], list[Pixels], list[float | None]]:
-    listed = listed_as_held_out(model.card for model in project.models())
-    some = [k for k in knowledge(project) if k.finished and is_held_out(project, k.patient, listed)]
+def _held_out(
+    project: Project, number: int | None
+) -> tuple[list[FieldTruth], list[Pixels], list[float | None]]:
+    """Give the held-out fields, less those that this very model has learnt from."""
+    finished = [k for k in knowledge(project) if k.finished]
+    held, _ = still_held_out(project, fields_by_patient(finished), [m.card for m in project.models()])
+    some = [k for k in finished if k.patient in held]
     if not some:
         raise LLDError(
             f"Nothing is held out yet: that begins with a training run at {FEWEST_CELLS} cells in finished "
             "regions. To measure against a fully annotated file, give --truth and --images."
+        )
+    lineage = Lineage.of(project, number)
+    learnt = {k.patient for k in some if lineage.saw(k.field, k.cells)}
+    some = [k for k in some if k.patient not in learnt]
+    if not some:
+        raise LLDError(
+            f"Model {number} has learnt from all that is held out, so nothing can be measured on it. To "
+            "measure against a fully annotated file, give --truth and --images."
         )
     return (
         [k.truth() for k in some],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,14 @@ def knowledge(project: Project) -> list[Knowledge]:
             )
         )
     return known
+
+
+def fields_by_patient(known: Iterable[Knowledge]) -> dict[str, set[int]]:
+    """Give every patient, with the ids of the fields that have cells in finished regions."""
+    fields: dict[str, set[int]] = defaultdict(set)
+    for one in known:
+        fields[one.patient].update([one.field.id] if one.cells_in_regions() else [])
+    return fields
 
 
 def refuse_without_knowledge(known: list[Knowledge]) -> None:

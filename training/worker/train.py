@@ -18,24 +18,27 @@ from typing import Any
 import torch
 
 from annotation_store.project import Project
+from training.calibration import Calibration
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import cut_patches
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import FEWEST_TO_TEACH, KNOWS, settings
 from training.engine.scale import sides_around
-from training.evaluate import FieldResult, compare, summarise
-from training.measure import finding_f1, fit_calibration, judge, measured
+from training.evaluate import FieldResult, summarise
+from training.lineage import Lineage, still_held_out
+from training.measure import cross_fitted, finding_f1, fit_calibration, judge, measured
 from training.outcomes import write_outcomes
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
-from training.split import FEWEST_CELLS, held_out, is_held_out, listed_as_held_out
+from training.split import FEWEST_CELLS, held_out
 from training.worker.beyond import compact, drawn_at_random, of_single_cells
 from training.worker.channel import CancelledError, Channel
+from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.nameless import hide_names, nameless
-from training.worker.project_data import Knowledge, knowledge, refuse_without_knowledge
+from training.worker.project_data import Knowledge, fields_by_patient, knowledge, refuse_without_knowledge
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
 from training.worker.stages import Stages, plan
 from training.worker.suggest import known_or_seen_sides, suggest_on
@@ -80,18 +83,22 @@ class _Training:
     run_id: int
     said: dict[int, RawProposals] = field(default_factory=dict)
     outcomes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    lineage: Lineage = field(init=False)
+    leaning: Calibration = field(init=False)
+    lost: int = 0
 
     def run(self) -> Done:
         """Do it all."""
         request, project = self.request, self.project
-        held = self._held_out()
-        training = [k for k in self.known if k.teaches and k.patient not in held]
-        testing = [k for k in self.known if k.finished and k.patient in held]
-        cells = sum(len(k.cells) for k in training)
         model, parent = beginning(
             project, request.init, detector=request.detector, size=request.size, seed=request.seed
         )
         model.to(self.device)
+        self.lineage, self.leaning = Lineage.of(project, parent), model.calibration
+        held = self._held_out()
+        training = [k for k in self.known if k.teaches and k.patient not in held]
+        testing = [k for k in self.known if k.finished and k.patient in held]
+        cells = sum(len(k.cells) for k in training)
         config = settings(
             fields=len(training),
             size=request.size,
@@ -118,7 +125,7 @@ class _Training:
         )
         self._progress("prepare", 0, len(training))
         epochs, pseudo = self._learn(model, training, testing, config, state, mark)
-        metrics, active, why = self._measure(model, training, testing)
+        metrics, active, told = self._measure(model, training, testing)
         self.channel.check()
         if pseudo is not None:
             metrics["pseudo_cells"] = pseudo
@@ -128,9 +135,17 @@ class _Training:
             "cells": cells,
             "regions": sum(len(k.finished) for k in training),
         }
-        number = self._save(model, parent, config, epochs, metrics, sorted(held), learnt_from, active, why)
+        about = {
+            "held_out": sorted(held),
+            "held_fields": sorted(k.field.id for k in testing),
+            "learnt_from": learnt_from,
+            "learnt_fields": sorted(k.field.id for k in training),
+            "why_not_active": None if active else told,
+        }
+        number = self._save(model, parent, config, epochs, metrics, about, active)
         forget_state(state)
-        self.channel.send(Saved(model_id=number, active=active, why=why))
+        stored = metrics.get("difference", {}).get("told")
+        self.channel.send(Saved(model_id=number, active=active, why=told, told=stored))
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
             suggest_on(
@@ -144,7 +159,7 @@ class _Training:
             )
         result = {
             "active": active,
-            "why": why,
+            "why": told,
             "epochs": epochs,
             "resumed_epochs": resumed,
             "seconds": round(time.monotonic() - self.begun, 1),
@@ -155,9 +170,10 @@ class _Training:
         counts: Counter[str] = Counter()
         for one in self.known:
             counts[one.patient] += len(one.cells_in_regions())
-        listed = listed_as_held_out(earlier.card for earlier in self.project.models())
-        before = {unit for unit in counts if is_held_out(self.project, unit, listed)}
-        return held_out(counts, self.request.holdout, already=before)
+        cards = [earlier.card for earlier in self.project.models()]
+        before, self.lost = still_held_out(self.project, fields_by_patient(self.known), cards)
+        learnt = {one.patient for one in self.known if self.lineage.saw(one.field, one.cells)}
+        return held_out(counts, self.request.holdout, already=before, learnt=learnt)
 
     def _finds(self, model: LearnedModel, training: Sequence[Knowledge]) -> bool:
         """Say whether the start finds the cells of the regions and little else, as far as that is known."""
@@ -219,10 +235,10 @@ class _Training:
             raise
 
     def _judge(self, model: LearnedModel, testing: Sequence[Knowledge]) -> list[FieldResult]:
-        """Calibrate a model on the held-out fields, where there are cells enough, and judge it there."""
+        """Calibrate a model on the held-out fields, and judge each patient's by the fit to the others'."""
         truths, raw = [k.truth() for k in testing], self._propose(model, testing)
-        model.calibration = fit_calibration(model, truths, raw, note="held-out cells")
-        return judge(model, truths, raw)
+        model.calibration = fit_calibration(model, truths, raw, note="held-out cells", prior=self.leaning)
+        return cross_fitted(model, truths, raw, prior=starter_calibration())
 
     def _deadline(self, model: LearnedModel, testing: int, passes: int) -> float | None:
         """Give the time by which learning must end for the whole task to keep its budget.
@@ -255,54 +271,75 @@ class _Training:
         cells = sum(len(k.cells_in_regions()) for k in testing)
         if cells >= _FEW_MATCHES:
             note = f"fitted on {cells} held-out cells"
-            model.calibration = fit_calibration(model, truths, raw, note=note)
+            model.calibration = fit_calibration(model, truths, raw, note=note, prior=self.leaning)
         else:
             note = "fitted on training cells, so too sure of itself; held-out cells are still too few"
             model.calibration = fit_calibration(
-                model, [k.truth() for k in some], seen, note=note, strength=40
+                model, [k.truth() for k in some], seen, note=note, strength=40, prior=self.leaning
             )
         words = model.vocabulary
         learnt = judge(model, [k.truth() for k in some], seen)
         trained_on = compact(learnt, words)
         self.outcomes["trained_on"] = of_single_cells(some, learnt, words)
         if not cells:
-            reason = (
-                f"measuring begins at {FEWEST_CELLS} cells in finished regions"
-                if self.request.holdout
-                else "nothing is held out (holdout 0)"
-            )
             metrics: dict[str, Any] = {
                 "held_out": None,
-                "note": f"Not yet measured: {reason}.",
+                "note": f"Not yet measured: {self._why_nothing_is_held_out()}.",
                 "trained_on": trained_on,
             }
             self.channel.send(Metrics(metrics=metrics))
             return metrics, True, None
         attributes = list(model.vocabulary.attributes)
-        new = judge(model, truths, raw)
-        reference, _ = resolve(self.project, "active")
-        reference.to(self.device)
-        old = judge(reference, truths, self._propose(reference, testing))
-        comparison = compare(new, old, attributes=attributes, seed=self.request.seed)
+        if cells >= _FEW_MATCHES:  # the calibration was fitted on these very cells
+            new = cross_fitted(model, truths, raw, prior=starter_calibration())
+        else:
+            new = judge(model, truths, raw)
+        comparison, old = compare_with_active(
+            self.project,
+            self.lineage,
+            testing,
+            new,
+            propose=self._propose,
+            attributes=attributes,
+            device=self.device,
+        )
         metrics = {
             "held_out": measured(model, truths, raw, judged=new),
             "random_reserve": drawn_at_random(testing, new, self.project.reserve(), words),
             "trained_on": trained_on,
-            "active_before": summarise(old, attributes=attributes),
-            "difference": dataclasses.asdict(comparison),
+            "active_before": summarise(old, attributes=attributes) if old else None,
+            "difference": comparison.stored(),
         }
+        if cautions := [*self._of_unknown_origin(), *self._of_lost()]:
+            metrics["caution"] = " ".join(cautions)
         self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
-        if comparison.worse:
-            return (
-                metrics,
-                False,
-                (
-                    f"On the held-out cells it is worse than that in use ({comparison.difference:+.3f}, at "
-                    f"best {comparison.high:+.3f}), which stays active."
-                ),
-            )
-        return metrics, True, None
+        told = f"{comparison.told}." if comparison.told is not None else None
+        return metrics, not comparison.worse, told
+
+    def _why_nothing_is_held_out(self) -> str:
+        if not self.request.holdout:
+            return "nothing is held out (holdout 0)"
+        lost = "".join(f"{sentence.removesuffix('.')}; " for sentence in self._of_lost())
+        if sum(len(k.cells_in_regions()) for k in self.known) < FEWEST_CELLS:
+            return f"{lost}measuring begins at {FEWEST_CELLS} cells in finished regions"
+        return (
+            f"{lost}all patients (or fields) annotated so far are needed for learning, or the model that it "
+            "goes on from has learnt from them; some of those annotated next are held out"
+        )
+
+    def _of_lost(self) -> list[str]:
+        if not self.lost:
+            return []
+        return [
+            f"Of the patients (or fields) held out before {self.lost} can no longer be measured on: they "
+            "have other names, or no cell in a finished region any more."
+        ]
+
+    def _of_unknown_origin(self) -> list[str]:
+        if self.lineage.known:
+            return []
+        return ["It began at a file, and nobody knows whether that had learnt from the held-out cells."]
 
     def _propose(
         self, model: LearnedModel, some: Sequence[Knowledge], *, keep: bool = False, tell: bool = True
@@ -328,10 +365,8 @@ class _Training:
         config: LearningConfig,
         epochs: int,
         metrics: dict[str, Any],
-        held: list[str],
-        learnt_from: dict[str, int],
+        about: dict[str, Any],
         active: bool,
-        why: str | None,
     ) -> int:
         number = self.project.new_model_id()
         model.card = {
@@ -347,10 +382,8 @@ class _Training:
             },
             "schema": self.project.schema.model_dump(mode="json"),
             "metrics": metrics,
-            "held_out": held,
-            "learnt_from": learnt_from,
+            **about,
             "last_cell": max((cell.id for one in self.known for cell in one.cells), default=0),
-            "why_not_active": why,
         }
         model.card = nameless(self.project, model.card)
         folder = self.project.model_folder(number)
