@@ -24,6 +24,8 @@ class Preferences:
         Train by itself after so many new cells in finished regions; 0 = never.
     longer
         Whether a longer round follows an automatic one, where nothing else waits.
+    ready
+        Whether a training process is kept ready while a project is open, so that a round begins at once.
     device
         Where to train and predict: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
     threshold
@@ -37,6 +39,7 @@ class Preferences:
     annotator: str = ""
     automatic: int = 0
     longer: bool = True
+    ready: bool = True
     device: str = "auto"
     threshold: float = 0.2
     language: str = "system"

@@ -42,9 +42,11 @@ class Surroundings(QObject):
         self._looking = QTimer(self)
         self._looking.setSingleShot(True)
         self._looking.setInterval(_LOOK_MS)
-        self._looking.timeout.connect(self.rounds.look)
+        self._looking.timeout.connect(self._look)
         self.session.notice.connect(self._on_notice)
         self.session.summaries_changed.connect(self._look_soon)
+        self.session.project_changed.connect(self._look_soon)
+        self.session.preferences.events.ready.connect(self._on_ready)
 
     def close(self) -> None:
         """Let go of the session; what was counted is kept."""
@@ -54,6 +56,8 @@ class Surroundings(QObject):
         self._catcher.remove()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
         self.session.summaries_changed.disconnect(self._look_soon, missing_ok=True)
+        self.session.project_changed.disconnect(self._look_soon, missing_ok=True)
+        self.session.preferences.events.ready.disconnect(self._on_ready, missing_ok=True)
 
     def commands(self) -> Iterator[Command]:
         """Make the commands."""
@@ -103,6 +107,25 @@ class Surroundings(QObject):
 
     def _look_soon(self) -> None:
         self._looking.start()
+
+    def _look(self) -> None:
+        self.rounds.look()
+        if self.session.project is not None and any(
+            summary.finished_regions for summary in self.session.all_summaries.values()
+        ):
+            self.warm_up()
+
+    def warm_up(self) -> None:
+        """Have a training process ready for somebody who may soon ask for a round."""
+        project = self.session.project
+        if project is not None and not project.read_only and self.session.preferences.ready:
+            self.desk.process.warm_up()
+
+    def _on_ready(self, wanted: bool) -> None:
+        if wanted:
+            self.warm_up()
+        else:
+            self.desk.process.cool_down()
 
     # ------------------------------------------------------------------ log and errors
 

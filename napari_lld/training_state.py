@@ -84,6 +84,8 @@ class TrainingState:
         """How many seconds the next training may take."""
         self.loss_history: list[tuple[float, dict[str, float]]] = []
         self.started_at: float | None = None
+        self.worker_memory: int | None = None
+        """Bytes that a worker held when it was last ready for a request; nothing where there is none."""
 
     @property
     def busy(self) -> bool:
@@ -101,8 +103,18 @@ class TrainingState:
         self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
         self.progress, self.loss_history = TrainingProgress(), []
         self.started_at = time.monotonic()
-        self.message = tr("Starting (loading the network takes some seconds) …")
+        self.message = (
+            tr("Starting (loading the network takes some seconds) …")
+            if self.worker_memory is None
+            else tr("Starting …")
+        )
         self.changed.emit()
+
+    def worker_waits(self, memory: int | None) -> None:
+        """Take note of a worker that is ready for a request; ``None`` = there is none any more."""
+        if memory != self.worker_memory:
+            self.worker_memory = memory
+            self.changed.emit()
 
     def cancelling(self) -> None:
         """Take note that the user asked to stop."""

@@ -132,6 +132,12 @@ def suggest() -> Callable[[Path], list[int]]:
 
 
 @pytest.fixture
+def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no window start a training process before somebody trains: it would import torch meanwhile."""
+    monkeypatch.setattr("napari_lld.training_process.TrainingProcess.warm_up", lambda _self: None)
+
+
+@pytest.fixture
 def no_leaks(qapp: object) -> Iterator[None]:
     """Fail where a test leaves a visible window behind."""
     from qtpy.QtWidgets import QApplication

@@ -1,7 +1,7 @@
 """Starts the worker and understands it, for the plugin (QProcess) and the command line; no torch.
 
-The plugin uses `worker_command`, `worker_environment`, `write_request` and `parse_message` around a
-QProcess; the command line calls `run_worker`, which blocks.
+The plugin uses `warm_worker_command`, `worker_environment`, `request_line` and `parse_message` around a
+QProcess; the command line calls `run_worker`, which blocks, and starts a process for each request.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from training.protocol import (
     ProtocolError,
     Request,
     parse_message,
+    request_line,
 )
 
 __all__ = [
@@ -34,7 +35,9 @@ __all__ = [
     "TrainingCancelled",
     "TrainingError",
     "parse_message",
+    "request_line",
     "run_worker",
+    "warm_worker_command",
     "worker_command",
     "worker_environment",
     "write_request",
@@ -42,6 +45,8 @@ __all__ = [
 
 _GRACE_SECONDS = 15.0
 """How long a cancelled worker may take before it is killed."""
+IDLE_SECONDS = 600.0
+"""How long a worker that stays waits for a request before it ends by itself."""
 
 
 class TrainingError(LLDError):
@@ -64,6 +69,17 @@ def worker_command(request_file: Path | str) -> list[str]:
     ``-P`` keeps the working folder off the import path: a file ``torch.py`` lying there must not be run.
     """
     return [sys.executable, "-P", "-m", "training.worker", str(request_file)]
+
+
+def warm_worker_command(idle: float = IDLE_SECONDS) -> list[str]:
+    """Give the command that runs a worker which stays for one request after the other.
+
+    Parameters
+    ----------
+    idle
+        Seconds without a request after which it ends by itself.
+    """
+    return [*worker_command("--stay"), str(idle)]
 
 
 def worker_environment(*, window: bool = False) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """What the worker and whoever starts it say to each other: one JSON object a line, no torch.
 
-The request is a JSON file; answers come on the worker's stdout; on its stdin it reads
-``{"type": "cancel"}``. ``docs/architecture.md`` lists the fields; `VERSION` changes when a reader of the
-old lines would misunderstand the new ones.
+The request is a JSON file, or a line on the stdin of a worker that stays for several tasks; answers come on
+the worker's stdout; on its stdin it reads ``{"type": "cancel"}``. ``docs/architecture.md`` lists the fields;
+`VERSION` changes when a reader of the old lines would misunderstand the new ones.
 """
 
 from __future__ import annotations
@@ -142,6 +142,11 @@ Request = TrainRequest | PredictRequest | EvaluateRequest
 _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="task")])
 
 
+def request_line(request: Request) -> str:
+    """Give a request as one line of JSON, for the stdin of a worker that stays."""
+    return request.model_dump_json() + "\n"
+
+
 def parse_request(text: str) -> Request:
     """Read a request.
 
@@ -253,7 +258,25 @@ class Failed(_Answer):
     details: str = ""
 
 
-Message = Started | Progress | Metrics | Saved | Suggested | Cancelling | Done | Cancelled | Failed
+class Ready(_Answer):
+    """A worker that stays waits for a request; told between tasks, never during one.
+
+    Attributes
+    ----------
+    memory
+        Bytes of memory that the process holds.
+    tasks
+        How many tasks it has done.
+    """
+
+    type: Literal["ready"] = "ready"
+    memory: int
+    tasks: int = 0
+
+
+Ending = Done | Cancelled | Failed
+"""The last message of a task."""
+Message = Started | Progress | Metrics | Saved | Suggested | Cancelling | Ready | Ending
 _messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 

@@ -93,6 +93,7 @@ class DeskDock(QWidget):
         self._tabs.addTab(self._training, tr("Model"))
         self._tabs.addTab(self._differential, tr("Count"))
         self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._tabs.currentChanged.connect(self._on_tab)
         layout.addWidget(self._header)
         layout.addWidget(self._places, 1)
         layout.addWidget(self._tools)
@@ -180,6 +181,10 @@ class DeskDock(QWidget):
     def show_model_tab(self) -> None:
         """Bring training and models to the front."""
         self._tabs.setCurrentWidget(self._training)
+
+    def _on_tab(self, _index: int) -> None:
+        if self._tabs.currentWidget() is self._training:
+            self.desk.around.warm_up()
 
     def show_count_tab(self) -> None:
         """Bring the differential count to the front."""

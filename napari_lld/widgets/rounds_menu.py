@@ -39,6 +39,10 @@ class RoundsMenu(QMenu):
         longer.setChecked(preferences.longer)
         longer.setEnabled(bool(preferences.automatic))
         longer.triggered.connect(lambda checked: setattr(preferences, "longer", bool(checked)))
+        ready = self.addAction(self._about_ready())
+        ready.setCheckable(True)
+        ready.setChecked(preferences.ready)
+        ready.triggered.connect(lambda checked: setattr(preferences, "ready", bool(checked)))
         self.addSeparator()
         self._heading(tr("Waiting behind what runs"))
         for planned in list(self._rounds.queue):
@@ -46,6 +50,12 @@ class RoundsMenu(QMenu):
             action.triggered.connect(lambda *_, wanted=planned: self._rounds.drop(wanted))
         if not self._rounds.queue:
             self._heading(tr("nothing"))
+
+    def _about_ready(self) -> str:
+        memory = self._session.training.worker_memory
+        if memory is None:
+            return tr("Keep the training process ready")
+        return tr("Keep the training process ready (it holds {memory:.1f} GB of memory)", memory=memory / 1e9)
 
     def _heading(self, text: str) -> None:
         """Write a line that cannot be chosen; the sections of Qt's menus show no title in all styles."""

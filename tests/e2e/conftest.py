@@ -177,3 +177,8 @@ class Stalls:
 @pytest.fixture
 def stalls() -> Stalls:
     return Stalls()
+
+
+@pytest.fixture(autouse=True)
+def _no_warm_worker(no_warm_worker: None) -> None:
+    """See `no_warm_worker`."""

@@ -207,11 +207,12 @@ def test_closing_while_a_model_trains_stops_the_worker(
 
     script = tmp_path / "worker.py"
     script.write_text(
-        'import sys\nprint(\'{"type": "started", "task": "train"}\', flush=True)\nsys.stdin.readline()\n'
+        'import sys\nsys.stdin.readline()\nprint(\'{"type": "started", "task": "train"}\', flush=True)\n'
+        "sys.stdin.readline()\n"
         'print(\'{"type": "cancelled"}\', flush=True)\n',
         encoding="utf-8",
     )
-    monkeypatch.setattr(training_process, "worker_command", lambda r: [sys.executable, str(script), str(r)])
+    monkeypatch.setattr(training_process, "warm_worker_command", lambda: [sys.executable, str(script)])
     window = open_window(small_project)
     window.session.mark_whole_field()
     window.dock.show_model_tab()

@@ -69,3 +69,8 @@ def no_question_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
             pytest.fail(f"{annotator} was asked for a reading: open the project as its reader")
 
         monkeypatch.setattr(reading_dialog, "ask_reading", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _no_warm_worker(no_warm_worker: None) -> None:
+    """See `no_warm_worker`."""

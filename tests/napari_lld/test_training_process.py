@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +20,45 @@ from napari_lld.training_process import TrainingProcess
 from napari_lld.training_state import TrainingPhase
 
 START = (
-    "import sys, time\n"
+    "import os, sys, time\n"
     "def say(line):\n"
     "    print(line, flush=True)\n"
+    "request = sys.stdin.readline()\n"
     'say(\'{"type": "started", "v": 1, "task": "train", "device": "cpu", "fields": 2, "cells": 3}\')\n'
 )
 DONE = 'say(\'{"type": "done", "v": 1, "task": "train", "model_id": 1}\')\n'
+
+
+STAYS = """
+import json, os, sys
+def say(**message):
+    print(json.dumps({"v": 1, **message}), flush=True)
+say(type="ready", memory=123_000_000)
+for line in sys.stdin:
+    task = json.loads(line)["task"]
+    with open(sys.argv[1], "a+") as seen:
+        seen.write(f"{os.getpid()} {task}\\n")
+        seen.seek(0)
+        how = sys.argv[2:][len(seen.readlines()) - 1]
+    if how == "leaves":
+        sys.exit(0)
+    say(type="started", task=task)
+    if "saves" in how:
+        say(type="saved", model_id=1, active=True)
+    if "dies" in how:
+        os.kill(os.getpid(), 9)
+    say(type="done", task=task, model_id=1)
+    say(type="ready", memory=456_000_000)
+"""
+"""A worker that stays, and does with each request what the plan says; it writes down who did what."""
+
+
+@pytest.fixture
+def no_warm_worker() -> None:
+    """Here it is what is tested, with scripts for workers."""
+
+
+Staying = Callable[..., list[list[str]]]
 
 
 @pytest.fixture
@@ -45,13 +80,38 @@ def worker(
     def play(script: str) -> None:
         file = tmp_path / "worker.py"
         file.write_text(script, encoding="utf-8")
-        monkeypatch.setattr(
-            training_process, "worker_command", lambda request: [sys.executable, str(file), str(request)]
-        )
+        monkeypatch.setattr(training_process, "warm_worker_command", lambda: [sys.executable, str(file)])
         session.start_training()
 
     yield SimpleNamespace(play=play, process=process)
     process.close()
+
+
+@pytest.fixture
+def staying(
+    worker: SimpleNamespace, session: Session, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Staying:
+    """Give a function that trains once for each word of a plan; it gives process and task of each request."""
+    script, seen = tmp_path / "stays.py", tmp_path / "seen"
+    script.write_text(STAYS, encoding="utf-8")
+
+    def train(*plan: str, rounds: int, between: Callable[[], None] = lambda: None) -> list[list[str]]:
+        command = [sys.executable, str(script), str(seen), *plan]
+        monkeypatch.setattr(training_process, "warm_worker_command", lambda: command)
+        for _ in range(rounds):
+            between()
+            assert session.start_training()
+            qtbot.waitUntil(idle(session), timeout=20_000)
+        return [line.split() for line in seen.read_text().splitlines()]
+
+    return train
+
+
+@pytest.fixture
+def warnings(session: Session) -> list[str]:
+    told: list[str] = []
+    session.notice.connect(lambda level, sentence: told.append(sentence) if level == "warning" else None)
+    return told
 
 
 @pytest.fixture
@@ -101,7 +161,7 @@ def test_a_worker_that_cannot_start_is_a_notice(
     errors: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training_process, "worker_command", lambda _request: ["/nowhere/python"])
+    monkeypatch.setattr(training_process, "warm_worker_command", lambda: ["/nowhere/python"])
     session.start_training()
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert "could not be started" in errors[0]
@@ -159,3 +219,66 @@ def test_the_details_of_a_failure_are_kept_with_the_project(
     assert "Traceback" in kept
     assert "the driver said no" in kept
     assert f"logs/{file.name}" in errors[0]
+
+
+def test_one_process_does_one_round_after_the_other(
+    staying: Staying, worker: SimpleNamespace, session: Session, qtbot: QtBot
+) -> None:
+    seen = staying("done", "done", rounds=2, between=worker.process.warm_up)
+    assert [task for _, task in seen] == ["train", "train"]
+    assert len({process for process, _ in seen}) == 1
+    qtbot.waitUntil(lambda: session.training.worker_memory == 456_000_000, timeout=20_000)
+    worker.process.cool_down()
+    qtbot.waitUntil(lambda: not worker.process.running, timeout=20_000)
+    assert session.training.worker_memory is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_worker_killed_while_it_waits_is_no_trouble(
+    staying: Staying, worker: SimpleNamespace, warnings: list[str], errors: list[str]
+) -> None:
+    def kill() -> None:
+        if worker.process.running:
+            os.kill(worker.process._process.processId(), signal.SIGKILL)
+
+    seen = staying("done", "done", rounds=2, between=kill)
+    assert len({process for process, _ in seen}) == 2
+    assert errors == []
+    assert len(warnings) <= 1  # none where the window knew before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_round_that_a_warm_worker_dies_of_is_done_again_by_a_new_one(
+    staying: Staying, warnings: list[str], errors: list[str]
+) -> None:
+    seen = staying("done", "dies", "done", rounds=2)
+    assert [task for _, task in seen] == ["train", "train", "train"]
+    assert len({process for process, _ in seen}) == 2
+    assert errors == []
+    assert len(warnings) == 1
+    assert "Nothing is lost" in warnings[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_it_is_done_again_once(staying: Staying, warnings: list[str], errors: list[str]) -> None:
+    seen = staying("done", "dies", "dies", rounds=2)
+    assert len(seen) == 3
+    assert len(errors) == len(warnings) == 1
+    assert "killed by the system" in errors[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_of_a_round_whose_model_is_saved_only_the_suggestions_are_left(
+    staying: Staying, errors: list[str]
+) -> None:
+    seen = staying("done", "saves and dies", "done", rounds=2)
+    assert [task for _, task in seen] == ["train", "train", "predict"]
+    assert errors == []
+
+
+def test_a_worker_that_leaves_just_then_is_replaced_without_a_word(
+    staying: Staying, warnings: list[str], errors: list[str]
+) -> None:
+    seen = staying("done", "leaves", "done", rounds=2)
+    assert len({process for process, _ in seen}) == 2
+    assert errors == warnings == []

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any
 
+import numpy as np
 import torch
 
 from annotation_store.errors import LLDError
@@ -52,8 +53,10 @@ def set_threads(leave_free: int = 0) -> int:
 
 
 def be_repeatable() -> None:
-    """Ask torch for the same result from the same seed."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    """Ask torch for the same result from the same seed, whatever this process has done before."""
+    torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` imports a compiler: 5 s
+    torch.manual_seed(0)
+    np.random.seed(0)  # libraries may draw from it
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:

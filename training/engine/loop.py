@@ -30,6 +30,7 @@ from training.engine.detector import raw_predictions
 from training.engine.devices import autocast
 from training.engine.losses import MaskedDetectionLoss
 from training.engine.model import LearnedModel, replace_file
+from training.engine.optimiser import AdamW
 
 _SAVING_SHARE = 0.05
 """Most of the time that saving may take: 60 MB each epoch would double a round of short epochs."""
@@ -343,7 +344,7 @@ class Loop:
                 chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decays]
                 decay = config.weight_decay if decays else 0.0
                 groups.append({"params": chosen, "lr": rate, "highest": rate, "weight_decay": decay})
-        return torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        return AdamW(groups, betas=(0.9, 0.99))
 
     def _set_modes(self) -> None:
         config, model = self._config, self._model

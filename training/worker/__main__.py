@@ -5,51 +5,79 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from training.worker.channel import CancelledError, Channel
+from training.worker.channel import CancelledError, Channel, Task
 
 BEGUN = time.monotonic()
+_USAGE = "Usage: python -P -m training.worker REQUEST.json | --stay SECONDS"
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the request file says; the exit code."""
-    channel = Channel()
-    channel.listen()
-    # after the channel: what fails from here on is said as a message
-    from training.protocol import Cancelled
-    from training.worker.failures import failure
+    """Do what the request file says, or stay for what comes on standard input; the exit code."""
+    match arguments:
+        case ["--stay", seconds]:
+            channel = Channel(on_gone=lambda: end(0))
+            channel.listen()
+            go_second_to_a_window()
+            from training.worker.stay import stay
 
+            def do(task: Task) -> bool:
+                return answer(lambda: task.request, channel, task.begun)[1]
+
+            stay(channel, do, idle=float(seconds))
+            return 0
+        case [file]:
+            channel = Channel()
+            channel.listen()
+            go_second_to_a_window()
+            return answer(lambda: Path(file).read_text(encoding="utf-8"), channel, BEGUN)[0]
+        case _:
+            raise SystemExit(_USAGE)
+
+
+def answer(read: Callable[[], str], channel: Channel, begun: float) -> tuple[int, bool]:
+    """Do one task; give the exit code, and whether the process may do another."""
     try:
-        if len(arguments) != 1:
-            raise SystemExit("Usage: python -P -m training.worker REQUEST.json")
-        if os.environ.get("NAPARI_LLD_WINDOW") and hasattr(os, "nice"):
-            os.nice(10)  # the window goes first; without one nobody waits for anything else
+        # after the channel: what fails from here on is said as a message
         from training.protocol import parse_request
         from training.worker.run import run
 
-        request = parse_request(Path(arguments[0]).read_text(encoding="utf-8"))
+        request = parse_request(read())
         channel.check()
-        channel.send_last(run(request, channel, BEGUN))
-        return 0
-    except CancelledError:
-        channel.send_last(Cancelled())
-        return 0
-    except SystemExit:
-        raise
+        channel.send_last(run(request, channel, begun))
+        return 0, True
     except BaseException as error:
-        if channel.cancelled:
+        from annotation_store.errors import LLDError
+        from training.protocol import Cancelled, ProtocolError
+        from training.worker.failures import failure
+
+        if channel.cancelled or isinstance(error, CancelledError):
             # what breaks while stopping is not worth a word
             channel.send_last(Cancelled())
-            return 0
+            return 0, isinstance(error, CancelledError)
         channel.send_last(failure(error))
-        return 1
+        return 1, isinstance(error, LLDError | ProtocolError)
+
+
+def go_second_to_a_window() -> None:
+    """Take a lower priority where there is a window; without one nobody waits for anything else."""
+    if os.environ.get("NAPARI_LLD_WINDOW"):
+        from training.worker.machine import go_second
+
+        go_second()
+
+
+def end(code: int) -> NoReturn:
+    """End at once, without waiting for threads of libraries."""
+    from annotation_store.temporary import clean_up
+
+    sys.stderr.flush()
+    clean_up()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stderr.flush()
-    from annotation_store.temporary import clean_up
-
-    clean_up()
-    os._exit(code)  # at once: no waiting for threads of libraries
+    end(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The worker's line to whoever started it: JSON lines out, cancel in.
+"""The worker's line to whoever started it: JSON lines out, requests and cancels in.
 
 Standard output belongs to the protocol alone: before anything else is imported its file descriptor is
 moved away and replaced by that of standard error, so that a library's `print`, even one in C, cannot
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from training.protocol import Cancelled, Cancelling
@@ -28,70 +30,136 @@ class _Line(Protocol):
     def line(self) -> str: ...
 
 
-class Channel:
-    """Sends messages and hears a cancel; make one, first of all, per process."""
+class Task:
+    """One request, from when it was heard to its last message; nothing of it outlives that.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    request
+        The line as it came; empty in a process that does one task, whose request is a file.
+    begun
+        The `time.monotonic` time at which it was heard.
+    """
+
+    def __init__(self, request: str = "") -> None:
+        self.request = request
+        self.begun = time.monotonic()
+        self.cancelled = threading.Event()
+        self.ended = False
+        self.last_resort: threading.Timer | None = None
+
+
+class Channel:
+    """Sends messages and hears requests and cancels; make one, first of all, per process.
+
+    Parameters
+    ----------
+    on_gone
+        Given by a process that stays for several tasks: each comes as a line, see `next_task`. Called, in
+        another thread, when whoever started the process is gone while no task runs. Without it the process
+        does one task, which runs from the outset.
+    """
+
+    def __init__(self, on_gone: Callable[[], None] | None = None) -> None:
         sys.stdout.flush()
         self._out = os.dup(1)
         os.dup2(2, 1)
-        self._lock = threading.Lock()
-        self._cancelled = threading.Event()
-        self._closed = False
+        self._lock = threading.RLock()
+        self._on_gone = on_gone
+        self._task = self._newest = Task()
+        self._task.ended = on_gone is not None
+        self._waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._gone = self._broken = False
 
     def listen(self) -> None:
         """Begin to read standard input, in a thread."""
         threading.Thread(target=self._read, args=(sys.stdin,), name="cancel", daemon=True).start()
 
+    def next_task(self, seconds: float) -> Task | None:
+        """Wait for a request; ``None`` where none came in time, or nobody is there who could send one."""
+        try:
+            task = self._waiting.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if task is not None:
+            with self._lock:
+                self._task = task
+        return task
+
     def send(self, message: _Line) -> None:
-        """Write a message; nothing follows a last one."""
-        with self._lock:
-            if not self._closed:
-                self._write(message)
+        """Write a message of the task; nothing follows its last one."""
+        self._say(self._task, message)
 
     def send_last(self, message: _Line) -> None:
         """Write the message that ends the task."""
         with self._lock:
-            if not self._closed:
-                self._write(message)
-            self._closed = True
+            self.send(message)
+            self._task.ended = True
+            if self._task.last_resort is not None:
+                self._task.last_resort.cancel()
+
+    def send_between(self, message: _Line) -> None:
+        """Write a message that belongs to no task."""
+        with self._lock:
+            self._write(message)
 
     @property
     def cancelled(self) -> bool:
         """Whether the task was asked to stop."""
-        return self._cancelled.is_set()
+        return self._gone or self._task.cancelled.is_set()
 
     def check(self) -> None:
         """Raise `CancelledError` if the task was asked to stop."""
         if self.cancelled:
             raise CancelledError
 
+    def _say(self, task: Task, message: _Line) -> None:
+        with self._lock:
+            if not task.ended:
+                self._write(message)
+
     def _write(self, message: _Line) -> None:
         data = message.line().encode()
         try:
-            while data:
+            while data and not self._broken:
                 data = data[os.write(self._out, data) :]
         except OSError:  # nobody reads any more
-            self._closed = True
-            self._cancelled.set()
+            self._gone = self._broken = True
+            self._waiting.put(None)
 
     def _read(self, lines: Iterable[str]) -> None:
         try:
             for line in lines:
                 if _is_cancel(line):
-                    break
+                    self._stop(self._newest)
+                elif self._on_gone is not None and line.strip():
+                    self._newest = Task(line)
+                    self._waiting.put(self._newest)
         except (OSError, ValueError):
             pass
-        # a cancel, or the end of input: the window died
-        self._cancelled.set()
-        self.send(Cancelling())
-        timer = threading.Timer(_LAST_RESORT_SECONDS, self._end)
-        timer.daemon = True
-        timer.start()
+        # the end of input: the window died
+        self._gone = True
+        self._waiting.put(None)
+        if self._newest.ended and self._on_gone is not None:
+            self._on_gone()
+        self._stop(self._newest)
 
-    def _end(self) -> None:
-        self.send_last(Cancelled())
-        os._exit(0)
+    def _stop(self, task: Task) -> None:
+        """Cancel a task, once; one that has ended already is not there any more."""
+        with self._lock:
+            if task.ended or task.cancelled.is_set():
+                return
+            task.cancelled.set()
+            self._say(task, Cancelling())
+            task.last_resort = threading.Timer(_LAST_RESORT_SECONDS, self._end, (task,))
+            task.last_resort.daemon = True
+            task.last_resort.start()
+
+    def _end(self, task: Task) -> None:
+        with self._lock:
+            if not task.ended:
+                self._say(task, Cancelled())
+                os._exit(0)
 
 
 def _is_cancel(line: str) -> bool:

@@ -1,0 +1,36 @@
+"""What the worker takes of the computer: its priority and its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import sys
+
+import psutil
+
+
+def go_second() -> None:
+    """Let the window go first from here on."""
+    with contextlib.suppress(psutil.Error, OSError):
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10)
+
+
+def memory() -> int:
+    """Give the bytes of memory that this process holds."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def give_back_memory() -> None:
+    """Give back what a task has left: its objects, caches of a graphics card, free pages of the C library."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc: about 300 MB after a training
+        if trim is not None:
+            trim(0)
