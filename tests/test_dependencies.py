@@ -63,7 +63,8 @@ def normal(name: str) -> str:
 
 
 RUNTIME = declared(PYPROJECT["project"]["dependencies"])
-DESKTOP = declared(PYPROJECT["project"]["optional-dependencies"]["desktop"])
+EXTRAS = {name: declared(some) for name, some in PYPROJECT["project"]["optional-dependencies"].items()}
+OPTIONAL = set().union(*EXTRAS.values())
 DEV = declared(PYPROJECT["dependency-groups"]["dev"])
 
 
@@ -81,18 +82,18 @@ def provided(by: set[str]) -> set[str]:
 
 def test_every_import_of_the_program_is_declared() -> None:
     found = imported(*OURS)
-    assert {m: found[m] for m in found.keys() - provided(RUNTIME | DESKTOP)} == {}
+    assert {m: found[m] for m in found.keys() - provided(RUNTIME | OPTIONAL)} == {}
 
 
 def test_every_declared_dependency_is_imported() -> None:
     used = set(imported(*OURS))
-    unused = {one for one in RUNTIME if not modules(one) & used}
+    unused = {one for one in RUNTIME | EXTRAS["onnx"] if not modules(one) & used}
     assert unused == set(NOT_IMPORTED)
 
 
 def test_every_import_of_tests_and_examples_is_declared() -> None:
     found = imported("tests", "examples", ".ci")
-    assert {m: found[m] for m in found.keys() - provided(RUNTIME | DESKTOP | DEV)} == {}
+    assert {m: found[m] for m in found.keys() - provided(RUNTIME | OPTIONAL | DEV)} == {}
 
 
 def test_modules_that_mypy_passes_over_are_imported() -> None:

@@ -66,8 +66,12 @@ class Calibration:
         )
 
 
+LEAST_PROBABILITY = 1e-6
+"""Nothing is taken for less, or for more than one less this."""
+
+
 def _logit(p: np.ndarray) -> np.ndarray:
-    p = np.clip(np.asarray(p, np.float64), 1e-6, 1 - 1e-6)
+    p = np.clip(np.asarray(p, np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return np.asarray(np.log(p / (1 - p)))
 
 

@@ -138,7 +138,25 @@ class EvaluateRequest(_Record):
     reading: int | None = None
 
 
-Request = TrainRequest | PredictRequest | EvaluateRequest
+class ExportModelRequest(_Record):
+    """Write a model as ONNX.
+
+    Attributes
+    ----------
+    model
+        ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+    out
+        The file to write.
+    """
+
+    task: Literal["export_model"] = "export_model"
+    project: str
+    model: str | int = "active"
+    out: str
+    overwrite: bool = False
+
+
+Request = TrainRequest | PredictRequest | EvaluateRequest | ExportModelRequest
 _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="task")])
 
 

@@ -17,6 +17,7 @@ from napari_lld.cli import (
     demo,
     evaluate,
     export,
+    export_model,
     import_,
     info,
     models,
@@ -58,6 +59,7 @@ _command("predict", "films --images new/ --out new.json")(predict.predict)
 _command("rank", "films --what regions -n 5")(rank.rank)
 _command("agreement", "films --consensus both")(agreement.agreement)
 _command("evaluate", "films --truth truth.json --images images/")(evaluate.evaluate)
+_command("export-model", "films model.onnx")(export_model.export_model)
 _command("info", "films")(info.info)
 _command("models", "films --activate 2")(models.models)
 _command("check", "films --repair")(check.check)

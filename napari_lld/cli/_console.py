@@ -28,6 +28,7 @@ _STAGES = {
     "calibrate": "Calibrating",
     "suggest": "Suggesting",
     "predict": "Predicting",
+    "export": "Exporting",
     "waiting_for_another_training": "Waiting for another training",
 }
 

@@ -20,6 +20,7 @@ from training.client import TrainingError
 from training.protocol import (
     Done,
     EvaluateRequest,
+    ExportModelRequest,
     PredictRequest,
     Progress,
     Request,
@@ -58,6 +59,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
             return Done(task="train", model_id=4, metrics={"held_out": SCORES})
         if isinstance(request, EvaluateRequest):
             return Done(task="evaluate", metrics=SCORES)
+        if isinstance(request, ExportModelRequest):
+            heads = {"class": ["A", "B"]}
+            return Done(
+                task="export_model", result={"out": request.out, "detector": "YOLO26n", "heads": heads}
+            )
         return Done(task="predict", result={"fields": 6, "count": 12})
 
     monkeypatch.setattr("training.client.run_worker", run_worker)
@@ -174,6 +180,11 @@ def test_what_was_taken_for_what_is_told_by_evaluate_and_not_after_each_training
         ("predict {p} --images none.png --out x.json", "none.png"),
         ("predict {p} --images {p} --out no/x.json", "no"),
         ("evaluate {p} --model 9", "no model 9"),
+        ("export-model {p} model.pt", ".onnx"),
+        ("export-model {p} none/x.onnx", "none"),
+        ("export-model {p} {p}/x.onnx", "inside the project"),
+        ("export-model {p} there.onnx", "--overwrite"),
+        ("export-model {p} x.onnx --model 9", "no model 9"),
         ("evaluate {p} --truth none.json", "none.json"),
         ("evaluate {p} --images {p}", "--truth"),
     ],
@@ -188,9 +199,24 @@ def test_a_mistake_is_refused_before_the_worker_starts(
     said,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("there.onnx").touch()
     Path("hostile.pt").write_bytes(b"cos\nsystem\n(S'touch harm'\ntR.")
     cli(*line.format(p=annotated).split()).refuses(said)
     assert asked == []
+
+
+def test_export_model_passes_its_flags_on_and_says_what_is_in_the_file(
+    cli, annotated: Path, asked: list[Request], tmp_path: Path
+) -> None:
+    out = tmp_path / "m.onnx"
+    answer = cli("export-model", annotated, out, "--model", "starter", "--overwrite")
+    assert asked == [
+        ExportModelRequest(project=str(annotated), model="starter", out=str(out), overwrite=True)
+    ]
+    for said in ("The starter is in", "m.onnx", "YOLO26n", "2 values of 1 head"):
+        assert said in answer.out, said
+    told = cli("export-model", annotated, out, "--json").json
+    assert (told["model"], told["heads"]) == ("starter", {"class": ["A", "B"]})
 
 
 def test_training_without_a_finished_region_or_a_cell_is_refused_and_names_the_cure(

@@ -22,6 +22,12 @@ from training.engine.scale import STARTER_SIDES, working_factor
 STRIDE = 32
 """The sides of what the detector sees are multiples of this."""
 
+CANDIDATES = 3000
+"""Boxes of a field, best first, among which those are chosen that do not overlap."""
+
+IOU = 0.5
+"""Overlap above which the lower-scored of two boxes is dropped."""
+
 PAD_GREY = 114
 """What Ultralytics pads with, and the COCO weights have seen."""
 
@@ -104,7 +110,7 @@ def detect(
     pixels: torch.Tensor,
     *,
     min_score: float = 0.01,
-    iou: float = 0.5,
+    iou: float = IOU,
     most: int = 300,
 ) -> list[np.ndarray]:
     """Detect white cells.
@@ -130,7 +136,7 @@ def detect(
 
 @torch.inference_mode()
 def detect_and_pool(
-    model: nn.Module, pixels: torch.Tensor, *, min_score: float, iou: float = 0.5, most: int
+    model: nn.Module, pixels: torch.Tensor, *, min_score: float, iou: float = IOU, most: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Detect, and describe each image in one vector, from the same forward pass.
 
@@ -151,7 +157,7 @@ def detect_and_pool(
     found = []
     for one in decoded.permute(0, 2, 1):
         one = one[one[:, 4] >= min_score]
-        one = one[one[:, 4].argsort(descending=True, stable=True)[:3000]]
+        one = one[one[:, 4].argsort(descending=True, stable=True)[:CANDIDATES]]
         half = one[:, 2:4] / 2
         boxes = torch.cat((one[:, :2] - half, one[:, :2] + half, one[:, 4:5]), 1).cpu().numpy()
         found.append(boxes[suppress(boxes[:, :4], iou, most)].astype(np.float32))

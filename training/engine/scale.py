@@ -28,11 +28,13 @@ LEAST_ATTRIBUTE_SIDE = 30.0
 MOST_PIXELS = 4_000_000
 """Greatest number of working pixels of a field that was magnified: beyond it a field is magnified less."""
 
-_MOST_MAGNIFIED = 4.0
+MOST_MAGNIFIED = 4.0
+"""Most that a field of small cells is magnified."""
+
 INSIDE = 1.4
 """How far inside the known sides a field is brought that was outside."""
 
-_SAME = 1.25
+SAME_SCALE = 1.25
 """Two scales this close are one: the median of a few cells is no surer."""
 
 _SPREAD = 1.6
@@ -72,7 +74,7 @@ def field_side(width: int, height: int, cell_side: float | None) -> float:
     if cell_side is None:
         return longer
     ordinary = cell_side / ORDINARY_SIDE
-    return longer if 1 / _SAME <= ordinary / longer <= _SAME else ordinary
+    return longer if 1 / SAME_SCALE <= ordinary / longer <= SAME_SCALE else ordinary
 
 
 def working_factor(
@@ -99,7 +101,7 @@ def working_factor(
     shown = cell_side * factor / size
     if shown < sides[0]:
         wanted = factor * sides[0] * min(INSIDE, math.sqrt(sides[1] / sides[0])) / shown
-        return max(factor, min(wanted, _MOST_MAGNIFIED, math.sqrt(MOST_PIXELS / (width * height))))
+        return max(factor, min(wanted, MOST_MAGNIFIED, math.sqrt(MOST_PIXELS / (width * height))))
     if shown > sides[1]:
         return factor * sides[1] / min(INSIDE, math.sqrt(sides[1] / sides[0])) / shown
     return factor

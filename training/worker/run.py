@@ -6,9 +6,18 @@ import os
 from contextlib import ExitStack
 
 from annotation_store.project import Project
-from training.protocol import Done, EvaluateRequest, PredictRequest, Progress, Request, TrainRequest
+from training.protocol import (
+    Done,
+    EvaluateRequest,
+    ExportModelRequest,
+    PredictRequest,
+    Progress,
+    Request,
+    TrainRequest,
+)
 from training.start import check_start
 from training.worker.channel import Channel
+from training.worker.export_model import check_export, export_model
 from training.worker.project_data import knowledge, refuse_without_knowledge
 from training.worker.turn import turn
 
@@ -49,6 +58,8 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
 
     set_threads(leave_free=1 if os.environ.get("NAPARI_LLD_WINDOW") else 0)
     be_repeatable()
+    if isinstance(request, ExportModelRequest):
+        return export_model(request, channel)
     device = choose_device(request.device)
     match request:
         case TrainRequest():
@@ -71,5 +82,8 @@ def _check(request: Request) -> None:
         with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
             refuse_without_knowledge(knowledge(project))
             check_start(project, request.init, request.detector)
+    elif isinstance(request, ExportModelRequest):
+        check_export(request)
+        Project.open(request.project, read_only=True).close()
     else:
         Project.open(request.project, reading=request.reading, read_only=True).close()
