@@ -8,8 +8,9 @@ from typing import Any
 
 from annotation_store.records import Model
 from napari_lld.reasons import in_words
-from napari_lld.translate import later, tr
-from training.intervals import wilson
+from napari_lld.translate import later, tr, trn
+from training.bulk import PROMISED, may_be_accepted
+from training.gate import FEWEST_UNITS
 from training.ranking.reason import Reason
 
 MEASURES = (
@@ -19,8 +20,6 @@ MEASURES = (
 )
 _MOST = 1e12
 """Nothing that a card measures or counts is more."""
-CONFIDENT = 0.95
-"""Least Wilson lower bound of precision for accepting many suggestions at once (design §3)."""
 
 
 def held_out(model: Model | None) -> Mapping[str, Any]:
@@ -136,8 +135,7 @@ def rollback(models: Sequence[Model]) -> Rollback | None:
 def bulk_refusal(model: Model | None, probability: float) -> str:
     """Say why suggestions of a model may not be accepted many at once; empty where they may.
 
-    They may where `CONFIDENT` is the Wilson lower bound of how often what it would write was right on
-    held-out cells, for suggestions at least as probable as those that were measured.
+    They may from the probability on from which a bound by patients holds on held-out cells (`training.bulk`).
 
     Parameters
     ----------
@@ -146,34 +144,48 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
     """
     if model is None:
         return tr("The bundled starter was never measured on this project's cells: look at each suggestion.")
-    numbers = held_out(model)
-    if not numbers:
+    if not held_out(model):
         return tr("Model {id} has not been measured on held-out cells: look at each suggestion.", id=model.id)
-    written = _written(model)
-    counts = _counts([written.get("right"), written.get("of")])
-    measured_from = number(written.get("threshold"))
-    if counts is None or measured_from is None:
+    bulk = _bulk(model)
+    units, wrong, of = (_count(bulk.get(key)) for key in ("units", "wrong", "of"))
+    if units is None or wrong is None or of is None or "least" not in bulk:
         return tr(
-            "An older version measured model {id}, without the class: look at each suggestion. "
+            "An older version measured model {id}, not by patient: look at each suggestion. "
             "The next training measures it.",
             id=model.id,
         )
-    right, proposals = counts
-    low, _high = wilson(right, proposals)
-    if not proposals or low < CONFIDENT:
-        return tr(
-            "Model {id} was right in {right} of {proposals} held-out suggestions: "
-            "at worst {low:.0%}, and {asked:.0%} are asked for.",
-            id=model.id,
-            right=right,
-            proposals=proposals,
-            low=low if proposals else 0.0,
-            asked=CONFIDENT,
+    if units < FEWEST_UNITS:
+        return trn(
+            "The held-out cells are of {count} patient (a field counts as one where none is known): "
+            "from fewer than {needed} nothing can be promised. Look at each suggestion.",
+            "The held-out cells are of {count} patients (a field counts as one where none is known): "
+            "from fewer than {needed} nothing can be promised. Look at each suggestion.",
+            units,
+            needed=FEWEST_UNITS,
         )
-    if probability < measured_from:
+    least = number(bulk["least"])
+    if least is None and not of:
         return tr(
-            "Measured for suggestions of at least {measured_from:.0%}: raise the threshold to that.",
-            measured_from=measured_from,
+            "The held-out cells of {units} patients (or fields) are still too few to promise that at most "
+            "{promised:.0%} of what is accepted is wrong: look at each suggestion.",
+            units=units,
+            promised=PROMISED,
+        )
+    if least is None:
+        return tr(
+            "Model {id} was wrong in {wrong} of {of} held-out suggestions of {units} patients (or fields): "
+            "that at most {promised:.0%} are wrong cannot be promised. Look at each suggestion.",
+            id=model.id,
+            wrong=wrong,
+            of=of,
+            units=units,
+            promised=PROMISED,
+        )
+    if probability < least:
+        return tr(
+            "That at most {promised:.0%} are wrong can be promised from a probability of {least:.0%} on.",
+            promised=PROMISED,
+            least=least,
         )
     return ""
 
@@ -188,32 +200,33 @@ def class_refusal(model: Model | None, name: str | None, title: str) -> str:
     name, title
         The class that is proposed, and what it is called.
     """
-    classes = _written(model).get("classes")
+    classes = _bulk(model).get("classes")
     right, of = _counts(classes.get(name or "") if isinstance(classes, Mapping) else None) or (0, 0)
-    low, _high = wilson(right, of)
-    if of and low >= CONFIDENT:
+    if may_be_accepted(right, of):
         return ""
     return tr(
-        "{title}: right in {right} of {of} held-out suggestions, at worst {low:.0%}.",
+        "{title}: right in {right} of {of} held-out suggestions.",
         title=title or name or tr("class missing"),
         right=right,
         of=of,
-        low=low if of else 0.0,
     )
 
 
-def _written(model: Model | None) -> Mapping[str, Any]:
-    """Give how often what the model would write was right (`training.evaluate.written_right`)."""
-    written = held_out(model).get("written")
-    return written if isinstance(written, Mapping) else {}
+def _bulk(model: Model | None) -> Mapping[str, Any]:
+    """Give from which probability what the model would write may be accepted at once (`training.bulk`)."""
+    metrics = model.card.get("metrics") if model is not None else None
+    bulk = metrics.get("bulk") if isinstance(metrics, Mapping) else None
+    return bulk if isinstance(bulk, Mapping) else {}
 
 
 def _counts(pair: Any) -> tuple[int, int] | None:
     """Give how many were right, of how many; ``None`` where a card holds something else."""
-    right, of = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
-    if isinstance(right, int) and isinstance(of, int) and 0 <= right <= of:
-        return right, of
-    return None
+    right, of = map(_count, pair) if isinstance(pair, list) and len(pair) == 2 else (None, None)
+    return (right, of) if right is not None and of is not None and right <= of else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
 
 
 def number(value: Any) -> float | None:

@@ -178,8 +178,8 @@ class ReviewActions(ProposedRegions):
     def earned(self, candidates: Iterable[Candidate]) -> tuple[list[int], list[str]]:
         """Say which suggestions may be accepted without a look at each, and why the others may not.
 
-        They may where the model's precision on held-out cells, and that of the class it proposes, is beyond
-        doubt (`model_facts.bulk_refusal`, `model_facts.class_refusal`).
+        They may where, on held-out cells, few enough of what is at least as probable were wrong
+        (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`).
         """
         allowed: list[int] = []
         reasons: dict[str, None] = {}
@@ -199,9 +199,8 @@ class ReviewActions(ProposedRegions):
         return allowed, list(reasons)
 
     def _earned_here(self) -> tuple[list[int], list[str]]:
-        # the threshold stands for all that it shows: what is accepted does not hang on each one's decimals
         return self.earned(
-            Candidate(s.id, s.model_id, s.proposal.best_class, self._threshold) for s in self.suggestions
+            Candidate(s.id, s.model_id, s.proposal.best_class, s.probability) for s in self.suggestions
         )
 
     @property

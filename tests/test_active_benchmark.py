@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from annotation_store.records import Proposal
@@ -48,15 +49,16 @@ def test_eight_seeds_that_all_gain_are_as_sure_as_eight_signs_can_be() -> None:
     assert told["area"][0] == pytest.approx(gain, abs=2e-3)
 
 
-def test_bulk_acceptance_needs_the_lower_bound_on_the_measured_half() -> None:
+def test_bulk_acceptance_is_measured_on_every_other_field() -> None:
     from active_benchmark.run import _bulk
 
-    def field(right: int, wrong: int) -> FieldResult:
-        said = Proposal((0, 0, 9, 9), 0.9, {"a": 0.9, "b": 0.1})
+    def field(number: int, right: int, wrong: int) -> FieldResult:
+        said = Proposal((0, 0, 9, 9), 1.0, {"a": 0.9, "b": 0.1})
         pairs = [(TrueCell((0, 0, 9, 9), "a"), said)] * right + [(TrueCell((0, 0, 9, 9), "b"), said)] * wrong
-        return FieldResult("", Ranking(None, None, 0), {}, pairs, [])
+        nothing = Ranking(np.zeros(0), np.zeros(0, bool), right + wrong)
+        return FieldResult(f"p{number}", nothing, {"a": nothing, "b": nothing}, pairs, [])
 
-    told = _bulk([field(200, 0), field(40, 2)])
-    assert (told["taken"], told["wrong"]) == (42, 2)
-    assert told["allowed"] == pytest.approx(42 * (1 - 200 / (200 + 1.96**2)), rel=1e-3)
-    assert _bulk([field(70, 0), field(40, 2)])["taken"] == 0  # 70 of 70 is not yet 95% for certain
+    told = _bulk([field(i, 20, 0) if i % 2 == 0 else field(i, 9, 1) for i in range(20)])
+    assert (told["taken"], told["wrong"]) == (100, 10)
+    assert told["allowed"] == pytest.approx(5)
+    assert _bulk([field(i, 9, 1) for i in range(20)])["taken"] == 0

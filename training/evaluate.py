@@ -9,9 +9,9 @@ counts for its box only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -423,24 +423,34 @@ def written_right(results: Sequence[FieldResult], threshold: float) -> dict[str,
         ``threshold``; ``right`` of ``of``; ``classes``: class to ``[right, of]``, without class under ``""``.
     """
     counts: dict[str, list[int]] = {}
-
-    def count(proposal: Proposal, right: bool) -> None:
-        own = counts.setdefault(proposal.best_class or "", [0, 0])
-        own[0] += right
-        own[1] += 1
-
-    for result in results:
-        singles = set(result.classes)
-        for cell, proposal in result.matched:
-            if proposal.probability < threshold:
-                continue
-            if proposal.best_class is None or cell.cell_class in singles:
-                count(proposal, proposal.best_class in (None, cell.cell_class))
-        for proposal in result.spurious:
-            if proposal.probability >= threshold:
-                count(proposal, False)
+    for one in written(results):
+        if one.probability >= threshold:
+            own = counts.setdefault(one.cell_class, [0, 0])
+            own[0] += one.right
+            own[1] += 1
     right, of = (sum(pair[i] for pair in counts.values()) for i in (0, 1))
     return {"threshold": threshold, "right": right, "of": of, "classes": counts}
+
+
+class Written(NamedTuple):
+    """What accepting a proposal would write: a class or ``""``, how probable it is, whether it is right."""
+
+    patient: str
+    cell_class: str
+    probability: float
+    right: bool
+
+
+def written(results: Iterable[FieldResult]) -> Iterator[Written]:
+    """Give what accepting each proposal would write; see `written_right`."""
+    for result in results:
+        singles = set(result.classes)
+        for cell, p in result.matched:
+            if p.best_class is None or cell.cell_class in singles:
+                right = p.best_class in (None, cell.cell_class)
+                yield Written(result.patient, p.best_class or "", p.probability, right)
+        for p in result.spurious:
+            yield Written(result.patient, p.best_class or "", p.probability, False)
 
 
 def _attribute(

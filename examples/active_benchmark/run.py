@@ -19,7 +19,7 @@ from sparse_benchmark.data import truth_of
 from active_benchmark.arms import ARMS, Arm, work
 from annotation_store import Project
 from annotation_store.schema import Schema
-from napari_lld.model_facts import CONFIDENT
+from training.bulk import PROMISED, bulk, may_be_accepted
 from training.engine.data import TrainingField, cut_patches, prepare_field
 from training.engine.loop import LearningConfig, Loop
 from training.engine.model import (
@@ -32,8 +32,7 @@ from training.engine.model import (
 )
 from training.engine.pretrained import with_coco_weights
 from training.engine.vocabulary import Vocabulary
-from training.evaluate import FieldResult, TrueCell, summarise
-from training.intervals import wilson
+from training.evaluate import FieldResult, TrueCell, summarise, written_right
 from training.measure import fit_calibration, judge
 from training.predict import propose, propose_raw, suggestible
 from training.simulate import Action, SimulatedAnnotator, Work
@@ -42,9 +41,6 @@ from training.worker.suggest import suggest_on
 
 SUGGESTED = 0.25
 """The default threshold: suggestions as sure as that are shown."""
-
-BULK = 0.5
-"""The threshold from which suggestions are measured for accepting many at once."""
 
 
 LEAST = 0.05
@@ -323,30 +319,13 @@ def _measure(
 def _bulk(results: Sequence[FieldResult]) -> dict[str, Any]:
     """Let every other field measure what may be accepted many at once, and count how it goes on the rest.
 
-    The rule is that of the window: the lower Wilson bound of precision, of all and of the proposed class,
-    is `CONFIDENT` at least.
+    The rule is that of the window (`training.bulk`).
     """
     measured, others = results[::2], results[1::2]
+    found = bulk(measured)
     taken = wrong = 0
-    allowed = 0.0
-    if wilson(*_right(measured, None))[0] >= CONFIDENT:
-        for name in sorted({p.best_class or "" for r in others for _, p in r.matched}):
-            low = wilson(*_right(measured, name))[0]
-            if low >= CONFIDENT:
-                right, of = _right(others, name)
-                taken, wrong, allowed = taken + of, wrong + of - right, allowed + (1 - low) * of
-    return {"taken": taken, "wrong": wrong, "allowed": allowed}
-
-
-def _right(results: Sequence[FieldResult], name: str | None) -> tuple[int, int]:
-    """Count proposals from `BULK` on that are right, and all; of a class, or of any (right = a cell)."""
-    right = of = 0
-    for result in results:
-        for cell, proposal in result.matched:
-            if proposal.confidence >= BULK and name in (None, proposal.best_class):
-                of += 1
-                right += name is None or cell.cell_class in (None, name)
-        for proposal in result.spurious:
-            if proposal.confidence >= BULK and name in (None, proposal.best_class):
-                of += 1
-    return right, of
+    if found.least is not None:
+        for name, (right, of) in written_right(others, found.least)["classes"].items():
+            if may_be_accepted(*found.classes.get(name, (0, 0))):
+                taken, wrong = taken + of, wrong + of - right
+    return {"taken": taken, "wrong": wrong, "allowed": PROMISED * taken}

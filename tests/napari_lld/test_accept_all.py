@@ -13,11 +13,11 @@ from annotation_store import Project, Proposal
 from napari_lld.widgets import DeskDock
 
 
-def with_model(folder: Path, held_out: dict[str, Any] | None) -> None:
+def with_model(folder: Path, **bulk: Any) -> None:
     with Project.open(folder, annotator="model") as project:
         number = project.new_model_id()
         project.model_folder(number).mkdir(parents=True, exist_ok=True)
-        card = {"metrics": {"held_out": held_out}}
+        card = {"metrics": {"held_out": {"cells": 300}, "bulk": bulk}}
         project.add_model(number, parent="starter", card=card, activate=True)
         proposals = [Proposal((30.0 * i, 10.0, 20.0, 20.0), 0.9 - 0.2 * i) for i in range(3)]
         project.suggest(project.fields()[0].id, proposals, model_id=number)
@@ -32,9 +32,7 @@ def the_button(dock: DeskDock) -> QToolButton:
 def test_a_sure_model_s_suggestions_are_accepted_and_undone_at_once(
     dock: DeskDock, small_project: Path, qtbot: QtBot
 ) -> None:
-    with_model(
-        small_project, {"written": {"threshold": 0.5, "right": 297, "of": 300, "classes": {"": [297, 300]}}}
-    )
+    with_model(small_project, least=0.65, units=30, of=300, wrong=3, classes={"": [297, 300]})
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     session.threshold = 0.6
@@ -49,15 +47,26 @@ def test_a_sure_model_s_suggestions_are_accepted_and_undone_at_once(
 
 
 def test_other_models_must_be_looked_at_one_by_one(dock: DeskDock, small_project: Path, qtbot: QtBot) -> None:
-    with_model(
-        small_project, {"written": {"threshold": 0.5, "right": 39, "of": 40, "classes": {"": [39, 40]}}}
-    )
+    with_model(small_project, least=None, units=8, of=40, wrong=1, classes={})
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     session.threshold = 0.6
     qtbot.wait(100)
     button = the_button(dock)
     assert not button.isEnabled()
-    assert "39 of 40 held-out suggestions" in button.toolTip()
+    assert "1 of 40 held-out suggestions of 8 patients" in button.toolTip()
     assert session.accept_all() == []
     assert not session.cells
+
+
+def test_with_too_few_patients_the_window_says_that_nothing_can_be_promised(
+    dock: DeskDock, small_project: Path, qtbot: QtBot
+) -> None:
+    with_model(small_project, least=None, units=3, of=0, wrong=0, classes={})
+    session = dock.desk.session
+    session.open(small_project, annotator="Ada")
+    qtbot.wait(100)
+    button = the_button(dock)
+    assert not button.isEnabled()
+    assert "of 3 patients" in button.toolTip()
+    assert "nothing can be promised" in button.toolTip()

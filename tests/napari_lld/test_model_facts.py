@@ -58,39 +58,43 @@ def test_a_refused_model_says_why_until_somebody_activates_it() -> None:
     assert why_not_active(model(HELD_OUT, why_not_active=why)) == ""
 
 
-def test_many_are_accepted_at_once_only_where_precision_is_certain() -> None:
+def measured(**bulk: Any) -> Model:
+    known = {
+        "least": 0.7,
+        "units": 20,
+        "of": 300,
+        "wrong": 3,
+        "classes": {"Eosinophil": [99, 100], "": [8, 10]},
+    }
+    return Model(
+        3, "starter", datetime.now(UTC), True, {"metrics": {"held_out": HELD_OUT, "bulk": known | bulk}}
+    )
+
+
+def test_many_are_accepted_at_once_only_where_it_can_be_promised() -> None:
     assert "starter" in bulk_refusal(None, 0.9)
     assert "not been measured" in bulk_refusal(model(), 0.9)
-    few = bulk_refusal(model({**HELD_OUT, "written": {"threshold": 0.5, "right": 40, "of": 40}}), 0.9)
-    assert "40 of 40" in few  # 40 right of 40 still may be 91%
-    sure = model({**HELD_OUT, "written": {"threshold": 0.5, "right": 297, "of": 300}})
-    assert bulk_refusal(sure, 0.5) == ""
-    assert "50%" in bulk_refusal(sure, 0.4)
+    assert "older version" in bulk_refusal(model(HELD_OUT), 0.9)
+    assert bulk_refusal(measured(), 0.7) == ""
+    assert "70%" in bulk_refusal(measured(), 0.69)
+    assert "of 4 patients" in bulk_refusal(measured(least=None, units=4), 0.9)
+    assert "too few to promise" in bulk_refusal(measured(least=None, of=0, wrong=0), 0.9)
+    assert "30 of 300" in bulk_refusal(measured(least=None, wrong=30), 0.9)
 
 
-def test_finding_cells_does_not_earn_accepting_their_classes() -> None:
-    """A model that finds every cell and names most of them wrongly was allowed to write many at once."""
-    found = {**HELD_OUT, "precision": 1.0, "proposals": 300}
-    assert "older version" in bulk_refusal(model(found), 0.9)
-    written = {
-        "threshold": 0.5,
-        "right": 120,
-        "of": 300,
-        "classes": {"Eosinophil": [20, 100], "": [100, 100]},
-    }
-    measured = model({**found, "written": written})
-    assert "120 of 300" in bulk_refusal(measured, 0.9)
-    assert "20 of 100" in class_refusal(measured, "Eosinophil", "Eosinophil")
-    assert class_refusal(measured, None, "") == ""
-    assert "0 of 0" in class_refusal(measured, "Basophil", "Basophil")
+def test_a_class_must_have_been_seen_and_mostly_right() -> None:
+    assert class_refusal(measured(), "Eosinophil", "Eosinophil") == ""
+    assert "8 of 10" in class_refusal(measured(), None, "")
+    assert "0 of 0" in class_refusal(measured(), "Basophil", "Basophil")
 
 
 @pytest.mark.parametrize(
-    "written", [None, [], {"right": "x"}, {"right": 3, "of": 2, "threshold": 0.5}, {"of": 9}]
+    "bulk", [None, [], {"least": 0.1}, {"least": 0, "units": "x", "of": 3, "wrong": 0}, {"units": 9}]
 )
-def test_a_card_whose_counts_cannot_be_read_earns_nothing(written: Any) -> None:
-    assert bulk_refusal(model({**HELD_OUT, "written": written}), 0.9)
-    assert class_refusal(model({**HELD_OUT, "written": written}), "Basophil", "Basophil")
+def test_a_card_whose_counts_cannot_be_read_earns_nothing(bulk: Any) -> None:
+    odd = Model(3, "x", datetime.now(UTC), True, {"metrics": {"held_out": HELD_OUT, "bulk": bulk}})
+    assert bulk_refusal(odd, 0.9)
+    assert class_refusal(odd, "Basophil", "Basophil")
 
 
 def test_a_model_that_could_not_be_compared_says_so_in_the_users_language() -> None:

@@ -130,15 +130,14 @@ def test_a_newer_model_replaces_what_waits_and_never_what_was_touched(
 def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
     dock: DeskDock, small_project: Path, qtbot: QtBot
 ) -> None:
-    classes = {"Neutrophil": [200, 201], "Monocyte": [18, 20]}
-    written = {"threshold": 0.5, "right": 218, "of": 221, "classes": classes}
-    held_out = {"written": written}
+    classes = {"Neutrophil": [200, 201], "Monocyte": [17, 20]}
+    bulk = {"least": 0.5, "units": 20, "of": 221, "wrong": 3, "classes": classes}
     propose(
         small_project,
         at(5, 0.9, Neutrophil=1.0),
         at(35, 0.8, Neutrophil=1.0),
         at(65, 0.8, Monocyte=1.0),
-        card={"metrics": {"held_out": held_out}},
+        card={"metrics": {"held_out": {"cells": 221}, "bulk": bulk}},
     )
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
@@ -148,13 +147,13 @@ def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
     assert button is not None
     assert button.isEnabled()
     assert "Takes: Neutrophil 2." in button.toolTip()
-    assert "Leaves: Monocyte 1. Monocyte: right in 18 of 20" in button.toolTip()
+    assert "Leaves: Monocyte 1. Monocyte: right in 17 of 20" in button.toolTip()
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert [cell.cell_class for cell in session.cells] == ["Neutrophil", "Neutrophil"]
     assert session.pending == 1
-    assert "1 is left: Monocyte: right in 18 of 20" in told[-1]
+    assert "1 is left: Monocyte: right in 17 of 20" in told[-1]
     session.undo()
     assert session.pending == 3
 

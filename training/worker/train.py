@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from annotation_store.project import Project
+from training.bulk import bulk
 from training.calibration import Calibration
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import cut_patches
@@ -303,9 +304,11 @@ class _Training:
             attributes=attributes,
             device=self.device,
         )
+        reserve = set(self.project.reserve())
         metrics = {
             "held_out": measured(model, truths, raw, judged=new),
-            "random_reserve": drawn_at_random(testing, new, self.project.reserve(), words),
+            "random_reserve": drawn_at_random(testing, new, reserve, words),
+            "bulk": bulk(new, [k.field.id in reserve for k in testing]).stored(),
             "trained_on": trained_on,
             "active_before": summarise(old, attributes=attributes) if old else None,
             "difference": comparison.stored(),
