@@ -1,50 +1,30 @@
-"""Many microscopes: how well the starter and short trainings carry over to another microscope.
+"""Many microscopes: how well a model carries over, and whether other domains make the starter forget its own.
 
-    python examples/benchmark_domains.py --data ../shared/data --weights ../shared/weights/yolo26n.pt
+    python examples/benchmark_domains.py --data ../shared/data
 
-Three parts (``--part``): ``starter`` measures a model per domain; ``hard`` measures it on fields that were
-blurred, cast in a colour, or taken under a lower magnification (fields shrunk and put together, so that a
-field keeps its size while its cells have fewer pixels), with the working scale and without; ``train`` trains
-for a few minutes from the COCO weights, without each domain of ``txl`` in turn, and without and with the
-augmentation of stain and blur. Settings are chosen on the fixed fifth of ``train`` (the default); ``--val``
-reports on ``val``. Every number is kept in a JSONL file by the hash of what made it, so that a run that was
-cut off goes on. ``--quick`` shows in seconds, on the bundled sample, that the script runs.
+Three parts (``--arms``). ``hard`` measures the starter per domain on fields as they are, blurred, cast in a
+colour, or taken under a lower magnification (fields shrunk and put together, so that a field keeps its size
+while its cells have fewer pixels). ``left-out`` teaches a project the 20% regions of ``txl`` without one of
+its four domains and measures there. ``rounds`` teaches a project fields of another domain in several rounds
+and measures on ``pbc``, the starter's own, after each. All with the defaults of ``napari-lld train`` and
+``evaluate``; runs are kept in ``CACHE/domains.jsonl``, and ``--quick`` runs on the bundled sample.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import functools
-import hashlib
-import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from sparse_benchmark.cache import Cache
-from sparse_benchmark.data import in_fold
-from train_starter import load_coco, truth_of
-
-from annotation_store.records import Shape
-from annotation_store.schema import load_schema
-from training.engine.data import TrainingField, cut_patches, prepare_field
-from training.engine.devices import be_repeatable, set_threads
-from training.engine.loop import LearningConfig, Loop
-from training.engine.model import LearnedModel, new_model, read_model, starter_place
-from training.engine.pretrained import with_coco_weights
-from training.engine.scale import domain_of_size, sides_around
-from training.engine.vocabulary import Vocabulary
-from training.evaluate import FieldTruth, TrueCell, summarise
-from training.measure import fit_calibration, judge
-from training.predict import cell_sides, propose_raw
+from bench import arguments, project, tables
+from bench.cache import Cache, file_digest
+from bench.data import Field, around, picked, renamed, sample, sparsely, studied, taught_and_judged, within
 
 BLUR = 3.0
 """Standard deviation of the synthetic blur in pixels of a field."""
@@ -59,29 +39,33 @@ CASTS = {
 
 SCALES = (0.4, 0.25)
 NUMBERS = ("ap50", "precision", "recall", "class_f1", "attribute_f1")
+OWN = ("ap50", "class_f1", "attribute_f1")
+"""What must not fall on the starter's own domain."""
+
+PARTS = ("hard", "left-out", "rounds")
+ROUNDS, ROUND_FIELDS, ROUND_CELLS = 4, 10, 7
+"""How many rounds, and what each adds: fields of ``txl`` with their regions, or cells of each young class."""
+
+YOUNG = ("Myelocyte", "Metamyelocyte", "None")
 
 
-def part_of(domain: str, field: TrainingField) -> str:
+def domain_of(name: str, field: Field) -> str:
     """Name a field's domain: the set, and for ``txl`` its size, since each source has its own."""
-    _, _, width, height = field.regions[0].bounds
-    return f"{domain} {domain_of_size(int(width), int(height))}" if domain == "txl" else domain
+    return f"{name} {field.width}×{field.height} px" if name == "txl" else name
 
 
-def load(data: Path, split: str) -> dict[str, list[TrainingField]]:
-    """Read fully annotated fields by domain; of ``txl`` the handful of an odd size is left out."""
-    domains: dict[str, list[TrainingField]] = {}
-    for name in ("pbc", "txl"):
-        for field in load_coco(data / name / f"{split}.json", data / name / "images", mapped=True):
-            domains.setdefault(part_of(name, field), []).append(field)
-    return {name: fields for name, fields in sorted(domains.items()) if len(fields) >= 10}
+def white(field: Field) -> Field:
+    """Keep the white cells of a field of ``txl``; their class is not known."""
+    cells = tuple(replace(cell, cell_class=None) for cell in field.cells if cell.cell_class == "WBC")
+    return replace(field, cells=cells)
 
 
 # --- what is done to fields ------------------------------------------------------------------------------
 
 
-def changed(field: TrainingField, change: Callable[[np.ndarray], np.ndarray]) -> TrainingField:
-    """Give a field whose pixels are changed when they are read."""
-    return dataclasses.replace(field, pixels=lambda: change(field.pixels()))
+def changed(field: Field, change: Callable[[np.ndarray], np.ndarray]) -> Field:
+    """Give a field whose pixels are changed."""
+    return replace(field, drawn=change(field.pixels()))
 
 
 def blurred(pixels: np.ndarray) -> np.ndarray:
@@ -94,10 +78,9 @@ def cast(pixels: np.ndarray, factors: Sequence[float]) -> np.ndarray:
     return (pixels * np.array(factors, np.float32)).clip(0, 255).astype(np.uint8)
 
 
-def magnified_less(fields: Sequence[TrainingField], scale: float) -> list[TrainingField]:
+def magnified_less(fields: Sequence[Field], scale: float) -> list[Field]:
     """Shrink fields and put them together on canvases of the size that one had."""
-    _, _, w, h = fields[0].regions[0].bounds
-    width, height = int(w), int(h)
+    width, height = fields[0].width, fields[0].height
     small = (round(width * scale), round(height * scale))
     columns, rows = width // small[0], height // small[1]
     composed = []
@@ -111,29 +94,22 @@ def magnified_less(fields: Sequence[TrainingField], scale: float) -> list[Traini
             canvas[top : top + small[1], left : left + small[0]] = shrunk
             for cell in field.cells:
                 x, y, cw, ch = (v * scale for v in cell.box)
-                cells.append(dataclasses.replace(cell, box=(x + left, y + top, cw, ch)))
-        composed.append(
-            TrainingField(
-                f"{some[0].name} and others",
-                partial(np.asarray, canvas),
-                tuple(cells),
-                (Shape.rectangle(0, 0, width, height),),
-            )
-        )
+                cells.append(replace(cell, box=(x + left, y + top, cw, ch)))
+        composed.append(replace(some[0], cells=tuple(cells), regions=((0, 0, width, height),), drawn=canvas))
     return composed
 
 
 def conditions(
-    fields: list[TrainingField], wanted: Sequence[str] | None = None
-) -> Iterator[tuple[str, list[TrainingField], tuple[str, ...]]]:
-    """Give fields as they are and under each condition, and the working scales to measure with.
+    fields: list[Field], wanted: Sequence[str] | None = None
+) -> Iterator[tuple[str, Callable[[], list[Field]]]]:
+    """Give fields as they are and under each condition, made when called.
 
     Parameters
     ----------
     wanted
         Words of which a condition's name must hold one; ``None`` = all.
     """
-    of_name: dict[str, Callable[[], list[TrainingField]]] = {
+    of_name: dict[str, Callable[[], list[Field]]] = {
         "as it is": lambda: fields,
         f"blur {BLUR:g} px": lambda: [changed(f, blurred) for f in fields],
         **{
@@ -146,210 +122,223 @@ def conditions(
     }
     for name, make in of_name.items():
         if wanted is None or any(word in name for word in wanted):
-            # blur and colour change no scale
-            yield name, make(), ("on",) if name.startswith(("blur", "cast")) else ("off", "on")
+            yield name, make
 
 
-# --- measuring -------------------------------------------------------------------------------------------
+# --- the parts -------------------------------------------------------------------------------------------
 
 
-def measure(model: LearnedModel, domain: str, fields: list[TrainingField], *, scale: bool) -> dict[str, Any]:
-    """Measure a model; `scale`: whether fields are brought to the working scale."""
-    pixels = [f.pixels for f in fields]
-    sides = cell_sides(model, pixels, [domain] * len(fields)) if scale else None
-    results = judge(model, [truth_of(f) for f in fields], propose_raw(model, pixels, cell_sides=sides))
-    numbers = summarise(results, attributes=list(model.vocabulary.attributes))
-    return {name: numbers[name] for name in ("fields", "cells", *NUMBERS)}
+class Bench:
+    """The arguments, what is kept, and the fields, read when first asked for."""
+
+    def __init__(self, args: Any) -> None:
+        self.args = args
+        self.kept = Cache(args.cache / "domains.jsonl")
+        self.found: list[dict[str, Any]] = []
+        self.options = arguments.beginning(args)
+        self.device = {} if args.device == "auto" else {"device": args.device}
+        self.start = {} if args.init is None else {"starter": file_digest(args.init)}
+        self.taught: dict[str, list[Field]] = {}
+        self.judged: dict[str, list[Field]] = {}
+        if not args.table:
+            for name in ("pbc", "txl"):
+                taught, judged = taught_and_judged(args.data / name, args.judge, in_lld=name == "pbc")
+                for fields, into in ((taught, self.taught), (judged, self.judged)):
+                    for field in fields:
+                        one = white(field) if name == "txl" else field
+                        into.setdefault(domain_of(name, field), []).append(one)
+
+    def run(self, config: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
+        """Do a piece of work where it is not kept yet, or only look it up."""
+        config = {"benchmark": "domains", "judge": self.args.judge, **config, **self.start}
+        if not self.args.table:
+            self.kept.kept(config, work)
+        row = self.kept.latest(config)
+        if row is not None:
+            self.found.append(row)
+
+    def domains(self) -> list[str]:
+        """Name the domains that are measured; of ``txl`` the handful of an odd size is left out."""
+        if self.args.table:
+            return sorted({row["config"]["domain"] for row in self.kept.rows() if "domain" in row["config"]})
+        return sorted(name for name, fields in self.judged.items() if len(fields) >= 5)
 
 
-def kept(cache: Cache, config: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Give the numbers of a configuration with it; work where nobody has yet."""
-    result = cache.get(config)
-    if result is None:
-        begun = time.monotonic()
-        result = {**work(), "seconds": round(time.monotonic() - begun, 1)}
-        cache.add(config, result)
-    return {**config, **result}
+def hard(bench: Bench) -> None:
+    """Measure the starter per domain and under each condition."""
+    for domain in bench.domains():
+        if bench.args.domain not in domain:
+            continue
+        for name, make in conditions(bench.judged.get(domain, []), bench.args.conditions):
+            config = {"part": "hard", "domain": domain, "condition": name}
+            bench.run(config, lambda make=make: _measure_starter(make(), bench))  # type: ignore[misc]
 
 
-def show(row: dict[str, Any], *names: str) -> None:
-    """Print a row of the table."""
-    numbers = " | ".join("–" if row[n] is None else f"{row[n]:.3f}" for n in NUMBERS)
-    print(
-        "| " + " | ".join(str(row[n]) for n in names) + f" | {row['fields']} | {row['cells']} | {numbers} |",
-        flush=True,
-    )
+def _measure_starter(fields: list[Field], bench: Bench) -> dict[str, Any]:
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        model: str | int = "starter"
+        if bench.args.init is not None:
+            model = project.adopt(made, bench.args.init)
+        return _numbers(project.measured(made, fields, model=model, **bench.device))
 
 
-def head(*names: str) -> None:
-    """Print the head of a table."""
-    columns = (*names, "fields", "cells", "AP50", "precision", "recall", "class F1", "attribute F1")
-    print("\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
+def left_out(bench: Bench) -> None:
+    """Teach the other domains of ``txl`` and measure on the one that was left out."""
+    for domain in bench.domains():
+        if not domain.startswith("txl") or bench.args.domain not in domain:
+            continue
+        for subset in range(bench.args.subsets):
+            config = {"part": "left-out", "domain": domain, "subset": subset, "fields": bench.args.fields}
+            names = [name for name, _ in conditions([], bench.args.conditions)]
+            work = partial(_teach_others, bench, domain, subset)
+            bench.run(config | {"conditions": names}, work)
 
 
-# --- training --------------------------------------------------------------------------------------------
+def of_txl(bench: Bench, besides: str = "") -> list[Field]:
+    """Give the fields of ``txl`` to learn from, save those of a domain."""
+    domains = [name for name in bench.taught if name.startswith("txl") and name != besides]
+    return [field for name in domains for field in bench.taught[name]]
 
 
-def train(args: argparse.Namespace, fields: Sequence[TrainingField], config: LearningConfig) -> LearnedModel:
-    """Train for a few minutes from the COCO weights, on one thread."""
-    torch.set_num_threads(1)
-    model = new_model(Vocabulary.from_schema(load_schema("lld")), size=args.size, seed=config.seed)
-    if args.weights:
-        with_coco_weights(model, args.weights)
-    longer = {f.name: max(f.pixels().shape[:2]) for f in fields}
-    model.sides = sides_around([max(c.box[2:]) / longer[f.name] for f in fields for c in f.cells])
-    ready = [prepare_field(f, model.size, model.sides) for f in fields]
-    Loop(model, ready, cut_patches(fields, model.vocabulary), config).run()
-    some = fields[:: -(-len(fields) // 60)]
-    truths = [truth_of_sparse(f) for f in some]
-    raw = propose_raw(model, [f.pixels for f in some])
-    model.calibration = fit_calibration(model, truths, raw, note="fitted on what was learnt from")
-    return model
+def _teach_others(bench: Bench, domain: str, subset: int) -> dict[str, Any]:
+    others = of_txl(bench, besides=domain)
+    lesson = sparsely(studied(others, subset)[: bench.args.fields], bench.args.data / "txl")
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        project.annotate(made, lesson)
+        told = project.train(made, **bench.options)
+        by_condition = {
+            name: _numbers(project.measured(made, make(), **bench.device))
+            for name, make in conditions(bench.judged[domain], bench.args.conditions)
+        }
+    return {**told, "conditions": by_condition}
 
 
-def truth_of_sparse(field: TrainingField) -> FieldTruth:
-    """Give the finished regions of a field as truth."""
-    height, width = field.pixels().shape[:2]
-    return FieldTruth(field.name, width, height, tuple(TrueCell(c.box) for c in field.cells), field.regions)
+def rounds(bench: Bench) -> None:
+    """Teach another domain in rounds; measure on the starter's own after each."""
+    for name in ("txl", "pbc_ig"):
+        for subset in range(bench.args.subsets):
+            config = {"part": "rounds", "taught": name, "subset": subset, "rounds": bench.args.rounds}
+            bench.run(config, partial(_teach_in_rounds, bench, name, subset))
 
 
-def sparse(data: Path, domains: dict[str, list[TrainingField]]) -> dict[str, list[TrainingField]]:
-    """Keep of each field what its 20% region teaches."""
-    known: dict[str, tuple[Shape, ...]] = {}
-    for name in ("pbc", "txl"):
-        content = json.loads((data / name / "train_sparse20.json").read_text(encoding="utf-8"))
-        for image in content["images"]:
-            regions = tuple(Shape(tuple(map(float, one))) for one in image["annotated_regions"])
-            known[image["file_name"]] = regions
-    return {
-        domain: [
-            dataclasses.replace(
-                field,
-                cells=tuple(
-                    c for c in field.cells if any(r.contains_centre(c.box) for r in known[field.name])
-                ),
-                regions=known[field.name],
-            )
-            for field in fields
+def _teach_in_rounds(bench: Bench, name: str, subset: int) -> dict[str, Any]:
+    lessons = _lessons(bench, name, subset)
+    return teach_in_rounds(lessons, bench.judged["pbc"], bench.options, bench.args.init)
+
+
+def teach_in_rounds(
+    lessons: Sequence[Sequence[Field]], own: Sequence[Field], options: dict[str, Any], starter: Path | None
+) -> dict[str, Any]:
+    """Import a lesson, train, measure on the starter's own domain, and so on; first the starter alone."""
+    device = {"device": options["device"]} if "device" in options else {}
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        first: str | int = "starter" if starter is None else project.adopt(made, starter)
+        told = [{"cells": 0, **_numbers(project.measured(made, own, model=first, **device))}]
+        for number, lesson in enumerate(lessons):
+            project.annotate(made, lesson)
+            trained = project.train(made, **(project.later(options) if number else options))
+            numbers = _numbers(project.measured(made, own, **device))
+            told.append({"cells": len(made.cells()), **trained, **numbers})
+    return {"rounds": told}
+
+
+def _lessons(bench: Bench, name: str, subset: int) -> list[list[Field]]:
+    if name == "txl":
+        fields = studied(of_txl(bench), subset)[: bench.args.rounds * ROUND_FIELDS]
+        some = sparsely(fields, bench.args.data / "txl")
+        return [some[i : i + ROUND_FIELDS] for i in range(0, len(some), ROUND_FIELDS)]
+    young, _ = taught_and_judged(bench.args.data / "pbc_ig", bench.args.judge)
+    young = [within(f, [around(f, f.cells[0].box)]) for f in young]
+    left = studied([renamed(f, {"Erythroblast": "None"}) for f in young], subset)
+    lessons = []
+    for _ in range(bench.args.rounds):
+        lessons.append(picked(left, dict.fromkeys(YOUNG, ROUND_CELLS)))
+        used = {field.name for field in lessons[-1]}
+        left = [field for field in left if field.name not in used]
+    return lessons
+
+
+# --- tables ----------------------------------------------------------------------------------------------
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: metrics[name] for name in ("fields", "cells", *NUMBERS)}
+
+
+def _cells(some: Sequence[dict[str, Any]], names: Sequence[str] = NUMBERS) -> list[str]:
+    return [tables.spread([one[name] for one in some]) for name in names]
+
+
+def text_of(kept: Sequence[dict[str, Any]]) -> str:
+    """Write the tables of the parts that there are."""
+    parts = []
+    some = [row for row in kept if row["config"]["part"] == "hard"]
+    if some:
+        rows = [
+            [*(row["config"][key] for key in ("domain", "condition")),
+             *(row["result"][key] for key in ("fields", "cells")), *_cells([row["result"]])]
+            for row in some
+        ]  # fmt: skip
+        parts.append(tables.markdown(["domain", "condition", "fields", "cells", *NUMBERS], rows))
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in kept:
+        for name, numbers in row["result"].get("conditions", {}).items():
+            groups.setdefault((row["config"]["domain"], name), []).append(numbers)
+    if groups:
+        names = ("ap50", "precision", "recall")
+        rows = [[*key, len(some), *_cells(some, names)] for key, some in groups.items()]
+        parts.append(tables.markdown(["left out", "condition", "subsets", *names], rows))
+    taught: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in kept:
+        told = row["result"].get("rounds", [])
+        for number, one in enumerate(told):
+            falls = [told[0][key] - one[key] for key in OWN if None not in (told[0][key], one[key])]
+            entry = {**one, "fall": max(falls, default=0.0), "learnt": one["cells"]}
+            taught.setdefault((row["config"]["taught"], number), []).append(entry)
+    if taught:
+        rows = [
+            [name, number or "the starter", len(some), *_cells(some, (*OWN, "fall"))]
+            for (name, number), some in taught.items()
         ]
-        for domain, fields in domains.items()
-    }
+        head = ["taught", "after round", "subsets", *(f"{key} on pbc" for key in OWN), "largest fall"]
+        parts.append(tables.markdown(head, rows))
+    return "\n\n".join(parts)
 
 
-def train_all(args: argparse.Namespace, cache: Cache, test: dict[str, list[TrainingField]]) -> None:
-    """Leave one domain of ``txl`` out, with and without what is done against it."""
-    everything = load(args.data, "train")
-    learn = sparse(
-        args.data, {d: [f for f in fields if not in_fold(f.name)] for d, fields in everything.items()}
-    )
-    of_txl = [d for d in learn if d.startswith("txl")]
-    plain = LearningConfig(epochs=args.epochs, window=224, crops=16, seed=args.seed, stain=0.0, blur=0.0)
-    variants = {"no jitter": plain, "stain": dataclasses.replace(plain, stain=1.0)}
-    variants["stain and blur"] = dataclasses.replace(plain, stain=1.0, blur=1.0)
-    head("left out", "augmentation", "condition", "working scale")
-    for left in of_txl if args.left is None else [d for d in of_txl if args.left in d]:
-        fields = [f for d in of_txl if d != left for f in learn[d]]
-        fields = fields[:: -(-len(fields) // args.fields)]
-        for name, config in variants.items():
-            if args.only and name not in args.only:
-                continue
-            about = {
-                "part": "train",
-                "on": args.on,
-                "left out": left,
-                "augmentation": name,
-                "config": dataclasses.asdict(config),
-                "size": args.size,
-                "learnt": len(fields),
-                "calibrated": True,
-            }
-            trained = functools.cache(partial(train, args, tuple(fields), config))
-            for condition, some, scales in conditions(test[left], args.conditions):
-                for scale in scales:
-                    row = kept(
-                        cache,
-                        {**about, "condition": condition, "working scale": scale},
-                        partial(measure_trained, trained, left, some, scale=scale == "on"),
-                    )
-                    show(row, "left out", "augmentation", "condition", "working scale")
-
-
-def measure_trained(trained: Callable[[], LearnedModel], *args: Any, **options: Any) -> dict[str, Any]:
-    """Measure a model that is trained when first asked for: see `measure`."""
-    return measure(trained(), *args, **options)
-
-
-def test_model(args: argparse.Namespace, cache: Cache, test: dict[str, list[TrainingField]]) -> None:
-    """Measure the starter, or the model given, per domain and under each condition."""
-    digest = hashlib.sha256(args.model.read_bytes()).hexdigest()[:12]
-    model = read_model(args.model)
-    head("domain", "condition", "working scale")
-    for domain, fields in test.items():
-        wanted = ["as it is"] if args.part == "starter" else args.conditions
-        for condition, some, scales in conditions(fields, wanted):
-            for scale in scales:
-                about = {
-                    "part": "model",
-                    "on": args.on,
-                    "model": digest,
-                    "sides": list(model.sides),
-                    "domain": domain,
-                    "condition": condition,
-                    "working scale": scale,
-                }
-                row = kept(cache, about, partial(measure, model, domain, some, scale=scale == "on"))
-                show(row, "domain", "condition", "working scale")
-
-
-def parse() -> argparse.Namespace:
-    """Read the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", type=Path, help="folder with pbc and txl")
-    parser.add_argument("--weights", type=Path, help="yolo26n.pt, from which trainings begin")
-    parser.add_argument("--model", type=Path, default=starter_place(), help="the .safetensors to measure")
-    parser.add_argument("--part", choices=("starter", "hard", "train"), action="append")
-    parser.add_argument("--val", action="store_true", help="report on val; else on the fixed fifth of train")
-    parser.add_argument("--cache", type=Path, default=Path("benchmark_domains.jsonl"))
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--domain", help="test only the domains whose names hold this")
-    parser.add_argument("--left", help="leave out only the domain whose name holds this")
-    parser.add_argument("--conditions", nargs="*", help="only conditions whose names hold one of these words")
-    parser.add_argument("--fields", type=int, default=300, help="most fields that a training learns from")
-    parser.add_argument("--only", nargs="*", help="only these augmentations")
-    parser.add_argument("--quick", action="store_true", help="a field of the bundled sample")
-    return parser.parse_args()
+def quick() -> int:
+    """Teach a round on a field of the sample and measure on others, under a lower magnification."""
+    some = sample()
+    own = magnified_less([f for f in some if f.width == 800][:2], 0.4)
+    options = {"epochs": 1, "size": 224, "holdout": 0.0}
+    told = teach_in_rounds([some[12:14]], own, options, None)
+    print(text_of([{"config": {"part": "rounds", "taught": "sample"}, "result": told}]))
+    return 0
 
 
 def main() -> int:
-    """Print the tables."""
-    args = parse()
-    set_threads()
-    torch.set_num_threads(1)
-    be_repeatable()
-    args.on = "val" if args.val else "fold"
+    """Run what is not kept yet and write the tables."""
+    parser = arguments.parser(__doc__, PARTS)
+    parser.add_argument("--domain", default="", help="only the domains whose names hold this")
+    parser.add_argument("--conditions", nargs="*", help="only conditions whose names hold one of these words")
+    parser.add_argument("--fields", type=int, default=150, help="fields that `left-out` learns from")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how many rounds are taught")
+    args = arguments.read(parser)
     if args.quick:
-        from napari_lld import sample
-
-        folder = sample.truth().parent
-        some = load_coco(sample.truth(), folder / "fields", mapped=False)
-        test = {"sample": [f for f in some if f.regions[0].bounds[2] == 800][:1]}
-        args.on, args.part, args.conditions = "sample", "hard", ["as it is", "blur", "0.4"]
-        with tempfile.TemporaryDirectory() as temporary:
-            test_model(args, Cache(Path(temporary) / "cache.jsonl"), test)
-        return 0
-    if args.data is None:
-        print("Give --data DIR, or --quick.", file=sys.stderr)
-        return 2
-    test = load(args.data, "val" if args.val else "train")
-    if not args.val:
-        test = {domain: [f for f in fields if in_fold(f.name)] for domain, fields in test.items()}
-    test = {domain: fields for domain, fields in test.items() if (args.domain or "") in domain}
-    cache = Cache(args.cache)
-    for part in args.part or ("hard", "train"):
-        args.part = part
-        (train_all if part == "train" else test_model)(args, cache, test)
+        return quick()
+    bench = Bench(args)
+    for part, work in zip(PARTS, (hard, left_out, rounds), strict=True):
+        if part in args.arms:
+            work(bench)
+    tables.publish(args.cache, f"domains-{args.judge}", text_of(bench.found), bench.found)
     return 0
 
 

@@ -98,7 +98,7 @@ def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
         for arm in args.arms:
             name, _, cells = arm.partition(":")
             for new in [None] if name == "pbc_ig" else OLD:
-                starter = args.starter if new is None else without(args.starters, new)
+                starter = args.init if new is None else without(args.starters, new)
                 if new is not None and starter is None:
                     continue
                 config: dict[str, Any] = {"benchmark": "new_class", "judge": args.judge, "set": name}
@@ -166,8 +166,8 @@ def quick() -> int:
         kept = Cache(Path(place) / "runs.jsonl")
         config = {"set": "sample", "new": "Myelocyte"}
         lesson = picked(fields[:3], {"Myelocyte": 2, "Eosinophil": 2})
-        for one, some in ((config, []), (config | {"cells": 2, "subset": 0}, lesson)):
-            kept.kept(one, partial(run, some, fields[3:], options, None))
+        config |= {"cells": 2, "subset": 0}
+        kept.kept(config, partial(run, lesson, fields[3:], options, None))
         print(table(kept.rows()))
     return 0
 

@@ -165,7 +165,7 @@ def attribute_table(kept: Sequence[dict[str, Any]]) -> str:
 
 def wanted(args: Any) -> list[dict[str, Any]]:
     """List the runs, the first subset of every arm first."""
-    start = {} if args.starter is None else {"starter": cache.file_digest(args.starter)}
+    start = {} if args.init is None else {"starter": cache.file_digest(args.init)}
     configs = []
     for subset in range(args.subsets):
         for name, setting in SETTINGS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
@@ -13,6 +14,45 @@ from training.evaluate import TrueCell
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 from bench import cache, data, project, scores
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+PUBLIC = (
+    "training.client",
+    "training.protocol",
+    "training.evaluate",
+    "training.bulk",
+    "training.simulate",
+    "training.ranking",
+)
+"""What a benchmark may use of the trainer: its requests, and judges that know nothing of learning."""
+
+STOCK = EXAMPLES / "bench" / "stock.py"
+BENCHMARKS = sorted({*EXAMPLES.glob("benchmark_*.py"), *EXAMPLES.glob("*bench*/*.py")})
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("file", BENCHMARKS, ids=lambda file: file.relative_to(EXAMPLES).as_posix())
+def test_a_benchmark_trains_through_the_public_requests_only(file: Path) -> None:
+    """`train_starter.py`, by which the starter is made, is the one example that uses the engine."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    ours = {name for name in _imports(tree) if name.startswith("training.")}
+    assert {name for name in ours if not name.startswith(PUBLIC)} == set()
+    if file == STOCK:
+        return  # stock Ultralytics, whose trainer is told its own settings
+    assert {name for name in _imports(tree) if name.partition(".")[0] in ("torch", "ultralytics")} == set()
+    keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
+    strings = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    assert {one for one in keywords | strings if one.endswith("_rate") or one in ("lr", "lr0")} == set()
 
 
 def field(name: str, *classes: str | None, side: int = 200) -> data.Field:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,29 +50,27 @@ class Arm:
     rare: bool = True
     half: bool = False
 
-    @property
-    def looks(self) -> bool:
-        """Whether a model must look at every field before the next is chosen."""
-        return self.fields != "random" or self.place == "best"
-
 
 QUEUE = 9
 
 OURS = Arm("ranked", "best", queue=QUEUE, half=True)
 
-ARMS: dict[str, tuple[Arm, int]] = {
-    "whole fields": (Arm("random", "whole", suggestions=False), 8),
-    "random regions": (Arm("random", "random", suggestions=False), 8),
-    "ours": (OURS, 8),
-    "uncertainty only": (Arm("uncertain", "best", half=True), 3),
-    "ours, fields at random": (replace(OURS, fields="random"), 3),
-    "ours, place at random": (replace(OURS, place="random"), 3),
-    "ours, no teach-me queue": (replace(OURS, queue=0), 3),
-    "ours, no diversity": (replace(OURS, diverse=False), 3),
-    "ours, no rare bonus": (replace(OURS, rare=False), 3),
-    "ours, by hand": (replace(OURS, suggestions=False, queue=0, half=False), 8),
+ARMS: dict[str, Arm] = {
+    "whole fields": Arm("random", "whole", suggestions=False),
+    "random regions": Arm("random", "random", suggestions=False),
+    "ours": OURS,
+    "ours, by hand": replace(OURS, suggestions=False, queue=0, half=False),
+    "uncertainty only": Arm("uncertain", "best", half=True),
+    "ours, fields at random": replace(OURS, fields="random"),
+    "ours, place at random": replace(OURS, place="random"),
+    "ours, no teach-me queue": replace(OURS, queue=0),
+    "ours, no diversity": replace(OURS, diverse=False),
+    "ours, no rare bonus": replace(OURS, rare=False),
 }
-"""Name to strategy and how many seeds it gets."""
+"""Name to strategy."""
+
+MAIN = ("whole fields", "random regions", "ours", "ours, by hand")
+"""Those that are run unless others are asked for."""
 
 
 def without_bonus(arm: Arm) -> Any:
@@ -80,24 +78,10 @@ def without_bonus(arm: Arm) -> Any:
     return nullcontext() if arm.rare else mock.patch.multiple(ranking_worth, RARE_BONUS=0.0, VALUE_BONUS=0.0)
 
 
-def work(
-    project: Project,
-    arm: Arm,
-    person: SimulatedAnnotator,
-    rng: np.random.Generator,
-    on_field: Callable[[int], None] | None = None,
-) -> Iterator[Work]:
-    """Annotate one field after another, each a piece of work, as long as it is asked for more.
-
-    Parameters
-    ----------
-    on_field
-        Called with a field's id before the work on it.
-    """
+def work(project: Project, arm: Arm, person: SimulatedAnnotator, rng: np.random.Generator) -> Iterator[Work]:
+    """Annotate one field after another, each a piece of work, as long as it is asked for more."""
     with without_bonus(arm):
         for field_id, box in _places(project, arm, rng):
-            if on_field is not None:
-                on_field(field_id)
             done = person.finish(field_id, box)
             if arm.queue:
                 done += person.review(_teaching(project, field_id, arm.queue))

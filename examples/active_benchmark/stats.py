@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import permutation_test
+from scipy.stats import permutation_test, t
 
 Curves = Mapping[int, Sequence[tuple[float, float]]]
 """Seed to points (expert's seconds, score), in the order of the rounds."""
@@ -84,7 +84,8 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
         ``seeds``; ``time``: our seconds over theirs at the ends; ``final`` and ``area``: our score at the
         end less theirs, and the height of our curve less that of theirs over the time that both cover, each
         with its mean, spread (standard deviation over seeds) and p (sign-flip permutation test, two-sided,
-        exact); ``ratio`` (see `ratio`) with its 95% bootstrap interval over seeds, ``low`` and ``high``.
+        exact); ``least``: the lower end of the one-sided 95% interval of the final difference; ``ratio`` (see
+        `ratio`) with its 95% bootstrap interval over seeds, ``low`` and ``high``.
     """
     seeds = sorted(set(ours) & set(other))
     rng = np.random.default_rng(0)
@@ -92,6 +93,7 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
         ratio(ours, other, [seeds[i] for i in rng.integers(len(seeds), size=len(seeds))])
         for _ in range(resamples)
     ]
+    finals = [ours[s][-1][1] - other[s][-1][1] for s in seeds]
     areas = []
     for seed in seeds:
         start = max(ours[seed][0][0], other[seed][0][0])
@@ -101,12 +103,21 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
     return {
         "seeds": len(seeds),
         "time": sum(ours[s][-1][0] for s in seeds) / sum(other[s][-1][0] for s in seeds),
-        "final": _paired([ours[s][-1][1] - other[s][-1][1] for s in seeds]),
+        "final": _paired(finals),
+        "least": least(finals),
         "area": _paired(areas),
         "ratio": ratio(ours, other, seeds),
         "low": float(low),
         "high": float(high),
     }
+
+
+def least(differences: Sequence[float]) -> float:
+    """Give the lower end of the one-sided 95% interval of a mean difference (Student's t); NaN of one."""
+    if len(differences) < 2:
+        return float("nan")
+    error = float(np.std(differences, ddof=1)) / len(differences) ** 0.5
+    return float(np.mean(differences)) - float(t.ppf(0.95, len(differences) - 1)) * error
 
 
 def _paired(differences: Sequence[float]) -> tuple[float, float, float]:

@@ -13,8 +13,11 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from annotation_store import Project, formats
 from annotation_store.records import Proposal
@@ -68,14 +71,18 @@ def train(
     return {"model": done.model_id, **told, "seconds": round(seconds, 1)}
 
 
+def later(options: dict[str, Any]) -> dict[str, Any]:
+    """Give the options of later rounds: where a start was named, they go on from the model in use."""
+    return options | ({"init": "active"} if "init" in options else {})
+
+
 def proposals(project: Project, fields: Sequence[Field], **options: Any) -> list[list[Proposal]]:
     """Let the project's model look at fields, as ``napari-lld predict --images … --out …`` does."""
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         # by number: data sets may have files of equal names
         files = []
         for number, field in enumerate(fields):
-            files.append(Path(place) / f"{number:05}{field.file.suffix}")
-            _link(field.file, files[-1])
+            files.append(_put(field, Path(place), number))
         out = Path(place) / "found.json"
         request = PredictRequest(
             project=str(project.path),
@@ -102,9 +109,8 @@ def measured(project: Project, fields: Sequence[Field], **options: Any) -> dict[
         (Path(place) / "images").mkdir()
         named = []
         for number, field in enumerate(fields):
-            name = f"{number:05}{field.file.suffix}"
-            _link(field.file, Path(place) / "images" / name)
-            named.append(Field(name, field.file, field.width, field.height, field.cells, field.regions))
+            file = _put(field, Path(place) / "images", number)
+            named.append(replace(field, name=file.name))
         request = EvaluateRequest(
             project=str(project.path),
             truth=str(write_coco(named, Path(place) / "truth.json")),
@@ -126,11 +132,14 @@ def adopt(project: Project, file: Path) -> int:
     return number
 
 
-def _link(file: Path, to: Path) -> None:
-    try:
-        to.symlink_to(file.resolve())
-    except OSError:  # Windows, without the right to
-        shutil.copyfile(file, to)
+def _put(field: Field, folder: Path, number: int) -> Path:
+    """Put a field's image into a folder, under a number."""
+    to = folder / f"{number:05}{field.file.suffix if field.drawn is None else '.png'}"
+    if field.drawn is None:
+        shutil.copyfile(field.file, to)  # a link is not followed out of the folder
+    else:
+        Image.fromarray(field.drawn).save(to, compress_level=1)
+    return to
 
 
 def machine() -> str:

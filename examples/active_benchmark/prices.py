@@ -1,0 +1,116 @@
+"""What an expert did, as counts of acts, so that it can be timed at other prices than those assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from training.ranking.cost import CostModel
+
+ACTS = tuple(one.name for one in fields(CostModel) if one.name not in ("factor", "measured_fields"))
+"""The acts that have a price."""
+
+BY_HAND = ("box", "label_class", "attribute")
+REVIEW = ("accept", "glance", "correct_value", "correct_box", "reject")
+AROUND = ("open_field", "region", "scan")
+
+SCENARIOS: dict[str, dict[Sequence[str], float]] = {
+    "as assumed": {},
+    "boxing and labelling by hand × ½": {BY_HAND: 0.5},
+    "boxing and labelling by hand × 2": {BY_HAND: 2.0},
+    "reviewing suggestions × ½": {REVIEW: 0.5},
+    "reviewing suggestions × 2": {REVIEW: 2.0},
+    "opening, region and scan × ½": {AROUND: 0.5},
+    "opening, region and scan × 2": {AROUND: 2.0},
+    "by hand × ½ and reviewing × 2": {BY_HAND: 0.5, REVIEW: 2.0},
+    "by hand × 2 and reviewing × ½": {BY_HAND: 2.0, REVIEW: 0.5},
+}
+"""Which prices are multiplied by what."""
+
+
+def counting() -> CostModel:
+    """Give prices at which the seconds of a piece of work are a vector: how often each act was done."""
+    units = np.eye(len(ACTS))
+    return CostModel(**dict(zip(ACTS, units, strict=True)))  # type: ignore[arg-type]
+
+
+def counted(vector: Any) -> dict[str, float]:
+    """Name the counts of such a vector; 0 where nothing was done yet."""
+    each = np.broadcast_to(np.asarray(vector, float), (len(ACTS),))
+    return {name: round(float(count), 4) for name, count in zip(ACTS, each, strict=True) if count}
+
+
+def vector(acts: Mapping[str, float]) -> np.ndarray:
+    """Give counts as a vector again."""
+    return np.array([acts.get(name, 0.0) for name in ACTS])
+
+
+def seconds(acts: Mapping[str, float], prices: CostModel | None = None) -> float:
+    """Give the seconds of what was done."""
+    prices = prices or CostModel()
+    return sum(count * float(getattr(prices, name)) for name, count in acts.items())
+
+
+def scenario(name: str) -> CostModel:
+    """Give the prices of a scenario."""
+    prices = CostModel()
+    for acts, factor in SCENARIOS[name].items():
+        prices = replace(prices, **{act: factor * getattr(prices, act) for act in acts})
+    return prices
+
+
+def repriced(result: Mapping[str, Any], prices: CostModel) -> dict[str, Any]:
+    """Give the result of a run with the seconds of its rounds at other prices; the work is the same."""
+    rounds = [
+        one | {"seconds": seconds(one["acts"], prices), "by_hand": seconds(one["acts_by_hand"], prices)}
+        for one in result["rounds"]
+    ]
+    return {**result, "rounds": rounds}
+
+
+def with_acts(result: Mapping[str, Any], attributes: int) -> dict[str, Any]:
+    """Reconstruct the acts of a run of before they were kept, from its seconds and what it did in each round.
+
+    Two things are not kept: the share of a field that was scanned, which the seconds by hand give, and how
+    many attributes a suggestion left unsaid, which the seconds with suggestions give. A class that was
+    unsaid counts as one put right: the two have one price.
+
+    Parameters
+    ----------
+    attributes
+        How many each cell has.
+    """
+    price = CostModel()
+    acts, by_hand = dict.fromkeys(ACTS, 0.0), dict.fromkeys(ACTS, 0.0)
+    rounds, before = [], (0.0, 0.0)
+    for one in result["rounds"]:
+        did = one["did"]
+        reviewed = did["accepted"] + did["corrected"]
+        cells = did["drawn"] + reviewed
+        new = {"open_field": did["regions"], "region": did["regions"]}
+        hand = new | {"box": cells, "label_class": cells, "attribute": attributes * cells}
+        hand["scan"] = (one["by_hand"] - before[1] - seconds(hand)) / price.scan
+        drawn = did["drawn"]
+        wrong = sum(count for part, count in did["parts"].items() if part != "box")
+        helped = new | {
+            "scan": hand["scan"],
+            "box": drawn,
+            "label_class": drawn,
+            "attribute": attributes * drawn,
+        }
+        helped |= {"accept": reviewed, "glance": attributes * reviewed, "correct_value": wrong,
+                   "correct_box": did["parts"].get("box", 0), "reject": did["rejected"]}  # fmt: skip
+        saved = seconds(helped) - (one["seconds"] - before[0])
+        unsaid = saved / (price.glance + price.correct_value - price.attribute) if attributes else 0.0
+        helped["glance"] -= unsaid
+        helped["correct_value"] -= unsaid
+        helped["attribute"] += unsaid
+        before = (one["seconds"], one["by_hand"])
+        for total, part in ((acts, helped), (by_hand, hand)):
+            for name, count in part.items():
+                total[name] += count
+        rounds.append({**one, "acts": dict(acts), "acts_by_hand": dict(by_hand)})
+    return {**result, "rounds": rounds}
