@@ -4,10 +4,10 @@
 
 Five annotated fields of ``pbc`` (their 20% regions) and twenty others in one project, trained as the window's
 automatic round does: with the defaults and a budget. Tells the seconds of the round and of its stages, and
-how good the suggestions on the twenty are; with ``--longer`` a second, longer round follows, which becomes
-active only where the held-out cells do not show it worse. The worker takes all cores it may use, so run it
-on a quiet machine; every subset is a run. The table is ``CACHE/round-JUDGE.md``; ``--quick`` runs on the
-sample.
+how good the suggestions on the twenty are: *cold*, with a worker that starts, and *warm*, in one that stays
+from before. With ``--longer`` a longer round follows, which becomes active only where the held-out cells do
+not show it worse. The worker takes all cores it may use: run it on a quiet machine. Each subset is measured
+anew; the table is ``CACHE/round-JUDGE.md``. ``--quick`` runs on the bundled sample.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import arguments, project, tables
+from bench import arguments, project, tables, worker
 from bench.cache import sources
 from bench.data import Field, sample, sparsely, studied, taught_and_judged
 
@@ -91,10 +91,10 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
         stages = ", ".join(f"{name} {value:.1f}" for name, value in one["stages"].items())
         active = "yes" if one["active"] else "no"
         rows.append(
-            [one["machine"], one["budget"], f"{one['seconds']:.1f} ({stages})", one["epochs"], active,
-             *(tables.spread([one[name]]) for name in NUMBERS)]
+            [row["config"]["worker"], one["machine"], one["budget"], f"{one['seconds']:.1f} ({stages})",
+             one["epochs"], active, *(tables.spread([one[name]]) for name in NUMBERS)]
         )  # fmt: skip
-    head = ["machine", "budget", "seconds", "epochs", "active", *NUMBERS]
+    head = ["worker", "machine", "budget", "seconds", "epochs", "active", *NUMBERS]
     return tables.markdown(head, rows)
 
 
@@ -109,7 +109,7 @@ def main() -> int:
         told = rounds(
             sample(sparse=True, like=some[:3]), some[3:5], [{"epochs": 1, "size": 224, "holdout": 0.0}]
         )
-        print(table([{"result": one} for one in told]))
+        print(table([{"config": {"worker": "cold"}, "result": one} for one in told]))
         return 0
     taught, judged = taught_and_judged(args.data / "pbc", args.judge, in_lld=True)
     requests = [arguments.beginning(args) | {"budget": args.budget}]
@@ -118,9 +118,11 @@ def main() -> int:
     kept = []
     for subset in range(args.subsets):
         annotated = sparsely(studied(taught, subset)[:ANNOTATED], args.data / "pbc")
-        for one in rounds(annotated, studied(judged, subset)[:OTHERS], requests):
-            config = {"benchmark": "round", "judge": args.judge, "subset": subset}
-            kept.append({"config": config, "sources": sources(), "result": one})
+        worker.leave()
+        for how in ("cold", "warm"):
+            for one in rounds(annotated, studied(judged, subset)[:OTHERS], requests):
+                config = {"benchmark": "round", "judge": args.judge, "subset": subset, "worker": how}
+                kept.append({"config": config, "sources": sources(), "result": one})
     tables.publish(args.cache, f"round-{args.judge}", table(kept), kept)
     return 0
 

@@ -22,7 +22,7 @@ from PIL import Image
 from annotation_store import Project, formats
 from annotation_store.records import Proposal
 from bench.data import Field, write_coco
-from training.client import run_worker
+from bench.worker import ask
 from training.protocol import EvaluateRequest, Message, PredictRequest, TrainRequest
 
 LEAST = 0.001
@@ -61,10 +61,11 @@ def train(
     Returns
     -------
     dict
-        ``model``, ``active``, ``epochs`` and ``seconds``, the worker's start and the suggestions included.
+        ``model``, ``active``, ``epochs`` and ``seconds``: suggestions included, and the worker's start where
+        none stays from before.
     """
     begun = time.monotonic()
-    done = run_worker(TrainRequest(project=str(project.path), **options), on_message=on_message)
+    done = ask(TrainRequest(project=str(project.path), **options), on_message)
     seconds = time.monotonic() - begun
     project.refresh()
     told = {name: done.result.get(name) for name in ("active", "epochs")}
@@ -90,7 +91,7 @@ def proposals(project: Project, fields: Sequence[Field], **options: Any) -> list
             out=str(out),
             **{"min_confidence": LEAST, **options},
         )
-        run_worker(request)
+        ask(request)
         content = json.loads(out.read_text(encoding="utf-8"))
     number_of = {image["id"]: int(Path(image["file_name"]).stem) for image in content["images"]}
     found: list[list[Proposal]] = [[] for _ in fields]
@@ -117,7 +118,7 @@ def measured(project: Project, fields: Sequence[Field], **options: Any) -> dict[
             images=str(Path(place) / "images"),
             **options,
         )
-        return run_worker(request).metrics
+        return ask(request).metrics
 
 
 def adopt(project: Project, file: Path) -> int:
