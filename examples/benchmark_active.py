@@ -108,10 +108,10 @@ def text_of(rows: Sequence[dict[str, Any]]) -> str:
                 others = [
                     (arm, title, clock) for arm in found if arm != "ours" for title, clock in clocks(arm)
                 ]
-                parts.append(comparison_table(found, metrics, "ours", others))
+                parts += [comparison_table(found, metrics, "ours", others)] if others else []
                 parts.append(suggestion_table(found["ours"]))
-            if UNAIDED in found:
-                others = [(arm, f"{arm}, by hand", "by_hand") for arm in BY_HAND if arm in found]
+            others = [(arm, f"{arm}, by hand", "by_hand") for arm in BY_HAND if arm in found]
+            if UNAIDED in found and others:
                 parts.append(comparison_table(found, metrics, UNAIDED, others))
     return "\n\n".join(parts)
 
