@@ -13,7 +13,8 @@ from annotation_store.schema import Schema
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import Words
 from training.engine.scale import domain_of
-from training.split import is_held_out, listed_as_held_out, unit_of
+from training.lineage import still_held_out
+from training.split import unit_of
 
 
 def _domain_names(project: Project, domains: Iterable[str], *, names: bool) -> dict[str, str]:
@@ -53,8 +54,11 @@ class Facts:
         """Read them."""
         numbers = {one.name: i for i, one in enumerate(project.patients(), 1)}
         summaries, models = project.field_summaries(), project.models()
-        listed = listed_as_held_out(model.card for model in models)
-        units = {unit_of(one.field) for one in summaries}
+        units: dict[str, set[int]] = {unit_of(one.field): set() for one in summaries}
+        for one in summaries:
+            if one.finished_regions:
+                units[unit_of(one.field)].add(one.field.id)
+        held, _ = still_held_out(project, units, [model.card for model in models])
         domains = dict.fromkeys(domain_of(one.field) for one in summaries)
         return cls(
             project.schema,
@@ -63,7 +67,7 @@ class Facts:
             project.cells(),
             models,
             frozenset(project.reserve()),
-            frozenset(unit for unit in units if is_held_out(project, unit, listed)),
+            frozenset(held),
             Words(project.schema, numbers, _domain_names(project, domains, names=names), names),
         )
 

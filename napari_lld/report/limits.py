@@ -55,6 +55,8 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
             f"nobody knows how well it does on others. {held.missing}"
         )
         return
+    if caution := facts.metrics.text("caution"):
+        yield caution
     unknown = sum(unit.startswith("field:") for unit in facts.held_units)
     if held.cells < _SMALL:
         yield (
@@ -140,7 +142,7 @@ def _calibrated(facts: Facts, held: Measurement) -> Iterator[str]:
             "How sure the model says it is was fitted on cells that it has learned from: it is too sure of "
             "itself."
         )
-    elif "held-out" in note and not held.missing:
+    elif "held-out" in note and "cross-fitted" not in note and not held.missing:
         yield (
             "How sure the model says it is was fitted on the same held-out cells that the reliability "
             "diagrams show, so these are a little too good."

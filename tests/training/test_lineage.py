@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 
 from annotation_store import Project
+from annotation_store.errors import LLDError
+from training.evaluate import FieldResult, Ranking
 from training.lineage import Lineage, still_held_out
 from training.split import held_out, held_out_key
+from training.worker import comparing, evaluate
 from training.worker.project_data import fields_by_patient, knowledge
 
 
@@ -115,3 +118,79 @@ def test_a_card_that_lists_nonsense_stops_nothing(project: Project, listed: Any)
     model = add(project, learnt_fields=listed, held_fields=listed, held_out=listed, last_cell=listed)
     seen(project, model)
     still_held_out(project, fields_by_patient(knowledge(project)), [m.card for m in project.models()])
+
+
+# --- the comparison of two models ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def judged(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Compare a new model with the active one, which is wrong everywhere where it may be judged at all."""
+    more = tmp_path / "more"
+    more.mkdir()
+    for i in range(4, 10):
+        Image.fromarray(np.full((40, 40, 3), i, np.uint8)).save(more / f"f{i}.png")
+    project.add_fields([more])
+    for field in project.fields()[4:]:
+        project.mark_whole_field(field.id)
+        project.add_cell(field.id, (5, 5, 10, 10))
+
+    def results(some: Any, hit: bool) -> list[FieldResult]:
+        return [FieldResult(one.patient, Ranking(np.ones(1), np.array([hit]), 1), {}, [], []) for one in some]
+
+    class Reference:
+        def to(self, _device: Any) -> Reference:
+            return self
+
+    monkeypatch.setattr(comparing, "resolve", lambda *_: (Reference(), 1))
+    monkeypatch.setattr(comparing, "starter_calibration", lambda: None)
+    monkeypatch.setattr(comparing, "cross_fitted", lambda _model, truths, *_, **__: results(truths, False))
+
+    def compare(parent: int | str = "starter") -> tuple[Any, int]:
+        testing = knowledge(project)
+        comparison, old = comparing.compare_with_active(
+            project,
+            Lineage.of(project, parent),
+            testing,
+            results(testing, True),
+            propose=lambda _model, some: [None] * len(some),  # type: ignore[list-item]
+            attributes=(),
+            device="cpu",  # type: ignore[arg-type]
+        )
+        return comparison, len(old)
+
+    return compare
+
+
+def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: Project, judged: Any) -> None:
+    assert judged()[0].verdict == "not_worse", "the starter has learnt from none of them"
+    ids = [field.id for field in project.fields()]
+    add(project, learnt_fields=ids[:6])
+    comparison, old = judged()
+    assert (comparison.verdict, comparison.units, old) == ("cannot_judge", 4, 0)
+    assert "has learnt from cells of 6 patients" in comparison.told
+    add(project, learnt_fields=ids[:3])
+    comparison, old = judged()
+    assert (comparison.verdict, comparison.units, old) == ("not_worse", 7, 7), "on those it has not seen"
+
+
+def test_beside_a_file_nobody_knows_of_nothing_is_compared(project: Project, judged: Any) -> None:
+    comparison, _ = judged("file")
+    assert comparison.verdict == "cannot_judge"
+    assert "began at a file" in comparison.told
+    add(project, "file", learnt_fields=[])
+    assert judged()[0].verdict == "cannot_judge"
+
+
+def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> None:
+    ids = [field.id for field in project.fields()]
+    early = add(project, learnt_fields=ids)
+    middle = add(project, learnt_fields=ids[:3], held_out=hashed(project, "P2", "P3"), held_fields=ids[2:])
+
+    def measured(model: int | None) -> list[str]:
+        return [truth.patient for truth in evaluate._held_out(project, model)[0]]
+
+    assert measured(None) == ["P2", "P3"]
+    assert measured(middle) == ["P3"]
+    with pytest.raises(LLDError, match=f"Model {early} has learnt from all"):
+        measured(early)

@@ -271,7 +271,7 @@ class _Training:
         seen = self._propose(model, some, keep=True)
         cells = sum(len(k.cells_in_regions()) for k in testing)
         if cells >= _FEW_MATCHES:
-            note = f"fitted on {cells} held-out cells"
+            note = f"fitted on {cells} held-out cells; what is reported is cross-fitted by patient"
             model.calibration = fit_calibration(model, truths, raw, note=note, prior=self.leaning)
         else:
             note = "fitted on training cells, so too sure of itself; held-out cells are still too few"
