@@ -25,8 +25,10 @@ _MOST_BYTES = 500_000_000
 """Of the file: a YOLO26m with the state of its optimiser has 200 MB."""
 _MOST_DIRECTORY = 2_000_000
 _MOST_PICKLE = 4_000_000
-_MOST_MODULES = 5_000
-"""Real ones have a tenth of these at most."""
+_MOST_NAMES = 20_000
+_MOST_LETTERS = 500
+"""Of modules and tensors; real ones have a tenth of these at most."""
+_MOST_AXES = 8
 
 _CURE = f"Give a detector that Ultralytics has trained (best.pt or last.pt): {TITLES}."
 
@@ -38,7 +40,7 @@ _NAMES = re.compile(
     r"|torch\._utils _rebuild_\w+"
     r"|collections (OrderedDict|defaultdict)"
     r"|(__builtin__|builtins) (set|frozenset|getattr|list|dict|int|float|str)"
-    r"|numpy(\._?core\.multiarray)? (scalar|dtype)|_codecs encode"
+    r"|numpy(\._?core\.multiarray)? (scalar|dtype|ndarray|_reconstruct)|_codecs encode"
     r"|pathlib(\._local)? \w*Path|datetime \w+"
 )
 """Layers, losses and plain values. None of them is ever called."""
@@ -245,7 +247,7 @@ def _follow(pickled: bytes, file: Path) -> Any:
             case "BUILD":
                 state = stack.pop()
                 if isinstance(stack[-1], _Thing) and isinstance(state, dict):
-                    stack[-1].state.update(state)
+                    stack[-1].state = state
             case _:
                 raise ValueError(f"torch.save writes no {instruction.name}")
     raise EOFError
@@ -277,9 +279,9 @@ def _made(of: Any, arguments: Any) -> Any:
             return {}
         case _Name("torch._utils", "_rebuild_tensor_v2"):
             storage, offset, shape, strides, *_ = arguments
-            if not isinstance(storage, _Storage) or not all(
-                isinstance(n, int) and 0 <= n < 2**40 for n in (offset, *shape, *strides)
-            ):
+            if not isinstance(storage, _Storage) or not len(shape) == len(strides) <= _MOST_AXES:
+                raise ValueError("no tensor")
+            if not all(isinstance(n, int) and 0 <= n < 2**40 for n in (offset, *shape, *strides)):
                 raise ValueError("no tensor")
             return _Tensor(storage, offset, tuple(shape), tuple(strides))
         case _Name("torch._utils", "_rebuild_parameter"):
@@ -319,16 +321,16 @@ def _tensors(model: _Thing, file: Path) -> dict[str, _Tensor]:
     seen = 0
     while to_do:
         prefix, module = to_do.pop()
-        seen += 1
-        if seen > _MOST_MODULES:
+        groups = [module.state.get(group) or {} for group in ("_parameters", "_buffers", "_modules")]
+        seen += 1 + sum(map(len, groups))
+        if seen > _MOST_NAMES or len(prefix) > _MOST_LETTERS:
             raise ModelError(f"{file} describes far more than a detector. {_CURE}")
-        for group in ("_parameters", "_buffers"):
-            for name, value in (module.state.get(group) or {}).items():
+        for group in groups:
+            for name, value in group.items():
                 if isinstance(value, _Tensor):
                     found[f"{prefix}{name}"] = value
-        for name, child in (module.state.get("_modules") or {}).items():
-            if isinstance(child, _Thing):
-                to_do.append((f"{prefix}{name}.", child))
+                elif isinstance(value, _Thing):
+                    to_do.append((f"{prefix}{name}.", value))
     return found
 
 
@@ -356,7 +358,7 @@ def _load(
         if kind is None:
             continue  # of no layer that is taken over
         count = math.prod(one.shape)
-        left -= count * kind.itemsize
+        left -= (one.offset + count) * kind.itemsize
         if left < 0:
             raise ModelError(f"{file} describes far more than a detector. {_CURE}")
         part = archive.getinfo(names[f"data/{one.storage.key}"])
