@@ -15,8 +15,9 @@ from annotation_store import formats
 from napari_lld.format_options import OPTIONS
 from napari_lld.window_words import in_the_window
 
-ELSEWHERE = {"--detector", "--from", "--map", "--truth"}
-"""Options of what only the command line does: restoring, changing the schema, measuring, other detectors."""
+ELSEWHERE = {"--detector", "--from", "--map", "--stay", "--truth"}
+"""Options of what only the command line does (restoring, changing the schema, measuring, other detectors),
+and of the worker itself."""
 
 
 def sentences(package: Path) -> Iterator[str]:

@@ -156,6 +156,10 @@ def _fuse(model: nn.Module) -> None:
     model.get_submodule("model.0")._modules.pop("bn")
 
 
+def _circle(model: nn.Module) -> None:
+    model.get_submodule("model.4")._modules["again"] = model
+
+
 def _many_parts(_: Path, file: Path) -> None:
     with zipfile.ZipFile(file, "w") as made:
         for i in range(1_100):
@@ -200,6 +204,7 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     ),
     "too many parts": (_many_parts, "far more parts"),
     "weights that are not numbers": (with_weights(_spoil), "not finite numbers"),
+    "a model within itself": (with_weights(_circle), "far more than a detector"),
     "weights that claim 16 GB": (with_weights(_swell), "far more than a detector"),
 }
 
