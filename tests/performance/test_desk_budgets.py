@@ -48,6 +48,9 @@ print(json.dumps([sorted(heavy), len(set(sys.modules) - before), seconds, proces
 """
 
 
+pytestmark = pytest.mark.usefixtures("no_warm_worker")
+
+
 @pytest.fixture
 def tell(record_property: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
     def say(what: str, value: float, unit: str, budget: str) -> None:

@@ -184,7 +184,8 @@ def test_no_worker_outlives_a_killed_window(what: str) -> None:
 
 
 def test_one_that_holds_too_much_memory_after_a_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = iter([100, 100, staying.MOST_MEMORY, staying.MOST_MEMORY + 1])
+    most = 2 * 1024**3
+    held = iter([100, most, most, most + 1])
     monkeypatch.setattr(staying, "memory", lambda: next(held))
     monkeypatch.setattr(staying, "_import_all", lambda: None)
     said: list[Ready] = []

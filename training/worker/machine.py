@@ -16,6 +16,12 @@ def go_second() -> None:
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10)
 
 
+def most_memory() -> int:
+    """Give the bytes that a worker may hold between tasks; the driver of a graphics card takes its share."""
+    torch = sys.modules.get("torch")
+    return (4 if torch is not None and torch.cuda.is_initialized() else 2) * 1024**3
+
+
 def memory() -> int:
     """Give the bytes of memory that this process holds."""
     return int(psutil.Process().memory_info().rss)

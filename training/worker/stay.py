@@ -13,10 +13,7 @@ from importlib import import_module
 
 from training.protocol import Ready
 from training.worker.channel import Channel, Task
-from training.worker.machine import give_back_memory, memory
-
-MOST_MEMORY = 2 * 1024**3
-"""Bytes that may be held between tasks."""
+from training.worker.machine import give_back_memory, memory, most_memory
 
 _PARTS = (
     *(f"training.worker.{task}" for task in ("run", "train", "predict", "evaluate")),
@@ -45,7 +42,7 @@ def stay(channel: Channel, answer: Callable[[Task], bool], *, idle: float) -> No
         del task
         done += 1
         give_back_memory()
-        if memory() > MOST_MEMORY:
+        if memory() > most_memory():
             return
 
 
