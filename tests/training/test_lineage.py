@@ -194,3 +194,15 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
     assert measured(middle) == ["P3"]
     with pytest.raises(LLDError, match=f"Model {early} has learnt from all"):
         measured(early)
+
+
+def test_what_is_to_be_known_of_the_numbers_is_said_in_plain_sentences() -> None:
+    assert comparing.cautions(known=True, lost=0, chosen=False) == ""
+    told = comparing.cautions(known=False, lost=2, chosen=True)
+    for part in ("began at a file", "held out before 2 can no longer be measured on", "too good"):
+        assert part in told
+    assert "holdout 0" in comparing.why_not_measured(99, 0, 0)
+    assert "begins at 30 cells" in comparing.why_not_measured(29, 0.2, 0)
+    gone = comparing.why_not_measured(99, 0.2, 3)
+    assert "annotated next are held out" in gone
+    assert "held out before 3" in gone

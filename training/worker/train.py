@@ -32,10 +32,15 @@ from training.measure import cross_fitted, finding_f1, fit_calibration, judge, m
 from training.outcomes import write_outcomes
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
-from training.split import FEWEST_CELLS, held_out
+from training.split import held_out
 from training.worker.beyond import compact, drawn_at_random, of_single_cells
 from training.worker.channel import CancelledError, Channel
-from training.worker.comparing import compare_with_active, starter_calibration
+from training.worker.comparing import (
+    cautions,
+    compare_with_active,
+    starter_calibration,
+    why_not_measured,
+)
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.nameless import hide_names, nameless
@@ -87,6 +92,7 @@ class _Training:
     lineage: Lineage = field(init=False)
     leaning: Calibration = field(init=False)
     lost: int = 0
+    chosen: bool = False
 
     def run(self) -> Done:
         """Do it all."""
@@ -200,6 +206,7 @@ class _Training:
             )
         cells = sum(len(k.cells_in_regions()) for k in testing)
         shares = plan(config.epochs, held_out_cells=cells, budget=self.request.budget)
+        self.chosen = shares.pseudo > 0
         passes = 2 * (len(testing) + len(training)) if shares.pseudo else 0
         last = 0.0
 
@@ -283,9 +290,10 @@ class _Training:
         trained_on = compact(learnt, words)
         self.outcomes["trained_on"] = of_single_cells(some, learnt, words)
         if not cells:
+            cells_known = sum(len(k.cells_in_regions()) for k in self.known)
             metrics: dict[str, Any] = {
                 "held_out": None,
-                "note": f"Not yet measured: {self._why_nothing_is_held_out()}.",
+                "note": why_not_measured(cells_known, self.request.holdout, self.lost),
                 "trained_on": trained_on,
             }
             self.channel.send(Metrics(metrics=metrics))
@@ -313,36 +321,12 @@ class _Training:
             "active_before": summarise(old, attributes=attributes) if old else None,
             "difference": comparison.stored(),
         }
-        if cautions := [*self._of_unknown_origin(), *self._of_lost()]:
-            metrics["caution"] = " ".join(cautions)
+        if told := cautions(known=self.lineage.known, lost=self.lost, chosen=self.chosen):
+            metrics["caution"] = told
         self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
-        told = f"{comparison.told}." if comparison.told is not None else None
-        return metrics, not comparison.worse, told
-
-    def _why_nothing_is_held_out(self) -> str:
-        if not self.request.holdout:
-            return "nothing is held out (holdout 0)"
-        lost = "".join(f"{sentence.removesuffix('.')}; " for sentence in self._of_lost())
-        if sum(len(k.cells_in_regions()) for k in self.known) < FEWEST_CELLS:
-            return f"{lost}measuring begins at {FEWEST_CELLS} cells in finished regions"
-        return (
-            f"{lost}all patients (or fields) annotated so far are needed for learning, or the model that it "
-            "goes on from has learnt from them; some of those annotated next are held out"
-        )
-
-    def _of_lost(self) -> list[str]:
-        if not self.lost:
-            return []
-        return [
-            f"Of the patients (or fields) held out before {self.lost} can no longer be measured on: they "
-            "have other names, or no cell in a finished region any more."
-        ]
-
-    def _of_unknown_origin(self) -> list[str]:
-        if self.lineage.known:
-            return []
-        return ["It began at a file, and nobody knows whether that had learnt from the held-out cells."]
+        why = f"{comparison.told}." if comparison.told is not None else None
+        return metrics, not comparison.worse, why
 
     def _propose(
         self, model: LearnedModel, some: Sequence[Knowledge], *, keep: bool = False, tell: bool = True
