@@ -44,6 +44,11 @@ class Architecture:
     bins: int
     channels: int
 
+    @property
+    def file_name(self) -> str:
+        """Give the name of Ultralytics' own file of it: what cards call such a parent, whatever its name."""
+        return f"{self.name}.pt"
+
 
 _FAMILIES = {
     "yolo26": ("26", "YOLO26", 23, 1),

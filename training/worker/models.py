@@ -86,7 +86,7 @@ def _with_detector_of(
     take_weights(model.detector, checkpoint)
     model.architecture, model.untaught, model.size = architecture, True, size
     model.calibration = Calibration(temperatures=model.calibration.temperatures)  # the scores are others
-    return model.evaluating(), f"{architecture}.pt"  # its own name may name somebody
+    return model.evaluating(), checkpoint.architecture.file_name  # its own may name somebody
 
 
 def _number(wanted: str | int) -> int | None:

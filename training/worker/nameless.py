@@ -9,11 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from annotation_store.project import Project
+from training.architectures import ARCHITECTURES
 from training.engine.model import replace_file
 from training.model_card import ModelError
 from training.model_folder import CARD, read_card
 from training.split import held_out_key
 
+_PARENTS = {"starter", "scratch", *(one.file_name for one in ARCHITECTURES.values())}
 _PRIVATE = ("project", "annotator", "init")  # of a request: paths, and who asked
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -35,7 +37,7 @@ def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(request, Mapping):
         told["request"] = {name: value for name, value in request.items() if name not in _PRIVATE}
     parent = told.get("parent")
-    if isinstance(parent, str) and parent not in ("starter", "scratch") and not parent.isdecimal():
+    if isinstance(parent, str) and parent not in _PARENTS and not parent.isdecimal():
         told["parent"] = "file"
     metrics = told.get("metrics")
     measured = metrics.get("held_out") if isinstance(metrics, Mapping) else None
