@@ -17,8 +17,10 @@ from napari_lld.model_facts import (
     model_title,
     why_not_active,
 )
+from napari_lld.training_state import TrainingState
 from napari_lld.translate import use_language
 from training.gate import compare
+from training.protocol import Saved
 
 HELD_OUT = {
     "cells": 41,
@@ -115,3 +117,15 @@ def test_a_model_that_could_not_be_compared_says_so_in_the_users_language() -> N
 def test_a_comparison_that_cannot_be_read_says_nothing(told: Any) -> None:
     odd = Model(3, "starter", datetime.now(UTC), True, {"metrics": {"difference": {"told": told}}})
     assert comparison(odd) == ""
+
+
+@pytest.mark.parametrize(("active", "start"), [(True, "Model 3 saved."), (False, "Model 3 saved; it is not")])
+def test_the_end_of_a_training_tells_how_its_model_compares(active: bool, start: str) -> None:
+    told = compare([], [])
+    training = TrainingState()
+    training.begin("train")
+    training.receive(Saved(model_id=3, active=active, why=f"{told.told}.", told=told.stored()["told"]))
+    assert training.message.startswith(start)
+    assert "could not be compared with the model before" in training.message
+    training.receive(Saved(model_id=4, active=True))
+    assert training.message == "Model 4 saved"
