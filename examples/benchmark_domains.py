@@ -43,8 +43,8 @@ OWN = ("ap50", "class_f1", "attribute_f1")
 """What must not fall on the starter's own domain."""
 
 PARTS = ("hard", "left-out", "rounds")
-ROUNDS, ROUND_FIELDS, ROUND_CELLS = 4, 10, 7
-"""How many rounds, and what each adds: fields of ``txl`` with their regions, or cells of each young class."""
+ROUNDS, ROUND_FIELDS, ROUND_CELLS = 4, 20, 7
+"""How many rounds, and what each adds: whole fields of ``txl``, or cells of each young class."""
 
 YOUNG = ("Myelocyte", "Metamyelocyte", "None")
 
@@ -253,8 +253,7 @@ def teach_in_rounds(
 
 def _lessons(bench: Bench, name: str, subset: int) -> list[list[Field]]:
     if name == "txl":
-        fields = studied(of_txl(bench), subset)[: bench.args.rounds * ROUND_FIELDS]
-        some = sparsely(fields, bench.args.data / "txl")
+        some = studied(of_txl(bench), subset)[: bench.args.rounds * ROUND_FIELDS]
         return [some[i : i + ROUND_FIELDS] for i in range(0, len(some), ROUND_FIELDS)]
     young, _ = taught_and_judged(bench.args.data / "pbc_ig", bench.args.judge)
     young = [within(f, [around(f, f.cells[0].box)]) for f in young]
