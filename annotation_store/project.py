@@ -250,6 +250,11 @@ class Project(
 
     # -- history ---------------------------------------------------------------------------------
 
+    @property
+    def uid(self) -> str:
+        """What tells this project from all others, copies of it aside."""
+        return self._uid
+
     def undo(self, field_id: int) -> Edit | None:
         """Take back this annotator's latest edit on a field; ``None`` where there is none.
 

@@ -38,6 +38,7 @@ from training.engine.model import (
     write_model,
 )
 from training.engine.pretrained import with_coco_weights
+from training.engine.recipe import look_at_cells, remember
 from training.engine.vocabulary import Vocabulary
 from training.evaluate import FieldTruth, TrueCell, summarise
 from training.measure import fit_calibration, judge
@@ -174,6 +175,7 @@ def main() -> int:
         parent = read_model(args.init)
         model = adapted(parent, vocabulary)
         model.card = parent.card
+        model.taught_before = {}  # by the same cells
     else:
         model = new_model(vocabulary, size=448)
         if args.weights:
@@ -201,9 +203,11 @@ def main() -> int:
             )
 
     epochs = loop.run(on_step=tell) if config.epochs else 0
-    taught = model.taught  # the same cells again teach nothing new
-    Loop(model, [], patches, sharpened(args.describer_steps, config.seed)).run(on_step=tell)
-    model.taught = taught or model.taught
+    if args.describer_steps:
+        Loop(model, [], patches, sharpened(args.describer_steps, config.seed)).run(on_step=tell)
+    model.teach(patches.allowed)
+    remember(model, look_at_cells(model, unique, seed=config.seed), seed=config.seed)
+    print(f"{len(model.memory)} cells remembered", flush=True)
     seconds = time.monotonic() - begun
 
     raws = {name: propose_raw(model, [f.pixels for f in some]) for name, some in sets.items()}
@@ -223,7 +227,12 @@ def main() -> int:
     model.card = card(args, config, epochs, seconds, metrics, len(unique), len(patches))
     if args.init:  # the first stage was another run's
         model.card["parent"] = before["parent"]
-        model.card["config"] |= {**before["config"], "seconds": before["config"]["seconds"] + round(seconds)}
+        steps = before["config"].get("describer_steps", 0) + args.describer_steps
+        model.card["config"] |= {
+            **before["config"],
+            "describer_steps": steps,
+            "seconds": before["config"]["seconds"] + round(seconds),
+        }
     write_model(model, args.out, args.out.with_suffix(".json"))
     print("Wrote", args.out, f"{args.out.stat().st_size / 1e6:.1f} MB")
     return 0
@@ -270,7 +279,8 @@ def card(
             "The nucleolus and the medium cell size were never labelled: it proposes neither before a "
             "project teaches them.",
             "Attributes are WBCAtt's words mapped to LLD's; cell size was learnt on fields that show cells "
-            "at about an eighth of the field's longer side; else it is judged by the field's cells.",
+            "at about an eighth of the field's longer side; elsewhere it is judged against the field's "
+            "cells.",
             "Fields of 360 to 800 pixels, Wright-Giemsa-like stains; other stains are untested. For weaker "
             "objectives, blur and colour casts see docs/benchmarks.md.",
         ],

@@ -14,6 +14,7 @@ from training.engine.model import LearnedModel
 from training.evaluate import (
     FieldResult,
     FieldTruth,
+    average_precision,
     evaluate_field,
     median_side,
     merged,
@@ -123,6 +124,14 @@ def finding_f1(
         return 1.0
     precision, recall = precision_recall(found, threshold)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def finding_precision(
+    model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]
+) -> float:
+    """Give the average precision of finding cells, whatever their class; 1 where there is nothing to find."""
+    found = merged(result.found for result in judge(model, truths, raws))
+    return average_precision(found) if found.truths else 1.0
 
 
 def fit_calibration(

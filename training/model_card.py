@@ -77,6 +77,8 @@ class ModelCard(_Bounded):
     vocabulary: VocabularyCard
     calibration: CalibrationCard
     taught: Annotated[dict[_Word, dict[_Word, _Count]], Field(max_length=1_001)] = {}
+    taught_before: Annotated[dict[_Word, dict[_Word, _Count]], Field(max_length=1_001)] = {}
+    source: Annotated[int | None, Field(default=None, ge=0, lt=2**60)]
 
     @model_validator(mode="after")
     def _in_order(self) -> ModelCard:

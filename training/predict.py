@@ -12,7 +12,7 @@ from annotation_store.boxes import iou_matrix
 from annotation_store.records import Box, Proposal, Shape
 from training.engine.describer import cut_crop, size_feature
 from training.engine.detector import detect_and_pool, letterbox
-from training.engine.devices import autocast
+from training.engine.devices import autocast, to_tensor
 from training.engine.model import LearnedModel
 from training.engine.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
 
@@ -56,6 +56,7 @@ def propose_raw(
     cell_sides: Sequence[float | None] | None = None,
     min_score: float = 0.01,
     batch: int = 8,
+    describe: bool = True,
     on_field: Callable[[int], None] | None = None,
 ) -> list[RawProposals]:
     """Run a model over fields.
@@ -68,6 +69,8 @@ def propose_raw(
         Median side of a white cell on each, in its pixels, where it is known: see `training.engine.scale`.
     min_score
         Raw score below which nothing is proposed.
+    describe
+        Whether to look at the class and the attributes too; if not, all logits are zero.
     on_field
         Called with the number of fields done; what it raises ends the run.
     """
@@ -76,23 +79,33 @@ def propose_raw(
     sides: list[float | None] = list(cell_sides) if cell_sides is not None else [None] * len(fields)
     for start in range(0, len(fields), batch):
         images = [load() for load in fields[start : start + batch]]
-        results += _propose_batch(model, images, sides[start : start + batch], min_score)
+        results += _propose_batch(model, images, sides[start : start + batch], min_score, describe=describe)
         if on_field is not None:
             on_field(len(results))
     return results
 
 
 def _propose_batch(
-    model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None], min_score: float
+    model: LearnedModel,
+    images: Sequence[np.ndarray],
+    cell_sides: Sequence[float | None],
+    min_score: float,
+    *,
+    describe: bool,
 ) -> list[RawProposals]:
     kept = _find(model, images, cell_sides, min_score)
+    if not describe:
+        heads = model.vocabulary.heads
+        return [
+            RawProposals(*one[:2], [np.zeros((len(one[0]), len(v))) for v in heads], one[2]) for one in kept
+        ]
     crops, sizes = [], []
     for image, side, (boxes, _, _) in zip(images, cell_sides, kept, strict=True):
         height, width = image.shape[:2]
         against = field_side(width, height, side)
         crops += [cut_crop(image, tuple(box)) for box in boxes]
         sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
-    logits = describe(model, crops, sizes)
+    logits = describe_crops(model, crops, sizes)
     results, start = [], 0
     for boxes, scores, vector in kept:
         end = start + len(boxes)
@@ -120,7 +133,7 @@ def _find(
             with autocast(device):
                 detections, pooled = detect_and_pool(
                     model.detector,
-                    _tensor([boxed[i][0] for i in some], device),
+                    to_tensor([boxed[i][0] for i in some], device),
                     min_score=min_score,
                     most=MOST_PER_FIELD,
                 )
@@ -201,7 +214,9 @@ def cell_sides(
 
 
 @torch.inference_mode()
-def describe(model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float]) -> list[np.ndarray]:
+def describe_crops(
+    model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float]
+) -> list[np.ndarray]:
     """Give logits per head ``(n, K)`` for crops ``(CROP, CROP, 3)`` uint8 and their size features."""
     device = next(model.describer.parameters()).device
     parts: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
@@ -209,7 +224,7 @@ def describe(model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[f
         for start in range(0, len(crops), 64):
             with autocast(device):
                 out = model.describer(
-                    _tensor(crops[start : start + 64], device),
+                    to_tensor(crops[start : start + 64], device),
                     torch.tensor(sizes[start : start + 64], device=device),
                 )
             for part, head in zip(parts, out, strict=True):
@@ -218,11 +233,6 @@ def describe(model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[f
         np.concatenate(part) if part else np.zeros((0, len(values)), np.float32)
         for part, values in zip(parts, model.vocabulary.heads, strict=True)
     ]
-
-
-def _tensor(images: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
-    tensor = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
-    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:

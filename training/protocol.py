@@ -38,7 +38,8 @@ class TrainRequest(_Record):
     project
         The project's folder.
     init
-        ``"starter"``, ``"scratch"``, ``"active"``, a model's number, or the path of a model's folder or
+        ``"active"`` (the model in use; the starter where the project has none, or one from before models
+        had a memory), ``"starter"``, ``"scratch"``, a model's number, or the path of a model's folder or
         ``.safetensors`` file, or of a detector that Ultralytics has trained (``.pt``); with the latter, the
         describer is the starter's.
     detector
@@ -65,7 +66,7 @@ class TrainRequest(_Record):
 
     task: Literal["train"] = "train"
     project: str
-    init: str | int = "starter"
+    init: str | int = "active"
     detector: Size | None = None
     epochs: int | None = Field(default=None, ge=1, le=10_000)
     size: int = Field(default=448, ge=64, le=4096)

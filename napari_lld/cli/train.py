@@ -31,12 +31,13 @@ def train(
     init: Annotated[
         str,
         typer.Option(
-            metavar="starter|scratch|ID|PATH",
-            help="Start from the bundled starter, random weights, a model of the project, a model that "
-            "napari-lld trained elsewhere (its folder, with model.safetensors and model.json), or a detector "
-            f"that Ultralytics has trained (a .pt file of {TITLES}).",
+            metavar="active|starter|scratch|ID|PATH",
+            help="Go on from the model in use (the starter at first); or start from the bundled starter, "
+            "random weights, a model of the project, a model that napari-lld trained elsewhere (its folder, "
+            "with model.safetensors and model.json), or a detector that Ultralytics has trained (a .pt file "
+            f"of {TITLES}).",
         ),
-    ] = "starter",
+    ] = "active",
     detector: Annotated[
         DetectorSize | None,
         typer.Option(

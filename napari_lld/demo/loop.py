@@ -212,7 +212,6 @@ class _Loop:
         settings = self.settings
         request = TrainRequest(
             project=str(self.project.path),
-            init="starter",
             epochs=settings.epochs,
             size=settings.size,
             budget=self._budget(),

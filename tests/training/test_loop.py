@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from training.engine.data import cut_patches, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
 from training.engine.model import LearnedModel, adapted, new_model, read_model, starter_place
-from training.engine.presets import settings
+from training.engine.presets import Found, settings
 from training.engine.vocabulary import Vocabulary
 
 TINY = LearningConfig(epochs=3, window=64, batch=2, crops=4)
@@ -90,7 +89,7 @@ def test_a_budget_bounds_the_time(words: Vocabulary, make_field: Any) -> None:
 def test_frozen_layers_and_norms_stay(words: Vocabulary, make_field: Any) -> None:
     model = new_model(words)
     before = weights(model)
-    config = dataclasses.replace(TINY, epochs=1, frozen_layers=5, frozen_trunk=5, frozen_norms=True)
+    config = dataclasses.replace(TINY, epochs=1, frozen_layers=5, frozen_norms=True)
     make(model, make_field, config).run()
     for name, tensor in weights(model).items():
         if name.startswith("detector.model.4.") or "running_mean" in name:
@@ -100,13 +99,17 @@ def test_frozen_layers_and_norms_stay(words: Vocabulary, make_field: Any) -> Non
     )
 
 
-def test_keeping_everything_of_the_parent_changes_nothing(words: Vocabulary, make_field: Any) -> None:
+def test_without_cells_the_describer_stays_as_it_is(words: Vocabulary, make_field: Any) -> None:
     model = new_model(words)
     before = weights(model)
-    make(model, make_field, dataclasses.replace(TINY, epochs=1, keep=1.0, keep_describer=1.0)).run()
-    for name, tensor in weights(model).items():
-        if tensor.is_floating_point():
-            assert torch.allclose(tensor, before[name], atol=1e-6), name
+    fields = [make_field()]
+    Loop(
+        model, [prepare_field(fields[0], 96)], cut_patches([], words), dataclasses.replace(TINY, epochs=1)
+    ).run()
+    after = weights(model)
+    assert all(torch.equal(t, before[name]) for name, t in after.items() if name.startswith("describer."))
+    assert any(not torch.equal(t, before[name]) for name, t in after.items() if name.startswith("detector."))
+    assert not model.taught
 
 
 def test_a_loss_that_is_no_number_ends_the_run(words: Vocabulary, make_field: Any) -> None:
@@ -125,16 +128,23 @@ def test_fields_without_cells_train_too(words: Vocabulary, make_field: Any) -> N
     assert all(bool(torch.isfinite(t).all()) for t in weights(model).values())
 
 
-def test_settings_suit_a_small_project_and_a_large_one() -> None:
-    small = settings(fields=5, size=448, epochs=None, seed=0, scratch=False)
-    large = settings(fields=500, size=448, epochs=None, seed=0, scratch=False)
+def test_settings_suit_what_there_is_and_what_the_start_finds() -> None:
+    def chosen(
+        fields: int, finds: Found | None, epochs: int | None = None, size: int = 448
+    ) -> LearningConfig:
+        return settings(fields=fields, size=size, epochs=epochs, seed=0, finds=finds)
+
+    small, large = chosen(5, Found(60, 0.9)), chosen(500, Found(6000, 0.9))
     assert small.batch == 5
     assert small.epochs > large.epochs >= 3
     assert 0.8 <= small.scales[0] <= small.scales[1] <= 1.25
-    assert settings(fields=5, size=448, epochs=7, seed=0, scratch=True).epochs == 7
-    taught = settings(fields=40, size=448, epochs=None, seed=0, scratch=False, finds=False)
-    assert (taught.epochs * 5, taught.keep, taught.frozen_layers) == (225, 0, 0)
-    assert (taught.keep_describer, taught.frozen_trunk) == (small.keep_describer, small.frozen_trunk)
-    strange = settings(fields=200, size=448, epochs=None, seed=0, scratch=False, finds=False, names=False)
-    assert (strange.epochs * 25, strange.keep_describer, strange.frozen_trunk) == (450, 0, 0)
-    assert np.isclose(settings(fields=5, size=100, epochs=1, seed=0, scratch=True).window % 32, 0)
+    assert chosen(5, None, epochs=7).epochs == 7
+    assert chosen(5, None, epochs=1, size=100).window % 32 == 0
+    # what finds everything has nothing to learn about finding, unless it was asked to
+    assert chosen(5, Found(60, 1.0)).epochs == 0
+    assert chosen(5, Found(60, 1.0), epochs=3).epochs == 3
+    # what takes cells for background learns in all its layers, if there are cells enough to say so
+    taught = chosen(40, Found(200, 0.5))
+    assert (taught.epochs * 5, taught.frozen_layers, taught.frozen_norms) == (225, 0, False)
+    assert chosen(200, Found(900, 0.5)).epochs * 25 == 450
+    assert chosen(40, Found(29, 0.5)).frozen_layers == small.frozen_layers == 5

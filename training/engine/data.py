@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import skimage.draw
@@ -175,22 +176,31 @@ def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = ST
     return PreparedField(image, boxes, known, focus, weights)
 
 
+def each_cell(
+    field: TrainingField, wanted: Collection[int], cut: Callable[[np.ndarray, Box], np.ndarray]
+) -> Iterator[tuple[int, np.ndarray, float]]:
+    """Give, of the cells of a field by their place in it: place, what `cut` cuts, size feature."""
+    if not wanted:
+        return
+    pixels = field.pixels()
+    height, width = pixels.shape[:2]
+    against = field_side(width, height, field.cell_side)
+    for place in sorted(wanted):
+        box = field.cells[place].box
+        yield place, cut(pixels, box), size_feature(max(box[2:]), against)
+
+
 def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> CellPatches:
     """Cut a patch for each cell that has a class or an attribute the vocabulary knows."""
     patches, sizes = [], []
     allowed: list[list[np.ndarray]] = [[] for _ in vocabulary.heads]
     for one in fields:
-        pixels: np.ndarray | None = None
-        for cell in one.cells:
-            targets = vocabulary.targets(cell.cell_class, cell.attributes)
-            if not any(target.any() for target in targets):
-                continue
-            if pixels is None:
-                pixels = one.pixels()
-            patches.append(cut_crop(pixels, cell.box, PATCH, PATCH_CONTEXT))
-            height, width = pixels.shape[:2]
-            sizes.append(size_feature(max(cell.box[2:]), field_side(width, height, one.cell_side)))
-            for head, target in zip(allowed, targets, strict=True):
+        targets = [vocabulary.targets(cell.cell_class, cell.attributes) for cell in one.cells]
+        labelled = [i for i, said in enumerate(targets) if any(target.any() for target in said)]
+        for i, patch, size in each_cell(one, labelled, partial(cut_crop, side=PATCH, context=PATCH_CONTEXT)):
+            patches.append(patch)
+            sizes.append(size)
+            for head, target in zip(allowed, targets[i], strict=True):
                 head.append(target)
     return CellPatches(
         np.array(patches, np.uint8).reshape(-1, PATCH, PATCH, 3),

@@ -9,7 +9,7 @@ The logarithm of the box's size is a feature of its own, since a crop brought to
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -30,6 +30,57 @@ _TAPS = {2: 64, 4: 128, 6: 128, 8: 256}
 """Layers whose maps are pooled (strides 4, 8, 16, 32), and their channels."""
 
 _HIDDEN = 256
+
+NEVER = -1e4
+"""Logit of what cannot be; finite, so that nothing becomes a NaN, and within float16."""
+
+
+class Discriminant(nn.Module):
+    """A linear discriminant beside a head, fitted on frozen features (`training.engine.recipe`).
+
+    The discriminant says whether a cell has one of the values that the head was taught (its own values), or
+    which of the others. Among its own values the head decides, mixed with the discriminant.
+
+    Attributes
+    ----------
+    weight, bias
+        ``(K, features)`` and ``(K,)``; a value of which no cell is known has no weight and the bias -1e4.
+    own
+        ``(K,)``, 1 for the head's own values.
+    share
+        Of the discriminant among the head's own values, 0 to 1.
+    temperature
+        What the head's logits are divided by.
+    used
+        0 = none was fitted: the head alone decides.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    own: torch.Tensor
+    share: torch.Tensor
+    temperature: torch.Tensor
+    used: torch.Tensor
+
+    def __init__(self, features: int, values: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(values, features))
+        self.register_buffer("bias", torch.full((values,), NEVER))
+        self.register_buffer("own", torch.zeros(values))
+        self.register_buffer("share", torch.zeros(()))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("used", torch.zeros(()))
+
+    def forward(self, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Give the logs of the probabilities ``(N, K)`` from a head's logits ``(N, K)`` and the features."""
+        with torch.autocast(features.device.type, enabled=False):  # sums of a thousand products
+            lines = torch.log_softmax(nn.functional.linear(features, self.weight, self.bias), 1)
+        own = self.own > 0
+        of_head = torch.log_softmax((logits / self.temperature).masked_fill(~own, NEVER), 1)
+        of_lines = torch.log_softmax(lines.masked_fill(~own, NEVER), 1)
+        mixed = torch.log_softmax(torch.lerp(of_head, of_lines, self.share), 1)
+        together = lines.masked_fill(~own, NEVER).logsumexp(1, keepdim=True)
+        return torch.where(self.used > 0, torch.where(own, together + mixed, lines), logits)
 
 
 class Describer(nn.Module):
@@ -52,6 +103,7 @@ class Describer(nn.Module):
         self.hidden = nn.Linear(self.features, _HIDDEN)
         self.dropout = nn.Dropout(0.2)
         self.heads = nn.ModuleList(nn.Linear(_HIDDEN, len(values)) for values in vocabulary.heads)
+        self.lines = nn.ModuleList(Discriminant(self.features, len(values)) for values in vocabulary.heads)
 
     def embed(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Pool the trunk's maps: ``(N, features)`` from crops ``(N, 3, CROP, CROP)`` and sizes ``(N,)``."""
@@ -62,6 +114,22 @@ class Describer(nn.Module):
             if number in _TAPS:
                 pooled += [x.mean((2, 3)).float(), x.amax((2, 3)).float()]
         return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
+
+    def look(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        """Give the mean of `embed` over the eight ways to turn and flip a crop: a cell has no upper side."""
+        views = [torch.rot90(side, turn, (2, 3)) for side in (crops, crops.flip(3)) for turn in range(4)]
+        together = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
+        return together.view(8, len(crops), self.features).mean(0)
+
+    def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """Give what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""
+        x = self.dropout(nn.functional.silu(self.hidden(self.norm(features)).float()))
+        return [head(x).float() for head in self.heads]
+
+    def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """Give what heads and discriminants say together: per head ``(N, n values)`` float32."""
+        both = zip(self.lines, self.head_logits(features), strict=True)
+        return [lines(logits, features) for lines, logits in both]
 
     def forward(self, crops: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
         """Give logits.
@@ -78,38 +146,56 @@ class Describer(nn.Module):
         list
             Per head ``(N, n values)`` float32, in the order of `Vocabulary.heads`.
         """
-        x = self.norm(self.embed(crops, sizes))
-        x = self.dropout(nn.functional.silu(self.hidden(x).float()))
-        return [head(x).float() for head in self.heads]
+        return self.decide(self.look(crops, sizes))
 
-    def copy_heads(self, own: Vocabulary, other: Describer, others: Vocabulary) -> list[str]:
-        """Take over the rows of another describer's heads whose head and value have the same name.
+    def copy_heads(
+        self, own: Vocabulary, other: Describer, others: Vocabulary, taught: Mapping[str, Mapping[str, float]]
+    ) -> list[str]:
+        """Take over what another describer's heads and discriminants say of values by the same names.
 
-        What is new begins at zero: no opinion.
+        What is new, or was taught by no cell, begins at zero: no opinion.
+
+        Parameters
+        ----------
+        taught
+            Head name to value name to how many cells taught it.
 
         Returns
         -------
         list
-            The names of the heads that took at least one row.
+            The names of the heads that took at least one value.
         """
-        taken = []
         for parameter in self.heads.parameters():
             nn.init.zeros_(parameter)
+        taken = []
         for i, (name, values) in enumerate(zip(own.head_names, own.heads, strict=True)):
             if name not in others.head_names:
                 continue
             j = others.head_names.index(name)
-            rows = {value: k for k, value in enumerate(others.heads[j])}
-            mine, theirs = self.heads[i], other.heads[j]
+            place = {value: k for k, value in enumerate(others.heads[j])}
+            met = [value in place and taught.get(name, {}).get(value, 0) > 0 for value in values]
+            rows = [k for k, known in enumerate(met) if known]
+            theirs = [place[values[k]] for k in rows]
+            if rows:
+                taken.append(name)
+            mine, its = self.heads[i], other.heads[j]
+            lines, its_lines = self.lines[i], other.lines[j]
             assert isinstance(mine, nn.Linear)
-            assert isinstance(theirs, nn.Linear)
+            assert isinstance(its, nn.Linear)
+            assert isinstance(lines, Discriminant)
+            assert isinstance(its_lines, Discriminant)
             with torch.no_grad():
-                for k, value in enumerate(values):
-                    if value in rows:
-                        mine.weight[k] = theirs.weight[rows[value]]
-                        mine.bias[k] = theirs.bias[rows[value]]
-                        taken.append(name)
-        return sorted(set(taken))
+                mine.weight[rows] = its.weight[theirs]
+                mine.bias[rows] = its.bias[theirs]
+                lines.weight[rows] = its_lines.weight[theirs]
+                lines.bias[rows] = its_lines.bias[theirs]
+                # before the first discriminant, a head's own values are those that taught it
+                lines.own[rows] = torch.where(
+                    its_lines.used > 0, its_lines.own[theirs], torch.ones(len(rows))
+                )
+                for scalar in ("share", "temperature", "used"):
+                    getattr(lines, scalar).copy_(getattr(its_lines, scalar))
+        return taken
 
 
 def size_feature(box_side: float, field_side: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,3 +75,9 @@ def _has_bfloat16(device: torch.device) -> bool:
         if asks is not None and asks():
             return True
     return False
+
+
+def to_tensor(images: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
+    """Bring images ``(H, W, 3)`` uint8 of one size to ``(N, 3, H, W)``, 0 to 1, on the device."""
+    tensor = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+    return tensor.contiguous(memory_format=torch.channels_last)

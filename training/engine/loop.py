@@ -64,8 +64,8 @@ class LearningConfig:
     detector_rate, describer_rate, head_rate
         Highest learning rates (AdamW) of the detector, the describer's trunk and hidden layer, and its
         heads; they rise over `warmup` of the steps and fall along a cosine.
-    frozen_layers, frozen_trunk
-        How many first layers of the detector and of the describer's trunk stay as they are.
+    frozen_layers
+        How many first layers of the detector stay as they are.
     frozen_norms
         Whether batch norms keep their running statistics: few cells make noisy ones.
     scales
@@ -78,9 +78,6 @@ class LearningConfig:
         Decay of the running average of the weights that is kept.
     rim_rule
         See `training.engine.losses`.
-    keep, keep_describer
-        Shares of the parent's weights in the resulting detector and describer (interpolation, Wortsman et
-        al. 2022, arXiv 2109.01903): what few cells teach is added without losing what many taught.
     """
 
     epochs: int = 20
@@ -93,7 +90,6 @@ class LearningConfig:
     weight_decay: float = 0.01
     warmup: float = 0.1
     frozen_layers: int = 0
-    frozen_trunk: int = 0
     frozen_norms: bool = False
     scales: tuple[float, float] = (0.8, 1.25)
     balance: float = 0.5
@@ -101,8 +97,6 @@ class LearningConfig:
     blur: float = 0.0
     average: float = 0.995
     rim_rule: bool = True
-    keep: float = 0.0
-    keep_describer: float = 0.0
     seed: int = 0
 
 
@@ -165,11 +159,6 @@ class Loop:
         self._deadline = deadline
         self._device = next(model.detector.parameters()).device
         self._priors = [torch.from_numpy(log_priors(one)).to(self._device) for one in patches.allowed]
-        self._parent = (
-            {name: tensor.detach().clone() for name, tensor in model.tensors()}
-            if config.keep or config.keep_describer
-            else {}
-        )
         self._average = {name: tensor.detach().clone() for name, tensor in model.tensors()}
         self._optimiser = self._make_optimiser()
         self._loss = MaskedDetectionLoss(model.detector, rim_rule=config.rim_rule)
@@ -307,7 +296,8 @@ class Loop:
         pixels = self._to_tensor(np.stack([sample_crop(patches.patches[i], rng) for i in chosen]), rng)
         sizes = torch.from_numpy(patches.sizes[chosen]).to(self._device)
         with autocast(self._device):
-            logits = self._model.describer(pixels, sizes)
+            describer = self._model.describer
+            logits = describer.head_logits(describer.embed(pixels, sizes))
         allowed = [torch.from_numpy(head[chosen]).to(self._device) for head in patches.allowed]
         loss, parts = description_loss(logits, allowed, self._priors, balance=config.balance)
         names = self._model.vocabulary.head_names
@@ -325,13 +315,10 @@ class Loop:
         config, model = self._config, self._model
         groups = []
         layers: Any = model.detector.model
-        frozen = [(layers[: config.frozen_layers], model.detector)]
-        frozen.append((model.describer.trunk[: config.frozen_trunk], model.describer))
         for module in (model.detector, model.describer):
             module.requires_grad_(True)
-        for some, _ in frozen:
-            for layer in some:
-                layer.requires_grad_(False)
+        for layer in layers[: config.frozen_layers]:
+            layer.requires_grad_(False)
         heads = list(model.describer.heads.parameters())
         of_heads = {id(p) for p in heads}
         body = [p for p in model.describer.parameters() if id(p) not in of_heads]
@@ -349,9 +336,9 @@ class Loop:
     def _set_modes(self) -> None:
         config, model = self._config, self._model
         model.detector.train()
-        model.describer.train()
+        model.describer.train(bool(len(self._patches)))  # nothing may change its batch norms otherwise
         layers: Any = model.detector.model
-        for layer in [*layers[: config.frozen_layers], *model.describer.trunk[: config.frozen_trunk]]:
+        for layer in layers[: config.frozen_layers]:
             layer.eval()
         if config.frozen_norms:
             for module in [*model.detector.modules(), *model.describer.modules()]:
@@ -380,17 +367,10 @@ class Loop:
                 average.copy_(tensor)
 
     def _finish(self) -> None:
-        """Put the averaged weights, mixed with the parent's, into the model."""
-        result = {}
-        for name, average in self._average.items():
-            mixed = average
-            if self._parent and average.is_floating_point():
-                config = self._config
-                keep = config.keep if name.startswith("detector.") else config.keep_describer
-                mixed = torch.lerp(average, self._parent[name], keep)
-            result[name] = mixed
-        self._model.load_tensors(result)
-        self._model.teach(self._patches.allowed)
+        """Put the averaged weights into the model."""
+        self._model.load_tensors(self._average)
+        if len(self._patches):
+            self._model.teach(self._patches.allowed)
         self._model.evaluating()
 
     # --- time and state ----------------------------------------------------------------------------------

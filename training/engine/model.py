@@ -27,6 +27,7 @@ from training.architectures import STARTER_ARCHITECTURE, ArchitectureName
 from training.calibration import Calibration
 from training.engine.describer import Describer
 from training.engine.detector import build_detector
+from training.engine.memory import Memory
 from training.engine.scale import STARTER_SIDES
 from training.engine.vocabulary import Vocabulary, shares
 from training.model_card import FORMAT, FORMAT_VERSION
@@ -37,6 +38,11 @@ from training.model_folder import model_files
 from training.model_folder import read_card as read_card
 
 _MOST_BYTES = 500_000_000
+_LINES = "describer.lines."
+_MEMORY = "memory."
+
+Taught = dict[str, dict[str, float]]
+"""Head name to value name to how many cells taught it."""
 
 
 @dataclass
@@ -59,6 +65,12 @@ class LearnedModel:
     untaught
         Whether the detector has never learnt cells here (random weights, or those of a file of
         Ultralytics): it takes its `sides` from the first it is shown.
+    taught_before
+        The part of `taught` that others than its project taught.
+    source
+        Its project, as memories know it (`training.engine.memory.source_of`); ``None`` = of no project.
+    memory
+        Cells that taught it and its parents, as vectors.
     """
 
     detector: nn.Module
@@ -67,10 +79,16 @@ class LearnedModel:
     size: int = 448
     calibration: Calibration = field(default_factory=Calibration)
     card: dict[str, Any] = field(default_factory=dict)
-    taught: dict[str, dict[str, float]] = field(default_factory=dict)
+    taught: Taught = field(default_factory=dict)
+    taught_before: Taught = field(default_factory=dict)
+    source: int | None = None
     sides: tuple[float, float] = STARTER_SIDES
     architecture: ArchitectureName = STARTER_ARCHITECTURE
     untaught: bool = False
+    memory: Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory.empty(self.describer.features, len(self.vocabulary.heads))
 
     def to(self, device: str | torch.device) -> LearnedModel:
         """Move the weights."""
@@ -97,8 +115,15 @@ class LearnedModel:
             module.load_state_dict(own)
 
     def teach(self, allowed: Sequence[np.ndarray]) -> None:
-        """Note what cells taught: per head ``(n, K)`` bool; a group counts for its members in equal parts."""
+        """Note what the project's cells taught, beside what was taught before.
+
+        Parameters
+        ----------
+        allowed
+            Per head ``(n, K)`` bool, of all its cells; a group counts for its members in equal parts.
+        """
         vocabulary = self.vocabulary
+        self.taught = {name: dict(counts) for name, counts in self.taught_before.items()}
         for name, values, rows in zip(vocabulary.head_names, vocabulary.heads, allowed, strict=True):
             counts = self.taught.setdefault(name, {})
             for value, n in zip(values, shares(rows).sum(0), strict=True):
@@ -152,18 +177,24 @@ def _empty_model(vocabulary: Vocabulary, size: int, architecture: ArchitectureNa
         return LearnedModel(detector, describer, vocabulary, size, architecture=architecture)
 
 
-def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
+def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = None) -> LearnedModel:
     """Make a model for a vocabulary from a parent: all its weights, heads by name of head and value.
 
-    Values the parent does not know begin at zero.
+    Values that the parent does not know, or that no cell taught, begin at zero.
+
+    Parameters
+    ----------
+    source
+        The project that will teach it: what it taught the parent is not counted again.
     """
     child = _empty_model(vocabulary, parent.size, parent.architecture)
     child.sides = parent.sides
     child.untaught = parent.untaught
     child.detector.load_state_dict(parent.detector.state_dict())
-    body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith("heads.")}
-    child.describer.load_state_dict(body, strict=False)
-    taken = child.describer.copy_heads(vocabulary, parent.describer, parent.vocabulary)
+    describer = child.describer.state_dict()
+    body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith(("heads.", "lines."))}
+    child.describer.load_state_dict({**describer, **body})
+    taken = child.describer.copy_heads(vocabulary, parent.describer, parent.vocabulary, parent.taught)
     calibration = parent.calibration
     child.calibration = Calibration(
         calibration.slope,
@@ -171,11 +202,19 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
         {name: t for name, t in calibration.temperatures.items() if name in taken},
         calibration.note,
     )
-    child.taught = {
-        name: {v: n for v, n in parent.taught.get(name, {}).items() if v in values}
+    of_others = source is not None and parent.source == source
+    child.taught_before = _in_words(parent.taught_before if of_others else parent.taught, vocabulary)
+    child.taught = _in_words(parent.taught, vocabulary)
+    child.source = source
+    child.memory = parent.memory.in_words(parent.vocabulary, vocabulary)
+    return child
+
+
+def _in_words(taught: Taught, vocabulary: Vocabulary) -> Taught:
+    return {
+        name: {v: n for v, n in taught.get(name, {}).items() if v in values}
         for name, values in zip(vocabulary.head_names, vocabulary.heads, strict=True)
     }
-    return child
 
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -190,11 +229,14 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         The card as written.
     """
     tensors = {
-        name: (
-            tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.detach().cpu()
-        ).contiguous()
+        # the weights of a discriminant are differences of large numbers: float16 would change what it says
+        name: (tensor.half() if tensor.is_floating_point() and _LINES not in name else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
         for name, tensor in model.tensors()
     }
+    tensors.update({_MEMORY + name: tensor for name, tensor in model.memory.tensors().items()})
     # one entry only: safetensors writes several in random order, and equal weights must be equal files
     content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {FORMAT_VERSION}"})
     written = {
@@ -209,6 +251,8 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "schema_digest": model.vocabulary.digest,
         "calibration": model.calibration.to_dict(),
         "taught": model.taught,
+        "taught_before": model.taught_before,
+        "source": model.source,
     }
     weights.parent.mkdir(parents=True, exist_ok=True)
     replace_file(weights, content)
@@ -250,14 +294,19 @@ def read_model(place: Path) -> LearnedModel:
         model.calibration = Calibration.from_dict(card["calibration"])
         least, greatest = card.get("cell_sides") or STARTER_SIDES
         model.sides = (float(least), float(greatest))
-        model.taught = {
-            str(name): {str(value): float(n) for value, n in counts.items()}
-            for name, counts in card.get("taught", {}).items()
-        }
+        model.taught = _counts(card.get("taught", {}))
+        model.taught_before = _counts(card.get("taught_before", {}))
+        model.source = card.get("source")
         tensors = load_safetensors(content)
         if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors.values()):
             raise ValueError("some weights are not finite numbers")
-        model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
+        remembered = {n.removeprefix(_MEMORY): t for n, t in tensors.items() if n.startswith(_MEMORY)}
+        if remembered:
+            model.memory = Memory.from_tensors(remembered).fitting(model.vocabulary, model.describer.features)
+        weights_of = {n: t for n, t in tensors.items() if not n.startswith(_MEMORY)}
+        if not any(_LINES in name for name in weights_of):  # written before there were discriminants
+            weights_of.update({n: t for n, t in model.tensors() if _LINES in n})
+        model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in weights_of.items()})
     except (
         KeyError,
         ValueError,
@@ -269,6 +318,10 @@ def read_model(place: Path) -> LearnedModel:
         raise ModelError(f"{card_file} and its weights do not fit together: {error}") from error
     model.card = card
     return model.evaluating()
+
+
+def _counts(said: Mapping[str, Mapping[str, float]]) -> Taught:
+    return {str(name): {str(v): float(n) for v, n in counts.items()} for name, counts in said.items()}
 
 
 def starter_place() -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from training.engine.loop import LearningConfig
 
 KNOWS = 0.8
 """F1 of the start on the training regions from which it is only nudged: below it, it must learn to find."""
+
+KNOWS_ALL = 0.97
+"""F1 from which there is nothing to learn about finding."""
 
 FEWEST_TO_TEACH = 30
 """With fewer labelled cells than this a start is nudged whatever it finds: they would replace too much."""
@@ -17,68 +20,50 @@ _TAUGHT_BY = 40
 """Steps that teach a detector another kind of cell, and the fields that need no more (``docs/adr/0006``)."""
 
 
-def settings(
-    *,
-    fields: int,
-    size: int,
-    epochs: int | None,
-    seed: int,
-    scratch: bool,
-    finds: bool = True,
-    names: bool = True,
-) -> LearningConfig:
+@dataclass(frozen=True)
+class Found:
+    """What a start finds of the cells in the finished regions.
+
+    Attributes
+    ----------
+    cells
+        How many cells there are.
+    f1
+        Of finding them, whatever their class.
+    """
+
+    cells: int
+    f1: float
+
+
+NOTHING_FOUND = Found(FEWEST_TO_TEACH, 0.0)
+"""Of a detector that has never learnt cells."""
+
+
+def settings(*, fields: int, size: int, epochs: int | None, seed: int, finds: Found | None) -> LearningConfig:
     """Choose the loop's settings.
 
     Parameters
     ----------
     fields
         Training fields.
-    scratch
-        Whether the weights are random: everything must be learnt.
     finds
-        Whether the start finds the cells of the training regions, and little else. If it does, it is only
-        nudged: its first layers and its batch norms stay, and the result keeps a share of it. If it does
-        not (objects that it has taken for background, say), all its layers learn and nothing is kept.
-    names
-        Whether the start was taught any class of these cells. If not, there is nothing that its describer
-        could forget, and all of it learns likewise.
+        What the start finds. The more it finds, the less its detector learns: nothing where it finds all,
+        some steps with its first layers and its batch norms as they are where it finds most. Where it does
+        not (objects that it has taken for background, say), all its layers learn. ``None`` = random weights.
     """
     window = max(64, min(320, -(-size // 32) * 32))
     batch = max(1, min(8, fields))
-    if scratch:
+    plain = LearningConfig(window=window, batch=batch, seed=seed)
+    if finds is None:
         # enough steps for random weights to find anything at all
-        return LearningConfig(
-            epochs=epochs or max(30, 2400 // max(1, fields)), window=window, batch=batch, seed=seed
-        )
-    nudged = LearningConfig(
-        window=window,
-        batch=batch,
-        detector_rate=2e-4,
-        describer_rate=1e-4,
-        frozen_layers=5,
-        frozen_trunk=5,
-        frozen_norms=True,
-        average=0.97,
-        keep=0.5,
-        keep_describer=0.5,
-        seed=seed,
-    )
-    if finds:
-        return replace(nudged, epochs=epochs or _epochs(60 if fields < 50 else 120, batch, fields))
-    growth = min(2.0, max(1.0, fields / _TAUGHT_BY) ** 0.43)  # twice the steps for five times the fields
-    plain = LearningConfig()
-    taught = replace(
-        nudged,
-        epochs=epochs or _epochs(round(growth * _TEACHING_STEPS), batch, fields),
-        detector_rate=plain.detector_rate,
-        frozen_layers=0,
-        frozen_norms=False,
-        average=plain.average,
-        keep=0.0,
-    )
-    if names:
-        return taught
-    return replace(taught, describer_rate=plain.describer_rate, frozen_trunk=0, keep_describer=0.0)
+        return replace(plain, epochs=epochs or max(30, 2400 // max(1, fields)))
+    if finds.f1 < KNOWS and finds.cells >= FEWEST_TO_TEACH:
+        growth = min(2.0, max(1.0, fields / _TAUGHT_BY) ** 0.43)  # twice the steps for five times the fields
+        return replace(plain, epochs=epochs or _epochs(round(growth * _TEACHING_STEPS), batch, fields))
+    nudged = replace(plain, detector_rate=2e-4, frozen_layers=5, frozen_norms=True, average=0.97)
+    steps = (60 if fields < 50 else 120) if finds.f1 < KNOWS_ALL else 0
+    return replace(nudged, epochs=epochs or (_epochs(steps, batch, fields) if steps else 0))
 
 
 def _epochs(steps: int, batch: int, fields: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from training.architectures import SIZES, Size
 from training.calibration import Calibration
 from training.checkpoints import is_checkpoint, read_checkpoint
+from training.engine.memory import source_of
 from training.engine.model import LearnedModel, ModelError, adapted, new_model, read_model, starter_place
 from training.engine.pretrained import take_weights
 from training.engine.vocabulary import Vocabulary
@@ -60,28 +61,31 @@ def beginning(
     check_start(project, init, detector)
     vocabulary = Vocabulary.from_schema(project.schema)
     if init == "scratch":
-        architecture = SIZES[detector or "n"]
-        return new_model(vocabulary, seed=seed, size=size, architecture=architecture), "scratch"
+        model = new_model(vocabulary, seed=seed, size=size, architecture=SIZES[detector or "n"])
+        model.source = source_of(project.uid)
+        return model, "scratch"
     if is_checkpoint(init):
-        return _with_detector_of(Path(str(init)), vocabulary, size=size, seed=seed)
+        return _with_detector_of(Path(str(init)), vocabulary, source_of(project.uid), size=size, seed=seed)
     number = _number(init)
     if init in {"starter", "active"} or number is not None:
         parent, found = resolve(project, init)
+        if init == "active" and found is not None and not len(parent.memory):
+            parent, found = resolve(project, "starter")  # made before models had a memory: it would forget
         name = "starter" if found is None else str(found)
     else:
         parent, name = read_model(Path(str(init))), "file"  # its path may name somebody
-    child = adapted(parent, vocabulary)
+    child = adapted(parent, vocabulary, source_of(project.uid))
     child.size = size
     return child, name
 
 
 def _with_detector_of(
-    file: Path, vocabulary: Vocabulary, *, size: int, seed: int
+    file: Path, vocabulary: Vocabulary, source: int, *, size: int, seed: int
 ) -> tuple[LearnedModel, str]:
     """Give the starter with the detector of a file of Ultralytics."""
     checkpoint = read_checkpoint(file)
     architecture = checkpoint.architecture.name
-    model = adapted(read_model(starter_place()), vocabulary)
+    model = adapted(read_model(starter_place()), vocabulary, source)
     model.detector = new_model(vocabulary, seed=seed, architecture=architecture).detector
     take_weights(model.detector, checkpoint)
     model.architecture, model.untaught, model.size = architecture, True, size

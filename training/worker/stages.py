@@ -94,6 +94,8 @@ class Stages:
         tuple
             Epochs done, and what is to be told of the pseudo-cells: ``None`` where there was one stage.
         """
+        if not self.config.epochs:
+            return 0, None
         prepared = []
         for i, one in enumerate(self.fields):
             prepared.append(prepare_field(one, self.model.size, self.model.sides))
@@ -128,7 +130,6 @@ class Stages:
         if not kept:
             self.model.load_tensors(dict(masked.tensors()))
             self.model.evaluating()
-        self.model.taught = masked.taught  # the same cells again
         return done + more, {**told, "score_after": after, "kept": kept}
 
     def _share(self, share: float) -> float | None:
@@ -152,7 +153,8 @@ class Stages:
         done = stage_done(self.state, self.mark, name)
         if done:
             self.model.load_tensors(load_file(str(stage_file(self.state, name))))
-            self.model.teach(self.patches.allowed)
+            if len(self.patches):
+                self.model.teach(self.patches.allowed)
             self.model.evaluating()
             return done
         config = self.config

@@ -16,19 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from annotation_store.project import Project
 from training.bulk import bulk
 from training.calibration import Calibration
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
-from training.engine.data import cut_patches
+from training.engine.data import TrainingField, cut_patches
+from training.engine.keep import keep_share
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
-from training.engine.presets import FEWEST_TO_TEACH, KNOWS, settings
+from training.engine.presets import NOTHING_FOUND, Found, settings
+from training.engine.recipe import Cells, look_at_cells, remember, teach_heads
 from training.engine.scale import sides_around
 from training.evaluate import FieldResult, summarise
 from training.lineage import Lineage, still_held_out
-from training.measure import cross_fitted, finding_f1, fit_calibration, judge, measured
+from training.measure import cross_fitted, finding_f1, finding_precision, fit_calibration, judge, measured
 from training.outcomes import write_outcomes
 from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
@@ -111,9 +114,7 @@ class _Training:
             size=request.size,
             epochs=request.epochs,
             seed=request.seed,
-            scratch=parent == "scratch",
-            finds=parent == "scratch" or self._finds(model, training),
-            names=any(model.taught.get("class", {}).values()),
+            finds=None if parent == "scratch" else self._finds(model, training),
         )
         mark = identity(request, training, held, config, model)
         state = state_file(project.path)
@@ -131,9 +132,19 @@ class _Training:
             )
         )
         self._progress("prepare", 0, len(training))
-        epochs, pseudo = self._learn(model, training, testing, config, state, mark)
+        fields = [k.training_field(project) for k in training]
+        if parent == "scratch":
+            epochs, pseudo = self._learn(model, fields, training, testing, config, state, mark)
+            kept = 0.0
+            remember(model, self._look(model, fields))
+        else:
+            teach_heads(model, self._look(model, fields), seed=request.seed)
+            before = model.clone().detector
+            epochs, pseudo = self._learn(model, fields, training, testing, config, state, mark)
+            kept = self._keep(model, before, training, testing) if epochs else 1.0
         metrics, active, told = self._measure(model, training, testing)
         self.channel.check()
+        metrics["kept_of_parent"] = kept
         if pseudo is not None:
             metrics["pseudo_cells"] = pseudo
         learnt_from = {
@@ -182,24 +193,51 @@ class _Training:
         learnt = {one.patient for one in self.known if self.lineage.saw(one.field, one.cells)}
         return held_out(counts, self.request.holdout, already=before, learnt=learnt)
 
-    def _finds(self, model: LearnedModel, training: Sequence[Knowledge]) -> bool:
-        """Say whether the start finds the cells of the regions and little else, as far as that is known."""
+    def _finds(self, model: LearnedModel, training: Sequence[Knowledge]) -> Found:
+        """Try the start on the finished regions."""
         some = [k for k in training if k.finished][:_TRIED]
-        if sum(len(k.cells_in_regions()) for k in some) < FEWEST_TO_TEACH:
-            return not model.untaught
+        if model.untaught:
+            return NOTHING_FOUND
         truths = [k.truth() for k in some]
-        return finding_f1(model, truths, self._propose(model, some, tell=False)) >= KNOWS
+        f1 = finding_f1(model, truths, self._propose(model, some, tell=False, describe=False))
+        return Found(sum(len(k.cells_in_regions()) for k in some), f1)
+
+    def _look(self, model: LearnedModel, fields: Sequence[TrainingField]) -> Cells:
+        """Give the features of the labelled cells."""
+
+        def looked(_done: int) -> None:
+            self.channel.check()
+
+        return look_at_cells(model, fields, seed=self.request.seed, on_field=looked)
+
+    def _keep(
+        self,
+        model: LearnedModel,
+        before: nn.Module,
+        training: Sequence[Knowledge],
+        testing: Sequence[Knowledge],
+    ) -> float:
+        """Choose how much of the parent's detector stays, on held-out cells where there are enough."""
+        enough = sum(len(k.cells_in_regions()) for k in testing) >= _FEW_MATCHES
+        some = [k for k in (testing if enough else training) if k.finished][:_TRIED]
+        truths = [k.truth() for k in some]
+
+        def judge_finding() -> float:
+            return finding_precision(model, truths, self._propose(model, some, tell=False, describe=False))
+
+        return keep_share(model.detector, before, judge_finding)
 
     def _learn(
         self,
         model: LearnedModel,
+        fields: Sequence[TrainingField],
         training: Sequence[Knowledge],
         testing: Sequence[Knowledge],
         config: LearningConfig,
         state: Path,
         mark: str,
     ) -> tuple[int, dict[str, Any] | None]:
-        fields = [k.training_field(self.project) for k in training]
+        scratch = self.request.init == "scratch"
         if model.untaught:
             model.sides = sides_around(
                 [max(c.box[2:]) / max(k.field.width, k.field.height) for k in training for c in k.cells]
@@ -223,7 +261,7 @@ class _Training:
         stages = Stages(
             model=model,
             fields=fields,
-            patches=cut_patches(fields, model.vocabulary),
+            patches=cut_patches(fields if scratch else (), model.vocabulary),
             config=config,
             plan=shares,
             state=state,
@@ -329,7 +367,13 @@ class _Training:
         return metrics, not comparison.worse, why
 
     def _propose(
-        self, model: LearnedModel, some: Sequence[Knowledge], *, keep: bool = False, tell: bool = True
+        self,
+        model: LearnedModel,
+        some: Sequence[Knowledge],
+        *,
+        keep: bool = False,
+        tell: bool = True,
+        describe: bool = True,
     ) -> list[RawProposals]:
         """Run a model over fields; `keep` what it says for the suggestions, `tell` how far it is."""
 
@@ -340,7 +384,13 @@ class _Training:
 
         pixels = [k.training_field(self.project).pixels for k in some]
         sides = known_or_seen_sides(self.project, model, some)
-        raw = propose_raw(model, pixels, cell_sides=[sides[k.field.id] for k in some], on_field=on_field)
+        raw = propose_raw(
+            model,
+            pixels,
+            cell_sides=[sides[k.field.id] for k in some],
+            describe=describe,
+            on_field=on_field,
+        )
         if keep:
             self.said.update(zip((k.field.id for k in some), raw, strict=True))
         return raw

@@ -1,0 +1,167 @@
+"""Heads taught on frozen features: a new class from twenty cells, and nothing forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from functools import cache, partial
+
+import numpy as np
+import torch
+from PIL import Image
+
+import napari_lld.sample as sample
+from annotation_store.records import Shape
+from training.engine.data import LabelledCell, TrainingField
+from training.engine.memory import Memory, source_of
+from training.engine.model import LearnedModel, adapted, new_model, read_model, starter_place
+from training.engine.recipe import Cells, look_at_cells, teach_heads
+from training.engine.vocabulary import Vocabulary
+
+NEW = "Eosinophil"
+SOURCE = source_of("a project")
+
+
+@cache
+def start(*, knows_new: bool) -> LearnedModel:
+    """Give the starter, or one that no eosinophil has taught."""
+    starter = read_model(starter_place())
+    if knows_new:
+        return starter
+    own = starter.vocabulary
+    without = dataclasses.replace(own, classes=tuple(name for name in own.classes if name != NEW))
+    return adapted(adapted(starter, without), own)
+
+
+@cache
+def sample_cells() -> tuple[Cells, tuple[str, ...]]:
+    """Give the features of the sample's cells, and their classes."""
+    content = json.loads(sample.truth().read_text(encoding="utf-8"))
+    names = {one["id"]: one["name"] for one in content["categories"]}
+    fields = []
+    for image in content["images"]:
+        pixels = np.asarray(Image.open(sample.truth().parent / "fields" / image["file_name"]).convert("RGB"))
+        cells = tuple(
+            LabelledCell(tuple(one["bbox"]), names[one["category_id"]])
+            for one in content["annotations"]
+            if one["image_id"] == image["id"] and one["category_id"] is not None
+        )
+        whole = (Shape.rectangle(0, 0, pixels.shape[1], pixels.shape[0]),)
+        fields.append(TrainingField(image["file_name"], lambda pixels=pixels: pixels, cells, whole))
+    cells = look_at_cells(start(knows_new=True), fields)
+    classes = start(knows_new=True).vocabulary.classes
+    return cells, tuple(classes[row.argmax()] for row in cells.allowed[0])
+
+
+def part(cells: Cells, rows: np.ndarray) -> Cells:
+    return Cells(cells.features[rows], [head[rows] for head in cells.allowed], cells.units[rows])
+
+
+def named(model: LearnedModel, features: np.ndarray) -> list[str]:
+    known = model.speaks()[0]
+    assert known is not None
+    with torch.inference_mode():
+        said = model.describer.decide(torch.from_numpy(features))[0].numpy()
+    return [model.vocabulary.classes[i] for i in np.where(known, said, -np.inf).argmax(1)]
+
+
+def right(model: LearnedModel, rows: np.ndarray) -> Counter[str]:
+    """Count the cells named rightly, by class."""
+    cells, names = sample_cells()
+    said = named(model, cells.features[rows])
+    return Counter(names[row] for row, word in zip(rows, said, strict=True) if word == names[row])
+
+
+def test_a_class_that_the_start_never_saw_is_learnt_from_twenty_cells_and_the_others_stay() -> None:
+    cells, names = sample_cells()
+    new = np.flatnonzero([name == NEW for name in names])
+    old = np.flatnonzero([name != NEW for name in names])
+    model = adapted(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
+    before = right(model, old)
+    assert (len(new), len(old), before.total()) == (48, 96, 94)
+    teach_heads(model, part(cells, new[:20]))
+    assert right(model, new[20:])[NEW] >= 26  # of 28
+    assert right(model, old).total() >= before.total() - 2
+    assert model.taught["class"][NEW] == 20
+
+
+def test_without_a_memory_the_classes_that_a_project_does_not_show_would_be_forgotten() -> None:
+    cells, names = sample_cells()
+    shown = np.flatnonzero([name in (NEW, "Lymphocyte") for name in names])
+    unseen = np.flatnonzero([name in ("Neutrophil", "Monocyte", "Basophil") for name in names])
+    model = adapted(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
+    for _ in range(3):  # rounds, each from the model of the last
+        teach_heads(model, part(cells, shown))
+        model = adapted(model, model.vocabulary, SOURCE)
+    assert right(model, unseen).total() >= 74  # of 76
+    # and what the project taught is neither counted nor remembered three times
+    assert model.taught["class"][NEW] == 48
+    assert (model.memory.sources == SOURCE).sum() <= len(shown)
+
+
+def clusters(words: Vocabulary, features: int, of: dict[int, int], seed: int = 0) -> Cells:
+    """Make cells whose features tell their class; the other heads have no labels."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(1).normal(0, 1, (len(words.classes), features))
+    labels = np.repeat(np.array([*of], int), [*of.values()])
+    allowed = [np.zeros((len(labels), len(values)), bool) for values in words.heads]
+    allowed[0][np.arange(len(labels)), labels] = True
+    spread = rng.normal(0, 1, (len(labels), features))
+    return Cells((centres[labels] + spread).astype(np.float32), allowed, np.arange(len(labels)) % 7)
+
+
+def test_a_group_teaches_the_member_that_its_cells_resemble(words: Vocabulary) -> None:
+    model = new_model(words)
+    cells = clusters(words, model.describer.features, {0: 30, 1: 30, 2: 10})
+    cells.allowed[0][40:70, 1:] = True  # twenty of the one blast and all of the other are called "blast"
+    cells.allowed[0][65:70] = [False, False, True]  # but for five
+    teach_heads(model, cells)
+    fresh = clusters(words, model.describer.features, {0: 20, 1: 20, 2: 20}, seed=5)
+    said = named(model, fresh.features)
+    assert said == [words.classes[row.argmax()] for row in fresh.allowed[0]]
+    assert model.taught["class"] == {"Neutrophil": 30, "Lymphoblast": 22.5, "Myeloblast": 17.5}
+
+
+def test_one_value_or_no_cell_teaches_no_discriminant(words: Vocabulary) -> None:
+    for of in ({0: 12}, {}):
+        model = new_model(words)
+        before = {name: tensor.clone() for name, tensor in model.tensors()}
+        cells = clusters(words, model.describer.features, of)
+        teach_heads(model, cells)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.tensors())
+        assert len(model.memory) == len(cells.units)
+
+
+def test_two_cells_of_two_classes_are_enough_to_begin(words: Vocabulary) -> None:
+    model = new_model(words)
+    cells = clusters(words, model.describer.features, {0: 1, 1: 1})
+    teach_heads(model, cells)
+    assert named(model, cells.features) == ["Neutrophil", "Lymphoblast"]
+
+
+def test_among_values_the_heads_know_better_the_heads_decide(words: Vocabulary) -> None:
+    """And by the discriminant where the heads are wrong."""
+    shares = {}
+    for wrong in (False, True):
+        model = new_model(words)
+        cells = clusters(words, model.describer.features, {0: 40, 1: 40})
+        logits = torch.from_numpy(np.where(cells.allowed[0] != wrong, 9.0, -9.0).astype(np.float32))
+        nothing = [torch.zeros(80, len(values)) for values in words.heads[1:]]
+        model.describer.head_logits = partial(lambda said, _: said, [logits, *nothing])  # type: ignore[method-assign, assignment]
+        model.describer.lines[0].own[:2] = 1  # type: ignore[index]
+        teach_heads(model, cells)
+        shares[wrong] = float(model.describer.lines[0].share)  # type: ignore[arg-type]
+    assert shares[False] == 0 < shares[True]
+
+
+def test_a_memory_of_old_vectors_is_of_no_use_to_another_trunk(words: Vocabulary) -> None:
+    model = new_model(words)
+    model.memory = Memory(
+        np.zeros((2, model.describer.features), np.float16), np.zeros((2, 3), np.int16), np.zeros(2, np.int64)
+    )
+    cells = clusters(words, model.describer.features, {0: 3})
+    from training.engine.recipe import remember
+
+    remember(model, cells)
+    assert len(model.memory) == 3

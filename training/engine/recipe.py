@@ -1,0 +1,281 @@
+"""Teach the describer's heads on frozen features, with a memory of what the parents were taught.
+
+Twenty cells of a new class are too few for gradients, and gradients forget what a project does not show.
+Features of a trunk that has seen thousands of white cells tell a new class from its neighbours by a linear
+discriminant, in seconds. It is fitted on the project's cells together with the vectors that the parents
+remember (`training.engine.memory`). Among the values that the parent's own heads were taught, the heads go
+on deciding, as far as cells that the discriminant was not fitted on say that they are better at it
+(``docs/adr/0007``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import log_softmax
+
+from training.engine.data import TrainingField, each_cell
+from training.engine.describer import NEVER, Discriminant, cut_crop
+from training.engine.devices import autocast, to_tensor
+from training.engine.memory import Memory, choose, single_labels
+from training.engine.model import LearnedModel
+
+SHRINKAGE = 0.3
+"""Share of the identity in the covariance of the standardised features within a class: there are far more
+features than cells. Chosen on ``train`` (``docs/adr/0007``)."""
+
+FOLDS = 5
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the discriminant among the values that the parent was taught; the least that serves is taken."""
+
+_SERVES = 0.005
+"""A share whose loss is this close to the best serves as well."""
+
+FEWEST_TO_CHOOSE = 10
+USUAL_TEMPERATURE = 4.0
+"""With fewer cells there is nothing to choose on, and scores are divided by what is usual."""
+
+_TEMPERATURES = np.geomspace(0.5, 64, 43)
+_MOST_A_VALUE = 1500
+"""Cells of each value that are looked at: more would hardly move the mean of a class."""
+_AT_ONCE = 64
+
+
+@dataclass
+class Cells:
+    """A project's labelled cells as features.
+
+    Attributes
+    ----------
+    features
+        ``(n, F)`` float32.
+    allowed
+        Per head ``(n, K)`` bool; see `Vocabulary.targets`.
+    units
+        ``(n,)`` int: which patient or field each is of.
+    """
+
+    features: np.ndarray
+    allowed: list[np.ndarray]
+    units: np.ndarray
+
+
+def look_at_cells(
+    model: LearnedModel,
+    fields: Sequence[TrainingField],
+    *,
+    seed: int = 0,
+    on_field: Callable[[int], None] | None = None,
+) -> Cells:
+    """Give the features of all labelled cells, or of `_MOST_A_VALUE` of each value where there are more.
+
+    Pixels of one field at a time are held in memory.
+    """
+    model.evaluating()  # batch norms of a few cells would say something of the others
+    vocabulary = model.vocabulary
+    targets = [
+        (i, j, vocabulary.targets(cell.cell_class, cell.attributes))
+        for i, field in enumerate(fields)
+        for j, cell in enumerate(field.cells)
+    ]
+    targets = [one for one in targets if any(head.any() for head in one[2])]
+    allowed = [
+        np.array([one[2][h] for one in targets], bool).reshape(-1, len(values))
+        for h, values in enumerate(vocabulary.heads)
+    ]
+    # a group counts for its first member: enough to be chosen by
+    firsts = [np.where(head.any(1), head.argmax(1) if head.size else -1, -1) for head in allowed]
+    chosen = choose(np.stack(firsts, 1), _MOST_A_VALUE, seed=seed) if targets else np.zeros(0, int)
+    wanted: dict[int, set[int]] = {}
+    for row in chosen:
+        wanted.setdefault(targets[row][0], set()).add(targets[row][1])
+    features = [np.zeros((0, model.describer.features), np.float32)]
+    for i, field in enumerate(fields):
+        cells = list(each_cell(field, wanted.get(i, ()), cut_crop))
+        for start in range(0, len(cells), _AT_ONCE):
+            some = cells[start : start + _AT_ONCE]
+            features.append(_look(model, [crop for _, crop, _ in some], [size for *_, size in some]))
+        if on_field is not None:
+            on_field(i + 1)
+    keys = [field.patient or field.name for field in fields]
+    units = {key: k for k, key in enumerate(sorted(set(keys)))}
+    return Cells(
+        np.concatenate(features),
+        [head[chosen] for head in allowed],
+        np.array([units[keys[targets[row][0]]] for row in chosen], int),
+    )
+
+
+@torch.inference_mode()
+def _look(model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float]) -> np.ndarray:
+    device = next(model.describer.parameters()).device
+    with autocast(device):
+        features = model.describer.look(
+            to_tensor(crops, device), torch.tensor(sizes, dtype=torch.float32, device=device)
+        )
+    return np.asarray(features.float().cpu().numpy())
+
+
+def remember(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
+    """Remember the cells that a trunk was trained on, and no others: theirs are vectors of another trunk."""
+    nothing = Memory.empty(model.describer.features, len(model.vocabulary.heads))
+    model.memory = nothing.with_cells(cells.features, single_labels(cells.allowed), model.source, seed=seed)
+
+
+def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
+    """Fit a discriminant beside each head, and remember the cells.
+
+    Trunk and heads stay as they are. A head of which cells and memory show fewer than two values gets no
+    discriminant. A group's label counts for the member that a discriminant of the other cells finds most
+    probable.
+
+    Parameters
+    ----------
+    model
+        Made by `adapted` for the project: what its memory holds of the same project is not used.
+    cells
+        The project's, from `look_at_cells`.
+    """
+    model.evaluating()
+    memory = model.memory.without(model.source)
+    features = np.concatenate((cells.features, memory.features.astype(np.float32))).astype(np.float64)
+    labels = np.concatenate((single_labels(cells.allowed), memory.labels)).astype(int)
+    own = labels[: len(cells.units)]
+    rng = np.random.default_rng(seed)
+    folds = rng.permutation(int(cells.units.max(initial=-1)) + 1)[cells.units] % FOLDS
+    folds = np.concatenate((folds, rng.integers(FOLDS, size=len(memory))))
+    if (labels >= 0).any():
+        _resolve_groups(features, labels, cells.allowed)
+        _fit_discriminants(model, features, labels, folds)
+    model.memory = memory.with_cells(cells.features, own, model.source, seed=seed)
+    model.teach(cells.allowed)
+
+
+def _resolve_groups(features: np.ndarray, labels: np.ndarray, allowed: Sequence[np.ndarray]) -> None:
+    """Write the most probable member that other cells have shown into the labels of cells of a group."""
+    several = [np.flatnonzero(head.sum(1) > 1) for head in allowed]
+    if not any(len(rows) for rows in several):
+        return
+    space = _Space(features, labels)
+    for i, rows in enumerate(several):
+        weight, bias, met = space.discriminant(labels[:, i], allowed[i].shape[1])
+        said = np.where(allowed[i][rows] & met, features[rows] @ weight.T + bias, -np.inf)
+        known = np.isfinite(said).any(1)
+        labels[rows[known], i] = said[known].argmax(1)
+
+
+class _Space:
+    """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
+
+    The head with most labels (the class, as a rule) groups the cells for all heads.
+    """
+
+    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
+        grouping = labels[:, (labels >= 0).sum(0).argmax()]
+        rows = features[grouping >= 0]
+        groups, counts = np.unique(grouping[grouping >= 0], return_inverse=True, return_counts=True)[1:]
+        sums = np.zeros((len(counts), features.shape[1]))
+        np.add.at(sums, groups, rows)
+        rest = rows - (sums / counts[:, None])[groups]
+        self._features = features
+        self._centre = features.mean(0)
+        self._scale = np.maximum(rest.std(0), 1e-3 * features.std(0) + 1e-6)
+        rest /= self._scale
+        covariance = (1 - SHRINKAGE) * (rest.T @ rest) / max(1, len(rest))
+        covariance[np.diag_indices_from(covariance)] += SHRINKAGE
+        self._factor = cho_factor(covariance, check_finite=False)
+
+    def discriminant(self, labels: np.ndarray, values: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Fit the discriminant of one head, all values equally probable.
+
+        Parameters
+        ----------
+        labels
+            ``(n,)`` of the cells that the space was made from, -1 = none.
+
+        Returns
+        -------
+        tuple
+            Weights ``(K, F)``, biases ``(K,)``, and which values any cell has ``(K,)`` bool.
+        """
+        met = np.bincount(labels[labels >= 0], minlength=values) > 0
+        weight, bias = np.zeros((values, self._features.shape[1])), np.full(values, NEVER)
+        if met.any():
+            means = np.stack([self._features[labels == value].mean(0) for value in np.flatnonzero(met)])
+            standard = (means - self._centre) / self._scale
+            solved = cho_solve(self._factor, standard.T, check_finite=False).T
+            weight[met] = solved / self._scale
+            bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
+        return weight, bias, met
+
+
+def _fit_discriminants(
+    model: LearnedModel, features: np.ndarray, labels: np.ndarray, folds: np.ndarray
+) -> None:
+    describer, calibration = model.describer, model.calibration
+    names, sizes = model.vocabulary.head_names, [len(values) for values in model.vocabulary.heads]
+    used = [i for i in range(len(sizes)) if len(np.unique(labels[labels[:, i] >= 0, i])) >= 2]
+    if not used:
+        return
+    said = {i: np.full((len(labels), sizes[i]), NEVER) for i in used}
+    for fold in np.unique(folds):
+        held, rest = folds == fold, folds != fold
+        if not (labels[rest] >= 0).any():
+            continue
+        space = _Space(features[rest], labels[rest])
+        for i in used:
+            weight, bias, met = space.discriminant(labels[rest, i], sizes[i])
+            said[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
+    with torch.inference_mode():
+        device = next(describer.parameters()).device
+        heads = describer.head_logits(torch.from_numpy(features.astype(np.float32)).to(device))
+    space = _Space(features, labels)
+    for i in used:
+        lines = describer.lines[i]
+        assert isinstance(lines, Discriminant)
+        weight, bias, met = space.discriminant(labels[:, i], sizes[i])
+        cooling = _temperature(said[i], labels[:, i])
+        of_head = float(lines.temperature) if lines.used else calibration.temperatures.get(names[i], 1.0)
+        own = lines.own.cpu().numpy() > 0
+        logits = heads[i].cpu().numpy().astype(np.float64) / of_head
+        lines.weight.copy_(torch.from_numpy(weight / cooling))
+        lines.bias.copy_(torch.from_numpy(np.where(met, bias / cooling, NEVER)))
+        lines.share.fill_(_share(said[i] / cooling, logits, own, labels[:, i]))
+        lines.temperature.fill_(of_head)
+        lines.used.fill_(1.0)
+    # what comes out by now are probabilities: cross-fitting has chosen how sure they are
+    still = {n: t for n, t in calibration.temperatures.items() if n not in {names[i] for i in used}}
+    model.calibration = replace(calibration, temperatures=still)
+
+
+def _temperature(said: np.ndarray, labels: np.ndarray) -> float:
+    """Choose what to divide a discriminant's scores by, on cells that it was not fitted on."""
+    rows = np.flatnonzero(labels >= 0)
+    rows = rows[said[rows, labels[rows]] > NEVER]  # its value had other cells
+    if len(rows) < FEWEST_TO_CHOOSE:
+        return USUAL_TEMPERATURE
+    losses = [_loss(said[rows] / t, labels[rows]) for t in _TEMPERATURES]
+    return float(_TEMPERATURES[int(np.argmin(losses))])
+
+
+def _share(said: np.ndarray, logits: np.ndarray, own: np.ndarray, labels: np.ndarray) -> float:
+    """Choose the discriminant's share among a head's own values, on cells that it was not fitted on."""
+    rows = np.flatnonzero((labels >= 0) & np.append(own, False)[labels])
+    rows = rows[said[rows, labels[rows]] > NEVER]
+    if not own.any():
+        return 1.0
+    if own.sum() < 2 or len(rows) < FEWEST_TO_CHOOSE:
+        return 0.0
+    one, other = (log_softmax(np.where(own, x[rows], NEVER), axis=1) for x in (logits, said))
+    losses = np.array([_loss((1 - share) * one + share * other, labels[rows]) for share in SHARES])
+    return float(SHARES[int(np.flatnonzero(losses <= losses.min() + _SERVES)[0])])
+
+
+def _loss(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Give the mean negative log of the probability of the labels, none below one in a thousand."""
+    likely = log_softmax(scores, axis=1)[np.arange(len(labels)), labels]
+    return float(-np.maximum(likely, np.log(1e-3)).mean())
