@@ -121,7 +121,7 @@ class Memory:
             # one more for -1, no label
             into = np.array([*(place.get(value, -1) for value in theirs.heads[j]), -1], np.int16)
             labels[:, i] = into[self.labels[:, j]]
-        return Memory(self.features, labels, self.sources).of((labels >= 0).any(1))
+        return Memory(self.features, labels, self.sources).of(np.flatnonzero((labels >= 0).any(1)))
 
     def with_cells(
         self, features: np.ndarray, labels: np.ndarray, source: int | None, *, seed: int = 0

@@ -171,11 +171,12 @@ def _resolve_groups(features: np.ndarray, labels: np.ndarray, allowed: Sequence[
 class _Space:
     """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
 
-    The head with most labels (the class, as a rule) groups the cells for all heads.
+    The head with most values among the labels (the class, as a rule) groups the cells for all heads.
     """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
-        grouping = labels[:, (labels >= 0).sum(0).argmax()]
+        values = [len(np.unique(column[column >= 0])) for column in labels.T]
+        grouping = labels[:, int(np.argmax(values))]
         rows = features[grouping >= 0]
         groups, counts = np.unique(grouping[grouping >= 0], return_inverse=True, return_counts=True)[1:]
         sums = np.zeros((len(counts), features.shape[1]))
