@@ -35,11 +35,14 @@ class Lineage:
     known
         Whether all of them are: the line ends at the starter or at random weights, not at a file from
         elsewhere or a model that is no longer there.
+    origin
+        What the line ends at, as cards name it.
     """
 
     project: Project
     steps: tuple[_Step, ...]
     known: bool
+    origin: str
 
     @classmethod
     def of(cls, project: Project, model: int | str | None, cards: Cards | None = None) -> Lineage:
@@ -63,7 +66,8 @@ class Lineage:
                     fields_of(card, "learnt_fields"),
                 )
             )
-        return cls(project, tuple(steps), model in (None, "starter", "scratch"))
+        origin = "starter" if model is None else str(model)
+        return cls(project, tuple(steps), origin in ("starter", "scratch"), origin)
 
     def learnt(self, field: Field) -> float | None:
         """Say up to which cell of a field was learnt; ``None`` = that field never taught."""

@@ -85,7 +85,7 @@ def card_rows(model: Model, words: Words) -> dict[str, str]:
         ]
         rows["Classes it was taught"] = listed(known, 30)
         rows["Classes it was never taught"] = listed(missing, 30)
-    if model.parent == "starter":
+    if model.card.get("origin", model.parent) == "starter":
         rows |= starter_rows()
     return rows
 

@@ -214,5 +214,9 @@ def _people(agreed: Agreement, work: Work, seen: Overview) -> Iterator[str]:
 
 
 def _starter(facts: Facts) -> Iterator[str]:
-    if facts.model is not None and facts.model.parent == "starter" and (told := starter_limits()):
+    if (
+        facts.model is not None
+        and facts.model.card.get("origin", facts.model.parent) == "starter"
+        and (told := starter_limits())
+    ):
         yield f"The model began as the bundled starter, whose limits it may share. {told[0]}"

@@ -408,6 +408,7 @@ class _Training:
         number = self.project.new_model_id()
         model.card = {
             "parent": parent,
+            "origin": self.lineage.origin,
             "run": self.run_id,
             "config": {**dataclasses.asdict(config), "epochs_done": epochs},
             "request": self.request.model_dump(),
