@@ -20,6 +20,12 @@ MOST_PER_FIELD = 300
 _LOOKED_AT = 6
 """How many fields of a domain are searched for its scale."""
 
+FAINT = 0.1
+"""Raw score under which a proposal is hardly ever shown."""
+
+_CROPS = 32
+"""Crops that are looked at in one go, from eight sides each."""
+
 _MAGNIFIED = 3.0
 _SAME_CELL = 0.5
 """A proposal that overlaps a cell this much proposes that cell again."""
@@ -105,7 +111,7 @@ def _propose_batch(
         against = field_side(width, height, side)
         crops += [cut_crop(image, tuple(box)) for box in boxes]
         sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
-    logits = describe_crops(model, crops, sizes)
+    logits = describe_crops(model, crops, sizes, np.concatenate([scores for _, scores, _ in kept]))
     results, start = [], 0
     for boxes, scores, vector in kept:
         end = start + len(boxes)
@@ -215,24 +221,37 @@ def cell_sides(
 
 @torch.inference_mode()
 def describe_crops(
-    model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float]
+    model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float], scores: np.ndarray
 ) -> list[np.ndarray]:
-    """Give logits per head ``(n, K)`` for crops ``(CROP, CROP, 3)`` uint8 and their size features."""
-    device = next(model.describer.parameters()).device
-    parts: list[list[np.ndarray]] = [[] for _ in model.vocabulary.heads]
-    if model.vocabulary.heads:
-        for start in range(0, len(crops), 64):
+    """Give logits per head ``(n, K)``.
+
+    Parameters
+    ----------
+    crops
+        ``(CROP, CROP, 3)`` uint8 each.
+    sizes
+        As `size_feature` gives them.
+    scores
+        ``(n,)`` raw detection scores: what is `FAINT` is looked at once and not from eight sides.
+    """
+    describer = model.describer
+    device = next(describer.parameters()).device
+    logits = [np.zeros((len(crops), len(values)), np.float32) for values in model.vocabulary.heads]
+    for rows, look in (
+        (np.flatnonzero(scores >= FAINT), describer.look),
+        (np.flatnonzero(scores < FAINT), describer.embed),
+    ):
+        for start in range(0, len(rows) if logits else 0, _CROPS):
+            some = rows[start : start + _CROPS]
             with autocast(device):
-                out = model.describer(
-                    to_tensor(crops[start : start + 64], device),
-                    torch.tensor(sizes[start : start + 64], device=device),
+                features = look(
+                    to_tensor([crops[i] for i in some], device),
+                    torch.tensor([sizes[i] for i in some], dtype=torch.float32, device=device),
                 )
-            for part, head in zip(parts, out, strict=True):
-                part.append(head.float().cpu().numpy())
-    return [
-        np.concatenate(part) if part else np.zeros((0, len(values)), np.float32)
-        for part, values in zip(parts, model.vocabulary.heads, strict=True)
-    ]
+                said = describer.decide(features)
+            for head, out in zip(logits, said, strict=True):
+                head[some] = out.float().cpu().numpy()
+    return logits
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:

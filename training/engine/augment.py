@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.engine.data import PATCH, PATCH_CONTEXT, PreparedField
+from training.engine.data import PATCH_CONTEXT, PreparedField
 from training.engine.describer import CONTEXT, CROP
 from training.engine.detector import PAD_GREY
 
@@ -69,26 +69,19 @@ def sample_window(
 
 
 def sample_crop(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Show a cell's patch ``(PATCH, PATCH, 3)`` as a crop ``(CROP, CROP, 3)``, as a detector might box it."""
+    """Show a cell's patch ``(side, side, 3)`` as a crop ``(CROP, CROP, 3)``, as a detector might box it."""
+    side = len(patch)
     angle = rng.uniform(0, 2 * np.pi)
-    factor = CROP / (PATCH * CONTEXT / PATCH_CONTEXT) * np.exp(rng.uniform(-0.1, 0.1))
+    factor = CROP / (side * CONTEXT / PATCH_CONTEXT) * np.exp(rng.uniform(-0.1, 0.1))
     c, s = np.cos(angle) * factor, np.sin(angle) * factor
     turn = np.array([[c, -s], [s, c]])
     if rng.random() < 0.5:
         turn[:, 0] *= -1
-    centre = PATCH / 2 + rng.uniform(-0.05, 0.05, 2) * (PATCH / PATCH_CONTEXT)
+    centre = side / 2 + rng.uniform(-0.05, 0.05, 2) * (side / PATCH_CONTEXT)
     offset = CROP / 2 - 0.5 - turn @ (centre - 0.5)
     return np.asarray(
         cv2.warpAffine(patch, np.column_stack((turn, offset)), (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
     )
-
-
-def centre_crop(patch: np.ndarray) -> np.ndarray:
-    """Cut the crop out of a patch as it is: what prediction sees, for measuring."""
-    factor = CROP / (PATCH * CONTEXT / PATCH_CONTEXT)
-    offset = CROP / 2 - 0.5 - factor * (PATCH / 2 - 0.5)
-    matrix = np.array([[factor, 0, offset], [0, factor, offset]])
-    return np.asarray(cv2.warpAffine(patch, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE))
 
 
 def jitter_stain(images: torch.Tensor, rng: np.random.Generator, strength: float = 1.0) -> torch.Tensor:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import skimage.draw
@@ -13,12 +12,18 @@ import skimage.draw
 from annotation_store.records import Box, Shape
 from training.engine.describer import cut_crop, size_feature
 from training.engine.detector import to_working_scale
+from training.engine.memory import choose
 from training.engine.scale import STARTER_SIDES, field_side
 from training.engine.vocabulary import Vocabulary, shares
 
-PATCH = 176
 PATCH_CONTEXT = 2.0
-"""Cells are kept as patches of twice their size, so that a crop may turn by any angle inside."""
+"""Cells are kept as squares of twice their side, so that a crop may turn by any angle inside."""
+
+MOST_OF_A_PATCH = 256
+"""Longest side of such a square in pixels; a larger one is brought to it."""
+
+MOST_PATCHES_A_VALUE = 500
+"""Cells of each value that are kept as patches: 50 to 200 KB each."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +103,14 @@ class CellPatches:
     Attributes
     ----------
     patches
-        ``(n, PATCH, PATCH, 3)`` uint8.
+        ``n`` squares ``(side, side, 3)`` uint8 of the field's own pixels, the cell in the middle.
     sizes
         ``(n,)`` float32, see `size_feature`.
     allowed
         Per head ``(n, K)`` bool, see `Vocabulary.targets`.
     """
 
-    patches: np.ndarray
+    patches: list[np.ndarray]
     sizes: np.ndarray
     allowed: list[np.ndarray]
 
@@ -176,40 +181,77 @@ def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = ST
     return PreparedField(image, boxes, known, focus, weights)
 
 
+def labelled_cells(
+    fields: Sequence[TrainingField], vocabulary: Vocabulary, *, most: int, seed: int = 0
+) -> tuple[list[list[int]], list[np.ndarray]]:
+    """Choose the cells to learn from: all that have a label, or `most` of each value where there are more.
+
+    Returns
+    -------
+    tuple
+        For each field the places of the chosen among its cells; per head ``(n, K)`` bool, what their labels
+        allow, in that order.
+    """
+    found = [
+        (i, j, vocabulary.targets(cell.cell_class, cell.attributes))
+        for i, one in enumerate(fields)
+        for j, cell in enumerate(one.cells)
+    ]
+    found = [one for one in found if any(target.any() for target in one[2])]
+    allowed = [
+        np.array([one[2][head] for one in found], bool).reshape(-1, len(values))
+        for head, values in enumerate(vocabulary.heads)
+    ]
+    places: list[list[int]] = [[] for _ in fields]
+    if not found:
+        return places, allowed
+    # a group counts for its first member: enough to be chosen by
+    firsts = [np.where(head.any(1), head.argmax(1) if head.size else -1, -1) for head in allowed]
+    chosen = choose(np.stack(firsts, 1), most, seed=seed)
+    for row in chosen:
+        places[found[row][0]].append(found[row][1])
+    return places, [head[chosen] for head in allowed]
+
+
 def each_cell(
-    field: TrainingField, wanted: Collection[int], cut: Callable[[np.ndarray, Box], np.ndarray]
-) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Give, of the cells of a field by their place in it: place, what `cut` cuts, size feature."""
-    if not wanted:
+    field: TrainingField, places: Sequence[int], cut: Callable[[np.ndarray, Box], np.ndarray]
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Give, of cells of a field by their places in it, what `cut` cuts and the size feature."""
+    if not places:
         return
     pixels = field.pixels()
     height, width = pixels.shape[:2]
     against = field_side(width, height, field.cell_side)
-    for place in sorted(wanted):
+    for place in places:
         box = field.cells[place].box
-        yield place, cut(pixels, box), size_feature(max(box[2:]), against)
+        yield cut(pixels, box), size_feature(max(box[2:]), against)
+
+
+def cut_patch(pixels: np.ndarray, box: Box) -> np.ndarray:
+    """Cut the square of `PATCH_CONTEXT` times a box's side, in the field's own pixels.
+
+    A crop is then interpolated once, as in prediction. What lies outside the field repeats its edge.
+    """
+    x, y, w, h = box
+    side = max(2, math.ceil(max(w, h) * PATCH_CONTEXT))
+    if side > MOST_OF_A_PATCH:
+        return cut_crop(pixels, box, MOST_OF_A_PATCH, PATCH_CONTEXT)
+    left, top = round(x + w / 2 - side / 2), round(y + h / 2 - side / 2)
+    rows = np.clip(np.arange(top, top + side), 0, pixels.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side), 0, pixels.shape[1] - 1)
+    return np.ascontiguousarray(pixels[np.ix_(rows, columns)])
 
 
 def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> CellPatches:
-    """Cut a patch for each cell that has a class or an attribute the vocabulary knows."""
-    patches, sizes = [], []
-    allowed: list[list[np.ndarray]] = [[] for _ in vocabulary.heads]
-    for one in fields:
-        targets = [vocabulary.targets(cell.cell_class, cell.attributes) for cell in one.cells]
-        labelled = [i for i, said in enumerate(targets) if any(target.any() for target in said)]
-        for i, patch, size in each_cell(one, labelled, partial(cut_crop, side=PATCH, context=PATCH_CONTEXT)):
-            patches.append(patch)
-            sizes.append(size)
-            for head, target in zip(allowed, targets[i], strict=True):
-                head.append(target)
-    return CellPatches(
-        np.array(patches, np.uint8).reshape(-1, PATCH, PATCH, 3),
-        np.array(sizes, np.float32),
-        [
-            np.array(head, bool).reshape(-1, len(values))
-            for head, values in zip(allowed, vocabulary.heads, strict=True)
-        ],
-    )
+    """Cut a patch for each cell that has a class or an attribute the vocabulary knows.
+
+    Of each value `MOST_PATCHES_A_VALUE` cells at most: they are held in memory.
+    """
+    places, allowed = labelled_cells(fields, vocabulary, most=MOST_PATCHES_A_VALUE)
+    cut = [
+        one for field, some in zip(fields, places, strict=True) for one in each_cell(field, some, cut_patch)
+    ]
+    return CellPatches([patch for patch, _ in cut], np.array([size for _, size in cut], np.float32), allowed)
 
 
 def log_priors(allowed: np.ndarray) -> np.ndarray:

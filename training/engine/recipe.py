@@ -18,10 +18,10 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import log_softmax
 
-from training.engine.data import TrainingField, each_cell
+from training.engine.data import TrainingField, each_cell, labelled_cells
 from training.engine.describer import NEVER, Discriminant, cut_crop
 from training.engine.devices import autocast, to_tensor
-from training.engine.memory import Memory, choose, single_labels
+from training.engine.memory import Memory, single_labels
 from training.engine.model import LearnedModel
 
 SHRINKAGE = 0.3
@@ -42,7 +42,7 @@ USUAL_TEMPERATURE = 4.0
 _TEMPERATURES = np.geomspace(0.5, 64, 43)
 _MOST_A_VALUE = 1500
 """Cells of each value that are looked at: more would hardly move the mean of a class."""
-_AT_ONCE = 64
+_AT_ONCE = 32
 
 
 @dataclass
@@ -76,38 +76,19 @@ def look_at_cells(
     Pixels of one field at a time are held in memory.
     """
     model.evaluating()  # batch norms of a few cells would say something of the others
-    vocabulary = model.vocabulary
-    targets = [
-        (i, j, vocabulary.targets(cell.cell_class, cell.attributes))
-        for i, field in enumerate(fields)
-        for j, cell in enumerate(field.cells)
-    ]
-    targets = [one for one in targets if any(head.any() for head in one[2])]
-    allowed = [
-        np.array([one[2][h] for one in targets], bool).reshape(-1, len(values))
-        for h, values in enumerate(vocabulary.heads)
-    ]
-    # a group counts for its first member: enough to be chosen by
-    firsts = [np.where(head.any(1), head.argmax(1) if head.size else -1, -1) for head in allowed]
-    chosen = choose(np.stack(firsts, 1), _MOST_A_VALUE, seed=seed) if targets else np.zeros(0, int)
-    wanted: dict[int, set[int]] = {}
-    for row in chosen:
-        wanted.setdefault(targets[row][0], set()).add(targets[row][1])
-    features = [np.zeros((0, model.describer.features), np.float32)]
-    for i, field in enumerate(fields):
-        cells = list(each_cell(field, wanted.get(i, ()), cut_crop))
-        for start in range(0, len(cells), _AT_ONCE):
-            some = cells[start : start + _AT_ONCE]
-            features.append(_look(model, [crop for _, crop, _ in some], [size for *_, size in some]))
-        if on_field is not None:
-            on_field(i + 1)
+    places, allowed = labelled_cells(fields, model.vocabulary, most=_MOST_A_VALUE, seed=seed)
     keys = [field.patient or field.name for field in fields]
     units = {key: k for k, key in enumerate(sorted(set(keys)))}
-    return Cells(
-        np.concatenate(features),
-        [head[chosen] for head in allowed],
-        np.array([units[keys[targets[row][0]]] for row in chosen], int),
-    )
+    features = [np.zeros((0, model.describer.features), np.float32)]
+    for i, field in enumerate(fields):
+        cells = list(each_cell(field, places[i], cut_crop))
+        for start in range(0, len(cells), _AT_ONCE):
+            some = cells[start : start + _AT_ONCE]
+            features.append(_look(model, [crop for crop, _ in some], [size for _, size in some]))
+        if on_field is not None:
+            on_field(i + 1)
+    of = [units[key] for key, some in zip(keys, places, strict=True) for _ in some]
+    return Cells(np.concatenate(features), allowed, np.array(of, int))
 
 
 @torch.inference_mode()
