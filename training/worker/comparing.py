@@ -96,8 +96,8 @@ def cautions(*, known: bool, lost: int, chosen: bool) -> str:
         told.append(_of_lost(lost))
     if chosen:
         told.append(
-            "Whether what lies beyond the regions taught well was decided on the held-out cells too, so the "
-            "numbers are a little too good."
+            "How much of what it learnt about finding cells was kept was decided on the held-out cells too, "
+            "so the numbers are a little too good."
         )
     return " ".join(told)
 

@@ -221,6 +221,7 @@ class _Training:
         enough = sum(len(k.cells_in_regions()) for k in testing) >= _FEW_MATCHES
         some = [k for k in (testing if enough else training) if k.finished][:_TRIED]
         truths = [k.truth() for k in some]
+        self.chosen |= enough
 
         def judge_finding() -> float:
             return finding_precision(model, truths, self._propose(model, some, tell=False, describe=False))
