@@ -117,9 +117,10 @@ class Describer(nn.Module):
 
     def look(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Give the mean of `embed` over the eight ways to turn and flip a crop: a cell has no upper side."""
-        views = [torch.rot90(side, turn, (2, 3)) for side in (crops, crops.flip(3)) for turn in range(4)]
+        flipped = [crops, crops.flip(2), crops.flip(3), crops.flip(2, 3)]
+        views = [*flipped, *(one.transpose(2, 3) for one in flipped)]
         together = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
-        return together.view(8, len(crops), self.features).mean(0)
+        return together.unflatten(0, (8, -1)).mean(0)
 
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
         """Give what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""

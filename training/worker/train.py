@@ -222,9 +222,11 @@ class _Training:
         some = [k for k in (testing if enough else training) if k.finished][:_TRIED]
         truths = [k.truth() for k in some]
         self.chosen |= enough
+        sides = known_or_seen_sides(self.project, model, some)
 
         def judge_finding() -> float:
-            return finding_precision(model, truths, self._propose(model, some, tell=False, describe=False))
+            raw = self._propose(model, some, tell=False, describe=False, sides=sides)
+            return finding_precision(model, truths, raw)
 
         return keep_share(model.detector, before, judge_finding)
 
@@ -375,8 +377,21 @@ class _Training:
         keep: bool = False,
         tell: bool = True,
         describe: bool = True,
+        sides: dict[int, float | None] | None = None,
     ) -> list[RawProposals]:
-        """Run a model over fields; `keep` what it says for the suggestions, `tell` how far it is."""
+        """Run a model over fields.
+
+        Parameters
+        ----------
+        keep
+            Whether to keep what it says for the suggestions.
+        tell
+            Whether to tell how far it is.
+        describe
+            See `propose_raw`.
+        sides
+            Side of a white cell by field id, where it was asked for already.
+        """
 
         def on_field(done: int) -> None:
             self.channel.check()
@@ -384,7 +399,8 @@ class _Training:
                 self._progress("evaluate", done, len(some))
 
         pixels = [k.training_field(self.project).pixels for k in some]
-        sides = known_or_seen_sides(self.project, model, some)
+        if sides is None:
+            sides = known_or_seen_sides(self.project, model, some)
         raw = propose_raw(
             model,
             pixels,

@@ -11,6 +11,7 @@ import pytest
 import training.predict
 from annotation_store import Project
 from training import ranking
+from training.engine.keep import SHARES
 from training.protocol import PredictRequest, TrainRequest, parse_message
 from training.worker.channel import CancelledError, Channel
 from training.worker.run import run
@@ -99,8 +100,9 @@ def test_after_a_training_the_order_is_that_of_the_new_model(project: Project, p
     project.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     request = TrainRequest(project=str(project.path), size=128, epochs=1, device="cpu")
     done = run(request, Quiet(), time.monotonic())
-    # what calibration looked at is not looked at again; how large a cell is, is asked of a few fields first
-    assert 12 <= sum(passes) <= 12 + 2 * LOOK
+    # what calibration looked at is not looked at again; how large a cell is, is asked of a few fields first,
+    # as is what the start finds, and how much of it should stay
+    assert 12 <= sum(passes) <= 12 + 4 * LOOK + 1 + len(SHARES)
     assert project.looked() == {str(done.model_id): 12}
     stored = project.ranking()
     assert stored is not None
