@@ -16,6 +16,7 @@ COMMANDS = {
     "add",
     "import",
     "export",
+    "export-model",
     "train",
     "predict",
     "rank",

@@ -39,7 +39,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def told(out: Path) -> Any:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", CODE, str(out)], capture_output=True, text=True, timeout=290, check=False
+        [sys.executable, "-P", "-c", CODE, str(out)], capture_output=True, text=True, timeout=560, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
