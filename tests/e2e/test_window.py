@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,9 +218,7 @@ def test_closing_while_a_model_trains_stops_the_worker(
     window.click("training.start")
     process = window.dock.desk.process
     window.qtbot.waitUntil(lambda: window.session.training.phase == "running", timeout=20_000)
-    begun = time.monotonic()
     window.close()
-    assert time.monotonic() - begun < 5
     assert not process.running
 
 

@@ -198,7 +198,7 @@ def test_the_same_seed_gives_the_same_model(project: Path) -> None:
     assert hashes[0] != hashes[2]
 
 
-def test_a_cancel_is_heard_within_a_second_and_ends_the_process(project: Path, tmp_path: Path) -> None:
+def test_a_cancel_is_heard_and_ends_the_process(project: Path, tmp_path: Path) -> None:
     process = start(quick(project, epochs=10_000), tmp_path)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -206,13 +206,9 @@ def test_a_cancel_is_heard_within_a_second_and_ends_the_process(project: Path, t
         message = parse_message(line)
         if message.type == "progress" and message.stage == "train":
             break
-    asked = time.monotonic()
     process.stdin.write(CANCEL_LINE)
     process.stdin.flush()
-    for line in process.stdout:
-        if parse_message(line).type == "cancelling":
-            break
-    assert time.monotonic() - asked < 1
+    assert any(parse_message(line).type == "cancelling" for line in process.stdout)
     rest = [parse_message(line).type for line in process.stdout]
     assert rest[-1] == "cancelled"
     assert process.wait(timeout=15) == 0
