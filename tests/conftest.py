@@ -24,11 +24,22 @@ os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
 # which we never use) cannot live in one process: the second to come crashes. The program never has both.
 sys.modules["triton"] = None  # type: ignore[assignment]
 
+_HERE = Path(__file__).parent
+_DESK = ("e2e", "napari_lld", "performance")
+
 HAS_WINDOWS = os.environ.get("QT_QPA_PLATFORM") != "offscreen"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip window tests only where there is no X server to show a window."""
+    """Share the tests out among processes, and skip window tests only where no X server shows a window.
+
+    A file's tests stay together, for their fixtures, and all that shows widgets stays in one process: two
+    would take the focus from each other.
+    """
+    for item in items:
+        folder = item.path.relative_to(_HERE).parts[0]
+        item.add_marker(pytest.mark.xdist_group("desk" if folder in _DESK else str(item.path)))
     if not HAS_WINDOWS:
         skip = pytest.mark.skip(reason="needs an X server (DISPLAY), such as xvfb-run gives")
         for item in items:

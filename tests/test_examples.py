@@ -22,7 +22,7 @@ def run(script: Path, folder: Path) -> Done:
         env={**os.environ, "PYTHONWARNINGS": "default"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
 
