@@ -120,7 +120,7 @@ class Describer(nn.Module):
         flipped = [crops, crops.flip(2), crops.flip(3), crops.flip(2, 3)]
         views = [*flipped, *(one.transpose(2, 3) for one in flipped)]
         together = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
-        return together.unflatten(0, (8, -1)).mean(0)
+        return together.reshape(8, -1, self.features).mean(0)
 
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
         """Give what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""
