@@ -100,6 +100,19 @@ def test_without_a_memory_the_classes_that_a_project_does_not_show_would_be_forg
     assert (model.memory.sources == SOURCE).sum() <= len(shown)
 
 
+def test_cells_are_counted_once_though_the_schema_grows_between_rounds() -> None:
+    cells, names = sample_cells()
+    new = part(cells, np.flatnonzero([name == NEW for name in names]))
+    own = start(knows_new=True).vocabulary
+    more = dataclasses.replace(own, classes=(*own.classes, "Plasma cell"))
+    model = adapted(start(knows_new=False), own, SOURCE)
+    teach_heads(model, new)
+    grown = adapted(adapted(model, more), more, SOURCE)  # as read for the new words, then to be taught
+    assert grown.taught == model.taught | {"class": model.taught["class"]}
+    grown.teach([np.pad(head, ((0, 0), (0, i == 0))) for i, head in enumerate(new.allowed)])
+    assert grown.taught["class"][NEW] == 48
+
+
 def clusters(words: Vocabulary, features: int, of: dict[int, int], seed: int = 0) -> Cells:
     """Make cells whose features tell their class; the other heads have no labels."""
     rng = np.random.default_rng(seed)

@@ -185,8 +185,10 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
     Parameters
     ----------
     source
-        The project that will teach it: what it taught the parent is not counted again.
+        The project that will teach it: what it taught the parent is not counted again. ``None`` = the
+        parent's.
     """
+    source = parent.source if source is None else source
     child = _empty_model(vocabulary, parent.size, parent.architecture)
     child.sides = parent.sides
     child.untaught = parent.untaught
