@@ -9,8 +9,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Before Qt, napari and platformdirs are imported by anybody:
 _HOME = Path(tempfile.mkdtemp(prefix="napari-lld-tests-"))
@@ -24,22 +26,29 @@ os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
 # which we never use) cannot live in one process: the second to come crashes. The program never has both.
 sys.modules["triton"] = None  # type: ignore[assignment]
 
-_HERE = Path(__file__).parent
-_DESK = ("e2e", "napari_lld", "performance")
+_DESK = {"e2e", "napari_lld", "performance"}
+"""Folders whose tests show widgets."""
 
 HAS_WINDOWS = os.environ.get("QT_QPA_PLATFORM") != "offscreen"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests out among processes, and skip window tests only where no X server shows a window.
+class _Shares(LoadScopeScheduling):  # type: ignore[misc]
+    """A file's tests stay together, for their fixtures, and all that shows widgets stays in one process.
 
-    A file's tests stay together, for their fixtures, and all that shows widgets stays in one process: two
-    would take the focus from each other.
+    Two windows would take the focus from each other. Marks for loadgroup change nothing under pytest 9.2.
     """
-    for item in items:
-        folder = item.path.relative_to(_HERE).parts[0]
-        item.add_marker(pytest.mark.xdist_group("desk" if folder in _DESK else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "desk" if set(file.split("/")) & _DESK else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Shares(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip window tests only where there is no X server to show a window."""
     if not HAS_WINDOWS:
         skip = pytest.mark.skip(reason="needs an X server (DISPLAY), such as xvfb-run gives")
         for item in items:
