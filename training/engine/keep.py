@@ -15,7 +15,7 @@ _SERVES = 0.005
 
 
 def keep_share(child: nn.Module, parent: nn.Module, judge: Callable[[], float]) -> float:
-    """Mix the parent's weights into a child, by the greatest share that costs nothing.
+    """Mix the parent's weights into a child, by the greatest share that is as good as the child alone.
 
     Weights of a parent and of a child that learnt from it can be interpolated (Wortsman et al. 2022, arXiv
     2109.01903): what few cells teach is added without losing what many taught.
@@ -45,10 +45,11 @@ def keep_share(child: nn.Module, parent: nn.Module, judge: Callable[[], float]) 
             }
         )
 
-    judged = []
-    for share in SHARES:
+    def judged(share: float) -> float:
         mix(share)
-        judged.append(judge())
-    kept = next(share for share, good in zip(SHARES, judged, strict=True) if good >= max(judged) - _SERVES)
+        return judge()
+
+    wanted = judged(0.0) - _SERVES
+    kept = next((share for share in SHARES[:-1] if judged(share) >= wanted), 0.0)
     mix(kept)
     return kept

@@ -55,7 +55,7 @@ from training.worker.suggest import known_or_seen_sides, suggest_on
 _FEW_MATCHES = 20
 """Fewer held-out cells than this calibrate nothing."""
 _SEEN = 16
-"""Fields that were learnt from on which a model is measured too: to show what that is worth."""
+"""Fields that were learnt from on which a model is measured too, and which choose its parent's share."""
 _TRIED = 40
 """Fields on which a start is tried before it learns."""
 
@@ -219,7 +219,7 @@ class _Training:
     ) -> float:
         """Choose how much of the parent's detector stays, on held-out cells where there are enough."""
         enough = sum(len(k.cells_in_regions()) for k in testing) >= _FEW_MATCHES
-        some = [k for k in (testing if enough else training) if k.finished][:_TRIED]
+        some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         truths = [k.truth() for k in some]
         self.chosen |= enough
         sides = known_or_seen_sides(self.project, model, some)
