@@ -133,7 +133,16 @@ def test_a_group_teaches_the_member_that_its_cells_resemble(words: Vocabulary) -
     fresh = clusters(words, model.describer.features, {0: 20, 1: 20, 2: 20}, seed=5)
     said = named(model, fresh.features)
     assert said == [words.classes[row.argmax()] for row in fresh.allowed[0]]
-    assert model.taught["class"] == {"Neutrophil": 30, "Lymphoblast": 22.5, "Myeloblast": 17.5}
+    assert model.taught["class"] == {"Neutrophil": 30, "Lymphoblast": 30, "Myeloblast": 10}
+
+
+def test_a_group_of_which_no_member_was_shown_teaches_none(words: Vocabulary) -> None:
+    model = new_model(words)
+    cells = clusters(words, model.describer.features, {0: 9, 1: 9})
+    cells.allowed[0][9:, 1:] = True
+    teach_heads(model, cells)
+    assert model.taught["class"] == {"Neutrophil": 9}
+    assert model.speaks()[0] is None
 
 
 def test_one_value_or_no_cell_teaches_no_discriminant(words: Vocabulary) -> None:

@@ -112,7 +112,7 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
 
     Trunk and heads stay as they are. A head of which cells and memory show fewer than two values gets no
     discriminant. A group's label counts for the member that a discriminant of the other cells finds most
-    probable.
+    probable; where no cell shows any member, it teaches nothing.
 
     Parameters
     ----------
@@ -133,7 +133,10 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
         _resolve_groups(features, labels, cells.allowed)
         _fit_discriminants(model, features, labels, folds)
     model.memory = memory.with_cells(cells.features, own, model.source, seed=seed)
-    model.teach(cells.allowed)
+    # a group of which no member was ever shown teaches none of them
+    model.teach(
+        [own[:, i, None] == np.arange(len(values)) for i, values in enumerate(model.vocabulary.heads)]
+    )
 
 
 def _resolve_groups(features: np.ndarray, labels: np.ndarray, allowed: Sequence[np.ndarray]) -> None:
