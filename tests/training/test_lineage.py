@@ -15,7 +15,7 @@ from annotation_store.errors import LLDError
 from training.evaluate import FieldResult, Ranking
 from training.lineage import Lineage, still_held_out
 from training.split import held_out, held_out_key
-from training.worker import comparing, evaluate
+from training.worker import cautions, comparing, evaluate
 from training.worker.project_data import fields_by_patient, knowledge
 
 
@@ -197,12 +197,12 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
 
 
 def test_what_is_to_be_known_of_the_numbers_is_said_in_plain_sentences() -> None:
-    assert comparing.cautions(known=True, lost=0, chosen=False) == ""
-    told = comparing.cautions(known=False, lost=2, chosen=True)
+    assert cautions.cautions(known=True, lost=0, chosen=False) == ""
+    told = cautions.cautions(known=False, lost=2, chosen=True)
     for part in ("began at a file", "held out before 2 can no longer be measured on", "too good"):
         assert part in told
-    assert "holdout 0" in comparing.why_not_measured(99, 0, 0)
-    assert "begins at 30 cells" in comparing.why_not_measured(29, 0.2, 0)
-    gone = comparing.why_not_measured(99, 0.2, 3)
+    assert "holdout 0" in cautions.why_not_measured(99, 0, 0)
+    assert "begins at 30 cells" in cautions.why_not_measured(29, 0.2, 0)
+    gone = cautions.why_not_measured(99, 0.2, 3)
     assert "annotated next are held out" in gone
     assert "held out before 3" in gone

@@ -16,7 +16,6 @@ from training.measure import cross_fitted
 from training.model_folder import read_card
 from training.predict import RawProposals
 from training.ranking.reason import Reason
-from training.split import FEWEST_CELLS
 from training.worker.models import resolve
 from training.worker.project_data import Knowledge
 
@@ -75,59 +74,3 @@ def compare_with_active(
     raw = propose(reference.to(device), some)
     old = cross_fitted(reference, [k.truth() for k in some], raw, prior=starter_calibration())
     return compare([new[i] for i in clean], old, attributes=attributes), old
-
-
-def cautions(*, known: bool, lost: int, chosen: bool) -> str:
-    """Say what is to be known of numbers measured on held-out cells; empty where there is nothing.
-
-    Parameters
-    ----------
-    known
-        Whether all that the model began with is known.
-    lost
-        How many patients that were held out before are gone.
-    chosen
-        Whether something was chosen by these very cells.
-    """
-    told = []
-    if not known:
-        told.append("It began at a file, and nobody knows whether that had learnt from the held-out cells.")
-    if lost:
-        told.append(_of_lost(lost))
-    if chosen:
-        told.append(
-            "How much of what it learnt about finding cells was kept was decided on the held-out cells too, "
-            "so the numbers are a little too good."
-        )
-    return " ".join(told)
-
-
-def why_not_measured(cells: int, share: float, lost: int) -> str:
-    """Say why no cell is held out to measure on.
-
-    Parameters
-    ----------
-    cells
-        In finished regions, in all.
-    share
-        Of them that was to be held out.
-    lost
-        How many patients that were held out before are gone.
-    """
-    if not share:
-        return "Not yet measured: nothing is held out (holdout 0)."
-    if cells < FEWEST_CELLS:
-        why = f"measuring begins at {FEWEST_CELLS} cells in finished regions"
-    else:
-        why = (
-            "all patients (or fields) annotated so far are needed for learning, or the model that it goes on "
-            "from has learnt from them; some of those annotated next are held out"
-        )
-    return " ".join([f"Not yet measured: {why}.", *([_of_lost(lost)] if lost else [])])
-
-
-def _of_lost(lost: int) -> str:
-    return (
-        f"Of the patients (or fields) held out before {lost} can no longer be measured on: they have other "
-        "names, or no cell in a finished region any more."
-    )

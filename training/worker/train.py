@@ -37,13 +37,9 @@ from training.predict import RawProposals, propose_raw
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.split import held_out
 from training.worker.beyond import compact, drawn_at_random, of_single_cells
+from training.worker.cautions import cautions, why_not_measured
 from training.worker.channel import CancelledError, Channel
-from training.worker.comparing import (
-    cautions,
-    compare_with_active,
-    starter_calibration,
-    why_not_measured,
-)
+from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.nameless import hide_names, nameless
