@@ -14,6 +14,7 @@ from training.engine.model import LearnedModel
 from training.evaluate import (
     FieldResult,
     FieldTruth,
+    Ranking,
     average_precision,
     evaluate_field,
     median_side,
@@ -115,11 +116,20 @@ def measured(
     )
 
 
+def _found(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> Ranking:
+    """Rank what was found, whatever its class: no class is ranked for it."""
+    median = median_side(truths)
+    return merged(
+        evaluate_field(truth, calibrated(model, raw), median_cell=median).found
+        for truth, raw in zip(truths, raws, strict=True)
+    )
+
+
 def finding_f1(
     model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals], threshold: float = 0.5
 ) -> float:
     """Give F1 of finding cells, whatever their class; 1 where there is nothing to find."""
-    found = merged(result.found for result in judge(model, truths, raws))
+    found = _found(model, truths, raws)
     if not found.truths:
         return 1.0
     precision, recall = precision_recall(found, threshold)
@@ -130,7 +140,7 @@ def finding_precision(
     model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]
 ) -> float:
     """Give the average precision of finding cells, whatever their class; 1 where there is nothing to find."""
-    found = merged(result.found for result in judge(model, truths, raws))
+    found = _found(model, truths, raws)
     return average_precision(found) if found.truths else 1.0
 
 

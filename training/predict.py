@@ -10,7 +10,7 @@ import torch
 
 from annotation_store.boxes import iou_matrix
 from annotation_store.records import Box, Proposal, Shape
-from training.engine.describer import cut_crop, size_feature
+from training.engine.describer import cut_crop, features_of, size_feature
 from training.engine.detector import detect_and_pool, letterbox
 from training.engine.devices import autocast, to_tensor
 from training.engine.model import LearnedModel
@@ -22,9 +22,6 @@ _LOOKED_AT = 6
 
 FAINT = 0.1
 """Raw score under which a proposal is hardly ever shown."""
-
-_CROPS = 32
-"""Crops that are looked at in one go, from eight sides each."""
 
 _MAGNIFIED = 3.0
 _SAME_CELL = 0.5
@@ -237,20 +234,16 @@ def describe_crops(
     describer = model.describer
     device = next(describer.parameters()).device
     logits = [np.zeros((len(crops), len(values)), np.float32) for values in model.vocabulary.heads]
-    for rows, look in (
-        (np.flatnonzero(scores >= FAINT), describer.look),
-        (np.flatnonzero(scores < FAINT), describer.embed),
-    ):
-        for start in range(0, len(rows) if logits else 0, _CROPS):
-            some = rows[start : start + _CROPS]
-            with autocast(device):
-                features = look(
-                    to_tensor([crops[i] for i in some], device),
-                    torch.tensor([sizes[i] for i in some], dtype=torch.float32, device=device),
-                )
-                said = describer.decide(features)
-            for head, out in zip(logits, said, strict=True):
-                head[some] = out.float().cpu().numpy()
+    for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
+        if not len(rows) or not logits:
+            continue
+        features = features_of(
+            describer, [crops[i] for i in rows.tolist()], [sizes[i] for i in rows.tolist()], once=once
+        )
+        with autocast(device):
+            said = describer.decide(features)
+        for head, out in zip(logits, said, strict=True):
+            head[rows] = out.float().cpu().numpy()
     return logits
 
 

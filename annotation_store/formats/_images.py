@@ -424,18 +424,29 @@ def _choose(wanted: _Name, candidates: Iterable[_Candidate]) -> Match:
     return Match(rank, best[0].path, best[0].field)
 
 
-def _agree(
-    stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None = None
-) -> bool:
-    """Whether the folders of a name and those of a candidate agree, upwards, as far as both go.
+class _Step(NamedTuple):
+    """A folder of a name beside one of a candidate: whether they agree, whether it is below the place."""
+
+    stated: str
+    there: str
+    agrees: bool
+    below: bool
+
+
+def _upwards(
+    stated: Sequence[str], below: list[str], outside: Sequence[str], key: Key | None
+) -> Iterator[_Step]:
+    """Walk up a name's folders and a candidate's as far as both go, to the first that do not agree.
 
     A folder *images* of the candidate may go unnamed; one that is named may be called otherwise, if it is the
-    place itself (which the user chose). With a `key`, `outside` holds what it makes of folders.
+    place itself (which the user chose). With a `key`, `outside` holds what it makes of folders. What is left
+    of `below` was not reached.
     """
-    left, below, above = list(stated), list(inside), list(outside)
+    left, above = list(stated), list(outside)
     while left and (parts := below or above):
         here = left[-1] if below or key is None else key(left[-1])
         if here == parts[-1]:
+            yield _Step(left[-1], parts[-1], True, bool(below))
             left.pop()
             parts.pop()
         elif parts[-1].lower() in _SAY_NOTHING:
@@ -443,8 +454,15 @@ def _agree(
         elif not below and left[-1].lower() in _SAY_NOTHING:
             left.pop()
         else:
-            return False
-    return True
+            yield _Step(left[-1], parts[-1], False, bool(below))
+            return
+
+
+def _agree(
+    stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None = None
+) -> bool:
+    """Whether the folders of a name and those of a candidate agree, upwards, as far as both go."""
+    return all(step.agrees for step in _upwards(stated, list(inside), outside, key))
 
 
 def _agree_from_elsewhere(
@@ -460,24 +478,15 @@ def _agree_from_elsewhere(
     int
         `_NAME`; `_FAR` where they part at the place itself; `_NOTHING`.
     """
-    left, below, above = list(stated), list(inside), list(outside)
+    below = list(inside)
     agreed, near = 0, _FAR
-    while left and (parts := below or above):
-        here = left[-1] if below or key is None else key(left[-1])
-        if here == parts[-1]:
-            if left[-1].lower() not in _SAY_NOTHING and not _OF_MANY.fullmatch(left[-1]):
-                agreed += 1
-                near = near if below else _NAME
-            left.pop()
-            parts.pop()
-        elif parts[-1].lower() in _SAY_NOTHING:
-            parts.pop()
-        elif not below and left[-1].lower() in _SAY_NOTHING:
-            left.pop()
-        elif below or _unnumbered(left[-1]) == _unnumbered(parts[-1]):
-            return _NOTHING
-        else:
-            return near if agreed else _NOTHING
+    for step in _upwards(stated, below, outside, key):
+        if not step.agrees:
+            alike = step.below or _unnumbered(step.stated) == _unnumbered(step.there)
+            return _NOTHING if alike or not agreed else near
+        if step.stated.lower() not in _SAY_NOTHING and not _OF_MANY.fullmatch(step.stated):
+            agreed += 1
+            near = near if step.below else _NAME
     return _NAME if agreed and not below else _NOTHING
 
 

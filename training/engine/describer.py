@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.engine.devices import autocast, to_tensor
 from training.engine.vocabulary import Vocabulary
 
 CROP = 112
@@ -197,6 +198,34 @@ class Describer(nn.Module):
                 for scalar in ("share", "temperature", "used"):
                     getattr(lines, scalar).copy_(getattr(its_lines, scalar))
         return taken
+
+
+_AT_ONCE = 32
+"""Crops that are looked at in one go, from eight sides each."""
+
+
+@torch.inference_mode()
+def features_of(
+    describer: Describer, crops: Sequence[np.ndarray], sizes: Sequence[float], *, once: bool = False
+) -> torch.Tensor:
+    """Give the features of crops ``(CROP, CROP, 3)`` uint8: ``(n, features)`` float32 on its device.
+
+    Parameters
+    ----------
+    sizes
+        As `size_feature` gives them.
+    once
+        Whether to look from one side instead of eight.
+    """
+    device = next(describer.parameters()).device
+    look = describer.embed if once else describer.look
+    parts = [torch.zeros((0, describer.features), device=device)]
+    for start in range(0, len(crops), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        of_sizes = torch.tensor(sizes[some], dtype=torch.float32, device=device)
+        with autocast(device):
+            parts.append(look(to_tensor(crops[some], device), of_sizes).float())
+    return torch.cat(parts)
 
 
 def size_feature(box_side: float, field_side: float) -> float:

@@ -27,7 +27,7 @@ from training.engine.augment import jitter_blur, jitter_stain, sample_crop, samp
 from training.engine.data import CellPatches, PreparedField, log_priors
 from training.engine.describer import description_loss
 from training.engine.detector import raw_predictions
-from training.engine.devices import autocast
+from training.engine.devices import autocast, to_tensor
 from training.engine.losses import MaskedDetectionLoss
 from training.engine.model import LearnedModel, replace_file
 from training.engine.optimiser import AdamW
@@ -278,7 +278,7 @@ class Loop:
                 np.concatenate(((box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]), 1) / config.window
             )
             index += [i] * len(box)
-        pixels = self._to_tensor(np.stack(images), rng)
+        pixels = self._to_tensor(images, rng)
         with autocast(self._device):
             raw = raw_predictions(self._model.detector, pixels)
         return self._loss(
@@ -293,7 +293,7 @@ class Loop:
         config, patches = self._config, self._patches
         n = min(config.crops, len(patches))
         chosen = rng.choice(len(patches), n, replace=False)
-        pixels = self._to_tensor(np.stack([sample_crop(patches.patches[i], rng) for i in chosen]), rng)
+        pixels = self._to_tensor([sample_crop(patches.patches[i], rng) for i in chosen], rng)
         sizes = torch.from_numpy(patches.sizes[chosen]).to(self._device)
         with autocast(self._device):
             describer = self._model.describer
@@ -303,9 +303,9 @@ class Loop:
         names = self._model.vocabulary.head_names
         return loss, {names[i]: value for i, value in parts.items()}
 
-    def _to_tensor(self, images: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """Bring ``(N, H, W, 3)`` uint8 to ``(N, 3, H, W)`` 0 to 1 on the device, stain varied."""
-        tensor = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
+    def _to_tensor(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> torch.Tensor:
+        """Bring images to the device, stain and focus varied."""
+        tensor = to_tensor(images, self._device)
         tensor = jitter_blur(jitter_stain(tensor, rng, self._config.stain), rng, self._config.blur)
         return tensor.contiguous(memory_format=torch.channels_last)
 

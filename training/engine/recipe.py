@@ -19,8 +19,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import log_softmax
 
 from training.engine.data import TrainingField, each_cell, labelled_cells
-from training.engine.describer import NEVER, Discriminant, cut_crop
-from training.engine.devices import autocast, to_tensor
+from training.engine.describer import NEVER, Discriminant, cut_crop, features_of
 from training.engine.memory import Memory, single_labels
 from training.engine.model import LearnedModel
 
@@ -42,7 +41,6 @@ USUAL_TEMPERATURE = 4.0
 _TEMPERATURES = np.geomspace(0.5, 64, 43)
 _MOST_A_VALUE = 1500
 """Cells of each value that are looked at: more would hardly move the mean of a class."""
-_AT_ONCE = 32
 
 
 @dataclass
@@ -82,23 +80,12 @@ def look_at_cells(
     features = [np.zeros((0, model.describer.features), np.float32)]
     for i, field in enumerate(fields):
         cells = list(each_cell(field, places[i], cut_crop))
-        for start in range(0, len(cells), _AT_ONCE):
-            some = cells[start : start + _AT_ONCE]
-            features.append(_look(model, [crop for crop, _ in some], [size for _, size in some]))
+        seen = features_of(model.describer, [crop for crop, _ in cells], [size for _, size in cells])
+        features.append(seen.cpu().numpy())
         if on_field is not None:
             on_field(i + 1)
     of = [units[key] for key, some in zip(keys, places, strict=True) for _ in some]
     return Cells(np.concatenate(features), allowed, np.array(of, int))
-
-
-@torch.inference_mode()
-def _look(model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float]) -> np.ndarray:
-    device = next(model.describer.parameters()).device
-    with autocast(device):
-        features = model.describer.look(
-            to_tensor(crops, device), torch.tensor(sizes, dtype=torch.float32, device=device)
-        )
-    return np.asarray(features.float().cpu().numpy())
 
 
 def remember(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import platform
 import shutil
@@ -135,7 +136,7 @@ class _Training:
             remember(model, self._look(model, fields))
         else:
             teach_heads(model, self._look(model, fields), seed=request.seed)
-            before = model.clone().detector
+            before = copy.deepcopy(model.detector)
             epochs, pseudo = self._learn(model, fields, training, testing, config, state, mark)
             kept = self._keep(model, before, training, testing) if epochs else 1.0
         metrics, active, told = self._measure(model, training, testing)
@@ -191,9 +192,9 @@ class _Training:
 
     def _finds(self, model: LearnedModel, training: Sequence[Knowledge]) -> Found:
         """Try the start on the finished regions."""
-        some = [k for k in training if k.finished][:_TRIED]
         if model.untaught:
             return NOTHING_FOUND
+        some = [k for k in training if k.finished][:_TRIED]
         truths = [k.truth() for k in some]
         f1 = finding_f1(model, truths, self._propose(model, some, tell=False, describe=False))
         return Found(sum(len(k.cells_in_regions()) for k in some), f1)
