@@ -18,6 +18,7 @@ from annotation_store.errors import (
 from annotation_store.project import Project
 from annotation_store.records import (
     KEEP,
+    UNKNOWN_BELOW,
     UNSURE,
     ActiveTime,
     AddReport,
@@ -56,6 +57,7 @@ from annotation_store import formats  # isort: skip
 
 __all__ = [
     "KEEP",
+    "UNKNOWN_BELOW",
     "UNSURE",
     "ActiveTime",
     "AddReport",

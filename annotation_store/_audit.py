@@ -43,6 +43,7 @@ class Audit(ProjectBase):
         for table, numbers in _NUMBERS.items():
             for column in numbers:
                 problems += self._bad(table, column, f"typeof({column}) NOT IN ('real', 'integer')")
+        problems += self._bad("suggestions", "novelty", "typeof(novelty) NOT IN ('real', 'integer', 'null')")
         return problems
 
     def _bad(self, table: str, column: str, condition: str) -> list[str]:

@@ -176,7 +176,9 @@ class Growth(ProjectBase):
             after = translation.probabilities(**before)
             before["probability"] = row.probability
             box = (row.x, row.y, row.w, row.h)
-            after["probability"] = Proposal(box, row.confidence, after["class_probabilities"]).probability
+            after["probability"] = Proposal(
+                box, row.confidence, after["class_probabilities"], novelty=row.novelty
+            ).probability
             names = [name for name in before if before[name] != after[name]]
             if names:
                 change = Change(

@@ -201,6 +201,7 @@ def _opinion(proposal: Proposal) -> dict[str, Any]:
             name: {value: round(float(p), 5) for value, p in values.items()}
             for name, values in proposal.attribute_probabilities.items()
         },
+        **({} if proposal.novelty is None else {"novelty": float(proposal.novelty)}),
     }
 
 
@@ -215,4 +216,5 @@ def _proposal(content: Mapping[str, Any]) -> Proposal:
             str(name): {str(value): float(p) for value, p in values.items()}
             for name, values in content["attributes"].items()
         },
+        None if content.get("novelty") is None else float(content["novelty"]),
     )

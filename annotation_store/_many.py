@@ -36,7 +36,7 @@ class Entry:
     ----------
     cell_class, attributes
         What a person says of the cell; empty for a suggestion.
-    confidence, class_probabilities, attribute_probabilities
+    confidence, class_probabilities, attribute_probabilities, novelty
         A suggestion's own; of a cell those of the suggestion it came from, else of the newest one on the
         same place. ``None`` and empty where no model saw it.
     state
@@ -55,6 +55,7 @@ class Entry:
     confidence: float | None = None
     class_probabilities: Mapping[str, float] = field(default_factory=dict)
     attribute_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    novelty: float | None = None
     state: SuggestionState | None = None
     model_id: int | None = None
 
@@ -63,7 +64,13 @@ class Entry:
         """What a model predicts here, or ``None`` where none saw it."""
         if self.confidence is None:
             return None
-        return Proposal(self.box, self.confidence, self.class_probabilities, self.attribute_probabilities)
+        return Proposal(
+            self.box,
+            self.confidence,
+            self.class_probabilities,
+            self.attribute_probabilities,
+            self.novelty,
+        )
 
 
 class Many(Review):
@@ -112,6 +119,7 @@ class Many(Review):
                 said.c.confidence,
                 said.c.class_probabilities,
                 said.c.attribute_probabilities,
+                said.c.novelty,
                 sa.null().label("state"),
                 said.c.model_id,
             )
@@ -276,6 +284,7 @@ def _suggestion_entries(states: Sequence[str]) -> sa.Select[Any]:
         s.c.confidence,
         s.c.class_probabilities,
         s.c.attribute_probabilities,
+        s.c.novelty,
         s.c.state,
         s.c.model_id,
     ).where(s.c.state.in_(states))
@@ -295,6 +304,7 @@ def _entry(row: Any) -> Entry:
         confidence=row.confidence,
         class_probabilities=row.class_probabilities or {},
         attribute_probabilities=row.attribute_probabilities or {},
+        novelty=row.novelty,
         state=None if row.state is None else SuggestionState(row.state),
         model_id=row.model_id,
     )

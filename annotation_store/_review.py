@@ -131,7 +131,8 @@ class Review(Marks):
     def accept(self, suggestion_id: int) -> int:
         """Make a cell of a suggestion as it stands; give the cell's id.
 
-        Class and attributes are the most probable values; an artefact gets no attributes.
+        Class and attributes are the most probable values; an artefact gets no attributes, and an unknown cell
+        no class (`Proposal.stated_class`).
         """
         return self.correct(suggestion_id)
 
@@ -163,8 +164,23 @@ class Review(Marks):
         """Accept several suggestions at once; give the ids of the cells, in the same order.
 
         One transaction; on each field it is one edit, undone together.
+
+        Raises
+        ------
+        EditError
+            One of them is unknown (`Proposal.is_unknown`): nobody accepts that without a look. Nothing was
+            accepted.
         """
-        return self._decided(list(dict.fromkeys(ids)), lambda s: (SuggestionState.ACCEPTED, self._cell_of(s)))
+
+        def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
+            if suggestion.is_unknown:
+                raise EditError(
+                    f"The suggestion {suggestion.id} is of an unknown cell, unlike anything that was taught: "
+                    "look at it and accept it alone, or give it a class. Nothing was accepted."
+                )
+            return SuggestionState.ACCEPTED, self._cell_of(suggestion)
+
+        return self._decided(list(dict.fromkeys(ids)), cell_of)
 
     def reject(self, suggestion_id: int, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject a suggestion; only *not a cell* teaches the next model."""
@@ -192,7 +208,7 @@ class Review(Marks):
         proposal = suggestion.proposal
         # it may be older than the schema: only what the schema still says can be accepted
         chances = {n: p for n, p in proposal.class_probabilities.items() if self.schema.is_class(n)}
-        best = max(chances, key=chances.__getitem__, default=None)
+        best = None if proposal.is_unknown else max(chances, key=chances.__getitem__, default=None)
         x, y, w, h = proposal.box
         return {
             "field_id": suggestion.field_id,

@@ -94,6 +94,7 @@ def suggestion(row: Any) -> Suggestion:
             confidence=row.confidence,
             class_probabilities=row.class_probabilities,
             attribute_probabilities=row.attribute_probabilities,
+            novelty=row.novelty,
         ),
         state=SuggestionState(row.state),
         reason=None if row.reason is None else RejectionReason(row.reason),

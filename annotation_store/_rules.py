@@ -175,6 +175,7 @@ def proposal(schema: Schema, field: Field, given: Proposal) -> dict[str, Any]:
         for value in values:
             attributes(schema, {name: value})
     confidence = _probability(given.confidence, "confidence")
+    novelty = None if given.novelty is None else _probability(given.novelty, "novelty")
     classes = _distribution(given.class_probabilities, "class")
     return {
         "x": x,
@@ -182,7 +183,8 @@ def proposal(schema: Schema, field: Field, given: Proposal) -> dict[str, Any]:
         "w": w,
         "h": h,
         "confidence": confidence,
-        "probability": Proposal((x, y, w, h), confidence, classes).probability,
+        "probability": Proposal((x, y, w, h), confidence, classes, novelty=novelty).probability,
+        "novelty": novelty,
         "class_probabilities": classes,
         "attribute_probabilities": {
             name: _distribution(values, name) for name, values in given.attribute_probabilities.items()

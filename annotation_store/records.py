@@ -23,6 +23,12 @@ Box = tuple[float, float, float, float]
 UNSURE = "unsure"
 """Somebody looked and could not tell. *Missing* (nobody looked) is the absence of a value."""
 
+UNKNOWN_BELOW: Final = 0.05
+"""A suggestion is *unknown* below this p-value: the share of cells of taught classes that is flagged.
+
+The store keeps `Proposal.probability`, which depends on it: whoever changes it writes a migration.
+"""
+
 
 class Keep(Enum):
     """Type of `KEEP`, for signatures."""
@@ -269,17 +275,31 @@ class Proposal:
         Class name to probability given a cell; sums to 1, or is empty where nothing is known.
     attribute_probabilities
         Attribute name to {value name: probability}; an attribute the model does not know is absent.
+    novelty
+        p-value of being a cell of a taught class: low = unlike anything taught; ``None`` = the model cannot
+        tell.
     """
 
     box: Box
     confidence: float
     class_probabilities: Mapping[str, float] = field(default_factory=dict)
     attribute_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    novelty: float | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the cell is unlike anything taught: its classes are candidates only."""
+        return self.novelty is not None and self.novelty < UNKNOWN_BELOW
 
     @property
     def best_class(self) -> str | None:
-        """The most probable class, or ``None``."""
+        """The most probable class, or ``None``; of an unknown cell only a candidate (see `stated_class`)."""
         return max(self.class_probabilities, key=self.class_probabilities.__getitem__, default=None)
+
+    @property
+    def stated_class(self) -> str | None:
+        """The class that accepting writes: `best_class`, but ``None`` (missing) for an unknown cell."""
+        return None if self.is_unknown else self.best_class
 
     def score(self, cell_class: str) -> float:
         """Return the probability of a white cell of this class: p(cell)·p(class | cell)."""
@@ -289,9 +309,12 @@ class Proposal:
     def probability(self) -> float:
         """Probability of what accepting writes: a white cell of the most probable class.
 
-        Without class probabilities only the cell is written, and this is the confidence. Whatever shows,
-        orders or filters suggestions uses this number; `confidence` alone says nothing of the class.
+        Without class probabilities, and for an unknown cell, only the cell is written, and this is the
+        confidence. Whatever shows, orders or filters suggestions uses this number; `confidence` alone says
+        nothing of the class.
         """
+        if self.is_unknown:
+            return self.confidence
         return self.confidence * max(self.class_probabilities.values(), default=1.0)
 
     @property
@@ -330,6 +353,21 @@ class Suggestion:
     def probability(self) -> float:
         """Probability of what accepting writes: see `Proposal.probability`."""
         return self.proposal.probability
+
+    @property
+    def novelty(self) -> float | None:
+        """p-value of being a cell of a taught class: see `Proposal.novelty`."""
+        return self.proposal.novelty
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the cell is unlike anything taught: see `Proposal.is_unknown`."""
+        return self.proposal.is_unknown
+
+    @property
+    def stated_class(self) -> str | None:
+        """The class that accepting writes: see `Proposal.stated_class`."""
+        return self.proposal.stated_class
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,7 @@ suggestions = Table(
     Column("confidence", Float, nullable=False),
     # of what is stated (`Proposal.probability`), kept so that the database can order and filter by it
     Column("probability", Float, nullable=False, server_default="0"),
+    Column("novelty", Float),  # p-value of being of a taught class; NULL = its model could not tell
     Column("class_probabilities", JSON, nullable=False),
     Column("attribute_probabilities", JSON, nullable=False),
     Column("state", String, nullable=False),
