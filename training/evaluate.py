@@ -415,7 +415,8 @@ def written_right(results: Sequence[FieldResult], threshold: float) -> dict[str,
     """Count how often what accepting would write is right, of proposals at least this probable.
 
     What counts is `Proposal.probability` and the class written; a proposal without class is right where it
-    found a cell. Cells whose own class is missing, unsure or a group judge no class and are left out.
+    found a cell. Cells whose own class is missing, unsure or a group judge no class and are left out, and so
+    are unknown ones (`Proposal.is_unknown`), which nobody accepts without a look.
 
     Returns
     -------
@@ -446,11 +447,12 @@ def written(results: Iterable[FieldResult]) -> Iterator[Written]:
     for result in results:
         singles = set(result.classes)
         for cell, p in result.matched:
-            if p.best_class is None or cell.cell_class in singles:
+            if not p.is_unknown and (p.best_class is None or cell.cell_class in singles):
                 right = p.best_class in (None, cell.cell_class)
                 yield Written(result.patient, p.best_class or "", p.probability, right)
         for p in result.spurious:
-            yield Written(result.patient, p.best_class or "", p.probability, False)
+            if not p.is_unknown:
+                yield Written(result.patient, p.best_class or "", p.probability, False)
 
 
 def _attribute(

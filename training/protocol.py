@@ -238,11 +238,15 @@ class Saved(_Answer):
 
 
 class Suggested(_Answer):
-    """Suggestions are in the project; `from_stain`: fields where the starter found none, only the stain."""
+    """Suggestions are in the project; `from_stain`: fields where the starter found none, only the stain.
+
+    `unknown`: how many of them are of cells unlike anything the model was taught.
+    """
 
     type: Literal["suggested"] = "suggested"
     field_ids: list[int]
     count: int
+    unknown: int = 0
     from_stain: list[int] = Field(default_factory=list)
 
 

@@ -17,7 +17,7 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._files import safe_name
 from annotation_store.formats._strangers import is_surely_not_white
 from annotation_store.formats._text import shown
-from annotation_store.formats._words import certain, class_of, confidence_of
+from annotation_store.formats._words import certain, class_of, confidence_of, novelty_of
 from annotation_store.records import UNSURE, Box, Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.from_coco import value_word
@@ -35,7 +35,7 @@ KNOWN = frozenset(
         "unsure",
         "class_group",
     }
-    | {"score", "class_probabilities", "attribute_probabilities", *FLAGS}
+    | {"score", "class_probabilities", "attribute_probabilities", "novelty", "unknown", *FLAGS}
 )
 _MAX_EXTRA = 20
 _MAX_TEXT = 200
@@ -358,7 +358,8 @@ class _Reader:
             for word, p in self._probabilities(distribution).items():
                 if (pair := self.schema.find_value(name, word)) is not None:
                     values.setdefault(pair[0], {})[pair[1]] = p
-        return Proposal(box, score or 0.0, classes or sure_classes, {**sure_values, **values})
+        novelty = novelty_of(annotation.get("novelty"), self.skipped)
+        return Proposal(box, score or 0.0, classes or sure_classes, {**sure_values, **values}, novelty)
 
     def _probabilities(self, given: Any) -> dict[str, float]:
         numbers = {n: finite(p) for n, p in given.items()} if isinstance(given, dict) else {}

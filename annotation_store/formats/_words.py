@@ -153,6 +153,17 @@ def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> floa
     return numbers[0] if numbers else 0.0 if given else None
 
 
+def novelty_of(value: Any, skipped: Skipped) -> float | None:
+    """Read the p-value of being of a taught class; what is no probability is left out and told."""
+    if value is None or value == "":
+        return None
+    number = _as_number(value)
+    if number is None or not 0 <= number <= 1:
+        skipped.count("novelty that is no number between 0 and 1 was left out ({n} suggestions).")
+        return None
+    return number
+
+
 def _as_number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -1,7 +1,8 @@
 """One cell a row, in and out, for spreadsheets and statistics.
 
 Columns: ``field, patient, slide, domain, pixel_size_um, field_width, field_height, cell, x, y, w, h, class``,
-one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``.
+one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``,
+``novelty`` (the p-value of being of a taught class) and ``unknown`` (``yes``; its class is then empty).
 An empty cell is missing; ``unsure`` is unsure; a class group stands by its name. UTF-8 with a byte order
 mark, which spreadsheets need; commas. On reading, semicolons, tabs, UTF-16
 and Windows-1252 will do as well, and so will decimal commas,
@@ -46,6 +47,7 @@ from annotation_store.formats._words import (
     CONFIDENCES,
     certain,
     flag_words,
+    novelty_of,
     read_class,
     read_flags,
     read_values,
@@ -60,8 +62,9 @@ if TYPE_CHECKING:
 _OF_FIELD = ("field", "patient", "slide", "domain", "pixel_size_um", "field_width", "field_height")
 _OF_CELL = ("cell", "x", "y", "w", "h", "class")
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
-_FIXED = frozenset((*_OF_FIELD, *_OF_CELL, *_FLAGS, "confidence"))
-_NUMBERS = frozenset({"x", "y", "w", "h", "pixel_size_um", "field_width", "field_height"})
+_OF_SUGGESTION = ("confidence", "novelty", "unknown")
+_FIXED = frozenset((*_OF_FIELD, *_OF_CELL, *_FLAGS, *_OF_SUGGESTION))
+_NUMBERS = frozenset({"x", "y", "w", "h", "novelty", "pixel_size_um", "field_width", "field_height"})
 _SPELLINGS = {
     "image": "field",
     "file": "field",
@@ -239,6 +242,13 @@ class _Reader:
         )
         return 0.0
 
+    def _novelty(self, values: Mapping[str, str], where: str) -> float | None:
+        text = self._text(values, "novelty")
+        try:
+            return novelty_of(self._number(text, where) if text else None, self._document.skipped)
+        except FormatError:
+            return novelty_of(text, self._document.skipped)
+
     def _cell(
         self, values: Mapping[str, str], field: FieldIn, where: str, box: Box, confidence: float | None
     ) -> None:
@@ -260,7 +270,9 @@ class _Reader:
                 given[attribute] = word
         found = read_values(given, schema, skipped)
         if confidence is not None:
-            field.proposals.append((where, Proposal(box, confidence, *certain(cell_class, found, schema))))
+            novelty = self._novelty(values, where)
+            sure = certain(cell_class, found, schema)
+            field.proposals.append((where, Proposal(box, confidence, *sure, novelty)))
             return
         words = {name: self._text(values, name) for name in _FLAGS}
         if not is_nothing(values.get("comment", "")):
@@ -308,7 +320,7 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
     """Give the columns, and for each cell or suggestion its field's id, its own, and its row."""
     schema = contents.schema
     columns = [*_OF_FIELD, *_OF_CELL, *(_column(n) for n in schema.attribute_names), *_FLAGS]
-    columns += ["confidence"] if contents.suggestions else []
+    columns += _OF_SUGGESTION if contents.suggestions else ()
     found: list[tuple[int, int, dict[str, str]]] = []
     for field in each(contents.fields):
         start = _field_cells(field, names)
@@ -320,8 +332,10 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
             found.append((field.id, cell.id, row))
         for suggestion in contents.suggestions.get(field.id, ()):
             row = start | _box_cells(suggestion.id, suggestion.box)
-            row["class"] = class_word(suggestion.proposal.best_class, schema)
+            row["class"] = class_word(suggestion.stated_class, schema)
             row["confidence"] = repr(suggestion.probability)
+            row["novelty"] = "" if suggestion.novelty is None else repr(suggestion.novelty)
+            row["unknown"] = "yes" if suggestion.is_unknown else ""
             best = suggestion.proposal.best_attributes
             row |= {_column(name): _value_word(name, v, schema) for name, v in best.items()}
             found.append((field.id, suggestion.id, row))

@@ -4,9 +4,9 @@ What it carries beyond COCO: ``images[].annotated_regions`` and ``ignore_areas``
 ``[x1, y1, x2, y2, …]``), ``patient``, ``slide``, ``domain``, ``pixel_size_um``; ``annotations[].attributes``
 (name to value or null), ``unsure`` (attribute names, or ``class``), ``class_group``, ``kind``, ``cut``,
 ``comment``, ``bookmark``, ``second_opinion``, and for suggestions ``score``, ``class_probabilities``,
-``attribute_probabilities``; the schema under ``napari_lld``. What it loses: draft regions, history,
-readings other than the current one, suggestions already judged, outlines (``segmentation``, of which the box
-around them is taken where an annotation has no box).
+``attribute_probabilities``, ``novelty`` and ``unknown``; the schema under ``napari_lld``. What it loses:
+draft regions, history, readings other than the current one, suggestions already judged, outlines
+(``segmentation``, of which the box around them is taken where an annotation has no box).
 
 `from_coco` and `to_coco` are pure; `read` and `write` add files and a project.
 """
@@ -194,7 +194,7 @@ def to_coco(
         _cell_out(cell, schema, (extras or {}).get(cell.id), anonymous=names.anonymous) for cell in cells
     ]
     annotations += [suggestion_out(s.id, s.field_id, s.proposal, schema) for s in suggestions]
-    used = {*classes, *(c.cell_class for c in cells), *(s.proposal.best_class for s in suggestions)}
+    used = {*classes, *(c.cell_class for c in cells), *(s.stated_class for s in suggestions)}
     return {
         "info": {"description": "Blood film fields, annotated with napari-lld", "version": "1.0"},
         "napari_lld": {"schema": json.loads(schema.model_dump_json())},
@@ -272,13 +272,20 @@ def _cell_out(
 
 
 def suggestion_out(annotation_id: int, field_id: int, proposal: Proposal, schema: Schema) -> dict[str, Any]:
-    """Make the annotation of a proposal: the most probable values, and the probabilities."""
-    best = proposal.best_class
+    """Make the annotation of a proposal: what accepting writes, and the probabilities."""
     values = proposal.best_attributes
     return _base(annotation_id, field_id, proposal.box) | {
-        "category_id": category_of(best, schema),
+        "category_id": category_of(proposal.stated_class, schema),
         "attributes": {name: values.get(name) for name in schema.attribute_names},
         "score": proposal.confidence,
         "class_probabilities": dict(proposal.class_probabilities),
         "attribute_probabilities": {n: dict(v) for n, v in proposal.attribute_probabilities.items()},
+        **novelty_out(proposal),
     }
+
+
+def novelty_out(proposal: Proposal) -> dict[str, Any]:
+    """Give the members that say how unlike anything taught a cell is; none where the model cannot tell."""
+    if proposal.novelty is None:
+        return {}
+    return {"novelty": proposal.novelty, "unknown": proposal.is_unknown}

@@ -88,7 +88,7 @@ def write(
 
 
 def _label(thing: Cell | Suggestion, schema: Schema) -> str:
-    return label_of(thing.cell_class if isinstance(thing, Cell) else thing.proposal.best_class, schema)
+    return label_of(thing.cell_class if isinstance(thing, Cell) else thing.stated_class, schema)
 
 
 def _folders(contents: Contents) -> dict[str, str]:

@@ -49,6 +49,7 @@ from annotation_store.formats._words import (
     confidence_of,
     flag_words,
     label_of,
+    novelty_of,
     read_class,
     read_flags,
     read_values,
@@ -67,6 +68,7 @@ WRITE_OPTIONS: Mapping[str, str] = {
 REGION, IGNORE = "Region*", "Ignore*"
 _CONFIDENCE = "Confidence"
 _CLASS = "class: "
+_NOVELTY = "Novelty"
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
 _SUFFIXES = (".geojson", ".json")
@@ -331,7 +333,7 @@ def _take(
     flags = {n: words.pop(n) for n in _FLAGS if n in words and schema.find_attribute(n) is None}
     values = read_values({n: v for n, v in words.items() if v.strip()}, schema, skipped)
     if confidence is not None:
-        proposal = _proposal(box, confidence, cell_class, values, measured, schema, at)
+        proposal = _proposal(box, confidence, cell_class, values, measured, schema, skipped, at)
         field.proposals.append((where, proposal))
     else:
         found = read_flags(flags, schema, cell_class, skipped)
@@ -352,6 +354,7 @@ def _proposal(
     values: Mapping[str, str | None],
     measured: Mapping[str, Any],
     schema: Schema,
+    skipped: Skipped,
     at: str,
 ) -> Proposal:
     classes: dict[str, float] = {}
@@ -363,7 +366,8 @@ def _proposal(
         elif colon and (pair := schema.find_value(first, second)) is not None:
             attributes.setdefault(pair[0], {})[pair[1]] = _number(value, at)
     sure_class, sure_values = certain(cell_class, values, schema)
-    return Proposal(box, confidence, classes or sure_class, attributes or sure_values)
+    novelty = novelty_of(measured.get(_NOVELTY), skipped)
+    return Proposal(box, confidence, classes or sure_class, attributes or sure_values, novelty)
 
 
 # -- out -----------------------------------------------------------------------------------------
@@ -476,10 +480,11 @@ def _cell_feature(field: Any, cell: Cell, kind: str, schema: Schema, *, anonymou
 
 def _suggestion_feature(field: Any, suggestion: Suggestion, schema: Schema) -> dict[str, Any]:
     proposal = suggestion.proposal
-    best = proposal.best_class
+    best = proposal.stated_class
     shape = Shape(suggestion.box)
     feature = _feature(field, f"suggestion {suggestion.id}", shape, "detection", best, _colour(best, schema))
     measured: dict[str, float] = {_CONFIDENCE: proposal.confidence}
+    measured |= {} if proposal.novelty is None else {_NOVELTY: proposal.novelty}
     measured |= {f"{_CLASS}{name}": p for name, p in proposal.class_probabilities.items()}
     for name, values in proposal.attribute_probabilities.items():
         measured |= {f"{name}: {value}": p for value, p in values.items()}

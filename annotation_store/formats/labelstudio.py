@@ -89,7 +89,7 @@ def write(
     prefix = options.get("prefix", "/data/local-files/?d=")
     tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields)]
     found = [c.cell_class for own in contents.cells.values() for c in own]
-    found += [s.proposal.best_class for own in contents.suggestions.values() for s in own]
+    found += [s.stated_class for own in contents.suggestions.values() for s in own]
     beside_it = out.with_name(CONFIGURATION.format(stem=out.stem))
     write_file(beside_it, config(contents.schema, labels(contents.schema, found)))
     write_file(out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
@@ -124,7 +124,7 @@ def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict
     for suggestion in contents.suggestions.get(field.id, ()):
         proposal = suggestion.proposal
         one = f"suggestion-{suggestion.id}"
-        label = label_of(proposal.best_class, contents.schema)
+        label = label_of(proposal.stated_class, contents.schema)
         suggested.append(_box(one, suggestion.box, label, field) | {"score": proposal.probability})
         for name, value in proposal.best_attributes.items():
             suggested.append(_choice(one, suggestion.box, _tag(name), [value], field))

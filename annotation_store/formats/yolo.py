@@ -361,7 +361,7 @@ def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> li
 def _classes(contents: Contents, fields: Iterable[Field]) -> list[str | None]:
     ids = [field.id for field in fields]
     found = [cell.cell_class for i in ids for cell in contents.cells.get(i, ())]
-    return found + [s.proposal.best_class for i in ids for s in contents.suggestions.get(i, ())]
+    return found + [s.stated_class for i in ids for s in contents.suggestions.get(i, ())]
 
 
 def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list[str]:
@@ -374,7 +374,7 @@ def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list
         *contents.suggestions.get(field.id, ()),
     ]
     for thing in things:
-        label = thing.cell_class if isinstance(thing, Cell) else thing.proposal.best_class
+        label = thing.cell_class if isinstance(thing, Cell) else thing.stated_class
         words = [str(numbers[label_of(label, schema)]), *normalised(thing.box, (field.width, field.height))]
         if isinstance(thing, Suggestion):
             words.append(f"{thing.probability:.6g}")

@@ -86,6 +86,8 @@ def predict(
     count = int(done.result.get("count", 0))
     where = f"to {out}" if out is not None else f"to review in {project}"
     say(f"{plural(count, 'suggestion')} {where}.")
+    if unknown := int(done.result.get("unknown", 0)):
+        say(f"{unknown} of them unknown: unlike the cells that the model was taught.")
     if done.result.get("from_stain"):
         say(stain_note(int(done.result["from_stain"])))
 

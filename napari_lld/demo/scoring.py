@@ -31,6 +31,7 @@ def read_proposals(file: Path) -> dict[str, list[Proposal]]:
                 float(one["score"]),
                 one.get("class_probabilities") or {},
                 one.get("attribute_probabilities") or {},
+                one.get("novelty"),
             )
         )
     return proposals

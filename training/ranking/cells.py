@@ -11,7 +11,7 @@ from training.ranking.cost import CostModel, cost_model
 from training.ranking.information import Groups, doubt
 from training.ranking.items import Ranked
 from training.ranking.reason import Reason
-from training.ranking.words import IN_DOUBT, Words, contenders
+from training.ranking.words import IN_DOUBT, UNKNOWN, Words, contenders
 from training.ranking.worth import RARE_FROM, worth
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def rank_cells(
     """Order suggestions for a queue.
 
     `Queue.ACCEPT` goes by the probability of what accepting writes, `Queue.TEACH` by what its labels
-    would tell; equals by id.
+    would tell; equals by id. Unknown cells come last in the one and first in the other.
     """
     words, cost = words or Words(), cost or CostModel()
     teaches = Queue(queue) is Queue.TEACH
@@ -46,8 +46,9 @@ def rank_cells(
         score = worth(one.proposal, words.labels, groups) if teaches else one.probability
         seconds = cost.candidate(one.proposal, attributes)
         reasons = tuple(_teaching(one, words) if teaches else _sure(one, words))
-        items.append(Ranked("cell", one.id, one.field_id, score, seconds, reasons, one.box))
-    return sorted(items, key=lambda item: (-item.score, item.id or 0))
+        item = Ranked("cell", one.id, one.field_id, score, seconds, reasons, one.box)
+        items.append((one.is_unknown != teaches, item))
+    return [item for _, item in sorted(items, key=lambda pair: (pair[0], -pair[1].score, pair[1].id or 0))]
 
 
 def cells(project: Project, field_id: int | None = None, *, queue: Queue | str = Queue.TEACH) -> list[Ranked]:
@@ -65,7 +66,9 @@ def cells(project: Project, field_id: int | None = None, *, queue: Queue | str =
 
 
 def _sure(one: Suggestion, words: Words) -> list[Reason]:
-    best = one.proposal.best_class
+    best = one.stated_class
+    if one.is_unknown:
+        return [UNKNOWN, Reason("A cell at {confidence:.0%}", confidence=one.confidence)]
     if best is None:
         return [Reason("A cell at {confidence:.0%}", confidence=one.confidence)]
     return [
@@ -80,11 +83,11 @@ def _sure(one: Suggestion, words: Words) -> list[Reason]:
 
 def _teaching(one: Suggestion, words: Words) -> list[Reason]:
     proposal = one.proposal
-    said = []
+    said = [UNKNOWN] if proposal.is_unknown else []
     if pair := contenders(proposal):
         first, second = (words.title(name) for name in pair)
         said.append(Reason("Between {first} and {second}", first=first, second=second))
-    elif not proposal.class_probabilities:
+    elif not proposal.class_probabilities and not said:
         said.append(Reason("Its class is not known to the model"))
     rare = words.rare_among([proposal])
     if rare:

@@ -86,7 +86,8 @@ class CostModel:
 
     def candidate(self, proposal: Proposal, attributes: int) -> float:
         """To judge a suggestion, as likely as not right in each of its parts as it says itself."""
-        wrong = 1 - max(proposal.class_probabilities.values(), default=0.0)
+        sure = 0.0 if proposal.is_unknown else max(proposal.class_probabilities.values(), default=0.0)
+        wrong = 1 - sure
         wrong += sum(1 - max(v.values(), default=0.0) for v in proposal.attribute_probabilities.values())
         unsaid = max(0, attributes - len(proposal.attribute_probabilities))
         take = self.accepted(attributes, min(max(wrong, 0.0), 1.0 + attributes))

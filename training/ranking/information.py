@@ -33,9 +33,10 @@ def information(proposal: Proposal, groups: Groups = ()) -> float:
     Returns
     -------
     float
-        0 to 1.5; `NOTHING_KNOWN` where the model says nothing at all.
+        0 to 1.5; `NOTHING_KNOWN` where the model says nothing at all. The class of an unknown cell is wholly
+        in doubt, however sure the model is of a candidate.
     """
-    class_part = class_doubt(proposal.class_probabilities, groups)
+    class_part = 1.0 if proposal.is_unknown else class_doubt(proposal.class_probabilities, groups)
     parts = [d for v in proposal.attribute_probabilities.values() if (d := doubt(v)) is not None]
     if class_part is None and not parts:
         return NOTHING_KNOWN

@@ -100,7 +100,8 @@ def contradiction(cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
         return Contradiction()
     other, shares = None, said.class_probabilities
     label, kept = cell.cell_class, cell.confirmed.get("cell_class")
-    if label is not None and label not in (UNSURE, kept) and shares:
+    # of a cell unlike anything taught the model states no class
+    if label is not None and label not in (UNSURE, kept) and shares and not said.is_unknown:
         members = [name for name in schema.members(label) if name in shares]
         best = max(sorted(shares), key=shares.__getitem__)
         # of a class that nobody taught it the model says nothing; it may be older than the schema

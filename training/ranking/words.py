@@ -22,6 +22,9 @@ IN_DOUBT = 0.8
 """An attribute is in doubt from this share of the greatest possible entropy."""
 
 
+UNKNOWN = Reason("Unlike the cells it was taught")
+"""Why a model asks for an unknown cell first."""
+
 RARE = 0.5
 """A class or value is called rare when it has at most half of an equal share of the labels."""
 
@@ -66,6 +69,14 @@ class Words:
         else:
             counted = Reason("{count} possible cell", "{count} possible cells", count=len(some))
         said = [self._doubts(counted, likely or list(some))]
+        if unknown := sum(one.is_unknown for one in some):
+            said.append(
+                Reason(
+                    "{count} is unlike the cells it was taught",
+                    "{count} are unlike the cells it was taught",
+                    count=unknown,
+                )
+            )
         if names := self.rare_among(some):
             said.append(
                 Reason(
@@ -116,6 +127,7 @@ class Words:
         likely = {
             name
             for one in some
+            if not one.is_unknown
             for name, p in one.class_probabilities.items()
             if p >= RARE_FROM and self.labels.rare.get(name, 0.0) >= RARE
         }
@@ -135,7 +147,9 @@ class Words:
 
 
 def contenders(proposal: Proposal) -> tuple[str, str] | None:
-    """Give the two classes that contend for a candidate, by name; ``None`` where one is clear."""
+    """Give the two classes that contend for a candidate, by name; ``None`` where one is clear, or unknown."""
+    if proposal.is_unknown:
+        return None
     ordered = sorted(proposal.class_probabilities.items(), key=lambda item: (-item[1], item[0]))
     if len(ordered) < 2 or not ordered[1][1] >= CONTENDS * ordered[0][1] or ordered[1][1] <= 0:
         return None

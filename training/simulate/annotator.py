@@ -145,7 +145,11 @@ class SimulatedAnnotator:
         return work
 
     def accept_in_bulk(self, suggestions: Sequence[Suggestion]) -> Work:
-        """Accept suggestions of a field that is open all at once, unseen; say how many of them are wrong."""
+        """Accept suggestions of a field that is open all at once, unseen; say how many of them are wrong.
+
+        Unknown ones stay, as in a window (`Project.accept_many`).
+        """
+        suggestions = [one for one in suggestions if not one.is_unknown]
         if not suggestions:
             return Work()
         field_id = suggestions[0].field_id

@@ -130,11 +130,11 @@ def _look(
     wrong = [] if good_box else ["box"]
     unsaid = []
     if true.cell_class is None:
-        wrong += ["class"] if proposal.best_class is not None else []
+        wrong += ["class"] if proposal.stated_class is not None else []
         wrong += [name for name in guessed if name not in true.attributes]
-    elif proposal.best_class is None:
+    elif proposal.stated_class is None:
         unsaid.append("class")
-    elif proposal.best_class not in members(true.cell_class):
+    elif proposal.stated_class not in members(true.cell_class):
         wrong.append("class")
     for name, value in true.attributes.items():
         if name not in guessed:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from annotation_store.errors import LLDError
-from annotation_store.formats.coco import categories_out, category_of
+from annotation_store.formats.coco import categories_out, category_of, novelty_out
 from annotation_store.images import find_images, read_image
 from annotation_store.outputs import check_output, write_file
 from annotation_store.project import Project
@@ -60,7 +60,12 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             raise LLDError("The project has no fields yet (whole slides aside). Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(known)))
         told = suggest_on(project, model, number, known, channel, min_confidence=request.min_confidence)
-    result = {"fields": len(known), "count": told.count, "from_stain": len(told.from_stain)}
+    result = {
+        "fields": len(known),
+        "count": told.count,
+        "unknown": told.unknown,
+        "from_stain": len(told.from_stain),
+    }
     return Done(task="predict", model_id=number, result=result)
 
 
@@ -122,10 +127,17 @@ def _to_file(
     channel.check()
     write_file(out, json.dumps(content, indent=1, ensure_ascii=False))
     count = len(content["annotations"])
+    unknown = sum(one.is_unknown for _, _, some in found for one in some)
     return Done(
         task="predict",
         model_id=number,
-        result={"fields": len(files), "count": count, "out": str(out), "from_stain": len(from_stain)},
+        result={
+            "fields": len(files),
+            "count": count,
+            "unknown": unknown,
+            "out": str(out),
+            "from_stain": len(from_stain),
+        },
     )
 
 
@@ -166,7 +178,7 @@ def coco_object(
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": category_of(one.best_class, schema),
+                    "category_id": category_of(one.stated_class, schema),
                     "bbox": [x, y, w, h],
                     "area": round(w * h, 2),
                     "iscrowd": 0,
@@ -178,12 +190,13 @@ def coco_object(
                         name: {k: round(p, 5) for k, p in values.items()}
                         for name, values in one.attribute_probabilities.items()
                     },
+                    **novelty_out(one),
                 }
             )
     return {
         "info": {"description": "White cells proposed by napari-lld. Research use only, not for diagnosis."},
         "napari_lld": {"schema": json.loads(schema.model_dump_json())},
-        "categories": categories_out(schema, {one.best_class for _, _, some in found for one in some}),
+        "categories": categories_out(schema, {one.stated_class for _, _, some in found for one in some}),
         "images": images,
         "annotations": annotations,
     }

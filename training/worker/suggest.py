@@ -46,7 +46,7 @@ def suggest_on(
     Suggested
         What was told: how many suggestions there are now.
     """
-    count = 0
+    count = unknown = 0
     from_stain: list[int] = []
     known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
     ready = ready or {}
@@ -81,6 +81,7 @@ def suggest_on(
                 taken=[*(cell.box for cell in one.cells), *one.rejections],
             )
             count += len(project.suggest(one.field.id, kept, model_id=number))
+            unknown += sum(proposal.is_unknown for proposal in kept)
             if said.vector is not None:
                 shown = {id(proposal) for proposal in kept}
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
@@ -92,7 +93,9 @@ def suggest_on(
         channel.send(
             Progress(stage="suggest", done=len(known), total=len(known), note=stain_note(len(from_stain)))
         )
-    suggested = Suggested(field_ids=[one.field.id for one in known], count=count, from_stain=from_stain)
+    suggested = Suggested(
+        field_ids=[one.field.id for one in known], count=count, unknown=unknown, from_stain=from_stain
+    )
     channel.send(suggested)
     return suggested
 
