@@ -13,7 +13,7 @@ from annotation_store._base import ProjectBase
 from annotation_store._db.tables import cells, fields, suggestions
 from annotation_store._history import Change
 from annotation_store.errors import EditError
-from annotation_store.records import SuggestionState
+from annotation_store.records import UNKNOWN_BELOW, SuggestionState
 
 _NEAR = 0.5
 """Of the smaller box's side: centres nearer than that, with the fields laid over each other, are one cell."""
@@ -100,6 +100,20 @@ class Counting(ProjectBase):
             .order_by(suggestions.c.field_id)
         )
         return [row.field_id for row in self._rows(query)]
+
+    def count_unknown(self, field_ids: Collection[int] | None = None) -> int:
+        """Count the pending suggestions of unknown cells (`Proposal.is_unknown`); one statement.
+
+        A blind reading has none.
+        """
+        if self.reading.blind:
+            return 0
+        query = sa.select(sa.func.count()).where(
+            suggestions.c.state == SuggestionState.PENDING.value, suggestions.c.novelty < UNKNOWN_BELOW
+        )
+        if field_ids is not None:
+            query = query.where(suggestions.c.field_id.in_([int(i) for i in field_ids]))
+        return int(self._rows(query)[0][0])
 
     # -- overlaps --------------------------------------------------------------------------------
 

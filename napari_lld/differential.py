@@ -1,7 +1,8 @@
 """The differential count: how many white cells of each class, with what certainty; no Qt.
 
-A cell whose class is missing or unsure is counted apart and is in no percentage; artefacts are no white
-cells. Of them only nucleated red cells are told, as per 100 white cells.
+A cell whose class is missing or unsure is counted apart and is in no percentage, and so are suggestions of
+unknown cells; artefacts are no white cells. Of them only nucleated red cells are told, as per 100 white
+cells.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Differential:
         All cells of the group `BLAST` and of its classes, or ``None`` where the schema has no such group.
     nucleated_red
         Artefacts of that kind.
+    unknown
+        Suggestions of cells unlike anything taught that wait: counted under no class.
     """
 
     shares: tuple[Share, ...]
@@ -58,6 +61,7 @@ class Differential:
     unclassified: int
     blasts: Share | None
     nucleated_red: int
+    unknown: int = 0
 
     @property
     def nucleated_red_per_100(self) -> float | None:
@@ -65,8 +69,14 @@ class Differential:
         return 100 * self.nucleated_red / self.counted if self.counted else None
 
 
-def differential(found: Iterable[ClassCount], schema: Schema) -> Differential:
-    """Make a differential of counts by class and kind (`Project.class_counts`)."""
+def differential(found: Iterable[ClassCount], schema: Schema, *, unknown: int = 0) -> Differential:
+    """Make a differential of counts by class and kind (`Project.class_counts`).
+
+    Parameters
+    ----------
+    unknown
+        See `Project.count_unknown`.
+    """
     counts: Counter[str] = Counter()
     unclassified = nucleated_red = 0
     artefacts = {item.name for item in schema.classes if item.artefact}
@@ -90,7 +100,7 @@ def differential(found: Iterable[ClassCount], schema: Schema) -> Differential:
     if schema.is_group(BLAST):
         among = {BLAST, *schema.members(BLAST)}
         blasts = share(BLAST, tr("All blasts"), sum(counts[name] for name in among))
-    return Differential(shares, counted, unclassified, blasts, nucleated_red)
+    return Differential(shares, counted, unclassified, blasts, nucleated_red, unknown)
 
 
 def as_rows(found: Differential) -> list[tuple[str, str, str, str, str]]:
@@ -103,6 +113,7 @@ def as_rows(found: Differential) -> list[tuple[str, str, str, str, str]]:
     ]
     rows.append(("White cells counted", str(found.counted), "", "", ""))
     rows.append(("Class missing or unsure", str(found.unclassified), "", "", ""))
+    rows.append(("Unknown, suggested and not counted", str(found.unknown), "", "", ""))
     per = found.nucleated_red_per_100
     rows.append(
         (

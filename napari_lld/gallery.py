@@ -16,12 +16,12 @@ from psygnal import Signal
 
 from annotation_store import Entry, Project
 from annotation_store.errors import LLDError
-from annotation_store.records import UNSURE, Box, Edit, Proposal, RejectionReason, SuggestionState
+from annotation_store.records import UNSURE, Box, Edit, RejectionReason, SuggestionState
 from annotation_store.schema import Schema
 from napari_lld.opinions import Disagreement, best, disagreement, doubt, label_probability
 from napari_lld.schema_words import shown
 from napari_lld.session import Session
-from napari_lld.session_review import Candidate
+from napari_lld.session_review import Candidate, unknown_refusal
 from napari_lld.translate import tr, trn
 
 Key = tuple[str, int]
@@ -44,6 +44,7 @@ class Show(StrEnum):
     INCOMPLETE = "incomplete"
     WAITING = "waiting"
     REJECTED = "rejected"
+    UNKNOWN = "unknown"
     BOOKMARKED = "bookmarked"
     SECOND_OPINION = "second_opinion"
 
@@ -69,7 +70,7 @@ class Item:
     Attributes
     ----------
     word
-        The cell's class, or the most probable one of a suggestion.
+        The cell's class, or the one that a suggestion states.
     doubt
         How much one would learn from it (`opinions.doubt`).
     probability
@@ -96,6 +97,12 @@ class Item:
         return best(self.entry.attribute_probabilities.get(attribute, {}))
 
     @property
+    def unknown(self) -> bool:
+        """Whether it is a suggestion of a cell unlike anything taught."""
+        said = self.entry.proposal
+        return self.entry.kind == "suggestion" and said is not None and said.is_unknown
+
+    @property
     def pending(self) -> bool:
         """Whether it is a suggestion that waits."""
         return self.entry.state is SuggestionState.PENDING
@@ -108,14 +115,12 @@ def read_items(project: Project, field_ids: Collection[int] | None) -> list[Item
 
 
 def _item(entry: Entry, schema: Schema) -> Item:
-    proposal = Proposal(
-        entry.box, entry.confidence or 0.0, entry.class_probabilities, entry.attribute_probabilities
-    )
-    word = entry.cell_class if entry.kind == "cell" else best(entry.class_probabilities)
+    said = entry.proposal
+    stated = None if said is None else said.stated_class
     return Item(
         entry,
-        word,
-        doubt(proposal, schema),
+        entry.cell_class if entry.kind == "cell" else stated,
+        None if said is None else doubt(said, schema),
         label_probability(entry, schema),
         disagreement(entry, schema),
     )
@@ -236,6 +241,8 @@ class Gallery:
                 return item.pending
             case Show.REJECTED:
                 return entry.state is SuggestionState.REJECTED
+            case Show.UNKNOWN:
+                return item.pending and item.unknown
             case Show.BOOKMARKED:
                 return entry.bookmark
         return entry.second_opinion
@@ -252,9 +259,9 @@ class Gallery:
             return (number is None, -(number or 0.0))
 
         if self.order is Order.UNCERTAIN:
-            return lambda item: falling(item.doubt)
+            return lambda item: (not item.unknown, falling(item.doubt))
         if self.order is Order.SUREST:
-            return lambda item: falling(item.probability)
+            return lambda item: (item.unknown, falling(item.probability))
         if self.order is Order.DISAGREEMENT:
             return _by_disagreement
         schema, attribute = self.session.schema, self.attribute
@@ -294,14 +301,17 @@ class Gallery:
     def accept(self, items: Sequence[Item], seen: Collection[Key]) -> None:
         """Make suggestions cells as they stand: those that were on the screen, others only where earned.
 
+        Unknown cells are left, on the screen or not: they want a class.
+
         Parameters
         ----------
         seen
             What was on the screen, crop and all.
         """
         waiting = [item for item in items if item.pending]
-        looked_at = [item for item in waiting if item.key in seen]
-        unseen = [item for item in waiting if item.key not in seen]
+        unknown = sum(item.unknown for item in waiting)
+        looked_at = [item for item in waiting if item.key in seen and not item.unknown]
+        unseen = [item for item in waiting if item.key not in seen and not item.unknown]
         earned, why = self.session.earned(
             Candidate(i.entry.id, i.entry.model_id, i.word, i.probability or 0.0) for i in unseen
         )
@@ -309,16 +319,20 @@ class Gallery:
         if not waiting:
             self._nothing(items)
         elif not wanted or self._done(len(wanted), lambda project: project.accept_many(wanted)):
-            told = trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(wanted))
-            left = len(waiting) - len(wanted)
-            if left:
-                told += " " + trn(
+            told = []
+            if wanted or not unknown:
+                told.append(trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(wanted)))
+            if left := len(unseen) - len(earned):
+                why_left = trn(
                     "{count} that was not on the screen is left: {why}",
                     "{count} that were not on the screen are left: {why}",
                     left,
                     why=" ".join(why),
                 )
-            self.session.tell("info" if left else "hint", told)
+                told.append(why_left)
+            if unknown:
+                told.append(unknown_refusal(unknown))
+            self.session.tell("info" if left or unknown else "hint", " ".join(told))
 
     def reject(self, items: Sequence[Item], reason: RejectionReason) -> None:
         """Reject suggestions, all for one reason."""

@@ -55,7 +55,9 @@ def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
     if name is not None and name != UNSURE and _says(schema, name):
         known = [member for member in schema.members(name) if member in classes]
         word = best(classes)
-        if known and word is not None:
+        # of a cell unlike anything taught the model states no class
+        unknown = entry.proposal is not None and entry.proposal.is_unknown
+        if known and word is not None and not unknown:
             improbable = 1 - sum(classes[m] for m in known)
             other = () if word in known else (class_title(schema, word), classes[word])
             found.append(Disagreement(improbable, *other))
@@ -85,7 +87,7 @@ def label_probability(entry: Entry, schema: Schema) -> float | None:
         return None if said is None else said.probability
     name = entry.cell_class
     members = schema.members(name) if name is not None and name != UNSURE and _says(schema, name) else ()
-    known = [member for member in members if member in said.class_probabilities]
+    known = [member for member in members if member in said.class_probabilities and not said.is_unknown]
     return sum(map(said.score, known)) if known else said.confidence
 
 

@@ -30,6 +30,16 @@ class Candidate(NamedTuple):
     model_id: int | None
     word: str | None
     probability: float
+    unknown: bool = False
+
+
+def unknown_refusal(count: int) -> str:
+    """Say why so many unknown cells are not accepted at once."""
+    return trn(
+        "{count} is unlike anything that was taught: look at it and name its class.",
+        "{count} are unlike anything that was taught: look at each and name its class.",
+        count,
+    )
 
 
 class ReviewActions(ProposedRegions):
@@ -75,10 +85,10 @@ class ReviewActions(ProposedRegions):
     def suggestions(self) -> Sequence[Suggestion]:
         """Pending suggestions of the current field at or above the threshold, in the queue's order."""
         shown = super().suggestions
-        if self._queue is Queue.ACCEPT or len(shown) < 2:
-            return shown
+        if self._queue is Queue.ACCEPT:  # they come with the most probable first
+            return sorted(shown, key=lambda s: s.is_unknown)
         ranked = self._taught_by(shown)
-        return sorted(shown, key=lambda s: (-ranked[s.id].score, s.id))
+        return sorted(shown, key=lambda s: (not s.is_unknown, -ranked[s.id].score, s.id))
 
     @property
     def from_starter(self) -> bool:
@@ -144,8 +154,29 @@ class ReviewActions(ProposedRegions):
     # ------------------------------------------------------------------ one at a time
 
     def accept(self) -> None:
-        """Make the current suggestion a cell as it stands, and go to the next."""
-        self._settle(lambda project, suggestion: project.accept(suggestion))
+        """Make the current suggestion a cell as it stands, and go to the next.
+
+        Of an unknown cell the box and the values are taken, and the cell stays current: its class is to be
+        given.
+        """
+        suggestion = self.suggestion
+        if suggestion is not None and suggestion.is_unknown:
+            self._take_unknown(suggestion)
+        else:
+            self._settle(lambda project, number: project.accept(number))
+
+    def _take_unknown(self, suggestion: Suggestion) -> None:
+        project = self.project
+        cell = self._try(lambda: project.accept(suggestion.id)) if project is not None else None
+        if cell is not None:
+            self.select("cell", cell)
+            self.tell(
+                "hint",
+                tr(
+                    "The box is kept, without a class: the cell is unlike anything that was taught. "
+                    "Name its class, or leave it missing; [suggestion.next] goes on."
+                ),
+            )
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject the current suggestion, and go to the next."""
@@ -179,13 +210,18 @@ class ReviewActions(ProposedRegions):
         """Say which suggestions may be accepted without a look at each, and why the others may not.
 
         They may where, on held-out cells, few enough of what is at least as probable were wrong
-        (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`).
+        (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`). Unknown ones never
+        may.
         """
         allowed: list[int] = []
+        unknown = 0
         reasons: dict[str, None] = {}
         known: dict[tuple[int | None, str | None], str] = {}
         schema = self.schema
         for candidate in candidates:
+            if candidate.unknown:
+                unknown += 1
+                continue
             kind = (candidate.model_id, candidate.word)
             model = self._model(candidate.model_id)
             if kind not in known:
@@ -196,11 +232,11 @@ class ReviewActions(ProposedRegions):
                 reasons.setdefault(why)
             else:
                 allowed.append(candidate.id)
-        return allowed, list(reasons)
+        return allowed, [*reasons, *([unknown_refusal(unknown)] if unknown else [])]
 
     def _earned_here(self) -> tuple[list[int], list[str]]:
         return self.earned(
-            Candidate(s.id, s.model_id, s.proposal.best_class, s.probability) for s in self.suggestions
+            Candidate(s.id, s.model_id, s.stated_class, s.probability, s.is_unknown) for s in self.suggestions
         )
 
     @property
@@ -221,7 +257,9 @@ class ReviewActions(ProposedRegions):
         among = set(allowed)
         counts: dict[tuple[bool, str], int] = {}
         for suggestion in shown:
-            title = class_title(schema, suggestion.proposal.best_class) or tr("class missing")
+            title = class_title(schema, suggestion.stated_class) or tr("class missing")
+            if suggestion.is_unknown:
+                title = tr("unknown")
             key = (suggestion.id in among, title)
             counts[key] = counts.get(key, 0) + 1
 

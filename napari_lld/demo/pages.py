@@ -79,7 +79,9 @@ def _words(schema: Schema, cell: Cell) -> str:
 
 
 def _guess(schema: Schema, suggestion: Suggestion) -> str:
-    return f"{_title(schema, suggestion.proposal.best_class)} {suggestion.probability:.2f}".strip()
+    if suggestion.is_unknown:
+        return "unknown"
+    return f"{_title(schema, suggestion.stated_class)} {suggestion.probability:.2f}".strip()
 
 
 def _title(schema: Schema, name: str | None) -> str:

@@ -13,7 +13,7 @@ from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QTimer
 
 from annotation_store.errors import LLDError
-from annotation_store.records import Box, Field, RegionState
+from annotation_store.records import Box, Field, RegionState, Suggestion
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.fitting import Fit
@@ -396,16 +396,18 @@ class DeskLayers:
             self._slots = {suggestion.id: slot for slot, suggestion in enumerate(waiting)}
             if boxes or len(layer.data):
                 segments = outlines.box_brackets(boxes)
+                unknown = [slot for slot, suggestion in enumerate(waiting) if suggestion.is_unknown]
+                by_box = segments.reshape(-1, outlines.BRACKET_SEGMENTS, 2, 2)
+                spikes = outlines.box_spikes([boxes[slot] for slot in unknown])
+                by_box[unknown] = spikes.reshape(-1, outlines.BRACKET_SEGMENTS, 2, 2)
         else:
             boxes = None
         colours = np.zeros((len(self._slots), 4))
         texts = [""] * len(self._slots)
         for suggestion in session.suggestions:
             slot = self._slots[suggestion.id]
-            best = suggestion.proposal.best_class
-            letter = palette.class_letter(schema, best) if best else ""
-            texts[slot] = f"{letter} {suggestion.probability:.0%}".strip()
-            colours[slot] = palette.rgba(palette.class_colour(schema, best))
+            texts[slot] = palette.proposal_word(schema, suggestion.proposal)
+            colours[slot] = palette.rgba(palette.proposal_colour(schema, suggestion.proposal))
         shades = np.repeat(colours, outlines.BRACKET_SEGMENTS, axis=0) if self._slots else None
         self._draw_lines(SUGGESTIONS, segments, shades)
         self._draw_letters(SUGGESTION_LETTERS, boxes, texts)
@@ -487,7 +489,9 @@ class DeskLayers:
                 parts.append(self._handles(proposed.box, centre=True))
         mark = session.cell or session.suggestion
         if mark is not None:
-            draw = outlines.box_outlines if session.cell else outlines.box_brackets
+            draw = outlines.box_outlines
+            if isinstance(mark, Suggestion):
+                draw = outlines.box_spikes if mark.is_unknown else outlines.box_brackets
             parts.append(draw([self._grown(mark.box)]))
             parts.append(self._handles(mark.box))
         mistake = session.mistake

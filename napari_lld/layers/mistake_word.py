@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_lld.layers.palette import class_letter
+from napari_lld.layers.palette import class_letter, proposal_word
 from napari_lld.translate import tr
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ def model_says(session: Session) -> str:
     if said is None:
         word = tr("no cell")
     elif item.id is None:
-        letter = class_letter(schema, said.best_class) if said.best_class else ""
-        return f"→ {letter} {said.probability:.0%}"
+        return f"→ {proposal_word(schema, said)}"
     elif other.cell_class is not None:
         share = said.class_probabilities[other.cell_class]
         word = f"{class_letter(schema, other.cell_class)} {share:.0%}" + (" …" if other.attributes else "")

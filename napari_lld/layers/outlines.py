@@ -56,6 +56,21 @@ def box_brackets(boxes: Sequence[Box], share: float = 0.25) -> Segments:
     return np.stack([starts, directions], axis=2).reshape(-1, 2, 2)
 
 
+def box_spikes(boxes: Sequence[Box], share: float = 0.25) -> Segments:
+    """Draw boxes with cut corners and a spike on each side, `BRACKET_SEGMENTS` each: told from brackets."""
+    if not len(boxes):
+        return NO_SEGMENTS
+    corners = _corners(boxes)
+    sides = np.roll(corners, -1, axis=1) - corners
+    starts = corners - share * np.roll(sides, 1, axis=1)
+    cuts = corners + share * sides - starts
+    middles = corners + sides / 2
+    spikes = 0.5 * share * (middles - middles.mean(axis=1, keepdims=True))
+    return np.concatenate(
+        [np.stack([starts, cuts], axis=2), np.stack([middles, spikes], axis=2)], axis=1
+    ).reshape(-1, 2, 2)
+
+
 def path_outline(points: Sequence[Sequence[float]], *, closed: bool) -> Segments:
     """Draw a path of (x, y) points."""
     if len(points) < 2:

@@ -7,14 +7,17 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from annotation_store.records import UNSURE
+from annotation_store.records import UNSURE, Proposal
 from annotation_store.schema import Schema
+from napari_lld.translate import tr
 
 Rgba = tuple[float, float, float, float]
 
 MISSING = "#f2f2f2"
 """A cell whose class nobody gave: near white, the colour of no class."""
 UNSURE_COLOUR = "#b0b0b0"
+UNKNOWN = "#ff4488"
+"""A suggestion of a cell unlike anything taught: the colour of no class, to the colour-blind too."""
 REGION = "#2ec4e6"
 IGNORED = "#9a9a9a"
 CURRENT = "#ffd60a"
@@ -26,6 +29,8 @@ _CONTRAST = 3.05
 """Contrast of the colour of a mark with its casing; 3 is what WCAG asks of graphics."""
 _GREY_CONTRAST = 4.7
 """The same of a grey, which has only its brightness to be told from dark colours by the colour-blind."""
+_CANDIDATES = 2
+_LIKELY = 0.05
 _EVEN = 0.179
 """The luminance on which black and white are read equally well."""
 
@@ -92,3 +97,29 @@ def class_letter(schema: Schema, name: str | None) -> str:
         return item.letter or item.title[:2]
     group = schema.group_named(name)
     return (group.key or group.title[:2]).upper()
+
+
+def candidate_letters(schema: Schema, proposal: Proposal) -> str:
+    """Give the letters of the classes that an unknown cell is most like, each with a question mark."""
+    shares = proposal.class_probabilities
+    likely = sorted(
+        (n for n in shares if shares[n] >= _LIKELY and schema.is_class(n)), key=lambda n: -shares[n]
+    )
+    return " ".join(f"{class_letter(schema, name)}?" for name in likely[:_CANDIDATES])
+
+
+def proposal_colour(schema: Schema, proposal: Proposal) -> str:
+    """Return the colour in which a suggestion is shown: that of the class it states."""
+    return UNKNOWN if proposal.is_unknown else class_colour(schema, proposal.stated_class)
+
+
+def proposal_word(schema: Schema, proposal: Proposal) -> str:
+    """Give what is drawn beside a suggestion: its letter and how probable that is.
+
+    An unknown cell has no number, for none is that of a class.
+    """
+    if proposal.is_unknown:
+        return f"{tr('unknown')} {candidate_letters(schema, proposal)}".rstrip()
+    best = proposal.stated_class
+    letter = class_letter(schema, best) if best else ""
+    return f"{letter} {proposal.probability:.0%}".strip()

@@ -85,7 +85,7 @@ def overview(project: Project, facts: Facts) -> Overview:
         more_patients=more,
         known_patients=len(facts.words.patients),
         domains=_domains(facts),
-        differential=differential(project.class_counts(), facts.schema),
+        differential=differential(project.class_counts(), facts.schema, unknown=project.count_unknown()),
         values=_values(facts),
     )
 

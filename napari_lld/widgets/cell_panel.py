@@ -163,9 +163,10 @@ class CellPanel(Part):
             probability = probabilities.get(name)
             button.show_state(
                 checked=cell is not None and cell.cell_class == name,
-                suggested=name == (suggestion.proposal.best_class if suggestion else other.cell_class),
+                suggested=name == (suggestion.stated_class if suggestion else other.cell_class),
                 probability=probability if probability is not None and probability >= 0.05 else None,
                 untaught=suggestion is not None and probability is None and name in taught_or_not,
+                candidate=said is not None and said.is_unknown and probability is not None,
             )
         artefact = cell is not None and self.session.is_artefact(cell.cell_class)
         for number, attribute_row in enumerate(self._rows):
@@ -210,6 +211,8 @@ class CellPanel(Part):
             if cell.cell_class in schema.class_names:
                 return tr("Cell {id} · {title}", id=cell.id, title=schema.class_named(cell.cell_class).title)
             return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
+        if suggestion is not None and suggestion.is_unknown:
+            return tr("Unknown · unlike anything that was taught")
         if suggestion is not None and self.session.mistake is not None:
             return tr("Nobody boxed this · {sure:.0%}", sure=suggestion.probability)
         if suggestion is not None:
@@ -246,6 +249,8 @@ class CellPanel(Part):
                 parts.append(tr("cut"))
             parts.append(box_size(cell.box, self.session.sight.pixel_size_um))
             return " · ".join(parts)
+        if suggestion is not None and suggestion.is_unknown:
+            return tr("{key}: without a class", key=key("suggestion.accept"))
         if suggestion is not None:
             return tr("{key} accepts · a value corrects", key=key("suggestion.accept"))
         if self.session.region is not None and self.session.region.state is RegionState.DRAFT:

@@ -124,13 +124,17 @@ class DifferentialPanel(Part):
         self._found = self._count()
         found = self._found
         for button in (self._copy, self._csv):
-            button.setEnabled(found is not None and bool(found.counted or found.unclassified))
+            button.setEnabled(
+                found is not None and bool(found.counted or found.unclassified or found.unknown)
+            )
         if found is None:
             self._sum.setText("")
             self._progress.hide()
             self._table.setPlainText("")
             return
         left = tr(", {count} without a class", count=found.unclassified) if found.unclassified else ""
+        if found.unknown:
+            left += tr(", {count} unknown wait", count=found.unknown)
         target = self._target.currentData()
         self._sum.setText(
             tr("{counted} of {target} counted{left}", counted=found.counted, target=target, left=left)
@@ -198,7 +202,8 @@ class DifferentialPanel(Part):
         among = None
         if scope != _ALL and field_id is not None:
             among = project.fields_beside(field_id, slide=scope == _SLIDE)
-        return differential(project.class_counts(among), project.schema)
+        unknown = project.count_unknown(among)
+        return differential(project.class_counts(among), project.schema, unknown=unknown)
 
     def _on_copy(self) -> None:
         clipboard = QApplication.clipboard()

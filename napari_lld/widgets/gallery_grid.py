@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDele
 from annotation_store.records import UNSURE
 from napari_lld.gallery import Gallery, Item, Key
 from napari_lld.gallery_reader import Crop, Wanted
-from napari_lld.layers.palette import class_colour, class_letter
+from napari_lld.layers.palette import UNKNOWN, candidate_letters, class_colour, class_letter
 from napari_lld.opinions import class_title
 from napari_lld.translate import tr
 from napari_lld.widgets.theme import Colours, colours, contrasting, mix
@@ -82,6 +82,8 @@ class GalleryModel(QAbstractListModel):
 
     def title(self, item: Item) -> str:
         """Name an item's class."""
+        if item.unknown:
+            return tr("unknown")
         if item.word is None:
             return tr("class missing") if item.entry.kind == "cell" else tr("no class")
         if item.word == UNSURE:
@@ -95,10 +97,17 @@ class GalleryModel(QAbstractListModel):
         if entry.kind == "suggestion":
             if not item.pending:
                 return tr("rejected")
+            if item.unknown:
+                return self.candidates(item)
             return f"{item.probability or 0.0:.0%}"
         if item.disagreement is not None and item.disagreement.instead:
             return f"≠ {item.disagreement.instead}"
         return ""
+
+    def candidates(self, item: Item) -> str:
+        """Give the letters of the classes that an unknown cell is most like."""
+        schema, said = self.gallery.session.schema, item.entry.proposal
+        return candidate_letters(schema, said) if schema is not None and said is not None else ""
 
     def story(self, item: Item) -> str:
         """Tell all that the gallery knows of an item."""
@@ -116,6 +125,8 @@ class GalleryModel(QAbstractListModel):
                 lines.append(f"{attribute.title}: {title}")
         if entry.kind == "suggestion":
             lines.append(tr("White cell {sure:.0%}", sure=entry.confidence or 0.0))
+            if item.unknown:
+                lines.append(tr("Unlike anything that was taught"))
         said = item.disagreement
         if said is not None and said.instead:
             lines.append(
@@ -197,6 +208,8 @@ class TilePainter(QStyledItemDelegate):
         self._paint_crop(painter, place, item)
         schema = self._model.gallery.session.schema
         colour = QColor(class_colour(schema, item.word)) if schema is not None else c.muted
+        if item.unknown:
+            colour = QColor(UNKNOWN)
         self._paint_frame(painter, place, item, colour)
         if chosen:
             self._paint_tick(painter, place)
@@ -222,7 +235,7 @@ class TilePainter(QStyledItemDelegate):
         return self._model.row_of(item.key)
 
     def _paint_frame(self, painter: QPainter, place: QRect, item: Item, colour: QColor) -> None:
-        """Frame a cell all round, a suggestion by its corners, as on the field."""
+        """Frame a cell all round, a suggestion by its corners, an unknown one by cut corners."""
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(colour, 3))
         box = QRectF(place).adjusted(-1, -1, 1, 1)
@@ -232,6 +245,9 @@ class TilePainter(QStyledItemDelegate):
         arm = 18.0
         for x, dx in ((box.left(), arm), (box.right(), -arm)):
             for y, dy in ((box.top(), arm), (box.bottom(), -arm)):
+                if item.unknown:
+                    painter.drawLine(int(x + dx), int(y), int(x), int(y + dy))
+                    continue
                 painter.drawLine(int(x), int(y), int(x + dx), int(y))
                 painter.drawLine(int(x), int(y), int(x), int(y + dy))
 
@@ -254,7 +270,7 @@ class TilePainter(QStyledItemDelegate):
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(contrasting(colour))
-        letter = class_letter(schema, item.word) if schema is not None else ""
+        letter = "?!" if item.unknown else class_letter(schema, item.word) if schema is not None else ""
         painter.drawText(swatch, Qt.AlignmentFlag.AlignCenter, letter)
         font.setBold(False)
         painter.setFont(font)

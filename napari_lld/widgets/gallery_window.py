@@ -83,6 +83,7 @@ class GalleryWindow(Part):
                 (tr("Cells"), Show.CELLS),
                 (tr("Incomplete cells"), Show.INCOMPLETE),
                 (tr("Suggestions that wait"), Show.WAITING),
+                (tr("Unknown cells"), Show.UNKNOWN),
                 (tr("Rejected suggestions"), Show.REJECTED),
                 (tr("Bookmarked cells"), Show.BOOKMARKED),
                 (tr("Second opinion asked"), Show.SECOND_OPINION),

@@ -276,7 +276,7 @@ class ChoiceButton(QAbstractButton):
         self.letter = letter
         self.probability: float | None = None
         self.suggested = False
-        self.untaught = False
+        self.untaught = self.candidate = False
         self.colours = colours()
 
     def nextCheckState(self) -> None:
@@ -289,15 +289,19 @@ class ChoiceButton(QAbstractButton):
         suggested: bool = False,
         probability: float | None = None,
         untaught: bool = False,
+        candidate: bool = False,
     ) -> None:
         """Show whether it is the value, or the suggested one, and how probable it is.
 
-        What a model was never taught is shown as a dash: that is not the same as improbable.
+        What a model was never taught is shown as a dash: that is not the same as improbable. A candidate for
+        an unknown cell has a question mark behind its number.
         """
-        state = (checked, suggested, probability, untaught)
-        if state != (self.isChecked(), self.suggested, self.probability, self.untaught):
+        state = (checked, suggested, probability, untaught, candidate)
+        if state != (self.isChecked(), self.suggested, self.probability, self.untaught, self.candidate):
             self.suggested, self.probability, self.untaught = suggested, probability, untaught
-            self.setAccessibleDescription(tr("The model was never taught this.") if untaught else "")
+            self.candidate = candidate
+            told = tr("The model was never taught this.") if untaught else ""
+            self.setAccessibleDescription(tr("Only a candidate: the cell is unknown.") if candidate else told)
             self.setChecked(checked)
             self.update()
 
@@ -305,7 +309,8 @@ class ChoiceButton(QAbstractButton):
     def aside(self) -> str:
         """What stands small beside the text: probability, dash (never taught), or key."""
         if self.probability is not None:
-            return f"{self.probability:.0%}" if self.probability >= 0.005 else "<1%"
+            share = f"{self.probability:.0%}" if self.probability >= 0.005 else "<1%"
+            return f"{share}?" if self.candidate else share
         return "–" if self.untaught else self.hint
 
     def sizeHint(self) -> QSize:

@@ -120,6 +120,10 @@ class SuggestionPanel(Part):
         ]
         classes = ", ".join(named) or tr("it was never taught classes")
         told = tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)
+        if suggestion.is_unknown:
+            told = tr("White cell {sure:.0%} · its class is unknown", sure=suggestion.confidence)
+            if named:
+                told += " · " + tr("only candidates: {classes}", classes=classes)
         return f"{told}\n{session.lesson}" if session.lesson else told
 
     def _on_slider(self, value: int) -> None:

@@ -1,0 +1,228 @@
+"""Cells unlike anything taught, in the window: a mark, a word, a colour, and no class by reflex."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
+
+from annotation_store import Entry, Project, Proposal
+from annotation_store.schema import load_schema
+from napari_lld.differential import as_csv, differential
+from napari_lld.gallery import Item, Order, Show
+from napari_lld.layers import outlines, palette
+from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
+from napari_lld.opinions import disagreement, label_probability
+from napari_lld.session import Session
+from napari_lld.session_review import Queue
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.gallery_grid import GalleryModel
+from napari_lld.widgets.parts import ChoiceButton
+
+from .test_class_colours import SIMULATED, distances
+
+LLD = load_schema("lld")
+SIZES = {"cell_size": {"small": 0.1, "large": 0.9}}
+EARNED: dict[str, Any] = {
+    "least": 0.3,
+    "units": 30,
+    "of": 300,
+    "wrong": 3,
+    "classes": {"Monocyte": [297, 300]},
+}
+
+
+def at(x: float, confidence: float, novelty: float | None, **classes: float) -> Proposal:
+    return Proposal((x, 10.0, 20.0, 20.0), confidence, classes, SIZES, novelty)
+
+
+UNKNOWN = at(5, 0.95, 0.001, Monocyte=0.9, Neutrophil=0.07, Basophil=0.03)
+SURE = at(35, 0.9, 0.8, Monocyte=0.99, Neutrophil=0.01)
+DOUBT = at(65, 0.8, None, Monocyte=0.5, Neutrophil=0.5)
+
+
+@pytest.fixture
+def folder(small_project: Path) -> Path:
+    with Project.open(small_project, annotator="model") as project:
+        number = project.new_model_id()
+        project.model_folder(number).mkdir(parents=True, exist_ok=True)
+        card = {"metrics": {"held_out": {"cells": 300}, "bulk": EARNED}}
+        project.add_model(number, parent="starter", card=card, activate=True)
+        project.suggest(project.fields()[0].id, [UNKNOWN, SURE, DOUBT], model_id=number)
+    return small_project
+
+
+@pytest.fixture
+def session(dock: DeskDock, folder: Path) -> Session:
+    session = dock.desk.session
+    session.open(folder, annotator="Ada")
+    return session
+
+
+def proposals(session: Session) -> list[Proposal]:
+    return [s.proposal for s in session.suggestions]
+
+
+def test_fast_accept_ends_with_them_and_teach_me_begins_with_them_and_says_why(session: Session) -> None:
+    assert proposals(session) == [SURE, DOUBT, UNKNOWN]
+    session.queue = Queue.TEACH
+    assert proposals(session) == [UNKNOWN, DOUBT, SURE]
+    session.next_suggestion()
+    assert session.lesson == "Unlike the cells it was taught"
+
+
+def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
+    session: Session, dock: DeskDock
+) -> None:
+    layers = dock.desk.viewer.layers
+    texts = list(layers[SUGGESTION_LETTERS].features["text"])
+    slot = next(i for i, s in enumerate(session.waiting) if s.is_unknown)
+    assert texts[slot] == "unknown M? N?", "no number: none is that of a class"
+    assert sorted(texts[:slot] + texts[slot + 1 :]) == ["M 40%", "M 89%"]
+    own = slice(slot * outlines.BRACKET_SEGMENTS, (slot + 1) * outlines.BRACKET_SEGMENTS)
+    drawn = layers[SUGGESTIONS]
+    assert np.allclose(drawn.data[own], outlines.box_spikes([UNKNOWN.box]))
+    assert np.allclose(drawn.edge_color[own], palette.rgba(palette.UNKNOWN), atol=0.01)
+    others = np.delete(drawn.data, np.arange(own.start, own.stop), axis=0)
+    assert np.allclose(others, outlines.box_brackets([s.box for s in session.waiting if not s.is_unknown]))
+    session.select("suggestion", session.waiting[slot].id)
+    first = outlines.box_spikes([UNKNOWN.box])[0, 1]
+    assert np.allclose(np.sign(layers[CURRENT].data[0, 1]), np.sign(first)), "the current one too"
+
+
+@pytest.mark.parametrize("kind", SIMULATED)
+@pytest.mark.parametrize("name", ["lld", "wbcatt"])
+def test_their_colour_differs_from_every_other_to_colour_blind_eyes(name: str, kind: str) -> None:
+    schema = load_schema(name)
+    others = {palette.class_colour(schema, c) for c in (*schema.class_names, "unsure", None)}
+    others |= {palette.REGION, palette.IGNORED, palette.CURRENT}
+    shown = [palette.UNKNOWN, *sorted(others)]
+    rgb = np.array([palette.rgba(colour)[:3] for colour in shown])
+    assert distances(rgb, SIMULATED[kind])[0, 1:].min() >= 7
+    assert palette.contrast(palette.UNKNOWN, palette.CASING) >= 4.5
+
+
+def test_the_panels_call_its_classes_candidates(session: Session, dock: DeskDock, qtbot: QtBot) -> None:
+    session.select("suggestion", next(s.id for s in session.waiting if s.is_unknown))
+    qtbot.wait(50)
+    labels = [label.text() for label in dock.findChildren(QLabel)]
+    assert "Unknown · unlike anything that was taught" in labels
+    assert (
+        "White cell 95% · its class is unknown · only candidates: Monocyte 86%, Neutrophil 7%, Basophil 3%"
+        in labels
+    )
+
+    def button(name: str) -> ChoiceButton:
+        found = dock.findChild(ChoiceButton, f"lld_class_{name}")
+        assert found is not None
+        return found
+
+    assert (button("Monocyte").aside, button("Monocyte").suggested) == ("86%?", False)
+    assert button("Monocyte").accessibleDescription() == "Only a candidate: the cell is unknown."
+    session.select("suggestion", next(s.id for s in session.waiting if not s.is_unknown))
+    qtbot.wait(50)
+    assert (button("Monocyte").aside, button("Monocyte").suggested) == ("89%", True)
+    assert button("Monocyte").accessibleDescription() == ""
+
+
+def test_accept_takes_the_box_without_a_class_and_waits_for_its_name(session: Session) -> None:
+    told: list[str] = []
+    session.notice.connect(lambda _level, text: told.append(text))
+    session.select("suggestion", next(s.id for s in session.waiting if s.is_unknown))
+    session.accept()
+    assert session.cell is not None, "the letter that comes next names this cell, not the next suggestion"
+    assert (session.cell.cell_class, session.cell.attributes) == (None, {"cell_size": "large"})
+    assert "without a class" in told[-1]
+    session.set_class("Myeloblast")
+    assert [c.cell_class for c in session.cells] == ["Myeloblast"]
+    session.undo()
+    session.undo()
+    assert (len(session.cells), session.pending) == (0, 3)
+
+
+def test_a_class_key_names_it_at_once(session: Session) -> None:
+    session.select("suggestion", next(s.id for s in session.waiting if s.is_unknown))
+    session.set_class("Myeloblast")
+    assert [c.cell_class for c in session.cells] == ["Myeloblast"]
+
+
+def test_all_at_once_leaves_them_and_says_how_many(session: Session) -> None:
+    session.threshold = 0.3
+    assert session.bulk_choice == (
+        "Takes: Monocyte 2.\n"
+        "Leaves: unknown 1. 1 is unlike anything that was taught: look at it and name its class."
+    )
+    assert len(session.accept_all()) == 2
+    assert proposals(session) == [UNKNOWN]
+    assert session.bulk_refusal == "1 is unlike anything that was taught: look at it and name its class."
+    assert session.accept_all() == []
+
+
+def items(dock: DeskDock) -> list[Item]:
+    from napari_lld.gallery import read_items
+
+    session = dock.desk.session
+    assert session.project is not None
+    return read_items(session.project, None)
+
+
+def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: DeskDock) -> None:
+    from napari_lld.gallery import Gallery
+
+    gallery = Gallery(session)
+    gallery.attach()
+    gallery.take(None, items(dock))
+    assert gallery.shown[0].unknown, "the most uncertain first"
+    gallery.order = Order.SUREST
+    gallery.arrange()
+    assert gallery.shown[-1].unknown
+    model = GalleryModel(gallery)
+    assert (model.title(gallery.shown[-1]), model.aside(gallery.shown[-1])) == ("unknown", "M? N?")
+    assert "Unlike anything that was taught" in model.story(gallery.shown[-1])
+    told: list[str] = []
+    session.notice.connect(lambda _level, text: told.append(text))
+    gallery.accept(gallery.shown, seen={item.key for item in gallery.shown})
+    assert told[-1] == (
+        "2 suggestions accepted. 1 is unlike anything that was taught: look at it and name its class."
+    )
+    gallery.show = Show.UNKNOWN
+    gallery.take([session.field_id], items(dock))
+    (left,) = gallery.shown
+    gallery.accept([left], seen={left.key})
+    assert told[-1] == "1 is unlike anything that was taught: look at it and name its class."
+    gallery.set_class([left], "Myeloblast")
+    assert "Myeloblast" in [c.cell_class for c in session.cells]
+    gallery.detach()
+
+
+def test_a_model_that_cannot_tell_the_cell_disagrees_with_no_class() -> None:
+    said = {"Monocyte": 0.9, "Neutrophil": 0.1}
+    cells = [
+        Entry("cell", 1, 1, (0, 0, 9, 9), "Neutrophil", confidence=0.9, class_probabilities=said, novelty=p)
+        for p in (0.5, 0.0)
+    ]
+    known, unknown = (disagreement(cell, LLD) for cell in cells)
+    assert known is not None
+    assert known.instead == "Monocyte"
+    assert unknown is None
+    assert [label_probability(cell, LLD) for cell in cells] == [pytest.approx(0.09), 0.9]
+
+
+def test_the_differential_counts_them_apart_and_under_no_class(session: Session) -> None:
+    project = session.project
+    assert project is not None
+    assert (project.count_unknown(), project.count_unknown([session.field_id or 0])) == (1, 1)
+    assert project.count_unknown([2]) == 0
+    found = differential(project.class_counts(), LLD, unknown=project.count_unknown())
+    assert (found.counted, found.unclassified, found.unknown) == (0, 0, 1)
+    assert '"Unknown, suggested and not counted",1,,,' in as_csv(found)
+
+
+def test_a_blind_reading_hears_of_none(folder: Path) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        project.use_reading(project.add_reading("blind", blind=True).id)
+        assert project.count_unknown() == 0
