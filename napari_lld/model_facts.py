@@ -86,7 +86,8 @@ def comparison(model: Model) -> str:
 def about(model: Model) -> str:
     """Say all that a card tells in sentences; why it was refused comes first, for the end may be cut."""
     caution = _metric_text(model, "caution") if held_out(model) else ""
-    return " ".join(filter(None, (why_not_active(model), comparison(model), model_numbers(model), caution)))
+    parts = (why_not_active(model), comparison(model), model_numbers(model), caution)
+    return " ".join(filter(None, (*parts, _metric_text(model, "left_out"))))
 
 
 def told_of_comparison(model: Model) -> Reason | None:

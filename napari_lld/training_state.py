@@ -182,7 +182,8 @@ class TrainingState:
             case "cancelling":
                 self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
             case "done":
-                return self._finish(message, self._done_sentence(message))
+                parts = (self._done_sentence(message), _left_out(message))
+                return self._finish(message, " ".join(filter(None, parts)))
             case "cancelled":
                 return self._finish(message, tr("Stopped. Nothing was changed."))
             case "failed":
@@ -204,3 +205,9 @@ class TrainingState:
         if self.message.startswith(tr("Model {id} saved", id=message.model_id)):
             return self.message + "."
         return tr("Model {id} is ready. {message}", id=message.model_id, message=self.message).strip()
+
+
+def _left_out(message: Any) -> str:
+    """Say what a training has left out to keep its time; nothing where it did all."""
+    what = in_words(Reason.read(one) for one in message.result.get("left_out", ()))
+    return tr("Time ran short: {what}.", what="; ".join(what)) if what else ""

@@ -55,7 +55,11 @@ def train(
         int, typer.Option(min=64, max=4096, metavar="PX", help="Pixels of a field's longer side in training.")
     ] = 448,
     budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="The most that the whole command may take.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="The most that the whole command may take; it says what it left out to keep to it.",
+        ),
     ] = None,
     holdout: Annotated[
         float,
@@ -75,7 +79,9 @@ def train(
     """Train a model and put its suggestions on the unknown areas."""
     from training.client import run_worker
     from training.protocol import Progress, Saved, Suggested, TrainRequest
+    from training.ranking.reason import Reason
     from training.start import check_start
+    from training.worker.cautions import time_ran_short
 
     if budget is not None and budget <= 0:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
@@ -121,15 +127,19 @@ def train(
     active = saved is not None and saved.active
     why = saved.why if saved is not None else None
     resumed = int(done.result.get("resumed_epochs", 0))
+    left_out = [str(Reason.read(one)) for one in done.result.get("left_out", ())]
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
         answer |= {"why": why, "suggestions": suggestions, "resumed_epochs": resumed}
+        answer["left_out"] = left_out
         say_json(answer | {"metrics": done.metrics})
         return
     if resumed:
         say(f"Went on where an interrupted run had stopped, after {plural(resumed, 'epoch')}.")
     say(f"Model {done.model_id} is {'active' if active else 'kept, but not active'}. {why or ''}".rstrip())
     say(f"{plural(suggestions, 'suggestion')} to review.")
+    if left_out:
+        say(time_ran_short(left_out))
     say_metrics(done.metrics)
 
 

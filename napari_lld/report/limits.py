@@ -57,6 +57,8 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
         return
     if caution := facts.metrics.text("caution"):
         yield caution
+    if left_out := facts.metrics.text("left_out"):
+        yield left_out
     unknown = sum(unit.startswith("field:") for unit in facts.held_units)
     if held.cells < _SMALL:
         yield (

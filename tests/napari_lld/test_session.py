@@ -384,7 +384,10 @@ def test_a_training_from_start_to_suggestions(
     assert not session.suggestions
     training.receive(SimpleNamespace(type="suggested", field_ids=[session.field_id], count=3))
     assert len(session.suggestions) == 3
-    training.receive(SimpleNamespace(type="done", task="train", model_id=1, metrics={}, result={}))
+    short = ["{done} of {of} held-out fields were measured", {"done": 2, "of": 5}]
+    result = {"left_out": [short]}
+    training.receive(SimpleNamespace(type="done", task="train", model_id=1, metrics={}, result=result))
+    assert training.message.endswith("Time ran short: 2 of 5 held-out fields were measured.")
     assert not training.busy
     assert told.last[0] == "info"
 

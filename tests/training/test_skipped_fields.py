@@ -18,7 +18,7 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
     from training.worker import suggest
     from training.worker.project_data import knowledge
 
-    monkeypatch.setattr(suggest, "cell_sides", lambda _model, pixels, *_: [None] * len(pixels))
+    monkeypatch.setattr(suggest, "seen_side", lambda *_: None)
     monkeypatch.setattr(
         suggest, "propose_raw", lambda _model, pixels, **_: [SimpleNamespace(vector=None)] * len(pixels)
     )

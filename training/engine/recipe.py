@@ -39,7 +39,7 @@ USUAL_TEMPERATURE = 4.0
 """With fewer cells there is nothing to choose on, and scores are divided by what is usual."""
 
 _TEMPERATURES = np.geomspace(0.5, 64, 43)
-_MOST_A_VALUE = 1500
+MOST_A_VALUE = 1500
 """Cells of each value that are looked at: more would hardly move the mean of a class."""
 
 
@@ -66,15 +66,16 @@ def look_at_cells(
     model: LearnedModel,
     fields: Sequence[TrainingField],
     *,
+    most: int = MOST_A_VALUE,
     seed: int = 0,
     on_field: Callable[[int], None] | None = None,
 ) -> Cells:
-    """Give the features of all labelled cells, or of `_MOST_A_VALUE` of each value where there are more.
+    """Give the features of all labelled cells, or of `most` of each value where there are more.
 
     Pixels of one field at a time are held in memory.
     """
     model.evaluating()  # batch norms of a few cells would say something of the others
-    places, allowed = labelled_cells(fields, model.vocabulary, most=_MOST_A_VALUE, seed=seed)
+    places, allowed = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
     keys = [field.patient or field.name for field in fields]
     units = {key: k for k, key in enumerate(sorted(set(keys)))}
     features = [np.zeros((0, model.describer.features), np.float32)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from training.split import FEWEST_CELLS
 
 
@@ -52,6 +54,11 @@ def why_not_measured(cells: int, share: float, lost: int) -> str:
             "from has learnt from them; some of those annotated next are held out"
         )
     return " ".join([f"Not yet measured: {why}.", *([_of_lost(lost)] if lost else [])])
+
+
+def time_ran_short(left_out: Sequence[str]) -> str:
+    """Say what a training has left out to keep its time (`training.worker.budget`); empty where nothing."""
+    return f"Time ran short: {'; '.join(left_out)}." if left_out else ""
 
 
 def _of_lost(lost: int) -> str:

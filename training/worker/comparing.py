@@ -43,6 +43,8 @@ def compare_with_active(
         Of what the new model began with.
     testing, new
         The held-out fields and what the new model did on each.
+    propose
+        Runs a model over fields, or over the first of them.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def compare_with_active(
         )
         return cannot_judge(told, units), []
     reference, _ = resolve(project, "active")
-    some = [testing[i] for i in clean]
-    raw = propose(reference.to(device), some)
-    old = cross_fitted(reference, [k.truth() for k in some], raw, prior=starter_calibration())
-    return compare([new[i] for i in clean], old, attributes=attributes), old
+    raw = propose(reference.to(device), [testing[i] for i in clean])
+    done = clean[: len(raw)]  # of the others there was no time for
+    old = cross_fitted(reference, [testing[i].truth() for i in done], raw, prior=starter_calibration())
+    return compare([new[i] for i in done], old, attributes=attributes), old

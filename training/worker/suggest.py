@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from annotation_store import Look
@@ -11,8 +13,9 @@ from training import ranking
 from training.engine.model import LearnedModel
 from training.engine.scale import domain_of
 from training.from_stain import STAIN_CONFIDENCE, stain_note
-from training.predict import RawProposals, calibrated, cell_sides, propose_raw, suggestible
+from training.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
 from training.protocol import Progress, Suggested
+from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import Channel
 from training.worker.project_data import Knowledge
 
@@ -31,8 +34,11 @@ def suggest_on(
     *,
     min_confidence: float,
     ready: Mapping[int, RawProposals] | None = None,
+    budget: Budget | None = None,
 ) -> Suggested:
     """Propose cells in the unknown area of fields and put them into the project; skipped fields get none.
+
+    The fields come in the order in which to look next. Those that there is no time for stay as they were.
 
     Parameters
     ----------
@@ -40,6 +46,8 @@ def suggest_on(
         The model's number; ``None`` = the starter.
     ready
         Field id to what the model said already.
+    budget
+        ``None`` = no limit.
 
     Returns
     -------
@@ -51,17 +59,24 @@ def suggest_on(
     known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
     ready = ready or {}
     maker = ranking.STARTER if number is None else str(number)
-    sides = known_or_seen_sides(project, model, [one for one in known if one.field.id not in ready])
+    budget = budget or Budget(None, 0.0)
+    place = {one.field_id: i for i, one in enumerate(ranking.order(project))}
+    known.sort(key=lambda one: place.get(one.field.id, len(place)))
+    asked = [one for one in known if one.field.id not in ready]
+    sides = Sides(project, model, asked)
     least = max(0.001, model.calibration.raw(min_confidence))
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
-    for start in range(0, len(known), _BATCH):
+    done: list[int] = []
+    for some in chain(
+        budget.batches([one for one in known if one.field.id in ready], None, _BATCH),
+        budget.batches(asked, budget.until("suggest"), _BATCH),
+    ):
         channel.check()
-        some = known[start : start + _BATCH]
         missing = [one for one in some if one.field.id not in ready]
         raw = propose_raw(
             model,
             [partial(project.pixels, one.field.id) for one in missing],
-            cell_sides=[sides[one.field.id] for one in missing],
+            cell_sides=[sides.on(one) for one in missing],
             min_score=least,
         )
         new = dict(zip((one.field.id for one in missing), raw, strict=True))
@@ -87,15 +102,15 @@ def suggest_on(
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
                 looks[one.field.id] = Look(said.vector, rest)
         project.keep_looks(maker, looks)
-        channel.send(Progress(stage="suggest", done=start + len(some), total=len(known)))
-    _rank(project, maker, channel, whole=len(known) == sum(not f.is_slide for f in project.fields()))
+        done += [one.field.id for one in some]
+        channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
+    budget.leave_out(SUGGESTIONS, len(done), len(known))
+    _rank(project, maker, channel, whole=len(done) == sum(not f.is_slide for f in project.fields()))
     if from_stain:
         channel.send(
-            Progress(stage="suggest", done=len(known), total=len(known), note=stain_note(len(from_stain)))
+            Progress(stage="suggest", done=len(done), total=len(known), note=stain_note(len(from_stain)))
         )
-    suggested = Suggested(
-        field_ids=[one.field.id for one in known], count=count, unknown=unknown, from_stain=from_stain
-    )
+    suggested = Suggested(field_ids=done, count=count, unknown=unknown, from_stain=from_stain)
     channel.send(suggested)
     return suggested
 
@@ -111,14 +126,30 @@ def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> Non
         channel.send(Progress(stage="suggest", done=0, total=0, note=note))
 
 
-def known_or_seen_sides(
-    project: Project, model: LearnedModel, known: Sequence[Knowledge]
-) -> dict[int, float | None]:
-    """Give the side of a white cell by field id: what the project knows, else what the model sees."""
-    sides = cell_sides(
-        model,
-        [partial(project.pixels, one.field.id) for one in known],
-        [domain_of(one.field) for one in known],
-        [one.cell_side for one in known],
-    )
-    return {one.field.id: side for one, side in zip(known, sides, strict=True)}
+class Sides:
+    """The side of a white cell on fields: what the project knows, else what a model sees.
+
+    A model looks once for all fields of a domain, when the first of them is asked for.
+
+    Parameters
+    ----------
+    known
+        All fields that will be asked for.
+    """
+
+    def __init__(self, project: Project, model: LearnedModel, known: Sequence[Knowledge]) -> None:
+        self._model = model
+        self._pixels: dict[str, list[Pixels]] = defaultdict(list)
+        self._seen: dict[str, float | None] = {}
+        for one in known:
+            if one.cell_side is None:
+                self._pixels[domain_of(one.field)].append(partial(project.pixels, one.field.id))
+
+    def on(self, one: Knowledge) -> float | None:
+        """Give the side on a field, in its pixels."""
+        if one.cell_side is not None:
+            return one.cell_side
+        domain = domain_of(one.field)
+        if domain not in self._seen:
+            self._seen[domain] = seen_side(self._model, self._pixels[domain])
+        return self._seen[domain]

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +22,33 @@ from annotation_store.project import Project
 from training.bulk import bulk
 from training.calibration import Calibration
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
-from training.engine.data import TrainingField, cut_patches
-from training.engine.keep import keep_share
+from training.engine.data import TrainingField, cut_patches, labelled_cells
+from training.engine.keep import SHARES, keep_share
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import NOTHING_FOUND, Found, settings
-from training.engine.recipe import Cells, look_at_cells, remember, teach_heads
+from training.engine.recipe import MOST_A_VALUE, Cells, look_at_cells, remember, teach_heads
 from training.engine.scale import sides_around
 from training.evaluate import FieldResult, summarise
 from training.lineage import Lineage, still_held_out
 from training.measure import cross_fitted, finding_f1, finding_precision, fit_calibration, judge, measured
 from training.outcomes import write_outcomes
-from training.predict import RawProposals, propose_raw
+from training.predict import RawProposals
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.split import held_out
 from training.worker.beyond import compact, drawn_at_random, of_single_cells
-from training.worker.cautions import cautions, why_not_measured
+from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
+from training.worker.cautions import cautions, time_ran_short, why_not_measured
 from training.worker.channel import CancelledError, Channel
 from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.nameless import hide_names, nameless
 from training.worker.project_data import Knowledge, fields_by_patient, knowledge, refuse_without_knowledge
+from training.worker.proposing import Proposer
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
-from training.worker.stages import Stages, plan
-from training.worker.suggest import known_or_seen_sides, suggest_on
+from training.worker.stages import Plan, Stages, plan
+from training.worker.suggest import Sides, suggest_on
 
 _FEW_MATCHES = 20
 """Fewer held-out cells than this calibrate nothing."""
@@ -55,6 +56,12 @@ _SEEN = 16
 """Fields that were learnt from on which a model is measured too, and which choose its parent's share."""
 _TRIED = 40
 """Fields on which a start is tried before it learns."""
+_FIRST_CELLS = 8
+"""Cells that tell how long it takes to look at one."""
+_FEWEST_CELLS = 5
+"""Cells of each value that are looked at however little time there is."""
+_TRYING, _LOOKING, _BETWEEN = 0.15, 0.35, 0.3
+"""Parts of the time left that trying the start, looking at cells, and judging between the stages may take."""
 
 
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
@@ -67,7 +74,8 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
         _refuse_unwritable(project.path / "models")
         run_id = project.start_run(request.model_dump(exclude={"project"}))
         try:
-            done = _Training(request, channel, device, begun, project, known, run_id).run()
+            budget = Budget(request.budget, begun)
+            done = _Training(request, channel, device, begun, project, known, run_id, budget).run()
         except BaseException as error:
             stopped = channel.cancelled or isinstance(error, CancelledError)
             with contextlib.suppress(Exception):
@@ -87,12 +95,16 @@ class _Training:
     project: Project
     known: list[Knowledge]
     run_id: int
-    said: dict[int, RawProposals] = field(default_factory=dict)
+    budget: Budget
+    propose: Proposer = field(init=False)
     outcomes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     lineage: Lineage = field(init=False)
     leaning: Calibration = field(init=False)
     lost: int = 0
     chosen: bool = False
+
+    def __post_init__(self) -> None:
+        self.propose = Proposer(self.project, self.channel, self.budget)
 
     def run(self) -> Done:
         """Do it all."""
@@ -130,6 +142,7 @@ class _Training:
         )
         self._progress("prepare", 0, len(training))
         fields = [k.training_field(project) for k in training]
+        self._expect(model, training, testing)
         if parent == "scratch":
             epochs, pseudo = self._learn(model, fields, training, testing, config, state, mark)
             kept = 0.0
@@ -142,6 +155,8 @@ class _Training:
         metrics, active, told = self._measure(model, training, testing)
         self.channel.check()
         metrics["kept_of_parent"] = kept
+        if left_out := time_ran_short(self.budget.left_out):
+            metrics["left_out"] = left_out
         if pseudo is not None:
             metrics["pseudo_cells"] = pseudo
         learnt_from = {
@@ -170,7 +185,8 @@ class _Training:
                 self.known,
                 self.channel,
                 min_confidence=request.min_confidence,
-                ready=self.said if active else None,
+                ready=self.propose.said if active else None,
+                budget=self.budget,
             )
         result = {
             "active": active,
@@ -178,6 +194,7 @@ class _Training:
             "epochs": epochs,
             "resumed_epochs": resumed,
             "seconds": round(time.monotonic() - self.begun, 1),
+            "left_out": [what.stored() for what in self.budget.left_out],
         }
         return Done(task="train", model_id=number, metrics=metrics, result=result)
 
@@ -195,17 +212,49 @@ class _Training:
         if model.untaught:
             return NOTHING_FOUND
         some = [k for k in training if k.finished][:_TRIED]
-        truths = [k.truth() for k in some]
-        f1 = finding_f1(model, truths, self._propose(model, some, tell=False, describe=False))
+        raw = self.propose(model, some, until=self.budget.share(_TRYING), tell=False, describe=False)
+        self.budget.leave_out(START, len(raw), len(some))
+        f1 = finding_f1(model, [k.truth() for k in some[: len(raw)]], raw)
         return Found(sum(len(k.cells_in_regions()) for k in some), f1)
 
+    def _expect(
+        self, model: LearnedModel, training: Sequence[Knowledge], testing: Sequence[Knowledge]
+    ) -> None:
+        """Tell the budget how many fields are to be looked at after learning."""
+        seen = min(_SEEN, len(training))
+        self.budget.expect(
+            lambda: self.propose(model, self.known[:1], tell=False),
+            parent=len(SHARES) * _SEEN,
+            held_out=len(testing),
+            learned=seen,
+            in_use=len(testing),
+            suggest=len(self.known) - seen - len(testing) if self.request.suggest else 0,
+        )
+
     def _look(self, model: LearnedModel, fields: Sequence[TrainingField]) -> Cells:
-        """Give the features of the labelled cells."""
+        """Give the features of the labelled cells: of fewer of each value where there is no time for more."""
 
         def looked(_done: int) -> None:
             self.channel.check()
 
-        return look_at_cells(model, fields, seed=self.request.seed, on_field=looked)
+        def count(most: int) -> int:
+            return sum(map(len, labelled_cells(fields, model.vocabulary, most=most)[0]))
+
+        def look_at_some() -> int:
+            first = next((one for one in fields if one.cells), fields[0])
+            some = dataclasses.replace(first, cells=first.cells[:_FIRST_CELLS])
+            return len(look_at_cells(model, [some]).units)
+
+        most = MOST_A_VALUE
+        until = self.budget.share(_LOOKING)
+        if until is not None:
+            cells = count(most)
+            room = self.budget.room(until, look_at_some, cells)
+            most = min(most, max(room, _FEWEST_CELLS))
+            while (some := count(most)) > room and most > _FEWEST_CELLS:
+                most = max(_FEWEST_CELLS, most // 2)
+            self.budget.leave_out(CELLS, some, cells)
+        return look_at_cells(model, fields, most=most, seed=self.request.seed, on_field=looked)
 
     def _keep(
         self,
@@ -216,16 +265,20 @@ class _Training:
     ) -> float:
         """Choose how much of the parent's detector stays, on held-out cells where there are enough."""
         enough = sum(len(k.cells_in_regions()) for k in testing) >= _FEW_MATCHES
-        some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
-        truths = [k.truth() for k in some]
+        wanted = some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         self.chosen |= enough
-        sides = known_or_seen_sides(self.project, model, some)
+        sides = Sides(self.project, model, some)
+        until = self.budget.until("parent", of=len(SHARES))
 
         def judge_finding() -> float:
-            raw = self._propose(model, some, tell=False, describe=False, sides=sides)
-            return finding_precision(model, truths, raw)
+            nonlocal some, until
+            raw = self.propose(model, some, until=until, tell=False, describe=False, sides=sides)
+            some, until = some[: len(raw)], None  # the other shares cost as much
+            return finding_precision(model, [k.truth() for k in some], raw)
 
-        return keep_share(model.detector, before, judge_finding)
+        kept = keep_share(model.detector, before, judge_finding)
+        self.budget.leave_out(PARENT, len(some), len(wanted))
+        return kept
 
     def _learn(
         self,
@@ -242,10 +295,16 @@ class _Training:
             model.sides = sides_around(
                 [max(c.box[2:]) / max(k.field.width, k.field.height) for k in training for c in k.cells]
             )
+        until = self.budget.learning_until()
+        if not (scratch or self.budget.fits_a_step(until)):
+            self.budget.leave_out(DETECTOR, of=int(config.epochs > 0))
+            config = dataclasses.replace(config, epochs=0)
         cells = sum(len(k.cells_in_regions()) for k in testing)
         shares = plan(config.epochs, held_out_cells=cells, budget=self.request.budget)
+        # between the stages, all fields are looked at
+        if not self.budget.fits(self.budget.share(_BETWEEN), 2 * (len(testing) + len(training))):
+            shares = Plan(config.epochs)
         self.chosen = shares.pseudo > 0
-        passes = 2 * (len(testing) + len(training)) if shares.pseudo else 0
         last = 0.0
 
         def tell(report: StepReport) -> None:
@@ -266,7 +325,7 @@ class _Training:
             plan=shares,
             state=state,
             mark=mark,
-            deadline=self._deadline(model, len(testing), passes),
+            deadline=until,
             judge=lambda one: self._judge(one, testing),
             tell=tell,
             should_stop=lambda: self.channel.cancelled,
@@ -282,26 +341,9 @@ class _Training:
 
     def _judge(self, model: LearnedModel, testing: Sequence[Knowledge]) -> list[FieldResult]:
         """Calibrate a model on the held-out fields, and judge each patient's by the fit to the others'."""
-        truths, raw = [k.truth() for k in testing], self._propose(model, testing)
+        truths, raw = [k.truth() for k in testing], self.propose(model, testing)
         model.calibration = fit_calibration(model, truths, raw, note="held-out cells", prior=self.leaning)
         return cross_fitted(model, truths, raw, prior=starter_calibration())
-
-    def _deadline(self, model: LearnedModel, testing: int, passes: int) -> float | None:
-        """Give the time by which learning must end for the whole task to keep its budget.
-
-        `passes` is how many fields are looked at between the stages.
-        """
-        if self.request.budget is None:
-            return None
-        begun = time.monotonic()
-        first = self.known[0]
-        pixels = partial(self.project.pixels, first.field.id)
-        propose_raw(model, [pixels], cell_sides=[first.cell_side])
-        one = time.monotonic() - begun
-        # each field once, held-out ones by the model in use too; without suggestions only some
-        to_come = passes + testing + (len(self.known) if self.request.suggest else testing + 16)
-        reserve = 2.0 + 1.2 * one * to_come
-        return self.begun + max(0.4 * self.request.budget, self.request.budget - reserve)
 
     def _measure(
         self,
@@ -310,10 +352,14 @@ class _Training:
         testing: Sequence[Knowledge],
     ) -> tuple[dict[str, Any], bool, str | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
+        raw = self.propose(model, testing, until=self.budget.until("held_out"), keep=True)
+        self.budget.leave_out(HELD_OUT, len(raw), len(testing))
+        testing = testing[: len(raw)]
         truths = [k.truth() for k in testing]
-        raw = self._propose(model, testing, keep=True)
         some = [k for k in training if k.cells][:_SEEN]
-        seen = self._propose(model, some, keep=True)
+        seen = self.propose(model, some, until=self.budget.until("learned"), keep=True)
+        self.budget.leave_out(LEARNED, len(seen), len(some))
+        some = some[: len(seen)]
         cells = sum(len(k.cells_in_regions()) for k in testing)
         if cells >= _FEW_MATCHES:
             note = f"fitted on {cells} held-out cells; what is reported is cross-fitted by patient"
@@ -346,7 +392,7 @@ class _Training:
             self.lineage,
             testing,
             new,
-            propose=self._propose,
+            propose=self._propose_in_use,
             attributes=attributes,
             device=self.device,
         )
@@ -366,47 +412,9 @@ class _Training:
         why = f"{comparison.told}." if comparison.told is not None else None
         return metrics, not comparison.worse, why
 
-    def _propose(
-        self,
-        model: LearnedModel,
-        some: Sequence[Knowledge],
-        *,
-        keep: bool = False,
-        tell: bool = True,
-        describe: bool = True,
-        sides: dict[int, float | None] | None = None,
-    ) -> list[RawProposals]:
-        """Run a model over fields.
-
-        Parameters
-        ----------
-        keep
-            Whether to keep what it says for the suggestions.
-        tell
-            Whether to tell how far it is.
-        describe
-            See `propose_raw`.
-        sides
-            Side of a white cell by field id, where it was asked for already.
-        """
-
-        def on_field(done: int) -> None:
-            self.channel.check()
-            if tell:  # not before the run has started
-                self._progress("evaluate", done, len(some))
-
-        pixels = [k.training_field(self.project).pixels for k in some]
-        if sides is None:
-            sides = known_or_seen_sides(self.project, model, some)
-        raw = propose_raw(
-            model,
-            pixels,
-            cell_sides=[sides[k.field.id] for k in some],
-            describe=describe,
-            on_field=on_field,
-        )
-        if keep:
-            self.said.update(zip((k.field.id for k in some), raw, strict=True))
+    def _propose_in_use(self, model: LearnedModel, some: Sequence[Knowledge]) -> list[RawProposals]:
+        raw = self.propose(model, some, until=self.budget.until("in_use"))
+        self.budget.leave_out(IN_USE, len(raw), len(some))
         return raw
 
     def _save(

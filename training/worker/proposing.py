@@ -1,0 +1,78 @@
+"""Models run over a project's fields, within the time that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from annotation_store.project import Project
+from training.engine.model import LearnedModel
+from training.predict import RawProposals, propose_raw
+from training.protocol import Progress
+from training.worker.budget import Budget
+from training.worker.channel import Channel
+from training.worker.project_data import Knowledge
+from training.worker.suggest import Sides
+
+_BATCH = 8
+
+
+@dataclass
+class Proposer:
+    """Runs models over fields of a project.
+
+    Attributes
+    ----------
+    said
+        What the model that is being made says, by field id: kept for its suggestions.
+    """
+
+    project: Project
+    channel: Channel
+    budget: Budget
+    said: dict[int, RawProposals] = field(default_factory=dict)
+
+    def __call__(
+        self,
+        model: LearnedModel,
+        some: Sequence[Knowledge],
+        *,
+        until: float | None = None,
+        keep: bool = False,
+        tell: bool = True,
+        describe: bool = True,
+        sides: Sides | None = None,
+    ) -> list[RawProposals]:
+        """Run a model over fields, as many of them as there is time for; the first always.
+
+        Parameters
+        ----------
+        until
+            See `Budget.batches`.
+        keep
+            Whether to keep what it says for the suggestions.
+        tell
+            Whether to tell how far it is.
+        describe
+            See `propose_raw`.
+        sides
+            Where they were asked for already.
+        """
+        raws: list[RawProposals] = []
+        sides = sides or Sides(self.project, model, some)
+        for batch in self.budget.batches(some, until, _BATCH):
+            raws += propose_raw(
+                model,
+                [partial(self.project.pixels, k.field.id) for k in batch],
+                cell_sides=[sides.on(k) for k in batch],
+                describe=describe,
+            )
+            self.channel.check()
+            if tell:  # not before the run has started
+                progress = Progress(stage="evaluate", done=len(raws), total=len(some))
+                self.channel.send(progress)
+        if keep:
+            done = some[: len(raws)]
+            self.said.update(zip((k.field.id for k in done), raws, strict=True))
+        return raws
