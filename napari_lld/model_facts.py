@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from annotation_store.records import Model
@@ -11,6 +12,7 @@ from napari_lld.reasons import in_words
 from napari_lld.translate import later, tr, trn
 from training.bulk import PROMISED, may_be_accepted
 from training.gate import FEWEST_UNITS
+from training.model_folder import damage
 from training.ranking.reason import Reason
 
 MEASURES = (
@@ -29,7 +31,18 @@ def held_out(model: Model | None) -> Mapping[str, Any]:
     return numbers if isinstance(numbers, Mapping) else {}
 
 
-def model_title(model: Model) -> str:
+def damages(folders: Mapping[int, Path]) -> dict[int, str]:
+    """Say of each model whose files cannot be used why, by its number; it reads them all.
+
+    Parameters
+    ----------
+    folders
+        Of the models, by their numbers.
+    """
+    return {number: why for number, folder in folders.items() if (why := damage(folder)) is not None}
+
+
+def model_title(model: Model, *, damaged: bool = False) -> str:
     """Name a model, short enough for a list: number, whether active, its first number."""
     numbers = held_out(model)
     score = number(numbers.get("ap50"))
@@ -39,6 +52,8 @@ def model_title(model: Model) -> str:
         parts.insert(1, tr("active"))
     elif model.card.get("why_not_active"):
         parts.append(tr("not promoted"))
+    if damaged:
+        parts.insert(1, tr("damaged"))
     return " · ".join(parts)
 
 
@@ -83,10 +98,18 @@ def comparison(model: Model) -> str:
     return "" if told is None or model.card.get("why_not_active") else f"{in_words([told])[0]}."
 
 
-def about(model: Model) -> str:
-    """Say all that a card tells in sentences; why it was refused comes first, for the end may be cut."""
+def about(model: Model, damaged: str | None = None) -> str:
+    """Say all that a card tells in sentences; what is most important comes first, for the end may be cut.
+
+    Parameters
+    ----------
+    damaged
+        Why its files cannot be used (`damages`).
+    """
     caution = _metric_text(model, "caution") if held_out(model) else ""
-    parts = (why_not_active(model), comparison(model), model_numbers(model), caution)
+    unusable = tr("Model {id} cannot be used: {why}", id=model.id, why=damaged) if damaged else ""
+    way_out = tr("Roll back, or activate another one.") if damaged and model.active else ""
+    parts = (unusable, way_out, why_not_active(model), comparison(model), model_numbers(model), caution)
     return " ".join(filter(None, (*parts, _metric_text(model, "left_out"))))
 
 

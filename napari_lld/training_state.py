@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_lld.reasons import in_words
 from napari_lld.translate import later, tr
+from napari_lld.window_words import in_the_window
 from training.ranking.reason import Reason
 
 
@@ -187,7 +188,8 @@ class TrainingState:
             case "cancelled":
                 return self._finish(message, tr("Stopped. Nothing was changed."))
             case "failed":
-                return self._finish(message, f"{message.cause} {message.cure}".strip(), failed=True)
+                sentence = in_the_window(f"{message.cause} {message.cure}".strip())
+                return self._finish(message, sentence, failed=True)
             case _:
                 pass
         self.changed.emit()

@@ -49,10 +49,15 @@ def models(
                 raise UsageError(f"{project} has no model {wanted} ({have}); give one of them, or starter")
             why = damage(opened.model_folder(wanted))
             if why is not None:
-                raise UsageError(f"{why} The model in use stays as it was.")
+                raise UsageError(
+                    f"{why} The model in use stays as it was; give another model's number, or "
+                    "--activate starter."
+                )
         if wanted is not None:
             opened.activate_model(wanted if isinstance(wanted, int) else None)
-        rows = [_row(model) for model in opened.models()]
+        rows = [
+            {**_row(model), "damaged": damage(opened.model_folder(model.id))} for model in opened.models()
+        ]
     active = next((row["id"] for row in rows if row["active"]), "starter")
     if as_json:
         say_json({"project": project.absolute(), "active": active, "models": rows})
@@ -107,13 +112,16 @@ def _show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         measured = row["held_out"] or {}
         table.add_row(
-            f"{row['id']}{' active' if row['active'] else ''}",
+            f"{row['id']}{' active' if row['active'] else ''}{' damaged' if row['damaged'] else ''}",
             row["created"].strftime("%Y-%m-%d %H:%M"),
             row["parent"],
             *(number(measured.get(name)) for name in _NUMBERS),
         )
     say_table(table)
     for row in rows:
+        if row["damaged"]:
+            out = "--roll-back goes back to the model before it" if row["active"] else "it cannot be used"
+            say(f"Model {row['id']}: {row['damaged']} {out[0].upper()}{out[1:]}.")
         if row["why_not_active"]:
             say(f"Model {row['id']} was not made active: {row['why_not_active']}")
         for told in filter(None, (row["comparison"], row["note"] if not row["why_not_active"] else None)):

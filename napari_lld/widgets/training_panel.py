@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QToolButton, QW
 
 from annotation_store.records import Model
 from napari_lld.commands import Commands
-from napari_lld.model_facts import about, model_title
+from napari_lld.latest_task import LatestTask
+from napari_lld.model_facts import about, damages, model_title
 from napari_lld.rounds import Rounds
 from napari_lld.session import Session
 from napari_lld.training_state import TrainingPhase
@@ -37,6 +38,8 @@ class TrainingPanel(Part):
         self.setObjectName("lld_training")
         self._rounds = rounds
         self._listed: list[Model] = []
+        self._damaged: dict[int, str] = {}
+        self._check = LatestTask("models", self)
         self._looking = False
         layout = column(self, 3, (0, 6, 0, 0))
         self._start = self.button("training.start", primary=True, hint=False)
@@ -143,6 +146,26 @@ class TrainingPanel(Part):
         return " · ".join(parts)
 
     def _on_models(self) -> None:
+        """List the models, and read their files meanwhile: megabytes each."""
+        self._list_models()
+        project = self.session.project
+        if project is None or not self._listed:
+            self._check.drop()
+            return
+        folders = {model.id: project.model_folder(model.id) for model in self._listed}
+        self._check.start(lambda: damages(folders), self._on_checked, lambda _why: None)
+
+    def release(self) -> None:
+        """Let go of the session, and of the files that are read."""
+        super().release()
+        self._check.close()
+
+    def _on_checked(self, damaged: dict[int, str]) -> None:
+        if damaged != self._damaged:
+            self._damaged = damaged
+            self._list_models()
+
+    def _list_models(self) -> None:
         """List the models, newest first, and show the active one."""
         project = self.session.project
         self._listed = list(reversed(project.models())) if project is not None else []
@@ -150,7 +173,7 @@ class TrainingPanel(Part):
         if not any(model.active for model in self._listed):
             self._models.addItem(tr("Starter (bundled) · active") if project is not None else "–", None)
         for model in self._listed:
-            self._models.addItem(model_title(model), model.id)
+            self._models.addItem(model_title(model, damaged=model.id in self._damaged), model.id)
             if model.active:
                 self._models.setCurrentIndex(self._models.count() - 1)
         self._models.setEnabled(bool(self._listed))
@@ -160,7 +183,8 @@ class TrainingPanel(Part):
     def _show_model(self) -> None:
         """Offer to activate the model that is looked at."""
         model = self._looked_at()
-        self._activate.setVisible(model is not None and not model.active)
+        usable = model is not None and model.id not in self._damaged
+        self._activate.setVisible(model is not None and not model.active and usable)
         self._activate.setToolTip(tr("Let this model suggest from now on, and train on from it"))
 
     def _on_look(self) -> None:
@@ -172,7 +196,7 @@ class TrainingPanel(Part):
         model = self._looked_at()
         if model is None:
             return tr("The model learns only inside finished regions; go on annotating meanwhile.")
-        return about(model)
+        return about(model, self._damaged.get(model.id))
 
     def _looked_at(self) -> Model | None:
         return next((m for m in self._listed if m.id == self._models.currentData()), None)

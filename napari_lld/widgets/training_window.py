@@ -18,8 +18,9 @@ from qtpy.QtWidgets import (
 )
 
 from annotation_store.records import Model
+from napari_lld.latest_task import LatestTask
 from napari_lld.layers.palette import readable
-from napari_lld.model_facts import MEASURES, about, held_out, number, rollback
+from napari_lld.model_facts import MEASURES, about, damages, held_out, number, rollback
 from napari_lld.session import Session
 from napari_lld.translate import later, tr
 from napari_lld.widgets.parts import label
@@ -59,6 +60,8 @@ class TrainingWindow(QDialog):
         self._session = session
         self._colours = colours
         self._models: list[Model] = []
+        self._damaged: dict[int, str] = {}
+        self._check = LatestTask("models", self)
         self._curves: dict[str, Any] = {}
         self.losses = self._plot(tr("Loss, by minutes of the training that runs"))
         self.held_out = self._plot(tr("Measured on held-out cells, by model"), legend=(-8, -8))
@@ -116,6 +119,7 @@ class TrainingWindow(QDialog):
         session.training.changed.disconnect(self._on_training, missing_ok=True)
         session.models_changed.disconnect(self.show_models, missing_ok=True)
         session.project_changed.disconnect(self.show_models, missing_ok=True)
+        self._check.close()
 
     # ------------------------------------------------------------------ curves
 
@@ -182,6 +186,19 @@ class TrainingWindow(QDialog):
     # ------------------------------------------------------------------ models
 
     def show_models(self) -> None:
+        """List the models, and read their files meanwhile: megabytes each."""
+        self._list_models()
+        project = self._session.project
+        if project is not None and self._models:
+            folders = {model.id: project.model_folder(model.id) for model in self._models}
+            self._check.start(lambda: damages(folders), self._on_checked, lambda _why: None)
+
+    def _on_checked(self, damaged: dict[int, str]) -> None:
+        if damaged != self._damaged:
+            self._damaged = damaged
+            self._list_models()
+
+    def _list_models(self) -> None:
         """List the models, newest first."""
         project = self._session.project
         chosen = self._chosen()
@@ -209,6 +226,8 @@ class TrainingWindow(QDialog):
             state = tr("not promoted")
         else:
             state = ""
+        if model.id in self._damaged:
+            state = ", ".join(filter(None, (state, tr("damaged"))))
         cells = numbers.get("cells")
         return [
             str(model.id),
@@ -226,9 +245,10 @@ class TrainingWindow(QDialog):
 
     def _on_row(self) -> None:
         model = self._chosen()
-        told = about(model) if model else ""
+        told = about(model, self._damaged.get(model.id)) if model else ""
         self.about.setText(told or tr("No model yet: the bundled starter suggests."))
-        self.activate.setEnabled(model is not None and not model.active)
+        usable = model is not None and model.id not in self._damaged
+        self.activate.setEnabled(model is not None and not model.active and usable)
         back = rollback(self._models)
         self.back.setEnabled(back is not None)
         self.back.setText(back.title if back is not None else tr("Roll back"))

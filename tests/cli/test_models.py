@@ -94,3 +94,13 @@ def test_a_model_that_is_not_there_or_was_changed_is_not_activated(cli, three: P
     (three / "models" / "1" / "model.safetensors").unlink()
     cli("models", three, "--activate", "1").refuses("missing")
     assert active(three) == 2
+
+
+def test_a_damaged_model_is_marked_and_its_way_out_named(cli, three: Path) -> None:
+    (three / "models" / "2" / "model.safetensors").write_bytes(b"foreign")
+    told = cli("models", three, "--json").json["models"]
+    assert [model["damaged"] is None for model in told] == [True, False, True]
+    text = cli("models", three).out
+    assert "2 active damaged" in text
+    assert "changed or damaged" in text
+    assert "--roll-back" in text

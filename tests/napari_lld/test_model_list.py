@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from napari.components import ViewerModel
@@ -12,6 +14,21 @@ from qtpy.QtWidgets import QComboBox, QLabel, QPushButton
 from napari_lld.widgets import DeskDock
 
 WHY = "On the held-out cells it is worse than that in use (-0.100, at best -0.020), which stays active."
+
+
+def write_files(folder: Path) -> None:
+    """Write the files of a model that is as it was written."""
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    card = {
+        "format": "napari-lld model",
+        "version": 1,
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "size": 448,
+        "vocabulary": {"classes": ["Monocyte"], "groups": {}, "attributes": {}},
+        "calibration": {"slope": 1, "intercept": 0},
+    }
+    (folder / "model.json").write_text(json.dumps(card))
 
 
 def test_a_refused_model_says_why_and_can_be_activated(
@@ -28,7 +45,7 @@ def test_a_refused_model_says_why_and_can_be_activated(
     assert project is not None
     for number, why in ((1, None), (2, WHY)):
         assert project.new_model_id() == number
-        (project.model_folder(number)).mkdir(parents=True, exist_ok=True)
+        write_files(project.model_folder(number))
         card = {"metrics": {"held_out": {"cells": 41, "ap50": 0.9}}, "why_not_active": why}
         project.add_model(number, parent="starter", card=card, activate=why is None)
     qtbot.wait(100)
@@ -51,4 +68,14 @@ def test_a_refused_model_says_why_and_can_be_activated(
     qtbot.wait(100)
     assert project.active_model().id == 2  # type: ignore[union-attr]
     assert "Not promoted" not in about.text()
+
+    # a damaged one is marked, and cannot be activated
+    (project.model_folder(1) / "model.safetensors").write_bytes(b"weighty")
+    session.models_changed.emit()
+    qtbot.waitUntil(lambda: "damaged" in models.itemText(models.findData(1)))
+    assert "damaged" not in models.itemText(models.findData(2))
+    models.setCurrentIndex(models.findData(1))
+    models.activated.emit(models.currentIndex())
+    assert "Model 1 cannot be used" in about.text()
+    assert not activate.isVisible()
     dock.release()

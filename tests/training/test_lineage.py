@@ -16,6 +16,7 @@ from training.evaluate import FieldResult, Ranking
 from training.lineage import Lineage, still_held_out
 from training.split import held_out, held_out_key
 from training.worker import cautions, comparing, evaluate
+from training.worker.models import resolve
 from training.worker.project_data import fields_by_patient, knowledge
 
 
@@ -160,6 +161,16 @@ def judged(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         return comparison, len(old)
 
     return compare
+
+
+def test_a_damaged_model_in_use_is_replaced_without_a_comparison(
+    project: Project, judged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "resolve", resolve)
+    add(project, learnt_fields=[])
+    comparison, old = judged()
+    assert (comparison.verdict, comparison.worse, old) == ("cannot_judge", False, 0)
+    assert "missing or damaged" in comparison.told
 
 
 def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: Project, judged: Any) -> None:

@@ -316,6 +316,18 @@ def test_a_larger_detector_begins_with_random_weights(project: Path) -> None:
     assert (model.architecture, parent, model.untaught) == ("yolo26s", "scratch", True)
 
 
+def test_of_a_damaged_model_in_use_the_way_out_is_named(project: Path) -> None:
+    with Project.open(project, annotator="tester", reading=1) as opened:
+        number = opened.new_model_id()
+        opened.model_folder(number).mkdir(parents=True)
+        opened.add_model(number, parent="starter", card={}, activate=True)
+    for request in (PredictRequest(project=str(project)), quick(project)):
+        with pytest.raises(LLDError, match=f"Model {number} cannot be used.*missing") as caught:
+            here(request)
+        assert "napari-lld models PROJECT --roll-back" in failure(caught.value).cure
+        assert "--init starter" in failure(caught.value).cure
+
+
 def test_predicting_before_any_training_uses_the_starter(project: Path) -> None:
     done, seen = here(PredictRequest(project=str(project)))
     assert done.model_id is None

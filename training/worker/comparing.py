@@ -16,7 +16,7 @@ from training.measure import cross_fitted
 from training.model_folder import read_card
 from training.predict import RawProposals
 from training.ranking.reason import Reason
-from training.worker.models import resolve
+from training.worker.models import DamagedModelError, resolve
 from training.worker.project_data import Knowledge
 
 
@@ -71,7 +71,11 @@ def compare_with_active(
             count=len(learnt),
         )
         return cannot_judge(told, units), []
-    reference, _ = resolve(project, "active")
+    try:
+        reference, _ = resolve(project, "active")
+    except DamagedModelError:
+        told = Reason("It could not be compared with the model before, whose files are missing or damaged")
+        return cannot_judge(told), []
     raw = propose(reference.to(device), [testing[i] for i in clean])
     done = clean[: len(raw)]  # of the others there was no time for
     old = cross_fitted(reference, [testing[i].truth() for i in done], raw, prior=starter_calibration())

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 
+class DamagedModelError(ModelError):
+    """The files of a model of the project are missing, foreign or changed."""
+
+    cure = (
+        "Go back to the model before it (in the window: Model › Roll back; in the terminal: "
+        "napari-lld models PROJECT --roll-back), or train from the starter (napari-lld train PROJECT "
+        "--init starter)."
+    )
+
+
 def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | None]:
     """Give the model that a request names, speaking the project's words, and its number.
 
@@ -25,8 +35,10 @@ def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | No
 
     Raises
     ------
+    DamagedModelError
+        If its files are missing, foreign or changed.
     ModelError
-        If there is no such model, or its files are missing, foreign or changed.
+        If there is no such model.
     """
     number = _number(wanted)
     if wanted == "active":
@@ -36,7 +48,13 @@ def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | No
         raise ModelError(f"'{wanted}' is no model: give active, starter or a number.")
     if number is not None and number not in {model.id for model in project.models()}:
         raise ModelError(f"The project has no model {number}.")
-    model = read_model(project.model_folder(number) if number is not None else starter_place())
+    if number is None:
+        model = read_model(starter_place())
+    else:
+        try:
+            model = read_model(project.model_folder(number))
+        except ModelError as error:
+            raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
     vocabulary = Vocabulary.from_schema(project.schema)
     if not model.vocabulary.same_words(vocabulary):
         calibration = model.calibration
