@@ -494,6 +494,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         "Suggestions",
         has_field,
         "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change. "
+        "An unknown cell gets no class. "
         "Of a likely mistake: take what the model says.",
     )
     yield Command(

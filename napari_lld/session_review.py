@@ -172,10 +172,7 @@ class ReviewActions(ProposedRegions):
             self.select("cell", cell)
             self.tell(
                 "hint",
-                tr(
-                    "The box is kept, without a class: the cell is unlike anything that was taught. "
-                    "Name its class, or leave it missing; [suggestion.next] goes on."
-                ),
+                tr("Boxed without a class: name it, or go on with [suggestion.next]."),
             )
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:

@@ -61,7 +61,8 @@ def outcomes(
         kind of mistake in turn, the gravest first; ``"unsure"``: the greatest doubt, no matter whether
         right); ``what`` (see `What`); ``field``; ``box`` (``null`` where there is no cell) and ``proposed``
         (``null`` where nothing was); ``class`` and ``attributes`` as labelled; ``wrong``, the attributes
-        that are; ``confidence``; ``said_class`` and ``said_attributes``: name to ``[value, probability]``.
+        that are; ``confidence``; ``said_class`` and ``said_attributes``: name to ``[value, probability]``;
+        ``unknown``: the model could not say what the cell is, and no class stands in ``said_class``.
     """
     groups = groups or {}
     rows = [
@@ -142,6 +143,7 @@ def _row(
         "wrong": [],
         "confidence": None if said is None else round(said.confidence, 4),
         "said_class": None,
+        "unknown": said is not None and said.is_unknown,
         "said_attributes": {},
         "labels": 0,
         "doubt": None,
@@ -150,9 +152,9 @@ def _row(
     }
     if said is None:
         return row
-    chances = said.class_probabilities
-    if said.best_class is not None:
-        row["said_class"] = [said.best_class, round(chances[said.best_class], 4)]
+    chances = {} if said.is_unknown else said.class_probabilities
+    if said.stated_class is not None:
+        row["said_class"] = [said.stated_class, round(chances[said.stated_class], 4)]
     row["said_attributes"] = {
         name: [value, round(said.attribute_probabilities[name][value], 4)]
         for name, value in said.best_attributes.items()
@@ -163,7 +165,7 @@ def _row(
     if label is not None and label != UNSURE and chances:
         members = groups.get(label, (label,))
         surprises["class"] = -math.log(max(sum(chances.get(name, 0.0) for name in members), _NOTHING))
-        if said.best_class not in members:
+        if said.stated_class not in members:
             row["what"] = "class"
     for name, value in labelled.items():
         shares = said.attribute_probabilities.get(name)
@@ -176,7 +178,9 @@ def _row(
     known_groups: Groups = list(groups.values())
     return row | {
         "labels": len(surprises) - 1,
-        "doubt": information(said, known_groups) if chances or said.attribute_probabilities else None,
+        "doubt": information(said, known_groups)
+        if said.class_probabilities or said.attribute_probabilities
+        else None,
         "surprise": math.fsum(surprises.values()),
     }
 

@@ -65,7 +65,7 @@ def box_spikes(boxes: Sequence[Box], share: float = 0.25) -> Segments:
     starts = corners - share * np.roll(sides, 1, axis=1)
     cuts = corners + share * sides - starts
     middles = corners + sides / 2
-    spikes = 0.5 * share * (middles - middles.mean(axis=1, keepdims=True))
+    spikes = share * (middles - middles.mean(axis=1, keepdims=True))
     return np.concatenate(
         [np.stack([starts, cuts], axis=2), np.stack([middles, spikes], axis=2)], axis=1
     ).reshape(-1, 2, 2)

@@ -30,7 +30,8 @@ _CONTRAST = 3.05
 _GREY_CONTRAST = 4.7
 """The same of a grey, which has only its brightness to be told from dark colours by the colour-blind."""
 _CANDIDATES = 2
-_LIKELY = 0.05
+_CONTENDS = 0.5
+"""A second candidate is written where it is at least this share of the first: words hide the film."""
 _EVEN = 0.179
 """The luminance on which black and white are read equally well."""
 
@@ -101,10 +102,9 @@ def class_letter(schema: Schema, name: str | None) -> str:
 
 def candidate_letters(schema: Schema, proposal: Proposal) -> str:
     """Give the letters of the classes that an unknown cell is most like, each with a question mark."""
-    shares = proposal.class_probabilities
-    likely = sorted(
-        (n for n in shares if shares[n] >= _LIKELY and schema.is_class(n)), key=lambda n: -shares[n]
-    )
+    shares = {n: p for n, p in proposal.class_probabilities.items() if schema.is_class(n)}
+    least = max(_CONTENDS * max(shares.values(), default=0.0), 1e-9)
+    likely = sorted((n for n in shares if shares[n] >= least), key=lambda n: -shares[n])
     return " ".join(f"{class_letter(schema, name)}?" for name in likely[:_CANDIDATES])
 
 

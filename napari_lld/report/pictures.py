@@ -212,6 +212,8 @@ def _proposed(row: dict[str, Any], words: Words) -> str:
     parts = [f"a cell at {confidence:.0%}"]
     if (pair := _pair(said)) is not None:
         parts.insert(0, f"{words.cell_class(pair[0])} at {pair[1]:.0%}")
+    if row.get("unknown") is True:
+        parts.insert(0, "unknown, unlike anything that was taught")
     values, wrong = row.get("said_attributes"), row.get("wrong")
     if isinstance(values, dict) and isinstance(wrong, list):
         for name in wrong[:3]:

@@ -64,7 +64,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
             return Done(
                 task="export_model", result={"out": request.out, "detector": "YOLO26n", "heads": heads}
             )
-        return Done(task="predict", result={"fields": 6, "count": 12})
+        return Done(task="predict", result={"fields": 6, "count": 12, "unknown": 3})
 
     monkeypatch.setattr("training.client.run_worker", run_worker)
     return requests
@@ -106,11 +106,13 @@ def test_train_answers_in_json_alone(cli, annotated: Path, asked: list[Request])
 def test_predict_suggests_in_the_project_or_writes_other_images_to_a_file(
     cli, annotated: Path, asked: list[Request], tmp_path: Path
 ) -> None:
-    assert "12 suggestions" in cli("predict", annotated, "--min-confidence", "0.5").out
+    text = cli("predict", annotated, "--min-confidence", "0.5").out
+    assert "12 suggestions" in text
+    assert "3 of them unknown" in text
     out = tmp_path / "out.json"
     images = sample.fields()[:2]
     told = cli("predict", annotated, "--model", "starter", "--images", *images, "--out", out, "--json").json
-    assert told["count"] == 12
+    assert (told["count"], told["unknown"]) == (12, 3)
     inside, outside = asked
     assert isinstance(inside, PredictRequest)
     assert isinstance(outside, PredictRequest)

@@ -81,7 +81,7 @@ def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
     layers = dock.desk.viewer.layers
     texts = list(layers[SUGGESTION_LETTERS].features["text"])
     slot = next(i for i, s in enumerate(session.waiting) if s.is_unknown)
-    assert texts[slot] == "unknown M? N?", "no number: none is that of a class"
+    assert texts[slot] == "unknown M?", "no number: none is that of a class"
     assert sorted(texts[:slot] + texts[slot + 1 :]) == ["M 40%", "M 89%"]
     own = slice(slot * outlines.BRACKET_SEGMENTS, (slot + 1) * outlines.BRACKET_SEGMENTS)
     drawn = layers[SUGGESTIONS]
@@ -92,6 +92,15 @@ def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
     session.select("suggestion", session.waiting[slot].id)
     first = outlines.box_spikes([UNKNOWN.box])[0, 1]
     assert np.allclose(np.sign(layers[CURRENT].data[0, 1]), np.sign(first)), "the current one too"
+
+
+def test_candidates_are_letters_with_a_question_mark_few_of_them() -> None:
+    def word(**classes: float) -> str:
+        return palette.proposal_word(LLD, at(5, 0.9, 0.0, **classes))
+
+    assert word(Monocyte=0.5, Neutrophil=0.3, Basophil=0.2) == "unknown M? N?"
+    assert word(Monocyte=0.34, Neutrophil=0.33, Basophil=0.33) == "unknown M? N?"
+    assert word(Gone=1.0) == word() == "unknown"
 
 
 @pytest.mark.parametrize("kind", SIMULATED)
@@ -136,7 +145,7 @@ def test_accept_takes_the_box_without_a_class_and_waits_for_its_name(session: Se
     session.accept()
     assert session.cell is not None, "the letter that comes next names this cell, not the next suggestion"
     assert (session.cell.cell_class, session.cell.attributes) == (None, {"cell_size": "large"})
-    assert "without a class" in told[-1]
+    assert told[-1] == "Boxed without a class: name it, or go on with [suggestion.next]."
     session.set_class("Myeloblast")
     assert [c.cell_class for c in session.cells] == ["Myeloblast"]
     session.undo()
@@ -181,7 +190,7 @@ def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: DeskD
     gallery.arrange()
     assert gallery.shown[-1].unknown
     model = GalleryModel(gallery)
-    assert (model.title(gallery.shown[-1]), model.aside(gallery.shown[-1])) == ("unknown", "M? N?")
+    assert (model.title(gallery.shown[-1]), model.aside(gallery.shown[-1])) == ("unknown", "M?")
     assert "Unlike anything that was taught" in model.story(gallery.shown[-1])
     told: list[str] = []
     session.notice.connect(lambda _level, text: told.append(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def cell(cell_class: str | None = None, **attributes: str) -> TrueCell:
 
 def of(rows: list[dict[str, Any]], kind: str) -> list[tuple[int, str]]:
     return [(row["field"], row["what"]) for row in rows if row["kind"] == kind]
+
+
+def test_an_unknown_cell_is_no_wrong_class_and_none_stands_beside_it() -> None:
+    unknown = replace(said(0.9, "Monocyte", 0.99), novelty=0.0)
+    (row,) = outcomes([result([(cell("Neutrophil"), unknown)])], [0])
+    assert (row["kind"], row["what"], row["said_class"], row["unknown"]) == ("unsure", "right", None, True)
+    (row,) = outcomes([result([(cell("Neutrophil"), replace(unknown, novelty=0.5))])], [0])
+    assert (row["kind"], row["what"], row["unknown"]) == ("worst", "class", False)
 
 
 def test_each_kind_of_mistake_is_shown_in_turn_the_gravest_first() -> None:
