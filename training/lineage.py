@@ -19,11 +19,12 @@ Cards = Mapping[int, tuple[Mapping[str, Any], str]]
 
 @dataclass(frozen=True)
 class _Step:
-    """One model: whom it held out, the last cell then, the fields it learnt from if listed."""
+    """One model: whom it held out, whether they chose something, its last cell, its fields if listed."""
 
     held: frozenset[str]
     last: float
     fields: frozenset[int] | None
+    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Lineage:
                     listed_as_held_out([card]),
                     last if isinstance(last, int) else math.inf,
                     fields_of(card, "learnt_fields"),
+                    card.get("chosen") is True,
                 )
             )
         origin = "starter" if model is None else str(model)
@@ -81,6 +83,13 @@ class Lineage:
         ids = [cell.id for cell in cells]
         return any(
             self._taught(step, field) and (step.fields is not None or any(i <= step.last for i in ids))
+            for step in self.steps
+        )
+
+    def chosen_by(self, units: Collection[str]) -> bool:
+        """Say whether something about any of them was chosen by cells of these patients, held out then."""
+        return any(
+            step.chosen and any(is_held_out(self.project, unit, step.held) for unit in units)
             for step in self.steps
         )
 

@@ -14,9 +14,11 @@ CARD = "model.json"
 
 
 def model_files(place: Path) -> tuple[Path, Path]:
-    """Find weights and card: `place` is a model's folder or its ``.safetensors`` file."""
+    """Find weights and card: `place` is a model's folder, or either of the two files."""
     if place.is_dir():
         return place / WEIGHTS, place / CARD
+    if place.suffix == ".json":
+        return place.with_suffix(".safetensors"), place
     return place, place.with_suffix(".json")
 
 

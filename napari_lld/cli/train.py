@@ -153,7 +153,7 @@ def init_of(text: str) -> str | int:
     if not path.exists():
         raise UsageError(
             f"--init {text}: no such file or folder; give 'starter', 'scratch', a model's number, "
-            "a model's folder, or a .pt file of Ultralytics"
+            "the folder of a model, or a .pt file of Ultralytics"
         )
     return str(path.absolute())
 

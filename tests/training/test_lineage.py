@@ -76,6 +76,14 @@ def test_a_field_that_goes_to_another_patient_was_learnt_from_all_the_same(proje
     assert seen(project, model) == "P3"
 
 
+def test_what_was_chosen_by_held_out_cells_is_known_of_all_that_goes_on_from_it(project: Project) -> None:
+    chosen = add(project, held_out=hashed(project, "P3"), chosen=True)
+    child = add(project, str(chosen), held_out=hashed(project, "P2", "P3"), chosen=False)
+    assert Lineage.of(project, child).chosen_by({"P0", "P3"})
+    assert not Lineage.of(project, child).chosen_by({"P2"}), "by other cells"
+    assert not Lineage.of(project, "starter").chosen_by({"P3"})
+
+
 def test_what_a_file_has_learnt_from_nobody_knows(project: Project) -> None:
     first = add(project, "file", learnt_fields=[])
     assert not Lineage.of(project, add(project, str(first))).known
@@ -208,10 +216,13 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
 
 
 def test_what_is_to_be_known_of_the_numbers_is_said_in_plain_sentences() -> None:
-    assert cautions.cautions(known=True, lost=0, chosen=False) == ""
-    told = cautions.cautions(known=False, lost=2, chosen=True)
+    assert cautions.cautions(known=True, lost=0, chosen=False, chosen_before=False) == ""
+    told = cautions.cautions(known=False, lost=2, chosen=True, chosen_before=True)
     for part in ("began at a file", "held out before 2 can no longer be measured on", "too good"):
         assert part in told
+    assert told.count("too good") == 1
+    before = cautions.cautions(known=True, lost=0, chosen=False, chosen_before=True)
+    assert "a model that it goes on from" in before
     assert "holdout 0" in cautions.why_not_measured(99, 0, 0)
     assert "begins at 30 cells" in cautions.why_not_measured(29, 0.2, 0)
     gone = cautions.why_not_measured(99, 0.2, 3)

@@ -40,8 +40,15 @@ def test_a_model_comes_back_as_it_was(saved: Path, words: Vocabulary) -> None:
         assert torch.allclose(tensor.float(), original[name].float(), atol=1e-3, rtol=1e-3), name
 
 
-def test_a_model_is_read_from_its_file_too(saved: Path) -> None:
-    assert read_model(saved / "model.safetensors").size == 96
+@pytest.mark.parametrize("file", ["model.safetensors", "model.json"])
+def test_a_model_is_read_from_either_of_its_files_too(saved: Path, file: str) -> None:
+    assert read_model(saved / file).size == 96
+
+
+def test_a_json_file_beside_no_weights_is_said_to_be_no_model(tmp_path: Path) -> None:
+    (tmp_path / "cells.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"no model at .*cells.json: cells.safetensors is missing"):
+        read_model(tmp_path / "cells.json")
 
 
 def test_changed_weights_are_refused(saved: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -32,7 +33,7 @@ from training.client import (
 )
 from training.engine._ultralytics import DetectionModel, layout_of
 from training.engine.loop import DivergedError
-from training.engine.model import read_model, starter_place
+from training.engine.model import read_model, starter_place, write_model
 from training.engine.scale import LEAST_ATTRIBUTE_SIDE, sides_around
 from training.from_stain import is_from_stain
 from training.gate import Comparison
@@ -314,6 +315,26 @@ def test_a_larger_detector_begins_with_random_weights(project: Path) -> None:
     with Project.open(project, annotator="tester", reading=1) as opened:
         model, parent = beginning(opened, "scratch", detector="s", size=64, seed=0)
     assert (model.architecture, parent, model.untaught) == ("yolo26s", "scratch", True)
+
+
+def test_what_a_start_without_a_memory_forgets_is_said(project: Project, tmp_path: Path) -> None:
+    old = read_model(starter_place())
+    old.memory = old.memory.of(np.zeros(0, int))
+    write_model(old, tmp_path / "old" / "model.safetensors", tmp_path / "old" / "model.json")
+    done, _ = here(quick(project, init=str(tmp_path / "old"), epochs=1, size=64, suggest=False))
+    note = done.metrics["note"]
+    assert "remembers no cells" in note
+    assert "Monocyte" in note, "the starter was taught it, and the project shows none"
+    assert "Lymphocyte" not in note, "the project shows some"
+
+    with Project.open(project, annotator="tester", reading=1) as opened:
+        number = opened.new_model_id()
+        shutil.copytree(tmp_path / "old", opened.model_folder(number))
+        opened.add_model(number, parent="starter", card=old.card, activate=True)
+    done, _ = here(quick(project, epochs=1, size=64, suggest=False))
+    assert (
+        f"It began at the starter: model {number}, in use before, remembers no cells" in done.metrics["note"]
+    )
 
 
 def test_of_a_damaged_model_in_use_the_way_out_is_named(project: Path) -> None:

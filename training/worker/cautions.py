@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from training.split import FEWEST_CELLS
 
 
-def cautions(*, known: bool, lost: int, chosen: bool) -> str:
+def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> str:
     """Say what is to be known of numbers measured on held-out cells; empty where there is nothing.
 
     Parameters
@@ -18,6 +18,8 @@ def cautions(*, known: bool, lost: int, chosen: bool) -> str:
         How many patients that were held out before are gone.
     chosen
         Whether something was chosen by these very cells.
+    chosen_before
+        Likewise of a model that it goes on from.
     """
     told = []
     if not known:
@@ -29,7 +31,35 @@ def cautions(*, known: bool, lost: int, chosen: bool) -> str:
             "How much of what it learnt about finding cells was kept was decided on the held-out cells too, "
             "so the numbers are a little too good."
         )
+    elif chosen_before:
+        told.append(
+            "How much of what a model that it goes on from had learnt about finding cells was kept was "
+            "decided on these held-out cells, so the numbers are a little too good."
+        )
     return " ".join(told)
+
+
+def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:
+    """Say what is to be known of what a model began with; empty where there is nothing.
+
+    Parameters
+    ----------
+    passed_over
+        The model in use, where it remembers no cells and the starter was taken instead.
+    forgotten
+        Classes that the start was taught, which neither its memory nor the project shows.
+    """
+    if passed_over is not None:
+        return (
+            f"It began at the starter: model {passed_over}, in use before, remembers no cells, and going on "
+            "from it would have forgotten classes that the project does not show."
+        )
+    if not forgotten:
+        return ""
+    return (
+        "It began at a model that remembers no cells, so it may no longer tell the classes that the project "
+        f"does not show: {', '.join(forgotten)}."
+    )
 
 
 def why_not_measured(cells: int, share: float, lost: int) -> str:

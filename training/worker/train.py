@@ -38,7 +38,7 @@ from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequ
 from training.split import held_out
 from training.worker.beyond import compact, drawn_at_random, of_single_cells
 from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
-from training.worker.cautions import cautions, time_ran_short, why_not_measured
+from training.worker.cautions import cautions, of_the_start, time_ran_short, why_not_measured
 from training.worker.channel import CancelledError, Channel
 from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
@@ -102,6 +102,8 @@ class _Training:
     leaning: Calibration = field(init=False)
     lost: int = 0
     chosen: bool = False
+    passed_over: int | None = None
+    forgotten: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.propose = Proposer(self.project, self.channel, self.budget)
@@ -114,6 +116,9 @@ class _Training:
         )
         model.to(self.device)
         self.lineage, self.leaning = Lineage.of(project, parent), model.calibration
+        in_use = project.active_model()
+        if request.init == "active" and in_use is not None and parent == "starter":
+            self.passed_over = in_use.id
         held = self._held_out()
         training = [k for k in self.known if k.teaches and k.patient not in held]
         testing = [k for k in self.known if k.finished and k.patient in held]
@@ -148,6 +153,7 @@ class _Training:
             kept = 0.0
             remember(model, self._look(model, fields))
         else:
+            self.forgotten = _shown_by_nobody(model, training)
             teach_heads(model, self._look(model, fields), seed=request.seed)
             before = copy.deepcopy(model.detector)
             epochs, pseudo = self._learn(model, fields, training, testing, config, state, mark)
@@ -170,6 +176,7 @@ class _Training:
             "held_fields": sorted(k.field.id for k in testing),
             "learnt_from": learnt_from,
             "learnt_fields": sorted(k.field.id for k in training),
+            "chosen": self.chosen,
             "why_not_active": None if active else told,
         }
         number = self._save(model, parent, config, epochs, metrics, about, active)
@@ -369,15 +376,17 @@ class _Training:
             model.calibration = fit_calibration(
                 model, [k.truth() for k in some], seen, note=note, strength=40, prior=self.leaning
             )
+        start = of_the_start(passed_over=self.passed_over, forgotten=self.forgotten)
         words = model.vocabulary
         learnt = judge(model, [k.truth() for k in some], seen)
         trained_on = compact(learnt, words)
         self.outcomes["trained_on"] = of_single_cells(some, learnt, words)
         if not cells:
             cells_known = sum(len(k.cells_in_regions()) for k in self.known)
+            why = why_not_measured(cells_known, self.request.holdout, self.lost)
             metrics: dict[str, Any] = {
                 "held_out": None,
-                "note": why_not_measured(cells_known, self.request.holdout, self.lost),
+                "note": " ".join(filter(None, (why, start))),
                 "trained_on": trained_on,
             }
             self.channel.send(Metrics(metrics=metrics))
@@ -405,8 +414,14 @@ class _Training:
             "active_before": summarise(old, attributes=attributes) if old else None,
             "difference": comparison.stored(),
         }
-        if told := cautions(known=self.lineage.known, lost=self.lost, chosen=self.chosen):
-            metrics["caution"] = told
+        caution = cautions(
+            known=self.lineage.known,
+            lost=self.lost,
+            chosen=self.chosen,
+            chosen_before=self.lineage.chosen_by({k.patient for k in testing}),
+        )
+        if caution or start:
+            metrics["caution"] = " ".join(filter(None, (caution, start)))
         self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
         why = f"{comparison.told}." if comparison.told is not None else None
@@ -467,6 +482,15 @@ class _Training:
         self.channel.send(
             Progress(stage=stage, done=done, total=total, seconds_left=seconds_left, losses=losses or {})
         )
+
+
+def _shown_by_nobody(model: LearnedModel, training: Sequence[Knowledge]) -> list[str]:
+    """Give the classes that a start without a memory was taught, of which the project shows no cell."""
+    if len(model.memory) or not model.vocabulary.classes:
+        return []
+    shown = {cell.cell_class for k in training for cell in k.cells}
+    taught = model.taught.get(model.vocabulary.head_names[0], {})
+    return [name for name in model.vocabulary.classes if taught.get(name, 0) > 0 and name not in shown]
 
 
 def _refuse_unwritable(folder: Path) -> None:
