@@ -4,6 +4,7 @@ python examples/sparse_round.py [--quick] [--project FOLDER]
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -13,14 +14,16 @@ from training.client import run_worker
 from training.protocol import TrainRequest
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--quick", action="store_true", help="one short epoch on small pictures")
+parser.add_argument("--quick", action="store_true", help="one short epoch on few and small pictures")
 parser.add_argument("--project", type=Path, help="where to keep the project; must not exist")
 options = parser.parse_args()
+if options.quick:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for so little, a second thread is mostly in the way
 
 with tempfile.TemporaryDirectory() as temporary:
     folder = options.project or Path(temporary) / "project"
     with Project.create(folder, schema="lld", annotator="example") as project:
-        project.add_fields(sample.fields())
+        project.add_fields(sample.fields()[: 5 if options.quick else None])
         report = formats.read("coco", project, sample.sparse())
         print(f"{len(project.fields())} fields, {report.regions} regions, {report.cells} annotated cells")
 

@@ -45,10 +45,12 @@ def choose_device(name: str) -> torch.device:
 def set_threads(leave_free: int = 0) -> int:
     """Use all cores this process may use, less `leave_free`, and give their number (at least 1).
 
+    ``OMP_NUM_THREADS`` asks for fewer: on a busy machine, threads wait for each other most of the time.
     Set explicitly: Ultralytics' own choice on a machine of two cores is one thread.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    threads = max(1, min(16, cores - leave_free))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    threads = max(1, min(16, cores - leave_free, int(asked) if asked.isdecimal() else cores))
     torch.set_num_threads(threads)
     return threads
 

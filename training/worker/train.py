@@ -424,8 +424,8 @@ class _Training:
             metrics["caution"] = " ".join(filter(None, (caution, start)))
         self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
-        why = f"{comparison.told}." if comparison.told is not None else None
-        return metrics, not comparison.worse, why
+        told = f"{comparison.told}." if comparison.told is not None else None
+        return metrics, not comparison.worse, told
 
     def _propose_in_use(self, model: LearnedModel, some: Sequence[Knowledge]) -> list[RawProposals]:
         raw = self.propose(model, some, until=self.budget.until("in_use"))
