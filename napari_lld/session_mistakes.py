@@ -381,6 +381,9 @@ class MistakeActions(ReviewActions):
             return
         if not self._done(lambda: action(project, item)):
             return
+        if item.id is None and item.said is not None and item.said.is_unknown and self.cell is not None:
+            self._ask_its_class()
+            return
         following = self._mistake_beside(1)
         if following is None:
             self.tell("hint", tr("That was the last one. [edit.undo] takes it back."))

@@ -170,10 +170,10 @@ class ReviewActions(ProposedRegions):
         cell = self._try(lambda: project.accept(suggestion.id)) if project is not None else None
         if cell is not None:
             self.select("cell", cell)
-            self.tell(
-                "hint",
-                tr("Boxed without a class: name it, or go on with [suggestion.next]."),
-            )
+            self._ask_its_class()
+
+    def _ask_its_class(self) -> None:
+        self.tell("hint", tr("Boxed without a class: name it, or go on with [suggestion.next]."))
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject the current suggestion, and go to the next."""

@@ -42,6 +42,12 @@ def say(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
+def say_unknown(count: int) -> None:
+    """Write how many suggestions are of unknown cells, if any are."""
+    if count:
+        say(f"{count} of them unknown: unlike the cells that the model was taught.")
+
+
 def complain(text: str) -> None:
     """Write trouble on standard error, as one line whatever it holds."""
     sys.stderr.write("napari-lld: " + " ".join(text.split()) + "\n")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, plural, say, say_json, worker_progress
+from napari_lld.cli._console import UsageError, plural, say, say_json, say_unknown, worker_progress
 from napari_lld.cli._options import (
     Device,
     Json,
@@ -86,8 +86,7 @@ def predict(
     count = int(done.result.get("count", 0))
     where = f"to {out}" if out is not None else f"to review in {project}"
     say(f"{plural(count, 'suggestion')} {where}.")
-    if unknown := int(done.result.get("unknown", 0)):
-        say(f"{unknown} of them unknown: unlike the cells that the model was taught.")
+    say_unknown(int(done.result.get("unknown", 0)))
     if done.result.get("from_stain"):
         say(stain_note(int(done.result["from_stain"])))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_lld.cli._console import UsageError, complain, plural, say, say_json, worker_progress
+from napari_lld.cli._console import UsageError, complain, plural, say, say_json, say_unknown, worker_progress
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Device, Json, ProjectPath, ReadingName, device_of, open_project
 from training.architectures import TITLES
@@ -95,11 +95,11 @@ def train(
         check_init(opened, start)
         check_start(opened, start, detector.value if detector else None)
     saved: Saved | None = None
-    suggestions = 0
+    suggestions = unknown = 0
     with worker_progress() as show:
 
         def hear(message: Message) -> None:
-            nonlocal saved, suggestions
+            nonlocal saved, suggestions, unknown
             show(message)
             if isinstance(message, Progress) and message.note:
                 complain(f"{message.note} This training waits for its end.")
@@ -107,6 +107,7 @@ def train(
                 saved = message
             elif isinstance(message, Suggested):
                 suggestions += message.count
+                unknown += message.unknown
 
         done = run_worker(
             TrainRequest(
@@ -130,7 +131,7 @@ def train(
     left_out = [str(Reason.read(one)) for one in done.result.get("left_out", ())]
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
-        answer |= {"why": why, "suggestions": suggestions, "resumed_epochs": resumed}
+        answer |= {"why": why, "suggestions": suggestions, "unknown": unknown, "resumed_epochs": resumed}
         answer["left_out"] = left_out
         say_json(answer | {"metrics": done.metrics})
         return
@@ -138,6 +139,7 @@ def train(
         say(f"Went on where an interrupted run had stopped, after {plural(resumed, 'epoch')}.")
     say(f"Model {done.model_id} is {'active' if active else 'kept, but not active'}. {why or ''}".rstrip())
     say(f"{plural(suggestions, 'suggestion')} to review.")
+    say_unknown(unknown)
     if left_out:
         say(time_ran_short(left_out))
     say_metrics(done.metrics)

@@ -211,10 +211,10 @@ class CellPanel(Part):
             if cell.cell_class in schema.class_names:
                 return tr("Cell {id} · {title}", id=cell.id, title=schema.class_named(cell.cell_class).title)
             return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
-        if suggestion is not None and suggestion.is_unknown:
-            return tr("Unknown · unlike anything that was taught")
         if suggestion is not None and self.session.mistake is not None:
             return tr("Nobody boxed this · {sure:.0%}", sure=suggestion.probability)
+        if suggestion is not None and suggestion.is_unknown:
+            return tr("Unknown · unlike anything that was taught")
         if suggestion is not None:
             sure = suggestion.probability
             if is_from_stain(suggestion.proposal, suggestion.model_id):

@@ -55,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         on_message(Progress(stage="train", done=1, total=2, seconds_left=3))
         if isinstance(request, TrainRequest):
             on_message(Saved(model_id=4, active=False, why="It is worse."))
-            on_message(Suggested(field_ids=[1], count=7))
+            on_message(Suggested(field_ids=[1], count=7, unknown=2))
             return Done(task="train", model_id=4, metrics={"held_out": SCORES})
         if isinstance(request, EvaluateRequest):
             return Done(task="evaluate", metrics=SCORES)
@@ -92,7 +92,17 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
         "reading": 1,
         "wait": False,  # a script is told at once that somebody trains; with --wait it queues
     }
-    for said in ("Model 4", "not active", "It is worse.", "7 suggestions", "0.910", "40", "cell size", "31"):
+    for said in (
+        "Model 4",
+        "not active",
+        "It is worse.",
+        "7 suggestions",
+        "2 of them unknown",
+        "0.910",
+        "40",
+        "cell size",
+        "31",
+    ):
         assert said in answer.out, said
     assert "nucleolus" not in answer.out, "what was not measured has no number"
 
@@ -100,6 +110,7 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
 def test_train_answers_in_json_alone(cli, annotated: Path, asked: list[Request]) -> None:
     told = cli("train", annotated, "--json").json
     assert (told["model"], told["active"], told["why"], told["suggestions"]) == (4, False, "It is worse.", 7)
+    assert told["unknown"] == 2
     assert told["metrics"]["held_out"]["ap50"] == 0.91
 
 

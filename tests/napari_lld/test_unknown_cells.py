@@ -10,12 +10,13 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel
 
-from annotation_store import Entry, Project, Proposal
+from annotation_store import Entry, Look, Project, Proposal
 from annotation_store.schema import load_schema
 from napari_lld.differential import as_csv, differential
 from napari_lld.gallery import Item, Order, Show
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
+from napari_lld.layers.mistake_word import model_says
 from napari_lld.opinions import disagreement, label_probability
 from napari_lld.session import Session
 from napari_lld.session_review import Queue
@@ -235,3 +236,26 @@ def test_a_blind_reading_hears_of_none(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
         project.use_reading(project.add_reading("blind", blind=True).id)
         assert project.count_unknown() == 0
+
+
+def test_a_missed_cell_that_is_unknown_is_boxed_without_a_class_and_named_next(small_project: Path) -> None:
+    unknown = Proposal((30, 30, 20, 20), 0.95, {"Monocyte": 1.0}, novelty=0.0)
+    with Project.open(small_project, annotator="Ada") as project:
+        field = project.fields()[0].id
+        project.mark_whole_field(field)
+        wrong = project.add_cell(field, (80, 60, 20, 20), cell_class="Neutrophil")
+        strange = Proposal((80, 60, 20, 20), 0.95, {"Monocyte": 0.99, "Neutrophil": 0.01}, novelty=0.0)
+        project.keep_looks("starter", {field: Look(np.ones(4, np.float32), (unknown, strange))})
+    session = Session()
+    session.open(small_project, annotator="Ada")
+    session.check_mistakes()
+    (missed,) = session.mistakes
+    assert missed.id is None, "an unknown cell contradicts no label"
+    session.next_suggestion()
+    assert model_says(session) == "→ unknown M?"
+    session.accept()
+    assert session.cell is not None
+    assert (session.cell.box, session.cell.cell_class) == (unknown.box, None)
+    session.set_class("Myeloblast")
+    assert {c.cell_class for c in session.cells if c.id != wrong} == {"Myeloblast"}
+    session.close()
