@@ -47,11 +47,9 @@ from training.worker.nameless import hide_names, nameless
 from training.worker.project_data import Knowledge, fields_by_patient, knowledge, refuse_without_knowledge
 from training.worker.proposing import Proposer
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
-from training.worker.stages import Plan, Stages, plan
+from training.worker.stages import LEAST_HELD_OUT, Plan, Stages, plan
 from training.worker.suggest import Sides, suggest_on
 
-_FEW_MATCHES = 20
-"""Fewer held-out cells than this calibrate nothing."""
 _SEEN = 16
 """Fields that were learnt from on which a model is measured too, and which choose its parent's share."""
 _TRIED = 40
@@ -271,7 +269,7 @@ class _Training:
         testing: Sequence[Knowledge],
     ) -> float:
         """Choose how much of the parent's detector stays, on held-out cells where there are enough."""
-        enough = sum(len(k.cells_in_regions()) for k in testing) >= _FEW_MATCHES
+        enough = sum(len(k.cells_in_regions()) for k in testing) >= LEAST_HELD_OUT
         wanted = some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         self.chosen |= enough
         sides = Sides(self.project, model, some)
@@ -368,7 +366,7 @@ class _Training:
         self.budget.leave_out(LEARNED, len(seen), len(some))
         some = some[: len(seen)]
         cells = sum(len(k.cells_in_regions()) for k in testing)
-        if cells >= _FEW_MATCHES:
+        if cells >= LEAST_HELD_OUT:
             note = f"fitted on {cells} held-out cells; what is reported is cross-fitted by patient"
             model.calibration = fit_calibration(model, truths, raw, note=note, prior=self.leaning)
         else:
@@ -392,7 +390,7 @@ class _Training:
             self.channel.send(Metrics(metrics=metrics))
             return metrics, True, None
         attributes = list(model.vocabulary.attributes)
-        if cells >= _FEW_MATCHES:  # the calibration was fitted on these very cells
+        if cells >= LEAST_HELD_OUT:  # the calibration was fitted on these very cells
             new = cross_fitted(model, truths, raw, prior=starter_calibration())
         else:
             new = judge(model, truths, raw)
