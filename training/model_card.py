@@ -55,6 +55,8 @@ class VocabularyCard(_Bounded):
             raise ValueError("it has more words than any schema")
         if not set().union(*self.groups.values()) <= set(self.classes):
             raise ValueError("a group holds a class that is not there")
+        if "class" in self.attributes or not set(self.groups).isdisjoint(self.classes):
+            raise ValueError("a word stands for two things")
         return self
 
 

@@ -70,6 +70,8 @@ HOSTILE: dict[str, tuple[Change | str, str]] = {
     "a word twice": (setting("vocabulary", "classes", to=["A", "A"]), "twice"),
     "a word that is a number": (setting("vocabulary", "classes", to=["A", 7]), "classes"),
     "a group of strangers": (setting("vocabulary", "groups", to={"g": ["Z"]}), "group"),
+    "a group called as a class": (setting("vocabulary", "groups", to={"A": ["A"]}), "two things"),
+    "an attribute called class": (setting("vocabulary", "attributes", to={"class": ["A"]}), "two things"),
     "taught": (setting("taught", to={"class": {"A": -1}}), "taught"),
     "hash": (setting("sha256", to=7), "sha256"),
 }
