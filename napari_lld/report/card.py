@@ -101,7 +101,9 @@ def _beyond(told: Part) -> str:
     if not told:
         return ""
     kept = "kept" if told.truth("kept") else "not kept: without them it was no worse"
-    return f"{counted(told.count('cells'), 'cell')} that it was sure of, {kept}"
+    others = told.count("unannotated_fields")
+    where = f", also on {counted(others, 'field')} without annotation" if others else ""
+    return f"{counted(told.count('cells'), 'cell')} that it was sure of{where}: {kept}"
 
 
 def _epochs(config: Part) -> str:

@@ -67,6 +67,7 @@ def make(model: LearnedModel, make_field: Any, state: Path, scores: list[float],
         tell=options.get("tell", lambda _: None),
         should_stop=options.get("should_stop", lambda: False),
         on_prepared=lambda _: None,
+        others=options.get("others", ()),
     )
 
 
@@ -130,6 +131,39 @@ def test_a_run_cut_off_in_any_stage_goes_on_to_the_same_weights(
     forget_state(state)
     assert not state.exists()
     assert not stage_file(state, "masked").exists()
+
+
+def test_fields_that_nobody_annotated_teach_where_something_is_found_on_them_and_take_no_more_steps(
+    words: Vocabulary, make_field: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(_model: LearnedModel, fields: list[TrainingField], _trusted: Any) -> list[TrainingField]:
+        cell = LabelledCell((60.0, 60.0, 20.0, 20.0), weights=(0.5, 0.1))
+        empty = {"bare"}
+        return [f if f.name in empty else dataclasses.replace(f, cells=(*f.cells, cell)) for f in fields]
+
+    shown: list[list[str]] = []
+    prepare = module.prepare_field
+
+    def watched(one: TrainingField, *rest: Any) -> Any:
+        shown[-1].append(one.name)
+        return prepare(one, *rest)
+
+    monkeypatch.setattr(module, "with_pseudo_cells", add)
+    monkeypatch.setattr(module, "prepare_field", watched)
+    steps = []
+    for names in ((), ("new", "bare", "newer")):
+        shown.append([])
+        others = [make_field(name=name, cells=(), regions=[]) for name in names]
+        state = tmp_path / str(len(names)) / "state"
+        reports: list[StepReport] = []
+        _, told = make(
+            new_model(words), make_field, state, [0.9, 0.9], others=others, tell=reports.append
+        ).run()
+        assert told is not None
+        assert told["unannotated_fields"] == len(set(names) - {"bare"})
+        steps.append(len(reports))
+    assert shown == [["f0", "f1"] * 2, ["f0", "f1"] * 2 + ["new", "newer"]]
+    assert steps == [5, 5]  # two epochs of two fields, or one of four
 
 
 def test_without_pseudo_cells_there_is_nothing_more_to_learn(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,22 @@ def fields_by_patient(known: Iterable[Knowledge]) -> dict[str, set[int]]:
     for one in known:
         fields[one.patient].update([one.field.id] if one.cells_in_regions() else [])
     return fields
+
+
+def unannotated(
+    known: Sequence[Knowledge], held: Collection[str], *, most: int, seed: int
+) -> list[Knowledge]:
+    """Choose fields that nobody has annotated to learn from: none skipped, none of a held-out patient.
+
+    Parameters
+    ----------
+    held
+        The held-out patients.
+    most
+        How many at most: where there are more, chance chooses.
+    """
+    some = [k for k in known if not (k.teaches or k.field.skipped or k.patient in held)]
+    return sorted(random.Random(seed).sample(some, min(most, len(some))), key=lambda k: k.field.id)
 
 
 def refuse_without_knowledge(known: list[Knowledge]) -> None:

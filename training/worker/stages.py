@@ -1,7 +1,8 @@
 """The stages of learning: the regions, then what lies beyond them, then the regions again.
 
 The first stage learns with the unknown area masked. Where enough cells are held out to judge by, and time
-allows, a second goes over the fields with pseudo-cells (`training.pseudo`) and a third, short, without them.
+allows, a second goes over the fields with pseudo-cells (`training.pseudo`), fields that nobody has annotated
+among them, and a third, short, without them.
 The result is kept only where the held-out score does not fall. Each stage is a `Loop` whose state carries its
 own name, and the results of the first two are kept beside it, so that a run that was cut off goes on in the
 stage it was in.
@@ -64,6 +65,8 @@ class Stages:
     ----------
     fields, patches
         What to learn from.
+    others
+        Fields without any annotation, which teach where the model is sure of what it finds there.
     mark
         The run's identity (`training.worker.resume.identity`).
     judge
@@ -84,6 +87,7 @@ class Stages:
     tell: Callable[[StepReport], None]
     should_stop: Callable[[], bool]
     on_prepared: Callable[[int], None]
+    others: Sequence[TrainingField] = ()
     _steps_before: int = 0
 
     def run(self) -> tuple[int, dict[str, Any] | None]:
@@ -110,18 +114,23 @@ class Stages:
         results = self.judge(masked)
         before = score(results, attributes)
         trusted = trusted_confidence(results, self.model.vocabulary.groups)
-        taught = with_pseudo_cells(masked, self.fields, trusted)
-        cells = sum(len(t.cells) - len(f.cells) for t, f in zip(taught, self.fields, strict=True))
+        taught = with_pseudo_cells(masked, [*self.fields, *self.others], trusted)
+        own, others = taught[: len(self.fields)], [one for one in taught[len(self.fields) :] if one.cells]
+        added = sum(len(t.cells) - len(f.cells) for t, f in zip(own, self.fields, strict=True))
+        cells = added + sum(len(one.cells) for one in others)
         told: dict[str, Any] = {
             "cells": cells,
+            "unannotated_fields": len(others),
             "trusted_from": {name or "white cell": round(value, 4) for name, value in trusted.items()},
             "score_before": before,
         }
         if not cells:
             return done, {**told, "kept": False}
-        with_them = [prepare_field(one, self.model.size, self.model.sides) for one in taught]
+        with_them = [prepare_field(one, self.model.size, self.model.sides) for one in (*own, *others)]
+        # as many steps, whether there are other fields or not
+        epochs = max(1, round(self.plan.pseudo * len(own) / len(with_them)))
         try:
-            more = self._stage("pseudo", with_them, self.plan.pseudo, 0.5, self._share(0.8), keep=True)
+            more = self._stage("pseudo", with_them, epochs, 0.5, self._share(0.8), keep=True)
             more += self._stage("last", prepared, self.plan.last, 0.1, self.deadline)
         except DivergedError:
             more = 0

@@ -44,7 +44,13 @@ from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
 from training.worker.models import beginning, resolve
 from training.worker.nameless import hide_names, nameless
-from training.worker.project_data import Knowledge, fields_by_patient, knowledge, refuse_without_knowledge
+from training.worker.project_data import (
+    Knowledge,
+    fields_by_patient,
+    knowledge,
+    refuse_without_knowledge,
+    unannotated,
+)
 from training.worker.proposing import Proposer
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
 from training.worker.stages import LEAST_HELD_OUT, Plan, Stages, plan
@@ -120,6 +126,7 @@ class _Training:
         held = self._held_out()
         training = [k for k in self.known if k.teaches and k.patient not in held]
         testing = [k for k in self.known if k.finished and k.patient in held]
+        others = unannotated(self.known, held, most=len(training), seed=request.seed)
         cells = sum(len(k.cells) for k in training)
         config = settings(
             fields=len(training),
@@ -128,7 +135,7 @@ class _Training:
             seed=request.seed,
             finds=None if parent == "scratch" else self._finds(model, training),
         )
-        mark = identity(request, training, held, config, model)
+        mark = identity(request, [*training, *others], held, config, model)
         state = state_file(project.path)
         resumed = epochs_done(state, mark)
         if not resumed:
@@ -147,14 +154,14 @@ class _Training:
         fields = [k.training_field(project) for k in training]
         self._expect(model, training, testing)
         if parent == "scratch":
-            epochs, pseudo = self._learn(model, fields, training, testing, config, state, mark)
+            epochs, pseudo = self._learn(model, fields, training, testing, others, config, state, mark)
             kept = 0.0
             remember(model, self._look(model, fields))
         else:
             self.forgotten = _shown_by_nobody(model, training)
             teach_heads(model, self._look(model, fields), seed=request.seed)
             before = copy.deepcopy(model.detector)
-            epochs, pseudo = self._learn(model, fields, training, testing, config, state, mark)
+            epochs, pseudo = self._learn(model, fields, training, testing, others, config, state, mark)
             kept = self._keep(model, before, training, testing) if epochs else 1.0
         metrics, active, told = self._measure(model, training, testing)
         self.channel.check()
@@ -291,6 +298,7 @@ class _Training:
         fields: Sequence[TrainingField],
         training: Sequence[Knowledge],
         testing: Sequence[Knowledge],
+        others: Sequence[Knowledge],
         config: LearningConfig,
         state: Path,
         mark: str,
@@ -307,7 +315,9 @@ class _Training:
         cells = sum(len(k.cells_in_regions()) for k in testing)
         shares = plan(config.epochs, held_out_cells=cells, budget=self.request.budget)
         # between the stages, all fields are looked at
-        if not self.budget.fits(self.budget.share(_BETWEEN), 2 * (len(testing) + len(training))):
+        if not self.budget.fits(
+            self.budget.share(_BETWEEN), 2 * (len(testing) + len(training) + len(others))
+        ):
             shares = Plan(config.epochs)
         self.chosen = shares.pseudo > 0
         last = 0.0
@@ -335,6 +345,7 @@ class _Training:
             tell=tell,
             should_stop=lambda: self.channel.cancelled,
             on_prepared=prepared,
+            others=[k.training_field(self.project) for k in others],
         )
         try:
             return stages.run()
