@@ -5,9 +5,10 @@
 Each arm learns from the same 40 or 200 fields of ``txl``, chosen by a hash of their names: stock Ultralytics
 from the COCO weights, ours as a project that is made, imported into and trained with the defaults of
 ``napari-lld train``, from the starter. *Ours* has the 20% regions; *naive labels* the same cells with each
-field called finished; *all labels* every cell. Judged on fields that no arm learns from, with
-``napari-lld predict --images``. ``pbc`` learns class and attributes as well, judged by
-``napari-lld evaluate --truth``. Runs are kept in ``CACHE/sparse.jsonl``; ``--quick`` runs on the sample.
+field called finished; *all labels* every cell; *unannotated too* as many fields besides that nobody
+annotated. Judged on fields that no arm learns from, with ``napari-lld predict --images``. ``pbc`` learns
+class and attributes as well, judged by ``napari-lld evaluate --truth``. Runs are kept in
+``CACHE/sparse.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ OURS: dict[str, dict[str, Any]] = {
     "ours, naive labels": {},
     "ours, masked only": {"holdout": 0.0},  # with nothing to judge by, nothing is learnt beyond the regions
     "ours, all labels": {},
+    "ours, unannotated too": {},
 }
 """Arm to the options of ``napari-lld train``."""
 
@@ -78,14 +80,16 @@ def ours(
     options: dict[str, Any],
     *,
     attributes: bool,
+    others: Sequence[Field] = (),
 ) -> Any:
-    """Teach a project and let it look at the judged fields, or measure it there."""
+    """Teach a project, with `others` in it that nobody annotated; let it look at the judged fields."""
     device = {"device": options["device"]} if "device" in options else {}
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project", schema) as made,
     ):
         project.annotate(made, fields)
+        made.add_fields([field.file for field in others])
         told = project.train(made, **options)
         look = project.measured if attributes else project.proposals
         return look(made, judged, **device), told
@@ -103,7 +107,8 @@ def run(
 ) -> dict[str, Any]:
     """Teach one arm and judge it."""
     arm = config["arm"]
-    fields = labels(arm, studied(taught, config["subset"])[: config["fields"]], folder)
+    some = studied(taught, config["subset"])
+    fields = labels(arm, some[: config["fields"]], folder)
     boxes = sum(len(field.cells) for field in fields)
     if config["set"] == "pbc":
         numbers, told = ours(fields, judged, schema, options, attributes=True)
@@ -117,7 +122,8 @@ def run(
             size=config["size"], seed=config["subset"], **device,
         )  # fmt: skip
     else:
-        found, told = ours(fields, judged, schema, options, attributes=False)
+        others = some[config["fields"] :][: config["fields"]] if arm == "ours, unannotated too" else []
+        found, told = ours(fields, judged, schema, options, attributes=False, others=others)
     return {"boxes": boxes, **told, **score_classes([f.truth() for f in judged], found, classes)}
 
 

@@ -6,6 +6,9 @@ Learns boxes of white cells from ``pbc`` and ``txl`` (``train`` only), class and
 (WBCAtt's words mapped to those of the schema ``lld``), beginning with the COCO weights of YOLO26n, and writes
 ``training/starter/starter.safetensors`` with its card. ``--fold`` trains on four fifths of ``train`` and
 reports on the other (for choosing settings); without it all of ``train`` is used and ``val`` reported.
+``--without Monocyte --detector training/starter/starter.safetensors`` makes a starter that was never told of
+a class, to measure how well it can be taught (``benchmark_new_class.py --starters``): its describer learns
+anew from COCO weights, and the detector, which knows no classes, is taken as it is.
 ``--quick`` shows in seconds, on the bundled sample, that the script runs; it writes into a temporary folder.
 """
 
@@ -18,6 +21,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,13 +51,17 @@ from training.predict import RawProposals, propose_raw
 WHITE = {"WBC", "Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte"}
 
 
-def load_coco(annotations: Path, images: Path, *, mapped: bool) -> list[TrainingField]:
+def load_coco(
+    annotations: Path, images: Path, *, mapped: bool, without: Collection[str] = ()
+) -> list[TrainingField]:
     """Read a fully annotated COCO file; white cells only.
 
     Parameters
     ----------
     mapped
         Whether the attributes are WBCAtt's and are to be mapped to LLD's.
+    without
+        Classes whose cells teach a box and nothing else.
     """
     content = json.loads(annotations.read_text(encoding="utf-8"))
     names = {category["id"]: category["name"] for category in content["categories"]}
@@ -65,7 +73,8 @@ def load_coco(annotations: Path, images: Path, *, mapped: bool) -> list[Training
         said = one.get("attributes") or {}
         attributes = wbcatt_to_lld(said) if mapped else {k: v for k, v in said.items() if v is not None}
         x, y, w, h = one["bbox"]
-        cells[one["image_id"]].append(LabelledCell((x, y, w, h), None if name == "WBC" else name, attributes))
+        cell = LabelledCell((x, y, w, h), None if name == "WBC" else name, attributes)
+        cells[one["image_id"]].append(LabelledCell(cell.box) if name in without else cell)
     return [
         TrainingField(
             name=image["file_name"],
@@ -118,6 +127,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few steps on the bundled sample")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--init", type=Path, help="a starter to go on from, instead of --weights")
+    parser.add_argument("--without", nargs="*", default=[], metavar="CLASS", help="classes to leave out")
+    parser.add_argument(
+        "--detector", type=Path, help="a starter whose detector is taken as it is: only cells are learnt from"
+    )
     parser.add_argument(
         "--describer-steps", type=int, default=400, help="steps of the describer alone, with blur, at the end"
     )
@@ -153,8 +166,9 @@ def main() -> int:
         args.describer_steps = 1
         args.out = Path(tempfile.mkdtemp(prefix="napari-lld-starter-")) / "starter.safetensors"
     elif args.data:
-        pbc = load_coco(args.data / "pbc/train.json", args.data / "pbc/images", mapped=True)
-        txl = load_coco(args.data / "txl/train.json", args.data / "txl/images", mapped=True)
+        read = partial(load_coco, mapped=True, without=args.without)
+        pbc = read(args.data / "pbc/train.json", args.data / "pbc/images")
+        txl = read(args.data / "txl/train.json", args.data / "txl/images")
         if args.fields:
             pbc, txl = pbc[: args.fields], txl[: args.fields]
         if args.fold:
@@ -162,7 +176,7 @@ def main() -> int:
             pbc, txl = [f for f in pbc if not in_fold(f.name)], [f for f in txl if not in_fold(f.name)]
         else:
             sets = {
-                name: load_coco(args.data / name / "val.json", args.data / name / "images", mapped=True)
+                name: read(args.data / name / "val.json", args.data / name / "images")
                 for name in ("pbc", "txl")
             }
         train = pbc * 2 + txl  # pbc's fields are fewer and hold more cells
@@ -180,13 +194,19 @@ def main() -> int:
         model = new_model(vocabulary, size=448)
         if args.weights:
             with_coco_weights(model, args.weights)
+        if args.detector:
+            model.detector.load_state_dict(read_model(args.detector).detector.state_dict())
+            model.untaught = False
     unique = list({f.name: f for f in train}.values())
-    ready = {f.name: prepare_field(f, model.size) for f in unique}
+    ready = {} if args.detector else {f.name: prepare_field(f, model.size) for f in unique}
     patches = cut_patches(unique, vocabulary)
     print(f"{len(unique)} fields, {len(patches)} cells with labels, {threads} threads, {config}", flush=True)
     model.to(choose_device("auto"))
     deadline = time.monotonic() + 60 * args.minutes if args.minutes else None
-    loop = Loop(model, [ready[f.name] for f in train], patches, config, state=args.state, deadline=deadline)
+    shown = [ready[f.name] for f in train if ready]
+    if args.detector:  # each epoch goes over the cells once
+        config = dataclasses.replace(config, epochs=config.epochs * -(-len(patches) // config.crops))
+    loop = Loop(model, shown, patches, config, state=args.state, deadline=deadline)
     if args.state and loop.resume(args.state):
         print("Going on from", args.state, flush=True)
     begun = time.monotonic()
