@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Field
@@ -36,15 +37,23 @@ def is_held_out(project: Project, unit: str, listed: Collection[str]) -> bool:
     return bool(listed) and (unit in listed or held_out_key(project, unit) in listed)
 
 
+FEWEST_OF_CLASS = 3
+"""Cells of a class that are left for learning: of a class with fewer, none is held out."""
+
+
 def held_out(
-    cells: Mapping[str, int], share: float, *, already: Collection[str] = (), learnt: Collection[str] = ()
+    cells: Mapping[str, Sequence[str | None]],
+    share: float,
+    *,
+    already: Collection[str] = (),
+    learnt: Collection[str] = (),
 ) -> set[str]:
     """Choose the patients (fields where no patient is known) to hold out.
 
     Parameters
     ----------
     cells
-        Patient to number of annotated cells in finished regions.
+        Patient to the classes of the annotated cells in finished regions, ``None`` where there is no class.
     share
         Share of the cells to hold out, 0 to 1.
     already
@@ -56,22 +65,28 @@ def held_out(
     -------
     set
         Patients, in the order of a hash of their names until the share is reached; at least one patient
-        with cells is left for learning. No new ones where there are fewer than `FEWEST_CELLS` cells.
+        with cells is left for learning, and of each class `FEWEST_OF_CLASS` cells. No new ones where there
+        are fewer than `FEWEST_CELLS` cells.
     """
-    total = sum(cells.values())
+    total = sum(len(some) for some in cells.values())
     chosen = (
         {patient for patient in already if patient in cells and patient not in learnt} if share > 0 else set()
     )
     if share <= 0 or total < FEWEST_CELLS:
         return chosen
-    held = sum(cells[patient] for patient in chosen)
+    held = sum(len(cells[patient]) for patient in chosen)
+    left = Counter(name for patient, some in cells.items() if patient not in chosen for name in some)
     for patient in sorted(cells, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
         if held >= share * total:
             break
         if patient in chosen or patient in learnt or not cells[patient]:
             continue
-        if not any(n for other, n in cells.items() if other not in chosen and other != patient):
+        if not any(some for other, some in cells.items() if other not in chosen and other != patient):
             break
+        own = Counter(cells[patient])
+        if any(name is not None and left[name] - n < FEWEST_OF_CLASS for name, n in own.items()):
+            continue
         chosen.add(patient)
-        held += cells[patient]
+        held += len(cells[patient])
+        left -= own
     return chosen

@@ -1,8 +1,8 @@
 """The stages of learning: the regions, then what lies beyond them, then the regions again.
 
-The first stage learns with the unknown area masked. Where enough cells are held out to judge by, and time
-allows, a second goes over the fields with pseudo-cells (`training.pseudo`), fields that nobody has annotated
-among them, and a third, short, without them.
+The first stage learns with the unknown area masked, and takes all the epochs. Where enough cells are held out
+to judge by, and time allows, a second goes over the fields with pseudo-cells (`training.pseudo`), fields that
+nobody has annotated among them, and a third, short, without them.
 The result is kept only where the held-out score does not fall. Each stage is a `Loop` whose state carries its
 own name, and the results of the first two are kept beside it, so that a run that was cut off goes on in the
 stage it was in.
@@ -28,7 +28,7 @@ from training.worker.resume import stage_done, stage_file, state_identity
 
 PSEUDO_SHARE = 0.35
 LAST_SHARE = 0.1
-"""Shares of the epochs with pseudo-cells, and after them (chosen on the fold: docs/benchmarks.md)."""
+"""Epochs with pseudo-cells, and after them, over those of the first stage."""
 
 LEAST_EPOCHS = 20
 LEAST_BUDGET = 240.0
@@ -46,7 +46,7 @@ class Plan:
 
 
 def plan(epochs: int, *, held_out_cells: int, budget: float | None) -> Plan:
-    """Share the epochs out."""
+    """Say how many epochs each stage takes."""
     if (
         epochs < LEAST_EPOCHS
         or held_out_cells < LEAST_HELD_OUT
@@ -54,7 +54,7 @@ def plan(epochs: int, *, held_out_cells: int, budget: float | None) -> Plan:
     ):
         return Plan(epochs)
     pseudo, last = round(PSEUDO_SHARE * epochs), max(1, round(LAST_SHARE * epochs))
-    return Plan(epochs - pseudo - last, pseudo, last)
+    return Plan(epochs, pseudo, last)
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Stages:
             self.on_prepared(i + 1)
         if not self.plan.pseudo:
             return self._stage("masked", prepared, self.plan.masked, 1.0, self.deadline), None
-        done = self._stage("masked", prepared, self.plan.masked, 1.0, self._share(0.5), keep=True)
+        done = self._stage("masked", prepared, self.plan.masked, 1.0, self._share(0.7), keep=True)
         return self._beyond(prepared, done)
 
     def _beyond(self, prepared: list[PreparedField], done: int) -> tuple[int, dict[str, Any]]:

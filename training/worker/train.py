@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,13 +211,13 @@ class _Training:
         return Done(task="train", model_id=number, metrics=metrics, result=result)
 
     def _held_out(self) -> set[str]:
-        counts: Counter[str] = Counter()
+        classes: dict[str, list[str | None]] = defaultdict(list)
         for one in self.known:
-            counts[one.patient] += len(one.cells_in_regions())
+            classes[one.patient] += [cell.cell_class for cell in one.cells_in_regions()]
         cards = [earlier.card for earlier in self.project.models()]
         before, self.lost = still_held_out(self.project, fields_by_patient(self.known), cards)
         learnt = {one.patient for one in self.known if self.lineage.saw(one.field, one.cells)}
-        return held_out(counts, self.request.holdout, already=before, learnt=learnt)
+        return held_out(classes, self.request.holdout, already=before, learnt=learnt)
 
     def _finds(self, model: LearnedModel, training: Sequence[Knowledge]) -> Found:
         """Try the start on the finished regions."""
