@@ -1,10 +1,10 @@
 """How good proposals are, where the truth is known; no torch.
 
 Truth counts where its centre lies in the evaluated area (finished regions, or a whole field, less ignore
-areas). Proposals centred elsewhere are dropped *before* matching. Within half a median cell of the area's
-border nothing counts, neither hits nor misses: the cell of an unmatched proposal may be centred outside, and
-to count only the hits there would flatter precision. A missing or unsure value is never a class: such a cell
-counts for its box only.
+areas). Proposals centred elsewhere are dropped *before* matching. What is centred within a quarter of its own
+side of the area's border does not count, neither as hit nor as miss: the cell of an unmatched proposal may be
+centred outside, and to count only the hits there would flatter precision. A missing or unsure value is never
+a class: such a cell counts for its box only.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from annotation_store.records import UNSURE, Box, Proposal, Shape
 
 IOU = 0.5
 """A proposal finds a cell when their boxes overlap at least this much (intersection over union)."""
+
+BORDER = 0.25
+"""Width of the border over the side of a box that is centred there: few boxes that find a cell are centred
+farther from the cell's own centre, and regions are small, so that a wide border would leave few cells."""
 
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -67,15 +71,22 @@ class FieldTruth:
             return False
         return not any(shape.contains_centre(box) for shape in self.outside)
 
-    def at_border(self, boxes: Sequence[Box], within: float | Sequence[float]) -> np.ndarray:
-        """Say of each box ``(n,)`` whether its centre lies nearer than `within` to the area's border.
+    @property
+    def counted(self) -> int:
+        """How many of the cells count: centred in the evaluated area, and not at its border."""
+        inside = [cell.box for cell in self.cells if self.covers(cell.box)]
+        return int((~self.at_border(inside)).sum())
+
+    def at_border(self, boxes: Sequence[Box]) -> np.ndarray:
+        """Say of each box ``(n,)`` whether its centre lies nearer to the area's border than `BORDER` sides.
 
         The edge of the field is no border: nothing is centred beyond it.
         """
         if not boxes or (border := self._border()).is_empty:  # an area without boxes may have none
             return np.zeros(len(boxes), bool)
         x, y, w, h = np.array(boxes, np.float64).reshape(-1, 4).T
-        return np.asarray(shapely.distance(border, shapely.points(x + w / 2, y + h / 2)) < within)
+        distances = shapely.distance(border, shapely.points(x + w / 2, y + h / 2))
+        return np.asarray(distances < BORDER * np.maximum(w, h))
 
     def _border(self) -> Any:
         whole = shapely.box(0, 0, self.width, self.height)
@@ -195,19 +206,13 @@ class Pairing:
         return np.asarray(self.hits | (self.found < 0) & ~self.near)
 
 
-def pair(truth: FieldTruth, boxes: Sequence[Box], median_cell: float) -> Pairing:
-    """Match boxes, the most confident first and all centred in the area, to the cells of a field.
-
-    Parameters
-    ----------
-    median_cell
-        Median side of a cell in pixels; the border is half of it wide.
-    """
+def pair(truth: FieldTruth, boxes: Sequence[Box]) -> Pairing:
+    """Match boxes, the most confident first and all centred in the area, to the cells of a field."""
     cells = tuple(cell for cell in truth.cells if truth.covers(cell.box))
-    inner = ~truth.at_border([cell.box for cell in cells], median_cell / 2)
+    inner = ~truth.at_border([cell.box for cell in cells])
     overlaps = iou_matrix(np.array(boxes), np.array([c.box for c in cells]))
     found = match(overlaps, range(len(boxes)), ~inner)
-    return Pairing(cells, inner, overlaps, found, truth.at_border(boxes, median_cell / 2))
+    return Pairing(cells, inner, overlaps, found, truth.at_border(boxes))
 
 
 def evaluate_field(
@@ -216,7 +221,6 @@ def evaluate_field(
     *,
     classes: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
-    median_cell: float | None = None,
 ) -> FieldResult:
     """Judge the proposals on one field.
 
@@ -226,14 +230,10 @@ def evaluate_field(
         The classes to rank.
     groups
         Class group to its classes; a cell of a group is ignored for its members and none of the others.
-    median_cell
-        Median side of a cell in pixels, for the border; ``None`` = of this field's cells.
     """
     groups = groups or {}
     kept = sorted((p for p in proposals if truth.covers(p.box)), key=lambda p: -p.confidence)
-    if median_cell is None:
-        median_cell = median_side([truth]) or 0.0
-    pairs = pair(truth, [p.box for p in kept], median_cell)
+    pairs = pair(truth, [p.box for p in kept])
     confidences = np.array([p.confidence for p in kept], np.float64)
     ranking = Ranking(confidences[pairs.counts], pairs.hits[pairs.counts], int(pairs.inner.sum()))
 
@@ -260,12 +260,6 @@ def evaluate_field(
     return FieldResult(
         truth.patient or truth.name, ranking, by_class, matched, missed, spurious, truth.domain
     )
-
-
-def median_side(truths: Sequence[FieldTruth]) -> float | None:
-    """Give the median side of the cells of some fields in pixels; ``None`` where there is no cell."""
-    sides = [max(cell.box[2:]) for truth in truths for cell in truth.cells]
-    return float(np.median(sides)) if sides else None
 
 
 def _may_be(cell_class: str | None, name: str, groups: Mapping[str, Sequence[str]]) -> bool:

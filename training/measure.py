@@ -15,9 +15,7 @@ from training.evaluate import (
     FieldResult,
     FieldTruth,
     Ranking,
-    average_precision,
     evaluate_field,
-    median_side,
     merged,
     pair,
     precision_recall,
@@ -43,7 +41,6 @@ def judge(
     calibrations
         Of each field; ``None`` = the model's own.
     """
-    median = median_side(truths)
 
     def of(truth: FieldTruth, raw: RawProposals) -> FieldResult:
         return evaluate_field(
@@ -51,7 +48,6 @@ def judge(
             calibrated(model, raw, min_confidence=min_confidence),
             classes=model.vocabulary.classes,
             groups=model.vocabulary.groups,
-            median_cell=median,
         )
 
     if calibrations is None:
@@ -84,8 +80,7 @@ def cross_fitted(
     """
     place = {name: i for i, name in enumerate(sorted({truth.patient or truth.name for truth in truths}))}
     fold = [place[truth.patient or truth.name] % folds for truth in truths]
-    median = median_side(truths) or 0.0
-    seen = [_seen(model, truth, raw, median) for truth, raw in zip(truths, raws, strict=True)]
+    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
     fits = {
         one: _fit(model, [e for e, other in zip(seen, fold, strict=True) if other != one], prior, 4.0, "")
         for one in set(fold)
@@ -118,10 +113,8 @@ def measured(
 
 def _found(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> Ranking:
     """Rank what was found, whatever its class: no class is ranked for it."""
-    median = median_side(truths)
     return merged(
-        evaluate_field(truth, calibrated(model, raw), median_cell=median).found
-        for truth, raw in zip(truths, raws, strict=True)
+        evaluate_field(truth, calibrated(model, raw)).found for truth, raw in zip(truths, raws, strict=True)
     )
 
 
@@ -136,12 +129,25 @@ def finding_f1(
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def finding_precision(
-    model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]
-) -> float:
-    """Give the average precision of finding cells, whatever their class; 1 where there is nothing to find."""
-    found = _found(model, truths, raws)
-    return average_precision(found) if found.truths else 1.0
+_MISSED = 0.01
+"""Probability at which a cell counts that was not found."""
+
+
+def finding_loss(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> float:
+    """Give the negative log-likelihood of finding, a cell, once the scores are calibrated on the same cells.
+
+    Whatever the class. It goes on telling models apart where average precision is 1 for all of them, as on
+    the few cells of small regions.
+    """
+    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    scores = np.concatenate([np.zeros(0), *(one.scores for one in seen)])
+    hits = np.concatenate([np.zeros(0, bool), *(one.hits for one in seen)])
+    cells = sum(one.cells for one in seen)
+    prior = model.calibration
+    slope, intercept = fit_platt(scores, hits, prior=(prior.slope, prior.intercept))
+    p = Calibration(slope, intercept).confidence(scores).clip(_MISSED, 1 - _MISSED)
+    likely = np.log(np.where(hits, p, 1 - p)).sum() + (cells - hits.sum()) * np.log(_MISSED)
+    return float(-likely / max(1, cells))
 
 
 def fit_calibration(
@@ -164,8 +170,7 @@ def fit_calibration(
     prior
         What it leans on; ``None`` = the calibration that the model has.
     """
-    median = median_side(truths) or 0.0
-    seen = [_seen(model, truth, raw, median) for truth, raw in zip(truths, raws, strict=True)]
+    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
     return _fit(model, seen, prior or model.calibration, strength, note)
 
 
@@ -173,15 +178,16 @@ def fit_calibration(
 class _Seen:
     """What a field says of a calibration: scores with hits, of each head logits with the values allowed."""
 
+    cells: int
     scores: np.ndarray
     hits: np.ndarray
     heads: tuple[tuple[list[np.ndarray], list[np.ndarray]], ...]
 
 
-def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals, median: float) -> _Seen:
+def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals) -> _Seen:
     boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in raw.boxes]
     rows = np.array([i for i, box in enumerate(boxes) if truth.covers(box)], int)
-    pairs = pair(truth, [boxes[i] for i in rows], median)
+    pairs = pair(truth, [boxes[i] for i in rows])
     heads: tuple[tuple[list[np.ndarray], list[np.ndarray]], ...]
     heads = tuple(([], []) for _ in model.vocabulary.heads)
     for i, j in zip(rows, pairs.found, strict=True):
@@ -192,7 +198,7 @@ def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals, median: flo
         for (logits, allowed), of_head, target in zip(heads, raw.logits, targets, strict=True):
             logits.append(of_head[i])
             allowed.append(target)
-    return _Seen(raw.scores[rows[pairs.counts]], pairs.hits[pairs.counts], heads)
+    return _Seen(int(pairs.inner.sum()), raw.scores[rows[pairs.counts]], pairs.hits[pairs.counts], heads)
 
 
 def _fit(

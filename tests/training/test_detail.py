@@ -64,7 +64,7 @@ def field_of(rng: np.random.Generator, number: int) -> tuple[FieldTruth, list[Pr
 
 
 def judged(fields: list[tuple[FieldTruth, list[Proposal]]]) -> list[FieldResult]:
-    return [evaluate_field(t, p, classes=CLASSES, median_cell=20) for t, p in fields]
+    return [evaluate_field(t, p, classes=CLASSES) for t, p in fields]
 
 
 def numbers(fields: list[tuple[FieldTruth, list[Proposal]]]) -> dict[str, Any]:

@@ -104,9 +104,9 @@ def test_only_the_finished_regions_are_judged() -> None:
 def test_an_unmatched_proposal_at_the_border_is_ignored_but_not_at_the_fields_edge() -> None:
     region = Shape.rectangle(0, 0, 100, 200)
     inside = (region,)
-    at_border = [proposal(82, 100, 0.9)]  # centre 8 pixels from the border, half a cell is 10
+    at_border = [proposal(86, 100, 0.9)]  # centre 4 pixels from the border, a quarter of its side is 5
     assert len(evaluate_field(truth(cell(40, 40), inside=inside), at_border).found.scores) == 0
-    further = [proposal(75, 100, 0.9)]
+    further = [proposal(84, 100, 0.9)]
     assert len(evaluate_field(truth(cell(40, 40), inside=inside), further).found.scores) == 1
     at_edge = [proposal(0, 100, 0.9, side=10)]
     assert len(evaluate_field(truth(cell(40, 40), inside=inside), at_edge).found.scores) == 1
@@ -222,8 +222,8 @@ def test_what_would_be_written_is_counted_by_its_own_probability() -> None:
 def test_at_the_border_hits_and_misses_are_left_out_alike() -> None:
     """Counted hits beside dropped misses made a precision of 0.88 look like 0.94."""
     inside = (Shape.rectangle(0, 0, 100, 200),)
-    cells = [cell(82, 20 + 40 * i, "A") for i in range(4)] + [cell(30, 40, "A"), cell(30, 100, "B")]
-    said = [proposal(82, 20 + 40 * i, 0.9, cls="A") for i in range(4)]  # right, 8 px from the border
+    cells = [cell(87, 20 + 40 * i, "A") for i in range(4)] + [cell(30, 40, "A"), cell(30, 100, "B")]
+    said = [proposal(87, 20 + 40 * i, 0.9, cls="A") for i in range(4)]  # right, 3 px from the border
     said += [proposal(86, 40 * i, 0.8, cls="A") for i in range(4)]  # wrong, 4 px from it
     said += [proposal(30, 40, 0.7, cls="A"), proposal(10, 150, 0.6, cls="A")]
     result = evaluate_field(truth(*cells, inside=inside), said, classes=("A", "B"))

@@ -62,7 +62,7 @@ several = st.lists(fields(), min_size=2, max_size=4)
 
 
 def numbers(some: list[Judged], threshold: float = 0.3) -> dict[str, Any]:
-    results = [evaluate_field(t, p, classes=CLASSES, groups=GROUPS, median_cell=20) for t, p in some]
+    results = [evaluate_field(t, p, classes=CLASSES, groups=GROUPS) for t, p in some]
     return summarise(results, attributes=tuple(VALUES), threshold=threshold)
 
 
@@ -127,7 +127,7 @@ def _by_library(some: list[Judged], name: str, threshold: float) -> dict[str, An
     """Give the numbers of an attribute as scikit-learn has them, over the cells where it is present."""
     truth, said, lost = [], [], []
     for field, proposed in some:
-        result = evaluate_field(field, proposed, classes=CLASSES, groups=GROUPS, median_cell=20)
+        result = evaluate_field(field, proposed, classes=CLASSES, groups=GROUPS)
         for cell, proposal in result.matched:
             if cell.attributes.get(name, UNSURE) != UNSURE and proposal.confidence >= threshold:
                 truth.append(cell.attributes[name])

@@ -10,8 +10,8 @@ from torch import nn
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Shares of the parent's weights that are tried."""
 
-_SERVES = 0.005
-"""A share that is this close to the best serves as well, and more of the parent is safer."""
+_SERVES = 0.02
+"""A share whose loss is this close to the child's serves as well, and more of the parent is safer."""
 
 
 def keep_share(child: nn.Module, parent: nn.Module, judge: Callable[[], float]) -> float:
@@ -25,7 +25,7 @@ def keep_share(child: nn.Module, parent: nn.Module, judge: Callable[[], float]) 
     child
         Changed in place.
     judge
-        Says how good the child is, as it is by then.
+        Gives the loss of the child, as it is by then, on cells that it has not learnt from.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def keep_share(child: nn.Module, parent: nn.Module, judge: Callable[[], float]) 
         mix(share)
         return judge()
 
-    wanted = judged(0.0) - _SERVES
-    kept = next((share for share in SHARES[:-1] if judged(share) >= wanted), 0.0)
+    most = judged(0.0) + _SERVES
+    kept = next((share for share in SHARES[:-1] if judged(share) <= most), 0.0)
     mix(kept)
     return kept

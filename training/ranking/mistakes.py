@@ -225,7 +225,7 @@ def _missed(
         box = proposal.box
         if proposal.confidence < SURE or not truth.covers(box) or overlaps[i].max(initial=0.0) >= _TOUCHES:
             continue
-        if truth.at_border([box], max(box[2:]) / 4)[0]:
+        if truth.at_border([box])[0]:
             continue  # its true centre may lie outside
         if one.rejected and iou_matrix(np.array([box]), np.array(one.rejected)).max() >= _SAME:
             continue
