@@ -14,6 +14,7 @@ from training.engine.describer import cut_crop, features_of, size_feature
 from training.engine.detector import detect_and_pool, letterbox
 from training.engine.devices import autocast, to_tensor
 from training.engine.model import LearnedModel
+from training.engine.novelty import Novelty
 from training.engine.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
 
 MOST_PER_FIELD = 300
@@ -44,12 +45,15 @@ class RawProposals:
         Per head ``(n, K)``.
     vector
         The whole field in numbers; see `detect_and_pool`.
+    places
+        ``(n, d)``, see `training.engine.novelty`; ``None`` where the model cannot tell what is new to it.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     logits: list[np.ndarray]
     vector: np.ndarray | None = None
+    places: np.ndarray | None = None
 
 
 def propose_raw(
@@ -108,11 +112,13 @@ def _propose_batch(
         against = field_side(width, height, side)
         crops += [cut_crop(image, tuple(box)) for box in boxes]
         sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
-    logits = describe_crops(model, crops, sizes, np.concatenate([scores for _, scores, _ in kept]))
+    scores = np.concatenate([scores for _, scores, _ in kept])
+    logits, places = describe_crops(model, crops, sizes, scores)
     results, start = [], 0
     for boxes, scores, vector in kept:
         end = start + len(boxes)
-        results.append(RawProposals(boxes, scores, [head[start:end] for head in logits], vector))
+        own = None if places is None else places[start:end]
+        results.append(RawProposals(boxes, scores, [head[start:end] for head in logits], vector, own))
         start = end
     return results
 
@@ -219,8 +225,8 @@ def cell_sides(
 @torch.inference_mode()
 def describe_crops(
     model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float], scores: np.ndarray
-) -> list[np.ndarray]:
-    """Give logits per head ``(n, K)``.
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Give logits per head ``(n, K)``, and places ``(n, d)`` as `RawProposals` has them.
 
     Parameters
     ----------
@@ -234,6 +240,8 @@ def describe_crops(
     describer = model.describer
     device = next(describer.parameters()).device
     logits = [np.zeros((len(crops), len(values)), np.float32) for values in model.vocabulary.heads]
+    novelty = novelty_of(model)
+    places = None if novelty is None else np.zeros((len(crops), novelty.directions))
     for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
         if not len(rows) or not logits:
             continue
@@ -244,16 +252,34 @@ def describe_crops(
             said = describer.decide(features)
         for head, out in zip(logits, said, strict=True):
             head[rows] = out.float().cpu().numpy()
-    return logits
+        if novelty is not None and places is not None:
+            places[rows] = novelty.places(features.float().cpu().numpy())
+    return logits, places
 
 
-def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
+def novelty_of(model: LearnedModel) -> Novelty | None:
+    """Give what tells cells of other classes than the taught; ``None`` where a model cannot tell."""
+    return Novelty.of(model.memory, 0) if model.vocabulary.classes else None
+
+
+def calibrated(
+    model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0, move: np.ndarray | float = 0.0
+) -> list[Proposal]:
     """Turn raw proposals into records with probabilities, most confident first.
 
     A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
     `LEAST_ATTRIBUTE_SIDE` gets no attributes.
+
+    Parameters
+    ----------
+    move
+        How far the cells of the film are moved: see `training.engine.novelty.Novelty.move`.
     """
+    novelty = novelty_of(model) if raw.places is not None else None
+    unlike: list[float | None] = [None] * len(raw.scores)
+    if novelty is not None and raw.places is not None:
+        unlike = [round(float(p), 4) for p in novelty.p_values(raw.places - move)]
     confidences = model.calibration.confidence(raw.scores)
     heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
     probabilities = [
@@ -277,7 +303,7 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
         attributes = {a: p for a, p in zip(model.vocabulary.attributes, said, strict=True) if p}
         if max(w, h) < LEAST_ATTRIBUTE_SIDE:
             attributes = {}
-        proposals.append(Proposal((x, y, w, h), float(confidences[i]), classes, attributes))
+        proposals.append(Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i]))
     return proposals
 
 

@@ -240,7 +240,8 @@ class Saved(_Answer):
 class Suggested(_Answer):
     """Suggestions are in the project; `from_stain`: fields where the starter found none, only the stain.
 
-    `unknown`: how many of them are of cells unlike anything the model was taught.
+    `unknown`: how many of them are of cells unlike anything the model was taught. `unlike`: films that as a
+    whole look unlike those that it learnt from.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -248,6 +249,7 @@ class Suggested(_Answer):
     count: int
     unknown: int = 0
     from_stain: list[int] = Field(default_factory=list)
+    unlike: list[str] = Field(default_factory=list)
 
 
 class Cancelling(_Answer):

@@ -26,6 +26,7 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )
     model: Any = SimpleNamespace(calibration=SimpleNamespace(raw=lambda value: value))
+    films: Any = SimpleNamespace(saw=lambda *_: None, move=lambda _: 0.0, unlike=list)
     channel: Any = SimpleNamespace(check=lambda: None, send=lambda _message: None)
     with Project.open(small_project, annotator="Ada") as project:
         cell = project.add_cell(1, (60, 60, 20, 20), cell_class="Monocyte")
@@ -34,6 +35,6 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
         known = knowledge(project)
         assert [c.id for c in known[0].cells] == [cell]
         assert known[0].finished
-        told = suggest.suggest_on(project, model, None, known, channel, min_confidence=0.1)
+        told = suggest.suggest_on(project, model, None, known, channel, films=films, min_confidence=0.1)
         assert told.count == 1
         assert [s.field_id for s in project.suggestions()] == [2]

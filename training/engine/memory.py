@@ -28,7 +28,7 @@ NO_SOURCE = 0
 """Of cells that are of no project: the starter's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     """Feature vectors with labels.
 

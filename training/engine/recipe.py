@@ -15,17 +15,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import log_softmax
 
 from training.engine.data import TrainingField, each_cell, labelled_cells
 from training.engine.describer import NEVER, Discriminant, cut_crop, features_of
 from training.engine.memory import Memory, single_labels
 from training.engine.model import LearnedModel
-
-SHRINKAGE = 0.3
-"""Share of the identity in the covariance of the standardised features within a class: there are far more
-features than cells. Chosen on ``train`` (``docs/adr/0007``)."""
+from training.engine.space import Space
 
 FOLDS = 5
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -132,58 +128,12 @@ def _resolve_groups(features: np.ndarray, labels: np.ndarray, allowed: Sequence[
     several = [np.flatnonzero(head.sum(1) > 1) for head in allowed]
     if not any(len(rows) for rows in several):
         return
-    space = _Space(features, labels)
+    space = Space(features, labels)
     for i, rows in enumerate(several):
         weight, bias, met = space.discriminant(labels[:, i], allowed[i].shape[1])
         said = np.where(allowed[i][rows] & met, features[rows] @ weight.T + bias, -np.inf)
         known = np.isfinite(said).any(1)
         labels[rows[known], i] = said[known].argmax(1)
-
-
-class _Space:
-    """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
-
-    The head with most values among the labels (the class, as a rule) groups the cells for all heads.
-    """
-
-    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
-        values = [len(np.unique(column[column >= 0])) for column in labels.T]
-        grouping = labels[:, int(np.argmax(values))]
-        rows = features[grouping >= 0]
-        groups, counts = np.unique(grouping[grouping >= 0], return_inverse=True, return_counts=True)[1:]
-        sums = np.zeros((len(counts), features.shape[1]))
-        np.add.at(sums, groups, rows)
-        rest = rows - (sums / counts[:, None])[groups]
-        self._features = features
-        self._centre = features.mean(0)
-        self._scale = np.maximum(rest.std(0), 1e-3 * features.std(0) + 1e-6)
-        rest /= self._scale
-        covariance = (1 - SHRINKAGE) * (rest.T @ rest) / max(1, len(rest))
-        covariance[np.diag_indices_from(covariance)] += SHRINKAGE
-        self._factor = cho_factor(covariance, check_finite=False)
-
-    def discriminant(self, labels: np.ndarray, values: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Fit the discriminant of one head, all values equally probable.
-
-        Parameters
-        ----------
-        labels
-            ``(n,)`` of the cells that the space was made from, -1 = none.
-
-        Returns
-        -------
-        tuple
-            Weights ``(K, F)``, biases ``(K,)``, and which values any cell has ``(K,)`` bool.
-        """
-        met = np.bincount(labels[labels >= 0], minlength=values) > 0
-        weight, bias = np.zeros((values, self._features.shape[1])), np.full(values, NEVER)
-        if met.any():
-            means = np.stack([self._features[labels == value].mean(0) for value in np.flatnonzero(met)])
-            standard = (means - self._centre) / self._scale
-            solved = cho_solve(self._factor, standard.T, check_finite=False).T
-            weight[met] = solved / self._scale
-            bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
-        return weight, bias, met
 
 
 def _fit_discriminants(
@@ -199,14 +149,14 @@ def _fit_discriminants(
         held, rest = folds == fold, folds != fold
         if not (labels[rest] >= 0).any():
             continue
-        space = _Space(features[rest], labels[rest])
+        space = Space(features[rest], labels[rest])
         for i in used:
             weight, bias, met = space.discriminant(labels[rest, i], sizes[i])
             said[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
     with torch.inference_mode():
         device = next(describer.parameters()).device
         heads = describer.head_logits(torch.from_numpy(features.astype(np.float32)).to(device))
-    space = _Space(features, labels)
+    space = Space(features, labels)
     for i in used:
         lines = describer.lines[i]
         assert isinstance(lines, Discriminant)

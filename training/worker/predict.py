@@ -21,9 +21,11 @@ from annotation_store.schema import Schema
 from training.engine.model import LearnedModel
 from training.engine.scale import domain_of_size
 from training.from_stain import STAIN_CONFIDENCE, is_from_stain, stain_note
-from training.predict import cell_sides, propose
+from training.predict import calibrated, cell_sides, propose_raw
 from training.protocol import Done, PredictRequest, Progress, Started
+from training.unlike import unlike_note
 from training.worker.channel import Channel
+from training.worker.films import Films
 from training.worker.models import resolve
 from training.worker.project_data import knowledge
 from training.worker.suggest import suggest_on
@@ -42,8 +44,10 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         model, number = resolve(project, request.model)
         model.to(device)
         if request.images is not None and request.out is not None:
-            return _to_file(request, channel, project.schema, model, number, Path(request.out))
+            films = Films(project, model, knowledge(project))
+            return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
         known = knowledge(project)
+        films = Films(project, model, known)
         if request.fields is not None:
             wanted = set(request.fields)
             for field in project.fields():
@@ -59,12 +63,15 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         if not known:
             raise LLDError("The project has no fields yet (whole slides aside). Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(known)))
-        told = suggest_on(project, model, number, known, channel, min_confidence=request.min_confidence)
+        told = suggest_on(
+            project, model, number, known, channel, films=films, min_confidence=request.min_confidence
+        )
     result = {
         "fields": len(known),
         "count": told.count,
         "unknown": told.unknown,
         "from_stain": len(told.from_stain),
+        "unlike": told.unlike,
     }
     return Done(task="predict", model_id=number, result=result)
 
@@ -89,6 +96,7 @@ def _to_file(
     schema: Schema,
     model: LearnedModel,
     number: int | None,
+    films: Films,
     out: Path,
 ) -> Done:
     files = image_files(request.images or [])
@@ -102,6 +110,7 @@ def _to_file(
     )
     found: list[tuple[Path, tuple[int, int], list[Proposal]]] = []
     from_stain: list[Path] = []
+    least = max(0.001, model.calibration.raw(request.min_confidence))
     sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
     for start in range(0, len(files), 8):
         channel.check()
@@ -111,8 +120,11 @@ def _to_file(
         domains = [domain_of_size(image.shape[1], image.shape[0]) for image in images]
         seen = cell_sides(model, pixels, domains, [sides.get(domain) for domain in domains])
         sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
-        proposals = propose(model, pixels, cell_sides=seen, min_confidence=request.min_confidence)
-        for file, image, one in zip(some, images, proposals, strict=True):
+        raws = propose_raw(model, pixels, cell_sides=seen, min_score=least)
+        for file, image, film, raw in zip(some, images, domains, raws, strict=True):
+            films.saw(film, raw)
+            move = films.move(film)
+            one = calibrated(model, raw, min_confidence=request.min_confidence, move=move)
             if not one and number is None and request.min_confidence <= STAIN_CONFIDENCE:
                 from training.propose import propose_where_model_fails  # scikit-image takes a second
 
@@ -123,6 +135,9 @@ def _to_file(
     if from_stain:
         note = stain_note(len(from_stain))
         channel.send(Progress(stage="predict", done=len(found), total=len(files), note=note))
+    unlike = films.unlike()
+    if unlike:
+        channel.send(Progress(stage="predict", done=len(found), total=len(found), note=unlike_note(unlike)))
     content = coco_object(schema, found, number)
     channel.check()
     write_file(out, json.dumps(content, indent=1, ensure_ascii=False))
@@ -137,6 +152,7 @@ def _to_file(
             "unknown": unknown,
             "out": str(out),
             "from_stain": len(from_stain),
+            "unlike": unlike,
         },
     )
 

@@ -15,8 +15,10 @@ from training.engine.scale import domain_of
 from training.from_stain import STAIN_CONFIDENCE, stain_note
 from training.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
 from training.protocol import Progress, Suggested
+from training.unlike import unlike_note
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import Channel
+from training.worker.films import Films
 from training.worker.project_data import Knowledge
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def suggest_on(
     known: Sequence[Knowledge],
     channel: Channel,
     *,
+    films: Films,
     min_confidence: float,
     ready: Mapping[int, RawProposals] | None = None,
     budget: Budget | None = None,
@@ -44,6 +47,8 @@ def suggest_on(
     ----------
     number
         The model's number; ``None`` = the starter.
+    films
+        How the project's films look to the model.
     ready
         Field id to what the model said already.
     budget
@@ -83,7 +88,9 @@ def suggest_on(
         looks: dict[int, Look] = {}
         for one in some:
             said = new.get(one.field.id) or ready[one.field.id]
-            found = calibrated(model, said, min_confidence=min_confidence)
+            film = domain_of(one.field)
+            films.saw(film, said)
+            found = calibrated(model, said, min_confidence=min_confidence, move=films.move(film))
             if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
                 from training.propose import propose_where_model_fails  # scikit-image takes a second
 
@@ -110,7 +117,10 @@ def suggest_on(
         channel.send(
             Progress(stage="suggest", done=len(done), total=len(known), note=stain_note(len(from_stain)))
         )
-    suggested = Suggested(field_ids=done, count=count, unknown=unknown, from_stain=from_stain)
+    unlike = films.unlike()
+    if unlike:
+        channel.send(Progress(stage="suggest", done=len(done), total=len(known), note=unlike_note(unlike)))
+    suggested = Suggested(field_ids=done, count=count, unknown=unknown, from_stain=from_stain, unlike=unlike)
     channel.send(suggested)
     return suggested
 

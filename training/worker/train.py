@@ -31,7 +31,7 @@ from training.engine.recipe import MOST_A_VALUE, Cells, look_at_cells, remember,
 from training.engine.scale import sides_around
 from training.evaluate import FieldResult, summarise
 from training.lineage import Lineage, still_held_out
-from training.measure import cross_fitted, finding_f1, finding_precision, fit_calibration, judge, measured
+from training.measure import cross_fitted, finding_f1, finding_loss, fit_calibration, judge, measured
 from training.outcomes import write_outcomes
 from training.predict import RawProposals
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
@@ -42,6 +42,7 @@ from training.worker.cautions import cautions, of_the_start, time_ran_short, why
 from training.worker.channel import CancelledError, Channel
 from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
+from training.worker.films import Films
 from training.worker.models import beginning, resolve
 from training.worker.nameless import hide_names, nameless
 from training.worker.project_data import (
@@ -196,6 +197,7 @@ class _Training:
                 number_used,
                 self.known,
                 self.channel,
+                films=Films(project, using, self.known),
                 min_confidence=request.min_confidence,
                 ready=self.propose.said if active else None,
                 budget=self.budget,
@@ -276,7 +278,7 @@ class _Training:
         testing: Sequence[Knowledge],
     ) -> float:
         """Choose how much of the parent's detector stays, on held-out cells where there are enough."""
-        enough = sum(len(k.cells_in_regions()) for k in testing) >= LEAST_HELD_OUT
+        enough = sum(k.truth().counted for k in testing) >= LEAST_HELD_OUT
         wanted = some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         self.chosen |= enough
         sides = Sides(self.project, model, some)
@@ -286,7 +288,7 @@ class _Training:
             nonlocal some, until
             raw = self.propose(model, some, until=until, tell=False, describe=False, sides=sides)
             some, until = some[: len(raw)], None  # the other shares cost as much
-            return finding_precision(model, [k.truth() for k in some], raw)
+            return finding_loss(model, [k.truth() for k in some], raw)
 
         kept = keep_share(model.detector, before, judge_finding)
         self.budget.leave_out(PARENT, len(some), len(wanted))
@@ -312,7 +314,7 @@ class _Training:
         if not (scratch or self.budget.fits_a_step(until)):
             self.budget.leave_out(DETECTOR, of=int(config.epochs > 0))
             config = dataclasses.replace(config, epochs=0)
-        cells = sum(len(k.cells_in_regions()) for k in testing)
+        cells = sum(k.truth().counted for k in testing)
         shares = plan(config.epochs, held_out_cells=cells, budget=self.request.budget)
         # between the stages, all fields are looked at
         if not self.budget.fits(
@@ -376,7 +378,7 @@ class _Training:
         seen = self.propose(model, some, until=self.budget.until("learned"), keep=True)
         self.budget.leave_out(LEARNED, len(seen), len(some))
         some = some[: len(seen)]
-        cells = sum(len(k.cells_in_regions()) for k in testing)
+        cells = sum(k.truth().counted for k in testing)
         if cells >= LEAST_HELD_OUT:
             note = f"fitted on {cells} held-out cells; what is reported is cross-fitted by patient"
             model.calibration = fit_calibration(model, truths, raw, note=note, prior=self.leaning)

@@ -1,0 +1,81 @@
+"""A cell of a class that nobody taught stands out, on a film of another look too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.engine.memory import Memory
+from training.engine.novelty import FEWEST, Novelty
+
+CLASSES, FEATURES = 4, 60
+RNG = np.random.default_rng(5)
+CENTRES = RNG.normal(0, 2, (CLASSES + 1, FEATURES))
+"""The last is of a class that is never taught."""
+
+LOOK = 0.25 * (CENTRES[0] - CENTRES[1]) + RNG.normal(0, 0.5, FEATURES)
+"""What another laboratory adds to all features: in part what tells two of the classes."""
+
+
+def cells(of: int, n: int, seed: int, look: np.ndarray | float = 0.0) -> np.ndarray:
+    return np.asarray(np.random.default_rng([seed, of]).normal(CENTRES[of], 1, (n, FEATURES)) + look)
+
+
+def memory(n: int = 30) -> Memory:
+    features = np.concatenate([cells(k, n, 0) for k in range(CLASSES)])
+    labels = np.stack((np.repeat(np.arange(CLASSES), n), np.full(n * CLASSES, -1)), 1)
+    return Memory(features.astype(np.float16), labels.astype(np.int16), np.zeros(len(labels), np.int64))
+
+
+@pytest.fixture(scope="module")
+def novelty() -> Novelty:
+    made = Novelty.of(memory(), 0)
+    assert made is not None
+    return made
+
+
+def flagged(novelty: Novelty, features: np.ndarray, move: np.ndarray | float = 0.0) -> float:
+    return float((novelty.p_values(novelty.places(features) - move) < 0.05).mean())
+
+
+def test_taught_cells_are_flagged_as_seldom_as_is_said_and_others_mostly(novelty: Novelty) -> None:
+    known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
+    assert flagged(novelty, known) <= 0.08
+    assert flagged(novelty, cells(CLASSES, 100, 1)) >= 0.9
+
+
+def test_a_few_labels_of_a_film_take_its_look_off(novelty: Novelty) -> None:
+    known = np.concatenate([cells(k, 100, 2, LOOK) for k in range(CLASSES)])
+    new = cells(CLASSES, 100, 2, LOOK)
+    assert flagged(novelty, known) >= 0.3  # another film, taken for other cells
+    labelled = np.concatenate([cells(k, 5, 3, LOOK) for k in (0, 2)])
+    move = novelty.move(novelty.places(labelled), [0] * 5 + [2] * 5)
+    assert flagged(novelty, known, move) <= 0.1
+    assert flagged(novelty, new, move) >= 0.9
+
+
+def test_labels_of_classes_that_were_not_taught_say_nothing_of_a_film(novelty: Novelty) -> None:
+    assert not novelty.move(novelty.places(cells(CLASSES, 9, 4)), [CLASSES] * 9).any()
+    assert not novelty.move(np.zeros((0, novelty.directions)), []).any()
+
+
+def test_a_film_is_told_from_one_like_those_learnt_from(novelty: Novelty) -> None:
+    plain = np.concatenate([cells(k, 10, 5) for k in range(CLASSES)])
+    assert not novelty.looks_unlike(novelty.places(plain))
+    assert novelty.looks_unlike(novelty.places(plain + LOOK))
+    assert not novelty.looks_unlike(novelty.places(plain[:9] + LOOK))  # too few to say
+
+
+def test_without_enough_cells_of_two_classes_nothing_is_said() -> None:
+    assert Novelty.of(memory(FEWEST // CLASSES - 1), 0) is None
+    assert Novelty.of(memory(), 1) is None  # a head without labels
+    whole = memory()
+    assert Novelty.of(whole.of(np.flatnonzero(whole.labels[:, 0] == 2)), 0) is None
+
+
+def test_a_class_of_one_remembered_cell_does_no_harm() -> None:
+    whole = memory()
+    few = Novelty.of(whole.of(np.arange(CLASSES * 30 - 29)), 0)  # one cell of the last class
+    assert few is not None
+    assert few.values.tolist() == [0, 1, 2]
+    assert flagged(few, cells(0, 100, 6)) <= 0.1

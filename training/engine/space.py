@@ -1,0 +1,58 @@
+"""The space in which cells of a class lie closest together: where a discriminant is the nearest mean."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from training.engine.describer import NEVER
+
+SHRINKAGE = 0.3
+"""Share of the identity in the covariance of the standardised features within a class: there are far more
+features than cells. Chosen on ``train`` (``docs/adr/0007``)."""
+
+
+class Space:
+    """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
+
+    The head with most values among the labels (the class, as a rule) groups the cells for all heads.
+    """
+
+    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
+        values = [len(np.unique(column[column >= 0])) for column in labels.T]
+        grouping = labels[:, int(np.argmax(values))]
+        rows = features[grouping >= 0]
+        groups, counts = np.unique(grouping[grouping >= 0], return_inverse=True, return_counts=True)[1:]
+        sums = np.zeros((len(counts), features.shape[1]))
+        np.add.at(sums, groups, rows)
+        rest = rows - (sums / counts[:, None])[groups]
+        self._features = features
+        self._centre = features.mean(0)
+        self._scale = np.maximum(rest.std(0), 1e-3 * features.std(0) + 1e-6)
+        rest /= self._scale
+        covariance = (1 - SHRINKAGE) * (rest.T @ rest) / max(1, len(rest))
+        covariance[np.diag_indices_from(covariance)] += SHRINKAGE
+        self._factor = cho_factor(covariance, check_finite=False)
+
+    def discriminant(self, labels: np.ndarray, values: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Fit the discriminant of one head, all values equally probable.
+
+        Parameters
+        ----------
+        labels
+            ``(n,)`` of the cells that the space was made from, -1 = none.
+
+        Returns
+        -------
+        tuple
+            Weights ``(K, F)``, biases ``(K,)``, and which values any cell has ``(K,)`` bool.
+        """
+        met = np.bincount(labels[labels >= 0], minlength=values) > 0
+        weight, bias = np.zeros((values, self._features.shape[1])), np.full(values, NEVER)
+        if met.any():
+            means = np.stack([self._features[labels == value].mean(0) for value in np.flatnonzero(met)])
+            standard = (means - self._centre) / self._scale
+            solved = cho_solve(self._factor, standard.T, check_finite=False).T
+            weight[met] = solved / self._scale
+            bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
+        return weight, bias, met

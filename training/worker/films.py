@@ -1,0 +1,91 @@
+"""How films look to a model: how far off their cells lie from those it learnt (`training.engine.novelty`)."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.engine.data import each_cell
+from training.engine.describer import cut_crop, features_of
+from training.engine.model import LearnedModel
+from training.engine.novelty import Novelty
+from training.engine.scale import domain_of
+from training.predict import RawProposals, novelty_of
+from training.worker.project_data import Knowledge
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_LABELLED = 10
+"""Labelled cells of a film that are looked at: more hardly move the mean."""
+
+_LIKELY = 0.5
+"""Confidence from which a proposal is a cell that says how its film looks."""
+
+_KEPT = 200
+"""Likely cells of a film that are kept to judge its look by."""
+
+
+class Films:
+    """The films (domains) that a model is shown, by name.
+
+    Parameters
+    ----------
+    known
+        Fields with labelled cells among them; those of a film show how far its cells are moved.
+    """
+
+    def __init__(self, project: Project, model: LearnedModel, known: Sequence[Knowledge]) -> None:
+        self._model = model
+        self._novelty = novelty_of(model)
+        self._places: dict[str, list[np.ndarray]] = defaultdict(list)
+        self._moves: dict[str, np.ndarray] = {}
+        self._project = project
+        self._known: dict[str, list[Knowledge]] = defaultdict(list)
+        for one in known:
+            self._known[domain_of(one.field)].append(one)
+
+    def move(self, film: str) -> np.ndarray | float:
+        """Give how far a film's cells are moved; 0 where nobody has labelled one of a taught class."""
+        if self._novelty is None or film not in self._known:
+            return 0.0
+        if film not in self._moves:
+            self._moves[film] = self._look(self._novelty, self._known[film])
+        return self._moves[film]
+
+    def saw(self, film: str, raw: RawProposals) -> None:
+        """Keep where the likely cells of a field lie."""
+        if raw.places is None or sum(map(len, self._places[film])) >= _KEPT:
+            return
+        likely = self._model.calibration.confidence(raw.scores) >= _LIKELY
+        self._places[film].append(raw.places[likely] - self.move(film))
+
+    def unlike(self) -> list[str]:
+        """Name the films that look unlike those that the model learnt from."""
+        if self._novelty is None:
+            return []
+        return sorted(
+            film
+            for film, places in self._places.items()
+            if places and self._novelty.looks_unlike(np.concatenate(places))
+        )
+
+    def _look(self, novelty: Novelty, known: Sequence[Knowledge]) -> np.ndarray:
+        classes = list(self._model.vocabulary.classes)
+        taught = {classes[value] for value in novelty.values}
+        cells = [(i, j) for i, k in enumerate(known) for j, c in enumerate(k.cells) if c.cell_class in taught]
+        chosen: dict[int, list[int]] = defaultdict(list)
+        for i, j in random.Random(0).sample(cells, min(_LABELLED, len(cells))):
+            chosen[i].append(j)
+        crops, sizes, labels = [], [], []
+        for i, places in chosen.items():
+            for crop, size in each_cell(known[i].training_field(self._project), places, cut_crop):
+                crops.append(crop)
+                sizes.append(size)
+            labels += [classes.index(str(known[i].cells[j].cell_class)) for j in places]
+        seen = features_of(self._model.describer, crops, sizes).float().cpu().numpy()
+        return novelty.move(novelty.places(seen), labels)
