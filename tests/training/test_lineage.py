@@ -95,7 +95,7 @@ def test_what_a_file_has_learnt_from_nobody_knows(project: Project) -> None:
 
 
 def test_nobody_is_held_out_whom_the_start_has_learnt_from() -> None:
-    cells = {f"p{i}": 10 for i in range(10)}
+    cells: dict[str, list[str | None]] = {f"p{i}": [None] * 10 for i in range(10)}
     first = held_out(cells, 0.2)
     learnt = set(cells) - first - {"p9"}
     assert held_out(cells, 0.5, already=first, learnt=learnt) <= first | {"p9"}

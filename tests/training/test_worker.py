@@ -518,4 +518,4 @@ def test_where_the_starter_finds_nothing_the_stain_suggests_and_says_so(tmp_path
         suggestions
     )
     done, _ = here(PredictRequest(project=str(folder), min_confidence=0.6, device="cpu"))
-    assert done.result == {"fields": 2, "count": 0, "unknown": 0, "from_stain": 0}
+    assert done.result == {"fields": 2, "count": 0, "unknown": 0, "from_stain": 0, "unlike": []}
