@@ -1,0 +1,226 @@
+"""Whether a cell of a class that nobody taught is told apart, and whether a cell of another film is not.
+
+    python examples/benchmark_unknown.py --data ../shared/data [--starters FOLDER]
+
+Each suggestion of ``napari-lld predict --images`` carries the p-value of being of a taught class; below 0.05 it
+is shown as unknown. ``left-out``: each class of ``pbc`` in turn, asked of a starter made without it
+(``FOLDER/without-CLASS.safetensors``). ``pbc_ig``: immature cells of the same laboratory, asked of the bundled
+starter. ``lmu``: neutrophils and myeloblasts of another laboratory, in a project without labels, and with 1, 3
+and 10 of its neutrophils labelled, before a model is trained and after. Runs are kept in
+``CACHE/unknown.jsonl``; ``--quick`` runs on the sample.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench import arguments, project, tables
+from bench.cache import Cache, file_digest
+from bench.data import Field, around, picked, sample, studied, taught_and_judged, within
+from PIL import Image
+
+from annotation_store.boxes import iou_matrix
+from annotation_store.records import Proposal
+from training.evaluate import IOU, TrueCell
+
+CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
+ARMS = ("left-out", "pbc_ig", "lmu:0", "lmu:1", "lmu:3", "lmu:10", "lmu:10 trained")
+ORDINARY = "Neutrophil"
+SURE = 0.95
+SHOWN = 0.25
+"""Confidence from which suggestions are shown."""
+
+
+def lmu(data: Path, split: str, made: Any) -> list[Field]:
+    """Give `lmu`'s crops; the box is that of the starter's suggestion nearest to the middle."""
+    with (data / "lmu" / f"{split}.csv").open(encoding="utf-8") as file:
+        rows = [(data / "lmu" / row["file"], row["class"]) for row in csv.DictReader(file)]
+    bare = []
+    for file, _ in rows:
+        with Image.open(file) as image:
+            bare.append(Field(file.name, file, *image.size, (), ()))
+    found = project.proposals(made, bare, model="starter", min_confidence=SHOWN)
+    fields = []
+    for field, some, (_, name) in zip(bare, found, rows, strict=True):
+        boxes = [one.box for one in some if _in_the_middle(field, one)]
+        if boxes:
+            box = min(boxes, key=lambda one: _off(field, one))
+            cell = within(Field(field.name, field.file, field.width, field.height, (TrueCell(box, name),), ()),
+                          [around(field, box)])  # fmt: skip
+            fields.append(cell)
+    return fields
+
+
+def _off(field: Field, box: Sequence[float]) -> float:
+    x, y, w, h = box
+    return max(abs(x + w / 2 - field.width / 2), abs(y + h / 2 - field.height / 2))
+
+
+def _in_the_middle(field: Field, one: Proposal) -> bool:
+    return _off(field, one.box) < 0.15 * max(field.width, field.height)
+
+
+def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any) -> dict[str, Any]:
+    """Ask a model of fields; judge what it says of each annotated cell that it finds.
+
+    Returns
+    -------
+    dict
+        Areas under the ROC of calling each class unknown that was not taught (`auroc`), shares that are
+        called unknown of the taught classes and of the others, and shares that are shown with a class of
+        `SURE` or more: of the taught (right and wrong) and of the others.
+    """
+    found = project.proposals(made, fields, model=model, min_confidence=SHOWN)
+    rows: list[tuple[str, Proposal]] = []
+    for field, some in zip(fields, found, strict=True):
+        if not some:
+            continue
+        overlaps = iou_matrix(np.array([c.box for c in field.cells]), np.array([p.box for p in some]))
+        for cell, row in zip(field.cells, overlaps, strict=True):
+            if row.max() >= IOU and some[int(row.argmax())].novelty is not None:
+                rows.append((str(cell.cell_class), some[int(row.argmax())]))
+    known = [one for name, one in rows if name in taught]
+    others = [(name, one) for name, one in rows if name not in taught]
+    told: dict[str, Any] = {
+        "cells": len(rows),
+        "taught_flagged": share([one.is_unknown for one in known]),
+        "taught_sure_and_wrong": share([_sure(one) and one.best_class != n for n, one in rows if n in taught]),
+        "others_flagged": share([one.is_unknown for _, one in others]),
+        "others_sure": share([_sure(one) for _, one in others]),
+    }
+    told["auroc"] = {
+        name: auroc([one.novelty or 0.0 for one in known], [p.novelty or 0.0 for n, p in others if n == name])
+        for name in sorted({name for name, _ in others})
+    }
+    told["flagged"] = {
+        name: share([one.is_unknown for n, one in rows if n == name]) for name in sorted({n for n, _ in rows})
+    }
+    return told
+
+
+def _sure(one: Proposal) -> bool:
+    return not one.is_unknown and max(one.class_probabilities.values(), default=0.0) >= SURE
+
+
+def share(some: Sequence[bool]) -> float | None:
+    """Give the share of ``True``."""
+    return statistics.mean(some) if some else None
+
+
+def auroc(known: Sequence[float], other: Sequence[float]) -> float | None:
+    """Give the area under the ROC of telling `other` from `known` by small p-values; ties count half."""
+    if not (known and other):
+        return None
+    a, b = np.array(known)[:, None], np.array(other)[None]
+    return float((b < a).mean() + 0.5 * (b == a).mean())
+
+
+def run(config: dict[str, Any], data: Path, starter: Path | None) -> dict[str, Any]:
+    """Make a project, label what is to be labelled, and ask."""
+    name = config["set"]
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        pbc = taught_and_judged(data / "pbc", config["judge"], in_lld=True)[1]
+        if name == "left-out":
+            assert starter is not None
+            taught = [one for one in CLASSES if one != config["new"]]
+            return asked(made, pbc, taught, project.adopt(made, starter))
+        if name == "pbc_ig":
+            young = taught_and_judged(data / "pbc_ig", config["judge"])[1]
+            return asked(made, [*pbc, *young], CLASSES, "starter")
+        judged = lmu(data, "val", made)
+        model: Any = "starter"
+        if config["labelled"]:
+            of_film = studied(lmu(data, "train", made), config["subset"])
+            project.annotate(made, picked(of_film, {ORDINARY: config["labelled"]}))
+        if config["trained"]:
+            project.train(made)
+            model = "active"
+        return asked(made, judged, CLASSES, model)
+
+
+def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
+    """List the runs with their starters."""
+    runs: list[tuple[dict[str, Any], Path | None]] = []
+    for arm in args.arms:
+        name, _, how = arm.partition(":")
+        config: dict[str, Any] = {"benchmark": "unknown", "judge": args.judge, "set": name}
+        if name == "left-out":
+            for new in CLASSES if args.starters else ():
+                file = args.starters / f"without-{new}.safetensors"
+                runs.append((config | {"new": new, "starter": file_digest(file)}, file))
+        elif name == "pbc_ig":
+            runs.append((config, None))
+        else:
+            labelled = int(how.split()[0])
+            config |= {"labelled": labelled, "trained": "trained" in how}
+            subsets = args.subsets if labelled else 1
+            runs += [(config | {"subset": subset}, None) for subset in range(subsets)]
+    return runs
+
+
+def table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write a row for each arm."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in kept:
+        config = row["config"]
+        arm = config["set"]
+        if arm == "left-out":
+            arm = f"without {config['new']}"
+        elif arm == "lmu":
+            arm = f"lmu, {config['labelled']} labelled" + (", trained" if config["trained"] else "")
+        groups.setdefault(arm, []).append(row["result"])
+    head = ["asked", "runs", "cells", "AUROC of each other class", "taught cells called unknown",
+            "others called unknown", f"others shown at ≥ {SURE:.0%}", f"taught shown wrongly at ≥ {SURE:.0%}"]  # fmt: skip
+    rows = []
+    for arm, some in groups.items():
+        of = {name: [one["auroc"][name] for one in some] for name in some[0]["auroc"]}
+        keys = ("taught_flagged", "others_flagged", "others_sure", "taught_sure_and_wrong")
+        rows.append(
+            [arm, len(some), some[0]["cells"],
+             ", ".join(f"{name} {tables.spread(values)}" for name, values in of.items()),
+             *(tables.spread([one[key] for one in some]) for key in keys)]
+        )  # fmt: skip
+    return tables.markdown(head, rows)
+
+
+def quick() -> int:
+    """Ask the bundled starter of the sample, as if it had never seen a monocyte."""
+    fields = [field for field in sample() if any(cell.cell_class for cell in field.cells)][:2]
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        told = asked(made, fields, [name for name in CLASSES if name != "Monocyte"], "starter")
+    print(table([{"config": {"set": "sample"}, "result": told}]))
+    return 0
+
+
+def main() -> int:
+    """Run what is not kept yet and write the table."""
+    parser = arguments.parser(__doc__, ARMS)
+    parser.add_argument("--starters", type=Path, help="folder of without-CLASS.safetensors and .json")
+    args = arguments.read(parser)
+    if args.quick:
+        return quick()
+    kept = Cache(args.cache / "unknown.jsonl")
+    runs = wanted(args)
+    for config, starter in () if args.table else runs:
+        kept.kept(config, partial(run, config, args.data, starter))
+    found = [row for config, _ in runs if (row := kept.latest(config)) is not None]
+    tables.publish(args.cache, f"unknown-{args.judge}", table(found) if found else "", found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
