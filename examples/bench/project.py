@@ -98,7 +98,11 @@ def proposals(project: Project, fields: Sequence[Field], **options: Any) -> list
     for one in content["annotations"]:
         found[number_of[one["image_id"]]].append(
             Proposal(
-                tuple(one["bbox"]), one["score"], one["class_probabilities"], one["attribute_probabilities"]
+                tuple(one["bbox"]),
+                one["score"],
+                one["class_probabilities"],
+                one["attribute_probabilities"],
+                one.get("novelty"),
             )
         )
     return found
