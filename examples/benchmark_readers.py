@@ -1,0 +1,135 @@
+"""How far a model agrees with an expert, beside how far two experts agree.
+
+    python examples/benchmark_readers.py --data ../shared/data
+
+The cells of ``pbc`` that a second annotator read too (74 of ``val``, none of which the bundled starter has
+seen): per attribute of the schema `lld` the share on which the model and the first reader, the model and the
+second, and both readers say the same, and Cohen's kappa, with intervals from cells drawn again. Asked as
+``napari-lld predict --images`` does. ``--quick`` runs on the sample, whose second reader is the first.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench import arguments, project, tables
+from bench.cache import Cache
+from bench.data import Field, load_fields, sample
+
+from annotation_store.boxes import iou_matrix
+from annotation_store.schema import load_schema, wbcatt_to_lld
+from training.evaluate import IOU
+
+Readings = list[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]]
+"""Of each cell what the model, the first reader and the second said: attribute to value."""
+
+PAIRS = {"model, first reader": (0, 1), "model, second reader": (0, 2), "the two readers": (1, 2)}
+RESAMPLES = 2000
+
+
+def second_readings(data: Path, split: str) -> dict[tuple[str, tuple[float, ...]], dict[str, str]]:
+    """Read what the second annotator said, by file and box, in the words of `lld`."""
+    folder = data / "pbc"
+    content = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
+    said = json.loads((folder / f"reannotations_{split}.json").read_text(encoding="utf-8"))
+    files = {image["id"]: image["file_name"] for image in content["images"]}
+    return {
+        (files[one["image_id"]], tuple(one["bbox"])): {
+            name: value for name, value in wbcatt_to_lld(said[str(one["id"])]).items() if value is not None
+        }
+        for one in content["annotations"]
+        if str(one["id"]) in said
+    }
+
+
+def ask(
+    fields: Sequence[Field], second: Mapping[tuple[str, tuple[float, ...]], Mapping[str, str]]
+) -> Readings:
+    """Ask the starter of the cells that were read twice."""
+    fields = [field for field in fields if any((field.name, tuple(c.box)) in second for c in field.cells)]
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        found = project.proposals(made, fields, model="starter", min_confidence=0.25)
+    read: Readings = []
+    for field, some in zip(fields, found, strict=True):
+        for cell in field.cells:
+            other = second.get((field.name, tuple(cell.box)))
+            overlaps = (
+                iou_matrix(np.array([cell.box]), np.array([one.box for one in some]))[0] if some else []
+            )
+            if other is not None and len(overlaps) and max(overlaps) >= IOU:
+                read.append((some[int(np.argmax(overlaps))].best_attributes, cell.attributes, other))
+    return read
+
+
+def kappa(one: np.ndarray, other: np.ndarray) -> float:
+    """Give Cohen's kappa (1960); 1 where both say one value throughout."""
+    values = np.unique(np.concatenate((one, other)))
+    chance = sum(float((one == v).mean() * (other == v).mean()) for v in values)
+    return 1.0 if chance == 1 else float(((one == other).mean() - chance) / (1 - chance))
+
+
+def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
+    """Compare an attribute on the cells of which all three say a value; ``None`` where there is none."""
+    rows = [[said.get(attribute) for said in cell] for cell in read]
+    said = np.array([row for row in rows if all(row)])
+    if not len(said):
+        return None
+    rng = np.random.default_rng(0)
+    draws = rng.integers(len(said), size=(RESAMPLES, len(said)))
+    told: dict[str, Any] = {"cells": len(said)}
+    same = {name: said[:, a] == said[:, b] for name, (a, b) in PAIRS.items()}
+    for name, (a, b) in PAIRS.items():
+        told[name] = {"same": float(same[name].mean()), "kappa": kappa(said[:, a], said[:, b])}
+    of_model = (same["model, first reader"] + 0.0 + same["model, second reader"]) / 2
+    less = (same["the two readers"] - of_model)[draws].mean(1)
+    told["less_than_readers"] = [float(v) for v in np.quantile(less, [0.025, 0.975])]
+    return told
+
+
+def run(fields: Sequence[Field], second: Mapping[Any, Mapping[str, str]]) -> dict[str, Any]:
+    """Ask, and compare every attribute."""
+    read = ask(fields, second)
+    compared = {one.name: compare(read, one.name) for one in load_schema("lld").attributes}
+    return {"cells": len(read), "attributes": {name: one for name, one in compared.items() if one}}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Write a row for each attribute."""
+    rows = []
+    for name, one in result["attributes"].items():
+        low, high = one["less_than_readers"]
+        both = (f"{one[pair]['same']:.3f} ({one[pair]['kappa']:.2f})" for pair in PAIRS)
+        rows.append([name, one["cells"], *both, f"{low:+.3f} to {high:+.3f}"])
+    return tables.markdown(["attribute", "cells", *PAIRS, "the readers' less the model's, 95%"], rows)
+
+
+def main() -> int:
+    """Ask and write the table."""
+    parser = arguments.parser(__doc__)
+    args = arguments.read(parser)
+    if args.quick:
+        fields = [field for field in sample() if any(cell.attributes for cell in field.cells)][:2]
+        second = {(f.name, tuple(c.box)): dict(c.attributes) for f in fields for c in f.cells}
+        print(table(run(fields, second)))
+        return 0
+    kept = Cache(args.cache / "readers.jsonl")
+    config = {"benchmark": "readers", "judge": "val"}
+    if not args.table:
+        fields = load_fields(args.data / "pbc/val.json", args.data / "pbc/images", in_lld=True)
+        kept.kept(config, lambda: run(fields, second_readings(args.data, "val")))
+    row = kept.latest(config)
+    tables.publish(args.cache, "readers", table(row["result"]) if row else "", [row] if row else [])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
