@@ -121,13 +121,14 @@ def test_a_consensus_is_nobodys(read: Path) -> None:
 
 
 def _as_of_0008(folder: Path) -> None:
-    """Take out what revision 0009 added."""
+    """Take out what revision 0009 and later ones added."""
     with sqlite3.connect(folder / "project.db") as raw:
         raw.execute("CREATE TABLE old (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR NOT NULL UNIQUE)")
         raw.execute("INSERT INTO old SELECT id, name FROM annotators")
         raw.execute("DROP TABLE annotators")
         raw.execute("ALTER TABLE old RENAME TO annotators")
         raw.execute("ALTER TABLE project DROP COLUMN patient_rule")
+        raw.execute("ALTER TABLE suggestions DROP COLUMN novelty")
         raw.execute("UPDATE alembic_version SET version_num = '0008'")
 
 
