@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from psygnal import Signal
 
 from napari_lld.reasons import in_words
-from napari_lld.translate import later, tr
+from napari_lld.translate import later, tr, trn
 from napari_lld.window_words import in_the_window
 from training.ranking.reason import Reason
 
@@ -183,7 +183,7 @@ class TrainingState:
             case "cancelling":
                 self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
             case "done":
-                parts = (self._done_sentence(message), _left_out(message))
+                parts = (self._done_sentence(message), _left_out(message), _unlike(message))
                 return self._finish(message, " ".join(filter(None, parts)))
             case "cancelled":
                 return self._finish(message, tr("Stopped. Nothing was changed."))
@@ -207,6 +207,21 @@ class TrainingState:
         if self.message.startswith(tr("Model {id} saved", id=message.model_id)):
             return self.message + "."
         return tr("Model {id} is ready. {message}", id=message.model_id, message=self.message).strip()
+
+
+def _unlike(message: Any) -> str:
+    """Say which films look unlike those that the model learnt from, and what helps."""
+    films = message.result.get("unlike") or []
+    if not films:
+        return ""
+    return trn(
+        "The film {names} looks unlike those that the model learned from: label some ordinary cells of it "
+        "before you rely on its classes there.",
+        "The films {names} look unlike those that the model learned from: label some ordinary cells of each "
+        "before you rely on its classes there.",
+        count=len(films),
+        names=", ".join(films[:3]) + (" …" if len(films) > 3 else ""),
+    )
 
 
 def _left_out(message: Any) -> str:

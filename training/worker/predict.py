@@ -23,7 +23,6 @@ from training.engine.scale import domain_of_size
 from training.from_stain import STAIN_CONFIDENCE, is_from_stain, stain_note
 from training.predict import calibrated, cell_sides, propose_raw
 from training.protocol import Done, PredictRequest, Progress, Started
-from training.unlike import unlike_note
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.models import resolve
@@ -135,9 +134,6 @@ def _to_file(
     if from_stain:
         note = stain_note(len(from_stain))
         channel.send(Progress(stage="predict", done=len(found), total=len(files), note=note))
-    unlike = films.unlike()
-    if unlike:
-        channel.send(Progress(stage="predict", done=len(found), total=len(found), note=unlike_note(unlike)))
     content = coco_object(schema, found, number)
     channel.check()
     write_file(out, json.dumps(content, indent=1, ensure_ascii=False))
@@ -152,7 +148,7 @@ def _to_file(
             "unknown": unknown,
             "out": str(out),
             "from_stain": len(from_stain),
-            "unlike": unlike,
+            "unlike": films.unlike(),
         },
     )
 

@@ -15,7 +15,6 @@ from training.engine.scale import domain_of
 from training.from_stain import STAIN_CONFIDENCE, stain_note
 from training.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
 from training.protocol import Progress, Suggested
-from training.unlike import unlike_note
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import Channel
 from training.worker.films import Films
@@ -117,10 +116,9 @@ def suggest_on(
         channel.send(
             Progress(stage="suggest", done=len(done), total=len(known), note=stain_note(len(from_stain)))
         )
-    unlike = films.unlike()
-    if unlike:
-        channel.send(Progress(stage="suggest", done=len(done), total=len(known), note=unlike_note(unlike)))
-    suggested = Suggested(field_ids=done, count=count, unknown=unknown, from_stain=from_stain, unlike=unlike)
+    suggested = Suggested(
+        field_ids=done, count=count, unknown=unknown, from_stain=from_stain, unlike=films.unlike()
+    )
     channel.send(suggested)
     return suggested
 

@@ -189,9 +189,10 @@ class _Training:
         forget_state(state)
         stored = metrics.get("difference", {}).get("told")
         self.channel.send(Saved(model_id=number, active=active, why=told, told=stored))
+        unlike: list[str] = []
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
-            suggest_on(
+            unlike = suggest_on(
                 project,
                 using.to(self.device),
                 number_used,
@@ -201,7 +202,7 @@ class _Training:
                 min_confidence=request.min_confidence,
                 ready=self.propose.said if active else None,
                 budget=self.budget,
-            )
+            ).unlike
         result = {
             "active": active,
             "why": told,
@@ -209,6 +210,7 @@ class _Training:
             "resumed_epochs": resumed,
             "seconds": round(time.monotonic() - self.begun, 1),
             "left_out": [what.stored() for what in self.budget.left_out],
+            "unlike": unlike,
         }
         return Done(task="train", model_id=number, metrics=metrics, result=result)
 
