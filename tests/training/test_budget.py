@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,11 @@ def test_on_a_slow_machine_a_training_keeps_its_time_and_says_what_it_left_out(
         assert (
             f"suggestions were updated on {len(looked)} of 12 fields, and the others keep theirs" in left_out
         )
+
+
+def test_where_time_is_short_few_fields_of_many_patients_are_measured() -> None:
+    fields: list[Any] = [SimpleNamespace(patient=name) for name in "AAABBC"]
+    assert "".join(one.patient for one in proposing.patients_in_turn(fields)) == "ABCABA"
 
 
 @pytest.mark.usefixtures("slow")

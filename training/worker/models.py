@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,20 @@ def beginning(
     child = adapted(parent, vocabulary, source_of(project.uid))
     child.size = size
     return child, name
+
+
+def shown_by_nobody(model: LearnedModel, shown: Collection[str | None]) -> list[str]:
+    """Give the classes that a start without a memory was taught, of which the project shows no cell.
+
+    Parameters
+    ----------
+    shown
+        The classes of the project's cells.
+    """
+    if len(model.memory) or not model.vocabulary.classes:
+        return []
+    taught = model.taught.get(model.vocabulary.head_names[0], {})
+    return [name for name in model.vocabulary.classes if taught.get(name, 0) > 0 and name not in shown]
 
 
 def _with_detector_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -76,3 +77,13 @@ class Proposer:
             done = some[: len(raws)]
             self.said.update(zip((k.field.id for k in done), raws, strict=True))
         return raws
+
+
+def patients_in_turn(known: Sequence[Knowledge]) -> list[Knowledge]:
+    """Order fields so that the first of each patient come first, then the second of each, and so on."""
+    count: Counter[str] = Counter()
+    turns = []
+    for one in known:
+        turns.append(count[one.patient])
+        count[one.patient] += 1
+    return [known[i] for i in sorted(range(len(known)), key=turns.__getitem__)]

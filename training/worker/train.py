@@ -43,7 +43,7 @@ from training.worker.channel import CancelledError, Channel
 from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
 from training.worker.films import Films
-from training.worker.models import beginning, resolve
+from training.worker.models import beginning, resolve, shown_by_nobody
 from training.worker.nameless import hide_names, nameless
 from training.worker.project_data import (
     Knowledge,
@@ -52,7 +52,7 @@ from training.worker.project_data import (
     refuse_without_knowledge,
     unannotated,
 )
-from training.worker.proposing import Proposer
+from training.worker.proposing import Proposer, patients_in_turn
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
 from training.worker.stages import LEAST_HELD_OUT, Plan, Stages, plan
 from training.worker.suggest import Sides, suggest_on
@@ -159,7 +159,7 @@ class _Training:
             kept = 0.0
             remember(model, self._look(model, fields))
         else:
-            self.forgotten = _shown_by_nobody(model, training)
+            self.forgotten = shown_by_nobody(model, {cell.cell_class for k in training for cell in k.cells})
             teach_heads(model, self._look(model, fields), seed=request.seed)
             before = copy.deepcopy(model.detector)
             epochs, pseudo = self._learn(model, fields, training, testing, others, config, state, mark)
@@ -372,6 +372,7 @@ class _Training:
         testing: Sequence[Knowledge],
     ) -> tuple[dict[str, Any], bool, str | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
+        testing = patients_in_turn(testing)  # where time is short, few fields of many patients
         raw = self.propose(model, testing, until=self.budget.until("held_out"), keep=True)
         self.budget.leave_out(HELD_OUT, len(raw), len(testing))
         testing = testing[: len(raw)]
@@ -495,15 +496,6 @@ class _Training:
         self.channel.send(
             Progress(stage=stage, done=done, total=total, seconds_left=seconds_left, losses=losses or {})
         )
-
-
-def _shown_by_nobody(model: LearnedModel, training: Sequence[Knowledge]) -> list[str]:
-    """Give the classes that a start without a memory was taught, of which the project shows no cell."""
-    if len(model.memory) or not model.vocabulary.classes:
-        return []
-    shown = {cell.cell_class for k in training for cell in k.cells}
-    taught = model.taught.get(model.vocabulary.head_names[0], {})
-    return [name for name in model.vocabulary.classes if taught.get(name, 0) > 0 and name not in shown]
 
 
 def _refuse_unwritable(folder: Path) -> None:
