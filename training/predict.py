@@ -46,7 +46,8 @@ class RawProposals:
     vector
         The whole field in numbers; see `detect_and_pool`.
     places
-        ``(n, d)``, see `training.engine.novelty`; ``None`` where the model cannot tell what is new to it.
+        ``(n, d)``, see `training.engine.novelty`, less how far the film's cells are moved where that is
+        known; ``None`` where the model cannot tell what is new to it.
     """
 
     boxes: np.ndarray
@@ -262,24 +263,17 @@ def novelty_of(model: LearnedModel) -> Novelty | None:
     return Novelty.of(model.memory, 0) if model.vocabulary.classes else None
 
 
-def calibrated(
-    model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0, move: np.ndarray | float = 0.0
-) -> list[Proposal]:
+def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
     """Turn raw proposals into records with probabilities, most confident first.
 
     A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
     `LEAST_ATTRIBUTE_SIDE` gets no attributes.
-
-    Parameters
-    ----------
-    move
-        How far the cells of the film are moved: see `training.engine.novelty.Novelty.move`.
     """
     novelty = novelty_of(model) if raw.places is not None else None
     unlike: list[float | None] = [None] * len(raw.scores)
     if novelty is not None and raw.places is not None:
-        unlike = [round(float(p), 4) for p in novelty.p_values(raw.places - move)]
+        unlike = [round(float(p), 4) for p in novelty.p_values(raw.places)]
     confidences = model.calibration.confidence(raw.scores)
     heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
     probabilities = [

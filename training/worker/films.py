@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,12 +58,15 @@ class Films:
             self._moves[film] = self._look(self._novelty, self._known[film])
         return self._moves[film]
 
-    def saw(self, film: str, raw: RawProposals) -> None:
-        """Keep where the likely cells of a field lie."""
-        if raw.places is None or sum(map(len, self._places[film])) >= _KEPT:
-            return
-        likely = self._model.calibration.confidence(raw.scores) >= _LIKELY
-        self._places[film].append(raw.places[likely] - self.move(film))
+    def moved(self, film: str, raw: RawProposals) -> RawProposals:
+        """Take a film's move off what the model says of its field, and note where its likely cells lie."""
+        if raw.places is None:
+            return raw
+        places = raw.places - self.move(film)
+        if sum(map(len, self._places[film])) < _KEPT:
+            likely = self._model.calibration.confidence(raw.scores) >= _LIKELY
+            self._places[film].append(places[likely])
+        return replace(raw, places=places)
 
     def unlike(self) -> list[str]:
         """Name the films that look unlike those that the model learnt from."""

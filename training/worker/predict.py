@@ -121,9 +121,7 @@ def _to_file(
         sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
         raws = propose_raw(model, pixels, cell_sides=seen, min_score=least)
         for file, image, film, raw in zip(some, images, domains, raws, strict=True):
-            films.saw(film, raw)
-            move = films.move(film)
-            one = calibrated(model, raw, min_confidence=request.min_confidence, move=move)
+            one = calibrated(model, films.moved(film, raw), min_confidence=request.min_confidence)
             if not one and number is None and request.min_confidence <= STAIN_CONFIDENCE:
                 from training.propose import propose_where_model_fails  # scikit-image takes a second
 

@@ -9,10 +9,12 @@ from functools import partial
 
 from annotation_store.project import Project
 from training.engine.model import LearnedModel
+from training.engine.scale import domain_of
 from training.predict import RawProposals, propose_raw
 from training.protocol import Progress
 from training.worker.budget import Budget
 from training.worker.channel import Channel
+from training.worker.films import Films
 from training.worker.project_data import Knowledge
 from training.worker.suggest import Sides
 
@@ -44,6 +46,7 @@ class Proposer:
         tell: bool = True,
         describe: bool = True,
         sides: Sides | None = None,
+        films: Films | None = None,
     ) -> list[RawProposals]:
         """Run a model over fields, as many of them as there is time for; the first always.
 
@@ -59,6 +62,8 @@ class Proposer:
             See `propose_raw`.
         sides
             Where they were asked for already.
+        films
+            How the films look to the model; without them, all are taken to look like those it learnt from.
         """
         raws: list[RawProposals] = []
         sides = sides or Sides(self.project, model, some)
@@ -69,6 +74,9 @@ class Proposer:
                 cell_sides=[sides.on(k) for k in batch],
                 describe=describe,
             )
+            if films is not None:
+                new = zip(batch, raws[-len(batch) :], strict=True)
+                raws[-len(batch) :] = [films.moved(domain_of(k.field), one) for k, one in new]
             self.channel.check()
             if tell:  # not before the run has started
                 progress = Progress(stage="evaluate", done=len(raws), total=len(some))

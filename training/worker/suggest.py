@@ -49,7 +49,7 @@ def suggest_on(
     films
         How the project's films look to the model.
     ready
-        Field id to what the model said already.
+        Field id to what the model said already, `films` heeded.
     budget
         ``None`` = no limit.
 
@@ -83,13 +83,14 @@ def suggest_on(
             cell_sides=[sides.on(one) for one in missing],
             min_score=least,
         )
-        new = dict(zip((one.field.id for one in missing), raw, strict=True))
+        new = {
+            one.field.id: films.moved(domain_of(one.field), said)
+            for one, said in zip(missing, raw, strict=True)
+        }
         looks: dict[int, Look] = {}
         for one in some:
             said = new.get(one.field.id) or ready[one.field.id]
-            film = domain_of(one.field)
-            films.saw(film, said)
-            found = calibrated(model, said, min_confidence=min_confidence, move=films.move(film))
+            found = calibrated(model, said, min_confidence=min_confidence)
             if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
                 from training.propose import propose_where_model_fails  # scikit-image takes a second
 

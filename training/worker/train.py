@@ -102,6 +102,7 @@ class _Training:
     run_id: int
     budget: Budget
     propose: Proposer = field(init=False)
+    films: Films = field(init=False)
     outcomes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     lineage: Lineage = field(init=False)
     leaning: Calibration = field(init=False)
@@ -198,7 +199,7 @@ class _Training:
                 number_used,
                 self.known,
                 self.channel,
-                films=Films(project, using, self.known),
+                films=self.films if active else Films(project, using, self.known),
                 min_confidence=request.min_confidence,
                 ready=self.propose.said if active else None,
                 budget=self.budget,
@@ -373,12 +374,13 @@ class _Training:
     ) -> tuple[dict[str, Any], bool, str | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
         testing = patients_in_turn(testing)  # where time is short, few fields of many patients
-        raw = self.propose(model, testing, until=self.budget.until("held_out"), keep=True)
+        films = self.films = Films(self.project, model, self.known)
+        raw = self.propose(model, testing, until=self.budget.until("held_out"), keep=True, films=films)
         self.budget.leave_out(HELD_OUT, len(raw), len(testing))
         testing = testing[: len(raw)]
         truths = [k.truth() for k in testing]
         some = [k for k in training if k.cells][:_SEEN]
-        seen = self.propose(model, some, until=self.budget.until("learned"), keep=True)
+        seen = self.propose(model, some, until=self.budget.until("learned"), keep=True, films=films)
         self.budget.leave_out(LEARNED, len(seen), len(some))
         some = some[: len(seen)]
         cells = sum(k.truth().counted for k in testing)
