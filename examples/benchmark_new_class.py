@@ -133,11 +133,12 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
             "the starter's", "difference", "macro F1", "found", "seconds of training"]  # fmt: skip
     rows = []
     for (name, new, cells), some in groups.items():
-        each = " / ".join(tables.spread([one["each"][k] for one in some], 2) for k in some[0]["each"])
+        each = [] if new == "each" else list(some[0]["each"])
+        recalled = " / ".join(tables.spread([one["each"][name] for one in some], 2) for name in each)
         keys = ("old", "before", "change", "macro_f1", "found")
         rows.append(
             [name, new, cells, len(some), tables.spread([one["new"] for one in some]),
-             each if new != "each" else "", *(tables.spread([one[key] for one in some]) for key in keys),
+             recalled, *(tables.spread([one[key] for one in some]) for key in keys),
              tables.spread([one["seconds"] for one in some], 0)]
         )  # fmt: skip
     return tables.markdown(head, rows)
