@@ -54,28 +54,26 @@ class Novelty:
         ``(k,)`` int: the values of the head that two remembered cells or more have.
     """
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray, head: int, *, seed: int = 0) -> None:
-        own = labels[:, head]
-        self.values = np.flatnonzero(np.bincount(own, minlength=1) >= 2)
-        rows = np.flatnonzero(np.isin(own, self.values))
+    def __init__(self, features: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> None:
+        self.values = np.flatnonzero(np.bincount(labels) >= 2)
+        rows = np.flatnonzero(np.isin(labels, self.values))
         features, labels = features[rows].astype(np.float64), labels[rows]
-        of = np.searchsorted(self.values, labels[:, head])
+        of = np.searchsorted(self.values, labels)
         folds = _folds(of, seed)
         lines = np.zeros((len(rows), len(self.values)))
         for fold in np.unique(folds):
             held, rest = folds == fold, folds != fold
-            lines[held] = self._lines(Space(features[rest], labels[rest]), labels[rest, head], features[held])
+            weight, bias = self._matrix(features[rest], labels[rest])
+            lines[held] = features[held] @ weight.T + bias
         means = np.stack([lines[of == k].mean(0) for k in range(len(self.values))])
         scatter = lines - means[of]
         spread, axes = np.linalg.eigh(scatter.T @ scatter / max(1, len(rows) - len(means)))
-        kept = spread > 1e-6 * spread.max(
-            initial=0.0
-        )  # the lines sum to nothing: one direction has no spread
-        self._axes = axes[:, kept] / np.sqrt(np.maximum(spread[kept], 1e-2 * spread[kept].mean()))
+        kept = spread > 1e-6 * spread.max()  # the lines sum to nothing: one direction has no spread
+        self._axes = axes[:, kept] / np.sqrt(np.maximum(spread[kept], 1e-2 * spread.mean()))
         self._means = means @ self._axes
         self._room = 1 + 1 / np.bincount(of)  # the mean of few cells may be wrong
         self._known = np.sort(self.distances(lines @ self._axes))
-        self._space = self._matrix(Space(features, labels), labels[:, head])
+        self._lines = self._matrix(features, labels)
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -87,7 +85,7 @@ class Novelty:
         if counts[counts >= 2].sum() < FEWEST or (counts >= 2).sum() < 2:
             return None
         known = memory.of(np.flatnonzero(memory.labels[:, head] >= 0))
-        return Novelty(known.features, known.labels.astype(int), head)
+        return Novelty(known.features, known.labels[:, head].astype(int))
 
     @property
     def directions(self) -> int:
@@ -96,7 +94,7 @@ class Novelty:
 
     def places(self, features: np.ndarray) -> np.ndarray:
         """Give places ``(n, d)`` of features ``(n, F)``."""
-        weight, bias = self._space
+        weight, bias = self._lines
         return np.asarray((features.astype(np.float64) @ weight.T + bias) @ self._axes)
 
     def distances(self, places: np.ndarray) -> np.ndarray:
@@ -137,15 +135,12 @@ class Novelty:
     def _squares(self, places: np.ndarray) -> np.ndarray:
         return np.asarray(((places[:, None] - self._means[None]) ** 2).sum(2))
 
-    def _matrix(self, space: Space, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give weights ``(k, F)`` and biases ``(k,)`` less their means: what moves all says nothing."""
+    def _matrix(self, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fit weights ``(k, F)`` and biases ``(k,)``, less their means: what moves all says nothing."""
+        space = Space(features, labels[:, None])
         weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
         weight, bias = weight[self.values], bias[self.values]
         return weight - weight.mean(0), bias - bias.mean()
-
-    def _lines(self, space: Space, labels: np.ndarray, features: np.ndarray) -> np.ndarray:
-        weight, bias = self._matrix(space, labels)
-        return np.asarray(features @ weight.T + bias)
 
 
 def _folds(of: np.ndarray, seed: int) -> np.ndarray:
