@@ -40,17 +40,19 @@ SHOWN = 0.25
 """Confidence from which suggestions are shown."""
 
 
-def lmu(data: Path, split: str, made: Any) -> list[Field]:
-    """Give `lmu`'s crops; the box is that of the starter's suggestion nearest to the middle."""
+def lmu(data: Path, split: str, made: Any, *, study: int = 0, most: int | None = None) -> list[Field]:
+    """Give crops of `lmu`; the box is that of the starter's suggestion nearest to the middle."""
     with (data / "lmu" / f"{split}.csv").open(encoding="utf-8") as file:
-        rows = [(data / "lmu" / row["file"], row["class"]) for row in csv.DictReader(file)]
+        classes = {data / "lmu" / row["file"]: row["class"] for row in csv.DictReader(file)}
     bare = []
-    for file, _ in rows:
+    for file in classes:
         with Image.open(file) as image:
             bare.append(Field(file.name, file, *image.size, (), ()))
+    bare = studied(bare, study)[:most]
     found = project.proposals(made, bare, model="starter", min_confidence=SHOWN)
     fields = []
-    for field, some, (_, name) in zip(bare, found, rows, strict=True):
+    for field, some in zip(bare, found, strict=True):
+        name = classes[field.file]
         boxes = [one.box for one in some if _in_the_middle(field, one)]
         if boxes:
             box = min(boxes, key=lambda one: _off(field, one))
@@ -143,7 +145,7 @@ def run(config: dict[str, Any], data: Path, starter: Path | None) -> dict[str, A
         judged = lmu(data, "val", made)
         model: Any = "starter"
         if config["labelled"]:
-            of_film = studied(lmu(data, "train", made), config["subset"])
+            of_film = lmu(data, "train", made, study=config["subset"], most=8 * config["labelled"])
             project.annotate(made, picked(of_film, {ORDINARY: config["labelled"]}))
         if config["trained"]:
             project.train(made)
