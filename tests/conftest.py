@@ -8,10 +8,12 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytestqt.qtbot import QtBot
 from xdist.scheduler import LoadScopeScheduling
 
 # Before Qt, napari and platformdirs are imported by anybody:
@@ -54,6 +56,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("window"):  # not by keyword: a folder may be called so
                 item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_busy_machine_has_time() -> Iterator[None]:
+    """Let what a test waits for take a minute: timings are not judged."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QtBot, "waitUntil", partialmethod(QtBot.waitUntil, timeout=60_000))
+        yield
 
 
 def pytest_unconfigure() -> None:
