@@ -31,7 +31,7 @@ class Worker:
         self.end("cancelled")
 
     def end(self, kind: str = "done") -> None:
-        about = {"model_id": 1, "cause": "It broke.", "cure": "", "details": ""}
+        about: dict[str, Any] = {"model_id": 1, "result": {}, "cause": "It broke.", "cure": "", "details": ""}
         self.session.training.receive(SimpleNamespace(type=kind, **about))
 
     @property
