@@ -79,3 +79,14 @@ def test_a_class_of_one_remembered_cell_does_no_harm() -> None:
     assert few is not None
     assert few.values.tolist() == [0, 1, 2]
     assert flagged(few, cells(0, 100, 6)) <= 0.1
+
+
+def test_an_attribute_that_few_cells_have_does_not_shape_the_space_of_all() -> None:
+    plain, few = memory(), np.arange(0, 30 * CLASSES, 7)
+    labels = plain.labels.copy()
+    labels[few, 1] = np.arange(len(few)) % (CLASSES + 2)  # more values than there are classes
+    mixed = Novelty.of(Memory(plain.features, labels, plain.sources), 0)
+    assert mixed is not None
+    known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
+    assert flagged(mixed, known) <= 0.08
+    assert flagged(mixed, cells(CLASSES, 100, 1)) >= 0.9

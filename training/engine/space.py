@@ -15,12 +15,12 @@ features than cells. Chosen on ``train`` (``docs/adr/0007``)."""
 class Space:
     """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
 
-    The head with most values among the labels (the class, as a rule) groups the cells for all heads.
+    The first head (the class, where there is one) that has two values and labels half of the cells groups them for
+    all heads: an attribute may have more values, but only the few cells of one project may have it.
     """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
-        values = [len(np.unique(column[column >= 0])) for column in labels.T]
-        grouping = labels[:, int(np.argmax(values))]
+        grouping = labels[:, _grouping(labels)]
         rows = features[grouping >= 0]
         groups, counts = np.unique(grouping[grouping >= 0], return_inverse=True, return_counts=True)[1:]
         sums = np.zeros((len(counts), features.shape[1]))
@@ -56,3 +56,11 @@ class Space:
             weight[met] = solved / self._scale
             bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
         return weight, bias, met
+
+
+def _grouping(labels: np.ndarray) -> int:
+    labelled = (labels >= 0).sum(0)
+    values = np.array([len(np.unique(column[column >= 0])) for column in labels.T])
+    for head in np.flatnonzero((values >= 2) & (2 * labelled >= len(labels))):
+        return int(head)
+    return int(np.argmax(labelled))
