@@ -26,7 +26,7 @@ TINY = LearningConfig(window=64, batch=2, crops=4)
 def test_more_epochs_follow_only_where_they_can_be_judged() -> None:
     assert plan(45, held_out_cells=30, budget=None) == Plan(45, 16, 4)
     assert plan(45, held_out_cells=30, budget=600) == Plan(45, 16, 4)
-    assert plan(45, held_out_cells=19, budget=None) == Plan(45)
+    assert plan(45, held_out_cells=7, budget=None) == Plan(45)
     assert plan(45, held_out_cells=30, budget=60) == Plan(45)
     assert plan(10, held_out_cells=30, budget=None) == Plan(10)
 

@@ -15,8 +15,8 @@ features than cells. Chosen on ``train`` (``docs/adr/0007``)."""
 class Space:
     """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
 
-    The first head (the class, where there is one) that has two values and labels half of the cells groups them for
-    all heads: an attribute may have more values, but only the few cells of one project may have it.
+    The first head (the class, where there is one) that has two values and labels half of the cells groups
+    them for all heads: an attribute may have more values, but only the few cells of one project may have it.
     """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:

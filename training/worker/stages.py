@@ -32,8 +32,11 @@ LAST_SHARE = 0.1
 
 LEAST_EPOCHS = 20
 LEAST_BUDGET = 240.0
-LEAST_HELD_OUT = 20
+LEAST_TO_JUDGE = 8
 """With fewer epochs, seconds or held-out cells there is one stage: nothing could be gained, or judged."""
+
+LEAST_HELD_OUT = 20
+"""Fewer held-out cells than this calibrate nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def plan(epochs: int, *, held_out_cells: int, budget: float | None) -> Plan:
     """Say how many epochs each stage takes."""
     if (
         epochs < LEAST_EPOCHS
-        or held_out_cells < LEAST_HELD_OUT
+        or held_out_cells < LEAST_TO_JUDGE
         or (budget is not None and budget < LEAST_BUDGET)
     ):
         return Plan(epochs)
