@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_lld"
-REASONS = ("ranking/*.py", "gate.py", "worker/comparing.py", "worker/budget.py")
+REASONS = ("ranking/*.py", "gate.py", "worker/comparing.py", "worker/budget.py", "unlike.py")
 """Of `training`: they speak in reasons, which the window says in its language."""
 _NOT_SHOWN = {"cli", "demo", "report", "sample"}  # the command line and the report speak English
 _NOT_TEXT = {"sample_data.py", "translate.py", "key_table.py"}

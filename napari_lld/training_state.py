@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from psygnal import Signal
 
 from napari_lld.reasons import in_words
-from napari_lld.translate import later, tr, trn
+from napari_lld.translate import later, tr
 from napari_lld.window_words import in_the_window
 from training.ranking.reason import Reason
+from training.unlike import unlike_reason
 
 
 class TrainingPhase(StrEnum):
@@ -210,18 +211,9 @@ class TrainingState:
 
 
 def _unlike(message: Any) -> str:
-    """Say which films look unlike those that the model learnt from, and what helps."""
-    films = message.result.get("unlike") or []
-    if not films:
-        return ""
-    return trn(
-        "The film {names} looks unlike those that the model learned from: label some ordinary cells of it "
-        "before you rely on its classes there.",
-        "The films {names} look unlike those that the model learned from: label some ordinary cells of each "
-        "before you rely on its classes there.",
-        count=len(films),
-        names=", ".join(films[:3]) + (" …" if len(films) > 3 else ""),
-    )
+    """Say which films look unlike those that the model learnt from; nothing where none does."""
+    films = message.result.get("unlike")
+    return f"{in_words([unlike_reason(films)])[0]}." if films else ""
 
 
 def _left_out(message: Any) -> str:

@@ -301,20 +301,6 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
     return proposals
 
 
-def propose(
-    model: LearnedModel,
-    fields: Sequence[Pixels],
-    *,
-    cell_sides: Sequence[float | None] | None = None,
-    min_confidence: float = 0.25,
-    on_field: Callable[[int], None] | None = None,
-) -> list[list[Proposal]]:
-    """Propose white cells on fields; see `propose_raw`."""
-    least = max(0.001, model.calibration.raw(min_confidence))
-    raw = propose_raw(model, fields, cell_sides=cell_sides, min_score=least, on_field=on_field)
-    return [calibrated(model, one, min_confidence=min_confidence) for one in raw]
-
-
 def suggestible(
     proposals: Sequence[Proposal],
     *,

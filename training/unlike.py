@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from training.ranking.reason import Reason
 
-def unlike_note(films: Sequence[str]) -> str:
+
+def unlike_reason(films: Sequence[str]) -> Reason:
     """Say which films look unlike those that the model learnt from, and what helps."""
-    names = ", ".join(films[:3]) + (" …" if len(films) > 3 else "")
-    film, look, of_it = ("film", "looks", "of it") if len(films) == 1 else ("films", "look", "of each")
-    return (
-        f"The {film} {names} {look} unlike those that the model learned from: "
-        f"label some ordinary cells {of_it} before you rely on its classes there."
+    return Reason(
+        "The film {names} looks unlike those that the model learned from: label some ordinary cells of it "
+        "before you rely on its classes there",
+        "The films {names} look unlike those that the model learned from: label some ordinary cells of each "
+        "before you rely on its classes there",
+        count=len(films),
+        names=", ".join(films[:3]) + (" …" if len(films) > 3 else ""),
     )

@@ -49,7 +49,7 @@ def predict(
     from training.client import run_worker
     from training.from_stain import stain_note
     from training.protocol import PredictRequest
-    from training.unlike import unlike_note
+    from training.unlike import unlike_reason
 
     which = model_of(model)
     device = device_of(device)
@@ -91,7 +91,7 @@ def predict(
     if done.result.get("from_stain"):
         say(stain_note(int(done.result["from_stain"])))
     if done.result.get("unlike"):
-        say(unlike_note(done.result["unlike"]))
+        say(f"{unlike_reason(done.result['unlike'])}.")
 
 
 def check_model(path: Path, numbers: list[int], which: int | str) -> None:

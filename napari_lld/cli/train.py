@@ -81,7 +81,7 @@ def train(
     from training.protocol import Progress, Saved, Suggested, TrainRequest
     from training.ranking.reason import Reason
     from training.start import check_start
-    from training.unlike import unlike_note
+    from training.unlike import unlike_reason
     from training.worker.cautions import time_ran_short
 
     if budget is not None and budget <= 0:
@@ -145,7 +145,7 @@ def train(
     if left_out:
         say(time_ran_short(left_out))
     if unlike:
-        say(unlike_note(unlike))
+        say(f"{unlike_reason(unlike)}.")
     say_metrics(done.metrics)
 
 

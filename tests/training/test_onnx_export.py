@@ -21,7 +21,7 @@ from napari_lld import sample
 from training.engine.model import LearnedModel, adapted, new_model, read_model, starter_place
 from training.engine.onnx_export import OnnxError, _compare, _Whole, describe_export, export_onnx
 from training.engine.vocabulary import Vocabulary
-from training.predict import cell_sides, propose
+from training.predict import calibrated, cell_sides, propose_raw
 from training.protocol import ExportModelRequest
 from training.worker.channel import Channel
 from training.worker.run import run
@@ -78,7 +78,8 @@ def test_onnx_runtime_gives_the_boxes_and_probabilities_of_predict(
     images = [cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) for image in images]
     pixels = [lambda image=image: image for image in images]
     sides = cell_sides(model, pixels, ["one"] * len(images))
-    expected = propose(model, pixels, cell_sides=sides)
+    raws = propose_raw(model, pixels, cell_sides=sides)
+    expected = [calibrated(model, raw, min_confidence=0.25) for raw in raws]
     given = example.Model(exported).predict(images)
     assert sum(map(len, expected)) > 10
     assert [len(cells) for cells in given] == [len(cells) for cells in expected]

@@ -42,11 +42,10 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
     ) as project:
         model, number = resolve(project, request.model)
         model.to(device)
-        if request.images is not None and request.out is not None:
-            films = Films(project, model, knowledge(project))
-            return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
         known = knowledge(project)
         films = Films(project, model, known)
+        if request.images is not None and request.out is not None:
+            return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
         if request.fields is not None:
             wanted = set(request.fields)
             for field in project.fields():
