@@ -3,11 +3,13 @@
     python examples/benchmark_unknown.py --data ../shared/data [--starters FOLDER]
 
 Each suggestion of ``napari-lld predict --images`` carries the p-value of being of a taught class; below 0.05
-it is shown as unknown. ``left-out``: each class of ``pbc`` in turn, asked of a starter made without it
-(``FOLDER/without-CLASS.safetensors``). ``pbc_ig``: immature cells of the same laboratory, asked of the
-bundled starter. ``lmu``: neutrophils and myeloblasts of another laboratory, in a project without labels, and
-with 1, 3 and 10 of its neutrophils labelled, before a model is trained and after. Runs are kept in
-``CACHE/unknown.jsonl``; ``--quick`` runs on the sample.
+it is shown as unknown. ``starter``: the cells of all sets, asked of the bundled starter, which has learnt all
+their classes but the promyelocyte. The others are asked of starters that ``train_starter.py`` made without
+something (``FOLDER/without-WHAT.safetensors``): ``left-out`` without each class of ``pbc`` in turn,
+``pbc_ig`` without the immature cells of the same laboratory, ``lmu`` without another laboratory, whose
+neutrophils are taught and myeloblasts are not, in a project without labels, and with 1, 3 and 10 of its
+neutrophils labelled, before a model is trained and after. Runs are kept in ``CACHE/unknown.jsonl``;
+``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import Any
 import numpy as np
 from bench import arguments, project, tables
 from bench.cache import Cache, file_digest
-from bench.data import Field, around, picked, sample, studied, taught_and_judged, within
+from bench.data import Field, around, picked, renamed, sample, studied, taught_and_judged, within
 from PIL import Image
 
 from annotation_store.boxes import iou_matrix
@@ -33,7 +35,10 @@ from annotation_store.records import Proposal
 from training.evaluate import IOU, TrueCell
 
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
-ARMS = ("left-out", "pbc_ig", "lmu:0", "lmu:1", "lmu:3", "lmu:10", "lmu:10 trained")
+YOUNG = ("Myelocyte", "Metamyelocyte", "None")
+"""Classes that the bundled starter learnt from `pbc_ig`."""
+
+ARMS = ("starter", "left-out", "pbc_ig", "lmu:0", "lmu:1", "lmu:3", "lmu:10", "lmu:10 trained")
 ORDINARY = "Neutrophil"
 SURE = 0.95
 SHOWN = 0.25
@@ -135,20 +140,21 @@ def run(config: dict[str, Any], data: Path, starter: Path | None) -> dict[str, A
         project.new(Path(place) / "project") as made,
     ):
         pbc = taught_and_judged(data / "pbc", config["judge"], in_lld=True)[1]
+        model: Any = "starter" if starter is None else project.adopt(made, starter)
         if name == "left-out":
-            assert starter is not None
-            taught = [one for one in CLASSES if one != config["new"]]
-            return asked(made, pbc, taught, project.adopt(made, starter))
+            return asked(made, pbc, [one for one in CLASSES if one != config["new"]], model)
+        young = taught_and_judged(data / "pbc_ig", config["judge"])[1]
+        young = [renamed(field, {"Erythroblast": "None"}) for field in young]
         if name == "pbc_ig":
-            young = taught_and_judged(data / "pbc_ig", config["judge"])[1]
-            return asked(made, [*pbc, *young], CLASSES, "starter")
+            return asked(made, [*pbc, *young], CLASSES, model)
         judged = lmu(data, "val", made)
-        model: Any = "starter"
+        if name == "starter":
+            return asked(made, [*pbc, *young, *judged], [*CLASSES, *YOUNG, "Myeloblast"], model)
         if config["labelled"]:
             of_film = lmu(data, "train", made, study=config["subset"], most=8 * config["labelled"])
             project.annotate(made, picked(of_film, {ORDINARY: config["labelled"]}))
         if config["trained"]:
-            project.train(made)
+            project.train(made, init=str(model))
             model = "active"
         return asked(made, judged, CLASSES, model)
 
@@ -159,17 +165,21 @@ def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
     for arm in args.arms:
         name, _, how = arm.partition(":")
         config: dict[str, Any] = {"benchmark": "unknown", "judge": args.judge, "set": name}
-        if name == "left-out":
-            for new in CLASSES if args.starters else ():
-                file = args.starters / f"without-{new}.safetensors"
-                runs.append((config | {"new": new, "starter": file_digest(file)}, file))
-        elif name == "pbc_ig":
+        if name == "starter":
             runs.append((config, None))
-        else:
-            labelled = int(how.split()[0])
-            config |= {"labelled": labelled, "trained": "trained" in how}
-            subsets = args.subsets if labelled else 1
-            runs += [(config | {"subset": subset}, None) for subset in range(subsets)]
+            continue
+        for left_out in () if args.starters is None else CLASSES if name == "left-out" else (name,):
+            file = args.starters / f"without-{left_out}.safetensors"
+            if not file.is_file():
+                continue
+            one = config | {"new": left_out, "starter": file_digest(file)}
+            if name == "lmu":
+                labelled = int(how.split()[0])
+                one |= {"labelled": labelled, "trained": "trained" in how}
+                some = range(args.subsets if labelled else 1)
+                runs += [(one | {"subset": subset}, file) for subset in some]
+            else:
+                runs.append((one, file))
     return runs
 
 
@@ -179,7 +189,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
     for row in kept:
         config = row["config"]
         arm = config["set"]
-        if arm == "left-out":
+        if arm in ("left-out", "pbc_ig"):
             arm = f"without {config['new']}"
         elif arm == "lmu":
             arm = f"lmu, {config['labelled']} labelled" + (", trained" if config["trained"] else "")
@@ -213,7 +223,7 @@ def quick() -> int:
 def main() -> int:
     """Run what is not kept yet and write the table."""
     parser = arguments.parser(__doc__, ARMS)
-    parser.add_argument("--starters", type=Path, help="folder of without-CLASS.safetensors and .json")
+    parser.add_argument("--starters", type=Path, help="folder of without-WHAT.safetensors and .json")
     args = arguments.read(parser)
     if args.quick:
         return quick()

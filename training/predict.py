@@ -45,9 +45,9 @@ class RawProposals:
         Per head ``(n, K)``.
     vector
         The whole field in numbers; see `detect_and_pool`.
-    places
-        ``(n, d)``, see `training.engine.novelty`, less how far the film's cells are moved where that is
-        known; ``None`` where the model cannot tell what is new to it.
+    places, novelty
+        ``(n, d)`` and ``(n,)``: places and p-values of `training.engine.novelty`, ``None`` where the model
+        cannot tell what is new to it.
     """
 
     boxes: np.ndarray
@@ -55,6 +55,11 @@ class RawProposals:
     logits: list[np.ndarray]
     vector: np.ndarray | None = None
     places: np.ndarray | None = None
+    novelty: np.ndarray | None = None
+
+
+Move = np.ndarray | float
+"""How far a film's cells are moved, ``(F,)``; 0 where that is not known."""
 
 
 def propose_raw(
@@ -62,6 +67,7 @@ def propose_raw(
     fields: Sequence[Pixels],
     *,
     cell_sides: Sequence[float | None] | None = None,
+    moves: Sequence[Move] | None = None,
     min_score: float = 0.01,
     batch: int = 8,
     describe: bool = True,
@@ -75,6 +81,9 @@ def propose_raw(
         Each gives ``(H, W, 3)`` uint8; called once, a batch at a time.
     cell_sides
         Median side of a white cell on each, in its pixels, where it is known: see `training.engine.scale`.
+    moves
+        How far the cells of each are moved, see `training.engine.novelty`: taken off before it is asked what
+        is new.
     min_score
         Raw score below which nothing is proposed.
     describe
@@ -87,7 +96,9 @@ def propose_raw(
     sides: list[float | None] = list(cell_sides) if cell_sides is not None else [None] * len(fields)
     for start in range(0, len(fields), batch):
         images = [load() for load in fields[start : start + batch]]
-        results += _propose_batch(model, images, sides[start : start + batch], min_score, describe=describe)
+        some = slice(start, start + batch)
+        moved = [0.0] * len(images) if moves is None else moves[some]
+        results += _propose_batch(model, images, sides[some], moved, min_score, describe=describe)
         if on_field is not None:
             on_field(len(results))
     return results
@@ -97,6 +108,7 @@ def _propose_batch(
     model: LearnedModel,
     images: Sequence[np.ndarray],
     cell_sides: Sequence[float | None],
+    moves: Sequence[Move],
     min_score: float,
     *,
     describe: bool,
@@ -114,12 +126,13 @@ def _propose_batch(
         crops += [cut_crop(image, tuple(box)) for box in boxes]
         sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
     scores = np.concatenate([scores for _, scores, _ in kept])
-    logits, places = describe_crops(model, crops, sizes, scores)
+    moved = [move for move, (boxes, _, _) in zip(moves, kept, strict=True) for _ in boxes]
+    logits, places, unlike = describe_crops(model, crops, sizes, scores, moved)
     results, start = [], 0
     for boxes, scores, vector in kept:
         end = start + len(boxes)
-        own = None if places is None else places[start:end]
-        results.append(RawProposals(boxes, scores, [head[start:end] for head in logits], vector, own))
+        new = (None, None) if unlike is None or places is None else (places[start:end], unlike[start:end])
+        results.append(RawProposals(boxes, scores, [head[start:end] for head in logits], vector, *new))
         start = end
     return results
 
@@ -225,9 +238,13 @@ def cell_sides(
 
 @torch.inference_mode()
 def describe_crops(
-    model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float], scores: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray | None]:
-    """Give logits per head ``(n, K)``, and places ``(n, d)`` as `RawProposals` has them.
+    model: LearnedModel,
+    crops: Sequence[np.ndarray],
+    sizes: Sequence[float],
+    scores: np.ndarray,
+    moves: Sequence[Move] | None = None,
+) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray | None]:
+    """Give logits per head ``(n, K)``, and places and p-values as `RawProposals` has them.
 
     Parameters
     ----------
@@ -237,12 +254,15 @@ def describe_crops(
         As `size_feature` gives them.
     scores
         ``(n,)`` raw detection scores: what is `FAINT` is looked at once and not from eight sides.
+    moves
+        Of each crop's film.
     """
     describer = model.describer
     device = next(describer.parameters()).device
     logits = [np.zeros((len(crops), len(values)), np.float32) for values in model.vocabulary.heads]
     novelty = novelty_of(model)
     places = None if novelty is None else np.zeros((len(crops), novelty.directions))
+    unlike = None if novelty is None else np.ones(len(crops))
     for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
         if not len(rows) or not logits:
             continue
@@ -253,14 +273,17 @@ def describe_crops(
             said = describer.decide(features)
         for head, out in zip(logits, said, strict=True):
             head[rows] = out.float().cpu().numpy()
-        if novelty is not None and places is not None:
-            places[rows] = novelty.places(features.float().cpu().numpy())
-    return logits, places
+        if novelty is not None and places is not None and unlike is not None:
+            seen = features.float().cpu().numpy()
+            if moves is not None:
+                seen = seen - np.stack([np.broadcast_to(moves[i], seen.shape[1:]) for i in rows.tolist()])
+            places[rows], unlike[rows] = novelty.places(seen), novelty.p_values(seen)
+    return logits, places, unlike
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:
     """Give what tells cells of other classes than the taught; ``None`` where a model cannot tell."""
-    return Novelty.of(model.memory, 0) if model.vocabulary.classes else None
+    return Novelty.of(model.memory, 0, model.describer) if model.vocabulary.classes else None
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
@@ -270,10 +293,9 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
     `LEAST_ATTRIBUTE_SIDE` gets no attributes.
     """
-    novelty = novelty_of(model) if raw.places is not None else None
     unlike: list[float | None] = [None] * len(raw.scores)
-    if novelty is not None and raw.places is not None:
-        unlike = [round(float(p), 4) for p in novelty.p_values(raw.places)]
+    if raw.novelty is not None:
+        unlike = [round(float(p), 4) for p in raw.novelty]
     confidences = model.calibration.confidence(raw.scores)
     heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
     probabilities = [

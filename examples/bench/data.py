@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -131,6 +132,26 @@ def taught_and_judged(folder: Path, judge: str, **options: Any) -> tuple[list[Fi
     if judge == "val":
         return train, load_fields(folder / "val.json", folder / "images", **options)
     return [f for f in train if not in_fold(f.name)], [f for f in train if in_fold(f.name)]
+
+
+def close_ups(folder: Path, judge: str) -> tuple[list[Field], list[Field]]:
+    """Give the same of a set of close-ups (`lmu`), whose one cell is in the middle and has no box."""
+
+    def of(split: str) -> list[Field]:
+        with (folder / f"{split}.csv").open(encoding="utf-8") as file:
+            return [_close_up(folder / row["file"], row["class"]) for row in csv.DictReader(file)]
+
+    train = of("train")
+    if judge == "val":
+        return train, of("val")
+    return [f for f in train if not in_fold(f.name)], [f for f in train if in_fold(f.name)]
+
+
+def _close_up(file: Path, name: str) -> Field:
+    with Image.open(file) as image:
+        width, height = image.size
+    box = (0.0, 0.0, float(width), float(height))
+    return Field(file.name, file, width, height, (TrueCell(box, name),), ())
 
 
 def sparsely(fields: Iterable[Field], folder: Path) -> list[Field]:

@@ -14,6 +14,7 @@ from annotation_store.project import Project
 from napari_lld import sample
 from training.engine.model import read_model, starter_place
 from training.engine.scale import domain_of
+from training.predict import novelty_of
 from training.protocol import PredictRequest
 from training.worker.films import Films
 from training.worker.project_data import knowledge
@@ -39,11 +40,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_only_labelled_cells_of_a_film_move_it_and_like_ones_hardly(project: Path) -> None:
     with Project.open(project, annotator="tester") as opened:
         known = knowledge(opened)
-        films = Films(opened, read_model(starter_place()), known)
+        model = read_model(starter_place())
+        films = Films(opened, model, known)
         by_film = {domain_of(one.field): one for one in known if one.field.name.startswith("pbc")}
         (film,) = by_film
         move = films.move(film)
-        assert 0 < np.linalg.norm(move) < 1.5  # the sample's fields look like those of the starter
+        told = novelty_of(model)
+        assert told is not None
+        there, here = told.places(np.stack((np.zeros(model.describer.features), -np.asarray(move))))
+        assert 0 < np.linalg.norm(here - there) < 1.5  # the sample's fields look like those of the starter
         assert films.move("never labelled") == 0.0
         assert films.unlike() == []
 

@@ -1,4 +1,4 @@
-"""Views of the same cells: turned, flipped, scaled a little, stained a little differently.
+"""Views of the same cells: turned, flipped, scaled a little, as another laboratory might show them.
 
 A window of a field may be scaled freely, since only boxes are learnt from it; a cell's crop by ±20% at
 most (here ±10%), because cell size is an attribute.
@@ -24,7 +24,11 @@ _UNSTAIN = np.linalg.inv(_STAINS).astype(np.float32)
 
 
 def sample_window(
-    field: PreparedField, rng: np.random.Generator, window: int, scales: tuple[float, float]
+    field: PreparedField,
+    rng: np.random.Generator,
+    window: int,
+    scales: tuple[float, float],
+    squeeze: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Show a part of a field, turned by quarter turns, flipped and scaled.
 
@@ -34,6 +38,8 @@ def sample_window(
         Side of the view in pixels.
     scales
         Least and greatest factor on the working scale.
+    squeeze
+        See `sample_crop`.
 
     Returns
     -------
@@ -51,6 +57,8 @@ def sample_window(
         else:
             centre.append(length / 2 + rng.uniform(-0.5, 0.5) * (reach - length))
     turn = _quarter_turn(rng) * scale
+    if squeeze > 0:
+        turn[rng.integers(2)] *= np.exp(-rng.uniform(0, squeeze))
     offset = window / 2 - turn @ np.array(centre)
     matrix = np.column_stack((turn, offset + turn @ [0.5, 0.5] - 0.5))  # OpenCV's pixel centres are integers
     image = cv2.warpAffine(field.image, matrix, (window, window), borderValue=(PAD_GREY,) * 3)
@@ -68,8 +76,15 @@ def sample_window(
     return np.asarray(image), clipped[keep].astype(np.float32), field.weights[keep], np.asarray(known)
 
 
-def sample_crop(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Show a cell's patch ``(side, side, 3)`` as a crop ``(CROP, CROP, 3)``, as a detector might box it."""
+def sample_crop(patch: np.ndarray, rng: np.random.Generator, squeeze: float = 0.0) -> np.ndarray:
+    """Show a cell's patch ``(side, side, 3)`` as a crop ``(CROP, CROP, 3)``, as a detector might box it.
+
+    Parameters
+    ----------
+    squeeze
+        Log of how much narrower one side of the picture may become: published pictures of fields were
+        brought to squares, by up to 1.3.
+    """
     side = len(patch)
     angle = rng.uniform(0, 2 * np.pi)
     factor = CROP / (side * CONTEXT / PATCH_CONTEXT) * np.exp(rng.uniform(-0.1, 0.1))
@@ -77,6 +92,8 @@ def sample_crop(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     turn = np.array([[c, -s], [s, c]])
     if rng.random() < 0.5:
         turn[:, 0] *= -1
+    if squeeze > 0:
+        turn[rng.integers(2)] *= np.exp(-rng.uniform(0, squeeze))
     centre = side / 2 + rng.uniform(-0.05, 0.05, 2) * (side / PATCH_CONTEXT)
     offset = CROP / 2 - 0.5 - turn @ (centre - 0.5)
     return np.asarray(
@@ -131,6 +148,38 @@ def jitter_blur(images: torch.Tensor, rng: np.random.Generator, strength: float 
     flat = nn.functional.conv2d(flat, weights[:, None, None, :], groups=n * channels)
     flat = nn.functional.conv2d(flat, weights[:, None, :, None], groups=n * channels)
     return flat.reshape(images.shape)
+
+
+def jitter_camera(images: torch.Tensor, rng: np.random.Generator, strength: float = 1.0) -> torch.Tensor:
+    """Show images as other cameras do: contrast, saturation, fewer pixels, JPEG.
+
+    Parameters
+    ----------
+    images
+        ``(N, 3, H, W)``, 0 to 1.
+    strength
+        0 = none, 1 = density ±30%, colour ±40% of its distance to grey, and, of half of the images each, down
+        to 0.4 of the pixels and JPEG down to quality 30.
+    """
+    if strength <= 0 or not len(images):
+        return images
+    n, _, height, width = images.shape
+    contrast = np.exp(strength * rng.uniform(-0.3, 0.3, (n, 1, 1, 1)))
+    colour = 1 + strength * rng.uniform(-0.4, 0.4, (n, 1, 1, 1))
+    density = -torch.log(images.clamp(min=1 / 255)) * torch.from_numpy(contrast).to(images)
+    grey = density.mean(1, keepdim=True)
+    images = torch.exp(-(grey + (density - grey) * torch.from_numpy(colour).to(images))).clamp(0, 1)
+    shown = (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+    for i in range(n):
+        if rng.random() < 0.5:
+            share = 1 - strength * rng.uniform(0, 0.6)
+            few = cv2.resize(shown[i], None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+            shown[i] = cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
+        if rng.random() < 0.5:
+            quality = round(95 - strength * rng.uniform(0, 65))
+            _, code = cv2.imencode(".jpg", shown[i], (cv2.IMWRITE_JPEG_QUALITY, quality))
+            shown[i] = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
+    return torch.from_numpy(shown).to(images.device).permute(0, 3, 1, 2).to(images) / 255
 
 
 def _quarter_turn(rng: np.random.Generator) -> np.ndarray:

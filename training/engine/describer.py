@@ -123,9 +123,13 @@ class Describer(nn.Module):
         together = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
         return together.reshape(8, -1, self.features).mean(0)
 
+    def hide(self, features: torch.Tensor) -> torch.Tensor:
+        """Give the hidden layer that all heads share: ``(N, 256)`` float32 from ``(N, features)``."""
+        return nn.functional.silu(self.hidden(self.norm(features)).float())
+
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
         """Give what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""
-        x = self.dropout(nn.functional.silu(self.hidden(self.norm(features)).float()))
+        x = self.dropout(self.hide(features))
         return [head(x).float() for head in self.heads]
 
     def decide(self, features: torch.Tensor) -> list[torch.Tensor]:

@@ -23,7 +23,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from annotation_store.errors import LLDError
-from training.engine.augment import jitter_blur, jitter_stain, sample_crop, sample_window
+from training.engine.augment import jitter_blur, jitter_camera, jitter_stain, sample_crop, sample_window
 from training.engine.data import CellPatches, PreparedField, log_priors
 from training.engine.describer import description_loss
 from training.engine.detector import raw_predictions
@@ -72,8 +72,10 @@ class LearningConfig:
         Range of factors on the working scale of a view.
     balance
         See `training.engine.describer.description_loss`.
-    stain, blur
-        Strengths of `training.engine.augment.jitter_stain` and `jitter_blur`.
+    stain, blur, camera
+        Strengths of `training.engine.augment.jitter_stain`, `jitter_blur` and `jitter_camera`.
+    squeeze
+        See `training.engine.augment.sample_crop`.
     average
         Decay of the running average of the weights that is kept.
     rim_rule
@@ -95,6 +97,8 @@ class LearningConfig:
     balance: float = 0.5
     stain: float = 1.0
     blur: float = 0.0
+    camera: float = 0.0
+    squeeze: float = 0.0
     average: float = 0.995
     rim_rule: bool = True
     seed: int = 0
@@ -270,7 +274,7 @@ class Loop:
         config = self._config
         images, boxes, weights, index, known = [], [], [], [], []
         for i, one in enumerate(fields):
-            image, box, weight, mask = sample_window(one, rng, config.window, config.scales)
+            image, box, weight, mask = sample_window(one, rng, config.window, config.scales, config.squeeze)
             images.append(image)
             known.append(mask)
             weights.append(weight)
@@ -293,7 +297,7 @@ class Loop:
         config, patches = self._config, self._patches
         n = min(config.crops, len(patches))
         chosen = rng.choice(len(patches), n, replace=False)
-        pixels = self._to_tensor([sample_crop(patches.patches[i], rng) for i in chosen], rng)
+        pixels = self._to_tensor([sample_crop(patches.patches[i], rng, config.squeeze) for i in chosen], rng)
         sizes = torch.from_numpy(patches.sizes[chosen]).to(self._device)
         with autocast(self._device):
             describer = self._model.describer
@@ -306,7 +310,9 @@ class Loop:
     def _to_tensor(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> torch.Tensor:
         """Bring images to the device, stain and focus varied."""
         tensor = to_tensor(images, self._device)
-        tensor = jitter_blur(jitter_stain(tensor, rng, self._config.stain), rng, self._config.blur)
+        config = self._config
+        tensor = jitter_blur(jitter_stain(tensor, rng, config.stain), rng, config.blur)
+        tensor = jitter_camera(tensor, rng, config.camera)
         return tensor.contiguous(memory_format=torch.channels_last)
 
     # --- weights -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -40,11 +40,15 @@ class Memory:
         ``(n, heads)`` int16: index of the value in each head's vocabulary, -1 where there is no label.
     sources
         ``(n,)`` int64: which project each comes from; see `source_of`.
+    looks
+        ``(r, F)`` float16: how other laboratories' looks move features; the sum of the outer products of its
+        rows is the mean of those of the moves. ``(0, F)`` where it is not known.
     """
 
     features: np.ndarray
     labels: np.ndarray
     sources: np.ndarray
+    looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float16))
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -52,6 +56,10 @@ class Memory:
             raise ValueError("a memory needs a matrix of features, one of labels, and a source for each row")
         if len(self.labels) != n:
             raise ValueError(f"a memory of {n} cells has labels for {len(self.labels)}")
+        if self.looks.ndim != 2 or self.looks.shape[1] not in (0, self.features.shape[1]):
+            raise ValueError("the looks that a memory knows must have as many features as its cells")
+        if not len(self.looks):
+            object.__setattr__(self, "looks", np.zeros((0, self.features.shape[1]), np.float16))
 
     def __len__(self) -> int:
         return len(self.features)
@@ -74,6 +82,7 @@ class Memory:
             tensors["features"].cpu().numpy().astype(np.float16),
             tensors["labels"].cpu().numpy().astype(np.int16),
             tensors["sources"].cpu().numpy().astype(np.int64),
+            *([tensors["looks"].cpu().numpy().astype(np.float16)] if "looks" in tensors else []),
         )
 
     def fitting(self, vocabulary: Vocabulary, features: int) -> Memory:
@@ -93,7 +102,8 @@ class Memory:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give the arrays as tensors, for a file."""
-        return {
+        known = {"looks": torch.from_numpy(self.looks)} if len(self.looks) else {}
+        return known | {
             "features": torch.from_numpy(self.features),
             "labels": torch.from_numpy(self.labels),
             "sources": torch.from_numpy(self.sources),
@@ -101,7 +111,7 @@ class Memory:
 
     def of(self, rows: np.ndarray) -> Memory:
         """Give some of the cells, by index or mask."""
-        return Memory(self.features[rows], self.labels[rows], self.sources[rows])
+        return Memory(self.features[rows], self.labels[rows], self.sources[rows], self.looks)
 
     def without(self, source: int | None) -> Memory:
         """Leave one project's cells out: it will show them itself, with the labels they have by now."""
@@ -121,7 +131,7 @@ class Memory:
             # one more for -1, no label
             into = np.array([*(place.get(value, -1) for value in theirs.heads[j]), -1], np.int16)
             labels[:, i] = into[self.labels[:, j]]
-        return Memory(self.features, labels, self.sources).of(np.flatnonzero((labels >= 0).any(1)))
+        return replace(self, labels=labels).of(np.flatnonzero((labels >= 0).any(1)))
 
     def with_cells(
         self, features: np.ndarray, labels: np.ndarray, source: int | None, *, seed: int = 0
@@ -138,6 +148,7 @@ class Memory:
             np.concatenate((self.features, features[chosen].astype(np.float16))),
             np.concatenate((self.labels, labels[chosen].astype(np.int16))),
             np.concatenate((self.sources, np.full(len(chosen), source or NO_SOURCE, np.int64))),
+            self.looks,
         )
         if len(both) <= _MOST:
             return both

@@ -1,14 +1,19 @@
 """Whether a cell is like those that a model was taught: a p-value from the vectors that it remembers.
 
-A cell's *place* is what the discriminants of the taught classes say of its features, in units of the spread
-within a class. In these few directions the taught classes differ, and so do cells of other classes from all
-of them; in the many others laboratories differ. The distance of a place to the nearest class is compared
-with the distances of remembered cells, each placed by discriminants of the others: the share of these that
-lie farther off is the p-value (conformal prediction: Vovk, Gammerman & Shafer 2005, chapter 2).
+Three things tell a cell of another class, each where the others fail (``docs/adr/0010``):
+
+- *Place*: what the discriminants of the taught classes say of its features, in units of the spread within a
+  class. In these few directions the taught classes differ, and so do most others from all of them.
+- *Company*: how like its nearest remembered cells it is in the describer's hidden layer.
+- *Doubt*: how sure the model is of the class that it says.
+
+Each is compared with those of the remembered cells: the share of these that stand out as much is a p-value
+(conformal prediction: Vovk, Gammerman & Shafer 2005, chapter 2). The three are multiplied, as Fisher's method
+does, and the product is compared with theirs again, so that it is one p-value whatever they have in common.
 
 *Another film* moves all of its cells alike. The move is read off the film's cells that a person has labelled,
-and taken off before distances are measured. Cells without labels cannot tell it: on a film of blasts it would
-be they that look ordinary. They only tell that a film looks unlike those that were learnt from.
+and taken off their features. Cells without labels cannot tell it: on a film of blasts it would be they that
+look ordinary. They only tell that a film looks unlike those that were learnt from.
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+import torch
 
+from training.engine.describer import Describer
 from training.engine.memory import Memory
 from training.engine.space import Space
 
@@ -45,8 +52,12 @@ _AT_HOME = 1.0
 _TURNS = 15
 
 
+_COMPANY = 5
+"""Nearest remembered cells that are a cell's company."""
+
+
 class Novelty:
-    """Places of the cells that a model remembers.
+    """What the remembered cells of the taught classes are like.
 
     Attributes
     ----------
@@ -54,11 +65,14 @@ class Novelty:
         ``(k,)`` int: the values of the head that two remembered cells or more have.
     """
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> None:
-        self.values = np.flatnonzero(np.bincount(labels) >= 2)
+    def __init__(self, memory: Memory, head: int, describer: Describer, *, seed: int = 0) -> None:
+        labels = memory.labels[:, head].astype(int)
+        self.values = np.flatnonzero(np.bincount(labels[labels >= 0]) >= 2)
         rows = np.flatnonzero(np.isin(labels, self.values))
-        features, labels = features[rows].astype(np.float64), labels[rows]
+        features, labels = memory.features[rows].astype(np.float64), labels[rows]
         of = np.searchsorted(self.values, labels)
+        self._describer, self._head, self._looks = describer, head, memory.looks
+        self._typical = np.stack([features[of == k].mean(0) for k in range(len(self.values))])
         folds = _folds(of, seed)
         lines = np.zeros((len(rows), len(self.values)))
         for fold in np.unique(folds):
@@ -72,20 +86,26 @@ class Novelty:
         self._axes = axes[:, kept] / np.sqrt(np.maximum(spread[kept], 1e-2 * spread.mean()))
         self._means = means @ self._axes
         self._room = 1 + 1 / np.bincount(of)  # the mean of few cells may be wrong
-        self._known = np.sort(self.distances(lines @ self._axes))
         self._lines = self._matrix(features, labels)
+        hidden, doubt = self._seen(features)
+        self._middle = hidden.mean(0)
+        self._company = self._directions_of(hidden)
+        alone = self._company @ self._company.T
+        np.fill_diagonal(alone, -np.inf)  # no cell is its own company
+        known = (self._distances(lines @ self._axes), _loneliness(alone), doubt)
+        self._known = [np.sort(one) for one in known]
+        self._together = np.sort(self._standing_out(known))
 
     @staticmethod
     @lru_cache(maxsize=4)
-    def of(memory: Memory, head: int) -> Novelty | None:
+    def of(memory: Memory, head: int, describer: Describer) -> Novelty | None:
         """Make it of a memory; ``None`` where that has too few cells, or cells of one value of the head."""
         labels = memory.labels[:, head]
         labels = labels[labels >= 0]
         counts = np.bincount(labels, minlength=1) if len(labels) else np.zeros(1, int)
         if counts[counts >= 2].sum() < FEWEST or (counts >= 2).sum() < 2:
             return None
-        known = memory.of(np.flatnonzero(memory.labels[:, head] >= 0))
-        return Novelty(known.features, known.labels[:, head].astype(int))
+        return Novelty(memory, head, describer)
 
     @property
     def directions(self) -> int:
@@ -97,27 +117,25 @@ class Novelty:
         weight, bias = self._lines
         return np.asarray((features.astype(np.float64) @ weight.T + bias) @ self._axes)
 
-    def distances(self, places: np.ndarray) -> np.ndarray:
-        """Give the squared distances ``(n,)`` of places to the nearest class."""
-        return np.asarray((self._squares(places) / self._room).min(1, initial=np.inf))
+    def p_values(self, features: np.ndarray) -> np.ndarray:
+        """Give ``(n,)`` for features ``(n, F)``: the share of known cells that stand out as much."""
+        hidden, doubt = self._seen(features)
+        lonely = _loneliness(self._directions_of(hidden) @ self._company.T)
+        together = self._standing_out((self._distances(self.places(features)), lonely, doubt))
+        return _p_values(self._together, together)
 
-    def p_values(self, places: np.ndarray) -> np.ndarray:
-        """Give ``(n,)``: the share of known cells that lie as far from the classes as each place does."""
-        farther = len(self._known) - np.searchsorted(self._known, self.distances(places), side="left")
-        return np.asarray((1 + farther) / (1 + len(self._known)))
-
-    def move(self, places: np.ndarray, labels: Sequence[int]) -> np.ndarray:
-        """Estimate how far a film's cells are moved: ``(d,)``, to be taken off their places.
+    def move(self, features: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+        """Estimate how far a film's cells are moved: ``(F,)``, to be taken off their features.
 
         Parameters
         ----------
-        places
-            ``(n, d)`` of the film's labelled cells.
+        features
+            ``(n, F)`` of the film's labelled cells.
         labels
             ``(n,)``: the value of the head that each has; those that were not taught say nothing.
         """
         rows = np.flatnonzero(np.isin(labels, self.values))
-        rest = places[rows] - self._means[np.searchsorted(self.values, np.asarray(labels, int)[rows])]
+        rest = features[rows] - self._typical[np.searchsorted(self.values, np.asarray(labels, int)[rows])]
         return np.asarray(rest.sum(0) / (len(rows) + _AT_HOME))
 
     def looks_unlike(self, places: np.ndarray) -> bool:
@@ -135,12 +153,47 @@ class Novelty:
     def _squares(self, places: np.ndarray) -> np.ndarray:
         return np.asarray(((places[:, None] - self._means[None]) ** 2).sum(2))
 
+    def _distances(self, places: np.ndarray) -> np.ndarray:
+        """Give the squared distances ``(n,)`` of places to the nearest class."""
+        return np.asarray((self._squares(places) / self._room).min(1, initial=np.inf))
+
+    @torch.inference_mode()
+    def _seen(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the hidden layer ``(n, H)``, and how unsure the model is of the class ``(n,)``."""
+        device = next(self._describer.parameters()).device
+        tensor = torch.from_numpy(features.astype(np.float32)).to(device)
+        said = self._describer.decide(tensor)[self._head][:, self.values]
+        doubt = 1 - torch.softmax(said, 1).amax(1)
+        hidden = self._describer.hide(tensor)
+        return hidden.double().cpu().numpy(), doubt.double().cpu().numpy()
+
+    def _directions_of(self, hidden: np.ndarray) -> np.ndarray:
+        away = hidden - self._middle
+        return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
+
+    def _standing_out(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+        """Give less the log of the product of what is as rare of each measure: ``(n,)``."""
+        each = (_p_values(known, one) for known, one in zip(self._known, measures, strict=True))
+        return np.asarray(-sum(np.log(one) for one in each))
+
     def _matrix(self, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fit weights ``(k, F)`` and biases ``(k,)``, less their means: what moves all says nothing."""
-        space = Space(features, labels[:, None])
+        space = Space(features, labels[:, None], self._looks)
         weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
         weight, bias = weight[self.values], bias[self.values]
         return weight - weight.mean(0), bias - bias.mean()
+
+
+def _loneliness(likeness: np.ndarray) -> np.ndarray:
+    """Give less the mean likeness to the nearest remembered cells: ``(n,)`` from ``(n, m)``."""
+    near = np.sort(likeness, 1)[:, -_COMPANY:]
+    return np.asarray(-np.where(np.isfinite(near), near, -1).mean(1))
+
+
+def _p_values(known: np.ndarray, measures: np.ndarray) -> np.ndarray:
+    """Give the share of sorted known measures that are as great: ``(n,)``."""
+    as_great = len(known) - np.searchsorted(known, measures, side="left")
+    return np.asarray((1 + as_great) / (1 + len(known)))
 
 
 def _folds(of: np.ndarray, seed: int) -> np.ndarray:

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from scipy.special import log_softmax
 
+from training.engine.augment import jitter_blur, jitter_camera, jitter_stain
 from training.engine.data import TrainingField, each_cell, labelled_cells
 from training.engine.describer import NEVER, Discriminant, cut_crop, features_of
+from training.engine.devices import to_tensor
 from training.engine.memory import Memory, single_labels
 from training.engine.model import LearnedModel
 from training.engine.space import Space
@@ -37,6 +39,10 @@ USUAL_TEMPERATURE = 4.0
 _TEMPERATURES = np.geomspace(0.5, 64, 43)
 MOST_A_VALUE = 1500
 """Cells of each value that are looked at: more would hardly move the mean of a class."""
+
+
+_SHOWN, _LOOKS_OF_A_CELL, _AXES = 240, 4, 64
+"""Cells that are shown in how many other looks, and the directions that are kept: 95% of the moves."""
 
 
 @dataclass
@@ -91,6 +97,28 @@ def remember(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     model.memory = nothing.with_cells(cells.features, single_labels(cells.allowed), model.source, seed=seed)
 
 
+def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
+    """Learn how other laboratories' looks move features, and keep it with the memory.
+
+    Some cells are shown as other stains, lamps and cameras might show them. What a trunk makes of the
+    difference is no property of a cell.
+    """
+    rng = np.random.default_rng(seed)
+    cut = [one for field in fields for one in each_cell(field, range(len(field.cells)), cut_crop)]
+    chosen = [cut[i] for i in rng.permutation(len(cut))[:_SHOWN]]
+    crops, sizes = [crop for crop, _ in chosen], [size for _, size in chosen]
+    plain = features_of(model.describer, crops, sizes).cpu().numpy()
+    moves = []
+    for _ in range(_LOOKS_OF_A_CELL):
+        shown = jitter_blur(jitter_stain(to_tensor(crops, torch.device("cpu")), rng, 2.0), rng, 0.7)
+        pixels = (jitter_camera(shown, rng).permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+        moves.append(features_of(model.describer, list(pixels), sizes).cpu().numpy() - plain)
+    every = np.concatenate(moves).astype(np.float64)
+    lengths, axes = np.linalg.svd(every / max(1, len(every)) ** 0.5, full_matrices=False)[1:]
+    looks = (lengths[:, None] * axes)[:_AXES].astype(np.float16)
+    model.memory = replace(model.memory, looks=looks)
+
+
 def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     """Fit a discriminant beside each head, and remember the cells.
 
@@ -114,8 +142,8 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     folds = rng.permutation(int(cells.units.max(initial=-1)) + 1)[cells.units] % FOLDS
     folds = np.concatenate((folds, rng.integers(FOLDS, size=len(memory))))
     if (labels >= 0).any():
-        _resolve_groups(features, labels, cells.allowed)
-        _fit_discriminants(model, features, labels, folds)
+        _resolve_groups(features, labels, cells.allowed, memory.looks)
+        _fit_discriminants(model, features, labels, folds, memory.looks)
     model.memory = memory.with_cells(cells.features, own, model.source, seed=seed)
     # a group of which no member was ever shown teaches none of them
     model.teach(
@@ -123,12 +151,14 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     )
 
 
-def _resolve_groups(features: np.ndarray, labels: np.ndarray, allowed: Sequence[np.ndarray]) -> None:
+def _resolve_groups(
+    features: np.ndarray, labels: np.ndarray, allowed: Sequence[np.ndarray], looks: np.ndarray
+) -> None:
     """Write the most probable member that other cells have shown into the labels of cells of a group."""
     several = [np.flatnonzero(head.sum(1) > 1) for head in allowed]
     if not any(len(rows) for rows in several):
         return
-    space = Space(features, labels)
+    space = Space(features, labels, looks)
     for i, rows in enumerate(several):
         weight, bias, met = space.discriminant(labels[:, i], allowed[i].shape[1])
         said = np.where(allowed[i][rows] & met, features[rows] @ weight.T + bias, -np.inf)
@@ -137,7 +167,7 @@ def _resolve_groups(features: np.ndarray, labels: np.ndarray, allowed: Sequence[
 
 
 def _fit_discriminants(
-    model: LearnedModel, features: np.ndarray, labels: np.ndarray, folds: np.ndarray
+    model: LearnedModel, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, looks: np.ndarray
 ) -> None:
     describer, calibration = model.describer, model.calibration
     names, sizes = model.vocabulary.head_names, [len(values) for values in model.vocabulary.heads]
@@ -149,14 +179,14 @@ def _fit_discriminants(
         held, rest = folds == fold, folds != fold
         if not (labels[rest] >= 0).any():
             continue
-        space = Space(features[rest], labels[rest])
+        space = Space(features[rest], labels[rest], looks)
         for i in used:
             weight, bias, met = space.discriminant(labels[rest, i], sizes[i])
             said[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
     with torch.inference_mode():
         device = next(describer.parameters()).device
         heads = describer.head_logits(torch.from_numpy(features.astype(np.float32)).to(device))
-    space = Space(features, labels)
+    space = Space(features, labels, looks)
     for i in used:
         lines = describer.lines[i]
         assert isinstance(lines, Discriminant)

@@ -12,14 +12,20 @@ SHRINKAGE = 0.3
 features than cells. Chosen on ``train`` (``docs/adr/0007``)."""
 
 
+_LOOKS = 0.5
+"""What the looks of other laboratories weigh beside the spread within a class (``docs/adr/0010``)."""
+
+
 class Space:
     """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
 
-    The first head (the class, where there is one) that has two values and labels half of the cells groups
-    them for all heads: an attribute may have more values, but only the few cells of one project may have it.
+    How other laboratories' looks move features (`training.engine.memory.Memory.looks`) counts as spread
+    within a class: a discriminant then leans on what stays as it is. The first head (the class, where there
+    is one) that has two values and labels half of the cells groups them for all heads: an attribute may have
+    more values, but only the few cells of one project may have it.
     """
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, features: np.ndarray, labels: np.ndarray, looks: np.ndarray | None = None) -> None:
         grouping = labels[:, _grouping(labels)]
         rows = features[grouping >= 0]
         groups, counts = np.unique(grouping[grouping >= 0], return_inverse=True, return_counts=True)[1:]
@@ -28,9 +34,12 @@ class Space:
         rest = rows - (sums / counts[:, None])[groups]
         self._features = features
         self._centre = features.mean(0)
-        self._scale = np.maximum(rest.std(0), 1e-3 * features.std(0) + 1e-6)
+        moves = np.zeros((0, features.shape[1])) if looks is None else _LOOKS**0.5 * looks.astype(np.float64)
+        spread = np.sqrt(rest.var(0) + (moves**2).sum(0))
+        self._scale = np.maximum(spread, 1e-3 * features.std(0) + 1e-6)
         rest /= self._scale
-        covariance = (1 - SHRINKAGE) * (rest.T @ rest) / max(1, len(rest))
+        moves /= self._scale
+        covariance = (1 - SHRINKAGE) * ((rest.T @ rest) / max(1, len(rest)) + moves.T @ moves)
         covariance[np.diag_indices_from(covariance)] += SHRINKAGE
         self._factor = cho_factor(covariance, check_finite=False)
 

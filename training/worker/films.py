@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from training.engine.describer import cut_crop, features_of
 from training.engine.model import LearnedModel
 from training.engine.novelty import Novelty
 from training.engine.scale import domain_of
-from training.predict import RawProposals, novelty_of
+from training.predict import Move, RawProposals, novelty_of
 from training.worker.project_data import Knowledge
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Films:
         for one in known:
             self._known[domain_of(one.field)].append(one)
 
-    def move(self, film: str) -> np.ndarray | float:
+    def move(self, film: str) -> Move:
         """Give how far a film's cells are moved; 0 where nobody has labelled one of a taught class."""
         if self._novelty is None or film not in self._known:
             return 0.0
@@ -58,15 +57,11 @@ class Films:
             self._moves[film] = self._look(self._novelty, self._known[film])
         return self._moves[film]
 
-    def moved(self, film: str, raw: RawProposals) -> RawProposals:
-        """Take a film's move off what the model says of its field, and note where its likely cells lie."""
-        if raw.places is None:
-            return raw
-        places = raw.places - self.move(film)
-        if sum(map(len, self._places[film])) < _KEPT:
+    def note(self, film: str, raw: RawProposals) -> None:
+        """Note where the likely cells of a film's field lie."""
+        if raw.places is not None and sum(map(len, self._places[film])) < _KEPT:
             likely = self._model.calibration.confidence(raw.scores) >= _LIKELY
-            self._places[film].append(places[likely])
-        return replace(raw, places=places)
+            self._places[film].append(raw.places[likely])
 
     def unlike(self) -> list[str]:
         """Name the films that look unlike those that the model learnt from."""
@@ -92,4 +87,4 @@ class Films:
                 sizes.append(size)
             labels += [classes.index(str(known[i].cells[j].cell_class)) for j in places]
         seen = features_of(self._model.describer, crops, sizes).float().cpu().numpy()
-        return novelty.move(novelty.places(seen), labels)
+        return novelty.move(seen, labels)

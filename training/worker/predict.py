@@ -118,9 +118,11 @@ def _to_file(
         domains = [domain_of_size(image.shape[1], image.shape[0]) for image in images]
         seen = cell_sides(model, pixels, domains, [sides.get(domain) for domain in domains])
         sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
-        raws = propose_raw(model, pixels, cell_sides=seen, min_score=least)
+        moves = [films.move(domain) for domain in domains]
+        raws = propose_raw(model, pixels, cell_sides=seen, moves=moves, min_score=least)
         for file, image, film, raw in zip(some, images, domains, raws, strict=True):
-            one = calibrated(model, films.moved(film, raw), min_confidence=request.min_confidence)
+            films.note(film, raw)
+            one = calibrated(model, raw, min_confidence=request.min_confidence)
             if not one and number is None and request.min_confidence <= STAIN_CONFIDENCE:
                 from training.propose import propose_where_model_fails  # scikit-image takes a second
 

@@ -68,15 +68,17 @@ class Proposer:
         raws: list[RawProposals] = []
         sides = sides or Sides(self.project, model, some)
         for batch in self.budget.batches(some, until, _BATCH):
+            of = [domain_of(k.field) for k in batch]
             raws += propose_raw(
                 model,
                 [partial(self.project.pixels, k.field.id) for k in batch],
                 cell_sides=[sides.on(k) for k in batch],
+                moves=None if films is None else [films.move(film) for film in of],
                 describe=describe,
             )
             if films is not None:
-                new = zip(batch, raws[-len(batch) :], strict=True)
-                raws[-len(batch) :] = [films.moved(domain_of(k.field), one) for k, one in new]
+                for film, one in zip(of, raws[-len(batch) :], strict=True):
+                    films.note(film, one)
             self.channel.check()
             if tell:  # not before the run has started
                 progress = Progress(stage="evaluate", done=len(raws), total=len(some))

@@ -77,16 +77,17 @@ def suggest_on(
     ):
         channel.check()
         missing = [one for one in some if one.field.id not in ready]
+        of = [domain_of(one.field) for one in missing]
         raw = propose_raw(
             model,
             [partial(project.pixels, one.field.id) for one in missing],
             cell_sides=[sides.on(one) for one in missing],
+            moves=[films.move(film) for film in of],
             min_score=least,
         )
-        new = {
-            one.field.id: films.moved(domain_of(one.field), said)
-            for one, said in zip(missing, raw, strict=True)
-        }
+        for film, said in zip(of, raw, strict=True):
+            films.note(film, said)
+        new = {one.field.id: said for one, said in zip(missing, raw, strict=True)}
         looks: dict[int, Look] = {}
         for one in some:
             said = new.get(one.field.id) or ready[one.field.id]
