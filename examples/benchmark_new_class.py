@@ -5,9 +5,9 @@
 A project of the schema `lld` gets 20 or 100 labelled cells of each new class, a small region around each,
 is trained with the defaults of ``napari-lld train`` and looks at cells nobody learnt from, as
 ``napari-lld predict --images`` does. ``pbc_ig``: myelocytes, metamyelocytes and erythroblasts (as the class
-``None``), beside ten fields of ``pbc`` with their 20% regions. ``left-out``: each class of ``pbc`` in turn,
-beside five cells of each other, from a starter made without it, ``FOLDER/without-CLASS.safetensors``. Subsets
-go by a hash of the file names. Runs are kept in ``CACHE/new_class.jsonl``; ``--quick`` runs on the sample.
+``None``), beside ten fields of ``pbc`` with their 20% regions, from ``FOLDER/without-pbc_ig.safetensors``.
+``left-out``: each class of ``pbc`` in turn, beside five cells of each other, from a starter made without it,
+``FOLDER/without-CLASS.safetensors``. Subsets go by a hash of the file names. Runs are kept in ``CACHE/new_class.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
         for arm in args.arms:
             name, _, cells = arm.partition(":")
             for new in [None] if name == "pbc_ig" else OLD:
-                starter = args.init if new is None else without(args.starters, new)
-                if new is not None and starter is None:
+                starter = without(args.starters, new or name) if new or args.init is None else args.init
+                if starter is None:  # the bundled one knows them all
                     continue
                 config: dict[str, Any] = {"benchmark": "new_class", "judge": args.judge, "set": name}
                 config |= {} if new is None else {"new": new}
@@ -176,7 +176,7 @@ def quick() -> int:
 def main() -> int:
     """Run what is not kept yet and write the table."""
     parser = arguments.parser(__doc__, ARMS)
-    parser.add_argument("--starters", type=Path, help="folder of without-CLASS.safetensors and .json")
+    parser.add_argument("--starters", type=Path, help="folder of without-WHAT.safetensors and .json")
     args = arguments.read(parser)
     if args.quick:
         return quick()
