@@ -7,7 +7,8 @@ is trained with the defaults of ``napari-lld train`` and looks at cells nobody l
 ``napari-lld predict --images`` does. ``pbc_ig``: myelocytes, metamyelocytes and erythroblasts (as the class
 ``None``), beside ten fields of ``pbc`` with their 20% regions, from ``FOLDER/without-pbc_ig.safetensors``.
 ``left-out``: each class of ``pbc`` in turn, beside five cells of each other, from a starter made without it,
-``FOLDER/without-CLASS.safetensors``. Subsets go by a hash of the file names. Runs are kept in ``CACHE/new_class.jsonl``; ``--quick`` runs on the sample.
+``FOLDER/without-CLASS.safetensors``. Subsets go by a hash of the file names. Runs are kept in
+``CACHE/new_class.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
