@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,14 @@ class Look:
         ``(d,)`` float32: the whole field in numbers; fields that look alike lie close together.
     opinions
         What it proposes where the truth is known: of cells that are there, and inside finished regions.
+    cells
+        By a labelled cell's id, what is said of it by a model that did not learn from that cell (nor from
+        others of its patient); the box is the cell's as it was then.
     """
 
     vector: np.ndarray
     opinions: tuple[Proposal, ...] = ()
+    cells: Mapping[int, Proposal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class Looks(ProjectBase):
                 "field_id": field_id,
                 "maker": str(maker),
                 "vector": np.asarray(look.vector, "<f2").tobytes(),
-                "opinions": [_opinion(one) for one in look.opinions],
+                "opinions": [_opinion(one) for one in look.opinions]
+                + [{"cell": int(cell), **_opinion(one)} for cell, one in look.cells.items()],
             }
             for field_id, look in found.items()
         ]
@@ -105,11 +110,13 @@ class Looks(ProjectBase):
         for row in self._rows(query):
             try:
                 vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
-                said = tuple(_proposal(one) for one in json.loads(row.opinions)) if opinions else ()
+                said = json.loads(row.opinions) if opinions else ()
+                of_field = tuple(_proposal(one) for one in said if "cell" not in one)
+                of_cells = {int(one["cell"]): _proposal(one) for one in said if "cell" in one}
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
             if len(vector) and np.isfinite(vector).all():
-                found[row.field_id] = Look(vector, said)
+                found[row.field_id] = Look(vector, of_field, of_cells)
         return found
 
     def looked(self) -> dict[str, int]:

@@ -10,7 +10,6 @@ second, and both readers say the same, and Cohen's kappa, with intervals from ce
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,10 @@ from typing import Any
 import numpy as np
 from bench import arguments, project, tables
 from bench.cache import Cache
-from bench.data import Field, load_fields, sample
+from bench.data import Field, load_fields, sample, second_readings
 
 from annotation_store.boxes import iou_matrix
-from annotation_store.schema import load_schema, wbcatt_to_lld
+from annotation_store.schema import load_schema
 from training.evaluate import IOU
 
 Readings = list[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]]
@@ -31,21 +30,6 @@ Readings = list[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]]
 
 PAIRS = {"model, first reader": (0, 1), "model, second reader": (0, 2), "the two readers": (1, 2)}
 RESAMPLES = 2000
-
-
-def second_readings(data: Path, split: str) -> dict[tuple[str, tuple[float, ...]], dict[str, str]]:
-    """Read what the second annotator said, by file and box, in the words of `lld`."""
-    folder = data / "pbc"
-    content = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
-    said = json.loads((folder / f"reannotations_{split}.json").read_text(encoding="utf-8"))
-    files = {image["id"]: image["file_name"] for image in content["images"]}
-    return {
-        (files[one["image_id"]], tuple(one["bbox"])): {
-            name: value for name, value in wbcatt_to_lld(said[str(one["id"])]).items() if value is not None
-        }
-        for one in content["annotations"]
-        if str(one["id"]) in said
-    }
 
 
 def ask(
@@ -125,7 +109,7 @@ def main() -> int:
     config = {"benchmark": "readers", "judge": "val"}
     if not args.table:
         fields = load_fields(args.data / "pbc/val.json", args.data / "pbc/images", in_lld=True)
-        kept.kept(config, lambda: run(fields, second_readings(args.data, "val")))
+        kept.kept(config, lambda: run(fields, second_readings(args.data, "val", in_lld=True)))
     row = kept.latest(config)
     tables.publish(args.cache, "readers", table(row["result"]) if row else "", [row] if row else [])
     return 0

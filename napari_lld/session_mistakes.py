@@ -20,7 +20,7 @@ from napari_lld.session_review import ReviewActions
 from napari_lld.session_state import Selection
 from napari_lld.translate import tr
 from training.ranking.items import Ranked
-from training.ranking.mistakes import Contradiction, Mistakes, contradiction, mistakes
+from training.ranking.mistakes import Contradiction, Mistakes, mistakes
 
 Place = tuple[int, int | None, tuple[float, ...] | None]
 """Field, cell, and, of a cell that nobody boxed, where the model sees it."""
@@ -308,9 +308,9 @@ class MistakeActions(ReviewActions):
     def contradicted(self) -> Contradiction:
         """What the model would have the current cell say instead; empty where it is no likely mistake."""
         item, cell, schema = self.mistake, self.cell, self.schema
-        if item is None or item.said is None or cell is None or schema is None:
+        if item is None or item.said is None or cell is None or schema is None or self._found is None:
             return Contradiction()
-        return contradiction(cell, item.said, schema)
+        return self._found.contradiction(cell, item.said, schema)
 
     @property
     def model_would(self) -> str:
@@ -396,7 +396,7 @@ class MistakeActions(ReviewActions):
             self.tell("hint", told)
 
     def _take_word(self, project: Project, item: Ranked) -> None:
-        cell, said, schema = self.cell, item.said, project.schema
+        cell, said = self.cell, item.said
         if item.id is None:
             if said is not None:
                 made = project.accept_opinion(item.field_id, said, model_id=self._model_asked)
@@ -404,7 +404,7 @@ class MistakeActions(ReviewActions):
         elif said is None:
             project.delete_cell(item.id)
         elif cell is not None:
-            other = contradiction(cell, said, schema)
+            other = self.contradicted
             if not other:
                 project.change_cell(item.id, box=said.box, confirm=True)
             elif other.cell_class is not None:

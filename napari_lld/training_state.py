@@ -41,6 +41,7 @@ _STAGES = {
     "train": later("Training"),
     "evaluate": later("Measuring on held-out cells"),
     "calibrate": later("Calibrating"),
+    "check": later("Checking the labels"),
     "suggest": later("Looking for cells"),
     "predict": later("Looking for cells"),
 }

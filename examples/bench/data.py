@@ -84,6 +84,18 @@ def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> lis
     ]
 
 
+def second_readings(data: Path, split: str, *, in_lld: bool) -> dict[tuple[str, Box], dict[str, str]]:
+    """Read what a second annotator said of cells of `pbc`, by file and box, in WBCAtt's words or `lld`'s."""
+    content = json.loads((data / f"pbc/{split}.json").read_text(encoding="utf-8"))
+    said = json.loads((data / f"pbc/reannotations_{split}.json").read_text(encoding="utf-8"))
+    files = {image["id"]: image["file_name"] for image in content["images"]}
+    return {
+        (files[one["image_id"]], tuple(one["bbox"])): wbcatt_to_lld(other) if in_lld else dict(other)
+        for one in content["annotations"]
+        if (other := said.get(str(one["id"]))) is not None
+    }
+
+
 def write_coco(fields: Sequence[Field], file: Path) -> Path:
     """Write fields as a COCO file that states its regions; `import` reads it with the images' folder."""
     classes = sorted({cell.cell_class for field in fields for cell in field.cells if cell.cell_class})

@@ -26,6 +26,7 @@ _STAGES = {
     "train": "Training",
     "evaluate": "Measuring",
     "calibrate": "Calibrating",
+    "check": "Checking labels",
     "suggest": "Suggesting",
     "predict": "Predicting",
     "export": "Exporting",

@@ -40,6 +40,9 @@ def rank(
     queue: Annotated[
         Queue, typer.Option(help="Of cells: those that teach the model most, or those to accept fast.")
     ] = Queue.TEACH,
+    least: Annotated[
+        float, typer.Option(min=0, max=1, help="Of mistakes: the probability from which they are listed.")
+    ] = 0.5,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +50,7 @@ def rank(
     with open_project(project, reading=reading) as opened:
         if not any(not field.is_slide for field in opened.fields()):
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
-        found = _ranked(opened, what, queue, count)
+        found = _ranked(opened, what, queue, count, least)
         names = {field.id: field.name for field in opened.fields()}
     if as_json:
         say_json([one.as_json(names[one.field_id]) for one in found])
@@ -74,13 +77,13 @@ _NOTHING = {
 }
 
 
-def _ranked(project: Project, what: What, queue: Queue, count: int) -> list[Ranked]:
+def _ranked(project: Project, what: What, queue: Queue, count: int, least: float) -> list[Ranked]:
     from training import ranking
 
     if what is What.CELLS:
         return ranking.cells(project, queue=queue)[:count]
     if what is What.MISTAKES:
-        return list(ranking.mistakes(project).items[:count])
+        return list(ranking.mistakes(project, least=least).items[:count])
     if not set(project.looked()) - {ranking.STAIN}:  # no model has looked: the stain tells something
         with progress("Looking at the fields") as tick:
             ranking.look_at_stain(project, progress=tick)

@@ -16,7 +16,7 @@ from annotation_store.records import Shape
 from training.engine.data import LabelledCell, TrainingField
 from training.engine.memory import Memory, source_of
 from training.engine.model import LearnedModel, adapted, new_model, read_model, starter_place
-from training.engine.recipe import Cells, look_at_cells, teach_heads
+from training.engine.recipe import Cells, look_at_cells, out_of_fold, teach_heads
 from training.engine.vocabulary import Vocabulary
 
 NEW = "Eosinophil"
@@ -55,7 +55,8 @@ def sample_cells() -> tuple[Cells, tuple[str, ...]]:
 
 
 def part(cells: Cells, rows: np.ndarray) -> Cells:
-    return Cells(cells.features[rows], [head[rows] for head in cells.allowed], cells.units[rows])
+    places = [cells.places[row] for row in rows]
+    return Cells(cells.features[rows], [head[rows] for head in cells.allowed], cells.units[rows], places)
 
 
 def named(model: LearnedModel, features: np.ndarray) -> list[str]:
@@ -121,7 +122,9 @@ def clusters(words: Vocabulary, features: int, of: dict[int, int], seed: int = 0
     allowed = [np.zeros((len(labels), len(values)), bool) for values in words.heads]
     allowed[0][np.arange(len(labels)), labels] = True
     spread = rng.normal(0, 1, (len(labels), features))
-    return Cells((centres[labels] + spread).astype(np.float32), allowed, np.arange(len(labels)) % 7)
+    units = np.array([str(i % 7) for i in range(len(labels))])
+    places = [(i % 7, i // 7) for i in range(len(labels))]
+    return Cells((centres[labels] + spread).astype(np.float32), allowed, units, places)
 
 
 def test_a_group_teaches_the_member_that_its_cells_resemble(words: Vocabulary) -> None:
@@ -187,3 +190,34 @@ def test_a_memory_of_old_vectors_is_of_no_use_to_another_trunk(words: Vocabulary
 
     remember(model, cells)
     assert len(model.memory) == 3
+
+
+def test_what_is_said_of_a_cell_out_of_fold_was_not_learnt_from_it_nor_from_its_patient(
+    words: Vocabulary,
+) -> None:
+    model = new_model(words)
+    cells = clusters(words, model.describer.features, {0: 30, 1: 30})
+    cells.allowed[0][3] = [False, True, False]  # one of the first class is called the second
+    alone = np.flatnonzero(cells.units == "2")[0]
+    cells.allowed[0][alone] = [False, False, True]  # and one the third, which no other cell is
+    said = out_of_fold(model, cells, SOURCE)[0]
+    assert said is not None
+    assert said[3, 0] > 0.9
+    assert (said[30:, 1] > 0.9).all()
+    assert said[alone, 2] == 0, "no other cell shows it"
+    before = {name: tensor.clone() for name, tensor in model.tensors()}
+    assert all((tensor == before[name]).all() for name, tensor in model.tensors())
+    assert len(model.memory) == 0
+
+
+def test_of_few_cells_nothing_is_said_out_of_fold_and_those_of_one_patient_judge_each_other(
+    words: Vocabulary,
+) -> None:
+    model = new_model(words)
+    few = clusters(words, model.describer.features, {0: 4, 1: 4})
+    assert out_of_fold(model, few, SOURCE)[0] is None
+    cells = clusters(words, model.describer.features, {0: 20, 1: 20})
+    cells.units[:] = "one"
+    said = out_of_fold(model, cells, SOURCE)[0]
+    assert said is not None
+    assert (said[:20, 0] > 0.5).all()

@@ -75,7 +75,11 @@ class Discriminant(nn.Module):
     def forward(self, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Give the logs of the probabilities ``(N, K)`` from a head's logits ``(N, K)`` and the features."""
         with torch.autocast(features.device.type, enabled=False):  # sums of a thousand products
-            lines = torch.log_softmax(nn.functional.linear(features, self.weight, self.bias), 1)
+            return self.mixed(logits, nn.functional.linear(features, self.weight, self.bias))
+
+    def mixed(self, logits: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Give the same from the scores ``(N, K)`` of a discriminant, its own or another's."""
+        lines = torch.log_softmax(scores, 1)
         own = self.own > 0
         of_head = torch.log_softmax((logits / self.temperature).masked_fill(~own, NEVER), 1)
         of_lines = torch.log_softmax(lines.masked_fill(~own, NEVER), 1)

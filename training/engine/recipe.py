@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from scipy.special import log_softmax
+from torch import nn
 
 from training.engine.augment import jitter_blur, jitter_camera, jitter_stain
 from training.engine.data import TrainingField, each_cell, labelled_cells
 from training.engine.describer import NEVER, Discriminant, cut_crop, features_of
 from training.engine.devices import to_tensor
 from training.engine.memory import Memory, single_labels
-from training.engine.model import LearnedModel
+from training.engine.model import LearnedModel, adapted
 from training.engine.space import Space
 
 FOLDS = 5
@@ -56,12 +57,15 @@ class Cells:
     allowed
         Per head ``(n, K)`` bool; see `Vocabulary.targets`.
     units
-        ``(n,)`` int: which patient or field each is of.
+        ``(n,)`` str: which patient or field each is of.
+    places
+        Of each the number of its field, and its place among that field's cells.
     """
 
     features: np.ndarray
     allowed: list[np.ndarray]
     units: np.ndarray
+    places: list[tuple[int, int]]
 
 
 def look_at_cells(
@@ -78,8 +82,6 @@ def look_at_cells(
     """
     model.evaluating()  # batch norms of a few cells would say something of the others
     places, allowed = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
-    keys = [field.patient or field.name for field in fields]
-    units = {key: k for k, key in enumerate(sorted(set(keys)))}
     features = [np.zeros((0, model.describer.features), np.float32)]
     for i, field in enumerate(fields):
         cells = list(each_cell(field, places[i], cut_crop))
@@ -87,8 +89,19 @@ def look_at_cells(
         features.append(seen.cpu().numpy())
         if on_field is not None:
             on_field(i + 1)
-    of = [units[key] for key, some in zip(keys, places, strict=True) for _ in some]
-    return Cells(np.concatenate(features), allowed, np.array(of, int))
+    of = [(i, place) for i, some in enumerate(places) for place in some]
+    units = np.array([fields[i].patient or fields[i].name for i, _ in of], str)
+    return Cells(np.concatenate(features), allowed, units, of)
+
+
+def joined(one: Cells, other: Cells, fields: int) -> Cells:
+    """Put cells of other fields behind those of the first `fields`."""
+    return Cells(
+        np.concatenate((one.features, other.features)),
+        [np.concatenate(both) for both in zip(one.allowed, other.allowed, strict=True)],
+        np.concatenate((one.units, other.units)),
+        [*one.places, *((fields + i, place) for i, place in other.places)],
+    )
 
 
 def remember(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
@@ -135,12 +148,8 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     """
     model.evaluating()
     memory = model.memory.without(model.source)
-    features = np.concatenate((cells.features, memory.features.astype(np.float32))).astype(np.float64)
-    labels = np.concatenate((single_labels(cells.allowed), memory.labels)).astype(int)
+    features, labels, folds = _with_memory(cells, memory, seed)
     own = labels[: len(cells.units)]
-    rng = np.random.default_rng(seed)
-    folds = rng.permutation(int(cells.units.max(initial=-1)) + 1)[cells.units] % FOLDS
-    folds = np.concatenate((folds, rng.integers(FOLDS, size=len(memory))))
     if (labels >= 0).any():
         _resolve_groups(features, labels, cells.allowed, memory.looks)
         _fit_discriminants(model, features, labels, folds, memory.looks)
@@ -149,6 +158,54 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     model.teach(
         [own[:, i, None] == np.arange(len(values)) for i, values in enumerate(model.vocabulary.heads)]
     )
+
+
+def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0) -> list[np.ndarray | None]:
+    """Give what is said of each cell by discriminants that learnt from other patients' cells alone.
+
+    Where all cells are of one patient (or field), each is judged by what the others teach. The heads never
+    learnt from the project, nor does a cell that the parents remember of it count.
+
+    Parameters
+    ----------
+    cells
+        All labelled cells of a project.
+    source
+        The project, as memories know it.
+
+    Returns
+    -------
+    list
+        Per head probabilities ``(n, K)``, 0 of what no other cell shows; ``None`` where `FEWEST_TO_CHOOSE`
+        cells have no label of it.
+    """
+    probe = adapted(model, model.vocabulary, source).evaluating()
+    if len(np.unique(cells.units)) < 2:
+        cells = replace(cells, units=np.arange(len(cells.units)).astype(str))
+    memory = probe.memory.without(source)
+    features, labels, folds = _with_memory(cells, memory, seed)
+    told: list[np.ndarray | None] = [None] * labels.shape[1]
+    if not (labels >= 0).any():
+        return told
+    _resolve_groups(features, labels, cells.allowed, memory.looks)
+    n = len(cells.units)
+    for i, crossed in _cross_fit(probe, features, labels, folds, memory.looks).items():
+        if (labels[:, i] >= 0).sum() < FEWEST_TO_CHOOSE:
+            continue
+        lines = crossed.keep(probe.describer.lines[i])
+        said = lines.mixed(torch.from_numpy(crossed.logits[:n]), torch.from_numpy(crossed.said[:n]))
+        told[i] = np.where(crossed.said[:n] > NEVER, said.exp().numpy(), 0.0)
+    return told
+
+
+def _with_memory(cells: Cells, memory: Memory, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put a memory's cells behind those of a project: features, labels, and folds that cut no unit in two."""
+    features = np.concatenate((cells.features, memory.features.astype(np.float32))).astype(np.float64)
+    labels = np.concatenate((single_labels(cells.allowed), memory.labels)).astype(int)
+    rng = np.random.default_rng(seed)
+    names, units = np.unique(cells.units, return_inverse=True)
+    folds = rng.permutation(max(1, len(names)))[units] % FOLDS
+    return features, labels, np.concatenate((folds, rng.integers(FOLDS, size=len(memory))))
 
 
 def _resolve_groups(
@@ -166,14 +223,44 @@ def _resolve_groups(
         labels[rows[known], i] = said[known].argmax(1)
 
 
-def _fit_discriminants(
+@dataclass
+class _Crossed:
+    """One head's discriminant, judged on cells that it was not fitted on.
+
+    Attributes
+    ----------
+    said
+        ``(n, K)`` its scores, divided by the temperature `cooling`; `NEVER` of what no other cell shows.
+    logits
+        ``(n, K)`` what the head alone says, divided by `of_head`.
+    share
+        What the discriminant's word weighs among the head's own values.
+    """
+
+    said: np.ndarray
+    cooling: float
+    logits: np.ndarray
+    of_head: float
+    share: float
+
+    def keep(self, lines: nn.Module) -> Discriminant:
+        """Write into a discriminant how it is to be mixed with its head."""
+        assert isinstance(lines, Discriminant)
+        lines.share.fill_(self.share)
+        lines.temperature.fill_(1.0)
+        lines.used.fill_(1.0)
+        return lines
+
+
+def _cross_fit(
     model: LearnedModel, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, looks: np.ndarray
-) -> None:
+) -> dict[int, _Crossed]:
+    """Judge each head's discriminant on cells of other folds; one of fewer than two values has none."""
     describer, calibration = model.describer, model.calibration
     names, sizes = model.vocabulary.head_names, [len(values) for values in model.vocabulary.heads]
     used = [i for i in range(len(sizes)) if len(np.unique(labels[labels[:, i] >= 0, i])) >= 2]
     if not used:
-        return
+        return {}
     said = {i: np.full((len(labels), sizes[i]), NEVER) for i in used}
     for fold in np.unique(folds):
         held, rest = folds == fold, folds != fold
@@ -186,22 +273,36 @@ def _fit_discriminants(
     with torch.inference_mode():
         device = next(describer.parameters()).device
         heads = describer.head_logits(torch.from_numpy(features.astype(np.float32)).to(device))
-    space = Space(features, labels, looks)
+    crossed = {}
     for i in used:
         lines = describer.lines[i]
         assert isinstance(lines, Discriminant)
-        weight, bias, met = space.discriminant(labels[:, i], sizes[i])
         cooling = _temperature(said[i], labels[:, i])
         of_head = float(lines.temperature) if lines.used else calibration.temperatures.get(names[i], 1.0)
         own = lines.own.cpu().numpy() > 0
         logits = heads[i].cpu().numpy().astype(np.float64) / of_head
-        lines.weight.copy_(torch.from_numpy(weight / cooling))
-        lines.bias.copy_(torch.from_numpy(np.where(met, bias / cooling, NEVER)))
-        lines.share.fill_(_share(said[i] / cooling, logits, own, labels[:, i]))
-        lines.temperature.fill_(of_head)
-        lines.used.fill_(1.0)
+        cooled = np.where(said[i] > NEVER, said[i] / cooling, NEVER)
+        share = _share(cooled, logits, own, labels[:, i])
+        crossed[i] = _Crossed(cooled, cooling, logits, of_head, share)
+    return crossed
+
+
+def _fit_discriminants(
+    model: LearnedModel, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, looks: np.ndarray
+) -> None:
+    crossed = _cross_fit(model, features, labels, folds, looks)
+    if not crossed:
+        return
+    space = Space(features, labels, looks)
+    for i, one in crossed.items():
+        lines = one.keep(model.describer.lines[i])
+        weight, bias, met = space.discriminant(labels[:, i], len(lines.bias))
+        lines.weight.copy_(torch.from_numpy(weight / one.cooling))
+        lines.bias.copy_(torch.from_numpy(np.where(met, bias / one.cooling, NEVER)))
+        lines.temperature.fill_(one.of_head)
     # what comes out by now are probabilities: cross-fitting has chosen how sure they are
-    still = {n: t for n, t in calibration.temperatures.items() if n not in {names[i] for i in used}}
+    calibration, names = model.calibration, model.vocabulary.head_names
+    still = {n: t for n, t in calibration.temperatures.items() if n not in {names[i] for i in crossed}}
     model.calibration = replace(calibration, temperatures=still)
 
 

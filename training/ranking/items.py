@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from annotation_store.records import Box, Proposal
@@ -30,6 +31,9 @@ class Ranked:
         Drawn at random, not by score: what is found there tells how good the model is without bias.
     said
         What the model says there (of a mistake; ``None`` where it sees no cell).
+    errors
+        Of a mistake how probable each kind of error is: ``"class"``, ``"value"``, ``"box"``, ``"missing"`` (a
+        cell that nobody boxed) and ``"spurious"`` (a box without a cell).
     """
 
     kind: str
@@ -41,6 +45,7 @@ class Ranked:
     box: Box | None = None
     reserve: bool = False
     said: Proposal | None = None
+    errors: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self, field_name: str) -> dict[str, Any]:
         """Give what ``napari-lld rank --json`` prints (design §6)."""

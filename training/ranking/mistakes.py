@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,14 +35,24 @@ from training.ranking.words import Words
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-LEAST_LEFT = 0.1
-"""A label is contradicted when the model leaves it this much probability or less …"""
+EXPECTED = 0.03
+"""Share of labels, and of boxes, that are taken to be wrong before anything is known of them."""
 
-SURE = 0.7
-"""… gives another this much or more, and believes in the cell as much."""
+LISTED = 0.5
+"""Probability of an error from which it is listed."""
 
-ATTRIBUTE = 0.5
-"""What an attribute's contradiction weighs against the class's."""
+_OVERLOOKED = 0.3
+"""The odds that what a model sees is a cell count so much where a person has looked and boxed none."""
+
+_EMPTY = 0.1
+"""Share of the boxes that no model sees which are taken to be empty, were models to miss every cell."""
+
+_FEWEST_BOXES = 10
+_LEAST_OFF, _USUALLY_OFF = 0.06, 0.1
+"""How far (1 - IoU) boxes usually lie from what the model draws: the least of many, and that of few boxes."""
+
+_FOUND, _FOUND_OF = 0.9, 10
+"""Share of cells that a model finds where nobody measured it, and how many cells that counts for."""
 
 _CELL_TAUGHT = Reason("The model learnt from this very cell")
 _CELL_NOT_TAUGHT = Reason("The model did not learn from this very cell")
@@ -49,8 +61,6 @@ _FIELD_NOT_TAUGHT = Reason("The model did not learn from this field")
 
 _TOUCHES = 0.2
 _SAME = 0.5
-_UNMEASURED = 0.5
-"""What it says against a cell that a model does not see it, where nobody measured how many it misses."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ class SeenField:
 
     Attributes
     ----------
+    judged
+        By the id of a cell, what a model says of it that did not learn from it.
     learnt
         Id of the last cell that the model learnt from here; ``None`` = it was not shown this field.
     decided
@@ -75,6 +87,89 @@ class SeenField:
     rejected: tuple[Box, ...] = ()
     decided: frozenset[int] = frozenset()
     learnt: float | None = None
+    judged: Mapping[int, Proposal] = dataclasses.field(default_factory=dict)
+
+    def partners(self) -> tuple[list[Proposal], np.ndarray, dict[int, Proposal]]:
+        """Give what is said, the most confident first; its overlaps with the cells; and each cell's own."""
+        boxes = np.array([cell.box for cell in self.cells]).reshape(-1, 4)
+        said = sorted(self.said, key=lambda p: -p.confidence)
+        overlaps = iou_matrix(np.array([p.box for p in said]), boxes)
+        partner = match(overlaps, range(len(said)), np.zeros(len(self.cells), bool))
+        return said, overlaps, {int(cell): said[i] for i, cell in enumerate(partner) if cell >= 0}
+
+    def opinion(self, cell: Cell, found: Proposal | None) -> Proposal | None:
+        """Give what is said of a cell by a model that has not learnt from it, else by that which found it."""
+        judged = self.judged.get(cell.id)
+        if judged is None or iou_matrix([judged.box], [cell.box])[0, 0] < _SAME:  # the box was moved away
+            return found
+        if found is None:
+            return judged
+        return replace(judged, box=found.box, confidence=found.confidence)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual of a reading's labels: what a single one is compared with.
+
+    Attributes
+    ----------
+    shares
+        By attribute (``""`` = the class) and label the mean probability that the label has of models which
+        did not learn from the cells: low where a class is young, or readers differ. (Confident learning:
+        Northcutt et al. 2021, arXiv 1911.00068.)
+    off
+        How far a box lies from what the model draws: 1 - IoU.
+    found
+        Share of the cells that the model finds.
+    """
+
+    shares: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    off: float = _USUALLY_OFF
+    found: float = _FOUND
+
+    @classmethod
+    def of(cls, fields: Sequence[SeenField], schema: Schema, recall: float | None = None) -> Usual:
+        """Learn it from all fields; `recall`, where it was measured, is the share of cells that are found."""
+        given: dict[tuple[str, str], list[float]] = defaultdict(list)
+        off: list[float] = []
+        cells = touched = 0
+        for one in fields:
+            said, overlaps, of_cell = one.partners()
+            cells += len(one.cells)
+            touched += int((overlaps >= _TOUCHES).any(0).sum()) if len(said) else 0
+            for i, cell in enumerate(one.cells):
+                if i in of_cell:
+                    off.append(1 - float(iou_matrix([cell.box], [of_cell[i].box])[0, 0]))
+                for name, label, left, _ in _labels(cell, one.judged.get(cell.id), schema):
+                    given[name, label].append(left)
+        shares = {key: float(np.mean(some)) for key, some in given.items()}
+        usually = max(_LEAST_OFF, float(np.median(off))) if len(off) >= _FEWEST_BOXES else _USUALLY_OFF
+        measured = _FOUND if recall is None else recall
+        # the cell that is asked about does not count
+        found = (touched + _FOUND_OF * measured) / (max(touched, cells - 1) + _FOUND_OF)
+        return cls(shares, usually, found)
+
+    def wrong_label(self, attribute: str, label: str, left: float) -> float:
+        """Give the probability that a label is wrong of which a model leaves so much probability."""
+        right = min(1.0, left / max(1e-3, self.shares.get((attribute, label), 1.0)))
+        return EXPECTED * (1 - right) / (EXPECTED * (1 - right) + (1 - EXPECTED) * right)
+
+    def wrong_box(self, overlap: float) -> float:
+        """Give the probability that a box is badly placed which overlaps what the model draws so much."""
+        spread = self.off / 0.6745  # half of the boxes lie nearer than the median
+        right = math.sqrt(2 / math.pi) / spread * math.exp(-0.5 * ((1 - overlap) / spread) ** 2)
+        return EXPECTED / (EXPECTED + (1 - EXPECTED) * right)
+
+    @property
+    def empty_box(self) -> float:
+        """The probability that there is no cell in a box where the model sees none."""
+        return _EMPTY / (_EMPTY + (1 - _EMPTY) * (1 - self.found))
+
+
+def overlooked(confidence: float) -> float:
+    """Give the probability that a person overlooked what a model takes for a cell."""
+    odds = _OVERLOOKED * confidence
+    return odds / (odds + 1 - confidence)
 
 
 @dataclass(frozen=True)
@@ -94,122 +189,158 @@ class Contradiction:
         return self.cell_class is not None or bool(self.attributes)
 
 
-def contradiction(cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
+def contradiction(cell: Cell, said: Proposal, schema: Schema, usual: Usual | None = None) -> Contradiction:
     """Say what a model contradicts of a cell's label; what a person has confirmed stays out of it."""
-    if said.confidence < SURE:
-        return Contradiction()
-    other, shares = None, said.class_probabilities
-    label, kept = cell.cell_class, cell.confirmed.get("cell_class")
-    # of a cell unlike anything taught the model states no class
-    if label is not None and label not in (UNSURE, kept) and shares and not said.is_unknown:
-        members = [name for name in schema.members(label) if name in shares]
-        best = max(sorted(shares), key=shares.__getitem__)
-        # of a class that nobody taught it the model says nothing; it may be older than the schema
-        left = sum(shares[name] for name in members)
-        if members and left <= LEAST_LEFT and shares[best] >= SURE and schema.is_class(best):
+    usual = usual or Usual()
+    other, values = None, {}
+    for name, label, left, best in _labels(cell, said, schema):
+        if best is None or usual.wrong_label(name, label, left) < LISTED:
+            continue
+        if name:
+            values[name] = best
+        else:
             other = best
-    values = {}
-    kept_values = cell.confirmed.get("attributes", {})
+    return Contradiction(other, values)
+
+
+def _labels(
+    cell: Cell, said: Proposal | None, schema: Schema
+) -> Iterator[tuple[str, str, float, str | None]]:
+    """Give each label that a model can judge and nobody has confirmed.
+
+    Of a class or value that nobody taught it a model says nothing; it may be older than the schema. Of a cell
+    unlike anything taught it states no class.
+
+    Yields
+    ------
+    tuple
+        Attribute (``""`` = the class), label, the probability that is left to the label, and what is more
+        probable; ``None`` = nothing.
+    """
+    if said is None:
+        return
+    label, shares = cell.cell_class, said.class_probabilities
+    if label is not None and label not in (UNSURE, cell.confirmed.get("cell_class")) and not said.is_unknown:
+        members = [name for name in schema.members(label) if name in shares]
+        others = {name: p for name, p in shares.items() if name not in members and schema.is_class(name)}
+        if members:
+            yield "", label, sum(shares[name] for name in members), _best(others)
+    kept = cell.confirmed.get("attributes", {})
     for attribute in schema.attributes:
         name = attribute.name
         value, shares = cell.attributes.get(name), said.attribute_probabilities.get(name, {})
-        if value is None or value not in shares or value == kept_values.get(name):
+        if value is None or value not in shares or value == kept.get(name):
             continue
-        best = max(sorted(shares), key=shares.__getitem__)
-        if shares[value] <= LEAST_LEFT and shares[best] >= SURE and best in attribute.value_names:
-            values[name] = best
-    return Contradiction(other, values)
+        others = {one: p for one, p in shares.items() if one != value and one in attribute.value_names}
+        yield name, value, shares[value], _best(others)
+
+
+def _best(shares: Mapping[str, float]) -> str | None:
+    return max(sorted(shares), key=shares.__getitem__, default=None)
 
 
 def find_mistakes(
     fields: Sequence[SeenField],
     schema: Schema,
     *,
-    recall: float | None = None,
+    usual: Usual | None = None,
     cost: CostModel | None = None,
+    least: float = LISTED,
 ) -> list[Ranked]:
     """Rank what the model contradicts, the likeliest mistakes first, with the reason.
 
-    It is said whether the model learnt from a cell: that it agrees with what it was taught proves nothing,
-    that it disagrees all the more.
+    Each score is the probability that something is wrong. It is said whether the model learnt from a cell:
+    that it agrees with what it was taught proves nothing, that it disagrees all the more.
 
     Parameters
     ----------
-    recall
-        Share of the cells that the model finds; ``None`` = not measured.
+    usual
+        What is usual here; ``None`` = learn it from `fields`.
+    least
+        Probability from which an error is listed.
     """
-    words, cost = Words.of(schema), cost or CostModel()
+    words, cost, usual = Words.of(schema), cost or CostModel(), usual or Usual.of(fields, schema)
     seconds = cost.accepted(len(schema.attributes), 1.0)
-    unseen = _UNMEASURED if recall is None or not 0 <= recall <= 1 else recall
     found = []
     for one in fields:
-        boxes = np.array([cell.box for cell in one.cells]).reshape(-1, 4)
-        said = sorted(one.said, key=lambda p: -p.confidence)
-        overlaps = iou_matrix(np.array([p.box for p in said]), boxes)
-        partner = match(overlaps, range(len(said)), np.zeros(len(one.cells), bool))
-        of_cell = {int(cell): said[i] for i, cell in enumerate(partner) if cell >= 0}
+        said, overlaps, of_cell = one.partners()
         for i, cell in enumerate(one.cells):
             if cell.id in one.decided:
                 continue
-            opinion = of_cell.get(i)
-            if opinion is not None:
-                score, reasons = _contradictions(cell, opinion, schema, words)
-            elif tuple(cell.confirmed.get("box", ())) == tuple(cell.box):
-                continue
-            elif len(said) and overlaps[:, i].max() >= _TOUCHES:
-                opinion = said[int(overlaps[:, i].argmax())]
-                score, reasons = 0.5 * unseen, [Reason("The model draws the box elsewhere")]
-            else:
-                score, reasons = unseen, [Reason("The model sees no cell here")]
-            if score > 0:
-                learnt = one.learnt is not None and cell.id <= one.learnt
+            opinion = one.opinion(cell, of_cell.get(i))
+            errors, reasons = _wrong_labels(cell, opinion, schema, usual, words, least)
+            if tuple(cell.confirmed.get("box", ())) != tuple(cell.box):
+                overlap = float(overlaps[:, i].max(initial=0.0))
+                if overlap >= _TOUCHES:
+                    nearest = said[int(overlaps[:, i].argmax())]
+                    errors["box"] = usual.wrong_box(overlap) * nearest.confidence
+                    if errors["box"] >= least > 0:
+                        reasons.append(Reason("The model draws the box elsewhere"))
+                        opinion = _in_box_of(nearest, opinion)
+                else:
+                    errors["spurious"] = usual.empty_box
+                    if errors["spurious"] >= least:
+                        reasons, opinion = [Reason("The model sees no cell here")], None
+            if max(errors.values(), default=0.0) >= max(least, 1e-9):
+                learnt = one.learnt is not None and cell.id <= one.learnt and cell.id not in one.judged
                 reasons.append(_CELL_TAUGHT if learnt else _CELL_NOT_TAUGHT)
                 found.append(
                     Ranked(
                         "mistake",
                         cell.id,
                         one.field.id,
-                        score,
+                        1 - float(np.prod([1 - p for p in errors.values()])),
                         seconds,
                         tuple(reasons),
                         cell.box,
                         said=opinion,
+                        errors=errors,
                     )
                 )
-        found += _missed(one, said, overlaps, cost.new_cell(len(schema.attributes)))
+        found += _missed(one, said, overlaps, cost.new_cell(len(schema.attributes)), least)
     return sorted(found, key=lambda item: (-item.score, item.field_id, item.id or 0, item.box))
 
 
-def _contradictions(cell: Cell, said: Proposal, schema: Schema, words: Words) -> tuple[float, list[Reason]]:
-    score, reasons = 0.0, []
-    other = contradiction(cell, said, schema)
-    if other.cell_class is not None and cell.cell_class is not None:
-        shares = said.class_probabilities
-        left = sum(shares.get(name, 0.0) for name in schema.members(cell.cell_class))
-        score = said.confidence * (1 - left)
-        reasons.append(
-            Reason(
-                "Labelled {label}, the model says {other} at {share:.0%}",
-                label=words.title(cell.cell_class),
-                other=words.title(other.cell_class),
-                share=shares[other.cell_class],
+def _in_box_of(said: Proposal, opinion: Proposal | None) -> Proposal:
+    return said if opinion is None else replace(opinion, box=said.box, confidence=said.confidence)
+
+
+def _wrong_labels(
+    cell: Cell, said: Proposal | None, schema: Schema, usual: Usual, words: Words, least: float
+) -> tuple[dict[str, float], list[Reason]]:
+    """Give how probable it is that the class is wrong, or a value, and a reason for each that is listed."""
+    errors, reasons = {"class": 0.0, "value": 0.0}, []
+    for name, label, left, best in _labels(cell, said, schema):
+        if best is None or said is None:
+            continue
+        error = usual.wrong_label(name, label, left)
+        shares = said.attribute_probabilities[name] if name else said.class_probabilities
+        kind = "value" if name else "class"
+        errors[kind] = 1 - (1 - errors[kind]) * (1 - error)
+        if error < least or shares[best] <= left:
+            continue
+        if not name:
+            reasons.append(
+                Reason(
+                    "Labelled {label}, the model says {other} at {share:.0%}",
+                    label=words.title(label),
+                    other=words.title(best),
+                    share=shares[best],
+                )
             )
-        )
-    for name, best in other.attributes.items():
-        attribute, value = schema.attribute_named(name), cell.attributes[name]
-        shares = said.attribute_probabilities[name]
-        score = max(score, ATTRIBUTE * said.confidence * (1 - shares[value]))
+            continue
+        attribute = schema.attribute_named(name)
         titles = {v.name: v.title or v.name for v in attribute.values}
         reasons.append(
             Reason(
                 "{attribute}: labelled {label}, the model says {other} at {share:.0%}",
                 attribute=attribute.title or name,
-                label=titles[value],
+                label=titles[label],
                 other=titles.get(best, best),
                 share=shares[best],
             )
         )
-    return score, reasons
+    return errors, reasons
 
 
 def _missed(
@@ -217,13 +348,15 @@ def _missed(
     said: Sequence[Proposal],
     overlaps: np.ndarray,
     seconds: float,
+    least: float,
 ) -> list[Ranked]:
     """Find what the model believes to be a cell, where a person says that all cells are boxed."""
     truth = FieldTruth(one.field.name, one.field.width, one.field.height, (), one.finished, one.ignore)
     found = []
     for i, proposal in enumerate(said):
         box = proposal.box
-        if proposal.confidence < SURE or not truth.covers(box) or overlaps[i].max(initial=0.0) >= _TOUCHES:
+        error = overlooked(proposal.confidence)
+        if error < least or not truth.covers(box) or overlaps[i].max(initial=0.0) >= _TOUCHES:
             continue
         if truth.at_border([box])[0]:
             continue  # its true centre may lie outside
@@ -236,8 +369,9 @@ def _missed(
             ),
             _FIELD_TAUGHT if one.learnt is not None else _FIELD_NOT_TAUGHT,
         )
+        errors = {"missing": error}
         found.append(
-            Ranked("mistake", None, one.field.id, proposal.confidence, seconds, reasons, box, said=proposal)
+            Ranked("mistake", None, one.field.id, error, seconds, reasons, box, said=proposal, errors=errors)
         )
     return found
 
@@ -258,7 +392,7 @@ class Mistakes:
     maker: str | None = None
     items: tuple[Ranked, ...] = ()
     seen: Mapping[int, SeenField] = dataclasses.field(default_factory=dict)
-    recall: float | None = None
+    usual: Usual = dataclasses.field(default_factory=Usual)
 
     @property
     def model_id(self) -> int | None:
@@ -271,14 +405,25 @@ class Mistakes:
         if seen is None:
             return []
         marks = _marks(project, self.model_id, field_id)
-        again = dataclasses.replace(marks.of(project.field(field_id), seen.said), learnt=seen.learnt)
-        return find_mistakes([again], project.schema, recall=self.recall)
+        again = replace(marks.of(project.field(field_id), seen.said), learnt=seen.learnt, judged=seen.judged)
+        return find_mistakes([again], project.schema, usual=self.usual)
+
+    def contradiction(self, cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
+        """Say what the model would have a cell say instead, by what is usual here."""
+        return contradiction(cell, said, schema, self.usual)
 
 
-def mistakes(project: Project) -> Mistakes:
+def mistakes(project: Project, *, least: float = LISTED) -> Mistakes:
     """Rank the likely mistakes of the current reading, by what the model that looked last says.
 
-    Nothing where no model has looked, and nothing in a blind reading: a model would change what is read.
+    A label is judged by what models say that did not learn from it, where the worker has asked them
+    (`training.worker.checking`). Nothing where no model has looked, and nothing in a blind reading: a model
+    would change what is read.
+
+    Parameters
+    ----------
+    least
+        Probability from which an error is listed; 0 = all that can be judged, in order.
     """
     maker = newest_maker(project, besides=(STAIN,))
     if maker is None or project.reading.blind:
@@ -293,13 +438,15 @@ def mistakes(project: Project) -> Mistakes:
         if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
             continue
         said = (*looks[field.id].opinions, *marks.said.get(field.id, ()))
-        seen.append(dataclasses.replace(marks.of(field, said), learnt=lineage.learnt(field)))
+        judged = looks[field.id].cells
+        seen.append(replace(marks.of(field, said), learnt=lineage.learnt(field), judged=judged))
     recall = None
     if number is not None and number in cards:
         recall = _measured_recall(cards[number][0])
-    items = find_mistakes(seen, project.schema, recall=recall)
+    usual = Usual.of(seen, project.schema, recall)
+    items = find_mistakes(seen, project.schema, usual=usual, least=least)
     listed = {item.field_id for item in items}
-    return Mistakes(maker, tuple(items), {s.field.id: s for s in seen if s.field.id in listed}, recall)
+    return Mistakes(maker, tuple(items), {s.field.id: s for s in seen if s.field.id in listed}, usual)
 
 
 def _measured_recall(card: Mapping[str, Any]) -> float | None:

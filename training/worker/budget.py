@@ -17,6 +17,7 @@ PARENT = Reason("how much of the parent is kept was chosen on {done} of {of} fie
 HELD_OUT = Reason("{done} of {of} held-out fields were measured")
 LEARNED = Reason("{done} of {of} training fields were measured")
 IN_USE = Reason("the model in use was measured on {done} of {of} held-out fields")
+CHECKED = Reason("{done} of {of} labelled cells were checked for mistakes")
 SUGGESTIONS = Reason("suggestions were updated on {done} of {of} fields, and the others keep theirs")
 """What a task does less of to keep its budget."""
 

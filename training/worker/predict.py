@@ -24,6 +24,7 @@ from training.from_stain import STAIN_CONFIDENCE, is_from_stain, stain_note
 from training.predict import calibrated, cell_sides, propose_raw
 from training.protocol import Done, PredictRequest, Progress, Started
 from training.worker.channel import Channel
+from training.worker.checking import check_labels, trunk_for
 from training.worker.films import Films
 from training.worker.models import resolve
 from training.worker.project_data import knowledge
@@ -46,6 +47,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         films = Films(project, model, known)
         if request.images is not None and request.out is not None:
             return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
+        fields = len(known)
         if request.fields is not None:
             wanted = set(request.fields)
             for field in project.fields():
@@ -61,8 +63,18 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         if not known:
             raise LLDError("The project has no fields yet (whole slides aside). Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(known)))
+        checked = None
+        if len(known) == fields:  # of a few fields what was found before is kept
+            checked = check_labels(project, trunk_for(project, model, number), known, channel)
         told = suggest_on(
-            project, model, number, known, channel, films=films, min_confidence=request.min_confidence
+            project,
+            model,
+            number,
+            known,
+            channel,
+            films=films,
+            min_confidence=request.min_confidence,
+            checked=checked,
         )
     result = {
         "fields": len(known),

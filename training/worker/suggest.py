@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from annotation_store import Look
+from annotation_store import Look, Proposal
 from training import ranking
 from training.engine.model import LearnedModel
 from training.engine.scale import domain_of
@@ -36,6 +36,7 @@ def suggest_on(
     films: Films,
     min_confidence: float,
     ready: Mapping[int, RawProposals] | None = None,
+    checked: Mapping[int, Mapping[int, Proposal]] | None = None,
     budget: Budget | None = None,
 ) -> Suggested:
     """Propose cells in the unknown area of fields and put them into the project; skipped fields get none.
@@ -50,6 +51,8 @@ def suggest_on(
         How the project's films look to the model.
     ready
         Field id to what the model said already, `films` heeded.
+    checked
+        What `check_labels` found; ``None`` = keep what is known.
     budget
         ``None`` = no limit.
 
@@ -108,7 +111,12 @@ def suggest_on(
             if said.vector is not None:
                 shown = {id(proposal) for proposal in kept}
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
-                looks[one.field.id] = Look(said.vector, rest)
+                if checked is None:
+                    before = project.looks(maker, field_id=one.field.id, opinions=True).get(one.field.id)
+                    of_cells = before.cells if before is not None else {}
+                else:
+                    of_cells = checked.get(one.field.id, {})
+                looks[one.field.id] = Look(said.vector, rest, of_cells)
         project.keep_looks(maker, looks)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))

@@ -40,6 +40,7 @@ from training.worker.beyond import compact, drawn_at_random, of_single_cells
 from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
 from training.worker.cautions import cautions, of_the_start, time_ran_short, why_not_measured
 from training.worker.channel import CancelledError, Channel
+from training.worker.checking import check_labels, trunk_for
 from training.worker.comparing import compare_with_active, starter_calibration
 from training.worker.failures import failure
 from training.worker.films import Films
@@ -110,6 +111,7 @@ class _Training:
     chosen: bool = False
     passed_over: int | None = None
     forgotten: Sequence[str] = ()
+    seen: Cells | None = None
 
     def __post_init__(self) -> None:
         self.propose = Proposer(self.project, self.channel, self.budget)
@@ -161,7 +163,8 @@ class _Training:
             remember(model, self._look(model, fields))
         else:
             self.forgotten = shown_by_nobody(model, {cell.cell_class for k in training for cell in k.cells})
-            teach_heads(model, self._look(model, fields), seed=request.seed)
+            self.seen = self._look(model, fields)
+            teach_heads(model, self.seen, seed=request.seed)
             before = copy.deepcopy(model.detector)
             epochs, pseudo = self._learn(model, fields, training, testing, others, config, state, mark)
             kept = self._keep(model, before, training, testing) if epochs else 1.0
@@ -193,15 +196,21 @@ class _Training:
         unlike: list[str] = []
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
+            using.to(self.device)
+            trunk = trunk_for(project, using, number_used)
+            seen = None if self.seen is None or trunk is not model else (training, self.seen)
             unlike = suggest_on(
                 project,
-                using.to(self.device),
+                using,
                 number_used,
                 self.known,
                 self.channel,
                 films=self.films if active else Films(project, using, self.known),
                 min_confidence=request.min_confidence,
                 ready=self.propose.said if active else None,
+                checked=check_labels(
+                    project, trunk, self.known, self.channel, ready=seen, budget=self.budget
+                ),
                 budget=self.budget,
             ).unlike
         result = {

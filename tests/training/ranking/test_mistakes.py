@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotation_store import Look, Project, Proposal, RejectionReason, Shape
+from annotation_store import Cell, Look, Project, Proposal, RejectionReason, Shape
 from training import ranking
 from training.ranking import Ranked
 
@@ -51,7 +51,8 @@ def test_a_class_that_the_model_contradicts_is_named_with_both_words(finished: P
     )
     (one,) = mistakes(finished)
     assert (one.kind, one.id, one.field_id, one.box) == ("mistake", wrong, 1, (10, 10, 20, 20))
-    assert one.score == pytest.approx(0.95 * 0.98, abs=1e-3)
+    assert one.errors["class"] == pytest.approx(0.03 * 0.98 / (0.03 * 0.98 + 0.97 * 0.02), abs=1e-3)
+    assert one.score >= one.errors["class"]
     assert one.reasons == (
         "Labelled Monocyte, the model says Lymphocyte at 97%",
         "The model did not learn from this very cell",
@@ -75,13 +76,13 @@ def test_no_label_is_contradicted_that_says_nothing_or_that_nobody_taught(
     assert mistakes(finished) == []
 
 
-def test_an_attribute_weighs_half_and_a_missing_one_nothing(finished: Project) -> None:
+def test_an_attribute_weighs_as_much_as_the_class_and_a_missing_one_nothing(finished: Project) -> None:
     for x, values in ((10, {"cell_size": "small"}), (50, {}), (90, {"cell_size": "unsure"})):
         finished.add_cell(1, (x, 10, 20, 20), attributes=values)
     shares = {"cell_size": {"small": 0.0, "medium": 0.1, "large": 0.9}}
     looked(finished, *(Proposal((x, 10, 20, 20), 1.0, {}, shares) for x in (10, 50, 90)))
     (one,) = mistakes(finished)
-    assert one.score == pytest.approx(0.5)
+    assert one.score == pytest.approx(1.0)
     assert "labelled small, the model says large at 90%" in one.reasons[0].lower()
 
 
@@ -97,13 +98,16 @@ def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finish
         says(20, 70, 0.5),  # not sure
     )
     found = mistakes(finished)
-    assert [one.id for one in found] == [None, lonely, shifted]
-    assert found[0].box == (50, 50, 20, 20)
-    assert "none is boxed" in found[0].reasons[0]
-    assert found[1].reasons[0] == "The model sees no cell here"
-    assert found[2].reasons[0] == "The model draws the box elsewhere"
+    assert [one.id for one in found] == [shifted, None, lonely]
+    assert found[0].reasons[0] == "The model draws the box elsewhere"
+    assert found[0].said is not None
+    assert found[0].said.box == (62, 10, 20, 20)
+    assert found[1].box == (50, 50, 20, 20)
+    assert "none is boxed" in found[1].reasons[0]
+    assert found[2].reasons[0] == "The model sees no cell here"
+    assert found[2].said is None
     finished.add_ignore_area(1, Shape.rectangle(45, 45, 30, 30))
-    assert [one.id for one in mistakes(finished)] == [lonely, shifted]
+    assert [one.id for one in mistakes(finished)] == [shifted, lonely]
 
 
 def test_what_a_person_decided_with_the_models_word_before_them_is_no_mistake(finished: Project) -> None:
@@ -178,8 +182,8 @@ def test_what_was_kept_is_not_brought_up_again_by_later_models_until_it_says_som
         "The model sees no cell here",
     ]
     finished.change_cell(cell, cell_class="Monocyte")
-    assert [one.id for one in mistakes(finished)] == [lonely, cell]
-    assert len(mistakes(finished)[1].reasons) == 2, "the size alone, and what it learnt"
+    assert [one.id for one in mistakes(finished)] == [cell, lonely]
+    assert len(mistakes(finished)[0].reasons) == 2, "the size alone, and what it learnt"
 
 
 def test_a_label_given_in_the_face_of_the_model_is_not_doubted_again(finished: Project) -> None:
@@ -261,3 +265,64 @@ def test_the_mistakes_of_many_fields_are_found_in_as_many_statements_as_those_of
     del statements[:]
     assert len(ranking.mistakes(finished).items) == 12
     assert len(statements) == one_field
+
+
+def judged(cell: Cell, **classes: float) -> tuple[int, Proposal]:
+    return cell.id, Proposal(cell.box, 1.0, classes)
+
+
+def test_what_a_model_that_did_not_learn_from_a_cell_says_stands_for_what_the_other_repeats(
+    finished: Project,
+) -> None:
+    for x in (10, 50):
+        finished.add_cell(1, (x, 10, 20, 20), cell_class="Monocyte")
+    wrong, right = finished.cells()
+    agrees = [says(x, 10, Monocyte=0.99, Lymphocyte=0.01) for x in (10, 50)]
+    of_cells = dict([judged(wrong, Lymphocyte=0.99, Monocyte=0.01), judged(right, Monocyte=1.0)])
+    finished.keep_looks("starter", {1: Look(VECTOR, tuple(agrees), of_cells)})
+    (one,) = mistakes(finished)
+    assert (one.id, one.reasons[1]) == (wrong.id, "The model did not learn from this very cell")
+    assert one.said is not None
+    assert (one.said.best_class, one.said.box) == ("Lymphocyte", (10, 10, 20, 20))
+    finished.change_cell(wrong.id, box=(30, 30, 20, 20))  # it was said of another place
+    assert "class" not in {kind for item in mistakes(finished) for kind, p in item.errors.items() if p >= 0.5}
+
+
+def test_where_models_doubt_most_labels_of_a_class_no_single_one_of_them_is_doubted(
+    finished: Project,
+) -> None:
+    """As with the first cells of a new class, which the old ones outweigh."""
+    places = [(10 + 25 * (i % 4), 5 + 25 * (i // 4), 20, 20) for i in range(8)]
+    for i, place in enumerate(places):
+        finished.add_cell(1, place, cell_class="Promonocyte" if i < 4 else "Monocyte")
+    new, old = finished.cells()[:4], finished.cells()[4:]
+    of_cells = dict(judged(cell, Promonocyte=0.02, Monocyte=0.98) for cell in new)
+    of_cells |= dict(judged(cell, Monocyte=0.97, Promonocyte=0.03) for cell in old)
+    seen = tuple(Proposal(place, 0.95) for place in places)
+    finished.keep_looks("starter", {1: Look(VECTOR, seen, of_cells)})
+    assert mistakes(finished) == []
+    of_cells |= dict([judged(old[0], Monocyte=0.01, Promonocyte=0.99)])
+    finished.keep_looks("starter", {1: Look(VECTOR, seen, of_cells)})
+    assert [one.id for one in mistakes(finished)] == [old[0].id]
+
+
+def test_a_box_is_doubted_by_how_far_boxes_usually_lie_from_what_the_model_draws(finished: Project) -> None:
+    places = [(5 + 25 * (i % 4), 2 + 24 * (i // 4), 20, 20) for i in range(16)]
+    for place in places:
+        finished.add_cell(1, place)
+
+    def off_by(usual: float, one: float) -> list[int | None]:
+        drawn = [(x + (one if i == 5 else usual), y, w, h) for i, (x, y, w, h) in enumerate(places)]
+        looked(finished, *(Proposal(box, 1.0) for box in drawn))
+        return [item.id for item in mistakes(finished)]
+
+    assert off_by(0, 5) == [finished.cells()[5].id]
+    assert off_by(4, 5) == [], "the model draws them all so"
+
+
+def test_all_that_can_be_judged_is_ordered_on_request(finished: Project) -> None:
+    finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    looked(finished, says(10, 10, Monocyte=0.9, Lymphocyte=0.1))
+    assert mistakes(finished) == []
+    (one,) = ranking.mistakes(finished, least=0.0).items
+    assert 0 < one.score < 0.5

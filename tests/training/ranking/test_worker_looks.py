@@ -95,15 +95,44 @@ def project_look() -> Any:
     return Look(np.ones(256, np.float32))
 
 
+def test_labels_are_checked_by_what_other_fields_teach_and_stay_checked_where_one_field_is_looked_at_again(
+    project: Project,
+) -> None:
+    for field_id in (1, 2, 3):
+        for x in (10, 60):
+            project.add_cell(field_id, (x, 10, 30, 30), cell_class="Monocyte")
+    alone = project.add_cell(3, (10, 60, 30, 30), cell_class="Plasma cell")
+    nothing = project.add_cell(3, (60, 60, 30, 30))
+    listener = Quiet()
+    run(PredictRequest(project=str(project.path), device="cpu"), listener, time.monotonic())
+    assert "check" in {m.stage for m in listener.messages if m.type == "progress"}
+    project.refresh()
+    looks = project.looks("starter", opinions=True)
+    assert {i: sorted(look.cells) for i, look in looks.items() if look.cells} == {
+        i: [c.id for c in project.cells(i) if c.id != nothing] for i in (1, 2, 3)
+    }
+    said = looks[3].cells[alone]
+    assert said.box == (10, 60, 30, 30)
+    assert "Monocyte" in said.class_probabilities
+    assert "Plasma cell" not in said.class_probabilities, "no other cell shows it"
+    project.change_cell(alone, cell_class="Monocyte")
+    run(PredictRequest(project=str(project.path), fields=[3], device="cpu"), Quiet(), time.monotonic())
+    project.refresh()
+    again = project.looks("starter", opinions=True)
+    assert again[3].cells == looks[3].cells
+    assert again[1].cells == looks[1].cells
+
+
 def test_after_a_training_the_order_is_that_of_the_new_model(project: Project, passes: list[int]) -> None:
     project.mark_whole_field(1)
-    project.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    cell = project.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     request = TrainRequest(project=str(project.path), size=128, epochs=1, device="cpu")
     done = run(request, Quiet(), time.monotonic())
     # what calibration looked at is not looked at again; how large a cell is, is asked of a few fields first,
     # as is what the start finds, and how much of it should stay
     assert 12 <= sum(passes) <= 12 + 4 * LOOK + 1 + len(SHARES)
     assert project.looked() == {str(done.model_id): 12}
+    assert list(project.looks(str(done.model_id), opinions=True)[1].cells) == [cell]
     stored = project.ranking()
     assert stored is not None
     assert stored.maker == str(done.model_id)

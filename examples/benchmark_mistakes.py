@@ -1,0 +1,399 @@
+"""How many of the errors in labels stand at the head of the list of likely mistakes.
+
+    python examples/benchmark_mistakes.py --data ../shared/data
+
+``injected``: a project of fully annotated fields of ``pbc`` in the words of `lld`, in which a few labels of
+each kind were made wrong: another class, another value of an attribute, a box shifted or scaled, a cell left
+out. After ``napari-lld predict`` (``trained``: after ``napari-lld train``), ``napari-lld rank --what mistakes
+--least 0`` orders what it doubts. Judged are the average precision of the whole list and of each kind,
+beside cleanlab's ObjectLab (Tkachenko et al. 2023, arXiv 2309.00832), which knows classes, boxes and missing
+cells, on the same predictions (``pip install cleanlab``). ``readers``: the cells that a second annotator
+read too, without any injected error: how many of those that were read differently stand in the first fifth.
+``--judge fold`` needs a model that has not seen the fixed fifth (``--init``). ``--quick`` runs on the sample.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench import arguments, project, tables
+from bench.cache import Cache, file_digest
+from bench.data import Field, sample, second_readings, studied, taught_and_judged
+from bench.worker import ask
+
+from annotation_store import Project
+from annotation_store.boxes import iou, iou_matrix
+from annotation_store.records import Box
+from training import ranking
+from training.evaluate import IOU, TrueCell
+from training.protocol import PredictRequest
+
+ARMS = ("injected:24", "injected:6", "injected:24 trained", "readers:lld", "readers:wbcatt")
+KINDS = ("class", "value", "box", "missing")
+OBJECTLAB = ("class", "box", "missing")
+"""What ObjectLab knows of."""
+
+CONFIDENT = (0.95, 0.8)
+"""From which probability ObjectLab believes a prediction: its default, and one that is kinder to ours."""
+
+SHARE = 0.04
+"""Of the cells that get an error of each kind."""
+
+FIRST = 0.2
+"""Part of the cells that is looked at."""
+
+
+@dataclass(frozen=True)
+class Error:
+    """An injected error: of the cell that stands in a box now, or ``"missing"`` from there."""
+
+    kind: str
+    field: str
+    box: Box
+
+
+def injected(fields: Sequence[Field], seed: int) -> tuple[list[Field], list[Error]]:
+    """Make `SHARE` of the cells wrong in each way of `KINDS`, one way each."""
+    rng = random.Random(seed)
+    places = [(i, j) for i, field in enumerate(fields) for j in range(len(field.cells))]
+    rng.shuffle(places)
+    each = max(1, round(SHARE * len(places)))
+    classes = sorted({str(cell.cell_class) for field in fields for cell in field.cells if cell.cell_class})
+    values: dict[str, set[str]] = {}
+    for field in fields:
+        for cell in field.cells:
+            for name, value in cell.attributes.items():
+                values.setdefault(name, set()).add(value)
+    cells: dict[tuple[int, int], TrueCell | None] = {}
+    errors = []
+    for number, kind in enumerate(KINDS):
+        for i, j in places[number * each : (number + 1) * each]:
+            field, cell = fields[i], fields[i].cells[j]
+            wrong: TrueCell | None = cell
+            if kind == "class":
+                wrong = replace(cell, cell_class=rng.choice([c for c in classes if c != cell.cell_class]))
+            elif kind == "value":
+                name = rng.choice(sorted(n for n in cell.attributes if len(values[n]) > 1))
+                others = sorted(values[name] - {cell.attributes[name]})
+                wrong = replace(cell, attributes={**cell.attributes, name: rng.choice(others)})
+            elif kind == "box":
+                wrong = replace(cell, box=displaced(field, cell.box, rng))
+            else:
+                wrong = None
+            cells[i, j] = wrong
+            errors.append(Error(kind, field.name, (wrong or cell).box))
+    made = []
+    for i, field in enumerate(fields):
+        own = [cells.get((i, j), cell) for j, cell in enumerate(field.cells)]
+        made.append(replace(field, cells=tuple(cell for cell in own if cell is not None)))
+    return made, errors
+
+
+def displaced(field: Field, box: Box, rng: random.Random) -> Box:
+    """Shift a box by 20 to 50% of its side, or scale it to 60 to 80% or 125 to 160%, inside the field."""
+    while True:
+        x, y, w, h = box
+        if rng.random() < 0.5:
+            angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.5)
+            x, y = x + far * w * np.cos(angle), y + far * h * np.sin(angle)
+        else:
+            factor = rng.uniform(0.6, 0.8) if rng.random() < 0.5 else rng.uniform(1.25, 1.6)
+            x, y, w, h = x + w * (1 - factor) / 2, y + h * (1 - factor) / 2, w * factor, h * factor
+        x1, y1, x2, y2 = max(0.0, x), max(0.0, y), min(field.width, x + w), min(field.height, y + h)
+        moved = (x1, y1, x2 - x1, y2 - y1)
+        if moved[2] > 4 and moved[3] > 4 and iou(moved, box) < 0.75:
+            return moved
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A place that a list doubts, with a score of each kind of error, and of all together."""
+
+    field: str
+    box: Box
+    missing: bool
+    scores: Mapping[str, float]
+    score: float
+
+
+def doubts(made: Project) -> list[Doubt]:
+    """List the likely mistakes of a project, as ``napari-lld rank --what mistakes`` does."""
+    names = {field.id: field.name for field in made.fields()}
+    return [
+        Doubt(names[one.field_id], one.box, one.id is None, one.errors, one.score)
+        for one in ranking.mistakes(made, least=0.0).items
+        if one.box is not None
+    ]
+
+
+def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[Box, str, float]]]:
+    """Give what the trained model sees on each field: boxes, classes, and the probabilities of both.
+
+    Of a box that holds a labelled cell the class is that which models say that did not learn from it.
+    """
+    looks = made.looks(ranking.mistakes(made).maker or "", opinions=True)
+    found: dict[str, list[tuple[Box, str, float]]] = {}
+    for field in made.fields():
+        look = looks[field.id]
+        cells = list(look.cells.values())
+        some = [*look.opinions, *(one.proposal for one in made.suggestions(field.id))]
+        overlaps = iou_matrix([one.box for one in some], [one.box for one in cells])
+        rows = []
+        for one, row in zip(some, overlaps, strict=True):
+            said = one.class_probabilities
+            if len(row) and row.max() >= IOU:
+                said = cells[int(row.argmax())].class_probabilities or said
+            if said:
+                best = max(sorted(said), key=said.__getitem__)
+                if best in classes:
+                    rows.append((one.box, best, one.confidence * said[best]))
+        found[field.name] = rows
+    return found
+
+
+def objectlab(
+    fields: Sequence[Field], found: Mapping[str, list[tuple[Box, str, float]]], confident: float
+) -> list[Doubt]:
+    """Let ObjectLab doubt the same labels, by the same predictions; nothing where it is not installed."""
+    try:
+        from cleanlab.object_detection import rank  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        print("ObjectLab is compared where cleanlab is installed: pip install cleanlab", file=sys.stderr)
+        return []
+    seen = {name for some in found.values() for _, name, _ in some}
+    classes = sorted(seen | {str(cell.cell_class) for field in fields for cell in field.cells})
+    labels, said, boxes = [], [], []
+    for field in fields:
+        names = np.array([classes.index(str(cell.cell_class)) for cell in field.cells], int)
+        labels.append({"bboxes": _corners([cell.box for cell in field.cells]), "labels": names})
+        of_class = [[one for one in found[field.name] if one[1] == name] for name in classes]
+        boxes.append([box for some in of_class for box, _, _ in some])
+        rows = np.empty(len(classes), object)
+        for k, some in enumerate(of_class):
+            probabilities = np.array([p for _, _, p in some], float)
+            rows[k] = np.column_stack((_corners([box for box, _, _ in some]), probabilities))
+        said.append(rows)
+    both: dict[str, Any] = {"labels": labels, "predictions": said}
+    swap = rank.compute_swap_box_scores(**both, high_probability_threshold=confident)
+    badly = rank.compute_badloc_box_scores(**both)
+    overlooked = rank.compute_overlooked_box_scores(**both, high_probability_threshold=confident)
+    told = []
+    for i, field in enumerate(fields):
+        for cell, a, b in zip(field.cells, swap[i], badly[i], strict=True):
+            scores = {"class": 1 - float(a), "box": 1 - float(b)}
+            told.append(Doubt(field.name, cell.box, False, scores, max(scores.values())))
+        for box, c in zip(boxes[i], overlooked[i], strict=True):
+            if np.isfinite(c):
+                told.append(Doubt(field.name, box, True, {"missing": 1 - float(c)}, 1 - float(c)))
+    return told
+
+
+def _corners(boxes: Sequence[Box]) -> np.ndarray:
+    rows = np.array(boxes, float).reshape(-1, 4)
+    return np.concatenate((rows[:, :2], rows[:, :2] + rows[:, 2:]), 1)
+
+
+def judged(
+    told: Sequence[Doubt], errors: Sequence[Error], kinds: Sequence[str], *, together: bool
+) -> dict[str, float]:
+    """Give the average precision, and precision and recall of as many as there are errors.
+
+    Parameters
+    ----------
+    kinds
+        Of the errors that are looked for.
+    together
+        Whether the list is ordered by its score of all; or by the greatest of those of `kinds`.
+    """
+    wanted = [one for one in errors if one.kind in kinds]
+    order = []
+    for one in told:
+        score = one.score if together else max((one.scores.get(kind, 0.0) for kind in kinds), default=0.0)
+        if score > 0:
+            order.append((score, one))
+    order.sort(key=lambda pair: -pair[0])
+    taken: set[Error] = set()
+    hits = []
+    for _, one in order:
+        hit = next((e for e in wanted if e not in taken and _is(one, e)), None)
+        taken |= {hit} if hit is not None else set()
+        hits.append(hit is not None)
+    right = np.cumsum(hits)
+    precision = right / np.arange(1, len(hits) + 1)
+    first = len(wanted)
+    return {
+        "ap": float((precision * np.array(hits, bool)).sum() / max(1, len(wanted))),
+        "precision": float(np.mean(hits[:first])) if hits else 0.0,
+        "recall": len(taken) / max(1, len(wanted)),
+        "errors": len(wanted),
+        "listed": len(order),
+    }
+
+
+def _is(doubt: Doubt, error: Error) -> bool:
+    if doubt.field != error.field or doubt.missing != (error.kind == "missing"):
+        return False
+    return iou(doubt.box, error.box) >= (IOU if doubt.missing else 0.98)
+
+
+def look(made: Project, args: Any, *, trained: bool = False) -> None:
+    """Let a model look at a project: the starter or the file that is named, or one that is trained."""
+    if trained:
+        options: dict[str, Any] = dict(arguments.beginning(args))
+        project.train(made, **options)
+        return
+    model = "starter" if args.init is None else project.adopt(made, args.init)
+    ask(PredictRequest(project=str(made.path), model=model))
+    made.refresh()
+
+
+def run_injected(config: Mapping[str, Any], fields: Sequence[Field], args: Any) -> dict[str, Any]:
+    """Inject errors into some fields, let a model look, and judge both lists."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        wrong, errors = injected(studied(fields, config["subset"])[: config["fields"]], config["subset"])
+        project.annotate(made, wrong)
+        look(made, args, trained=config["trained"])
+        ours, classes = doubts(made), sorted({str(c.cell_class) for f in wrong for c in f.cells})
+        listed = len(ranking.mistakes(made).items)
+        found = predictions(made, classes)
+    told: dict[str, Any] = {
+        "cells": sum(len(f.cells) for f in wrong),
+        "listed": listed,
+        "all": judged(ours, errors, KINDS, together=True),
+        "three": judged(ours, errors, OBJECTLAB, together=False),
+        **{kind: judged(ours, errors, [kind], together=False) for kind in KINDS},
+        "objectlab": {},
+    }
+    for confident in CONFIDENT:
+        if other := objectlab(wrong, found, confident):
+            told["objectlab"][str(confident)] = {
+                "three": judged(other, errors, OBJECTLAB, together=False),
+                **{kind: judged(other, errors, [kind], together=False) for kind in OBJECTLAB},
+            }
+    return told
+
+
+def run_readers(
+    schema: str, fields: Sequence[Field], second: Mapping[tuple[str, Box], Mapping[str, str]], args: Any
+) -> dict[str, Any]:
+    """Count the cells read differently among the first of those that were read twice."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project", schema) as made,
+    ):
+        project.annotate(made, fields)
+        look(made, args)
+        scores = {(one.field, tuple(one.box)): one.score for one in doubts(made) if not one.missing}
+    read = [(field.name, cell) for field in fields for cell in field.cells]
+    rows = []
+    for name, cell in read:
+        other = second.get((name, cell.box))
+        if other is not None:
+            differs = any(other.get(key) != value for key, value in cell.attributes.items())
+            rows.append((scores.get((name, tuple(cell.box)), 0.0), differs))
+    rows.sort(key=lambda row: -row[0])
+    first = round(FIRST * len(rows))
+    return {
+        "cells": len(rows),
+        "looked_at": first,
+        "disputed": sum(differs for _, differs in rows),
+        "among_the_first": sum(differs for _, differs in rows[:first]),
+    }
+
+
+def run(config: Mapping[str, Any], args: Any) -> dict[str, Any]:
+    """Do one run."""
+    in_lld = config.get("schema") != "wbcatt"
+    fields = taught_and_judged(args.data / "pbc", config["judge"], in_lld=in_lld)[1]
+    if "schema" not in config:
+        return run_injected(config, fields, args)
+    split = "val" if config["judge"] == "val" else "train"
+    return run_readers(config["schema"], fields, second_readings(args.data, split, in_lld=in_lld), args)
+
+
+def wanted(args: Any) -> list[dict[str, Any]]:
+    """List the runs."""
+    runs = []
+    for arm in args.arms:
+        name, _, how = arm.partition(":")
+        config: dict[str, Any] = {"benchmark": "mistakes", "judge": args.judge, "set": name}
+        if args.init is not None:
+            config["init"] = file_digest(args.init)
+        if name == "readers":
+            runs.append(config | {"schema": how})
+            continue
+        config |= {"fields": int(how.split()[0]), "trained": "trained" in how}
+        runs += [config | {"subset": subset} for subset in range(args.subsets)]
+    return runs
+
+
+def table(kept: Sequence[Mapping[str, Any]]) -> str:
+    """Write a table of the injected errors, and one of the readers."""
+    groups: dict[tuple[int, bool], list[Any]] = {}
+    readers = []
+    for row in kept:
+        config, result = row["config"], row["result"]
+        if config["set"] == "readers":
+            numbers = (result[key] for key in ("cells", "disputed", "looked_at", "among_the_first"))
+            readers.append([config["schema"], *numbers])
+        else:
+            groups.setdefault((config["fields"], config["trained"]), []).append(result)
+    head = ["fields", "runs", "list", "all errors", "precision", "recall", "without values", *KINDS]
+    rows = []
+    for (fields, trained), some in groups.items():
+        cells = [tables.spread([one[key]["ap"] for one in some]) for key in ("three", *KINDS)]
+        first = [tables.spread([one["all"][key] for one in some]) for key in ("ap", "precision", "recall")]
+        name = f"{fields}, trained" if trained else str(fields)
+        rows.append([name, len(some), "ours", *first, *cells])
+        for confident in sorted({key for one in some for key in one["objectlab"]}, reverse=True):
+            theirs = [one["objectlab"][confident] for one in some if confident in one["objectlab"]]
+            cells = [
+                tables.spread([one[key]["ap"] for one in theirs]) if key in theirs[0] else "–"
+                for key in ("three", *KINDS)
+            ]
+            rows.append([name, len(theirs), f"ObjectLab, from {confident}", "–", "–", "–", *cells])
+    text = tables.markdown(head, rows) if rows else ""
+    if readers:
+        head = ["words", "read twice", "read differently", "first fifth", "of them read differently"]
+        text += ("\n\n" if text else "") + tables.markdown(head, readers)
+    return text
+
+
+def quick() -> int:
+    """Inject errors into the sample."""
+    parser = arguments.parser(__doc__)
+    args = parser.parse_args([])
+    fields = [field for field in sample() if any(cell.attributes for cell in field.cells)][:2]
+    config = {"set": "injected", "subset": 0, "fields": 2, "trained": False}
+    print(table([{"config": config, "result": run_injected(config, fields, args)}]))
+    return 0
+
+
+def main() -> int:
+    """Run what is not kept yet and write the tables."""
+    parser = arguments.parser(__doc__, ARMS)
+    args = arguments.read(parser)
+    if args.quick:
+        return quick()
+    kept = Cache(args.cache / "mistakes.jsonl")
+    runs = wanted(args)
+    for config in () if args.table else runs:
+        kept.kept(config, partial(run, config, args))
+    found = [row for config in runs if (row := kept.latest(config)) is not None]
+    tables.publish(args.cache, f"mistakes-{args.judge}", table(found) if found else "", found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
