@@ -101,7 +101,7 @@ def test_labels_are_checked_by_what_other_fields_teach_and_stay_checked_where_on
     for field_id in (1, 2, 3):
         for x in (10, 60):
             project.add_cell(field_id, (x, 10, 30, 30), cell_class="Monocyte")
-    alone = project.add_cell(3, (10, 60, 30, 30), cell_class="Myeloblast")
+    alone = project.add_cell(3, (10, 60, 30, 30), cell_class="Promonocyte")
     nothing = project.add_cell(3, (60, 60, 30, 30))
     listener = Quiet()
     run(PredictRequest(project=str(project.path), device="cpu"), listener, time.monotonic())
@@ -114,7 +114,7 @@ def test_labels_are_checked_by_what_other_fields_teach_and_stay_checked_where_on
     said = looks[3].cells[alone]
     assert said.box == (10, 60, 30, 30)
     assert "Monocyte" in said.class_probabilities
-    assert "Myeloblast" not in said.class_probabilities, "no other cell shows it"
+    assert "Promonocyte" not in said.class_probabilities, "no other cell shows it"
     project.change_cell(alone, cell_class="Monocyte")
     run(PredictRequest(project=str(project.path), fields=[3], device="cpu"), Quiet(), time.monotonic())
     project.refresh()
