@@ -9,6 +9,7 @@ a class: such a cell counts for its box only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -25,6 +26,9 @@ IOU = 0.5
 BORDER = 0.25
 """Width of the border over the side of a box that is centred there: few boxes that find a cell are centred
 farther from the cell's own centre, and regions are small, so that a wide border would leave few cells."""
+
+FEWEST_WITHIN = 5
+"""Cells of a class that must have a value before it is asked how well the value is told within the class."""
 
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -366,7 +370,8 @@ def summarise(
         occur) and ``ap50_of`` (class to number); ``precision``, ``recall`` at ``threshold``;
         ``written`` (`written_right`); ``best_threshold``; ``ece``; ``class_f1`` with ``class_n`` on matched
         cells; ``attribute_f1`` (mean over attributes that occur) and ``attributes`` (name to ``f1``,
-        ``f1_end_to_end``, ``accuracy``, ``n``).
+        ``f1_end_to_end``, ``accuracy``, ``n``, and what an attribute says beyond the class: ``look_up`` and
+        ``within_class``, see `beyond_class`).
     """
     found = merged(result.found for result in results)
     names = sorted({name for result in results for name in result.classes})
@@ -458,12 +463,51 @@ def _attribute(
         if cell.attributes.get(name, UNSURE) != UNSURE
     ]
     truth, said = [t for t, _ in pairs], [s for _, s in pairs]
+    known = [
+        (cell.cell_class, cell.attributes[name], p.best_attributes.get(name))
+        for cell, p in matched
+        if cell.cell_class is not None and cell.attributes.get(name, UNSURE) != UNSURE
+    ]
     lost = [cell.attributes[name] for cell in missed if cell.attributes.get(name, UNSURE) != UNSURE]
     return {
         "f1": _number(macro_f1(truth, said)),
         "f1_end_to_end": _number(macro_f1(truth + lost, [*said, *([None] * len(lost))])),
         "accuracy": _number(float(np.mean([t == s for t, s in pairs])) if pairs else float("nan")),
         "n": len(pairs),
+        **beyond_class(known),
+    }
+
+
+def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, float | None]:
+    """Say how much of an attribute is told beyond what the cell's class tells.
+
+    Parameters
+    ----------
+    cells
+        The true class and value of each cell, and what was said.
+
+    Returns
+    -------
+    dict
+        ``look_up``: the macro-F1 of giving each cell the commonest value of its class; ``within_class``: the
+        mean recall of the values among the cells of one class (chance: one over their number), averaged over
+        the classes in which two values or more have `FEWEST_WITHIN` cells. ``None`` where there are none.
+    """
+    of_class: dict[str, list[tuple[str, str | None]]] = {}
+    for name, true, said in cells:
+        of_class.setdefault(name, []).append((true, said))
+    usual = {}
+    balanced = []
+    for name, some in sorted(of_class.items()):
+        counts = Counter(true for true, _ in some)
+        usual[name] = max(sorted(counts), key=counts.__getitem__)
+        met = [value for value, n in sorted(counts.items()) if n >= FEWEST_WITHIN]
+        if len(met) >= 2:
+            recalls = [np.mean([said == true for true, said in some if true == value]) for value in met]
+            balanced.append(float(np.mean(recalls)))
+    return {
+        "look_up": _number(macro_f1([true for _, true, _ in cells], [usual[name] for name, _, _ in cells])),
+        "within_class": _number(float(np.mean(balanced)) if balanced else float("nan")),
     }
 
 

@@ -58,6 +58,9 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
         for name, one in metrics.get("attributes", {}).items():
             if one.get("n"):
                 row(f"  {_words(name)}", one["f1"], one.get("intervals", {}).get("f1"), one["n"])
+                for title, key in (("from the class alone", "look_up"), ("within a class", "within_class")):
+                    if one.get(key) is not None:
+                        row(f"    {title}", one[key], None, "")
     say_table(table)
     if spread:
         say(

@@ -70,6 +70,8 @@ class AttributeTable:
     macro: Estimate
     end_to_end: Estimate
     accuracy: Estimate
+    look_up: Estimate
+    within_class: Estimate
     trained_on: Estimate
     values: Sequence[tuple[str, Estimate, Estimate]]
 
@@ -201,6 +203,8 @@ def attribute_tables(one: Measurement, trained: Measurement, words: Words) -> li
                 row.estimate("f1", n, between),
                 row.estimate("f1_end_to_end", n, between),
                 row.share("accuracy", n, between),
+                row.estimate("look_up", n, between),
+                row.estimate("within_class", n, between),
                 learnt.estimate("f1", learnt.count("n"), learnt.part("intervals")),
                 [
                     (

@@ -13,6 +13,7 @@ from training.evaluate import (
     Ranking,
     TrueCell,
     average_precision,
+    beyond_class,
     evaluate_field,
     expected_calibration_error,
     macro_f1,
@@ -155,6 +156,20 @@ def test_macro_f1_by_hand() -> None:
     assert math.isnan(macro_f1([], []))
 
 
+def test_what_an_attribute_says_beyond_the_class_is_measured_within_classes() -> None:
+    small = [("Lymphocyte", "small", "small")] * 8  # of one value: says nothing within
+    monocytes = [("Monocyte", "large", "large")] * 10 + [("Monocyte", "small", "large")] * 5
+    told = beyond_class([*small, *monocytes])
+    assert told["within_class"] == 0.5  # the commonest value of the class, whatever is seen
+    assert told["look_up"] == macro_f1(
+        [t for _, t, _ in [*small, *monocytes]], ["small"] * 8 + ["large"] * 15
+    )
+    better = [("Monocyte", "large", "large")] * 10 + [("Monocyte", "small", "small")] * 4
+    assert beyond_class([*better, ("Monocyte", "small", "large")])["within_class"] == pytest.approx(0.9)
+    assert beyond_class(better)["within_class"] is None  # four cells are too few
+    assert beyond_class([]) == {"look_up": None, "within_class": None}
+
+
 def test_attributes_count_where_present_and_missed_cells_end_to_end() -> None:
     result = evaluate_field(
         truth(
@@ -172,6 +187,8 @@ def test_attributes_count_where_present_and_missed_cells_end_to_end() -> None:
         "f1_end_to_end": 0.5,  # big 1, small 0
         "accuracy": 1.0,
         "n": 1,
+        "look_up": None,  # the cell has no class
+        "within_class": None,
     }
     assert numbers["attributes"]["shape"]["n"] == 0
     assert numbers["attribute_f1"] == 1.0

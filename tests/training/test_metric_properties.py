@@ -9,10 +9,10 @@ import pytest
 import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from annotation_store.records import UNSURE, Proposal, Shape
-from training.evaluate import FieldTruth, TrueCell, evaluate_field, summarise
+from training.evaluate import FEWEST_WITHIN, FieldTruth, TrueCell, evaluate_field, summarise
 
 CLASSES = ("A", "B", "C")
 GROUPS = {"A or B": ("A", "B")}
@@ -125,13 +125,15 @@ def test_a_missing_attribute_changes_no_score_of_anything_else(
 
 def _by_library(some: list[Judged], name: str, threshold: float) -> dict[str, Any]:
     """Give the numbers of an attribute as scikit-learn has them, over the cells where it is present."""
-    truth, said, lost = [], [], []
+    truth, said, lost, known = [], [], [], []
     for field, proposed in some:
         result = evaluate_field(field, proposed, classes=CLASSES, groups=GROUPS)
         for cell, proposal in result.matched:
             if cell.attributes.get(name, UNSURE) != UNSURE and proposal.confidence >= threshold:
                 truth.append(cell.attributes[name])
                 said.append(proposal.best_attributes[name])
+                if cell.cell_class is not None:
+                    known.append((cell.cell_class, truth[-1], said[-1]))
         below = [cell for cell, proposal in result.matched if proposal.confidence < threshold]
         unseen = (cell.attributes.get(name, UNSURE) for cell in (*result.missed, *below))
         lost += [value for value in unseen if value != UNSURE]
@@ -147,7 +149,27 @@ def _by_library(some: list[Judged], name: str, threshold: float) -> dict[str, An
         "f1_end_to_end": f1(truth + lost, said + ["nothing said"] * len(lost)),
         "accuracy": pytest.approx(accuracy_score(truth, said)) if truth else None,
         "n": len(truth),
+        "look_up": f1([true for _, true, _ in known], _usual(known)),
+        "within_class": _within(known),
     }
+
+
+def _usual(known: list[tuple[str, str, str]]) -> list[str]:
+    values = {name: [true for one, true, _ in known if one == name] for name, _, _ in known}
+    return [max(sorted(values[name]), key=values[name].count) for name, _, _ in known]
+
+
+def _within(known: list[tuple[str, str, str]]) -> Any:
+    scores = []
+    for name in {one for one, _, _ in known}:
+        values = [true for one, true, _ in known if one == name]
+        met = {value for value in values if values.count(value) >= FEWEST_WITHIN}
+        rows = [(true, said) for one, true, said in known if one == name and true in met]
+        if len(met) >= 2:
+            scores.append(
+                recall_score(*zip(*rows, strict=True), labels=sorted(met), average="macro", zero_division=0)
+            )
+    return pytest.approx(sum(scores) / len(scores)) if scores else None
 
 
 @settings(max_examples=30, deadline=None)
