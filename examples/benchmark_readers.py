@@ -72,11 +72,21 @@ def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
     told: dict[str, Any] = {"cells": len(said)}
     same = {name: said[:, a] == said[:, b] for name, (a, b) in PAIRS.items()}
     for name, (a, b) in PAIRS.items():
-        told[name] = {"same": float(same[name].mean()), "kappa": kappa(said[:, a], said[:, b])}
+        told[name] = {
+            "same": float(same[name].mean()),
+            "interval": _interval(same[name][draws].mean(1)),
+            "kappa": kappa(said[:, a], said[:, b]),
+            "kappa_interval": _interval([kappa(said[rows, a], said[rows, b]) for rows in draws]),
+        }
     of_model = (same["model, first reader"] + 0.0 + same["model, second reader"]) / 2
     less = (same["the two readers"] - of_model)[draws].mean(1)
-    told["less_than_readers"] = [float(v) for v in np.quantile(less, [0.025, 0.975])]
+    told["less_than_readers"] = _interval(less)
     return told
+
+
+def _interval(drawn: Sequence[float] | np.ndarray) -> list[float]:
+    """Give the middle 95% of what cells drawn again said."""
+    return [float(v) for v in np.quantile(drawn, [0.025, 0.975])]
 
 
 def run(fields: Sequence[Field], second: Mapping[Any, Mapping[str, str]]) -> dict[str, Any]:
@@ -91,9 +101,16 @@ def table(result: Mapping[str, Any]) -> str:
     rows = []
     for name, one in result["attributes"].items():
         low, high = one["less_than_readers"]
-        both = (f"{one[pair]['same']:.3f} ({one[pair]['kappa']:.2f})" for pair in PAIRS)
+        both = (_share(one[pair]) for pair in PAIRS)
         rows.append([name, one["cells"], *both, f"{low:+.3f} to {high:+.3f}"])
     return tables.markdown(["attribute", "cells", *PAIRS, "the readers' less the model's, 95%"], rows)
+
+
+def _share(pair: Mapping[str, Any]) -> str:
+    """Write how often two say the same, and their kappa, each with its interval."""
+    text = f"{pair['same']:.3f} [{pair['interval'][0]:.2f}, {pair['interval'][1]:.2f}]"
+    low, high = pair["kappa_interval"]
+    return f"{text} ({pair['kappa']:.2f} [{low:.2f}, {high:.2f}])"
 
 
 def main() -> int:
@@ -106,7 +123,7 @@ def main() -> int:
         print(table(run(fields, second)))
         return 0
     kept = Cache(args.cache / "readers.jsonl")
-    config = {"benchmark": "readers", "judge": "val"}
+    config = {"benchmark": "readers", "judge": "val", "intervals": "both"}
     if not args.table:
         fields = load_fields(args.data / "pbc/val.json", args.data / "pbc/images", in_lld=True)
         kept.kept(config, lambda: run(fields, second_readings(args.data, "val", in_lld=True)))

@@ -143,7 +143,15 @@ class MistakeActions(ReviewActions):
             return tr("More is known by now than when this list was made.") if self._stale else ""
         if self._found.items:
             return tr("All of them are settled.")
-        return tr("The model contradicts no label.")
+        nothing = tr("The model contradicts no label.")
+        if not self._found.unchecked:
+            return nothing
+        unchecked = tr(
+            "Not yet checked by what other cells teach: {count} (ten labelled cells are needed; then train, "
+            "or let a model suggest).",
+            count=self._found.unchecked,
+        )
+        return f"{nothing} {unchecked}"
 
     def look_for_mistakes(self) -> None:
         """Make the list anew, from what the model that looked last says."""

@@ -50,13 +50,13 @@ def rank(
     with open_project(project, reading=reading) as opened:
         if not any(not field.is_slide for field in opened.fields()):
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
-        found = _ranked(opened, what, queue, count, least)
+        found, note = _ranked(opened, what, queue, count, least)
         names = {field.id: field.name for field in opened.fields()}
     if as_json:
         say_json([one.as_json(names[one.field_id]) for one in found])
         return
     if not found:
-        say(_NOTHING[what])
+        say(" ".join(filter(None, (_NOTHING[what], note))))
         return
     table = new_table("", "field", "time", "why")
     for column in table.columns[1:]:
@@ -67,6 +67,8 @@ def rank(
             where += " at " + ", ".join(f"{v:.0f}" for v in one.box)
         table.add_row(str(place), where, duration(one.seconds), "; ".join(one.reasons))
     say_table(table)
+    if note:
+        say(note)
 
 
 _NOTHING = {
@@ -77,16 +79,24 @@ _NOTHING = {
 }
 
 
-def _ranked(project: Project, what: What, queue: Queue, count: int, least: float) -> list[Ranked]:
+def _ranked(project: Project, what: What, queue: Queue, count: int, least: float) -> tuple[list[Ranked], str]:
+    """Give the first of an order, and what is to be said beside it."""
     from training import ranking
 
     if what is What.CELLS:
-        return ranking.cells(project, queue=queue)[:count]
+        return ranking.cells(project, queue=queue)[:count], ""
     if what is What.MISTAKES:
-        return list(ranking.mistakes(project, least=least).items[:count])
+        mistakes = ranking.mistakes(project, least=least)
+        note = ""
+        if mistakes.maker is not None and mistakes.unchecked:
+            note = (
+                f"Not yet checked by what other cells teach: {mistakes.unchecked} (ten labelled cells are "
+                f"needed; then: napari-lld predict {project.path})."
+            )
+        return list(mistakes.items[:count]), note
     if not set(project.looked()) - {ranking.STAIN}:  # no model has looked: the stain tells something
         with progress("Looking at the fields") as tick:
             ranking.look_at_stain(project, progress=tick)
     # an order that is stored is the window's, and is not to change under anybody's hand
     ranked = ranking.update(project, budget=count, store=project.ranking_facts() is None)
-    return ranked[:count] if what is What.FIELDS else ranking.best_regions(project, ranked, count)
+    return ranked[:count] if what is What.FIELDS else ranking.best_regions(project, ranked, count), ""

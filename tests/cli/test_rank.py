@@ -102,3 +102,4 @@ def test_likely_mistakes_are_named(cli: Cli, annotated: Path) -> None:
     (one,) = [item for item in told if item["id"] == cell.id]
     assert set(one) == CONTRACT | {"box"}
     assert one["reasons"][0] == "Labelled Neutrophil, the model says Basophil at 99%"
+    assert "Not yet checked by what other cells teach" in cli("rank", annotated, "--what", "mistakes").out

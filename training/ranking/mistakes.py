@@ -387,12 +387,16 @@ class Mistakes:
     ----------
     maker
         Who looked: a model's number or ``"starter"``; ``None`` = no model has looked at the fields yet.
+    unchecked
+        How many labelled cells no model has judged that did not learn from them: they came since, or fewer
+        than ten are labelled.
     """
 
     maker: str | None = None
     items: tuple[Ranked, ...] = ()
     seen: Mapping[int, SeenField] = dataclasses.field(default_factory=dict)
     usual: Usual = dataclasses.field(default_factory=Usual)
+    unchecked: int = 0
 
     @property
     def model_id(self) -> int | None:
@@ -446,7 +450,13 @@ def mistakes(project: Project, *, least: float = LISTED) -> Mistakes:
     usual = Usual.of(seen, project.schema, recall)
     items = find_mistakes(seen, project.schema, usual=usual, least=least)
     listed = {item.field_id for item in items}
-    return Mistakes(maker, tuple(items), {s.field.id: s for s in seen if s.field.id in listed}, usual)
+    unchecked = sum(
+        cell.id not in one.judged and (cell.cell_class not in (None, UNSURE) or bool(cell.attributes))
+        for one in seen
+        for cell in one.cells
+    )
+    kept = {one.field.id: one for one in seen if one.field.id in listed}
+    return Mistakes(maker, tuple(items), kept, usual, unchecked)
 
 
 def _measured_recall(card: Mapping[str, Any]) -> float | None:

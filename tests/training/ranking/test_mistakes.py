@@ -280,6 +280,7 @@ def test_what_a_model_that_did_not_learn_from_a_cell_says_stands_for_what_the_ot
     agrees = [says(x, 10, Monocyte=0.99, Lymphocyte=0.01) for x in (10, 50)]
     of_cells = dict([judged(wrong, Lymphocyte=0.99, Monocyte=0.01), judged(right, Monocyte=1.0)])
     finished.keep_looks("starter", {1: Look(VECTOR, tuple(agrees), of_cells)})
+    assert ranking.mistakes(finished).unchecked == 0
     (one,) = mistakes(finished)
     assert (one.id, one.reasons[1]) == (wrong.id, "The model did not learn from this very cell")
     assert one.said is not None
@@ -324,5 +325,6 @@ def test_all_that_can_be_judged_is_ordered_on_request(finished: Project) -> None
     finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     looked(finished, says(10, 10, Monocyte=0.9, Lymphocyte=0.1))
     assert mistakes(finished) == []
+    assert ranking.mistakes(finished).unchecked == 1
     (one,) = ranking.mistakes(finished, least=0.0).items
     assert 0 < one.score < 0.5
