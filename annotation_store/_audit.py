@@ -16,7 +16,11 @@ _JSON = {
     "cells": {"attributes": "object"},
     "regions": {"shape": "array"},
     "ignore_areas": {"shape": "array"},
-    "suggestions": {"class_probabilities": "object", "attribute_probabilities": "object"},
+    "suggestions": {
+        "class_probabilities": "object",
+        "attribute_probabilities": "object",
+        "sets": "object",
+    },
     "models": {"card": "object"},
     "runs": {"config": "object"},
     "conflicts": {"here": "object", "there": "object"},

@@ -174,7 +174,9 @@ class Growth(ProjectBase):
                 "attribute_probabilities": row.attribute_probabilities,
             }
             after = translation.probabilities(**before)
-            before["probability"] = row.probability
+            before["probability"], before["sets"] = row.probability, row.sets
+            same = all(before[name] == after[name] for name in after)
+            after["sets"] = row.sets if same else {}  # of other words nothing was measured
             box = (row.x, row.y, row.w, row.h)
             after["probability"] = Proposal(
                 box, row.confidence, after["class_probabilities"], novelty=row.novelty

@@ -209,6 +209,8 @@ def _opinion(proposal: Proposal) -> dict[str, Any]:
             for name, values in proposal.attribute_probabilities.items()
         },
         **({} if proposal.novelty is None else {"novelty": float(proposal.novelty)}),
+        **({"unchecked": True} if proposal.unchecked else {}),
+        **({"sets": {name: list(some) for name, some in proposal.sets.items()}} if proposal.sets else {}),
     }
 
 
@@ -224,4 +226,6 @@ def _proposal(content: Mapping[str, Any]) -> Proposal:
             for name, values in content["attributes"].items()
         },
         None if content.get("novelty") is None else float(content["novelty"]),
+        content.get("unchecked") is True,
+        {str(name): tuple(map(str, some)) for name, some in content.get("sets", {}).items()},
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from annotation_store import _history, _rules
+from annotation_store import _history, _rows, _rules
 from annotation_store._db.tables import cells, edits, suggestions
 from annotation_store._history import Change, Scope
 from annotation_store._review import Review
@@ -36,7 +36,7 @@ class Entry:
     ----------
     cell_class, attributes
         What a person says of the cell; empty for a suggestion.
-    confidence, class_probabilities, attribute_probabilities, novelty
+    confidence, class_probabilities, attribute_probabilities, novelty, unchecked, sets
         A suggestion's own; of a cell those of the suggestion it came from, else of the newest one on the
         same place. ``None`` and empty where no model saw it.
     state
@@ -56,6 +56,8 @@ class Entry:
     class_probabilities: Mapping[str, float] = field(default_factory=dict)
     attribute_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     novelty: float | None = None
+    unchecked: bool = False
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     state: SuggestionState | None = None
     model_id: int | None = None
 
@@ -70,6 +72,8 @@ class Entry:
             self.class_probabilities,
             self.attribute_probabilities,
             self.novelty,
+            self.unchecked,
+            self.sets,
         )
 
 
@@ -120,6 +124,8 @@ class Many(Review):
                 said.c.class_probabilities,
                 said.c.attribute_probabilities,
                 said.c.novelty,
+                said.c.unchecked,
+                said.c.sets,
                 sa.null().label("state"),
                 said.c.model_id,
             )
@@ -285,6 +291,8 @@ def _suggestion_entries(states: Sequence[str]) -> sa.Select[Any]:
         s.c.class_probabilities,
         s.c.attribute_probabilities,
         s.c.novelty,
+        s.c.unchecked,
+        s.c.sets,
         s.c.state,
         s.c.model_id,
     ).where(s.c.state.in_(states))
@@ -305,6 +313,8 @@ def _entry(row: Any) -> Entry:
         class_probabilities=row.class_probabilities or {},
         attribute_probabilities=row.attribute_probabilities or {},
         novelty=row.novelty,
+        unchecked=bool(row.unchecked),
+        sets=_rows.sets(row.sets),
         state=None if row.state is None else SuggestionState(row.state),
         model_id=row.model_id,
     )

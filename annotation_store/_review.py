@@ -67,6 +67,15 @@ class Review(Marks):
             self.events.suggestions_changed.emit([field_id])
         return ids
 
+    def withdraw_sets(self, field_ids: Iterable[int]) -> None:
+        """Claim no sets (`Proposal.sets`) of what is pending on fields."""
+        fields = [int(one) for one in field_ids]
+        pending = suggestions.update().where(suggestions.c.state == SuggestionState.PENDING.value)
+        with self._writing() as connection:
+            for start in range(0, len(fields), 10_000):
+                among = suggestions.c.field_id.in_(fields[start : start + 10_000])
+                connection.execute(pending.where(among).values(sets={}))
+
     def _insert_suggestions(
         self,
         connection: sa.Connection,
@@ -168,8 +177,8 @@ class Review(Marks):
         Raises
         ------
         EditError
-            One of them is unknown (`Proposal.is_unknown`): nobody accepts that without a look. Nothing was
-            accepted.
+            One of them is unknown (`Proposal.is_unknown`) or of a film where nothing was checked
+            (`Proposal.unchecked`): nobody accepts that without a look. Nothing was accepted.
         """
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
@@ -177,6 +186,11 @@ class Review(Marks):
                 raise EditError(
                     f"The suggestion {suggestion.id} is of an unknown cell, unlike anything that was taught: "
                     "look at it and accept it alone, or give it a class. Nothing was accepted."
+                )
+            if suggestion.proposal.unchecked:
+                raise EditError(
+                    f"The suggestion {suggestion.id} is of a film that its model has not learnt from: look "
+                    "at it and accept it alone. Nothing was accepted."
                 )
             return SuggestionState.ACCEPTED, self._cell_of(suggestion)
 

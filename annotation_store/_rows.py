@@ -83,6 +83,11 @@ def cell(row: Any) -> Cell:
     )
 
 
+def sets(kept: Any) -> dict[str, tuple[str, ...]]:
+    """Give the sets of a suggestion as a record has them."""
+    return {name: tuple(values) for name, values in (kept or {}).items()}
+
+
 def suggestion(row: Any) -> Suggestion:
     """Make a suggestion's record."""
     return Suggestion(
@@ -95,6 +100,8 @@ def suggestion(row: Any) -> Suggestion:
             class_probabilities=row.class_probabilities,
             attribute_probabilities=row.attribute_probabilities,
             novelty=row.novelty,
+            unchecked=bool(row.unchecked),
+            sets=sets(row.sets),
         ),
         state=SuggestionState(row.state),
         reason=None if row.reason is None else RejectionReason(row.reason),

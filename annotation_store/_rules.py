@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import shapely
@@ -185,11 +185,24 @@ def proposal(schema: Schema, field: Field, given: Proposal) -> dict[str, Any]:
         "confidence": confidence,
         "probability": Proposal((x, y, w, h), confidence, classes, novelty=novelty).probability,
         "novelty": novelty,
+        "unchecked": bool(given.unchecked),
+        "sets": _sets(schema, given.sets),
         "class_probabilities": classes,
         "attribute_probabilities": {
             name: _distribution(values, name) for name, values in given.attribute_probabilities.items()
         },
     }
+
+
+def _sets(schema: Schema, given: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    for name, values in given.items():
+        known = schema.class_names
+        if name != "class":
+            attributes(schema, {name: None})
+            known = schema.attribute_named(name).value_names
+        if not values or len(set(values)) < len(values) or not set(values) <= set(known):
+            raise EditError(f"The set of {name} is empty, or holds what the schema {schema.name} lacks.")
+    return {name: list(values) for name, values in given.items()}
 
 
 def _probability(value: Any, what: str) -> float:

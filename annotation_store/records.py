@@ -278,6 +278,12 @@ class Proposal:
     novelty
         p-value of being a cell of a taught class: low = unlike anything taught; ``None`` = the model cannot
         tell.
+    unchecked
+        Whether it is of a film that the model has not learnt from and nobody has labelled: its
+        probabilities were never checked there, and none of a class or value is high.
+    sets
+        ``"class"`` or an attribute's name to the values among which the true one is at 95%, the most
+        probable first; absent where nothing is claimed.
     """
 
     box: Box
@@ -285,6 +291,8 @@ class Proposal:
     class_probabilities: Mapping[str, float] = field(default_factory=dict)
     attribute_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     novelty: float | None = None
+    unchecked: bool = False
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_unknown(self) -> bool:

@@ -21,7 +21,7 @@ from annotation_store.schema import Schema
 from napari_lld.opinions import Disagreement, best, disagreement, doubt, label_probability
 from napari_lld.schema_words import shown
 from napari_lld.session import Session
-from napari_lld.session_review import Candidate, unknown_refusal
+from napari_lld.session_review import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.translate import tr, trn
 
 Key = tuple[str, int]
@@ -101,6 +101,11 @@ class Item:
         """Whether it is a suggestion of a cell unlike anything taught."""
         said = self.entry.proposal
         return self.entry.kind == "suggestion" and said is not None and said.is_unknown
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether it is a suggestion of a known cell on a film where nothing was checked."""
+        return self.entry.kind == "suggestion" and self.entry.unchecked and not self.unknown
 
     @property
     def pending(self) -> bool:
@@ -301,7 +306,8 @@ class Gallery:
     def accept(self, items: Sequence[Item], seen: Collection[Key]) -> None:
         """Make suggestions cells as they stand: those that were on the screen, others only where earned.
 
-        Unknown cells are left, on the screen or not: they want a class.
+        Unknown cells are left, on the screen or not: they want a class. So are those of films that the model
+        has not learnt from.
 
         Parameters
         ----------
@@ -310,8 +316,10 @@ class Gallery:
         """
         waiting = [item for item in items if item.pending]
         unknown = sum(item.unknown for item in waiting)
-        looked_at = [item for item in waiting if item.key in seen and not item.unknown]
-        unseen = [item for item in waiting if item.key not in seen and not item.unknown]
+        unchecked = sum(item.unchecked for item in waiting)
+        others = [item for item in waiting if not (item.unknown or item.unchecked)]
+        looked_at = [item for item in others if item.key in seen]
+        unseen = [item for item in others if item.key not in seen]
         earned, why = self.session.earned(
             Candidate(i.entry.id, i.entry.model_id, i.word, i.probability or 0.0) for i in unseen
         )
@@ -320,7 +328,7 @@ class Gallery:
             self._nothing(items)
         elif not wanted or self._done(len(wanted), lambda project: project.accept_many(wanted)):
             told = []
-            if wanted or not unknown:
+            if wanted or not (unknown or unchecked):
                 told.append(trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(wanted)))
             if left := len(unseen) - len(earned):
                 why_left = trn(
@@ -330,9 +338,11 @@ class Gallery:
                     why=" ".join(why),
                 )
                 told.append(why_left)
+            if unchecked:
+                told.append(unchecked_refusal(unchecked))
             if unknown:
                 told.append(unknown_refusal(unknown))
-            self.session.tell("info" if left or unknown else "hint", " ".join(told))
+            self.session.tell("info" if left or unknown or unchecked else "hint", " ".join(told))
 
     def reject(self, items: Sequence[Item], reason: RejectionReason) -> None:
         """Reject suggestions, all for one reason."""

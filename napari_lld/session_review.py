@@ -19,6 +19,7 @@ from training.ranking.cells import Queue, rank_cells
 from training.ranking.items import Ranked
 from training.ranking.project import STARTER, groups_of, stored_words
 from training.ranking.words import Words
+from training.unlike import CHECKED
 
 __all__ = ["Candidate", "Queue", "ReviewActions"]
 
@@ -31,6 +32,7 @@ class Candidate(NamedTuple):
     word: str | None
     probability: float
     unknown: bool = False
+    unchecked: bool = False
 
 
 def unknown_refusal(count: int) -> str:
@@ -39,6 +41,18 @@ def unknown_refusal(count: int) -> str:
         "{count} is unlike anything that was taught: look at it and name its class.",
         "{count} are unlike anything that was taught: look at each and name its class.",
         count,
+    )
+
+
+def unchecked_refusal(count: int) -> str:
+    """Say why so many suggestions of films where nothing was checked are not accepted at once."""
+    return trn(
+        "{count} is of a film that the model has not learned from: look at it. Once {needed} cells of a film "
+        "are labelled, let the model look again.",
+        "{count} are of films that the model has not learned from: look at each. Once {needed} cells of a "
+        "film are labelled, let the model look again.",
+        count,
+        needed=CHECKED,
     )
 
 
@@ -208,16 +222,19 @@ class ReviewActions(ProposedRegions):
 
         They may where, on held-out cells, few enough of what is at least as probable were wrong
         (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`). Unknown ones never
-        may.
+        may, nor those of films where nothing was checked.
         """
         allowed: list[int] = []
-        unknown = 0
+        unknown = unchecked = 0
         reasons: dict[str, None] = {}
         known: dict[tuple[int | None, str | None], str] = {}
         schema = self.schema
         for candidate in candidates:
             if candidate.unknown:
                 unknown += 1
+                continue
+            if candidate.unchecked:
+                unchecked += 1
                 continue
             kind = (candidate.model_id, candidate.word)
             model = self._model(candidate.model_id)
@@ -229,11 +246,16 @@ class ReviewActions(ProposedRegions):
                 reasons.setdefault(why)
             else:
                 allowed.append(candidate.id)
-        return allowed, [*reasons, *([unknown_refusal(unknown)] if unknown else [])]
+        if unchecked:
+            reasons.setdefault(unchecked_refusal(unchecked))
+        if unknown:
+            reasons.setdefault(unknown_refusal(unknown))
+        return allowed, list(reasons)
 
     def _earned_here(self) -> tuple[list[int], list[str]]:
         return self.earned(
-            Candidate(s.id, s.model_id, s.stated_class, s.probability, s.is_unknown) for s in self.suggestions
+            Candidate(s.id, s.model_id, s.stated_class, s.probability, s.is_unknown, s.proposal.unchecked)
+            for s in self.suggestions
         )
 
     @property

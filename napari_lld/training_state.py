@@ -14,7 +14,7 @@ from napari_lld.reasons import in_words
 from napari_lld.translate import later, tr
 from napari_lld.window_words import in_the_window
 from training.ranking.reason import Reason
-from training.unlike import unlike_reason
+from training.unlike import trust_reasons
 
 
 class TrainingPhase(StrEnum):
@@ -185,7 +185,7 @@ class TrainingState:
             case "cancelling":
                 self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
             case "done":
-                parts = (self._done_sentence(message), _left_out(message), _unlike(message))
+                parts = (self._done_sentence(message), _left_out(message), _trust(message))
                 return self._finish(message, " ".join(filter(None, parts)))
             case "cancelled":
                 return self._finish(message, tr("Stopped. Nothing was changed."))
@@ -211,10 +211,9 @@ class TrainingState:
         return tr("Model {id} is ready. {message}", id=message.model_id, message=self.message).strip()
 
 
-def _unlike(message: Any) -> str:
-    """Say which films look unlike those that the model learnt from; nothing where none does."""
-    films = message.result.get("unlike")
-    return f"{in_words([unlike_reason(films)])[0]}." if films else ""
+def _trust(message: Any) -> str:
+    """Say how far what was suggested can be relied on; nothing where there is nothing to say."""
+    return " ".join(f"{said}." for said in in_words(trust_reasons(message.result)))
 
 
 def _left_out(message: Any) -> str:

@@ -105,6 +105,19 @@ def fields_of(card: Mapping[str, Any], name: str) -> frozenset[int] | None:
     return frozenset(i for i in listed if isinstance(i, int)) if isinstance(listed, list) else None
 
 
+def learnt_from(project: Project, card: Mapping[str, Any], film: str) -> int:
+    """Say from how many cells of a film of the project a model has learnt, as its card has it.
+
+    Parameters
+    ----------
+    film
+        See `training.engine.scale.domain_of`. A film of another project is another film, whatever its name.
+    """
+    listed = card.get("learnt_films")
+    cells = listed.get(project.domain_pseudonym(film)) if isinstance(listed, dict) else None
+    return cells if isinstance(cells, int) else 0
+
+
 def still_held_out(
     project: Project, units: Mapping[str, Collection[int]], cards: Iterable[Mapping[str, Any]]
 ) -> tuple[set[str], int]:

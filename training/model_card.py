@@ -69,6 +69,23 @@ class CalibrationCard(_Bounded):
     note: Annotated[str, Field(max_length=2_000)] = ""
 
 
+class OfHeadCard(_Bounded):
+    """What is known of the sets of one head."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    mass: Annotated[float | None, Field(ge=0.5, le=2)] = None
+    cells: Annotated[int, Field(ge=0)] = 0
+    patients: Annotated[int, Field(ge=0)] = 0
+    coverage: Annotated[float | None, Field(ge=0, le=1)] = None
+    size: Annotated[float | None, Field(ge=0)] = None
+
+
+class SetsCard(_Bounded):
+    """What a model claims of sets of values."""
+
+    heads: Annotated[dict[_Word, OfHeadCard], Field(max_length=1_001)] = {}
+
+
 class ModelCard(_Bounded):
     """The part of a card that decides how the weights are used."""
 
@@ -78,6 +95,7 @@ class ModelCard(_Bounded):
     detector: ArchitectureName = STARTER_ARCHITECTURE
     vocabulary: VocabularyCard
     calibration: CalibrationCard
+    sets: SetsCard | None = None
     taught: Annotated[dict[_Word, dict[_Word, _Count]], Field(max_length=1_001)] = {}
     taught_before: Annotated[dict[_Word, dict[_Word, _Count]], Field(max_length=1_001)] = {}
     source: Annotated[int | None, Field(default=None, ge=0, lt=2**60)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from training.engine.devices import autocast, to_tensor
 from training.engine.model import LearnedModel
 from training.engine.novelty import Novelty
 from training.engine.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
+from training.unlike import UNCHECKED_AT_MOST
 
 MOST_PER_FIELD = 300
 _LOOKED_AT = 6
@@ -48,6 +49,8 @@ class RawProposals:
     places, novelty
         ``(n, d)`` and ``(n,)``: places and p-values of `training.engine.novelty`, ``None`` where the model
         cannot tell what is new to it.
+    unchecked
+        Whether the model has not learnt from the film: see `training.worker.films.Films`.
     """
 
     boxes: np.ndarray
@@ -56,6 +59,7 @@ class RawProposals:
     vector: np.ndarray | None = None
     places: np.ndarray | None = None
     novelty: np.ndarray | None = None
+    unchecked: bool = False
 
 
 Move = np.ndarray | float
@@ -291,7 +295,8 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
 
     A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
-    `LEAST_ATTRIBUTE_SIDE` gets no attributes.
+    `LEAST_ATTRIBUTE_SIDE` gets no attributes. Of a film where nothing was checked the probabilities are
+    drawn towards even ones, so that none is above `UNCHECKED_AT_MOST` and the order stays.
     """
     unlike: list[float | None] = [None] * len(raw.scores)
     if raw.novelty is not None:
@@ -304,6 +309,11 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
         else _softmax(np.where(known, logits / model.calibration.temperatures.get(name, 1.0), -np.inf))
         for (name, _, known), logits in zip(heads, raw.logits, strict=True)
     ]
+    if raw.unchecked:
+        probabilities = [
+            None if head is None or known is None else _tempered(head, known)
+            for head, (_, _, known) in zip(probabilities, heads, strict=True)
+        ]
     proposals = []
     for i in np.argsort(-confidences, kind="stable"):
         if confidences[i] < min_confidence:
@@ -319,7 +329,8 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
         attributes = {a: p for a, p in zip(model.vocabulary.attributes, said, strict=True) if p}
         if max(w, h) < LEAST_ATTRIBUTE_SIDE:
             attributes = {}
-        proposals.append(Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i]))
+        one = Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i], raw.unchecked)
+        proposals.append(replace(one, sets=model.sets.claimed(one)))
     return proposals
 
 
@@ -345,6 +356,12 @@ def suggestible(
         again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > _SAME_CELL
         kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
     return sorted(kept, key=lambda p: -p.confidence)[:most]
+
+
+def _tempered(probabilities: np.ndarray, taught: np.ndarray) -> np.ndarray:
+    """Mix distributions ``(n, K)`` with the even one of the values that were taught, two or more ``(K,)``."""
+    share = (1 - UNCHECKED_AT_MOST) / (1 - 1 / taught.sum())
+    return np.asarray((1 - share) * probabilities + share * taught / taught.sum())
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

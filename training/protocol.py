@@ -241,7 +241,8 @@ class Suggested(_Answer):
     """Suggestions are in the project; `from_stain`: fields where the starter found none, only the stain.
 
     `unknown`: how many of them are of cells unlike anything the model was taught. `unlike`: films that as a
-    whole look unlike those that it learnt from.
+    whole look unlike those that it learnt from. `unchecked`: films that it has not learnt from, and where
+    nobody has labelled cells.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -250,6 +251,7 @@ class Suggested(_Answer):
     unknown: int = 0
     from_stain: list[int] = Field(default_factory=list)
     unlike: list[str] = Field(default_factory=list)
+    unchecked: list[str] = Field(default_factory=list)
 
 
 class Cancelling(_Answer):

@@ -186,6 +186,10 @@ suggestions = Table(
     # of what is stated (`Proposal.probability`), kept so that the database can order and filter by it
     Column("probability", Float, nullable=False, server_default="0"),
     Column("novelty", Float),  # p-value of being of a taught class; NULL = its model could not tell
+    # of a film that its model has not learnt from: no probability was checked there
+    Column("unchecked", Boolean, nullable=False, server_default=text("0")),
+    # "class" or attribute to the values among which the true one is at 95%; absent where nothing is claimed
+    Column("sets", JSON, nullable=False, server_default=text("'{}'")),
     Column("class_probabilities", JSON, nullable=False),
     Column("attribute_probabilities", JSON, nullable=False),
     Column("state", String, nullable=False),

@@ -17,7 +17,7 @@ from annotation_store.formats._document import CellIn, Document, FieldIn, Skippe
 from annotation_store.formats._files import safe_name
 from annotation_store.formats._strangers import is_surely_not_white
 from annotation_store.formats._text import shown
-from annotation_store.formats._words import certain, class_of, confidence_of, novelty_of
+from annotation_store.formats._words import certain, class_of, confidence_of, novelty_of, sets_of
 from annotation_store.records import UNSURE, Box, Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.from_coco import value_word
@@ -35,7 +35,8 @@ KNOWN = frozenset(
         "unsure",
         "class_group",
     }
-    | {"score", "class_probabilities", "attribute_probabilities", "novelty", "unknown", *FLAGS}
+    | {"score", "class_probabilities", "attribute_probabilities", "novelty", "unknown", "unchecked", "sets"}
+    | {*FLAGS}
 )
 _MAX_EXTRA = 20
 _MAX_TEXT = 200
@@ -359,7 +360,15 @@ class _Reader:
                 if (pair := self.schema.find_value(name, word)) is not None:
                     values.setdefault(pair[0], {})[pair[1]] = p
         novelty = novelty_of(annotation.get("novelty"), self.skipped)
-        return Proposal(box, score or 0.0, classes or sure_classes, {**sure_values, **values}, novelty)
+        return Proposal(
+            box,
+            score or 0.0,
+            classes or sure_classes,
+            {**sure_values, **values},
+            novelty,
+            annotation.get("unchecked") in _TRUE,
+            sets_of(annotation.get("sets"), self.schema, self.skipped),
+        )
 
     def _probabilities(self, given: Any) -> dict[str, float]:
         numbers = {n: finite(p) for n, p in given.items()} if isinstance(given, dict) else {}

@@ -164,6 +164,24 @@ def novelty_of(value: Any, skipped: Skipped) -> float | None:
     return number
 
 
+def sets_of(value: Any, schema: Schema, skipped: Skipped) -> dict[str, tuple[str, ...]]:
+    """Read sets of values (`Proposal.sets`); one that holds what the schema lacks is left out and told."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, words in value.items() if isinstance(value, dict) else ():
+        known = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+        if name == "class":
+            members = [schema.find_class(word) for word in known]
+        else:
+            pairs = [schema.find_value(name, word) for word in known]
+            name, members = schema.find_attribute(name), [pair and pair[1] for pair in pairs]
+        said = tuple(dict.fromkeys(member for member in members if member))
+        if name and said and len(said) == len(words):
+            found[name] = said
+        else:
+            skipped.count("sets of words that are not in the schema were left out ({n} sets).")
+    return found
+
+
 def _as_number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -2,7 +2,8 @@
 
 Columns: ``field, patient, slide, domain, pixel_size_um, field_width, field_height, cell, x, y, w, h, class``,
 one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``,
-``novelty`` (the p-value of being of a taught class) and ``unknown`` (``yes``; its class is then empty).
+``novelty`` (the p-value of being of a taught class), ``unknown`` (``yes``; its class is then empty) and
+``unchecked`` (``yes``: its model has not learnt from the film).
 An empty cell is missing; ``unsure`` is unsure; a class group stands by its name. UTF-8 with a byte order
 mark, which spreadsheets need; commas. On reading, semicolons, tabs, UTF-16
 and Windows-1252 will do as well, and so will decimal commas,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 _OF_FIELD = ("field", "patient", "slide", "domain", "pixel_size_um", "field_width", "field_height")
 _OF_CELL = ("cell", "x", "y", "w", "h", "class")
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
-_OF_SUGGESTION = ("confidence", "novelty", "unknown")
+_OF_SUGGESTION = ("confidence", "novelty", "unknown", "unchecked")
 _FIXED = frozenset((*_OF_FIELD, *_OF_CELL, *_FLAGS, *_OF_SUGGESTION))
 _NUMBERS = frozenset({"x", "y", "w", "h", "novelty", "pixel_size_um", "field_width", "field_height"})
 _SPELLINGS = {
@@ -272,7 +273,8 @@ class _Reader:
         if confidence is not None:
             novelty = self._novelty(values, where)
             sure = certain(cell_class, found, schema)
-            field.proposals.append((where, Proposal(box, confidence, *sure, novelty)))
+            unchecked = self._text(values, "unchecked").casefold() == "yes"
+            field.proposals.append((where, Proposal(box, confidence, *sure, novelty, unchecked)))
             return
         words = {name: self._text(values, name) for name in _FLAGS}
         if not is_nothing(values.get("comment", "")):
@@ -336,6 +338,7 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
             row["confidence"] = repr(suggestion.probability)
             row["novelty"] = "" if suggestion.novelty is None else repr(suggestion.novelty)
             row["unknown"] = "yes" if suggestion.is_unknown else ""
+            row["unchecked"] = "yes" if suggestion.proposal.unchecked else ""
             best = suggestion.proposal.best_attributes
             row |= {_column(name): _value_word(name, v, schema) for name, v in best.items()}
             found.append((field.id, suggestion.id, row))

@@ -4,7 +4,8 @@ What it carries beyond COCO: ``images[].annotated_regions`` and ``ignore_areas``
 ``[x1, y1, x2, y2, …]``), ``patient``, ``slide``, ``domain``, ``pixel_size_um``; ``annotations[].attributes``
 (name to value or null), ``unsure`` (attribute names, or ``class``), ``class_group``, ``kind``, ``cut``,
 ``comment``, ``bookmark``, ``second_opinion``, and for suggestions ``score``, ``class_probabilities``,
-``attribute_probabilities``, ``novelty`` and ``unknown``; the schema under ``napari_lld``. What it loses:
+``attribute_probabilities``, ``novelty`` and ``unknown``, ``unchecked`` and ``sets``; the schema under
+``napari_lld``. What it loses:
 draft regions, history, readings other than the current one, suggestions already judged, outlines
 (``segmentation``, of which the box around them is taken where an annotation has no box).
 
@@ -280,12 +281,20 @@ def suggestion_out(annotation_id: int, field_id: int, proposal: Proposal, schema
         "score": proposal.confidence,
         "class_probabilities": dict(proposal.class_probabilities),
         "attribute_probabilities": {n: dict(v) for n, v in proposal.attribute_probabilities.items()},
-        **novelty_out(proposal),
+        **trust_out(proposal),
     }
 
 
-def novelty_out(proposal: Proposal) -> dict[str, Any]:
-    """Give the members that say how unlike anything taught a cell is; none where the model cannot tell."""
-    if proposal.novelty is None:
-        return {}
-    return {"novelty": proposal.novelty, "unknown": proposal.is_unknown}
+def trust_out(proposal: Proposal) -> dict[str, Any]:
+    """Give the members that say how far a suggestion can be relied on, those that are known.
+
+    How unlike anything taught the cell is, whether its film was never checked, and the sets of values.
+    """
+    told: dict[str, Any] = {}
+    if proposal.novelty is not None:
+        told |= {"novelty": proposal.novelty, "unknown": proposal.is_unknown}
+    if proposal.unchecked:
+        told["unchecked"] = True
+    if proposal.sets:
+        told["sets"] = {name: list(values) for name, values in proposal.sets.items()}
+    return told

@@ -68,7 +68,7 @@ WRITE_OPTIONS: Mapping[str, str] = {
 REGION, IGNORE = "Region*", "Ignore*"
 _CONFIDENCE = "Confidence"
 _CLASS = "class: "
-_NOVELTY = "Novelty"
+_NOVELTY, _UNCHECKED = "Novelty", "Unchecked"
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
 _SUFFIXES = (".geojson", ".json")
@@ -367,7 +367,8 @@ def _proposal(
             attributes.setdefault(pair[0], {})[pair[1]] = _number(value, at)
     sure_class, sure_values = certain(cell_class, values, schema)
     novelty = novelty_of(measured.get(_NOVELTY), skipped)
-    return Proposal(box, confidence, classes or sure_class, attributes or sure_values, novelty)
+    unchecked = measured.get(_UNCHECKED) == 1
+    return Proposal(box, confidence, classes or sure_class, attributes or sure_values, novelty, unchecked)
 
 
 # -- out -----------------------------------------------------------------------------------------
@@ -485,6 +486,7 @@ def _suggestion_feature(field: Any, suggestion: Suggestion, schema: Schema) -> d
     feature = _feature(field, f"suggestion {suggestion.id}", shape, "detection", best, _colour(best, schema))
     measured: dict[str, float] = {_CONFIDENCE: proposal.confidence}
     measured |= {} if proposal.novelty is None else {_NOVELTY: proposal.novelty}
+    measured |= {_UNCHECKED: 1} if proposal.unchecked else {}
     measured |= {f"{_CLASS}{name}": p for name, p in proposal.class_probabilities.items()}
     for name, values in proposal.attribute_probabilities.items():
         measured |= {f"{name}: {value}": p for value, p in values.items()}

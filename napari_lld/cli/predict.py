@@ -49,7 +49,7 @@ def predict(
     from training.client import run_worker
     from training.from_stain import stain_note
     from training.protocol import PredictRequest
-    from training.unlike import unlike_reason
+    from training.unlike import trust_reasons
 
     which = model_of(model)
     device = device_of(device)
@@ -90,8 +90,8 @@ def predict(
     say_unknown(int(done.result.get("unknown", 0)))
     if done.result.get("from_stain"):
         say(stain_note(int(done.result["from_stain"])))
-    if done.result.get("unlike"):
-        say(f"{unlike_reason(done.result['unlike'])}.")
+    for reason in trust_reasons(done.result):
+        say(f"{reason}.")
 
 
 def check_model(path: Path, numbers: list[int], which: int | str) -> None:

@@ -81,7 +81,7 @@ def train(
     from training.protocol import Progress, Saved, Suggested, TrainRequest
     from training.ranking.reason import Reason
     from training.start import check_start
-    from training.unlike import unlike_reason
+    from training.unlike import trust_reasons
     from training.worker.cautions import time_ran_short
 
     if budget is not None and budget <= 0:
@@ -130,11 +130,12 @@ def train(
     why = saved.why if saved is not None else None
     resumed = int(done.result.get("resumed_epochs", 0))
     left_out = [str(Reason.read(one)) for one in done.result.get("left_out", ())]
-    unlike = list(done.result.get("unlike", ()))
+    trust = {"unlike": [], "unchecked": [], "sets": None} | done.result
+    trust = {name: trust[name] for name in ("unlike", "unchecked", "sets")}
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
         answer |= {"why": why, "suggestions": suggestions, "unknown": unknown, "resumed_epochs": resumed}
-        answer |= {"left_out": left_out, "unlike": unlike}
+        answer |= {"left_out": left_out, **trust}
         say_json(answer | {"metrics": done.metrics})
         return
     if resumed:
@@ -144,8 +145,8 @@ def train(
     say_unknown(unknown)
     if left_out:
         say(time_ran_short(left_out))
-    if unlike:
-        say(f"{unlike_reason(unlike)}.")
+    for reason in trust_reasons(trust):
+        say(f"{reason}.")
     say_metrics(done.metrics)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from annotation_store.records import UNSURE, Proposal
 from annotation_store.schema import Schema
 from napari_lld.translate import tr
+from training.sets import LEVEL
 
 Rgba = tuple[float, float, float, float]
 
@@ -123,3 +124,34 @@ def proposal_word(schema: Schema, proposal: Proposal) -> str:
     best = proposal.stated_class
     letter = class_letter(schema, best) if best else ""
     return f"{letter} {proposal.probability:.0%}".strip()
+
+
+def set_word(schema: Schema, proposal: Proposal, name: str) -> str:
+    """Name the values among which the true one is at 95%: "M or L, 95%".
+
+    Empty where there are not two, or where no set is claimed.
+
+    Parameters
+    ----------
+    name
+        ``"class"``, whose values are named by their letters, or an attribute.
+    """
+    values = proposal.sets.get(name, ())
+    if name == "class":
+        words = [class_letter(schema, value) for value in values if schema.is_class(value)]
+    else:
+        titles = {v.name: v.title or v.name for v in schema.attribute_named(name).values}
+        words = [titles[value] for value in values if value in titles]
+    if len(words) < 2:
+        return ""
+    listed = tr("{first} or {last}", first=", ".join(words[:-1]), last=words[-1])
+    return tr("{values}, {level:.0%}", values=listed, level=LEVEL)
+
+
+def set_words(schema: Schema, proposal: Proposal) -> list[str]:
+    """Name all sets of a suggestion that have several values, those of attributes with their titles."""
+    found = [set_word(schema, proposal, "class")]
+    for attribute in schema.attributes:
+        word = set_word(schema, proposal, attribute.name)
+        found.append(f"{attribute.title}: {word}" if word else "")
+    return [word for word in found if word]

@@ -29,9 +29,11 @@ from napari_lld.report.numbers import FEW, percent, written
 from napari_lld.report.overview import overview
 from napari_lld.report.pictures import LABELLED, PROPOSED, pictures
 from napari_lld.report.rounds import MOST, curves, rounds
+from napari_lld.report.trust import films_not_learned, set_rows
 from napari_lld.report.unseen import before_annotation
 from napari_lld.report.words import counted, hours
 from napari_lld.report.work import work
+from training.unlike import CHECKED, MEASURED, UNCHECKED_AT_MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,11 @@ def render_project(project: Project, options: Options | None = None) -> str:
             confusions=confusions(held, facts.words),
             reliabilities=reliabilities(held, facts.words),
             domains=domain_scores(held, facts.words),
+            set_rows=set_rows(facts),
+            films_not_learned=films_not_learned(project, facts),
+            needed_cells=MEASURED,
+            checked=CHECKED,
+            unchecked_at_most=UNCHECKED_AT_MOST,
             agreement=agreed,
             pictures=pictures(project, facts),
             colours=(LABELLED, PROPOSED),

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 from annotation_store.records import UNSURE, Cell, Proposal, RegionState, Suggestion
 from annotation_store.schema import Attribute, Schema
 from napari_lld.commands import Commands, class_like
-from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter
+from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter, set_word
 from napari_lld.schema_words import kind_title
 from napari_lld.session import Session
 from napari_lld.sight.sizes import box_size
@@ -157,6 +157,7 @@ class CellPanel(Part):
         other, mistake = self.session.contradicted, self.session.mistake
         if other.cell_class is not None and mistake is not None and mistake.said is not None:
             probabilities = {other.cell_class: mistake.said.class_probabilities[other.cell_class]}
+        among = set_word(self._schema, said, "class") if said is not None and self._schema is not None else ""
         taught_or_not = self._schema.class_names if self._schema is not None else ()
         for name, button in self._classes.items():
             button.setEnabled(target is not None and not self.session.why_no_edits)
@@ -167,6 +168,7 @@ class CellPanel(Part):
                 probability=probability if probability is not None and probability >= 0.05 else None,
                 untaught=suggestion is not None and probability is None and name in taught_or_not,
                 candidate=said is not None and said.is_unknown and probability is not None,
+                among=among if said is not None and name in said.sets.get("class", ()) else "",
             )
         artefact = cell is not None and self.session.is_artefact(cell.cell_class)
         for number, attribute_row in enumerate(self._rows):
@@ -400,6 +402,11 @@ class AttributeRow(QWidget):
         if cell is not None:
             best = instead.get(name)
             probabilities = {best: probabilities[best]} if best is not None else {}
+        schema = self._session.schema
+        among = (
+            set_word(schema, said, name) if cell is None and said is not None and schema is not None else ""
+        )
+        self.setToolTip("\n".join(filter(None, (self._attribute.title, among, self._attribute.help))))
         self._target = (cell is not None or said is not None) and not off
         self._missing = known is None
         self._proposed = cell is None
@@ -412,6 +419,7 @@ class AttributeRow(QWidget):
                 suggested=value == best,
                 probability=probabilities.get(value),
                 untaught=cell is None and said is not None and value != UNSURE and value not in probabilities,
+                among=among if said is not None and value in said.sets.get(name, ()) else "",
             )
         self.update()
 

@@ -276,7 +276,7 @@ class ChoiceButton(QAbstractButton):
         self.letter = letter
         self.probability: float | None = None
         self.suggested = False
-        self.untaught = self.candidate = False
+        self.untaught = self.candidate = self.among = False
         self.colours = colours()
 
     def nextCheckState(self) -> None:
@@ -290,17 +290,20 @@ class ChoiceButton(QAbstractButton):
         probability: float | None = None,
         untaught: bool = False,
         candidate: bool = False,
+        among: str = "",
     ) -> None:
         """Show whether it is the value, or the suggested one, and how probable it is.
 
         What a model was never taught is shown as a dash: that is not the same as improbable. A candidate for
-        an unknown cell has a question mark behind its number.
+        an unknown cell has a question mark behind its number. A value is `among` those of a set that is
+        named so, as the suggested one is: both have a dashed frame.
         """
-        state = (checked, suggested, probability, untaught, candidate)
-        if state != (self.isChecked(), self.suggested, self.probability, self.untaught, self.candidate):
+        state = (checked, suggested, probability, untaught, candidate, bool(among))
+        was = (self.suggested, self.probability, self.untaught, self.candidate, self.among)
+        if state != (self.isChecked(), *was):
             self.suggested, self.probability, self.untaught = suggested, probability, untaught
-            self.candidate = candidate
-            told = tr("The model was never taught this.") if untaught else ""
+            self.candidate, self.among = candidate, bool(among)
+            told = tr("The model was never taught this.") if untaught else among
             self.setAccessibleDescription(tr("Only a candidate: the cell is unknown.") if candidate else told)
             self.setChecked(checked)
             self.update()
@@ -357,6 +360,8 @@ class ChoiceButton(QAbstractButton):
         border = QPen(c.accent if checked or self.suggested else mix(c.window, c.text, 0.2), 1)
         if self.suggested and not checked:
             border = QPen(c.accent, 1.4, Qt.PenStyle.DashLine)
+        elif self.among and not checked:
+            border = QPen(c.accent, 1, Qt.PenStyle.DotLine)
         painter.setPen(border)
         painter.setBrush(fill)
         painter.drawRoundedRect(rect, 4, 4)

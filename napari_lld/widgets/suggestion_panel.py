@@ -5,7 +5,9 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu, QSlider, QToolButton, QWidget
 
+from annotation_store.records import Proposal
 from napari_lld.commands import Commands
+from napari_lld.layers.palette import set_word, set_words
 from napari_lld.session import Session
 from napari_lld.translate import tr
 from napari_lld.widgets.parts import Part, column, label, row
@@ -102,6 +104,9 @@ class SuggestionPanel(Part):
             tr("Not now: {refusal}", refusal=refusal) if refusal else f"{tip}\n{session.bulk_choice}"
         )
         self._thoughts.setText(self._thinks(pending))
+        suggestion, schema = session.suggestion, session.schema
+        sets = set_words(schema, suggestion.proposal) if suggestion and schema else []
+        self._thoughts.setToolTip("\n".join(sets))
 
     def _thinks(self, pending: int) -> str:
         """Say what the model thinks of the current suggestion."""
@@ -124,7 +129,15 @@ class SuggestionPanel(Part):
             told = tr("White cell {sure:.0%} · its class is unknown", sure=suggestion.confidence)
             if named:
                 told += " · " + tr("only candidates: {classes}", classes=classes)
-        return f"{told}\n{session.lesson}" if session.lesson else told
+        more = " · ".join(filter(None, (set_word(schema, said, "class"), _unchecked(said), session.lesson)))
+        return f"{told}\n{more}".rstrip()
 
     def _on_slider(self, value: int) -> None:
         self.session.threshold = value / 100
+
+
+def _unchecked(said: Proposal) -> str:
+    """Say that nobody has checked how far the probabilities hold; nothing where sets were measured."""
+    if said.unchecked:
+        return tr("Probabilities not yet checked on this film")
+    return "" if said.sets or said.is_unknown else tr("Probabilities not yet checked on your films")

@@ -61,7 +61,8 @@ def test_a_project_from_before_opens_and_its_suggestions_are_not_unknown(folder:
     with Project.open(folder, annotator="Ada") as project:
         project.suggest(1, [UNTOLD], model_id=None)
     with sqlite3.connect(folder / "project.db") as raw:
-        raw.execute("ALTER TABLE suggestions DROP COLUMN novelty")
+        for column in ("novelty", "unchecked", "sets"):
+            raw.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
         raw.execute("UPDATE alembic_version SET version_num = ?", (r0011_novelty.down_revision,))
     with Project.open(folder, annotator="Ada") as project:
         assert [s.proposal for s in project.suggestions()] == [UNTOLD]

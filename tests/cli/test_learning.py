@@ -64,7 +64,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
             return Done(
                 task="export_model", result={"out": request.out, "detector": "YOLO26n", "heads": heads}
             )
-        return Done(task="predict", result={"fields": 6, "count": 12, "unknown": 3})
+        result = {"fields": 6, "count": 12, "unknown": 3, "unchecked": ["lab A"], "sets": None}
+        return Done(task="predict", result=result)
 
     monkeypatch.setattr("training.client.run_worker", run_worker)
     return requests
@@ -102,6 +103,7 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
         "40",
         "cell size",
         "31",
+        "The probabilities are not yet checked on your films: that begins at 50 held-out cells.",
     ):
         assert said in answer.out, said
     assert "nucleolus" not in answer.out, "what was not measured has no number"
@@ -111,6 +113,7 @@ def test_train_answers_in_json_alone(cli, annotated: Path, asked: list[Request])
     told = cli("train", annotated, "--json").json
     assert (told["model"], told["active"], told["why"], told["suggestions"]) == (4, False, "It is worse.", 7)
     assert told["unknown"] == 2
+    assert (told["unlike"], told["unchecked"], told["sets"]) == ([], [], None)
     assert told["metrics"]["held_out"]["ap50"] == 0.91
 
 
@@ -120,10 +123,15 @@ def test_predict_suggests_in_the_project_or_writes_other_images_to_a_file(
     text = cli("predict", annotated, "--min-confidence", "0.5").out
     assert "12 suggestions" in text
     assert "3 of them unknown" in text
+    assert text.count("not yet checked") == 1
+    assert (
+        "not yet checked on the film lab A, and none of a class or value is above 90% there: label 10" in text
+    )
     out = tmp_path / "out.json"
     images = sample.fields()[:2]
     told = cli("predict", annotated, "--model", "starter", "--images", *images, "--out", out, "--json").json
     assert (told["count"], told["unknown"]) == (12, 3)
+    assert (told["unchecked"], told["sets"]) == (["lab A"], None)
     inside, outside = asked
     assert isinstance(inside, PredictRequest)
     assert isinstance(outside, PredictRequest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.engine.scale import domain_of
 from training.predict import novelty_of
 from training.protocol import PredictRequest
 from training.worker.films import Films
-from training.worker.project_data import knowledge
+from training.worker.project_data import Knowledge, knowledge
 from training.worker.run import run
 
 
@@ -53,6 +54,42 @@ def test_only_labelled_cells_of_a_film_move_it_and_like_ones_hardly(project: Pat
         assert films.unlike() == []
 
 
+def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project: Path) -> None:
+    with Project.open(project, annotator="tester") as opened:
+        known, model = knowledge(opened), read_model(starter_place())
+        (film,) = {domain_of(one.field) for one in known if one.field.name.startswith("pbc")}
+
+        def with_cells(count: int, **changes: Any) -> list[Knowledge]:
+            cells = [replace(c, **changes) for k in known if domain_of(k.field) == film for c in k.cells]
+            return [replace(known[0], cells=tuple(cells[:count]))]
+
+        first = replace(known[0].field, domain=film)
+        for count, changes, unchecked in (
+            (9, {}, True),
+            (10, {}, False),
+            (99, {"cell_class": "Myeloblast", "attributes": {}}, True),
+            (99, {"cell_class": None, "attributes": {}}, True),
+        ):
+            some = [replace(one, field=first) for one in with_cells(count, **changes)]
+            assert Films(opened, model, some).is_unchecked(film) == unchecked, (count, changes)
+        assert Films(opened, model, ()).is_unchecked("never labelled")
+        model.card = {"learnt_films": {opened.domain_pseudonym("of another reading"): 10}}
+        assert not Films(opened, model, ()).is_unchecked("of another reading")
+        assert Films(opened, model, ()).is_unchecked("never labelled")
+
+
+def test_an_image_is_of_the_one_film_that_has_fields_of_its_size(project: Path) -> None:
+    with Project.open(project, annotator="tester") as opened:
+        known = knowledge(opened)[:2]
+        sized = [replace(k.field, width=70, height=50, domain="lab") for k in known]
+        films = [replace(k, field=f) for k, f in zip(known, sized, strict=True)]
+        model = read_model(starter_place())
+        assert Films(opened, model, films).of_size(70, 50) == "lab"
+        assert Films(opened, model, films).of_size(71, 50) == "71×50 px"
+        two = [films[0], replace(films[1], field=replace(sized[1], domain="other"))]
+        assert Films(opened, model, two).of_size(70, 50) == "70×50 px"
+
+
 def test_suggestions_carry_it(tmp_path: Path) -> None:
     empty = tmp_path / "project"
     with Project.create(empty, "lld", annotator="tester") as made:
@@ -60,8 +97,12 @@ def test_suggestions_carry_it(tmp_path: Path) -> None:
     quiet: Any = Quiet()
     done = run(PredictRequest(project=str(empty), device="cpu"), quiet, time.monotonic())
     assert done.result["unlike"] == []
+    assert (done.result["unchecked"], done.result["sets"]) == (["800×600 px"], None)
     with Project.open(empty) as opened:
-        values = [one.novelty for one in opened.suggestions()]
+        suggested = [one.proposal for one in opened.suggestions()]
+    values = [one.novelty for one in suggested]
+    assert all(one.unchecked for one in suggested)
+    assert max(max(one.class_probabilities.values()) for one in suggested) <= 0.9, "nothing is called sure"
     assert len(values) >= 20
     assert all(value is not None and 0 < value <= 1 for value in values)
     assert sum(value is not None and value < 0.05 for value in values) <= 3

@@ -236,7 +236,8 @@ def test_a_project_of_an_earlier_version_loses_the_paths_of_its_images(named: Pa
         database.execute("UPDATE fields SET source_path = 'C:\\secretary\\' || name WHERE id = 2")
         database.execute("UPDATE conflicts SET source = '/home/secretary/labels.json'")
         database.execute("UPDATE runs SET config = json_set(config, '$.project', '/home/secretary/p')")
-        database.execute("ALTER TABLE suggestions DROP COLUMN novelty")  # came with 0011
+        for column in ("novelty", "unchecked", "sets"):  # came with 0011 and 0012
+            database.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
         database.execute("UPDATE alembic_version SET version_num = '0009'")
     with Project.open(folder) as project:
         one, other = project.fields()[:2]

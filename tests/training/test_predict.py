@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from training.engine.vocabulary import Vocabulary
 from training.from_stain import is_from_stain
 from training.predict import RawProposals, calibrated, propose_raw, suggestible
 from training.propose import propose_from_stain, propose_where_model_fails, unboxed_nuclei
+from training.sets import OfHead, Sets
 
 
 def test_letterbox_brings_any_field_to_the_working_scale() -> None:
@@ -50,6 +52,37 @@ def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) 
     assert best.attribute_probabilities["size"]["large"] == pytest.approx(1 / (1 + np.exp(-1)))
     assert sum(best.class_probabilities.values()) == pytest.approx(1)
     assert len(calibrated(model, raw, min_confidence=0.5)) == 1
+
+
+def test_where_nothing_was_checked_no_class_or_value_is_sure_and_the_order_stays(words: Vocabulary) -> None:
+    model = new_model(words)
+    model.teach(
+        [
+            np.array([[True, False, False], [False, True, False]]),  # no Myeloblast yet
+            np.ones((2, 2), bool),
+            np.ones((2, 3), bool),
+        ]
+    )
+    model.sets = Sets({"class": OfHead(0.95), "size": OfHead(0.95)})
+    surest = np.array([30.0, 9.0, 4.0, 0.5])
+    raw = RawProposals(
+        np.array([[50 * i, 0, 40, 40] for i in range(4)], np.float32),
+        np.array([0.99, 0.9, 0.8, 0.7]),
+        [np.stack([surest, 0 * surest, 0 * surest], 1), np.stack([surest, -surest], 1), np.eye(4, 3) * 90],
+    )
+    checked, unchecked = calibrated(model, raw), calibrated(model, replace(raw, unchecked=True))
+    assert [p.sets["class"] for p in checked][-1] == ("Neutrophil", "Lymphoblast")
+    assert all(p.unchecked and p.sets == {} for p in unchecked)
+    assert [p.best_class for p in unchecked] == [p.best_class for p in checked]
+    assert [p.best_attributes for p in unchecked] == [p.best_attributes for p in checked]
+    assert [p.confidence for p in unchecked] == [p.confidence for p in checked], "a cell all the same"
+    stated = [max(p.class_probabilities.values()) for p in unchecked]
+    assert stated == sorted(stated, reverse=True)
+    for one in unchecked:
+        for said in (one.class_probabilities, *one.attribute_probabilities.values()):
+            assert max(said.values()) <= 0.9 + 1e-9
+            assert sum(said.values()) == pytest.approx(1)
+        assert set(one.class_probabilities) == {"Neutrophil", "Lymphoblast"}, "what nobody taught stays away"
 
 
 def test_an_attribute_may_be_called_class() -> None:

@@ -19,7 +19,7 @@ from training.ranking.information import information
 from training.ranking.mistakes import Contradiction, contradiction
 from training.ranking.words import Words
 from training.simulate import Action, judge
-from training.worker.predict import coco_object
+from training.worker.predict import OfImage, coco_object
 
 BOX: Box = (10.0, 10.0, 20.0, 20.0)
 SURE = Proposal(BOX, 0.9, {"Monocyte": 0.99, "Neutrophil": 0.01}, novelty=0.7)
@@ -89,7 +89,7 @@ def test_a_simulated_reviewer_names_an_unknown_cell_even_where_the_candidate_is_
 
 @pytest.mark.parametrize(("said", "marks"), [(UNKNOWN, True), (SURE, False), (UNTOLD, None)])
 def test_predict_out_marks_each_annotation(said: Proposal, marks: bool | None) -> None:
-    content = json.loads(json.dumps(coco_object(LLD, [(Path("a.png"), (100, 80), [said])], 3)))
+    content = json.loads(json.dumps(coco_object(LLD, [OfImage(Path("a.png"), 100, 80, "film", [said])], 3)))
     (one,) = content["annotations"]
     names = {c["id"]: c["name"] for c in content["categories"]}
     assert names[one["category_id"]] == ("unclassified" if marks else "Monocyte")

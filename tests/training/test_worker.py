@@ -161,6 +161,7 @@ def test_training_saves_a_model_and_suggests_without_network_or_home(project: Pa
     training = [m for m in messages if m.type == "progress" and m.stage == "train"]
     assert training[-1].done == training[-1].total
     assert {"box", "score"} <= set(training[-1].losses)
+    assert (messages[-1].result["unchecked"], messages[-1].result["sets"]) == (["128×96 px"], None)
 
     with Project.open(project) as opened:
         model = opened.active_model()
@@ -178,6 +179,7 @@ def test_training_saves_a_model_and_suggests_without_network_or_home(project: Pa
         assert json.loads((folder / "model.json").read_text())["schema_digest"] == opened.schema.digest()
         for suggestion in opened.suggestions():
             assert suggestion.model_id == 1
+            assert suggestion.proposal.unchecked, "fewer than ten cells are labelled"
             regions = opened.regions(suggestion.field_id)
             assert not any(r.shape.contains_centre(suggestion.box) for r in regions)
             said = set(suggestion.proposal.attribute_probabilities)
@@ -363,6 +365,7 @@ def test_other_images_are_predicted_into_a_coco_file(project: Path, tmp_path: Pa
     content = json.loads(out.read_text())
     assert [i["file_name"] for i in content["images"]] == ["f0.png", "f1.png", "f2.png"]
     assert content["annotations"]
+    assert all(one["unchecked"] for one in (*content["images"], *content["annotations"]))
     one = content["annotations"][0]
     assert {"score", "class_probabilities", "attribute_probabilities", "attributes", "bbox"} <= set(one)
     assert sum(one["class_probabilities"].values()) == pytest.approx(1, abs=1e-3)
@@ -480,6 +483,8 @@ def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Pat
     assert card["metrics"]["random_reserve"]["cells"] == 3 * len(held_fields & drawn)
     assert card["metrics"]["trained_on"]["cells"] == 27
     assert card["learnt_from"] == {"fields": 9, "patients": 9, "cells": 27, "regions": 9}
+    assert card["learnt_films"] == {"128×96 px": 27}
+    assert card["sets"]["heads"] == {}, "9 cells measure no sets"
     assert {row["field"] for row in shown["held_out"]} <= held_fields
     assert shown["trained_on"]
     assert not {row["field"] for row in shown["trained_on"]} & held_fields

@@ -36,6 +36,7 @@ from training.model_folder import CARD as CARD
 from training.model_folder import WEIGHTS as WEIGHTS
 from training.model_folder import model_files
 from training.model_folder import read_card as read_card
+from training.sets import Sets
 
 _MOST_BYTES = 500_000_000
 _LINES = "describer.lines."
@@ -71,6 +72,8 @@ class LearnedModel:
         Its project, as memories know it (`training.engine.memory.source_of`); ``None`` = of no project.
     memory
         Cells that taught it and its parents, as vectors.
+    sets
+        What it claims of sets of values; none where too few held-out cells were there to measure that.
     """
 
     detector: nn.Module
@@ -85,6 +88,7 @@ class LearnedModel:
     sides: tuple[float, float] = STARTER_SIDES
     architecture: ArchitectureName = STARTER_ARCHITECTURE
     untaught: bool = False
+    sets: Sets = field(default_factory=Sets)
     memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -252,6 +256,7 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "vocabulary": model.vocabulary.to_dict(),
         "schema_digest": model.vocabulary.digest,
         "calibration": model.calibration.to_dict(),
+        "sets": model.sets.to_dict(),
         "taught": model.taught,
         "taught_before": model.taught_before,
         "source": model.source,
@@ -294,6 +299,7 @@ def read_model(place: Path) -> LearnedModel:
         vocabulary = Vocabulary.from_dict(card["vocabulary"])
         model = _empty_model(vocabulary, int(card["size"]), card.get("detector", STARTER_ARCHITECTURE))
         model.calibration = Calibration.from_dict(card["calibration"])
+        model.sets = Sets.from_dict(card.get("sets"))
         least, greatest = card.get("cell_sides") or STARTER_SIDES
         model.sides = (float(least), float(greatest))
         model.taught = _counts(card.get("taught", {}))

@@ -147,9 +147,10 @@ class SimulatedAnnotator:
     def accept_in_bulk(self, suggestions: Sequence[Suggestion]) -> Work:
         """Accept suggestions of a field that is open all at once, unseen; say how many of them are wrong.
 
-        Unknown ones stay, as in a window (`Project.accept_many`).
+        Unknown ones and those of films where nothing was checked stay, as in a window
+        (`Project.accept_many`).
         """
-        suggestions = [one for one in suggestions if not one.is_unknown]
+        suggestions = [one for one in suggestions if not (one.is_unknown or one.proposal.unchecked)]
         if not suggestions:
             return Work()
         field_id = suggestions[0].field_id

@@ -1,20 +1,27 @@
-"""How films look to a model: how far off their cells lie from those it learnt (`training.engine.novelty`)."""
+"""How films look to a model, and whether what it says of them was ever checked.
+
+How far off their cells lie from those it learnt is told by `training.engine.novelty`.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotation_store.records import Cell
 from training.engine.data import each_cell
 from training.engine.describer import cut_crop, features_of
 from training.engine.model import LearnedModel
 from training.engine.novelty import Novelty
-from training.engine.scale import domain_of
+from training.engine.scale import domain_of, domain_of_size
+from training.lineage import learnt_from
 from training.predict import Move, RawProposals, novelty_of
+from training.unlike import CHECKED
 from training.worker.project_data import Knowledge
 
 if TYPE_CHECKING:
@@ -44,10 +51,19 @@ class Films:
         self._novelty = novelty_of(model)
         self._places: dict[str, list[np.ndarray]] = defaultdict(list)
         self._moves: dict[str, np.ndarray] = {}
+        self._unchecked: dict[str, bool] = {}
         self._project = project
         self._known: dict[str, list[Knowledge]] = defaultdict(list)
+        self._of_size: dict[tuple[int, int], set[str]] = defaultdict(set)
+        self._seen: set[str] = set()
         for one in known:
             self._known[domain_of(one.field)].append(one)
+            self._of_size[one.field.width, one.field.height].add(domain_of(one.field))
+
+    def of_size(self, width: int, height: int) -> str:
+        """Name the film of an image of which only the size is known: the project's one film of that size."""
+        films = self._of_size.get((width, height), set())
+        return next(iter(films)) if len(films) == 1 else domain_of_size(width, height)
 
     def move(self, film: str) -> Move:
         """Give how far a film's cells are moved; 0 where nobody has labelled one of a taught class."""
@@ -57,8 +73,31 @@ class Films:
             self._moves[film] = self._look(self._novelty, self._known[film])
         return self._moves[film]
 
+    def is_unchecked(self, film: str) -> bool:
+        """Say whether the model has not learnt from a film and the reading has no labelled cells of it."""
+        if film not in self._unchecked:
+            labelled = sum(
+                map(self._teaches, chain.from_iterable(k.cells for k in self._known.get(film, ())))
+            )
+            learnt = learnt_from(self._project, self._model.card, film)
+            self._unchecked[film] = max(labelled, learnt) < CHECKED
+        return self._unchecked[film]
+
+    def unchecked(self) -> list[str]:
+        """Name the films shown so far where nothing was checked."""
+        return sorted(film for film in self._seen if self.is_unchecked(film))
+
+    def _teaches(self, cell: Cell) -> bool:
+        targets = self._model.vocabulary.targets(cell.cell_class, cell.attributes)
+        return any(
+            known is not None and bool((known & target).any())
+            for known, target in zip(self._model.speaks(), targets, strict=True)
+        )
+
     def note(self, film: str, raw: RawProposals) -> None:
-        """Note where the likely cells of a film's field lie."""
+        """Note where the likely cells of a film's field lie; mark what is said where nothing was checked."""
+        self._seen.add(film)
+        raw.unchecked = self.is_unchecked(film)
         if raw.places is not None and sum(map(len, self._places[film])) < _KEPT:
             likely = self._model.calibration.confidence(raw.scores) >= _LIKELY
             self._places[film].append(raw.places[likely])

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from annotation_store.errors import LLDError
-from annotation_store.formats.coco import categories_out, category_of, novelty_out
+from annotation_store.formats.coco import categories_out, category_of, trust_out
 from annotation_store.images import find_images, read_image
 from annotation_store.outputs import check_output, write_file
 from annotation_store.project import Project
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from training.engine.model import LearnedModel
-from training.engine.scale import domain_of_size
 from training.from_stain import STAIN_CONFIDENCE, is_from_stain, stain_note
 from training.predict import calibrated, cell_sides, propose_raw
 from training.protocol import Done, PredictRequest, Progress, Started
@@ -82,6 +82,8 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         "unknown": told.unknown,
         "from_stain": len(told.from_stain),
         "unlike": told.unlike,
+        "unchecked": told.unchecked,
+        "sets": model.sets.told(),
     }
     return Done(task="predict", model_id=number, result=result)
 
@@ -118,7 +120,7 @@ def _to_file(
     channel.send(
         Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))
     )
-    found: list[tuple[Path, tuple[int, int], list[Proposal]]] = []
+    found: list[OfImage] = []
     from_stain: list[Path] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
     sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
@@ -127,7 +129,7 @@ def _to_file(
         some = files[start : start + 8]
         images = [np.asarray(read_image(file)) for file in some]
         pixels = [partial(_same, image) for image in images]
-        domains = [domain_of_size(image.shape[1], image.shape[0]) for image in images]
+        domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
         seen = cell_sides(model, pixels, domains, [sides.get(domain) for domain in domains])
         sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
         moves = [films.move(domain) for domain in domains]
@@ -140,16 +142,24 @@ def _to_file(
 
                 one = propose_where_model_fails(image)
                 from_stain += [file] if one else []
-            found.append((file, (image.shape[1], image.shape[0]), one))
+            found.append(OfImage(file, image.shape[1], image.shape[0], film, one, films.is_unchecked(film)))
         channel.send(Progress(stage="predict", done=len(found), total=len(files)))
     if from_stain:
         note = stain_note(len(from_stain))
         channel.send(Progress(stage="predict", done=len(found), total=len(files), note=note))
+    unlike = films.unlike()
+    if unlike:
+        found = [
+            one._replace(proposals=[replace(p, sets={}) for p in one.proposals])
+            if one.film in unlike
+            else one
+            for one in found
+        ]
     content = coco_object(schema, found, number)
     channel.check()
     write_file(out, json.dumps(content, indent=1, ensure_ascii=False))
     count = len(content["annotations"])
-    unknown = sum(one.is_unknown for _, _, some in found for one in some)
+    unknown = sum(one.is_unknown for of_image in found for one in of_image.proposals)
     return Done(
         task="predict",
         model_id=number,
@@ -159,9 +169,28 @@ def _to_file(
             "unknown": unknown,
             "out": str(out),
             "from_stain": len(from_stain),
-            "unlike": films.unlike(),
+            "unlike": unlike,
+            "unchecked": films.unchecked(),
+            "sets": model.sets.told(),
         },
     )
+
+
+class OfImage(NamedTuple):
+    """What a model says of one image of a file.
+
+    Attributes
+    ----------
+    unchecked
+        Whether its film is one where nothing was checked, also where there is no proposal.
+    """
+
+    file: Path
+    width: int
+    height: int
+    film: str
+    proposals: list[Proposal]
+    unchecked: bool = False
 
 
 def _same(image: np.ndarray) -> np.ndarray:
@@ -170,32 +199,31 @@ def _same(image: np.ndarray) -> np.ndarray:
 
 def coco_object(
     schema: Schema,
-    found: Sequence[tuple[Path, tuple[int, int], Sequence[Proposal]]],
+    found: Sequence[OfImage],
     model: int | None = None,
 ) -> dict[str, Any]:
     """Write proposals as a whole COCO object, as ``docs/architecture.md`` and design §6 say.
 
     Parameters
     ----------
-    found
-        Per image its file, (width, height) and proposals.
     model
         Whose they are; ``None`` = the starter's, or the stain's, which are marked ``"source": "stain"``.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, (file, (width, height), proposals) in enumerate(found, 1):
+    for number, of_image in enumerate(found, 1):
         images.append(
             {
                 "id": number,
-                "file_name": file.name,
-                "width": width,
-                "height": height,
+                "file_name": of_image.file.name,
+                "width": of_image.width,
+                "height": of_image.height,
                 "annotated_regions": [],
                 "ignore_areas": [],
+                **({"unchecked": True} if of_image.unchecked else {}),
             }
         )
-        for one in proposals:
+        for one in of_image.proposals:
             x, y, w, h = (round(v, 2) for v in one.box)
             annotations.append(
                 {
@@ -213,13 +241,13 @@ def coco_object(
                         name: {k: round(p, 5) for k, p in values.items()}
                         for name, values in one.attribute_probabilities.items()
                     },
-                    **novelty_out(one),
+                    **trust_out(one),
                 }
             )
     return {
         "info": {"description": "White cells proposed by napari-lld. Research use only, not for diagnosis."},
         "napari_lld": {"schema": json.loads(schema.model_dump_json())},
-        "categories": categories_out(schema, {one.stated_class for _, _, some in found for one in some}),
+        "categories": categories_out(schema, {p.stated_class for one in found for p in one.proposals}),
         "images": images,
         "annotations": annotations,
     }

@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import nn
 from annotation_store.project import Project
 from training.bulk import bulk
 from training.calibration import Calibration
+from training.detail import SUGGESTED
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.keep import SHARES, keep_share
@@ -28,13 +29,14 @@ from training.engine.loop import DivergedError, LearningConfig, StepReport, Stop
 from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import NOTHING_FOUND, Found, settings
 from training.engine.recipe import MOST_A_VALUE, Cells, look_at_cells, remember, teach_heads
-from training.engine.scale import sides_around
+from training.engine.scale import domain_of, sides_around
 from training.evaluate import FieldResult, summarise
 from training.lineage import Lineage, still_held_out
 from training.measure import cross_fitted, finding_f1, finding_loss, fit_calibration, judge, measured
 from training.outcomes import write_outcomes
 from training.predict import RawProposals
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
+from training.sets import fit_sets
 from training.split import held_out
 from training.worker.beyond import compact, drawn_at_random, of_single_cells
 from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
@@ -186,6 +188,7 @@ class _Training:
             "held_fields": sorted(k.field.id for k in testing),
             "learnt_from": learnt_from,
             "learnt_fields": sorted(k.field.id for k in training),
+            "learnt_films": self._films_of(training),
             "chosen": self.chosen,
             "why_not_active": None if active else told,
         }
@@ -193,13 +196,13 @@ class _Training:
         forget_state(state)
         stored = metrics.get("difference", {}).get("told")
         self.channel.send(Saved(model_id=number, active=active, why=told, told=stored))
-        unlike: list[str] = []
+        trust: dict[str, Any] = {"unlike": [], "unchecked": []}
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
             using.to(self.device)
             trunk = trunk_for(project, using, number_used)
             seen = None if self.seen is None or trunk is not model else (training, self.seen)
-            unlike = suggest_on(
+            suggested = suggest_on(
                 project,
                 using,
                 number_used,
@@ -212,7 +215,12 @@ class _Training:
                     project, trunk, self.known, self.channel, ready=seen, budget=self.budget
                 ),
                 budget=self.budget,
-            ).unlike
+            )
+            trust = {
+                "unlike": suggested.unlike,
+                "unchecked": suggested.unchecked,
+                "sets": using.sets.told(),
+            }
         result = {
             "active": active,
             "why": told,
@@ -220,7 +228,7 @@ class _Training:
             "resumed_epochs": resumed,
             "seconds": round(time.monotonic() - self.begun, 1),
             "left_out": [what.stored() for what in self.budget.left_out],
-            "unlike": unlike,
+            **trust,
         }
         return Done(task="train", model_id=number, metrics=metrics, result=result)
 
@@ -419,6 +427,7 @@ class _Training:
         attributes = list(model.vocabulary.attributes)
         if cells >= LEAST_HELD_OUT:  # the calibration was fitted on these very cells
             new = cross_fitted(model, truths, raw, prior=starter_calibration())
+            model.sets = fit_sets(new, attributes, least=SUGGESTED)
         else:
             new = judge(model, truths, raw)
         comparison, old = compare_with_active(
@@ -495,6 +504,14 @@ class _Training:
             shutil.rmtree(folder, ignore_errors=True)  # half a model is none
             raise
         return number
+
+    def _films_of(self, training: Sequence[Knowledge]) -> dict[str, int]:
+        """Say how many labelled cells of each film there were to learn from, as a card names films."""
+        films: Counter[str] = Counter()
+        for one in training:
+            film = self.project.domain_pseudonym(domain_of(one.field))
+            films[film] += sum(bool(cell.cell_class or cell.attributes) for cell in one.cells)
+        return {film: cells for film, cells in sorted(films.items()) if cells}
 
     def _progress(
         self,

@@ -1,0 +1,124 @@
+"""Sets of values, and suggestions of films where nothing was checked, are kept and written as they are."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from annotation_store import EditError, Look, Project, Proposal, formats, load_schema
+from annotation_store._db.migrations.versions import r0012_sets
+from annotation_store.formats._coco_in import from_coco
+from annotation_store.schema import Schema
+
+CLASSES = {"Monocyte": 0.5, "Neutrophil": 0.4, "Lymphocyte": 0.1}
+VALUES = {"cell_size": {"small": 0.1, "large": 0.9}}
+SETS = {"class": ("Monocyte", "Neutrophil"), "cell_size": ("large",)}
+WITH_SETS = Proposal((10, 10, 20, 20), 0.8, CLASSES, VALUES, novelty=0.6, sets=SETS)
+UNCHECKED = Proposal((50, 10, 20, 20), 0.7, CLASSES, VALUES, unchecked=True)
+LLD = load_schema("lld")
+
+
+def test_the_store_gives_both_back(folder: Path) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+        project.keep_looks("1", {1: Look(np.ones(4, np.float32), (WITH_SETS, UNCHECKED))})
+    with Project.open(folder, annotator="Ada") as project:
+        assert [s.proposal for s in project.suggestions()] == [WITH_SETS, UNCHECKED]
+        assert [entry.proposal for entry in project.entries()] == [WITH_SETS, UNCHECKED]
+        assert project.looks("1", opinions=True)[1].opinions == (WITH_SETS, UNCHECKED)
+        assert project.check() == []
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [{"class": ()}, {"class": ("Platelet",)}, {"cell_size": ("round",)}, {"class": ("Monocyte",) * 2}],
+)
+def test_a_set_holds_values_of_the_schema_once_each(project: Project, sets: Any) -> None:
+    with pytest.raises(EditError, match="set of"):
+        project.suggest(1, [Proposal((10, 10, 20, 20), 0.8, CLASSES, VALUES, sets=sets)], model_id=None)
+    assert project.suggestions() == []
+
+
+def test_suggestions_from_before_claim_nothing(folder: Path) -> None:
+    plain = Proposal((10, 10, 20, 20), 0.8, CLASSES, VALUES)
+    with Project.open(folder, annotator="Ada") as project:
+        project.suggest(1, [plain], model_id=None)
+    with sqlite3.connect(folder / "project.db") as raw:
+        for column in ("unchecked", "sets"):
+            raw.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
+        raw.execute("UPDATE alembic_version SET version_num = ?", (r0012_sets.down_revision,))
+    with Project.open(folder, annotator="Ada") as project:
+        assert [s.proposal for s in project.suggestions()] == [plain]
+
+
+def test_what_was_not_checked_is_never_accepted_among_many(project: Project) -> None:
+    ids = project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    with pytest.raises(EditError, match="has not learnt from"):
+        project.accept_many(ids)
+    assert project.cells() == []
+    assert len(project.accept_many(ids[:1])) == 1
+    assert project.cell(project.accept(ids[1])).cell_class == "Monocyte"
+
+
+def test_sets_are_withdrawn_on_some_fields(project: Project) -> None:
+    for field in (1, 2):
+        project.suggest(field, [WITH_SETS], model_id=None)
+    project.withdraw_sets([2])
+    assert [s.proposal.sets for s in project.suggestions()] == [SETS, {}]
+
+
+def test_a_changed_schema_claims_no_set_of_other_words(project: Project) -> None:
+    project.suggest(1, [WITH_SETS], model_id=None)
+    content = load_schema("lld").model_dump()
+    project.change_schema(Schema.model_validate(content | {"title": "As before"}), {})
+    assert project.suggestions()[0].proposal.sets == SETS
+    content["classes"] = [c for c in content["classes"] if c["name"] != "Neutrophil"]
+    content["groups"] = []
+    project.change_schema(Schema.model_validate(content), {"Neutrophil": "Monocyte"})
+    assert project.suggestions()[0].proposal.sets == {}
+
+
+@pytest.mark.parametrize(("form", "name"), [("coco", "out.json"), ("geojson", "out"), ("csv", "out.csv")])
+def test_there_and_back(form: str, name: str, project: Project, tmp_path: Path) -> None:
+    project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    formats.write(form, project, tmp_path / name, what="suggestions")
+    project.suggest(1, [], model_id=None)
+    formats.read(form, project, tmp_path / name)
+    one, other = sorted((s.proposal for s in project.suggestions()), key=lambda p: p.box[0])
+    assert (one.unchecked, other.unchecked) == (False, True)
+    assert (one.sets, other.sets) == (SETS if form == "coco" else {}, {})
+
+
+def test_tables_have_a_column_for_what_was_not_checked(project: Project, tmp_path: Path) -> None:
+    project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    formats.write("csv", project, tmp_path / "out.csv", what="suggestions")
+    with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as lines:
+        assert [row["unchecked"] for row in csv.DictReader(lines)] == ["", "yes"]
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        {"class": ["Monocyte", "Platelet"]},
+        {"class": []},
+        {"class": "Monocyte"},
+        {"class": [1]},
+        {"nothing": ["a"]},
+        {"class": None},
+    ],
+)
+def test_sets_of_a_file_that_say_something_else_are_left_out_and_told(sets: Any) -> None:
+    one = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5, "sets": sets}
+    image = {"id": 1, "file_name": "a.png", "width": 100, "height": 80}
+    names = [{"id": 1, "name": "Monocyte"}]
+    document = from_coco({"images": [image], "categories": names, "annotations": [one]}, LLD)
+    (proposal,) = (p for field in document.fields for _, p in field.proposals)
+    assert proposal.sets == {}
+    assert "sets of words" in str(document.skipped.sentences())
+    json.dumps(proposal.sets)

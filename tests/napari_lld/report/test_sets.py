@@ -1,0 +1,51 @@
+"""The report gives coverage and size of the sets, and names the films that the model has not learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotation_store import Project
+from napari_lld.report import render_project
+
+SETS: dict[str, Any] = {
+    "level": 0.95,
+    "heads": {
+        "class": {"mass": 0.96, "cells": 1260, "patients": 31, "coverage": 0.957, "size": 1.234},
+        "cell_size": {"mass": None, "cells": 60, "patients": 5, "coverage": None, "size": None},
+    },
+}
+
+
+def page(folder: Path, card: dict[str, Any]) -> str:
+    with Project.open(folder, annotator="Ada") as project:
+        number = project.new_model_id()
+        project.model_folder(number).mkdir(parents=True, exist_ok=True)
+        one, *others = (field.id for field in project.fields())
+        project.update_field(one, domain="H_100x_C1")
+        project.update_fields({other: {"domain": "Lab of Dr. X"} for other in others})
+        project.add_model(number, parent="starter", card={"metrics": {}} | card, activate=True)
+        return " ".join(render_project(project).split())
+
+
+def test_sets_have_coverage_and_mean_size_by_attribute(small_project: Path) -> None:
+    told = page(small_project, {"sets": SETS})
+    assert '<th scope="row">Class</th><td class="n">1,260</td><td class="n">31</td>' in told
+    assert '<td class="n">96 %</td><td class="n">1.23</td>' in told
+    assert "no set: too few cells, or too different from patient to patient" in told
+    assert "has not learned from" not in told, "of a model from before nobody knows it"
+
+
+@pytest.mark.parametrize("sets", [{}, {"sets": {"heads": {}}}])
+def test_a_model_without_sets_is_said_to_be_unchecked(small_project: Path, sets: dict[str, Any]) -> None:
+    assert "not yet checked on your films: that begins at 50 held-out cells" in page(small_project, sets)
+
+
+def test_films_that_the_model_has_not_learned_from_are_named_without_names(small_project: Path) -> None:
+    told = page(small_project, {"learnt_films": {"H_100x_C1": 40}})
+    assert "The model has not learned from Domain 2 (" in told
+    assert "Dr. X" not in told
+    assert "90 %" in told
+    assert "has not learned from" in page(small_project, {"learnt_films": {"H_100x_C1": 9}})

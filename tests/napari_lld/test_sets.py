@@ -1,0 +1,148 @@
+"""Sets of values, and films where nothing was checked: named, marked, never taken many at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
+
+from annotation_store import Project, Proposal
+from annotation_store.schema import load_schema
+from napari_lld.layers.palette import proposal_word, set_word, set_words
+from napari_lld.session import Session
+from napari_lld.training_state import TrainingState
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.cell_panel import AttributeRow
+from napari_lld.widgets.parts import ChoiceButton
+
+LLD = load_schema("lld")
+CLASSES = {"Monocyte": 0.5, "Lymphocyte": 0.4, "Neutrophil": 0.1}
+VALUES = {"cell_size": {"medium": 0.5, "large": 0.45, "small": 0.05}}
+BOX = (5.0, 10.0, 20.0, 20.0)
+SETS = Proposal(
+    BOX,
+    0.95,
+    CLASSES,
+    VALUES,
+    novelty=0.7,
+    sets={"class": ("Monocyte", "Lymphocyte"), "cell_size": ("medium", "large")},
+)
+ONE = Proposal((35.0, 10.0, 20.0, 20.0), 0.9, {"Monocyte": 1.0}, {}, sets={"class": ("Monocyte",)})
+UNCHECKED = Proposal((65.0, 10.0, 20.0, 20.0), 0.8, {"Monocyte": 0.9, "Neutrophil": 0.1}, {}, unchecked=True)
+NO_SETS = Proposal((65.0, 50.0, 20.0, 20.0), 0.7, {"Monocyte": 0.8, "Neutrophil": 0.2}, {})
+EARNED: dict[str, Any] = {
+    "least": 0.3,
+    "units": 30,
+    "of": 300,
+    "wrong": 3,
+    "classes": {"Monocyte": [297, 300]},
+}
+
+
+@pytest.fixture
+def folder(small_project: Path) -> Path:
+    with Project.open(small_project, annotator="model") as project:
+        number = project.new_model_id()
+        project.model_folder(number).mkdir(parents=True, exist_ok=True)
+        card = {"metrics": {"held_out": {"cells": 300}, "bulk": EARNED}}
+        project.add_model(number, parent="starter", card=card, activate=True)
+        project.suggest(project.fields()[0].id, [SETS, ONE, UNCHECKED, NO_SETS], model_id=number)
+    return small_project
+
+
+@pytest.fixture
+def session(dock: DeskDock, folder: Path) -> Session:
+    session = dock.desk.session
+    session.open(folder, annotator="Ada")
+    return session
+
+
+def choose(session: Session, proposal: Proposal) -> None:
+    session.select("suggestion", next(s.id for s in session.waiting if s.proposal.box == proposal.box))
+
+
+def thoughts(dock: DeskDock) -> str:
+    (found,) = (
+        one.text()
+        for one in dock.findChildren(QLabel)
+        if one.text().startswith("White cell ") and "%" in one.text()
+    )
+    return found
+
+
+def test_a_set_of_several_is_named_and_one_of_one_reads_as_before() -> None:
+    assert set_word(LLD, SETS, "class") == "M or L, 95%"
+    assert set_words(LLD, SETS) == ["M or L, 95%", "Cell size: Medium or Large, 95%"]
+    three = replace(SETS, sets={"class": ("Monocyte", "Lymphocyte", "Neutrophil")})
+    assert set_word(LLD, three, "class") == "M, L or N, 95%"
+    gone = replace(SETS, sets={"class": ("Monocyte", "Gone")})
+    assert set_words(LLD, gone) == set_words(LLD, ONE) == set_words(LLD, NO_SETS) == []
+
+
+def test_the_number_on_the_canvas_is_that_of_the_letter_beside_it() -> None:
+    assert proposal_word(LLD, SETS) == "M 48%"
+    assert proposal_word(LLD, UNCHECKED) == "M 72%"
+
+
+def test_the_panels_name_the_set_and_frame_its_values(session: Session, dock: DeskDock, qtbot: QtBot) -> None:
+    choose(session, SETS)
+    qtbot.wait(50)
+    assert thoughts(dock) == "White cell 95% · Monocyte 48%, Lymphocyte 38%, Neutrophil 10%\nM or L, 95%"
+    framed = [b.objectName() for b in dock.findChildren(ChoiceButton) if b.among]
+    assert framed == [
+        "lld_class_Lymphocyte",
+        "lld_class_Monocyte",
+        "lld_value_cell_size_medium",
+        "lld_value_cell_size_large",
+    ]
+    row = dock.findChild(AttributeRow, "lld_row_cell_size")
+    assert row is not None
+    assert "Medium or Large, 95%" in row.toolTip()
+    choose(session, ONE)
+    qtbot.wait(50)
+    assert thoughts(dock) == "White cell 90% · Monocyte 90%"
+    assert not any(b.among for b in dock.findChildren(ChoiceButton))
+    assert "95%" not in row.toolTip()
+
+
+def test_the_panel_says_what_was_not_checked(session: Session, dock: DeskDock, qtbot: QtBot) -> None:
+    choose(session, UNCHECKED)
+    qtbot.wait(50)
+    assert thoughts(dock).splitlines()[1] == "Probabilities not yet checked on this film"
+    choose(session, NO_SETS)
+    qtbot.wait(50)
+    assert thoughts(dock).splitlines()[1] == "Probabilities not yet checked on your films"
+
+
+def test_what_was_not_checked_is_never_accepted_all_at_once(session: Session) -> None:
+    assert "1 is of a film that the model has not learned from" in session.bulk_choice
+    assert len(session.accept_all()) == 3
+    assert [s.proposal for s in session.waiting] == [UNCHECKED]
+    assert "label" in session.bulk_refusal
+    choose(session, UNCHECKED)
+    session.accept()
+    assert not session.waiting
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        ({"unchecked": ["A", "B"], "sets": None}, "Probabilities are not yet checked on the films A, B, and"),
+        (
+            {"unchecked": [], "sets": None},
+            "The probabilities are not yet checked on your films: that begins at 50",
+        ),
+        ({"unchecked": [], "sets": {"heads": {}}}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_window_says_once_how_far_a_round_can_be_relied_on(result: dict[str, Any], says: str) -> None:
+    state = TrainingState()
+    state.receive(SimpleNamespace(type="done", model_id=None, result=result))
+    assert says in state.message
+    assert state.message.count("not yet checked") == bool(says)
