@@ -67,7 +67,7 @@ def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project:
         for count, changes, unchecked in (
             (9, {}, True),
             (10, {}, False),
-            (99, {"cell_class": "Myeloblast", "attributes": {}}, True),
+            (99, {"cell_class": "Promonocyte", "attributes": {}}, True),
             (99, {"cell_class": None, "attributes": {}}, True),
         ):
             some = [replace(one, field=first) for one in with_cells(count, **changes)]
