@@ -129,6 +129,22 @@ def test_what_was_not_checked_is_never_accepted_all_at_once(session: Session) ->
     assert not session.waiting
 
 
+def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> None:
+    from napari_lld.gallery import Gallery
+    from napari_lld.gallery_reader import read_items
+
+    assert session.project is not None
+    gallery = Gallery(session)
+    gallery.attach()
+    gallery.take(None, read_items(session.project, None))
+    told: list[str] = []
+    session.notice.connect(lambda _level, text: told.append(text))
+    gallery.accept(gallery.shown, seen={item.key for item in gallery.shown})
+    assert told[-1].startswith("3 suggestions accepted. 1 is of a film that the model has not learned from")
+    assert [s.proposal for s in session.waiting] == [UNCHECKED]
+    gallery.detach()
+
+
 @pytest.mark.parametrize(
     ("result", "says"),
     [
