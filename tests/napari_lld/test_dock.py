@@ -143,7 +143,8 @@ def test_a_suggestion_shows_what_the_model_thinks(
     settle(qtbot)
     shown = texts(open_dock)
     assert "3 of 3 here" in shown
-    assert "White cell 90% · Neutrophil 81%, Monocyte 9%" in shown
+    not_checked = "Probabilities not yet checked on your films"
+    assert f"White cell 90% · Neutrophil 81%, Monocyte 9%\n{not_checked}" in shown
     proposed = button(open_dock, "class_Neutrophil")
     assert isinstance(proposed, ChoiceButton)
     assert proposed.suggested
