@@ -128,7 +128,8 @@ def _as_of_0008(folder: Path) -> None:
         raw.execute("DROP TABLE annotators")
         raw.execute("ALTER TABLE old RENAME TO annotators")
         raw.execute("ALTER TABLE project DROP COLUMN patient_rule")
-        raw.execute("ALTER TABLE suggestions DROP COLUMN novelty")
+        for column in ("novelty", "unchecked", "sets"):
+            raw.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
         raw.execute("UPDATE alembic_version SET version_num = '0008'")
 
 

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from annotation_store.project import Project
+from training.engine import loop
 from training.protocol import Done, TrainRequest
 from training.ranking.reason import Reason
-from training.worker import budget, proposing, suggest, train
+from training.worker import budget, proposing, stages, suggest, train
 from training.worker.budget import HELD_OUT, Budget
 from training.worker.cautions import time_ran_short
 from training.worker.channel import Channel
@@ -122,6 +123,8 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for module in (proposing, suggest):
         costs(module, "propose_raw", lambda raws: A_FIELD * len(raws))
     costs(train, "look_at_cells", lambda cells: A_CELL * len(cells.units))
+    for module in (loop, stages):  # learning by steps goes by the same clock
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
     monkeypatch.setattr(train, "Budget", lambda seconds, _begun: Budget(seconds, clock.now, clock=clock))
     return clock
 

@@ -26,7 +26,9 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )
     model: Any = SimpleNamespace(calibration=SimpleNamespace(raw=lambda value: value))
-    films: Any = SimpleNamespace(moved=lambda _film, raw: raw, unlike=list)
+    films: Any = SimpleNamespace(
+        move=lambda _film: 0.0, note=lambda _film, _raw: None, unlike=list, unchecked=list
+    )
     channel: Any = SimpleNamespace(check=lambda: None, send=lambda _message: None)
     with Project.open(small_project, annotator="Ada") as project:
         cell = project.add_cell(1, (60, 60, 20, 20), cell_class="Monocyte")

@@ -392,7 +392,8 @@ class Loop:
             return
         left = self._deadline - time.monotonic()
         of_epoch = (self._steps_per_epoch - number - 1) * self._step_seconds
-        more = int(max(0.0, left - of_epoch) / (self._step_seconds * self._steps_per_epoch))
+        an_epoch = max(1e-6, self._step_seconds * self._steps_per_epoch)  # coarse clocks call a step no time
+        more = int(max(0.0, left - of_epoch) / an_epoch)
         self._epochs = max(self._epoch + 1, min(self._config.epochs, self._epoch + 1 + more))
 
     def _fingerprint(self) -> str:

@@ -120,6 +120,8 @@ def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: i
     cut = [one for field in fields for one in each_cell(field, range(len(field.cells)), cut_crop)]
     chosen = [cut[i] for i in rng.permutation(len(cut))[:_SHOWN]]
     crops, sizes = [crop for crop, _ in chosen], [size for _, size in chosen]
+    if not crops:
+        return
     plain = features_of(model.describer, crops, sizes).cpu().numpy()
     moves = []
     for _ in range(_LOOKS_OF_A_CELL):

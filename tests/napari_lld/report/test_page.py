@@ -24,6 +24,7 @@ SECTIONS = (
     "How well cells are found: model 2",
     "How well classes are told",
     "How well attributes are told",
+    "How far suggestions can be relied on",
     "What was taken for what",
     "Is it right as often as it says?",
     "Agreement of the readings",
