@@ -56,10 +56,12 @@ def set_rows(facts: Facts) -> list[SetRow]:
 def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int]]:
     """Name the films of which the model has learned from fewer than `CHECKED` cells, with their fields.
 
-    Empty where there is no model, or one of a version that kept no account of it.
+    Without a model they are those of all fields, where the starter's suggestions wait. Empty for a model of a
+    version that kept no account of it.
     """
     card = {} if facts.model is None else facts.model.card
-    if "learnt_films" not in card:
+    waiting = any(one.pending_suggestions for one in facts.summaries)
+    if "learnt_films" not in card and (facts.model is not None or not waiting):
         return []
     fields = Counter(domain_of(one.field) for one in facts.summaries if not one.field.is_slide)
     return [

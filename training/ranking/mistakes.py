@@ -308,8 +308,12 @@ def _in_box_of(said: Proposal, opinion: Proposal | None) -> Proposal:
 def _wrong_labels(
     cell: Cell, said: Proposal | None, schema: Schema, usual: Usual, words: Words, least: float
 ) -> tuple[dict[str, float], list[Reason]]:
-    """Give how probable it is that the class is wrong, or a value, and a reason for each that is listed."""
-    errors, reasons = {"class": 0.0, "value": 0.0}, []
+    """Give how probable it is that the class is wrong, or a value, and a reason for each that is listed.
+
+    Where only all values together are probably wrong, the most doubtful is named.
+    """
+    errors: dict[str, float] = {"class": 0.0, "value": 0.0}
+    told: list[tuple[float, Reason]] = []
     for name, label, left, best in _labels(cell, said, schema):
         if best is None or said is None:
             continue
@@ -317,30 +321,31 @@ def _wrong_labels(
         shares = said.attribute_probabilities[name] if name else said.class_probabilities
         kind = "value" if name else "class"
         errors[kind] = 1 - (1 - errors[kind]) * (1 - error)
-        if error < least or shares[best] <= left:
+        if shares[best] <= left:
             continue
         if not name:
-            reasons.append(
-                Reason(
-                    "Labelled {label}, the model says {other} at {share:.0%}",
-                    label=words.title(label),
-                    other=words.title(best),
-                    share=shares[best],
-                )
+            reason = Reason(
+                "Labelled {label}, the model says {other} at {share:.0%}",
+                label=words.title(label),
+                other=words.title(best),
+                share=shares[best],
             )
+            told.append((error, reason))
             continue
         attribute = schema.attribute_named(name)
         titles = {v.name: v.title or v.name for v in attribute.values}
-        reasons.append(
-            Reason(
-                "{attribute}: labelled {label}, the model says {other} at {share:.0%}",
-                attribute=attribute.title or name,
-                label=titles[label],
-                other=titles.get(best, best),
-                share=shares[best],
-            )
+        reason = Reason(
+            "{attribute}: labelled {label}, the model says {other} at {share:.0%}",
+            attribute=attribute.title or name,
+            label=titles[label],
+            other=titles.get(best, best),
+            share=shares[best],
         )
-    return errors, reasons
+        told.append((error, reason))
+    listed = [reason for error, reason in told if error >= least]
+    if not listed and told and max(errors.values()) >= least:
+        listed = [max(told, key=lambda one: one[0])[1]]
+    return errors, listed
 
 
 def _missed(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from annotation_store import Project
+from annotation_store import Project, Proposal
 from napari_lld.report import render_project
 
 SETS: dict[str, Any] = {
@@ -49,3 +49,11 @@ def test_films_that_the_model_has_not_learned_from_are_named_without_names(small
     assert "Dr. X" not in told
     assert "90 %" in told
     assert "has not learned from" in page(small_project, {"learnt_films": {"H_100x_C1": 9}})
+
+
+def test_while_only_the_starter_suggests_no_film_is_said_to_be_checked(small_project: Path) -> None:
+    with Project.open(small_project, annotator="Ada") as project:
+        assert "How far suggestions can be relied on" not in render_project(project)
+        project.suggest(1, [Proposal((10, 10, 20, 20), 0.8)], model_id=None)
+        told = " ".join(render_project(project).split())
+    assert "The starter has not learned from" in told

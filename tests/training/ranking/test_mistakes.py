@@ -86,6 +86,22 @@ def test_an_attribute_weighs_as_much_as_the_class_and_a_missing_one_nothing(fini
     assert "labelled small, the model says large at 90%" in one.reasons[0].lower()
 
 
+def test_where_only_all_values_together_are_doubted_the_most_doubtful_is_named(finished: Project) -> None:
+    labels = {"cell_size": "small", "nuclear_chromatin": "open", "cytoplasm": "scanty"}
+    finished.add_cell(1, (10, 10, 20, 20), attributes=labels)
+    shares = {
+        "cell_size": {"small": 0.1, "large": 0.9},
+        "nuclear_chromatin": {"open": 0.07, "coarse": 0.93},
+        "cytoplasm": {"scanty": 0.1, "abundant": 0.9},
+    }
+    looked(finished, Proposal((10, 10, 20, 20), 1.0, {}, shares))
+    (every,) = ranking.mistakes(finished, least=0.0).items
+    least = 0.99 * every.errors["value"]  # above what each of them has
+    (one,) = ranking.mistakes(finished, least=least).items
+    assert len(one.reasons) == 2, "a value, and whether the model learnt from the cell"
+    assert "labelled open, the model says coarse at 93%" in str(one.reasons[0]).lower()
+
+
 def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finished: Project) -> None:
     lonely = finished.add_cell(1, (10, 10, 20, 20))
     shifted = finished.add_cell(1, (50, 10, 20, 20))
