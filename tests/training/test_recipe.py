@@ -62,6 +62,7 @@ def part(cells: Cells, rows: np.ndarray) -> Cells:
 def named(model: LearnedModel, features: np.ndarray) -> list[str]:
     known = model.speaks()[0]
     assert known is not None
+    model.evaluating()  # as prediction does: with dropout some cells would be named by chance
     with torch.inference_mode():
         said = model.describer.decide(torch.from_numpy(features))[0].numpy()
     return [model.vocabulary.classes[i] for i in np.where(known, said, -np.inf).argmax(1)]
@@ -81,7 +82,7 @@ def test_a_class_that_the_start_never_saw_is_learnt_from_twenty_cells_and_the_ot
     model = adapted(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
     before = right(model, old)
     assert (len(new), len(old)) == (48, 96)
-    assert before.total() >= 86
+    assert before.total() >= 90
     teach_heads(model, part(cells, new[:20]))
     assert right(model, new[20:])[NEW] >= 26  # of 28
     assert right(model, old).total() >= before.total() - 2
@@ -98,7 +99,7 @@ def test_without_a_memory_the_classes_that_a_project_does_not_show_would_be_forg
         teach_heads(model, part(cells, shown))
         model = adapted(model, model.vocabulary, SOURCE)
     assert right(model, unseen).total() >= before - 1  # of 76
-    assert before >= 70
+    assert before >= 71
     # and what the project taught is neither counted nor remembered three times
     assert model.taught["class"][NEW] == 48
     assert (model.memory.sources == SOURCE).sum() <= len(shown)
