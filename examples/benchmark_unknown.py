@@ -14,7 +14,6 @@ neutrophils labelled, before a model is trained and after. Runs are kept in ``CA
 
 from __future__ import annotations
 
-import csv
 import statistics
 import sys
 import tempfile
@@ -27,12 +26,11 @@ from typing import Any
 import numpy as np
 from bench import arguments, project, tables
 from bench.cache import Cache, file_digest
-from bench.data import Field, around, picked, renamed, sample, studied, taught_and_judged, within
-from PIL import Image
+from bench.data import Field, around, close_ups, picked, renamed, sample, studied, taught_and_judged, within
 
 from annotation_store.boxes import iou_matrix
 from annotation_store.records import Proposal
-from training.evaluate import IOU, TrueCell
+from training.evaluate import IOU
 
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 YOUNG = ("Myelocyte", "Metamyelocyte", "None")
@@ -47,21 +45,14 @@ SHOWN = 0.25
 
 def lmu(data: Path, split: str, made: Any, *, study: int = 0, most: int | None = None) -> list[Field]:
     """Give crops of `lmu`; the box is that of the starter's suggestion nearest to the middle."""
-    with (data / "lmu" / f"{split}.csv").open(encoding="utf-8") as file:
-        classes = {data / "lmu" / row["file"]: row["class"] for row in csv.DictReader(file)}
-    bare = []
-    for file in classes:
-        with Image.open(file) as image:
-            bare.append(Field(file.name, file, *image.size, (), ()))
-    bare = studied(bare, study)[:most]
+    bare = studied(close_ups(data / "lmu", split), study)[:most]
     found = project.proposals(made, bare, model="starter", min_confidence=SHOWN)
     fields = []
     for field, some in zip(bare, found, strict=True):
-        name = classes[field.file]
         boxes = [one.box for one in some if _in_the_middle(field, one)]
         if boxes:
             box = min(boxes, key=lambda one: _off(field, one))
-            shown = replace(field, cells=(TrueCell(box, name),))
+            shown = replace(field, cells=(replace(field.cells[0], box=box),))
             fields.append(within(shown, [around(field, box)]))
     return fields
 

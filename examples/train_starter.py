@@ -30,14 +30,16 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.crowded import crowded
-from bench.data import Field, around, close_ups, renamed, sample, taught_and_judged, within
+from bench.data import Field, around, close_ups, parted, renamed, sample, taught_and_judged, within
 
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema
+from training.engine.augment import OTHER_LOOKS
 from training.engine.data import LabelledCell, TrainingField, cut_patches, prepare_field
 from training.engine.devices import be_repeatable, choose_device, set_threads
 from training.engine.loop import LearningConfig, Loop, StepReport
@@ -97,11 +99,10 @@ def load(args: argparse.Namespace) -> tuple[Sets, Sets]:
     taught, judged = {}, {}
     for name in args.sets:
         folder, judge = args.data / name, "fold" if args.fold else "val"
-        both = (
-            close_ups(folder, judge)
-            if name == "lmu"
-            else taught_and_judged(folder, judge, in_lld=name == "pbc")
-        )
+        if name == "lmu":
+            both = parted(partial(close_ups, folder), judge)
+        else:
+            both = taught_and_judged(folder, judge, in_lld=name == "pbc")
         taught[name] = [as_shown(field, name, args.without) for field in both[0]]
         judged[name] = [as_shown(field, name, ()) for field in both[1]]
     return taught, judged
@@ -160,12 +161,10 @@ def looks(steps: int, seed: int) -> LearningConfig:
         epochs=steps,
         describer_rate=5e-4,
         weight_decay=0.02,
-        stain=2.0,
-        blur=0.7,
-        camera=1.0,
         squeeze=0.27,
         average=0.99,
         seed=seed,
+        **OTHER_LOOKS,
     )
 
 
@@ -253,7 +252,7 @@ def learn_boxes(model: LearnedModel, taught: Sets, config: LearningConfig, args:
         *(
             one
             for field in taught.get("txl", [])
-            for one in (field, crowded(field))[: 1 + is_kept(field.name)]
+            for one in ((field, crowded(field)) if is_kept(field.name) else (field,))
         ),
         *taught.get("pbc_ig", [])[::3],  # one look among many
     ]
@@ -269,16 +268,16 @@ def learn_boxes(model: LearnedModel, taught: Sets, config: LearningConfig, args:
 def learn_cells(model: LearnedModel, taught: Sets, steps: int, seed: int) -> int:
     """Teach the describer, remember the cells that it did not see, calibrate; give how many taught it."""
     known = [
-        (name, one)
+        both
         for name, fields in taught.items()
-        for one in zip(fields, known_fields(name, fields), strict=True)
+        for both in zip(fields, known_fields(name, fields), strict=True)
     ]
-    patches = cut_patches([one for _, (field, one) in known if not is_kept(field.name)], model.vocabulary)
+    patches = cut_patches([one for field, one in known if not is_kept(field.name)], model.vocabulary)
     print(f"{len(patches)} cells with labels", flush=True)
     if steps:
         Loop(model, [], patches, looks(steps, seed)).run(on_step=Teller())
     model.teach(patches.allowed)
-    kept = [(field, one) for _, (field, one) in known if is_kept(field.name)]
+    kept = [(field, one) for field, one in known if is_kept(field.name)]
     remember(model, look_at_cells(model, [one for _, one in kept], seed=seed), seed=seed)
     learn_looks(model, [one for _, one in kept], seed=seed)
     print(f"{len(model.memory)} cells remembered", flush=True)

@@ -28,12 +28,13 @@ def crowded(field: Field) -> Field:
     """
     seed = int(hashlib.sha256(field.name.encode()).hexdigest()[:8], 16)
     rng = np.random.default_rng(seed)
-    pixels, cells = field.pixels().copy(), list(field.cells)
+    seen, cells = field.pixels(), list(field.cells)
+    pixels = seen.copy()
     for host in field.cells:
         if rng.random() > _SHARE and len(field.cells) > 2:
             continue
         donor = field.cells[rng.integers(len(field.cells))]
-        copy = _turned(_cut(field.pixels(), donor.box), rng)
+        copy = _turned(_cut(seen, donor.box), rng)
         place = _beside(host.box, copy.shape[1], copy.shape[0], rng)
         x, y, w, h = (round(v) for v in place)
         outside = min(x, y) < 0 or x + w > field.width or y + h > field.height

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,30 +140,28 @@ def taught_and_judged(folder: Path, judge: str, **options: Any) -> tuple[list[Fi
         ``"fold"``: on the fixed fifth of ``train``, which is then not learnt from, to choose by;
         ``"val"``: on ``val``, to report.
     """
-    train = load_fields(folder / "train.json", folder / "images", **options)
+    return parted(lambda split: load_fields(folder / f"{split}.json", folder / "images", **options), judge)
+
+
+def parted(load: Callable[[str], list[Field]], judge: str) -> tuple[list[Field], list[Field]]:
+    """Do as `taught_and_judged` does with what `load` gives of ``train`` and ``val``."""
+    train = load("train")
     if judge == "val":
-        return train, load_fields(folder / "val.json", folder / "images", **options)
+        return train, load("val")
     return [f for f in train if not in_fold(f.name)], [f for f in train if in_fold(f.name)]
 
 
-def close_ups(folder: Path, judge: str) -> tuple[list[Field], list[Field]]:
-    """Give the same of a set of close-ups (`lmu`), whose one cell is in the middle and has no box."""
-
-    def of(split: str) -> list[Field]:
-        with (folder / f"{split}.csv").open(encoding="utf-8") as file:
-            return [_close_up(folder / row["file"], row["class"]) for row in csv.DictReader(file)]
-
-    train = of("train")
-    if judge == "val":
-        return train, of("val")
-    return [f for f in train if not in_fold(f.name)], [f for f in train if in_fold(f.name)]
-
-
-def _close_up(file: Path, name: str) -> Field:
-    with Image.open(file) as image:
-        width, height = image.size
-    box = (0.0, 0.0, float(width), float(height))
-    return Field(file.name, file, width, height, (TrueCell(box, name),), ())
+def close_ups(folder: Path, split: str) -> list[Field]:
+    """Read a set of close-ups (`lmu`), whose one cell is in the middle and has no box: it is the picture."""
+    fields = []
+    with (folder / f"{split}.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            with Image.open(folder / row["file"]) as image:
+                width, height = image.size
+            cell = TrueCell((0.0, 0.0, float(width), float(height)), row["class"])
+            place = folder / row["file"]
+            fields.append(Field(place.name, place, width, height, (cell,), ()))
+    return fields
 
 
 def sparsely(fields: Iterable[Field], folder: Path) -> list[Field]:

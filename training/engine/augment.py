@@ -182,6 +182,17 @@ def jitter_camera(images: torch.Tensor, rng: np.random.Generator, strength: floa
     return torch.from_numpy(shown).to(images.device).permute(0, 3, 1, 2).to(images) / 255
 
 
+OTHER_LOOKS = {"stain": 2.0, "blur": 0.7, "camera": 1.0}
+"""Strengths of `jitter` by which no look of a laboratory stands for a class (``docs/adr/0010``)."""
+
+
+def jitter(
+    images: torch.Tensor, rng: np.random.Generator, *, stain: float, blur: float, camera: float
+) -> torch.Tensor:
+    """Show images ``(N, 3, H, W)`` as others might, by the strengths of the three functions above."""
+    return jitter_camera(jitter_blur(jitter_stain(images, rng, stain), rng, blur), rng, camera)
+
+
 def _quarter_turn(rng: np.random.Generator) -> np.ndarray:
     turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), int(rng.integers(4)))
     return np.asarray(turn * np.array([1.0 if rng.random() < 0.5 else -1.0, 1.0]))

@@ -23,7 +23,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from annotation_store.errors import LLDError
-from training.engine.augment import jitter_blur, jitter_camera, jitter_stain, sample_crop, sample_window
+from training.engine.augment import jitter, sample_crop, sample_window
 from training.engine.data import CellPatches, PreparedField, log_priors
 from training.engine.describer import description_loss
 from training.engine.detector import raw_predictions
@@ -311,8 +311,7 @@ class Loop:
         """Bring images to the device, stain and focus varied."""
         tensor = to_tensor(images, self._device)
         config = self._config
-        tensor = jitter_blur(jitter_stain(tensor, rng, config.stain), rng, config.blur)
-        tensor = jitter_camera(tensor, rng, config.camera)
+        tensor = jitter(tensor, rng, stain=config.stain, blur=config.blur, camera=config.camera)
         return tensor.contiguous(memory_format=torch.channels_last)
 
     # --- weights -----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import torch
 from scipy.special import log_softmax
 from torch import nn
 
-from training.engine.augment import jitter_blur, jitter_camera, jitter_stain
+from training.engine.augment import OTHER_LOOKS, jitter
 from training.engine.data import TrainingField, each_cell, labelled_cells
 from training.engine.describer import NEVER, Discriminant, cut_crop, features_of
 from training.engine.devices import to_tensor
@@ -125,8 +125,8 @@ def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: i
     plain = features_of(model.describer, crops, sizes).cpu().numpy()
     moves = []
     for _ in range(_LOOKS_OF_A_CELL):
-        shown = jitter_blur(jitter_stain(to_tensor(crops, torch.device("cpu")), rng, 2.0), rng, 0.7)
-        pixels = (jitter_camera(shown, rng).permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+        shown = jitter(to_tensor(crops, torch.device("cpu")), rng, **OTHER_LOOKS)
+        pixels = (shown.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
         moves.append(features_of(model.describer, list(pixels), sizes).cpu().numpy() - plain)
     every = np.concatenate(moves).astype(np.float64)
     lengths, axes = np.linalg.svd(every / max(1, len(every)) ** 0.5, full_matrices=False)[1:]
