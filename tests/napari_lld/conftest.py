@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from annotation_store import Project, Proposal
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -74,3 +77,23 @@ def no_question_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_warm_worker(no_warm_worker: None) -> None:
     """See `no_warm_worker`."""
+
+
+EARNED: dict[str, Any] = {
+    "least": 0.3,
+    "units": 30,
+    "of": 300,
+    "wrong": 3,
+    "classes": {"Monocyte": [297, 300]},
+}
+"""What a model has earned on held-out cells: monocytes may be accepted many at once."""
+
+
+def suggest_by_a_model(folder: Path, proposals: Sequence[Proposal]) -> None:
+    """Put proposals of an active model into the first field of a project."""
+    with Project.open(folder, annotator="model") as project:
+        number = project.new_model_id()
+        project.model_folder(number).mkdir(parents=True, exist_ok=True)
+        card = {"metrics": {"held_out": {"cells": 300}, "bulk": EARNED}}
+        project.add_model(number, parent="starter", card=card, activate=True)
+        project.suggest(project.fields()[0].id, proposals, model_id=number)

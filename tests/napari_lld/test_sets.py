@@ -11,7 +11,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel
 
-from annotation_store import Project, Proposal
+from annotation_store import Proposal
 from annotation_store.schema import load_schema
 from napari_lld.layers.palette import proposal_word, set_word, set_words
 from napari_lld.session import Session
@@ -19,6 +19,8 @@ from napari_lld.training_state import TrainingState
 from napari_lld.widgets import DeskDock
 from napari_lld.widgets.cell_panel import AttributeRow
 from napari_lld.widgets.parts import ChoiceButton
+
+from .conftest import suggest_by_a_model
 
 LLD = load_schema("lld")
 CLASSES = {"Monocyte": 0.5, "Lymphocyte": 0.4, "Neutrophil": 0.1}
@@ -35,23 +37,11 @@ SETS = Proposal(
 ONE = Proposal((35.0, 10.0, 20.0, 20.0), 0.9, {"Monocyte": 1.0}, {}, sets={"class": ("Monocyte",)})
 UNCHECKED = Proposal((65.0, 10.0, 20.0, 20.0), 0.8, {"Monocyte": 0.9, "Neutrophil": 0.1}, {}, unchecked=True)
 NO_SETS = Proposal((65.0, 50.0, 20.0, 20.0), 0.7, {"Monocyte": 0.8, "Neutrophil": 0.2}, {})
-EARNED: dict[str, Any] = {
-    "least": 0.3,
-    "units": 30,
-    "of": 300,
-    "wrong": 3,
-    "classes": {"Monocyte": [297, 300]},
-}
 
 
 @pytest.fixture
 def folder(small_project: Path) -> Path:
-    with Project.open(small_project, annotator="model") as project:
-        number = project.new_model_id()
-        project.model_folder(number).mkdir(parents=True, exist_ok=True)
-        card = {"metrics": {"held_out": {"cells": 300}, "bulk": EARNED}}
-        project.add_model(number, parent="starter", card=card, activate=True)
-        project.suggest(project.fields()[0].id, [SETS, ONE, UNCHECKED, NO_SETS], model_id=number)
+    suggest_by_a_model(small_project, [SETS, ONE, UNCHECKED, NO_SETS])
     return small_project
 
 

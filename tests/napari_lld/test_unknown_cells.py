@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,17 +23,11 @@ from napari_lld.widgets import DeskDock
 from napari_lld.widgets.gallery_grid import GalleryModel
 from napari_lld.widgets.parts import ChoiceButton
 
+from .conftest import suggest_by_a_model
 from .test_class_colours import SIMULATED, distances
 
 LLD = load_schema("lld")
 SIZES = {"cell_size": {"small": 0.1, "large": 0.9}}
-EARNED: dict[str, Any] = {
-    "least": 0.3,
-    "units": 30,
-    "of": 300,
-    "wrong": 3,
-    "classes": {"Monocyte": [297, 300]},
-}
 
 
 def at(x: float, confidence: float, novelty: float | None, **classes: float) -> Proposal:
@@ -48,12 +41,7 @@ DOUBT = at(65, 0.8, None, Monocyte=0.5, Neutrophil=0.5)
 
 @pytest.fixture
 def folder(small_project: Path) -> Path:
-    with Project.open(small_project, annotator="model") as project:
-        number = project.new_model_id()
-        project.model_folder(number).mkdir(parents=True, exist_ok=True)
-        card = {"metrics": {"held_out": {"cells": 300}, "bulk": EARNED}}
-        project.add_model(number, parent="starter", card=card, activate=True)
-        project.suggest(project.fields()[0].id, [UNKNOWN, SURE, DOUBT], model_id=number)
+    suggest_by_a_model(small_project, [UNKNOWN, SURE, DOUBT])
     return small_project
 
 
