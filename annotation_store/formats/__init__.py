@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
@@ -18,6 +18,7 @@ from annotation_store.formats._losses import (
     NO_UNKNOWN_AREA,
     REGIONS_OF_OUR_OWN,
     Survey,
+    lost_by_suggestions,
     survey,
 )
 from annotation_store.formats._merge import rehearsing
@@ -269,7 +270,10 @@ def write(
     for place in targets(chosen, out):
         check_output(place, overwrite=overwrite)
     with telling(progress):
-        return chosen.write(project, out, what=what, anonymise=anonymise, **extra)
+        report = chosen.write(project, out, what=what, anonymise=anonymise, **extra)
+    if what == "suggestions":
+        report = replace(report, skipped=[*report.skipped, *lost_by_suggestions(project, name)])
+    return report
 
 
 def targets(chosen: Format, out: Path) -> list[Path]:

@@ -167,6 +167,8 @@ def novelty_of(value: Any, skipped: Skipped) -> float | None:
 def sets_of(value: Any, schema: Schema, skipped: Skipped) -> dict[str, tuple[str, ...]]:
     """Read sets of values (`Proposal.sets`); one that holds what the schema lacks is left out and told."""
     found: dict[str, tuple[str, ...]] = {}
+    if value is not None and not isinstance(value, dict):
+        skipped.count("sets that cannot be read were left out ({n} suggestions).")
     for name, words in value.items() if isinstance(value, dict) else ():
         known = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
         if name == "class":

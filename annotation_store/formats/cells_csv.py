@@ -2,8 +2,9 @@
 
 Columns: ``field, patient, slide, domain, pixel_size_um, field_width, field_height, cell, x, y, w, h, class``,
 one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``,
-``novelty`` (the p-value of being of a taught class), ``unknown`` (``yes``; its class is then empty) and
-``unchecked`` (``yes``: its model has not learnt from the film).
+``novelty`` (the p-value of being of a taught class), ``unknown`` (``yes``; its class is then empty),
+``unchecked`` (``yes``: its model has not learnt from the film) and ``sets`` (`Proposal.sets` as JSON:
+``{"class": ["Monocyte", "Lymphocyte"]}``).
 An empty cell is missing; ``unsure`` is unsure; a class group stands by its name. UTF-8 with a byte order
 mark, which spreadsheets need; commas. On reading, semicolons, tabs, UTF-16
 and Windows-1252 will do as well, and so will decimal commas,
@@ -23,9 +24,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
@@ -52,6 +55,7 @@ from annotation_store.formats._words import (
     read_class,
     read_flags,
     read_values,
+    sets_of,
 )
 from annotation_store.outputs import write_file
 from annotation_store.records import UNSURE, Box, ExportReport, Field, ImportReport, Proposal
@@ -63,7 +67,7 @@ if TYPE_CHECKING:
 _OF_FIELD = ("field", "patient", "slide", "domain", "pixel_size_um", "field_width", "field_height")
 _OF_CELL = ("cell", "x", "y", "w", "h", "class")
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
-_OF_SUGGESTION = ("confidence", "novelty", "unknown", "unchecked")
+_OF_SUGGESTION = ("confidence", "novelty", "unknown", "unchecked", "sets")
 _FIXED = frozenset((*_OF_FIELD, *_OF_CELL, *_FLAGS, *_OF_SUGGESTION))
 _NUMBERS = frozenset({"x", "y", "w", "h", "novelty", "pixel_size_um", "field_width", "field_height"})
 _SPELLINGS = {
@@ -250,6 +254,14 @@ class _Reader:
         except FormatError:
             return novelty_of(text, self._document.skipped)
 
+    def _sets(self, values: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        if not (text := self._text(values, "sets")):
+            return {}
+        given: Any = text
+        with suppress(ValueError, RecursionError):
+            given = json.loads(text)
+        return sets_of(given, self._schema, self._document.skipped)
+
     def _cell(
         self, values: Mapping[str, str], field: FieldIn, where: str, box: Box, confidence: float | None
     ) -> None:
@@ -274,7 +286,8 @@ class _Reader:
             novelty = self._novelty(values, where)
             sure = certain(cell_class, found, schema)
             unchecked = self._text(values, "unchecked").casefold() == "yes"
-            field.proposals.append((where, Proposal(box, confidence, *sure, novelty, unchecked)))
+            sets = self._sets(values)
+            field.proposals.append((where, Proposal(box, confidence, *sure, novelty, unchecked, sets)))
             return
         words = {name: self._text(values, name) for name in _FLAGS}
         if not is_nothing(values.get("comment", "")):
@@ -339,6 +352,8 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
             row["novelty"] = "" if suggestion.novelty is None else repr(suggestion.novelty)
             row["unknown"] = "yes" if suggestion.is_unknown else ""
             row["unchecked"] = "yes" if suggestion.proposal.unchecked else ""
+            sets = {name: list(members) for name, members in suggestion.proposal.sets.items()}
+            row["sets"] = json.dumps(sets, ensure_ascii=False) if sets else ""
             best = suggestion.proposal.best_attributes
             row |= {_column(name): _value_word(name, v, schema) for name, v in best.items()}
             found.append((field.id, suggestion.id, row))

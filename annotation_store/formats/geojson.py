@@ -7,7 +7,8 @@ detections of them, which it draws faster. Suggestions are detections.
 What it carries: boxes as polygons; the class as ``classification`` (a class group by its name, *unsure*, and
 *unclassified* where it is missing); attributes, kind, flags and comment as ``metadata`` (QuPath 0.5 and
 later); finished regions as annotations of QuPath's own class ``Region*``, ignore areas as ``Ignore*``; of
-suggestions the confidence and all probabilities, as measurements. A member ``napari_lld`` holds the field's
+suggestions the confidence, all probabilities, ``Novelty``, ``Unchecked`` and the sets of values (of each its
+place in the set: ``Set: class: Monocyte`` 1), as measurements. A member ``napari_lld`` holds the field's
 name, patient, slide, domain and pixel size; QuPath passes it over, and drops it when it writes the file anew.
 
 What it loses: fields that say nothing. On reading, only ``Region*`` says what is annotated; outlines become
@@ -53,6 +54,7 @@ from annotation_store.formats._words import (
     read_class,
     read_flags,
     read_values,
+    sets_of,
 )
 from annotation_store.outputs import write_file
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
@@ -68,7 +70,7 @@ WRITE_OPTIONS: Mapping[str, str] = {
 REGION, IGNORE = "Region*", "Ignore*"
 _CONFIDENCE = "Confidence"
 _CLASS = "class: "
-_NOVELTY, _UNCHECKED = "Novelty", "Unchecked"
+_NOVELTY, _UNCHECKED, _SET = "Novelty", "Unchecked", "Set: "
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
 _SUFFIXES = (".geojson", ".json")
@@ -368,7 +370,25 @@ def _proposal(
     sure_class, sure_values = certain(cell_class, values, schema)
     novelty = novelty_of(measured.get(_NOVELTY), skipped)
     unchecked = measured.get(_UNCHECKED) == 1
-    return Proposal(box, confidence, classes or sure_class, attributes or sure_values, novelty, unchecked)
+    return Proposal(
+        box,
+        confidence,
+        classes or sure_class,
+        attributes or sure_values,
+        novelty,
+        unchecked,
+        sets_of(_sets_in(measured, at), schema, skipped),
+    )
+
+
+def _sets_in(measured: Mapping[str, Any], at: str) -> dict[str, list[str]]:
+    """Read sets of values from the place of each value in its set."""
+    places: dict[str, dict[str, float]] = {}
+    for name, value in measured.items():
+        head, colon, member = name.removeprefix(_SET).partition(": ")
+        if name.startswith(_SET) and colon:
+            places.setdefault(head, {})[member] = _number(value, at)
+    return {head: sorted(members, key=members.__getitem__) for head, members in places.items()}
 
 
 # -- out -----------------------------------------------------------------------------------------
@@ -490,6 +510,8 @@ def _suggestion_feature(field: Any, suggestion: Suggestion, schema: Schema) -> d
     measured |= {f"{_CLASS}{name}": p for name, p in proposal.class_probabilities.items()}
     for name, values in proposal.attribute_probabilities.items():
         measured |= {f"{name}: {value}": p for value, p in values.items()}
+    for name, members in proposal.sets.items():
+        measured |= {f"{_SET}{name}: {value}": place for place, value in enumerate(members, start=1)}
     feature["properties"]["measurements"] = measured
     if best_values := proposal.best_attributes:
         feature["properties"]["metadata"] = best_values

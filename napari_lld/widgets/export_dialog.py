@@ -267,6 +267,26 @@ def said(kind: str, count: int) -> str:
             )
         case "comments":
             return trn("{count} comment is lost.", "{count} comments are lost.", count)
+        case "probabilities":
+            return trn(
+                "{count} suggestion keeps only its most probable class and values.",
+                "{count} suggestions keep only their most probable class and values.",
+                count,
+            )
+        case "novelty":
+            return trn(
+                "{count} suggestion loses how unlike the taught classes it is.",
+                "{count} suggestions lose how unlike the taught classes they are.",
+                count,
+            )
+        case "unchecked":
+            return trn(
+                "{count} suggestion loses the mark “not yet checked on this film”.",
+                "{count} suggestions lose the mark “not yet checked on this film”.",
+                count,
+            )
+        case "sets":
+            return trn("{count} suggestion loses its sets.", "{count} suggestions lose their sets.", count)
         case "regions":
             return trn("{count} finished region is lost.", "{count} finished regions are lost.", count)
         case "ignore_areas":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sqlite3
 from pathlib import Path
@@ -13,7 +14,11 @@ import pytest
 
 from annotation_store import EditError, Look, Project, Proposal, formats, load_schema
 from annotation_store._db.migrations.versions import r0012_sets
+from annotation_store.formats import cells_csv, geojson
 from annotation_store.formats._coco_in import from_coco
+from annotation_store.formats._document import Document, Skipped
+from annotation_store.formats._images import Images
+from annotation_store.formats._pairing import Pairing
 from annotation_store.schema import Schema
 
 CLASSES = {"Monocyte": 0.5, "Neutrophil": 0.4, "Lymphocyte": 0.1}
@@ -92,14 +97,32 @@ def test_there_and_back(form: str, name: str, project: Project, tmp_path: Path) 
     formats.read(form, project, tmp_path / name)
     one, other = sorted((s.proposal for s in project.suggestions()), key=lambda p: p.box[0])
     assert (one.unchecked, other.unchecked) == (False, True)
-    assert (one.sets, other.sets) == (SETS if form == "coco" else {}, {})
+    assert (one.sets, other.sets) == (SETS, {})
 
 
 def test_tables_have_a_column_for_what_was_not_checked(project: Project, tmp_path: Path) -> None:
     project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
     formats.write("csv", project, tmp_path / "out.csv", what="suggestions")
     with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as lines:
-        assert [row["unchecked"] for row in csv.DictReader(lines)] == ["", "yes"]
+        rows = list(csv.DictReader(lines))
+    assert [row["unchecked"] for row in rows] == ["", "yes"]
+    assert [row["sets"] for row in rows] == [json.dumps(SETS), ""]
+
+
+@pytest.mark.parametrize("form", ["coco", "geojson", "csv", "labelstudio", "yolo", "crops"])
+def test_what_a_format_cannot_keep_of_suggestions_is_told_before_and_after(
+    form: str, project: Project, tmp_path: Path
+) -> None:
+    project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    report = formats.write(form, project, tmp_path / "out", what="suggestions")
+    had = {"probabilities": 2, "novelty": 1, "unchecked": 1, "sets": 1}
+    lost = formats.survey(project).lost(form, "suggestions")
+    some = {"coco": [], "geojson": [], "csv": ["probabilities"], "crops": ["probabilities"]}
+    kinds = some.get(form, list(had))
+    assert {kind: n for kind, n in lost.items() if kind in had} == {kind: had[kind] for kind in kinds}
+    told = [line for line in report.skipped if " suggestions " in line]
+    assert [int(line.split()[0]) for line in told] == [had[kind] for kind in kinds]
+    assert not {*had} & {*formats.survey(project).lost(form, "cells")}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +140,48 @@ def test_sets_of_a_file_that_say_something_else_are_left_out_and_told(sets: Any)
     one = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5, "sets": sets}
     image = {"id": 1, "file_name": "a.png", "width": 100, "height": 80}
     names = [{"id": 1, "name": "Monocyte"}]
-    document = from_coco({"images": [image], "categories": names, "annotations": [one]}, LLD)
+    told = from_coco({"images": [image], "categories": names, "annotations": [one]}, LLD)
+    for document in (told, of_table(json.dumps(sets))):
+        (proposal,) = (p for field in document.fields for _, p in field.proposals)
+        assert proposal.sets == {}
+        assert "sets of words" in str(document.skipped.sentences())
+
+
+def of_table(sets: str) -> Document:
+    text = io.StringIO()
+    header = ["field", "x", "y", "w", "h", "class", "confidence", "sets"]
+    csv.writer(text).writerows([header, ["a.png", 1, 2, 3, 4, "Monocyte", 0.5, sets]])
+    return cells_csv.parse(text.getvalue().encode(), LLD, "t")
+
+
+@pytest.mark.parametrize("sets", ["Monocyte", "{", "[1]", "[" * 100_000])
+def test_a_column_of_sets_that_holds_something_else_is_told(sets: str) -> None:
+    document = of_table(sets)
     (proposal,) = (p for field in document.fields for _, p in field.proposals)
-    assert proposal.sets == {}
+    assert (proposal.class_probabilities, proposal.sets) == ({"Monocyte": 1.0}, {})
+    assert "sets that cannot be read" in str(document.skipped.sentences())
+
+
+def test_a_set_in_geojson_has_its_members_in_their_places(tmp_path: Path) -> None:
+    places = {"Set: class: Neutrophil": 2, "Set: class: Monocyte": 1, "Set: class: Platelet": 3, "Set: x": 1}
+    document = of_geojson(places)
+    (proposal,) = (p for field in document.fields for _, p in field.proposals)
+    assert proposal.sets == {}, "one of its members is not in the schema"
     assert "sets of words" in str(document.skipped.sentences())
-    json.dumps(proposal.sets)
+    del places["Set: class: Platelet"]
+    (proposal,) = (p for field in of_geojson(places).fields for _, p in field.proposals)
+    assert proposal.sets == {"class": ("Monocyte", "Neutrophil")}
+
+
+def of_geojson(measured: dict[str, float]) -> Document:
+    ring = [[1, 2], [4, 2], [4, 6], [1, 6], [1, 2]]
+    properties = {
+        "objectType": "detection",
+        "classification": {"name": "Monocyte"},
+        "measurements": {"Confidence": 0.5, **measured},
+    }
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": properties}
+    document, file = Document("a.geojson", [], Skipped()), Path("a.geojson")
+    geojson.parse(feature, file, LLD, document, Pairing.of_files(Images(), file, [file]))
+    return document
