@@ -39,9 +39,14 @@ def evaluate(
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on the project's held-out regions, or against a fully annotated COCO file."""
+    """Measure a model on the project's held-out regions, or against a fully annotated COCO file.
+
+    What is judged is what `predict` would show in this project: labelled cells of a film are taken into
+    account, and on films that the model has not learned from no class or value is above 90%.
+    """
     from training.client import run_worker
     from training.protocol import EvaluateRequest
+    from training.unlike import trust_reasons
 
     which = model_of(model)
     device = device_of(device)
@@ -72,3 +77,5 @@ def evaluate(
         return
     say(f"Model {tested}, measured {'on held-out cells' if truth is None else f'against {truth}'}:")
     say_metrics(done.metrics)
+    for reason in trust_reasons(done.metrics):
+        say(f"{reason}.")

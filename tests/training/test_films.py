@@ -15,9 +15,10 @@ from annotation_store.project import Project
 from napari_lld import sample
 from training.engine.model import read_model, starter_place
 from training.engine.scale import domain_of
-from training.predict import novelty_of
-from training.protocol import PredictRequest
+from training.predict import RawProposals, novelty_of, propose_raw
+from training.protocol import EvaluateRequest, PredictRequest
 from training.worker.films import Films
+from training.worker.models import resolve
 from training.worker.project_data import Knowledge, knowledge
 from training.worker.run import run
 
@@ -106,3 +107,43 @@ def test_suggestions_carry_it(tmp_path: Path) -> None:
     assert len(values) >= 20
     assert all(value is not None and 0 < value <= 1 for value in values)
     assert sum(value is not None and value < 0.05 for value in values) <= 3
+
+
+def test_evaluation_judges_what_prediction_shows(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[list[RawProposals]] = []
+    monkeypatch.setattr(
+        "training.worker.evaluate.measured", lambda _model, _truths, raws: judged.append(raws) or {}
+    )
+    images = sample.truth().parent / "fields"
+    (one,) = sorted(images.glob("pbc*"))[:1]
+    empty = tmp_path / "project"
+    Project.create(empty, "lld", annotator="tester").close()
+    quiet: Any = Quiet()
+    told = []
+    for folder in (project, empty):
+        request = EvaluateRequest(
+            project=str(folder),
+            model="starter",
+            truth=str(sample.truth()),
+            images=str(images),
+            fields=[one.name],
+            device="cpu",
+        )
+        told.append(run(request, quiet, time.monotonic()).metrics["unchecked"])
+    assert told == [[], ["800×600 px"]]
+    (here,), (elsewhere,) = judged
+    assert (here.unchecked, elsewhere.unchecked) == (False, True)
+    with Project.open(project, annotator="tester") as opened:
+        known, model = knowledge(opened), resolve(opened, "starter")[0]
+        (field,) = [k for k in known if k.field.name == one.name]
+        (shown,) = propose_raw(
+            model,
+            [lambda: opened.pixels(field.field.id)],
+            cell_sides=[field.cell_side],
+            moves=[Films(opened, model, known).move(domain_of(field.field))],
+        )
+    np.testing.assert_array_equal(here.boxes, shown.boxes)
+    np.testing.assert_allclose(here.places, shown.places, atol=1e-4)
+    assert np.abs(here.places[:12] - elsewhere.places[:12]).max() > 0.01, "its film is not moved there"

@@ -1,10 +1,15 @@
-"""The evaluation task: a model measured on held-out regions or against full truth."""
+"""The evaluation task: a model measured on held-out regions or against full truth.
+
+What is judged is what prediction shows: the labels of a film move its cells and say whether it is checked
+(`training.worker.films`), and the known sizes of white cells set the scale.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,6 +17,7 @@ from annotation_store.errors import LLDError
 from annotation_store.formats._images import Images
 from annotation_store.images import read_image
 from annotation_store.project import Project
+from training.engine.scale import domain_of, domain_of_size
 from training.evaluate import FieldTruth
 from training.lineage import Lineage, still_held_out
 from training.measure import measured
@@ -19,8 +25,9 @@ from training.predict import Pixels, cell_sides, propose_raw
 from training.protocol import Done, EvaluateRequest, Metrics, Progress, Started
 from training.split import FEWEST_CELLS
 from training.worker.channel import Channel
+from training.worker.films import Films
 from training.worker.models import resolve
-from training.worker.project_data import fields_by_patient, knowledge
+from training.worker.project_data import Knowledge, fields_by_patient, knowledge
 from training.worker.truth import outside_regions, read_truth
 
 _TOLD = 3  # sentences about what was left out of a file
@@ -31,11 +38,14 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
     with Project.open(request.project, reading=request.reading, read_only=True) as project:
         model, number = resolve(project, request.model)
         model.to(device)
+        known = knowledge(project)
+        films = Films(project, model, known)
         if request.truth is None:
-            truths, pixels, known, on = *_held_out(project, number), "held-out regions"
+            shown, on = _held_out(project, number, known), "held-out regions"
         else:
-            truths, pixels, on = *_against_file(project, request, Path(request.truth), channel), request.truth
-            known = [None] * len(truths)
+            file = Path(request.truth)
+            shown, on = _against_file(project, request, file, channel, known, films), request.truth
+        truths, pixels = [one.truth for one in shown], [one.pixels for one in shown]
         cells = sum(truth.covers(cell.box) for truth in truths for cell in truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(truths), cells=cells))
 
@@ -43,22 +53,45 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             channel.check()
             channel.send(Progress(stage="evaluate", done=done, total=len(truths)))
 
-        sides = cell_sides(model, pixels, [truth.domain for truth in truths], known)
-        raw = propose_raw(model, pixels, cell_sides=sides, on_field=tell)
+        of = [one.film for one in shown]
+        raw = propose_raw(
+            model,
+            pixels,
+            cell_sides=cell_sides(model, pixels, of, [one.side for one in shown]),
+            moves=[films.move(film) for film in of],
+            on_field=tell,
+        )
+        for film, said in zip(of, raw, strict=True):
+            films.note(film, said)
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
+            "unlike": films.unlike(),
+            "unchecked": films.unchecked(),
             **measured(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))
     return Done(task="evaluate", model_id=number, metrics=metrics)
 
 
-def _held_out(
-    project: Project, number: int | None
-) -> tuple[list[FieldTruth], list[Pixels], list[float | None]]:
+class _Shown(NamedTuple):
+    """A field that is judged: its truth, and what prediction would know of it.
+
+    Attributes
+    ----------
+    side
+        Median side of a white cell in its pixels, where the project knows it.
+    """
+
+    truth: FieldTruth
+    pixels: Pixels
+    film: str
+    side: float | None
+
+
+def _held_out(project: Project, number: int | None, known: Sequence[Knowledge]) -> list[_Shown]:
     """Give the held-out fields, less those that this very model has learnt from."""
-    finished = [k for k in knowledge(project) if k.finished]
+    finished = [k for k in known if k.finished]
     held, _ = still_held_out(project, fields_by_patient(finished), [m.card for m in project.models()])
     some = [k for k in finished if k.patient in held]
     if not some:
@@ -74,32 +107,48 @@ def _held_out(
             f"Model {number} has learnt from all that is held out, so nothing can be measured on it. To "
             "measure against a fully annotated file, give --truth and --images."
         )
-    return (
-        [k.truth() for k in some],
-        [k.training_field(project).pixels for k in some],
-        [k.cell_side for k in some],
-    )
+    return [
+        _Shown(k.truth(), partial(project.pixels, k.field.id), domain_of(k.field), k.cell_side) for k in some
+    ]
 
 
 def _against_file(
-    project: Project, request: EvaluateRequest, file: Path, channel: Channel
-) -> tuple[list[FieldTruth], list[Pixels]]:
+    project: Project,
+    request: EvaluateRequest,
+    file: Path,
+    channel: Channel,
+    known: Sequence[Knowledge],
+    films: Films,
+) -> list[_Shown]:
     places = None if request.images is None else Path(request.images)
-    known = Images((), project.fields(), project.folder_pseudonym)
+    fields = Images((), project.fields(), project.folder_pseudonym)
     images = Images.of(file, places, project if places is None else None)
     found, told = read_truth(file, project.schema, images, request.fields)
     if not found:
         raise LLDError(f"{file} holds no image to measure on. {told[0] if told else ''}".strip())
     if request.outside_regions:
-        found = outside_regions(found, known, {k.field.id: k.finished for k in knowledge(project)})
+        found = outside_regions(found, fields, {k.field.id: k.finished for k in known})
     if told:
         more = f" (and {len(told) - _TOLD} more)" if len(told) > _TOLD else ""
         note = " ".join(told[:_TOLD]) + more
         channel.send(Progress(stage="evaluate", done=0, total=len(found), note=note))
-    pixels: list[Pixels] = []
+    of_project = {k.field.id: k for k in known}
+    shown = []
     for one in found:
         if one.path is not None:
-            pixels.append(partial(read_image, one.path))
+            pixels: Pixels = partial(read_image, one.path)
         elif one.field is not None:
-            pixels.append(partial(project.pixels, one.field.id))
-    return [one.truth for one in found], pixels
+            pixels = partial(project.pixels, one.field.id)
+        field = one.field or fields.known(one.truth.name)
+        there = None if field is None else of_project.get(field.id)
+        shown.append(_of_image(one.truth, pixels, there, films))
+    return shown
+
+
+def _of_image(truth: FieldTruth, pixels: Pixels, field: Knowledge | None, films: Films) -> _Shown:
+    """Give an image of a file; one of a field's name and size is that field."""
+    size = truth.width, truth.height
+    if field is not None and (field.field.width, field.field.height) == size:
+        return _Shown(truth, pixels, domain_of(field.field), field.cell_side)
+    stated = truth.domain != domain_of_size(*size)
+    return _Shown(truth, pixels, truth.domain if stated else films.of_size(*size), None)
