@@ -414,4 +414,5 @@ def _refuse_unreadable(database: Path, folder: Path) -> None:
 
 
 def _writable(folder: Path, database: Path) -> bool:
-    return os.access(folder, os.W_OK) and os.access(database, os.W_OK)
+    effective = os.access in os.supports_effective_ids  # as whom files are opened
+    return all(os.access(place, os.W_OK, effective_ids=effective) for place in (folder, database))

@@ -80,7 +80,8 @@ def bring_up_to_date(engine: sa.Engine, folder: Path, database: Path, *, read_on
     if read_only:
         raise ProjectError(
             f"The project {folder} was made by an older version and is opened read-only: "
-            "open it once with write access, so that it can be brought up to date."
+            "open it once with write access, or copy it to a folder where you may write, so that it can be "
+            "brought up to date."
         )
     back_up(database, folder / "backups", found)
     upgrade(engine, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +45,7 @@ def open_project(
     path: Path,
     *,
     read_only: bool = False,
+    keeps_if_possible: bool = False,
     to_mend: bool = False,
     annotator: str | None = None,
     reading: str | None = None,
@@ -53,8 +54,13 @@ def open_project(
 
     One that an older version made must be written once to be brought up to date, even where the command
     only reads.
+
+    Parameters
+    ----------
+    keeps_if_possible
+        Whether a project that cannot be written will do: it is open for reading only then.
     """
-    project = _open(path, read_only, to_mend, annotator)
+    project = _open(path, read_only, keeps_if_possible, to_mend, annotator)
     try:
         if reading is not None:
             project.use_reading(_reading_number(project, reading))
@@ -64,14 +70,27 @@ def open_project(
     return project
 
 
-def _open(path: Path, read_only: bool, to_mend: bool, annotator: str | None) -> Project:
+def _open(
+    path: Path, read_only: bool, keeps_if_possible: bool, to_mend: bool, annotator: str | None
+) -> Project:
     from annotation_store import Project
-    from annotation_store.errors import ProjectError
+    from annotation_store.errors import NotWritableError, ProjectError
 
+    to_read = partial(Project.open, path, annotator=annotator, read_only=True, to_mend=to_mend)
+    unread: ProjectError | None = None
     if read_only:
-        with suppress(ProjectError):
-            return Project.open(path, annotator=annotator, read_only=True, to_mend=to_mend)
-    return Project.open(path, annotator=annotator, to_mend=to_mend)
+        try:
+            return to_read()
+        except ProjectError as error:
+            unread = error
+    try:
+        return Project.open(path, annotator=annotator, to_mend=to_mend)
+    except NotWritableError:
+        if unread is not None:  # why reading alone did not do
+            raise unread from None
+        if not keeps_if_possible:
+            raise
+        return to_read()
 
 
 def _reading_number(project: Project, wanted: str) -> int:

@@ -61,7 +61,7 @@ def predict(
             raise UsageError(f"--images {path} does not exist; give images or folders of images")
     if out is not None:
         check_out(out, overwrite=overwrite)
-    with open_project(project, read_only=True, reading=reading) as opened:
+    with open_project(project, read_only=out is not None, reading=reading) as opened:
         number = opened.reading.id
         check_model(opened.path, [made.id for made in opened.models()], which)
         if out is None and not opened.fields():

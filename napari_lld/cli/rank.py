@@ -11,7 +11,9 @@ from napari_lld.cli._console import UsageError, duration, new_table, progress, s
 from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
 
 if TYPE_CHECKING:
-    from annotation_store import Project
+    from collections.abc import Mapping
+
+    from annotation_store import Look, Project
     from training.ranking import Ranked
 
 
@@ -47,16 +49,16 @@ def rank(
     as_json: Json = False,
 ) -> None:
     """Say what to annotate next, and why."""
-    with open_project(project, reading=reading) as opened:
+    with open_project(project, keeps_if_possible=True, reading=reading) as opened:
         if not any(not field.is_slide for field in opened.fields()):
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
-        found, note = _ranked(opened, what, queue, count, least)
+        found, notes = _ranked(opened, what, queue, count, least)
         names = {field.id: field.name for field in opened.fields()}
     if as_json:
         say_json([one.as_json(names[one.field_id]) for one in found])
         return
     if not found:
-        say(" ".join(filter(None, (_NOTHING[what], note))))
+        say(" ".join((_NOTHING[what], *notes)))
         return
     table = new_table("", "field", "time", "why")
     for column in table.columns[1:]:
@@ -67,7 +69,7 @@ def rank(
             where += " at " + ", ".join(f"{v:.0f}" for v in one.box)
         table.add_row(str(place), where, duration(one.seconds), "; ".join(one.reasons))
     say_table(table)
-    if note:
+    for note in notes:
         say(note)
 
 
@@ -79,24 +81,30 @@ _NOTHING = {
 }
 
 
-def _ranked(project: Project, what: What, queue: Queue, count: int, least: float) -> tuple[list[Ranked], str]:
+def _ranked(
+    project: Project, what: What, queue: Queue, count: int, least: float
+) -> tuple[list[Ranked], list[str]]:
     """Give the first of an order, and what is to be said beside it."""
     from training import ranking
 
     if what is What.CELLS:
-        return ranking.cells(project, queue=queue)[:count], ""
+        return ranking.cells(project, queue=queue)[:count], []
     if what is What.MISTAKES:
         mistakes = ranking.mistakes(project, least=least)
-        note = ""
+        notes = []
         if mistakes.maker is not None and mistakes.unchecked:
-            note = (
+            notes = [
                 f"Not yet checked by what other cells teach: {mistakes.unchecked} (ten labelled cells are "
                 f"needed; then: napari-lld predict {project.path})."
-            )
-        return list(mistakes.items[:count]), note
+            ]
+        return list(mistakes.items[:count]), notes
+    stain: Mapping[int, Look] = {}
     if not set(project.looked()) - {ranking.STAIN}:  # no model has looked: the stain tells something
         with progress("Looking at the fields") as tick:
-            ranking.look_at_stain(project, progress=tick)
+            stain = ranking.look_at_stain(project, progress=tick)
     # an order that is stored is the window's, and is not to change under anybody's hand
-    ranked = ranking.update(project, budget=count, store=project.ranking_facts() is None)
-    return ranked[:count] if what is What.FIELDS else ranking.best_regions(project, ranked, count), ""
+    ranked = ranking.update(project, budget=count, store=project.ranking_facts() is None, stain=stain)
+    notes = [f"{project.path} cannot be written: the order was not kept."] if project.read_only else []
+    if what is What.FIELDS:
+        return ranked[:count], notes
+    return ranking.best_regions(project, ranked, count, stain=stain), notes

@@ -90,7 +90,7 @@ def train(
         raise UsageError(f"--holdout {holdout:g}: give a share of the cells, 0 or more and less than 1")
     device = device_of(device)
     start = init_of(init)
-    with open_project(project, read_only=True, reading=reading) as opened:
+    with open_project(project, reading=reading) as opened:
         number = opened.reading.id
         check_evidence(opened, project)
         check_init(opened, start)

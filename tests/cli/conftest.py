@@ -84,6 +84,13 @@ def annotated(_annotated_template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def unwritable(annotated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The annotated project, as if it lay in a folder where nobody may write."""
+    monkeypatch.setattr("annotation_store.project._writable", lambda *_: False)
+    return annotated
+
+
+@pytest.fixture
 def image(tmp_path: Path) -> Path:
     """A small RGB image."""
     path = tmp_path / "images" / "small.png"

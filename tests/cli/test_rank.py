@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,34 @@ def test_the_order_that_the_window_shows_is_left_alone(cli: Cli, annotated: Path
     assert cli("rank", annotated).code == 0
     with Project.open(annotated) as project:
         assert project.ranking() == before
+
+
+def test_a_project_that_cannot_be_written_is_ranked_all_the_same(cli: Cli, unwritable: Path) -> None:
+    kept = "cannot be written: the order was not kept"
+    told = cli("rank", unwritable)
+    assert "likely cell" in told.out, "what the stain tells counts, although it is not kept"
+    assert kept in told.out
+    regions = cli("rank", unwritable, "--what", "regions", "-n", "2", "--json").json
+    assert any("likely cell" in reason for one in regions for reason in one["reasons"])
+    assert "contradicts no label" in cli("rank", unwritable, "--what", "mistakes").out
+    assert "No suggestion waits" in cli("rank", unwritable, "--what", "cells").out
+
+
+def test_commands_that_only_read_take_a_project_that_cannot_be_written(
+    cli: Cli, unwritable: Path, tmp_path: Path
+) -> None:
+    for words in (["info"], ["models"], ["agreement"], ["check"], ["schema"], ["restore", "--list"]):
+        assert cli(words[0], unwritable, *words[1:]).code == 0, words
+    for words in (["train"], ["predict"], ["models", "--activate", "starter"]):  # before torch is loaded
+        cli(words[0], unwritable, *words[1:]).refuses("cannot be written", "copy it")
+
+
+def test_an_older_project_that_cannot_be_written_says_why_it_cannot_be_read(
+    cli: Cli, unwritable: Path
+) -> None:
+    with closing(sqlite3.connect(unwritable / "project.db")) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = '0001'")
+    cli("info", unwritable).refuses("older version", "copy it")
 
 
 def test_nothing_left_and_nothing_there_are_said(cli: Cli, annotated: Path) -> None:

@@ -20,20 +20,24 @@ _SIDE = 320
 _BATCH = 32
 
 
-def look_at_stain(project: Project, *, progress: Callable[[int, int], None] | None = None) -> int:
-    """Look at the fields that nobody has looked at, and keep what is seen; how many there were.
+def look_at_stain(project: Project, *, progress: Callable[[int, int], None] | None = None) -> dict[int, Look]:
+    """Look at the fields that nobody has looked at, keep what is seen, and return it by field.
 
-    What is kept is not looked at again, so it can be interrupted at any time.
+    What is kept is not looked at again, so it can be interrupted at any time. A project that is open for
+    reading only keeps nothing: pass what is returned on to `update` and `best_regions`.
     """
+    looked: dict[int, Look] = {}
     seen = set(project.looks(STAIN))
     missing = [field for field in project.fields() if not field.is_slide and field.id not in seen]
     for start in range(0, len(missing), _BATCH):
         some = missing[start : start + _BATCH]
         found = {field.id: look for field in some if (look := _look(project, field)) is not None}
-        project.keep_looks(STAIN, found)
+        if not project.read_only:
+            project.keep_looks(STAIN, found)
+        looked |= found
         if progress is not None:
             progress(start + len(some), len(missing))
-    return len(missing)
+    return looked
 
 
 def _look(project: Project, field: Field) -> Look | None:

@@ -39,6 +39,7 @@ from training.ranking.words import Words
 from training.ranking.worth import Labels, worth
 
 if TYPE_CHECKING:
+    from annotation_store import Look
     from annotation_store.project import Project
 
 STAIN = "stain"
@@ -55,7 +56,14 @@ _WHOLE = 0.8
 # --- fields ----------------------------------------------------------------------------------------------
 
 
-def update(project: Project, *, budget: int = BUDGET, seed: int = 0, store: bool = True) -> list[Ranked]:
+def update(
+    project: Project,
+    *,
+    budget: int = BUDGET,
+    seed: int = 0,
+    store: bool = True,
+    stain: Mapping[int, Look] | None = None,
+) -> list[Ranked]:
     """Work the order of the fields out anew, from the suggestions and looks that are there, and store it.
 
     The worker calls it after a round. Fields that are drawn at random now stay drawn for good. A project
@@ -69,9 +77,11 @@ def update(project: Project, *, budget: int = BUDGET, seed: int = 0, store: bool
         Another seed, other random fields.
     store
         Whether the window is to show this order from now on.
+    stain
+        What the stain tells, beside what the project keeps of it (`look_at_stain`).
     """
     maker = newest_maker(project)
-    views = _views(project, maker)
+    views = _views(project, maker, stain or {})
     keeps = not project.read_only and not project.reading.blind
     drawn = project.reserve()
     new = draw(views, drawn, seed=seed)
@@ -154,15 +164,16 @@ def _age(maker: str) -> int:
     return int(maker) if maker.isdecimal() else {STAIN: -2, STARTER: -1}.get(maker, -3)
 
 
-def _views(project: Project, maker: str | None) -> list[FieldView]:
+def _views(project: Project, maker: str | None, stain: Mapping[int, Look]) -> list[FieldView]:
     """Read what the ranking sees; a fixed number of statements however many fields there are."""
     suggested = by_field((s.field_id, s.proposal) for s in project.suggestions())
     rejected = project.rejections()
     cells = by_field((cell.field_id, cell.box) for cell in project.cells())
     regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions())
     ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
-    looks = project.looks(maker) if maker is not None else {}
-    stained = {} if suggested or project.reading.blind else project.looks(STAIN, opinions=True)
+    looks = dict(stain) if maker in (None, STAIN) else {}
+    looks |= project.looks(maker) if maker is not None else {}
+    stained = {} if suggested or project.reading.blind else {**stain, **project.looks(STAIN, opinions=True)}
     views = []
     for field in project.fields():
         if field.is_slide or field.skipped:
@@ -170,8 +181,8 @@ def _views(project: Project, maker: str | None) -> list[FieldView]:
         own = regions.get(field.id, [])
         finished = [r.shape for r in own if r.state is RegionState.FINISHED]
         known = [*finished, *ignored.get(field.id, [])]
-        look, stain = looks.get(field.id), stained.get(field.id)
-        found = suggested.get(field.id) or (list(stain.opinions) if stain is not None else [])
+        look, from_stain = looks.get(field.id), stained.get(field.id)
+        found = suggested.get(field.id) or (list(from_stain.opinions) if from_stain is not None else [])
         taken = [*cells.get(field.id, []), *rejected.get(field.id, [])]
         views.append(
             FieldView(
@@ -206,12 +217,18 @@ def unknown_share(field: Field, known: Sequence[Shape]) -> float:
 # --- regions ---------------------------------------------------------------------------------------------
 
 
-def best_regions(project: Project, ranked: Sequence[Ranked], count: int) -> list[Ranked]:
+def best_regions(
+    project: Project, ranked: Sequence[Ranked], count: int, *, stain: Mapping[int, Look] | None = None
+) -> list[Ranked]:
     """Give the best region of each of the first fields of an order, in that order, as the window does.
 
     The order is more than a score: its first fields differ from each other, and some are drawn at random.
     """
-    found = (region for one in ranked for region in regions(project, one.field_id))
+    found = (
+        region
+        for one in ranked
+        for region in regions(project, one.field_id, stain=(stain or {}).get(one.field_id))
+    )
     return list(islice(found, count))
 
 
@@ -221,6 +238,7 @@ def regions(
     count: int = 1,
     *,
     suggestions: Sequence[Suggestion] | None = None,
+    stain: Look | None = None,
 ) -> list[Ranked]:
     """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
 
@@ -231,6 +249,8 @@ def regions(
     ----------
     suggestions
         The field's waiting suggestions, where the caller has them: to read hundreds is most of the work.
+    stain
+        What the stain tells of the field, where the project does not keep it.
     """
     field = project.field(field_id)
     if field.is_slide:
@@ -244,7 +264,7 @@ def regions(
     waiting = project.suggestions(field_id) if suggestions is None else suggestions
     found = [s.proposal for s in waiting]
     if not found and not project.reading.blind:
-        stain = project.looks(STAIN, field_id=field_id, opinions=True).get(field_id)
+        stain = project.looks(STAIN, field_id=field_id, opinions=True).get(field_id, stain)
         found = list(stain.opinions) if stain is not None else []
     some = candidates(found, known, boxes)
     groups = groups_of(project.schema)
