@@ -15,10 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_lld"
-REASONS = ("ranking/*.py", "gate.py", "worker/comparing.py", "worker/budget.py", "unlike.py")
+REASONS = (
+    "ranking/*.py",
+    "evaluation/gate.py",
+    "evaluation/unchecked_films.py",
+    "worker/comparison.py",
+    "worker/budget.py",
+)
 """Of `training`: they speak in reasons, which the window says in its language."""
 _NOT_SHOWN = {"cli", "demo", "report", "sample"}  # the command line and the report speak English
-_NOT_TEXT = {"sample_data.py", "translate.py", "key_table.py"}
+_NOT_TEXT = {"translate.py", "key_table.py"}
 _NAMES = {"layer list", "layer controls", "nucleated red cell", "Unknown area", "unknown area"}
 """Names of things of napari or of the schema, by which they are found: never translated."""
 _TABLES = {"as_rows", "stylesheet"}
@@ -167,7 +173,7 @@ def _name(function: ast.expr) -> str:
 def catalogue(path: Path) -> dict[str, str]:
     """Read a catalogue."""
     sys.path.insert(0, str(ROOT))
-    from napari_lld.translate import entries
+    from napari_lld.i18n.translate import entries
 
     return dict(entries(path.read_text(encoding="utf-8")))
 
@@ -179,7 +185,7 @@ def complaints() -> Iterator[str]:
         for node in found.forgotten:
             told = ast.unparse(node)
             yield f"{path.relative_to(ROOT)}:{node.lineno}: not through tr(): {told[:90]}"
-    for path in sorted((PACKAGE / "locale").glob("*.po")):
+    for path in sorted((PACKAGE / "i18n" / "locale").glob("*.po")):
         for source, translation in catalogue(path).items():
             wanted = set(_names(source))
             for form in translation.split("\0") if source else ():
@@ -213,7 +219,7 @@ def _quoted(text: str) -> str:
 def main() -> int:
     """Say what is wrong, or what is missing."""
     if "--missing" in sys.argv:
-        for path in sorted((PACKAGE / "locale").glob("*.po")):
+        for path in sorted((PACKAGE / "i18n" / "locale").glob("*.po")):
             for source in stale(path):
                 print(f"# nobody says any more: {source!r}\n")
             for message in missing(path):

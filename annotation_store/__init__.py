@@ -1,9 +1,9 @@
 """The truth of a project: schema, fields, regions, cells, suggestions, history, images and formats."""
 
-from annotation_store._counting import ClassCount, Overlap
-from annotation_store._looks import Look, StoredRanking
-from annotation_store._many import Entry
-from annotation_store._work import CellsMade, Decision, Origin
+from annotation_store._collections.bulk_edits import Entry
+from annotation_store._collections.overlaps import ClassCount, Overlap
+from annotation_store._collections.ranking import Look, StoredRanking
+from annotation_store._collections.review_statistics import CellsMade, Decision, Origin
 from annotation_store.errors import (
     EditError,
     FormatError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from annotation_store import _rules
+from annotation_store import validation
 from annotation_store.errors import FormatError
 
 
@@ -38,5 +38,7 @@ def read_name(path: Path, pattern: re.Pattern[str] | None) -> dict[str, str]:
         return {}
     said = match.groupdict() or {"patient": match.group(1 if pattern.groups else 0)}
     return {
-        name: _rules.clean_name(value) for name in ("patient", "slide", "domain") if (value := said.get(name))
+        name: validation.clean_name(value)
+        for name in ("patient", "slide", "domain")
+        if (value := said.get(name))
     }

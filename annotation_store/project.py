@@ -13,14 +13,21 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from annotation_store import _history, _rows, _rules
-from annotation_store._base import database_identity, open_here, register
-from annotation_store._check import Check
-from annotation_store._conflicts import Conflicts
-from annotation_store._counting import Counting
-from annotation_store._creation import make_project
-from annotation_store._db import migrate
+from annotation_store import validation
+from annotation_store._collections.conflicts import Conflicts
+from annotation_store._collections.label_reviews import SecondLook
+from annotation_store._collections.models import Learning
+from annotation_store._collections.overlaps import Counting
+from annotation_store._collections.ranking import Looks
+from annotation_store._collections.readings import Readings
+from annotation_store._collections.review_statistics import Work
+from annotation_store._collections.schema_change import Growth
+from annotation_store._collections.work_time import Journal
+from annotation_store._db import history as _history
+from annotation_store._db import migrate, row_mappers
 from annotation_store._db.engine import damaged, keep_copy, make_engine, plain_errors, refuse_foreign_wal
+from annotation_store._db.events import ProjectEvents
+from annotation_store._db.session import database_identity, open_here, register
 from annotation_store._db.tables import (
     annotators,
     edits,
@@ -30,18 +37,12 @@ from annotation_store._db.tables import (
     suggestions,
 )
 from annotation_store._db.tables import project as project_table
-from annotation_store._disk import refuse_long_path
-from annotation_store._growth import Growth
-from annotation_store._journal import Journal
-from annotation_store._learning import Learning
-from annotation_store._looks import Looks
-from annotation_store._readings import Readings
-from annotation_store._repair import Repair
-from annotation_store._second_look import SecondLook
-from annotation_store._work import Work
 from annotation_store.errors import NotWritableError, ProjectError, ProjectGoneError
-from annotation_store.events import ProjectEvents
-from annotation_store.layout import BACKUPS, DATABASE, LOST, inside, refuse_links
+from annotation_store.files.disk import refuse_long_path
+from annotation_store.files.layout import BACKUPS, DATABASE, LOST, inside, refuse_links
+from annotation_store.maintenance.check import Check
+from annotation_store.maintenance.create import make_project
+from annotation_store.maintenance.repair import Repair
 from annotation_store.records import Edit, HistoryRow
 from annotation_store.schema import Schema, load_schema
 
@@ -302,7 +303,7 @@ class Project(
             query = query.where(history.c.entity == entity)
         if entity_id is not None:
             query = query.where(history.c.entity_id == entity_id)
-        return [_rows.history(row) for row in self._rows(query)]
+        return [row_mappers.history(row) for row in self._rows(query)]
 
     # -- other processes -------------------------------------------------------------------------
 
@@ -394,9 +395,9 @@ class Project(
 
 def _name_of(annotator: str | None) -> str:
     if annotator is not None and annotator.strip():
-        return _rules.clean_name(annotator)
+        return validation.clean_name(annotator)
     try:
-        return _rules.clean_name(getpass.getuser())
+        return validation.clean_name(getpass.getuser())
     except (OSError, KeyError, ImportError):  # an account without a name, as in some containers
         return "annotator"
 

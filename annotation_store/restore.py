@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from annotation_store._base import open_here
-from annotation_store._creation import UNFINISHED
 from annotation_store._db import migrate
 from annotation_store._db.engine import open_unchanging
-from annotation_store._disk import move, refuse_long_path, sync, why_not_written
+from annotation_store._db.session import open_here
 from annotation_store.errors import ProjectError
-from annotation_store.layout import (
+from annotation_store.files.disk import move, refuse_long_path, sync, why_not_written
+from annotation_store.files.layout import (
     BACKUPS,
     DATABASE,
     JOURNALS,
@@ -34,6 +33,7 @@ from annotation_store.layout import (
     refuse_links,
     set_aside,
 )
+from annotation_store.maintenance.create import UNFINISHED
 from annotation_store.project import Project
 
 _STAMP = re.compile(r"(\d{8}T\d{6})\d{6}\.db$")

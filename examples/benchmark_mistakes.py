@@ -30,10 +30,10 @@ from bench.data import Field, sample, second_readings, studied, taught_and_judge
 from bench.worker import ask
 
 from annotation_store import Project
-from annotation_store.boxes import iou, iou_matrix
+from annotation_store.geometry import iou, iou_matrix
 from annotation_store.records import Box
 from training import ranking
-from training.evaluate import IOU, TrueCell
+from training.evaluation.metrics import IOU, TrueCell
 from training.protocol import PredictRequest
 
 ARMS = ("injected:24", "injected:6", "injected:24 trained", "readers:lld", "readers:wbcatt")

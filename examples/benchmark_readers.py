@@ -21,9 +21,9 @@ from bench import arguments, project, tables
 from bench.cache import Cache
 from bench.data import Field, load_fields, sample, second_readings
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.geometry import iou_matrix
 from annotation_store.schema import load_schema
-from training.evaluate import IOU
+from training.evaluation.metrics import IOU
 
 Readings = list[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]]
 """Of each cell what the model, the first reader and the second said: attribute to value."""

@@ -28,9 +28,9 @@ from bench import arguments, project, tables
 from bench.cache import Cache, file_digest
 from bench.data import Field, around, close_ups, picked, renamed, sample, studied, taught_and_judged, within
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal
-from training.evaluate import IOU
+from training.evaluation.metrics import IOU
 
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 YOUNG = ("Myelocyte", "Metamyelocyte", "None")

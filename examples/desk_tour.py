@@ -43,7 +43,7 @@ from annotation_store import Project, Proposal, SuggestionState  # noqa: E402 - 
 from annotation_store.records import UNSURE, Box  # noqa: E402
 from napari_lld import sample  # noqa: E402
 from napari_lld.demo.truth import best_overlap, iou, read_truth  # noqa: E402
-from training.evaluate import TrueCell  # noqa: E402
+from training.evaluation.metrics import TrueCell  # noqa: E402
 from training.ranking import CostModel  # noqa: E402
 
 
@@ -309,7 +309,7 @@ def wrong_class(cell_class: str | None) -> str:
 def open_window(folder: Path) -> Hand:
     """Show the project: in a napari window, or offscreen in a bare one."""
     if WINDOW:
-        from napari_lld.desk import build_window
+        from napari_lld.controllers.desk import build_window
 
         viewer, dock = build_window()
         window = viewer.window._qt_window

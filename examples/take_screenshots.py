@@ -43,7 +43,7 @@ from PIL import Image  # noqa: E402
 
 from annotation_store import Look, Project, Proposal, Shape  # noqa: E402
 from napari_lld import sample  # noqa: E402
-from napari_lld.background import make_sample_project  # noqa: E402
+from napari_lld.tasks.actions import make_sample_project  # noqa: E402
 
 NEUTROPHIL = {
     "cell_size": "medium",
@@ -69,7 +69,7 @@ def prepare(folder: Path) -> None:
         for region in project.regions(field.id):
             project.change_region(region.id, shape=Shape.rectangle(*REGION))
         if options.quick:
-            from training.propose import propose_from_stain
+            from training.inference.stain import propose_from_stain
 
             known = project.regions(field.id)[0].shape
             found = propose_from_stain(project.pixels(field.id))
@@ -258,7 +258,7 @@ class Album:
 
 def start_page(album: Album) -> None:
     """Take what is there before a project is open."""
-    from napari_lld.widgets import dialogs
+    from napari_lld.widgets.dialogs import dialogs
 
     album.part("start", album.dock)
     album.dialog("new-project", lambda: dialogs.ask_new_project(album.window, "Dr. Example"), shown=False)
@@ -395,7 +395,7 @@ def mistakes(album: Album) -> None:
 
 def take(folder: Path, out: Path) -> None:
     """Open the window and take the pictures."""
-    from napari_lld.desk import build_window
+    from napari_lld.controllers.desk import build_window
 
     viewer, dock = build_window()
     album = Album(viewer, dock, out)

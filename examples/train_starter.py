@@ -7,7 +7,8 @@ Two stages, on ``train`` only. The *detector* learns the boxes of white cells: f
 *describer* learns class and attributes from the cells of ``pbc`` (WBCAtt's words mapped to those of the
 schema ``lld``) and classes from ``pbc_ig`` and ``lmu``, shown as other stains and cameras would show them. A
 sixth of the fields shows the describer nothing: their cells are those that it remembers, and on them the
-probabilities are calibrated. The result goes to ``training/starter/starter.safetensors``, with its card.
+probabilities are calibrated. The result goes to ``training/models/starter/starter.safetensors``, with its
+card.
 
 ``--init FILE`` goes on from a starter; ``--detector FILE`` takes a starter's detector as it is. ``--fold``
 trains on four fifths of ``train`` and reports on the other (for choosing settings); else ``val`` is reported.
@@ -41,22 +42,15 @@ from annotation_store.records import Shape
 from annotation_store.schema import load_schema
 from training.engine.augment import OTHER_LOOKS
 from training.engine.data import LabelledCell, TrainingField, cut_patches, prepare_field
-from training.engine.devices import be_repeatable, choose_device, set_threads
 from training.engine.loop import LearningConfig, Loop, StepReport
-from training.engine.model import (
-    LearnedModel,
-    adapted,
-    new_model,
-    read_model,
-    starter_place,
-    write_model,
-)
-from training.engine.pretrained import with_coco_weights
 from training.engine.recipe import learn_looks, look_at_cells, remember
-from training.engine.vocabulary import Vocabulary
-from training.evaluate import TrueCell, summarise
-from training.measure import fit_calibration, judge
-from training.predict import propose_raw
+from training.evaluation.metrics import TrueCell, summarise
+from training.inference.measure import fit_calibration, judge
+from training.inference.predict import propose_raw
+from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place, write_model
+from training.models.pretrained import with_coco_weights
+from training.models.vocabulary import Vocabulary
+from training.networks.devices import be_repeatable, choose_device, set_threads
 
 SETS = {
     "pbc": {
@@ -169,7 +163,7 @@ def looks(steps: int, seed: int) -> LearningConfig:
 
 
 def measure(model: LearnedModel, name: str, fields: Sequence[Field]) -> dict[str, Any]:
-    """Give the numbers of `training.evaluate.summarise`."""
+    """Give the numbers of `training.evaluation.metrics.summarise`."""
     known = known_fields(name, fields)
     raw = propose_raw(model, [f.pixels for f in known], cell_sides=[f.cell_side for f in known])
     results = judge(model, [f.truth() for f in fields], raw)

@@ -79,7 +79,7 @@ def fresh_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def _sample_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from napari_lld.background import make_sample_project
+    from napari_lld.tasks.actions import make_sample_project
 
     folder = tmp_path_factory.mktemp("template") / "sample.lld"
     make_sample_project(folder, lambda _done, _total: None)
@@ -164,7 +164,7 @@ def suggest() -> Callable[[Path], list[int]]:
 @pytest.fixture
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no window start a training process before somebody trains: it would import torch meanwhile."""
-    monkeypatch.setattr("napari_lld.training_process.TrainingProcess.warm_up", lambda _self: None)
+    monkeypatch.setattr("napari_lld.tasks.training_process.TrainingProcess.warm_up", lambda _self: None)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from annotation_store.records import Proposal
-from training.evaluate import FieldResult, Ranking, TrueCell
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.ranking.cost import CostModel
 from training.simulate import SimulatedAnnotator, Work
 

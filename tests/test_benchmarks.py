@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store.records import Proposal
-from training.evaluate import TrueCell
+from training.evaluation.metrics import TrueCell
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
@@ -20,8 +20,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PUBLIC = (
     "training.client",
     "training.protocol",
-    "training.evaluate",
-    "training.bulk",
+    "training.evaluation.metrics",
+    "training.evaluation.bulk_accept",
     "training.simulate",
     "training.ranking",
 )

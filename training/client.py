@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annotation_store.errors import LLDError
-from annotation_store.temporary import temporary_folder
+from annotation_store.files.temporary import temporary_folder
 from training.protocol import (
     CANCEL_LINE,
     Cancelled,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from training.architectures import Size
+from training.models.architectures import Size
 
 VERSION = 1
 
@@ -227,7 +227,7 @@ class Saved(_Answer):
     """A model is in the project.
 
     `why` says why it did not become active, or what is open about how it compares with the model before;
-    `told` is the same as `training.ranking.reason.Reason.stored` gives it, for other languages.
+    `told` is the same as `training.reasons.Reason.stored` gives it, for other languages.
     """
 
     type: Literal["saved"] = "saved"

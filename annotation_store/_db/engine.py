@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from annotation_store._db.place import is_network_share
-from annotation_store._disk import make_folder, sync_tree, why_not_written
 from annotation_store.errors import EditError, ProjectError
-from annotation_store.temporary import temporary_folder
+from annotation_store.files.disk import make_folder, sync_tree, why_not_written
+from annotation_store.files.network_share import is_network_share
+from annotation_store.files.temporary import temporary_folder
 
 to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """How JSON stands in the database."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from annotation_store._db.engine import plain_errors, roll_back
-from annotation_store._disk import make_folder, move, refuse_long_path, sync
 from annotation_store.errors import ProjectError
-from annotation_store.temporary import locked_folder, sweep
+from annotation_store.files.disk import make_folder, move, refuse_long_path, sync
+from annotation_store.files.temporary import locked_folder, sweep
 
 HEAD = "0012"
 """The revision that this package reads and writes; a test holds it equal to Alembic's head."""

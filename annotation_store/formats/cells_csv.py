@@ -30,24 +30,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
-from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
-from annotation_store.formats._export import Contents, What, each
-from annotation_store.formats._files import Names, safe_name
-from annotation_store.formats._images import Images
-from annotation_store.formats._merge import merge
-from annotation_store.formats._table import (
-    MARK,
-    Table,
-    escaped,
-    is_nothing,
-    is_plain_word,
-    read_number,
-    unescaped,
-)
-from annotation_store.formats._text import decoded_western, read_file, shown
-from annotation_store.formats._words import (
+from annotation_store.files.outputs import write_file
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.export import Contents, What, each
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._io.file_names import Names, safe_name
+from annotation_store.formats._io.labels import (
     CONFIDENCES,
     certain,
     flag_words,
@@ -57,9 +47,19 @@ from annotation_store.formats._words import (
     read_values,
     sets_of,
 )
-from annotation_store.outputs import write_file
+from annotation_store.formats._io.tables import (
+    MARK,
+    Table,
+    escaped,
+    is_nothing,
+    is_plain_word,
+    read_number,
+    unescaped,
+)
+from annotation_store.formats._io.text import decoded_western, read_file, shown
 from annotation_store.records import UNSURE, Box, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
+from annotation_store.validation import clean_name
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

@@ -17,9 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotation_store.formats import _choices
-from annotation_store.formats._document import Skipped
-from annotation_store.formats._export import (
+from annotation_store.formats._exchange.document import Skipped
+from annotation_store.formats._exchange.export import (
     Contents,
     What,
     each,
@@ -30,9 +29,10 @@ from annotation_store.formats._export import (
     refuse_nothing,
     usable,
 )
-from annotation_store.formats._files import Names
-from annotation_store.formats._table import MARK, escaped
-from annotation_store.formats._words import label_of
+from annotation_store.formats._io import option_values
+from annotation_store.formats._io.file_names import Names
+from annotation_store.formats._io.labels import label_of
+from annotation_store.formats._io.tables import MARK, escaped
 from annotation_store.formats.cells_csv import rows, written
 from annotation_store.records import Box, Cell, ExportReport, Field, Suggestion
 from annotation_store.schema import Schema
@@ -50,7 +50,7 @@ def write(
 ) -> ExportReport:
     """Write a folder of crops; see `annotation_store.formats.write`."""
     refuse_full(out)
-    margin = _choices.share(options, "margin", 0.0)
+    margin = option_values.share(options, "margin", 0.0)
     contents = Contents.of(project, what)
     names = Names.of_project(project, anonymise=anonymise)
     skipped = Skipped()

@@ -25,11 +25,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
-from annotation_store.formats import _choices
-from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
-from annotation_store.formats._export import (
+from annotation_store.files.json_reader import read_json
+from annotation_store.files.outputs import write_file
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.export import (
     Contents,
     What,
     each,
@@ -38,13 +38,12 @@ from annotation_store.formats._export import (
     refuse_full,
     refuse_nothing,
 )
-from annotation_store.formats._files import Names, safe_name
-from annotation_store.formats._images import Images, walk
-from annotation_store.formats._json import read_json
-from annotation_store.formats._merge import merge
-from annotation_store.formats._pairing import Pairing
-from annotation_store.formats._text import shown
-from annotation_store.formats._words import (
+from annotation_store.formats._exchange.images import Images, walk
+from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats._io import option_values
+from annotation_store.formats._io.file_names import Names, safe_name
+from annotation_store.formats._io.labels import (
     CONFIDENCES,
     certain,
     confidence_of,
@@ -56,9 +55,10 @@ from annotation_store.formats._words import (
     read_values,
     sets_of,
 )
-from annotation_store.outputs import write_file
+from annotation_store.formats._io.text import shown
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
 from annotation_store.schema import Schema
+from annotation_store.validation import clean_name
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -399,7 +399,7 @@ def write(
 ) -> ExportReport:
     """Write a folder of GeoJSON files, or one file; see `annotation_store.formats.write`."""
     contents = Contents.of(project, what)
-    kind = _choices.choice(options, "cells", ("annotation", "detection"))
+    kind = option_values.choice(options, "cells", ("annotation", "detection"))
     names = Names.of_project(project, anonymise=anonymise)
     skipped = Skipped()
     fields = contents.annotated()

@@ -25,11 +25,9 @@ from xml.etree import ElementTree as ET
 from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as SafeTree
 
-from annotation_store._rules import clean_name
 from annotation_store.errors import FormatError
-from annotation_store.formats import _choices
-from annotation_store.formats._document import CellIn, Document, FieldIn, Regions, Skipped
-from annotation_store.formats._export import (
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.export import (
     Contents,
     What,
     each,
@@ -40,12 +38,12 @@ from annotation_store.formats._export import (
     refuse_full,
     refuse_nothing,
 )
-from annotation_store.formats._files import Names, is_absolute, safe_name
-from annotation_store.formats._images import Images, walk
-from annotation_store.formats._merge import merge
-from annotation_store.formats._pairing import Pairing
-from annotation_store.formats._text import number, read_file, shown
-from annotation_store.formats._words import (
+from annotation_store.formats._exchange.images import Images, walk
+from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats._io import option_values
+from annotation_store.formats._io.file_names import Names, is_absolute, safe_name
+from annotation_store.formats._io.labels import (
     CONFIDENCES,
     certain,
     confidence_of,
@@ -55,9 +53,11 @@ from annotation_store.formats._words import (
     read_flags,
     read_values,
 )
+from annotation_store.formats._io.text import number, read_file, shown
 from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
 from annotation_store.splits import split_fields
+from annotation_store.validation import clean_name
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -308,8 +308,10 @@ def write(
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields say nothing (no region, no cell): left out.")
     refuse_nothing(fields, skipped)
-    val = _choices.share(options, "val", 0.2)
-    parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=_choices.integer(options, "seed", 0))
+    val = option_values.share(options, "val", 0.2)
+    parts = split_fields(
+        fields, {"train": 1 - val, "val": val}, seed=option_values.integer(options, "seed", 0)
+    )
     names = Names.of_project(project, anonymise=anonymise)
     files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
     with new_folder(out) as folder:

@@ -1,6 +1,5 @@
 """Reading image files to RGB, keeping pixels as OME-Zarr, whole slides by tiles."""
 
-from annotation_store.images._zarr_in import is_zarr
 from annotation_store.images.find import find_images
 from annotation_store.images.read import (
     IMAGE_SUFFIXES,
@@ -11,7 +10,8 @@ from annotation_store.images.read import (
     read_image,
 )
 from annotation_store.images.slide import Slide, SlideLevel, open_slide
-from annotation_store.images.zarr_store import read_pixels, write_pixels
+from annotation_store.images.zarr_reader import is_zarr
+from annotation_store.images.zarr_writer import read_pixels, write_pixels
 
 __all__ = [
     "IMAGE_SUFFIXES",

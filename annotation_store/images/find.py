@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from annotation_store.errors import ImageError
-from annotation_store.images._facts import shown
-from annotation_store.images._zarr_in import is_zarr
+from annotation_store.images.metadata import shown
 from annotation_store.images.read import IMAGE_SUFFIXES
+from annotation_store.images.zarr_reader import is_zarr
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:

@@ -30,9 +30,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from annotation_store.errors import ImageError
-from annotation_store.images import _bounds, _colour, _tiff, _zarr_in
-from annotation_store.images._colour import ColourError, Pixels
-from annotation_store.images._facts import Facts, from_pillow, shown
+from annotation_store.images import bounds, colour, tiff_reader, zarr_reader
+from annotation_store.images.colour import ColourError, Pixels
+from annotation_store.images.metadata import Facts, from_pillow, shown
 
 PLAIN_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp"})
 """File name endings of what every program reads."""
@@ -122,10 +122,10 @@ def check_image(path: Path) -> None:
 
 def read_original(path: Path) -> Original:
     """Read the bytes of an image file, or of an OME-Zarr folder as one zip."""
-    if path.is_dir() and _zarr_in.is_zarr(path):
+    if path.is_dir() and zarr_reader.is_zarr(path):
         sink = io.BytesIO()
         try:
-            _zarr_in.pack(_zarr_in.files_of(path, most_bytes=MAX_BYTES), sink)
+            zarr_reader.pack(zarr_reader.files_of(path, most_bytes=MAX_BYTES), sink)
         except OSError as error:
             raise _unreadable(path, error) from error
         except ColourError as error:
@@ -213,14 +213,14 @@ def _decode(data: bytes, path: Path) -> tuple[Pixels, Facts]:
         if width * height > MAX_PIXELS:
             raise _too_large(path, width, height)
 
-    _bounds.judge(data)
-    if _tiff.is_tiff(data):
+    bounds.judge(data)
+    if tiff_reader.is_tiff(data):
         try:
-            return _tiff.decode(data, path.name, check)
-        except _tiff.AnotherDecoderError as other:
+            return tiff_reader.decode(data, path.name, check)
+        except tiff_reader.AnotherDecoderError as other:
             return _decode_with_pillow(data, check)[0], other.facts
     if data[:4] == b"PK\x03\x04":
-        return _zarr_in.decode_packed(data, check)
+        return zarr_reader.decode_packed(data, check)
     return _decode_with_pillow(data, check)
 
 
@@ -248,7 +248,7 @@ def _decode_with_pillow(data: bytes, check: Any) -> tuple[Pixels, Facts]:
 
 def _to_rgb(image: Image.Image) -> Pixels:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _colour.scaled(np.asarray(image))
+        return colour.scaled(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"))

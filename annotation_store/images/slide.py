@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from annotation_store.errors import ImageError
-from annotation_store.images import _bounds, _colour, _facts, _tiff, _zarr_in
-from annotation_store.images._colour import ColourError, Pixels
-from annotation_store.images._facts import Facts, shown
+from annotation_store.images import bounds, colour, metadata, tiff_reader, zarr_reader
+from annotation_store.images.colour import ColourError, Pixels
+from annotation_store.images.metadata import Facts, shown
 
 SLIDE_PIXELS = 36_000_000
 """Tiled images of more pixels (6,000 x 6,000) are slides; smaller ones are fields, copied like all others."""
@@ -89,7 +89,7 @@ class SlideLevel:
         """Read a window in this level's pixels."""
         spans = {"X": slice(x0, x1), "Y": slice(y0, y1)}
         window = np.asarray(self._array[tuple(spans.get(axis, slice(None)) for axis in self._axes)])
-        return np.ascontiguousarray(_colour.scaled(_colour.plane(window, self._axes)))
+        return np.ascontiguousarray(colour.scaled(colour.plane(window, self._axes)))
 
 
 class Slide:
@@ -235,13 +235,13 @@ def find_slide(path: Path) -> Slide | None:
     """
     try:
         if path.is_dir():
-            return _zarr_slide(path) if _zarr_in.is_zarr(path) else None
+            return _zarr_slide(path) if zarr_reader.is_zarr(path) else None
         if not path.is_file():  # a pipe would be waited for
             return None
         with path.open("rb") as file:
-            if not _tiff.is_tiff(file.read(4)):
+            if not tiff_reader.is_tiff(file.read(4)):
                 return None
-            _bounds.judge_tiff(file)
+            bounds.judge_tiff(file)
         return _tiff_slide(path)
     except ColourError as error:
         raise ImageError(f"The slide {shown(path)} {error}.") from error
@@ -273,7 +273,7 @@ def _check_size(width: int, height: int) -> None:
 def _tiff_slide(path: Path) -> Slide | None:
     import zarr  # half a second, not needed to list cells
 
-    tiff = _tiff.open_tiff(path, path.name)
+    tiff = tiff_reader.open_tiff(path, path.name)
     try:
         series = tiff.series[0]
         page: Any = series.keyframe
@@ -283,8 +283,8 @@ def _tiff_slide(path: Path) -> Slide | None:
             tiff.close()
             return None
         _check_size(width, height)
-        _colour.refuse_stacks(axes, series.shape)
-        model = _tiff.photometric(page)
+        colour.refuse_stacks(axes, series.shape)
+        model = tiff_reader.photometric(page)
         if page.compression in _COMPRESSIONS_REFUSED:
             kind = _COMPRESSIONS_REFUSED[page.compression]
             raise ColourError(f"keeps its tiles as {kind}: convert it to JPEG or JPEG 2000 in RGB")
@@ -299,20 +299,20 @@ def _tiff_slide(path: Path) -> Slide | None:
             raise ColourError("has a channel of opacity: export it as RGB")
         levels = []
         for number, level in enumerate(series.levels):
-            _tiff.refuse_absurd_tiles(level.keyframe)
-            _tiff.guard(level.keyframe)
+            tiff_reader.refuse_absurd_tiles(level.keyframe)
+            tiff_reader.guard(level.keyframe)
             store = series.aszarr(level=number, fillvalue=255)
             array = zarr.open_array(store=store, mode="r")
             level_axes = level.get_axes(squeeze=None) if len(array.shape) != len(level.axes) else level.axes
             levels.append((array, level_axes))
-        return Slide(path, levels, _facts.from_tiff(tiff, page), tiff.close)
+        return Slide(path, levels, metadata.from_tiff(tiff, page), tiff.close)
     except BaseException:
         tiff.close()
         raise
 
 
 def _zarr_slide(folder: Path) -> Slide | None:
-    plan = _zarr_in.examine(_zarr_in.folder_reader(folder))
+    plan = zarr_reader.examine(zarr_reader.folder_reader(folder))
     width, height = plan.size
     if width * height <= SLIDE_PIXELS:
         return None
@@ -350,7 +350,7 @@ def fingerprint(path: Path) -> tuple[str, int]:
     try:
         if path.is_dir():
             sink = _Counting()
-            _zarr_in.pack(_zarr_in.files_of(path), sink)
+            zarr_reader.pack(zarr_reader.files_of(path), sink)
             return sink.hash.hexdigest(), sink.size
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size

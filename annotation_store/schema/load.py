@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from annotation_store._yaml import BadYamlError, load_yaml
 from annotation_store.errors import SchemaError
+from annotation_store.files.yaml_reader import BadYamlError, load_yaml
 from annotation_store.schema.from_coco import schema_from_coco
 from annotation_store.schema.limits import lookalikes, too_large
 from annotation_store.schema.model import Schema
@@ -48,7 +48,7 @@ def load_schema(name_or_path: str | Path) -> Schema:
         )
     if path.suffix.lower() == ".json":
         # only here, so that a schema does not depend on the formats
-        from annotation_store.formats._json import read_json
+        from annotation_store.files.json_reader import read_json
 
         document = read_json(path)
         if isinstance(document, dict) and "categories" not in document and "classes" in document:

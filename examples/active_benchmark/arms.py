@@ -13,10 +13,10 @@ import numpy as np
 from annotation_store import Project
 from annotation_store.records import Box, Field, Suggestion
 from training import ranking
-from training.ranking import worth as ranking_worth
+from training.evaluation.uncertainty import information
+from training.ranking import acquisition as ranking_worth
 from training.ranking.cells import rank_cells
 from training.ranking.fields import BUDGET
-from training.ranking.information import information
 from training.ranking.project import SHARE, groups_of, stored_words
 from training.ranking.windows import best_windows
 from training.simulate import SimulatedAnnotator, Work

@@ -20,8 +20,8 @@ from active_benchmark.arms import ARMS, Arm, work
 from active_benchmark.prices import counted, counting, seconds, vector
 from annotation_store import Project
 from annotation_store.schema import Schema
-from training.bulk import PROMISED, bulk, may_be_accepted
-from training.evaluate import FieldResult, evaluate_field, summarise, written_right
+from training.evaluation.bulk_accept import PROMISED, bulk, may_be_accepted
+from training.evaluation.metrics import FieldResult, evaluate_field, summarise, written_right
 from training.simulate import Action, SimulatedAnnotator, Work
 
 SUGGESTED = 0.25
@@ -193,7 +193,7 @@ def _measure(
 def _bulk(results: Sequence[FieldResult]) -> dict[str, Any]:
     """Let every other field measure what may be accepted many at once, and count how it goes on the rest.
 
-    The rule is that of the window (`training.bulk`).
+    The rule is that of the window (`training.evaluation.bulk_accept`).
     """
     measured, others = results[::2], results[1::2]
     found = bulk(measured)

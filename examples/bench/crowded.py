@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.geometry import iou_matrix
 from annotation_store.records import Box
 from bench.data import Field
 

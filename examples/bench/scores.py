@@ -12,7 +12,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from annotation_store.records import Proposal
-from training.evaluate import FieldTruth, evaluate_field, macro_f1, merged, precision_recall
+from training.evaluation.metrics import FieldTruth, evaluate_field, macro_f1, merged, precision_recall
 
 
 def score_classes(

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.files.temporary import keep_until_exit
+from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal
-from annotation_store.temporary import keep_until_exit
 from bench.data import Field, whole
-from training.evaluate import TrueCell
+from training.evaluation.metrics import TrueCell
 
 # off line and quiet, its settings in a folder of this process: read when it is imported
 os.environ.update(

@@ -11,10 +11,10 @@ NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "nothing said"
 
 
 def say_metrics(metrics: Mapping[str, Any]) -> None:
-    """Write what a model scored (`training.evaluate.summarise`), with the cells each number stands on.
+    """Write what a model scored (`evaluation.metrics.summarise`), with the cells each number stands on.
 
-    Where there is more (`training.detail.describe`): 95% intervals, classes, domains, calibration and
-    confusion too.
+    Where there is more (`evaluation.extra_metrics.describe`): 95% intervals, classes, domains,
+    calibration and confusion too.
     """
     of_training = "held_out" in metrics
     if of_training:  # beside it stands what was active before

@@ -42,7 +42,7 @@ def add(
 ) -> None:
     """Add fields: PNG, JPEG, TIFF or BMP files, OME-Zarr, whole slides, or folders of them."""
     from annotation_store.images import is_zarr
-    from napari_lld.patient_rule import coverage
+    from napari_lld.session.patient_rule import coverage
 
     check_pattern(patient_from)
     given: dict[str, str | float | None] = {

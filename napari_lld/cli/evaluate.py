@@ -45,8 +45,8 @@ def evaluate(
     account, and on films that the model has not learned from no class or value is above 90%.
     """
     from training.client import run_worker
+    from training.evaluation.unchecked_films import trust_reasons
     from training.protocol import EvaluateRequest
-    from training.unlike import trust_reasons
 
     which = model_of(model)
     device = device_of(device)

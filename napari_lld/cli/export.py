@@ -78,7 +78,7 @@ def export(
 
 def check_out(out: Path, *, folder: bool = False, overwrite: bool = False) -> None:
     """Check that a file (or folder) can be written there, before the work is done."""
-    from annotation_store.outputs import check_output
+    from annotation_store.files.outputs import check_output
 
     if out.is_dir() and not folder:
         raise UsageError(f"{out} is a folder; give the name of the file to write")

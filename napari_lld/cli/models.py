@@ -30,8 +30,8 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List a project's models with what was measured on held-out cells; choose which one suggests."""
-    from napari_lld.model_facts import rollback
-    from training.model_folder import damage
+    from napari_lld.session.model_facts import rollback
+    from training.models.folder import damage
 
     if activate is not None and roll_back:
         raise UsageError("--activate and --roll-back each choose a model; give one of them")
@@ -81,7 +81,7 @@ def _wanted(text: str) -> int | str:
 
 
 def _row(model: Model) -> dict[str, Any]:
-    from napari_lld.model_facts import comparison, held_out, model_numbers
+    from napari_lld.session.model_facts import comparison, held_out, model_numbers
 
     measured = held_out(model)
     return {

@@ -26,7 +26,7 @@ def open_window(
     if project is not None:
         check_project(project)
     check_window()
-    from napari_lld.desk import open_desk
+    from napari_lld.controllers.desk import open_desk
 
     open_desk(None if project is None else project.absolute())
 

@@ -47,9 +47,9 @@ def predict(
 ) -> None:
     """Suggest cells: on the project's unknown areas, or for other images into a COCO file."""
     from training.client import run_worker
-    from training.from_stain import stain_note
+    from training.evaluation.unchecked_films import trust_reasons
+    from training.inference.stain_proposals import stain_note
     from training.protocol import PredictRequest
-    from training.unlike import trust_reasons
 
     which = model_of(model)
     device = device_of(device)

@@ -11,7 +11,7 @@ import typer
 from napari_lld.cli._console import UsageError, complain, plural, say, say_json, say_unknown, worker_progress
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Device, Json, ProjectPath, ReadingName, device_of, open_project
-from training.architectures import TITLES
+from training.models.architectures import TITLES
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -78,10 +78,10 @@ def train(
 ) -> None:
     """Train a model and put its suggestions on the unknown areas."""
     from training.client import run_worker
+    from training.evaluation.unchecked_films import trust_reasons
     from training.protocol import Progress, Saved, Suggested, TrainRequest
-    from training.ranking.reason import Reason
+    from training.reasons import Reason
     from training.start import check_start
-    from training.unlike import trust_reasons
     from training.worker.cautions import time_ran_short
 
     if budget is not None and budget <= 0:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotation_store.errors import ProjectError
-from annotation_store.outputs import check_output
+from annotation_store.files.outputs import check_output
 
 MARKER = "napari-lld-demo.json"
 """Says that a folder was written by the demonstration, which may therefore replace what it wrote."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from annotation_store import Project, RegionState, formats
+from annotation_store.files.temporary import temporary_folder
 from annotation_store.records import Proposal
-from annotation_store.temporary import temporary_folder
 from napari_lld import sample
 from napari_lld.demo import reviewer
 from napari_lld.demo.folder import fresh_folder
@@ -28,7 +28,7 @@ from napari_lld.demo.scoring import LEAST, SUGGESTED, read_proposals, score
 from napari_lld.demo.truth import read_truth
 from napari_lld.report.card import model_rows, starter_rows
 from training.client import run_worker
-from training.evaluate import FieldTruth
+from training.evaluation.metrics import FieldTruth
 from training.protocol import Message, PredictRequest, TrainRequest
 
 ANNOTATOR = "simulated reviewer"

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from annotation_store.boxes import iou
+from annotation_store.geometry import iou
 from annotation_store.records import UNSURE, Box
-from training.evaluate import TrueCell
+from training.evaluation.metrics import TrueCell
 
 
 def read_truth(path: Path) -> dict[str, list[TrueCell]]:

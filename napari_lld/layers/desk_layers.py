@@ -14,18 +14,18 @@ from qtpy.QtCore import QTimer
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field, RegionState, Suggestion
+from napari_lld.i18n.translate import tr
+from napari_lld.imaging.display import ShownLevel
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.fitting import Fit
+from napari_lld.layers.label_error_text import model_says
 from napari_lld.layers.measuring import measure_marks
-from napari_lld.layers.mistake_word import model_says
-from napari_lld.sight.look import ShownLevel
-from napari_lld.translate import tr
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_lld.session import Session
+    from napari_lld.session.session import Session
 
 FIELD, UNKNOWN, REGIONS = "Field", "Unknown area", "Regions"
 SUGGESTIONS, CELLS, CURRENT = "Suggestions", "Cells", "Current"

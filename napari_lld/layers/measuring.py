@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lld.i18n.translate import tr
+from napari_lld.imaging.measure import Point, distance, length
 from napari_lld.layers import outlines
-from napari_lld.session import Tool
-from napari_lld.sight.sizes import Point, distance, length
-from napari_lld.translate import tr
+from napari_lld.session.session import Tool
 
 if TYPE_CHECKING:
     from napari_lld.layers.desk_layers import DeskLayers
-    from napari_lld.session import Session
-    from napari_lld.sight.state import Sight
+    from napari_lld.session.display import Sight
+    from napari_lld.session.session import Session
 
 _CLICK = 4.0
 """A drag shorter than this, in pixels of the screen, is a click."""

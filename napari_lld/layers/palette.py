@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from annotation_store.records import UNSURE, Proposal
 from annotation_store.schema import Schema
-from napari_lld.translate import tr
-from training.sets import LEVEL
+from napari_lld.i18n.translate import tr
+from training.evaluation.prediction_sets import LEVEL
 
 Rgba = tuple[float, float, float, float]
 

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Box, IgnoreArea, Region, Shape
+from napari_lld.i18n.translate import tr
 from napari_lld.layers import outlines
 from napari_lld.layers.measuring import Measuring
 from napari_lld.layers.measuring import point_of as _point
-from napari_lld.session import Kind, Tool
-from napari_lld.translate import tr
+from napari_lld.session.session import Kind, Tool
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_lld.layers.desk_layers import DeskLayers
-    from napari_lld.session import Session
+    from napari_lld.session.session import Session
 
 _CLICK = 4.0
 """A drag shorter than this, in pixels of the screen, is a click."""

@@ -19,7 +19,9 @@ INTENDED_USE = "Suggesting white cells that a person reviews. Research use only,
 def starter_card() -> Mapping[str, Any]:
     """Read the card of the bundled starter; empty where there is none that can be read."""
     try:
-        found = json.loads((files("training") / "starter" / "starter.json").read_text(encoding="utf-8"))
+        found = json.loads(
+            (files("training.models") / "starter" / "starter.json").read_text(encoding="utf-8")
+        )
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -12,9 +12,9 @@ from annotation_store.records import UNSURE, Cell, Field, FieldSummary, Model, R
 from annotation_store.schema import Schema
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import Words
-from training.engine.scale import domain_of
-from training.lineage import still_held_out
-from training.split import unit_of
+from training.evaluation.patient_split import unit_of
+from training.models.lineage import still_held_out
+from training.networks.scale import domain_of
 
 
 def _domain_names(project: Project, domains: Iterable[str], *, names: bool) -> dict[str, str]:

@@ -13,8 +13,8 @@ from napari_lld.report.overview import Overview
 from napari_lld.report.rounds import Round
 from napari_lld.report.words import counted, listed
 from napari_lld.report.work import Work
-from training.engine.scale import domain_of
-from training.split import unit_of
+from training.evaluation.patient_split import unit_of
+from training.networks.scale import domain_of
 
 _SMALL = 100
 _FEW_PATIENTS = 5

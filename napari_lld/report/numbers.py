@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from napari_lld.model_facts import number
-from training.intervals import wilson
+from napari_lld.session.model_facts import number
+from training.evaluation.statistics import wilson
 
 FEW = 10
 """Of fewer cells than this a share is written as a count, and a score not at all."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from annotation_store import Project
 from annotation_store.records import UNSURE
-from napari_lld.differential import Differential, differential
 from napari_lld.report.facts import Facts
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import counted, listed
-from training.engine.scale import domain_of
-from training.split import unit_of
+from napari_lld.session.differential import Differential, differential
+from training.evaluation.patient_split import unit_of
+from training.networks.scale import domain_of
 
 MOST_PATIENTS = 100
 """Rows of the table of patients; those with fewer cells are added up."""

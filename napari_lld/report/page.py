@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from annotation_store import Project
-from annotation_store.outputs import check_output, write_file
+from annotation_store.files.outputs import check_output, write_file
 from napari_lld.report.agreement import agreement_of
 from napari_lld.report.card import card_rows
 from napari_lld.report.facts import Facts
@@ -33,7 +33,7 @@ from napari_lld.report.trust import films_not_learned, set_rows
 from napari_lld.report.unseen import before_annotation
 from napari_lld.report.words import counted, hours
 from napari_lld.report.work import work
-from training.unlike import CHECKED, MEASURED, UNCHECKED_AT_MOST
+from training.evaluation.unchecked_films import CHECKED, MEASURED, UNCHECKED_AT_MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def write_report(
     Raises
     ------
     OutputError
-        The file cannot be written (see `annotation_store.outputs`).
+        The file cannot be written (see `annotation_store.files.outputs`).
     """
     check_output(out, overwrite=overwrite)
     write_file(out, render_project(project, options))

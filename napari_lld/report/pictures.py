@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw
 from annotation_store import Project
 from annotation_store.errors import LLDError
 from annotation_store.records import UNSURE, Box
-from napari_lld.model_facts import number
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.words import Words
-from training.outcomes import read_outcomes
+from napari_lld.session.model_facts import number
+from training.evaluation.cell_outcomes import read_outcomes
 
 LABELLED, PROPOSED = "#0072b2", "#d55e00"
 """From the palette of Okabe and Ito; the lines differ too, for a print in grey."""

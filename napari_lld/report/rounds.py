@@ -8,13 +8,13 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from napari_lld.model_facts import told_of_comparison
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
 from napari_lld.report.numbers import FEW, Estimate, Part
 from napari_lld.report.svg import Point, over_rounds
 from napari_lld.report.work import Fate
+from napari_lld.session.model_facts import told_of_comparison
 
 MOST = 60
 """Rounds in the table: the first, and the newest."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from training.intervals import wilson
+from training.evaluation.statistics import wilson
 
 _WIDTH, _HEIGHT = 330, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 12, 48

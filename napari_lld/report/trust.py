@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from annotation_store import Project
 from napari_lld.report.facts import Facts
 from napari_lld.report.numbers import Part
-from training.engine.scale import domain_of
-from training.lineage import learnt_from
-from training.unlike import CHECKED
+from training.evaluation.unchecked_films import CHECKED
+from training.models.lineage import learnt_from
+from training.networks.scale import domain_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from annotation_store import Project
-from annotation_store.boxes import iou
+from annotation_store.geometry import iou
 from annotation_store.records import Proposal, RegionState, Shape, Suggestion, SuggestionState
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
 from napari_lld.report.numbers import Part
-from training.detail import describe
-from training.engine.scale import domain_of
-from training.evaluate import IOU, FieldTruth, TrueCell, evaluate_field
-from training.split import unit_of
+from training.evaluation.extra_metrics import describe
+from training.evaluation.metrics import IOU, FieldTruth, TrueCell, evaluate_field
+from training.evaluation.patient_split import unit_of
+from training.networks.scale import domain_of
 
 _RESAMPLES = 300
 

@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation_store.boxes import iou, iou_matrix
+from annotation_store.geometry import iou, iou_matrix
 from annotation_store.records import Box
 
 coordinates = st.integers(0, 40).map(float)

@@ -24,8 +24,8 @@ from annotation_store import (
     load_schema,
     schema_from_coco,
 )
-from annotation_store.boxes import iou
-from annotation_store.formats import coco
+from annotation_store.formats.coco import coco
+from annotation_store.geometry import iou
 
 SAMPLE = Path(__file__).parents[2] / "napari_lld" / "sample"
 LLD = load_schema("lld")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from annotation_store import EditError, Project, formats
-from annotation_store.formats._strangers import is_surely_not_white
+from annotation_store.formats._exchange.unknown_classes import is_surely_not_white
 
 IMAGE = {"id": 1, "file_name": "a.png", "width": 100, "height": 80, "annotated_regions": [[0, 0, 60, 80]]}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from annotation_store import Project, ProjectError, _creation
+from annotation_store import Project, ProjectError
+from annotation_store.maintenance import create
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
@@ -45,7 +46,7 @@ def test_of_programs_that_make_the_same_project_exactly_one_succeeds(tmp_path: P
 def test_who_comes_second_touches_nothing_of_the_first(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
-    with _creation._alone(folder):
+    with create._alone(folder):
         (folder / "originals").mkdir()
         with pytest.raises(ProjectError, match="Another program"):
             Project.create(folder)
@@ -61,7 +62,7 @@ def test_a_disk_that_fills_is_named_and_nothing_is_left(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_creation, "create_root" if not deep else "move", full)
+    monkeypatch.setattr(create, "create_root" if not deep else "move", full)
     with pytest.raises(ProjectError, match="the disk is full"):
         Project.create(tmp_path / "above/project")
     assert list(tmp_path.iterdir()) == []

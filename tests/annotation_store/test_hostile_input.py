@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation_store import FormatError, LLDError, Project, ProjectError, formats, load_schema
-from annotation_store.formats.coco import from_coco
+from annotation_store.formats.coco.coco import from_coco
 
 IMAGE = {"id": 1, "file_name": "a.png"}
 BOX = {"image_id": 1, "category_id": 10, "bbox": [1, 1, 20, 20]}
@@ -216,7 +216,7 @@ def test_create_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("annotation_store._creation._fill", fail)
+    monkeypatch.setattr("annotation_store.maintenance.create._fill", fail)
     with pytest.raises(ProjectError, match="No space left"):
         Project.create(tmp_path / "new/project")
     assert not (tmp_path / "new/project").exists()

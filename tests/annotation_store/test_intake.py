@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotation_store import FormatError, ImageError, Project, ProjectError, temporary
+from annotation_store import FormatError, ImageError, Project, ProjectError
+from annotation_store.files import temporary
 
 
 def an_image(path: Path, seed: int = 7) -> Path:
@@ -133,7 +134,7 @@ def test_an_intake_that_fails_at_the_commit_leaves_nothing_and_one_that_died_the
         raise OSError(28, "No space left on device")
 
     path = an_image(tmp_path / "late.png")
-    monkeypatch.setattr("annotation_store._intake._field_row", fail)
+    monkeypatch.setattr("annotation_store._collections.ingest._field_row", fail)
     with pytest.raises(ProjectError, match="No space left"):
         project.add_fields([path])
     monkeypatch.undo()

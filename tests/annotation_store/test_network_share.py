@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project
-from annotation_store._db import engine, place
+from annotation_store._db import engine
+from annotation_store.files import network_share
 
 MOUNTS = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -37,13 +38,13 @@ malformed line
     ],
 )
 def test_shares_are_told_by_the_mount_that_the_folder_lies_on(folder: str, kind: str, shared: bool) -> None:
-    assert place._of_mounts(folder, MOUNTS) == kind
-    assert (kind in place._SHARES) == shared
+    assert network_share._of_mounts(folder, MOUNTS) == kind
+    assert (kind in network_share._SHARES) == shared
 
 
 def test_this_disk_is_no_share_and_a_folder_that_is_not_there_is_none(tmp_path: Path) -> None:
-    assert not place.is_network_share(tmp_path)
-    assert not place.is_network_share(tmp_path / "nowhere")
+    assert not network_share.is_network_share(tmp_path)
+    assert not network_share.is_network_share(tmp_path / "nowhere")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from annotation_store import Project, formats
 from annotation_store.errors import OutputError
-from annotation_store.outputs import check_output, project_around, write_file
+from annotation_store.files.outputs import check_output, project_around, write_file
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 from annotation_store import EditError, Look, Project, Proposal, formats, load_schema
 from annotation_store._db.migrations.versions import r0012_sets
 from annotation_store.formats import cells_csv, geojson
-from annotation_store.formats._coco_in import from_coco
-from annotation_store.formats._document import Document, Skipped
-from annotation_store.formats._images import Images
-from annotation_store.formats._pairing import Pairing
+from annotation_store.formats._exchange.document import Document, Skipped
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats.coco.reader import from_coco
 from annotation_store.schema import Schema
 
 CLASSES = {"Monocyte": 0.5, "Neutrophil": 0.4, "Lymphocyte": 0.1}

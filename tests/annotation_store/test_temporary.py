@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation_store import temporary
+from annotation_store.files import temporary
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(place: Path, code: str) -> None:
 
 
 def test_what_a_killed_program_left_goes_when_the_next_folder_is_made(place: Path) -> None:
-    run(place, "from annotation_store.temporary import *\nkeep_until_exit('a'); os._exit(9)")
+    run(place, "from annotation_store.files.temporary import *\nkeep_until_exit('a'); os._exit(9)")
     (left,) = place.iterdir()
     (place / "napari-lld-other").mkdir()  # nobody's, as far as its lock tells
     with temporary.temporary_folder("b") as folder:
@@ -37,8 +37,10 @@ def test_what_a_killed_program_left_goes_when_the_next_folder_is_made(place: Pat
 
 
 def test_a_process_that_ends_at_once_cleans_up_first(place: Path) -> None:
-    run(place, "from annotation_store.temporary import *\nkeep_until_exit('a'); clean_up(); os._exit(0)")
-    run(place, "from annotation_store.temporary import *\nkeep_until_exit('a')")
+    run(
+        place, "from annotation_store.files.temporary import *\nkeep_until_exit('a'); clean_up(); os._exit(0)"
+    )
+    run(place, "from annotation_store.files.temporary import *\nkeep_until_exit('a')")
     assert list(place.iterdir()) == []
 
 

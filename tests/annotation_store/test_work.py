@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from annotation_store import CellsMade, Origin, Project, Proposal, RejectionReason, _work, formats
+from annotation_store import CellsMade, Origin, Project, Proposal, RejectionReason, formats
+from annotation_store._collections import review_statistics
 
 SIZES = {"cell_size": {"small": 0.9, "medium": 0.05, "large": 0.05}}
 
@@ -72,7 +73,7 @@ def test_decisions_are_read_in_parts_each_one_statement(
     sa.event.listen(decided._engine, "before_cursor_execute", note)
     assert list(decided.decisions()) == whole
     assert len(seen) == 2  # the second finds that there are no more
-    monkeypatch.setattr(_work, "_AT_ONCE", 2)
+    monkeypatch.setattr(review_statistics, "_AT_ONCE", 2)
     assert list(decided.decisions()) == whole
     assert len(seen) == 2 + 4
     seen.clear()

@@ -352,8 +352,8 @@ def test_evaluate_shows_intervals_calibration_and_confusion(
     cli, annotated: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from annotation_store.records import Proposal
-    from training.detail import describe
-    from training.evaluate import FieldTruth, TrueCell, evaluate_field
+    from training.evaluation.extra_metrics import describe
+    from training.evaluation.metrics import FieldTruth, TrueCell, evaluate_field
 
     names, sizes = ("Monocyte", "Basophil"), ("small", "large")
     cells = tuple(TrueCell((40 * i, 0, 20, 20), names[i % 2], {"cell_size": sizes[i % 2]}) for i in range(4))

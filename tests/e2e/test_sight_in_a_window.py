@@ -73,7 +73,7 @@ def test_one_click_proposes_the_box_of_a_cell_and_enter_takes_it(
 def test_field_is_measured_and_seen_otherwise_by_mouse_and_key(
     open_window: Open, small_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_lld.widgets.dialogs.ask_pixel_size", lambda *_: "one")
+    monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", lambda *_: "one")
     window = open_window(small_project)
     session, sight = window.session, window.dock.desk.binding.sight
     assert sight.bar.text.endswith("px")

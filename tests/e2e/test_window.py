@@ -202,7 +202,7 @@ def test_closing_while_a_model_trains_stops_the_worker(
 ) -> None:
     import sys
 
-    from napari_lld import training_process
+    from napari_lld.tasks import training_process
 
     script = tmp_path / "worker.py"
     script.write_text(
@@ -224,7 +224,7 @@ def test_closing_while_a_model_trains_stops_the_worker(
 
 def test_a_project_that_cannot_be_opened_leaves_no_window(no_leaks: None, tmp_path: Path) -> None:
     from annotation_store import ProjectError
-    from napari_lld.desk import build_window
+    from napari_lld.controllers.desk import build_window
 
     with pytest.raises(ProjectError, match="nowhere"):
         build_window(tmp_path / "nowhere")
@@ -234,7 +234,7 @@ def test_help_shows_and_goes(open_window: Open, small_project: Path) -> None:
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication
 
-    from napari_lld.widgets.help_overlay import HelpOverlay
+    from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
 
     window = open_window(small_project)
     window.press("F1")

@@ -66,7 +66,7 @@ def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
 def no_question_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where a test opens a project as somebody without a reading: the question would wait for ever."""
     if "napari_lld.widgets" in sys.modules:
-        from napari_lld.widgets import reading_dialog
+        from napari_lld.widgets.dialogs import reading_dialog
 
         def refuse(annotator: str, *_: object, **__: object) -> None:
             pytest.fail(f"{annotator} was asked for a reading: open the project as its reader")

@@ -14,11 +14,11 @@ from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import Project
 from annotation_store.schema import load_schema
-from napari_lld.commands import class_like
+from napari_lld.commands.registry import class_like
 from napari_lld.layers.palette import class_colour, class_letter, display_colour
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.cell_panel import _COLUMNS
-from napari_lld.widgets.parts import ChoiceButton
+from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.cell.cell_panel import _COLUMNS
 
 PRESETS = ("lld", "wbcatt")
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.

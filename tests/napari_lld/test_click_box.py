@@ -14,11 +14,11 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
-from annotation_store.boxes import iou
+from annotation_store.geometry import iou
 from annotation_store.images.read import read_image
 from napari_lld import sample
-from napari_lld.click_box import box_at, search_window, usual_side
-from napari_lld.session import Tool
+from napari_lld.imaging.click_box import box_at, search_window, usual_side
+from napari_lld.session.session import Tool
 from napari_lld.widgets import DeskDock
 
 

@@ -14,9 +14,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
-from napari_lld.training_state import TrainingProgress
+from napari_lld.session.training_state import TrainingProgress
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.close_question import may_close, what_would_end
+from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
 
 
 def test_nothing_at_work_asks_nothing(dock: DeskDock, small_project: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from annotation_store import load_schema, schema_from_coco
-from napari_lld.commands import Command, Commands, class_keys, pretty_key, session_commands
-from napari_lld.session import Session
+from napari_lld.commands.registry import Command, Commands, class_keys, pretty_key, session_commands
+from napari_lld.session.session import Session
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def commands() -> Commands:
 
 
 def window_commands(viewer: object) -> Commands:
-    from napari_lld.desk import Desk
+    from napari_lld.controllers.desk import Desk
 
     desk = Desk(viewer)  # type: ignore[arg-type]
     desk.commands.use_schema(load_schema("lld"))
@@ -119,8 +119,8 @@ def test_help_lists_every_key(qapp: object, tmp_path: Path) -> None:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QLabel
 
-    from napari_lld.widgets.help_overlay import HelpOverlay
-    from napari_lld.widgets.theme import colours
+    from napari_lld.widgets.base.theme import colours
+    from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
 
     commands = window_commands(ViewerModel())
     overlay = HelpOverlay(commands, colours())

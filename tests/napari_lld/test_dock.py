@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QListView, QSlide
 
 from annotation_store import Project, Shape
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.parts import ChoiceButton
+from napari_lld.widgets.base.parts import ChoiceButton
 
 Suggest = Callable[[Path], list[int]]
 
@@ -273,7 +273,7 @@ def test_images_are_added_and_cells_exported(
     open_dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_lld import sample
-    from napari_lld.widgets import export_dialog
+    from napari_lld.widgets.dialogs import export_dialog
 
     session = open_dock.desk.session
     bad = tmp_path / "bad.png"
@@ -299,7 +299,7 @@ def test_a_new_project_opens_with_its_images(
     dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_lld import sample
-    from napari_lld.widgets import dialogs
+    from napari_lld.widgets.dialogs import dialogs
 
     wanted = dialogs.NewProject(tmp_path / "mine.lld", "wbcatt", sample.fields()[0].parent, "Ada")
     Project.create(wanted.folder, wanted.schema, annotator="Ada").close()  # as the dialog does
@@ -355,7 +355,7 @@ def test_a_released_dock_hears_nothing_more(viewer: ViewerModel, small_project: 
 
 
 def test_the_new_project_dialog_answers_what_was_typed(qtbot: QtBot, tmp_path: Path) -> None:
-    from napari_lld.widgets.dialogs import NewProjectDialog
+    from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
 
     new = NewProjectDialog()
     qtbot.addWidget(new)

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
 
 from annotation_store import Project, formats
-from napari_lld.widgets.export_dialog import TITLES, ExportDialog, said
+from napari_lld.widgets.dialogs.export_dialog import TITLES, ExportDialog, said
 
 
 @pytest.fixture

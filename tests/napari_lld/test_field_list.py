@@ -14,9 +14,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListView, QMenu, QToolButton
 
 from annotation_store import Project
-from napari_lld.field_order import FieldFilter, Order, Standing
+from napari_lld.session.field_order import FieldFilter, Order, Standing
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.field_filter import FieldFilterPopup
+from napari_lld.widgets.fields.field_filter import FieldFilterPopup
 
 MoreFields = Callable[[Path, list[str]], None]
 
@@ -103,7 +103,7 @@ def test_quality_skip_and_order_are_said_with_the_mouse(dock: DeskDock, qtbot: Q
 def test_a_comment_on_the_field_is_kept_and_found(
     dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_lld.widgets import field_dialogs
+    from napari_lld.widgets.fields import field_dialogs
 
     monkeypatch.setattr(field_dialogs, "ask_field_comment", lambda *_: " strange crystals \n")
     choose(dock, "⋯", "Comment on this field")

@@ -9,8 +9,8 @@ import pytest
 
 from annotation_store import Project, Shape
 from annotation_store.records import Proposal
-from napari_lld.field_order import NO_FILTER, FieldFilter, Order, Standing, standing
-from napari_lld.session import Session
+from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, Standing, standing
+from napari_lld.session.session import Session
 
 Suggest = Callable[[Path], list[int]]
 MoreFields = Callable[[Path, list[str]], None]

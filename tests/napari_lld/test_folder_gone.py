@@ -10,9 +10,10 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import NotWritableError, Project, ProjectError, ProjectGoneError, Shape
-from napari_lld.session import Session, Tool
-from napari_lld.widgets import DeskDock, dialogs
-from napari_lld.widgets.close_question import what_would_end
+from napari_lld.session.session import Session, Tool
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.dialogs import dialogs
+from napari_lld.widgets.dialogs.close_question import what_would_end
 
 BOX = (10.0, 10.0, 20.0, 20.0)
 

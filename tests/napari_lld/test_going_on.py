@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
-from napari_lld.session import Session
+from napari_lld.session.session import Session
 from napari_lld.widgets import DeskDock
 
 

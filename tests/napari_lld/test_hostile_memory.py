@@ -13,9 +13,10 @@ import pytest
 
 from annotation_store import Project
 from annotation_store.records import Model
-from napari_lld import key_map, model_facts, user_state
+from napari_lld.commands import keymap
 from napari_lld.report import render_project
-from napari_lld.session import Session
+from napari_lld.session import model_facts, user_state
+from napari_lld.session.session import Session
 from training import ranking
 
 NONSENSE: list[Any] = [
@@ -51,7 +52,7 @@ def test_a_memory_that_cannot_be_read_is_an_empty_one(text: str) -> None:
     user_state.state_file().write_text(text)
     assert user_state.recent_projects() == []
     assert user_state.recall("keys") is None
-    assert key_map.load() == key_map.KeyMap()
+    assert keymap.load() == keymap.KeyMap()
     user_state.remember("place", "here")
     assert user_state.recall("place") == "here"
 

@@ -14,10 +14,10 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QWidget
 
 from annotation_store import Project, formats
-from napari_lld import importing
-from napari_lld.desk import Desk, desk_for
-from napari_lld.importing import Import, Place
-from napari_lld.widgets.import_dialog import REGIONS, TITLES, ImportDialog, ImportedDialog
+from napari_lld.controllers.desk import Desk, desk_for
+from napari_lld.tasks import import_preview
+from napari_lld.tasks.import_preview import Import, Place
+from napari_lld.widgets.dialogs.import_dialog import REGIONS, TITLES, ImportDialog, ImportedDialog
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(desk: Desk, file:
     project = desk.session.project
     assert project is not None
     with pytest.raises(Exception, match="Nothing was imported: class 'Dragon cell'"):
-        importing.carry_out(Place.of(project), wanted(file, skip=False), lambda *_: None)
+        import_preview.carry_out(Place.of(project), wanted(file, skip=False), lambda *_: None)
     assert project.cells() == []
 
 
@@ -182,7 +182,7 @@ def test_stopping_and_closing_the_window_while_importing_leave_the_project_as_it
     project = desk.session.project
     assert project is not None
     begun, go_on = threading.Event(), threading.Event()
-    carry_out = importing.carry_out
+    carry_out = import_preview.carry_out
 
     def slowly(place: Place, what: Import, tell: Any) -> Any:
         def told(done: int, total: int) -> None:
@@ -192,7 +192,7 @@ def test_stopping_and_closing_the_window_while_importing_leave_the_project_as_it
 
         return carry_out(place, what, told)
 
-    monkeypatch.setattr("napari_lld.desk_import.carry_out", slowly)
+    monkeypatch.setattr("napari_lld.controllers.importing.carry_out", slowly)
     hints: list[str] = []
     desk.hinted.connect(hints.append)
     desk.imports.run(Place.of(project), wanted(file))

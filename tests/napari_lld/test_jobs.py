@@ -12,9 +12,10 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from annotation_store import Project, formats
-from napari_lld import background, sample
-from napari_lld.desk import Desk, desk_for
-from napari_lld.jobs import Jobs
+from napari_lld import sample
+from napari_lld.controllers.desk import Desk, desk_for
+from napari_lld.tasks import actions
+from napari_lld.tasks.jobs import Jobs
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_closing_while_exporting_leaves_no_half_written_file_and_no_thread(
             go_on.wait(10)
             tell(done, of)
 
-        return background.export(place, "yolo", out, slowly, suggestions=False, anonymise=False)
+        return actions.export(place, "yolo", out, slowly, suggestions=False, anonymise=False)
 
     desk.jobs.start("Exporting", export, lambda _: None, lambda _: None)
     assert begun.wait(10)
@@ -84,7 +85,7 @@ def test_stopping_while_fields_are_added_leaves_a_sound_project(
             desk.jobs._stop.set()
             tell(done, of)
 
-        return background.add_fields(place, sample.fields(), stop_at_once)
+        return actions.add_fields(place, sample.fields(), stop_at_once)
 
     desk.jobs.start("Adding fields", add, lambda _: None, lambda _: None)
     qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=30_000)
@@ -98,7 +99,7 @@ def test_stopping_while_fields_are_added_leaves_a_sound_project(
 def test_the_sample_goes_out_in_every_format(form: str, desk: Desk, tmp_path: Path) -> None:
     place = desk.session.project.path  # type: ignore[union-attr]
     out = tmp_path / ("out.json" if formats.FORMATS[form].target == "file" else "out")
-    told = background.export(place, form, out, lambda *_: None, suggestions=False, anonymise=True)
+    told = actions.export(place, form, out, lambda *_: None, suggestions=False, anonymise=True)
     assert "exported to" in told
     assert out.exists()
 
@@ -108,10 +109,10 @@ def test_an_export_is_of_the_reading_that_the_window_shows(small_project: Path, 
         second = project.add_reading("second").id
         project.use_reading(second)
         project.add_cell(project.fields()[0].id, (1, 1, 20, 20))
-    counted = background.count_for_export(small_project, lambda *_: None, reading=second)
+    counted = actions.count_for_export(small_project, lambda *_: None, reading=second)
     assert counted.cells == 1
     out = tmp_path / "out.json"
-    told = background.export(
+    told = actions.export(
         small_project, "coco", out, lambda *_: None, suggestions=False, anonymise=False, reading=second
     )
     assert told.startswith("1 cell exported")

@@ -14,15 +14,16 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QWidget
 
 from annotation_store.schema import load_schema
-from napari_lld import key_map, user_state
-from napari_lld.commands import Commands
-from napari_lld.desk import Desk
-from napari_lld.key_map import LEFT, LEFT_HANDED, RIGHT, KeyMap
+from napari_lld.commands import keymap
+from napari_lld.commands.keymap import LEFT, LEFT_HANDED, RIGHT, KeyMap
+from napari_lld.commands.registry import Commands
+from napari_lld.controllers.desk import Desk
+from napari_lld.session import user_state
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.help_overlay import HelpOverlay
-from napari_lld.widgets.key_editor import KeyEditor
-from napari_lld.widgets.keys import french_digit, key_name
-from napari_lld.widgets.theme import colours
+from napari_lld.widgets.base.keys import french_digit, key_name
+from napari_lld.widgets.base.theme import colours
+from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
+from napari_lld.widgets.dialogs.key_editor import KeyEditor
 
 FREQUENT = (
     "suggestion.accept",
@@ -95,11 +96,11 @@ def test_no_key_is_ever_two_commands(desk: Desk) -> None:
 )
 def test_a_damaged_memory_of_keys_counts_for_nothing(kept: object) -> None:
     user_state.remember("keys", kept)
-    assert key_map.load() == KeyMap()
+    assert keymap.load() == KeyMap()
 
 
 def test_chosen_keys_are_there_the_next_time(qapp: object) -> None:
-    key_map.save(KeyMap(LEFT, {"view.cell": ("F5",), "edit.redo": ()}))
+    keymap.save(KeyMap(LEFT, {"view.cell": ("F5",), "edit.redo": ()}))
     desk = Desk(ViewerModel())
     assert desk.commands.for_key("F5") is desk.commands["view.cell"]
     assert desk.commands["edit.redo"].keys == ()
@@ -144,7 +145,7 @@ def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(dock: Des
     overlay = HelpOverlay(commands, colours())
     assert "F6" in {label.text() for label in overlay.findChildren(QLabel)}
     overlay.deleteLater()
-    assert key_map.load().changed == {"tool.box": ("F6",)}
+    assert keymap.load().changed == {"tool.box": ("F6",)}
     editor.choose("value.2")
     editor.give_key("F7")
     assert _button(dock, "value_nucleolus_prominent").hint == "F7"  # type: ignore[attr-defined]
@@ -160,7 +161,7 @@ def test_a_key_of_another_command_is_refused_with_a_sentence(dock: DeskDock, qtb
     editor.give_key("A")
     assert editor.told == "A is the key of “Accept”. Give that another key first."
     assert commands["tool.box"].key == "B"
-    assert not key_map.load().changed
+    assert not keymap.load().changed
 
 
 def test_a_key_of_napari_is_given_and_told(dock: DeskDock, qtbot: QtBot) -> None:
@@ -183,7 +184,7 @@ def test_the_profile_brings_all_its_keys_back(dock: DeskDock, qtbot: QtBot) -> N
     assert _button(dock, "suggestion.accept").text() == "Accept  L"
     editor._reset.click()
     assert commands["tool.box"].key == "N"
-    assert key_map.load() == KeyMap(LEFT)
+    assert keymap.load() == KeyMap(LEFT)
 
 
 def test_sentences_name_the_keys_there_are(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from annotation_store.schema import load_schema
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
 from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.desk_layers import _DIM, CASINGS
-from napari_lld.session import Session, Tool
+from napari_lld.session.session import Session, Tool
 
 Suggest = Callable[[Path], list[int]]
 

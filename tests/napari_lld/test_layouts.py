@@ -9,9 +9,9 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 
 from annotation_store.schema import load_schema
-from napari_lld.commands import Commands, session_commands
-from napari_lld.session import Session
-from napari_lld.widgets.keys import french_digit, key_name
+from napari_lld.commands.registry import Commands, session_commands
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.keys import french_digit, key_name
 
 NONE, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
 FRENCH = "&é\"'(-è_ç"

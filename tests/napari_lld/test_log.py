@@ -13,12 +13,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from annotation_store import Project
-from napari_lld.desk import Desk, desk_for
-from napari_lld.failure_log import keep_failure
-from napari_lld.log import Log
-from napari_lld.unexpected import Catcher, concerns_us
-from napari_lld.widgets.log_window import LogWindow
-from napari_lld.widgets.theme import colours
+from napari_lld.controllers.desk import Desk, desk_for
+from napari_lld.controllers.exception_hook import Catcher, concerns_us
+from napari_lld.session.error_reports import keep_failure
+from napari_lld.session.log import Log
+from napari_lld.widgets.base.theme import colours
+from napari_lld.widgets.dialogs.log_window import LogWindow
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ def test_the_manifest_is_valid() -> None:
 def test_sample_data_is_a_field_with_its_cells(name: str) -> None:
     from napari.layers import Layer
 
-    from napari_lld import sample_data
+    from napari_lld.sample import napari_samples
 
-    image, boxes = (Layer.create(*data) for data in getattr(sample_data, name)())
+    image, boxes = (Layer.create(*data) for data in getattr(napari_samples, name)())
     assert image.rgb
     assert len(boxes.data) >= 1
     assert len(boxes.features) == len(boxes.data)
@@ -34,7 +34,7 @@ def test_sample_data_is_a_field_with_its_cells(name: str) -> None:
 
 def test_sample_data_needs_no_torch() -> None:
     code = (
-        "import sys; from napari_lld.sample_data import natural_field; natural_field()\n"
+        "import sys; from napari_lld.sample.napari_samples import natural_field; natural_field()\n"
         "print('torch' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -42,7 +42,7 @@ def test_sample_data_needs_no_torch() -> None:
 
 
 def test_what_the_window_remembers_survives_a_damaged_file(tmp_path: Path) -> None:
-    from napari_lld import user_state
+    from napari_lld.session import user_state
 
     user_state.remember("window_size", [800, 600])
     assert user_state.recall("window_size") == [800, 600]

@@ -6,7 +6,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication, QLabel, QToolButton
 
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.message_bar import MessageBar, MessageDetails
+from napari_lld.widgets.dock.message_bar import MessageBar, MessageDetails
 
 LONG = (
     "Nothing was written: there is no room left on the disk of /home/ada/" + "blood-films/" * 4 + "out.json."

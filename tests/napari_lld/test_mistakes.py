@@ -13,12 +13,12 @@ from qtpy.QtWidgets import QComboBox, QListView, QPushButton, QToolButton
 
 from annotation_store import Look, Project, Proposal, Shape
 from annotation_store.records import RejectionReason
-from napari_lld.layers.mistake_word import model_says
-from napari_lld.session import Session
+from napari_lld.layers.label_error_text import model_says
+from napari_lld.session.session import Session
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.parts import ChoiceButton
+from napari_lld.widgets.base.parts import ChoiceButton
 from training import ranking
-from training.ranking.mistakes import Mistakes
+from training.ranking.label_errors import Mistakes
 
 VECTOR = np.ones(4, np.float32)
 SMALL = {"cell_size": {"small": 0.95, "medium": 0.03, "large": 0.02}}
@@ -312,7 +312,7 @@ def test_who_went_elsewhere_meanwhile_is_not_taken_away(session: Session) -> Non
 def test_many_changes_elsewhere_are_not_judged_in_the_windows_thread(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import napari_lld.session_mistakes as module
+    import napari_lld.session.label_errors as module
 
     monkeypatch.setattr(module, "_AT_ONCE", 0)
     judged: list[int] = []
@@ -429,7 +429,7 @@ def test_the_window_closes_while_mistakes_are_looked_for(
 ) -> None:
     import threading
 
-    import napari_lld.mistake_thread as module
+    import napari_lld.tasks.label_error_reader as module
 
     begun, go = threading.Event(), threading.Event()
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from annotation_store.records import Model
-from napari_lld.model_facts import (
+from napari_lld.i18n.translate import use_language
+from napari_lld.session.model_facts import (
     about,
     bulk_refusal,
     class_refusal,
@@ -17,9 +18,8 @@ from napari_lld.model_facts import (
     model_title,
     why_not_active,
 )
-from napari_lld.training_state import TrainingState
-from napari_lld.translate import use_language
-from training.gate import compare
+from napari_lld.session.training_state import TrainingState
+from training.evaluation.gate import compare
 from training.protocol import Saved
 
 HELD_OUT = {

@@ -11,11 +11,12 @@ from qtpy.QtWidgets import QDialog, QFileDialog, QMessageBox
 
 from annotation_store import Project
 from annotation_store.errors import ProjectError
-from napari_lld import background, new_place
-from napari_lld.new_place import folder_problem, images_problem
-from napari_lld.widgets import dialogs
-from napari_lld.widgets.dialogs import NewProjectDialog
-from napari_lld.widgets.save_place import problem_of
+from napari_lld.session import new_project
+from napari_lld.session.new_project import folder_problem, images_problem
+from napari_lld.tasks import actions
+from napari_lld.widgets.base.save_place import problem_of
+from napari_lld.widgets.dialogs import dialogs
+from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_disk_that_fills_while_it_is_made_is_said_there(
     def full(*_args: object, **_options: object) -> str:
         raise ProjectError("The disk is full.")
 
-    monkeypatch.setattr(background, "create_project", full)
+    monkeypatch.setattr(actions, "create_project", full)
     dialog.accept()
     qtbot.waitUntil(dialog.problem.isVisible, timeout=20_000)
     assert dialog.problem.text() == "The disk is full."
@@ -117,7 +118,7 @@ def test_names_and_places_that_cannot_be_are_known_beforehand(
     assert "is a file" in folder_problem(tmp_path / "file", "films")
     assert "too long" in folder_problem(tmp_path / ("x" * 200) / ("y" * 200), "films")
     assert images_problem(None) == images_problem(tmp_path) == ""
-    monkeypatch.setattr(new_place.os, "access", lambda *_: False)
+    monkeypatch.setattr(new_project.os, "access", lambda *_: False)
     assert "may not write" in folder_problem(tmp_path, "films")
     assert "may not write" in problem_of(tmp_path / "export.json"), "exports and reports too"
 

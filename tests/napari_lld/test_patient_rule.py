@@ -11,9 +11,9 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QDialogButtonBox
 
 from annotation_store import FormatError, Project, formats
-from napari_lld.background import add_fields, create_project
-from napari_lld.patient_rule import RULES, coverage, images_in, in_words, preview
-from napari_lld.widgets.dialogs import NewProjectDialog
+from napari_lld.session.patient_rule import RULES, coverage, images_in, in_words, preview
+from napari_lld.tasks.actions import add_fields, create_project
+from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
 
 
 @pytest.fixture

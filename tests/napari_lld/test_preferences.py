@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from napari_lld.napari_preferences import bind
-from napari_lld.preferences import Preferences
-from napari_lld.session import Session
+from napari_lld.controllers.napari_preferences import bind
+from napari_lld.session.preferences import Preferences
+from napari_lld.session.session import Session
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from napari.components import ViewerModel
 
 from annotation_store import Project, ProjectError
 from napari_lld.layers import DeskLayers
-from napari_lld.prefetch import PixelCache
-from napari_lld.session import Session
+from napari_lld.session.prefetch import PixelCache
+from napari_lld.session.session import Session
 
 
 class Decodes:

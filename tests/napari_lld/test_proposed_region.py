@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from annotation_store import Project, Shape
 from annotation_store.records import Proposal, RegionState
 from napari_lld.layers import DeskLayers, Pointer, outlines
-from napari_lld.session import Session
+from napari_lld.session.session import Session
 
 Suggest = Callable[[Path], list[int]]
 

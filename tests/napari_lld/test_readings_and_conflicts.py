@@ -12,11 +12,12 @@ from qtpy.QtWidgets import QAbstractButton, QLabel, QTabWidget
 
 from annotation_store import Project, Shape, formats
 from annotation_store.records import FieldState, Reading
-from napari_lld.readings import NewReading, ReadingChoice
-from napari_lld.widgets import DeskDock, reading_dialog
-from napari_lld.widgets.conflicts_dialog import ConflictsDialog
-from napari_lld.widgets.field_model import SUMMARY_ROLE, state_words
-from napari_lld.widgets.reading_dialog import ReadingDialog
+from napari_lld.session.readings import NewReading, ReadingChoice
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.dialogs import reading_dialog
+from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
+from napari_lld.widgets.dialogs.reading_dialog import ReadingDialog
+from napari_lld.widgets.fields.field_model import SUMMARY_ROLE, state_words
 
 Suggest = Callable[[Path], list[int]]
 

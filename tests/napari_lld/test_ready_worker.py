@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_lld.training_process import TrainingProcess
+from napari_lld.tasks.training_process import TrainingProcess
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.rounds_menu import RoundsMenu
+from napari_lld.widgets.training.rounds_menu import RoundsMenu
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project, Proposal
-from napari_lld.field_order import Order
-from napari_lld.reasons import in_words
-from napari_lld.session import Session
-from napari_lld.translate import use_language
+from napari_lld.i18n.reasons import in_words
+from napari_lld.i18n.translate import use_language
+from napari_lld.session.field_order import Order
+from napari_lld.session.session import Session
 from training import ranking
-from training.ranking.reason import Reason
+from training.reasons import Reason
 
 
 @pytest.fixture(autouse=True)

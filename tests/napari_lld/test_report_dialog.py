@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
-from napari_lld import background
-from napari_lld.jobs import Stopped
-from napari_lld.widgets.report_dialog import ReportDialog, Wanted
+from napari_lld.tasks import actions
+from napari_lld.tasks.jobs import Stopped
+from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
 
 
 def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
@@ -62,7 +62,7 @@ def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path
     with Project.open(small_project, annotator="Ada") as project:
         project.update_field(project.fields()[0].id, patient="Jane Doe")
         out, second = tmp_path / "r.html", project.add_reading("Second look").id
-        told = background.report(small_project, out, lambda *_: None, title="Ward 4", reading=second)
+        told = actions.report(small_project, out, lambda *_: None, title="Ward 4", reading=second)
     assert str(out) in told
     assert "<h1>Ward 4</h1>" in out.read_text("utf-8")
     assert "Jane Doe" not in out.read_text("utf-8")
@@ -74,12 +74,12 @@ def test_what_goes_wrong_is_one_sentence_and_a_stop_leaves_nothing(
 ) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(LLDError, match="is a folder"):
-        background.report(small_project, tmp_path / "folder", lambda *_: None)
+        actions.report(small_project, tmp_path / "folder", lambda *_: None)
     before = sorted(tmp_path.iterdir())
 
     def stop(_done: int, _total: int) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        background.report(small_project, tmp_path / "r.html", stop)
+        actions.report(small_project, tmp_path / "r.html", stop)
     assert sorted(tmp_path.iterdir()) == before

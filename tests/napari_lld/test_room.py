@@ -14,12 +14,13 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QDialog, QLabel, QListView, QVBoxLayout, QWidget
 
 from annotation_store import Project, formats
-from napari_lld.field_order import Order
-from napari_lld.importing import Place
-from napari_lld.widgets import DeskDock, room
-from napari_lld.widgets.parts import confirm_buttons, label, row
-from napari_lld.widgets.room import FoldingRow, Scrolling, keep_on_screen
-from napari_lld.widgets.theme import HINT_PADDING, colours
+from napari_lld.session.field_order import Order
+from napari_lld.tasks.import_preview import Place
+from napari_lld.widgets import DeskDock
+from napari_lld.widgets.base import room
+from napari_lld.widgets.base.parts import confirm_buttons, label, row
+from napari_lld.widgets.base.room import FoldingRow, Scrolling, keep_on_screen
+from napari_lld.widgets.base.theme import HINT_PADDING, colours
 
 SMALL = QSize(853, 480)
 """1280 × 720 at 150 %, in logical pixels."""
@@ -29,7 +30,7 @@ SMALL = QSize(853, 480)
 def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[QSize], None]:
     def be(size: QSize) -> None:
         monkeypatch.setattr(room, "available", lambda _widget: size)
-        for module in ("dock", "gallery_window"):
+        for module in ("dock.dock", "gallery.gallery_window"):
             monkeypatch.setattr(f"napari_lld.widgets.{module}.available", lambda _widget: size)
 
     return be
@@ -233,19 +234,19 @@ def test_a_row_folds_where_it_is_too_narrow(qtbot: QtBot) -> None:
 
 
 def _dialogs(dock: DeskDock, project: Project, tmp_path: Path) -> Iterator[QDialog]:
-    from napari_lld.log import Log
-    from napari_lld.widgets.conflicts_dialog import ConflictsDialog
-    from napari_lld.widgets.dialogs import NewProjectDialog
-    from napari_lld.widgets.export_dialog import ExportDialog
-    from napari_lld.widgets.field_dialogs import FieldDetailsDialog, PatientsDialog
-    from napari_lld.widgets.help_overlay import HelpOverlay
-    from napari_lld.widgets.import_dialog import ImportDialog, ImportedDialog
-    from napari_lld.widgets.key_editor import KeyEditor
-    from napari_lld.widgets.log_window import LogWindow
-    from napari_lld.widgets.message_bar import MessageDetails
-    from napari_lld.widgets.reading_dialog import ReadingDialog
-    from napari_lld.widgets.report_dialog import ReportDialog
-    from napari_lld.widgets.training_window import TrainingWindow
+    from napari_lld.session.log import Log
+    from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
+    from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
+    from napari_lld.widgets.dialogs.export_dialog import ExportDialog
+    from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
+    from napari_lld.widgets.dialogs.import_dialog import ImportDialog, ImportedDialog
+    from napari_lld.widgets.dialogs.key_editor import KeyEditor
+    from napari_lld.widgets.dialogs.log_window import LogWindow
+    from napari_lld.widgets.dialogs.reading_dialog import ReadingDialog
+    from napari_lld.widgets.dialogs.report_dialog import ReportDialog
+    from napari_lld.widgets.dock.message_bar import MessageDetails
+    from napari_lld.widgets.fields.field_dialogs import FieldDetailsDialog, PatientsDialog
+    from napari_lld.widgets.training.training_window import TrainingWindow
 
     session, commands = dock.desk.session, dock.desk.commands
     yield NewProjectDialog()

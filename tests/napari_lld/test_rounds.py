@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from annotation_store import Project, Shape
-from napari_lld.rounds import LONG, SHORT, Rounds, Why
-from napari_lld.session import Session
+from napari_lld.session.rounds import LONG, SHORT, Rounds, Why
+from napari_lld.session.session import Session
 
 
 class Worker:

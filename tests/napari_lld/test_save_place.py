@@ -9,8 +9,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QDialog, QFileDialog, QMessageBox
 
 from annotation_store.formats import Survey
-from napari_lld.widgets.export_dialog import ExportDialog
-from napari_lld.widgets.report_dialog import ReportDialog
+from napari_lld.widgets.dialogs.export_dialog import ExportDialog
+from napari_lld.widgets.dialogs.report_dialog import ReportDialog
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from annotation_store.schema import Schema, load_schema
-from napari_lld.reasons import in_words
-from napari_lld.schema_words import PRESETS, kind_title, shown, word
-from napari_lld.session import Session
-from napari_lld.translate import languages, use_language
-from training.ranking.reason import Reason
+from napari_lld.i18n.reasons import in_words
+from napari_lld.i18n.schema_texts import PRESETS, kind_title, shown, word
+from napari_lld.i18n.translate import languages, use_language
+from napari_lld.session.session import Session
+from training.reasons import Reason
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def german() -> Iterator[None]:
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("language", [name for name in languages() if name != "en"])
 def test_every_word_of_every_preset_has_a_translation(language: str, preset: str) -> None:
-    file = resources.files("napari_lld") / "locale" / f"schema.{language}.yaml"
+    file = resources.files("napari_lld.i18n") / "locale" / f"schema.{language}.yaml"
     words: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     schema = load_schema(preset)
     parts = [*schema.classes, *schema.groups, *schema.attributes]

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from annotation_store import Project, RejectionReason, Shape
-from napari_lld.session import Session, Tool
-from napari_lld.training_state import TrainingPhase
+from napari_lld.session.session import Session, Tool
+from napari_lld.session.training_state import TrainingPhase
 
 Suggest = Callable[[Path], list[int]]
 
@@ -50,7 +50,7 @@ def box(session: Session, x: float = 10, y: float = 10) -> int:
 
 def test_it_needs_no_qt_and_no_torch() -> None:
     code = (
-        "import sys, napari_lld.session, napari_lld.commands\n"
+        "import sys, napari_lld.session.session, napari_lld.commands.registry\n"
         "print([m for m in ('qtpy', 'PyQt6', 'torch', 'napari', 'ultralytics') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

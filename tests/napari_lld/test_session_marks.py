@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store import RegionState, Shape
-from napari_lld.session import Session
+from napari_lld.session.session import Session
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from qtpy.QtWidgets import QLabel
 from annotation_store import Proposal
 from annotation_store.schema import load_schema
 from napari_lld.layers.palette import proposal_word, set_word, set_words
-from napari_lld.session import Session
-from napari_lld.training_state import TrainingState
+from napari_lld.session.session import Session
+from napari_lld.session.training_state import TrainingState
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.cell_panel import AttributeRow
-from napari_lld.widgets.parts import ChoiceButton
+from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.cell.cell_panel import AttributeRow
 
 from .conftest import suggest_by_a_model
 
@@ -120,8 +120,8 @@ def test_what_was_not_checked_is_never_accepted_all_at_once(session: Session) ->
 
 
 def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> None:
-    from napari_lld.gallery import Gallery
-    from napari_lld.gallery_reader import read_items
+    from napari_lld.session.gallery import Gallery
+    from napari_lld.tasks.gallery_reader import read_items
 
     assert session.project is not None
     gallery = Gallery(session)

@@ -14,12 +14,12 @@ import pytest
 from napari.components import ViewerModel
 
 from annotation_store import Project, formats
-from napari_lld import user_state
-from napari_lld.desk import Desk
-from napari_lld.session import Session, Tool
-from napari_lld.sight import sizes
-from napari_lld.sight.look import Look, ShownLevel, background
-from napari_lld.sight.stains import stain_channels
+from napari_lld.controllers.desk import Desk
+from napari_lld.imaging import measure
+from napari_lld.imaging.display import Look, ShownLevel, background
+from napari_lld.imaging.stains import stain_channels
+from napari_lld.session import user_state
+from napari_lld.session.session import Session, Tool
 
 PINKISH = Look((200, 220, 180), contrast=1.4, gamma=0.8)
 
@@ -201,7 +201,7 @@ def test_a_nucleus_is_blue_and_a_red_cell_is_pink() -> None:
 @pytest.mark.parametrize("size", [None, 0.001, 0.0636, 0.1, 1.0, 100.0])
 @pytest.mark.parametrize("zoom", [0.001, 0.37, 1.0, 12.5, 400.0])
 def test_a_scale_bar_is_a_round_number_that_fits(size: float | None, zoom: float) -> None:
-    length, text = sizes.bar(zoom, size, longest=140)
+    length, text = measure.bar(zoom, size, longest=140)
     number, unit = text.split()
     assert 140 / 2.6 < length <= 140.001
     assert unit == ("px" if size is None else "µm")
@@ -209,9 +209,9 @@ def test_a_scale_bar_is_a_round_number_that_fits(size: float | None, zoom: float
 
 
 def test_sizes_are_told_in_micrometres_where_a_pixel_is_known() -> None:
-    assert sizes.box_size((0, 0, 140, 131), 0.1) == "14.0 × 13.1 µm"
-    assert sizes.box_size((0, 0, 140, 131), None) == "140 × 131 px"
-    assert sizes.length(5, 0.1) == "0.5 µm"
+    assert measure.box_size((0, 0, 140, 131), 0.1) == "14.0 × 13.1 µm"
+    assert measure.box_size((0, 0, 140, 131), None) == "140 × 131 px"
+    assert measure.length(5, 0.1) == "0.5 µm"
 
 
 def test_the_ruler_measures_while_it_is_dragged_and_stores_nothing(desk: Desk) -> None:
@@ -262,7 +262,7 @@ def test_a_ring_fitted_to_a_red_cell_says_how_large_a_pixel_is(
         asked.append(question)
         return answer
 
-    monkeypatch.setattr("napari_lld.widgets.dialogs.ask_pixel_size", ask)
+    monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", ask)
     desk.commands.run("tool.ring")
     drag(desk, (30, 50), (50, 50), (60, 50))
     assert session.sight.ring is not None
@@ -292,7 +292,7 @@ def test_fields_taken_otherwise_are_not_calibrated_along(desk: Desk) -> None:
 def test_a_ring_that_cannot_be_right_is_refused_with_a_sentence(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_lld.widgets.dialogs.ask_pixel_size", lambda *_: "one")
+    monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", lambda *_: "one")
     session = desk.session
     session.sight.fit_ring((0, 0), (0.01, 0))
     hints = told(desk)

@@ -13,10 +13,10 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QMainWindow, QSlider
 
 from annotation_store import Project
-from napari_lld import user_state
-from napari_lld.desk import Desk
-from napari_lld.sight.look import Look
-from napari_lld.widgets.sight_panel import SightDock, SightPanel
+from napari_lld.controllers.desk import Desk
+from napari_lld.imaging.display import Look
+from napari_lld.session import user_state
+from napari_lld.widgets.display.display_panel import SightDock, SightPanel
 
 
 @pytest.fixture
@@ -97,12 +97,12 @@ def test_suggestions_and_proposed_boxes_are_shown_too(
 def test_stains_are_shown_on_demand_and_worked_out_once_a_cell(
     desk: Desk, panel: SightPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_lld.widgets import sight_panel
+    from napari_lld.widgets.display import display_panel
 
     asked: list[tuple[int, ...]] = []
-    work = sight_panel.stain_channels
+    work = display_panel.stain_channels
     monkeypatch.setattr(
-        sight_panel,
+        display_panel,
         "stain_channels",
         lambda pixels, white: (asked.append(pixels.shape), work(pixels, white))[1],
     )

@@ -12,9 +12,9 @@ import tifffile
 from napari.components import ViewerModel
 
 from annotation_store import Project, Shape
-from napari_lld.commands import Commands, session_commands
+from napari_lld.commands.registry import Commands, session_commands
 from napari_lld.layers import DeskLayers
-from napari_lld.session import Session
+from napari_lld.session.session import Session
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from annotation_store import Shape
-from napari_lld import training_process
-from napari_lld.session import Session
-from napari_lld.training_process import TrainingProcess
-from napari_lld.training_state import TrainingPhase
+from napari_lld.session.session import Session
+from napari_lld.session.training_state import TrainingPhase
+from napari_lld.tasks import training_process
+from napari_lld.tasks.training_process import TrainingProcess
 
 START = (
     "import os, sys, time\n"

@@ -14,10 +14,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
 from annotation_store import Project
-from napari_lld.model_facts import rollback
-from napari_lld.session import Session
-from napari_lld.widgets.theme import colours
-from napari_lld.widgets.training_window import TrainingWindow
+from napari_lld.session.model_facts import rollback
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.theme import colours
+from napari_lld.widgets.training.training_window import TrainingWindow
 
 
 def add_model(project: Project, ap50: float, *, parent: str = "starter", why: str | None = None) -> int:

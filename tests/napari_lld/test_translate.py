@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import annotation_store
-from napari_lld.commands import Commands, session_commands
-from napari_lld.edit_words import COMMANDS, edit_in_words
-from napari_lld.session import Session
-from napari_lld.translate import decimal, entries, languages, tr, trn, use_language
+from napari_lld.commands.registry import Commands, session_commands
+from napari_lld.i18n.edit_texts import COMMANDS, edit_in_words
+from napari_lld.i18n.translate import decimal, entries, languages, tr, trn, use_language
+from napari_lld.session.session import Session
 
 _spec = importlib.util.spec_from_file_location("texts", Path(__file__).parents[2] / ".ci" / "texts.py")
 assert _spec is not None
@@ -85,7 +85,7 @@ def test_an_edit_is_said_in_the_language_of_the_window() -> None:
 def test_every_edit_of_the_store_has_its_words() -> None:
     """A command that the store writes for a user is told in the user's language."""
     source = "".join(
-        p.read_text(encoding="utf-8") for p in Path(annotation_store.__file__).parent.glob("_*.py")
+        p.read_text(encoding="utf-8") for p in Path(annotation_store.__file__).parent.glob("_*/*.py")
     )
     verbs = "Add|Box|Change|Delete|Describe|Draw|Fields|Finish|Keep|Label|Mark|Move|Not|Reopen|Take"
     written = set(re.findall(rf'"((?:{verbs}) [a-z][a-z\' ]+)"', source))
@@ -97,7 +97,9 @@ def test_every_text_of_the_window_goes_through_tr_and_translations_keep_the_name
     assert not list(texts.complaints())
 
 
-@pytest.mark.parametrize("path", sorted((texts.PACKAGE / "locale").glob("*.po")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((texts.PACKAGE / "i18n" / "locale").glob("*.po")), ids=lambda path: path.stem
+)
 def test_every_text_of_the_window_is_translated(path: Path) -> None:
     """What it lists is written by ``python .ci/texts.py --missing``, to be filled in."""
     assert not texts.missing(path)

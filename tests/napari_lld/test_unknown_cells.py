@@ -11,17 +11,17 @@ from qtpy.QtWidgets import QLabel
 
 from annotation_store import Entry, Look, Project, Proposal
 from annotation_store.schema import load_schema
-from napari_lld.differential import as_csv, differential
-from napari_lld.gallery import Item, Order, Show
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
-from napari_lld.layers.mistake_word import model_says
-from napari_lld.opinions import disagreement, label_probability
-from napari_lld.session import Session
-from napari_lld.session_review import Queue
+from napari_lld.layers.label_error_text import model_says
+from napari_lld.session.differential import as_csv, differential
+from napari_lld.session.gallery import Item, Order, Show
+from napari_lld.session.predictions import disagreement, label_probability
+from napari_lld.session.review import Queue
+from napari_lld.session.session import Session
 from napari_lld.widgets import DeskDock
-from napari_lld.widgets.gallery_grid import GalleryModel
-from napari_lld.widgets.parts import ChoiceButton
+from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.gallery.gallery_grid import GalleryModel
 
 from .conftest import suggest_by_a_model
 from .test_class_colours import SIMULATED, distances
@@ -161,7 +161,7 @@ def test_all_at_once_leaves_them_and_says_how_many(session: Session) -> None:
 
 
 def items(dock: DeskDock) -> list[Item]:
-    from napari_lld.gallery import read_items
+    from napari_lld.session.gallery import read_items
 
     session = dock.desk.session
     assert session.project is not None
@@ -169,7 +169,7 @@ def items(dock: DeskDock) -> list[Item]:
 
 
 def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: DeskDock) -> None:
-    from napari_lld.gallery import Gallery
+    from napari_lld.session.gallery import Gallery
 
     gallery = Gallery(session)
     gallery.attach()

@@ -10,8 +10,8 @@ import pytest
 from napari.components import ViewerModel
 
 from annotation_store.schema import load_schema
-from napari_lld.desk import Desk
-from napari_lld.key_table import with_keys
+from napari_lld.commands.key_table import with_keys
+from napari_lld.controllers.desk import Desk
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "users-guide.md"

@@ -12,8 +12,8 @@ import pytest
 import annotation_store
 import training
 from annotation_store import formats
-from napari_lld.format_options import OPTIONS
-from napari_lld.window_words import in_the_window
+from napari_lld.i18n.format_texts import OPTIONS
+from napari_lld.i18n.worker_texts import in_the_window
 
 ELSEWHERE = {"--detector", "--from", "--map", "--stay", "--truth"}
 """Options of what only the command line does (restoring, changing the schema, measuring, other detectors),

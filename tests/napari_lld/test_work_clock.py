@@ -11,9 +11,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from annotation_store import Project
-from napari_lld.session import Session
-from napari_lld.widgets.activity import Activity
-from napari_lld.work_clock import WorkClock
+from napari_lld.session.session import Session
+from napari_lld.session.work_clock import WorkClock
+from napari_lld.widgets.base.activity import Activity
 
 
 class Time:

@@ -15,7 +15,7 @@ import zarr.storage
 from PIL import Image
 
 from annotation_store import Project
-from annotation_store._intake import _BATCH
+from annotation_store._collections.ingest import _BATCH
 
 BUDGET = 15  # fields of 640 x 640 a second on two cores (issue 3); reported, not asserted
 

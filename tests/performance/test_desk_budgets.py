@@ -25,7 +25,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from annotation_store import Project, Proposal
 from annotation_store.records import Cell, Suggestion
-from napari_lld.session import Session
+from napari_lld.session.session import Session
 from napari_lld.widgets import DeskDock
 
 # in a process of its own, where nothing is imported yet; napari's own part is done before the clock starts

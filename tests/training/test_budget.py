@@ -14,7 +14,7 @@ from PIL import Image
 from annotation_store.project import Project
 from training.engine import loop
 from training.protocol import Done, TrainRequest
-from training.ranking.reason import Reason
+from training.reasons import Reason
 from training.worker import budget, proposing, stages, suggest, train
 from training.worker.budget import HELD_OUT, Budget
 from training.worker.cautions import time_ran_short

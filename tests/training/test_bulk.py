@@ -9,9 +9,17 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from annotation_store.records import Proposal
-from training.bulk import PROMISED, RISK, THRESHOLDS, Bulk, bulk, may_be_accepted, upper_bound
-from training.evaluate import FieldResult, Ranking, TrueCell, written
-from training.intervals import wilson
+from training.evaluation.bulk_accept import (
+    PROMISED,
+    RISK,
+    THRESHOLDS,
+    Bulk,
+    bulk,
+    may_be_accepted,
+    upper_bound,
+)
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell, written
+from training.evaluation.statistics import wilson
 
 CLASSES = ("Neutrophil", "Lymphocyte", "Monocyte", "Eosinophil", "Basophil")
 SHARES = (0.4, 0.3, 0.15, 0.1, 0.05)

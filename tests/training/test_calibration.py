@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.calibration import Calibration, fit_platt, fit_temperature
+from training.models.calibration import Calibration, fit_platt, fit_temperature
 
 
 def test_platt_finds_the_true_curve() -> None:

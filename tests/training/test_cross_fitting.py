@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from annotation_store.records import Proposal, Shape
-from training import measure
-from training.calibration import Calibration
-from training.engine.vocabulary import Vocabulary
-from training.evaluate import FieldResult, FieldTruth, Ranking, TrueCell
-from training.predict import RawProposals
-from training.pseudo import trusted_confidence
+from training.evaluation.metrics import FieldResult, FieldTruth, Ranking, TrueCell
+from training.inference import measure
+from training.inference.predict import RawProposals
+from training.inference.pseudo_labels import trusted_confidence
+from training.models.calibration import Calibration
+from training.models.vocabulary import Vocabulary
 
 SIDE = 20.0
 

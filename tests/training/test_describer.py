@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from training.engine.data import log_priors
-from training.engine.describer import description_loss
-from training.engine.model import adapted, new_model
-from training.engine.vocabulary import Vocabulary
+from training.models.model import adapted, new_model
+from training.models.vocabulary import Vocabulary
+from training.networks.describer import description_loss
 
 
 def test_missing_and_unsure_allow_nothing(words: Vocabulary) -> None:

@@ -12,8 +12,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, f1_score
 
 from annotation_store.records import Proposal, Shape
-from training.detail import describe
-from training.evaluate import (
+from training.evaluation.extra_metrics import describe
+from training.evaluation.metrics import (
     FieldResult,
     FieldTruth,
     Ranking,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from annotation_store.records import Proposal, Shape
-from training.evaluate import (
+from training.evaluation.metrics import (
     FieldTruth,
     Ranking,
     TrueCell,

@@ -13,13 +13,13 @@ import pytest
 from annotation_store import formats
 from annotation_store.project import Project
 from napari_lld import sample
-from training.engine.model import read_model, starter_place
-from training.engine.scale import domain_of
-from training.predict import RawProposals, novelty_of, propose_raw
+from training.inference.predict import RawProposals, novelty_of, propose_raw
+from training.models.model import read_model, starter_place
+from training.networks.scale import domain_of
 from training.protocol import EvaluateRequest, PredictRequest
+from training.worker.annotated_fields import Knowledge, knowledge
 from training.worker.films import Films
 from training.worker.models import resolve
-from training.worker.project_data import Knowledge, knowledge
 from training.worker.run import run
 
 

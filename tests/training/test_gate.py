@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.evaluate import FieldResult, Ranking
-from training.gate import FEWEST_UNITS, MARGIN, Comparison, compare
-from training.ranking.reason import Reason
+from training.evaluation.gate import FEWEST_UNITS, MARGIN, Comparison, compare
+from training.evaluation.metrics import FieldResult, Ranking
+from training.reasons import Reason
 
 
 def results(shares: list[np.ndarray]) -> list[FieldResult]:

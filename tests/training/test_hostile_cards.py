@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from training.engine.model import ModelError, new_model, read_model, starter_place, write_model
-from training.engine.vocabulary import Vocabulary
-from training.model_folder import damage, read_card
+from training.models.folder import damage, read_card
+from training.models.model import ModelError, new_model, read_model, starter_place, write_model
+from training.models.vocabulary import Vocabulary
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from training.intervals import wilson
+from training.evaluation.statistics import wilson
 
 
 @pytest.mark.parametrize(("hits", "of"), [(10, 10), (50, 100), (0, 10), (1, 1), (299, 300)])

@@ -12,12 +12,13 @@ from PIL import Image
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
-from training.evaluate import FieldResult, Ranking
-from training.lineage import Lineage, still_held_out
-from training.split import held_out, held_out_key
-from training.worker import cautions, comparing, evaluate
+from training.evaluation.metrics import FieldResult, Ranking
+from training.evaluation.patient_split import held_out, held_out_key
+from training.models.lineage import Lineage, still_held_out
+from training.worker import cautions, evaluate
+from training.worker import comparison as comparing
+from training.worker.annotated_fields import fields_by_patient, knowledge
 from training.worker.models import resolve
-from training.worker.project_data import fields_by_patient, knowledge
 
 
 @pytest.fixture

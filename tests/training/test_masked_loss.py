@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from training.engine.data import LabelledCell, known_area, prepare_field
-from training.engine.detector import build_detector, raw_predictions
 from training.engine.losses import MaskedDetectionLoss
+from training.networks.detector import build_detector, raw_predictions
 
 SIZE = 128
 

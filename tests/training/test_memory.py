@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.engine.memory import PER_VALUE, Memory, choose, single_labels, source_of
-from training.engine.vocabulary import Vocabulary
+from training.models.memory import PER_VALUE, Memory, choose, single_labels, source_of
+from training.models.vocabulary import Vocabulary
 
 OTHER = Vocabulary(("Blast", "Neutrophil"), {}, {"vacuoles": ("many", "absent")})
 

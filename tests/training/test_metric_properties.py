@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from annotation_store.records import UNSURE, Proposal, Shape
-from training.evaluate import FEWEST_WITHIN, FieldTruth, TrueCell, evaluate_field, summarise
+from training.evaluation.metrics import FEWEST_WITHIN, FieldTruth, TrueCell, evaluate_field, summarise
 
 CLASSES = ("A", "B", "C")
 GROUPS = {"A or B": ("A", "B")}

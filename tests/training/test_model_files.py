@@ -8,15 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.calibration import Calibration
-from training.engine.model import (
-    ModelError,
-    new_model,
-    read_model,
-    starter_place,
-    write_model,
-)
-from training.engine.vocabulary import Vocabulary
+from training.models.calibration import Calibration
+from training.models.model import ModelError, new_model, read_model, starter_place, write_model
+from training.models.vocabulary import Vocabulary
 
 
 @pytest.fixture

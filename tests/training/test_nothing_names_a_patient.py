@@ -23,10 +23,10 @@ from PIL import Image, PngImagePlugin
 from annotation_store import Project, Proposal, RejectionReason, formats
 from napari_lld.report import write_report
 from tests.training.conftest import draw
+from training.evaluation.patient_split import held_out_key, is_held_out, listed_as_held_out, unit_of
 from training.protocol import TrainRequest
-from training.split import held_out_key, is_held_out, listed_as_held_out, unit_of
+from training.worker.anonymous_card import hide_names, nameless
 from training.worker.channel import Channel
-from training.worker.nameless import hide_names, nameless
 from training.worker.run import run
 
 NAME = "Zwickelhuber1953"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.engine.memory import Memory
-from training.engine.novelty import FEWEST, Novelty
+from training.models.memory import Memory
+from training.similarity.novelty import FEWEST, Novelty
 
 CLASSES, FEATURES = 4, 60
 RNG = np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""A model as ONNX: run by the example, it says what `training.predict` says."""
+"""A model as ONNX: run by the example, it says what `training.inference.predict` says."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import torch
 from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from napari_lld import sample
-from training.engine.model import LearnedModel, adapted, new_model, read_model, starter_place
-from training.engine.onnx_export import OnnxError, _compare, _Whole, describe_export, export_onnx
-from training.engine.vocabulary import Vocabulary
-from training.predict import calibrated, cell_sides, propose_raw
+from training.inference.onnx_export import OnnxError, _compare, _Whole, describe_export, export_onnx
+from training.inference.predict import calibrated, cell_sides, propose_raw
+from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
+from training.models.vocabulary import Vocabulary
 from training.protocol import ExportModelRequest
 from training.worker.channel import Channel
 from training.worker.run import run
@@ -73,7 +73,7 @@ def test_onnx_runtime_gives_the_boxes_and_probabilities_of_predict(
     factor: float, model: LearnedModel, exported: Path, example: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # predict rounds to bfloat16 where the processor does so natively
-    monkeypatch.setattr("training.predict.autocast", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr("training.inference.predict.autocast", lambda _: contextlib.nullcontext())
     images = [example.read(file) for file in sample.fields()[:2]]
     images = [cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) for image in images]
     pixels = [lambda image=image: image for image in images]
@@ -140,7 +140,7 @@ def request_(tmp_path: Path) -> ExportModelRequest:
 def test_the_worker_writes_the_file_and_says_what_is_in_it(
     request_: ExportModelRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.engine.onnx_export.export_onnx", lambda _: b"graph")
+    monkeypatch.setattr("training.inference.onnx_export.export_onnx", lambda _: b"graph")
     done = run(request_, Quiet(), 0.0)
     assert Path(request_.out).read_bytes() == b"graph"
     assert (done.model_id, done.result["detector"]) == (None, "YOLO26n")

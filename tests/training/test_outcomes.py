@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation_store.records import UNSURE, Proposal
-from training.evaluate import FieldResult, Ranking, TrueCell
-from training.outcomes import FILE, outcomes, read_outcomes, write_outcomes
-from training.reliability import curve
+from training.evaluation.cell_outcomes import FILE, outcomes, read_outcomes, write_outcomes
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.evaluation.reliability import curve
 
 GROUPS = {"blast": ("Myeloblast", "Lymphoblast")}
 BOX = (10.0, 10.0, 20.0, 20.0)

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal, Shape
 from tests.training.conftest import FieldMaker
-from training.calibration import Calibration
-from training.engine.detector import STRIDE, letterbox, suppress
-from training.engine.model import new_model, read_model, starter_place
-from training.engine.vocabulary import Vocabulary
-from training.from_stain import is_from_stain
-from training.predict import RawProposals, calibrated, propose_raw, suggestible
-from training.propose import propose_from_stain, propose_where_model_fails, unboxed_nuclei
-from training.sets import OfHead, Sets
+from training.evaluation.prediction_sets import OfHead, Sets
+from training.inference.predict import RawProposals, calibrated, propose_raw, suggestible
+from training.inference.stain import propose_from_stain, propose_where_model_fails, unboxed_nuclei
+from training.inference.stain_proposals import is_from_stain
+from training.models.calibration import Calibration
+from training.models.model import new_model, read_model, starter_place
+from training.models.vocabulary import Vocabulary
+from training.networks.detector import STRIDE, letterbox, suppress
 
 
 def test_letterbox_brings_any_field_to_the_working_scale() -> None:

@@ -65,7 +65,7 @@ def test_starting_the_worker_needs_no_torch_no_qt_no_napari() -> None:
 def test_the_engine_needs_no_qt_no_napari_no_compiler() -> None:
     code = (
         "import sys, training.worker.run, training.worker.train, training.worker.predict, "
-        "training.worker.evaluate, training.propose; "
+        "training.worker.evaluate, training.inference.stain; "
         "bad = {'qtpy', 'PyQt6', 'napari', 'torchvision', 'torch._dynamo', 'matplotlib'} & set(sys.modules); "
         "sys.exit(str(bad) if bad else 0)"
     )

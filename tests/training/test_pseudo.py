@@ -10,8 +10,8 @@ import pytest
 
 from annotation_store.records import UNSURE, Proposal, Shape
 from training.engine.data import LabelledCell, prepare_field
-from training.evaluate import FieldResult, Ranking, TrueCell
-from training.pseudo import trusted_confidence, with_pseudo_cells
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.inference.pseudo_labels import trusted_confidence, with_pseudo_cells
 
 EMPTY = Ranking(np.zeros(0), np.zeros(0, bool), 0)
 
@@ -49,7 +49,7 @@ def test_an_unsure_class_and_a_group_that_holds_the_proposed_class_contradict_no
 @pytest.fixture
 def finding(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(boxes: list[tuple[float, float, float, float]], *, mirrored: bool = True) -> Any:
-        from training.predict import RawProposals
+        from training.inference.predict import RawProposals
 
         calls = []
 
@@ -65,8 +65,8 @@ def finding(monkeypatch: pytest.MonkeyPatch) -> Any:
         def calibrated(_model: Any, raw: RawProposals) -> list[Proposal]:
             return [Proposal(tuple(box), 0.9, {"A": 1.0}) for box in raw.boxes]
 
-        monkeypatch.setattr("training.pseudo.propose_raw", propose_raw)
-        monkeypatch.setattr("training.pseudo.calibrated", calibrated)
+        monkeypatch.setattr("training.inference.pseudo_labels.propose_raw", propose_raw)
+        monkeypatch.setattr("training.inference.pseudo_labels.calibrated", calibrated)
 
         class Model:
             class calibration:  # noqa: N801

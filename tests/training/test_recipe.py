@@ -14,10 +14,10 @@ from PIL import Image
 import napari_lld.sample as sample
 from annotation_store.records import Shape
 from training.engine.data import LabelledCell, TrainingField
-from training.engine.memory import Memory, source_of
-from training.engine.model import LearnedModel, adapted, new_model, read_model, starter_place
 from training.engine.recipe import Cells, look_at_cells, out_of_fold, teach_heads
-from training.engine.vocabulary import Vocabulary
+from training.models.memory import Memory, source_of
+from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
+from training.models.vocabulary import Vocabulary
 
 NEW = "Eosinophil"
 SOURCE = source_of("a project")

@@ -13,10 +13,14 @@ from annotation_store.images import read_image
 from annotation_store.records import Field
 from napari_lld import sample
 from tests.training.conftest import FieldMaker
-from training.calibration import Calibration
 from training.engine.data import prepare_field
-from training.engine.model import new_model, read_model, starter_place
-from training.engine.scale import (
+from training.evaluation.metrics import FieldTruth, TrueCell, precision_recall
+from training.inference.measure import judge
+from training.inference.predict import RawProposals, calibrated, cell_sides, propose_raw
+from training.models.calibration import Calibration
+from training.models.model import new_model, read_model, starter_place
+from training.models.vocabulary import Vocabulary
+from training.networks.scale import (
     LEAST_ATTRIBUTE_SIDE,
     MOST_PIXELS,
     STARTER_SIDES,
@@ -27,10 +31,6 @@ from training.engine.scale import (
     sides_around,
     working_factor,
 )
-from training.engine.vocabulary import Vocabulary
-from training.evaluate import FieldTruth, TrueCell, precision_recall
-from training.measure import judge
-from training.predict import RawProposals, calibrated, cell_sides, propose_raw
 
 FIELD = Field(1, "a.png", 800, 600, "hash", "a.png")
 

@@ -16,7 +16,7 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
     small_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from training.worker import suggest
-    from training.worker.project_data import knowledge
+    from training.worker.annotated_fields import knowledge
 
     monkeypatch.setattr(suggest, "seen_side", lambda *_: None)
     monkeypatch.setattr(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.split import FEWEST_OF_CLASS, held_out
+from training.evaluation.patient_split import FEWEST_OF_CLASS, held_out
 
 
 def of(**cells: int) -> dict[str, list[str | None]]:

@@ -13,9 +13,9 @@ import torch
 from annotation_store.records import Proposal
 from training.engine.data import LabelledCell, TrainingField, cut_patches
 from training.engine.loop import LearningConfig, StepReport, StoppedError
-from training.engine.model import LearnedModel, new_model
-from training.engine.vocabulary import Vocabulary
-from training.evaluate import FieldResult, Ranking, TrueCell
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.models.model import LearnedModel, new_model
+from training.models.vocabulary import Vocabulary
 from training.worker import stages as module
 from training.worker.resume import epochs_done, forget_state, stage_file
 from training.worker.stages import Plan, Stages, plan

@@ -12,9 +12,9 @@ from PIL import Image
 
 from annotation_store import load_schema
 from annotation_store.errors import FormatError
-from annotation_store.formats._images import Images
+from annotation_store.formats._exchange.images import Images
 from annotation_store.records import Field, Shape
-from training.worker.truth import ImageTruth, outside_regions, read_truth
+from training.worker.full_truth import ImageTruth, outside_regions, read_truth
 
 LLD = load_schema("lld")
 GOOD = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}

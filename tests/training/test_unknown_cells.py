@@ -11,13 +11,13 @@ import pytest
 
 from annotation_store.records import Box, Proposal, Suggestion, SuggestionState
 from annotation_store.schema import load_schema
-from training.bulk import bulk
-from training.evaluate import FieldResult, Ranking, TrueCell, written, written_right
+from training.evaluation.bulk_accept import bulk
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell, written, written_right
+from training.evaluation.uncertainty import information
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.cost import CostModel
-from training.ranking.information import information
-from training.ranking.mistakes import Contradiction, contradiction
-from training.ranking.words import Words
+from training.ranking.explanations import Words
+from training.ranking.label_errors import Contradiction, contradiction
 from training.simulate import Action, judge
 from training.worker.predict import OfImage, coco_object
 

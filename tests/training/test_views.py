@@ -17,8 +17,8 @@ from training.engine.data import (
     cut_patches,
     prepare_field,
 )
-from training.engine.describer import CROP, cut_crop
-from training.engine.vocabulary import Vocabulary
+from training.models.vocabulary import Vocabulary
+from training.networks.describer import CROP, cut_crop
 
 
 def test_padding_is_unknown(make_field: Any) -> None:

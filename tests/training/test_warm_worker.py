@@ -21,7 +21,7 @@ from annotation_store.project import Project
 from annotation_store.records import Shape
 from training.client import CANCEL_LINE, parse_message, request_line, warm_worker_command, worker_environment
 from training.protocol import Done, Message, PredictRequest, Ready, Request, TrainRequest
-from training.worker import stay as staying
+from training.worker import warm as staying
 from training.worker.channel import Task
 
 LIGHT = """
@@ -247,7 +247,7 @@ def weights(project: Path, done: Any) -> bytes:
 
 
 def test_a_round_finds_everything_imported(first: SimpleNamespace) -> None:
-    assert len(first.late) < 20, f"import them in training/worker/stay.py, or not at all: {first.late[:50]}"
+    assert len(first.late) < 20, f"import them in training/worker/warm.py, or not at all: {first.late[:50]}"
 
 
 def test_nothing_of_a_project_stays_open_between_tasks(first: SimpleNamespace, project: Path) -> None:

@@ -22,7 +22,6 @@ from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Shape
 from napari_lld import sample
-from training.architectures import ARCHITECTURES
 from training.client import (
     CANCEL_LINE,
     TrainingError,
@@ -33,14 +32,15 @@ from training.client import (
 )
 from training.engine._ultralytics import DetectionModel, layout_of
 from training.engine.loop import DivergedError
-from training.engine.model import read_model, starter_place, write_model
-from training.engine.scale import LEAST_ATTRIBUTE_SIDE, sides_around
-from training.from_stain import is_from_stain
-from training.gate import Comparison
-from training.outcomes import read_outcomes
+from training.evaluation.cell_outcomes import read_outcomes
+from training.evaluation.gate import Comparison
+from training.evaluation.patient_split import is_held_out, listed_as_held_out, unit_of
+from training.inference.stain_proposals import is_from_stain
+from training.models.architectures import ARCHITECTURES
+from training.models.model import read_model, starter_place, write_model
+from training.networks.scale import LEAST_ATTRIBUTE_SIDE, sides_around
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
-from training.ranking.reason import Reason
-from training.split import is_held_out, listed_as_held_out, unit_of
+from training.reasons import Reason
 from training.worker.channel import Channel
 from training.worker.failures import failure
 from training.worker.models import beginning
@@ -423,7 +423,7 @@ def test_a_model_shown_worse_is_kept_but_does_not_become_active(
     larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = Comparison("worse", 9, -0.2, -0.3, -0.1, told=Reason("It is worse"))
-    monkeypatch.setattr("training.worker.comparing.compare", lambda *_, **__: shown)
+    monkeypatch.setattr("training.worker.comparison.compare", lambda *_, **__: shown)
     done, seen = here(quick(larger, epochs=1, suggest=False))
     saved = next(m for m in seen if m.type == "saved")
     assert not saved.active

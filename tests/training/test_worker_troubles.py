@@ -26,8 +26,8 @@ from training.engine.loop import DivergedError
 from training.protocol import Done, PredictRequest, TrainRequest, parse_message
 from training.worker.channel import CancelledError, Channel
 from training.worker.failures import failure
+from training.worker.lock import BusyError, turn
 from training.worker.run import run
-from training.worker.turn import BusyError, turn
 
 BOXES = [(12.0, 12.0, 28.0, 28.0), (20.0, 60.0, 24.0, 24.0)]
 
@@ -202,7 +202,7 @@ def test_who_comes_first_trains_first_and_the_dead_do_not_count(project: Path) -
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_the_lock_of_a_dead_process_never_blocks(project: Path) -> None:
     code = (
-        "import os, sys; from training.worker.turn import turn\n"
+        "import os, sys; from training.worker.lock import turn\n"
         f"with turn({str(project)!r}, who='Dead', wait=False):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
@@ -305,7 +305,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         if written == when:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("training.engine.model.os.fsync", fsync)
+    monkeypatch.setattr("training.models.model.os.fsync", fsync)
     with pytest.raises(OSError, match="space") as caught:
         here(quick(project, epochs=1))
     assert "disk is full" in failure(caught.value).cause

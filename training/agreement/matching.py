@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.geometry import iou_matrix
 from annotation_store.records import Box, Cell, Shape
 
 IOU = 0.5

@@ -13,7 +13,7 @@ from annotation_store.records import UNSURE, Box, Field, Reading, RegionState
 from annotation_store.schema import Schema
 from training.agreement.matching import ReadingView, Unit, match_readings
 from training.agreement.measures import Labels, f1, f1_interval, measure
-from training.split import unit_of
+from training.evaluation.patient_split import unit_of
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

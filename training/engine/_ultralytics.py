@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from annotation_store.temporary import keep_until_exit
-from training.architectures import Architecture
+from annotation_store.files.temporary import keep_until_exit
+from training.models.architectures import Architecture
 
 _folder = str(keep_until_exit("yolo"))
 os.environ.update(

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from training.engine.data import PATCH_CONTEXT, PreparedField
-from training.engine.describer import CONTEXT, CROP
-from training.engine.detector import PAD_GREY
+from training.networks.describer import CONTEXT, CROP
+from training.networks.detector import PAD_GREY
 
 _LEAST_VISIBLE = 0.35
 """A cell of which the window shows less is neither a cell nor background there."""

@@ -10,11 +10,11 @@ import numpy as np
 import skimage.draw
 
 from annotation_store.records import Box, Shape
-from training.engine.describer import cut_crop, size_feature
-from training.engine.detector import to_working_scale
-from training.engine.memory import choose
-from training.engine.scale import STARTER_SIDES, field_side
-from training.engine.vocabulary import Vocabulary, shares
+from training.models.memory import choose
+from training.models.vocabulary import Vocabulary, shares
+from training.networks.describer import cut_crop, size_feature
+from training.networks.detector import to_working_scale
+from training.networks.scale import STARTER_SIDES, field_side
 
 PATCH_CONTEXT = 2.0
 """Cells are kept as squares of twice their side, so that a crop may turn by any angle inside."""
@@ -58,7 +58,7 @@ class TrainingField:
     patient
         Key of the split: the patient, or the field where none is known.
     cell_side
-        Median side of a white cell there, where it is known: see `training.engine.scale`.
+        Median side of a white cell there, where it is known: see `training.networks.scale`.
     """
 
     name: str
@@ -163,7 +163,7 @@ def known_area(
 
 
 def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = STARTER_SIDES) -> PreparedField:
-    """Bring a field to the working scale: see `training.engine.scale.working_factor`."""
+    """Bring a field to the working scale: see `training.networks.scale.working_factor`."""
     image, scale = to_working_scale(one.pixels(), size, one.cell_side, sides)
     known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
     boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale

@@ -25,12 +25,12 @@ from torch import nn
 from annotation_store.errors import LLDError
 from training.engine.augment import jitter, sample_crop, sample_window
 from training.engine.data import CellPatches, PreparedField, log_priors
-from training.engine.describer import description_loss
-from training.engine.detector import raw_predictions
-from training.engine.devices import autocast, to_tensor
 from training.engine.losses import MaskedDetectionLoss
-from training.engine.model import LearnedModel, replace_file
 from training.engine.optimiser import AdamW
+from training.models.model import LearnedModel, replace_file
+from training.networks.describer import description_loss
+from training.networks.detector import raw_predictions
+from training.networks.devices import autocast, to_tensor
 
 _SAVING_SHARE = 0.05
 """Most of the time that saving may take: 60 MB each epoch would double a round of short epochs."""
@@ -71,7 +71,7 @@ class LearningConfig:
     scales
         Range of factors on the working scale of a view.
     balance
-        See `training.engine.describer.description_loss`.
+        See `training.networks.describer.description_loss`.
     stain, blur, camera
         Strengths of `training.engine.augment.jitter_stain`, `jitter_blur` and `jitter_camera`.
     squeeze

@@ -32,7 +32,7 @@ class MaskedDetectionLoss:
 
     Notes
     -----
-    Boxes may weigh less than cells that people drew: pseudo-cells (`training.pseudo`) do.
+    Boxes may weigh less than cells that people drew: pseudo-cells (`training.inference.pseudo_labels`) do.
     """
 
     def __init__(self, detector: nn.Module, *, rim_rule: bool = True) -> None:
@@ -53,7 +53,7 @@ class MaskedDetectionLoss:
         Parameters
         ----------
         raw
-            What `training.engine.detector.raw_predictions` gives for ``(B, 3, H, W)`` pixels.
+            What `training.networks.detector.raw_predictions` gives for ``(B, 3, H, W)`` pixels.
         boxes
             ``(n, 4)`` centre x, centre y, width, height, as shares of the canvas (0 to 1).
         image_index

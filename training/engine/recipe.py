@@ -3,7 +3,7 @@
 Twenty cells of a new class are too few for gradients, and gradients forget what a project does not show.
 Features of a trunk that has seen thousands of white cells tell a new class from its neighbours by a linear
 discriminant, in seconds. It is fitted on the project's cells together with the vectors that the parents
-remember (`training.engine.memory`). Among the values that the parent's own heads were taught, the heads go
+remember (`training.models.memory`). Among the values that the parent's own heads were taught, the heads go
 on deciding, as far as cells that the discriminant was not fitted on say that they are better at it
 (``docs/adr/0007``).
 """
@@ -20,11 +20,11 @@ from torch import nn
 
 from training.engine.augment import OTHER_LOOKS, jitter
 from training.engine.data import TrainingField, each_cell, labelled_cells
-from training.engine.describer import NEVER, Discriminant, cut_crop, features_of
-from training.engine.devices import to_tensor
-from training.engine.memory import Memory, single_labels
-from training.engine.model import LearnedModel, adapted
-from training.engine.space import Space
+from training.models.memory import Memory, single_labels
+from training.models.model import LearnedModel, adapted
+from training.networks.describer import NEVER, Discriminant, cut_crop, features_of
+from training.networks.devices import to_tensor
+from training.similarity.space import Space
 
 FOLDS = 5
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -4,12 +4,12 @@ The order of the fields is worked out after a round (`update`) and stored, so th
 anybody's hand; `order` reads it. Regions and cells come from the suggestions that wait now.
 """
 
+from training.evaluation.uncertainty import information
 from training.ranking.cells import Queue, cells
-from training.ranking.cold import look_at_stain
+from training.ranking.cold_start import look_at_stain
 from training.ranking.cost import CostModel, cost_model
-from training.ranking.information import information
 from training.ranking.items import Ranked
-from training.ranking.mistakes import Mistakes, mistakes
+from training.ranking.label_errors import Mistakes, mistakes
 from training.ranking.project import STAIN, STARTER, best_regions, order, regions, update
 
 __all__ = [

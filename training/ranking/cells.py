@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from annotation_store.records import Suggestion
+from training.evaluation.uncertainty import Groups, doubt
+from training.ranking.acquisition import RARE_FROM, worth
 from training.ranking.cost import CostModel, cost_model
-from training.ranking.information import Groups, doubt
+from training.ranking.explanations import IN_DOUBT, UNKNOWN, Words, contenders
 from training.ranking.items import Ranked
-from training.ranking.reason import Reason
-from training.ranking.words import IN_DOUBT, UNKNOWN, Words, contenders
-from training.ranking.worth import RARE_FROM, worth
+from training.reasons import Reason
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotation_store.records import Proposal
+from training.evaluation.uncertainty import Groups
+from training.ranking.acquisition import total
 from training.ranking.cost import CostModel
 from training.ranking.diversity import k_center, unit
-from training.ranking.information import Groups
+from training.ranking.explanations import Words
 from training.ranking.items import Ranked
-from training.ranking.reason import Reason
-from training.ranking.words import Words
-from training.ranking.worth import total
+from training.reasons import Reason
 
 BUDGET = 12
 """How many fields are chosen for being different as well; after them the order is by score alone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotation_store.records import Box, Proposal
-from training.ranking.reason import Reason
+from training.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

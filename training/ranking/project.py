@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.geometry import iou_matrix
 from annotation_store.records import (
     Box,
     Field,
@@ -23,7 +23,9 @@ from annotation_store.records import (
     Suggestion,
 )
 from annotation_store.schema import Schema
+from training.ranking.acquisition import Labels, worth
 from training.ranking.cost import CostModel, cost_model
+from training.ranking.explanations import Words
 from training.ranking.fields import (
     BUDGET,
     NEW,
@@ -33,10 +35,8 @@ from training.ranking.fields import (
     rank_fields,
 )
 from training.ranking.items import Ranked
-from training.ranking.reason import Reason
 from training.ranking.windows import best_windows
-from training.ranking.words import Words
-from training.ranking.worth import Labels, worth
+from training.reasons import Reason
 
 if TYPE_CHECKING:
     from annotation_store import Look

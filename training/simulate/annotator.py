@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Box, RejectionReason, Shape, Suggestion
-from training.evaluate import TrueCell
+from training.evaluation.metrics import TrueCell
 from training.ranking.cost import CostModel
 from training.simulate.verdicts import Action, Verdict, already, judge
 

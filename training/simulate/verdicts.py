@@ -8,9 +8,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from annotation_store.boxes import iou_matrix
+from annotation_store.geometry import iou_matrix
 from annotation_store.records import Box, Proposal, RejectionReason
-from training.evaluate import TrueCell
+from training.evaluation.metrics import TrueCell
 
 SAME_CELL = 0.5
 """Overlap (IoU) from which a suggestion shows a cell."""

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
             channel = Channel(on_gone=lambda: end(0))
             channel.listen()
             go_second_to_a_window()
-            from training.worker.stay import stay
+            from training.worker.warm import stay
 
             def do(task: Task) -> bool:
                 return answer(lambda: task.request, channel, task.begun)[1]
@@ -72,7 +72,7 @@ def go_second_to_a_window() -> None:
 
 def end(code: int) -> NoReturn:
     """End at once, without waiting for threads of libraries."""
-    from annotation_store.temporary import clean_up
+    from annotation_store.files.temporary import clean_up
 
     sys.stderr.flush()
     clean_up()

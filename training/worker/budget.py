@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from training.ranking.reason import Reason
+from training.reasons import Reason
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from training.split import FEWEST_CELLS
+from training.evaluation.patient_split import FEWEST_CELLS
 
 
 def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> str:

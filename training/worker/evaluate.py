@@ -14,21 +14,21 @@ from typing import Any, NamedTuple
 import torch
 
 from annotation_store.errors import LLDError
-from annotation_store.formats._images import Images
+from annotation_store.formats._exchange.images import Images
 from annotation_store.images import read_image
 from annotation_store.project import Project
-from training.engine.scale import domain_of, domain_of_size
-from training.evaluate import FieldTruth
-from training.lineage import Lineage, still_held_out
-from training.measure import measured
-from training.predict import Pixels, cell_sides, propose_raw
+from training.evaluation.metrics import FieldTruth
+from training.evaluation.patient_split import FEWEST_CELLS
+from training.inference.measure import measured
+from training.inference.predict import Pixels, cell_sides, propose_raw
+from training.models.lineage import Lineage, still_held_out
+from training.networks.scale import domain_of, domain_of_size
 from training.protocol import Done, EvaluateRequest, Metrics, Progress, Started
-from training.split import FEWEST_CELLS
+from training.worker.annotated_fields import Knowledge, fields_by_patient, knowledge
 from training.worker.channel import Channel
 from training.worker.films import Films
+from training.worker.full_truth import outside_regions, read_truth
 from training.worker.models import resolve
-from training.worker.project_data import Knowledge, fields_by_patient, knowledge
-from training.worker.truth import outside_regions, read_truth
 
 _TOLD = 3  # sentences about what was left out of a file
 

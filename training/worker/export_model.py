@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from annotation_store.errors import LLDError
-from annotation_store.outputs import check_output, write_file
+from annotation_store.files.outputs import check_output, write_file
 from annotation_store.project import Project
 from training.protocol import Done, ExportModelRequest, Progress, Started
 from training.worker.channel import Channel
@@ -26,7 +26,7 @@ def check_export(request: ExportModelRequest) -> None:
 
 def export_model(request: ExportModelRequest, channel: Channel) -> Done:
     """Write a model as ONNX; see `ExportModelRequest`."""
-    from training.engine.onnx_export import describe_export, export_onnx
+    from training.inference.onnx_export import describe_export, export_onnx
     from training.worker.models import resolve
 
     out = Path(request.out)

@@ -1,6 +1,6 @@
 """How films look to a model, and whether what it says of them was ever checked.
 
-How far off their cells lie from those it learnt is told by `training.engine.novelty`.
+How far off their cells lie from those it learnt is told by `training.similarity.novelty`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from annotation_store.records import Cell
 from training.engine.data import each_cell
-from training.engine.describer import cut_crop, features_of
-from training.engine.model import LearnedModel
-from training.engine.novelty import Novelty
-from training.engine.scale import domain_of, domain_of_size
-from training.lineage import learnt_from
-from training.predict import Move, RawProposals, novelty_of
-from training.unlike import CHECKED
-from training.worker.project_data import Knowledge
+from training.evaluation.unchecked_films import CHECKED
+from training.inference.predict import Move, RawProposals, novelty_of
+from training.models.lineage import learnt_from
+from training.models.model import LearnedModel
+from training.networks.describer import cut_crop, features_of
+from training.networks.scale import domain_of, domain_of_size
+from training.similarity.novelty import Novelty
+from training.worker.annotated_fields import Knowledge
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

@@ -13,21 +13,21 @@ import numpy as np
 import torch
 
 from annotation_store.errors import LLDError
-from annotation_store.formats.coco import categories_out, category_of, trust_out
+from annotation_store.files.outputs import check_output, write_file
+from annotation_store.formats.coco.coco import categories_out, category_of, trust_out
 from annotation_store.images import find_images, read_image
-from annotation_store.outputs import check_output, write_file
 from annotation_store.project import Project
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
-from training.engine.model import LearnedModel
-from training.from_stain import STAIN_CONFIDENCE, is_from_stain, stain_note
-from training.predict import calibrated, cell_sides, propose_raw
+from training.inference.predict import calibrated, cell_sides, propose_raw
+from training.inference.stain_proposals import STAIN_CONFIDENCE, is_from_stain, stain_note
+from training.models.model import LearnedModel
 from training.protocol import Done, PredictRequest, Progress, Started
+from training.worker.annotated_fields import knowledge
 from training.worker.channel import Channel
-from training.worker.checking import check_labels, trunk_for
 from training.worker.films import Films
 from training.worker.models import resolve
-from training.worker.project_data import knowledge
+from training.worker.out_of_fold import check_labels, trunk_for
 from training.worker.suggest import suggest_on
 
 
@@ -138,7 +138,7 @@ def _to_file(
             films.note(film, raw)
             one = calibrated(model, raw, min_confidence=request.min_confidence)
             if not one and number is None and request.min_confidence <= STAIN_CONFIDENCE:
-                from training.propose import propose_where_model_fails  # scikit-image takes a second
+                from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
 
                 one = propose_where_model_fails(image)
                 from_stain += [file] if one else []

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from annotation_store.project import Project
-from training.engine.model import LearnedModel
-from training.engine.scale import domain_of
-from training.predict import RawProposals, propose_raw
+from training.inference.predict import RawProposals, propose_raw
+from training.models.model import LearnedModel
+from training.networks.scale import domain_of
 from training.protocol import Progress
+from training.worker.annotated_fields import Knowledge
 from training.worker.budget import Budget
 from training.worker.channel import Channel
 from training.worker.films import Films
-from training.worker.project_data import Knowledge
 from training.worker.suggest import Sides
 
 _BATCH = 8

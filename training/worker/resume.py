@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 import torch
 
-from annotation_store.layout import RUNS
+from annotation_store.files.layout import RUNS
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
     from training.engine.loop import LearningConfig
-    from training.engine.model import LearnedModel
+    from training.models.model import LearnedModel
     from training.protocol import TrainRequest
-    from training.worker.project_data import Knowledge
+    from training.worker.annotated_fields import Knowledge
 
 _NOT_LEARNING = {"project", "suggest", "min_confidence", "annotator", "reading", "wait"}
 """Parts of a request that change nothing of what is learnt."""

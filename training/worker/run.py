@@ -16,10 +16,10 @@ from training.protocol import (
     TrainRequest,
 )
 from training.start import check_start
+from training.worker.annotated_fields import knowledge, refuse_without_knowledge
 from training.worker.channel import Channel
 from training.worker.export_model import check_export, export_model
-from training.worker.project_data import knowledge, refuse_without_knowledge
-from training.worker.turn import turn
+from training.worker.lock import turn
 
 
 def run(request: Request, channel: Channel, begun: float) -> Done:
@@ -54,7 +54,7 @@ class _Waiting:
 
 
 def _run(request: Request, channel: Channel, begun: float) -> Done:
-    from training.engine.devices import be_repeatable, choose_device, set_threads
+    from training.networks.devices import be_repeatable, choose_device, set_threads
 
     set_threads(leave_free=1 if os.environ.get("NAPARI_LLD_WINDOW") else 0)
     be_repeatable()

@@ -1,8 +1,9 @@
 """The stages of learning: the regions, then what lies beyond them, then the regions again.
 
 The first stage learns with the unknown area masked, and takes all the epochs. Where enough cells are held out
-to judge by, and time allows, a second goes over the fields with pseudo-cells (`training.pseudo`), fields that
-nobody has annotated among them, and a third, short, without them.
+to judge by, and time allows, a second goes over the fields with pseudo-cells
+(`training.inference.pseudo_labels`), fields that nobody has annotated among them, and a third, short, without
+them.
 The result is kept only where the held-out score does not fall. Each stage is a `Loop` whose state carries its
 own name, and the results of the first two are kept beside it, so that a run that was cut off goes on in the
 stage it was in.
@@ -21,9 +22,9 @@ from safetensors.torch import load_file, save
 
 from training.engine.data import CellPatches, PreparedField, TrainingField, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport
-from training.engine.model import LearnedModel, replace_file
-from training.evaluate import FieldResult, score
-from training.pseudo import trusted_confidence, with_pseudo_cells
+from training.evaluation.metrics import FieldResult, score
+from training.inference.pseudo_labels import trusted_confidence, with_pseudo_cells
+from training.models.model import LearnedModel, replace_file
 from training.worker.resume import stage_done, stage_file, state_identity
 
 PSEUDO_SHARE = 0.35

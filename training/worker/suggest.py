@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from annotation_store import Look, Proposal
 from training import ranking
-from training.engine.model import LearnedModel
-from training.engine.scale import domain_of
-from training.from_stain import STAIN_CONFIDENCE, stain_note
-from training.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
+from training.inference.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
+from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_note
+from training.models.model import LearnedModel
+from training.networks.scale import domain_of
 from training.protocol import Progress, Suggested
+from training.worker.annotated_fields import Knowledge
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import Channel
 from training.worker.films import Films
-from training.worker.project_data import Knowledge
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -96,7 +96,7 @@ def suggest_on(
             said = new.get(one.field.id) or ready[one.field.id]
             found = calibrated(model, said, min_confidence=min_confidence)
             if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
-                from training.propose import propose_where_model_fails  # scikit-image takes a second
+                from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
 
                 found = propose_where_model_fails(project.pixels(one.field.id))
                 from_stain += [one.field.id] if found else []

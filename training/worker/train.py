@@ -19,42 +19,49 @@ import torch
 from torch import nn
 
 from annotation_store.project import Project
-from training.bulk import bulk
-from training.calibration import Calibration
-from training.detail import SUGGESTED
 from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.keep import SHARES, keep_share
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
-from training.engine.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.engine.presets import NOTHING_FOUND, Found, settings
 from training.engine.recipe import MOST_A_VALUE, Cells, look_at_cells, remember, teach_heads
-from training.engine.scale import domain_of, sides_around
-from training.evaluate import FieldResult, summarise
-from training.lineage import Lineage, still_held_out
-from training.measure import cross_fitted, finding_f1, finding_loss, fit_calibration, judge, measured
-from training.outcomes import write_outcomes
-from training.predict import RawProposals
+from training.evaluation.bulk_accept import bulk
+from training.evaluation.cell_outcomes import write_outcomes
+from training.evaluation.extra_metrics import SUGGESTED
+from training.evaluation.metrics import FieldResult, summarise
+from training.evaluation.patient_split import held_out
+from training.evaluation.prediction_sets import fit_sets
+from training.inference.measure import (
+    cross_fitted,
+    finding_f1,
+    finding_loss,
+    fit_calibration,
+    judge,
+    measured,
+)
+from training.inference.predict import RawProposals
+from training.models.calibration import Calibration
+from training.models.lineage import Lineage, still_held_out
+from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
+from training.networks.scale import domain_of, sides_around
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
-from training.sets import fit_sets
-from training.split import held_out
-from training.worker.beyond import compact, drawn_at_random, of_single_cells
-from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
-from training.worker.cautions import cautions, of_the_start, time_ran_short, why_not_measured
-from training.worker.channel import CancelledError, Channel
-from training.worker.checking import check_labels, trunk_for
-from training.worker.comparing import compare_with_active, starter_calibration
-from training.worker.failures import failure
-from training.worker.films import Films
-from training.worker.models import beginning, resolve, shown_by_nobody
-from training.worker.nameless import hide_names, nameless
-from training.worker.project_data import (
+from training.worker.annotated_fields import (
     Knowledge,
     fields_by_patient,
     knowledge,
     refuse_without_knowledge,
     unannotated,
 )
+from training.worker.anonymous_card import hide_names, nameless
+from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
+from training.worker.cautions import cautions, of_the_start, time_ran_short, why_not_measured
+from training.worker.channel import CancelledError, Channel
+from training.worker.comparison import compare_with_active, starter_calibration
+from training.worker.extra_cells import compact, drawn_at_random, of_single_cells
+from training.worker.failures import failure
+from training.worker.films import Films
+from training.worker.models import beginning, resolve, shown_by_nobody
+from training.worker.out_of_fold import check_labels, trunk_for
 from training.worker.proposing import Proposer, patients_in_turn
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
 from training.worker.stages import LEAST_HELD_OUT, Plan, Stages, plan

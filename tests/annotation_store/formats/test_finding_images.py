@@ -15,9 +15,9 @@ from PIL import Image
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
-from annotation_store.formats._images import Images, Place
+from annotation_store.formats._exchange.images import Images, Place
 from annotation_store.records import Field
-from napari_lld.coco_check import problems
+from napari_lld.tasks.coco_check import problems
 
 Blank = Callable[[], Project]
 DECOMPOSED = unicodedata.normalize("NFD", "Müller/ä.png")

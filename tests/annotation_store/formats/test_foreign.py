@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
-from annotation_store.formats._table import escaped, unescaped
+from annotation_store.formats._io.tables import escaped, unescaped
 
 Blank = Callable[[], Project]
 

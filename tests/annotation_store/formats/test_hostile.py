@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError, OutputError
-from annotation_store.formats import _lld_text, _yolo_names, cells_csv, geojson, labelstudio, lld, voc, yolo
-from annotation_store.formats._document import Document, Skipped
-from annotation_store.formats._images import Images
-from annotation_store.formats._lld_codes import Codes
-from annotation_store.formats._pairing import Pairing
-from annotation_store.formats.coco import from_coco
+from annotation_store.formats import cells_csv, geojson, voc
+from annotation_store.formats._exchange.document import Document, Skipped
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats.coco.coco import from_coco
+from annotation_store.formats.labelstudio import labelstudio
+from annotation_store.formats.lld import lines, lld
+from annotation_store.formats.lld.codes import Codes
+from annotation_store.formats.yolo import names, yolo
 from annotation_store.schema import load_schema
 
 LLD = load_schema("lld")
@@ -63,7 +66,7 @@ def test_yolo_labels(data: bytes) -> None:
 @many
 @given(texts)
 def test_lld_labels(data: bytes) -> None:
-    reads_or_refuses(_lld_text.parse, data, "a.txt")
+    reads_or_refuses(lines.parse, data, "a.txt")
 
 
 @many
@@ -72,7 +75,7 @@ def test_lld_labels(data: bytes) -> None:
 @example(b"a: &a [x,x]\nb: &b [*a,*a]\nnames: [*b,*b]")
 @example(b"names: !!python/object/apply:os.system ['true']")
 def test_yolo_names(data: bytes) -> None:
-    reads_or_refuses(_yolo_names.parse_names, data, "data.yaml")
+    reads_or_refuses(names.parse_names, data, "data.yaml")
 
 
 csv_words = st.one_of(

@@ -13,9 +13,9 @@ from PIL import Image
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
-from annotation_store.formats._document import Document, FieldIn
-from annotation_store.formats._images import Images
-from annotation_store.formats._labelstudio_in import parse
+from annotation_store.formats._exchange.document import Document, FieldIn
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats.labelstudio.reader import parse
 from annotation_store.schema import load_schema
 
 Task = dict[str, Any]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
-from annotation_store.formats import _lld_text
-from annotation_store.formats._lld_codes import Codes, from_text, lld, origin, text_codes
+from annotation_store.formats.lld import lines as _lld_text
+from annotation_store.formats.lld.codes import Codes, from_text, lld, origin, text_codes
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema
 

@@ -11,11 +11,11 @@ import pytest
 
 from annotation_store import load_schema
 from annotation_store.formats import cells_csv, geojson, voc
-from annotation_store.formats._coco_in import from_coco
-from annotation_store.formats._document import Document, Skipped
-from annotation_store.formats._images import Images
-from annotation_store.formats._labelstudio_in import parse as parse_tasks
-from annotation_store.formats._pairing import Pairing
+from annotation_store.formats._exchange.document import Document, Skipped
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats.coco.reader import from_coco
+from annotation_store.formats.labelstudio.reader import parse as parse_tasks
 
 LLD = load_schema("lld")
 FILE = Path("a.xml")

@@ -12,14 +12,14 @@ import pytest
 
 from annotation_store import Project, formats, load_schema
 from annotation_store.errors import FormatError
-from annotation_store.formats._coco_in import from_coco
-from annotation_store.formats._coco_shapes import box_of
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._images import Images
-from annotation_store.formats._merge import merge
-from annotation_store.formats._strangers import hidden
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.unknown_classes import hidden
+from annotation_store.formats.coco.reader import from_coco
+from annotation_store.formats.coco.shapes import box_of
 from annotation_store.records import Box, Field, ImportReport
-from napari_lld.coco_check import problems
+from napari_lld.tasks.coco_check import problems
 
 LLD = load_schema("lld")
 

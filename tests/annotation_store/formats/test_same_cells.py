@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation_store import Project, formats
-from annotation_store.boxes import BoxIndex, iou
-from annotation_store.formats._comparison import Here, new_cells
-from annotation_store.formats._document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.comparison import Here, new_cells
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.geometry import BoxIndex, iou
 from annotation_store.records import Box
 
 numbers = st.floats(0.5, 40, allow_nan=False)
@@ -108,7 +108,7 @@ def test_the_work_grows_with_the_number_of_cells_and_not_with_its_square(
         compared += 1
         return iou(one, other)
 
-    monkeypatch.setattr("annotation_store.boxes.iou", counted)
+    monkeypatch.setattr("annotation_store.geometry.iou", counted)
     rng = np.random.default_rng(0)
     places = np.column_stack([rng.uniform(0, area, (2_000, 2)), rng.uniform(5, 25, (2_000, 2))])
     cells = [CellIn(f"cell {n}", tuple(map(float, box))) for n, box in enumerate(places)]

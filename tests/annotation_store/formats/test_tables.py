@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
 from annotation_store.formats import cells_csv
-from annotation_store.formats._document import Document
-from annotation_store.formats._table import escaped, unescaped
+from annotation_store.formats._exchange.document import Document
+from annotation_store.formats._io.tables import escaped, unescaped
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema, load_schema
 

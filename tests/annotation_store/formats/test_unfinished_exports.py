@@ -13,9 +13,9 @@ import pytest
 
 from annotation_store import Project, formats
 from annotation_store.errors import OutputError
-from annotation_store.formats import _export
-from annotation_store.formats._export import new_folder
-from annotation_store.outputs import write_file
+from annotation_store.files.outputs import write_file
+from annotation_store.formats._exchange import export
+from annotation_store.formats._exchange.export import new_folder
 
 EXPORTS = [
     ("yolo", ""),
@@ -30,8 +30,8 @@ EXPORTS = [
 KILLED = """
 import os, sys
 from pathlib import Path
-from annotation_store.formats._export import new_folder
-from annotation_store.outputs import write_file
+from annotation_store.formats._exchange.export import new_folder
+from annotation_store.files.outputs import write_file
 def lines():
     yield "half"
     print("filling", flush=True)
@@ -109,7 +109,7 @@ def test_a_full_disk_is_called_full(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     monkeypatch.setattr(Path, "write_text", full)
-    monkeypatch.setattr(_export.shutil, "copyfile", full)
+    monkeypatch.setattr(export.shutil, "copyfile", full)
     with pytest.raises(OutputError, match="the disk is full"):
         formats.write(name, annotated, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -12,10 +12,10 @@ import pytest
 
 from annotation_store import Project, Proposal, formats, load_schema
 from annotation_store.formats import cells_csv, geojson
-from annotation_store.formats._coco_in import from_coco
-from annotation_store.formats._document import Document, Skipped
-from annotation_store.formats._images import Images
-from annotation_store.formats._pairing import Pairing
+from annotation_store.formats._exchange.document import Document, Skipped
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats.coco.reader import from_coco
 
 CLASSES = {"Monocyte": 0.9, "Neutrophil": 0.1}
 VALUES = {"cell_size": {"small": 0.1, "large": 0.9}}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project, formats
-from annotation_store._yaml import BadYamlError, load_words, load_yaml
 from annotation_store.errors import FormatError
-from annotation_store.formats._document import Document
-from annotation_store.formats._images import Images
-from annotation_store.formats._yolo_names import data_set_of, parse_names
-from annotation_store.formats.yolo import from_folder
+from annotation_store.files.yaml_reader import BadYamlError, load_words, load_yaml
+from annotation_store.formats._exchange.document import Document
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats.yolo.names import data_set_of, parse_names
+from annotation_store.formats.yolo.yolo import from_folder
 from annotation_store.schema import load_schema
 
 MakeSet = Callable[..., Path]

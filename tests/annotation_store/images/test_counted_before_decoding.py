@@ -19,9 +19,9 @@ from PIL import Image
 
 from annotation_store import ImageError, Project
 from annotation_store.images import check_image, decode
-from annotation_store.images._bounds import judge, judge_jpeg
-from annotation_store.images._colour import ColourError
-from annotation_store.images.zarr_store import level_sizes, read_pixels, write_pixels
+from annotation_store.images.bounds import judge, judge_jpeg
+from annotation_store.images.colour import ColourError
+from annotation_store.images.zarr_writer import level_sizes, read_pixels, write_pixels
 
 RGB = np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8)
 
@@ -238,7 +238,7 @@ def test_an_image_that_nobody_foresaw_keeps_no_other_out(
             raise ZeroDivisionError("integer division or modulo by zero")
         write_pixels(place, pixels, name=name, **more)
 
-    monkeypatch.setattr("annotation_store._intake.write_pixels", write)
+    monkeypatch.setattr("annotation_store._collections.ingest.write_pixels", write)
     report = empty.add_fields([folder])
     assert [field.name for field in empty.fields()] == ["a.png", "c.png"]
     ((path, why),) = report.skipped

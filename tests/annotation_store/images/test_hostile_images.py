@@ -24,8 +24,8 @@ from PIL import Image
 
 from annotation_store import ImageError, Project
 from annotation_store.images import decode
-from annotation_store.images._zarr_in import files_of, pack
 from annotation_store.images.slide import find_slide
+from annotation_store.images.zarr_reader import files_of, pack
 
 RGB = np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8)
 
@@ -109,7 +109,7 @@ def test_bombs_and_lies_are_refused_without_filling_the_memory(
 def test_a_zip_bomb_in_an_ozx_is_refused(
     empty: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotation_store.images._zarr_in.MAX_UNPACKED", 10_000_000)
+    monkeypatch.setattr("annotation_store.images.zarr_reader.MAX_UNPACKED", 10_000_000)
     with zipfile.ZipFile(tmp_path / "bomb.ozx", "w", zipfile.ZIP_DEFLATED) as archive:
         for n in range(12):
             archive.writestr(f"{n}", b"\0" * 1_000_000)

@@ -24,7 +24,7 @@ from PIL import Image
 
 from annotation_store import ImageError, Project
 from annotation_store.images import read_image, write_pixels
-from annotation_store.images._zarr_in import files_of, pack
+from annotation_store.images.zarr_reader import files_of, pack
 
 RGB = np.random.default_rng(0).integers(0, 255, (96, 120, 3), np.uint8)
 FORMATS = {"0.4": FormatV04(), "0.5": FormatV05()}

@@ -111,7 +111,7 @@ def test_resolution_of_png_bmp_and_jpeg(
 
 
 def test_what_an_import_says_goes_before_what_the_file_says(empty: Project, tmp_path: Path) -> None:
-    from annotation_store._intake import Incoming
+    from annotation_store._collections.ingest import Incoming
 
     tifffile.imwrite(
         tmp_path / "a.tif", RGB, photometric="rgb", resolution=(40_000, 40_000), resolutionunit="CENTIMETER"

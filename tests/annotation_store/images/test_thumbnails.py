@@ -38,7 +38,9 @@ def test_it_looks_like_the_field(empty: Project, tmp_path: Path) -> None:
 def test_it_is_made_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     first = project.thumbnail(1)
     assert [p.name for p in cached(project)] == ["1-96.jpg"]
-    monkeypatch.setattr("annotation_store._pixels.read_pixels", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "annotation_store._collections.pixels.read_pixels", lambda _: pytest.fail("read again")
+    )
     assert np.abs(project.thumbnail(1).astype(int) - first).max() < 60
 
 

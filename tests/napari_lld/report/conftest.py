@@ -14,10 +14,10 @@ import pytest
 from annotation_store import Project, Proposal, RejectionReason
 from annotation_store.records import Cell, Field
 from napari_lld.report import render_project
-from training.detail import describe
-from training.evaluate import FieldResult, FieldTruth, TrueCell, evaluate_field
-from training.outcomes import outcomes, write_outcomes
-from training.split import unit_of
+from training.evaluation.cell_outcomes import outcomes, write_outcomes
+from training.evaluation.extra_metrics import describe
+from training.evaluation.metrics import FieldResult, FieldTruth, TrueCell, evaluate_field
+from training.evaluation.patient_split import unit_of
 
 HOSTILE = "<script>alert('x')</script>"
 PATIENTS = ("Müller, Hans", f"Ada {HOSTILE}", 'O\'Brien & "Sons"', "Yılmaz")

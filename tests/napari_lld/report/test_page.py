@@ -14,7 +14,7 @@ import pytest
 from annotation_store import Project
 from napari_lld.report import Options, render_project, write_report
 from tests.napari_lld.report.conftest import ANNOTATOR, PATIENTS, Page, add_model
-from training.split import unit_of
+from training.evaluation.patient_split import unit_of
 
 SECTIONS = (
     "The project",

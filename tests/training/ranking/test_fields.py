@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from annotation_store.records import Proposal
 from training.ranking import diversity
+from training.ranking.acquisition import Labels, rarity
 from training.ranking.cost import CostModel
 from training.ranking.diversity import k_center, unit
+from training.ranking.explanations import Words
 from training.ranking.fields import DEEP, RESERVE, FieldView, draw, rank_fields
-from training.ranking.words import Words
-from training.ranking.worth import Labels, rarity
 
 SURE = Proposal((0, 0, 9, 9), 0.9, {"A": 1.0, "B": 0.0})
 TORN = Proposal((0, 0, 9, 9), 0.9, {"A": 0.5, "B": 0.5})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation_store.records import Proposal
-from training.ranking.information import NOTHING_KNOWN, class_doubt, doubt, information
+from training.evaluation.uncertainty import NOTHING_KNOWN, class_doubt, doubt, information
 
 BOX = (0.0, 0.0, 10.0, 10.0)
 

@@ -20,8 +20,8 @@ from annotation_store.schema import load_schema
 from training import ranking
 from training.ranking import diversity
 from training.ranking.cells import Queue, rank_cells
-from training.ranking.mistakes import SeenField, find_mistakes
-from training.worker.project_data import knowledge
+from training.ranking.label_errors import SeenField, find_mistakes
+from training.worker.annotated_fields import knowledge
 
 from .conftest import candidate
 
@@ -108,7 +108,7 @@ class Counted:
         self.statements = self.informations = self.pairs_of_boxes = self.distances = 0
         sa.event.listen(project._engine, "before_cursor_execute", self._statement)
         # by their names: the package has functions that are called as some of its modules
-        module = import_module("training.ranking.worth")
+        module = import_module("training.ranking.acquisition")
         monkeypatch.setattr(module, "information", self._once(module.information))
         for name in ("project", "mistakes"):
             module = import_module(f"training.ranking.{name}")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from training.ranking.reason import Reason
+from training.reasons import Reason
 
 CELLS = Reason("{count} likely cell", "{count} likely cells", count=17)
 BETWEEN = Reason(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import training.predict
+import training.inference.predict
 from annotation_store import Project
 from training import ranking
 from training.engine.keep import SHARES
@@ -44,13 +44,13 @@ class Quiet(Channel):
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images went through the detector at each forward pass."""
     counts: list[int] = []
-    original = training.predict.detect_and_pool
+    original = training.inference.predict.detect_and_pool
 
     def counted(model: Any, pixels: Any, **options: Any) -> Any:
         counts.append(len(pixels))
         return original(model, pixels, **options)
 
-    monkeypatch.setattr(training.predict, "detect_and_pool", counted)
+    monkeypatch.setattr(training.inference.predict, "detect_and_pool", counted)
     return counts
 
 

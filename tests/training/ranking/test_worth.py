@@ -6,9 +6,9 @@ import pytest
 
 from annotation_store.records import Cell, Proposal
 from annotation_store.schema import load_schema
-from training.ranking.information import information
-from training.ranking.words import Words
-from training.ranking.worth import RARE_BONUS, VALUE_BONUS, Labels, rarity, worth
+from training.evaluation.uncertainty import information
+from training.ranking.acquisition import RARE_BONUS, VALUE_BONUS, Labels, rarity, worth
+from training.ranking.explanations import Words
 
 BOX = (0.0, 0.0, 9.0, 9.0)
 TORN = Proposal(BOX, 0.9, {"A": 0.5, "B": 0.5}, {"x": {"u": 0.5, "v": 0.5}})

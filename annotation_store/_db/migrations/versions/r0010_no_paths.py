@@ -6,7 +6,7 @@ The path of a whole slide stays, since the slide is read where it lies.
 import sqlalchemy as sa
 from alembic import op
 
-from annotation_store.pseudonyms import path_pseudonym
+from annotation_store._db.pseudonyms import path_pseudonym
 
 revision = "0010"
 down_revision = "0009"

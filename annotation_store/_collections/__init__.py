@@ -1,0 +1,1 @@
+"""What a project holds, one module each: fields, marks, suggestions, models, readings."""

@@ -1,0 +1,321 @@
+"""Many cells and suggestions at once: listing them for a gallery, labelling them, taking that back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from annotation_store import validation
+from annotation_store._collections.suggestions import Review
+from annotation_store._db import history, row_mappers
+from annotation_store._db.history import Change, Scope
+from annotation_store._db.tables import cells, edits, suggestions
+from annotation_store.errors import EditError
+from annotation_store.records import (
+    KEEP,
+    Box,
+    Edit,
+    Keep,
+    Proposal,
+    RegionState,
+    Suggestion,
+    SuggestionState,
+)
+
+_SAME_CELL = 0.5
+"""Intersection over union from which a suggestion is about a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A cell or a suggestion as a gallery lists it, with what a model thinks of it.
+
+    Attributes
+    ----------
+    cell_class, attributes
+        What a person says of the cell; empty for a suggestion.
+    confidence, class_probabilities, attribute_probabilities, novelty, unchecked, sets
+        A suggestion's own; of a cell those of the suggestion it came from, else of the newest one on the
+        same place. ``None`` and empty where no model saw it.
+    state
+        Of a suggestion; ``None`` for a cell.
+    """
+
+    kind: Literal["cell", "suggestion"]
+    id: int
+    field_id: int
+    box: Box
+    cell_class: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    artefact_kind: str | None = None
+    bookmark: bool = False
+    second_opinion: bool = False
+    confidence: float | None = None
+    class_probabilities: Mapping[str, float] = field(default_factory=dict)
+    attribute_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    novelty: float | None = None
+    unchecked: bool = False
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    state: SuggestionState | None = None
+    model_id: int | None = None
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """What a model predicts here, or ``None`` where none saw it."""
+        if self.confidence is None:
+            return None
+        return Proposal(
+            self.box,
+            self.confidence,
+            self.class_probabilities,
+            self.attribute_probabilities,
+            self.novelty,
+            self.unchecked,
+            self.sets,
+        )
+
+
+class Many(Review):
+    """The part of `Project` that handles many cells and suggestions as one."""
+
+    def entries(
+        self,
+        field_ids: Collection[int] | None = None,
+        *,
+        states: Iterable[SuggestionState] = (SuggestionState.PENDING, SuggestionState.REJECTED),
+    ) -> list[Entry]:
+        """List cells of the current reading and suggestions, by field; one statement (blind: two).
+
+        A blind reading sees suggestions, and what a model thinks of cells, only in its finished regions.
+
+        Parameters
+        ----------
+        field_ids
+            Of these fields only.
+        states
+            Which suggestions.
+        """
+        wanted = sorted({SuggestionState(s).value for s in states})
+        mine, theirs = self._cell_entries(), _suggestion_entries(wanted)
+        if field_ids is not None:
+            among = [int(i) for i in field_ids]
+            mine = mine.where(cells.c.field_id.in_(among))
+            theirs = theirs.where(suggestions.c.field_id.in_(among))
+        both = sa.union_all(mine, theirs).subquery()
+        rows = self._rows(sa.select(both).order_by(both.c.field_id, both.c.entity, both.c.id))
+        found = [_entry(row) for row in rows]
+        return self._as_seen_blind(found) if self.reading.blind else found
+
+    def _cell_entries(self) -> sa.Select[Any]:
+        said = suggestions.alias("said")
+        about = sa.func.coalesce(cells.c.suggestion_id, _newest_about_cell())
+        return (
+            sa.select(
+                sa.literal("cell").label("entity"),
+                *(cells.c[name] for name in ("id", "field_id", "x", "y", "w", "h")),
+                cells.c.cell_class,
+                cells.c.attributes,
+                cells.c.kind,
+                cells.c.bookmark,
+                cells.c.second_opinion,
+                said.c.confidence,
+                said.c.class_probabilities,
+                said.c.attribute_probabilities,
+                said.c.novelty,
+                said.c.unchecked,
+                said.c.sets,
+                sa.null().label("state"),
+                said.c.model_id,
+            )
+            .join_from(cells, said, said.c.id == about, isouter=True)
+            .where(cells.c.reading_id == self.reading.id, sa.not_(cells.c.deleted))
+        )
+
+    def _as_seen_blind(self, found: Sequence[Entry]) -> list[Entry]:
+        finished: dict[int, list[Any]] = {}
+        for region in self.regions():
+            if region.state == RegionState.FINISHED:
+                finished.setdefault(region.field_id, []).append(region.shape)
+        seen = []
+        for entry in found:
+            if any(shape.contains_centre(entry.box) for shape in finished.get(entry.field_id, ())):
+                seen.append(entry)
+            elif entry.kind == "cell":
+                seen.append(
+                    Entry(
+                        "cell",
+                        entry.id,
+                        entry.field_id,
+                        entry.box,
+                        entry.cell_class,
+                        entry.attributes,
+                        entry.artefact_kind,
+                        entry.bookmark,
+                        entry.second_opinion,
+                    )
+                )
+        return seen
+
+    def label_many(
+        self,
+        cell_ids: Iterable[int] = (),
+        suggestion_ids: Iterable[int] = (),
+        *,
+        cell_class: str | Keep | None = KEEP,
+        attributes: Mapping[str, str | None] | None = None,
+    ) -> list[Edit]:
+        """Give several cells the same class or values; suggestions become cells with that change.
+
+        One transaction, all or nothing; on each field it is one edit. What says so already is left as it is.
+
+        Raises
+        ------
+        EditError
+            One of them is gone or settled already, or the schema lacks the class or value.
+        """
+        given: dict[str, Any] = {}
+        if not isinstance(cell_class, Keep):
+            given["cell_class"] = validation.cell_class(self.schema, cell_class)
+        if attributes:
+            given["attributes"] = validation.attributes(self.schema, attributes)
+        proposed = list(dict.fromkeys(suggestion_ids))
+        by_field: dict[int, list[Change]] = {}
+        counts: dict[int, int] = {}
+        with self._writing() as connection:
+            for row in self._live_cells(connection, list(dict.fromkeys(cell_ids))):
+                change = self._cell_change(row, given)
+                if change is not None:
+                    by_field.setdefault(row.field_id, []).append(change)
+                    counts[row.field_id] = counts.get(row.field_id, 0) + 1
+            if proposed:
+
+                def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
+                    return self._corrected(suggestion, given)
+
+                for field_id, changes in self._settled(connection, proposed, cell_of).items():
+                    by_field.setdefault(field_id, []).extend(changes)
+                    counts[field_id] = counts.get(field_id, 0) + sum(c.entity == "cell" for c in changes)
+            written = [
+                self._write_edit(
+                    connection,
+                    field_id,
+                    "Label cell" if counts[field_id] == 1 else f"Label {counts[field_id]} cells",
+                    changes,
+                )
+                for field_id, changes in by_field.items()
+            ]
+        self._tell(written)
+        return written
+
+    def undo_edits(self, edit_ids: Iterable[int]) -> list[Edit]:
+        """Take back edits of several fields in one transaction, each being the latest of its field.
+
+        Raises
+        ------
+        EditError
+            Something was done on one of the fields since, or one is not this annotator's: nothing is undone.
+        """
+        wanted = list(dict.fromkeys(edit_ids))
+        undone: list[Edit] = []
+        with self._writing() as connection:
+            query = sa.select(edits.c.id, edits.c.field_id, edits.c.annotator, edits.c.reading_id)
+            found = {row.id: row for row in connection.execute(query.where(edits.c.id.in_(wanted)))}
+            for edit_id in wanted:
+                row = found.get(edit_id)
+                scope = None if row is None or row.field_id is None else self._scope(row.field_id)
+                if (
+                    row is None
+                    or scope != Scope(row.field_id, row.annotator, row.reading_id)
+                    or (history.undo_top(connection, scope) != edit_id)
+                ):
+                    name = self.field(row.field_id).name if row is not None and row.field_id else "a field"
+                    raise EditError(
+                        f"Something else was done on {name} since: undo that there first. Nothing was undone."
+                    )
+                edit = history.undo(connection, scope)
+                assert edit is not None
+                undone.append(edit)
+        self._tell(undone)
+        return undone
+
+    def _live_cells(self, connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
+        rows: dict[int, Any] = {}
+        for start in range(0, len(ids), 10_000):
+            query = sa.select(cells).where(
+                cells.c.id.in_(ids[start : start + 10_000]),
+                cells.c.reading_id == self.reading.id,
+                sa.not_(cells.c.deleted),
+            )
+            rows.update({row.id: row for row in connection.execute(query)})
+        for cell_id in ids:
+            if cell_id not in rows:
+                raise EditError(
+                    f"There is no cell {cell_id} in this reading: it may have been deleted. "
+                    "Nothing was changed."
+                )
+        return [rows[cell_id] for cell_id in ids]
+
+
+def _newest_about_cell() -> sa.ScalarSelect[Any]:
+    """Give the newest suggestion on the place of a row of cells, whatever became of it."""
+    s = suggestions.alias("about")
+    width = sa.func.min(cells.c.x + cells.c.w, s.c.x + s.c.w) - sa.func.max(cells.c.x, s.c.x)
+    height = sa.func.min(cells.c.y + cells.c.h, s.c.y + s.c.h) - sa.func.max(cells.c.y, s.c.y)
+    union = cells.c.w * cells.c.h + s.c.w * s.c.h - width * height
+    return (
+        sa.select(sa.func.max(s.c.id))
+        .where(
+            s.c.field_id == cells.c.field_id,
+            width > 0,
+            height > 0,
+            width * height >= _SAME_CELL * union,
+        )
+        .correlate(cells)
+        .scalar_subquery()
+    )
+
+
+def _suggestion_entries(states: Sequence[str]) -> sa.Select[Any]:
+    s = suggestions
+    return sa.select(
+        sa.literal("suggestion").label("entity"),
+        *(s.c[name] for name in ("id", "field_id", "x", "y", "w", "h")),
+        sa.null().label("cell_class"),
+        sa.literal("{}").label("attributes"),
+        sa.null().label("kind"),
+        sa.literal(0).label("bookmark"),
+        sa.literal(0).label("second_opinion"),
+        s.c.confidence,
+        s.c.class_probabilities,
+        s.c.attribute_probabilities,
+        s.c.novelty,
+        s.c.unchecked,
+        s.c.sets,
+        s.c.state,
+        s.c.model_id,
+    ).where(s.c.state.in_(states))
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(
+        kind=row.entity,
+        id=row.id,
+        field_id=row.field_id,
+        box=(row.x, row.y, row.w, row.h),
+        cell_class=row.cell_class,
+        attributes=row.attributes,
+        artefact_kind=row.kind,
+        bookmark=bool(row.bookmark),
+        second_opinion=bool(row.second_opinion),
+        confidence=row.confidence,
+        class_probabilities=row.class_probabilities or {},
+        attribute_probabilities=row.attribute_probabilities or {},
+        novelty=row.novelty,
+        unchecked=bool(row.unchecked),
+        sets=row_mappers.sets(row.sets),
+        state=None if row.state is None else SuggestionState(row.state),
+        model_id=row.model_id,
+    )

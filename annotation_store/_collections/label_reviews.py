@@ -1,0 +1,126 @@
+"""What a person says to a model that contradicts a label, or sees a cell where all are said to be boxed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from annotation_store import validation
+from annotation_store._collections.bulk_edits import Many
+from annotation_store._db import history
+from annotation_store._db.history import Change
+from annotation_store._db.tables import cells, suggestions
+from annotation_store.records import (
+    KEEP,
+    Box,
+    Keep,
+    Proposal,
+    RejectionReason,
+    Suggestion,
+    SuggestionState,
+)
+
+# Nobody sees it as a suggestion, neither before it is settled nor after that was undone.
+_UNSEEN: Mapping[str, Any] = {"state": SuggestionState.SUPERSEDED.value, "reason": None, "cell_id": None}
+
+
+class SecondLook(Many):
+    """The part of `Project` that remembers what was looked at again, and what came of it."""
+
+    def confirm_label(self, cell_id: int) -> None:
+        """Keep what a cell says although a model contradicts it.
+
+        Nothing of it is brought up again, by this model or a later one, as long as the cell still says so.
+        """
+
+        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
+            row = self._live_row(cells, cell_id, connection)
+            says = {
+                "cell_class": row.cell_class,
+                "attributes": row.attributes,
+                "box": [row.x, row.y, row.w, row.h],
+            }
+            change = self._cell_change(row, {"confirmed": says})
+            return row.field_id, [change] if change is not None else []
+
+        self._edit("Keep label", build)
+
+    def accept_opinion(
+        self,
+        field_id: int,
+        proposal: Proposal,
+        *,
+        model_id: int | None,
+        box: Box | Keep = KEEP,
+        cell_class: str | Keep | None = KEEP,
+        attributes: Mapping[str, str | None] | None = None,
+    ) -> int:
+        """Make a cell of what a model sees and did not suggest, with changes as in `Project.correct`.
+
+        A model suggests nothing where all is known; what it sees there is its opinion (`Project.looks`).
+        """
+        given: dict[str, Any] = {}
+        if not isinstance(cell_class, Keep):
+            given["cell_class"] = validation.cell_class(self.schema, cell_class)
+        if attributes:
+            given["attributes"] = validation.attributes(self.schema, attributes)
+        place = {} if isinstance(box, Keep) else self._box_columns(field_id, box)
+
+        def settle(connection: sa.Connection, seen: Suggestion) -> list[Change]:
+            state, row = self._corrected(seen, {**place, **given})
+            number = history.next_id(connection, cells)
+            after = {"state": state.value, "reason": None, "cell_id": number}
+            return [Change("cell", number, None, row), Change("suggestion", seen.id, _UNSEEN, after)]
+
+        return self._settle_opinion("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
+
+    def reject_opinion(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
+        """Say that what a model sees and did not suggest is no cell: known background from now on."""
+
+        def settle(_connection: sa.Connection, seen: Suggestion) -> list[Change]:
+            why = RejectionReason.NOT_A_CELL.value
+            after = {"state": SuggestionState.REJECTED.value, "reason": why, "cell_id": None}
+            return [Change("suggestion", seen.id, _UNSEEN, after)]
+
+        self._settle_opinion("Not a cell", field_id, proposal, model_id, settle)
+
+    def _settle_opinion(
+        self,
+        command: str,
+        field_id: int,
+        proposal: Proposal,
+        model_id: int | None,
+        settle: Callable[[sa.Connection, Suggestion], list[Change]],
+    ) -> Mapping[str, tuple[int, ...]]:
+        """Keep an opinion as a suggestion that nobody sees, and settle it at once; give what was touched."""
+        row = validation.proposal(self.schema, self.field(field_id), self._as_known(proposal))
+        said = replace(proposal, box=(row["x"], row["y"], row["w"], row["h"]))
+
+        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
+            number = history.next_id(connection, suggestions)
+            self._insert_suggestions(connection, field_id, [{**row, **_UNSEEN}], model_id, number)
+            return field_id, settle(
+                connection, Suggestion(number, field_id, model_id, said, SuggestionState.SUPERSEDED)
+            )
+
+        edit = self._edit(command, build)
+        assert edit is not None
+        self._own["suggestions"].update(edit.touched["suggestion"])
+        return edit.touched
+
+    def _as_known(self, proposal: Proposal) -> Proposal:
+        """Leave out what the schema no longer says: an opinion may be older than it."""
+        schema, classes = self.schema, proposal.class_probabilities
+        values = {a.name: set(a.value_names) for a in schema.attributes}
+        return replace(
+            proposal,
+            class_probabilities=classes if all(map(schema.is_class, classes)) else {},
+            attribute_probabilities={
+                name: shares
+                for name, shares in proposal.attribute_probabilities.items()
+                if set(shares) <= values.get(name, set())
+            },
+        )

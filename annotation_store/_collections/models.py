@@ -1,0 +1,145 @@
+"""Models and runs: what the worker records."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from annotation_store._db import row_mappers
+from annotation_store._db.history import next_id, now
+from annotation_store._db.session import ProjectBase
+from annotation_store._db.tables import models, runs
+from annotation_store.errors import EditError, ProjectError
+from annotation_store.files.disk import sync_tree, why_not_written
+from annotation_store.files.layout import MODELS, inside, refuse_links_below, set_aside
+from annotation_store.records import Model, Run
+
+
+class Learning(ProjectBase):
+    """The part of `Project` that knows models and runs."""
+
+    def models(self) -> list[Model]:
+        """List the project's models, oldest first."""
+        return [
+            row_mappers.model(r)
+            for r in self._rows(sa.select(models).where(models.c.ready).order_by(models.c.id))
+        ]
+
+    def model(self, model_id: int) -> Model:
+        """Give one model."""
+        rows = self._rows(sa.select(models).where(models.c.ready, models.c.id == model_id))
+        if not rows:
+            known = ", ".join(str(m.id) for m in self.models()) or "none yet"
+            raise EditError(f"The project has no model {model_id} (it has: {known}).")
+        return row_mappers.model(rows[0])
+
+    def active_model(self) -> Model | None:
+        """Give the model that makes the suggestions, if any."""
+        rows = self._rows(sa.select(models).where(models.c.active))
+        return row_mappers.model(rows[0]) if rows else None
+
+    def new_model_id(self) -> int:
+        """Reserve the number of a new model; a number once given is not given again."""
+        with self._writing() as connection:
+            model_id = next_id(connection, models)
+            connection.execute(models.insert(), [{"id": model_id, "created": now(), "card": {}}])
+            left = self.model_folder(model_id)
+            if left.exists():  # of a model that the database knew before a backup was restored
+                set_aside(self.path, left)
+        return model_id
+
+    def model_folder(self, model_id: int) -> Path:
+        """Give the folder of a model's files (``models/N``); the worker makes it."""
+        folder = inside(self.path, MODELS, str(int(model_id)))
+        refuse_links_below(folder)
+        return folder
+
+    def add_model(self, model_id: int, *, parent: str, card: Mapping[str, Any], activate: bool) -> Model:
+        """Record a model whose folder is complete on disk.
+
+        Numbers in the card that are not finite become ``null``: JSON has none.
+        """
+        if not self.model_folder(model_id).is_dir():
+            raise EditError(
+                f"The files of model {model_id} are missing: write {self.model_folder(model_id)} first."
+            )
+        plain = _plain(card)
+        try:
+            sync_tree(self.model_folder(model_id))
+        except OSError as error:
+            raise ProjectError(
+                why_not_written(f"Model {model_id} of the project {self.path}", error)
+            ) from error
+        with self._writing() as connection:
+            if activate:
+                connection.execute(models.update().where(models.c.active).values(active=False))
+            result = connection.execute(
+                models.update()
+                .where(models.c.id == model_id, sa.not_(models.c.ready))
+                .values(parent=str(parent), card=plain, created=now(), ready=True, active=activate)
+            )
+            if result.rowcount != 1:
+                raise EditError(f"The number {model_id} was not reserved for a new model.")
+        self.events.models_changed.emit()
+        return self.model(model_id)
+
+    def activate_model(self, model_id: int | None) -> None:
+        """Make a model the one that suggests; ``None`` = the bundled starter again."""
+        if model_id is not None:
+            self.model(model_id)
+        with self._writing() as connection:
+            connection.execute(models.update().where(models.c.active).values(active=False))
+            connection.execute(models.update().where(models.c.id == model_id).values(active=True))
+        self.events.models_changed.emit()
+
+    def start_run(self, config: Mapping[str, Any]) -> int:
+        """Record that a run began; give its id."""
+        row = {"started": now(), "annotator": self.annotator, "config": _plain(config), "state": "running"}
+        with self._writing() as connection:
+            run_id = next_id(connection, runs)
+            connection.execute(runs.insert(), [{"id": run_id, **row}])
+        return run_id
+
+    def finish_run(self, run_id: int, state: str, *, model_id: int | None = None, message: str = "") -> None:
+        """Record how a run ended: ``done``, ``cancelled`` or ``failed``."""
+        with self._writing() as connection:
+            result = connection.execute(
+                runs.update()
+                .where(runs.c.id == run_id)
+                .values(state=str(state), finished=now(), model_id=model_id, message=str(message))
+            )
+            if result.rowcount != 1:
+                raise EditError(f"There is no run {run_id}.")
+
+    def runs(self) -> list[Run]:
+        """List the runs, oldest first."""
+        return [row_mappers.run(row) for row in self._rows(sa.select(runs).order_by(runs.c.id))]
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a card or configuration to plain JSON."""
+    try:
+        plain = _plain_part(value)
+        json.dumps(plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EditError(f"The description cannot be kept as JSON: {error}.") from error
+    return dict(plain)
+
+
+def _plain_part(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain_part(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_part(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy
+        return _plain_part(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,231 @@
+"""Where to look next: what models saw on fields, the ranking made of it, the fields drawn at random.
+
+Nothing here is truth. Looks and rankings can be made again and have no history; only which fields were
+drawn at random cannot, and is never forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from annotation_store._db.engine import plain_errors
+from annotation_store._db.history import now
+from annotation_store._db.session import ProjectBase
+from annotation_store._db.tables import fields, looks, rankings, reserve
+from annotation_store.errors import EditError
+from annotation_store.records import Box, Proposal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What a model saw on a field, besides its suggestions.
+
+    Attributes
+    ----------
+    vector
+        ``(d,)`` float32: the whole field in numbers; fields that look alike lie close together.
+    opinions
+        What it proposes where the truth is known: of cells that are there, and inside finished regions.
+    cells
+        By a labelled cell's id, what is said of it by a model that did not learn from that cell (nor from
+        others of its patient); the box is the cell's as it was then.
+    """
+
+    vector: np.ndarray
+    opinions: tuple[Proposal, ...] = ()
+    cells: Mapping[int, Proposal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRanking:
+    """An order in which to look next, as it was last worked out.
+
+    Attributes
+    ----------
+    maker
+        The model whose looks it was made from (see `Looks.keep_looks`).
+    about
+        What holds for the whole project and is needed again for each field.
+    items
+        Best first; what an item holds is `training.ranking`'s business.
+    """
+
+    id: int
+    maker: str
+    about: Mapping[str, Any]
+    items: tuple[Mapping[str, Any], ...]
+
+
+class Looks(ProjectBase):
+    """The part of `Project` that remembers where to look next."""
+
+    _ranking_seen: int
+
+    def keep_looks(self, maker: str, found: Mapping[int, Look]) -> None:
+        """Keep what a model saw on some fields, in the place of what it saw there before.
+
+        Parameters
+        ----------
+        maker
+            A model's number, ``"starter"``, or ``"stain"`` (no model).
+        found
+            Field id to look.
+        """
+        rows = [
+            {
+                "field_id": field_id,
+                "maker": str(maker),
+                "vector": np.asarray(look.vector, "<f2").tobytes(),
+                "opinions": [_opinion(one) for one in look.opinions]
+                + [{"cell": int(cell), **_opinion(one)} for cell, one in look.cells.items()],
+            }
+            for field_id, look in found.items()
+        ]
+        if not rows:
+            return
+        with self._writing() as connection:
+            connection.execute(looks.insert().prefix_with("OR REPLACE"), rows)
+
+    def looks(self, maker: str, *, field_id: int | None = None, opinions: bool = False) -> dict[int, Look]:
+        """Give what a model saw, by field; one statement. A row that cannot be read counts as not looked.
+
+        Parameters
+        ----------
+        opinions
+            Whether to read these too; they are large.
+        """
+        columns: list[sa.ColumnElement[Any]] = [looks.c.field_id, looks.c.vector]
+        if opinions:
+            columns.append(sa.cast(looks.c.opinions, sa.Text).label("opinions"))
+        query = sa.select(*columns).where(looks.c.maker == str(maker)).order_by(looks.c.field_id)
+        if field_id is not None:
+            query = query.where(looks.c.field_id == field_id)
+        found = {}
+        for row in self._rows(query):
+            try:
+                vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
+                said = json.loads(row.opinions) if opinions else ()
+                of_field = tuple(_proposal(one) for one in said if "cell" not in one)
+                of_cells = {int(one["cell"]): _proposal(one) for one in said if "cell" in one}
+            except (ValueError, TypeError, KeyError, AttributeError):
+                continue
+            if len(vector) and np.isfinite(vector).all():
+                found[row.field_id] = Look(vector, of_field, of_cells)
+        return found
+
+    def looked(self) -> dict[str, int]:
+        """Count, for each maker, the fields it has looked at."""
+        query = sa.select(looks.c.maker, sa.func.count().label("n")).group_by(looks.c.maker)
+        return {row.maker: row.n for row in self._rows(query)}
+
+    def forget_looks(self, *, keep: Iterable[str]) -> None:
+        """Forget what all other models saw."""
+        with self._writing() as connection:
+            connection.execute(looks.delete().where(looks.c.maker.not_in([str(one) for one in keep])))
+
+    def store_ranking(
+        self, maker: str, items: Sequence[Mapping[str, Any]], *, about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Put a ranking in the place of the last one."""
+        try:
+            row = {
+                "maker": str(maker),
+                "at": now(),
+                "about": json.loads(json.dumps(dict(about or {}), allow_nan=False)),
+                "entries": json.loads(json.dumps([dict(one) for one in items], allow_nan=False)),
+            }
+        except (TypeError, ValueError) as error:
+            raise EditError(f"The ranking cannot be kept as JSON: {error}.") from error
+        with self._writing() as connection:
+            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(rankings.c.id), 0))).scalar_one()
+            connection.execute(rankings.insert(), [{"id": last + 1, **row}])
+            connection.execute(rankings.delete().where(rankings.c.id <= last))
+        self._ranking_seen = last + 1
+        self.events.ranking_changed.emit()
+
+    def ranking(self) -> StoredRanking | None:
+        """Give the last ranking; ``None`` where there is none that can be read."""
+        query = sa.select(
+            rankings.c.id,
+            rankings.c.maker,
+            sa.cast(rankings.c.about, sa.Text).label("about"),
+            sa.cast(rankings.c.entries, sa.Text).label("entries"),
+        )
+        return self._ranking_of(query)
+
+    def ranking_facts(self) -> StoredRanking | None:
+        """Give the last ranking without its items, which are many."""
+        query = sa.select(
+            rankings.c.id,
+            rankings.c.maker,
+            sa.cast(rankings.c.about, sa.Text).label("about"),
+            sa.literal("[]").label("entries"),
+        )
+        return self._ranking_of(query)
+
+    def _ranking_of(self, query: sa.Select[Any]) -> StoredRanking | None:
+        for row in self._rows(query.order_by(rankings.c.id.desc()).limit(1)):
+            try:
+                about, items = json.loads(row.about), json.loads(row.entries)
+                return StoredRanking(row.id, row.maker, dict(about), tuple(dict(one) for one in items))
+            except (ValueError, TypeError):
+                return None  # it is made again
+        return None
+
+    def _ranking_id(self) -> int:
+        return int(self._rows(sa.select(sa.func.coalesce(sa.func.max(rankings.c.id), 0)))[0][0])
+
+    def reserve(self) -> list[int]:
+        """List the fields that were drawn at random, for estimates that nothing has biased."""
+        return [row.field_id for row in self._rows(sa.select(reserve).order_by(reserve.c.field_id))]
+
+    def add_to_reserve(self, field_ids: Iterable[int]) -> None:
+        """Remember for good that fields were drawn at random."""
+        wanted = [int(one) for one in field_ids]
+        rows = [{"field_id": one, "drawn": now()} for one in wanted]
+        if not rows:
+            return
+        with self._writing() as connection:
+            known = set(connection.execute(sa.select(fields.c.id)).scalars())
+            if missing := set(wanted) - known:
+                raise EditError(f"There is no field {min(missing)} in the project {self.path}.")
+            with plain_errors(self.path):
+                connection.execute(reserve.insert().prefix_with("OR IGNORE"), rows)
+
+
+def _opinion(proposal: Proposal) -> dict[str, Any]:
+    return {
+        "box": [round(float(v), 2) for v in proposal.box],
+        "confidence": round(float(proposal.confidence), 5),
+        "classes": {name: round(float(p), 5) for name, p in proposal.class_probabilities.items()},
+        "attributes": {
+            name: {value: round(float(p), 5) for value, p in values.items()}
+            for name, values in proposal.attribute_probabilities.items()
+        },
+        **({} if proposal.novelty is None else {"novelty": float(proposal.novelty)}),
+        **({"unchecked": True} if proposal.unchecked else {}),
+        **({"sets": {name: list(some) for name, some in proposal.sets.items()}} if proposal.sets else {}),
+    }
+
+
+def _proposal(content: Mapping[str, Any]) -> Proposal:
+    x, y, w, h = (float(v) for v in content["box"])
+    box: Box = (x, y, w, h)
+    return Proposal(
+        box,
+        float(content["confidence"]),
+        {str(name): float(p) for name, p in content["classes"].items()},
+        {
+            str(name): {str(value): float(p) for value, p in values.items()}
+            for name, values in content["attributes"].items()
+        },
+        None if content.get("novelty") is None else float(content["novelty"]),
+        content.get("unchecked") is True,
+        {str(name): tuple(map(str, some)) for name, some in content.get("sets", {}).items()},
+    )

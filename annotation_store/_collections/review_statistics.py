@@ -1,0 +1,166 @@
+"""What people made of suggestions, and how cells came to be: what a report of the work counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from annotation_store._collections.suggestions import Review
+from annotation_store._db import row_mappers
+from annotation_store._db.tables import cells, edits, history, suggestions
+from annotation_store.records import RejectionReason, Suggestion, SuggestionState
+
+_DECIDED = (SuggestionState.ACCEPTED, SuggestionState.CORRECTED, SuggestionState.REJECTED)
+_AT_ONCE = 5_000
+"""Suggestions that are read by one statement: 100,000 of them with all their shares are gigabytes."""
+_MOVED = 0.5
+"""Pixels by which an edge must move for the box to count as changed."""
+
+
+class Origin(StrEnum):
+    """How a cell came to be."""
+
+    BY_HAND = "by hand"
+    SUGGESTED = "suggested"
+    IMPORTED = "imported"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person made of one suggestion, as it stands now.
+
+    Attributes
+    ----------
+    annotator, reading_id
+        Who decided, and in which reading.
+    changed
+        In what the cell differs from the suggestion today: ``"box"``, ``"class"``, ``"attribute:NAME"``. What
+        was changed at once and what was changed later are told alike: both were not right as proposed.
+    deleted
+        The cell was made, and removed later.
+    """
+
+    field_id: int
+    model_id: int | None
+    annotator: str
+    reading_id: int
+    state: SuggestionState
+    reason: RejectionReason | None
+    changed: tuple[str, ...] = ()
+    deleted: bool = False
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether it was right as proposed."""
+        return self.state is not SuggestionState.REJECTED and not self.changed and not self.deleted
+
+
+@dataclass(frozen=True, slots=True)
+class CellsMade:
+    """How many cells that are still there an annotator made, and how; an import is whose it was."""
+
+    annotator: str
+    reading_id: int
+    origin: Origin
+    count: int
+
+
+class Work(Review):
+    """The part of `Project` that counts work; of all readings."""
+
+    def decisions(self) -> Iterator[Decision]:
+        """Go through the suggestions that a person has decided on, in the order in which they were made.
+
+        What a model sees in a finished region and a person takes at a second look was no suggestion.
+        A statement for every `_AT_ONCE` of them.
+        """
+        last_of = sa.select(sa.func.max(history.c.id)).where(
+            history.c.entity == "suggestion", history.c.entity_id == suggestions.c.id
+        )
+        query = (
+            sa.select(
+                suggestions,
+                edits.c.annotator,
+                edits.c.reading_id,
+                history.c.before,
+                *(cells.c[name].label(f"cell_{name}") for name in ("x", "y", "w", "h")),
+                cells.c.cell_class.label("cell_cell_class"),
+                cells.c.attributes.label("cell_attributes"),
+                cells.c.deleted.label("cell_deleted"),
+            )
+            .join(history, history.c.id == last_of.correlate(suggestions).scalar_subquery())
+            .join(edits, edits.c.id == history.c.edit_id)
+            .outerjoin(cells, cells.c.id == suggestions.c.cell_id)
+            .where(suggestions.c.state.in_([state.value for state in _DECIDED]))
+            .order_by(suggestions.c.id)
+            .limit(_AT_ONCE)
+        )
+        last = 0
+        while rows := self._rows(query.where(suggestions.c.id > last)):
+            last = rows[-1].id
+            for row in rows:
+                if (row.before or {}).get("state") == SuggestionState.SUPERSEDED.value:
+                    continue  # nobody was shown it as a suggestion: see `_second_look`
+                suggestion = row_mappers.suggestion(row)
+                made = row.cell_deleted is not None
+                yield Decision(
+                    row.field_id,
+                    row.model_id,
+                    row.annotator,
+                    row.reading_id,
+                    suggestion.state,
+                    suggestion.reason,
+                    self._differences(suggestion, row) if made else (),
+                    bool(row.cell_deleted),
+                )
+
+    def suggested_by(self, model_id: int, field_ids: Iterable[int]) -> dict[int, list[Suggestion]]:
+        """Give all that a model suggested on some fields, whatever became of it; one statement."""
+        wanted = set(field_ids)
+        found: dict[int, list[Suggestion]] = {}
+        if not wanted:
+            return found
+        query = sa.select(suggestions).where(suggestions.c.model_id == model_id).order_by(suggestions.c.id)
+        if len(wanted) <= _AT_ONCE:
+            query = query.where(suggestions.c.field_id.in_(wanted))
+        for row in self._rows(query):
+            if row.field_id in wanted:
+                found.setdefault(row.field_id, []).append(row_mappers.suggestion(row))
+        return found
+
+    def _differences(self, suggestion: Suggestion, row: sa.Row[tuple[object, ...]]) -> tuple[str, ...]:
+        proposed = self._cell_of(suggestion)
+        here = row._mapping
+        found = []
+        if any(abs(here[f"cell_{name}"] - proposed[name]) > _MOVED for name in ("x", "y")) or any(
+            abs(here[f"cell_{a}"] + here[f"cell_{b}"] - proposed[a] - proposed[b]) > _MOVED
+            for a, b in (("x", "w"), ("y", "h"))
+        ):
+            found.append("box")
+        if here["cell_cell_class"] != proposed["cell_class"]:
+            found.append("class")
+        before, after = proposed["attributes"], here["cell_attributes"]
+        return (*found, *(f"attribute:{n}" for n in {**before, **after} if before.get(n) != after.get(n)))
+
+    def cells_made(self) -> list[CellsMade]:
+        """Count the cells that are there by who made them, in which reading and how; one statement."""
+        first_of = sa.select(sa.func.min(history.c.id)).where(
+            history.c.entity == "cell", history.c.entity_id == cells.c.id
+        )
+        origin = sa.case(
+            (cells.c.suggestion_id.is_not(None), Origin.SUGGESTED.value),
+            (edits.c.command.startswith("Import ", autoescape=True), Origin.IMPORTED.value),
+            else_=Origin.BY_HAND.value,
+        ).label("origin")
+        query = (
+            sa.select(edits.c.annotator, cells.c.reading_id, origin, sa.func.count().label("n"))
+            .join(history, history.c.id == first_of.correlate(cells).scalar_subquery())
+            .join(edits, edits.c.id == history.c.edit_id)
+            .where(sa.not_(cells.c.deleted))
+            .group_by(edits.c.annotator, cells.c.reading_id, origin)
+            .order_by(edits.c.annotator, cells.c.reading_id, origin)
+        )
+        return [CellsMade(r.annotator, r.reading_id, Origin(r.origin), r.n) for r in self._rows(query)]

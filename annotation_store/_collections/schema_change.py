@@ -1,0 +1,199 @@
+"""A schema that grows while people work: new words at once, vanished ones only with a mapping."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from annotation_store._db import history
+from annotation_store._db.engine import damaged
+from annotation_store._db.history import Change, Scope
+from annotation_store._db.session import ProjectBase
+from annotation_store._db.tables import cells, old_schemas, suggestions, words
+from annotation_store._db.tables import project as project_table
+from annotation_store.errors import EditError, ProjectError
+from annotation_store.records import UNSURE, Edit, OldSchema, Proposal, SchemaChange
+from annotation_store.schema import Schema
+from annotation_store.schema.mapping import Translation
+
+Mapped = Mapping[str, str | None]
+
+
+def words_of(schema: Schema) -> list[dict[str, str]]:
+    """List the rows of ``words``: what the database lets a cell say."""
+    pairs = [("", name) for name in (*schema.class_names, *(g.name for g in schema.groups), UNSURE)]
+    for attribute in schema.attributes:
+        pairs += [(attribute.name, value) for value in (*attribute.value_names, UNSURE)]
+    return [{"attribute": attribute, "value": value} for attribute, value in pairs]
+
+
+class Growth(ProjectBase):
+    """The part of `Project` that changes the schema."""
+
+    _schema_version: int
+
+    @property
+    def schema_version(self) -> int:
+        """How often the project's schema has been changed, plus one."""
+        return self._schema_version
+
+    def _load_schema(self) -> bool:
+        """Read the schema, where another program has changed it; tell whether it did."""
+        version = self._rows(sa.select(project_table.c.schema_version))
+        if version and version[0][0] == self._schema_version:
+            return False
+        rows = self._rows(sa.select(project_table.c.schema, project_table.c.schema_version))
+        try:
+            self.schema = Schema.model_validate(rows[0].schema)
+            self._schema_version = int(rows[0].schema_version)
+        except (IndexError, ValidationError, ValueError, TypeError) as error:
+            raise ProjectError(damaged(self.path)) from error
+        return True
+
+    def old_schemas(self) -> list[OldSchema]:
+        """List the schemas that the project had before, oldest first; models name theirs by digest."""
+        return [
+            OldSchema(
+                version=row.version,
+                digest=row.digest,
+                schema=Schema.model_validate(row.schema),
+                replaced=datetime.fromisoformat(row.replaced),
+                annotator=row.annotator,
+                mapping=row.mapping,
+            )
+            for row in self._rows(sa.select(old_schemas).order_by(old_schemas.c.version))
+        ]
+
+    def change_schema(self, new: Schema, mapping: Mapped | None = None) -> SchemaChange:
+        """Give the project another schema; one transaction.
+
+        New classes, groups, attributes and values, other titles, colours and keys touch no label. A word
+        that is gone from the schema, and that cells use, needs a mapping.
+
+        Parameters
+        ----------
+        mapping
+            Vanished word to its successor, or to ``None``: its labels become missing. A class or group by
+            its name; a value as ``"attribute:value"``; an attribute by its name (its values keep theirs); a
+            kind of artefact as ``"kind:name"``.
+
+        Returns
+        -------
+        SchemaChange
+            How many cells and waiting suggestions say something else now. History keeps what they said;
+            undo does not bring vanished words back.
+
+        Raises
+        ------
+        EditError
+            A vanished word is in use and not mapped; the text names each, and how often. Nothing changed.
+        """
+        given = dict(mapping or {})
+        if new.digest() == self.schema.digest():
+            return SchemaChange(self._schema_version, 0, 0)
+        edits: list[Edit] = []
+        with self._writing() as connection:
+            row = connection.execute(sa.select(project_table.c.schema, project_table.c.schema_version)).one()
+            if row.schema_version != self._schema_version:
+                raise EditError(
+                    "Another program has changed the schema meanwhile: look at it, then try again."
+                )
+            translation = Translation(self.schema, new, given)
+            changes = self._translated_cells(connection, translation)
+            changed_cells = sum(map(len, changes.values()))
+            if translation.unmapped:
+                raise EditError(_unmapped(translation.unmapped, new))
+            waiting = self._translated_suggestions(connection, translation)
+            for place, more in waiting.items():
+                changes.setdefault(place, []).extend(more)
+            connection.execute(words.insert().prefix_with("OR IGNORE"), words_of(new))
+            for (field_id, reading_id), group in changes.items():
+                scope = Scope(field_id, self.annotator, reading_id)
+                # outside anyone's undo: it would bring back words that nobody knows any more
+                edits.append(
+                    history.write(connection, scope, command="Change schema", changes=group, system=True)
+                )
+            connection.execute(words.delete())
+            connection.execute(words.insert(), words_of(new))
+            old = {
+                "version": self._schema_version,
+                "digest": self.schema.digest(),
+                "schema": row.schema,
+                "replaced": history.now(),
+                "annotator": self.annotator,
+                "mapping": given,
+            }
+            connection.execute(old_schemas.insert(), [old])
+            connection.execute(
+                project_table.update().values(
+                    schema=json.loads(new.model_dump_json()), schema_version=self._schema_version + 1
+                )
+            )
+        self.schema = new
+        self._schema_version += 1
+        self.events.schema_changed.emit()
+        self._tell(edits)
+        return SchemaChange(self._schema_version, changed_cells, sum(map(len, waiting.values())))
+
+    def _translated_cells(
+        self, connection: sa.Connection, translation: Translation
+    ) -> dict[tuple[int, int], list[Change]]:
+        changes: dict[tuple[int, int], list[Change]] = {}
+        query = sa.select(
+            cells.c.id,
+            cells.c.field_id,
+            cells.c.reading_id,
+            cells.c.cell_class,
+            cells.c.attributes,
+            cells.c.kind,
+        ).where(sa.not_(cells.c.deleted))
+        for row in connection.execute(query.order_by(cells.c.id)):
+            before = {"cell_class": row.cell_class, "attributes": row.attributes, "kind": row.kind}
+            after = translation.cell(**before)
+            names = [name for name in before if before[name] != after[name]]
+            if names:
+                change = Change("cell", row.id, {n: before[n] for n in names}, {n: after[n] for n in names})
+                changes.setdefault((row.field_id, row.reading_id), []).append(change)
+        return changes
+
+    def _translated_suggestions(
+        self, connection: sa.Connection, translation: Translation
+    ) -> dict[tuple[int, int], list[Change]]:
+        """Let what waits for review say only what can be accepted; what is judged stays as it was said."""
+        changes: dict[tuple[int, int], list[Change]] = {}
+        query = sa.select(suggestions).where(suggestions.c.state == "pending").order_by(suggestions.c.id)
+        for row in connection.execute(query):
+            before: dict[str, Any] = {
+                "class_probabilities": row.class_probabilities,
+                "attribute_probabilities": row.attribute_probabilities,
+            }
+            after = translation.probabilities(**before)
+            before["probability"], before["sets"] = row.probability, row.sets
+            same = all(before[name] == after[name] for name in after)
+            after["sets"] = row.sets if same else {}  # of other words nothing was measured
+            box = (row.x, row.y, row.w, row.h)
+            after["probability"] = Proposal(
+                box, row.confidence, after["class_probabilities"], novelty=row.novelty
+            ).probability
+            names = [name for name in before if before[name] != after[name]]
+            if names:
+                change = Change(
+                    "suggestion", row.id, {n: before[n] for n in names}, {n: after[n] for n in names}
+                )
+                changes.setdefault((row.field_id, self.reading.id), []).append(change)
+        return changes
+
+
+def _unmapped(used: Counter[str], new: Schema) -> str:
+    listed = ", ".join(f"{word} ({n} cell{'s' if n > 1 else ''})" for word, n in used.most_common(8))
+    more = f" and {len(used) - 8} more" if len(used) > 8 else ""
+    return (
+        f"The schema {new.name} lacks what cells of this project say: {listed}{more}. "
+        "Say what becomes of each (--map OLD=NEW, or OLD= for missing). Nothing was changed."
+    )

@@ -1,0 +1,129 @@
+"""Where things lie in a project's folder, and the guard that nothing of it leads out.
+
+A project may come from a stranger: a link in place of one of its folders would have other files of the
+person who opens it read, moved or deleted. So no link is followed inside a project, wherever it points.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from annotation_store.errors import ProjectError
+from annotation_store.files.disk import make_folder, move
+
+DATABASE = "project.db"
+PIXELS = "fields.zarr"
+ORIGINALS = "originals"
+MODELS = "models"
+LOGS = "logs"
+BACKUPS = "backups"
+RUNS = "runs"
+"""What a run keeps while it lasts: the lock, the queue, the resumable state (`training.worker`)."""
+STAGING = ".staging"
+"""Work in progress, in folders that say by a lock whether their program lives."""
+THUMBNAILS = ".thumbnails"
+"""Made again where it is missing."""
+LOST = "lost+found"
+"""Where files go that belong to nothing, or were damaged: for people to look at."""
+
+JOURNALS = tuple(f"{DATABASE}{end}" for end in ("-wal", "-shm", "-journal"))
+_GUARDED = (PIXELS, ORIGINALS, MODELS, LOGS, BACKUPS, RUNS, STAGING, THUMBNAILS, LOST, DATABASE, *JOURNALS)
+_JUNCTION = 0xA0000003  # Windows' IO_REPARSE_TAG_MOUNT_POINT; a symbolic link is one by its mode
+_HASH = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = re.compile(r"(\.[\w.+-]{0,31})?", re.ASCII)
+
+
+def is_link(path: Path) -> bool:
+    """Whether a path itself is a symbolic link or a junction of Windows; ``False`` where nothing is."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
+
+
+def refuse_links(project: Path) -> None:
+    """Refuse a project of which one of its own folders, or its database, is a link.
+
+    Raises
+    ------
+    ProjectError
+        With the name of the link.
+    """
+    for name in _GUARDED:
+        inside(project, name)
+
+
+def inside(project: Path, *names: str) -> Path:
+    """Give a path in a project; no step of it may be a link.
+
+    Raises
+    ------
+    ProjectError
+        One is.
+    """
+    path = project
+    for name in names:
+        path = path / name
+        if is_link(path):
+            raise ProjectError(
+                f"{path} is a link, and links inside a project are not followed: "
+                "put what it points to in its place."
+            )
+    return path
+
+
+def refuse_links_below(folder: Path) -> None:
+    """Refuse a folder that holds a link, however deep."""
+    for path in _walk(folder):
+        inside(path.parent, path.name)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            yield Path(place) / name
+
+
+def original_path(project: Path, content_hash: object, suffix: object) -> Path:
+    """Give the place of an original; hash and suffix come from the database, and may be a stranger's.
+
+    Raises
+    ------
+    ProjectError
+        They would lead out of the folder, or a link does.
+    """
+    if not _HASH.fullmatch(str(content_hash)) or not _SUFFIX.fullmatch(str(suffix)):
+        raise ProjectError(
+            f"The database of the project {project} names a file that no project has "
+            f"({f'{content_hash}{suffix}'[:80]!r}): it was changed or is damaged. Run napari-lld check."
+        )
+    return inside(project, ORIGINALS, f"{content_hash}{suffix}")
+
+
+def set_aside(project: Path, path: Path, *, under: str = "") -> Path:
+    """Move a file or folder of a project to ``lost+found``, beside what is there; nothing is overwritten.
+
+    Parameters
+    ----------
+    under
+        The name of a folder in ``lost+found``, for what belongs together.
+    """
+    folder = inside(project, LOST, under) if under else inside(project, LOST)
+    make_folder(folder)
+    target, number = folder / path.name, 2
+    while os.path.lexists(target):
+        target = folder / f"{path.name} ({number})"
+        number += 1
+    move(path, target)
+    return target
+
+
+def unique_name() -> str:
+    """Give a name that no other program gives."""
+    return uuid.uuid4().hex

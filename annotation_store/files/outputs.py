@@ -1,0 +1,86 @@
+"""Files that the user names to be written: never inside a project, never over a file unasked, never half."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from annotation_store.errors import OutputError
+from annotation_store.files.disk import sync, why_not_written
+from annotation_store.files.layout import DATABASE
+from annotation_store.files.temporary import locked_folder, sweep
+
+
+def check_output(out: Path, *, overwrite: bool = False) -> None:
+    """Refuse a file or folder that must not be written.
+
+    Parameters
+    ----------
+    overwrite
+        Whether a file that exists may be replaced. A folder is never replaced by a file.
+
+    Raises
+    ------
+    OutputError
+        `out` lies inside a project (links are followed), or is a file that exists and `overwrite` is false.
+    """
+    project = project_around(out)
+    if project is not None:
+        raise OutputError(f"{out} lies inside the project {project}: name a place outside it.")
+    if not overwrite and os.path.lexists(out) and not out.is_dir():
+        raise OutputError(f"{out} already exists: name another file, or give --overwrite to replace it.")
+
+
+def project_around(out: Path) -> Path | None:
+    """Return the project whose folder `out` is or lies in, by its own path or through a link."""
+    try:
+        places = {out.parent.resolve() / out.name, out.resolve()}
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise OutputError(f"{out} cannot be written: its path leads nowhere. Name another place.") from error
+    for place in places:
+        for folder in (place, *place.parents):
+            with suppress(OSError):
+                if (folder / DATABASE).is_file():  # also one whose pixels are missing
+                    return folder
+    return None
+
+
+def write_file(out: Path, content: str | bytes | Iterable[str]) -> None:
+    """Write a file in one step: a reader sees the old file or the new one, never half of it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written. What was there before is unchanged.
+    """
+    chunks = [content] if isinstance(content, str | bytes) else content
+    try:
+        if out.is_dir():
+            raise OutputError(f"{out} is a folder: give a file to write to.")
+        with place_beside(out) as hidden:
+            temporary = hidden / "file"
+            with temporary.open("wb") as file:
+                for chunk in chunks:
+                    # half of a surrogate pair (from a file's name) is written as "?"
+                    file.write(chunk.encode("utf-8", "replace") if isinstance(chunk, str) else chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(out)
+        with suppress(OSError):  # a folder that may be written and not read
+            sync(out.parent)
+    except OSError as error:
+        raise OutputError(why_not_written(f"The file {out}", error)) from error
+
+
+@contextmanager
+def place_beside(out: Path) -> Iterator[Path]:
+    """Make a hidden folder beside a file or folder that is to be written, and remove it at the end.
+
+    What killed programs left there of earlier attempts is removed first; what a living one fills is not.
+    """
+    prefix = f".{out.name[:40]}.napari-lld-"
+    sweep(out.absolute().parent, prefix)
+    with locked_folder(out.absolute().parent, prefix) as folder:
+        yield folder

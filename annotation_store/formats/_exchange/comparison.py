@@ -1,0 +1,262 @@
+"""What a document says of a field that the project does not say yet, as rows to be written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annotation_store import validation
+from annotation_store._db.history import Change
+from annotation_store.errors import EditError
+from annotation_store.formats._exchange.conflicts import checked, differing, spelled
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions
+from annotation_store.formats._exchange.unknown_classes import hidden, unjudged
+from annotation_store.geometry import BoxIndex, upright
+from annotation_store.records import Box, Cell, Field, RegionState, Shape
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+SAME_CELL_IOU = 0.9
+"""Two boxes of one field that overlap so much are one cell."""
+
+AreaRow = tuple[str, dict[str, Any]]  # region or ignore_area, and its columns
+
+
+class Here:
+    """What the project says before the import, read in a few statements."""
+
+    def __init__(self, project: Project) -> None:
+        self.cells: dict[int, list[Cell]] = {}
+        for cell in project.cells():
+            self.cells.setdefault(cell.field_id, []).append(cell)
+        self.pending: dict[int, list[Box]] = {}
+        for suggestion in project.suggestions():
+            self.pending.setdefault(suggestion.field_id, []).append(suggestion.box)
+        regions = project.regions()
+        self.finished: dict[int, list[Shape]] = {}
+        for region in regions:
+            if region.state == RegionState.FINISHED:
+                self.finished.setdefault(region.field_id, []).append(region.shape)
+        self.conflicts = {
+            (c.cell_id, json.dumps(c.there, sort_keys=True)) for c in project.conflicts(states=None)
+        }
+        self.areas = {
+            *(("region", region.field_id, region.shape.coords) for region in regions),
+            *(("ignore_area", area.field_id, area.shape.coords) for area in project.ignore_areas()),
+        }
+
+    def learn(self, field: Field, areas: Iterable[AreaRow]) -> None:
+        """Remember areas that were just added, for a second image entry of the same field."""
+        for entity, row in areas:
+            self.areas.add((entity, field.id, tuple(row["shape"])))
+            if entity == "region":
+                self.finished.setdefault(field.id, []).append(Shape(tuple(row["shape"])))
+
+
+@dataclass(slots=True)
+class CellNews:
+    """Cells that are new, values that are filled in, and cells of which the file says something else."""
+
+    rows: list[dict[str, Any]] = dataclass_field(default_factory=list)
+    filled: list[Change] = dataclass_field(default_factory=list)
+    conflicts: list[dict[str, Any]] = dataclass_field(default_factory=list)
+
+
+def new_cells(project: Project, document: Document, field: Field, given: FieldIn, here: Here) -> CellNews:
+    """Compare the cells that a document gives a field with what is there, and with each other.
+
+    What is new is remembered in `here`, with 0 for its number.
+    """
+    news = CellNews()
+    skipped = document.skipped
+    known = here.cells.setdefault(field.id, [])
+    own: dict[int, dict[str, Any]] = {}  # rows of this file, by their place in `known`
+    index = BoxIndex(SAME_CELL_IOU)
+    for place, there in enumerate(known):
+        index.add(place, there.box)
+    taken: set[int] = set()
+    for cell in given.cells:
+        if min(cell.box[2:]) < 0:
+            skipped.count("{n} boxes have a negative width or height: their corners were put in order.")
+        try:
+            box, _ = validation.box_in_field(field, upright(cell.box))
+            same = index.find(box)
+            free = [place for place in same if place not in taken]
+            if same:
+                place = (free or same)[0]
+                taken.add(place)
+                known[place] = _merged(project, document, known[place], cell, here, news, own.get(place))
+                continue
+            row = project._cell_row(
+                field.id,
+                upright(cell.box),
+                cell_class=cell.cell_class,
+                attributes=cell.attributes,
+                extra=cell.extra,
+                **cell.flags,
+            )
+        except EditError as error:
+            skipped.one("cells that break a rule", f"{field.name}, {cell.where}: {error}")
+            given.lost.append(cell.box)
+            continue
+        news.rows.append(row)
+        index.add(len(known), box)
+        own[len(known)] = row
+        known.append(Cell(0, field.id, row["reading_id"], box, row["cell_class"], row["attributes"]))
+    return news
+
+
+def _merged(
+    project: Project,
+    document: Document,
+    there: Cell,
+    cell: CellIn,
+    here: Here,
+    news: CellNews,
+    row: dict[str, Any] | None,
+) -> Cell:
+    """Merge a cell that is there: its missing values are filled in, nothing is overwritten.
+
+    Parameters
+    ----------
+    row
+        Its columns, where this very file brought it and it is not written yet.
+    """
+    skipped = document.skipped
+    mine, theirs = differing(there, cell)
+    before, after = checked(there, cell, project.schema)
+    name = project.field(there.field_id).name
+    if not there.id:
+        if theirs:
+            words = spelled(mine, theirs, "first", "then")
+            skipped.one(
+                "conflicts", f"{name}, {cell.where}: stands twice in the file, the first is kept: {words}."
+            )
+        skipped.count("{n} cells stand twice in the file: not added again.")
+        if row is None:
+            return there
+        row.update(after)
+        return replace(there, **after)
+    if theirs:
+        skipped.one(
+            "conflicts", f"{name}, {cell.where}: conflict, kept as it is here: {spelled(mine, theirs)}."
+        )
+    key = (there.id, json.dumps(theirs, sort_keys=True))
+    if theirs and key not in here.conflicts:
+        here.conflicts.add(key)
+        news.conflicts.append(
+            {
+                "source": Path(document.source).name,
+                "place": cell.where,
+                "field_id": there.field_id,
+                "cell_id": there.id,
+                "here": mine,
+                "there": theirs,
+            }
+        )
+    if after:
+        news.filled.append(Change("cell", there.id, before, after))
+        skipped.count("{n} cells are in the project already: their missing values were filled in.")
+    else:
+        skipped.count("{n} cells are in the project already: not added again.")
+    return replace(there, **after)
+
+
+def new_areas(
+    project: Project, document: Document, field: Field, given: FieldIn, mode: Regions, here: Here
+) -> list[AreaRow]:
+    """List the finished regions and ignore areas that a document adds to a field.
+
+    What cannot come in of a finished region is an ignore area; where its place cannot be read, nothing of the
+    field is finished.
+    """
+    whole = (0.0, 0.0, float(field.width), float(field.height))
+    shapes: Sequence[tuple[float, ...]] = []
+    if mode == "full" or (mode == "file" and given.regions is None):
+        shapes = [whole]
+    elif mode in ("file", "stated"):
+        shapes = given.regions or []
+    ignored = _rows(project, document, field, "ignore_area", given.ignore_areas, given.lost)
+    marks = hidden(field, given)
+    finished = _rows(project, document, field, "region", shapes, [])
+    if marks.unplaced and finished:
+        finished = []
+        document.skipped.one(
+            "fields with marks whose place cannot be read",
+            f"{field.name}: not called finished, because nobody can tell where {marks.unplaced:,} of its "
+            "marks lie: look for them and finish it yourself.",
+        )
+    rows = [row for row in finished + ignored if _key(row, field) not in here.areas]
+    known = [*here.finished.get(field.id, ()), *(Shape(tuple(row["shape"])) for _, row in finished)]
+    cells = [cell.box for cell in here.cells.get(field.id, ())]
+    taken = here.areas | {_key(row, field) for row in ignored} if marks.boxes else set()
+    for box in unjudged(marks.boxes, known, cells) if marks.boxes and known else ():
+        row = ("ignore_area", project._mark_row(field.id, Shape(box)))
+        if _key(row, field) not in taken:
+            rows.append(row)
+            document.skipped.count(
+                "{n} marks that were left out lie in finished regions: they became ignore areas, "
+                "so that nobody takes them for background."
+            )
+    return rows
+
+
+def _key(row: AreaRow, field: Field) -> tuple[str, int, tuple[float, ...]]:
+    return row[0], field.id, tuple(row[1]["shape"])
+
+
+def _rows(
+    project: Project,
+    document: Document,
+    field: Field,
+    entity: str,
+    shapes: Iterable[tuple[float, ...]],
+    lost: list[Box | None],
+) -> list[AreaRow]:
+    rows: list[AreaRow] = []
+    for coords in shapes:
+        try:
+            row = project._mark_row(field.id, Shape(upright(coords) if len(coords) == 4 else coords))
+        except EditError as error:
+            document.skipped.one("areas that break a rule", f"{field.name}: {error}")
+            lost.append(Shape(coords).bounds if len(coords) >= 4 and not len(coords) % 2 else None)
+            continue
+        if entity == "region":
+            row["state"] = RegionState.FINISHED.value
+        rows.append((entity, row))
+    return rows
+
+
+def new_proposals(
+    project: Project, document: Document, field: Field, given: FieldIn, here: Here
+) -> list[dict[str, Any]]:
+    """List the suggestions that a document adds to a field."""
+    rows: list[dict[str, Any]] = []
+    pending = here.pending.setdefault(field.id, [])
+    index = BoxIndex(SAME_CELL_IOU)
+    for place, box in enumerate(pending):
+        index.add(place, box)
+    before = len(pending)
+    for where, proposal in given.proposals:
+        try:
+            row = validation.proposal(project.schema, field, replace(proposal, box=upright(proposal.box)))
+        except EditError as error:
+            document.skipped.one("suggestions that break a rule", f"{field.name}, {where}: {error}")
+            continue
+        box = (row["x"], row["y"], row["w"], row["h"])
+        if same := index.find(box):
+            document.skipped.count(
+                "{n} suggestions are in the project already: not added again."
+                if same[0] < before
+                else "{n} suggestions stand twice in the file: not added again."
+            )
+            continue
+        index.add(len(pending), box)
+        pending.append(box)
+        rows.append(row)
+    return rows

@@ -1,0 +1,248 @@
+"""What every writer leans on: the contents of a project, names, images, and folders made in one step."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from annotation_store._collections.ingest import covers
+from annotation_store.errors import FormatError, ImageError, OutputError
+from annotation_store.files.disk import why_not_written
+from annotation_store.files.outputs import place_beside
+from annotation_store.formats._exchange.document import Skipped
+from annotation_store.formats._exchange.originals import plain_suffix
+from annotation_store.formats._io.file_names import Names
+from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.records import Cell, Field, IgnoreArea, Region, RegionState, Shape, Suggestion
+from annotation_store.schema import Schema
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+What = Literal["cells", "suggestions"]
+Progress = Callable[[int, int], None]
+_T = TypeVar("_T", Region, IgnoreArea, Cell, Suggestion)
+
+# what Windows refuses in a file name, control characters, and marks that turn text around
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+_RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *$", re.IGNORECASE)
+
+
+_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+@contextmanager
+def telling(progress: Progress | None) -> Iterator[None]:
+    """Have the export that is written within tell how far it is; what `progress` raises ends it."""
+    token = _progress.set(progress)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def each(fields: Iterable[Field]) -> Iterator[Field]:
+    """Go through the fields that are written, and tell of each: (done, of all)."""
+    progress, fields = _progress.get(), list(fields)
+    for done, field in enumerate(fields):
+        if progress is not None:
+            progress(done, len(fields))
+        yield field
+    if progress is not None:
+        progress(len(fields), len(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The current reading of a project, by field: finished regions only, suggestions that wait."""
+
+    schema: Schema
+    fields: Sequence[Field]
+    regions: Mapping[int, Sequence[Region]]
+    ignore_areas: Mapping[int, Sequence[IgnoreArea]]
+    cells: Mapping[int, Sequence[Cell]]
+    suggestions: Mapping[int, Sequence[Suggestion]]
+
+    @classmethod
+    def of(cls, project: Project, what: What) -> Contents:
+        """Read them from a project, in one statement a kind."""
+        finished = [r for r in project.regions() if r.state == RegionState.FINISHED]
+        return cls(
+            project.schema,
+            project.fields(),
+            _by_field(finished),
+            _by_field(project.ignore_areas()),
+            _by_field(project.cells() if what == "cells" else ()),
+            _by_field(project.suggestions() if what == "suggestions" else ()),
+        )
+
+    def without_slides(self, skipped: Skipped) -> Contents:
+        """Leave out the slides: no export holds gigapixels; fields made of their areas are there."""
+        for field in self.fields:
+            if field.is_slide:
+                skipped.count("{n} whole slides were left out: make fields of their areas.")
+        return replace(self, fields=[field for field in self.fields if not field.is_slide])
+
+    def annotated(self) -> list[Field]:
+        """List the fields that say anything: a finished region, an ignore area, a cell, a suggestion."""
+        said = [self.regions, self.ignore_areas, self.cells, self.suggestions]
+        return [field for field in self.fields if any(field.id in kind for kind in said)]
+
+    def covered(self, field: Field) -> bool:
+        """Whether finished regions (with the ignore areas) leave nothing of a field unknown."""
+        own = [*self.regions.get(field.id, ())]
+        if not own:
+            return False
+        for area in self.ignore_areas.get(field.id, ()):
+            own.append(Region(0, field.id, area.reading_id, area.shape, RegionState.FINISHED))
+        return covers(field, own)
+
+    def shapes(self, field: Field) -> list[Shape]:
+        """List the finished regions of a field."""
+        return [region.shape for region in self.regions.get(field.id, ())]
+
+    def count(self, fields: Iterable[Field]) -> dict[str, int]:
+        """Count what an export of some fields holds."""
+        ids = [field.id for field in fields]
+        return {
+            "fields": len(ids),
+            "cells": sum(len(self.cells.get(i, ())) for i in ids),
+            "regions": sum(len(self.regions.get(i, ())) for i in ids),
+            "suggestions": sum(len(self.suggestions.get(i, ())) for i in ids),
+        }
+
+
+def _by_field(records: Iterable[_T]) -> dict[int, list[_T]]:
+    found: dict[int, list[_T]] = {}
+    for record in records:
+        found.setdefault(record.field_id, []).append(record)
+    return found
+
+
+def refuse_nothing(fields: Sequence[Field], skipped: Skipped) -> None:
+    """Refuse an export that would be an empty folder.
+
+    Raises
+    ------
+    FormatError
+        There is no field to write; the text gives the first reason.
+    """
+    if not fields:
+        reasons = skipped.sentences()
+        raise FormatError(f"There is nothing to export. {reasons[0] if reasons else 'The project is empty.'}")
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def usable(name: str) -> str:
+    """Make a name usable as one part of a path on every system."""
+    name = _UNUSABLE.sub("_", name).strip().rstrip(".")
+    name = f"_{name}" if name.startswith(".") or _RESERVED.match(name.partition(".")[0]) else name
+    # 255 bytes is what file systems take; a suffix and a number may follow
+    return name.encode("utf-8", "replace")[:200].decode("utf-8", "ignore") or "_"
+
+
+def file_names(
+    fields: Iterable[Field], names: Names, suffixes: Mapping[int, str] | None = None
+) -> dict[int, str]:
+    """Choose a file name for each field's image, flat and free of twins, capitals not told apart.
+
+    The stems differ too: annotations often stand in a file of the same stem.
+    """
+    chosen: dict[int, str] = {}
+    taken: set[str] = set()
+    for field in fields:
+        given = Path(usable(names.of(field.name)))
+        suffix = (suffixes or {}).get(field.id, given.suffix.lower())
+        known = given.suffix.lower() in IMAGE_SUFFIXES
+        stem = base = given.stem if known else given.name
+        number = 2
+        while stem.lower() in taken:
+            stem = f"{base}_{number}"
+            number += 1
+        taken.add(stem.lower())
+        chosen[field.id] = stem + suffix
+    return chosen
+
+
+# -- images --------------------------------------------------------------------------------------
+
+
+def image_suffixes(project: Project, fields: Iterable[Field], *, anonymise: bool) -> dict[int, str]:
+    """Tell the suffix that the image of each field will have in an export."""
+    return {field.id: _original(project, field, anonymise=anonymise)[1] for field in fields}
+
+
+def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) -> None:
+    """Write a field's image: its original bytes, or its pixels as PNG and nothing else.
+
+    The bytes are handed on where every program reads them as the project shows them; see `_handed_on`.
+    """
+    original, _ = _original(project, field, anonymise=anonymise)
+    if original is None:
+        target.write_bytes(png(project.pixels(field.id)))
+    else:
+        shutil.copyfile(original, target)
+
+
+def png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Encode pixels as PNG without any metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path | None, str]:
+    """Find the bytes to hand on, if any, and the suffix of what is written."""
+    if not anonymise:
+        with suppress(ImageError):  # one that is missing or altered is not handed on, the pixels are
+            path = project.original(field.id)
+            if (suffix := plain_suffix(path, (field.width, field.height))) is not None:
+                return path, suffix
+    return None, ".png"
+
+
+# -- folders -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder in a hidden place to fill; it gets its name when all is written, or is removed.
+
+    Raises
+    ------
+    OutputError
+        `out` is a file or a folder that is not empty, or cannot be written.
+    """
+    try:
+        refuse_full(out)
+        with place_beside(out) as hidden:
+            filled = hidden / "export"
+            filled.mkdir()
+            yield filled
+            if out.is_dir():
+                out.rmdir()
+            filled.replace(out)
+    except OSError as error:
+        raise OutputError(why_not_written(f"The folder {out}", error)) from error
+
+
+def refuse_full(out: Path) -> None:
+    """Refuse a target folder that holds something, or is a file."""
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise OutputError(f"The folder {out} is not empty: name a new folder to export to.")
+    elif out.exists():
+        raise OutputError(f"{out} is a file: name a new folder to export to.")

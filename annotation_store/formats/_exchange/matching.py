@@ -1,0 +1,68 @@
+"""Which image each field of a document is on: found by name, and no image for two that are not one."""
+
+from __future__ import annotations
+
+from annotation_store.errors import FormatError
+from annotation_store.formats._exchange.document import Document
+from annotation_store.formats._exchange.images import Images, Match, same_name
+from annotation_store.validation import clean_name
+
+_SHOWN = 3
+
+
+def matching_images(document: Document, images: Images) -> dict[int, Match]:
+    """Find the images of a document, by the place of the field in it; tell those that are left out.
+
+    Raises
+    ------
+    FormatError
+        None was found.
+    """
+    matches: dict[int, Match] = {}
+    reasons: list[str] = []
+    for index, given in enumerate(document.fields):
+        match = (
+            images.find(given.name, beside=given.beside, stem=given.stem)
+            if given.image is None
+            else Match(0, given.image, images.known(given.name))
+        )
+        if match.found:
+            matches[index] = match
+        else:
+            reasons.append(images.missing(given.name, match))
+    reasons += _leave_out_rivals(document, matches)
+    for index, match in matches.items():
+        document.fields[index].name = images.short(document.fields[index].name, match)
+    if document.fields and not matches:
+        raise FormatError(
+            f"None of the {len(document.fields)} images of {document.source} was found in {images.where()}: "
+            f"say where they are with --images ({reasons[0]})"
+        )
+    for reason in reasons:
+        document.skipped.one("images not found", reason)
+    return matches
+
+
+def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> list[str]:
+    """Where names that differ have one image, keep the name that fits best, or none of them."""
+    claims: dict[object, list[int]] = {}
+    for index, match in matches.items():
+        claims.setdefault(match.path.resolve() if match.path else match.field, []).append(index)
+    reasons: list[str] = []
+    for indices in claims.values():
+        names = [document.fields[index].name for index in indices]
+        if len(indices) < 2 or all(same_name(name, names[0]) for name in names):
+            continue
+        ranks = [matches[index].rank for index in indices]
+        best = [index for index, rank in zip(indices, ranks, strict=True) if rank == min(ranks)]
+        kept = best[0] if len(best) == 1 else None
+        for index in indices:
+            if index != kept:
+                match = matches.pop(index)
+                bearer = match.path or (match.field.name if match.field else "")
+                rivals = " and ".join(clean_name(name) for name in list(dict.fromkeys(names))[:_SHOWN])
+                reasons.append(
+                    f"{clean_name(document.fields[index].name)}: left out; for {rivals} there is one image, "
+                    f"{bearer}."
+                )
+    return reasons

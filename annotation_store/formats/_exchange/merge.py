@@ -1,0 +1,239 @@
+"""Merging a document into a project: what is there stays, what is new is added, what differs is listed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from annotation_store._collections.ingest import Incoming, Outcome, described
+from annotation_store._db.history import Change, next_id
+from annotation_store._db.tables import suggestions
+from annotation_store.errors import FormatError
+from annotation_store.file_names import name_pattern
+from annotation_store.formats._exchange.comparison import Here, new_areas, new_cells, new_proposals
+from annotation_store.formats._exchange.document import Document, FieldIn, Regions
+from annotation_store.formats._exchange.images import Images, Match
+from annotation_store.formats._exchange.matching import matching_images
+from annotation_store.records import Edit, Field, ImportReport
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
+
+
+@contextmanager
+def rehearsing() -> Iterator[None]:
+    """Have the import within end as a report of what it would do: nothing is written."""
+    token = _rehearsing.set(True)
+    try:
+        yield
+    finally:
+        _rehearsing.reset(token)
+
+
+class _TakenBack(Exception):  # noqa: N818 - nothing is wrong
+    """Ends a rehearsal, in whose transaction everything was written."""
+
+
+def merge(
+    project: Project,
+    document: Document,
+    *,
+    images: Images,
+    regions: Regions,
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> ImportReport:
+    """Bring a document into the current reading of a project in one transaction, its images too.
+
+    Parameters
+    ----------
+    images
+        Where its images are looked for.
+    """
+    for given in document.fields:
+        for reason in given.reasons:
+            document.skipped.count(reason)
+    _refuse_useless(document)
+    matches = matching_images(document, images)
+    incoming = _incoming(document, matches, patient_from)
+    matched = {i: match.field for i, match in matches.items() if match.field is not None}
+    steps = _Steps(progress, len(incoming) + len(document.fields))
+    known = project._intake_hashes()
+    report = None
+    try:
+        with _place(project) as staging:
+            prepared = []
+            for batch in project._prepared(list(incoming.values()), staging, known):
+                prepared += batch
+                steps.more(len(batch))
+            with project._admitted(prepared) as (connection, found):
+                outcomes = dict(zip(incoming, found, strict=True))
+                if incoming and not matched and not any(outcome.field_id for outcome in found):
+                    raise FormatError(found[0].problem)
+                pairs = _pairs(project, document, outcomes, matched)
+                written = _write(project, connection, document, pairs, regions, steps)
+                report = replace(
+                    written.report,
+                    fields=sum(outcome.added for outcome in found),
+                    skipped=document.skipped.sentences(),
+                )
+                if staging is None:
+                    raise _TakenBack
+    except _TakenBack:
+        assert report is not None
+        return report
+    project._own["suggestions"].update(written.suggestions)
+    project._tell(written.edits)
+    if written.suggested:
+        project.events.suggestions_changed.emit(written.suggested)
+    return report
+
+
+@contextmanager
+def _place(project: Project) -> Iterator[Path | None]:
+    """Give a folder for images on their way in; none in a rehearsal, which keeps no image."""
+    if _rehearsing.get():
+        yield None
+        return
+    with project._staging() as staging:
+        yield staging
+
+
+class _Steps:
+    """Tells how far an import is: an image read is a step, and so is a field written."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def more(self, count: int = 1) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _incoming(
+    document: Document, matches: Mapping[int, Match], patient_from: str | None
+) -> dict[int, Incoming]:
+    """Describe the image files of a document, by the place of the field in it."""
+    pattern = name_pattern(patient_from)
+    incoming: dict[int, Incoming] = {}
+    for index, match in matches.items():
+        given = document.fields[index]
+        if match.path is not None:
+            found = described(Path(given.name), pattern)
+            incoming[index] = Incoming(
+                match.path,
+                name=given.name,
+                patient=given.patient or found.patient,
+                slide=given.slide or found.slide,
+                domain=given.domain or found.domain,
+                pixel_size_um=given.pixel_size_um,
+                note=given.note,
+            )
+    return incoming
+
+
+def _pairs(
+    project: Project, document: Document, outcomes: dict[int, Outcome], matched: dict[int, Field]
+) -> list[tuple[Field, FieldIn]]:
+    """Pair the fields of the project with what the document says of them."""
+    pairs: list[tuple[Field, FieldIn]] = []
+    for index, given in enumerate(document.fields):
+        outcome = outcomes.get(index)
+        field = matched.get(index)
+        if outcome is not None:
+            field = project.field(outcome.field_id) if outcome.field_id else None
+        if field is not None:
+            if _same_size(field, given, document):
+                pairs.append((field, given))
+        elif outcome is not None:
+            document.skipped.one("images that cannot be read", outcome.problem)
+    return pairs
+
+
+def _refuse_useless(document: Document) -> None:
+    usable = sum(len(f.cells) + len(f.proposals) for f in document.fields)
+    if document.annotations and not usable:
+        reasons = document.skipped.sentences()
+        raise FormatError(
+            f"Nothing in {document.source} fits the schema of this project "
+            f"({reasons[0] if reasons else 'no usable annotation'}) "
+            "Make a project with the file as its schema, or correct the file."
+        )
+
+
+def _same_size(field: Field, given: FieldIn, document: Document) -> bool:
+    if (given.width or field.width, given.height or field.height) == (field.width, field.height):
+        return True
+    document.skipped.one(
+        "images of another size",
+        f"{given.name}: the file says {given.width} x {given.height} pixels, "
+        f"the image has {field.width} x {field.height}; its annotations were left out.",
+    )
+    return False
+
+
+@dataclass(slots=True)
+class _Written:
+    """What was written in a transaction that may yet be taken back."""
+
+    report: ImportReport
+    edits: list[Edit] = dataclass_field(default_factory=list)
+    suggestions: list[int] = dataclass_field(default_factory=list)
+    suggested: list[int] = dataclass_field(default_factory=list)  # the fields that have them
+
+
+def _write(
+    project: Project,
+    connection: sa.Connection,
+    document: Document,
+    pairs: Sequence[tuple[Field, FieldIn]],
+    regions: Regions,
+    steps: _Steps,
+) -> _Written:
+    counts = dict.fromkeys(("cells", "regions", "suggestions", "filled", "conflicts"), 0)
+    written = _Written(ImportReport(0, 0, 0, []))
+    here = Here(project)
+    twice = Counter(field.id for field, _ in pairs)
+    for field, given in pairs:
+        news = new_cells(project, document, field, given, here)
+        areas = new_areas(project, document, field, given, regions, here)
+        changes = [*news.filled, *(Change("cell", None, None, row) for row in news.rows)]
+        changes += [Change(entity, None, None, row) for entity, row in areas]
+        if news.conflicts:
+            project._keep_conflicts(connection, news.conflicts)
+        if changes:
+            command = f"Import {Path(document.source).name}"
+            written.edits.append(project._write_edit(connection, field.id, command, changes))
+        rows = new_proposals(project, document, field, given, here)
+        if rows:
+            written.suggestions += project._insert_suggestions(
+                connection, field.id, rows, None, next_id(connection, suggestions)
+            )
+            written.suggested.append(field.id)
+        counts["cells"] += len(news.rows)
+        counts["filled"] += len(news.filled)
+        counts["conflicts"] += len(news.conflicts)
+        counts["regions"] += sum(entity == "region" for entity, _ in areas)
+        counts["suggestions"] += len(rows)
+        here.learn(field, areas)  # another image entry of the file may be this field too
+        steps.more()
+    written.report = ImportReport(
+        fields=0,
+        skipped=[],
+        named=len(twice),
+        unstated=sum(given.regions is None for _, given in pairs),
+        unknown=dict(Counter(name for given in document.fields for name, _ in given.strangers if name)),
+        **counts,
+    )
+    return written

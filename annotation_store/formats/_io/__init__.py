@@ -1,0 +1,1 @@
+"""Read and write text, JSON, tables and file names, whatever the format."""

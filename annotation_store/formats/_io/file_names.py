@@ -1,0 +1,75 @@
+"""File names from strangers, and the names that an export gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from annotation_store._db.pseudonyms import domain_pseudonym, pseudonym
+from annotation_store.errors import FormatError
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+
+def safe_name(name: object, source: str, *, foreign: bool = False) -> str:
+    """Check a file name that a file of annotations gives: it must stay inside the images' folder.
+
+    Parameters
+    ----------
+    foreign
+        Take an absolute path too, as other programs write it: it is one of an unknown machine, is compared
+        with what is here, and never opened. See `_images`.
+
+    Raises
+    ------
+    FormatError
+        It is no text, empty, absolute (unless `foreign`), or climbs out with ``..``.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise FormatError(f"An image in {source} has no file name: correct the file.")
+    climbs = ".." in name.replace("\\", "/").split("/")
+    if climbs or "\x00" in name or (is_absolute(name) and not foreign):
+        raise FormatError(
+            f"The file name {name[:100]!r} in {source} leads out of the images' folder: "
+            "give names inside that folder."
+        )
+    return name
+
+
+def is_absolute(name: str) -> bool:
+    """Whether a file name is a path from the root or a drive, on any system."""
+    return name.startswith(("/", "\\")) or name[1:2] == ":"
+
+
+class Names(NamedTuple):
+    """How fields, patients and slides are named in an export."""
+
+    secret: str | None = None
+
+    @classmethod
+    def of_project(cls, project: Project, *, anonymise: bool) -> Names:
+        """Give the project's own names, or keyed hashes in their place; the key stays in the project."""
+        if not anonymise:
+            return cls()
+        return cls(project._secret)
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether hashes stand for the names."""
+        return self.secret is not None
+
+    def of(self, name: str) -> str:
+        """Give a file's name, or what stands for it."""
+        if self.secret is None:
+            return name
+        suffix = Path(name).suffix.lower()
+        return pseudonym(self.secret, name) + (suffix if suffix.isascii() and len(suffix) <= 5 else "")
+
+    def person(self, name: str | None) -> str | None:
+        """Give a patient or slide, or what stands for it."""
+        return name if name is None or self.secret is None else pseudonym(self.secret, name)
+
+    def domain(self, name: str | None) -> str | None:
+        """Give a domain, or what stands for it: it is often the name of a folder."""
+        return name if name is None or self.secret is None else domain_pseudonym(self.secret, name)

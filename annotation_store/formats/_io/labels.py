@@ -1,0 +1,201 @@
+"""Class and value words in formats that know one label a box: what has no label there gets a spare one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from annotation_store.formats._exchange.document import Skipped
+from annotation_store.formats._io.text import shown
+from annotation_store.records import UNSURE, Cell
+from annotation_store.schema import Schema
+
+Flags = dict[str, Any]
+Probabilities = tuple[dict[str, float], dict[str, dict[str, float]]]
+
+_YES = frozenset(
+    [
+        "yes",
+        "y",
+        "true",
+        "t",
+        "1",
+        "1.0",
+        "on",
+        "x",
+        "ja",
+        "j",
+        "wahr",
+        "oui",
+        "vrai",
+        "sí",
+        "si",
+        "verdadero",
+        "sì",
+        "vero",
+        "sim",
+    ]
+)
+_NO = frozenset(
+    ["", *["no", "n", "false", "f", "0", "0.0", "off", "nein", "falsch", "non", "faux", "falso", "não"]]
+)
+
+CONFIDENCES = frozenset({"score", "conf", "confidence", "probability", "detection probability"})
+"""The names, in small letters, under which programs write how sure a machine was."""
+
+UNCLASSIFIED = "unclassified"
+"""The label of a cell whose class is missing; `unsure` has its own, and a class group its name."""
+
+
+def label_of(cell_class: str | None, schema: Schema) -> str:
+    """Give the label that stands for a class, a group, unsure, or a missing class."""
+    if cell_class is not None:
+        return cell_class
+    return UNCLASSIFIED if schema.find_class(UNCLASSIFIED) is None else "class missing"
+
+
+def class_of(label: str, schema: Schema) -> tuple[str | None, bool]:
+    """Give the class that a label stands for, and whether the schema knows the label at all."""
+    found = schema.find_class(label)
+    if found is not None:
+        return found, True
+    plain = label.strip().lower()
+    if plain == UNSURE:
+        return UNSURE, True
+    return None, plain in (UNCLASSIFIED, "class missing") or schema.is_unclassified(label)
+
+
+def spare_labels(schema: Schema, classes: Iterable[str | None]) -> list[str]:
+    """List the labels beside the schema's classes that some cell needs, in a fixed order."""
+    needed = {label_of(c, schema) for c in classes}
+    fixed = [*(group.name for group in schema.groups), UNSURE, label_of(None, schema)]
+    return [label for label in fixed if label in needed]
+
+
+def labels(schema: Schema, classes: Iterable[str | None]) -> list[str]:
+    """List the schema's classes, in order, and after them the spare labels that some cell needs."""
+    return [*schema.class_names, *spare_labels(schema, classes)]
+
+
+def read_class(label: str, schema: Schema, skipped: Skipped) -> tuple[str | None, bool]:
+    """Give the class of a label; where the schema does not know it, ``False`` and a sentence."""
+    cell_class, known = class_of(label, schema)
+    if not known:
+        skipped.count(f"class {shown(label)} is not in the schema {schema.name}: {{n}} boxes skipped.")
+    return cell_class, known
+
+
+def read_values(given: Mapping[str, str], schema: Schema, skipped: Skipped) -> dict[str, str | None]:
+    """Give attributes and values in the schema's words; what it does not know is left out and told."""
+    found: dict[str, str | None] = {}
+    for name, word in given.items():
+        attribute = schema.find_attribute(name)
+        if attribute is None:
+            skipped.count(f"attribute {shown(name)} is not in the schema: left out ({{n}} cells).")
+        elif word.strip().lower() == UNSURE:
+            found[attribute] = UNSURE
+        elif (pair := schema.find_value(attribute, word)) is not None:
+            found[attribute] = pair[1]
+        else:
+            skipped.count(f"value {shown(word)} of {attribute} is not in the schema: left out ({{n}} cells).")
+    return found
+
+
+def read_flags(given: Mapping[str, str], schema: Schema, cell_class: str | None, skipped: Skipped) -> Flags:
+    """Read kind, comment, and the yes-or-no flags from text; what is not stated is not among them."""
+    flags: Flags = {}
+    kind = given.get("kind", "")
+    if kind:
+        of_class = cell_class is not None and schema.is_class(cell_class)
+        if of_class and kind in schema.class_named(str(cell_class)).kinds:
+            flags["kind"] = kind
+        else:
+            skipped.count(f"kind {shown(kind)}: not in the schema, left out ({{n}} cells).")
+    for name in ("cut", "bookmark", "second_opinion"):
+        word = given.get(name, "").strip().lower()
+        if word in _YES:
+            flags[name] = True
+        elif word not in _NO:
+            skipped.count(f"{name} {shown(word)} is neither yes nor no: left out ({{n}} cells).")
+    if given.get("comment"):
+        flags["comment"] = given["comment"]
+    return flags
+
+
+def flag_words(cell: Cell, *, anonymous: bool) -> dict[str, str]:
+    """Give kind, comment and flags as text, those that say something; comments only with names."""
+    words = {"kind": cell.kind or "", "comment": "" if anonymous else cell.comment}
+    words |= {n: "yes" for n in ("cut", "bookmark", "second_opinion") if getattr(cell, n)}
+    return {name: word for name, word in words.items() if word}
+
+
+def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> float | None:
+    """Give how sure a machine was, of what a file says of a box.
+
+    Parameters
+    ----------
+    said
+        Names with values; of several confidences the first number counts.
+    schema
+        Whose attributes are no confidences, whatever their names.
+
+    Returns
+    -------
+    0 where a confidence is no number, ``None`` where nothing says that a machine found the box.
+    """
+    given = [
+        value
+        for name, value in said.items()
+        if name.strip().casefold() in CONFIDENCES and (schema is None or schema.find_attribute(name) is None)
+    ]
+    numbers = [number for value in given if (number := _as_number(value)) is not None]
+    return numbers[0] if numbers else 0.0 if given else None
+
+
+def novelty_of(value: Any, skipped: Skipped) -> float | None:
+    """Read the p-value of being of a taught class; what is no probability is left out and told."""
+    if value is None or value == "":
+        return None
+    number = _as_number(value)
+    if number is None or not 0 <= number <= 1:
+        skipped.count("novelty that is no number between 0 and 1 was left out ({n} suggestions).")
+        return None
+    return number
+
+
+def sets_of(value: Any, schema: Schema, skipped: Skipped) -> dict[str, tuple[str, ...]]:
+    """Read sets of values (`Proposal.sets`); one that holds what the schema lacks is left out and told."""
+    found: dict[str, tuple[str, ...]] = {}
+    if value is not None and not isinstance(value, dict):
+        skipped.count("sets that cannot be read were left out ({n} suggestions).")
+    for name, words in value.items() if isinstance(value, dict) else ():
+        known = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+        if name == "class":
+            members = [schema.find_class(word) for word in known]
+        else:
+            pairs = [schema.find_value(name, word) for word in known]
+            name, members = schema.find_attribute(name), [pair and pair[1] for pair in pairs]
+        said = tuple(dict.fromkeys(member for member in members if member))
+        if name and said and len(said) == len(words):
+            found[name] = said
+        else:
+            skipped.count("sets of words that are not in the schema were left out ({n} sets).")
+    return found
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def certain(cell_class: str | None, attributes: Mapping[str, str | None], schema: Schema) -> Probabilities:
+    """Take the most probable class and values for certain, where a file gives no probabilities."""
+    classes = {cell_class: 1.0} if cell_class is not None and schema.is_class(cell_class) else {}
+    values = {name: {word: 1.0} for name, word in attributes.items() if word and word != UNSURE}
+    return classes, values

@@ -1,0 +1,276 @@
+"""The registry of formats: what each can read and write, and the calls that every caller uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, get_args
+
+from annotation_store.errors import FormatError
+from annotation_store.files.outputs import check_output
+from annotation_store.formats import cells_csv, crops, geojson, voc
+from annotation_store.formats._exchange.document import Regions
+from annotation_store.formats._exchange.export import telling
+from annotation_store.formats._exchange.losses import (
+    lost_by_suggestions,
+)
+from annotation_store.formats._exchange.merge import rehearsing
+from annotation_store.formats.coco import coco
+from annotation_store.formats.labelstudio import labelstudio
+from annotation_store.formats.lld import lld
+from annotation_store.formats.yolo import yolo
+from annotation_store.records import ExportReport, ImportReport
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of annotations.
+
+    Attributes
+    ----------
+    read, write
+        ``None`` where it goes one way only. Called as `coco.read` and `coco.write` are, and with
+        ``options=`` where the format has any.
+    beside
+        Another file that is written beside it; ``{stem}`` stands for the target's stem.
+    target
+        What an export is: a file, a folder (a new or empty one), or either, by the suffix.
+    read_options, write_options
+        What else may be said, name to a line of help; values are text.
+    """
+
+    name: str
+    title: str
+    read: Callable[..., ImportReport] | None
+    write: Callable[..., ExportReport] | None
+    target: Literal["file", "folder", "either"] = "file"
+    read_options: Mapping[str, str] = field(default_factory=dict)
+    write_options: Mapping[str, str] = field(default_factory=dict)
+    beside: str = ""
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        f.name: f
+        for f in (
+            Format("coco", "COCO JSON, with regions and attributes", coco.read, coco.write),
+            Format(
+                "yolo",
+                "Ultralytics YOLO data set folder",
+                yolo.read,
+                yolo.write,
+                target="folder",
+                write_options=yolo.WRITE_OPTIONS,
+            ),
+            Format(
+                "lld",
+                "LLD / LeukemiaAttri as published: label text (a folder) or COCO JSON (.json)",
+                lld.read,
+                lld.write,
+                target="either",
+                read_options=lld.READ_OPTIONS,
+                write_options=lld.WRITE_OPTIONS,
+            ),
+            Format(
+                "voc", "Pascal VOC folder", voc.read, voc.write, "folder", write_options=voc.WRITE_OPTIONS
+            ),
+            Format("csv", "One cell a row, for spreadsheets", cells_csv.read, cells_csv.write),
+            Format(
+                "geojson",
+                "QuPath GeoJSON, a file an image",
+                geojson.read,
+                geojson.write,
+                target="either",
+                write_options=geojson.WRITE_OPTIONS,
+            ),
+            Format(
+                "labelstudio",
+                "Label Studio JSON",
+                labelstudio.read,
+                labelstudio.write,
+                write_options=labelstudio.WRITE_OPTIONS,
+                beside=labelstudio.CONFIGURATION,
+            ),
+            Format(
+                "crops",
+                "Pictures of single cells in folders by class",
+                None,
+                crops.write,
+                target="folder",
+                write_options=crops.WRITE_OPTIONS,
+            ),
+        )
+    }
+)
+"""Every format by name; a new one is a module here and a line in this table."""
+
+
+def names(*, reading: bool = False, writing: bool = False) -> list[str]:
+    """Name the formats, or those that can be read or written."""
+    return [
+        f.name
+        for f in FORMATS.values()
+        if not ((reading and f.read is None) or (writing and f.write is None))
+    ]
+
+
+def read(
+    name: str,
+    project: Project,
+    path: str | Path,
+    images: str | Path | None = None,
+    regions: str = "file",
+    patient_from: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> ImportReport:
+    """Merge a file's annotations into the current reading of a project; nothing is overwritten.
+
+    Parameters
+    ----------
+    name
+        The format (see `names`).
+    images
+        The folder of the images; looked for beside the file, and in ``images/`` there, where not given.
+    regions
+        ``"file"``: the regions that the file states (COCO without any states that the whole field is
+        annotated); ``"stated"``: those alone, and none where the file says nothing; ``"none"``: no regions;
+        ``"full"``: every field is annotated as a whole.
+    patient_from
+        As in `Project.add_fields`.
+    progress
+        Called with (steps done, steps in all); an image read is a step, a field written another. What it
+        raises ends the import: nothing was imported.
+    options
+        What the format asks beyond that (`Format.read_options`).
+
+    Raises
+    ------
+    FormatError
+        The file cannot be read, or nothing in it can be used. Nothing was imported.
+    """
+    report = _read(name, project, path, images, regions, patient_from, progress, options)
+    if patient_from is not None:
+        project.set_patient_rule(patient_from)
+    return report
+
+
+def _read(
+    name: str,
+    project: Project,
+    path: str | Path,
+    images: str | Path | None,
+    regions: str,
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+    options: Mapping[str, str] | None,
+) -> ImportReport:
+    if regions not in get_args(Regions):
+        raise FormatError(f"Regions cannot be {regions!r}: give file, stated, none or full.")
+    chosen = _format(name)
+    if chosen.read is None:
+        raise FormatError(f"The format {name} can only be written.")
+    return chosen.read(
+        project,
+        Path(path),
+        images=None if images is None else Path(images),
+        regions=regions,
+        patient_from=(project.patient_rule if patient_from is None else patient_from) or None,
+        progress=progress,
+        **_options(chosen, chosen.read_options, options),
+    )
+
+
+def rehearse(
+    name: str,
+    project: Project,
+    path: str | Path,
+    images: str | Path | None = None,
+    regions: str = "file",
+    patient_from: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> ImportReport:
+    """Tell what `read` would bring in and what it would skip, and write nothing.
+
+    The import is carried out in a transaction that is taken back, its images decoded and not kept: so it
+    says what the import will say.
+    """
+    with rehearsing():
+        return _read(name, project, path, images, regions, patient_from, progress, options)
+
+
+def write(
+    name: str,
+    project: Project,
+    path: str | Path,
+    what: str = "cells",
+    anonymise: bool = False,
+    options: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Write the current reading's cells, or the pending suggestions, to a file or folder, in one step.
+
+    Parameters
+    ----------
+    what
+        ``"cells"`` or ``"suggestions"``.
+    anonymise
+        Replace patient, slide and file names by keyed hashes (the key stays in the project), and leave
+        comments out; images are written anew, without metadata.
+    options
+        What the format asks beyond that (`Format.write_options`).
+    progress
+        Called with (fields written, fields in all). What it raises ends the export: nothing was written.
+    overwrite
+        Replace a file that exists. A folder must be new or empty all the same.
+
+    Raises
+    ------
+    FormatError
+        The format cannot hold it. Nothing was written.
+    OutputError
+        It cannot be written there (see `annotation_store.files.outputs`). Nothing was written.
+    """
+    if what not in ("cells", "suggestions"):
+        raise FormatError(f"{what!r} cannot be exported: give cells or suggestions.")
+    chosen = _format(name)
+    if chosen.write is None:
+        raise FormatError(f"The format {name} can only be read.")
+    extra = _options(chosen, chosen.write_options, options)
+    out = Path(path)
+    for place in targets(chosen, out):
+        check_output(place, overwrite=overwrite)
+    with telling(progress):
+        report = chosen.write(project, out, what=what, anonymise=anonymise, **extra)
+    if what == "suggestions":
+        report = replace(report, skipped=[*report.skipped, *lost_by_suggestions(project, name)])
+    return report
+
+
+def targets(chosen: Format, out: Path) -> list[Path]:
+    """List the files (or the folder) that an export writes."""
+    return [out, *([out.with_name(chosen.beside.format(stem=out.stem))] if chosen.beside else [])]
+
+
+def _options(
+    chosen: Format, known: Mapping[str, str], given: Mapping[str, str] | None
+) -> dict[str, Mapping[str, str]]:
+    for option in given or {}:
+        if option not in known:
+            choice = f"it has {', '.join(known)}" if known else "it has none"
+            raise FormatError(f"The format {chosen.name} has no option {option!r}: {choice}.")
+    return {"options": dict(given or {})} if known else {}
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise FormatError(f"There is no format {name!r}: choose one of {', '.join(FORMATS)}.")
+    return FORMATS[name]

@@ -1,0 +1,415 @@
+"""Ultralytics' dataset folder, in and out: ``data.yaml``, ``images/{train,val}``, ``labels/{train,val}``.
+
+What it carries: boxes, and one class a box. A cell whose class is missing, unsure, or a class group stands
+under a label of its own (*unclassified*, *unsure*, the group's name), after the schema's classes and only
+where some cell needs it: left out, it would be trained as background. Suggestions are written as Ultralytics
+writes predictions (``save_txt`` with ``save_conf``): the confidence is a sixth column, only the most probable
+class is kept; such a folder is for reading, not for training.
+
+What it loses: attributes, kinds, flags, comments, probabilities, and what is *not* known: YOLO takes all that
+is not boxed for background. An export holds the fields that say anything, and warns of those with unknown
+area; ``fields=covered`` leaves these out. Regions, ignore areas, names, patients and domains stand in
+``regions.json`` (see `_sidecar`), which the reader here reads back and others ignore.
+
+On reading, a label file without ``regions.json`` says that the whole image is annotated, as Ultralytics takes
+it; an image without a label file says nothing. Polygons and turned boxes become the boxes around them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from annotation_store.errors import FormatError
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.export import (
+    Contents,
+    What,
+    each,
+    file_names,
+    image_suffixes,
+    new_folder,
+    put_image,
+    refuse_full,
+    refuse_nothing,
+)
+from annotation_store.formats._exchange.images import Images, Size, walk
+from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
+from annotation_store.formats._io import option_values
+from annotation_store.formats._io.file_names import Names
+from annotation_store.formats._io.labels import certain, label_of, labels, read_class
+from annotation_store.formats._io.text import lines, number, read_file, whole
+from annotation_store.formats.yolo.names import DataSet, data_set_of
+from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Suggestion
+from annotation_store.schema import Schema
+from annotation_store.splits import split_fields
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+WRITE_OPTIONS: Mapping[str, str] = {
+    "val": "share of the fields for validation, patients kept whole (0.2)",
+    "test": "share of the fields for a test (0)",
+    "seed": "another seed, another split (0)",
+    "fields": "annotated (all that say anything) or covered (only those with no unknown area)",
+}
+
+# a box of float32 may pass the edge by a hair; Ultralytics accepts as much
+_LEAST, _MOST = -0.01, 1.01
+
+
+class Row(NamedTuple):
+    """One line of a label file."""
+
+    class_id: int
+    centre_x: float
+    centre_y: float
+    width: float
+    height: float
+    confidence: float | None = None
+    outline: bool = False
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """What must lie between 0 and 1."""
+        if not self.outline:
+            return self.centre_x, self.centre_y, self.width, self.height
+        across, down = self.width / 2, self.height / 2
+        return self.centre_x - across, self.centre_y - down, self.centre_x + across, self.centre_y + down
+
+    def box(self, size: Size) -> Box:
+        """Give the box in pixels; the rounding takes back what normalising did to short numbers."""
+        w, h = self.width * size[0], self.height * size[1]
+        x, y = self.centre_x * size[0] - w / 2, self.centre_y * size[1] - h / 2
+        return round(min(x, x + w), 6), round(min(y, y + h), 6), round(abs(w), 6), round(abs(h), 6)
+
+
+# -- in ------------------------------------------------------------------------------------------
+
+
+def read(
+    project: Project,
+    path: Path,
+    *,
+    images: Path | None,
+    regions: Regions,
+    patient_from: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> ImportReport:
+    """Merge a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
+    data_set = data_set_of(path)
+    finder = Images.of(data_set.root, images, project)
+    document = from_folder(data_set, project.schema, finder)
+    return merge(
+        project,
+        document,
+        images=finder,
+        regions=regions,
+        patient_from=patient_from,
+        progress=progress,
+    )
+
+
+def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
+    """Read a dataset folder in the words of a schema; what is no label is left out and told.
+
+    Raises
+    ------
+    FormatError
+        There are no labels.
+    """
+    root = data_set.root
+    found = pairs(root, images)
+    if not any(pair.label for pair in found):
+        raise FormatError(
+            f"The folder {root} holds no YOLO labels: it needs labels/ with .txt files, and images/."
+        )
+    skipped = Skipped()
+    document = Document(str(root), [], skipped)
+    for pair, field in zip(found, field_frames(found, read_sidecar(root, schema), images), strict=True):
+        document.fields.append(field)
+        if pair.label is None:
+            skipped.count("{n} images have no label file: nothing in them counts as annotated.")
+            field.regions = field.regions or []
+            continue
+        size = images.size(field.image, field.name)
+        if size is None:
+            continue  # the merge says that the image was not found
+        field.width, field.height = size
+        source = f"{pair.label.relative_to(root)}"
+        try:
+            rows = parse(read_file(pair.label), source, point_columns=data_set.point_columns)
+        except FormatError as error:
+            rows = [Unreadable(str(error))]
+        document.annotations += len(rows)
+        for line, row in enumerate(rows, start=1):
+            if isinstance(row, Unreadable):
+                skipped.one("lines that are no labels", f"{row.reason} It was left out.")
+                field.left_out(None if row.row is None else row.row.box(size))
+            else:
+                _take(row, f"{pair.label.name} line {line}", field, size, data_set.names, schema, skipped)
+    return document
+
+
+def _take(
+    row: Row,
+    where: str,
+    field: FieldIn,
+    size: Size,
+    names: Mapping[int, str],
+    schema: Schema,
+    skipped: Skipped,
+) -> None:
+    cell_class, known = None, False
+    if row.class_id in names:
+        cell_class, known = read_class(names[row.class_id], schema, skipped)
+    else:
+        skipped.count(f"class number {row.class_id} has no name in the data set: {{n}} boxes skipped.")
+    if not known:
+        if row.confidence is None:
+            field.strangers.append((names.get(row.class_id, str(row.class_id)), row.box(size)))
+        return
+    if row.outline:
+        skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+    if row.confidence is None:
+        field.cells.append(CellIn(where, row.box(size), cell_class))
+        return
+    classes, _ = certain(cell_class, {}, schema)
+    field.proposals.append((where, Proposal(row.box(size), row.confidence, classes)))
+
+
+class Pair(NamedTuple):
+    """A label file and its image, either of which may be missing."""
+
+    key: str  # path of the image within the folder, suffix left out
+    label: Path | None
+    image: Path | None
+
+
+def pairs(root: Path, images: Images) -> list[Pair]:
+    """Pair label files with images as Ultralytics does: ``images`` for ``labels``, the last of them."""
+    pictures: dict[str, Path] = {}
+    texts: list[Path] = []
+    for path in walk(root):
+        suffix = path.suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            pictures[path.relative_to(root).with_suffix("").as_posix()] = path
+        elif suffix == ".txt":
+            texts.append(path)
+    found: list[Pair] = []
+    for text in texts:
+        parts = list(text.relative_to(root).with_suffix("").parts)
+        if "labels" in parts[:-1]:
+            parts[len(parts) - 2 - parts[:-1][::-1].index("labels")] = "images"
+        key = "/".join(parts)
+        picture = pictures.pop(key, None) or images.file(key)
+        if "labels" not in text.relative_to(root).parts[:-1] and picture is None and not images.known(key):
+            continue  # a list of classes or of images, a readme
+        found.append(Pair(key, text, picture))
+    rest = [Pair(key, None, path) for key, path in pictures.items() if "images" in key.split("/")[:-1]]
+    return sorted(found + rest)
+
+
+def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: Images) -> list[FieldIn]:
+    """Make the fields that label files speak of: from the sidecar, else named by their image or field."""
+    short = [pair.key.rsplit("/", 1)[-1] for pair in found]
+    times = Counter(short)
+    frames = []
+    for pair, name in zip(found, short, strict=True):
+        suffix = pair.image.suffix if pair.image else ""
+        if pair.key in sidecar:
+            frame = replace(sidecar[pair.key], cells=[], proposals=[])
+        elif pair.image is None and (known := images.known(pair.key)) is not None:
+            frame = FieldIn(known.name)
+        elif times[name] > 1:
+            frame = FieldIn("/".join(p for p in pair.key.split("/") if p != "images") + suffix)
+        else:
+            frame = FieldIn(name + suffix)
+        frame.image = pair.image
+        frames.append(frame)
+    return frames
+
+
+class Unreadable(NamedTuple):
+    """A line that is no label, why, and its box if that can be read as shares of the image."""
+
+    reason: str
+    row: Row | None = None
+
+
+def parse(data: bytes, source: str, *, point_columns: int = 0) -> list[Row | Unreadable]:
+    """Read a label file: ``class cx cy w h``, with a confidence, or with the points of an outline.
+
+    Parameters
+    ----------
+    point_columns
+        How many columns of key points stand after each box: they are passed over.
+    """
+    rows: list[Row | Unreadable] = []
+    for position, line in enumerate(lines(data, source), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if point_columns and len(words) in (5 + point_columns, 6 + point_columns):
+            words = words[:5] + words[5 + point_columns :]
+        rows.append(_row(words, f"{source} line {position}"))
+    return rows
+
+
+def _row(words: Sequence[str], at: str) -> Row | Unreadable:
+    try:
+        if len(words) < 5 or (len(words) > 6 and len(words) % 2 == 0):
+            hint = ": read it as lld" if len(words) in (12, 16) else ""
+            raise FormatError(f"In {at}, {len(words)} numbers are no YOLO label{hint}.")
+        values = [number(word, at) for word in (words[1:] if len(words) > 6 else words[1:5])]
+        row = _outline(values) if len(words) > 6 else Row(-1, values[0], values[1], values[2], values[3])
+    except FormatError as error:
+        return Unreadable(str(error))
+    if not all(_LEAST <= value <= _MOST for value in row.extent):
+        return Unreadable(
+            f"In {at}, a number lies outside 0 to 1: YOLO labels are shares of the image's width and height."
+        )
+    try:
+        class_id = whole(words[0], at)
+        if class_id < 0:
+            raise FormatError(f"In {at}, the class number is negative.")
+    except FormatError as error:
+        return Unreadable(str(error), row)
+    return row._replace(class_id=class_id, confidence=_confidence(words[5], at) if len(words) == 6 else None)
+
+
+def _outline(values: Sequence[float]) -> Row:
+    xs, ys = values[::2], values[1::2]
+    low, high = (min(xs), min(ys)), (max(xs), max(ys))
+    centre = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+    return Row(-1, *centre, high[0] - low[0], high[1] - low[1], outline=True)
+
+
+def _confidence(word: str, at: str) -> float:
+    """Read how sure a machine was; a word that is no number is no confidence, yet a machine's."""
+    try:
+        return min(max(number(word, at), 0.0), 1.0)
+    except FormatError:
+        return 0.0
+
+
+# -- out -----------------------------------------------------------------------------------------
+
+
+def write(
+    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+) -> ExportReport:
+    """Write a dataset folder; see `annotation_store.formats.write`."""
+    refuse_full(out)
+    val, test = option_values.share(options, "val", 0.2), option_values.share(options, "test", 0.0)
+    skipped = Skipped()
+    contents = Contents.of(project, what).without_slides(skipped)
+    fields = _chosen(
+        contents, option_values.choice(options, "fields", ("annotated", "covered")), what, skipped
+    )
+    refuse_nothing(fields, skipped)
+    shares = {"train": 1 - val - test, "val": val, "test": test}
+    parts = split_fields(fields, shares, seed=option_values.integer(options, "seed", 0))
+    for part, share in shares.items():
+        if share and fields and part not in parts.values():
+            skipped.count(f"There are too few patients for {part}: it is empty.")
+    names = Names.of_project(project, anonymise=anonymise)
+    files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
+    classes = labels(contents.schema, _classes(contents, fields))
+    _tell_losses(contents, fields, classes, skipped)
+    with new_folder(out) as folder:
+        used = [part for part, share in shares.items() if share or part == "train"]
+        for part in used:
+            (folder / "images" / part).mkdir(parents=True)
+            (folder / "labels" / part).mkdir(parents=True)
+        for field in each(fields):
+            part, file = parts[field.id], files[field.id]
+            put_image(project, field, folder / "images" / part / file, anonymise=anonymise)
+            rows = label_rows(contents, field, classes)
+            text = "".join(f"{row}\n" for row in rows)
+            (folder / "labels" / part / file).with_suffix(".txt").write_text(text, "utf-8", newline="\n")
+        (folder / "data.yaml").write_text(_data_yaml(classes, used), "utf-8", newline="\n")
+        places = {field.id: [f"images/{parts[field.id]}/{files[field.id]}"] for field in fields}
+        write_sidecar(folder, contents, fields, places, names)
+    return ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
+
+
+def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> list[Field]:
+    annotated = contents.annotated()
+    if what == "suggestions":
+        return [field for field in annotated if field.id in contents.suggestions]
+    for _ in range(len(contents.fields) - len(annotated)):
+        skipped.count("{n} fields say nothing (no region, no cell): left out.")
+    partly = [field for field in annotated if not contents.covered(field)]
+    if choice == "covered":
+        for _ in partly:
+            skipped.count("{n} fields have unknown area: left out, as asked.")
+        return [field for field in annotated if contents.covered(field)]
+    for _ in partly:
+        skipped.count(
+            "Take care: {n} fields have unknown area, which YOLO will train as background. "
+            "Leave them out (--option fields=covered), or train here, where it is masked."
+        )
+    return annotated
+
+
+def _classes(contents: Contents, fields: Iterable[Field]) -> list[str | None]:
+    ids = [field.id for field in fields]
+    found = [cell.cell_class for i in ids for cell in contents.cells.get(i, ())]
+    return found + [s.stated_class for i in ids for s in contents.suggestions.get(i, ())]
+
+
+def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list[str]:
+    """Give the lines of a field's label file."""
+    numbers = {label: n for n, label in enumerate(classes)}
+    schema = contents.schema
+    rows = []
+    things: list[Cell | Suggestion] = [
+        *contents.cells.get(field.id, ()),
+        *contents.suggestions.get(field.id, ()),
+    ]
+    for thing in things:
+        label = thing.cell_class if isinstance(thing, Cell) else thing.stated_class
+        words = [str(numbers[label_of(label, schema)]), *normalised(thing.box, (field.width, field.height))]
+        if isinstance(thing, Suggestion):
+            words.append(f"{thing.probability:.6g}")
+        rows.append(" ".join(words))
+    return rows
+
+
+def normalised(box: Box, size: Size) -> list[str]:
+    """Give centre and size as shares of the image, with enough digits for a slide of gigapixels."""
+    x, y, w, h = box
+    values = ((x + w / 2) / size[0], (y + h / 2) / size[1], w / size[0], h / size[1])
+    return [f"{min(max(value, 0.0), 1.0):.12g}" for value in values]
+
+
+def _data_yaml(classes: Sequence[str], parts: Sequence[str]) -> str:
+    # no "path": Ultralytics then takes the folder of this file, wherever it is moved to
+    content: dict[str, Any] = {part: f"images/{part}" for part in parts}
+    content.setdefault("val", "images/train")
+    return yaml.safe_dump({**content, "names": dict(enumerate(classes))}, sort_keys=False, allow_unicode=True)
+
+
+def _tell_losses(
+    contents: Contents, fields: Sequence[Field], classes: Sequence[str], skipped: Skipped
+) -> None:
+    spare = set(classes) - set(contents.schema.class_names)
+    for field in fields:
+        for cell in contents.cells.get(field.id, ()):
+            label = label_of(cell.cell_class, contents.schema)
+            if label in spare:
+                skipped.count(f"{{n}} cells stand under the extra class {label!r}.")
+            if cell.attributes:
+                skipped.count("YOLO has no place for attributes: those of {n} cells were left out.")
+            if cell.comment or cell.kind or cell.bookmark or cell.second_opinion:
+                skipped.count(
+                    "YOLO has no place for kinds, flags and comments: those of {n} cells were left out."
+                )

@@ -1,0 +1,218 @@
+"""Pixels as OME-Zarr 0.5: one image group a field, ``fields.zarr/ID``, readable by any OME-Zarr reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation_store.errors import ImageError, ProjectError
+from annotation_store.files.layout import inside, refuse_links_below
+from annotation_store.images.colour import ColourError
+from annotation_store.images.read import MAX_PIXELS
+from annotation_store.images.zarr_reader import array_facts, folder_reader
+
+MAX_SINGLE_LEVEL = 2048
+"""Fields up to this many pixels a side are one level in one shard; larger ones are pyramids."""
+
+OVERVIEW_SIDE = 1024
+"""Longer side of what the project itself keeps of a slide."""
+
+_OVERVIEW = "overview"
+_CHUNK = 512
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def create_root(folder: Path) -> None:
+    """Make the group that holds the fields; what lies in the folder stays."""
+    import zarr  # half a second, not needed to list cells
+
+    zarr.create_group(store=str(folder), overwrite=False)
+
+
+def is_root(folder: Path) -> bool:
+    """Whether a folder says that it is the group that holds the fields."""
+    try:
+        return bool(json.loads((folder / "zarr.json").read_bytes())["node_type"] == "group")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
+def write_pixels(folder: Path, pixels: Pixels, *, name: str, pixel_size_um: float | None = None) -> None:
+    """Write ``(height, width, 3)`` pixels as an OME-Zarr image at `folder`."""
+    import zarr  # half a second, not needed to list cells
+
+    levels = [pixels]
+    while _has_coarser(*levels[-1].shape[:2]):
+        levels.append(_halved(levels[-1]))
+    size = pixel_size_um or 1.0
+    datasets = {str(index): size * 2**index for index in range(len(levels))}
+    group = zarr.create_group(
+        store=str(folder), attributes={"ome": _metadata(name, datasets, pixel_size_um)}, overwrite=True
+    )
+    for index, level in enumerate(levels):
+        _write_level(group, str(index), level)
+
+
+def write_overview(
+    folder: Path, overview: Pixels, *, name: str, scale: float, pixel_size_um: float | None = None
+) -> None:
+    """Write what the project keeps of a slide: an OME-Zarr image of its coarse view, at its true scale."""
+    import zarr  # half a second, not needed to list cells
+
+    datasets = {_OVERVIEW: (pixel_size_um or 1.0) * scale}
+    attributes = {"ome": _metadata(name, datasets, pixel_size_um)}
+    group = zarr.create_group(store=str(folder), attributes=attributes, overwrite=True)
+    _write_level(group, _OVERVIEW, overview)
+
+
+def _write_level(group: Any, path: str, level: Pixels) -> None:
+    from zarr.codecs import ZstdCodec
+
+    # OME-Zarr puts channels before space
+    planes = np.ascontiguousarray(level.transpose(2, 0, 1))
+    height, width = planes.shape[1:]
+    # chunks of nearly equal size: a shard is whole chunks, and what it holds beyond the image costs
+    rows, columns = -(-height // _CHUNK), -(-width // _CHUNK)
+    chunk = (3, -(-height // rows), -(-width // columns))
+    shard = (3, chunk[1] * rows, chunk[2] * columns)
+    array = group.create_array(
+        path,
+        shape=planes.shape,
+        dtype=planes.dtype,
+        chunks=chunk,
+        shards=shard if shard != chunk else None,
+        compressors=ZstdCodec(level=0, checksum=True),  # without it a flipped bit goes unseen
+        dimension_names=("c", "y", "x"),
+    )
+    array[...] = planes
+
+
+def read_pixels(folder: Path) -> Pixels:
+    """Read the full-resolution pixels ``(height, width, 3)`` back; needs no database, any thread may.
+
+    Raises
+    ------
+    ImageError
+        The field is a slide.
+    ProjectError
+        The pixels are missing or damaged.
+    """
+    if is_slide(folder):
+        raise ImageError(
+            f"The field {_name(folder)} is a whole slide, too large to be read whole: "
+            "make fields of areas of it (Project.add_area)."
+        )
+    return _read(folder, "0")
+
+
+def read_every_level(folder: Path) -> Pixels:
+    """Read all levels of an image, and so every chunk and its checksum; gives the finest."""
+    finest = read_pixels(folder)
+    for index in range(1, len(level_sizes(finest.shape[1], finest.shape[0]))):
+        _read(folder, str(index))
+    return finest
+
+
+def read_overview(folder: Path) -> Pixels:
+    """Read what the project keeps of a slide."""
+    return _read(folder, _OVERVIEW)
+
+
+def read_window(folder: Path, x0: int, y0: int, x1: int, y1: int, *, level: int = 0) -> Pixels:
+    """Read a part of a level of an image, in that level's pixels."""
+    return _read(folder, str(level), (slice(None), slice(y0, y1), slice(x0, x1)))
+
+
+def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
+    """List width and height of the levels of an image of that size, finest first."""
+    sizes = [(width, height)]
+    while _has_coarser(*sizes[-1]):
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
+
+
+def _has_coarser(width: int, height: int) -> bool:
+    """Whether an image of that size has a level of half its size."""
+    return max(width, height) > MAX_SINGLE_LEVEL and min(width, height) > 1
+
+
+def is_slide(folder: Path) -> bool:
+    """Whether the pixels of a slide, of which the project has an overview only, are asked for."""
+    return (folder / _OVERVIEW).is_dir()
+
+
+def _name(folder: Path) -> str:
+    try:
+        stored = json.loads((folder / "zarr.json").read_bytes())
+        return str(stored["attributes"]["ome"]["multiscales"][0]["name"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return folder.name
+
+
+def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
+    import zarr  # half a second, not needed to list cells
+
+    try:
+        _judge(folder, path)
+        array: Any = zarr.open_array(store=str(folder / path), mode="r")[window]
+    # codecs raise errors of their own on damaged chunks
+    except (ColourError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise ProjectError(f"The pixels in {folder} are missing or damaged: run napari-lld check.") from error
+    return np.ascontiguousarray(np.asarray(array, dtype=np.uint8).transpose(1, 2, 0))
+
+
+def _judge(folder: Path, path: str) -> None:
+    """Judge an array before a library opens it: a project may be a stranger's, as an image may be."""
+    refuse_links_below(inside(folder, path))
+    shape, kind = array_facts(folder_reader(folder), path)
+    if len(shape) != 3 or shape[0] != 3 or kind != "uint8" or shape[1] * shape[2] > MAX_PIXELS:
+        raise ColourError("is not an array that this program writes")
+
+
+def _halved(pixels: Pixels) -> Pixels:
+    height, width = (n - n % 2 for n in pixels.shape[:2])
+    blocks = pixels[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
+    means: Pixels = ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
+    return means
+
+
+def _metadata(name: str, datasets: Mapping[str, float], pixel_size_um: float | None) -> dict[str, Any]:
+    unit = {"unit": "micrometer"} if pixel_size_um else {}
+    channels = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
+    return {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "name": name,
+                "axes": [
+                    {"name": "c", "type": "channel"},
+                    {"name": "y", "type": "space", **unit},
+                    {"name": "x", "type": "space", **unit},
+                ],
+                "datasets": [
+                    {
+                        "path": path,
+                        "coordinateTransformations": [{"type": "scale", "scale": [1.0, scale, scale]}],
+                    }
+                    for path, scale in datasets.items()
+                ],
+            }
+        ],
+        "omero": {
+            "channels": [
+                {
+                    "label": label,
+                    "color": colour,
+                    "active": True,
+                    "window": {"min": 0, "max": 255, "start": 0, "end": 255},
+                }
+                for label, colour in channels
+            ]
+        },
+    }

@@ -1,0 +1,95 @@
+"""Whether rows are what they must be: types and JSON, and what their history says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from annotation_store._db.engine import plain_errors
+from annotation_store._db.session import ProjectBase
+from annotation_store._db.tables import ENTITIES, history
+
+# what the application reads as JSON, and what it must be; anything can stand in a column of SQLite
+_JSON = {
+    "cells": {"attributes": "object"},
+    "regions": {"shape": "array"},
+    "ignore_areas": {"shape": "array"},
+    "suggestions": {
+        "class_probabilities": "object",
+        "attribute_probabilities": "object",
+        "sets": "object",
+    },
+    "models": {"card": "object"},
+    "runs": {"config": "object"},
+    "conflicts": {"here": "object", "there": "object"},
+}
+_NUMBERS = {
+    "cells": ("x", "y", "w", "h"),
+    "suggestions": ("x", "y", "w", "h", "confidence", "probability"),
+    "fields": ("width", "height"),
+}
+_SHOWN = 20
+
+
+class Audit(ProjectBase):
+    """The part of `Project` that reads rows as a stranger would."""
+
+    def _check_types(self) -> list[str]:
+        """Look for columns that hold what nobody could read; such a project opens, and then fails."""
+        problems: list[str] = []
+        for table, columns in _JSON.items():
+            for column, kind in columns.items():
+                name = f'"{column}"'
+                bad = f"CASE WHEN json_valid({name}) THEN json_type({name}) <> '{kind}' ELSE 1 END"
+                problems += self._bad(table, column, bad)
+        for table, numbers in _NUMBERS.items():
+            for column in numbers:
+                problems += self._bad(table, column, f"typeof({column}) NOT IN ('real', 'integer')")
+        problems += self._bad("suggestions", "novelty", "typeof(novelty) NOT IN ('real', 'integer', 'null')")
+        return problems
+
+    def _bad(self, table: str, column: str, condition: str) -> list[str]:
+        query = f"SELECT id FROM {table} WHERE {condition} LIMIT {_SHOWN}"
+        with plain_errors(self.path):
+            rows = self._connection.exec_driver_sql(query).all()
+        return [f"Row {row[0]} of {table} is damaged: {column} cannot be read." for row in rows]
+
+    def _check_history(self) -> list[str]:
+        """Compare every row with what its history says that it says."""
+        told: dict[tuple[str, int], dict[str, Any]] = {}
+        for entity, entity_id, action, after in self._rows(
+            sa.select(history.c.entity, history.c.entity_id, history.c.action, history.c.after).order_by(
+                history.c.id
+            )
+        ):
+            said = told.setdefault((entity, entity_id), {})
+            said.update(after or {})
+            if "deleted" in ENTITIES[entity].c:
+                said["deleted"] = action == "delete"
+        problems = list(self._contradictions(told))
+        if len(problems) > _SHOWN:
+            problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN} more rows differ from their history."]
+        return problems
+
+    def _contradictions(self, told: dict[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
+        for entity, table in ENTITIES.items():
+            rows = {row.id: row for row in self._rows(sa.select(table))}
+            what = entity.replace("_", " ").capitalize()
+            for (of, entity_id), said in told.items():
+                if of != entity:
+                    continue
+                row = rows.get(entity_id)
+                if row is None:
+                    yield f"{what} {entity_id} stands in the history, but is not there."
+                    continue
+                for name, value in said.items():
+                    if name in table.c and getattr(row, name) != value:
+                        yield f"{what} {entity_id}: its {name} is not what its history says."
+                        break
+            if entity in ("cell", "region", "ignore_area"):
+                unheard = sorted(row_id for row_id in rows if (entity, row_id) not in told)
+                yield from (
+                    f"{what} {row_id} has no history: nobody knows who made it." for row_id in unheard
+                )

@@ -1,0 +1,164 @@
+"""Whether a project is whole: database, pixels, originals, references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from annotation_store import validation
+from annotation_store._db.engine import plain_errors
+from annotation_store._db.tables import cells, fields, models, suggestions
+from annotation_store.errors import LLDError, ProjectError
+from annotation_store.files.disk import hash_of
+from annotation_store.files.layout import MODELS, PIXELS, inside, is_link, original_path
+from annotation_store.images import decode, open_slide
+from annotation_store.images.metadata import shown
+from annotation_store.images.slide import size_on_disk
+from annotation_store.images.zarr_writer import is_root, read_every_level, read_overview
+from annotation_store.maintenance.audit import Audit
+from annotation_store.maintenance.model_files import damage_of
+from annotation_store.records import FieldKind
+
+
+class Check(Audit):
+    """The part of `Project` that looks for damage."""
+
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look through the whole project: every row, pixel, original and weight is read.
+
+        Parameters
+        ----------
+        quick
+            Of pixels, originals and weights look only whether they are there.
+
+        Returns
+        -------
+        list of str
+            A sentence for each problem; empty where the project is sound.
+        """
+        if damaged := [*self._check_database(), *self._check_types()]:
+            return [*damaged, *self._check_fields(quick)]  # the rest would stumble over the same rows
+        return [
+            *self._check_fields(quick),
+            *self._check_values(),
+            *self._check_models(quick),
+            *self._check_history(),
+        ]
+
+    def _check_database(self) -> list[str]:
+        with plain_errors(self.path):
+            result = self._connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            broken = self._connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        problems = [f"The database is damaged: {text}." for text in result if text != "ok"]
+        problems += [
+            f"Row {row[1]} of {row[0]} points at a row of {row[2]} that is not there." for row in broken
+        ]
+        return problems
+
+    def _check_fields(self, quick: bool) -> list[str]:
+        problems: list[str] = []
+        rows = self._rows(sa.select(fields).order_by(fields.c.id))
+        for row in rows:
+            if row.kind == FieldKind.SLIDE:
+                problems += self._check_slide(row)
+                continue
+            if not (self._has_pixels(row) if quick else self._sound_pixels(row)):
+                problems.append(f"The pixels of the field {row.name} are missing or damaged.")
+            problems += self._check_original(row, quick)
+        known = {str(row.id) for row in rows}
+        folder = inside(self.path, PIXELS)
+        if not is_root(folder):
+            problems.append(
+                f"{folder / 'zarr.json'} is missing or damaged: other programs cannot read {PIXELS}."
+            )
+        strays = [p for p in folder.glob("*") if p.name.isdigit() and p.name not in known]
+        problems += [f"{p} holds pixels that belong to no field." for p in sorted(strays)]
+        return problems
+
+    def _check_original(self, row: Any, quick: bool) -> list[str]:
+        try:
+            original = original_path(self.path, row.content_hash, row.suffix)
+        except ProjectError as error:
+            return [f"The original file of the field {row.name}: {error}"]
+        if not original.is_file():
+            return [f"The original file of the field {row.name} is missing ({original})."]
+        if not quick and hash_of(original) != row.content_hash:
+            return [f"The original file of the field {row.name} has been altered ({original})."]
+        return []
+
+    def _has_pixels(self, row: Any) -> bool:
+        folder = self.path / PIXELS / str(row.id)
+        return not is_link(folder) and (folder / "zarr.json").is_file()
+
+    def _sound_pixels(self, row: Any) -> bool:
+        """Whether the pixels of a field can be read, have its size, and are not merely absent."""
+        try:
+            pixels = read_every_level(inside(self.path, PIXELS, str(row.id)))
+            if pixels.shape != (row.height, row.width, 3):
+                return False
+            # zarr reads a shard that is not there as black, and writes none for what is black
+            if pixels.any():
+                return True
+            original = original_path(self.path, row.content_hash, row.suffix)
+            return not decode(original.read_bytes(), original).any()
+        except (LLDError, OSError):
+            return False
+
+    def _sound_overview(self, row: Any) -> bool:
+        try:
+            read_overview(inside(self.path, PIXELS, str(row.id)))
+        except LLDError:
+            return False
+        return True
+
+    def _check_slide(self, row: Any) -> list[str]:
+        """Look whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
+        problems: list[str] = []
+        if not self._sound_overview(row):
+            problems.append(f"The overview of the slide {row.name} is missing or damaged.")
+        path = Path(row.source_path)
+        if not path.exists():
+            problems.append(
+                f"The slide {row.name} is no longer at {shown(path)}: put it back, "
+                "or say where to look (napari-lld check --slides FOLDER)."
+            )
+        elif (size := size_on_disk(path)) is not None and size != row.source_bytes:
+            problems.append(f"The slide {row.name} has been altered ({shown(path)}).")
+        else:
+            try:
+                open_slide(path).close()
+            except LLDError as error:
+                problems.append(str(error))
+        return problems
+
+    def _check_values(self) -> list[str]:
+        problems: list[str] = []
+        known = {row.id for row in self._rows(sa.select(cells.c.id))}
+        for row in self._rows(sa.select(cells).where(sa.not_(cells.c.deleted)).order_by(cells.c.id)):
+            try:
+                of_class = validation.cell_class(self.schema, row.cell_class)
+                validation.attributes(self.schema, row.attributes)
+                validation.kind(self.schema, row.kind, of_class)
+            except LLDError as error:
+                problems.append(f"Cell {row.id}: {error}")
+        query = sa.select(suggestions.c.id, suggestions.c.cell_id).where(suggestions.c.cell_id.is_not(None))
+        problems += [
+            f"Suggestion {row.id} became cell {row.cell_id}, which is not there."
+            for row in self._rows(query)
+            if row.cell_id not in known
+        ]
+        return problems
+
+    def _check_models(self, quick: bool = False) -> list[str]:
+        query = sa.select(models.c.id, models.c.card).where(models.c.ready).order_by(models.c.id)
+        found = ((row.id, self._model_damage(row, quick=quick)) for row in self._rows(query))
+        return [f"Model {model_id} cannot be used: {why}." for model_id, why in found if why is not None]
+
+    def _model_damage(self, row: Any, *, quick: bool = False) -> str | None:
+        """Say what is wrong with a model's files; ``None`` where they are sound."""
+        try:
+            return damage_of(inside(self.path, MODELS, str(int(row.id))), row.card or {}, quick=quick)
+        except (ProjectError, OSError) as error:
+            return str(error).rstrip(".")

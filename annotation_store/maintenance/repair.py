@@ -1,0 +1,271 @@
+"""Mending a project: what can be made again is, what cannot be is said; nothing of the user's is deleted."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import sqlalchemy as sa
+from PIL import Image
+
+from annotation_store._collections.ingest import Intake
+from annotation_store._db.engine import plain_errors
+from annotation_store._db.migrate import back_up
+from annotation_store._db.tables import fields, models
+from annotation_store.errors import LLDError, ProjectError
+from annotation_store.files.disk import hash_of, make_folder, move, sync, sync_tree, why_not_written
+from annotation_store.files.layout import (
+    BACKUPS,
+    DATABASE,
+    LOST,
+    MODELS,
+    ORIGINALS,
+    PIXELS,
+    STAGING,
+    THUMBNAILS,
+    inside,
+    is_link,
+    original_path,
+    refuse_links,
+    set_aside,
+)
+from annotation_store.images import open_slide, write_pixels
+from annotation_store.images.read import decode_with_facts, read_original
+from annotation_store.images.zarr_writer import OVERVIEW_SIDE, create_root, is_root, write_overview
+from annotation_store.records import FieldKind
+
+_THUMBNAIL = re.compile(r"\.?\d+-\d+\.jpg(\.[0-9a-f]{32})?")
+"""The names of thumbnails, those half-written too."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What `Project.repair` did, and what it could not: a sentence each."""
+
+    mended: list[str]
+    left: list[str]
+
+
+class Repair(Intake):
+    """The part of `Project` that mends what `check` finds."""
+
+    check: Callable[..., list[str]]
+    _sound_pixels: Callable[[Any], bool]
+    _sound_overview: Callable[[Any], bool]
+    _model_damage: Callable[..., str | None]
+
+    def repair(self, *, originals: Path | None = None) -> RepairReport:
+        """Mend what can be mended.
+
+        Pixels are made again from the originals, originals are taken again from a folder (if
+        the content is still the same), indexes are rebuilt. Nothing is deleted but damaged thumbnails: what
+        belongs to nothing or was damaged moves to ``lost+found``. Annotations, history and models are
+        never touched; a damaged model no longer suggests.
+
+        Parameters
+        ----------
+        originals
+            Where to look for originals that the project has lost: a folder, its subfolders included.
+
+        Returns
+        -------
+        RepairReport
+            What was mended, and what `check` still finds.
+        """
+        self._refuse_read_only()
+        refuse_links(self.path)
+        mended: list[str] = []
+        try:
+            mended += self._mend_database()
+            mended += self._mend_folders()
+            mended += self._mend_originals(originals)
+            mended += self._mend_pixels()
+            mended += self._set_strays_aside()
+            mended += self._mend_thumbnails()
+            mended += self._mend_models()
+        except OSError as error:
+            raise ProjectError(why_not_written(f"The project {self.path}", error)) from error
+        self._fields.clear()
+        return RepairReport(mended, self.check())
+
+    def _mend_folders(self) -> list[str]:
+        mended: list[str] = []
+        for name in (ORIGINALS, MODELS, PIXELS):
+            if not (self.path / name).is_dir():
+                make_folder(self.path / name)
+                mended.append(f"The folder {name} was missing: made anew.")
+        root = self.path / PIXELS
+        if not is_root(root):
+            if (root / "zarr.json").exists():
+                set_aside(self.path, root / "zarr.json")
+            create_root(root)
+            mended.append(f"{PIXELS} had lost its root: made anew.")
+        return mended
+
+    def _mend_database(self) -> list[str]:
+        """Rebuild indexes: the one damage of a database that loses nothing. A copy is made first."""
+        with plain_errors(self.path):
+            ask = self._connection.exec_driver_sql
+            if ask("PRAGMA quick_check").scalars().all() == ["ok"] and (
+                ask("PRAGMA integrity_check").scalars().all() == ["ok"]
+            ):
+                return []
+            copy = back_up(self.path / DATABASE, self.path / BACKUPS, "before-repair")
+            ask("REINDEX")
+            if ask("PRAGMA integrity_check").scalars().all() == ["ok"]:
+                return [f"The database's indexes were damaged: made anew (a copy is {copy})."]
+        return []
+
+    def _mend_originals(self, originals: Path | None) -> list[str]:
+        """Find the bytes of each field again: under another name in the project, or in a folder."""
+        mended: list[str] = []
+        rows = self._rows(sa.select(fields).where(fields.c.kind == FieldKind.IMAGE.value))
+        known = {path.name: row for row in rows if (path := self._place_of(row)) is not None}
+        lost = [(name, row) for name, row in known.items() if self._original_of(row) is None]
+        if not lost:
+            return []
+        places = (self.path / ORIGINALS, inside(self.path, LOST))
+        here = [p for place in places for p in place.rglob("*") if p.is_file() and not is_link(p)]
+        by_hash = {hash_of(path): path for path in here if path.name not in known}
+        for name, row in lost:
+            data = self._bytes_of(row, by_hash, originals)
+            if data is None:
+                continue  # `check` says so
+            target = self.path / ORIGINALS / name
+            if target.exists():
+                set_aside(self.path, target)
+            with self._staging() as staging:
+                (staging / name).write_bytes(data)
+                sync(staging / name)
+                move(staging / name, target)
+            mended.append(f"The original file of the field {row.name} was found again.")
+        return mended
+
+    def _place_of(self, row: Any) -> Path | None:
+        """Say where the original of a field belongs; nowhere, where the database names no such place."""
+        try:
+            return original_path(self.path, row.content_hash, row.suffix)
+        except ProjectError:
+            return None
+
+    def _original_of(self, row: Any) -> Path | None:
+        """Give the original of a field, if its bytes are there and unaltered."""
+        path = self._place_of(row)
+        return path if path is not None and path.is_file() and hash_of(path) == row.content_hash else None
+
+    def _bytes_of(self, row: Any, by_hash: dict[str, Path], originals: Path | None) -> bytes | None:
+        if (path := by_hash.get(row.content_hash)) is not None:
+            return path.read_bytes()
+        named = originals.rglob(glob.escape(PurePath(row.source_path).name)) if originals is not None else ()
+        for path in named:
+            with suppress(LLDError, OSError, ValueError):
+                given = read_original(path)
+                if given.content_hash == row.content_hash:
+                    return given.data
+        return None
+
+    def _mend_pixels(self) -> list[str]:
+        """Decode originals again where the pixels made of them are missing or damaged."""
+        mended: list[str] = []
+        for row in self._rows(sa.select(fields).order_by(fields.c.id)):
+            slide = row.kind == FieldKind.SLIDE.value
+            if self._sound_overview(row) if slide else self._sound_pixels(row):
+                continue
+            with self._staging() as staging:
+                staged = staging / "again"
+                try:
+                    if not (self._overview_again if slide else self._pixels_again)(row, staged):
+                        continue
+                except LLDError:
+                    continue  # `check` says so
+                sync_tree(staged)
+                target = self.path / PIXELS / str(int(row.id))
+                with self._writing():  # nobody is adding fields meanwhile
+                    if target.exists() or is_link(target):
+                        set_aside(self.path, target)
+                    move(staged, target)
+            what = "overview of the slide" if slide else "pixels of the field"
+            mended.append(f"The {what} {row.name} were made again.")
+        return mended
+
+    def _pixels_again(self, row: Any, staged: Path) -> bool:
+        original = self._original_of(row)
+        if original is None:
+            return False
+        decoded = decode_with_facts(original.read_bytes(), original)
+        if decoded.pixels.shape[:2] != (row.height, row.width):
+            return False
+        write_pixels(staged, decoded.pixels, name=row.name, pixel_size_um=row.pixel_size_um)
+        return True
+
+    def _overview_again(self, row: Any, staged: Path) -> bool:
+        path = Path(row.source_path)
+        if not path.exists():
+            return False
+        with open_slide(path) as slide:
+            if (slide.width, slide.height) != (row.width, row.height):
+                return False
+            overview = slide.overview(OVERVIEW_SIDE)
+            scale = slide.width / overview.shape[1]
+        write_overview(staged, overview, name=row.name, scale=scale, pixel_size_um=row.pixel_size_um)
+        return True
+
+    def _set_strays_aside(self) -> list[str]:
+        """Move what belongs to nothing to ``lost+found``, and drop what interrupted work staged."""
+        with self._writing() as connection:  # between a field's files and its row there is only this lock
+            rows = self._rows(sa.select(fields.c.id, fields.c.content_hash, fields.c.suffix))
+            known = {
+                ORIGINALS: {f"{row.content_hash}{row.suffix}" for row in rows},
+                PIXELS: {"zarr.json", *(str(row.id) for row in rows)},
+            }
+            strays = [p for n in known for p in sorted((self.path / n).iterdir()) if p.name not in known[n]]
+            numbers = {str(row.id) for row in connection.execute(sa.select(models.c.id))}
+            folders = sorted((self.path / MODELS).iterdir())
+            strays += [p for p in folders if p.name.isdigit() and p.name not in numbers]
+            for path in strays:
+                set_aside(self.path, path)
+        self._sweep()
+        mended = [f"{p.name} in {p.parent.name} belongs to nothing: moved to {LOST}." for p in strays]
+        for path in inside(self.path, STAGING).glob("*"):
+            if not (path / ".lock").exists():  # of an older version
+                set_aside(self.path, path)
+                mended.append(f"An interrupted import was left in {STAGING}: moved to {LOST}.")
+        return mended
+
+    def _mend_thumbnails(self) -> list[str]:
+        removed, mended = 0, []
+        for path in inside(self.path, THUMBNAILS).glob("*"):
+            if not _THUMBNAIL.fullmatch(path.name) or is_link(path) or not path.is_file():
+                set_aside(self.path, path)
+                mended.append(f"{path.name} in {THUMBNAILS} is no thumbnail: moved to {LOST}.")
+                continue
+            try:
+                with Image.open(path, formats=("JPEG",)) as image:
+                    image.load()
+            except Exception:  # whatever a damaged file makes Pillow raise: it is made again when asked for
+                path.unlink(missing_ok=True)
+                removed += 1
+        if removed:
+            mended.append(f"{removed} damaged thumbnails were removed: they are made again.")
+        return mended
+
+    def _mend_models(self) -> list[str]:
+        """Let a damaged model suggest no more: predictions would fail until somebody notices."""
+        query = sa.select(models.c.id, models.c.card)
+        active = self._rows(query.where(models.c.active))
+        if not active or (why := self._model_damage(active[0])) is None:
+            return []
+        damaged = active[0].id
+        earlier = self._rows(query.where(models.c.ready, models.c.id < damaged).order_by(models.c.id.desc()))
+        sound = next((row.id for row in earlier if self._model_damage(row) is None), None)
+        with self._writing() as connection:
+            connection.execute(models.update().where(models.c.active).values(active=False))
+            connection.execute(models.update().where(models.c.id == sound).values(active=True))
+        self.events.models_changed.emit()
+        instead = "the starter" if sound is None else f"model {sound}"
+        return [f"Model {damaged} cannot be used ({why}): {instead} suggests now."]

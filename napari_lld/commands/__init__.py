@@ -1,0 +1,1 @@
+"""All commands and their keys, as data; no Qt."""

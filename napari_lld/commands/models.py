@@ -1,0 +1,78 @@
+"""The commands of training and models; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from napari_lld.commands.registry import Command, has_project
+from napari_lld.session.model_facts import rollback
+from napari_lld.session.rounds import Rounds
+from napari_lld.session.session import Session
+
+
+def model_commands(
+    session: Session, rounds: Rounds, options: Callable[[], dict[str, Any]], show_curves: Callable[[], None]
+) -> Iterator[Command]:
+    """Make them.
+
+    Parameters
+    ----------
+    options
+        Gives what the training panel is set to.
+    show_curves
+        Opens the window of curves and models.
+    """
+
+    def idle(session: Session) -> bool:
+        return session.project is not None and not session.training.busy
+
+    def has_before(session: Session) -> bool:
+        return session.project is not None and rollback(session.project.models()) is not None
+
+    yield Command(
+        "training.start",
+        "Train",
+        lambda: rounds.train(**options()),
+        ("Ctrl+Shift+L",),
+        "Model",
+        has_project,
+        "Learn from the finished regions, then suggest cells everywhere else. You can go on working. "
+        "While a training runs, another one queues behind it.",
+    )
+    yield Command(
+        "training.suggest",
+        "Suggest",
+        lambda: rounds.suggest(),
+        (),
+        "Model",
+        idle,
+        "Let the active model look for cells on all fields, without training.",
+    )
+    yield Command(
+        "training.cancel",
+        "Stop",
+        session.cancel_training,
+        (),
+        "Model",
+        lambda session: session.training.busy,
+        "Stop what runs now; what is queued behind it begins then.",
+    )
+    yield Command(
+        "training.curves",
+        "Curves …",
+        show_curves,
+        (),
+        "Model",
+        has_project,
+        "Losses while it trains, and all models with their numbers on held-out cells.",
+    )
+    yield Command(
+        "model.back",
+        "Roll back",
+        session.roll_back,
+        (),
+        "Model",
+        has_before,
+        "Let the model before the active one suggest again.",
+    )

@@ -1,0 +1,572 @@
+"""All commands in one declarative registry: buttons, shortcuts, menus and the help are made from it.
+
+The keys follow one rule that needs no modes:
+
+* a plain letter **acts** (next field, accept, draw a box),
+* a digit **fills the row of the caret**, which goes on to the next row,
+* **Shift + letter names the class** (the letter of the schema, drawn on the button).
+
+So a letter never changes its meaning, no class collides with a command, and both the frequent letters
+(Q W A S D X R F B) and the digits 1 to 4 lie under the left hand while the right one holds the mouse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from psygnal import Signal
+
+from annotation_store.records import UNSURE, RegionState, RejectionReason
+from annotation_store.schema import CellClass, ClassGroup, Schema
+from napari_lld.commands.keymap import KeyMap
+from napari_lld.i18n.translate import tr
+from napari_lld.session.session import Session, Tool
+
+When = Callable[[Session], bool]
+
+
+def _always(_session: Session) -> bool:
+    return True
+
+
+def has_project(session: Session) -> bool:
+    """Whether a project is open."""
+    return session.project is not None
+
+
+def has_field(session: Session) -> bool:
+    """Whether a field is shown."""
+    return session.field_id is not None
+
+
+def has_cell(session: Session) -> bool:
+    """Whether a cell is current."""
+    return session.cell is not None
+
+
+def has_target(session: Session) -> bool:
+    """Whether a cell or a suggestion, which a value makes a cell, is current."""
+    return session.cell is not None or session.suggestion is not None
+
+
+def _on_slide(session: Session) -> bool:
+    return session.field is not None and session.field.is_slide and session.region is not None
+
+
+def _has_deletable(session: Session) -> bool:
+    return session.cell is not None or session.region is not None or session.ignore_area is not None
+
+
+def _has_finished(session: Session) -> bool:
+    return session.region is not None and session.region.state is RegionState.FINISHED
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing the user can do.
+
+    Attributes
+    ----------
+    keys
+        Key sequences in Qt's portable notation, such as ``"Ctrl+Shift+Z"``; the first is shown.
+    when
+        Whether it can be done now; buttons are disabled otherwise, keys do nothing.
+    group
+        The heading it stands under in the help.
+    listed
+        Whether the help and the menu list it (the many values of one kind are listed together).
+
+    Notes
+    -----
+    Title, group and help are written in English and become the user's language here, once for all.
+    """
+
+    id: str
+    title: str
+    run: Callable[[], None]
+    keys: tuple[str, ...] = ()
+    group: str = "General"
+    when: When = _always
+    help: str = ""
+    listed: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("title", "group", "help"):
+            object.__setattr__(self, name, tr(getattr(self, name)))
+
+    @property
+    def key(self) -> str:
+        """The key to show, with arrows and Shift as signs."""
+        return pretty_key(self.keys[0]) if self.keys else ""
+
+    @property
+    def tooltip(self) -> str:
+        """Title, what it does, and the key."""
+        text = f"{self.title} ({self.key})" if self.key else self.title
+        return f"{text}\n{self.help}" if self.help else text
+
+
+_WRITING = (
+    *("class.", "value.", "cell.", "edit.", "field.comment", "field.cut", "field.details", "field.quality."),
+    *("field.skip", "fields.add", "overlap.", "reading.add", "region.", "draw.finish", "model."),
+    *("suggestion.accept", "suggestion.bad_box", "suggestion.duplicate", "suggestion.not_a_cell"),
+    *("tool.box", "tool.draft", "tool.ignore", "tool.region", "tool.ring"),
+    *("training.start", "training.suggest", "project.import", "project.patients"),
+)
+"""How the ids of commands begin that change the project."""
+
+_READING = (
+    *("annotator.change", "conflicts.show", "gallery.open", "mistakes.check"),
+    *("project.export", "project.report", "reading.choose"),
+)
+"""The ids of commands that change nothing, but need the project's folder."""
+
+_OPENING = (
+    *_READING,
+    "fields.add",
+    "project.import",
+    "project.patients",
+    "training.start",
+    "training.suggest",
+)
+"""The ids of commands that open the project anew: whether its folder is there is looked at before."""
+
+_SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Backspace": "⌫"}
+
+
+def pretty_key(key: str) -> str:
+    """Write a key sequence as it is shown to people."""
+    if key.startswith("Ctrl+Shift+"):
+        return key
+    for name, sign in _SIGNS.items():
+        key = key.replace(name, sign)
+    return key
+
+
+class Commands:
+    """The registry of one window.
+
+    Each command declares keys of its own; the key map says which it has: those of the left-handed
+    profile, or what the user gave it.
+    """
+
+    keys_changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._declared: dict[str, Command] = {}
+        self._commands: dict[str, Command] = {}
+        self._by_key: dict[str, str] = {}
+        self._key_map = KeyMap()
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._commands.values())
+
+    def __getitem__(self, command_id: str) -> Command:
+        return self._commands[command_id]
+
+    def __contains__(self, command_id: str) -> bool:
+        return command_id in self._commands
+
+    def add(self, commands: Iterable[Command]) -> None:
+        """Add commands; two that declare one key are a mistake of ours."""
+        declared = {key: name for name, command in self._declared.items() for key in command.keys}
+        for command in commands:
+            for key in command.keys:
+                other = declared.setdefault(key, command.id)
+                if other != command.id:
+                    raise ValueError(f"key {key} is taken by {other}, so {command.id} cannot have it")
+            self._declared[command.id] = command
+        self._assign()
+
+    def remove(self, prefix: str) -> None:
+        """Remove the commands whose id starts so."""
+        self._declared = {name: c for name, c in self._declared.items() if not name.startswith(prefix)}
+        self._assign()
+
+    @property
+    def key_map(self) -> KeyMap:
+        """The profile, and what the user changed in it."""
+        return self._key_map
+
+    @key_map.setter
+    def key_map(self, key_map: KeyMap) -> None:
+        self._key_map = key_map
+        self._assign()
+        self.keys_changed.emit()
+
+    def _assign(self) -> None:
+        keys = self._key_map.assign({name: command.keys for name, command in self._declared.items()})
+        self._commands = {
+            name: replace(c, keys=keys[name], when=self._guarded(c)) for name, c in self._declared.items()
+        }
+        self._by_key = {key: name for name, command in self._commands.items() for key in command.keys}
+
+    def _guarded(self, command: Command) -> When:
+        """Let what changes the project be done only while it can be changed."""
+        if not command.id.startswith((*_WRITING, *_READING)):
+            return command.when
+        return lambda session: not self.why_not(command.id) and command.when(session)
+
+    def why_not(self, command_id: str) -> str:
+        """Say why the project's state forbids a command: its folder is gone, or may only be read."""
+        stopped = command_id.startswith(_WRITING) or (self.session.unsaved.why and command_id in _READING)
+        return self.session.why_no_edits if stopped else ""
+
+    def tooltip(self, command_id: str) -> str:
+        """Give a command's tooltip, with the reason where the project cannot be changed."""
+        told = self._commands[command_id].tooltip
+        reason = self.why_not(command_id)
+        return f"{told}\n{reason}" if reason else told
+
+    def profile_keys(self, command_id: str) -> tuple[str, ...]:
+        """Give the keys a command has in the profile, whatever the user changed."""
+        return self._key_map.in_profile(command_id, self._declared[command_id].keys)
+
+    def spelled(self, sentence: str) -> str:
+        """Put the keys into a sentence that names commands, as in ``press [tool.box]``."""
+
+        def key(found: re.Match[str]) -> str:
+            command = self._commands.get(found[1])
+            return found[0] if command is None else command.key or f"“{command.title}”"
+
+        return re.sub(r"\[([a-z]+\.[a-z_]+)\]", key, sentence)
+
+    def for_key(self, key: str) -> Command | None:
+        """Give the command on a key."""
+        command_id = self._by_key.get(key)
+        return self._commands[command_id] if command_id else None
+
+    def run(self, command_id: str) -> bool:
+        """Run a command if it can be done now."""
+        command = self._commands[command_id]
+        if command_id in _OPENING:
+            self.session.refresh()
+        if reason := self.why_not(command_id):
+            self.session.tell("hint", reason)
+            return True  # it was answered
+        if not command.when(self.session):
+            return False
+        command.run()
+        return True
+
+    def use_schema(self, schema: Schema | None) -> None:
+        """Make the commands of a schema's classes and groups."""
+        self.remove("class.")
+        if schema is not None:
+            self.add(_class_commands(self.session, schema))
+
+
+def class_like(schema: Schema) -> tuple[CellClass | ClassGroup, ...]:
+    """List all that a cell's class may be: classes, then groups."""
+    return (*schema.classes, *schema.groups)
+
+
+def class_keys(schema: Schema) -> dict[str, str]:
+    """Give each class and group its key: the schema's, else its letter, else the next free letter."""
+    taken = {"Shift+Q"}  # unsure
+    keys: dict[str, str] = {}
+    later: list[CellClass | ClassGroup] = []
+    for item in class_like(schema):
+        wanted = str(getattr(item, "key", "") or getattr(item, "letter", "") or "").strip().upper()
+        key = f"Shift+{wanted}"
+        if len(wanted) == 1 and wanted.isascii() and wanted.isalpha() and key not in taken:
+            keys[item.name] = key
+            taken.add(key)
+        else:
+            later.append(item)
+    free = (f"Shift+{letter}" for letter in "ABCDEFGHIJKLMNOPRSTUVWXYZ")
+    for item in later:
+        own = [f"Shift+{c}" for c in item.name.upper() if c.isascii() and c.isalpha()]
+        key = next((k for k in (*own, *free) if k not in taken), "")
+        if key:
+            keys[item.name] = key
+            taken.add(key)
+    return keys
+
+
+def _class_commands(session: Session, schema: Schema) -> Iterator[Command]:
+    keys = class_keys(schema)
+    for item in class_like(schema):
+        name = item.name
+        yield Command(
+            f"class.{name}",
+            item.title,
+            lambda name=name: session.set_class(name),  # type: ignore[misc]
+            (keys[name],) if name in keys else (),
+            "Class",
+            has_target,
+        )
+    yield Command(
+        "class.unsure",
+        "Class unsure",
+        lambda: session.set_class(UNSURE),
+        ("Shift+Q",),
+        "Class",
+        has_target,
+        "Looked, cannot tell.",
+    )
+    yield Command(
+        "class.missing",
+        "Class missing",
+        lambda: session.set_class(None),
+        ("Shift+Backspace",),
+        "Class",
+        has_cell,
+        "Take the class away again: nobody looked.",
+    )
+
+
+def session_commands(session: Session) -> Iterator[Command]:
+    """Make the commands that need no window."""
+
+    def tool(tool: Tool) -> Callable[[], None]:
+        def choose() -> None:
+            session.tool = Tool.SELECT if session.tool is tool else tool
+
+        return choose
+
+    def reject(reason: RejectionReason) -> Callable[[], None]:
+        return lambda: session.reject(reason)
+
+    def void(_result: object) -> None:
+        return None
+
+    def cut_field() -> None:
+        session.field_from_region()
+
+    s = session
+    yield Command("field.next", "Next field", s.next_field, ("N",), "Fields", has_project)
+    yield Command("field.previous", "Previous field", s.previous_field, ("P",), "Fields", has_project)
+    yield Command(
+        "field.cut",
+        "Make a field of this region",
+        cut_field,
+        (),
+        "Fields",
+        _on_slide,
+        "A whole slide is too large to learn from at once: its areas are fields of their own.",
+    )
+
+    yield Command(
+        "tool.region",
+        "Region",
+        tool(Tool.REGION),
+        ("R",),
+        "Draw",
+        has_field,
+        "Drag a rectangle, or click corner by corner and close with Enter or a double click. "
+        "A finished region promises that every white cell in it is boxed.",
+    )
+    yield Command(
+        "tool.box",
+        "Box",
+        tool(Tool.BOX),
+        ("B",),
+        "Draw",
+        has_field,
+        "Drag a box round a cell, or click on it and take the proposed box with Enter. "
+        "The tool stays until Esc.",
+    )
+    yield Command(
+        "tool.draft",
+        "Draft region",
+        tool(Tool.DRAFT),
+        ("T",),
+        "Draw",
+        has_field,
+        "A region that promises nothing yet: draw it first, box its cells, then finish it.",
+    )
+    yield Command(
+        "region.reopen",
+        "Make the region a draft again",
+        lambda: void(s.reopen_region()),
+        (),
+        "Draw",
+        _has_finished,
+        "Its empty places are unknown again, not background.",
+    )
+    yield Command(
+        "tool.ignore",
+        "Ignore area",
+        tool(Tool.IGNORE),
+        ("I",),
+        "Draw",
+        has_field,
+        "An area that nobody can read (smear, clump, blur): neither learned from nor measured.",
+    )
+    yield Command(
+        "edit.delete",
+        "Delete cell, region or area",
+        s.delete_current,
+        ("Del",),
+        "Draw",
+        _has_deletable,
+    )
+
+    yield Command(
+        "missing.next",
+        "Next thing missing",
+        s.next_missing,
+        ("Tab",),
+        "Describe",
+        has_field,
+        "The next row, then the next cell, that nobody looked at.",
+    )
+    for number in range(1, 10):
+        yield Command(
+            f"value.{number}",
+            tr("Value {number} of the row", number=number),
+            lambda number=number: s.set_value_number(number),  # type: ignore[misc]
+            (str(number),),
+            "Describe",
+            has_target,
+            listed=False,
+        )
+    yield Command(
+        "value.unsure",
+        "Unsure",
+        s.set_value_unsure,
+        ("Q",),
+        "Describe",
+        has_target,
+        "Looked at the row of the caret, cannot tell.",
+    )
+    yield Command(
+        "value.clear",
+        "Take the value back",
+        s.clear_value,
+        ("Backspace",),
+        "Describe",
+        has_cell,
+        "The row becomes missing again; once more steps back a row.",
+    )
+    yield Command(
+        "cell.copy",
+        "Copy from the previous cell",
+        s.copy_previous,
+        ("L",),
+        "Describe",
+        has_target,
+        "Like the last one: fills what is missing here from the cell described before; what is given stays.",
+    )
+    yield Command(
+        "cell.bookmark",
+        "Bookmark",
+        s.toggle_bookmark,
+        ("M",),
+        "Describe",
+        has_cell,
+        "Find this cell again.",
+    )
+    yield Command(
+        "cell.second_opinion",
+        "Second opinion",
+        s.toggle_second_opinion,
+        ("O",),
+        "Describe",
+        has_cell,
+        "Ask somebody else to look at this cell.",
+    )
+    yield Command("caret.down", "Row down", lambda: s.move_caret(1), ("Down",), "Describe", has_target)
+    yield Command("caret.up", "Row up", lambda: s.move_caret(-1), ("Up",), "Describe", has_target)
+
+    yield Command("suggestion.next", "Next suggestion", s.next_suggestion, ("S",), "Suggestions", has_field)
+    yield Command(
+        "suggestion.previous", "Previous suggestion", s.previous_suggestion, ("W",), "Suggestions", has_field
+    )
+    yield Command(
+        "suggestion.queue",
+        "Fast accept or teach me",
+        s.other_queue,
+        ("Alt+Q",),
+        "Suggestions",
+        has_field,
+        "Two queues: the surest first, or those first from which the model would learn most.",
+    )
+    yield Command(
+        "suggestion.accept",
+        "Accept",
+        s.accept,
+        ("A",),
+        "Suggestions",
+        has_field,
+        "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change. "
+        "An unknown cell gets no class. "
+        "Of a likely mistake: take what the model says.",
+    )
+    yield Command(
+        "mistakes.check",
+        "Likely mistakes",
+        s.check_mistakes,
+        ("Alt+M",),
+        "Suggestions",
+        has_field,
+        "Look again at labels that the model confidently contradicts: keep them, or correct them.",
+    )
+    yield Command(
+        "mistakes.look",
+        "Look for mistakes again",
+        s.look_for_mistakes,
+        (),
+        "Suggestions",
+        lambda session: session.checking and not session.looking_for_mistakes,
+        "Compare all labels with what the model says now.",
+    )
+    yield Command(
+        "suggestion.accept_all",
+        "Accept all that are shown",
+        lambda: void(s.accept_all()),
+        ("Ctrl+Shift+A",),
+        "Suggestions",
+        lambda session: has_field(session) and not session.bulk_refusal,
+        "All suggestions of this field above the threshold become cells, in one step to undo. "
+        "Only where the model's precision on held-out cells is 95% or more beyond doubt.",
+    )
+    yield Command(
+        "suggestion.not_a_cell",
+        "Not a cell",
+        reject(RejectionReason.NOT_A_CELL),
+        ("X",),
+        "Suggestions",
+        has_field,
+        "Reject; the model learns that this is background. Of a likely mistake: keep what is labelled.",
+    )
+    yield Command(
+        "suggestion.duplicate",
+        "Duplicate",
+        reject(RejectionReason.DUPLICATE),
+        ("D",),
+        "Suggestions",
+        has_field,
+        "Reject: the cell is boxed already.",
+    )
+    yield Command(
+        "suggestion.bad_box",
+        "Bad box",
+        reject(RejectionReason.BAD_BOX),
+        ("F",),
+        "Suggestions",
+        has_field,
+        "Reject: a cell, but badly framed.",
+    )
+    yield Command(
+        "threshold.lower", "Show more suggestions", s.lower_threshold, (",",), "Suggestions", has_project
+    )
+    yield Command(
+        "threshold.raise", "Show fewer suggestions", s.raise_threshold, (".",), "Suggestions", has_project
+    )
+
+    yield Command("edit.undo", "Undo", s.undo, ("Ctrl+Z",), "General", has_field)
+    yield Command("edit.redo", "Redo", s.redo, ("Ctrl+Shift+Z",), "General", has_field)
+    yield Command(
+        "view.marks",
+        "Hide or show marks",
+        s.toggle_marks,
+        ("H",),
+        "General",
+        has_field,
+        "Take boxes and letters away to see the cells themselves.",
+    )

@@ -1,0 +1,1 @@
+"""Bind session, commands, layers and widgets of one viewer together."""

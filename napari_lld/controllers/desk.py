@@ -1,0 +1,658 @@
+"""The desk of one viewer: session, commands, layers, mouse and worker, put together; and the window."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QLocale, QObject, QTimer, Signal
+
+from annotation_store.errors import LLDError
+from annotation_store.records import Shape
+from napari_lld.commands import keymap
+from napari_lld.commands.registry import Command, Commands, has_cell, has_field, has_project, session_commands
+from napari_lld.controllers.display import sight_commands, take_ring
+from napari_lld.controllers.fields import FieldDesk
+from napari_lld.controllers.gallery import DeskGallery
+from napari_lld.controllers.importing import DeskImport
+from napari_lld.controllers.napari_preferences import bind
+from napari_lld.controllers.overlap import DeskOverlap
+from napari_lld.controllers.surroundings import Surroundings
+from napari_lld.i18n.qt import use_qt_language
+from napari_lld.i18n.translate import tr, use_language
+from napari_lld.layers import DeskLayers, Pointer
+from napari_lld.session import user_state
+from napari_lld.session.session import Session, Tool
+from napari_lld.tasks import actions
+from napari_lld.tasks.jobs import Jobs
+from napari_lld.tasks.label_error_reader import MistakeThread
+from napari_lld.tasks.latest_task import LatestTask
+from napari_lld.tasks.training_process import TrainingProcess
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QWidget
+
+DOCK_NAME = "Annotate (LLD)"
+"""What napari's Plugins menu calls the dock: its entry shows and hides the one that is there."""
+_WATCH_MS = 2000
+_JOB_SECONDS = 15
+"""How long a closing window waits for a long action to stop where it leaves nothing half done."""
+
+
+class Dock(Protocol):
+    """A dock on a desk."""
+
+    def release(self) -> None:
+        """Let go of the desk."""
+
+    def show_message(self, level: str, message: str) -> bool:
+        """Show a message; False where the dock cannot be seen."""
+
+
+class Binding(Protocol):
+    """What a desk puts into a main window."""
+
+    def release(self) -> None:
+        """Take it out again."""
+
+
+class Desk(QObject):
+    """Everything that belongs to one viewer; docks come and go on it."""
+
+    hinted = Signal(str)
+    """A sentence for the line at the foot of the dock."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.session = Session()
+        preferences = self.session.preferences
+        self._unbind = bind(preferences) if hasattr(viewer, "window") else lambda: None
+        wanted = preferences.language  # before the first text is made
+        use_qt_language(use_language(*(QLocale.system().uiLanguages() if wanted == "system" else [wanted])))
+        self.commands = Commands(self.session)
+        self.commands.key_map = keymap.load()
+        self.jobs = Jobs(self)
+        self.training_options: Callable[[], dict[str, Any]] = lambda: {"budget": self.session.training.budget}
+        self.docks: list[Dock] = []
+        self.window: QWidget | None = None
+        self.binding: Binding | None = None
+        self._closed = self._window_gone = False
+        self._help: QWidget | None = None
+        self.process = TrainingProcess(self.session, self)
+        self.session.trainer = self.process
+        self.mistakes = MistakeThread(self)
+        self._nuclei = LatestTask("nuclei", self)
+        self._come_late: Callable[[], bool] = lambda: False
+        self.session.mistake_reader = self.mistakes
+        self.layers = DeskLayers(self.session, viewer)
+        self.pointer = Pointer(self.session, viewer, self.layers)
+        self.fields = FieldDesk(self)
+        self.imports = DeskImport(self)
+        self.commands.add(session_commands(self.session))
+        self.commands.add(self.fields.commands())
+        self.around = Surroundings(self)
+        self.commands.add(self._window_commands())
+        self.commands.add(self.around.commands())
+        self.commands.add(self.imports.commands())
+        self.commands.add(sight_commands(self))
+        self.overlap = DeskOverlap(self)
+        self.commands.add(self.overlap.commands())
+        self.gallery = DeskGallery(self)
+        self.commands.add(self.gallery.commands())
+        # Another process may write too (the command line, a colleague's window): asking costs nothing.
+        self._watch = QTimer(self)
+        self._watch.setInterval(_WATCH_MS)
+        self._watch.timeout.connect(self.session.refresh)
+        self.jobs.stopped.connect(self._on_stopped)
+        self.session.project_changed.connect(self._on_project)
+        self.session.notice.connect(self._on_notice)
+        self.session.went_on.connect(self._bring_into_view)
+
+    # ------------------------------------------------------------------ life
+
+    def take_dock(self, dock: Dock) -> None:
+        """One more dock shows this desk."""
+        self.docks.append(dock)
+
+    def drop_dock(self, dock: Dock) -> None:
+        """One dock less shows this desk; with the last one it closes."""
+        self.docks.remove(dock)
+        if not self.docks and not self._closed:
+            if self.session.project is not None and not self._window_gone:
+                _left[self.viewer] = self.session.project.path
+            self.close()
+
+    def ends_with(self, dock: Dock) -> bool:
+        """Whether the desk closes when this dock goes."""
+        return self.docks == [dock] and not self._closed
+
+    def show_again(self, dock: QWidget) -> None:
+        """Put a dock back into the window that it was taken out of."""
+        self.viewer.window.add_dock_widget(dock, name=DOCK_NAME)
+
+    def bind_window(self, window: QWidget, make: Callable[[Desk, QWidget], Binding]) -> None:
+        """Belong to a main window from here on."""
+        if window is not self.window and not self._closed:
+            self._leave_window()
+            self.window = window
+            self.binding = make(self, window)
+
+    def _leave_window(self) -> None:
+        if self.binding is not None:
+            self.binding.release()
+        self.binding = self.window = None
+
+    def window_closed(self) -> None:
+        """Close with the window: its docks go with it."""
+        self._window_gone = True
+        for dock in list(self.docks):
+            dock.release()
+
+    def close(self) -> None:
+        """Stop the worker, close the project, let go of the viewer."""
+        if self._closed:
+            return
+        self._closed = True
+        self._watch.stop()
+        self._leave_window()
+        _desks.pop(self.viewer, None)
+        self.session.remember_place()
+        self.gallery.close()
+        self.process.close()
+        self.jobs.wait(_JOB_SECONDS)
+        self.pointer.close()
+        self.layers.close(remove=not self._window_gone)
+        self.session.project_changed.disconnect(self._on_project, missing_ok=True)
+        self.session.close()
+        self.around.close()
+        self.fields.close()
+        self.overlap.close()
+        self._unbind()
+        self.session.notice.disconnect(self._on_notice, missing_ok=True)
+        self.session.trainer = self.session.mistake_reader = None
+        self.mistakes.close()
+        self._nuclei.close()
+
+    def _on_project(self) -> None:
+        self.commands.use_schema(self.session.schema)
+        project = self.session.project
+        if project is None:
+            self._watch.stop()
+        else:
+            self._watch.start()
+        name = project.path.name.removesuffix(".lld") if project else ""
+        if hasattr(self.viewer, "title"):
+            self.viewer.title = f"{name} – napari-lld" if name else "napari-lld"
+
+    # ------------------------------------------------------------------ telling
+
+    def _on_notice(self, level: str, sentence: str) -> None:
+        sentence = self.commands.spelled(sentence)
+        self.hinted.emit(sentence.split("\n", 1)[0])
+        if level == "hint" or any(dock.show_message(level, sentence) for dock in self.docks):
+            return
+        from napari.utils import notifications
+
+        show = {
+            "info": notifications.show_info,
+            "warning": notifications.show_warning,
+            "error": notifications.show_error,
+        }
+        show[level](sentence)
+
+    # ------------------------------------------------------------------ commands of the window
+
+    def _window_commands(self) -> Iterator[Command]:
+        def idle(session: Session) -> bool:
+            return session.project is not None and not session.training.busy
+
+        yield Command(
+            "tool.select",
+            "Stop drawing, choose nothing",
+            self.escape,
+            ("Esc",),
+            "Draw",
+            has_field,
+        )
+        yield Command(
+            "draw.finish",
+            "Close the area, take what is proposed",
+            self.finish_drawing,
+            ("Return",),
+            "Draw",
+            self._can_finish_drawing,
+        )
+        yield Command(
+            "region.whole",
+            "Whole field",
+            self.finish_whole_field,
+            ("Ctrl+Return",),
+            "Draw",
+            has_field,
+            "Promise that every white cell of this field is boxed; what may not be right is asked first.",
+        )
+        yield Command(
+            "region.finish",
+            "Finish the draft region",
+            self.finish_region,
+            ("E",),
+            "Draw",
+            has_field,
+            "Promise that every white cell in it is boxed; what may not be right is asked first.",
+        )
+        yield Command(
+            "cell.comment",
+            "Comment …",
+            self.comment,
+            ("C",),
+            "Describe",
+            has_cell,
+            "A remark that is kept with the cell.",
+        )
+        yield Command(
+            "view.cell",
+            "Zoom to the cell, and back",
+            self.zoom_to_current,
+            ("Z",),
+            "General",
+            has_field,
+        )
+        yield Command(
+            "project.new",
+            "New project …",
+            self.new_project,
+            group="Project",
+            help="A schema, a folder of images, your name.",
+        )
+        yield Command("project.open", "Open project …", self.open_project, group="Project")
+        yield Command(
+            "project.sample",
+            "Open the sample project",
+            self.open_sample,
+            group="Project",
+            help="18 bundled fields, a corner of each annotated: train on it in minutes.",
+        )
+        yield Command(
+            "project.save",
+            "Save",
+            self.save,
+            ("Ctrl+S",),
+            "Project",
+            has_project,
+            "Every change is saved as it is made; where the folder is gone, look for it again.",
+        )
+        yield Command("project.close", "Close project", self.close_project, group="Project", when=idle)
+        yield Command("fields.add", "Add fields …", self.add_fields, group="Project", when=has_project)
+        yield Command("help.keys", "Keys", self.show_help, ("F1",), "General")
+        yield Command(
+            "keys.edit",
+            "Change keys …",
+            self.edit_keys,
+            (),
+            "General",
+            help="Another key for a command, or all of them for the left hand on the mouse.",
+        )
+
+    def escape(self) -> None:
+        """Drop what is being drawn, else leave the tool, else choose nothing."""
+        if self.pointer.drawing:
+            self.pointer.cancel()
+        elif self.session.proposed_box is not None:
+            self.session.proposed_box = None
+        elif self.session.proposed_region is not None and self.session.selection is None:
+            self.session.leave_proposed_region()
+        elif self.session.tool is not Tool.SELECT:
+            self.session.tool = Tool.SELECT
+        else:
+            self.session.select(None)
+
+    def _can_finish_drawing(self, session: Session) -> bool:
+        fitted = session.sight.fitted_pixel_size is not None
+        return bool(self.pointer.drawing or fitted or session.proposed_box or session.proposed_region)
+
+    def finish_drawing(self) -> None:
+        """Close the polygon, take the ring for a red cell, or take the box or region that is proposed."""
+        if self.pointer.drawing:
+            self.pointer.finish()
+        elif self.session.sight.fitted_pixel_size is not None:
+            take_ring(self)
+        elif self.session.take_proposed_box() is None:
+            self.session.take_proposed_region()
+
+    def finish_region(self) -> None:
+        """Finish the draft region, once what may not be right about it has been answered."""
+        session, region = self.session, self.session.region_to_finish()
+        if region is None:
+            session.finish_region()  # says what to choose
+            return
+
+        def finish() -> None:
+            session.select("region", region.id)
+            session.finish_region()
+
+        self._promise(region.shape, tr("Finish the region"), finish)
+
+    def finish_whole_field(self) -> None:
+        """Say that the whole field is reviewed, once what may not be right about it has been answered."""
+        field = self.session.field
+        if field is not None:
+            shape = Shape.rectangle(0, 0, field.width, field.height)
+            self._promise(shape, tr("Whole field"), self.session.mark_whole_field)
+
+    def _promise(self, shape: Shape, title: str, finish: Callable[[], object]) -> None:
+        """Finish an area of the field that is shown: all that is not boxed in it becomes background.
+
+        Dark nuclei without a box are looked for in a thread; the answer counts only while the field is shown.
+        """
+        from napari_lld.widgets.dialogs import dialogs
+
+        session, field = self.session, self.session.field
+        if field is None:
+            return
+        here = (session.project, field.id)
+
+        def come_late() -> bool:
+            late = (session.project, session.field_id) != here
+            if late:
+                told = tr(
+                    "{area}: {field} was not finished: another field was opened before the check ended.",
+                    area=title,
+                    field=field.name,
+                )
+                session.tell("warning", told)
+            return late
+
+        def ask(nuclei: int) -> None:
+            if come_late():
+                return
+            doubts = session.doubts(shape, nuclei)
+            if not doubts or dialogs.ask_anyway(title, doubts, self.window):
+                finish()
+
+        def unseen(trouble: str) -> None:
+            session.tell("warning", tr("Dark nuclei could not be looked for: {trouble}", trouble=trouble))
+            ask(0)
+
+        try:
+            pixels = None if field.is_slide else session.pixels(field.id)
+        except LLDError as error:
+            unseen(str(error))
+            return
+        if pixels is None:
+            ask(0)
+            return
+        known = session.known_places()
+        if self._nuclei.busy:
+            self._come_late()  # its answer is not waited for any more
+        self._come_late = come_late
+        self._nuclei.start(lambda: actions.count_unboxed_nuclei(pixels, shape, known), ask, unseen)
+
+    def comment(self) -> None:
+        """Ask for the comment on the current cell."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        cell = self.session.cell
+        text = dialogs.ask_comment(cell.comment, self.window) if cell is not None else None
+        if text is not None:
+            self.session.set_comment(text)
+
+    def zoom_to_current(self) -> None:
+        """Show the current cell large; once more shows the field again."""
+        mark = self.session.cell or self.session.suggestion
+        camera = self.viewer.scene.camera
+        if mark is None or getattr(self, "_zoomed_on", None) == mark.box:
+            self._zoomed_on = None
+            self.layers.view.fit()
+            return
+        x, y, w, h = mark.box
+        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        camera.center = (0.0, y + h / 2, x + w / 2)
+        camera.zoom = 0.35 * min(height, width) / max(w, h, 1.0)
+        self._zoomed_on = mark.box
+
+    def _bring_into_view(self) -> None:
+        """Centre the cell that came by itself where it is out of sight, and keep the zoom on cells."""
+        mark = self.session.cell or self.session.suggestion
+        if mark is None:
+            return
+        if getattr(self, "_zoomed_on", None) is not None:
+            self.zoom_to_current()
+            return
+        x, y, w, h = mark.box
+        camera = self.viewer.scene.camera
+        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        row, column = camera.center[-2:]
+        half_height, half_width = height / camera.zoom / 2, width / camera.zoom / 2
+        seen = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
+        if not seen:
+            camera.center = (0.0, y + h / 2, x + w / 2)
+
+    def show_help(self) -> None:
+        """Show all keys."""
+        from napari_lld.widgets.base.theme import colours
+        from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
+
+        overlay = HelpOverlay(self.commands, colours(str(self.viewer.theme)), self.window)
+        overlay.open()
+
+    def edit_keys(self) -> None:
+        """Let the user choose profile and keys."""
+        from napari_lld.widgets.base.theme import colours
+        from napari_lld.widgets.dialogs.key_editor import KeyEditor
+
+        editor = KeyEditor(self.commands, colours(str(self.viewer.theme)), self.window)
+        editor.open()
+
+    def new_project(self) -> None:
+        """Ask for a new project, which the dialog makes, and add its images."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        if self.still_busy():
+            return
+        wanted = dialogs.ask_new_project(self.window, self.session.preferences.annotator)
+        if wanted is None:
+            return
+        if wanted.annotator:
+            self.session.preferences.annotator = wanted.annotator
+        images = wanted.images
+        if images is None:
+            self._open_made(wanted.folder, "", wanted.annotator)
+            return
+
+        def open_without(sentence: str) -> None:
+            self._open_made(wanted.folder, "", wanted.annotator)
+            self.fail(sentence)
+
+        self.jobs.start(
+            tr("Adding fields"),
+            lambda tell: actions.add_fields(
+                wanted.folder, [images], tell, annotator=wanted.annotator, patient_from=wanted.patient_from
+            ),
+            lambda told: self._open_made(wanted.folder, told, wanted.annotator),
+            open_without,
+        )
+
+    def _open_made(self, folder: Path, told: str, annotator: str | None = None) -> None:
+        if self.session.open(folder, annotator=annotator) and told:
+            self.session.tell("info", told)
+
+    def open_project(self) -> None:
+        """Ask for a project and open it."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        folder = dialogs.ask_project(self.window)
+        if folder is not None:
+            self.session.open(folder)
+
+    def open_sample(self) -> None:
+        """Make the sample project where it is not made yet, and open it."""
+        folder = user_state.sample_project_folder()
+        annotator = self.session.preferences.annotator or None
+        self.jobs.start(
+            tr("Preparing the sample"),
+            lambda tell: actions.make_sample_project(folder, tell, annotator=annotator),
+            lambda told: self._open_made(folder, told),
+            self.fail,
+        )
+
+    def save(self) -> None:
+        """Say that all is saved; where it is not, try again."""
+        session = self.session
+        if not session.unsaved.why:
+            session.tell("hint", tr("Every change is saved as it is made."))
+        elif not session.try_to_save():
+            session.tell("hint", tr("The folder is not back yet. What you did last is kept."))
+
+    def close_project(self) -> None:
+        """Close the project; what could not be saved is asked about first."""
+        from napari_lld.widgets.dialogs.close_question import may_close
+
+        if not self.session.unsaved.count or may_close(self, self.window):
+            self.session.close()
+
+    def still_busy(self) -> bool:
+        """Whether a long action is under way, and say so: before anything is asked for the next."""
+        if self.jobs.busy:
+            self.fail(tr("{title} is still under way.", title=self.jobs.title))
+        return self.jobs.busy
+
+    def add_fields(self) -> None:
+        """Ask for images and add them."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        if self.still_busy():
+            return
+        self.add_paths(dialogs.ask_images(self.window))
+
+    def add_paths(self, paths: list[Path]) -> None:
+        """Add images and folders of images."""
+        project = self.session.project
+        if project is None or not paths:
+            return
+        place, annotator = project.path, project.annotator
+
+        def done(told: str) -> None:
+            self.session.refresh()
+            self.session.tell("info", told)
+
+        self.jobs.start(
+            tr("Adding fields"),
+            lambda tell: actions.add_fields(place, paths, tell, annotator=annotator),
+            done,
+            self.fail,
+        )
+
+    def _on_stopped(self, title: str) -> None:
+        self.session.refresh()
+        left = self.jobs.left or tr("What was done before stays.")
+        self.session.tell("info", tr("{title}: stopped. {left}", title=title, left=left))
+
+    def fail(self, sentence: str) -> None:
+        """Say why something could not be done."""
+        self.session.tell("error", sentence)
+
+
+_desks: WeakKeyDictionary[Any, Desk] = WeakKeyDictionary()
+_left: WeakKeyDictionary[Any, Path] = WeakKeyDictionary()
+"""The project that was open when the last dock of a viewer was closed: the next one goes on with it."""
+
+
+def desk_for(viewer: Any) -> Desk:
+    """Give the one desk of a viewer: two docks on it show the same session."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    desk = _desks.get(viewer)
+    if desk is None:
+        desk = _desks[viewer] = Desk(viewer)
+        left = _left.pop(viewer, None)
+        if left is not None:
+            desk.session.open(left)
+    return desk
+
+
+def build_window(project_path: Path | None = None, *, show: bool = True) -> tuple[Any, Any]:
+    """Make a napari window with the dock, and open a project in it.
+
+    Returns
+    -------
+    tuple
+        The ``napari.Viewer`` and the ``DeskDock``.
+
+    Raises
+    ------
+    LLDError
+        If the project cannot be opened; no window is left behind.
+    """
+    from annotation_store import NotWritableError, Project
+
+    if project_path is not None:
+        # says why it cannot be opened before a window is made; one that can only be read is asked about
+        with suppress(NotWritableError), Project.open(project_path):
+            pass
+    import napari
+
+    from napari_lld.widgets import DeskDock
+
+    viewer = napari.Viewer(title="napari-lld", show=False)
+    dock = DeskDock(viewer)
+    viewer.window.add_dock_widget(dock, name=DOCK_NAME)  # on the side where it was left
+    for name in ("layer list", "layer controls"):
+        _put_away(viewer, name)
+    if show:
+        _show(viewer)
+    if project_path is not None:
+        dock.desk.session.open(project_path)
+    return viewer, dock
+
+
+def _put_away(viewer: Any, name: str) -> None:
+    """Hide a dock of napari: room for the field. Its Window menu brings it back, as high as there is room."""
+    from qtpy.QtCore import QSize
+    from qtpy.QtWidgets import QDockWidget
+
+    from napari_lld.widgets.base.room import Scrolling
+
+    dock = viewer.window._qt_window.findChild(QDockWidget, name)
+    if dock is not None:
+        dock.setWidget(Scrolling(dock.widget(), QSize(180, 90)))
+        dock.setMinimumSize(50, 50)  # as napari sets it; Qt has raised it for the contents
+        dock.hide()
+
+
+def _show(viewer: Any) -> None:
+    """Show the window in the size it was left in, at first as large as the screen, and never larger."""
+    from qtpy.QtCore import QSize
+
+    window = viewer.window._qt_window
+    screen = window.screen().availableGeometry()
+    kept = user_state.recall("window_size")
+    sides = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
+    width = user_state.within(sides[0], 1, screen.width()) or screen.width()
+    height = user_state.within(sides[1], 1, screen.height()) or screen.height()
+    wanted = QSize(int(width), int(height))
+    viewer.window.show()  # napari puts its own size here, from another kind of work
+    frame = window.frameGeometry().size() - window.size()
+    window.resize(wanted.expandedTo(QSize(640, 400)).boundedTo(screen.size() - frame))
+    window.move(screen.topLeft())
+    viewer.window.activate()
+
+
+def open_desk(project_path: Path | None = None) -> None:
+    """Open the window on a project, or on the start page, and run until it is closed.
+
+    Raises
+    ------
+    LLDError
+        If the project cannot be opened.
+    """
+    import napari
+
+    viewer, _dock = build_window(project_path)
+    napari.run()
+    del viewer
+    sys.stdout.flush()

@@ -1,0 +1,183 @@
+"""The desk's commands for seeing right: zoom view, stains, ruler, ring, and how the field is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_lld.commands.registry import Command, has_field, has_project
+from napari_lld.i18n.translate import tr
+from napari_lld.imaging.display import Look
+from napari_lld.imaging.display import background as background_colour
+from napari_lld.session.session import Session, Tool
+from napari_lld.tasks import actions
+from napari_lld.tasks.import_preview import Place
+
+if TYPE_CHECKING:
+    from napari_lld.controllers.desk import Desk
+
+
+def sight_commands(desk: Desk) -> Iterator[Command]:
+    """Make the commands of what is seen; none of them changes a pixel."""
+    session = desk.session
+    sight = session.sight
+
+    def switch(name: str) -> Callable[[], None]:
+        return lambda: sight.switch(name)
+
+    def tool(wanted: Tool) -> Callable[[], None]:
+        def choose() -> None:
+            session.tool = Tool.SELECT if session.tool is wanted else wanted
+
+        return choose
+
+    def reset() -> None:
+        sight.look = Look()
+
+    def changed(session: Session) -> bool:
+        return session.field_id is not None and not session.sight.look.plain
+
+    yield Command(
+        "sight.panel",
+        "Zoom view",
+        switch("panel"),
+        ("Y",),
+        "See",
+        has_project,
+        "Show or hide the current cell in large, with ruler and picture beside it.",
+    )
+    yield Command(
+        "sight.stains",
+        "Stains",
+        switch("stains"),
+        ("U",),
+        "See",
+        has_project,
+        "The current cell as if the film had the blue stain only, and the pink one only.",
+    )
+    yield Command(
+        "sight.smooth",
+        "Smooth",
+        switch("smooth"),
+        (),
+        "See",
+        has_project,
+        "Smooth between the pixels of the zoom view, or show each as a square.",
+    )
+    yield Command(
+        "tool.ruler",
+        "Ruler",
+        tool(Tool.RULER),
+        ("K",),
+        "See",
+        has_field,
+        "Drag to measure; nothing is stored. Esc takes it away.",
+    )
+    yield Command(
+        "tool.ring",
+        "Red cell",
+        tool(Tool.RING),
+        ("J",),
+        "See",
+        has_field,
+        "Click to lay a ring of 7.5 µm, as wide as a red cell. Dragged across a red cell from edge to edge, "
+        "it says how large a pixel is.",
+    )
+    yield Command(
+        "sight.scale_bar",
+        "Scale bar",
+        switch("scale_bar"),
+        (),
+        "See",
+        has_project,
+        "Show or hide the scale bar in the corner of the field.",
+    )
+    yield Command(
+        "look.auto",
+        "White balance",
+        lambda: _balance(desk),
+        (),
+        "See",
+        has_field,
+        "Show the lightest background as neutral light grey. The stored pixels stay.",
+    )
+    yield Command(
+        "tool.white",
+        "Pick",
+        tool(Tool.WHITE),
+        (),
+        "See",
+        has_field,
+        "Click on an empty place: it is shown as neutral light grey. The stored pixels stay.",
+    )
+    yield Command(
+        "look.reset",
+        "Reset",
+        reset,
+        (),
+        "See",
+        changed,
+        "Show the field as it is.",
+    )
+
+
+def _balance(desk: Desk) -> None:
+    """Show the background of the field as neutral."""
+    white = background_of_field(desk)
+    if white is not None:
+        sight = desk.session.sight
+        sight.look = replace(sight.look, white=white)
+
+
+def background_of_field(desk: Desk) -> tuple[int, int, int] | None:
+    """Give the colour of the current field's empty background, from a small copy where it is large."""
+    project, field = desk.session.project, desk.session.field
+    if project is None or field is None:
+        return None
+    whole = None
+    if not field.is_slide:
+        whole = desk.layers.pixels((0, 0, field.width, field.height))
+    if whole is None:
+        from annotation_store.errors import LLDError
+
+        try:
+            whole = project.thumbnail(field.id)
+        except LLDError:
+            return None
+    return background_colour(whole)
+
+
+def take_ring(desk: Desk) -> None:
+    """Take the fitted ring for a red cell of 7.5 µm: that says how large a pixel is, here or on all alike."""
+    from napari_lld.widgets.dialogs.dialogs import ask_pixel_size
+
+    session = desk.session
+    project, size = session.project, session.sight.fitted_pixel_size
+    if project is None or size is None:
+        return
+    others = session.sight.alike()
+    answer = ask_pixel_size(size, session.sight.pixel_size_um, len(others), desk.window)
+    if answer is None or session.project is not project or not session.sight.set_pixel_size(size):
+        return
+    session.tool = Tool.SELECT
+    told = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)
+    if answer == "all" and others:
+        place = Place.of(project)
+        changes: dict[int, dict[str, Any]] = {field_id: {"pixel_size_um": size} for field_id in others}
+
+        def done(edits: list[int]) -> None:
+            session.refresh()
+            session.tell(
+                "info",
+                tr("A pixel is {size:.3f} µm on this field and {count} others.", size=size, count=len(edits)),
+            )
+
+        desk.jobs.start(
+            tr("Pixel size of fields"),
+            lambda tell: actions.describe_fields(place, changes, tell),
+            done,
+            lambda sentence: session.tell("error", sentence),
+        )
+    else:
+        session.tell("hint", told)

@@ -1,0 +1,270 @@
+"""What the window does with fields, readings and conflicts: its commands, and the questions they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from annotation_store import Project
+from annotation_store.images import IMAGE_SUFFIXES
+from napari_lld.commands.fields import field_commands
+from napari_lld.commands.registry import Command, has_field, has_project
+from napari_lld.controllers.importing import LABEL_SUFFIXES
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.session.patient_rule import coverage
+from napari_lld.session.readings import ReadingChoice
+from napari_lld.session.session import Session
+from napari_lld.tasks import actions
+from napari_lld.tasks.import_preview import Place
+
+if TYPE_CHECKING:
+    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.fields.field_dialogs import Changes
+
+
+def is_project(path: Path) -> bool:
+    """Whether a folder is a project."""
+    return (path / "project.db").is_file()
+
+
+class FieldDesk:
+    """The part of a desk that has to do with fields."""
+
+    filter_asked = Signal()
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._session: Session = desk.session
+        self._session.questions = self
+        self._session.project_changed.connect(self._on_project)
+        self._session.ranking_wanted.connect(self.rank)
+
+    def commands(self) -> Iterator[Command]:
+        """Make the commands, with those that need no window."""
+        yield from field_commands(self._session)
+        yield Command(
+            "fields.filter",
+            "Filter the fields …",
+            self.filter_asked.emit,
+            ("Ctrl+F",),
+            "Fields",
+            has_project,
+            "By state, patient, quality, or words in name and comment. Next and previous follow the list.",
+        )
+        yield Command(
+            "field.comment",
+            "Comment on this field …",
+            self.comment,
+            (),
+            "Fields",
+            has_field,
+            "A remark that is kept with the field.",
+        )
+
+        yield Command(
+            "field.details",
+            "Field details …",
+            self.details,
+            ("Ctrl+I",),
+            "Fields",
+            has_field,
+            "Patient, slide, domain and size of a pixel, of all fields chosen in the list.",
+        )
+        yield Command(
+            "project.patients",
+            "Patients …",
+            self.patients,
+            (),
+            "Project",
+            has_project,
+            "How the patient is read from the names of images, and how many fields have one.",
+        )
+        yield Command(
+            "reading.add",
+            "Add a reading …",
+            self.add_reading,
+            (),
+            "Project",
+            has_project,
+            "Regions, cells and values of one reader on the same fields; blind ones see no suggestion.",
+        )
+        yield Command(
+            "reading.choose",
+            "Readings …",
+            self.change_reading,
+            (),
+            "Project",
+            has_project,
+            "In which reading you work, and whose each is. Another's is named and confirmed.",
+        )
+        yield Command(
+            "conflicts.show",
+            "Conflicts of imports …",
+            self.show_conflicts,
+            (),
+            "Project",
+            has_project,
+            "Cells of which an imported file says something else than the project.",
+        )
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._session.questions = None
+        self._session.project_changed.disconnect(self._on_project, missing_ok=True)
+        self._session.ranking_wanted.disconnect(self.rank, missing_ok=True)
+
+    def rank(self) -> None:
+        """Work out where to look next, before any training has."""
+        session, project = self._session, self._session.project
+        if project is None:
+            return
+        place, reading_id, annotator = project.path, project.reading.id, project.annotator
+
+        def done(_result: None) -> None:
+            if session.project is project:
+                session.refresh()
+                session.take_ranking()
+
+        self._desk.jobs.start(
+            tr("Looking where to begin"),
+            lambda tell: actions.rank_fields(place, reading_id, tell, annotator=annotator),
+            done,
+            self._desk.fail,
+        )
+
+    def _on_project(self) -> None:
+        project = self._session.project
+        count = len(project.conflicts()) if project is not None else 0
+        if count:
+            self._session.tell(
+                "info",
+                trn(
+                    "Of {count} cell an imported file says something else: ☰ › Conflicts of imports.",
+                    "Of {count} cells an imported file says something else: ☰ › Conflicts of imports.",
+                    count,
+                ),
+            )
+
+    # ------------------------------------------------------------------ dropping files
+
+    def wants(self, paths: Sequence[Path]) -> bool:
+        """Whether dropped files and folders are for us: a project, or images and labels while one is open."""
+        if any(is_project(path) for path in paths):
+            return True
+        known = IMAGE_SUFFIXES | LABEL_SUFFIXES
+        images = (path.is_dir() or path.suffix.lower() in known for path in paths)
+        return self._session.project is not None and any(images)
+
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Open the project among what was dropped, else ask how to import the labels, else add the images."""
+        project = next((path for path in paths if is_project(path)), None)
+        labels = next((path for path in paths if path.suffix.lower() in LABEL_SUFFIXES), None)
+        if project is None and labels is not None:
+            self._desk.imports.ask(labels)
+        elif project is None:
+            self._desk.add_paths(list(paths))
+        elif self._session.project is None or self._session.project.path.resolve() != project.resolve():
+            self._session.open(project)
+
+    # ------------------------------------------------------------------ asking
+
+    def comment(self) -> None:
+        """Ask for the comment on the field that is shown."""
+        from napari_lld.widgets.fields import field_dialogs
+
+        field = self._session.field
+        if field is None:
+            return
+        text = field_dialogs.ask_field_comment(field.name, field.note, self._desk.window)
+        if text is not None:
+            self._session.describe_field(field.id, note=text.strip())
+
+    def details(self) -> None:
+        """Ask for patient, slide, domain and size of a pixel of the fields that are meant."""
+        from napari_lld.widgets.fields import field_dialogs
+
+        session = self._session
+        if self._desk.still_busy():
+            return
+        every = [summary.field for summary in session.summaries()]
+        changes = field_dialogs.ask_field_details(session.fields_meant, every, self._desk.window)
+        if changes:
+            self._describe(changes)
+
+    def patients(self) -> None:
+        """Ask how patients are read from names, and apply it."""
+        from napari_lld.widgets.fields import field_dialogs
+
+        session, project = self._session, self._session.project
+        if project is None or self._desk.still_busy():
+            return
+        every = [summary.field for summary in session.summaries()]
+        answer = field_dialogs.ask_patients(project.patient_rule, every, self._desk.window)
+        if answer is not None and session.set_patient_rule(answer.rule) and answer.changes:
+            self._describe(answer.changes)
+
+    def _describe(self, changes: Changes) -> None:
+        """Say something of fields beside the window; undo takes it back on all of them."""
+        session, project = self._session, self._session.project
+        if project is None:
+            return
+        place, before = Place.of(project), coverage(s.field for s in session.summaries())
+
+        def done(edits: list[int]) -> None:
+            if session.project is not project:
+                return
+            session.refresh()
+            session.join_edits(edits)
+            told = trn("{count} field changed.", "{count} fields changed.", len(edits))
+            now = coverage(summary.field for summary in session.summaries())
+            if now != before:
+                told += " " + now.told(before)
+            session.tell("info", told)
+
+        self._desk.jobs.start(
+            tr("Field details"),
+            lambda tell: actions.describe_fields(place, changes, tell),
+            done,
+            self._desk.fail,
+        )
+
+    def add_reading(self) -> None:
+        """Ask for a new reading, and whose it is."""
+        self._ask_reading(begin=True)
+
+    def change_reading(self) -> None:
+        """Ask in which reading to work."""
+        self._ask_reading(begin=False)
+
+    def _ask_reading(self, *, begin: bool) -> None:
+        from napari_lld.widgets.dialogs import reading_dialog
+
+        project = self._session.project
+        if project is None:
+            return
+        choice = reading_dialog.ask_reading(
+            project.annotator, project.readings(), project.reading, self._desk.window, begin=begin
+        )
+        if choice is not None:
+            self._session.go_to_reading(choice)
+
+    def open_for_reading(self, why: str) -> bool:
+        """Ask whether to open a project for reading only, which cannot be written."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        return dialogs.ask_for_reading(why, self._desk.window)
+
+    def choose_reading(self, project: Project) -> ReadingChoice | None:
+        """Ask an annotator who has no reading in a project where to work."""
+        from napari_lld.widgets.dialogs import reading_dialog
+
+        return reading_dialog.ask_reading(project.annotator, project.readings(), None, self._desk.window)
+
+    def show_conflicts(self) -> None:
+        """List the conflicts beside the field."""
+        from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
+
+        ConflictsDialog(self._session, self._desk.window).show()

@@ -1,0 +1,69 @@
+"""Importing labels at the desk: its command, the question before, the report afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotation_store.records import ImportReport
+from napari_lld.commands.registry import Command, has_project
+from napari_lld.i18n.translate import tr
+from napari_lld.tasks.import_preview import Import, Place, carry_out, comes_in
+
+if TYPE_CHECKING:
+    from napari_lld.controllers.desk import Desk
+
+LABEL_SUFFIXES = frozenset({".json", ".geojson"})
+"""Files that are taken for labels when they are dropped."""
+
+
+class DeskImport:
+    """The part of a desk that brings labels in."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def commands(self) -> Iterator[Command]:
+        """Make the command."""
+        yield Command(
+            "project.import",
+            "Import labels …",
+            self.ask,
+            ("Ctrl+Shift+I",),
+            "Project",
+            has_project,
+            "COCO, YOLO, LLD, Pascal VOC, CSV, GeoJSON or Label Studio. Nothing of yours is overwritten.",
+        )
+
+    def ask(self, start: Path | None = None) -> None:
+        """Ask what to import, and import it beside the window."""
+        from napari_lld.widgets.dialogs import import_dialog
+
+        project = self._desk.session.project
+        if project is None or self._desk.still_busy():
+            return
+        place = Place.of(project)
+        wanted = import_dialog.ask_import(place, project.reading, start, self._desk.window)
+        if wanted is not None:
+            self.run(place, wanted)
+
+    def run(self, place: Place, wanted: Import) -> None:
+        """Import beside the window."""
+        self._desk.jobs.start(
+            tr("Importing"),
+            lambda tell: carry_out(place, wanted, tell),
+            self._done,
+            self._desk.fail,
+            left=tr("Nothing was imported."),
+        )
+
+    def _done(self, report: ImportReport) -> None:
+        from napari_lld.widgets.dialogs.import_dialog import ImportedDialog
+
+        session = self._desk.session
+        session.refresh()
+        told = comes_in(report)
+        session.tell("info", tr("Imported: {told}", told=told.replace("\n", " ")))
+        if report.skipped:
+            ImportedDialog(told, list(report.skipped), self._desk.window).show()

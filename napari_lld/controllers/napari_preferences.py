@@ -1,0 +1,50 @@
+"""The preferences as napari's own settings: its Preferences dialog shows them, its file keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from napari_lld.session.preferences import Preferences
+
+PLUGIN = "napari-lld"
+
+
+def bind(preferences: Preferences) -> Callable[[], None]:
+    """Take napari's settings, and keep both alike from now on; gives what undoes it.
+
+    Where napari does not know the plugin (it runs from a folder that is not installed), nothing is kept.
+    """
+    from napari.settings import get_plugin_settings
+
+    try:
+        kept: Any = get_plugin_settings(PLUGIN).desk
+    except (KeyError, AttributeError):
+        return lambda: None
+    undo: list[Callable[[], None]] = []
+    for field in fields(preferences):
+        _bind_one(preferences, kept, field.name, undo)
+
+    def release() -> None:
+        for one in undo:
+            one()
+
+    return release
+
+
+def _bind_one(preferences: Preferences, kept: Any, name: str, undo: list[Callable[[], None]]) -> None:
+    setattr(preferences, name, getattr(kept, name))
+
+    def from_napari(_event: object = None) -> None:
+        setattr(preferences, name, getattr(kept, name))
+
+    def to_napari(value: object) -> None:
+        if getattr(kept, name) != value:
+            setattr(kept, name, value)
+
+    theirs, ours = getattr(kept.events, name), getattr(preferences.events, name)
+    theirs.connect(from_napari)
+    ours.connect(to_napari)
+    undo.append(lambda: theirs.disconnect(from_napari))
+    undo.append(lambda: ours.disconnect(to_napari, missing_ok=True))

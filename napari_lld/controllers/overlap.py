@@ -1,0 +1,156 @@
+"""Saying which fields overlap, so that their common cells count once: found by the pixels, or by one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from annotation_store.errors import LLDError
+from annotation_store.records import Box
+from napari_lld.commands.registry import Command, has_cell, has_field
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.imaging.overlap import Found, find_overlap, offset_of_same_cell
+
+if TYPE_CHECKING:
+    from napari_lld.controllers.desk import Desk
+
+
+class DeskOverlap:
+    """The commands, and the cell that was pointed at in the first field."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._pointed: tuple[int, Box] | None = None
+        desk.session.project_changed.connect(self._forget)
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._desk.session.project_changed.disconnect(self._forget, missing_ok=True)
+
+    def commands(self) -> Iterator[Command]:
+        """Make the commands."""
+        yield Command(
+            "overlap.find",
+            "This field overlaps another …",
+            self.find,
+            group="Fields",
+            when=has_field,
+            help="Where is found by the pixels; cells that stand in both count once.",
+        )
+        yield Command(
+            "overlap.same_cell",
+            "Same cell in two fields",
+            self.same_cell,
+            group="Fields",
+            when=has_cell,
+            help="Where the pixels do not show it: choose a cell here, then the same one in the other field.",
+        )
+        yield Command(
+            "overlap.remove",
+            "This field overlaps no other",
+            self.remove,
+            group="Fields",
+            when=has_field,
+            help="Forget the overlaps of this field: all its cells count again.",
+        )
+
+    def _forget(self) -> None:
+        self._pointed = None
+
+    def find(self) -> None:
+        """Ask for the other field, and find where it lies."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        session = self._desk.session
+        project, field = session.project, session.field
+        if project is None or field is None:
+            return
+        others = [other for other in project.fields() if other.id != field.id]
+        others.sort(
+            key=lambda other: ((other.patient, other.slide) != (field.patient, field.slide), other.id)
+        )
+        name = dialogs.ask_overlapping_field(field.name, [other.name for other in others], self._desk.window)
+        other = next((one for one in others if one.name == name), None)
+        if other is None:
+            return
+        here, there = field.id, other.id
+
+        def done(found: Found | None) -> None:
+            if session.project is not project:
+                return
+            if found is None:
+                session.tell(
+                    "warning",
+                    tr(
+                        "{here} and {there} do not show the same place, as far as their pixels tell. "
+                        "If they do, choose a cell in one, “Same cell in two fields”, "
+                        "and the same in the other.",
+                        here=field.name,
+                        there=other.name,
+                    ),
+                )
+            else:
+                self._say(here, there, found.dx, found.dy)
+
+        self._desk.jobs.start(
+            tr("Laying {there} over {here}", there=other.name, here=field.name),
+            lambda _tell: find_overlap(project.pixels(here), project.pixels(there)),
+            done,
+            lambda sentence: session.tell("error", sentence),
+        )
+
+    def same_cell(self) -> None:
+        """Point at a cell, then at the same one in another field."""
+        session = self._desk.session
+        cell, field_id = session.cell, session.field_id
+        if cell is None or field_id is None:
+            return
+        if self._pointed is None or self._pointed[0] == field_id:
+            self._pointed = (field_id, cell.box)
+            session.tell("info", tr("Now choose the same cell in the other field, and say so again there."))
+            return
+        there, box = self._pointed
+        self._pointed = None
+        self._say(field_id, there, *offset_of_same_cell(cell.box, box))
+
+    def _say(self, here: int, there: int, dx: float, dy: float) -> None:
+        """Keep an overlap, and say what it means for the count."""
+        session = self._desk.session
+        project = session.project
+        if project is None:
+            return
+        try:
+            before = sum(count.count for count in project.class_counts([here, there]))
+            project.add_overlap(here, there, dx, dy)
+            once = before - sum(count.count for count in project.class_counts([here, there]))
+        except LLDError as error:
+            session.refused(error, lambda: project.add_overlap(here, there, dx, dy))
+            return
+        session.tell(
+            "info",
+            tr("The fields overlap. ")
+            + trn(
+                "{count} cell stands in both and counts once.",
+                "{count} cells stand in both and count once.",
+                once,
+            )
+            + tr(" [edit.undo] takes it back."),
+        )
+
+    def remove(self) -> None:
+        """Forget the overlaps of the field that is shown."""
+        session = self._desk.session
+        project, field_id = session.project, session.field_id
+        if project is None or field_id is None:
+            return
+        overlaps = project.overlaps(field_id)
+        if not overlaps:
+            session.tell("hint", tr("Nobody has said that this field overlaps another."))
+            return
+        try:
+            for overlap in overlaps:
+                project.remove_overlap(field_id, overlap.other_id)
+        except LLDError as error:
+            session.refused(error, self.remove)
+            return
+        session.tell("info", tr("All cells of this field count again. [edit.undo] takes it back."))

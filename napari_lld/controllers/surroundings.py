@@ -1,0 +1,241 @@
+"""What stands around the annotating: log, work clock, unexpected errors, who annotates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer
+
+from annotation_store import formats
+from napari_lld.commands.models import model_commands
+from napari_lld.commands.registry import Command, has_project
+from napari_lld.controllers.exception_hook import Catcher
+from napari_lld.i18n.translate import tr
+from napari_lld.session.error_reports import keep_failure
+from napari_lld.session.log import Log
+from napari_lld.session.rounds import Rounds
+from napari_lld.session.work_clock import WorkClock
+from napari_lld.tasks import actions
+
+if TYPE_CHECKING:
+    from napari_lld.controllers.desk import Desk
+
+
+_LOOK_MS = 2000
+
+
+class Surroundings(QObject):
+    """Belongs to one desk, and lives as long as it does."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.desk = desk
+        self.session = desk.session
+        self.log = Log()
+        self.clock = WorkClock(desk.session)
+        self.rounds = Rounds(desk.session, desk.session.preferences)
+        self._catcher = Catcher(self.on_unexpected)
+        self._last_trace = ""
+        # Counting the new cells takes some statements: once after many edits, not at every key.
+        self._looking = QTimer(self)
+        self._looking.setSingleShot(True)
+        self._looking.setInterval(_LOOK_MS)
+        self._looking.timeout.connect(self._look)
+        self.session.notice.connect(self._on_notice)
+        self.session.summaries_changed.connect(self._look_soon)
+        self.session.project_changed.connect(self._look_soon)
+        self.session.preferences.events.ready.connect(self._on_ready)
+
+    def close(self) -> None:
+        """Let go of the session; what was counted is kept."""
+        self._looking.stop()
+        self.rounds.close()
+        self.clock.close()
+        self._catcher.remove()
+        self.session.notice.disconnect(self._on_notice, missing_ok=True)
+        self.session.summaries_changed.disconnect(self._look_soon, missing_ok=True)
+        self.session.project_changed.disconnect(self._look_soon, missing_ok=True)
+        self.session.preferences.events.ready.disconnect(self._on_ready, missing_ok=True)
+
+    def commands(self) -> Iterator[Command]:
+        """Make the commands."""
+        yield from model_commands(
+            self.session, self.rounds, lambda: self.desk.training_options(), self.show_curves
+        )
+        yield Command(
+            "project.export",
+            "Export …",
+            self.export,
+            ("Ctrl+Shift+E",),
+            "Project",
+            has_project,
+            "Cells with their regions, or suggestions, in any of eight formats.",
+        )
+        yield Command(
+            "project.report",
+            "Report …",
+            self.report,
+            group="Project",
+            when=has_project,
+            help="What was annotated, what the models are worth, single cells: one HTML file to print.",
+        )
+        yield Command(
+            "job.stop",
+            "Stop",
+            self.desk.jobs.stop,
+            group="Project",
+            when=lambda _session: self.desk.jobs.busy,
+            help="Stop the long action that runs beside the window.",
+        )
+        yield Command(
+            "annotator.change",
+            "Who annotates …",
+            self.change_annotator,
+            group="Project",
+            when=lambda session: has_project(session) and not session.training.busy,
+            help="Every edit carries a name, and undo takes back only one's own.",
+        )
+        yield Command(
+            "help.log",
+            "Log …",
+            self.show_log,
+            group="General",
+            help="What the window has said in this sitting, and what went wrong before.",
+        )
+
+    def _look_soon(self) -> None:
+        self._looking.start()
+
+    def _look(self) -> None:
+        self.rounds.look()
+        if self.session.project is not None and any(
+            summary.finished_regions for summary in self.session.all_summaries.values()
+        ):
+            self.warm_up()
+
+    def warm_up(self) -> None:
+        """Have a training process ready for somebody who may soon ask for a round."""
+        project = self.session.project
+        if project is not None and not project.read_only and self.session.preferences.ready:
+            self.desk.process.warm_up()
+
+    def _on_ready(self, wanted: bool) -> None:
+        if wanted:
+            self.warm_up()
+        else:
+            self.desk.process.cool_down()
+
+    # ------------------------------------------------------------------ log and errors
+
+    def catch_errors(self) -> None:
+        """Catch what nobody foresaw, once the window's loop runs: napari sets its own hook as it starts."""
+        self._catcher.install()
+        QTimer.singleShot(0, self._catcher.install)
+
+    def on_unexpected(self, what: str, trace: str) -> None:
+        """Say that something unforeseen happened; the same again, as when painting fails, is said once."""
+        if trace == self._last_trace:
+            return
+        self._last_trace = trace
+        self.log.add("trace", what, trace)
+        if self.session.project is not None:
+            known = [summary.field for summary in self.session.all_summaries.values()]
+            keep_failure(self.session.project.path, what, trace, known, kind="error")
+        self.session.tell(
+            "error",
+            tr(
+                "Something went wrong that should not have ({what}). What you annotated is saved. "
+                "The log in the menu has the details.",
+                what=what,
+            ),
+        )
+
+    def show_log(self) -> None:
+        """Open the log."""
+        from napari_lld.widgets.base.theme import colours
+        from napari_lld.widgets.dialogs.log_window import LogWindow
+
+        window = LogWindow(self.log, self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
+        window.show()
+
+    def show_curves(self) -> None:
+        """Open the window of curves and models."""
+        from napari_lld.widgets.base.theme import colours
+        from napari_lld.widgets.training.training_window import TrainingWindow
+
+        window = TrainingWindow(self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
+        window.show()
+
+    def _on_notice(self, level: str, sentence: str) -> None:
+        self.log.add(level, self.desk.commands.spelled(sentence))
+
+    # ------------------------------------------------------------------ export
+
+    def export(self) -> None:
+        """Count what there is, ask what to export, and write it beside the window."""
+        project = self.session.project
+        if project is None:
+            return
+        place, reading = project.path, project.reading.id
+        self.desk.jobs.start(
+            tr("Counting"),
+            lambda tell: actions.count_for_export(place, tell, reading=reading),
+            lambda survey: self._ask_export(place, reading, survey),
+            self.desk.fail,
+        )
+
+    def _ask_export(self, place: Path, reading: int, survey: formats.Survey) -> None:
+        from napari_lld.widgets.dialogs import export_dialog
+
+        wanted = export_dialog.ask_export(survey, place.parent, self.desk.window)
+        if wanted is None:
+            return
+        self.desk.jobs.start(
+            tr("Exporting"),
+            lambda tell: actions.export(
+                place,
+                wanted.form,
+                wanted.out,
+                tell,
+                suggestions=wanted.suggestions,
+                anonymise=wanted.anonymise,
+                options=wanted.options,
+                reading=reading,
+            ),
+            lambda told: self.session.tell("info", told),
+            self.desk.fail,
+            left=tr("Nothing was written."),
+        )
+
+    def report(self) -> None:
+        """Ask where to, and write the report beside the window."""
+        from napari_lld.widgets.dialogs import report_dialog
+
+        project = self.session.project
+        if project is None or self.desk.still_busy():
+            return
+        place, reading = project.path, project.reading.id
+        start = place.with_name(f"{place.name.removesuffix('.lld')}-report.html")
+        wanted = report_dialog.ask_report(start, self.desk.window)
+        if wanted is not None:
+            self.desk.jobs.start(
+                tr("Writing the report"),
+                lambda tell: actions.report(
+                    place, wanted.out, tell, names=wanted.names, title=wanted.title, reading=reading
+                ),
+                lambda told: self.session.tell("info", told),
+                self.desk.fail,
+            )
+
+    # ------------------------------------------------------------------ who annotates
+
+    def change_annotator(self) -> None:
+        """Ask who annotates from now on."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        project = self.session.project
+        name = dialogs.ask_annotator(project.annotator, self.desk.window) if project is not None else None
+        if name is not None:
+            self.session.change_annotator(name)

@@ -1,0 +1,1 @@
+"""The texts of the window in the user's language."""

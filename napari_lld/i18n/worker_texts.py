@@ -1,0 +1,70 @@
+"""Sentences of the packages below in the window: what they name of the command line is named as here.
+
+The store, the formats and the trainer name options of the command line (``--images``). The window names its
+own controls instead; a test goes through all their sentences and asks for each option they name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from napari_lld.i18n.format_texts import OPTIONS, Choice
+from napari_lld.i18n.translate import tr
+
+_OPTION = re.compile(r"--option (\w+)=([\w.]+)( or \w+=[\w.]+)*")
+_BOTH = re.compile(r"\(in\sthe\swindow:\s([^;()]+);\sin\sthe\sterminal:\s[^()]+\)")
+_COMMAND = re.compile(r"'napari-lld [^']*'|napari-lld [a-z]+( --?\w[\w-]*| [A-Z]+\b)*")
+
+
+def _controls() -> Mapping[str, str]:
+    """Name each option of the command line as the window does."""
+    return {
+        "--images": tr("“Images”"),
+        "--regions": tr("“Unmarked area”"),
+        "--skip-unknown": tr("“Leave that out, and import the rest”"),
+        "--patient-from": tr("“Patient from name”"),
+        "--overwrite": tr("another name"),
+        "--device": tr("Preferences › “Train and predict on”:"),
+        "--size": tr("size of training"),
+        "--seed": tr("seed"),
+        "--init": tr("the model"),
+        "--debug": tr("☰ › Log …"),
+        "--wait": tr("“Train”"),
+        "--truth": tr("a fully annotated file"),
+        "--out": tr("“To”"),
+    }
+
+
+def in_the_window(sentence: str) -> str:
+    """Write a sentence of the store, which the command line shows too, for the window."""
+    if "--" not in sentence:
+        return sentence
+    sentence = _BOTH.sub(r"(\1)", sentence)
+    kept: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        kept.append(found[0])
+        return f"\0{len(kept) - 1}\0"
+
+    # a whole command is for a terminal, and is named as such
+    sentence = _COMMAND.sub(keep, sentence)
+    sentence = _OPTION.sub(_option, sentence)
+    sentence = sentence.replace("with --images", tr("under “Images”"))
+    controls = _controls()
+    sentence = re.sub(r"--[a-z][a-z-]*", lambda found: controls.get(found[0], found[0]), sentence)
+
+    def in_terminal(found: re.Match[str]) -> str:
+        return tr("in a terminal: {command}", command=kept[int(found[1])])
+
+    return re.sub("\0(\\d+)\0", in_terminal, sentence)
+
+
+def _option(found: re.Match[str]) -> str:
+    """Name an option of a format by its control, and the value by its words."""
+    name, value = found[1], found[2]
+    for (_form, known), option in OPTIONS.items():
+        if known == name:
+            words = dict(option.values).get(value, value) if isinstance(option, Choice) else value
+            return tr("Options › “{title}”: {value}", title=tr(option.title), value=tr(words))
+    return tr("Options › “{title}”: {value}", title=name, value=value)

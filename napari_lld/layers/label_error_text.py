@@ -1,0 +1,37 @@
+"""What stands beside a likely mistake on the field: what the model says of it, in a word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_lld.i18n.translate import tr
+from napari_lld.layers.palette import class_letter, proposal_word
+
+if TYPE_CHECKING:
+    from napari_lld.session.session import Session
+
+_BESIDE = "\u2003" * 3
+"""Keeps the place of the letter that the cell itself has."""
+
+
+def model_says(session: Session) -> str:
+    """Give the model's word on the current likely mistake; empty where there is none."""
+    item, schema = session.mistake, session.schema
+    if item is None or schema is None:
+        return ""
+    said, other = item.said, session.contradicted
+    if said is None:
+        word = tr("no cell")
+    elif item.id is None:
+        return f"→ {proposal_word(schema, said)}"
+    elif other.cell_class is not None:
+        share = said.class_probabilities[other.cell_class]
+        word = f"{class_letter(schema, other.cell_class)} {share:.0%}" + (" …" if other.attributes else "")
+    elif other.attributes:
+        name, value = next(iter(other.attributes.items()))
+        title = schema.attribute_named(name).value_named(value).title or value
+        share = said.attribute_probabilities[name][value]
+        word = f"{title} {share:.0%}" + (" …" if len(other.attributes) > 1 else "")
+    else:
+        word = tr("here")
+    return f"{_BESIDE}→ {word}"

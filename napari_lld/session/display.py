@@ -1,0 +1,183 @@
+"""How the current field is shown and what is measured on it, evented, without Qt: a part of the session.
+
+Nothing here is stored with the project: looks and switches are the user's, measures are gone with the tool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from annotation_store.records import Field
+from napari_lld.imaging.display import Look
+from napari_lld.imaging.measure import RED_CELL_UM, Point, distance
+from napari_lld.session import user_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_lld.session.state import SessionState
+
+_SWITCHES = {"panel": True, "stains": False, "smooth": True, "scale_bar": True}
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A circle laid over a red cell.
+
+    Attributes
+    ----------
+    fitted
+        Whether it was drawn from edge to edge of a red cell, and so can say how large a pixel is.
+    """
+
+    centre: Point
+    diameter: float
+    fitted: bool
+
+
+class Sight:
+    """Looks by domain, switches of the zoom view, ruler and ring."""
+
+    look_changed = Signal()
+    switched = Signal()
+    """A switch: zoom view, stains, smooth, scale bar."""
+    measured = Signal()
+    """The ruler or the ring."""
+
+    def __init__(self, session: SessionState) -> None:
+        self._session = session
+        self._looks: dict[str, Look] = {}
+        self._looks_of: Path | None = None
+        kept = user_state.recall("sight")
+        kept = kept if isinstance(kept, dict) else {}
+        self._switches = {name: bool(kept.get(name, usual)) for name, usual in _SWITCHES.items()}
+        self._ruler: tuple[Point, Point] | None = None
+        self._ring: Ring | None = None
+
+    # ------------------------------------------------------------------ looks
+
+    @property
+    def look(self) -> Look:
+        """How the current field is shown: one look for each domain of a project."""
+        return self._of_project().get(self._domain(), Look())
+
+    @look.setter
+    def look(self, look: Look) -> None:
+        project = self._session.project
+        if project is None or look == self.look:
+            return
+        looks = self._of_project()
+        looks[self._domain()] = look
+        kept = {name: one.to_dict() for name, one in looks.items() if not one.plain}
+        user_state.remember_project(project.path, looks=kept)
+        self.look_changed.emit()
+
+    def _domain(self) -> str:
+        field = self._session.field
+        return (field.domain or "") if field is not None else ""
+
+    def _of_project(self) -> dict[str, Look]:
+        project = self._session.project
+        path = project.path if project is not None else None
+        if path != self._looks_of:
+            kept: Any = user_state.recall_project(path).get("looks") if path is not None else None
+            self._looks = (
+                {str(name): Look.from_dict(one) for name, one in kept.items()}
+                if isinstance(kept, dict)
+                else {}
+            )
+            self._looks_of = path
+        return self._looks
+
+    # ------------------------------------------------------------------ switches
+
+    def __getitem__(self, switch: str) -> bool:
+        return self._switches[switch]
+
+    def switch(self, name: str, on: bool | None = None) -> None:
+        """Turn a switch, or put it on or off: panel, stains, smooth, scale_bar."""
+        wanted = not self._switches[name] if on is None else on
+        if wanted != self._switches[name]:
+            self._switches[name] = wanted
+            user_state.remember("sight", self._switches)
+            self.switched.emit()
+
+    # ------------------------------------------------------------------ measures
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Micrometres a pixel of the current field, where known."""
+        field = self._session.field
+        return field.pixel_size_um if field is not None else None
+
+    @property
+    def ruler(self) -> tuple[Point, Point] | None:
+        """The two ends of the ruler."""
+        return self._ruler
+
+    @property
+    def ring(self) -> Ring | None:
+        """The ring that lies on a red cell."""
+        return self._ring
+
+    def lay_ruler(self, start: Point, end: Point) -> None:
+        """Measure from one point to another."""
+        self._ruler = (start, end)
+        self.measured.emit()
+
+    def lay_ring(self, centre: Point) -> bool:
+        """Lay a ring of 7.5 µm; False where the size of a pixel is not known."""
+        size = self.pixel_size_um
+        if size is None:
+            return False
+        self._ring = Ring(centre, RED_CELL_UM / size, fitted=False)
+        self.measured.emit()
+        return True
+
+    def fit_ring(self, start: Point, end: Point) -> None:
+        """Draw the ring from edge to edge of a red cell."""
+        centre = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        self._ring = Ring(centre, distance(start, end), fitted=True)
+        self.measured.emit()
+
+    @property
+    def fitted_pixel_size(self) -> float | None:
+        """Micrometres a pixel, were the cell under the fitted ring 7.5 µm wide."""
+        ring = self._ring
+        return RED_CELL_UM / ring.diameter if ring is not None and ring.fitted and ring.diameter else None
+
+    def set_pixel_size(self, um: float | None) -> bool:
+        """Say how large a pixel of the current field is: an edit of the field, which undo takes back."""
+        session, project, field_id = self._session, self._session.project, self._session.field_id
+        if project is None or field_id is None:
+            return False
+        return session.describe_field(field_id, pixel_size_um=um)
+
+    def alike(self) -> list[int]:
+        """List the other fields that look taken like the current one: same size, microscope, camera, lens.
+
+        Those whose pixel size is known otherwise are left out.
+        """
+        project, field = self._session.project, self._session.field
+        if project is None or field is None:
+            return []
+
+        def taken(one: Field) -> tuple[object, ...]:
+            return (one.width, one.height, one.microscope, one.camera, one.magnification, one.domain)
+
+        return [
+            one.id
+            for one in project.fields()
+            if one.id != field.id
+            and taken(one) == taken(field)
+            and one.pixel_size_um in (None, field.pixel_size_um)
+        ]
+
+    def clear_measures(self) -> None:
+        """Take ruler and ring away."""
+        if self._ruler is not None or self._ring is not None:
+            self._ruler = self._ring = None
+            self.measured.emit()

@@ -1,0 +1,115 @@
+"""Which fields the list shows, and in which order; no Qt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from annotation_store.records import FieldState, FieldSummary
+from napari_lld.i18n.translate import later
+
+QUALITIES = (later("good"), later("thick"), later("blurred"), later("badly stained"))
+"""What may be said of a field as a whole."""
+NO_PATIENT = ""
+"""Stands for the fields of which no patient is known."""
+
+
+class Standing(StrEnum):
+    """Where the work on a field stands, in the words of the list."""
+
+    UNTOUCHED = later("untouched")
+    BEGUN = later("region drawn")
+    WAITING = later("suggestions waiting")
+    REVIEWED = later("reviewed")
+    SKIPPED = later("skipped")
+
+
+class Order(StrEnum):
+    """How the list is sorted."""
+
+    ADDED = later("as added")
+    NAME = later("by name")
+    WAITING = later("most suggestions first")
+    RANK = later("most to learn first")
+
+
+def standing(summary: FieldSummary) -> Standing:
+    """Say where the work on a field stands."""
+    if summary.field.skipped:
+        return Standing.SKIPPED
+    if summary.pending_suggestions:
+        return Standing.WAITING
+    if summary.state is FieldState.REVIEWED:
+        return Standing.REVIEWED
+    return Standing.UNTOUCHED if summary.state is FieldState.UNTOUCHED else Standing.BEGUN
+
+
+@dataclass(frozen=True)
+class FieldFilter:
+    """What a field must be like to stand in the list; empty means any.
+
+    Attributes
+    ----------
+    patient
+        A patient, `NO_PATIENT`, or ``None`` for all.
+    text
+        Words that all occur in its name, patient, slide, quality or comment.
+    """
+
+    standings: frozenset[Standing] = frozenset()
+    patient: str | None = None
+    quality: str | None = None
+    text: str = ""
+
+    def lets_through(self, summary: FieldSummary) -> bool:
+        """Whether a field passes."""
+        field = summary.field
+        if self.standings and standing(summary) not in self.standings:
+            return False
+        if self.patient is not None and (field.patient or NO_PATIENT) != self.patient:
+            return False
+        if self.quality is not None and field.quality != self.quality:
+            return False
+        if not self.text:
+            return True
+        said = " ".join(
+            filter(None, (field.name, field.patient, field.slide, field.quality, field.note))
+        ).casefold()
+        return all(word in said for word in self.text.casefold().split())
+
+
+NO_FILTER = FieldFilter()
+
+
+def arrange(
+    summaries: Iterable[FieldSummary],
+    wanted: FieldFilter,
+    order: Order,
+    ranks: Mapping[int, int] | None = None,
+) -> list[int]:
+    """Give the ids of the fields that pass, in order; equal ones stay as they were added.
+
+    Parameters
+    ----------
+    ranks
+        Field id to its place among all; fields without one come last.
+    """
+    passed = [summary for summary in summaries if wanted.lets_through(summary)]
+    if order is Order.NAME:
+        passed.sort(key=lambda s: _natural(s.field.name))
+    elif order is Order.WAITING:
+        passed.sort(key=lambda s: -s.pending_suggestions)
+    elif order is Order.RANK and ranks:
+        passed.sort(key=lambda s: ranks.get(s.field.id, len(ranks)))
+    return [summary.field.id for summary in passed]
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort ``field_2`` before ``field_10``."""
+    return [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
+        for part in re.split(r"(\d+)", name)
+        if part
+    ]

@@ -1,0 +1,444 @@
+"""Likely mistakes: labels that the model contradicts, looked at again one by one, kept or corrected.
+
+The list is made when somebody comes to it, beside the window's thread, and made anew only when somebody asks
+or when it is empty. Meanwhile its items only vanish (and come back with an undo): nothing is shuffled under
+the hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from psygnal import Signal
+
+from annotation_store import Project
+from annotation_store.records import UNSURE, Cell, Edit, RejectionReason, Suggestion, SuggestionState
+from napari_lld.i18n.translate import tr
+from napari_lld.session.predictions import class_title
+from napari_lld.session.review import ReviewActions
+from napari_lld.session.state import Selection
+from training.ranking.items import Ranked
+from training.ranking.label_errors import Contradiction, Mistakes, mistakes
+
+Place = tuple[int, int | None, tuple[float, ...] | None]
+"""Field, cell, and, of a cell that nobody boxed, where the model sees it."""
+
+_AT_ONCE = 12
+"""So many edited fields are judged again at once; from there on the list is looked for anew."""
+
+_MISSED = -1
+"""Stands for the suggestion of a cell that nobody boxed: it is in no project before somebody decides."""
+
+
+class MistakeReader(Protocol):
+    """Finds likely mistakes beside the window's thread, and tells them in it."""
+
+    def read(self, path: Path, reading_id: int, then: Callable[[Mistakes | str], None]) -> None:
+        """Find the likely mistakes of a reading; `then` gets them, or a sentence that says why not."""
+
+
+def place_of(item: Ranked) -> Place:
+    """Give what a likely mistake is known by, however often it is judged again."""
+    return (item.field_id, item.id, None if item.id is not None else item.box)
+
+
+class MistakeActions(ReviewActions):
+    """The state with the likely mistakes, and what is done with them."""
+
+    mistakes_changed = Signal()
+    """The list, what is known of it, or whether it is gone through."""
+    went_on = Signal()
+    """Another mark has become current by itself; it may be out of sight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mistake_reader: MistakeReader | None = None
+        self._checking = False
+        self._found: Mistakes | None = None
+        self._standing: dict[Place, Ranked] = {}
+        self._ranks: dict[Place, int] = {}
+        self._unjudged: set[int] = set()  # fields that were edited since their mistakes were judged
+        self._stale = False
+        self._asked = 0  # how often; an answer to an earlier question is not heard
+        self._looking = False
+        self._at: Place | None = None
+
+    def close(self) -> None:
+        """Close the project."""
+        super().close()
+        self._forget_mistakes()
+
+    def use_reading(self, reading_id: int) -> None:
+        """Work in another reading; its mistakes are others."""
+        self._forget_mistakes()
+        super().use_reading(reading_id)
+
+    # ------------------------------------------------------------------ the list
+
+    @property
+    def checking(self) -> bool:
+        """Whether likely mistakes are gone through, in the place of suggestions."""
+        return self._checking
+
+    @checking.setter
+    def checking(self, wanted: bool) -> None:
+        wanted = wanted and self.project is not None
+        if wanted == self._checking:
+            return
+        self._checking = wanted
+        if not wanted and self._id_of("suggestion") == _MISSED:
+            self.select(None)
+        self.mistakes_changed.emit()
+        if wanted:
+            self.look_for_mistakes()
+
+    def check_mistakes(self) -> None:
+        """Go through the likely mistakes, or through suggestions again."""
+        self.checking = not self.checking
+
+    @property
+    def mistakes(self) -> Sequence[Ranked]:
+        """The likely mistakes that nobody has settled, the likeliest first."""
+        self._judge_again()
+        return sorted(self._standing.values(), key=lambda item: self._ranks[place_of(item)])
+
+    @property
+    def mistake(self) -> Ranked | None:
+        """The likely mistake that is current."""
+        if not self._checking or self._selection is None:
+            return None
+        self._judge_again({self._field_id} if self._field_id is not None else set())
+        kind, number = self._selection.kind, self._selection.id
+        if kind == "cell" and self._field_id is not None:
+            return self._standing.get((self._field_id, number, None))
+        if kind == "suggestion" and number == _MISSED and self._at is not None:
+            return self._standing.get(self._at)
+        return None
+
+    @property
+    def looking_for_mistakes(self) -> bool:
+        """Whether a list is being made."""
+        return self._looking
+
+    @property
+    def mistakes_outdated(self) -> bool:
+        """Whether a model has looked, or much was changed, since the list was made."""
+        return self._stale and self._found is not None
+
+    @property
+    def mistakes_state(self) -> str:
+        """Say why there is nothing to go through, or that the list is no longer the newest."""
+        project = self.project
+        if project is None:
+            return ""
+        if project.reading.blind:
+            return tr("A blind reading hears of no mistakes: a model would change what it reads.")
+        if self.looking_for_mistakes or self._found is None:
+            return tr("Labels are compared with what the model says …")
+        if self._found.maker is None:
+            return tr("No model has looked at these fields yet: train one, or let one suggest (Model).")
+        if self.mistakes:
+            return tr("More is known by now than when this list was made.") if self._stale else ""
+        if self._found.items:
+            return tr("All of them are settled.")
+        nothing = tr("The model contradicts no label.")
+        if not self._found.unchecked:
+            return nothing
+        unchecked = tr(
+            "Not yet checked by what other cells teach: {count} (ten labelled cells are needed; then train, "
+            "or let a model suggest).",
+            count=self._found.unchecked,
+        )
+        return f"{nothing} {unchecked}"
+
+    def look_for_mistakes(self) -> None:
+        """Make the list anew, from what the model that looked last says."""
+        project = self.project
+        if project is None:
+            return
+        self._stale = False
+        if project.reading.blind:
+            self._take(Mistakes())
+            return
+        if self.mistake_reader is None:
+            found = self._try(lambda: mistakes(project))
+            self._take(found if found is not None else Mistakes())
+            return
+        self._asked += 1
+        self._looking = True
+        was = (self._asked, self._field_id, self._selection)
+        self.mistakes_changed.emit()
+
+        def then(found: Mistakes | str) -> None:
+            if was[0] != self._asked:
+                return
+            self._looking = False
+            if isinstance(found, str):
+                self.tell("error", found)
+                found = self._found or Mistakes()
+            self._take(found, go=(self._field_id, self._selection) == was[1:])
+
+        self.mistake_reader.read(project.path, project.reading.id, then)
+
+    def _take(self, found: Mistakes, *, go: bool = True) -> None:
+        self._found = found
+        self._standing = {place_of(item): item for item in found.items}
+        self._ranks = {place: number for number, place in enumerate(self._standing)}
+        self._unjudged.clear()
+        self._at = None
+        self.mistakes_changed.emit()
+        if go and self._checking:
+            self._show_first()
+
+    def _forget_mistakes(self) -> None:
+        if self._id_of("suggestion") == _MISSED:
+            self.select(None)
+        self._found, self._standing, self._ranks, self._at = None, {}, {}, None
+        self._unjudged.clear()
+        self._stale = self._looking = False
+        self._asked += 1
+        self._checking = False
+        self.mistakes_changed.emit()
+
+    def _judge_again(self, fields: set[int] | None = None) -> None:
+        """Judge fields that were edited: what was settled goes, what an undo opened comes back."""
+        project, found = self.project, self._found
+        wanted = self._unjudged if fields is None else self._unjudged & fields
+        self._unjudged = self._unjudged - wanted
+        if project is None or found is None:
+            return
+        for field_id in wanted:
+            standing = {place_of(item): item for item in found.now(project, field_id)}
+            for place in [place for place in self._ranks if place[0] == field_id]:
+                self._standing.pop(place, None)
+                if place in standing:
+                    self._standing[place] = standing[place]
+
+    def _on_edited(self, edit: Edit) -> None:
+        if edit.field_id is None:
+            self._stale = True  # other words
+        elif self._found is not None and edit.field_id in self._found.seen:
+            if edit.field_id == self._field_id or len(self._unjudged) < _AT_ONCE:
+                self._unjudged.add(edit.field_id)
+            else:
+                self._stale = True  # more than is judged again in a moment
+        super()._on_edited(edit)
+        if self._checking:
+            self.mistakes_changed.emit()
+
+    def _on_ranking_changed(self) -> None:
+        super()._on_ranking_changed()
+        self._stale = True
+        if self._checking and not self.mistakes:
+            self.look_for_mistakes()
+        elif self._checking:
+            self.mistakes_changed.emit()
+
+    # ------------------------------------------------------------------ going through it
+
+    def show_mistake(self, item: Ranked) -> None:
+        """Show a likely mistake on its field; one that was settled by somebody meanwhile goes instead."""
+        self._at = place_of(item)
+        self._unjudged.add(item.field_id)
+        self._judge_again({item.field_id})
+        if self._at not in self._standing:
+            self.mistakes_changed.emit()
+            return
+        self.show_field(item.field_id)
+        if item.id is not None:
+            self.select("cell", item.id)
+        elif self._selection == Selection("suggestion", _MISSED):
+            self.selection_changed.emit()  # another one
+        else:
+            self.select("suggestion", _MISSED)
+        self.went_on.emit()
+
+    def next_suggestion(self) -> None:
+        """Go to the next suggestion, or to the next likely mistake."""
+        if self._checking:
+            self._step_mistake(1)
+        else:
+            super().next_suggestion()
+
+    def previous_suggestion(self) -> None:
+        """Go to the previous suggestion, or likely mistake."""
+        if self._checking:
+            self._step_mistake(-1)
+        else:
+            super().previous_suggestion()
+
+    def _show_first(self) -> None:
+        if self.mistakes:
+            self.show_mistake(self.mistakes[0])
+
+    def _step_mistake(self, step: int) -> None:
+        following = self._mistake_beside(step)
+        if following is None:
+            self.tell("hint", self.mistakes_state)
+        else:
+            self.show_mistake(following)
+
+    def _mistake_beside(self, step: int) -> Ranked | None:
+        """Give the next one in a direction, from where the user is, though that one may be settled."""
+        left = self.mistakes
+        if not left:
+            return None
+        current = self.mistake  # a click on the field may have chosen another one
+        at = place_of(current) if current is not None else self._at
+        here = self._ranks.get(at, -1) if at is not None else -1
+        numbers = [self._ranks[place_of(item)] for item in left]
+        if step > 0:
+            return next((item for item, n in zip(left, numbers, strict=True) if n > here), left[0])
+        before = [item for item, n in zip(left, numbers, strict=True) if n < here]
+        return before[-1] if before else left[-1]
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """The current suggestion; a cell that nobody boxed is shown as one."""
+        if self._id_of("suggestion") != _MISSED:
+            return super().suggestion
+        item = self.mistake
+        if item is None or item.said is None or item.field_id != self._field_id:
+            return None
+        model_id = self._found.model_id if self._found is not None else None
+        return Suggestion(_MISSED, item.field_id, model_id, item.said, SuggestionState.PENDING)
+
+    @property
+    def lesson(self) -> str:
+        """Say what the model would learn from the current suggestion."""
+        return "" if self._id_of("suggestion") == _MISSED else super().lesson
+
+    # ------------------------------------------------------------------ kept or corrected
+
+    @property
+    def contradicted(self) -> Contradiction:
+        """What the model would have the current cell say instead; empty where it is no likely mistake."""
+        item, cell, schema = self.mistake, self.cell, self.schema
+        if item is None or item.said is None or cell is None or schema is None or self._found is None:
+            return Contradiction()
+        return self._found.contradiction(cell, item.said, schema)
+
+    @property
+    def model_would(self) -> str:
+        """Say in two or three words what taking the model's word does with the current likely mistake."""
+        item, cell, schema = self.mistake, self.cell, self.schema
+        if item is None or schema is None:
+            return ""
+        if item.id is None:
+            return tr("Box it")
+        if item.said is None or cell is None:
+            return tr("Delete the box")
+        other = self.contradicted
+        if not other:
+            return tr("Take its box")
+        if other.cell_class is not None and not other.attributes:
+            return class_title(schema, other.cell_class)
+        if other.cell_class is None and len(other.attributes) == 1:
+            ((name, value),) = other.attributes.items()
+            return schema.attribute_named(name).value_named(value).title or value
+        return tr("Its values")
+
+    @property
+    def keeping(self) -> str:
+        """Say what is kept of the current likely mistake."""
+        item, cell, schema = self.mistake, self.cell, self.schema
+        if item is None or schema is None:
+            return ""
+        if item.id is None:
+            return tr("Not a cell")
+        if cell is None or not self.contradicted:
+            return tr("Keep the box")
+        if cell.cell_class in (None, UNSURE):
+            return tr("Keep the label")
+        return tr("Keep {title}", title=class_title(schema, cell.cell_class))
+
+    def accept(self) -> None:
+        """Make the current suggestion a cell, or take what the model says of the likely mistake."""
+        if self._checks_current():
+            self._settle_mistake(self._take_word)
+        else:
+            super().accept()
+
+    def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
+        """Reject the current suggestion, or keep what the model contradicts."""
+        if not self._checks_current():
+            super().reject(reason)
+        elif reason is RejectionReason.NOT_A_CELL:
+            self._settle_mistake(self._keep)
+        else:
+            self.tell(
+                "hint",
+                tr(
+                    "[suggestion.not_a_cell] keeps what is labelled, "
+                    "[suggestion.accept] takes what the model says."
+                ),
+            )
+
+    def _checks_current(self) -> bool:
+        """Whether accept and reject are about likely mistakes now."""
+        return self._checking and self._id_of("suggestion") in (None, _MISSED)
+
+    def _settle_mistake(self, action: Callable[[Project, Ranked], Any]) -> None:
+        project, item = self.project, self.mistake
+        if project is None:
+            return
+        if item is None:
+            self.next_suggestion()  # the first press chooses, the second decides: nothing unseen is settled
+            return
+        if not self._done(lambda: action(project, item)):
+            return
+        if item.id is None and item.said is not None and item.said.is_unknown and self.cell is not None:
+            self._ask_its_class()
+            return
+        following = self._mistake_beside(1)
+        if following is None:
+            self.tell("hint", tr("That was the last one. [edit.undo] takes it back."))
+        elif following.field_id == item.field_id:
+            self.show_mistake(following)
+        else:
+            # an undo belongs to its field: the user stays where it works
+            name = project.field(following.field_id).name
+            told = tr("Settled. [suggestion.next] goes to the next one, on {name}.", name=name)
+            self.tell("hint", told)
+
+    def _take_word(self, project: Project, item: Ranked) -> None:
+        cell, said = self.cell, item.said
+        if item.id is None:
+            if said is not None:
+                made = project.accept_opinion(item.field_id, said, model_id=self._model_asked)
+                self.select("cell", made)
+        elif said is None:
+            project.delete_cell(item.id)
+        elif cell is not None:
+            other = self.contradicted
+            if not other:
+                project.change_cell(item.id, box=said.box, confirm=True)
+            elif other.cell_class is not None:
+                project.change_cell(item.id, cell_class=other.cell_class, attributes=other.attributes)
+            else:
+                project.change_cell(item.id, attributes=other.attributes)
+
+    def _keep(self, project: Project, item: Ranked) -> None:
+        if item.id is not None:
+            project.confirm_label(item.id)
+        elif item.said is not None:
+            project.reject_opinion(item.field_id, item.said, model_id=self._model_asked)
+
+    @property
+    def _model_asked(self) -> int | None:
+        return self._found.model_id if self._found is not None else None
+
+    def _weighed(self, cell: Cell) -> Mapping[str, Any]:
+        """Say of a change that it is made with the model's word before the eyes."""
+        item = self.mistake
+        return {"confirm": True} if item is not None and item.id == cell.id else {}
+
+    def _correct(self, project: Project, suggestion: Suggestion, changes: Mapping[str, Any]) -> int:
+        """Make the current suggestion a cell with changes."""
+        if suggestion.id != _MISSED:
+            return project.correct(suggestion.id, **changes)
+        return project.accept_opinion(
+            suggestion.field_id, suggestion.proposal, model_id=suggestion.model_id, **changes
+        )

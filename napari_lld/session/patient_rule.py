@@ -1,0 +1,127 @@
+"""Rules that read the patient from the names of images, in words; how many fields have one; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from annotation_store.errors import LLDError
+from annotation_store.file_names import name_pattern, read_name  # the very code that will read them
+from annotation_store.records import Field
+from napari_lld.i18n.translate import later, tr, trn
+
+RULES = (
+    ("", later("No patient is read from names")),
+    (r"^([^_]+)_", later("Before the first _")),
+    (r"^([^-]+)-", later("Before the first -")),
+    (r"([^/]+)/[^/]+$", later("Name of the folder")),
+)
+"""Rules in words: a regular expression, and what it takes for the patient."""
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".svs"}
+_LOOKED_AT = 500
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many patients some fields are of, and how many fields have none."""
+
+    patients: int
+    without: int
+
+    def __str__(self) -> str:
+        told = trn("{count} patient", "{count} patients", self.patients)
+        if self.without:
+            told += ", " + trn("{count} field without", "{count} fields without", self.without)
+        return told
+
+    def told(self, before: Coverage) -> str:
+        """Say how things stand after something, and before it."""
+        sentence = tr("Patients: {now} (before: {before}).", now=self, before=before)
+        if self.without > before.without:
+            sentence += " " + tr("☰ › Patients … reads them from the names.")
+        return sentence
+
+
+def coverage(fields: Iterable[Field]) -> Coverage:
+    """Count the patients of fields."""
+    patients = [field.patient for field in fields]
+    return Coverage(len({patient for patient in patients if patient}), sum(not p for p in patients))
+
+
+def in_words(expression: str | None) -> str:
+    """Say a rule in words; one of the user's own is said as it is."""
+    return tr(dict(RULES).get(expression or "", expression or ""))
+
+
+def path_of(field: Field) -> Path:
+    """Give the name of a field as the rules read it, in its folder if it is a slide: an image has none."""
+    return Path(field.source_path).with_name(Path(field.name).name) if field.is_slide else Path(field.name)
+
+
+def patients_by(expression: str, fields: Iterable[Field]) -> dict[int, dict[str, str]]:
+    """Give what a rule reads from the names of fields (patient, slide, domain), by their ids.
+
+    Raises
+    ------
+    LLDError
+        The rule cannot be read.
+    """
+    pattern = name_pattern(expression)
+    read = {field.id: read_name(path_of(field), pattern) for field in fields}
+    return {field_id: found for field_id, found in read.items() if found}
+
+
+def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
+    """Say what a rule reads from names, and whether the rule can be read at all.
+
+    It is asked at every key stroke: give it a bounded number of names.
+    """
+    try:
+        pattern = name_pattern(expression)
+    except LLDError as error:
+        return str(error), False
+    if pattern is None:
+        return tr(
+            "No patient is read: fields of one patient may then be split between training and test."
+        ), True
+    if not paths:
+        return tr("Choose a folder of images to see what the rule reads."), True
+    found = [(path.name, read_name(path, pattern).get("patient")) for path in paths]
+    patients = {patient for _name, patient in found if patient}
+    lines = [f"{name} → {patient or tr('no patient')}" for name, patient in _telling(found)]
+    missed = sum(patient is None for _name, patient in found)
+    lines.append(
+        trn(
+            "{count} patient in {images}",
+            "{count} patients in {images}",
+            len(patients),
+            images=trn("{count} image", "{count} images", len(found)),
+        )
+        + (tr("; {missed} without one", missed=missed) if missed else "")
+    )
+    return "\n".join(lines), True
+
+
+def _telling(found: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    """Choose the names to show: of different patients first, and one without."""
+    new: dict[str | None, tuple[str, str | None]] = {}
+    for name, patient in found:
+        new.setdefault(patient, (name, patient))
+    missed = [new.pop(None)] if None in new else []
+    chosen = [*new.values(), *(one for one in found if one not in new.values() and one not in missed)]
+    return [*chosen[: _SHOWN - len(missed)], *missed]
+
+
+def images_in(folder: Path | None) -> list[Path]:
+    """List the first images of a folder; a bounded number of names is looked at."""
+    if folder is None or not folder.is_dir():
+        return []
+    try:
+        paths = [p for p in islice(folder.rglob("*"), _LOOKED_AT) if p.suffix.lower() in _SUFFIXES]
+    except OSError:
+        return []
+    return sorted(paths)

@@ -1,0 +1,109 @@
+"""What a model thinks of a cell or suggestion, as numbers to sort by; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from annotation_store import Entry
+from annotation_store.records import UNSURE, Proposal
+from annotation_store.schema import Schema
+from training.evaluation.uncertainty import information
+
+
+def doubt(proposal: Proposal, schema: Schema) -> float | None:
+    """Give how much one would learn from labelling it, or ``None`` where no model says anything of it."""
+    if not proposal.class_probabilities and not any(proposal.attribute_probabilities.values()):
+        return None
+    return information(proposal, [group.classes for group in schema.groups])
+
+
+class Disagreement(NamedTuple):
+    """What a label and a model say of one cell.
+
+    Attributes
+    ----------
+    improbable
+        1 − p of the label, 0 to 1.
+    instead
+        The title of what the model predicts instead; empty where its most probable value is the label.
+    share
+        The probability of `instead`; 0 where there is none.
+    """
+
+    improbable: float
+    instead: str = ""
+    share: float = 0.0
+
+
+def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
+    """Compare what a person says of a cell with what a model predicts.
+
+    The model disagrees where its most probable class or value is not the label. A class group agrees with
+    each of its classes. Of several labels the one that the model contradicts counts, and of those the least
+    probable. What the person did not say, was unsure of, or the model was never taught, is not compared.
+
+    Returns
+    -------
+    Disagreement or None
+        ``None`` where the two cannot be compared.
+    """
+    if entry.kind != "cell":
+        return None
+    found: list[Disagreement] = []
+    name, classes = entry.cell_class, entry.class_probabilities
+    if name is not None and name != UNSURE and _says(schema, name):
+        known = [member for member in schema.members(name) if member in classes]
+        word = best(classes)
+        # of a cell unlike anything taught the model states no class
+        unknown = entry.proposal is not None and entry.proposal.is_unknown
+        if known and word is not None and not unknown:
+            improbable = 1 - sum(classes[m] for m in known)
+            other = () if word in known else (class_title(schema, word), classes[word])
+            found.append(Disagreement(improbable, *other))
+    for attribute in schema.attributes:
+        value = entry.attributes.get(attribute.name)
+        said = entry.attribute_probabilities.get(attribute.name, {})
+        if value is not None and value in said:
+            word = best(said)
+            title = next((v.title for v in attribute.values if v.name == word), word or "")
+            agrees = word is None or said[word] <= said[value]
+            other = () if agrees or word is None else (f"{attribute.title}: {title}", said[word])
+            found.append(Disagreement(1 - said[value], *other))
+    if not found:
+        return None
+    most = max(found, key=lambda one: (bool(one.instead), one.improbable))
+    return most._replace(improbable=min(max(most.improbable, 0.0), 1.0))
+
+
+def label_probability(entry: Entry, schema: Schema) -> float | None:
+    """Return the probability of what an entry states, or ``None`` where no model saw it.
+
+    Of a suggestion that is what accepting writes, of a cell its class (a group: any of its classes); where it
+    has none that the model knows, that it is a cell.
+    """
+    said = entry.proposal
+    if said is None or entry.kind == "suggestion":
+        return None if said is None else said.probability
+    name = entry.cell_class
+    members = schema.members(name) if name is not None and name != UNSURE and _says(schema, name) else ()
+    known = [member for member in members if member in said.class_probabilities and not said.is_unknown]
+    return sum(map(said.score, known)) if known else said.confidence
+
+
+def _says(schema: Schema, name: str) -> bool:
+    return schema.is_class(name) or schema.is_group(name)
+
+
+def best(probabilities: Mapping[str, float]) -> str | None:
+    """Give the most probable word, or ``None`` where none is known."""
+    return max(probabilities, key=probabilities.__getitem__, default=None)
+
+
+def class_title(schema: Schema, name: str | None) -> str:
+    """Give the title of a class or group; empty where the schema has none of that name."""
+    if name is not None and schema.is_class(name):
+        return schema.class_named(name).title
+    if name is not None and schema.is_group(name):
+        return schema.group_named(name).title
+    return ""

@@ -1,0 +1,45 @@
+"""What a user prefers, whatever the project; no Qt, no napari.
+
+One place of truth: in a napari window these are napari's own settings (Preferences → LLD, see
+`napari_lld.controllers.napari_preferences`), elsewhere (tests) they last as long as the object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from psygnal import SignalGroupDescriptor
+
+
+@dataclass
+class Preferences:
+    """The preferences of one window; `events` tells of each change.
+
+    Attributes
+    ----------
+    annotator
+        Who annotates; empty = the account's name.
+    automatic
+        Train by itself after so many new cells in finished regions; 0 = never.
+    longer
+        Whether a longer round follows an automatic one, where nothing else waits.
+    ready
+        Whether a training process is kept ready while a project is open, so that a round begins at once.
+    device
+        Where to train and predict: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+    threshold
+        Where the confidence slider of a new project stands.
+    language
+        ``system``, or the language of the window.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    annotator: str = ""
+    automatic: int = 0
+    longer: bool = True
+    ready: bool = True
+    device: str = "auto"
+    threshold: float = 0.2
+    language: str = "system"

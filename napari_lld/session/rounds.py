@@ -1,0 +1,197 @@
+"""What trains when: the queue behind the training that runs, and rounds that begin by themselves; no Qt.
+
+An automatic round is a short one, so that new suggestions are there within a minute or two; a longer one
+follows in the background where nothing else waits. Which of their models is used is the worker's judgement
+on held-out cells (`training/worker/train.py`): a later model replaces the one in use unless it is worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psygnal import Signal
+
+from annotation_store.records import RegionState
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.session.preferences import Preferences
+from napari_lld.session.session import Session
+from napari_lld.session.training_state import TrainingPhase
+
+SHORT, LONG = 60.0, 600.0
+"""Seconds that an automatic round and the longer one after it may take."""
+
+
+class Why(StrEnum):
+    """Who wanted a round."""
+
+    ASKED = "asked"
+    AUTOMATIC = "automatic"
+    LONGER = "longer"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A round that waits or runs."""
+
+    why: Why
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Name it."""
+        if self.why is Why.AUTOMATIC:
+            return tr("Automatic round")
+        if self.why is Why.LONGER:
+            return tr("Longer round after the automatic one")
+        seconds = self.options.get("budget")
+        if seconds is None:
+            return tr("Training without a limit")
+        return tr("Training of {minutes:g} minutes", minutes=round(seconds / 60, 1))
+
+
+class Rounds:
+    """The queue of one window, and its automatic rounds."""
+
+    changed = Signal()
+
+    def __init__(self, session: Session, preferences: Preferences) -> None:
+        self._session = session
+        self._preferences = preferences
+        self.running: Planned | None = None
+        self.queue: list[Planned] = []
+        self.new_cells = 0
+        """Cells in finished regions that no training has seen."""
+        self._stopped = False
+        session.training.changed.connect(self._on_training)
+        session.training.ended.connect(self._on_ended)
+        session.project_changed.connect(self._on_project)
+        preferences.events.automatic.connect(self._on_automatic)
+        preferences.events.longer.connect(self.changed.emit)
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        self.queue.clear()
+        session = self._session
+        session.training.changed.disconnect(self._on_training, missing_ok=True)
+        session.training.ended.disconnect(self._on_ended, missing_ok=True)
+        session.project_changed.disconnect(self._on_project, missing_ok=True)
+        self._preferences.events.automatic.disconnect(self._on_automatic, missing_ok=True)
+        self._preferences.events.longer.disconnect(self.changed.emit, missing_ok=True)
+
+    # ------------------------------------------------------------------ asked for
+
+    def train(self, **options: Any) -> None:
+        """Train now, or when what runs has ended."""
+        planned = Planned(Why.ASKED, options)
+        if self._session.training.busy:
+            self.queue.append(planned)
+            self._session.tell("hint", tr("Queued: it begins when what runs now has ended."))
+            self.changed.emit()
+        else:
+            self._start(planned)
+
+    def suggest(self) -> None:
+        """Let the active model look for cells."""
+        self._session.start_suggesting(device=self._preferences.device)
+
+    def drop(self, planned: Planned) -> None:
+        """Take a round out of the queue."""
+        if planned in self.queue:
+            self.queue.remove(planned)
+            self.changed.emit()
+
+    # ------------------------------------------------------------------ by themselves
+
+    def look(self) -> None:
+        """Count the new cells, and begin or queue an automatic round where there are enough."""
+        project = self._session.project
+        if project is None or not self._preferences.automatic:
+            return
+        before, self.new_cells = self.new_cells, self._count()
+        if self.new_cells != before:
+            self.changed.emit()
+        if self.new_cells < self._preferences.automatic:
+            return
+        if any(one.why is not Why.LONGER for one in self.queue):
+            return  # it will see these cells as well
+        self.queue = [one for one in self.queue if one.why is not Why.LONGER]
+        planned = Planned(Why.AUTOMATIC, {"budget": SHORT})
+        if self._session.training.busy:
+            self.queue.append(planned)
+            self.changed.emit()
+        else:
+            self._start(planned)
+
+    def outlook(self) -> str:
+        """Say when the next automatic round begins; nothing where there are none."""
+        wanted = self._preferences.automatic
+        if not wanted:
+            return ""
+        if self.queue:
+            return tr("Next: {title}.", title=self.queue[0].title)
+        left = max(wanted - self.new_cells, 1)
+        return trn(
+            "The next automatic round begins after {count} more cell in finished regions.",
+            "The next automatic round begins after {count} more cells in finished regions.",
+            left,
+        )
+
+    def _count(self) -> int:
+        project = self._session.project
+        if project is None:
+            return 0
+        cells = project.cells_since(self._last_training())
+        shapes = {
+            field_id: [r.shape for r in project.regions(field_id) if r.state is RegionState.FINISHED]
+            for field_id in {cell.field_id for cell in cells}
+        }
+        return sum(any(shape.contains_centre(c.box) for shape in shapes[c.field_id]) for c in cells)
+
+    def _last_training(self) -> datetime | None:
+        project = self._session.project
+        runs = project.runs() if project is not None else []
+        return max((run.started for run in runs if run.config.get("task") == "train"), default=None)
+
+    # ------------------------------------------------------------------ what happens
+
+    def _start(self, planned: Planned) -> None:
+        options = {"device": self._preferences.device, **planned.options}
+        self.running = planned if self._session.start_training(**options) else None
+        self.changed.emit()
+
+    def _on_training(self) -> None:
+        if self._session.training.phase is TrainingPhase.CANCELLING:
+            self._stopped = True
+
+    def _on_ended(self) -> None:
+        """Go on with what waits; after a failure nothing begins by itself."""
+        ended, self.running = self.running, None
+        stopped, self._stopped = self._stopped, False
+        failed = self._session.training.failed
+        if failed:
+            self.queue.clear()
+        elif ended is not None and not stopped and not self.queue:
+            self.look()
+            follows = ended.why is Why.AUTOMATIC and self._preferences.longer and self._preferences.automatic
+            if follows and not self._session.training.busy:
+                self._start(Planned(Why.LONGER, {"budget": LONG}))
+                return
+        if self.queue and not self._session.training.busy:
+            self._start(self.queue.pop(0))
+        self.changed.emit()
+
+    def _on_automatic(self) -> None:
+        if not self._preferences.automatic:
+            self.queue = [one for one in self.queue if one.why is Why.ASKED]
+        self.look()
+        self.changed.emit()
+
+    def _on_project(self) -> None:
+        self.queue.clear()
+        self.new_cells = 0
+        self.look()
+        self.changed.emit()

@@ -1,0 +1,222 @@
+"""Where a training stands, for whoever shows it; no Qt, no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from psygnal import Signal
+
+from napari_lld.i18n.reasons import in_words
+from napari_lld.i18n.translate import later, tr
+from napari_lld.i18n.worker_texts import in_the_window
+from training.evaluation.unchecked_films import trust_reasons
+from training.reasons import Reason
+
+
+class TrainingPhase(StrEnum):
+    """The life of one training, as the window shows it."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+
+
+class Trainer(Protocol):
+    """Whoever runs the worker: `TrainingProcess` in the window, a fake in the tests."""
+
+    def start(self, request: Any) -> None:
+        """Start the worker on a request; messages come back through `TrainingState.receive`."""
+
+    def cancel(self) -> None:
+        """Ask the worker to stop."""
+
+
+_STAGES = {
+    "prepare": later("Preparing the fields"),
+    "train": later("Training"),
+    "evaluate": later("Measuring on held-out cells"),
+    "calibrate": later("Calibrating"),
+    "check": later("Checking the labels"),
+    "suggest": later("Looking for cells"),
+    "predict": later("Looking for cells"),
+}
+
+
+@dataclass
+class TrainingProgress:
+    """The last numbers the worker told."""
+
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the stage is done, 0 to 1, or ``None`` where nobody knows."""
+        return min(self.done / self.total, 1.0) if self.total else None
+
+    @property
+    def title(self) -> str:
+        """The stage in words."""
+        return tr(_STAGES.get(self.stage, self.stage.replace("_", " ").capitalize()))
+
+
+class TrainingState:
+    """The evented state of training: phase, progress, losses so far, and the last sentence."""
+
+    changed = Signal()
+    told = Signal(object)
+    """Every message of the worker, after the state took it in."""
+    ended = Signal()
+    """The worker is done, however it went, and everybody has been told."""
+
+    def __init__(self) -> None:
+        self.phase = TrainingPhase.IDLE
+        self.progress = TrainingProgress()
+        self.message = ""
+        self.failed = False
+        self.task = ""
+        self.budget: float | None = 300.0
+        """How many seconds the next training may take."""
+        self.loss_history: list[tuple[float, dict[str, float]]] = []
+        self.started_at: float | None = None
+        self.worker_memory: int | None = None
+        """Bytes that a worker held when it was last ready for a request; nothing where there is none."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker is at work."""
+        return self.phase is not TrainingPhase.IDLE
+
+    def set_budget(self, seconds: float | None) -> None:
+        """Choose how long the next training may take; ``None`` is without limit."""
+        if seconds != self.budget:
+            self.budget = seconds
+            self.changed.emit()
+
+    def begin(self, task: str) -> None:
+        """Take note that a worker is being started."""
+        self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
+        self.progress, self.loss_history = TrainingProgress(), []
+        self.started_at = time.monotonic()
+        self.message = (
+            tr("Starting (loading the network takes some seconds) …")
+            if self.worker_memory is None
+            else tr("Starting …")
+        )
+        self.changed.emit()
+
+    def worker_waits(self, memory: int | None) -> None:
+        """Take note of a worker that is ready for a request; ``None`` = there is none any more."""
+        if memory != self.worker_memory:
+            self.worker_memory = memory
+            self.changed.emit()
+
+    def cancelling(self) -> None:
+        """Take note that the user asked to stop."""
+        if self.busy:
+            self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
+            self.changed.emit()
+
+    def end(self, message: str, *, failed: bool = False) -> None:
+        """No worker is at work any more."""
+        self._end(message, failed=failed)
+        self.ended.emit()
+
+    def _end(self, message: str, *, failed: bool = False) -> None:
+        self.phase, self.message, self.failed = TrainingPhase.IDLE, message, failed
+        self.progress = TrainingProgress()
+        self.started_at = None
+        self.changed.emit()
+
+    def forget(self) -> None:
+        """Forget what the last training of another project said."""
+        if not self.busy:
+            self._end("")
+
+    def receive(self, message: Any) -> None:
+        """Take in one message of the worker protocol."""
+        match message.type:
+            case "started":
+                if self.phase is TrainingPhase.STARTING:
+                    self.phase = TrainingPhase.RUNNING
+                self.message = tr(
+                    "{fields} fields, {cells} cells, on {device}",
+                    fields=message.fields,
+                    cells=message.cells,
+                    device=message.device,
+                )
+            case "progress":
+                if self.phase is TrainingPhase.STARTING:
+                    self.phase = TrainingPhase.RUNNING
+                self.progress = TrainingProgress(
+                    message.stage,
+                    message.done,
+                    message.total,
+                    message.seconds_left,
+                    dict(message.losses or {}),
+                )
+                if message.losses:
+                    elapsed = time.monotonic() - (self.started_at or time.monotonic())
+                    self.loss_history.append((elapsed, dict(message.losses)))
+            case "saved":
+                why = in_words([Reason.read(message.told)])[0] if message.told else message.why
+                if not message.active:
+                    self.message = tr(
+                        "Model {id} saved; it is not the active one: {why}", id=message.model_id, why=why
+                    )
+                elif why:
+                    self.message = tr("Model {id} saved. {why}", id=message.model_id, why=why)
+                else:
+                    self.message = tr("Model {id} saved", id=message.model_id)
+            case "suggested":
+                self.message = tr(
+                    "{count} suggestions on {fields} fields",
+                    count=message.count,
+                    fields=len(message.field_ids),
+                )
+            case "cancelling":
+                self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
+            case "done":
+                parts = (self._done_sentence(message), _left_out(message), _trust(message))
+                return self._finish(message, " ".join(filter(None, parts)))
+            case "cancelled":
+                return self._finish(message, tr("Stopped. Nothing was changed."))
+            case "failed":
+                sentence = in_the_window(f"{message.cause} {message.cure}".strip())
+                return self._finish(message, sentence, failed=True)
+            case _:
+                pass
+        self.changed.emit()
+        self.told.emit(message)
+        return None
+
+    def _finish(self, message: Any, sentence: str, *, failed: bool = False) -> None:
+        self._end(sentence, failed=failed)
+        self.told.emit(message)
+        self.ended.emit()
+
+    def _done_sentence(self, message: Any) -> str:
+        if message.model_id is None:
+            return self.message or tr("Done.")
+        if self.message.startswith(tr("Model {id} saved", id=message.model_id)):
+            return self.message + "."
+        return tr("Model {id} is ready. {message}", id=message.model_id, message=self.message).strip()
+
+
+def _trust(message: Any) -> str:
+    """Say how far what was suggested can be relied on; nothing where there is nothing to say."""
+    return " ".join(f"{said}." for said in in_words(trust_reasons(message.result)))
+
+
+def _left_out(message: Any) -> str:
+    """Say what a training has left out to keep its time; nothing where it did all."""
+    what = in_words(Reason.read(one) for one in message.result.get("left_out", ()))
+    return tr("Time ran short: {what}.", what="; ".join(what)) if what else ""

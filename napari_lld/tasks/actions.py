@@ -1,0 +1,201 @@
+"""Long actions for a thread beside the window: each opens the project for itself; no Qt.
+
+The window's project is told by `Project.refresh` when they are done, as with the worker process.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation_store import Project, formats
+from annotation_store.errors import LLDError
+from annotation_store.records import Box, Shape
+from napari_lld import sample
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.i18n.worker_texts import in_the_window
+from napari_lld.session.patient_rule import coverage
+from training.client import worker_environment
+
+if TYPE_CHECKING:
+    from napari_lld.tasks.import_preview import Place
+
+Tell = Callable[[int, int], None]
+
+
+def add_fields(
+    project: Path,
+    paths: Sequence[Path],
+    tell: Tell,
+    *,
+    annotator: str | None = None,
+    patient_from: str | None = None,
+) -> str:
+    """Add images to a project; give a sentence on what came in, of which patients, and what did not.
+
+    Without `patient_from` the project's own rule finds the patients.
+    """
+    with Project.open(project, annotator=annotator) as own:
+        before = coverage(own.fields())
+        report = own.add_fields(paths, patient_from=patient_from, progress=tell)
+        now = coverage(own.fields())
+    sentence = trn("{count} field added.", "{count} fields added.", len(report.added))
+    if report.added:
+        sentence += " " + now.told(before)
+    if report.skipped:
+        count = len(report.skipped)
+        sentence += " " + trn(
+            "{count} file skipped: see Details.", "{count} files skipped: see Details.", count
+        )
+        told = (f"{path.name}: {in_the_window(why)}" for path, why in report.skipped)
+        sentence = "\n".join([sentence, *told])
+    return sentence
+
+
+def create_project(
+    folder: Path,
+    schema: str,
+    images: Sequence[Path],
+    tell: Tell,
+    *,
+    annotator: str | None = None,
+    patient_from: str | None = None,
+) -> str:
+    """Make a project and add its first fields."""
+    Project.create(folder, schema, annotator=annotator).close()
+    if not images:
+        return ""
+    return add_fields(folder, images, tell, annotator=annotator, patient_from=patient_from)
+
+
+def describe_fields(place: Place, changes: Mapping[int, Mapping[str, Any]], tell: Tell) -> list[int]:
+    """Change what is known of fields, an edit of each; give the edits, to be taken back together."""
+    with place.open() as own:
+        tell(0, len(changes))
+        return [edit.id for edit in own.update_fields(changes)]
+
+
+def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None) -> None:
+    """Work out where to look next, from the stain where no model has looked yet."""
+    from training import ranking
+
+    with Project.open(project, annotator=annotator, reading=reading_id) as own:
+        if not set(own.looked()) - {ranking.STAIN}:
+            ranking.look_at_stain(own, progress=tell)
+        ranking.update(own)
+
+
+def count_unboxed_nuclei(pixels: npt.NDArray[np.uint8], inside: Shape, known: Sequence[Box]) -> int:
+    """Count the dark nuclei in an area of a field that no known box covers."""
+    from training.inference.stain import unboxed_nuclei  # scikit-image: not before it is needed
+
+    return len(unboxed_nuclei(pixels, inside, known))
+
+
+def make_sample_project(folder: Path, tell: Tell, *, annotator: str | None = None) -> str:
+    """Make the sample project: 18 fields, one sparse region each. One that is there is kept."""
+    if (folder / "project.db").exists():
+        return ""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with Project.create(folder, "lld", annotator=annotator) as own:
+        own.add_fields(sample.fields(), progress=tell)
+        formats.read("coco", own, sample.sparse(), images=sample.fields()[0].parent)
+    return tr("The sample is yours to play with: 18 fields, one annotated region each.")
+
+
+def count_for_export(project: Path, _tell: Tell, *, reading: int | None = None) -> formats.Survey:
+    """Count what a project holds, for the export dialog."""
+    with Project.open(project, reading=reading, read_only=True) as own:
+        return formats.survey(own)
+
+
+def export(
+    project: Path,
+    form: str,
+    out: Path,
+    tell: Tell,
+    *,
+    suggestions: bool,
+    anonymise: bool,
+    options: Mapping[str, str] | None = None,
+    reading: int | None = None,
+) -> str:
+    """Write a project's cells or suggestions in one of the formats; give a sentence on what went out.
+
+    `reading` is the one that the window shows; a project that is opened anew would take the account's own.
+    """
+    with Project.open(project, reading=reading, read_only=True) as own:
+        report = formats.write(
+            form,
+            own,
+            out,
+            what="suggestions" if suggestions else "cells",
+            anonymise=anonymise,
+            options=options,
+            progress=tell,
+            overwrite=True,  # the dialog has asked
+        )
+    things = (
+        trn("{count} suggestion", "{count} suggestions", report.suggestions)
+        if suggestions
+        else trn("{count} cell", "{count} cells", report.cells)
+    )
+    told = [tr("{things} exported to {out}.", things=things, out=out)]
+    if report.skipped:
+        told[0] += " " + trn("{count} note in Details.", "{count} notes in Details.", len(report.skipped))
+    return "\n".join([*told, *map(in_the_window, report.skipped)])
+
+
+def report(
+    project: Path,
+    out: Path,
+    tell: Tell,
+    *,
+    names: bool = False,
+    title: str = "",
+    reading: int | None = None,
+) -> str:
+    """Write the report of a project, in the reading that is shown.
+
+    In a process of its own: what it imports and counts would hold up the window even from a thread.
+    """
+    about = {"project": str(project), "out": str(out), "names": names, "title": title, "reading": reading}
+    wanted: str | None = json.dumps(about)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "napari_lld.report"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=worker_environment(window=True),
+        encoding="utf-8",
+        errors="replace",
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+    try:
+        while True:
+            tell(0, 0)  # raises where somebody asked to stop
+            try:
+                _, said = process.communicate(wanted, timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                wanted = None  # it has it
+    except BaseException:
+        process.kill()
+        process.communicate()
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+            left.unlink(missing_ok=True)
+        raise
+    if process.returncode:
+        lines = said.strip().splitlines() or [tr("It ended without a word.")]
+        if process.returncode == 2:
+            raise LLDError(lines[-1])
+        raise LLDError(tr("The report could not be written: {trouble}", trouble=lines[-1]))
+    return tr("Report written to {out}.", out=out)

@@ -1,0 +1,92 @@
+"""What in a COCO file a project cannot take, found before anything is imported.
+
+A file that holds cells of a class, or on an image, that is unknown here, or values that the schema lacks, is
+refused as a whole, unless the user says ``--skip-unknown``: the schema or the folder of the images may be the
+wrong one. What costs no cell (an attribute of another program) and single odd records are left out on import,
+which tells them; what is wrong with the file's structure is for `annotation_store.formats` to say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annotation_store.errors import FormatError
+from annotation_store.files.json_reader import read_json
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._io.labels import class_of
+from annotation_store.formats.coco.reader import Id, category_names, is_id, known_id
+from annotation_store.records import UNSURE
+from annotation_store.schema.from_coco import value_word
+from annotation_store.validation import clean_name
+from napari_lld.i18n.translate import tr
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+    from annotation_store.schema import Schema
+
+
+def problems(project: Project, file: Path, images: Path | None) -> list[str]:
+    """List what would be left out on import, most frequent first; empty where all of it fits."""
+    try:
+        document = read_json(file, nan_as_null=True)
+        finder = Images.of(file, images, project)
+    except FormatError:
+        return []
+    if not isinstance(document, dict):
+        return []
+    counts: Counter[str] = Counter()
+    for image in _objects(document.get("images")):
+        name = image.get("file_name")
+        if isinstance(name, str) and not finder.find(name).found:
+            counts[tr("image {name} was not found", name=clean_name(name))] += 1
+    categories = category_names(document.get("categories"))
+    ids = {one["id"] for one in _objects(document.get("images")) if is_id(one.get("id"))}
+    for annotation in _objects(document.get("annotations")):
+        if known_id(annotation.get("image_id"), ids) is not None:
+            counts.update(_unknown_words(annotation, project.schema, categories))
+    return [
+        what if n == 1 else tr("{what} ({n:,} times)", what=what, n=n) for what, n in counts.most_common()
+    ]
+
+
+def _objects(given: Any) -> Iterator[Mapping[str, Any]]:
+    return (one for one in given if isinstance(one, dict)) if isinstance(given, list) else iter(())
+
+
+def _unknown_words(
+    annotation: Mapping[str, Any], schema: Schema, categories: Mapping[Id, str]
+) -> Iterator[str]:
+    category, group = annotation.get("category_id"), annotation.get("class_group")
+    if group is not None:
+        if schema.find_class(str(group)) is None:
+            yield tr(
+                "class group '{name}' is not in the schema {schema}",
+                name=clean_name(str(group)),
+                schema=schema.name,
+            )
+    elif isinstance(category, int | str):
+        known = known_id(category, categories)
+        name = None if known is None else categories[known]
+        if name is None:
+            yield tr(
+                "category {category} is not among the file's categories", category=clean_name(str(category))
+            )
+        elif not class_of(name, schema)[1]:
+            yield tr(
+                "class '{name}' is not in the schema {schema}", name=clean_name(name), schema=schema.name
+            )
+    attributes = annotation.get("attributes")
+    for name, value in attributes.items() if isinstance(attributes, dict) else ():
+        word = value_word(value)
+        if word is None or word.lower() in (UNSURE, "missing") or schema.find_attribute(name) is None:
+            continue
+        if schema.find_value(name, word) is None:
+            yield tr(
+                "value '{value}' of {name} is not in the schema {schema}",
+                value=clean_name(word),
+                name=clean_name(name),
+                schema=schema.name,
+            )

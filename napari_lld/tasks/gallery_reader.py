@@ -1,0 +1,176 @@
+"""The thread that lists and cuts for the gallery: it has the project open for itself; no Qt."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from annotation_store import Project
+from annotation_store.errors import LLDError
+from annotation_store.records import Box, Field
+from napari_lld.session.gallery import Item, Key, crop_window, read_items
+
+Crop = npt.NDArray[np.uint8]
+_WHOLE = 4_000_000
+"""Pixels of a field up to which it is read whole, where several of its crops are wanted."""
+_KEPT = 4
+"""Fields whose pixels are kept."""
+_PAPER = 128
+"""Grey beyond the edge of a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A crop that is in sight and not there yet."""
+
+    key: Key
+    field_id: int
+    box: Box
+
+
+class GalleryReader(threading.Thread):
+    """Reads lists before crops, and of crops only those that are wanted now.
+
+    Parameters
+    ----------
+    path, reading_id
+        The project, and whose cells.
+    side
+        Pixels of a crop.
+    on_items, on_crops, on_failure
+        Called in this thread: fields that were read and what stands on them; crops, ``None`` where the
+        field cannot be read; a sentence.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        reading_id: int,
+        side: int,
+        on_items: Callable[[list[int] | None, list[Item]], None],
+        on_crops: Callable[[list[tuple[Wanted, Crop | None]]], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        super().__init__(name="gallery", daemon=True)
+        self.cut = 0
+        """How many crops were cut; tests count them."""
+        self.fields_read = 0
+        self._path, self._reading_id, self._side = path, reading_id, side
+        self._on_items, self._on_crops, self._on_failure = on_items, on_crops, on_failure
+        self._something = threading.Condition()
+        self._lists: list[list[int] | None] = []
+        self._wanted: list[Wanted] = []
+        self._in_hand: list[Wanted] = []
+        self._busy = False
+        self._stopped = False
+        self._pixels: OrderedDict[int, Crop] = OrderedDict()
+
+    def read(self, field_ids: list[int] | None) -> None:
+        """Ask for the list of some fields, or of all; several that wait are read as one."""
+        with self._something:
+            if field_ids is None:
+                self._lists = [None]
+            elif self._lists and self._lists[-1] is not None:
+                self._lists[-1] = sorted({*self._lists[-1], *field_ids})
+            elif not self._lists:
+                self._lists.append(list(field_ids))
+            self._something.notify()
+
+    def want(self, wanted: Sequence[Wanted]) -> None:
+        """Say which crops are in sight; what is no longer in sight is not cut."""
+        with self._something:
+            self._wanted = [w for w in wanted if w not in self._in_hand]
+            self._something.notify()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was asked for is done."""
+        with self._something:
+            return not (self._busy or self._lists or self._wanted)
+
+    def stop(self, seconds: float = 3.0) -> None:
+        """End the thread; nothing is called any more once it has ended."""
+        with self._something:
+            self._stopped = True
+            self._something.notify()
+        self.join(seconds)
+
+    def run(self) -> None:
+        """Work until stopped."""
+        try:
+            with Project.open(self._path, reading=self._reading_id, read_only=True) as project:
+                while self._step(project):
+                    pass
+        except LLDError as error:
+            if not self._stopped:
+                self._on_failure(str(error))
+        except RuntimeError:
+            return  # the window is gone
+
+    def _step(self, project: Project) -> bool:
+        with self._something:
+            self._busy = False
+            while not (self._stopped or self._lists or self._wanted):
+                self._something.wait()
+            if self._stopped:
+                return False
+            self._busy = True
+            if self._lists:
+                field_ids: list[int] | None = self._lists.pop(0)
+                batch: list[Wanted] = []
+            else:
+                first = self._wanted[0].field_id
+                batch = [w for w in self._wanted if w.field_id == first]
+                self._wanted = [w for w in self._wanted if w.field_id != first]
+            self._in_hand = batch
+        if batch:
+            self._on_crops(self._crops(project, batch))
+        else:
+            project.refresh()  # the schema may have grown
+            self._on_items(field_ids, read_items(project, field_ids))
+        return True
+
+    def _crops(self, project: Project, batch: list[Wanted]) -> list[tuple[Wanted, Crop | None]]:
+        found: list[tuple[Wanted, Crop | None]] = []
+        for wanted in batch:
+            try:
+                crop: Crop | None = self._crop(project, wanted, alone=len(batch) == 1)
+            except (LLDError, OSError, ValueError, MemoryError) as error:
+                logging.getLogger(__name__).warning("crop %s: %s", wanted, error)
+                crop = None
+            found.append((wanted, crop))
+        return found
+
+    def _crop(self, project: Project, wanted: Wanted, *, alone: bool) -> Crop:
+        field = project.field(wanted.field_id)
+        (x, y, w, h), (left, top, right, bottom) = crop_window(wanted.box, field.width, field.height)
+        whole = self._whole(project, field, alone=alone)
+        if whole is None:
+            part = project.read_area(field.id, (x, y, w, h))
+        else:
+            part = whole[int(y) : int(y + h), int(x) : int(x + w)]
+        square = np.pad(part, ((top, bottom), (left, right), (0, 0)), constant_values=_PAPER)
+        self.cut += 1
+        scaled = Image.fromarray(square).resize((self._side, self._side), Image.Resampling.BILINEAR)
+        return np.asarray(scaled, dtype=np.uint8)
+
+    def _whole(self, project: Project, field: Field, *, alone: bool) -> Crop | None:
+        """Give the pixels of a field that is read whole, else ``None``."""
+        if field.id in self._pixels:
+            self._pixels.move_to_end(field.id)
+            return self._pixels[field.id]
+        if field.is_slide or field.width * field.height > _WHOLE or (alone and field.width > 1024):
+            return None
+        self.fields_read += 1
+        self._pixels[field.id] = project.pixels(field.id)
+        while len(self._pixels) > _KEPT:
+            self._pixels.popitem(last=False)
+        return self._pixels[field.id]

@@ -1,0 +1,202 @@
+"""Labels from elsewhere into a project: what would come in, then the import itself; no Qt, for a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotation_store import Project, formats
+from annotation_store.errors import FormatError, LLDError
+from annotation_store.records import ImportReport
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.i18n.worker_texts import in_the_window
+from napari_lld.tasks.coco_check import problems
+
+if TYPE_CHECKING:
+    from napari_lld.tasks.actions import Tell
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """The project that labels go into: the reading and the name that the window has it open with."""
+
+    project: Path
+    reading: int
+    annotator: str
+    patient_rule: str = ""
+
+    @classmethod
+    def of(cls, project: Project) -> Place:
+        """Give the place of an open project."""
+        return cls(project.path, project.reading.id, project.annotator, project.patient_rule or "")
+
+    def open(self) -> Project:
+        """Open it once more, for this thread."""
+        return Project.open(self.project, annotator=self.annotator, reading=self.reading)
+
+
+@dataclass(frozen=True)
+class Import:
+    """What to import, and how it is to be understood.
+
+    Attributes
+    ----------
+    form
+        ``""``: whatever is recognised.
+    skip
+        Leave out what the project has no word for; otherwise such a file is refused.
+    """
+
+    path: Path
+    form: str = ""
+    images: Path | None = None
+    regions: str = "stated"
+    patient_from: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    skip: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an import would do.
+
+    Attributes
+    ----------
+    form
+        The format, ``""`` where none was recognised.
+    refused
+        What stands in the way of all of it coming in; the rest can.
+    problem
+        Why nothing can come in.
+    """
+
+    form: str
+    report: ImportReport | None = None
+    refused: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def look(place: Place, wanted: Import, tell: Tell) -> Look:
+    """Carry the import out, take it back, and tell what it would have done."""
+    form = wanted.form or formats.recognise(wanted.path) or ""
+    if not form:
+        return Look("", problem=_unrecognised(wanted.path))
+    try:
+        with place.open() as own:
+            report = _read(own, form, wanted, tell, rehearse=True)
+            refused = tuple(_refused(own, form, wanted, report))
+    except LLDError as error:
+        return Look(form, problem=in_the_window(str(error)))
+    return Look(form, report, refused)
+
+
+def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
+    """Import, all of it or nothing.
+
+    Raises
+    ------
+    LLDError
+        It cannot be; nothing was imported.
+    """
+    try:
+        with place.open() as own:
+            # the file may have changed since it was looked at
+            found = [] if wanted.skip or wanted.form != "coco" else _misfits(own, wanted)
+            if found:
+                raise FormatError(tr("Nothing was imported: {problem}.", problem=found[0]))
+            return _read(own, wanted.form, wanted, tell, rehearse=False)
+    except LLDError as error:
+        raise FormatError(in_the_window(str(error))) from error
+
+
+def _read(own: Project, form: str, wanted: Import, tell: Tell, *, rehearse: bool) -> ImportReport:
+    run = formats.rehearse if rehearse else formats.read
+    known = formats.FORMATS[form].read_options
+    report = run(
+        form,
+        own,
+        wanted.path,
+        images=wanted.images,
+        regions=wanted.regions,
+        patient_from=wanted.patient_from,
+        progress=tell,
+        options={name: value for name, value in wanted.options.items() if name in known},
+    )
+    return replace(report, skipped=[*map(in_the_window, report.skipped)])
+
+
+def _misfits(own: Project, wanted: Import) -> list[str]:
+    return problems(own, wanted.path, wanted.images)
+
+
+def _refused(own: Project, form: str, wanted: Import, report: ImportReport) -> list[str]:
+    """Say what the command line refuses (of COCO), and classes that the schema lacks in any format."""
+    if form == "coco":
+        return _misfits(own, wanted)
+    return [
+        trn(
+            "class '{name}' is not in the schema: {count} box",
+            "class '{name}' is not in the schema: {count} boxes",
+            count,
+            name=name,
+        )
+        for name, count in sorted(report.unknown.items(), key=lambda item: -item[1])
+    ]
+
+
+def _unrecognised(path: Path) -> str:
+    if path.suffix.lower() == ".txt":
+        return tr("Label text comes as a folder: choose the folder that holds the labels and the images.")
+    if path.is_dir():
+        return tr("Nothing in this folder tells its format: choose the format, or the file itself.")
+    return tr("Nothing in this file tells its format: choose the format.")
+
+
+# ---------------------------------------------------------------------- in words
+
+
+def comes_in(report: ImportReport) -> str:
+    """Say what comes in, or came."""
+    things = [
+        trn("{count} cell", "{count} cells", report.cells),
+        trn("{count} finished region", "{count} finished regions", report.regions),
+    ]
+    if report.suggestions:
+        things.append(trn("{count} suggestion", "{count} suggestions", report.suggestions))
+    there = max(report.named - report.fields, 0)
+    lines = [
+        tr(
+            "{things}; {new}, {there}.",
+            things=", ".join(things),
+            new=trn("{count} new field", "{count} new fields", report.fields),
+            there=trn("{count} that is here already", "{count} that are here already", there),
+        )
+    ]
+    if report.filled:
+        lines.append(
+            trn(
+                "Missing values are filled in for {count} cell that is here.",
+                "Missing values are filled in for {count} cells that are here.",
+                report.filled,
+            )
+        )
+    if report.conflicts:
+        lines.append(
+            trn(
+                "{count} cell differs from what is here: yours stays, see ☰ › Conflicts of imports.",
+                "{count} cells differ from what is here: yours stay, see ☰ › Conflicts of imports.",
+                report.conflicts,
+            )
+        )
+    return "\n".join(lines)
+
+
+def shortened(sentences: Sequence[str], shown: int = _NAMED) -> list[str]:
+    """Give the first of many sentences, and how many more there are."""
+    if len(sentences) <= shown:
+        return list(sentences)
+    return [*sentences[:shown], tr("… and {count} more.", count=len(sentences) - shown)]

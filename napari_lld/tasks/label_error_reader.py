@@ -1,0 +1,39 @@
+"""The thread that compares labels with what a model says: it has the project open for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import QObject
+
+from annotation_store import Project
+from napari_lld.tasks.latest_task import LatestTask
+from training.ranking.label_errors import Mistakes, mistakes
+
+Then = Callable[[Mistakes | str], None]
+
+
+class MistakeThread:
+    """Finds likely mistakes beside the window; of several that were asked for, the last one is told."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        self._task = LatestTask("mistakes", parent)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being read that somebody waits for."""
+        return self._task.busy
+
+    def read(self, path: Path, reading_id: int, then: Then) -> None:
+        """Find the likely mistakes of a reading; `then` gets them, or a sentence that says why not."""
+
+        def work() -> Mistakes:
+            with Project.open(path, reading=reading_id, read_only=True) as project:
+                return mistakes(project)
+
+        self._task.start(work, then, then)
+
+    def close(self, seconds: float = 3.0) -> None:
+        """Tell nothing any more, and wait a little for what is under way."""
+        self._task.close(seconds)

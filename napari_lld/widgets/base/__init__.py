@@ -1,0 +1,1 @@
+"""What widgets share: builders, style, lists, places."""

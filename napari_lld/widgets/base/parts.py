@@ -1,0 +1,433 @@
+"""What all parts of the dock share: binding to the session, small builders, the choice button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from qtpy.QtCore import QRectF, QSize, Qt, QTimer
+from qtpy.QtGui import QAction, QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_lld.commands.registry import Command, Commands
+from napari_lld.i18n.translate import tr
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.room import keep_on_screen
+from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
+
+Answer = TypeVar("Answer")
+
+
+class Part(QWidget):
+    """A part of the dock: it binds to the session, keeps nothing, and lets go when told."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.commands = commands
+        self.colours: Colours = colours()
+        self._bound: list[tuple[Any, Callable[..., Any]]] = []
+        self._buttons: list[_Bound] = []
+        self._actions: list[tuple[QAction, str]] = []
+        self._settling = QTimer(self)
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(0)
+        self._settling.timeout.connect(self.refresh)
+        self.bind(commands.keys_changed, self.use_keys)
+        self.bind(session.unsaved.changed, self.refresh_soon)
+
+    def bind(self, signal: Any, slot: Callable[..., Any]) -> None:
+        """Connect a signal of the session until `release`."""
+        signal.connect(slot)
+        self._bound.append((signal, slot))
+
+    def release(self) -> None:
+        """Let go of the session: a deleted widget must not be called."""
+        self._settling.stop()
+        for signal, slot in self._bound:
+            signal.disconnect(slot, missing_ok=True)
+        self._bound.clear()
+
+    def refresh_soon(self, *_args: object) -> None:
+        """Refresh once when the events that are under way have been told."""
+        self._settling.start()
+
+    def refresh(self) -> None:
+        """Show what the session says."""
+        for bound in self._buttons:
+            bound.button.setEnabled(self.commands[bound.command_id].when(self.session))
+            bound.button.setToolTip(self.commands.tooltip(bound.command_id))
+
+    def use_keys(self) -> None:
+        """Show other keys, on buttons, in tooltips and menus."""
+        for bound in self._buttons:
+            command = self.commands[bound.command_id]
+            bound.button.setText(bound.label(command))
+            bound.button.setToolTip(command.tooltip)
+        for action, command_id in self._actions:
+            _label_action(action, self.commands[command_id])
+        self.refresh()
+
+    def use_colours(self, new: Colours) -> None:
+        """Take other colours."""
+        self.colours = new
+        for choice in self.findChildren(ChoiceButton):
+            choice.colours = new
+            choice.update()
+
+    def button(
+        self, command_id: str, text: str | None = None, *, primary: bool = False, hint: bool = True
+    ) -> QPushButton:
+        """Make a button of a command: its title, its key, its tooltip, its state."""
+        button = QPushButton()
+        if primary:
+            button.setProperty("role", "primary")
+        self._adopt(button, _Bound(button, command_id, text, hint))
+        return button
+
+    def tool_button(self, command_id: str, text: str | None = None, *, hint: bool = True) -> QToolButton:
+        """Make a small button of a command."""
+        button = QToolButton()
+        self._adopt(button, _Bound(button, command_id, text, hint))
+        return button
+
+    def menu_action(self, menu: QMenu, command_id: str) -> QAction:
+        """Add a command to a menu: its title, its key, its tooltip."""
+        action = menu.addAction("")
+        _label_action(action, self.commands[command_id])
+        action.triggered.connect(lambda *_: self.commands.run(command_id))
+        self._actions.append((action, command_id))
+        return action
+
+    def _adopt(self, button: QAbstractButton, bound: _Bound) -> None:
+        command = self.commands[bound.command_id]
+        button.setText(bound.label(command))
+        button.setObjectName(f"lld_{command.id}")
+        button.setAccessibleName(command.title)
+        button.setToolTip(command.tooltip)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are the window's, whatever was clicked last
+        button.clicked.connect(lambda *_: self.commands.run(bound.command_id))
+        self._buttons.append(bound)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A button of a command: what it is called there, and whether its key stands on it."""
+
+    button: QAbstractButton
+    command_id: str
+    text: str | None
+    hint: bool
+
+    def label(self, command: Command) -> str:
+        text = self.text if self.text is not None else command.title
+        return f"{text}  {command.key}" if self.hint and command.key else text
+
+
+def _label_action(action: QAction, command: Command) -> None:
+    action.setText(f"{command.title}    {command.key}".rstrip())
+    action.setToolTip(command.tooltip)
+
+
+def label(text: str = "", role: str = "", *, wrap: bool = False, gives_way: bool = False) -> QLabel:
+    """Make a label with a role of the style sheet; one that gives way is cut with an ellipsis."""
+    widget = QElidingLabel(text) if gives_way else QLabel(text)
+    if gives_way:
+        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    widget.setTextFormat(Qt.TextFormat.PlainText)
+    if role:
+        widget.setProperty("role", role)
+    widget.setWordWrap(wrap)
+    return widget
+
+
+def restyle(widget: QWidget) -> None:
+    """Have a widget take the style of a property that has changed."""
+    style = widget.style()
+    if style is not None:
+        style.unpolish(widget)
+        style.polish(widget)
+
+
+def rule() -> QFrame:
+    """Make a thin line between parts."""
+    line = QFrame()
+    line.setProperty("role", "rule")
+    line.setFixedHeight(1)
+    return line
+
+
+def row(*items: QWidget | int, spacing: int = 4) -> QHBoxLayout:
+    """Lay widgets in a row; an int is a stretch."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for item in items:
+        if isinstance(item, int):
+            layout.addStretch(item)
+        else:
+            layout.addWidget(item)
+    return layout
+
+
+def column(
+    widget: QWidget, spacing: int = 4, margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> QVBoxLayout:
+    """Give a widget a vertical layout."""
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(*margins)
+    layout.setSpacing(spacing)
+    return layout
+
+
+def path_row(line: QLineEdit, *ways: tuple[str, Callable[[], str]]) -> QWidget:
+    """Lay a line for a path beside buttons that ask for one; one that gives nothing changes nothing."""
+
+    def fill(choose: Callable[[], str]) -> None:
+        if chosen := choose():
+            line.setText(chosen)
+
+    buttons = []
+    for text, choose in ways:
+        button = QPushButton(text)
+        button.clicked.connect(lambda *_, choose=choose: fill(choose))
+        buttons.append(button)
+    widget = QWidget()
+    widget.setLayout(row(line, *buttons))
+    return widget
+
+
+def show_whole(told: QLabel) -> None:
+    """Give a wrapped label in a dialog the room for all it says; it keeps that, so that nothing jumps."""
+    if told.isVisible():
+        told.setMinimumHeight(max(told.minimumHeight(), told.heightForWidth(told.width())))
+
+
+def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, QPushButton]:
+    """Make the two buttons that end a dialog, and give the one that accepts by itself.
+
+    Parameters
+    ----------
+    does
+        What that one does, in a word; "OK" without.
+    """
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+    buttons.accepted.connect(dialog.accept)
+    buttons.rejected.connect(dialog.reject)
+    ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+    assert ok is not None
+    if does:
+        ok.setText(does)
+    return buttons, ok
+
+
+def answered(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
+    """Show a dialog until it is closed; give its answer, or ``None`` where it was not accepted."""
+    keep_on_screen(dialog)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    given = answer() if accepted else None
+    dialog.deleteLater()
+    return given
+
+
+def _squeeze(font: QFont, text: str, space: float, widget: QWidget) -> None:
+    """Set a font smaller and narrower, a little, where a text would be cut."""
+    if QFontMetricsF(font, widget).horizontalAdvance(text) > space:
+        font.setPointSizeF(font.pointSizeF() - 1)
+    wide = QFontMetricsF(font, widget).horizontalAdvance(text)
+    if wide > space > 0:
+        font.setStretch(max(round(100 * space / wide) - 3, 70))
+
+
+class ChoiceButton(QAbstractButton):
+    """One class or value to choose: swatch and letter, text, key; checked, suggested or neither.
+
+    It is painted by hand, since three states that are told apart without colour alone (filled,
+    dashed with its probability, plain) are more than a style sheet gives.
+    """
+
+    HEIGHT = 20
+
+    def __init__(self, text: str, hint: str = "", colour: str = "", letter: str = "") -> None:
+        super().__init__()
+        self.setText(text)
+        self.setAccessibleName(text)
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.hint = hint
+        self.swatch = QColor(colour) if colour else None
+        self.letter = letter
+        self.probability: float | None = None
+        self.suggested = False
+        self.untaught = self.candidate = self.among = False
+        self.colours = colours()
+
+    def nextCheckState(self) -> None:
+        """Keep the state: the session says what is checked, not the click."""
+
+    def show_state(
+        self,
+        *,
+        checked: bool,
+        suggested: bool = False,
+        probability: float | None = None,
+        untaught: bool = False,
+        candidate: bool = False,
+        among: str = "",
+    ) -> None:
+        """Show whether it is the value, or the suggested one, and how probable it is.
+
+        What a model was never taught is shown as a dash: that is not the same as improbable. A candidate for
+        an unknown cell has a question mark behind its number. A value is `among` those of a set that is
+        named so, as the suggested one is: both have a dashed frame.
+        """
+        state = (checked, suggested, probability, untaught, candidate, bool(among))
+        was = (self.suggested, self.probability, self.untaught, self.candidate, self.among)
+        if state != (self.isChecked(), *was):
+            self.suggested, self.probability, self.untaught = suggested, probability, untaught
+            self.candidate, self.among = candidate, bool(among)
+            told = tr("The model was never taught this.") if untaught else among
+            self.setAccessibleDescription(tr("Only a candidate: the cell is unknown.") if candidate else told)
+            self.setChecked(checked)
+            self.update()
+
+    @property
+    def aside(self) -> str:
+        """What stands small beside the text: probability, dash (never taught), or key."""
+        if self.probability is not None:
+            share = f"{self.probability:.0%}" if self.probability >= 0.005 else "<1%"
+            return f"{share}?" if self.candidate else share
+        return "–" if self.untaught else self.hint
+
+    def sizeHint(self) -> QSize:
+        """Width of all parts."""
+        metrics = self.fontMetrics()
+        width = metrics.horizontalAdvance(self.text()) + 14
+        width += 20 if self.swatch is not None else 0
+        width += metrics.horizontalAdvance(self.hint) + 6 if self.hint else 0
+        return QSize(width, self.HEIGHT)
+
+    def minimumSizeHint(self) -> QSize:
+        """May be squeezed: the text is then cut with an ellipsis, the tooltip has it whole."""
+        return QSize(22, self.HEIGHT)
+
+    def enterEvent(self, event: Any) -> None:
+        """Repaint for the hover."""
+        self.update()
+        super().enterEvent(event)
+
+    def leaveEvent(self, event: Any) -> None:
+        """Repaint without the hover."""
+        self.update()
+        super().leaveEvent(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Take a quick second click for a click."""
+        self.mousePressEvent(event)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint frame, swatch, text and key."""
+        c = self.colours
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        rect = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        enabled = self.isEnabled()
+        checked = self.isChecked() and enabled
+        fill = mix(c.window, c.text, 0.1)
+        if checked:
+            fill = c.accent
+        elif enabled and self.underMouse():
+            fill = mix(c.window, c.text, 0.22)
+        elif not enabled:
+            fill = mix(c.window, c.text, 0.04)
+        border = QPen(c.accent if checked or self.suggested else mix(c.window, c.text, 0.2), 1)
+        if self.suggested and not checked:
+            border = QPen(c.accent, 1.4, Qt.PenStyle.DashLine)
+        elif self.among and not checked:
+            border = QPen(c.accent, 1, Qt.PenStyle.DotLine)
+        painter.setPen(border)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(rect, 4, 4)
+        ink = c.accent_text if checked else c.text
+        if not enabled:
+            ink = mix(c.window, c.text, 0.42)
+        left = rect.left() + 5
+        if self.swatch is not None:
+            left = self._paint_swatch(painter, rect, enabled)
+        right = rect.right() - 5
+        right = self._paint_hint(painter, rect, left, right, ink, fill)
+        font = painter.font()
+        font.setBold(checked)
+        painter.setFont(font)
+        painter.setPen(ink)
+        _squeeze(font, self.text(), right - left, self)
+        painter.setFont(font)
+        metrics = QFontMetricsF(font, self)
+        space = QRectF(left, rect.top(), max(0.0, right - left), rect.height())
+        # Of values it is the end that tells them apart ("segmented-bilobed"), of classes the beginning.
+        cut = Qt.TextElideMode.ElideRight if self.swatch is not None else Qt.TextElideMode.ElideMiddle
+        text = metrics.elidedText(self.text(), cut, space.width() + 1)
+        align = Qt.AlignmentFlag.AlignVCenter
+        align |= Qt.AlignmentFlag.AlignLeft if self.swatch is not None else Qt.AlignmentFlag.AlignHCenter
+        painter.drawText(space, align, text)
+
+    def _paint_swatch(self, painter: QPainter, rect: QRectF, enabled: bool) -> float:
+        assert self.swatch is not None
+        box = QRectF(rect.left() + 3, rect.center().y() - 7.5, 15, 15)
+        colour = self.swatch if enabled else mix(self.colours.window, self.swatch, 0.45)
+        painter.setPen(QPen(mix(colour, self.colours.text, 0.4), 0.8))
+        painter.setBrush(colour)
+        painter.drawRoundedRect(box, 3, 3)
+        font = painter.font()
+        size = font.pointSizeF()
+        font.setBold(True)
+        font.setPointSizeF(max(size - 1.5, 6))
+        painter.setFont(font)
+        painter.setPen(contrasting(colour))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self.letter)
+        font.setBold(False)
+        font.setPointSizeF(size)
+        painter.setFont(font)
+        return float(box.right()) + 4
+
+    def _paint_hint(
+        self, painter: QPainter, rect: QRectF, left: float, right: float, ink: QColor, fill: QColor
+    ) -> float:
+        """Paint the key, or the probability where there is one, small at the right; give where it begins.
+
+        Where both do not fit, the text goes before; of the suggested value the probability does.
+        """
+        text = self.aside
+        if not text:
+            return right
+        font = painter.font()
+        size = font.pointSizeF()
+        font.setPointSizeF(max(size - 1.5, 6))
+        painter.setFont(font)
+        width = QFontMetricsF(font, self).horizontalAdvance(text)
+        needed = self.fontMetrics().horizontalAdvance(self.text()) * 0.72
+        if not self.suggested and right - width - 3 - left < needed:
+            return right
+        painter.setPen(mix(fill, ink, 0.66))
+        place = QRectF(right - width, rect.top(), width, rect.height())
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
+        font.setPointSizeF(size)
+        painter.setFont(font)
+        return float(right - width - 3)

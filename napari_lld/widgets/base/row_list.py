@@ -1,0 +1,104 @@
+"""A list in the dock: rows of one height and two lines, chosen by a click; the keys stay the window's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from qtpy.QtCore import (
+    QAbstractItemModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QRectF,
+    QSize,
+    Qt,
+)
+from qtpy.QtGui import QPainter, QResizeEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from napari_lld.widgets.base.theme import Colours, colours, mix
+
+_ROW = 33
+
+
+class RowDelegate(QStyledItemDelegate):
+    """What the delegates of such lists share: colours, height, and the ground of a row."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.colours: Colours = colours()
+
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
+        """Give every row the same height."""
+        return QSize(120, _ROW)
+
+    def paint_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> bool:
+        """Paint what lies under a row, chosen or pointed at; give whether it is chosen."""
+        c, rect = self.colours, QRectF(option.rect)
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        if chosen:
+            painter.fillRect(rect, mix(c.raised, c.accent, 0.3))
+            painter.fillRect(QRectF(rect.left(), rect.top(), 3, rect.height()), c.accent)
+        elif option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(rect, mix(c.raised, c.text, 0.1))
+        return chosen
+
+
+class RowList(QListView):
+    """The list itself; two rows are always to be seen."""
+
+    def __init__(self, name: str, model: QAbstractItemModel, delegate: RowDelegate) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setModel(model)
+        delegate.setParent(self)
+        self._delegate = delegate
+        self.setItemDelegate(delegate)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setUniformItemSizes(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setMouseTracking(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setMinimumHeight(2 * _ROW + 6)
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more than two rows: the list takes what room the others leave."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
+    def use_colours(self, new: Colours) -> None:
+        """Take other colours."""
+        self._delegate.colours = new
+        self.viewport().update()
+
+    def show_chosen(self, rows: Sequence[int]) -> None:
+        """Show which rows are chosen, beside the current one."""
+        model, selection, chooser = self.model(), QItemSelection(), self.selectionModel()
+        if model is None or chooser is None:
+            return
+        for _, run in groupby(enumerate(sorted(rows)), lambda pair: pair[1] - pair[0]):
+            together = [row for _, row in run]
+            selection.select(model.index(together[0], 0), model.index(together[-1], 0))
+        chooser.select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+
+    def show_current(self, index: QModelIndex) -> None:
+        """Show which row is current; no valid index: none is."""
+        if index.isValid():
+            self.setCurrentIndex(index)
+            self.scrollTo(index)
+        else:
+            self.clearSelection()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the current row in sight, in the first layout and when the list becomes lower."""
+        super().resizeEvent(event)
+        self.scrollTo(self.currentIndex())

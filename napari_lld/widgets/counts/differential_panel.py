@@ -1,0 +1,243 @@
+"""The running differential count of a patient, or of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QMenu,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
+
+from annotation_store.errors import OutputError
+from annotation_store.files.outputs import check_output, write_file
+from napari_lld.commands.registry import Commands
+from napari_lld.i18n.schema_texts import word
+from napari_lld.i18n.translate import decimal, tr
+from napari_lld.session import user_state
+from napari_lld.session.differential import Differential, as_csv, as_text, differential
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.room import FoldingRow
+
+_ALL, _SLIDE, _HERE = "all", "slide", "here"
+_TARGETS = (100, 200, 500)
+_SOON_MS = 300
+"""Many edits in a row are counted as one."""
+_LINES = 3
+
+
+class DifferentialPanel(Part):
+    """Counts, percentages with their interval, blasts; copy and CSV. It counts only while it is seen."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        self.setObjectName("lld_differential")
+        self._found: Differential | None = None
+        layout = column(self, 2, (0, 4, 0, 0))
+        self._scope = QComboBox()
+        self._scope.setObjectName("lld_scope")
+        self._scope.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scope.addItem(tr("This patient"), _HERE)
+        self._scope.addItem(tr("This slide"), _SLIDE)
+        self._scope.addItem(tr("All fields"), _ALL)
+        self._scope.activated.connect(lambda *_: self.refresh())
+        self._sum = label(role="muted", gives_way=True)
+        self._copy = QPushButton(tr("Copy"))
+        self._csv = QPushButton(tr("CSV …"))
+        for button, name, action in (
+            (self._copy, "copy", self._on_copy),
+            (self._csv, "csv", self._on_csv),
+        ):
+            button.setObjectName(f"lld_differential_{name}")
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.clicked.connect(action)
+        self._target = QComboBox()
+        self._target.setObjectName("lld_target")
+        self._target.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._target.setToolTip(tr("How many white cells are to be counted"))
+        self._target.addItem(tr("No target"), 0)
+        for target in _TARGETS:
+            self._target.addItem(tr("To {target}", target=target), target)
+        self._target.activated.connect(self._on_target)
+        self._progress = QProgressBar()
+        self._progress.setObjectName("lld_count_progress")
+        self._progress.setTextVisible(False)
+        self._progress.setFixedSize(110, 8)
+        self._before: tuple[object, int] | None = None
+        overlap = QToolButton()
+        overlap.setObjectName("lld_overlap")
+        overlap.setText(tr("Overlap") + " ▾")
+        overlap.setToolTip(tr("Fields that overlap: their common cells count once"))
+        overlap.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        overlap.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        menu = QMenu(overlap)
+        menu.setToolTipsVisible(True)
+        for command_id in ("overlap.find", "overlap.same_cell", "overlap.remove"):
+            self.menu_action(menu, command_id)
+        overlap.setMenu(menu)
+        for choice in (self._scope, self._target):
+            choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            choice.setMinimumContentsLength(4)
+            choice.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        what = row(self._scope, self._target)
+        layout.addWidget(FoldingRow(what, row(overlap, self._copy, self._csv, 1), stretch=0))
+        counted = row(self._sum, self._progress)
+        counted.setStretch(0, 1)
+        layout.addLayout(counted)
+        self._table = QPlainTextEdit()
+        self._table.setObjectName("lld_differential_table")
+        self._table.setReadOnly(True)
+        self._table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        # As high as the other tabs: the classes above keep their room.
+        self._table.setFixedHeight(_LINES * self._table.fontMetrics().lineSpacing() + 8)
+        document = self._table.document()
+        if document is not None:
+            document.setDocumentMargin(2)
+        layout.addWidget(self._table, 1)
+        self._settling.setInterval(_SOON_MS)
+        self.bind(session.project_changed, self._on_project)
+        for signal in (session.field_changed, session.summaries_changed):
+            self.bind(signal, self.refresh_soon)
+
+    def showEvent(self, event: Any) -> None:
+        """Count when the tab is opened."""
+        super().showEvent(event)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Count anew."""
+        super().refresh()
+        if not self.isVisible():
+            return
+        self._found = self._count()
+        found = self._found
+        for button in (self._copy, self._csv):
+            button.setEnabled(
+                found is not None and bool(found.counted or found.unclassified or found.unknown)
+            )
+        if found is None:
+            self._sum.setText("")
+            self._progress.hide()
+            self._table.setPlainText("")
+            return
+        left = tr(", {count} without a class", count=found.unclassified) if found.unclassified else ""
+        if found.unknown:
+            left += tr(", {count} unknown wait", count=found.unknown)
+        target = self._target.currentData()
+        self._sum.setText(
+            tr("{counted} of {target} counted{left}", counted=found.counted, target=target, left=left)
+            if target
+            else tr("{counted} counted{left}", counted=found.counted, left=left)
+        )
+        self._sum.setToolTip(self._sum.text())
+        self._progress.setVisible(bool(target))
+        self._progress.setRange(0, target or 1)
+        self._progress.setValue(min(found.counted, target))
+        self._tell_reached(found.counted, target)
+        lines = [
+            f"{decimal(share.share, '.1%')} ({share.low * 100:.0f}–{share.high:.0%}) "
+            f"{word(share.title)} · {share.count}"
+            for share in ([found.blasts] if found.blasts is not None else []) + list(found.shares)
+        ]
+        per = found.nucleated_red_per_100
+        if found.nucleated_red and per is not None:
+            lines.append(
+                tr(
+                    "{per:.1f} nucleated red cells per 100 white cells · {count}",
+                    per=per,
+                    count=found.nucleated_red,
+                )
+            )
+        told = "\n".join(lines) if found.counted else tr("No cell with a class yet.")
+        self._table.setToolTip(told)  # all of it at a glance: the table itself is low
+        viewport = self._table.viewport()
+        half = (viewport.width() if viewport is not None else 0) / 2 - 2
+        self._table.setTabStopDistance(max(half, 1))
+        self._table.setPlainText(in_two_columns(told.split("\n"), self._table.fontMetrics(), half))
+
+    def _tell_reached(self, counted: int, target: int) -> None:
+        """Say once that the target is reached, when counting and not when looking at another patient."""
+        session = self.session
+        field = session.field
+        whose = (
+            session.project,
+            self._scope.currentData(),
+            target,
+            (field.patient, field.slide) if field is not None and field.patient else session.field_id,
+        )
+        before, self._before = self._before, (whose, counted)
+        if target and before is not None and before[0] == whose and before[1] < target <= counted:
+            session.tell("info", tr("{target} white cells are counted.", target=target))
+
+    def _on_target(self, _index: int) -> None:
+        project = self.session.project
+        if project is not None:
+            user_state.remember_project(project.path, count_target=self._target.currentData())
+        self.refresh()
+
+    def _on_project(self) -> None:
+        project = self.session.project
+        target = user_state.recall_project(project.path).get("count_target") if project is not None else 0
+        self._target.setCurrentIndex(max(self._target.findData(target), 0))
+        self._before = None
+        self.refresh_soon()
+
+    def _count(self) -> Differential | None:
+        project, field_id = self.session.project, self.session.field_id
+        if project is None:
+            return None
+        scope = self._scope.currentData()
+        among = None
+        if scope != _ALL and field_id is not None:
+            among = project.fields_beside(field_id, slide=scope == _SLIDE)
+        unknown = project.count_unknown(among)
+        return differential(project.class_counts(among), project.schema, unknown=unknown)
+
+    def _on_copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        if self._found is not None and clipboard is not None:
+            clipboard.setText(as_text(self._found))
+            self.session.tell("hint", tr("The differential is on the clipboard."))
+
+    def _on_csv(self) -> None:
+        project = self.session.project
+        if self._found is None or project is None:
+            return
+        start = str(project.path.parent / "differential.csv")
+        file, _filter = QFileDialog.getSaveFileName(self, tr("Differential as CSV"), start, "CSV (*.csv)")
+        if not file:
+            return
+        try:
+            check_output(Path(file), overwrite=True)  # the file dialog has asked
+            write_file(Path(file), as_csv(self._found))
+        except OutputError as error:
+            self.session.tell("error", str(error))
+        else:
+            self.session.tell("info", tr("Differential written to {file}.", file=file))
+
+
+def in_two_columns(lines: list[str], metrics: QFontMetrics, wide: float) -> str:
+    """Put two lines on one, with a tab between, where both are narrow enough."""
+    told: list[str] = []
+    beside = False
+    for line in lines:
+        narrow = metrics.horizontalAdvance(line) < wide - 4
+        if beside and narrow:
+            told[-1] += f"\t{line}"
+            beside = False
+        else:
+            told.append(line)
+            beside = narrow
+    return "\n".join(told)

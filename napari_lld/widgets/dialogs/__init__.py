@@ -1,0 +1,1 @@
+"""Questions and windows of their own."""

@@ -1,0 +1,76 @@
+"""What closing the window would end, asked in so many words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_lld.i18n.translate import tr, trn
+
+if TYPE_CHECKING:
+    from napari_lld.controllers.desk import Desk
+
+
+def what_would_end(desk: Desk) -> list[str]:
+    """Say what is at work, how far it is, and what is lost by closing; empty where nothing is at work."""
+    told = []
+    training, rounds = desk.session.training, desk.around.rounds
+    if training.busy:
+        progress = training.progress
+        told.append(
+            tr(
+                "{stage}: {share:.0%} done.",
+                stage=progress.title or training.message,
+                share=progress.fraction,
+            )
+            if progress.fraction is not None
+            else tr("{stage}: just begun.", stage=progress.title or tr("Training"))
+        )
+        told.append(
+            tr("Closing stops it: what this training has learnt so far is lost. Earlier models stay.")
+            if training.task == "train"
+            else tr("Closing stops it: the fields it has not reached get no suggestions yet.")
+        )
+    if rounds.queue:
+        told.append(
+            trn(
+                "{count} training that waits will not begin.",
+                "{count} trainings that wait will not begin.",
+                len(rounds.queue),
+            )
+        )
+    if desk.session.unsaved.count:
+        told.append(
+            trn(
+                "The last change is not saved, since the project's folder is gone: closing loses it.",
+                "The last {count} changes are not saved, since the project's folder is gone: "
+                "closing loses them.",
+                desk.session.unsaved.count,
+            )
+        )
+    if desk.jobs.busy:
+        left = desk.jobs.left or tr("What was done before stays.")
+        told.append(tr("{title}: is stopped. {left}", title=desk.jobs.title, left=left))
+    return told
+
+
+def may_close(desk: Desk, window: QWidget | None) -> bool:
+    """Ask whether to close although something is at work; True where nothing is."""
+    told = what_would_end(desk)
+    if not told:
+        return True
+    box = QMessageBox(
+        QMessageBox.Icon.Question, "napari-lld", tr("Stop what is at work, and close?"), parent=window
+    )
+    if desk.session.unsaved.count:
+        box.setText(tr("Close without saving?"))
+    else:
+        told.append(tr("All that you annotated is saved."))
+    box.setInformativeText("\n".join(told))
+    close = box.addButton(tr("Stop and close"), QMessageBox.ButtonRole.DestructiveRole)
+    stay = box.addButton(tr("Go on working"), QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(stay)
+    box.setEscapeButton(stay)
+    box.exec()
+    return box.clickedButton() is close

@@ -1,0 +1,203 @@
+"""What imported files say of cells that the project says otherwise: listed, shown, taken or left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotation_store.records import Conflict
+from annotation_store.schema import Schema
+from napari_lld.i18n.schema_texts import shown
+from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.parts import label
+from napari_lld.widgets.base.room import keep_on_screen
+
+_COLUMNS = (later("Field"), later("Here"), later("In the file"), later("File"))
+
+
+def in_words(said: Mapping[str, Any], schema: Schema) -> str:
+    """Write what is said of a cell: its class, then its values, by their titles."""
+    parts = []
+    if "cell_class" in said:
+        parts.append(_class_title(schema, said["cell_class"]))
+    for name, value in (said.get("attributes") or {}).items():
+        attribute = schema.attribute_named(name) if name in schema.attribute_names else None
+        title = attribute.title if attribute is not None else name
+        known = attribute is not None and value in attribute.value_names
+        told = attribute.value_named(value).title if attribute is not None and known else value
+        parts.append(f"{title}: {told or tr('missing')}")
+    return ", ".join(parts)
+
+
+def _class_title(schema: Schema, name: str | None) -> str:
+    if name is None:
+        return tr("no class")
+    if name in schema.class_names:
+        return schema.class_named(name).title
+    return schema.group_named(name).title if schema.is_group(name) else name
+
+
+class ConflictsModel(QAbstractTableModel):
+    """The conflicts that are open."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.conflicts: list[Conflict] = []
+
+    def refresh(self) -> None:
+        """Read them anew."""
+        project = self._session.project
+        self.beginResetModel()
+        self.conflicts = project.conflicts() if project is not None else []
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Count the conflicts."""
+        return 0 if parent is not None and parent.isValid() else len(self.conflicts)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Count the columns."""
+        return 0 if parent is not None and parent.isValid() else len(_COLUMNS)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Name the columns."""
+        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
+            return tr(_COLUMNS[section])
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Say what a conflict is about."""
+        project = self._session.project
+        if project is None or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return None
+        conflict = self.conflicts[index.row()]
+        match index.column():
+            case 0:
+                return project.field(conflict.field_id).name
+            case 1:
+                return in_words(conflict.here, shown(project.schema))
+            case 2:
+                return in_words(conflict.there, shown(project.schema))
+        place = f"{conflict.source}, {conflict.place}"
+        return (
+            place
+            if role == Qt.ItemDataRole.ToolTipRole
+            else conflict.source.replace("\\", "/").split("/")[-1]
+        )
+
+
+class ConflictsDialog(QDialog):
+    """Lists the conflicts; the chosen one is shown on its field."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("lld_conflicts")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(tr("Conflicts of imports"))
+        self.resize(760, 340)
+        self._session = session
+        self._told = label(wrap=True)
+        self.model = ConflictsModel(session, self)
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.verticalHeader().setVisible(False)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        for column, width in enumerate((150, 220, 220)):
+            self.table.setColumnWidth(column, width)
+        self.take = QPushButton(tr("Take what the file says"))
+        self.keep = QPushButton(tr("Keep what is here"))
+        close = QPushButton(tr("Close"))
+        close.clicked.connect(self.close)
+        self.take.clicked.connect(lambda: self._resolve(take=True))
+        self.keep.clicked.connect(lambda: self._resolve(take=False))
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.take)
+        buttons.addWidget(self.keep)
+        buttons.addStretch(1)
+        buttons.addWidget(close)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self._told)
+        layout.addWidget(self.table, 1)
+        layout.addLayout(buttons)
+        keep_on_screen(self)
+        self._resolving = False
+        selection = self.table.selectionModel()
+        assert selection is not None
+        selection.selectionChanged.connect(self._on_selection)
+        session.summaries_changed.connect(self.refresh)  # also after an undo, which opens one again
+        session.reading_changed.connect(self.refresh)
+        session.project_changed.connect(self.refresh)
+        self.refresh()
+        if self.model.conflicts:
+            self.table.selectRow(0)
+
+    def refresh(self) -> None:
+        """List what is open now."""
+        if self._resolving:
+            return
+        self.model.refresh()
+        count = len(self.model.conflicts)
+        self._told.setText(
+            trn(
+                "Of {count} cell an imported file says something else. Nothing was overwritten.",
+                "Of {count} cells an imported file says something else. Nothing was overwritten.",
+                count,
+            )
+            if count
+            else tr("No conflict is open.")
+        )
+        self._on_selection()
+
+    def chosen(self) -> list[Conflict]:
+        """List the conflicts that are chosen."""
+        selection = self.table.selectionModel()
+        rows = selection.selectedRows() if selection is not None else []
+        return [self.model.conflicts[index.row()] for index in rows]
+
+    def _on_selection(self, *_args: object) -> None:
+        chosen = self.chosen()
+        for button in (self.take, self.keep):
+            button.setEnabled(bool(chosen))
+        if len(chosen) == 1:
+            self._session.show_field(chosen[0].field_id)
+            self._session.select("cell", chosen[0].cell_id)
+
+    def _resolve(self, *, take: bool) -> None:
+        row = min((index.row() for index in self.table.selectedIndexes()), default=0)
+        self._resolving = True
+        try:
+            self._session.resolve_conflicts([conflict.id for conflict in self.chosen()], take=take)
+        finally:
+            self._resolving = False
+        self.refresh()
+        if self.model.conflicts:
+            self.table.selectRow(min(row, len(self.model.conflicts) - 1))
+
+    def closeEvent(self, event: Any) -> None:
+        """Let go of the session."""
+        for signal in (
+            self._session.summaries_changed,
+            self._session.reading_changed,
+            self._session.project_changed,
+        ):
+            signal.disconnect(self.refresh, missing_ok=True)
+        super().closeEvent(event)

@@ -1,0 +1,299 @@
+"""Questions to the user: where, and what. Each gives the answer or ``None``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QInputDialog,
+    QLineEdit,
+    QMessageBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotation_store.files.layout import DATABASE
+from annotation_store.images.find import find_images
+from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.i18n.worker_texts import in_the_window
+from napari_lld.session import user_state
+from napari_lld.session.new_project import folder_problem, images_problem
+from napari_lld.session.patient_rule import images_in
+from napari_lld.tasks import actions
+from napari_lld.tasks.jobs import Jobs
+from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row
+from napari_lld.widgets.base.theme import RESEARCH_USE
+from napari_lld.widgets.fields.patient_chooser import PatientChooser
+
+SCHEMAS = (
+    (later("LLD: 14 classes, 7 attributes"), "lld"),
+    (later("WBCAtt: 5 classes, 11 attributes"), "wbcatt"),
+)
+_IMAGES = "(*.png *.jpg *.jpeg *.tif *.tiff *.bmp *.svs *.ozx)"
+
+
+@dataclass(frozen=True)
+class NewProject:
+    """What a new project shall be."""
+
+    folder: Path
+    schema: str
+    images: Path | None
+    annotator: str | None
+    patient_from: str | None = None
+
+
+class NewProjectDialog(QDialog):
+    """Asks for name, place, schema and the first images of a project."""
+
+    def __init__(self, parent: QWidget | None = None, annotator: str = "") -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("New project"))
+        self.setMinimumWidth(480)
+        layout = QVBoxLayout(self)
+        form = QFormLayout()
+        self.name = QLineEdit("blood-films")
+        self.place = QLineEdit(str(user_state.recall("place", Path.home())))
+        self.images = QLineEdit()
+        self.images.setPlaceholderText(tr("a folder of PNG, JPEG or TIFF fields; may be added later"))
+        self.schema = QComboBox()
+        for title, name in SCHEMAS:
+            self.schema.addItem(tr(title), name)
+        self.annotator = QLineEdit(annotator)
+        self.annotator.setPlaceholderText(tr("your name, kept with every edit"))
+        form.addRow(tr("Name"), self.name)
+        form.addRow(tr("In the folder"), self._folder_row(self.place))
+        self.problem, self.images_problem = label(role="notice", wrap=True), label(role="notice", wrap=True)
+        form.addRow("", self.problem)
+        form.addRow(tr("Schema"), self.schema)
+        form.addRow(tr("Images"), self._folder_row(self.images))
+        form.addRow("", self.images_problem)
+        self.jobs = Jobs(self)
+        for line in (self.name, self.place, self.images):
+            line.textChanged.connect(lambda *_: self._show_problem())
+        self.patients = PatientChooser("", self._first_images)
+        form.addRow(tr("Patient from name"), self.patients)
+        form.addRow(tr("Annotator"), self.annotator)
+        layout.addLayout(form)
+        self.images.textChanged.connect(lambda *_: self.patients.refresh())
+        self.patients.changed.connect(self._check)
+        layout.addWidget(label(tr(RESEARCH_USE), "muted"))
+        self.name.textChanged.connect(lambda *_: self._check())
+        buttons, self._ok = confirm_buttons(self, tr("Create"))
+        layout.addWidget(buttons)
+        self._check()
+        self._show_problem()
+
+    def _show_problem(self, refused: str = "", refused_images: str = "") -> None:
+        """Say beside the fields what is wrong with them, or why the project could not be made."""
+        place = Path(self.place.text().strip() or Path.home()).expanduser()
+        for told, sentence in (
+            (self.problem, refused or folder_problem(place, self.name.text().strip())),
+            (self.images_problem, refused_images or images_problem(self.answer().images)),
+        ):
+            told.setText(sentence)
+            told.setVisible(bool(sentence))
+
+    def accept(self) -> None:
+        """Make the project; where that fails the dialog stays with what was typed, and says why."""
+        self._show_problem()
+        if self.jobs.busy or self.problem.text() or self.images_problem.text():
+            return
+        wanted = self.answer()
+        self._ok.setEnabled(False)
+        if wanted.images is None:
+            self._make(wanted)
+            return
+        images = wanted.images
+        self.jobs.start(
+            tr("Looking for images"),
+            lambda _tell: str(len(find_images([images]))),
+            lambda _found: self._make(wanted),
+            lambda sentence: self._on_refused(images=sentence),
+        )
+
+    def _make(self, wanted: NewProject) -> None:
+        self.jobs.start(
+            tr("Creating {name}", name=wanted.folder.name),
+            lambda tell: actions.create_project(
+                wanted.folder, wanted.schema, [], tell, annotator=wanted.annotator
+            ),
+            lambda _made: super(NewProjectDialog, self).accept(),
+            self._on_refused,
+        )
+
+    def _on_refused(self, sentence: str = "", images: str = "") -> None:
+        self._ok.setEnabled(True)
+        self._show_problem(in_the_window(sentence), in_the_window(images))
+
+    def done(self, result: int) -> None:
+        """Close once nothing is being made any more."""
+        self.jobs.wait(5)
+        super().done(result)
+
+    def _first_images(self) -> list[Path]:
+        images = self.images.text().strip()
+        return images_in(Path(images).expanduser() if images else None)
+
+    def _check(self) -> None:
+        """Refuse a rule that cannot be read, and a project without a name."""
+        self._ok.setEnabled(self.patients.sound and bool(self.name.text().strip()))
+
+    def _folder_row(self, line: QLineEdit) -> QWidget:
+        def choose() -> str:
+            start = line.text() or str(Path.home())
+            return str(QFileDialog.getExistingDirectory(self, tr("Choose a folder"), start))
+
+        return path_row(line, (tr("Browse …"), choose))
+
+    def answer(self) -> NewProject:
+        """Give what was typed."""
+        name = self.name.text().strip()
+        if not name.endswith(".lld"):
+            name += ".lld"
+        images = self.images.text().strip()
+        annotator = self.annotator.text().strip()
+        return NewProject(
+            Path(self.place.text().strip() or Path.home()).expanduser() / name,
+            str(self.schema.currentData()),
+            Path(images).expanduser() if images else None,
+            annotator or None,
+            self.patients.expression or None,
+        )
+
+
+def ask_new_project(parent: QWidget | None, annotator: str = "") -> NewProject | None:
+    """Ask what a new project shall be, and make it, without images so far."""
+    dialog = NewProjectDialog(parent, annotator)
+    answer = answered(dialog, dialog.answer)
+    if answer is not None:
+        user_state.remember("place", str(answer.folder.parent))
+    return answer
+
+
+def ask_project(parent: QWidget | None) -> Path | None:
+    """Ask for the folder of a project."""
+    place, title = str(user_state.recall("place", Path.home())), tr("Open a project folder")
+    while place := QFileDialog.getExistingDirectory(parent, title, place):
+        if (Path(place) / DATABASE).is_file():
+            return Path(place)
+        told = tr(
+            "{name} is not a project. Choose the folder of one: its name ends in .lld.", name=Path(place).name
+        )
+        QMessageBox.warning(parent, title, told)
+    return None
+
+
+def ask_images(parent: QWidget | None) -> list[Path]:
+    """Ask for image files."""
+    wanted = f"{tr('Images')} {_IMAGES}"
+    files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), wanted)
+    return [Path(file) for file in files]
+
+
+def ask_anyway(title: str, doubts: Sequence[str], parent: QWidget | None) -> bool:
+    """Ask whether an area shall be finished in spite of what was found."""
+    box = QMessageBox(QMessageBox.Icon.Warning, title, tr("Finish all the same?"), parent=parent)
+    told = "\n".join(f"• {doubt}" for doubt in doubts)
+    rest = tr("All that is not boxed in it will count as background.")
+    box.setInformativeText(f"{told}\n\n{rest}")
+    finish = box.addButton(tr("Finish"), QMessageBox.ButtonRole.AcceptRole)
+    back = box.addButton(tr("Go back and look"), QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(back)
+    box.setEscapeButton(back)
+    box.exec()
+    return box.clickedButton() is finish
+
+
+def ask_for_reading(why: str, parent: QWidget | None) -> bool:
+    """Ask whether to open a project for reading only."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(tr("Open a project"))
+    box.setText(tr("This project cannot be written. Open it for reading only?"))
+    box.setInformativeText(tr("You can look at it and export it; nothing can be changed."))
+    box.setDetailedText(why)
+    read = box.addButton(tr("Open for reading only"), QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(read)
+    box.exec()
+    return box.clickedButton() is read
+
+
+def ask_annotator(name: str, parent: QWidget | None) -> str | None:
+    """Ask who annotates."""
+    written, accepted = QInputDialog.getText(
+        parent, tr("Who annotates"), tr("Name, kept with every edit:"), QLineEdit.EchoMode.Normal, name
+    )
+    return written.strip() or None if accepted else None
+
+
+def ask_pixel_size(
+    um: float, before: float | None, others: int, parent: QWidget | None
+) -> Literal["one", "all"] | None:
+    """Ask of which fields a pixel has the size that a red cell of 7.5 µm gives."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(tr("Size of a pixel"))
+    text = tr("If this red cell is 7.5 µm wide, a pixel is {um:.3f} µm.", um=um)
+    if before is not None:
+        text += " " + tr("So far it is {before:.3f} µm.", before=before)
+    box.setText(text)
+    box.setInformativeText(
+        tr("Cell size is judged and learned by it. Undo takes it back, on each field by itself.")
+    )
+    one = box.addButton(tr("This field"), QMessageBox.ButtonRole.AcceptRole)
+    every = None
+    if others:
+        every = box.addButton(
+            trn(
+                "This field and {count} taken alike",
+                "This field and {count} taken alike",
+                others,
+            ),
+            QMessageBox.ButtonRole.AcceptRole,
+        )
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(one)
+    box.exec()
+    pressed = box.clickedButton()
+    if pressed is one:
+        return "one"
+    return "all" if every is not None and pressed is every else None
+
+
+def ask_comment(text: str, parent: QWidget | None) -> str | None:
+    """Ask for a comment, beginning with the one that is there."""
+    return ask_lines(tr("On this cell:"), text, parent)
+
+
+def ask_lines(about: str, text: str, parent: QWidget | None) -> str | None:
+    """Ask for a comment of some lines, in a frame that is seen in napari's themes too."""
+    dialog = QInputDialog(parent)
+    dialog.setWindowTitle(tr("Comment"))
+    dialog.setLabelText(about)
+    dialog.setOption(QInputDialog.InputDialogOption.UsePlainTextEditForTextInput)
+    dialog.setTextValue(text)
+    dialog.setStyleSheet("QPlainTextEdit { border: 1px solid palette(mid); border-radius: 3px; }")
+    dialog.resize(380, 200)
+    return answered(dialog, lambda: str(dialog.textValue()))
+
+
+def ask_overlapping_field(name: str, others: Sequence[str], parent: QWidget | None) -> str | None:
+    """Ask which field overlaps one; ``None`` where nobody answers."""
+    if not others:
+        return None
+    chosen, taken = QInputDialog.getItem(
+        parent,
+        tr("Fields that overlap"),
+        tr("Which field overlaps {name}?", name=name),
+        list(others),
+        0,
+        False,
+    )
+    return chosen if taken else None

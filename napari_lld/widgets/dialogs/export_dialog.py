@@ -1,0 +1,308 @@
+"""What to export, how, and where to: with what will go out, and what the format has no place for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFormLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotation_store import formats
+from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.base.save_place import SavePlace, problem_of
+from napari_lld.widgets.dialogs.format_options import FormatOptions
+
+TITLES = {
+    "coco": later("COCO JSON: everything but the history"),
+    "yolo": later("YOLO folder, to train Ultralytics' own models"),
+    "lld": later("LLD as published: label text (a folder) or COCO JSON (.json)"),
+    "voc": later("Pascal VOC folder"),
+    "csv": later("CSV: one cell a row, for spreadsheets"),
+    "geojson": later("QuPath GeoJSON"),
+    "labelstudio": later("Label Studio JSON"),
+    "crops": later("Pictures of single cells, in folders by class"),
+}
+_SUFFIXES = {"coco": ".json", "csv": ".csv", "labelstudio": ".json"}
+_NAMELESS = frozenset({"", ".."})
+"""What the last part of a path is where it names no file: ``/``, ``.``, ``..``."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export, and where to."""
+
+    form: str
+    out: Path
+    suggestions: bool
+    anonymise: bool
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class ExportDialog(QDialog):
+    """Asks what to export; *Export* is there only where the format can hold it."""
+
+    def __init__(self, survey: formats.Survey, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Export"))
+        self.setMinimumWidth(540)
+        self._survey = survey
+        self._save_place = SavePlace(self)
+        self.form = QComboBox()
+        for name in formats.names(writing=True):
+            self.form.addItem(tr(TITLES[name]), name)
+        self.what = QComboBox()
+        self.what.addItem(
+            trn(
+                "{count} cell and the finished regions",
+                "{count} cells and the finished regions",
+                survey.cells,
+            ),
+            False,
+        )
+        self.what.addItem(
+            trn("{count} pending suggestion", "{count} pending suggestions", survey.suggestions), True
+        )
+        self.place = QLineEdit(str(folder / "export.json"))
+        self.anonymise = QCheckBox(tr("Leave out patients, slides, comments and names of files and people"))
+        self.holds = label(wrap=True)
+        self.loses = label(role="notice", wrap=True)
+        for told, lines in ((self.holds, 2), (self.loses, 5)):
+            told.setMinimumHeight(lines * told.fontMetrics().lineSpacing())
+            told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.options = FormatOptions()
+        self.options.changed.connect(self._tell)
+        form = QFormLayout()
+        form.addRow(tr("Format"), self.form)
+        form.addRow(tr("Export"), self.what)
+        form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
+        form.addRow("", self.anonymise)
+        form.addRow(tr("Goes out"), self.holds)
+        form.addRow(tr("Lost"), self.loses)
+        form.addRow(tr("Options"), self.options)
+        buttons, self.ok = confirm_buttons(self, tr("Export"))
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(buttons)
+        self.form.currentIndexChanged.connect(lambda *_: self._on_form())
+        self.what.currentIndexChanged.connect(lambda *_: self._tell())
+        self.place.textChanged.connect(lambda *_: self._tell())
+        self._on_form()
+
+    def answer(self) -> Export:
+        """Give what was chosen."""
+        return Export(
+            str(self.form.currentData()),
+            self._out(),
+            bool(self.what.currentData()),
+            self.anonymise.isChecked(),
+            self.options.values(),
+        )
+
+    # ------------------------------------------------------------------ showing
+
+    def _on_form(self) -> None:
+        """Offer what the format asks, and a name that suits it."""
+        name = self.form.currentData()
+        self.options.offer(name, formats.FORMATS[name].write_options, none=True)
+        self._offer_fields()
+        out = Path(self.place.text().strip() or "export")
+        bare = out.with_suffix("") if out.suffix.lower() in _SUFFIXES.values() else out
+        self.place.setText(str(_suffixed(bare, _SUFFIXES.get(name, ""))))
+        self._tell()
+
+    def _offer_fields(self) -> None:
+        """Ask what becomes of unmarked area where the format cannot say that it is unknown."""
+        survey = self._survey
+        if survey.annotated == survey.covered:
+            return  # nothing is unknown
+        titles = {
+            "covered": tr(
+                "Only completely annotated fields ({covered} of {annotated})",
+                covered=survey.covered,
+                annotated=survey.annotated,
+            ),
+            "annotated": tr(
+                "All {annotated} annotated fields, the rest as background",
+                annotated=survey.annotated,
+            ),
+        }
+        self.options.retitle("fields", titles.items(), chosen="covered" if survey.covered else "annotated")
+
+    def _unknown_area(self) -> str:
+        """Say what becomes of unmarked area with what is chosen; nothing where it stays unknown."""
+        survey, name = self._survey, self.form.currentData()
+        partly = survey.annotated - survey.covered
+        if not partly or self.what.currentData():
+            return ""
+        if name in formats.REGIONS_OF_OUR_OWN:
+            return trn(
+                "Other programs will take the unmarked area of {count} field for background.",
+                "Other programs will take the unmarked area of {count} fields for background.",
+                partly,
+            )
+        if name not in formats.NO_UNKNOWN_AREA:
+            return ""
+        if self.options.values().get("fields") == "covered":
+            return trn(
+                "{count} field is left out: it has unmarked area.",
+                "{count} fields are left out: they have unmarked area.",
+                partly,
+            )
+        return trn(
+            "The unmarked area of {count} field will count as background: unlabelled cells in it too.",
+            "The unmarked area of {count} fields will count as background: unlabelled cells in it too.",
+            partly,
+        )
+
+    def _tell(self) -> None:
+        name, suggestions = self.form.currentData(), bool(self.what.currentData())
+        survey = self._survey
+        self.holds.setText(self._going_out(suggestions))
+        told: list[str] = []
+        refused = suggestions and name in formats.NO_SUGGESTIONS
+        if refused:
+            told.append(tr("This format has no place for suggestions: choose another."))
+        else:
+            told += filter(None, [self._unknown_area()])
+            told += [said(kind, n) for kind, n in survey.lost(name, self._what()).items()]
+        problem = self._problem()
+        empty = not (survey.suggestions if suggestions else survey.cells + survey.regions)
+        if empty:
+            problem = problem or tr("There is nothing to export yet.")
+        self.loses.setText("\n".join([*told, *filter(None, [problem])]) or tr("nothing but the history"))
+        show_whole(self.loses)
+        self.ok.setEnabled(not refused and not problem)
+
+    def _what(self) -> str:
+        return "suggestions" if self.what.currentData() else "cells"
+
+    def _going_out(self, suggestions: bool) -> str:
+        survey = self._survey
+        things = [
+            trn("{count} suggestion", "{count} suggestions", survey.suggestions)
+            if suggestions
+            else trn("{count} cell", "{count} cells", survey.cells)
+        ]
+        if "regions" not in formats.LOST[self.form.currentData()]:
+            things.append(trn("{count} finished region", "{count} finished regions", survey.regions))
+            if survey.ignore_areas:
+                things.append(trn("{count} ignore area", "{count} ignore areas", survey.ignore_areas))
+        return tr(
+            "{things} of {fields}; drafts of regions never.",
+            things=", ".join(things),
+            fields=trn("{count} field", "{count} fields", survey.fields),
+        )
+
+    # ------------------------------------------------------------------ where to
+
+    def _out(self) -> Path:
+        out = Path(self.place.text().strip()).expanduser()
+        return _suffixed(out, _SUFFIXES.get(self.form.currentData(), ""))
+
+    def _problem(self) -> str:
+        """Say what is wrong with the place; what the store refuses is known before it is tried."""
+        if not self.place.text().strip():
+            return tr("Say where to.")
+        out = self._out()
+        if out.name in _NAMELESS:
+            return tr("Say where to.")
+        if not out.absolute().parent.is_dir():
+            return tr("The folder {folder} does not exist.", folder=out.absolute().parent)
+        single = formats.FORMATS[self.form.currentData()].target == "file"
+        if out.is_dir() and (single or any(out.iterdir())):
+            return tr("{name} is a folder that holds something: give another name.", name=out.name)
+        if not single and out.suffix != ".json" and out.is_file():
+            return tr("{name} is a file: give another name.", name=out.name)
+        survey = self._survey
+        if self.options.values().get("fields") == "covered" and survey.annotated and not survey.covered:
+            return tr("No field is annotated completely: choose all annotated fields.")
+        return problem_of(out)
+
+    def _browse(self) -> str:
+        return self._save_place.browse(tr("Export to"), self.place.text())
+
+    def accept(self) -> None:
+        """Close the dialog, once it is agreed what is replaced."""
+        if self._save_place.agreed(*formats.targets(formats.FORMATS[self.form.currentData()], self._out())):
+            super().accept()
+
+
+def _suffixed(out: Path, suffix: str) -> Path:
+    """Give a path the suffix of a format; what stands behind another point is part of the name."""
+    named = out.name not in _NAMELESS and out.suffix != suffix
+    return out.with_name(out.name + suffix) if suffix and named else out
+
+
+def said(kind: str, count: int) -> str:
+    """Say what a format loses of so many things."""
+    match kind:
+        case "attributes":
+            return trn("{count} cell loses its attributes.", "{count} cells lose their attributes.", count)
+        case "unsure":
+            return trn(
+                "Unsure becomes missing in {count} cell.", "Unsure becomes missing in {count} cells.", count
+            )
+        case "nameless":
+            return trn(
+                "{count} cell is left out: its class is missing, unsure or a group.",
+                "{count} cells are left out: their class is missing, unsure or a group.",
+                count,
+            )
+        case "flags":
+            return trn(
+                "{count} cell loses kind, cut, bookmark or second opinion.",
+                "{count} cells lose kind, cut, bookmark or second opinion.",
+                count,
+            )
+        case "comments":
+            return trn("{count} comment is lost.", "{count} comments are lost.", count)
+        case "probabilities":
+            return trn(
+                "{count} suggestion keeps only its most probable class and values.",
+                "{count} suggestions keep only their most probable class and values.",
+                count,
+            )
+        case "novelty":
+            return trn(
+                "{count} suggestion loses how unlike the taught classes it is.",
+                "{count} suggestions lose how unlike the taught classes they are.",
+                count,
+            )
+        case "unchecked":
+            return trn(
+                "{count} suggestion loses the mark “not yet checked on this film”.",
+                "{count} suggestions lose the mark “not yet checked on this film”.",
+                count,
+            )
+        case "sets":
+            return trn("{count} suggestion loses its sets.", "{count} suggestions lose their sets.", count)
+        case "regions":
+            return trn("{count} finished region is lost.", "{count} finished regions are lost.", count)
+        case "ignore_areas":
+            return trn("{count} ignore area is lost.", "{count} ignore areas are lost.", count)
+        case "slides":
+            return trn(
+                "{count} whole slide is left out; fields made of its areas are there.",
+                "{count} whole slides are left out; fields made of their areas are there.",
+                count,
+            )
+        case "images":
+            return tr("The images do not go along.")
+    raise ValueError(kind)
+
+
+def ask_export(survey: formats.Survey, folder: Path, parent: QWidget | None) -> Export | None:
+    """Ask what to export, and where to."""
+    dialog = ExportDialog(survey, folder, parent)
+    return answered(dialog, dialog.answer)

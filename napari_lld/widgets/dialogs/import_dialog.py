@@ -1,0 +1,352 @@
+"""Labels from elsewhere: which file, how it is to be understood, and what would come in, before it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotation_store import formats
+from annotation_store.records import ImportReport, Reading
+from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.tasks.import_preview import Import, Look, Place, comes_in, look, shortened
+from napari_lld.tasks.jobs import Jobs
+from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.base.room import keep_on_screen
+from napari_lld.widgets.dialogs.format_options import FormatOptions
+from napari_lld.widgets.fields.patient_chooser import PatientChooser
+
+TITLES = {
+    "coco": later("COCO JSON"),
+    "yolo": later("YOLO folder"),
+    "lld": later("LLD as published: label text (a folder) or JSON"),
+    "voc": later("Pascal VOC: a folder, or one XML file"),
+    "csv": later("CSV: one cell a row"),
+    "geojson": later("QuPath GeoJSON: a file, or a folder"),
+    "labelstudio": later("Label Studio JSON"),
+}
+REGIONS = (
+    ("stated", later("What the file says; the rest is unknown")),
+    ("file", later("What the file says; where it says nothing, all is annotated")),
+    ("none", later("Unknown everywhere")),
+    ("full", later("All is annotated, in every image")),
+)
+_MEANS = {
+    "stated": later(
+        "Only areas that the file itself calls annotated become finished regions. Nothing is guessed."
+    ),
+    "file": later(
+        "An image of which the file does not say what is annotated counts as boxed completely: "
+        "its unmarked cells would be learned as background."
+    ),
+    "none": later(
+        "No finished region comes in: finish them yourself, once every white cell in them is boxed."
+    ),
+    "full": later(
+        "Say so only if every white cell of every image is boxed: the rest is learned as background."
+    ),
+}
+_PAUSE_MS = 350
+_LINES = 3
+
+
+class ImportDialog(QDialog):
+    """Asks what to import; *Import* is there once it is known what would come in."""
+
+    def __init__(
+        self, place: Place, reading: Reading, start: Path | None = None, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Import labels"))
+        self.setMinimumWidth(620)
+        self._place, self._blind = place, reading.blind
+        self._look: Look | None = None
+        self._looked_at: Import | None = None
+        self._recognised = True
+        self._over = False
+        self.jobs = Jobs(self)
+        self.jobs.changed.connect(self._on_job)
+        self.jobs.stopped.connect(lambda *_: self._look_soon())
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._look_now)
+
+        self.path = QLineEdit()
+        self.path.setPlaceholderText(tr("the file of labels, or the data set's folder"))
+        self.form = QComboBox()
+        self.form.addItem(tr("Recognise"), "")
+        for name in formats.names(reading=True):
+            self.form.addItem(tr(TITLES[name]), name)
+        self.images = QLineEdit()
+        self.images.setPlaceholderText(tr("beside the labels"))
+        self.images.setToolTip(
+            tr("The folder of the images. Fields that the project has already are found without it.")
+        )
+        self.regions = QComboBox()
+        for mode, title in REGIONS:
+            self.regions.addItem(tr(title), mode)
+        self._means = label(role="muted", wrap=True)
+        self.patients = PatientChooser(place.patient_rule)
+        self.options = FormatOptions()
+        self.options.changed.connect(self._look_soon)
+        self.holds = label(wrap=True)
+        self.left_out = label(role="notice", wrap=True)
+        for told, lines in ((self.holds, 3), (self.left_out, 5), (self._means, 2)):
+            told.setMinimumHeight(lines * told.fontMetrics().lineSpacing())
+            told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.skip = QCheckBox(tr("Leave that out, and import the rest"))
+        self.own = QCheckBox(
+            tr(
+                "This reading is blind: the labels are {name}'s own, made without seeing others'",
+                name=reading.annotator,
+            )
+        )
+        self.own.setVisible(reading.blind)
+        self.busy = QProgressBar()
+        self.busy.setTextVisible(False)
+        self.busy.setFixedHeight(6)
+        policy = self.busy.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.busy.setSizePolicy(policy)
+
+        ways = (tr("File …"), self._browse_file), (tr("Folder …"), lambda: self._browse_folder(self.path))
+        browse = (tr("Browse …"), lambda: self._browse_folder(self.images))
+        form = QFormLayout()
+        self._form = form
+        form.addRow(tr("From"), path_row(self.path, *ways))
+        form.addRow(tr("Format"), self.form)
+        form.addRow(tr("Images"), path_row(self.images, browse))
+        form.addRow(tr("Unmarked area"), self.regions)
+        form.addRow("", self._means)
+        form.addRow(tr("Patient from name"), self.patients)
+        form.addRow(tr("Options"), self.options)
+        form.addRow(tr("Comes in"), self.holds)
+        form.addRow(tr("Left out"), self.left_out)
+        form.addRow("", self.skip)
+        form.addRow("", self.own)
+        buttons, self.ok = confirm_buttons(self, tr("Import"))
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.busy)
+        layout.addWidget(buttons)
+        self.path.textChanged.connect(lambda *_: self._on_path())
+        self.form.currentIndexChanged.connect(lambda *_: self._on_form(chosen=True))
+        self.images.textChanged.connect(lambda *_: self._look_soon())
+        self.regions.currentIndexChanged.connect(lambda *_: self._look_soon())
+        self.patients.changed.connect(self._look_soon)
+        for box in (self.skip, self.own):
+            box.toggled.connect(lambda *_: self._tell())
+        self._on_form(chosen=False)
+        self.path.setText(str(start or ""))
+        self._look_soon()
+
+    def answer(self) -> Import:
+        """Give what was chosen."""
+        images = self.images.text().strip()
+        rule = self.patients.expression
+        return Import(
+            Path(self.path.text().strip()).expanduser(),
+            str(self.form.currentData()),
+            Path(images).expanduser() if images else None,
+            str(self.regions.currentData()),
+            rule if rule != self._place.patient_rule else None,
+            self.options.values(),
+            self.skip.isChecked(),
+        )
+
+    def done(self, result: int) -> None:
+        """Stop looking, whichever way the dialog ends."""
+        self._over = True
+        self._pause.stop()
+        self.jobs.stop()
+        super().done(result)
+
+    # ------------------------------------------------------------------ choosing
+
+    def _browse_file(self) -> str:
+        return str(QFileDialog.getOpenFileName(self, tr("Import labels"), self._start())[0])
+
+    def _browse_folder(self, line: QLineEdit) -> str:
+        start = line.text() or self._start()
+        return str(QFileDialog.getExistingDirectory(self, tr("Choose a folder"), start))
+
+    def _start(self) -> str:
+        return self.path.text().strip() or str(self._place.project.parent)
+
+    def _on_path(self) -> None:
+        """Recognise anew, unless the user said what it is."""
+        if self._recognised:
+            self._show_form("")
+        self._look_soon()
+
+    def _show_form(self, name: str) -> None:
+        self.form.blockSignals(True)
+        self.form.setCurrentIndex(max(self.form.findData(name), 0))
+        self.form.blockSignals(False)
+        self._on_form(chosen=False)
+
+    def _on_form(self, *, chosen: bool) -> None:
+        """Offer what the format asks."""
+        name = str(self.form.currentData())
+        if chosen:
+            self._recognised = not name
+        known = formats.FORMATS[name].read_options if name else {}
+        self.options.offer(name, known)
+        self._form.setRowVisible(self.options, bool(known))
+        if chosen:
+            self._look_soon()
+
+    # ------------------------------------------------------------------ looking
+
+    def _look_soon(self) -> None:
+        """Look once the user has stopped changing things; what was said of other choices goes."""
+        self._means.setText(tr(_MEANS[str(self.regions.currentData())]))
+        if self._look is not None and self._looked_at == self._question():
+            self._tell()
+            return
+        self._look = None
+        self.jobs.stop()
+        if not self._over:
+            self._pause.start()
+        self._tell()
+
+    def _question(self) -> Import:
+        """Give what the look depends on: whether something may be left out is asked after it."""
+        answer = self.answer()
+        form = "" if self._recognised else answer.form
+        return Import(answer.path, form, answer.images, answer.regions, answer.patient_from, answer.options)
+
+    def _look_now(self) -> None:
+        if self.jobs.busy:  # it has been asked to stop, and says so when it has
+            return
+        question = self._question()
+        if self._problem():
+            self._tell()
+            return
+        place = self._place
+        self.jobs.start(
+            tr("Looking"),
+            lambda tell: look(place, question, tell),
+            lambda found: self._on_look(question, found),
+            lambda sentence: self._on_look(question, Look(question.form, problem=sentence)),
+        )
+
+    def _on_look(self, question: Import, found: Look) -> None:
+        if question != self._question():
+            self._look_soon()
+            return
+        self._looked_at, self._look = question, found
+        if self._recognised:
+            self._show_form(found.form)
+        self.skip.setChecked(False)  # it was said of something else
+        self._tell()
+
+    def _on_job(self) -> None:
+        self.busy.setRange(0, self.jobs.total)
+        self.busy.setValue(self.jobs.done)
+        self._tell()
+
+    # ------------------------------------------------------------------ showing
+
+    def _problem(self) -> str:
+        if not self.path.text().strip():
+            return tr("Choose what to import.")
+        if not self.answer().path.exists():
+            return tr("There is no such file or folder.")
+        images = self.answer().images
+        if images is not None and not images.is_dir():
+            return tr("The folder {folder} does not exist.", folder=images)
+        return ""
+
+    def _tell(self) -> None:
+        found = self._look
+        looking = not self._problem() and found is None
+        report = found.report if found is not None else None
+        refused = found.refused if found is not None else ()
+        self.busy.setVisible(self.jobs.busy or looking)
+        self.holds.setText(self._coming_in(report) if report is not None else self._waiting(looking))
+        told = [found.problem] if found is not None and found.problem else []
+        if report is not None:
+            words = [f"'{name}'" for name in report.unknown]  # said once: in what is refused
+            skipped = [s for s in report.skipped if not any(word in s for word in words)]
+            told = shortened([*refused, *skipped], _LINES)
+            self.left_out.setToolTip("\n".join([*refused, *skipped][:40]))
+        nothing = report is not None and not _brings(report)
+        if nothing:
+            told.append(tr("Nothing new would come in."))
+        self.left_out.setText("\n".join(told) or (tr("nothing") if report is not None else ""))
+        show_whole(self.holds)
+        show_whole(self.left_out)
+        self.skip.setVisible(bool(refused))
+        ready = report is not None and not nothing and (not refused or self.skip.isChecked())
+        self.ok.setEnabled(ready and (not self._blind or self.own.isChecked()))
+
+    def _coming_in(self, report: ImportReport) -> str:
+        told = comes_in(report)
+        if report.unstated and self.regions.currentData() in ("stated", "file"):
+            told += "\n" + trn(
+                "Of {count} image the file does not say what is annotated.",
+                "Of {count} images the file does not say what is annotated.",
+                report.unstated,
+            )
+        return told
+
+    def _waiting(self, looking: bool) -> str:
+        if not looking:
+            return self._problem()
+        if self.jobs.busy and self.jobs.total:
+            return tr("Looking: {done} of {total} …", done=self.jobs.done, total=self.jobs.total)
+        return tr("Looking …")
+
+
+class ImportedDialog(QDialog):
+    """What came in, what was skipped and why."""
+
+    def __init__(self, told: str, skipped: list[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Imported"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(620, 320)
+        self.list = QPlainTextEdit("\n".join(skipped))
+        self.list.setReadOnly(True)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(label(told, wrap=True))
+        layout.addWidget(label(tr("Left out or noted:")))
+        layout.addWidget(self.list, 1)
+        undo = tr("Undo takes an import back field by field; images that came in stay.")
+        layout.addWidget(label(undo, "muted", wrap=True))
+        layout.addWidget(buttons)
+        keep_on_screen(self)
+
+
+def _brings(report: ImportReport) -> bool:
+    return bool(
+        report.fields
+        or report.cells
+        or report.regions
+        or report.suggestions
+        or report.filled
+        or report.conflicts
+    )
+
+
+def ask_import(place: Place, reading: Reading, start: Path | None, parent: QWidget | None) -> Import | None:
+    """Ask what to import."""
+    dialog = ImportDialog(place, reading, start, parent)
+    return answered(dialog, dialog.answer)

@@ -1,0 +1,192 @@
+"""The readings of a project: which one to work in, or a new one; whose each is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QDialog,
+    QFormLayout,
+    QLineEdit,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotation_store.records import Reading
+from napari_lld.i18n.translate import tr
+from napari_lld.session.readings import NewReading, ReadingChoice
+from napari_lld.widgets.base.parts import answered, confirm_buttons, label
+
+_NEW = 0
+"""The number of the choice that begins a reading; readings have theirs."""
+
+
+def reading_name(reading: Reading) -> str:
+    """Name a reading, with whether it is blind."""
+    return tr("{name} (blind)", name=reading.name) if reading.blind else reading.name
+
+
+def reading_title(reading: Reading, annotator: str) -> str:
+    """Name a reading and say whose it is, to one of the annotators."""
+    name = reading_name(reading)
+    if not reading.annotator:
+        return tr("{reading} – of nobody (a consensus)", reading=name)
+    if reading.annotator == annotator:
+        return tr("{reading} – your own", reading=name)
+    return tr("{reading} – of {reader}", reading=name, reader=reading.annotator)
+
+
+class ReadingDialog(QDialog):
+    """Asks in which reading to work: one's own, another's (and says so), or a new one.
+
+    Parameters
+    ----------
+    current
+        The reading in use; ``None`` where the annotator has none and has to choose.
+    begin
+        Whether a new reading is what was asked for.
+    """
+
+    def __init__(
+        self,
+        annotator: str,
+        readings: Sequence[Reading],
+        current: Reading | None,
+        *,
+        begin: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._annotator = annotator
+        self._readings = {reading.id: reading for reading in readings}
+        self._current = current
+        self.setWindowTitle(tr("Readings"))
+        self.setMinimumWidth(460)
+        layout = QVBoxLayout(self)
+        if current is None:
+            layout.addWidget(label(tr("{name} has no reading in this project yet.", name=annotator), "title"))
+        layout.addWidget(
+            label(
+                tr(
+                    "A reading holds the regions, cells and values of one reader. "
+                    "Readings of the same fields can be compared."
+                ),
+                wrap=True,
+            )
+        )
+        self._choices = QButtonGroup(self)
+        for number, reading in self._readings.items():
+            self._add_choice(layout, number, reading_title(reading, annotator))
+        self._add_choice(layout, _NEW, tr("Begin a new reading, empty at first"))
+        form = QFormLayout()
+        form.setContentsMargins(24, 0, 0, 0)
+        self.name = QLineEdit(self._free_name(annotator))
+        self.reader = QLineEdit(annotator)
+        self.reader.setEnabled(current is not None)
+        self.blind = QCheckBox(tr("Blind: no suggestion before a region of the field is finished"))
+        form.addRow(tr("Reader"), self.reader)
+        form.addRow(tr("Name"), self.name)
+        form.addRow("", self.blind)
+        layout.addLayout(form)
+        self.about = label(role="muted", wrap=True)
+        self.about.setObjectName("lld_about_reading")
+        self.about.setMinimumHeight(3 * self.about.fontMetrics().lineSpacing())
+        layout.addWidget(self.about)
+        buttons, self.ok = confirm_buttons(self)
+        layout.addWidget(buttons)
+        chosen = self._choices.button(_NEW if begin or current is None else current.id)
+        assert chosen is not None
+        chosen.setChecked(True)
+        self._choices.idToggled.connect(lambda *_: self._show())
+        self.name.textChanged.connect(lambda *_: self._show())
+        self.reader.textChanged.connect(lambda *_: self._show())
+        self._show()
+
+    def _add_choice(self, layout: QVBoxLayout, number: int, text: str) -> None:
+        button = QRadioButton(text)
+        self._choices.addButton(button, number)
+        layout.addWidget(button)
+
+    def _free_name(self, name: str) -> str:
+        taken = {reading.name for reading in self._readings.values()}
+        free, number = name, 2
+        while free in taken:
+            free, number = f"{name} {number}", number + 1
+        return free
+
+    def choose(self, number: int) -> None:
+        """Mark one of the readings, or with 0 a new one."""
+        button = self._choices.button(number)
+        assert button is not None
+        button.setChecked(True)
+
+    def _show(self) -> None:
+        """Say what the choice means, and name it on the button."""
+        reading = self._readings.get(self._choices.checkedId())
+        new = reading is None
+        for widget in (self.name, self.blind):
+            widget.setEnabled(new)
+        self.reader.setEnabled(new and self._current is not None)
+        self.ok.setEnabled(True)
+        if reading is None:
+            self._show_new()
+        elif self._current is not None and reading.id == self._current.id:
+            self.ok.setText(tr("Stay in this reading"))
+            self.about.setText("")
+        elif reading.annotator == self._annotator:
+            self.ok.setText(tr("Open your reading"))
+            self.about.setText("")
+        else:
+            self.ok.setText(
+                tr("Continue the reading of {reader}", reader=reading.annotator)
+                if reading.annotator
+                else tr("Continue the consensus")
+            )
+            told = (
+                tr(
+                    "This is the reading of {reader}. What you draw and change there is part of it, "
+                    "under your name {name}.",
+                    reader=reading.annotator,
+                    name=self._annotator,
+                )
+                if reading.annotator
+                else tr("A consensus belongs to no reader. What you change there carries your name.")
+            )
+            if self._current is not None and self._current.blind:
+                told += " " + tr("Your own reading is blind: what you see there can influence it.")
+            self.about.setText(told)
+
+    def _show_new(self) -> None:
+        name, reader = self.name.text().strip(), self.reader.text().strip()
+        taken = any(reading.name == name for reading in self._readings.values())
+        self.ok.setText(tr("Begin the reading"))
+        self.ok.setEnabled(bool(name and reader) and not taken)
+        if taken:
+            self.about.setText(tr("There is a reading called {name} already.", name=name))
+        elif reader != self._annotator:
+            self.about.setText(tr("It is opened when {reader} annotates.", reader=reader))
+        else:
+            self.about.setText("")
+
+    def answer(self) -> ReadingChoice:
+        """Give the number of the reading chosen, or the new one."""
+        number = int(self._choices.checkedId())
+        if number != _NEW:
+            return number
+        return NewReading(self.name.text().strip(), self.reader.text().strip(), self.blind.isChecked())
+
+
+def ask_reading(
+    annotator: str,
+    readings: Sequence[Reading],
+    current: Reading | None,
+    parent: QWidget | None,
+    *,
+    begin: bool = False,
+) -> ReadingChoice | None:
+    """Ask in which reading to work."""
+    dialog = ReadingDialog(annotator, readings, current, begin=begin, parent=parent)
+    return answered(dialog, dialog.answer)

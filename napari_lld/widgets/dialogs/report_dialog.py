@@ -1,0 +1,91 @@
+"""Where the report goes, what stands at its head, and whether it names anybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
+
+from napari_lld.i18n.translate import tr
+from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.base.save_place import SavePlace, problem_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where the report goes, and what it says."""
+
+    out: Path
+    title: str
+    names: bool
+
+
+class ReportDialog(QDialog):
+    """Asks for it; without names unless they are asked for."""
+
+    def __init__(self, start: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Report"))
+        self.setMinimumWidth(540)
+        self.place = QLineEdit(str(start))
+        self._save_place = SavePlace(self)
+        self.title = QLineEdit()
+        self.title.setPlaceholderText(tr("Annotation project"))
+        self.names = QCheckBox(tr("With the names of patients, files and the project"))
+        self.problem = label(role="notice", wrap=True)
+        self.problem.setMinimumHeight(2 * self.problem.fontMetrics().lineSpacing())
+        form = QFormLayout()
+        form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
+        form.addRow(tr("Title"), self.title)
+        form.addRow("", self.names)
+        form.addRow("", self.problem)
+        buttons, self.ok = confirm_buttons(self, tr("Write"))
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(buttons)
+        self.place.textChanged.connect(lambda *_: self._tell())
+        self.names.toggled.connect(lambda *_: self._tell())
+        self._tell()
+
+    def answer(self) -> Wanted:
+        """Give what was chosen."""
+        return Wanted(self._out(), self.title.text().strip(), self.names.isChecked())
+
+    def _out(self) -> Path:
+        out = Path(self.place.text().strip()).expanduser()
+        return out if out.suffix.lower() in (".html", ".htm") else out.with_name(f"{out.name}.html")
+
+    def _tell(self) -> None:
+        """Say what is wrong with the place, or who can be known from the report."""
+        problem = ""
+        if not self.place.text().strip():
+            problem = tr("Say where to.")
+        elif not self._out().absolute().parent.is_dir():
+            problem = tr("The folder {folder} does not exist.", folder=self._out().absolute().parent)
+        elif self._out().is_dir():
+            problem = tr("{name} is a folder: give another name.", name=self._out().name)
+        else:
+            problem = problem_of(self._out())
+        told = [
+            tr("Patients can be known from it: hand it on with care.")
+            if self.names.isChecked()
+            else tr("Patients and fields have numbers; annotators stand with their names.")
+        ]
+        self.problem.setText(problem or "\n".join(told))
+        show_whole(self.problem)
+        self.ok.setEnabled(not problem)
+
+    def _browse(self) -> str:
+        return self._save_place.browse(tr("Report"), self.place.text(), "HTML (*.html)")
+
+    def accept(self) -> None:
+        """Close the dialog, once it is agreed what is replaced."""
+        if self._save_place.agreed(self._out()):
+            super().accept()
+
+
+def ask_report(start: Path, parent: QWidget | None) -> Wanted | None:
+    """Ask where the report shall go, and what it may say."""
+    dialog = ReportDialog(start, parent)
+    return answered(dialog, dialog.answer)

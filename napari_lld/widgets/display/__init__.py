@@ -1,0 +1,1 @@
+"""How the field is shown, its scale, and the current cell in large."""

@@ -1,0 +1,380 @@
+"""The one dock: start page, or fields, tools, current cell, suggestions and model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QProgressBar,
+    QSizePolicy,
+    QStackedWidget,
+    QTabWidget,
+    QToolButton,
+    QWidget,
+)
+
+from napari_lld.controllers.desk import desk_for
+from napari_lld.i18n.translate import tr
+from napari_lld.session.marks import TAKES_BOX
+from napari_lld.widgets.base.dropping import dropped_paths
+from napari_lld.widgets.base.parts import Part, column, label, rule
+from napari_lld.widgets.base.room import Pages, Scrolling, available
+from napari_lld.widgets.base.theme import HINT_PADDING, colours, stylesheet
+from napari_lld.widgets.base.windows import main_window
+from napari_lld.widgets.cell.cell_panel import CellPanel
+from napari_lld.widgets.counts.differential_panel import DifferentialPanel
+from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
+from napari_lld.widgets.dock.header import Header, ToolBar
+from napari_lld.widgets.dock.message_bar import MessageBar
+from napari_lld.widgets.dock.saving_bar import SavingBar
+from napari_lld.widgets.dock.start_page import StartPage
+from napari_lld.widgets.dock.window_binding import WindowBinding
+from napari_lld.widgets.fields.field_list import FieldList
+from napari_lld.widgets.review.label_error_list import MistakeList
+from napari_lld.widgets.review.label_error_panel import MistakePanel
+from napari_lld.widgets.review.suggestion_panel import SuggestionPanel
+from napari_lld.widgets.training.training_panel import TrainingPanel
+
+if TYPE_CHECKING:
+    import napari
+
+WIDTH = 420
+_LEAST = QSize(320, 120)
+_SHARE = 0.4
+"""How much of the screen's width the dock takes at most before somebody widens it."""
+_HINT_MS = 8000
+
+
+class DeskDock(QWidget):
+    """What napari docks: *Plugins → Annotate (LLD)*."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("lld_desk")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setAcceptDrops(True)
+        self.desk = desk_for(napari_viewer)
+        self.desk.take_dock(self)
+        self._released = False
+        self._docked = False
+        session, commands = self.desk.session, self.desk.commands
+
+        self._stack = Pages()
+        self._start = StartPage(session, commands)
+        self._stack.addWidget(self._start)
+        page = QWidget()
+        layout = column(page, 4, (8, 4, 8, 2))
+        self._header = Header(session, commands, self.desk.around.clock)
+        self._saving = SavingBar(session, commands)
+        self._fields = FieldList(session, commands)
+        self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
+        self._mistake_list = MistakeList(session, commands)
+        self._places = QStackedWidget()
+        self._places.addWidget(self._fields)
+        self._places.addWidget(self._mistake_list)
+        self._tools = ToolBar(session, commands)
+        self._cell = CellPanel(session, commands)
+        self._suggestions = SuggestionPanel(session, commands)
+        self._mistakes = MistakePanel(session, commands)
+        self._review = QStackedWidget()
+        self._review.addWidget(self._suggestions)
+        self._review.addWidget(self._mistakes)
+        self._training = TrainingPanel(session, commands, self.desk.around.rounds)
+        self._differential = DifferentialPanel(session, commands)
+        self._tabs = QTabWidget()
+        self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._tabs.tabBar().setDrawBase(False)
+        self._tabs.addTab(self._review, tr("Suggestions"))
+        self._tabs.addTab(self._training, tr("Model"))
+        self._tabs.addTab(self._differential, tr("Count"))
+        self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._tabs.currentChanged.connect(self._on_tab)
+        layout.addWidget(self._header)
+        layout.addWidget(self._places, 1)
+        layout.addWidget(self._tools)
+        layout.addWidget(rule())
+        layout.addWidget(self._cell)
+        layout.addWidget(self._tabs)
+        self._stack.addWidget(page)
+
+        outer = column(self, 0)
+        self._scrolling = Scrolling(self._stack, _LEAST)
+        outer.addWidget(self._saving)
+        outer.addWidget(self._scrolling, 1)
+        self._busy = QProgressBar()
+        self._busy.setTextVisible(False)
+        self._busy.setProperty("role", "thin")
+        self._busy.hide()
+        self._hint = label(role="hint", gives_way=True)
+        self._hint.setEllipsesWidth(2 * HINT_PADDING + 2)  # else the ellipsis lies under the padding
+        self._hint.setFixedHeight(21)
+        foot = QWidget()
+        self._stop = QToolButton()
+        self._stop.setObjectName("lld_job.stop")
+        self._stop.setText(tr("Stop"))
+        self._stop.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._stop.clicked.connect(lambda *_: self.desk.jobs.stop())
+        self._stop.hide()
+        # The bar lies over the foot of the sentence, and both share a row: nothing moves when a job starts.
+        foot_layout = QGridLayout(foot)
+        foot_layout.setContentsMargins(8, 0, 8, 4)
+        foot_layout.setColumnStretch(0, 1)
+        foot_layout.addWidget(self._hint, 0, 0)
+        foot_layout.addWidget(self._busy, 0, 0, Qt.AlignmentFlag.AlignBottom)
+        foot_layout.addWidget(self._stop, 0, 1)
+        self._back = QToolButton()
+        self._back.setObjectName("lld_layers.back")
+        self._back.setText(tr("Back to the field"))
+        self._back.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._back.clicked.connect(lambda *_: self.desk.layers.select())
+        self._back.hide()
+        foot_layout.addWidget(self._back, 0, 2)
+        foot.setFixedHeight(25)
+        outer.addWidget(foot)
+        self._message = MessageBar(self, self._message_top)
+        self._scrolling.keep_wheel()
+        self._fading = QTimer(self)
+        self._fading.setSingleShot(True)
+        self._fading.setInterval(_HINT_MS)
+        self._fading.timeout.connect(self._rest_hint)
+
+        session.project_changed.connect(self._on_project)
+        session.training.changed.connect(self._on_training)
+        session.marks_changed.connect(self._on_marks)
+        session.field_changed.connect(self._on_marks)
+        session.threshold_changed.connect(self._on_marks)
+        session.proposed_box_changed.connect(self._on_proposed_box)
+        session.mistakes_changed.connect(self._on_mistakes)
+        self.desk.hinted.connect(self._on_hint)
+        self.desk.jobs.changed.connect(self._on_job)
+        self.desk.viewer.events.theme.connect(self._on_theme)
+        self.desk.viewer.layers.selection.events.active.connect(self._on_layer)
+        self._on_theme()
+        self._on_project()
+        self._on_training()
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for three columns of classes, if the screen is."""
+        share = round(_SHARE * available(self).width())
+        return QSize(max(min(WIDTH, share), _LEAST.width()), 690)
+
+    def _parts(self) -> Iterator[Part]:
+        yield from (
+            self._start,
+            self._header,
+            self._saving,
+            self._fields,
+            self._tools,
+            self._cell,
+            self._suggestions,
+            self._mistake_list,
+            self._mistakes,
+            self._training,
+            self._differential,
+        )
+
+    def show_model_tab(self) -> None:
+        """Bring training and models to the front."""
+        self._tabs.setCurrentWidget(self._training)
+
+    def _on_tab(self, _index: int) -> None:
+        if self._tabs.currentWidget() is self._training:
+            self.desk.around.warm_up()
+
+    def show_count_tab(self) -> None:
+        """Bring the differential count to the front."""
+        self._tabs.setCurrentWidget(self._differential)
+
+    def show_suggestions_tab(self) -> None:
+        """Bring the review of suggestions to the front."""
+        self._tabs.setCurrentWidget(self._review)
+
+    # ------------------------------------------------------------------ life in the window
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice being docked into a window, and being taken out of it."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked and self.desk.ends_with(self) and what_would_end(self.desk):
+                QTimer.singleShot(0, self._ask_to_go)  # once napari is done with its own dock
+            elif self._docked:
+                self._go()
+        return bool(super().event(event))
+
+    def _go(self) -> None:
+        self.release()
+        self.deleteLater()  # napari has let go of it, and does not delete it
+
+    def _ask_to_go(self) -> None:
+        """Ask before closing the last dock ends what is at work; where it may not, the dock comes back."""
+        if self._released or self.parent() is not None:
+            return
+        if may_close(self.desk, self.desk.window):
+            self._go()
+        else:
+            self._docked = False
+            self.desk.show_again(self)
+
+    def showEvent(self, event: Any) -> None:
+        """Bind the desk to the window that shows the dock, unless another dock has."""
+        super().showEvent(event)
+        window = main_window(self)
+        if not self._released and window is not self:
+            self.desk.bind_window(window, WindowBinding)
+
+    def release(self) -> None:
+        """Let go of the desk; the last dock closes it."""
+        if self._released:
+            return
+        self._released = True
+        self._fading.stop()
+        session = self.desk.session
+        for signal, slot in (
+            (session.project_changed, self._on_project),
+            (session.training.changed, self._on_training),
+            (session.marks_changed, self._on_marks),
+            (session.field_changed, self._on_marks),
+            (session.threshold_changed, self._on_marks),
+            (session.proposed_box_changed, self._on_proposed_box),
+            (session.mistakes_changed, self._on_mistakes),
+        ):
+            signal.disconnect(slot, missing_ok=True)
+        self.desk.viewer.events.theme.disconnect(self._on_theme)
+        self.desk.viewer.layers.selection.events.active.disconnect(self._on_layer)
+        self.desk.hinted.disconnect(self._on_hint)
+        self.desk.jobs.changed.disconnect(self._on_job)
+        for part in self._parts():
+            part.release()
+        self.desk.drop_dock(self)
+
+    # ------------------------------------------------------------------ showing
+
+    def _on_theme(self, *_args: object) -> None:
+        new = colours(str(self.desk.viewer.theme))
+        self.setStyleSheet(stylesheet(new))
+        for part in self._parts():
+            part.use_colours(new)
+
+    def _on_project(self) -> None:
+        self._stack.setCurrentIndex(0 if self.desk.session.project is None else 1)
+        self._fading.stop()
+        self._on_marks()
+
+    def _on_proposed_box(self) -> None:
+        """Take back what was said of a proposed box that is no longer there."""
+        if self.desk.session.proposed_box is None and self._hint.toolTip() == tr(TAKES_BOX):
+            self._fading.stop()
+            self._rest_hint()
+
+    def _on_marks(self, *_args: object) -> None:
+        self._on_proposed_box()
+        if not self._fading.isActive():
+            self._rest_hint()
+        if self.desk.session.checking:
+            self._tabs.setTabText(0, tr("Mistakes"))
+            return
+        count = len(self.desk.session.suggestions)
+        self._tabs.setTabText(0, tr("Suggestions ({count})", count=count) if count else tr("Suggestions"))
+
+    def _on_mistakes(self) -> None:
+        """Show likely mistakes in the place of fields and suggestions, or these again."""
+        checking = self.desk.session.checking
+        if checking is not bool(self._places.currentIndex()):
+            self._places.setCurrentIndex(int(checking))
+            self._review.setCurrentIndex(int(checking))
+            if checking:
+                self.show_suggestions_tab()
+        self._on_marks()
+
+    def _on_training(self) -> None:
+        training = self.desk.session.training
+        fraction = training.progress.fraction
+        share = f" {fraction:.0%}" if training.busy and fraction is not None else ""
+        self._tabs.setTabText(1, tr("Model · at work{share}", share=share) if training.busy else tr("Model"))
+
+    def _on_hint(self, sentence: str) -> None:
+        self._hint.show()
+        self._hint.setText(sentence)
+        self._hint.setToolTip(sentence)
+        self._fading.start()
+
+    def show_message(self, level: str, message: str) -> bool:
+        """Show a message over the list of fields; False where nobody can see it."""
+        if not self.isVisible():
+            return False
+        self._fading.stop()
+        self._rest_hint()  # the message stands above it
+        self._message.tell(level, message)
+        return True
+
+    def _message_top(self) -> int:
+        """Messages lie over the list of fields: what one annotates with stays free."""
+        if self.desk.session.project is None:
+            return int(self.height())
+        return max(0, int(self._places.mapTo(self, QPoint(0, 0)).y()))
+
+    def _rest_hint(self) -> None:
+        """Say what there is to do where nothing else is to be said."""
+        self._hint.setToolTip("")
+        if self.desk.session.project is None:
+            self._hint.setText("")
+            self._hint.hide()
+        else:
+            self._hint.show()
+            advice = self.desk.commands.spelled(self._advice())
+            self._hint.setText(advice)
+            self._hint.setToolTip(advice)
+
+    def _on_layer(self, *_args: object) -> None:
+        """Say that keys and mouse are another layer's, and offer the way back."""
+        foreign = self.desk.session.project is not None and self.desk.layers.foreign is not None
+        if foreign or not self._back.isHidden():
+            self._back.setVisible(foreign)
+            self._fading.stop()
+            self._rest_hint()
+
+    def _advice(self) -> str:
+        session = self.desk.session
+        if (foreign := self.desk.layers.foreign) is not None:
+            return tr("Keys and mouse act on the layer “{name}”, not on the project.", name=foreign)
+        if session.field_id is None:
+            return tr("Add fields, or drop images here · [help.keys] shows all keys")
+        if not session.regions:
+            return tr(
+                "[tool.region] draws a region to finish, [tool.box] boxes its cells · "
+                "[help.keys] shows all keys"
+            )
+        return tr("[help.keys] shows all keys")
+
+    def _on_job(self) -> None:
+        jobs = self.desk.jobs
+        self._busy.setVisible(jobs.busy)
+        self._stop.setVisible(jobs.busy)
+        self._stop.setEnabled(not jobs.stopping)
+        if jobs.busy:
+            self._busy.setRange(0, jobs.total)
+            self._busy.setValue(jobs.done)
+            counted = tr(" · {done} of {total}", done=jobs.done, total=jobs.total) if jobs.total else ""
+            self._hint.setText(f"{jobs.title}{counted} …")
+            self._hint.setToolTip(self._hint.text())
+            self._hint.show()
+        elif not self._fading.isActive():
+            self._rest_hint()
+        self._start.setEnabled(not jobs.busy)
+
+    # ------------------------------------------------------------------ dropping files
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Take a project, or files and folders of images."""
+        if self.desk.fields.wants(dropped_paths(event)):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Open or add what was dropped."""
+        self.desk.fields.drop(dropped_paths(event))

@@ -1,0 +1,139 @@
+"""Messages of the window: wrapped, over the list of fields, with details on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QLabel,
+    QPlainTextEdit,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_lld.i18n.translate import tr
+from napari_lld.widgets.base.parts import column, row
+from napari_lld.widgets.base.room import keep_on_screen
+
+_INFO_MS = 15_000
+"""How long an information stays; a warning or error stays until it is closed or another follows."""
+_EDGE = 6
+_LINES = 5
+"""Lines that are shown; *Details* has the rest."""
+
+
+class MessageBar(QFrame):
+    """Lies over a widget, so that nothing moves when it comes and goes.
+
+    Parameters
+    ----------
+    over
+        What it lies over.
+    top
+        Gives where its upper edge lies.
+    """
+
+    def __init__(self, over: QWidget, top: Callable[[], int]) -> None:
+        super().__init__(over)
+        self.setObjectName("lld_message")
+        self.setProperty("level", "info")
+        self._over = over
+        self._top = top
+        self._message = ""
+        self.text = QLabel()
+        self.text.setObjectName("lld_message_text")
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.text.setWordWrap(True)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.details = QToolButton()
+        self.details.setObjectName("lld_message_details")
+        self.details.setText(tr("Details"))
+        close = QToolButton()
+        close.setObjectName("lld_message_close")
+        close.setText(tr("Close"))
+        for button in (self.details, close):
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.details.clicked.connect(lambda *_: self._show_details())
+        close.clicked.connect(lambda *_: self.hide())
+        layout = column(self, 4, (8, 6, 8, 6))
+        layout.addWidget(self.text)
+        layout.addLayout(row(1, self.details, close))
+        self._fading = QTimer(self)
+        self._fading.setSingleShot(True)
+        self._fading.setInterval(_INFO_MS)
+        self._fading.timeout.connect(self.hide)
+        over.installEventFilter(self)
+        self.hide()
+
+    def tell(self, level: str, message: str) -> None:
+        """Show a message; its first line says it, what follows are details."""
+        self._message = message
+        self.setProperty("level", level)
+        style = self.style()
+        if style is not None:
+            style.unpolish(self)
+            style.polish(self)
+        self.text.setText(message.split("\n", 1)[0])
+        self.show()
+        self._place()
+        self.raise_()
+        if level == "info":
+            self._fading.start()
+        else:
+            self._fading.stop()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Follow the size of what it lies over."""
+        if watched is self._over and event is not None and event.type() == QEvent.Type.Resize:
+            self._place()
+        return False
+
+    def _place(self) -> None:
+        if self.isHidden():
+            return
+        width = max(self._over.width() - 2 * _EDGE, 80)
+        most = _LINES * self.text.fontMetrics().lineSpacing() + 2
+        needed = self.text.heightForWidth(width - 18)
+        self.text.setFixedHeight(min(needed, most))
+        self.details.setVisible(needed > most or "\n" in self._message)
+        self.setFixedWidth(width)
+        self.adjustSize()
+        lowest = max(self._over.height() - self.height() - _EDGE, 0)
+        self.move(_EDGE, min(self._top(), lowest))
+
+    def _show_details(self) -> None:
+        dialog = MessageDetails(self._message, self.window())
+        dialog.show()
+
+
+class MessageDetails(QDialog):
+    """All of a message, to read and to copy."""
+
+    def __init__(self, message: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Details"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(560, 260)
+        self.text = QPlainTextEdit(message)
+        self.text.setReadOnly(True)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        copy = buttons.addButton(tr("Copy all"), QDialogButtonBox.ButtonRole.ActionRole)
+        assert copy is not None
+        copy.clicked.connect(lambda *_: self._copy())
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(buttons)
+        keep_on_screen(self)
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self.text.toPlainText())

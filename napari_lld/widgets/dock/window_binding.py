@@ -1,0 +1,124 @@
+"""What a desk adds to its main window, once for all its docks: keys, work clock, zoom view, drops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+from napari_lld.session import user_state
+from napari_lld.widgets.base.activity import Activity
+from napari_lld.widgets.base.dropping import CanvasDrops
+from napari_lld.widgets.base.keys import KeyRouter
+from napari_lld.widgets.base.theme import colours
+from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
+from napari_lld.widgets.display.display_panel import SightDock
+from napari_lld.widgets.review.proposed_bar import ProposedBar
+
+if TYPE_CHECKING:
+    from napari_lld.controllers.desk import Desk
+
+
+class WindowBinding(QObject):
+    """Belongs to one main window, whichever of its docks float, are hidden or are closed.
+
+    Parameters
+    ----------
+    desk
+        The desk whose docks are in the window.
+    window
+        The main window, never a dock that floats.
+    """
+
+    def __init__(self, desk: Desk, window: QWidget) -> None:
+        super().__init__()
+        self._desk = desk
+        self._window: Any = window
+        self._closing = self._agreed = False
+        self._close = window.close
+        # napari's menus and keys call it, and it asks a question that says nothing of what is at work
+        window.close = self._ask_and_close
+        window.installEventFilter(self)
+        self._router = KeyRouter(window, desk.commands, self._takes_keys)
+        self._activity = Activity(window, desk.around.clock)
+        desk.around.catch_errors()
+        self.sight = SightDock(desk, window) if isinstance(window, QMainWindow) else None
+        self.proposed: ProposedBar | None = None
+        self._drops: CanvasDrops | None = None
+        napari_window = getattr(desk.viewer, "window", None)
+        if napari_window is not None:
+            qt_viewer = napari_window._qt_viewer
+            self._drops = CanvasDrops(qt_viewer, desk.fields.wants, desk.fields.drop)
+            self.proposed = ProposedBar(desk.session, desk.commands)
+            self.proposed.lie_on(qt_viewer.canvas.native)
+        desk.viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+
+    def release(self) -> None:
+        """Take everything out of the window again."""
+        self._desk.viewer.events.theme.disconnect(self._on_theme)
+        self._window.removeEventFilter(self)
+        del self._window.close  # the class's own again
+        for watcher in (self._router, self._activity):
+            watcher.close()
+            watcher.deleteLater()
+        if self._drops is not None:
+            self._drops.close()
+        if self.proposed is not None:
+            self.proposed.release()
+        if self.sight is not None:
+            self.sight.release()
+        self.deleteLater()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Close the desk when its window has closed (napari closes docks without a word)."""
+        if event is None or watched is None or watched is not self._window:
+            return False
+        if event.type() == QEvent.Type.Close and not self._agreed and what_would_end(self._desk):
+            event.ignore()  # the title bar's ×, or Qt itself, which does not call our `close`
+            QTimer.singleShot(0, self._window.close)
+            return True
+        if event.type() == QEvent.Type.Close:
+            self._closing = True  # it may yet be refused; then no Hide follows
+        elif event.type() == QEvent.Type.Show:
+            self._closing = False
+        elif event.type() == QEvent.Type.Hide and self._closing and not event.spontaneous():
+            user_state.remember("window_size", [self._window.width(), self._window.height()])
+            self._desk.window_closed()
+        return False
+
+    def _ask_and_close(self, **how: Any) -> Any:
+        """Close as napari does, with our question instead of its own where something is at work."""
+        if what_would_end(self._desk):
+            if not self._torn_down() and not may_close(self._desk, self._window):
+                return False
+            how = {**how, "confirm_need": False} if "confirm_need" in how else how
+        self._agreed = True
+        try:
+            return self._close(**how)
+        finally:
+            self._agreed = False
+
+    def _torn_down(self) -> bool:
+        """Whether a program closes the viewer: it has taken the canvas away, and there is no way back."""
+        napari_window = getattr(self._desk.viewer, "window", None)
+        return napari_window is not None and napari_window._qt_viewer.isHidden()
+
+    def _takes_keys(self, focus: QWidget) -> bool:
+        """Our keys act on the docks, and on the canvas while none but our layers is active."""
+        desk = self._desk
+        if desk.session.project is None:
+            return False
+        ours: list[Any] = [*desk.docks, *([self.sight.panel] if self.sight is not None else [])]
+        if any(focus is widget or widget.isAncestorOf(focus) for widget in ours):
+            return True
+        active = desk.viewer.layers.selection.active
+        return active is None or desk.layers.owns(active)
+
+    def _on_theme(self, *_args: object) -> None:
+        new = colours(str(self._desk.viewer.theme))
+        if self.sight is not None:
+            self.sight.panel.use_colours(new)
+        if self.proposed is not None:
+            self.proposed.use_colours(new)

@@ -1,0 +1,109 @@
+"""The little window that says which fields the list shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFrame, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_lld.i18n.translate import tr
+from napari_lld.session.field_order import NO_FILTER, NO_PATIENT, QUALITIES, FieldFilter, Standing, standing
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.parts import label
+
+_PAUSE_MS = 150
+
+
+class FieldFilterPopup(QFrame):
+    """Text, state, patient and quality; what is chosen holds at once."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setObjectName("lld_filter")
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setStyleSheet("#lld_filter { border: 1px solid palette(mid); }")
+        self.setMinimumWidth(260)
+        self._session = session
+        wanted = session.filter
+        summaries = session.summaries()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 8, 10, 8)
+        layout.setSpacing(4)
+        self.text = QLineEdit(wanted.text)
+        self.text.setPlaceholderText(tr("name, patient, slide or comment"))
+        self.text.setClearButtonEnabled(True)
+        layout.addWidget(self.text)
+        counts = Counter(standing(summary) for summary in summaries)
+        self.states: dict[Standing, QCheckBox] = {}
+        for state in Standing:
+            box = QCheckBox(f"{tr(state)} ({counts[state]})")
+            box.setChecked(state in wanted.standings)
+            box.toggled.connect(self._soon)
+            layout.addWidget(box)
+            self.states[state] = box
+        patients = Counter(summary.field.patient or NO_PATIENT for summary in summaries)
+        self.patient = self._choice(
+            tr("Patient"),
+            tr("all patients"),
+            [(f"{name or tr('no patient known')} ({patients[name]})", name) for name in sorted(patients)],
+            wanted.patient,
+        )
+        said = Counter(summary.field.quality for summary in summaries if summary.field.quality)
+        known = [*QUALITIES, *sorted(set(said) - set(QUALITIES) - {None})]
+        self.quality = self._choice(
+            tr("Quality"),
+            tr("any quality"),
+            [(f"{tr(str(name))} ({said[name]})", str(name)) for name in known],
+            wanted.quality,
+        )
+        self.everything = QPushButton(tr("Show all fields"))
+        self.everything.clicked.connect(self._show_all)
+        layout.addWidget(self.everything)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self.apply)
+        self.text.textChanged.connect(self._soon)
+        self.text.returnPressed.connect(self.close)
+        self.text.setFocus()
+
+    def _choice(self, title: str, every: str, items: list[tuple[str, str]], chosen: str | None) -> QComboBox:
+        box = QComboBox()
+        box.setAccessibleName(title)
+        box.setMaxVisibleItems(15)
+        box.addItem(every, None)
+        for text, value in items:
+            box.addItem(text, value)
+        box.setCurrentIndex(next((i for i in range(box.count()) if box.itemData(i) == chosen), 0))
+        box.currentIndexChanged.connect(self._soon)
+        layout = self.layout()
+        assert layout is not None
+        layout.addWidget(label(title, "muted"))
+        layout.addWidget(box)
+        return box
+
+    def _soon(self, *_args: object) -> None:
+        self._pause.start()
+
+    def apply(self) -> None:
+        """Let the list show what is chosen."""
+        self._pause.stop()
+        self._session.filter = FieldFilter(
+            frozenset(state for state, box in self.states.items() if box.isChecked()),
+            self.patient.currentData(),
+            self.quality.currentData(),
+            self.text.text().strip(),
+        )
+
+    def _show_all(self) -> None:
+        self._pause.stop()
+        self._session.filter = NO_FILTER
+        self.close()
+
+    def closeEvent(self, event: object) -> None:
+        """Take what was typed last."""
+        if self._pause.isActive():
+            self.apply()
+        super().closeEvent(event)

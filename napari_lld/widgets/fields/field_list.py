@@ -1,0 +1,196 @@
+"""The list of fields: which of them, in which order, and how far the work on each is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QModelIndex, QPoint, Qt
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QAbstractItemView, QMenu, QToolButton, QWidget
+
+from napari_lld.commands.registry import Commands
+from napari_lld.i18n.translate import tr
+from napari_lld.session.field_order import NO_FILTER, Order
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.room import FoldingRow, show_popup
+from napari_lld.widgets.base.row_list import RowList
+from napari_lld.widgets.base.theme import Colours
+from napari_lld.widgets.fields.field_delegate import FieldDelegate
+from napari_lld.widgets.fields.field_filter import FieldFilterPopup
+from napari_lld.widgets.fields.field_model import SUMMARY_ROLE, FieldsModel
+
+_REFRESH_MS = 60
+
+
+class FieldList(Part):
+    """The fields that pass the filter; a click shows one."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        self.setObjectName("lld_fields")
+        layout = column(self, 3)
+        # Filters of large projects have long titles: they give way.
+        self._title = label(tr("Fields"), "heading", gives_way=True)
+        self._filter = self.tool_button("fields.filter", tr("Filter"), hint=False)
+        self._filter.setCheckable(True)
+        # a click checks it by itself: it shows whether a filter is active, not whether its window is open
+        self._filter.clicked.connect(lambda *_: self._show_filtered())
+        self._sort = self._menu_button(tr("Sort"), tr("In which order the fields stand"), self._sort_menu)
+        self._about = self._menu_button("⋯", tr("This field: quality, comment, skip"), self._field_menu)
+        self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Fields · 1000 ") + 4)
+        title = row(self._title, self._filter, self._sort, self._about, spacing=3)
+        title.setStretch(0, 1)
+        turn = [self.tool_button("field.previous", "‹"), self.tool_button("field.next", "›")]
+        if "fields.add" in commands:
+            turn.append(self.tool_button("fields.add", tr("Add …")))
+        layout.addWidget(FoldingRow(title, row(*turn, 1, spacing=3), spacing=3, stretch=0))
+        self.model = FieldsModel(session, self)
+        self._view = RowList("lld_field_view", self.model, FieldDelegate())
+        self._view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self._view.clicked.connect(self._on_clicked)
+        self._showing = False
+        self._choosing = False
+        chooser = self._view.selectionModel()
+        assert chooser is not None
+        chooser.selectionChanged.connect(self._on_selection)
+        self._view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self._view.customContextMenuRequested.connect(self._on_context)
+        layout.addWidget(self._view, 1)
+        self._settling.setInterval(_REFRESH_MS)  # many edits in a row are told as one
+        self.bind(session.project_changed, self._on_project)
+        self.bind(session.summaries_changed, self.refresh_soon)
+        self.bind(session.listed_changed, self.refresh)
+        self.bind(session.field_changed, self._on_field)
+        self.bind(session.chosen_changed, self._on_chosen)
+        self._on_project()
+
+    def release(self) -> None:
+        """Let go of the session."""
+        self.model.stop()
+        super().release()
+
+    def use_colours(self, new: Colours) -> None:
+        """Take other colours."""
+        super().use_colours(new)
+        self._view.use_colours(new)
+
+    def show_filter(self) -> None:
+        """Open the little window that says which fields are shown."""
+        popup = FieldFilterPopup(self.session, self)
+        show_popup(popup, self._filter.mapToGlobal(QPoint(0, self._filter.height() + 2)))
+
+    def _show_filtered(self) -> bool:
+        """Show on the button whether a filter is active."""
+        filtered = self.session.filter != NO_FILTER
+        self._filter.setChecked(filtered)
+        tip = self.commands["fields.filter"].tooltip
+        self._filter.setToolTip(tr("A filter is active.") + "\n" + tip if filtered else tip)
+        return filtered
+
+    def _menu_button(self, text: str, tip: str, fill: Callable[[QMenu], None]) -> QToolButton:
+        button = QToolButton()
+        button.setText(text)
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(button)
+        menu.setToolTipsVisible(True)
+        menu.aboutToShow.connect(lambda: fill(menu))
+        button.setMenu(menu)
+        return button
+
+    def _sort_menu(self, menu: QMenu) -> None:
+        menu.clear()
+        session = self.session
+        for order in Order:
+            action = menu.addAction(tr(order))
+            action.setCheckable(True)
+            action.setChecked(order is session.order)
+            action.triggered.connect(lambda *_, wanted=order: setattr(session, "order", wanted))
+        menu.addSeparator()
+        self._add_command(menu, "fields.arrange")
+
+    def _field_menu(self, menu: QMenu) -> None:
+        menu.clear()
+        field = self.session.field
+        for command in self.commands:
+            if command.id.startswith("field.quality."):
+                action = self._add_command(menu, command.id)
+                action.setCheckable(True)
+                action.setChecked(field is not None and command.id == f"field.quality.{field.quality}")
+        menu.addSeparator()
+        self._add_command(menu, "field.details")
+        self._add_command(menu, "field.comment")
+        skip = self._add_command(menu, "field.skip")
+        skip.setCheckable(True)
+        skip.setChecked(field is not None and field.skipped)
+
+    def _add_command(self, menu: QMenu, command_id: str) -> QAction:
+        command = self.commands[command_id]
+        action = menu.addAction(f"{command.title}    {command.key}".rstrip())
+        action.setToolTip(command.tooltip)
+        action.setEnabled(command.when(self.session))
+        action.triggered.connect(lambda *_: self.commands.run(command_id))
+        return action
+
+    def _on_project(self) -> None:
+        self.model.forget()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the list as it stands."""
+        super().refresh()
+        self.model.refresh()
+        self._show_title()
+        self._on_field()
+
+    def _show_title(self) -> None:
+        session = self.session
+        summaries = session.all_summaries
+        if self._show_filtered():
+            title = tr("Fields · {shown} of {count}", shown=len(session.listed), count=len(summaries))
+        else:
+            title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
+        if chosen := len(session.chosen_fields):
+            title = tr("{chosen} of {count} chosen", chosen=chosen, count=len(session.listed))
+        self._title.setText(title)
+        done = sum(s.finished_regions > 0 for s in summaries.values())
+        self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=done))
+
+    def _on_field(self) -> None:
+        """Show which field is current, and which are chosen beside it."""
+        session = self.session
+        self._showing = True
+        self._view.show_current(self.model.index(session.place_of(session.field_id)))
+        if session.chosen_fields:
+            self._view.show_chosen([session.place_of(field_id) for field_id in session.chosen_fields])
+        self._showing = False
+
+    def _on_chosen(self) -> None:
+        self._show_title()
+        if not self._choosing:
+            self._on_field()
+
+    def _on_selection(self, *_: object) -> None:
+        """Take what the mouse chose in the list: several rows; one alone is only shown."""
+        if self._showing:
+            return
+        fields = [i.data(SUMMARY_ROLE).field.id for i in self._view.selectedIndexes()]
+        self._choosing = True
+        self.session.choose_fields(fields if len(fields) > 1 else ())
+        self._choosing = False
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        summary = index.data(SUMMARY_ROLE)
+        if summary is not None and not self.session.chosen_fields:
+            self.session.show_field(summary.field.id)
+
+    def _on_context(self, place: QPoint) -> None:
+        index = self._view.indexAt(place)
+        if index.isValid():
+            self._on_clicked(index)  # the menu is about the field shown, or those chosen
+            menu = self._about.menu()
+            if menu is not None:
+                menu.popup(self._view.viewport().mapToGlobal(place))

@@ -1,0 +1,90 @@
+"""Which rule reads the patient from names: in words, with what it reads shown at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+
+from napari_lld.i18n.translate import tr
+from napari_lld.session.patient_rule import RULES, preview
+from napari_lld.widgets.base.parts import label
+
+_OWN = "*"
+"""Stands for a pattern of the user's own."""
+
+
+class PatientChooser(QWidget):
+    """Rules in words, a pattern of one's own under *Advanced*, and what the rule reads.
+
+    Parameters
+    ----------
+    expression
+        The rule to begin with.
+    names
+        Gives the files whose names are shown as examples, a bounded number; ``None`` = no examples.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        expression: str | None,
+        names: Callable[[], Sequence[Path]] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._names = names
+        self.sound = True
+        """Whether the rule can be read."""
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.rule = QComboBox()
+        self.rule.setAccessibleName(tr("Patient from name"))
+        for known, title in RULES:
+            self.rule.addItem(tr(title), known)
+        self.rule.addItem(tr("Advanced: a pattern of your own"), _OWN)
+        self.own = QLineEdit()
+        self.own.setPlaceholderText(r"^(P\d+)_")
+        self.own.setAccessibleName(tr("Pattern"))
+        self.own.setToolTip(tr("A regular expression; its first group is the patient."))
+        self.preview = label(role="muted", wrap=True)
+        self.preview.setObjectName("lld_patients")
+        self.preview.setMinimumHeight(5 * self.preview.fontMetrics().lineSpacing())
+        self.preview.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        for widget in (self.rule, self.own, self.preview):
+            layout.addWidget(widget)
+        self.use(expression)
+        self.rule.currentIndexChanged.connect(self._on_rule)
+        self.own.textChanged.connect(lambda *_: self.refresh())
+        self.refresh()
+
+    def use(self, expression: str | None) -> None:
+        """Take a rule: one of those in words, or a pattern."""
+        known = self.rule.findData(expression or "")
+        self.rule.setCurrentIndex(known if known >= 0 else self.rule.findData(_OWN))
+        if known < 0:
+            self.own.setText(expression or "")
+        self.own.setVisible(known < 0)
+
+    @property
+    def expression(self) -> str:
+        """The rule as it stands; empty: none."""
+        chosen = str(self.rule.currentData())
+        return self.own.text().strip() if chosen == _OWN else chosen
+
+    def _on_rule(self) -> None:
+        own = self.rule.currentData() == _OWN
+        self.own.setVisible(own)
+        if own:
+            self.own.setFocus()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the rule reads."""
+        told, self.sound = preview(self.expression, self._names() if self._names is not None else [])
+        self.preview.setText(told)
+        self.preview.setVisible(self._names is not None or not self.sound)
+        self.changed.emit()

@@ -1,0 +1,443 @@
+"""The gallery's window: what is listed, the grid, and what is done to the crops that are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QMenu, QToolButton, QWidget
+
+from annotation_store.records import UNSURE, RejectionReason
+from napari_lld.commands.registry import Command, Commands, class_keys, class_like, has_project
+from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.session.gallery import MISSING, Gallery, Order, Scope, Show
+from napari_lld.session.session import Session
+from napari_lld.tasks.gallery_reader import GalleryReader
+from napari_lld.widgets.base.keys import KeyRouter
+from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.room import FoldingRow, available
+from napari_lld.widgets.base.theme import Colours, stylesheet
+from napari_lld.widgets.gallery.gallery_grid import CROP, GalleryGrid
+
+_SIZE = QSize(1130, 660)
+
+
+class GalleryWindow(Part):
+    """A window of its own beside napari's; it stays open while one works on."""
+
+    _read = Signal(object, object)
+    _cut = Signal(object)
+    _failed = Signal(str)
+    went_to = Signal()
+    """A crop's field was shown: the main window may come to the front."""
+
+    def __init__(self, session: Session, desk_commands: Commands, parent: QWidget | None = None) -> None:
+        self.gallery = Gallery(session)
+        self.grid = GalleryGrid(self.gallery)
+        commands = Commands(session)
+        commands.key_map = desk_commands.key_map
+        super().__init__(session, commands, parent)
+        self.setWindowFlag(Qt.WindowType.Window)
+        self.setObjectName("lld_desk")  # the style sheet's
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setWindowTitle(tr("Gallery"))
+        self.resize(_SIZE.boundedTo(available(self) - QSize(8, 36)))
+        self.reader: GalleryReader | None = None
+        self._desk_commands = desk_commands
+        self.commands.add(self._own_commands())
+        self._build()
+        self._router = KeyRouter(self, self.commands, lambda _focus: True, self._advice)
+        self.bind(desk_commands.keys_changed, self._on_keys)
+        self.bind(session.project_changed, self._on_project)
+        self.bind(session.reading_changed, self._on_project)  # whose cells it shows
+        self.bind(session.field_changed, self._on_field)
+        self.bind(session.notice, self._on_notice)
+        self.bind(self.gallery.shown_changed, self._on_shown)
+        self.bind(self.gallery.wanted, self._on_wanted)
+        self._read.connect(self.gallery.take)
+        self._cut.connect(self.grid.model_.take_crops)
+        self._failed.connect(lambda sentence: session.tell("error", sentence))
+        self.grid.crops_wanted.connect(lambda wanted: self.reader.want(wanted) if self.reader else None)
+        self.grid.chosen_changed.connect(self.refresh_soon)
+        self.grid.doubleClicked.connect(lambda *_: self._go())
+        self._on_project()
+
+    # ------------------------------------------------------------------ building
+
+    def _build(self) -> None:
+        layout = column(self, 6, (8, 8, 8, 6))
+        self._scope = self._choice(
+            "scope",
+            (
+                (tr("All fields"), Scope.ALL),
+                (tr("This patient"), Scope.PATIENT),
+                (tr("This field"), Scope.FIELD),
+            ),
+            self._on_scope,
+        )
+        self._show = self._choice(
+            "show",
+            (
+                (tr("Cells and suggestions"), Show.EVERYTHING),
+                (tr("Cells"), Show.CELLS),
+                (tr("Incomplete cells"), Show.INCOMPLETE),
+                (tr("Suggestions that wait"), Show.WAITING),
+                (tr("Unknown cells"), Show.UNKNOWN),
+                (tr("Rejected suggestions"), Show.REJECTED),
+                (tr("Bookmarked cells"), Show.BOOKMARKED),
+                (tr("Second opinion asked"), Show.SECOND_OPINION),
+            ),
+            self._on_filter,
+        )
+        self._class = self._choice("class", (), self._on_filter)
+        self._attribute = self._choice("attribute", (), self._on_attribute)
+        self._value = self._choice("value", (), self._on_filter)
+        self._order = self._choice(
+            "order",
+            (
+                (tr("Most uncertain first"), Order.UNCERTAIN),
+                (tr("Surest first"), Order.SUREST),
+                (tr("Label and model disagree"), Order.DISAGREEMENT),
+                (tr("By class"), Order.CLASS),
+                (tr("By value"), Order.VALUE),
+            ),
+            self._on_filter,
+        )
+        self._count = label(role="muted")
+        which = row(self._scope, self._show, self._class)
+        told = row(self._attribute, self._value, self._order, 1, self._count)
+        layout.addWidget(FoldingRow(which, told, stretch=1))
+        layout.addWidget(self.grid, 1)
+        self._chosen = label(role="muted")
+        self._set_class = self._menu_button("set_class", tr("Set class"))
+        self._set_value = self._menu_button("set_value", tr("Set value"))
+        self._reject = self._menu_button("reject", tr("Reject"))
+        for command_id in ("suggestion.not_a_cell", "suggestion.duplicate", "suggestion.bad_box"):
+            menu = self._reject.menu()
+            if menu is not None:
+                self.menu_action(menu, command_id)
+        acts = row(
+            self._set_class,
+            self._set_value,
+            self.button("suggestion.accept", primary=True),
+            self._reject,
+            self.tool_button("edit.undo"),
+            self.tool_button("gallery.go"),
+            1,
+        )
+        layout.addWidget(FoldingRow(row(self._chosen, 1), acts))
+        self._hint = label(role="hint")
+        self._hint.setFixedHeight(22)
+        layout.addWidget(self._hint)
+
+    def _choice(
+        self, name: str, choices: tuple[tuple[str, str], ...], changed: Callable[[], None]
+    ) -> QComboBox:
+        box = QComboBox()
+        box.setObjectName(f"lld_gallery_{name}")
+        box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for title, value in choices:
+            box.addItem(title, value)
+        box.activated.connect(lambda *_: changed())
+        return box
+
+    def _menu_button(self, name: str, title: str) -> QToolButton:
+        button = QToolButton()
+        button.setObjectName(f"lld_gallery_{name}")
+        button.setText(f"{title} ▾")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setMenu(QMenu(button))
+        return button
+
+    def _own_commands(self) -> Iterator[Command]:
+        def chosen(_session: Session) -> bool:
+            return self.grid.has_chosen
+
+        def reject(reason: RejectionReason) -> Callable[[], None]:
+            return lambda: self.gallery.reject(self.grid.chosen(), reason)
+
+        def value(number: int) -> Callable[[], None]:
+            return lambda: self._set_value_number(number)
+
+        def many(
+            command_id: str, title: str, run: Callable[[], None], key: str, group: str, help_: str
+        ) -> Command:
+            return Command(command_id, title, run, (key,), group, chosen, help_)
+
+        for number in range(1, 10):
+            title, run = later("Value of the attribute"), value(number)
+            yield many(f"value.{number}", title, run, str(number), "Describe", "")
+        yield Command("value.unsure", "Unsure", lambda: self._set_word(UNSURE), ("Q",), "Describe", chosen)
+        yield Command(
+            "value.clear",
+            "Take the value back",
+            lambda: self._set_word(None),
+            ("Backspace",),
+            "Describe",
+            chosen,
+        )
+        yield many(
+            "suggestion.accept",
+            "Accept",
+            lambda: self.gallery.accept(self.grid.chosen(), self.grid.model_.seen),
+            "A",
+            "Suggestions",
+            later(
+                "The chosen suggestions become cells as they stand. What was never on the screen is left, "
+                "unless the model has earned it."
+            ),
+        )
+        for command_id, title, reason, key, help_ in (
+            (
+                "suggestion.not_a_cell",
+                later("Not a cell"),
+                RejectionReason.NOT_A_CELL,
+                "X",
+                later("Reject; the model learns that this is background."),
+            ),
+            (
+                "suggestion.duplicate",
+                later("Duplicate"),
+                RejectionReason.DUPLICATE,
+                "D",
+                later("Reject: the cell is boxed already."),
+            ),
+            (
+                "suggestion.bad_box",
+                later("Bad box"),
+                RejectionReason.BAD_BOX,
+                "F",
+                later("Reject: a cell, but badly framed."),
+            ),
+        ):
+            yield many(command_id, title, reject(reason), key, "Suggestions", help_)
+        yield Command(
+            "edit.undo",
+            "Undo",
+            self.gallery.undo,
+            ("Ctrl+Z",),
+            "General",
+            lambda _session: self.gallery.undoable,
+            "Take back what was last done here, on all its fields at once.",
+        )
+        yield Command(
+            "gallery.go",
+            "Show in its field",
+            self._go,
+            ("Return",),
+            "General",
+            lambda _session: self.grid.current() is not None,
+        )
+        yield Command("gallery.close", "Close", self.close, ("Esc",), "General", has_project)
+
+    def _class_commands(self) -> Iterator[Command]:
+        schema = self.session.schema
+        if schema is None:
+            return
+        keys = class_keys(schema)
+
+        def choose(name: str | None) -> Callable[[], None]:
+            return lambda: self.gallery.set_class(self.grid.chosen(), name)
+
+        def chosen(_session: Session) -> bool:
+            return self.grid.has_chosen
+
+        for item in class_like(schema):
+            own = (keys[item.name],) if item.name in keys else ()
+            yield Command(f"class.{item.name}", item.title, choose(item.name), own, "Class", chosen)
+        yield Command("class.unsure", "Class unsure", choose(UNSURE), ("Shift+Q",), "Class", chosen)
+        yield Command("class.missing", "Class missing", choose(None), ("Shift+Backspace",), "Class", chosen)
+
+    # ------------------------------------------------------------------ life
+
+    def _on_project(self) -> None:
+        self._stop_reader()
+        self.grid.model_.forget()
+        self.gallery.detach()
+        project = self.session.project
+        self._fill_words()
+        if project is None:
+            self.grid.show_items(())
+            self.close()
+            return
+        side = round(CROP * min(max(self.devicePixelRatioF(), 1.0), 2.0))
+        self.reader = GalleryReader(
+            project.path,
+            project.reading.id,
+            side,
+            self._read.emit,
+            self._cut.emit,
+            self._failed.emit,
+        )
+        self.reader.start()
+        self.gallery.attach()
+        self._fill_values()
+
+    def _fill_words(self) -> None:
+        """Fill the choices with the words of the schema."""
+        schema = self.session.schema
+        self.commands.remove("class.")
+        self.commands.add(self._class_commands())
+        for box in (self._class, self._attribute, self._value):
+            box.clear()
+        menu = self._set_class.menu()
+        if menu is not None:
+            menu.clear()
+            self._actions = [(a, i) for a, i in self._actions if not i.startswith("class.")]
+            for command in self.commands:
+                if command.id.startswith("class."):
+                    self.menu_action(menu, command.id)
+        self._class.addItem(tr("Any class"), None)
+        if schema is not None:
+            for item in class_like(schema):
+                self._class.addItem(item.title, item.name)
+            self._class.addItem(tr("Class unsure"), UNSURE)
+            self._class.addItem(tr("Class missing"), MISSING)
+            for attribute in schema.attributes:
+                self._attribute.addItem(attribute.title, attribute.name)
+        for box in (self._attribute, self._value, self._set_value):
+            box.setVisible(bool(schema is not None and schema.attributes))
+
+    def _fill_values(self) -> None:
+        """Fill the choice and the menu of values of the attribute."""
+        schema, name = self.session.schema, self._attribute.currentData()
+        self._value.clear()
+        self._value.addItem(tr("Any value"), None)
+        menu = self._set_value.menu()
+        if schema is None or name is None or menu is None:
+            return
+        menu.clear()
+        attribute = schema.attribute_named(name)
+        self._set_value.setText(f"{attribute.title} ▾")
+        self._set_value.setToolTip(
+            tr("Give all that is chosen a value of {attribute}", attribute=attribute.title)
+        )
+        for number, value in enumerate(attribute.values, 1):
+            self._value.addItem(value.title, value.name)
+            action = menu.addAction(f"{value.title}    {number}")
+            action.triggered.connect(lambda *_, word=value.name: self._set_word(word))
+        self._value.addItem(tr("Unsure"), UNSURE)
+        self._value.addItem(tr("Missing"), MISSING)
+        for title, word, key in ((tr("Unsure"), UNSURE, "Q"), (tr("Missing"), None, "⌫")):
+            action = menu.addAction(f"{title}    {key}")
+            action.triggered.connect(lambda *_, word=word: self._set_word(word))
+
+    def _stop_reader(self) -> None:
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            reader.stop()
+
+    def showEvent(self, event: Any) -> None:
+        """List anew what may have changed while it was closed."""
+        super().showEvent(event)
+        if self.reader is None and self.session.project is not None:
+            self._on_project()
+        self.grid.setFocus()
+
+    def hideEvent(self, event: Any) -> None:
+        """Read nothing while nobody looks."""
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self._stop_reader()
+            self.gallery.detach()
+
+    def release(self) -> None:
+        """Let go of session, thread and keys: the desk closes."""
+        super().release()
+        self._stop_reader()
+        self.gallery.detach()
+        self._router.close()
+        self.hide()
+        self.deleteLater()
+
+    def _on_keys(self) -> None:
+        self.commands.key_map = self._desk_commands.key_map
+
+    def use_colours(self, new: Colours) -> None:
+        """Take other colours."""
+        super().use_colours(new)
+        self.setStyleSheet(stylesheet(new))
+        self.grid.painter_.colours = new
+        self.grid.update()
+
+    # ------------------------------------------------------------------ what is listed
+
+    def _on_scope(self) -> None:
+        self.gallery.scope = Scope(self._scope.currentData())
+        self.gallery.read_all()
+
+    def _on_field(self) -> None:
+        if self.gallery.scope is not Scope.ALL and self.isVisible():
+            self.gallery.read_all()
+
+    def _on_attribute(self) -> None:
+        self._fill_values()
+        self._on_filter()
+
+    def _on_filter(self) -> None:
+        gallery = self.gallery
+        gallery.show = Show(self._show.currentData())
+        gallery.order = Order(self._order.currentData())
+        gallery.only_class = self._class.currentData()
+        gallery.attribute = self._attribute.currentData()
+        gallery.only_value = self._value.currentData()
+        gallery.arrange()
+
+    def _on_wanted(self, field_ids: list[int] | None) -> None:
+        if self.reader is not None:
+            self.reader.read(field_ids)
+
+    def _on_shown(self) -> None:
+        self.grid.show_items(self.gallery.shown)
+        self.refresh_soon()
+
+    def refresh(self) -> None:
+        """Say how much is listed and chosen, and what can be done with it."""
+        super().refresh()
+        listed, chosen = len(self.gallery.shown), len(self.grid.chosen())
+        self._count.setText(
+            tr("Reading …") if self.gallery.reading else trn("{count} crop", "{count} crops", listed)
+        )
+        self._chosen.setText(
+            tr("{count} chosen", count=chosen)
+            if chosen
+            else tr(
+                "Click chooses, Shift and Ctrl choose more, Ctrl+A all; a double click shows it in its field."
+            )
+        )
+        for button in (self._set_class, self._set_value, self._reject):
+            button.setEnabled(bool(chosen))
+
+    def _on_notice(self, _level: str, sentence: str) -> None:
+        self._hint.setText(self.commands.spelled(self._desk_commands.spelled(sentence)))
+
+    # ------------------------------------------------------------------ what is done
+
+    def _advice(self, command: Command) -> str:
+        """Say what to choose before a command that needs crops."""
+        if not command.id.startswith(("class.", "value.", "suggestion.", "gallery.go")):
+            return ""
+        if not self.gallery.shown:
+            return tr("There is no crop here: choose other cells above.")
+        return tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all.")
+
+    def _set_value_number(self, number: int) -> None:
+        schema, name = self.session.schema, self._attribute.currentData()
+        if schema is None or name is None:
+            return
+        values = schema.attribute_named(name).values
+        if number <= len(values):
+            self._set_word(values[number - 1].name)
+
+    def _set_word(self, word: str | None) -> None:
+        name = self._attribute.currentData()
+        if name is not None:
+            self.gallery.set_value(self.grid.chosen(), name, word)
+
+    def _go(self) -> None:
+        item = self.grid.current()
+        if item is not None:
+            self.gallery.go_to(item)
+            self.went_to.emit()

@@ -1,0 +1,1 @@
+"""Review suggestions and possible label errors."""

@@ -1,0 +1,47 @@
+"""Which queue is gone through: the surest suggestions, those that teach most, or the likely mistakes."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QWidget
+
+from napari_lld.commands.registry import Commands
+from napari_lld.i18n.translate import tr
+from napari_lld.session.review import Queue
+from napari_lld.session.session import Session
+
+MISTAKES = "mistakes"
+
+
+class QueueChoice(QComboBox):
+    """The three queues, whichever panel it stands on."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._commands = session, commands
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(9)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for queue, title, help_ in (
+            (Queue.ACCEPT, tr("Fast accept"), tr("The surest first: most are right.")),
+            (Queue.TEACH, tr("Teach me"), tr("Those first from which the model would learn most.")),
+            (MISTAKES, tr("Likely mistakes"), tr("Labels that the model confidently contradicts.")),
+        ):
+            self.addItem(title, queue)
+            self.setItemData(self.count() - 1, help_, Qt.ItemDataRole.ToolTipRole)
+        self.activated.connect(self._on_chosen)
+
+    def refresh(self) -> None:
+        """Show which queue it is, and the keys that change it."""
+        session = self._session
+        self.setCurrentIndex(self.findData(MISTAKES if session.checking else session.queue))
+        tips = [self._commands[name].tooltip for name in ("suggestion.queue", "mistakes.check")]
+        self.setToolTip("\n".join(tips))
+
+    def _on_chosen(self, _index: int) -> None:
+        chosen = self.currentData()
+        if (chosen == MISTAKES) != self._session.checking:
+            self._commands.run("mistakes.check")
+        if chosen != MISTAKES and chosen != self._session.queue:
+            self._commands.run("suggestion.queue")
+        self.refresh()  # what could not be done is not shown as done

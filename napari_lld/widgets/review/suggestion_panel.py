@@ -1,0 +1,143 @@
+"""Reviewing what the model proposes on this field."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMenu, QSlider, QToolButton, QWidget
+
+from annotation_store.records import Proposal
+from napari_lld.commands.registry import Commands
+from napari_lld.i18n.translate import tr
+from napari_lld.layers.palette import set_word, set_words
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.room import FoldingRow
+from napari_lld.widgets.review.queue_choice import QueueChoice
+
+
+class SuggestionPanel(Part):
+    """Count and threshold, next and previous, accept, reject with a reason, and what the model thinks."""
+
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
+        super().__init__(session, commands, parent)
+        self.setObjectName("lld_suggestions")
+        layout = column(self, 5, (0, 6, 0, 0))
+        self._count = label(gives_way=True)
+        self._count.setMinimumWidth(60)
+        self._slider = QSlider(Qt.Orientation.Horizontal)
+        self._slider.setObjectName("lld_threshold")
+        self._slider.setRange(0, 100)
+        self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._slider.setFixedWidth(54)
+        self._slider.setToolTip(
+            tr("Show suggestions whose class is at least this probable (, shows more · . shows fewer)")
+        )
+        self._slider.valueChanged.connect(self._on_slider)
+        self._percent = label()
+        self._percent.setFixedWidth(34)
+        self._percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._queue = QueueChoice(session, commands)
+        self._queue.setObjectName("lld_queue")
+        threshold = row(label(tr("Confidence ≥"), "muted"), self._slider, self._percent)
+        queue = row(self._queue, self._count)
+        queue.setStretch(1, 1)
+        layout.addWidget(FoldingRow(queue, threshold, stretch=0))
+
+        accept = self.button("suggestion.accept", primary=True)
+        self._all = self.tool_button("suggestion.accept_all", tr("All"), hint=False)
+        self._reject = QToolButton()
+        self._reject.setObjectName("lld_reject")
+        self._reject.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self._reject.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._reject.clicked.connect(lambda *_: commands.run("suggestion.not_a_cell"))
+        menu = QMenu(self._reject)
+        menu.setToolTipsVisible(True)
+        for command_id in ("suggestion.not_a_cell", "suggestion.duplicate", "suggestion.bad_box"):
+            self.menu_action(menu, command_id)
+        self._reject.setMenu(menu)
+        previous = self.tool_button("suggestion.previous", "‹")
+        following = self.tool_button("suggestion.next", tr("Next ›"))
+        layout.addWidget(FoldingRow(row(previous, following, 1), row(accept, self._all, self._reject, 1)))
+
+        self._thoughts = label(role="muted", wrap=True)
+        self._thoughts.setMinimumHeight(28)
+        self._thoughts.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self._thoughts)
+        layout.addStretch(1)
+        for signal in (
+            session.project_changed,
+            session.field_changed,
+            session.selection_changed,
+            session.threshold_changed,
+            session.queue_changed,
+            session.mistakes_changed,
+            session.models_changed,
+            session.marks_changed,
+        ):
+            self.bind(signal, self.refresh_soon)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show counts, threshold and the current suggestion."""
+        super().refresh()
+        session = self.session
+        shown, pending = len(session.suggestions), session.pending
+        self._slider.blockSignals(True)
+        self._slider.setValue(round(session.threshold * 100))
+        self._slider.blockSignals(False)
+        self._percent.setText(f"{session.threshold:.0%}")
+        self._count.setText(
+            tr("{shown} of {pending} here", shown=shown, pending=pending)
+            if pending
+            else tr("None waits here")
+        )
+        self._count.setToolTip(self._count.text())
+        self._slider.setEnabled(session.project is not None)
+        self._reject.setEnabled(bool(shown))
+        reject = self.commands["suggestion.not_a_cell"]
+        self._reject.setText(f"{reject.title}  {reject.key}".rstrip())
+        self._reject.setToolTip(reject.tooltip)
+        self._queue.refresh()
+        refusal = session.bulk_refusal
+        tip = self.commands["suggestion.accept_all"].tooltip
+        self._all.setToolTip(
+            tr("Not now: {refusal}", refusal=refusal) if refusal else f"{tip}\n{session.bulk_choice}"
+        )
+        self._thoughts.setText(self._thinks(pending))
+        suggestion, schema = session.suggestion, session.schema
+        sets = set_words(schema, suggestion.proposal) if suggestion and schema else []
+        self._thoughts.setToolTip("\n".join(sets))
+
+    def _thinks(self, pending: int) -> str:
+        """Say what the model thinks of the current suggestion."""
+        session, schema = self.session, self.session.schema
+        suggestion = session.suggestion
+        if suggestion is None or schema is None:
+            if pending:
+                return tr("S or a click chooses one. Any class or value key accepts it with that change.")
+            return tr("Train a model, or let the active one look for cells (Model).")
+        said = suggestion.proposal
+        ranked = sorted(said.class_probabilities, key=lambda name: -said.score(name))[:3]
+        named = [
+            f"{schema.class_named(name).title} {said.score(name):.0%}"
+            for name in ranked
+            if name in schema.class_names and said.score(name) >= 0.01
+        ]
+        classes = ", ".join(named) or tr("it was never taught classes")
+        told = tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)
+        if suggestion.is_unknown:
+            told = tr("White cell {sure:.0%} · its class is unknown", sure=suggestion.confidence)
+            if named:
+                told += " · " + tr("only candidates: {classes}", classes=classes)
+        more = " · ".join(filter(None, (set_word(schema, said, "class"), _unchecked(said), session.lesson)))
+        return f"{told}\n{more}".rstrip()
+
+    def _on_slider(self, value: int) -> None:
+        self.session.threshold = value / 100
+
+
+def _unchecked(said: Proposal) -> str:
+    """Say that nobody has checked how far the probabilities hold; nothing where sets were measured."""
+    if said.unchecked:
+        return tr("Probabilities not yet checked on this film")
+    return "" if said.sets or said.is_unknown else tr("Probabilities not yet checked on your films")

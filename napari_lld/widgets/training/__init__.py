@@ -1,0 +1,1 @@
+"""Training, its curves, and the models it made."""

@@ -1,0 +1,62 @@
+"""The menu of rounds: whether they begin by themselves, and what waits."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QMenu, QWidget
+
+from napari_lld.i18n.translate import tr
+from napari_lld.session.rounds import LONG, Rounds
+from napari_lld.session.session import Session
+
+AFTER = (0, 10, 25, 50, 100)
+"""New cells after which an automatic round may begin; 0 = never."""
+
+
+class RoundsMenu(QMenu):
+    """Made anew whenever it opens: it keeps nothing."""
+
+    def __init__(self, session: Session, rounds: Rounds, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._rounds = rounds
+        self.aboutToShow.connect(self.fill)
+
+    def fill(self) -> None:
+        """Write the menu."""
+        self.clear()
+        preferences = self._session.preferences
+        self._heading(tr("Train by itself …"))
+        for cells in sorted({*AFTER, preferences.automatic}):
+            title = tr("after {count} new cells in finished regions", count=cells) if cells else tr("never")
+            action = self.addAction(title)
+            action.setCheckable(True)
+            action.setChecked(cells == preferences.automatic)
+            action.triggered.connect(lambda *_, wanted=cells: setattr(preferences, "automatic", wanted))
+        longer = self.addAction(
+            tr("then a longer round of {minutes:g} minutes, used only if not worse", minutes=LONG / 60)
+        )
+        longer.setCheckable(True)
+        longer.setChecked(preferences.longer)
+        longer.setEnabled(bool(preferences.automatic))
+        longer.triggered.connect(lambda checked: setattr(preferences, "longer", bool(checked)))
+        ready = self.addAction(self._about_ready())
+        ready.setCheckable(True)
+        ready.setChecked(preferences.ready)
+        ready.triggered.connect(lambda checked: setattr(preferences, "ready", bool(checked)))
+        self.addSeparator()
+        self._heading(tr("Waiting behind what runs"))
+        for planned in list(self._rounds.queue):
+            action = self.addAction(tr("{title}: take it out", title=planned.title))
+            action.triggered.connect(lambda *_, wanted=planned: self._rounds.drop(wanted))
+        if not self._rounds.queue:
+            self._heading(tr("nothing"))
+
+    def _about_ready(self) -> str:
+        memory = self._session.training.worker_memory
+        if memory is None:
+            return tr("Keep the training process ready")
+        return tr("Keep the training process ready (it holds {memory:.1f} GB of memory)", memory=memory / 1e9)
+
+    def _heading(self, text: str) -> None:
+        """Write a line that cannot be chosen; the sections of Qt's menus show no title in all styles."""
+        self.addAction(text).setEnabled(False)

@@ -1,0 +1,222 @@
+"""Training in its own process: start, progress, cancel; the models it made."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QToolButton, QWidget
+
+from annotation_store.records import Model
+from napari_lld.commands.registry import Commands
+from napari_lld.i18n.translate import later, tr
+from napari_lld.session.model_facts import about, damages, model_title
+from napari_lld.session.rounds import Rounds
+from napari_lld.session.session import Session
+from napari_lld.session.training_state import TrainingPhase
+from napari_lld.tasks.latest_task import LatestTask
+from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.room import FoldingRow
+from napari_lld.widgets.training.rounds_menu import RoundsMenu
+
+BUDGETS: tuple[tuple[str, float | None], ...] = (
+    (later("2 minutes"), 120.0),
+    (later("5 minutes"), 300.0),
+    (later("15 minutes"), 900.0),
+    (later("1 hour"), 3600.0),
+    (later("no limit"), None),
+)
+
+
+class TrainingPanel(Part):
+    """Start and stop the worker, see it at work, choose the active model."""
+
+    def __init__(
+        self, session: Session, commands: Commands, rounds: Rounds, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(session, commands, parent)
+        self.setObjectName("lld_training")
+        self._rounds = rounds
+        self._listed: list[Model] = []
+        self._damaged: dict[int, str] = {}
+        self._check = LatestTask("models", self)
+        self._looking = False
+        layout = column(self, 3, (0, 6, 0, 0))
+        self._start = self.button("training.start", primary=True, hint=False)
+        self._suggest = self.button("training.suggest")
+        self._cancel = self.button("training.cancel")
+        self.budget = QComboBox()
+        self.budget.setObjectName("lld_budget")
+        self.budget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.budget.setToolTip(tr("How long a training may take"))
+        for title, seconds in BUDGETS:
+            self.budget.addItem(tr(title), seconds)
+        self.budget.currentIndexChanged.connect(self._on_budget)
+        self._plan = QToolButton()
+        self._plan.setObjectName("lld_rounds")
+        self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._plan.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._plan.setToolTip(tr("Automatic rounds, and what waits behind the training that runs"))
+        menu = RoundsMenu(session, rounds, self._plan)
+        self._plan.setMenu(menu)
+        begin = row(self._start, self.budget, 1)
+        layout.addWidget(FoldingRow(begin, row(self._plan, self._suggest, self._cancel, 1)))
+        self._bar = QProgressBar()
+        self._bar.setObjectName("lld_progress")
+        self._bar.setTextVisible(False)
+        self._bar.setProperty("role", "thin")
+        kept = self._bar.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)  # nothing moves when a training starts
+        self._bar.setSizePolicy(kept)
+        layout.addWidget(self._bar)
+        self._told = label(role="muted", wrap=True)
+        self._told.setObjectName("lld_told")
+        # Two lines, whatever is said: the panel must not push the classes out of a small screen.
+        self._told.setFixedHeight(2 * self._told.fontMetrics().lineSpacing())
+        self._told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self._told)
+        self._models = QComboBox()
+        self._models.setObjectName("lld_models")
+        self._models.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._models.activated.connect(self._on_look)
+        self._activate = QPushButton(tr("Activate"))
+        self._activate.setObjectName("lld_activate")
+        self._activate.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._activate.clicked.connect(lambda *_: self._on_activate())
+        curves = self.tool_button("training.curves", hint=False)
+        # Titles of models are long; they are cut in the row, never in the list.
+        self._models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._models.setMinimumContentsLength(12)
+        models = row(label(tr("Models")), self._models, self._activate, curves)
+        models.setStretch(1, 1)
+        layout.addLayout(models)
+        layout.addStretch(1)
+        self.bind(session.project_changed, self._on_models)
+        self.bind(session.models_changed, self._on_models)
+        self.bind(session.training.changed, self.refresh_soon)
+        self.bind(rounds.changed, self.refresh_soon)
+        self.bind(session.preferences.events.automatic, self.refresh_soon)
+        self.bind(session.summaries_changed, self.refresh_soon)
+        self._on_models()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show where the training stands."""
+        super().refresh()
+        training = self.session.training
+        busy = training.busy
+        self.budget.setCurrentIndex([seconds for _title, seconds in BUDGETS].index(training.budget))
+        self._suggest.setVisible(not busy)
+        waiting = len(self._rounds.queue)
+        automatic = self.session.preferences.automatic
+        title = tr("Auto {cells}", cells=automatic) if automatic else tr("Rounds")
+        self._plan.setText(f"{title} · {tr('{count} queued', count=waiting)}" if waiting else title)
+        self._cancel.setVisible(busy)
+        self._bar.setVisible(busy)
+        progress = training.progress
+        fraction = progress.fraction
+        if busy and (fraction is None or training.phase is not TrainingPhase.RUNNING):
+            self._bar.setRange(0, 0)
+        else:
+            self._bar.setRange(0, 1000)
+            self._bar.setValue(round(1000 * (fraction or 0)))
+        self._looking = self._looking and not busy  # a training that begins is what is to be told
+        role = "notice" if training.failed and not self._looking else "muted"
+        if self._told.property("role") != role:  # a restyle costs more than all else here
+            self._told.setProperty("role", role)
+            self._told.style().unpolish(self._told)
+            self._told.style().polish(self._told)
+        text = self._about() if self._looking and not busy else self._sentence()
+        self._told.setText(text)
+        self._told.setToolTip(text)
+
+    def _sentence(self) -> str:
+        training = self.session.training
+        progress = training.progress
+        if training.phase is not TrainingPhase.RUNNING or not progress.stage:
+            return " ".join(filter(None, (training.message, self._rounds.outlook()))) or self._about()
+        parts = [progress.title]
+        if progress.total:
+            parts[0] += f" {progress.done}/{progress.total}"
+        if progress.seconds_left is not None:
+            parts.append(tr("{time} left", time=duration(progress.seconds_left)))
+        parts += [
+            f"{name.replace('_', ' ')} {value:.2f}" for name, value in list(progress.losses.items())[:3]
+        ]
+        return " · ".join(parts)
+
+    def _on_models(self) -> None:
+        """List the models, and read their files meanwhile: megabytes each."""
+        self._list_models()
+        project = self.session.project
+        if project is None or not self._listed:
+            self._check.drop()
+            return
+        folders = {model.id: project.model_folder(model.id) for model in self._listed}
+        self._check.start(lambda: damages(folders), self._on_checked, lambda _why: None)
+
+    def release(self) -> None:
+        """Let go of the session, and of the files that are read."""
+        super().release()
+        self._check.close()
+
+    def _on_checked(self, damaged: dict[int, str]) -> None:
+        if damaged != self._damaged:
+            self._damaged = damaged
+            self._list_models()
+
+    def _list_models(self) -> None:
+        """List the models, newest first, and show the active one."""
+        project = self.session.project
+        self._listed = list(reversed(project.models())) if project is not None else []
+        self._models.clear()
+        if not any(model.active for model in self._listed):
+            self._models.addItem(tr("Starter (bundled) · active") if project is not None else "–", None)
+        for model in self._listed:
+            self._models.addItem(model_title(model, damaged=model.id in self._damaged), model.id)
+            if model.active:
+                self._models.setCurrentIndex(self._models.count() - 1)
+        self._models.setEnabled(bool(self._listed))
+        self._show_model()
+        self.refresh_soon()
+
+    def _show_model(self) -> None:
+        """Offer to activate the model that is looked at."""
+        model = self._looked_at()
+        usable = model is not None and model.id not in self._damaged
+        self._activate.setVisible(model is not None and not model.active and usable)
+        self._activate.setToolTip(tr("Let this model suggest from now on, and train on from it"))
+
+    def _on_look(self) -> None:
+        self._looking = True
+        self._show_model()
+        self.refresh()
+
+    def _about(self) -> str:
+        model = self._looked_at()
+        if model is None:
+            return tr("The model learns only inside finished regions; go on annotating meanwhile.")
+        return about(model, self._damaged.get(model.id))
+
+    def _looked_at(self) -> Model | None:
+        return next((m for m in self._listed if m.id == self._models.currentData()), None)
+
+    def _on_budget(self, _index: int) -> None:
+        self.session.training.set_budget(self.budget.currentData())
+
+    def _on_activate(self) -> None:
+        model_id = self._models.currentData()
+        if model_id is not None:
+            self.session.activate_model(model_id)
+            self.refresh_soon()
+
+
+def duration(seconds: float) -> str:
+    """Say how long, in words short enough for a line."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return "–"
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

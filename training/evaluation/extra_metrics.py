@@ -1,0 +1,413 @@
+"""Beyond a summary: numbers per class, value and domain, intervals, calibration, confusion; no torch.
+
+Intervals are bootstraps over whole patients (fields where no patient is known): cells of one patient are
+alike, and to resample them one by one would promise more than the data hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from annotation_store.records import UNSURE, Proposal
+from training.evaluation.metrics import (
+    FieldResult,
+    Ranking,
+    TrueCell,
+    expected_calibration_error,
+    merged,
+    summarise,
+)
+from training.evaluation.reliability import curve
+
+BINS = 15
+LEVEL = 0.95
+RESAMPLES = 1000
+SUGGESTED = 0.25
+"""Confidence from which a proposal is shown as a suggestion unless told otherwise; these are calibrated."""
+
+Pairs = list[tuple[str, str | None]]
+"""True name and what was said of the cell; ``None`` = the cell was not found."""
+
+
+def describe(
+    results: Sequence[FieldResult],
+    *,
+    classes: Sequence[str] = (),
+    attributes: Mapping[str, Sequence[str]] | None = None,
+    uncalibrated: Sequence[FieldResult] | None = None,
+    threshold: float = 0.5,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Give `training.evaluation.metrics.summarise` and what it leaves out.
+
+    Parameters
+    ----------
+    classes, attributes
+        The schema's classes, and its attributes with their values, in its order.
+    uncalibrated
+        Results of the same raw proposals without calibration; ``None`` = nothing is said of before.
+    threshold
+        As for `summarise`.
+
+    Returns
+    -------
+    dict
+        The summary, in which each row of ``attributes`` has ``intervals`` and ``values`` (value to ``f1``,
+        ``n``, ``interval``) as well, and
+
+        ``intervals``
+            ``ap50``, ``precision``, ``recall``, ``class_f1``, ``attribute_f1``: ``[low, high]`` of 95%;
+            ``null`` where fewer than two patients allow none; ``patients``, ``resamples``, ``level``.
+        ``classes``
+            Class to ``ap50`` and ``truths``; ``f1``, ``precision``, ``recall`` on found cells with ``n``;
+            ``intervals``.
+        ``calibration``
+            ``bins``; ``cells`` (suggestions), ``class`` and ``attributes`` (most probable values, on found
+            cells): ``before``, ``after`` (expected calibration error), ``n``, and the ``curve`` after it (see
+            `training.evaluation.reliability.curve`).
+        ``confusion``
+            ``class`` and ``attributes`` (name to the same): ``truth``, ``said``, ``counts`` (a row a true
+            value). Among ``said``, ``null`` = not found, ``""`` = found, but nothing was said; ``null`` among
+            ``truth`` = there was no cell.
+    """
+    attributes = attributes or {}
+    numbers = summarise(results, attributes=list(attributes), threshold=threshold)
+    bootstrap = _Bootstrap(results, resamples, seed)
+    class_pairs = [_class_pairs(result, classes, threshold) for result in results]
+    pairs = {name: [_attribute_pairs(r, name, threshold) for r in results] for name in attributes}
+    tables = {name: _tables(some, attributes[name]) for name, some in pairs.items()}
+    of_class = _tables(class_pairs, classes)
+    spread = {name: _F1(bootstrap(table), found_only=True) for name, table in tables.items()}
+    spread_of_class = _F1(bootstrap(of_class), found_only=True)
+    rows = {
+        name: {
+            **numbers["attributes"][name],
+            "intervals": {
+                "f1": spread[name].macro_interval,
+                "f1_end_to_end": _F1(bootstrap(table), found_only=False).macro_interval,
+                "accuracy": spread[name].accuracy_interval,
+            },
+            "values": _per_value(table, spread[name], attributes[name]),
+        }
+        for name, table in tables.items()
+    }
+    detection = bootstrap.detection(results, threshold)
+    present = [spread[name].macro for name, row in rows.items() if row["n"]]
+    numbers["attributes"] = rows
+    numbers["intervals"] = {
+        **detection,
+        "class_f1": spread_of_class.macro_interval,
+        "attribute_f1": _interval(_mean(np.array(present), 0)) if present else None,
+        "patients": bootstrap.units,
+        "resamples": resamples,
+        "level": LEVEL,
+    }
+    numbers["classes"] = _per_class(results, of_class, spread_of_class, classes, numbers, bootstrap)
+    numbers["calibration"] = _calibration(results, uncalibrated, classes, list(attributes), threshold)
+    numbers["confusion"] = {
+        "class": _confusion(
+            [pair for some in class_pairs for pair in some]
+            + [(None, p.best_class) for r in results for p in r.spurious if p.confidence >= threshold],
+            classes,
+        ),
+        "attributes": {
+            name: _confusion([pair for one in some for pair in one], attributes[name])
+            for name, some in pairs.items()
+        },
+    }
+    numbers["domains"] = _per_domain(results, list(attributes), threshold)
+    return numbers
+
+
+# --- who was said to be what -----------------------------------------------------------------------------
+
+
+def _outcomes(result: FieldResult, threshold: float) -> list[tuple[TrueCell, Proposal | None]]:
+    """Give each true cell with the proposal that found it, or ``None``."""
+    found: list[tuple[TrueCell, Proposal | None]] = [
+        (cell, p if p.confidence >= threshold else None) for cell, p in result.matched
+    ]
+    return found + [(cell, None) for cell in result.missed]
+
+
+def _class_pairs(result: FieldResult, classes: Sequence[str], threshold: float) -> Pairs:
+    known = set(classes)
+    return [
+        # a proposal without a class found the cell, yet named nothing: "" is no class of any schema
+        (cell.cell_class, None if p is None else p.best_class or "")
+        for cell, p in _outcomes(result, threshold)
+        if cell.cell_class is not None and cell.cell_class in known
+    ]
+
+
+def _attribute_pairs(result: FieldResult, name: str, threshold: float) -> Pairs:
+    return [
+        (cell.attributes[name], None if p is None else p.best_attributes.get(name) or "")
+        for cell, p in _outcomes(result, threshold)
+        if cell.attributes.get(name, UNSURE) != UNSURE
+    ]
+
+
+def _tables(fields: Sequence[Pairs], names: Sequence[str]) -> np.ndarray:
+    """Count ``(fields, K true, K + 2 said)``; the last two: something else, not found."""
+    place = {name: i for i, name in enumerate(names)}
+    tables = np.zeros((len(fields), len(names), len(names) + 2))
+    for table, pairs in zip(tables, fields, strict=True):
+        for truth, said in pairs:
+            if truth in place:
+                table[place[truth], -1 if said is None else place.get(said, -2)] += 1
+    return tables
+
+
+def _confusion(pairs: Sequence[tuple[str | None, str | None]], names: Sequence[str]) -> dict[str, Any]:
+    """Count what was said of what; only names that occur, in the schema's order."""
+    truths: list[str | None] = [name for name in names if any(t == name for t, _ in pairs)]
+    said: list[str | None] = [name for name in names if any(name in pair for pair in pairs)]
+    if any(s == "" for _, s in pairs):
+        said.append("")
+    said.append(None)
+    if any(t is None for t, _ in pairs):
+        truths.append(None)
+    counts = Counter(pairs)
+    return {"truth": truths, "said": said, "counts": [[counts[t, s] for s in said] for t in truths]}
+
+
+# --- intervals -------------------------------------------------------------------------------------------
+
+
+def _interval(values: np.ndarray) -> list[float] | None:
+    """Give the middle 95% of resampled numbers; ``None`` where too few could be computed."""
+    values = values[np.isfinite(values)]
+    if len(values) < 20:
+        return None
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return [float(low), float(high)]
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Average over what is a number; NaN where nothing is."""
+    finite = np.isfinite(values)
+    total = np.where(finite, values, 0).sum(axis)
+    return np.asarray(
+        np.divide(total, finite.sum(axis), out=np.full(total.shape, np.nan), where=finite.any(axis))
+    )
+
+
+class _F1:
+    """F1 of resampled tables ``(R, K, K + 2)``, all at once."""
+
+    def __init__(self, tables: np.ndarray, *, found_only: bool) -> None:
+        k = tables.shape[1]
+        right = tables[:, range(k), range(k)] if k else np.zeros((len(tables), 0))
+        truth = (tables[:, :, :-1] if found_only else tables).sum(2)
+        said = tables[:, :, :k].sum(1)
+        either = truth + said
+        self.each = np.where(truth > 0, 2 * right / np.maximum(either, 1e-12), np.nan)
+        self.recall = np.where(truth > 0, right / np.maximum(truth, 1e-12), np.nan)
+        self.precision = np.where(said > 0, right / np.maximum(said, 1e-12), np.nan)
+        self.macro = _mean(self.each, 1)
+        self.macro_interval = _interval(self.macro)
+        total = truth.sum(1)
+        self.accuracy_interval = _interval(
+            np.where(total > 0, right.sum(1) / np.maximum(total, 1e-12), np.nan)
+        )
+
+
+class _Bootstrap:
+    """Counts how often each field stands in each resample of the patients."""
+
+    def __init__(self, results: Sequence[FieldResult], resamples: int, seed: int) -> None:
+        names = sorted({result.patient for result in results})
+        self.units = len(names)
+        place = {name: i for i, name in enumerate(names)}
+        self._of_field = np.array([place[result.patient] for result in results], int)
+        rng = np.random.default_rng(seed)
+        n = self.units if self.units > 1 else 0  # one patient says nothing of how patients differ
+        draws = rng.multinomial(n, np.full(n, 1 / n), size=resamples) if n else np.zeros((0, self.units), int)
+        self._weights = draws[:, self._of_field].astype(np.float64)
+
+    def __call__(self, per_field: np.ndarray) -> np.ndarray:
+        """Sum numbers of fields ``(F, …)`` over each resample ``(R, …)``."""
+        return np.tensordot(self._weights, per_field, axes=(1, 0))
+
+    def detection(self, results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
+        """Give the intervals of AP50, precision and recall."""
+        found = [result.found for result in results]
+        hits = self(np.array([float(f.hits[f.scores >= threshold].sum()) for f in found]))
+        said = self(np.array([float((f.scores >= threshold).sum()) for f in found]))
+        truths = self(np.array([float(f.truths) for f in found]))
+        return {
+            "ap50": _interval(self.average_precisions(found)),
+            "precision": _interval(np.where(said > 0, hits / np.maximum(said, 1), 1.0)),
+            "recall": _interval(np.where(truths > 0, hits / np.maximum(truths, 1), np.nan)),
+        }
+
+    def average_precisions(self, rankings: Sequence[Ranking]) -> np.ndarray:
+        """Give the average precision of each resample; as `average_precision`, without its 101 steps.
+
+        The area under the precision envelope differs from its mean at 101 recalls by less than 0.01.
+        """
+        truths = self(np.array([float(r.truths) for r in rankings]))
+        of_field = np.repeat(np.arange(len(rankings)), [len(r.scores) for r in rankings])
+        all_ = merged(rankings)
+        order = np.argsort(-all_.scores, kind="stable")
+        hits = all_.hits[order].astype(np.float32)
+        # equal scores are taken together, so that the order of the fields changes nothing
+        new = np.flatnonzero(np.diff(all_.scores[order], prepend=np.nan) != 0)
+        last = int(np.flatnonzero(hits)[-1]) + 1 if hits.any() else 0  # what follows adds no recall
+        last = int(np.append(new, len(hits))[np.searchsorted(new, last)])
+        order, hits, new = order[:last], hits[:last], new[new < last]
+        if not last:
+            return np.where(truths > 0, 0.0, np.nan)
+        result = np.full(len(truths), np.nan)
+        step = max(1, 2_000_000 // max(1, last))  # a few MB at a time
+        for start in range(0, len(truths), step):
+            weights = self._weights[start : start + step].astype(np.float32)[:, of_field[order]]
+            right = np.add.reduceat(weights * hits, new, axis=1)
+            said = np.add.reduceat(weights, new, axis=1)
+            precision = np.cumsum(right, 1) / np.maximum(np.cumsum(said, 1), 1)
+            envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+            total = truths[start : start + step]
+            area = (right * envelope).sum(1)
+            result[start : start + step] = np.where(total > 0, area / np.maximum(total, 1), np.nan)
+        return result
+
+
+def _per_value(table: np.ndarray, spread: _F1, names: Sequence[str]) -> dict[str, Any]:
+    whole = _F1(table.sum(0, keepdims=True), found_only=True)
+    counts = table[:, :, :-1].sum((0, 2))
+    return {
+        name: {
+            "f1": _number(whole.each[0, i]),
+            "n": int(counts[i]),
+            "interval": _interval(spread.each[:, i]),
+        }
+        for i, name in enumerate(names)
+        if counts[i]
+    }
+
+
+def _per_class(
+    results: Sequence[FieldResult],
+    table: np.ndarray,
+    spread: _F1,
+    classes: Sequence[str],
+    numbers: Mapping[str, Any],
+    bootstrap: _Bootstrap,
+) -> dict[str, Any]:
+    whole = _F1(table.sum(0, keepdims=True), found_only=True)
+    nothing = Ranking(np.zeros(0), np.zeros(0, bool), 0)
+    rows = {}
+    for i, name in enumerate(classes):
+        rankings = [result.classes.get(name, nothing) for result in results]
+        truths = sum(r.truths for r in rankings)
+        if not truths:
+            continue
+        rows[name] = {
+            "ap50": numbers["ap50_of"].get(name),
+            "truths": truths,
+            "f1": _number(whole.each[0, i]),
+            "precision": _number(whole.precision[0, i]),
+            "recall": _number(whole.recall[0, i]),
+            "n": int(table[:, i, :-1].sum()),
+            "intervals": {
+                "ap50": _interval(bootstrap.average_precisions(rankings)),
+                "f1": _interval(spread.each[:, i]),
+                "precision": _interval(spread.precision[:, i]),
+                "recall": _interval(spread.recall[:, i]),
+            },
+        }
+    return rows
+
+
+_OF_DOMAIN = ("fields", "cells", "ap50", "precision", "recall", "class_f1", "class_n", "attribute_f1")
+
+
+def _per_domain(
+    results: Sequence[FieldResult], attributes: Sequence[str], threshold: float
+) -> dict[str, Any]:
+    domains: dict[str, list[FieldResult]] = defaultdict(list)
+    for result in results:
+        domains[result.domain].append(result)
+    if len(domains) < 2:
+        return {}  # it would say the same again
+    rows = {}
+    for domain in sorted(domains):
+        numbers = summarise(domains[domain], attributes=attributes, threshold=threshold)
+        rows[domain] = {key: numbers[key] for key in _OF_DOMAIN}
+        rows[domain]["attribute_n"] = sum(row["n"] for row in numbers["attributes"].values())
+    return rows
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+# --- calibration -----------------------------------------------------------------------------------------
+
+
+def _calibration(
+    after: Sequence[FieldResult],
+    before: Sequence[FieldResult] | None,
+    classes: Sequence[str],
+    attributes: Sequence[str],
+    threshold: float,
+) -> dict[str, Any]:
+    known = set(classes)
+    shown = merged(result.found for result in after)
+    n = int((shown.scores >= SUGGESTED).sum())
+
+    def suggestions(results: Sequence[FieldResult]) -> Ranking:
+        # calibration keeps the order, so the same proposals come first before and after
+        every = merged(result.found for result in results)
+        first = np.argsort(-every.scores, kind="stable")[:n]
+        return Ranking(every.scores[first], every.hits[first], every.truths)
+
+    def said_class(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
+        if cell.cell_class not in known or not p.class_probabilities:
+            return None
+        return max(p.class_probabilities.values()), p.best_class == cell.cell_class
+
+    def said_value(name: str) -> Callable[[TrueCell, Proposal], tuple[float, bool] | None]:
+        def said(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
+            value, probabilities = cell.attributes.get(name, UNSURE), p.attribute_probabilities.get(name)
+            if value == UNSURE or not probabilities:
+                return None
+            return max(probabilities.values()), p.best_attributes.get(name) == value
+
+        return said
+
+    least = {id(cell): p.confidence >= threshold for r in after for cell, p in r.matched}
+
+    def of_found(said: Callable[[TrueCell, Proposal], tuple[float, bool] | None]) -> dict[str, Any]:
+        def ranking(results: Sequence[FieldResult]) -> Ranking:
+            some = [
+                one
+                for result in results
+                for cell, p in result.matched
+                if least.get(id(cell)) and (one := said(cell, p)) is not None
+            ]
+            return Ranking(np.array([s for s, _ in some]), np.array([h for _, h in some], bool), 0)
+
+        return _errors(ranking(after), None if before is None else ranking(before))
+
+    return {
+        "bins": BINS,
+        "cells": _errors(suggestions(after), None if before is None else suggestions(before)),
+        "class": of_found(said_class),
+        "attributes": {name: of_found(said_value(name)) for name in attributes},
+    }
+
+
+def _errors(after: Ranking, before: Ranking | None) -> dict[str, Any]:
+    return {
+        "before": None if before is None else _number(expected_calibration_error(before, BINS)),
+        "after": _number(expected_calibration_error(after, BINS)),
+        "n": len(after.scores),
+        "curve": curve(after),
+    }

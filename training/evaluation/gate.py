@@ -1,0 +1,153 @@
+"""Whether a new model may take the place of the one in use: clustered non-inferiority; no torch.
+
+Cells of one patient are alike, so patients (fields where no patient is known) are what is counted. The
+difference of two models' scores has an interval from the delete-one-patient jackknife with Student's t of
+one degree of freedom less than there are patients (Efron & Tibshirani, *An Introduction to the Bootstrap*,
+1993, chapter 11; Cameron, Gelbach & Miller, *Bootstrap-based improvements for inference with clustered
+errors*, 2008, say why percentile bootstraps of few clusters are too narrow).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+
+from training.evaluation.metrics import FieldResult, score
+from training.reasons import Reason
+
+FEWEST_UNITS = 5
+"""Of fewer patients nothing is concluded: how patients differ is then as good as unknown."""
+
+MARGIN = 0.05
+"""A model that is worse by no more than this is taken: it has learnt from more cells."""
+
+LEVEL = 0.9
+"""Of the interval: two one-sided tests of 5% each, as is usual for non-inferiority."""
+
+_MOST_GROUPS = 40
+"""More patients are left out in groups: more would cost time and change nothing."""
+
+Verdict = Literal["not_worse", "undecided", "worse", "cannot_judge"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models' scores on the same held-out cells: new minus old.
+
+    Attributes
+    ----------
+    verdict
+        ``"not_worse"``: the interval lies above -`margin`. ``"worse"``: it lies below 0, and the difference
+        below -`margin`. ``"undecided"``: neither. ``"cannot_judge"``: there is no interval.
+    units
+        How many patients (fields where no patient is known) it stands on.
+    told
+        What people should know of it; ``None`` where the model is shown to be not worse.
+    """
+
+    verdict: Verdict
+    units: int = 0
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    margin: float = MARGIN
+    level: float = LEVEL
+    told: Reason | None = None
+
+    @property
+    def worse(self) -> bool:
+        """Whether the new model is shown to be worse, so that the old one stays in use."""
+        return self.verdict == "worse"
+
+    def stored(self) -> dict[str, Any]:
+        """Give it as a model's card has it."""
+        numbers = dataclasses.asdict(self)
+        return numbers | {"told": None if self.told is None else self.told.stored()}
+
+
+def cannot_judge(told: Reason, units: int = 0) -> Comparison:
+    """Say that two models could not be compared, and why."""
+    return Comparison("cannot_judge", units, told=told)
+
+
+def few(units: int) -> Comparison:
+    """Say that there are too few patients to compare by."""
+    told = Reason(
+        "It could not be compared with the model before: the held-out cells are of {count} patient (a field "
+        "counts as one where no patient is known), and {needed} are needed",
+        "It could not be compared with the model before: the held-out cells are of {count} patients (a field "
+        "counts as one where no patient is known), and {needed} are needed",
+        count=units,
+        needed=FEWEST_UNITS,
+    )
+    return cannot_judge(told, units)
+
+
+def units_of(results: Sequence[FieldResult]) -> dict[str, list[int]]:
+    """Give the patients (fields where none is known) that have cells to judge by, and their results' places.
+
+    A field without cells goes with its patient; of a patient without any cell nothing is counted.
+    """
+    units: dict[str, list[int]] = defaultdict(list)
+    for i, result in enumerate(results):
+        units[result.patient].append(i)
+    return {name: rows for name, rows in sorted(units.items()) if any(results[i].found.truths for i in rows)}
+
+
+def compare(
+    new: Sequence[FieldResult],
+    old: Sequence[FieldResult],
+    *,
+    attributes: Sequence[str] = (),
+    measure: Callable[[Sequence[FieldResult], Sequence[str]], float] = score,
+) -> Comparison:
+    """Compare two models on the same fields, patients taken as wholes.
+
+    Parameters
+    ----------
+    new, old
+        Results of the same fields in the same order.
+    """
+    units = list(units_of(new).values())
+    if len(units) < FEWEST_UNITS:
+        return few(len(units))
+
+    def difference(rows: Sequence[int]) -> float:
+        return measure([new[i] for i in rows], attributes) - measure([old[i] for i in rows], attributes)
+
+    every = range(len(new))
+    groups = [set(chain(*units[i::_MOST_GROUPS])) for i in range(min(len(units), _MOST_GROUPS))]
+    without = [difference([i for i in every if i not in left]) for left in groups]
+    from scipy.stats import t  # takes a second to import
+
+    g, whole = len(groups), difference(every)
+    error = float(np.sqrt((g - 1) / g * np.sum((np.array(without) - np.mean(without)) ** 2)))
+    reach = float(t.ppf((1 + LEVEL) / 2, g - 1)) * error
+    low, high = whole - reach, whole + reach
+    verdict: Verdict = "undecided"
+    if low > -MARGIN:
+        verdict = "not_worse"
+    elif high < 0 and whole < -MARGIN:
+        verdict = "worse"
+    values = {"difference": f"{whole:+.3f}", "low": f"{low:+.3f}", "high": f"{high:+.3f}", "level": LEVEL}
+    told = {
+        "not_worse": None,
+        "worse": Reason(
+            "On the held-out cells it is worse than the model in use, which stays active: {difference}, with "
+            "{level:.0%} certainty between {low} and {high}",
+            **values,
+        ),
+        "undecided": Reason(
+            "Cells of {units} patients (or fields) are too few to show whether it is worse than the model "
+            "before: {difference}, with {level:.0%} certainty between {low} and {high}",
+            units=len(units),
+            **values,
+        ),
+    }[verdict]
+    return Comparison(verdict, len(units), whole, low, high, told=told)

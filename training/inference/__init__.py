@@ -1,0 +1,1 @@
+"""From pixels to cells: prediction, pseudo-labels, and boxes from the stain alone."""

@@ -1,0 +1,224 @@
+"""A model measured and calibrated where the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.extra_metrics import describe
+from training.evaluation.metrics import (
+    FieldResult,
+    FieldTruth,
+    Ranking,
+    evaluate_field,
+    merged,
+    pair,
+    precision_recall,
+)
+from training.inference.predict import RawProposals, calibrated
+from training.models.calibration import Calibration, fit_platt, fit_temperature
+from training.models.model import LearnedModel
+
+FOLDS = 5
+"""Parts of the patients, of which each is judged by what was fitted on the others."""
+
+
+def judge(
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    min_confidence: float = 0.0,
+    calibrations: Sequence[Calibration] | None = None,
+) -> list[FieldResult]:
+    """Judge a model's raw proposals, calibrated, field by field.
+
+    Parameters
+    ----------
+    calibrations
+        Of each field; ``None`` = the model's own.
+    """
+
+    def of(truth: FieldTruth, raw: RawProposals) -> FieldResult:
+        return evaluate_field(
+            truth,
+            calibrated(model, raw, min_confidence=min_confidence),
+            classes=model.vocabulary.classes,
+            groups=model.vocabulary.groups,
+        )
+
+    if calibrations is None:
+        return [of(truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    own, results = model.calibration, []
+    try:
+        for truth, raw, model.calibration in zip(truths, raws, calibrations, strict=True):
+            results.append(of(truth, raw))
+    finally:
+        model.calibration = own
+    return results
+
+
+def cross_fitted(
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    prior: Calibration,
+    folds: int = FOLDS,
+) -> list[FieldResult]:
+    """Judge each patient's fields with a calibration that was fitted on other patients.
+
+    A calibration that was fitted on the very cells it is judged by looks better than it is.
+
+    Parameters
+    ----------
+    prior
+        What the fits lean on; no cell judged here may have shaped it.
+    """
+    place = {name: i for i, name in enumerate(sorted({truth.patient or truth.name for truth in truths}))}
+    fold = [place[truth.patient or truth.name] % folds for truth in truths]
+    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    fits = {
+        one: _fit(model, [e for e, other in zip(seen, fold, strict=True) if other != one], prior, 4.0, "")
+        for one in set(fold)
+    }
+    return judge(model, truths, raws, calibrations=[fits[one] for one in fold])
+
+
+def measured(
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    judged: Sequence[FieldResult] | None = None,
+) -> dict[str, Any]:
+    """Give all numbers of a model, before and after calibration; see `evaluation.extra_metrics.describe`.
+
+    Parameters
+    ----------
+    judged
+        What `judge` or `cross_fitted` gave for the same, where that is known already.
+    """
+    before = judge(model, truths, raws, calibrations=[Calibration()] * len(truths))
+    return describe(
+        judge(model, truths, raws) if judged is None else judged,
+        classes=model.vocabulary.classes,
+        attributes=model.vocabulary.attributes,
+        uncalibrated=before,
+    )
+
+
+def _found(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> Ranking:
+    """Rank what was found, whatever its class: no class is ranked for it."""
+    return merged(
+        evaluate_field(truth, calibrated(model, raw)).found for truth, raw in zip(truths, raws, strict=True)
+    )
+
+
+def finding_f1(
+    model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals], threshold: float = 0.5
+) -> float:
+    """Give F1 of finding cells, whatever their class; 1 where there is nothing to find."""
+    found = _found(model, truths, raws)
+    if not found.truths:
+        return 1.0
+    precision, recall = precision_recall(found, threshold)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+_MISSED = 0.01
+"""Probability at which a cell counts that was not found."""
+
+
+def finding_loss(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> float:
+    """Give the negative log-likelihood of finding, a cell, once the scores are calibrated on the same cells.
+
+    Whatever the class. It goes on telling models apart where average precision is 1 for all of them, as on
+    the few cells of small regions.
+    """
+    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    scores = np.concatenate([np.zeros(0), *(one.scores for one in seen)])
+    hits = np.concatenate([np.zeros(0, bool), *(one.hits for one in seen)])
+    cells = sum(one.cells for one in seen)
+    prior = model.calibration
+    slope, intercept = fit_platt(scores, hits, prior=(prior.slope, prior.intercept))
+    p = Calibration(slope, intercept).confidence(scores).clip(_MISSED, 1 - _MISSED)
+    likely = np.log(np.where(hits, p, 1 - p)).sum() + (cells - hits.sum()) * np.log(_MISSED)
+    return float(-likely / max(1, cells))
+
+
+def fit_calibration(
+    model: LearnedModel,
+    truths: Sequence[FieldTruth],
+    raws: Sequence[RawProposals],
+    *,
+    note: str,
+    strength: float = 4.0,
+    prior: Calibration | None = None,
+) -> Calibration:
+    """Fit confidence and temperatures.
+
+    Parameters
+    ----------
+    note
+        What it is fitted on, kept with it.
+    strength
+        How firmly it leans: more where it is fitted on what was learnt from.
+    prior
+        What it leans on; ``None`` = the calibration that the model has.
+    """
+    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    return _fit(model, seen, prior or model.calibration, strength, note)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a field says of a calibration: scores with hits, of each head logits with the values allowed."""
+
+    cells: int
+    scores: np.ndarray
+    hits: np.ndarray
+    heads: tuple[tuple[list[np.ndarray], list[np.ndarray]], ...]
+
+
+def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals) -> _Seen:
+    boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in raw.boxes]
+    rows = np.array([i for i, box in enumerate(boxes) if truth.covers(box)], int)
+    pairs = pair(truth, [boxes[i] for i in rows])
+    heads: tuple[tuple[list[np.ndarray], list[np.ndarray]], ...]
+    heads = tuple(([], []) for _ in model.vocabulary.heads)
+    for i, j in zip(rows, pairs.found, strict=True):
+        if j < 0:
+            continue
+        cell = pairs.cells[j]  # one at the border too: what it is does not hang on where it lies
+        targets = model.vocabulary.targets(cell.cell_class, cell.attributes)
+        for (logits, allowed), of_head, target in zip(heads, raw.logits, targets, strict=True):
+            logits.append(of_head[i])
+            allowed.append(target)
+    return _Seen(int(pairs.inner.sum()), raw.scores[rows[pairs.counts]], pairs.hits[pairs.counts], heads)
+
+
+def _fit(
+    model: LearnedModel, seen: Sequence[_Seen], prior: Calibration, strength: float, note: str
+) -> Calibration:
+    slope, intercept = fit_platt(
+        np.concatenate([np.zeros(0), *(one.scores for one in seen)]),
+        np.concatenate([np.zeros(0, bool), *(one.hits for one in seen)]),
+        prior=(prior.slope, prior.intercept),
+        strength=strength,
+    )
+    temperatures = dict(prior.temperatures)
+    for i, name in enumerate(model.vocabulary.head_names):
+        logits = [row for one in seen for row in one.heads[i][0]]
+        allowed = [row for one in seen for row in one.heads[i][1]]
+        if np.any(allowed):
+            temperatures[name] = fit_temperature(
+                np.array(logits),
+                np.array(allowed),
+                prior=prior.temperatures.get(name, 1.0),
+                strength=strength,
+            )
+    return Calibration(slope, intercept, temperatures, note)

@@ -1,0 +1,369 @@
+"""Proposals for pixels: detector, suppression, describer, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from annotation_store.geometry import iou_matrix
+from annotation_store.records import Box, Proposal, Shape
+from training.evaluation.unchecked_films import UNCHECKED_AT_MOST
+from training.models.model import LearnedModel
+from training.networks.describer import cut_crop, features_of, size_feature
+from training.networks.detector import detect_and_pool, letterbox
+from training.networks.devices import autocast, to_tensor
+from training.networks.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
+from training.similarity.novelty import Novelty
+
+MOST_PER_FIELD = 300
+_LOOKED_AT = 6
+"""How many fields of a domain are searched for its scale."""
+
+FAINT = 0.1
+"""Raw score under which a proposal is hardly ever shown."""
+
+_MAGNIFIED = 3.0
+_SAME_CELL = 0.5
+"""A proposal that overlaps a cell this much proposes that cell again."""
+
+Pixels = Callable[[], np.ndarray]
+
+
+@dataclass
+class RawProposals:
+    """What a model says of one field before calibration.
+
+    Attributes
+    ----------
+    boxes
+        ``(n, 4)`` x, y, width, height in the field's pixels, inside the field.
+    scores
+        ``(n,)`` raw detection scores, highest first.
+    logits
+        Per head ``(n, K)``.
+    vector
+        The whole field in numbers; see `detect_and_pool`.
+    places, novelty
+        ``(n, d)`` and ``(n,)``: places and p-values of `similarity.novelty`, ``None`` where the model
+        cannot tell what is new to it.
+    unchecked
+        Whether the model has not learnt from the film: see `training.worker.films.Films`.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    logits: list[np.ndarray]
+    vector: np.ndarray | None = None
+    places: np.ndarray | None = None
+    novelty: np.ndarray | None = None
+    unchecked: bool = False
+
+
+Move = np.ndarray | float
+"""How far a film's cells are moved, ``(F,)``; 0 where that is not known."""
+
+
+def propose_raw(
+    model: LearnedModel,
+    fields: Sequence[Pixels],
+    *,
+    cell_sides: Sequence[float | None] | None = None,
+    moves: Sequence[Move] | None = None,
+    min_score: float = 0.01,
+    batch: int = 8,
+    describe: bool = True,
+    on_field: Callable[[int], None] | None = None,
+) -> list[RawProposals]:
+    """Run a model over fields.
+
+    Parameters
+    ----------
+    fields
+        Each gives ``(H, W, 3)`` uint8; called once, a batch at a time.
+    cell_sides
+        Median side of a white cell on each, in its pixels, where it is known: see `training.networks.scale`.
+    moves
+        How far the cells of each are moved, see `similarity.novelty`: taken off before it is asked what
+        is new.
+    min_score
+        Raw score below which nothing is proposed.
+    describe
+        Whether to look at the class and the attributes too; if not, all logits are zero.
+    on_field
+        Called with the number of fields done; what it raises ends the run.
+    """
+    model.evaluating()
+    results: list[RawProposals] = []
+    sides: list[float | None] = list(cell_sides) if cell_sides is not None else [None] * len(fields)
+    for start in range(0, len(fields), batch):
+        images = [load() for load in fields[start : start + batch]]
+        some = slice(start, start + batch)
+        moved = [0.0] * len(images) if moves is None else moves[some]
+        results += _propose_batch(model, images, sides[some], moved, min_score, describe=describe)
+        if on_field is not None:
+            on_field(len(results))
+    return results
+
+
+def _propose_batch(
+    model: LearnedModel,
+    images: Sequence[np.ndarray],
+    cell_sides: Sequence[float | None],
+    moves: Sequence[Move],
+    min_score: float,
+    *,
+    describe: bool,
+) -> list[RawProposals]:
+    kept = _find(model, images, cell_sides, min_score)
+    if not describe:
+        heads = model.vocabulary.heads
+        return [
+            RawProposals(*one[:2], [np.zeros((len(one[0]), len(v))) for v in heads], one[2]) for one in kept
+        ]
+    crops, sizes = [], []
+    for image, side, (boxes, _, _) in zip(images, cell_sides, kept, strict=True):
+        height, width = image.shape[:2]
+        against = field_side(width, height, side)
+        crops += [cut_crop(image, tuple(box)) for box in boxes]
+        sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
+    scores = np.concatenate([scores for _, scores, _ in kept])
+    moved = [move for move, (boxes, _, _) in zip(moves, kept, strict=True) for _ in boxes]
+    logits, places, unlike = describe_crops(model, crops, sizes, scores, moved)
+    results, start = [], 0
+    for boxes, scores, vector in kept:
+        end = start + len(boxes)
+        new = (None, None) if unlike is None or places is None else (places[start:end], unlike[start:end])
+        results.append(RawProposals(boxes, scores, [head[start:end] for head in logits], vector, *new))
+        start = end
+    return results
+
+
+def _find(
+    model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None], min_score: float
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Detect on fields: per field boxes ``(n, 4)`` x, y, w, h in its pixels, raw scores, and its vector."""
+    device = next(model.detector.parameters()).device
+    boxed = [
+        letterbox(image, model.size, side, model.sides)
+        for image, side in zip(images, cell_sides, strict=True)
+    ]
+    found: list[np.ndarray] = [np.zeros((0, 5), np.float32)] * len(images)
+    vectors: dict[int, np.ndarray] = {}
+    for shape in sorted({canvas.shape for canvas, _ in boxed}):
+        rows = [i for i, (canvas, _) in enumerate(boxed) if canvas.shape == shape]
+        together = max(1, MOST_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
+        for start in range(0, len(rows), together):
+            some = rows[start : start + together]
+            with autocast(device):
+                detections, pooled = detect_and_pool(
+                    model.detector,
+                    to_tensor([boxed[i][0] for i in some], device),
+                    min_score=min_score,
+                    most=MOST_PER_FIELD,
+                )
+            for i, one in zip(some, detections, strict=True):
+                found[i] = one
+            vectors.update(zip(some, pooled, strict=True))
+    kept = []
+    for i, (image, (_, scale), one) in enumerate(zip(images, boxed, found, strict=True)):
+        height, width = image.shape[:2]
+        corners = (one[:, :4] / scale).clip(0, [width, height, width, height])
+        boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
+        inside = (boxes[:, 2:] >= 1).all(1)
+        kept.append((boxes[inside], one[inside, 4], vectors[i]))
+    return kept
+
+
+def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
+    """Look how large a white cell is on fields of one domain of which nothing is known.
+
+    A few of them are searched at the ordinary scale. Where that finds fewer than a cell a field, or cells of
+    sides the model does not know, they are searched three times magnified too, as under a low magnification;
+    that is believed only where it finds far more, since a magnified platelet resembles a small cell.
+
+    Returns
+    -------
+    float
+        The median side in the fields' pixels, or ``None``.
+    """
+    model.evaluating()
+    step = max(1, len(fields) // _LOOKED_AT)
+    images = [load() for load in fields[::step][:_LOOKED_AT]]
+    shown, sides = _sides_seen(model, images, [None] * len(images))
+    known = len(shown) >= len(images) and model.sides[0] <= float(np.median(shown)) <= model.sides[1]
+    if not known:
+        # sides that make a field be magnified by just so much
+        small = [max(image.shape[:2]) * model.sides[0] * INSIDE / _MAGNIFIED for image in images]
+        _, more = _sides_seen(model, images, small)
+        if len(more) >= 3 * max(1, len(sides)):
+            sides = more
+    return float(np.median(sides)) if sides else None
+
+
+def _sides_seen(
+    model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
+) -> tuple[list[float], list[float]]:
+    """Give the sides of likely cells over the fields' longer sides, and in pixels."""
+    found = _find(model, images, cell_sides, model.calibration.raw(0.5))
+    both = [
+        (float(side), max(image.shape[:2]))
+        for image, (boxes, _, _) in zip(images, found, strict=True)
+        for side in boxes[:, 2:].max(1)
+    ]
+    return [side / longer for side, longer in both], [side for side, _ in both]
+
+
+def cell_sides(
+    model: LearnedModel,
+    fields: Sequence[Pixels],
+    domains: Sequence[str],
+    known: Sequence[float | None] | None = None,
+) -> list[float | None]:
+    """Give the median side of a white cell on each field: what is known, else what the model sees.
+
+    Parameters
+    ----------
+    domains
+        Fields of one domain are taken to be of one scale: see `training.networks.scale.domain_of`.
+    known
+        What the project knows: see `training.networks.scale.CellSides`.
+    """
+    sides: list[float | None] = list(known) if known is not None else [None] * len(fields)
+    for domain in sorted({d for d, side in zip(domains, sides, strict=True) if side is None}):
+        rows = [i for i, d in enumerate(domains) if d == domain and sides[i] is None]
+        seen = seen_side(model, [fields[i] for i in rows])
+        for i in rows:
+            sides[i] = seen
+    return sides
+
+
+@torch.inference_mode()
+def describe_crops(
+    model: LearnedModel,
+    crops: Sequence[np.ndarray],
+    sizes: Sequence[float],
+    scores: np.ndarray,
+    moves: Sequence[Move] | None = None,
+) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray | None]:
+    """Give logits per head ``(n, K)``, and places and p-values as `RawProposals` has them.
+
+    Parameters
+    ----------
+    crops
+        ``(CROP, CROP, 3)`` uint8 each.
+    sizes
+        As `size_feature` gives them.
+    scores
+        ``(n,)`` raw detection scores: what is `FAINT` is looked at once and not from eight sides.
+    moves
+        Of each crop's film.
+    """
+    describer = model.describer
+    device = next(describer.parameters()).device
+    logits = [np.zeros((len(crops), len(values)), np.float32) for values in model.vocabulary.heads]
+    novelty = novelty_of(model)
+    places = None if novelty is None else np.zeros((len(crops), novelty.directions))
+    unlike = None if novelty is None else np.ones(len(crops))
+    for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
+        if not len(rows) or not logits:
+            continue
+        features = features_of(
+            describer, [crops[i] for i in rows.tolist()], [sizes[i] for i in rows.tolist()], once=once
+        )
+        with autocast(device):
+            said = describer.decide(features)
+        for head, out in zip(logits, said, strict=True):
+            head[rows] = out.float().cpu().numpy()
+        if novelty is not None and places is not None and unlike is not None:
+            seen = features.float().cpu().numpy()
+            if moves is not None:
+                seen = seen - np.stack([np.broadcast_to(moves[i], seen.shape[1:]) for i in rows.tolist()])
+            places[rows], unlike[rows] = novelty.places(seen), novelty.p_values(seen)
+    return logits, places, unlike
+
+
+def novelty_of(model: LearnedModel) -> Novelty | None:
+    """Give what tells cells of other classes than the taught; ``None`` where a model cannot tell."""
+    return Novelty.of(model.memory, 0, model.describer) if model.vocabulary.classes else None
+
+
+def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
+    """Turn raw proposals into records with probabilities, most confident first.
+
+    A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
+    fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
+    `LEAST_ATTRIBUTE_SIDE` gets no attributes. Of a film where nothing was checked the probabilities are
+    drawn towards even ones, so that none is above `UNCHECKED_AT_MOST` and the order stays.
+    """
+    unlike: list[float | None] = [None] * len(raw.scores)
+    if raw.novelty is not None:
+        unlike = [round(float(p), 4) for p in raw.novelty]
+    confidences = model.calibration.confidence(raw.scores)
+    heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
+    probabilities = [
+        None
+        if known is None
+        else _softmax(np.where(known, logits / model.calibration.temperatures.get(name, 1.0), -np.inf))
+        for (name, _, known), logits in zip(heads, raw.logits, strict=True)
+    ]
+    if raw.unchecked:
+        probabilities = [
+            None if head is None or known is None else _tempered(head, known)
+            for head, (_, _, known) in zip(probabilities, heads, strict=True)
+        ]
+    proposals = []
+    for i in np.argsort(-confidences, kind="stable"):
+        if confidences[i] < min_confidence:
+            break
+        said = [
+            {}
+            if head is None or known is None
+            else {v: float(p) for v, p, k in zip(values, head[i], known, strict=True) if k}
+            for (_, values, known), head in zip(heads, probabilities, strict=True)
+        ]
+        x, y, w, h = (float(v) for v in raw.boxes[i])
+        classes = said.pop(0) if model.vocabulary.classes else {}
+        attributes = {a: p for a, p in zip(model.vocabulary.attributes, said, strict=True) if p}
+        if max(w, h) < LEAST_ATTRIBUTE_SIDE:
+            attributes = {}
+        one = Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i], raw.unchecked)
+        proposals.append(replace(one, sets=model.sets.claimed(one)))
+    return proposals
+
+
+def suggestible(
+    proposals: Sequence[Proposal],
+    *,
+    regions: Sequence[Shape] = (),
+    ignore: Sequence[Shape] = (),
+    taken: Sequence[Box] = (),
+    most: int = MOST_PER_FIELD,
+) -> list[Proposal]:
+    """Keep what is worth showing.
+
+    Parameters
+    ----------
+    regions, ignore
+        Finished regions and ignore areas: nothing is suggested where its centre lies in one.
+    taken
+        Boxes of cells, and boxes rejected as not a cell: nothing is suggested there again.
+    """
+    kept = [p for p in proposals if not any(shape.contains_centre(p.box) for shape in (*regions, *ignore))]
+    if taken and kept:
+        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > _SAME_CELL
+        kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
+    return sorted(kept, key=lambda p: -p.confidence)[:most]
+
+
+def _tempered(probabilities: np.ndarray, taught: np.ndarray) -> np.ndarray:
+    """Mix distributions ``(n, K)`` with the even one of the values that were taught, two or more ``(K,)``."""
+    share = (1 - UNCHECKED_AT_MOST) / (1 - 1 / taught.sum())
+    return np.asarray((1 - share) * probabilities + share * taught / taught.sum())
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    z = np.exp(logits - logits.max(1, keepdims=True)) if len(logits) else logits
+    return np.asarray(z / z.sum(1, keepdims=True)) if len(logits) else logits

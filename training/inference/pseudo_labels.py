@@ -1,0 +1,142 @@
+"""Pseudo-cells: what a model is sure of beyond the regions, to learn from a little (design §3).
+
+An offline pass over the training fields, after a masked stage: a box becomes a pseudo-cell only where the
+model finds it in the field and in its mirror image, with a confidence above the one from which at least nine
+in ten were right where the truth is known, and where it touches no region and no ignore area and lies on no
+cell and no rejection. It weighs little in the score, less in the box, and nothing in class or attributes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import shapely
+
+from annotation_store.geometry import iou_matrix
+from annotation_store.records import UNSURE
+from training.engine.data import LabelledCell, TrainingField
+from training.evaluation.metrics import FieldResult
+from training.inference.predict import Pixels, calibrated, propose_raw
+from training.models.model import LearnedModel
+
+SCORE_WEIGHT = 0.5
+BOX_WEIGHT = 0.1
+WANTED_PRECISION = 0.9
+FEWEST_HITS = 5
+"""A class of which fewer were found is not trusted at any confidence."""
+
+_FOLDS = 5
+"""Parts of the patients, of which each is judged by what the others gave."""
+
+_AGREE = 0.6
+"""Least overlap of a box with that found in the mirror image."""
+
+_SAME = 0.2
+"""A box that overlaps a cell or a rejection more than this is no new cell."""
+
+
+def trusted_confidence(
+    results: Sequence[FieldResult],
+    groups: Mapping[str, Sequence[str]],
+    *,
+    wanted: float = WANTED_PRECISION,
+    fewest: int = FEWEST_HITS,
+) -> dict[str | None, float]:
+    """Give, per predicted class, the least confidence from which `wanted` of the proposals were right.
+
+    Right means that the proposal found a cell that is not known to be of another class: a missing or unsure
+    class, and a group that holds the proposed one, contradict nothing. Classes without enough evidence are
+    absent, and so are those of which fewer than `wanted` are right where each patient is judged by the
+    confidences that the other patients gave.
+
+    Parameters
+    ----------
+    results
+        Of fields with truth, from `training.inference.measure.judge`.
+    groups
+        Class group to its classes.
+    """
+    outcomes: dict[str | None, list[tuple[float, bool, str]]] = {}
+    for result in results:
+        for cell, proposal in result.matched:
+            label, said = cell.cell_class, proposal.best_class
+            right = label in (None, UNSURE, said) or said in groups.get(label or "", ())
+            outcomes.setdefault(said, []).append((proposal.confidence, right, result.patient))
+        for proposal in result.spurious:
+            outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, False, result.patient))
+    place = {name: i % _FOLDS for i, name in enumerate(sorted({result.patient for result in results}))}
+    trusted = {}
+    for name, rows in outcomes.items():
+        least = _least(rows, wanted, fewest)
+        if least is None:
+            continue
+        judged: list[bool] = []
+        for fold in range(_FOLDS if len(place) > 1 else 0):
+            others = _least([row for row in rows if place[row[2]] != fold], wanted, fewest)
+            judged += [row[1] for row in rows if place[row[2]] == fold and row[0] >= (others or np.inf)]
+        if len(place) < 2 or (judged and np.mean(judged) >= wanted):
+            trusted[name] = least
+    return trusted
+
+
+def _least(rows: Sequence[tuple[float, bool, str]], wanted: float, fewest: int) -> float | None:
+    """Give the least confidence from which `wanted` of some outcomes, `fewest` at least, were right."""
+    ordered = sorted(rows, key=lambda row: -row[0])
+    hits = np.cumsum([right for _, right, _ in ordered])
+    good = (hits >= fewest) & (hits / np.arange(1, len(ordered) + 1) >= wanted)
+    return ordered[int(np.flatnonzero(good)[-1])][0] if good.any() else None
+
+
+def with_pseudo_cells(
+    model: LearnedModel,
+    fields: Sequence[TrainingField],
+    trusted: Mapping[str | None, float],
+    *,
+    weights: tuple[float, float] = (SCORE_WEIGHT, BOX_WEIGHT),
+) -> list[TrainingField]:
+    """Add pseudo-cells to fields; see the module.
+
+    Parameters
+    ----------
+    trusted
+        As `trusted_confidence` gives it.
+    weights
+        What a pseudo-cell weighs in the score and in the box terms of the loss.
+    """
+    if not trusted:
+        return list(fields)
+    pixels = [field.pixels for field in fields]
+
+    def mirror(load: Pixels) -> np.ndarray:
+        return np.ascontiguousarray(load()[:, ::-1])
+
+    lowest = max(0.001, model.calibration.raw(min(trusted.values())))
+    sides = [field.cell_side for field in fields]
+    straight = propose_raw(model, pixels, cell_sides=sides, min_score=lowest)
+    turned = [partial(mirror, load) for load in pixels]
+    mirrored = propose_raw(model, turned, cell_sides=sides, min_score=lowest)
+    added = []
+    for field, one, other in zip(fields, straight, mirrored, strict=True):
+        width = field.pixels().shape[1]
+        back = other.boxes.copy()
+        back[:, 0] = width - back[:, 0] - back[:, 2]
+        proposals = calibrated(model, one)
+        boxes = np.array([p.box for p in proposals]).reshape(-1, 4)
+        agreed = np.any(iou_matrix(boxes, back) >= _AGREE, axis=1)
+        known = shapely.union_all([shape.geometry for shape in (*field.regions, *field.ignore)])
+        taken = np.array([*field.rejections, *(cell.box for cell in field.cells)]).reshape(-1, 4)
+        free = ~np.any(iou_matrix(boxes, taken) > _SAME, axis=1)
+        pseudo = [
+            LabelledCell(p.box, weights=weights)
+            for p, new in zip(proposals, np.logical_and(agreed, free), strict=True)
+            if new
+            and p.confidence >= trusted.get(p.best_class, np.inf)
+            and not known.intersects(
+                shapely.box(p.box[0], p.box[1], p.box[0] + p.box[2], p.box[1] + p.box[3])
+            )
+        ]
+        added.append(dataclasses.replace(field, cells=field.cells + tuple(pseudo)))
+    return added

@@ -1,0 +1,160 @@
+"""A model's card, read as a stranger's file: every number and list has bounds; no torch.
+
+What a card says decides how much is allocated and what is divided by, so nothing of it is believed before
+it was judged here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from annotation_store.errors import LLDError
+from annotation_store.files import strict_json
+from training.models.architectures import STARTER_ARCHITECTURE, ArchitectureName
+
+FORMAT = "napari-lld model"
+FORMAT_VERSION = 1
+
+_MOST_BYTES = 20_000_000
+_MOST_VALUES = 20_000
+"""Words of all heads together; a head is a row of weights a word."""
+
+
+class ModelError(LLDError):
+    """A model's files are missing, foreign, changed, or of a later version."""
+
+
+_Word = Annotated[str, Field(min_length=1, max_length=500)]
+_Words = Annotated[list[_Word], Field(max_length=10_000)]
+_Temperature = Annotated[float, Field(ge=0.01, le=100)]
+_Count = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class _Bounded(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, strict=False)
+
+
+class VocabularyCard(_Bounded):
+    """The words of the model's heads."""
+
+    classes: _Words
+    groups: Annotated[dict[_Word, _Words], Field(max_length=1_000)] = {}
+    attributes: Annotated[dict[_Word, _Words], Field(max_length=1_000)]
+    digest: Annotated[str, Field(max_length=200)] = ""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> VocabularyCard:
+        heads = [self.classes, *self.attributes.values()]
+        if any(len(set(words)) != len(words) for words in heads):
+            raise ValueError("a word stands there twice")
+        if sum(map(len, heads)) > _MOST_VALUES:
+            raise ValueError("it has more words than any schema")
+        if not set().union(*self.groups.values()) <= set(self.classes):
+            raise ValueError("a group holds a class that is not there")
+        if "class" in self.attributes or not set(self.groups).isdisjoint(self.classes):
+            raise ValueError("a word stands for two things")
+        return self
+
+
+class CalibrationCard(_Bounded):
+    """How its raw scores become probabilities; what is divided by is never near zero."""
+
+    slope: Annotated[float, Field(ge=0.01, le=100)]
+    intercept: Annotated[float, Field(ge=-100, le=100)]
+    temperatures: Annotated[dict[_Word, _Temperature], Field(max_length=1_001)] = {}
+    note: Annotated[str, Field(max_length=2_000)] = ""
+
+
+class OfHeadCard(_Bounded):
+    """What is known of the sets of one head."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    mass: Annotated[float | None, Field(ge=0.5, le=2)] = None
+    cells: Annotated[int, Field(ge=0)] = 0
+    patients: Annotated[int, Field(ge=0)] = 0
+    coverage: Annotated[float | None, Field(ge=0, le=1)] = None
+    size: Annotated[float | None, Field(ge=0)] = None
+
+
+class SetsCard(_Bounded):
+    """What a model claims of sets of values."""
+
+    heads: Annotated[dict[_Word, OfHeadCard], Field(max_length=1_001)] = {}
+
+
+class ModelCard(_Bounded):
+    """The part of a card that decides how the weights are used."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=64, le=4096)]
+    cell_sides: Annotated[tuple[float, float] | None, Field(default=None)]
+    detector: ArchitectureName = STARTER_ARCHITECTURE
+    vocabulary: VocabularyCard
+    calibration: CalibrationCard
+    sets: SetsCard | None = None
+    taught: Annotated[dict[_Word, dict[_Word, _Count]], Field(max_length=1_001)] = {}
+    taught_before: Annotated[dict[_Word, dict[_Word, _Count]], Field(max_length=1_001)] = {}
+    source: Annotated[int | None, Field(default=None, ge=0, lt=2**60)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ModelCard:
+        if self.cell_sides is not None and not 0 < self.cell_sides[0] < self.cell_sides[1] <= 10:
+            raise ValueError("cell_sides are no range")
+        return self
+
+
+def read_card(card: Path) -> dict[str, Any]:
+    """Read and judge a card.
+
+    Raises
+    ------
+    ModelError
+        It is not the card of a model, or holds what no model has. Nothing was allocated for it.
+    """
+    content = _load(card)
+    try:
+        known = content["format"] == FORMAT
+        version = content["version"]
+    except (KeyError, TypeError) as error:
+        raise _foreign(card) from error
+    if not known or not isinstance(version, int):
+        raise _foreign(card)
+    if version > FORMAT_VERSION:
+        raise ModelError(f"{card} was written by a newer napari-lld; update napari-lld to use this model.")
+    try:
+        ModelCard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:40] for part in first["loc"][:4])
+        why = first["msg"].removeprefix("Value error, ")[:120]
+        raise ModelError(
+            f"{card} holds what no model has ({where + ': ' if where else ''}{why}): "
+            "use another copy of the model."
+        ) from error
+    return content
+
+
+def _load(card: Path) -> dict[str, Any]:
+    try:
+        if card.stat().st_size > _MOST_BYTES:
+            raise ModelError(f"{card} is too large for the card of a model: use another copy of the model.")
+        content = strict_json.loads(card.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{card} cannot be read ({error.strerror or error}): check its permissions."
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _foreign(card) from error
+    except ValueError as error:
+        raise ModelError(f"{card} {error}: use another copy of the model.") from error
+    if not isinstance(content, dict):
+        raise _foreign(card)
+    return content
+
+
+def _foreign(card: Path) -> ModelError:
+    return ModelError(f"{card} is not the card of a napari-lld model.")

@@ -1,0 +1,208 @@
+"""Cells that a model remembers: their features and labels, against forgetting.
+
+A class head that learns from one project alone forgets what that project does not show. A model therefore
+carries some feature vectors of the cells that taught it and its parents; the heads learn from these beside
+the project's own cells. A vector is what the describer's trunk gives of a cell (`Describer.look`): no
+pixels, no names. It is worth something only to a model with the same trunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from training.models.vocabulary import Vocabulary
+
+PER_VALUE = 48
+"""Cells of one project that are remembered of each value of each head."""
+
+_MOST = 4000
+"""Cells that are remembered in all: 9 MB of features."""
+
+
+NO_SOURCE = 0
+"""Of cells that are of no project: the starter's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Feature vectors with labels.
+
+    Attributes
+    ----------
+    features
+        ``(n, F)`` float16.
+    labels
+        ``(n, heads)`` int16: index of the value in each head's vocabulary, -1 where there is no label.
+    sources
+        ``(n,)`` int64: which project each comes from; see `source_of`.
+    looks
+        ``(r, F)`` float16: how other laboratories' looks move features; the sum of the outer products of its
+        rows is the mean of those of the moves. ``(0, F)`` where it is not known.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    sources: np.ndarray
+    looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+
+    def __post_init__(self) -> None:
+        n = len(self.features)
+        if self.features.ndim != 2 or self.labels.ndim != 2 or self.sources.shape != (n,):
+            raise ValueError("a memory needs a matrix of features, one of labels, and a source for each row")
+        if len(self.labels) != n:
+            raise ValueError(f"a memory of {n} cells has labels for {len(self.labels)}")
+        if self.looks.ndim != 2 or self.looks.shape[1] not in (0, self.features.shape[1]):
+            raise ValueError("the looks that a memory knows must have as many features as its cells")
+        if not len(self.looks):
+            object.__setattr__(self, "looks", np.zeros((0, self.features.shape[1]), np.float16))
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @classmethod
+    def empty(cls, features: int, heads: int) -> Memory:
+        """Make a memory of no cells."""
+        return cls(np.zeros((0, features), np.float16), np.zeros((0, heads), np.int16), np.zeros(0, np.int64))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Memory:
+        """Read what `tensors` gave.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If they are not those of a memory.
+        """
+        return cls(
+            tensors["features"].cpu().numpy().astype(np.float16),
+            tensors["labels"].cpu().numpy().astype(np.int16),
+            tensors["sources"].cpu().numpy().astype(np.int64),
+            *([tensors["looks"].cpu().numpy().astype(np.float16)] if "looks" in tensors else []),
+        )
+
+    def fitting(self, vocabulary: Vocabulary, features: int) -> Memory:
+        """Give the memory, read from a file, if it is one of a model with these words and features.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+        """
+        sizes = np.array([len(values) for values in vocabulary.heads])
+        if self.features.shape[1] != features or self.labels.shape[1] != len(sizes):
+            raise ValueError("its memory is of another model")
+        if (self.labels < -1).any() or (self.labels >= sizes).any():
+            raise ValueError("its memory has words that the model lacks")
+        return self
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Give the arrays as tensors, for a file."""
+        known = {"looks": torch.from_numpy(self.looks)} if len(self.looks) else {}
+        return known | {
+            "features": torch.from_numpy(self.features),
+            "labels": torch.from_numpy(self.labels),
+            "sources": torch.from_numpy(self.sources),
+        }
+
+    def of(self, rows: np.ndarray) -> Memory:
+        """Give some of the cells, by index or mask."""
+        return Memory(self.features[rows], self.labels[rows], self.sources[rows], self.looks)
+
+    def without(self, source: int | None) -> Memory:
+        """Leave one project's cells out: it will show them itself, with the labels they have by now."""
+        return self.of(np.flatnonzero(self.sources != (source or NO_SOURCE)))
+
+    def in_words(self, theirs: Vocabulary, own: Vocabulary) -> Memory:
+        """Translate the labels into another vocabulary by name; a word it lacks becomes no label.
+
+        Cells that keep no label are left out.
+        """
+        labels = np.full((len(self), len(own.heads)), -1, np.int16)
+        for i, (name, values) in enumerate(zip(own.head_names, own.heads, strict=True)):
+            if name not in theirs.head_names:
+                continue
+            j = theirs.head_names.index(name)
+            place = {value: k for k, value in enumerate(values)}
+            # one more for -1, no label
+            into = np.array([*(place.get(value, -1) for value in theirs.heads[j]), -1], np.int16)
+            labels[:, i] = into[self.labels[:, j]]
+        return replace(self, labels=labels).of(np.flatnonzero((labels >= 0).any(1)))
+
+    def with_cells(
+        self, features: np.ndarray, labels: np.ndarray, source: int | None, *, seed: int = 0
+    ) -> Memory:
+        """Add cells of a project, at most `PER_VALUE` of each value; a cell counts for each of its values.
+
+        Parameters
+        ----------
+        features, labels
+            ``(n, F)`` and ``(n, heads)``, as those of a memory.
+        """
+        chosen = choose(labels, PER_VALUE, seed=seed)
+        both = Memory(
+            np.concatenate((self.features, features[chosen].astype(np.float16))),
+            np.concatenate((self.labels, labels[chosen].astype(np.int16))),
+            np.concatenate((self.sources, np.full(len(chosen), source or NO_SOURCE, np.int64))),
+            self.looks,
+        )
+        if len(both) <= _MOST:
+            return both
+        rows = np.random.default_rng(seed).permutation(len(both))[:_MOST]
+        return both.of(np.sort(rows))
+
+
+def choose(labels: np.ndarray, per_value: int, *, seed: int = 0) -> np.ndarray:
+    """Choose few cells of which each value occurs `per_value` times, if there are so many.
+
+    The rarest value of any head chooses first; a cell that was chosen for one value counts for its others.
+
+    Parameters
+    ----------
+    labels
+        ``(n, heads)`` int, -1 = no label.
+
+    Returns
+    -------
+    numpy.ndarray
+        Indices, in order.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    values = [
+        (int((labels[:, head] == value).sum()), head, value)
+        for head in range(labels.shape[1])
+        for value in range(int(labels[:, head].max(initial=-1)) + 1)
+    ]
+    taken = np.zeros(len(labels), bool)
+    for _, head, value in sorted(values):
+        candidates = order[labels[order, head] == value]
+        wanted = per_value - int(taken[candidates].sum())
+        taken[candidates[~taken[candidates]][: max(0, wanted)]] = True
+    return np.flatnonzero(taken)
+
+
+def single_labels(allowed: Sequence[np.ndarray]) -> np.ndarray:
+    """Give the index of the one value that each label allows, -1 where it allows none or several.
+
+    Parameters
+    ----------
+    allowed
+        Per head ``(n, K)`` bool; see `Vocabulary.targets`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, heads)`` int16.
+    """
+    columns = [np.where(one.sum(1) == 1, one.argmax(1) if one.size else -1, -1) for one in allowed]
+    return np.stack(columns, 1).astype(np.int16)
+
+
+def source_of(project: str) -> int:
+    """Give the number by which a memory knows a project, from the project's own identity."""
+    digest = hashlib.sha256(f"memory:{project}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") + 1

@@ -1,0 +1,337 @@
+"""A model: detector, describer, vocabulary, calibration; its two files; how it is made from another.
+
+``model.safetensors`` holds the weights in float16, ``model.json`` the card with their SHA-256. Nothing is
+pickled; a file that is not ours, or was changed, is refused before a byte of it becomes a tensor.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from training.evaluation.prediction_sets import Sets
+from training.models.architectures import STARTER_ARCHITECTURE, ArchitectureName
+from training.models.calibration import Calibration
+from training.models.card import FORMAT, FORMAT_VERSION
+from training.models.card import ModelError as ModelError
+from training.models.folder import CARD as CARD
+from training.models.folder import WEIGHTS as WEIGHTS
+from training.models.folder import model_files
+from training.models.folder import read_card as read_card
+from training.models.memory import Memory
+from training.models.vocabulary import Vocabulary, shares
+from training.networks.describer import Describer
+from training.networks.detector import build_detector
+from training.networks.scale import STARTER_SIDES
+
+_MOST_BYTES = 500_000_000
+_LINES = "describer.lines."
+_MEMORY = "memory."
+
+Taught = dict[str, dict[str, float]]
+"""Head name to value name to how many cells taught it."""
+
+
+@dataclass
+class LearnedModel:
+    """All that proposing needs.
+
+    Attributes
+    ----------
+    size
+        The longer side of a field of ordinary scale in pixels as the detector sees it.
+    sides
+        Least and greatest side of a cell over `size` that it knows: see `training.networks.scale`.
+    card
+        Parent, config, seed, metrics and whatever else is to be kept with the weights.
+    taught
+        Head name to value name to how many cells taught it, the parents' included. What nobody taught is
+        not proposed: its weights say something all the same, and it would mean nothing.
+    architecture
+        The detector's. The describer's trunk is that of a YOLO26n whatever the detector.
+    untaught
+        Whether the detector has never learnt cells here (random weights, or those of a file of
+        Ultralytics): it takes its `sides` from the first it is shown.
+    taught_before
+        The part of `taught` that others than its project taught.
+    source
+        Its project, as memories know it (`training.models.memory.source_of`); ``None`` = of no project.
+    memory
+        Cells that taught it and its parents, as vectors.
+    sets
+        What it claims of sets of values; none where too few held-out cells were there to measure that.
+    """
+
+    detector: nn.Module
+    describer: Describer
+    vocabulary: Vocabulary
+    size: int = 448
+    calibration: Calibration = field(default_factory=Calibration)
+    card: dict[str, Any] = field(default_factory=dict)
+    taught: Taught = field(default_factory=dict)
+    taught_before: Taught = field(default_factory=dict)
+    source: int | None = None
+    sides: tuple[float, float] = STARTER_SIDES
+    architecture: ArchitectureName = STARTER_ARCHITECTURE
+    untaught: bool = False
+    sets: Sets = field(default_factory=Sets)
+    memory: Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory.empty(self.describer.features, len(self.vocabulary.heads))
+
+    def to(self, device: str | torch.device) -> LearnedModel:
+        """Move the weights."""
+        self.detector.to(device)
+        self.describer.to(device)
+        return self
+
+    def evaluating(self) -> LearnedModel:
+        """Switch to prediction."""
+        self.detector.eval()
+        self.describer.eval()
+        return self
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Give parameters and running statistics by name."""
+        for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
+            for name, tensor in module.state_dict().items():
+                yield prefix + name, tensor
+
+    def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take over parameters and running statistics by name; all must be there."""
+        for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
+            own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+            module.load_state_dict(own)
+
+    def teach(self, allowed: Sequence[np.ndarray]) -> None:
+        """Note what the project's cells taught, beside what was taught before.
+
+        Parameters
+        ----------
+        allowed
+            Per head ``(n, K)`` bool, of all its cells; a group counts for its members in equal parts.
+        """
+        vocabulary = self.vocabulary
+        self.taught = {name: dict(counts) for name, counts in self.taught_before.items()}
+        for name, values, rows in zip(vocabulary.head_names, vocabulary.heads, allowed, strict=True):
+            counts = self.taught.setdefault(name, {})
+            for value, n in zip(values, shares(rows).sum(0), strict=True):
+                if n:
+                    counts[value] = round(counts.get(value, 0.0) + float(n), 3)
+
+    def speaks(self) -> list[np.ndarray | None]:
+        """Say, per head, which values were taught: ``(K,)`` bool.
+
+        ``None`` where fewer than two were: a head that has met one value only would claim it of everything.
+        """
+        heads: list[np.ndarray | None] = []
+        for name, values in zip(self.vocabulary.head_names, self.vocabulary.heads, strict=True):
+            counts = self.taught.get(name, {})
+            known = np.array([counts.get(value, 0) > 0 for value in values], bool)
+            heads.append(known if known.sum() >= 2 else None)
+        return heads
+
+    def clone(self) -> LearnedModel:
+        """Copy the weights too."""
+        return copy.deepcopy(self)
+
+
+def new_model(
+    vocabulary: Vocabulary,
+    *,
+    seed: int = 0,
+    size: int = 448,
+    architecture: ArchitectureName = STARTER_ARCHITECTURE,
+) -> LearnedModel:
+    """Make a model with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        detector = build_detector(architecture)
+        of_trunk = detector if architecture == STARTER_ARCHITECTURE else build_detector()
+        describer = Describer(vocabulary, of_trunk)
+    return LearnedModel(detector, describer, vocabulary, size, architecture=architecture, untaught=True)
+
+
+@functools.cache
+def _blank(architecture: ArchitectureName) -> nn.Module:
+    """Build a detector once: copying is ten times faster than building."""
+    return build_detector(architecture)
+
+
+def _empty_model(vocabulary: Vocabulary, size: int, architecture: ArchitectureName) -> LearnedModel:
+    """Make a model whose weights will be loaded."""
+    with torch.random.fork_rng(devices=[]):
+        detector = copy.deepcopy(_blank(architecture))
+        describer = Describer(vocabulary, _blank(STARTER_ARCHITECTURE))
+        return LearnedModel(detector, describer, vocabulary, size, architecture=architecture)
+
+
+def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = None) -> LearnedModel:
+    """Make a model for a vocabulary from a parent: all its weights, heads by name of head and value.
+
+    Values that the parent does not know, or that no cell taught, begin at zero.
+
+    Parameters
+    ----------
+    source
+        The project that will teach it: what it taught the parent is not counted again. ``None`` = the
+        parent's.
+    """
+    source = parent.source if source is None else source
+    child = _empty_model(vocabulary, parent.size, parent.architecture)
+    child.sides = parent.sides
+    child.untaught = parent.untaught
+    child.detector.load_state_dict(parent.detector.state_dict())
+    describer = child.describer.state_dict()
+    body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith(("heads.", "lines."))}
+    child.describer.load_state_dict({**describer, **body})
+    taken = child.describer.copy_heads(vocabulary, parent.describer, parent.vocabulary, parent.taught)
+    calibration = parent.calibration
+    child.calibration = Calibration(
+        calibration.slope,
+        calibration.intercept,
+        {name: t for name, t in calibration.temperatures.items() if name in taken},
+        calibration.note,
+    )
+    of_others = source is not None and parent.source == source
+    child.taught_before = _in_words(parent.taught_before if of_others else parent.taught, vocabulary)
+    child.taught = _in_words(parent.taught, vocabulary)
+    child.source = source
+    child.memory = parent.memory.in_words(parent.vocabulary, vocabulary)
+    return child
+
+
+def _in_words(taught: Taught, vocabulary: Vocabulary) -> Taught:
+    return {
+        name: {v: n for v, n in taught.get(name, {}).items() if v in values}
+        for name, values in zip(vocabulary.head_names, vocabulary.heads, strict=True)
+    }
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any]:
+    """Write the two files, the card last; each appears whole or not at all.
+
+    Returns
+    -------
+    dict
+        The card as written.
+    """
+    tensors = {
+        # the weights of a discriminant are differences of large numbers: float16 would change what it says
+        name: (tensor.half() if tensor.is_floating_point() and _LINES not in name else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        for name, tensor in model.tensors()
+    }
+    tensors.update({_MEMORY + name: tensor for name, tensor in model.memory.tensors().items()})
+    # one entry only: safetensors writes several in random order, and equal weights must be equal files
+    content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {FORMAT_VERSION}"})
+    written = {
+        **model.card,
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size": model.size,
+        "cell_sides": list(model.sides),
+        "detector": model.architecture,
+        "vocabulary": model.vocabulary.to_dict(),
+        "schema_digest": model.vocabulary.digest,
+        "calibration": model.calibration.to_dict(),
+        "sets": model.sets.to_dict(),
+        "taught": model.taught,
+        "taught_before": model.taught_before,
+        "source": model.source,
+    }
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(weights, content)
+    replace_file(card, json.dumps(written, indent=1, ensure_ascii=False).encode())
+    return written
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there, so that nobody sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_model(place: Path) -> LearnedModel:
+    """Read a model from its folder or its ``.safetensors`` file.
+
+    Raises
+    ------
+    ModelError
+        If the files are missing, foreign, or were changed since they were written.
+    """
+    weights, card_file = model_files(place)
+    card = read_card(place)
+    if weights.stat().st_size > _MOST_BYTES:
+        raise ModelError(f"{weights} is too large for the weights of a model: use another copy of the model.")
+    content = weights.read_bytes()
+    if hashlib.sha256(content).hexdigest() != card.get("sha256"):
+        raise ModelError(f"{weights} is not the file its card describes: it was changed or damaged.")
+    try:
+        vocabulary = Vocabulary.from_dict(card["vocabulary"])
+        model = _empty_model(vocabulary, int(card["size"]), card.get("detector", STARTER_ARCHITECTURE))
+        model.calibration = Calibration.from_dict(card["calibration"])
+        model.sets = Sets.from_dict(card.get("sets"))
+        least, greatest = card.get("cell_sides") or STARTER_SIDES
+        model.sides = (float(least), float(greatest))
+        model.taught = _counts(card.get("taught", {}))
+        model.taught_before = _counts(card.get("taught_before", {}))
+        model.source = card.get("source")
+        tensors = load_safetensors(content)
+        if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors.values()):
+            raise ValueError("some weights are not finite numbers")
+        remembered = {n.removeprefix(_MEMORY): t for n, t in tensors.items() if n.startswith(_MEMORY)}
+        if remembered:
+            model.memory = Memory.from_tensors(remembered).fitting(model.vocabulary, model.describer.features)
+        weights_of = {n: t for n, t in tensors.items() if not n.startswith(_MEMORY)}
+        if not any(_LINES in name for name in weights_of):  # written before there were discriminants
+            weights_of.update({n: t for n, t in model.tensors() if _LINES in n})
+        model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in weights_of.items()})
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        safetensors.SafetensorError,
+    ) as error:
+        raise ModelError(f"{card_file} and its weights do not fit together: {error}") from error
+    model.card = card
+    return model.evaluating()
+
+
+def _counts(said: Mapping[str, Mapping[str, float]]) -> Taught:
+    return {str(name): {str(v): float(n) for v, n in counts.items()} for name, counts in said.items()}
+
+
+def starter_place() -> Path:
+    """Give the path of the bundled starter's weights."""
+    return Path(__file__).parent / "starter" / "starter.safetensors"

@@ -1,0 +1,1 @@
+"""The networks and where they run: detector, describer, devices, the scale they see cells at."""

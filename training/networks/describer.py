@@ -1,0 +1,333 @@
+"""The describer: class and attributes of a cell from its own pixels.
+
+A crop around the box at full resolution goes through the first layers of YOLO26n's backbone (its own copy,
+COCO weights at first). Early, high-resolution maps are pooled beside late ones, because vacuoles and
+chromatin are texture of a few pixels; one softmax head stands for the class and one for each attribute.
+The logarithm of the box's size is a feature of its own, since a crop brought to one size has lost it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.models.vocabulary import Vocabulary
+from training.networks.devices import autocast, to_tensor
+
+CROP = 112
+"""Side of what the describer sees, in pixels."""
+
+CONTEXT = 1.3
+"""Side of the square crop over the longer side of the box."""
+
+TRUNK_LAYERS = 9
+"""Layers 0 to 8 of the detector's backbone."""
+
+_TAPS = {2: 64, 4: 128, 6: 128, 8: 256}
+"""Layers whose maps are pooled (strides 4, 8, 16, 32), and their channels."""
+
+_HIDDEN = 256
+
+NEVER = -1e4
+"""Logit of what cannot be; finite, so that nothing becomes a NaN, and within float16."""
+
+
+class Discriminant(nn.Module):
+    """A linear discriminant beside a head, fitted on frozen features (`training.engine.recipe`).
+
+    The discriminant says whether a cell has one of the values that the head was taught (its own values), or
+    which of the others. Among its own values the head decides, mixed with the discriminant.
+
+    Attributes
+    ----------
+    weight, bias
+        ``(K, features)`` and ``(K,)``; a value of which no cell is known has no weight and the bias -1e4.
+    own
+        ``(K,)``, 1 for the head's own values.
+    share
+        Of the discriminant among the head's own values, 0 to 1.
+    temperature
+        What the head's logits are divided by.
+    used
+        0 = none was fitted: the head alone decides.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    own: torch.Tensor
+    share: torch.Tensor
+    temperature: torch.Tensor
+    used: torch.Tensor
+
+    def __init__(self, features: int, values: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(values, features))
+        self.register_buffer("bias", torch.full((values,), NEVER))
+        self.register_buffer("own", torch.zeros(values))
+        self.register_buffer("share", torch.zeros(()))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("used", torch.zeros(()))
+
+    def forward(self, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Give the logs of the probabilities ``(N, K)`` from a head's logits ``(N, K)`` and the features."""
+        with torch.autocast(features.device.type, enabled=False):  # sums of a thousand products
+            return self.mixed(logits, nn.functional.linear(features, self.weight, self.bias))
+
+    def mixed(self, logits: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Give the same from the scores ``(N, K)`` of a discriminant, its own or another's."""
+        lines = torch.log_softmax(scores, 1)
+        own = self.own > 0
+        of_head = torch.log_softmax((logits / self.temperature).masked_fill(~own, NEVER), 1)
+        of_lines = torch.log_softmax(lines.masked_fill(~own, NEVER), 1)
+        mixed = torch.log_softmax(torch.lerp(of_head, of_lines, self.share), 1)
+        together = lines.masked_fill(~own, NEVER).logsumexp(1, keepdim=True)
+        return torch.where(self.used > 0, torch.where(own, together + mixed, lines), logits)
+
+
+class Describer(nn.Module):
+    """Class and attribute logits from crops.
+
+    Parameters
+    ----------
+    vocabulary
+        The heads: see `Vocabulary.heads`.
+    detector
+        The model whose backbone is copied (weights too).
+    """
+
+    def __init__(self, vocabulary: Vocabulary, detector: nn.Module) -> None:
+        super().__init__()
+        layers: Sequence[nn.Module] = detector.model  # type: ignore[assignment]
+        self.trunk = nn.ModuleList(copy.deepcopy(layer) for layer in list(layers)[:TRUNK_LAYERS])
+        self.features = 1 + 2 * sum(_TAPS.values())
+        self.norm = nn.LayerNorm(self.features)
+        self.hidden = nn.Linear(self.features, _HIDDEN)
+        self.dropout = nn.Dropout(0.2)
+        self.heads = nn.ModuleList(nn.Linear(_HIDDEN, len(values)) for values in vocabulary.heads)
+        self.lines = nn.ModuleList(Discriminant(self.features, len(values)) for values in vocabulary.heads)
+
+    def embed(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        """Pool the trunk's maps: ``(N, features)`` from crops ``(N, 3, CROP, CROP)`` and sizes ``(N,)``."""
+        pooled = []
+        x = crops
+        for number, layer in enumerate(self.trunk):
+            x = layer(x)
+            if number in _TAPS:
+                pooled += [x.mean((2, 3)).float(), x.amax((2, 3)).float()]
+        return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
+
+    def look(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        """Give the mean of `embed` over the eight ways to turn and flip a crop: a cell has no upper side."""
+        flipped = [crops, crops.flip(2), crops.flip(3), crops.flip(2, 3)]
+        views = [*flipped, *(one.transpose(2, 3) for one in flipped)]
+        together = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
+        return together.reshape(8, -1, self.features).mean(0)
+
+    def hide(self, features: torch.Tensor) -> torch.Tensor:
+        """Give the hidden layer that all heads share: ``(N, 256)`` float32 from ``(N, features)``."""
+        return nn.functional.silu(self.hidden(self.norm(features)).float())
+
+    def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """Give what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""
+        x = self.dropout(self.hide(features))
+        return [head(x).float() for head in self.heads]
+
+    def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """Give what heads and discriminants say together: per head ``(N, n values)`` float32."""
+        both = zip(self.lines, self.head_logits(features), strict=True)
+        return [lines(logits, features) for lines, logits in both]
+
+    def forward(self, crops: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
+        """Give logits.
+
+        Parameters
+        ----------
+        crops
+            ``(N, 3, CROP, CROP)``, 0 to 1.
+        sizes
+            ``(N,)`` as `size_feature` gives them.
+
+        Returns
+        -------
+        list
+            Per head ``(N, n values)`` float32, in the order of `Vocabulary.heads`.
+        """
+        return self.decide(self.look(crops, sizes))
+
+    def copy_heads(
+        self, own: Vocabulary, other: Describer, others: Vocabulary, taught: Mapping[str, Mapping[str, float]]
+    ) -> list[str]:
+        """Take over what another describer's heads and discriminants say of values by the same names.
+
+        What is new, or was taught by no cell, begins at zero: no opinion.
+
+        Parameters
+        ----------
+        taught
+            Head name to value name to how many cells taught it.
+
+        Returns
+        -------
+        list
+            The names of the heads that took at least one value.
+        """
+        for parameter in self.heads.parameters():
+            nn.init.zeros_(parameter)
+        taken = []
+        for i, (name, values) in enumerate(zip(own.head_names, own.heads, strict=True)):
+            if name not in others.head_names:
+                continue
+            j = others.head_names.index(name)
+            place = {value: k for k, value in enumerate(others.heads[j])}
+            met = [value in place and taught.get(name, {}).get(value, 0) > 0 for value in values]
+            rows = [k for k, known in enumerate(met) if known]
+            theirs = [place[values[k]] for k in rows]
+            if rows:
+                taken.append(name)
+            mine, its = self.heads[i], other.heads[j]
+            lines, its_lines = self.lines[i], other.lines[j]
+            assert isinstance(mine, nn.Linear)
+            assert isinstance(its, nn.Linear)
+            assert isinstance(lines, Discriminant)
+            assert isinstance(its_lines, Discriminant)
+            with torch.no_grad():
+                mine.weight[rows] = its.weight[theirs]
+                mine.bias[rows] = its.bias[theirs]
+                lines.weight[rows] = its_lines.weight[theirs]
+                lines.bias[rows] = its_lines.bias[theirs]
+                # before the first discriminant, a head's own values are those that taught it
+                lines.own[rows] = torch.where(
+                    its_lines.used > 0, its_lines.own[theirs], torch.ones(len(rows))
+                )
+                for scalar in ("share", "temperature", "used"):
+                    getattr(lines, scalar).copy_(getattr(its_lines, scalar))
+        return taken
+
+
+_AT_ONCE = 32
+"""Crops that are looked at in one go, from eight sides each."""
+
+
+@torch.inference_mode()
+def features_of(
+    describer: Describer, crops: Sequence[np.ndarray], sizes: Sequence[float], *, once: bool = False
+) -> torch.Tensor:
+    """Give the features of crops ``(CROP, CROP, 3)`` uint8: ``(n, features)`` float32 on its device.
+
+    Parameters
+    ----------
+    sizes
+        As `size_feature` gives them.
+    once
+        Whether to look from one side instead of eight.
+    """
+    device = next(describer.parameters()).device
+    look = describer.embed if once else describer.look
+    parts = [torch.zeros((0, describer.features), device=device)]
+    for start in range(0, len(crops), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        of_sizes = torch.tensor(sizes[some], dtype=torch.float32, device=device)
+        with autocast(device):
+            parts.append(look(to_tensor(crops[some], device), of_sizes).float())
+    return torch.cat(parts)
+
+
+def size_feature(box_side: float, field_side: float) -> float:
+    """Give a box's size as the describer takes it.
+
+    Parameters
+    ----------
+    box_side, field_side
+        The box's longer side, and what it is measured against (`training.networks.scale.field_side`), in the
+        same unit: their ratio does not depend on the camera's pixels.
+    """
+    return float(np.log2(max(box_side, 1e-3) / field_side) + 3)
+
+
+def cut_crop(
+    pixels: np.ndarray, box: Sequence[float], side: int = CROP, context: float = CONTEXT
+) -> np.ndarray:
+    """Cut the square around a box at full resolution and bring it to one size.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8.
+    box
+        x, y, width, height in pixels.
+    side
+        Side of the result in pixels.
+    context
+        Side of the square over the longer side of the box.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(side, side, 3)`` uint8; what lies outside the field repeats its edge.
+    """
+    import cv2
+
+    x, y, w, h = box
+    reach = max(w, h, 1.0) * context / 2
+    cx, cy = x + w / 2, y + h / 2
+    factor = side / (2 * reach)
+    if factor < 0.5:  # far more pixels than are kept: average, or texture turns into noise
+        x0, y0 = int(np.floor(cx - reach)), int(np.floor(cy - reach))
+        n = max(1, int(np.ceil(2 * reach)))
+        rows = np.clip(np.arange(y0, y0 + n), 0, pixels.shape[0] - 1)
+        columns = np.clip(np.arange(x0, x0 + n), 0, pixels.shape[1] - 1)
+        return np.asarray(
+            cv2.resize(pixels[np.ix_(rows, columns)], (side, side), interpolation=cv2.INTER_AREA)
+        )
+    # pixel centres are at +0.5 in our coordinates and at 0 in OpenCV's
+    shift = side / 2 - 0.5
+    matrix = np.array([[factor, 0, shift - factor * (cx - 0.5)], [0, factor, shift - factor * (cy - 0.5)]])
+    return np.asarray(
+        cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def description_loss(
+    logits: Sequence[torch.Tensor],
+    allowed: Sequence[torch.Tensor],
+    log_priors: Sequence[torch.Tensor],
+    *,
+    balance: float,
+) -> tuple[torch.Tensor, dict[int, float]]:
+    """Compute the heads' loss: the negative log of the summed probability of what the label allows.
+
+    The logits are shifted by `balance` times the log of how often each value occurs (logit adjustment,
+    Menon et al. 2021, arXiv 2007.07314): rare values are then worth learning, and at prediction, without
+    the shift, they are guessed as often as a balanced set would ask.
+
+    Parameters
+    ----------
+    logits
+        Per head ``(N, K)``.
+    allowed
+        Per head ``(N, K)`` bool; a row without any ``True`` trains nothing.
+    log_priors
+        Per head ``(K,)``.
+    balance
+        0 = as the data are, 1 = as if all values were equally frequent.
+
+    Returns
+    -------
+    tuple
+        The mean over heads of the mean over their labelled cells, and each head's part by its index.
+    """
+    parts: dict[int, torch.Tensor] = {}
+    for i, (logit, allow, prior) in enumerate(zip(logits, allowed, log_priors, strict=True)):
+        rows = allow.any(1)
+        if not bool(rows.any()):
+            continue
+        log_p = torch.log_softmax(logit[rows] + balance * prior, 1)
+        parts[i] = -log_p.masked_fill(~allow[rows], -torch.inf).logsumexp(1).mean()
+    if not parts:
+        zero = sum((logit.sum() * 0 for logit in logits), torch.zeros(()))
+        return torch.as_tensor(zero), {}
+    return torch.stack(list(parts.values())).mean(), {i: float(v.detach()) for i, v in parts.items()}

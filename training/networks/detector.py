@@ -1,0 +1,200 @@
+"""The detector: YOLO26n, or another of `training.models.architectures`, with one class, "white cell".
+
+YOLO26 is without its end-to-end branch: all of them give many boxes for a cell, of which one is chosen.
+
+One class, because a cell without a class must train the box all the same, and because suppression between
+classes is then no question. Class and attributes are the describer's part (``docs/adr/0002``).
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.engine._ultralytics import DetectionModel, layout_of
+from training.models.architectures import ARCHITECTURES, STARTER_ARCHITECTURE, ArchitectureName
+from training.networks.scale import STARTER_SIDES, working_factor
+
+STRIDE = 32
+"""The sides of what the detector sees are multiples of this."""
+
+CANDIDATES = 3000
+"""Boxes of a field, best first, among which those are chosen that do not overlap."""
+
+IOU = 0.5
+"""Overlap above which the lower-scored of two boxes is dropped."""
+
+PAD_GREY = 114
+"""What Ultralytics pads with, and the COCO weights have seen."""
+
+
+def build_detector(architecture: ArchitectureName = STARTER_ARCHITECTURE) -> nn.Module:
+    """Build a detector with random weights, from torch's global generator."""
+    model: Any = DetectionModel(layout_of(ARCHITECTURES[architecture]), ch=3, nc=1, verbose=False)
+    # the gains of Ultralytics' default configuration, read by its loss
+    model.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
+    return cast(nn.Module, model)
+
+
+def raw_predictions(model: nn.Module, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Run the detector up to its raw outputs, in float32 whatever the autocast.
+
+    Parameters
+    ----------
+    pixels
+        ``(B, 3, H, W)``, 0 to 1, sides multiples of `STRIDE`.
+
+    Returns
+    -------
+    dict
+        ``boxes (B, 4 * bins, A)`` distances in strides, or their distributions, ``scores (B, 1, A)``
+        logits, ``feats`` three maps.
+    """
+    out = model(pixels)
+    raw = out[1] if isinstance(out, tuple) else out
+    return {"boxes": raw["boxes"].float(), "scores": raw["scores"].float(), "feats": raw["feats"]}
+
+
+def letterbox(
+    pixels: np.ndarray,
+    size: int,
+    cell_side: float | None = None,
+    sides: tuple[float, float] = STARTER_SIDES,
+) -> tuple[np.ndarray, float]:
+    """Bring a field to the working scale and pad it, right and below, to multiples of `STRIDE`.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8.
+    size, cell_side, sides
+        See `training.networks.scale.working_factor`.
+
+    Returns
+    -------
+    tuple
+        ``(H', W', 3)`` uint8 and the scale factor from field to working pixels.
+    """
+    scaled, scale = to_working_scale(pixels, size, cell_side, sides)
+    height, width = scaled.shape[:2]
+    padded = np.full((-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, 3), PAD_GREY, np.uint8)
+    padded[:height, :width] = scaled
+    return padded, scale
+
+
+def to_working_scale(
+    pixels: np.ndarray,
+    size: int,
+    cell_side: float | None = None,
+    sides: tuple[float, float] = STARTER_SIDES,
+) -> tuple[np.ndarray, float]:
+    """Resize by `training.networks.scale.working_factor`; ``(H', W', 3)`` uint8 and the factor."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = working_factor(width, height, size, cell_side, sides)
+    new = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if new == (width, height):
+        return np.ascontiguousarray(pixels), 1.0
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, new, interpolation=how)), scale
+
+
+@torch.inference_mode()
+def detect(
+    model: nn.Module,
+    pixels: torch.Tensor,
+    *,
+    min_score: float = 0.01,
+    iou: float = IOU,
+    most: int = 300,
+) -> list[np.ndarray]:
+    """Detect white cells.
+
+    Parameters
+    ----------
+    model
+        The detector, in evaluation mode.
+    pixels
+        ``(B, 3, H, W)``, 0 to 1.
+    min_score
+        Raw score below which nothing is returned.
+    iou
+        Overlap above which the lower-scored of two boxes is dropped.
+
+    Returns
+    -------
+    list
+        Per image ``(n, 5)`` float32: x1, y1, x2, y2 in working pixels and raw score, best first.
+    """
+    return detect_and_pool(model, pixels, min_score=min_score, iou=iou, most=most)[0]
+
+
+@torch.inference_mode()
+def detect_and_pool(
+    model: nn.Module, pixels: torch.Tensor, *, min_score: float, iou: float = IOU, most: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Detect, and describe each image in one vector, from the same forward pass.
+
+    Returns
+    -------
+    tuple
+        What `detect` gives, and ``(B, channels)`` float32: the backbone's last map, averaged over the image.
+    """
+    maps: list[torch.Tensor] = []
+    detector = cast(Any, model)
+    last = detector.model[len(detector.yaml["backbone"]) - 1]  # neck and head follow
+    hook = last.register_forward_hook(lambda _, __, out: maps.append(out))
+    try:
+        decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
+    finally:
+        hook.remove()
+    vectors = maps[0].float().mean((2, 3)).cpu().numpy()
+    found = []
+    for one in decoded.permute(0, 2, 1):
+        one = one[one[:, 4] >= min_score]
+        one = one[one[:, 4].argsort(descending=True, stable=True)[:CANDIDATES]]
+        half = one[:, 2:4] / 2
+        boxes = torch.cat((one[:, :2] - half, one[:, :2] + half, one[:, 4:5]), 1).cpu().numpy()
+        found.append(boxes[suppress(boxes[:, :4], iou, most)].astype(np.float32))
+    return found, vectors
+
+
+def suppress(boxes: np.ndarray, iou: float, most: int) -> list[int]:
+    """Choose boxes so that no two overlap by more than `iou`.
+
+    Our own few lines: torchvision's need its whole package, which more than doubles the time until the
+    worker is ready (it loads torch's compiler).
+
+    Parameters
+    ----------
+    boxes
+        ``(n, 4)`` x1, y1, x2, y2, best first.
+    iou
+        Greatest intersection over union of two boxes that are kept.
+    most
+        Greatest number of boxes.
+
+    Returns
+    -------
+    list
+        Indices, best first.
+    """
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    alive = np.ones(len(boxes), bool)
+    kept: list[int] = []
+    for i in range(len(boxes)):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        if len(kept) == most:
+            break
+        low = np.maximum(boxes[i, :2], boxes[:, :2])
+        high = np.minimum(boxes[i, 2:], boxes[:, 2:])
+        common = (high - low).clip(0).prod(1)
+        alive &= common <= iou * (area[i] + area - common)
+    return kept

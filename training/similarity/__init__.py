@@ -1,0 +1,1 @@
+"""How like the cells that a model learnt another cell is."""

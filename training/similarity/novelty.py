@@ -1,0 +1,205 @@
+"""Whether a cell is like those that a model was taught: a p-value from the vectors that it remembers.
+
+Three things tell a cell of another class, each where the others fail (``docs/adr/0010``):
+
+- *Place*: what the discriminants of the taught classes say of its features, in units of the spread within a
+  class. In these few directions the taught classes differ, and so do most others from all of them.
+- *Company*: how like its nearest remembered cells it is in the describer's hidden layer.
+- *Doubt*: how sure the model is of the class that it says.
+
+Each is compared with those of the remembered cells: the share of these that stand out as much is a p-value
+(conformal prediction: Vovk, Gammerman & Shafer 2005, chapter 2). The three are multiplied, as Fisher's method
+does, and the product is compared with theirs again, so that it is one p-value whatever they have in common.
+
+*Another film* moves all of its cells alike. The move is read off the film's cells that a person has labelled,
+and taken off their features. Cells without labels cannot tell it: on a film of blasts it would be they that
+look ordinary. They only tell that a film looks unlike those that were learnt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from training.models.memory import Memory
+from training.networks.describer import Describer
+from training.similarity.space import Space
+
+FOLDS = 5
+
+FEWEST = 40
+"""With fewer remembered cells there is no p-value: the rarest twentieth of them would be one or two cells."""
+
+FEWEST_ON_A_FILM = 10
+"""With fewer cells nothing is said of how a film looks."""
+
+UNLIKE = 1.0
+"""A film whose cells lie farther off than this, in units of the spread within a class, looks unlike those
+that were learnt from: cells of the same laboratory lie 0.2 off, those of another 0.8 (10 cells) to 2.4."""
+
+_NEAR = 0.5
+"""Share of a film's cells by which its look is judged: the others may be of other classes."""
+
+_LIKE_OTHERS = 5.0
+"""What the assumption that a film looks like others weighs, in cells without labels."""
+
+_AT_HOME = 1.0
+"""The same, in cells with labels: one label is believed by half."""
+
+_TURNS = 15
+
+
+_COMPANY = 5
+"""Nearest remembered cells that are a cell's company."""
+
+
+class Novelty:
+    """What the remembered cells of the taught classes are like.
+
+    Attributes
+    ----------
+    values
+        ``(k,)`` int: the values of the head that two remembered cells or more have.
+    """
+
+    def __init__(self, memory: Memory, head: int, describer: Describer, *, seed: int = 0) -> None:
+        labels = memory.labels[:, head].astype(int)
+        self.values = np.flatnonzero(np.bincount(labels[labels >= 0]) >= 2)
+        rows = np.flatnonzero(np.isin(labels, self.values))
+        features, labels = memory.features[rows].astype(np.float64), labels[rows]
+        of = np.searchsorted(self.values, labels)
+        self._describer, self._head, self._looks = describer, head, memory.looks
+        self._typical = np.stack([features[of == k].mean(0) for k in range(len(self.values))])
+        folds = _folds(of, seed)
+        lines = np.zeros((len(rows), len(self.values)))
+        for fold in np.unique(folds):
+            held, rest = folds == fold, folds != fold
+            weight, bias = self._matrix(features[rest], labels[rest])
+            lines[held] = features[held] @ weight.T + bias
+        means = np.stack([lines[of == k].mean(0) for k in range(len(self.values))])
+        scatter = lines - means[of]
+        spread, axes = np.linalg.eigh(scatter.T @ scatter / max(1, len(rows) - len(means)))
+        kept = spread > 1e-6 * spread.max()  # the lines sum to nothing: one direction has no spread
+        self._axes = axes[:, kept] / np.sqrt(np.maximum(spread[kept], 1e-2 * spread.mean()))
+        self._means = means @ self._axes
+        self._room = 1 + 1 / np.bincount(of)  # the mean of few cells may be wrong
+        self._lines = self._matrix(features, labels)
+        hidden, doubt = self._seen(features)
+        self._middle = hidden.mean(0)
+        self._company = self._directions_of(hidden)
+        alone = self._company @ self._company.T
+        np.fill_diagonal(alone, -np.inf)  # no cell is its own company
+        known = (self._distances(lines @ self._axes), _loneliness(alone), doubt)
+        self._known = [np.sort(one) for one in known]
+        self._together = np.sort(self._standing_out(known))
+
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def of(memory: Memory, head: int, describer: Describer) -> Novelty | None:
+        """Make it of a memory; ``None`` where that has too few cells, or cells of one value of the head."""
+        labels = memory.labels[:, head]
+        labels = labels[labels >= 0]
+        counts = np.bincount(labels, minlength=1) if len(labels) else np.zeros(1, int)
+        if counts[counts >= 2].sum() < FEWEST or (counts >= 2).sum() < 2:
+            return None
+        return Novelty(memory, head, describer)
+
+    @property
+    def directions(self) -> int:
+        """How many numbers a place has: d."""
+        return int(self._means.shape[1])
+
+    def places(self, features: np.ndarray) -> np.ndarray:
+        """Give places ``(n, d)`` of features ``(n, F)``."""
+        weight, bias = self._lines
+        return np.asarray((features.astype(np.float64) @ weight.T + bias) @ self._axes)
+
+    def p_values(self, features: np.ndarray) -> np.ndarray:
+        """Give ``(n,)`` for features ``(n, F)``: the share of known cells that stand out as much."""
+        hidden, doubt = self._seen(features)
+        lonely = _loneliness(self._directions_of(hidden) @ self._company.T)
+        together = self._standing_out((self._distances(self.places(features)), lonely, doubt))
+        return _p_values(self._together, together)
+
+    def move(self, features: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+        """Estimate how far a film's cells are moved: ``(F,)``, to be taken off their features.
+
+        Parameters
+        ----------
+        features
+            ``(n, F)`` of the film's labelled cells.
+        labels
+            ``(n,)``: the value of the head that each has; those that were not taught say nothing.
+        """
+        rows = np.flatnonzero(np.isin(labels, self.values))
+        rest = features[rows] - self._typical[np.searchsorted(self.values, np.asarray(labels, int)[rows])]
+        return np.asarray(rest.sum(0) / (len(rows) + _AT_HOME))
+
+    def looks_unlike(self, places: np.ndarray) -> bool:
+        """Say whether a film's cells ``(n, d)`` as a whole lie elsewhere than those that were learnt from."""
+        if len(places) < FEWEST_ON_A_FILM:
+            return False
+        move = np.zeros(places.shape[1])
+        for _ in range(_TURNS):
+            squares = self._squares(places - move)
+            away, nearest = squares.min(1), squares.argmin(1)
+            near = away <= np.quantile(away, _NEAR)
+            move = (places - self._means[nearest])[near].sum(0) / (near.sum() + _LIKE_OTHERS)
+        return float(np.linalg.norm(move)) > UNLIKE
+
+    def _squares(self, places: np.ndarray) -> np.ndarray:
+        return np.asarray(((places[:, None] - self._means[None]) ** 2).sum(2))
+
+    def _distances(self, places: np.ndarray) -> np.ndarray:
+        """Give the squared distances ``(n,)`` of places to the nearest class."""
+        return np.asarray((self._squares(places) / self._room).min(1, initial=np.inf))
+
+    @torch.inference_mode()
+    def _seen(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the hidden layer ``(n, H)``, and how unsure the model is of the class ``(n,)``."""
+        device = next(self._describer.parameters()).device
+        tensor = torch.from_numpy(features.astype(np.float32)).to(device)
+        said = self._describer.decide(tensor)[self._head][:, self.values]
+        doubt = 1 - torch.softmax(said, 1).amax(1)
+        hidden = self._describer.hide(tensor)
+        return hidden.double().cpu().numpy(), doubt.double().cpu().numpy()
+
+    def _directions_of(self, hidden: np.ndarray) -> np.ndarray:
+        away = hidden - self._middle
+        return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
+
+    def _standing_out(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+        """Give less the log of the product of what is as rare of each measure: ``(n,)``."""
+        each = (_p_values(known, one) for known, one in zip(self._known, measures, strict=True))
+        return np.asarray(-sum(np.log(one) for one in each))
+
+    def _matrix(self, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fit weights ``(k, F)`` and biases ``(k,)``, less their means: what moves all says nothing."""
+        space = Space(features, labels[:, None], self._looks)
+        weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
+        weight, bias = weight[self.values], bias[self.values]
+        return weight - weight.mean(0), bias - bias.mean()
+
+
+def _loneliness(likeness: np.ndarray) -> np.ndarray:
+    """Give less the mean likeness to the nearest remembered cells: ``(n,)`` from ``(n, m)``."""
+    near = np.sort(likeness, 1)[:, -_COMPANY:]
+    return np.asarray(-np.where(np.isfinite(near), near, -1).mean(1))
+
+
+def _p_values(known: np.ndarray, measures: np.ndarray) -> np.ndarray:
+    """Give the share of sorted known measures that are as great: ``(n,)``."""
+    as_great = len(known) - np.searchsorted(known, measures, side="left")
+    return np.asarray((1 + as_great) / (1 + len(known)))
+
+
+def _folds(of: np.ndarray, seed: int) -> np.ndarray:
+    """Share cells out, those of each class evenly: of each there are some in two folds at least."""
+    rng, folds = np.random.default_rng(seed), np.zeros(len(of), int)
+    for k in np.unique(of):
+        rows = rng.permutation(np.flatnonzero(of == k))
+        folds[rows] = np.arange(len(rows)) % FOLDS
+    return folds

@@ -1,0 +1,159 @@
+"""What a project knows, as training and evaluation take it; no torch until the engine gets a field."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from annotation_store.errors import LLDError
+from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
+from training.evaluation.metrics import FieldTruth, TrueCell
+from training.evaluation.patient_split import unit_of
+from training.networks.scale import CellSides, domain_of
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+    from training.engine.data import TrainingField
+
+
+class NothingToLearnError(LLDError):
+    """A project has no finished region, or no cell."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """A field with everything the current reading says of it.
+
+    Attributes
+    ----------
+    cell_side
+        Median side of a white cell in the field's pixels, where the project knows it.
+    """
+
+    field: Field
+    cells: tuple[Cell, ...]
+    finished: tuple[Shape, ...]
+    ignore: tuple[Shape, ...]
+    rejections: tuple[Box, ...]
+    cell_side: float | None = None
+
+    @property
+    def patient(self) -> str:
+        """Whom the split never cuts in two: the patient, or the field where none is known."""
+        return unit_of(self.field)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is anything to learn here."""
+        return bool(self.cells or self.finished or self.rejections)
+
+    def cells_in_regions(self) -> list[Cell]:
+        """Give the cells centred in a finished region."""
+        return [c for c in self.cells if any(shape.contains_centre(c.box) for shape in self.finished)]
+
+    def training_field(self, project: Project) -> TrainingField:
+        """Give the field to the engine."""
+        from training.engine.data import LabelledCell, TrainingField  # torch: not before it is needed
+
+        return TrainingField(
+            name=self.field.name,
+            pixels=partial(project.pixels, self.field.id),
+            cells=tuple(LabelledCell(c.box, c.cell_class, c.attributes) for c in self.cells),
+            regions=self.finished,
+            ignore=self.ignore,
+            rejections=self.rejections,
+            patient=self.patient,
+            cell_side=self.cell_side,
+        )
+
+    def truth(self) -> FieldTruth:
+        """Give the finished regions as truth."""
+        return FieldTruth(
+            self.field.name,
+            self.field.width,
+            self.field.height,
+            tuple(TrueCell(c.box, c.cell_class, c.attributes) for c in self.cells),
+            inside=self.finished,
+            outside=self.ignore,
+            patient=self.patient,
+            domain=domain_of(self.field),
+        )
+
+
+def knowledge(project: Project) -> list[Knowledge]:
+    """Read the whole project's knowledge in a fixed number of statements.
+
+    Whole slides are left out: they are gigapixels, and their areas are fields of their own
+    (`Project.add_area`).
+    """
+    cells = _by_field(project.cells())
+    regions = _by_field(project.regions())
+    ignore = _by_field(project.ignore_areas())
+    rejected = project.rejections()
+    fields = [field for field in project.fields() if not field.is_slide]
+    sides = CellSides.learn((f, [max(c.box[2:]) for c in cells.get(f.id, ())]) for f in fields)
+    known = []
+    for field in fields:
+        own: list[Region] = regions.get(field.id, [])
+        areas: list[IgnoreArea] = ignore.get(field.id, [])
+        known.append(
+            Knowledge(
+                field,
+                tuple(cells.get(field.id, ())),
+                tuple(r.shape for r in own if r.state is RegionState.FINISHED),
+                tuple(a.shape for a in areas),
+                tuple(rejected.get(field.id, ())),
+                sides.on(field),
+            )
+        )
+    return known
+
+
+def fields_by_patient(known: Iterable[Knowledge]) -> dict[str, set[int]]:
+    """Give every patient, with the ids of the fields that have cells in finished regions."""
+    fields: dict[str, set[int]] = defaultdict(set)
+    for one in known:
+        fields[one.patient].update([one.field.id] if one.cells_in_regions() else [])
+    return fields
+
+
+def unannotated(
+    known: Sequence[Knowledge], held: Collection[str], *, most: int, seed: int
+) -> list[Knowledge]:
+    """Choose fields that nobody has annotated to learn from: none skipped, none of a held-out patient.
+
+    Parameters
+    ----------
+    held
+        The held-out patients.
+    most
+        How many at most: where there are more, chance chooses.
+    """
+    some = [k for k in known if not (k.teaches or k.field.skipped or k.patient in held)]
+    return sorted(random.Random(seed).sample(some, min(most, len(some))), key=lambda k: k.field.id)
+
+
+def refuse_without_knowledge(known: list[Knowledge]) -> None:
+    """Raise `NothingToLearnError` with the cure where there is nothing to learn from."""
+    if not known:
+        raise NothingToLearnError("The project has no fields yet (whole slides aside). Add some first.")
+    if not any(k.finished for k in known):
+        raise NothingToLearnError(
+            "There is no finished region to learn from. Draw a region around an area, box every white cell "
+            "in it, and mark it finished."
+        )
+    if not any(k.cells for k in known):
+        raise NothingToLearnError(
+            "There is no cell to learn from. Box the white cells of at least one finished region."
+        )
+
+
+def _by_field(rows: Any) -> dict[int, list[Any]]:
+    result: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        result[row.field_id].append(row)
+    return result

@@ -1,0 +1,59 @@
+"""What a model's card says without naming anybody: it travels with the weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from annotation_store.project import Project
+from training.evaluation.patient_split import held_out_key
+from training.models.architectures import ARCHITECTURES
+from training.models.card import ModelError
+from training.models.folder import CARD, read_card
+from training.models.model import replace_file
+
+_PARENTS = {"starter", "scratch", *(one.file_name for one in ARCHITECTURES.values())}
+_PRIVATE = ("project", "annotator", "init")  # of a request: paths, and who asked
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card with keyed hashes for patients, fields and domains, and without paths.
+
+    A card that is nameless already stays as it is.
+    """
+    told = dict(card)
+    held = told.get("held_out")
+    if isinstance(held, list):
+        told["held_out"] = sorted(
+            one if _HASH.fullmatch(one) else held_out_key(project, one)
+            for one in held
+            if isinstance(one, str)
+        )
+    request = told.get("request")
+    if isinstance(request, Mapping):
+        told["request"] = {name: value for name, value in request.items() if name not in _PRIVATE}
+    parent = told.get("parent")
+    if isinstance(parent, str) and parent not in _PARENTS and not parent.isdecimal():
+        told["parent"] = "file"
+    metrics = told.get("metrics")
+    measured = metrics.get("held_out") if isinstance(metrics, Mapping) else None
+    domains = measured.get("domains") if isinstance(measured, Mapping) else None
+    if isinstance(metrics, Mapping) and isinstance(measured, Mapping) and isinstance(domains, Mapping):
+        hashed = {project.domain_pseudonym(str(name)): one for name, one in domains.items()}
+        told["metrics"] = {**metrics, "held_out": {**measured, "domains": hashed}}
+    return told
+
+
+def hide_names(project: Project) -> None:
+    """Take the names out of the cards of earlier models; what cannot be read or written stays."""
+    for model in project.models():
+        folder = project.model_folder(model.id)
+        with suppress(ModelError, OSError):
+            card = read_card(folder)
+            told = nameless(project, card)
+            if told != card:
+                replace_file(folder / CARD, json.dumps(told, indent=1, ensure_ascii=False).encode())

@@ -1,0 +1,82 @@
+"""A new model beside the one in use, on held-out cells that neither has learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from annotation_store.project import Project
+from training.evaluation.gate import FEWEST_UNITS, Comparison, cannot_judge, compare, units_of
+from training.evaluation.metrics import FieldResult
+from training.inference.measure import cross_fitted
+from training.inference.predict import RawProposals
+from training.models.calibration import Calibration
+from training.models.folder import read_card
+from training.models.lineage import Lineage
+from training.models.model import LearnedModel, starter_place
+from training.reasons import Reason
+from training.worker.annotated_fields import Knowledge
+from training.worker.models import DamagedModelError, resolve
+
+
+def starter_calibration() -> Calibration:
+    """Give what cross-fitting leans on: no cell of a project shaped it, as those of later models."""
+    return Calibration.from_dict(read_card(starter_place())["calibration"])
+
+
+def compare_with_active(
+    project: Project,
+    lineage: Lineage,
+    testing: Sequence[Knowledge],
+    new: Sequence[FieldResult],
+    *,
+    propose: Callable[[LearnedModel, Sequence[Knowledge]], list[RawProposals]],
+    attributes: Sequence[str],
+    device: torch.device,
+) -> tuple[Comparison, list[FieldResult]]:
+    """Judge the model in use where it has learnt from nothing, and compare the new one with it there.
+
+    Parameters
+    ----------
+    lineage
+        Of what the new model began with.
+    testing, new
+        The held-out fields and what the new model did on each.
+    propose
+        Runs a model over fields, or over the first of them.
+
+    Returns
+    -------
+    tuple
+        The comparison, and what the model in use did; empty where there was no use in judging it.
+    """
+    active = project.active_model()
+    before = Lineage.of(project, active.id if active is not None else None)
+    if not (lineage.known and before.known):
+        told = Reason(
+            "It could not be compared with the model before: one of them began at a file, or at a model that "
+            "is no longer here, and nobody knows whether that had learnt from the held-out cells"
+        )
+        return cannot_judge(told), []
+    learnt = {k.patient for k in testing if before.saw(k.field, k.cells)}
+    clean = [i for i, k in enumerate(testing) if k.patient not in learnt]
+    units = len(units_of([new[i] for i in clean]))
+    if learnt and units < FEWEST_UNITS:
+        told = Reason(
+            "It could not be compared with the model before, which has learnt from cells of {count} patient "
+            "(or field) that is held out now",
+            "It could not be compared with the model before, which has learnt from cells of {count} patients "
+            "(or fields) that are held out now",
+            count=len(learnt),
+        )
+        return cannot_judge(told, units), []
+    try:
+        reference, _ = resolve(project, "active")
+    except DamagedModelError:
+        told = Reason("It could not be compared with the model before, whose files are missing or damaged")
+        return cannot_judge(told), []
+    raw = propose(reference.to(device), [testing[i] for i in clean])
+    done = clean[: len(raw)]  # of the others there was no time for
+    old = cross_fitted(reference, [testing[i].truth() for i in done], raw, prior=starter_calibration())
+    return compare([new[i] for i in done], old, attributes=attributes), old

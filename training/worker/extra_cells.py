@@ -1,0 +1,48 @@
+"""What is measured beside the held-out cells: the random ones among them, and some that were learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from training.evaluation.cell_outcomes import outcomes
+from training.evaluation.extra_metrics import describe
+from training.evaluation.metrics import FieldResult
+from training.models.vocabulary import Vocabulary
+from training.worker.annotated_fields import Knowledge
+
+_LEFT_OUT = ("calibration", "confusion", "domains")
+
+
+def compact(results: Sequence[FieldResult], words: Vocabulary) -> dict[str, Any] | None:
+    """Give `evaluation.extra_metrics.describe` without its largest parts; ``None`` where there is no cell."""
+    if not sum(result.found.truths for result in results):
+        return None
+    numbers = describe(results, classes=words.classes, attributes=words.attributes)
+    return {name: value for name, value in numbers.items() if name not in _LEFT_OUT}
+
+
+def drawn_at_random(
+    testing: Sequence[Knowledge],
+    results: Sequence[FieldResult],
+    reserve: Collection[int],
+    words: Vocabulary,
+) -> dict[str, Any] | None:
+    """Measure on those held-out fields that chance chose, not the ranking; ``None`` where there are none.
+
+    Parameters
+    ----------
+    testing, results
+        The held-out fields and what the model did on each.
+    reserve
+        Ids of the fields that were drawn (`Project.reserve`).
+    """
+    chosen = [r for one, r in zip(testing, results, strict=True) if one.field.id in reserve]
+    return compact(chosen, words)
+
+
+def of_single_cells(
+    some: Sequence[Knowledge], results: Sequence[FieldResult], words: Vocabulary
+) -> list[dict[str, Any]]:
+    """Give the outcomes that are kept for pictures; see `training.evaluation.cell_outcomes.outcomes`."""
+    return outcomes(results, [one.field.id for one in some], groups=words.groups)

@@ -1,0 +1,140 @@
+"""A fully annotated COCO file as truth: read as an import reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from annotation_store import validation
+from annotation_store.errors import EditError, FormatError
+from annotation_store.files.json_reader import read_json
+from annotation_store.formats._exchange.comparison import SAME_CELL_IOU
+from annotation_store.formats._exchange.document import Document, FieldIn
+from annotation_store.formats._exchange.images import Images, Match
+from annotation_store.formats._exchange.matching import matching_images
+from annotation_store.formats._exchange.unknown_classes import hidden
+from annotation_store.formats.coco.reader import from_coco
+from annotation_store.geometry import BoxIndex, upright
+from annotation_store.records import UNSURE, Field, Shape
+from annotation_store.schema import Schema
+from training.evaluation.metrics import FieldTruth, TrueCell
+from training.networks.scale import domain_of_size
+
+
+class ImageTruth(NamedTuple):
+    """What a file says of an image, and where its pixels are: in a file, or in a field of the project."""
+
+    truth: FieldTruth
+    path: Path | None
+    field: Field | None
+
+
+def read_truth(
+    file: Path, schema: Schema, images: Images, names: Collection[str] | None = None
+) -> tuple[list[ImageTruth], list[str]]:
+    """Read every white cell of a COCO file, and say in sentences what was left out.
+
+    Categories and values are found by the schema's spellings; a category that says only "white cell" is a
+    missing class; a category of another kind (red cells, platelets) is no white cell. What the file calls
+    ``annotated_regions`` limits the evaluated area; ``ignore_areas``, crowds and what cannot be used are
+    taken out of it.
+
+    Parameters
+    ----------
+    names
+        Read only images of these names, or of these last parts of a name.
+
+    Raises
+    ------
+    FormatError
+        It is no COCO file, an image was not found, or there is no white cell in it.
+    """
+    document = from_coco(read_json(file, nan_as_null=True), schema, source=str(file))
+    if names is not None:
+        document.fields = [f for f in document.fields if {f.name, Path(f.name).name} & set(names)]
+    matches = matching_images(document, images)
+    told: list[str] = []
+    found: list[ImageTruth] = []
+    for index, given in enumerate(document.fields):
+        if index not in matches:
+            missing = images.missing(given.name, images.find(given.name)).removesuffix(".")
+            raise FormatError(f"{missing}: give the folder of the images of {file} as --images.")
+        truth = _truth(document, given, matches[index], images)
+        if truth is not None:
+            found.append(truth)
+    for given in document.fields:
+        for reason in given.reasons:
+            document.skipped.count(reason)
+    told = document.skipped.sentences()
+    if document.annotations and not any(one.truth.cells for one in found):
+        raise FormatError(f"No white cell of {file} can be measured on. {told[0] if told else ''}".strip())
+    return found, told
+
+
+def _truth(document: Document, given: FieldIn, match: Match, images: Images) -> ImageTruth | None:
+    """Make the truth of one image; ``None`` where it cannot be trusted, which is told."""
+    skipped = document.skipped
+    real = images.size(match.path, given.name)
+    stated = (given.width, given.height)
+    if real is None and None not in stated:
+        real = (stated[0] or 0, stated[1] or 0)
+    if real is None or any(side not in (None, actual) for side, actual in zip(stated, real, strict=True)):
+        skipped.count("{n} images have another size than the file says: left out.")
+        return None
+    field = Field(0, given.name, *real, "", "")
+    cells: list[TrueCell] = []
+    known = BoxIndex(SAME_CELL_IOU)
+    for cell in given.cells:
+        try:
+            box, _ = validation.box_in_field(field, upright(cell.box))
+        except EditError as error:
+            skipped.one("cells that break a rule", f"{field.name}, {cell.where}: {error}")
+            given.lost.append(cell.box)
+            continue
+        if known.find(box):
+            skipped.count("{n} cells stand twice in the file: they count once.")
+            continue
+        known.add(len(cells), box)
+        name = None if cell.cell_class == UNSURE else cell.cell_class
+        values = {n: v for n, v in cell.attributes.items() if v is not None and v != UNSURE}
+        cells.append(TrueCell(box, name, values))
+    marks = hidden(field, given)
+    if marks.unplaced:
+        skipped.count("{n} images have marks whose place cannot be read: left out.")
+        return None
+    for _ in given.proposals:
+        skipped.count("{n} suggestions (annotations with a score) are no truth: left out.")
+    outside = [Shape(upright(a) if len(a) == 4 else a) for a in given.ignore_areas]
+    truth = FieldTruth(
+        name=given.name,
+        width=field.width,
+        height=field.height,
+        cells=tuple(cells),
+        inside=None if given.regions is None else tuple(map(Shape, given.regions)),
+        outside=(*outside, *map(Shape, marks.boxes)),
+        patient=given.patient or "",
+        domain=given.domain or domain_of_size(field.width, field.height),
+    )
+    return ImageTruth(truth, match.path, match.field)
+
+
+def outside_regions(
+    truths: list[ImageTruth], known: Images, finished: Mapping[int, tuple[Shape, ...]]
+) -> list[ImageTruth]:
+    """Take a project's finished regions out of the truth: what is left was never shown to the model.
+
+    Parameters
+    ----------
+    known
+        Finds the project's fields.
+    finished
+        A field's number to its finished regions, as they were when the model was trained.
+    """
+    found = []
+    for one in truths:
+        field = known.known(one.truth.name)
+        seen = finished.get(field.id, ()) if field is not None else ()
+        found.append(one._replace(truth=replace(one.truth, outside=(*one.truth.outside, *seen))))
+    return found

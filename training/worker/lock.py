@@ -1,0 +1,126 @@
+"""One training at a time on a project: a lock of the operating system, with a queue before it.
+
+The operating system drops a lock with the process that held it, so one that was killed never blocks the
+next. Prediction and evaluation take no turn: they may run beside a training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from annotation_store.errors import LLDError
+from annotation_store.files.layout import RUNS, inside, refuse_links_below
+from annotation_store.files.locks import open_to_lock, try_lock
+
+_POLL_SECONDS = 0.3
+_TICKET = re.compile(r"\d{20}-\d+")
+
+
+class BusyError(LLDError):
+    """Somebody trains on the project already."""
+
+    cure = "Try again when it has ended, or queue behind it with --wait."
+
+
+@contextlib.contextmanager
+def turn(
+    project: Path | str,
+    *,
+    who: str | None,
+    wait: bool,
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> Iterator[float]:
+    """Hold the right to train on a project; yields the seconds spent waiting for it.
+
+    Parameters
+    ----------
+    who
+        The annotator, for the words that others read meanwhile.
+    wait
+        Whether to queue, first come first served; otherwise `BusyError` is raised where it is taken.
+    on_wait
+        Called with a sentence while waiting, several times a second; what it raises ends the wait.
+    """
+    begun = time.monotonic()
+    folder = inside(Path(project), RUNS)
+    refuse_links_below(folder)
+    place, queue = folder / "train.lock", folder / "queue"
+    with contextlib.ExitStack() as held:
+        with _ticket(queue) as ticket:
+            lock = held.enter_context(open_to_lock(place, make=True))
+            while not _first(ticket) or try_lock(lock) is False:
+                sentence = _holder(place)
+                if not wait:
+                    raise BusyError(sentence)
+                on_wait(sentence)
+                time.sleep(_POLL_SECONDS)
+        lock.seek(0)
+        lock.truncate()
+        about = {"who": who or _user(), "since": datetime.now().astimezone().isoformat(timespec="seconds")}
+        lock.write(json.dumps({**about, "process": os.getpid(), "host": socket.gethostname()}).encode())
+        lock.flush()
+        try:
+            yield time.monotonic() - begun
+        finally:
+            with contextlib.suppress(OSError):
+                lock.truncate(0)  # the file stays: to remove a lock is to race with who has just opened it
+
+
+@contextlib.contextmanager
+def _ticket(queue: Path) -> Iterator[Path]:
+    """Stand in the queue: a file named by the time of coming, locked as long as its process lives."""
+    queue.mkdir(parents=True, exist_ok=True)
+    path = queue / f"{time.time_ns():020d}-{os.getpid()}"
+    try:
+        with open_to_lock(path, new=True) as file:
+            try_lock(file)
+            yield path
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _first(ticket: Path) -> bool:
+    """Whether nobody who lives came earlier; tickets of the dead are removed, where locks tell who is."""
+    for other in sorted(ticket.parent.iterdir()):
+        if other.name >= ticket.name:
+            break
+        if not _TICKET.fullmatch(other.name):
+            continue
+        dead = None
+        with contextlib.suppress(OSError), open_to_lock(other) as file:
+            dead = try_lock(file)
+        if dead is False:
+            return False
+        if dead:
+            with contextlib.suppress(OSError):
+                other.unlink(missing_ok=True)
+    return True
+
+
+def _holder(lock: Path) -> str:
+    """Say who trains, and since when."""
+    try:
+        about = json.loads(lock.read_bytes())
+        since = datetime.fromisoformat(about["since"])
+        when = f"{since:%H:%M}" if since.date() == datetime.now().date() else f"{since:%Y-%m-%d %H:%M}"
+        who, process, host = str(about["who"]), int(about["process"]), str(about["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "Somebody has begun to train on this project just now."
+    return f"{who} has been training on this project since {when} (process {process} on {host})."
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "Somebody"

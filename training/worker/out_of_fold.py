@@ -1,0 +1,97 @@
+"""What is said of labelled cells by models that did not learn from them: likely mistakes are found by it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from annotation_store.records import Proposal
+from training.engine.recipe import Cells, joined, look_at_cells, out_of_fold
+from training.models.lineage import Lineage
+from training.models.memory import source_of
+from training.models.model import LearnedModel
+from training.protocol import Progress
+from training.worker.annotated_fields import Knowledge
+from training.worker.budget import CHECKED, Budget
+from training.worker.channel import Channel
+from training.worker.models import resolve
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_BATCH = 8
+_PART = 0.3
+"""Part of the time left that looking at cells may take."""
+
+Checked = dict[int, dict[int, Proposal]]
+"""Field id to cell id to what is said of the cell."""
+
+
+def trunk_for(project: Project, model: LearnedModel, number: int | str | None) -> LearnedModel:
+    """Give the model by whose features labels are checked: one whose trunk never learnt from the project.
+
+    Parameters
+    ----------
+    number
+        The model's number, or what a card calls its parent.
+    """
+    if Lineage.of(project, number).origin != "scratch":
+        return model
+    return resolve(project, "starter")[0].to(next(model.describer.parameters()).device)
+
+
+def check_labels(
+    project: Project,
+    model: LearnedModel,
+    known: Sequence[Knowledge],
+    channel: Channel,
+    *,
+    ready: tuple[Sequence[Knowledge], Cells] | None = None,
+    budget: Budget | None = None,
+) -> Checked:
+    """Say of every labelled cell what the cells of other patients teach.
+
+    Parameters
+    ----------
+    model
+        From `trunk_for`.
+    known
+        The whole project.
+    ready
+        Fields whose cells the model has looked at, and what it saw.
+    budget
+        ``None`` = no limit.
+    """
+    budget = budget or Budget(None, 0.0)
+    channel.send(Progress(stage="check", done=0, total=len(known)))
+    fields = list(ready[0]) if ready is not None else []
+    cells = ready[1] if ready is not None else look_at_cells(model, [])
+    there = {one.field.id for one in fields}
+    rest = [one for one in known if one.cells and one.field.id not in there]
+    for some in budget.batches(rest, budget.share(_PART), _BATCH):
+        channel.check()
+        more = look_at_cells(model, [one.training_field(project) for one in some])
+        cells = joined(cells, more, len(fields))
+        fields += some
+        channel.send(Progress(stage="check", done=len(fields), total=len(known)))
+    of = sum(len(one.cells) for one in known)
+    budget.leave_out(CHECKED, of - sum(len(one.cells) for one in known if one not in fields), of)
+    if not cells.places:
+        return {}
+    said = out_of_fold(model, cells, source_of(project.uid))
+    words = model.vocabulary
+    found: Checked = defaultdict(dict)
+    for row, (number, place) in enumerate(cells.places):
+        cell = fields[number].cells[place]
+        shares = [
+            {}
+            if head is None
+            else {value: round(float(p), 5) for value, p in zip(values, head[row], strict=True) if p > 0}
+            for values, head in zip(words.heads, said, strict=True)
+        ]
+        classes = shares.pop(0) if words.classes else {}
+        attributes = {name: some for name, some in zip(words.attributes, shares, strict=True) if some}
+        if classes or attributes:
+            found[cell.field_id][cell.id] = Proposal(cell.box, 1.0, classes, attributes)
+    return dict(found)
