@@ -19,7 +19,6 @@ from annotation_store.project import Project
 from annotation_store.records import (
     KEEP,
     UNKNOWN_BELOW,
-    UNSURE,
     ActiveTime,
     AddReport,
     Box,
@@ -51,6 +50,7 @@ from annotation_store.records import (
     SuggestionState,
 )
 from annotation_store.schema import Schema, load_schema, schema_from_coco
+from annotation_store.schema.reserved import UNSURE
 
 # after Project: the formats work on it
 from annotation_store import formats  # isort: skip

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-UNSURE = "unsure"
-"""Somebody looked and could not tell. *Missing* (nobody looked) is the absence of a value."""
-
 UNKNOWN_BELOW: Final = 0.05
 """A suggestion is *unknown* below this p-value: the share of cells of taught classes that is flagged.
 

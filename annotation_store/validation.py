@@ -10,8 +10,9 @@ from typing import Any
 import shapely
 
 from annotation_store.errors import EditError
-from annotation_store.records import UNSURE, Box, Field, Proposal, Shape
+from annotation_store.records import Box, Field, Proposal, Shape
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 
 MIN_SIDE = 1.0
 """A box or region thinner than one pixel is a slip of the hand."""

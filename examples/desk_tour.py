@@ -40,7 +40,8 @@ if not WINDOW:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 from annotation_store import Project, Proposal, SuggestionState  # noqa: E402 - Qt reads the environment above
-from annotation_store.records import UNSURE, Box  # noqa: E402
+from annotation_store.records import Box  # noqa: E402
+from annotation_store.schema.reserved import UNSURE  # noqa: E402
 from napari_lld import sample  # noqa: E402
 from napari_lld.demo.truth import best_overlap, iou, read_truth  # noqa: E402
 from training.evaluation.metrics import TrueCell  # noqa: E402
@@ -309,7 +310,7 @@ def wrong_class(cell_class: str | None) -> str:
 def open_window(folder: Path) -> Hand:
     """Show the project: in a napari window, or offscreen in a bare one."""
     if WINDOW:
-        from napari_lld.controllers.desk import build_window
+        from napari_lld.window import build_window
 
         viewer, dock = build_window()
         window = viewer.window._qt_window
@@ -319,7 +320,7 @@ def open_window(folder: Path) -> Hand:
         from qtpy.QtCore import Qt
         from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-        from napari_lld.widgets import DeskDock
+        from napari_lld.controllers.dock import DeskDock
 
         get_qapp()
         viewer, window = ViewerModel(), QMainWindow()

@@ -395,7 +395,7 @@ def mistakes(album: Album) -> None:
 
 def take(folder: Path, out: Path) -> None:
     """Open the window and take the pictures."""
-    from napari_lld.controllers.desk import build_window
+    from napari_lld.window import build_window
 
     viewer, dock = build_window()
     album = Album(viewer, dock, out)

@@ -49,8 +49,8 @@ from training.inference.measure import fit_calibration, judge
 from training.inference.predict import propose_raw
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place, write_model
 from training.models.pretrained import with_coco_weights
-from training.models.vocabulary import Vocabulary
 from training.networks.devices import be_repeatable, choose_device, set_threads
+from training.networks.vocabulary import Vocabulary
 
 SETS = {
     "pbc": {
@@ -354,7 +354,7 @@ def card(
     """Write the card of the model and of its data."""
     import torch
 
-    from training.engine._ultralytics import VERSION
+    from training.networks.ultralytics_api import VERSION
 
     return {
         "title": "Starter",

@@ -22,6 +22,7 @@ PUBLIC = (
     "training.protocol",
     "training.evaluation.metrics",
     "training.evaluation.bulk_accept",
+    "training.evaluation.uncertainty",
     "training.simulate",
     "training.ranking",
 )

@@ -1,7 +1,7 @@
 """What the worker and whoever starts it say to each other: one JSON object a line, no torch.
 
 The request is a JSON file, or a line on the stdin of a worker that stays for several tasks; answers come on
-the worker's stdout; on its stdin it reads ``{"type": "cancel"}``. ``docs/architecture.md`` lists the fields;
+the worker's stdout; on its stdin it reads ``{"type": "cancel"}``. ``docs/worker.md`` lists the fields;
 `VERSION` changes when a reader of the old lines would misunderstand the new ones.
 """
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from training.models.architectures import Size
+from training.networks.architectures import Size
 
 VERSION = 1
 

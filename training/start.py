@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.models.architectures import ARCHITECTURES, SIZES, STARTER_ARCHITECTURE, Size
 from training.models.card import ModelError
 from training.models.folder import read_card
 from training.models.ultralytics_checkpoints import is_checkpoint, read_checkpoint
+from training.networks.architectures import ARCHITECTURES, SIZES, STARTER_ARCHITECTURE, Size
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

@@ -18,9 +18,10 @@ from annotation_store._db.session import ProjectBase
 from annotation_store._db.tables import cells, old_schemas, suggestions, words
 from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ProjectError
-from annotation_store.records import UNSURE, Edit, OldSchema, Proposal, SchemaChange
+from annotation_store.records import Edit, OldSchema, Proposal, SchemaChange
 from annotation_store.schema import Schema
 from annotation_store.schema.mapping import Translation
+from annotation_store.schema.reserved import UNSURE
 
 Mapped = Mapping[str, str | None]
 

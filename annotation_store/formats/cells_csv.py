@@ -57,8 +57,9 @@ from annotation_store.formats._io.tables import (
     unescaped,
 )
 from annotation_store.formats._io.text import decoded_western, read_file, shown
-from annotation_store.records import UNSURE, Box, ExportReport, Field, ImportReport, Proposal
+from annotation_store.records import Box, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from annotation_store.validation import clean_name
 
 if TYPE_CHECKING:

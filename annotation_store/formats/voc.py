@@ -54,8 +54,9 @@ from annotation_store.formats._io.labels import (
     read_values,
 )
 from annotation_store.formats._io.text import number, read_file, shown
-from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport, Proposal
+from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import split_fields
 from annotation_store.validation import clean_name
 

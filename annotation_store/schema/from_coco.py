@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from annotation_store.errors import SchemaError
 from annotation_store.schema.limits import MAX_ATTRIBUTES, MAX_CLASSES, MAX_VALUES, lookalikes, too_large
-from annotation_store.schema.model import RESERVED, Schema
+from annotation_store.schema.model import Schema
+from annotation_store.schema.reserved import RESERVED
 
 PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#f0e442", "#cc79a7", "#332288",

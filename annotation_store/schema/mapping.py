@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotation_store.errors import EditError
-from annotation_store.records import UNSURE
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 
 _KIND = "kind:"
 

@@ -12,10 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from annotation_store.records import UNSURE
-
-RESERVED = frozenset({UNSURE, "missing"})
-"""Words of the store itself; no class, group, attribute or value may be called so."""
+from annotation_store.schema.reserved import RESERVED
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]

@@ -6,6 +6,7 @@ import difflib
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,25 +19,24 @@ BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
 def open_window(
+    context: typer.Context,
     project: Annotated[
         Path | None, typer.Argument(metavar="[PROJECT]", help="A project's folder.", show_default=False)
     ] = None,
 ) -> None:
     """Open napari with the plugin; without PROJECT, on a page to make or choose one."""
     if project is not None:
-        check_project(project)
+        check_project(project, context.find_root().command.list_commands(context))  # type: ignore[attr-defined]
     check_window()
-    from napari_lld.controllers.desk import open_desk
+    from napari_lld.window import run_window
 
-    open_desk(None if project is None else project.absolute())
+    run_window(None if project is None else project.absolute())
 
 
-def check_project(path: Path) -> None:
+def check_project(path: Path, commands: Sequence[str]) -> None:
     """Say early, and in the terminal, why a path cannot be opened: a window would only hide it."""
     if not path.exists():
-        from napari_lld.cli._app import command_names
-
-        near = difflib.get_close_matches(str(path), command_names(), n=1)
+        near = difflib.get_close_matches(str(path), commands, n=1)
         if near and path.parent == Path():
             raise UsageError(f"There is neither a command nor a project '{path}'; did you mean '{near[0]}'?")
         raise UsageError(f"{path} does not exist; make a project with: napari-lld new {path}")

@@ -11,7 +11,7 @@ import typer
 from napari_lld.cli._console import UsageError, complain, plural, say, say_json, say_unknown, worker_progress
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Device, Json, ProjectPath, ReadingName, device_of, open_project
-from training.models.architectures import TITLES
+from training.networks.architectures import TITLES
 
 if TYPE_CHECKING:
     from annotation_store import Project

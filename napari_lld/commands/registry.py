@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 
 from psygnal import Signal
 
-from annotation_store.records import UNSURE, RegionState, RejectionReason
+from annotation_store.records import RegionState, RejectionReason
 from annotation_store.schema import CellClass, ClassGroup, Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.keymap import KeyMap
 from napari_lld.i18n.translate import tr
 from napari_lld.session.session import Session, Tool

@@ -1,10 +1,8 @@
-"""The desk of one viewer: session, commands, layers, mouse and worker, put together; and the window."""
+"""The desk of one viewer: session, commands, layers, mouse and worker, put together."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -36,6 +34,8 @@ from napari_lld.tasks.training_process import TrainingProcess
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
+
+    from napari_lld.session.rounds import Rounds
 
 DOCK_NAME = "Annotate (LLD)"
 """What napari's Plugins menu calls the dock: its entry shows and hides the one that is there."""
@@ -96,7 +96,7 @@ class Desk(QObject):
         self.imports = DeskImport(self)
         self.commands.add(session_commands(self.session))
         self.commands.add(self.fields.commands())
-        self.around = Surroundings(self)
+        self.around = Surroundings(self, self)
         self.commands.add(self._window_commands())
         self.commands.add(self.around.commands())
         self.commands.add(self.imports.commands())
@@ -553,6 +553,15 @@ class Desk(QObject):
         left = self.jobs.left or tr("What was done before stays.")
         self.session.tell("info", tr("{title}: stopped. {left}", title=title, left=left))
 
+    @property
+    def rounds(self) -> Rounds:
+        """The queue of trainings."""
+        return self.around.rounds
+
+    def import_labels(self, path: Path | None = None) -> None:
+        """Ask how labels are to be imported, then import them."""
+        self.imports.ask(path)
+
     def fail(self, sentence: str) -> None:
         """Say why something could not be done."""
         self.session.tell("error", sentence)
@@ -573,86 +582,3 @@ def desk_for(viewer: Any) -> Desk:
         if left is not None:
             desk.session.open(left)
     return desk
-
-
-def build_window(project_path: Path | None = None, *, show: bool = True) -> tuple[Any, Any]:
-    """Make a napari window with the dock, and open a project in it.
-
-    Returns
-    -------
-    tuple
-        The ``napari.Viewer`` and the ``DeskDock``.
-
-    Raises
-    ------
-    LLDError
-        If the project cannot be opened; no window is left behind.
-    """
-    from annotation_store import NotWritableError, Project
-
-    if project_path is not None:
-        # says why it cannot be opened before a window is made; one that can only be read is asked about
-        with suppress(NotWritableError), Project.open(project_path):
-            pass
-    import napari
-
-    from napari_lld.widgets import DeskDock
-
-    viewer = napari.Viewer(title="napari-lld", show=False)
-    dock = DeskDock(viewer)
-    viewer.window.add_dock_widget(dock, name=DOCK_NAME)  # on the side where it was left
-    for name in ("layer list", "layer controls"):
-        _put_away(viewer, name)
-    if show:
-        _show(viewer)
-    if project_path is not None:
-        dock.desk.session.open(project_path)
-    return viewer, dock
-
-
-def _put_away(viewer: Any, name: str) -> None:
-    """Hide a dock of napari: room for the field. Its Window menu brings it back, as high as there is room."""
-    from qtpy.QtCore import QSize
-    from qtpy.QtWidgets import QDockWidget
-
-    from napari_lld.widgets.base.room import Scrolling
-
-    dock = viewer.window._qt_window.findChild(QDockWidget, name)
-    if dock is not None:
-        dock.setWidget(Scrolling(dock.widget(), QSize(180, 90)))
-        dock.setMinimumSize(50, 50)  # as napari sets it; Qt has raised it for the contents
-        dock.hide()
-
-
-def _show(viewer: Any) -> None:
-    """Show the window in the size it was left in, at first as large as the screen, and never larger."""
-    from qtpy.QtCore import QSize
-
-    window = viewer.window._qt_window
-    screen = window.screen().availableGeometry()
-    kept = user_state.recall("window_size")
-    sides = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
-    width = user_state.within(sides[0], 1, screen.width()) or screen.width()
-    height = user_state.within(sides[1], 1, screen.height()) or screen.height()
-    wanted = QSize(int(width), int(height))
-    viewer.window.show()  # napari puts its own size here, from another kind of work
-    frame = window.frameGeometry().size() - window.size()
-    window.resize(wanted.expandedTo(QSize(640, 400)).boundedTo(screen.size() - frame))
-    window.move(screen.topLeft())
-    viewer.window.activate()
-
-
-def open_desk(project_path: Path | None = None) -> None:
-    """Open the window on a project, or on the start page, and run until it is closed.
-
-    Raises
-    ------
-    LLDError
-        If the project cannot be opened.
-    """
-    import napari
-
-    viewer, _dock = build_window(project_path)
-    napari.run()
-    del viewer
-    sys.stdout.flush()

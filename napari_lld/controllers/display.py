@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from napari_lld.commands.registry import Command, has_field, has_project
 from napari_lld.i18n.translate import tr
 from napari_lld.imaging.display import Look
-from napari_lld.imaging.display import background as background_colour
 from napari_lld.session.session import Session, Tool
 from napari_lld.tasks import actions
 from napari_lld.tasks.import_preview import Place
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
 
 
-def sight_commands(desk: Desk) -> Iterator[Command]:
+def sight_commands(desk: DeskContext) -> Iterator[Command]:
     """Make the commands of what is seen; none of them changes a pixel."""
     session = desk.session
     sight = session.sight
@@ -122,33 +121,17 @@ def sight_commands(desk: Desk) -> Iterator[Command]:
     )
 
 
-def _balance(desk: Desk) -> None:
+def _balance(desk: DeskContext) -> None:
     """Show the background of the field as neutral."""
+    from napari_lld.widgets.display.display_panel import background_of_field
+
     white = background_of_field(desk)
     if white is not None:
         sight = desk.session.sight
         sight.look = replace(sight.look, white=white)
 
 
-def background_of_field(desk: Desk) -> tuple[int, int, int] | None:
-    """Give the colour of the current field's empty background, from a small copy where it is large."""
-    project, field = desk.session.project, desk.session.field
-    if project is None or field is None:
-        return None
-    whole = None
-    if not field.is_slide:
-        whole = desk.layers.pixels((0, 0, field.width, field.height))
-    if whole is None:
-        from annotation_store.errors import LLDError
-
-        try:
-            whole = project.thumbnail(field.id)
-        except LLDError:
-            return None
-    return background_colour(whole)
-
-
-def take_ring(desk: Desk) -> None:
+def take_ring(desk: DeskContext) -> None:
     """Take the fitted ring for a red cell of 7.5 µm: that says how large a pixel is, here or on all alike."""
     from napari_lld.widgets.dialogs.dialogs import ask_pixel_size
 

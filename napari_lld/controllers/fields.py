@@ -21,7 +21,7 @@ from napari_lld.tasks import actions
 from napari_lld.tasks.import_preview import Place
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
     from napari_lld.widgets.fields.field_dialogs import Changes
 
 
@@ -35,7 +35,7 @@ class FieldDesk:
 
     filter_asked = Signal()
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DeskContext) -> None:
         self._desk = desk
         self._session: Session = desk.session
         self._session.questions = self
@@ -163,7 +163,7 @@ class FieldDesk:
         project = next((path for path in paths if is_project(path)), None)
         labels = next((path for path in paths if path.suffix.lower() in LABEL_SUFFIXES), None)
         if project is None and labels is not None:
-            self._desk.imports.ask(labels)
+            self._desk.import_labels(labels)
         elif project is None:
             self._desk.add_paths(list(paths))
         elif self._session.project is None or self._session.project.path.resolve() != project.resolve():

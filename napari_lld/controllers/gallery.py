@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from napari_lld.commands.registry import Command, has_project
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
     from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 
 
 class DeskGallery:
     """Opens the gallery, keeps its colours napari's, and closes it."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DeskContext) -> None:
         self._desk = desk
         self.window: GalleryWindow | None = None
 

@@ -12,7 +12,7 @@ from napari_lld.i18n.translate import tr
 from napari_lld.tasks.import_preview import Import, Place, carry_out, comes_in
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
 
 LABEL_SUFFIXES = frozenset({".json", ".geojson"})
 """Files that are taken for labels when they are dropped."""
@@ -21,7 +21,7 @@ LABEL_SUFFIXES = frozenset({".json", ".geojson"})
 class DeskImport:
     """The part of a desk that brings labels in."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DeskContext) -> None:
         self._desk = desk
 
     def commands(self) -> Iterator[Command]:

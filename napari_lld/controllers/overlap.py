@@ -12,13 +12,13 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.imaging.overlap import Found, find_overlap, offset_of_same_cell
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
 
 
 class DeskOverlap:
     """The commands, and the cell that was pointed at in the first field."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DeskContext) -> None:
         self._desk = desk
         self._pointed: tuple[int, Box] | None = None
         desk.session.project_changed.connect(self._forget)

@@ -20,7 +20,7 @@ from napari_lld.session.work_clock import WorkClock
 from napari_lld.tasks import actions
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
 
 
 _LOOK_MS = 2000
@@ -29,8 +29,8 @@ _LOOK_MS = 2000
 class Surroundings(QObject):
     """Belongs to one desk, and lives as long as it does."""
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk)
+    def __init__(self, desk: DeskContext, parent: QObject) -> None:
+        super().__init__(parent)
         self.desk = desk
         self.session = desk.session
         self.log = Log()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annotation_store.geometry import iou
-from annotation_store.records import UNSURE, Box
+from annotation_store.records import Box
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import TrueCell
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_lld.i18n.translate import tr
 from napari_lld.imaging.measure import Point, distance, length
@@ -14,7 +15,6 @@ from napari_lld.layers import outlines
 from napari_lld.session.session import Tool
 
 if TYPE_CHECKING:
-    from napari_lld.layers.desk_layers import DeskLayers
     from napari_lld.session.display import Sight
     from napari_lld.session.session import Session
 
@@ -33,11 +33,19 @@ def point_of(event: Any) -> Point:
 
 
 class Measuring:
-    """Turns drags and clicks of the measuring tools into calls of the session's `Sight`."""
+    """Turns drags and clicks of the measuring tools into calls of the session's `Sight`.
 
-    def __init__(self, session: Session, layers: DeskLayers) -> None:
+    Parameters
+    ----------
+    pixels
+        Gives the pixels of an area (x0, y0, x1, y1) of the field, ``None`` where they are not there yet.
+    """
+
+    def __init__(
+        self, session: Session, pixels: Callable[[tuple[int, int, int, int]], npt.NDArray[np.uint8] | None]
+    ) -> None:
         self._session = session
-        self._layers = layers
+        self._pixels = pixels
 
     def drag(self, event: Any, zoom: float) -> Iterator[None]:
         """Follow one press of the mouse."""
@@ -82,7 +90,7 @@ class Measuring:
         session = self._session
         x, y = (int(value) for value in point)
         area = (max(0, x - _AROUND), max(0, y - _AROUND), x + _AROUND + 1, y + _AROUND + 1)
-        pixels = self._layers.pixels(area)
+        pixels = self._pixels(area)
         if pixels is None or not pixels.size:
             session.tell("hint", tr("Click on an empty place of the field."))
             return

@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
 from training.evaluation.prediction_sets import LEVEL
 

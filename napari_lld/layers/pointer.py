@@ -37,7 +37,7 @@ class Pointer:
         self._session = session
         self._viewer = viewer
         self._layers = layers
-        self._measuring = Measuring(session, layers)
+        self._measuring = Measuring(session, layers.pixels)
         self._corners: list[Point] = []
         self._zooms: list[Any] = []
         viewer.mouse_drag_callbacks.append(self._on_drag)

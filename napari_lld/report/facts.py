@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from annotation_store import Project
-from annotation_store.records import UNSURE, Cell, Field, FieldSummary, Model, Reading
+from annotation_store.records import Cell, Field, FieldSummary, Model, Reading
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import Words
 from training.evaluation.patient_split import unit_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from annotation_store import Project
-from annotation_store.records import UNSURE
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.report.facts import Facts
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import counted, listed

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
-from annotation_store.records import UNSURE, Box
+from annotation_store.records import Box
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.words import Words

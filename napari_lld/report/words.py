@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotation_store.records import UNSURE, Field
+from annotation_store.records import Field
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from annotation_store import ClassCount
-from annotation_store.records import UNSURE
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
 from training.evaluation.statistics import wilson
 

@@ -16,8 +16,9 @@ from psygnal import Signal
 
 from annotation_store import Entry, Project
 from annotation_store.errors import LLDError
-from annotation_store.records import UNSURE, Box, Edit, RejectionReason, SuggestionState
+from annotation_store.records import Box, Edit, RejectionReason, SuggestionState
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.schema_texts import shown
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.predictions import Disagreement, best, disagreement, doubt, label_probability

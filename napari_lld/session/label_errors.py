@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from psygnal import Signal
 
 from annotation_store import Project
-from annotation_store.records import UNSURE, Cell, Edit, RejectionReason, Suggestion, SuggestionState
+from annotation_store.records import Cell, Edit, RejectionReason, Suggestion, SuggestionState
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
 from napari_lld.session.predictions import class_title
 from napari_lld.session.review import ReviewActions

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from annotation_store import Entry
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.uncertainty import information
 
 

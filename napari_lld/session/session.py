@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from annotation_store.records import (
-    UNSURE,
-    Box,
-    Cell,
-    Edit,
-)
+from annotation_store.records import Box, Cell, Edit
 from annotation_store.schema import Attribute
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.edit_texts import edit_in_words
 from napari_lld.i18n.translate import tr
 from napari_lld.session.display import Sight

@@ -9,7 +9,7 @@ import glob
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,7 @@ from training.client import worker_environment
 
 if TYPE_CHECKING:
     from napari_lld.tasks.import_preview import Place
-
-Tell = Callable[[int, int], None]
+    from napari_lld.tasks.progress import Tell
 
 
 def add_fields(

@@ -18,8 +18,8 @@ from annotation_store.files.json_reader import read_json
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._io.labels import class_of
 from annotation_store.formats.coco.reader import Id, category_names, is_id, known_id
-from annotation_store.records import UNSURE
 from annotation_store.schema.from_coco import value_word
+from annotation_store.schema.reserved import UNSURE
 from annotation_store.validation import clean_name
 from napari_lld.i18n.translate import tr
 

@@ -15,7 +15,7 @@ from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.tasks.coco_check import problems
 
 if TYPE_CHECKING:
-    from napari_lld.tasks.actions import Tell
+    from napari_lld.tasks.progress import Tell
 
 _NAMED = 3
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from annotation_store.errors import LLDError
 from napari_lld.i18n.translate import tr
-from napari_lld.tasks.actions import Tell
+from napari_lld.tasks.progress import Tell
 
 Work = Callable[[Tell], Any]
 

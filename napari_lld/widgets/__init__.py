@@ -1,5 +1,1 @@
-"""The dock and its parts; they bind to the session and keep nothing."""
-
-from napari_lld.widgets.dock.dock import DeskDock
-
-__all__ = ["DeskDock"]
+"""Widgets of the dock and of windows beside it; they bind to the session and keep nothing."""

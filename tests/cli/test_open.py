@@ -17,7 +17,7 @@ from napari_lld.cli import open_
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
     """Replace the window; what was opened in it."""
     paths: list[Path | None] = []
-    monkeypatch.setitem(sys.modules, "napari_lld.controllers.desk", SimpleNamespace(open_desk=paths.append))
+    monkeypatch.setitem(sys.modules, "napari_lld.window", SimpleNamespace(run_window=paths.append))
     monkeypatch.setenv("DISPLAY", ":0")
     return paths
 

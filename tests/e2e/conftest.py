@@ -105,7 +105,7 @@ class Window:
 @pytest.fixture
 def open_window(qtbot: QtBot, no_leaks: None) -> Iterator[Callable[[Path | None], Window]]:
     """Give a function that opens a window on a project."""
-    from napari_lld.controllers.desk import build_window
+    from napari_lld.window import build_window
 
     windows: list[Window] = []
 

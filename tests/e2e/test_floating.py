@@ -102,7 +102,7 @@ def test_the_menu_hides_and_shows_the_dock_and_opens_a_closed_one_with_its_proje
 
 
 def test_the_keys_outlive_the_dock_that_came_first(open_window: Open, small_project: Path) -> None:
-    from napari_lld.widgets import DeskDock
+    from napari_lld.controllers.dock import DeskDock
 
     window = open_window(small_project)
     other = DeskDock(window.viewer)

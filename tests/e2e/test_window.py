@@ -224,7 +224,7 @@ def test_closing_while_a_model_trains_stops_the_worker(
 
 def test_a_project_that_cannot_be_opened_leaves_no_window(no_leaks: None, tmp_path: Path) -> None:
     from annotation_store import ProjectError
-    from napari_lld.controllers.desk import build_window
+    from napari_lld.window import build_window
 
     with pytest.raises(ProjectError, match="nowhere"):
         build_window(tmp_path / "nowhere")

@@ -15,7 +15,7 @@ from annotation_store import Project, Proposal
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_lld.widgets import DeskDock
+    from napari_lld.controllers.dock import DeskDock
 
 
 def _windows() -> dict[int, Any]:
@@ -52,7 +52,7 @@ def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
     """Give a dock of a usual size on a viewer without a canvas."""
     from napari.components import ViewerModel
 
-    from napari_lld.widgets import DeskDock
+    from napari_lld.controllers.dock import DeskDock
 
     dock = DeskDock(ViewerModel())
     qtbot.addWidget(dock)

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QToolButton
 
 from annotation_store import Project, Proposal
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 
 
 def with_model(folder: Path, **bulk: Any) -> None:

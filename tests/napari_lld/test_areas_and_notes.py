@@ -14,8 +14,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import RegionState, Shape
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.session import Tool
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.dialogs import dialogs
 

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QAbstractButton
 from annotation_store import Project
 from annotation_store.schema import load_schema
 from napari_lld.commands.registry import class_like
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.layers.palette import class_colour, class_letter, display_colour
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.cell.cell_panel import _COLUMNS
 

@@ -17,9 +17,9 @@ from pytestqt.qtbot import QtBot
 from annotation_store.geometry import iou
 from annotation_store.images.read import read_image
 from napari_lld import sample
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.imaging.click_box import box_at, search_window, usual_side
 from napari_lld.session.session import Tool
-from napari_lld.widgets import DeskDock
 
 
 def test_it_finds_the_sample_s_cells_in_some_milliseconds() -> None:

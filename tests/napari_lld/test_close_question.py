@@ -14,8 +14,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.training_state import TrainingProgress
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
 
 

@@ -16,9 +16,9 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPlainTextEdit,
 from annotation_store import ClassCount, Project
 from annotation_store.schema import load_schema
 from napari_lld import sample
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.imaging.overlap import find_overlap
 from napari_lld.session.differential import as_csv, differential
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.counts.differential_panel import DifferentialPanel, in_two_columns
 from napari_lld.widgets.dialogs import dialogs
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QListView, QSlider
 
 from annotation_store import Project, Shape
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.widgets.base.parts import ChoiceButton
 
 Suggest = Callable[[Path], list[int]]

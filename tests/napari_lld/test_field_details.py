@@ -11,7 +11,7 @@ from qtpy.QtCore import QLocale, Qt
 
 from annotation_store import EditError, Project
 from annotation_store.records import Field
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.widgets.fields import field_dialogs
 from napari_lld.widgets.fields.field_dialogs import FieldDetailsDialog, PatientAnswer, PatientsDialog
 

@@ -14,8 +14,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListView, QMenu, QToolButton
 
 from annotation_store import Project
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.field_order import FieldFilter, Order, Standing
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
 
 MoreFields = Callable[[Path, list[str]], None]

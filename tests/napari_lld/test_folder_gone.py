@@ -10,8 +10,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import NotWritableError, Project, ProjectError, ProjectGoneError, Shape
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.session import Session, Tool
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.dialogs import dialogs
 from napari_lld.widgets.dialogs.close_question import what_would_end
 

@@ -19,9 +19,9 @@ from qtpy.QtWidgets import QComboBox
 from annotation_store import Entry, Project, Proposal
 from annotation_store.records import RejectionReason, Shape, SuggestionState
 from annotation_store.schema import load_schema
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.gallery import Order, Scope, Show, crop_window, read_items
 from napari_lld.session.predictions import Disagreement, disagreement
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 
 

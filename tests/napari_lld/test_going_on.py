@@ -9,8 +9,8 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.session import Session
-from napari_lld.widgets import DeskDock
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMainWindow
 
 from annotation_store import Project, Proposal
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 
 # It draws a box by command, describes it by keys, and is killed with the third value just typed.
 KILLED = """
@@ -25,7 +25,7 @@ from napari.qt import get_qapp
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMainWindow
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 get_qapp()
 window, dock = QMainWindow(), DeskDock(ViewerModel())
 window.setCentralWidget(dock)

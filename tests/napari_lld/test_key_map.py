@@ -18,8 +18,8 @@ from napari_lld.commands import keymap
 from napari_lld.commands.keymap import LEFT, LEFT_HANDED, RIGHT, KeyMap
 from napari_lld.commands.registry import Commands
 from napari_lld.controllers.desk import Desk
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session import user_state
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base.keys import french_digit, key_name
 from napari_lld.widgets.base.theme import colours
 from napari_lld.widgets.dialogs.help_overlay import HelpOverlay

@@ -13,8 +13,8 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from annotation_store import ImageError, Project, Shape
-from annotation_store.records import UNSURE
 from annotation_store.schema import load_schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
 from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.desk_layers import _DIM, CASINGS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication, QLabel, QToolButton
 
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.widgets.dock.message_bar import MessageBar, MessageDetails
 
 LONG = (

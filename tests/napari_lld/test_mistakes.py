@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QComboBox, QListView, QPushButton, QToolButton
 
 from annotation_store import Look, Project, Proposal, Shape
 from annotation_store.records import RejectionReason
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.layers.label_error_text import model_says
 from napari_lld.session.session import Session
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base.parts import ChoiceButton
 from training import ranking
 from training.ranking.label_errors import Mistakes

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton
 
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 
 WHY = "On the held-out cells it is worse than that in use (-0.100, at best -0.020), which stays active."
 

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QComboBox, QLabel, QToolButton
 
 from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.layers.desk_layers import SUGGESTION_LETTERS
 from napari_lld.session.review import Queue
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base.parts import ChoiceButton
 
 

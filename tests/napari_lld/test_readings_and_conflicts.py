@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QAbstractButton, QLabel, QTabWidget
 
 from annotation_store import Project, Shape, formats
 from annotation_store.records import FieldState, Reading
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.readings import NewReading, ReadingChoice
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.dialogs import reading_dialog
 from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
 from napari_lld.widgets.dialogs.reading_dialog import ReadingDialog

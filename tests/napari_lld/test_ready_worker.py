@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.tasks.training_process import TrainingProcess
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.training.rounds_menu import RoundsMenu
 
 

@@ -14,9 +14,9 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QDialog, QLabel, QListView, QVBoxLayout, QWidget
 
 from annotation_store import Project, formats
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.field_order import Order
 from napari_lld.tasks.import_preview import Place
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base import room
 from napari_lld.widgets.base.parts import confirm_buttons, label, row
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, keep_on_screen
@@ -30,8 +30,8 @@ SMALL = QSize(853, 480)
 def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[QSize], None]:
     def be(size: QSize) -> None:
         monkeypatch.setattr(room, "available", lambda _widget: size)
-        for module in ("dock.dock", "gallery.gallery_window"):
-            monkeypatch.setattr(f"napari_lld.widgets.{module}.available", lambda _widget: size)
+        for module in ("controllers.dock", "widgets.gallery.gallery_window"):
+            monkeypatch.setattr(f"napari_lld.{module}.available", lambda _widget: size)
 
     return be
 

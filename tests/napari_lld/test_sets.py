@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QLabel
 
 from annotation_store import Proposal
 from annotation_store.schema import load_schema
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.layers.palette import proposal_word, set_word, set_words
 from napari_lld.session.session import Session
 from napari_lld.session.training_state import TrainingState
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.cell.cell_panel import AttributeRow
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel
 
 from annotation_store import Entry, Look, Project, Proposal
 from annotation_store.schema import load_schema
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
 from napari_lld.layers.label_error_text import model_says
@@ -19,7 +20,6 @@ from napari_lld.session.gallery import Item, Order, Show
 from napari_lld.session.predictions import disagreement, label_probability
 from napari_lld.session.review import Queue
 from napari_lld.session.session import Session
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.gallery.gallery_grid import GalleryModel
 

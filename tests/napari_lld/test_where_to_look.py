@@ -11,10 +11,10 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel, QListView
 
 from annotation_store import Look, Project, Proposal
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.field_order import Order
 from napari_lld.session.marks import TAKES_BOX
 from napari_lld.session.session import Session, Tool
-from napari_lld.widgets import DeskDock
 from napari_lld.widgets.fields.field_model import WHY_ROLE
 from training import ranking
 

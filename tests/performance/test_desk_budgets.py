@@ -25,8 +25,8 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from annotation_store import Project, Proposal
 from annotation_store.records import Cell, Suggestion
+from napari_lld.controllers.dock import DeskDock
 from napari_lld.session.session import Session
-from napari_lld.widgets import DeskDock
 
 # in a process of its own, where nothing is imported yet; napari's own part is done before the clock starts
 OPENING = """
@@ -38,7 +38,7 @@ get_qapp()
 viewer = napari.components.ViewerModel()
 before = set(sys.modules)
 begun, used = time.perf_counter(), time.process_time()
-from napari_lld.widgets import DeskDock
+from napari_lld.controllers.dock import DeskDock
 dock = DeskDock(viewer)
 dock.show()
 seconds, processor = time.perf_counter() - begun, time.process_time() - used

@@ -10,7 +10,7 @@ import pytest
 
 from annotation_store.records import Box, Shape
 from training.engine.data import LabelledCell, TrainingField
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 
 @pytest.fixture(autouse=True)

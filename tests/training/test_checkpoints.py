@@ -17,15 +17,15 @@ import pytest
 import torch
 from torch import nn
 
-from training.engine._ultralytics import DetectionModel, layout_of
 from training.engine.losses import MaskedDetectionLoss
-from training.models.architectures import ARCHITECTURES
 from training.models.model import ModelError, adapted, new_model, read_model, write_model
 from training.models.pretrained import take_weights, with_coco_weights
 from training.models.ultralytics_checkpoints import read_checkpoint
-from training.models.vocabulary import Vocabulary
+from training.networks.architectures import ARCHITECTURES
 from training.networks.describer import TRUNK_LAYERS
 from training.networks.detector import build_detector, detect_and_pool, raw_predictions
+from training.networks.ultralytics_api import DetectionModel, layout_of
+from training.networks.vocabulary import Vocabulary
 
 
 def save(model: nn.Module, file: Path, *, part: str = "model") -> Path:

@@ -13,7 +13,7 @@ from training.inference import measure
 from training.inference.predict import RawProposals
 from training.inference.pseudo_labels import trusted_confidence
 from training.models.calibration import Calibration
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 SIDE = 20.0
 

@@ -8,8 +8,8 @@ import torch
 
 from training.engine.data import log_priors
 from training.models.model import adapted, new_model
-from training.models.vocabulary import Vocabulary
 from training.networks.describer import description_loss
+from training.networks.vocabulary import Vocabulary
 
 
 def test_missing_and_unsure_allow_nothing(words: Vocabulary) -> None:

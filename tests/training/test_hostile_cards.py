@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 
 from training.models.folder import damage, read_card
 from training.models.model import ModelError, new_model, read_model, starter_place, write_model
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -14,7 +14,7 @@ from training.engine.data import cut_patches, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
 from training.engine.presets import Found, settings
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 TINY = LearningConfig(epochs=3, window=64, batch=2, crops=4)
 

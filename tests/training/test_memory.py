@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.models.memory import PER_VALUE, Memory, choose, single_labels, source_of
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 OTHER = Vocabulary(("Blast", "Neutrophil"), {}, {"vacuoles": ("many", "absent")})
 

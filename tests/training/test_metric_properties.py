@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from annotation_store.records import UNSURE, Proposal, Shape
+from annotation_store.records import Proposal, Shape
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import FEWEST_WITHIN, FieldTruth, TrueCell, evaluate_field, summarise
 
 CLASSES = ("A", "B", "C")

@@ -10,7 +10,7 @@ import torch
 
 from training.models.calibration import Calibration
 from training.models.model import ModelError, new_model, read_model, starter_place, write_model
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 
 @pytest.fixture

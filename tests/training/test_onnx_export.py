@@ -21,7 +21,7 @@ from napari_lld import sample
 from training.inference.onnx_export import OnnxError, _compare, _Whole, describe_export, export_onnx
 from training.inference.predict import calibrated, cell_sides, propose_raw
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 from training.protocol import ExportModelRequest
 from training.worker.channel import Channel
 from training.worker.run import run

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.cell_outcomes import FILE, outcomes, read_outcomes, write_outcomes
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.evaluation.reliability import curve

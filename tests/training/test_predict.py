@@ -17,8 +17,8 @@ from training.inference.stain import propose_from_stain, propose_where_model_fai
 from training.inference.stain_proposals import is_from_stain
 from training.models.calibration import Calibration
 from training.models.model import new_model, read_model, starter_place
-from training.models.vocabulary import Vocabulary
 from training.networks.detector import STRIDE, letterbox, suppress
+from training.networks.vocabulary import Vocabulary
 
 
 def test_letterbox_brings_any_field_to_the_working_scale() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotation_store.records import UNSURE, Proposal, Shape
+from annotation_store.records import Proposal, Shape
+from annotation_store.schema.reserved import UNSURE
 from training.engine.data import LabelledCell, prepare_field
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.inference.pseudo_labels import trusted_confidence, with_pseudo_cells

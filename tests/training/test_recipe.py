@@ -17,7 +17,7 @@ from training.engine.data import LabelledCell, TrainingField
 from training.engine.recipe import Cells, look_at_cells, out_of_fold, teach_heads
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 NEW = "Eosinophil"
 SOURCE = source_of("a project")

@@ -19,7 +19,6 @@ from training.inference.measure import judge
 from training.inference.predict import RawProposals, calibrated, cell_sides, propose_raw
 from training.models.calibration import Calibration
 from training.models.model import new_model, read_model, starter_place
-from training.models.vocabulary import Vocabulary
 from training.networks.scale import (
     LEAST_ATTRIBUTE_SIDE,
     MOST_PIXELS,
@@ -31,6 +30,7 @@ from training.networks.scale import (
     sides_around,
     working_factor,
 )
+from training.networks.vocabulary import Vocabulary
 
 FIELD = Field(1, "a.png", 800, 600, "hash", "a.png")
 

@@ -14,7 +14,7 @@ from annotation_store.records import Box, Proposal
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.evaluation.prediction_sets import OfHead, Sets, fit_sets, mass_for, members, needed
 from training.models.model import CARD, WEIGHTS, ModelError, new_model, read_model, write_model
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 from training.worker.models import adapted
 
 BOX: Box = (10.0, 10.0, 20.0, 20.0)

@@ -15,7 +15,7 @@ from training.engine.data import LabelledCell, TrainingField, cut_patches
 from training.engine.loop import LearningConfig, StepReport, StoppedError
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.models.model import LearnedModel, new_model
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 from training.worker import stages as module
 from training.worker.resume import epochs_done, forget_state, stage_file
 from training.worker.stages import Plan, Stages, plan

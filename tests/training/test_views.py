@@ -17,8 +17,8 @@ from training.engine.data import (
     cut_patches,
     prepare_field,
 )
-from training.models.vocabulary import Vocabulary
 from training.networks.describer import CROP, cut_crop
+from training.networks.vocabulary import Vocabulary
 
 
 def test_padding_is_unknown(make_field: Any) -> None:

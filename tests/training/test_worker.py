@@ -30,15 +30,15 @@ from training.client import (
     worker_environment,
     write_request,
 )
-from training.engine._ultralytics import DetectionModel, layout_of
 from training.engine.loop import DivergedError
 from training.evaluation.cell_outcomes import read_outcomes
 from training.evaluation.gate import Comparison
 from training.evaluation.patient_split import is_held_out, listed_as_held_out, unit_of
 from training.inference.stain_proposals import is_from_stain
-from training.models.architectures import ARCHITECTURES
 from training.models.model import read_model, starter_place, write_model
+from training.networks.architectures import ARCHITECTURES
 from training.networks.scale import LEAST_ATTRIBUTE_SIDE, sides_around
+from training.networks.ultralytics_api import DetectionModel, layout_of
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
 from training.reasons import Reason
 from training.worker.channel import Channel

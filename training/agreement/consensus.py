@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import shapely
 
 from annotation_store.errors import EditError
-from annotation_store.records import UNSURE, Reading, Shape
+from annotation_store.records import Reading, Shape
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from training.agreement.matching import ReadingView, Unit
 from training.agreement.project import read
 

@@ -9,8 +9,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import EditError
-from annotation_store.records import UNSURE, Box, Field, Reading, RegionState
+from annotation_store.records import Box, Field, Reading, RegionState
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from training.agreement.matching import ReadingView, Unit, match_readings
 from training.agreement.measures import Labels, f1, f1_interval, measure
 from training.evaluation.patient_split import unit_of

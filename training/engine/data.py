@@ -11,10 +11,10 @@ import skimage.draw
 
 from annotation_store.records import Box, Shape
 from training.models.memory import choose
-from training.models.vocabulary import Vocabulary, shares
 from training.networks.describer import cut_crop, size_feature
 from training.networks.detector import to_working_scale
 from training.networks.scale import STARTER_SIDES, field_side
+from training.networks.vocabulary import Vocabulary, shares
 
 PATCH_CONTEXT = 2.0
 """Cells are kept as squares of twice their side, so that a crop may turn by any angle inside."""

@@ -7,7 +7,7 @@ boxes rejected as not a cell; all else of a field, ignore areas and padding are 
 *The rim.* A cell centred just outside a region covers anchors inside it, which are then not plainly
 background. An unassigned anchor is therefore background only where the centre of *the box it predicts*
 lies in known area too: an anchor that looks at the neighbour outside is left alone. Shrinking the region
-by half a cell instead costs most of the negatives (design §3).
+by half a cell instead costs most of the negatives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.engine._ultralytics import make_anchors, v8DetectionLoss
+from training.networks.ultralytics_api import make_anchors, v8DetectionLoss
 
 
 class MaskedDetectionLoss:

@@ -13,7 +13,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import FieldResult, TrueCell
 from training.evaluation.uncertainty import Groups, information
 

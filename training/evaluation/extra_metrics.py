@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import (
     FieldResult,
     Ranking,

@@ -18,7 +18,8 @@ import numpy as np
 import shapely
 
 from annotation_store.geometry import iou_matrix
-from annotation_store.records import UNSURE, Box, Proposal, Shape
+from annotation_store.records import Box, Proposal, Shape
+from annotation_store.schema.reserved import UNSURE
 
 IOU = 0.5
 """A proposal finds a cell when their boxes overlap at least this much (intersection over union)."""

@@ -1,4 +1,4 @@
-"""Which patients are kept out of training, to measure models on (design §3, held-out)."""
+"""Which patients are kept out of training, to measure models on."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.bulk_accept import LEAST_ALIKE
 from training.evaluation.gate import FEWEST_UNITS
 from training.evaluation.metrics import FieldResult

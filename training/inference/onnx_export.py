@@ -17,8 +17,8 @@ from torch import nn
 
 from annotation_store.errors import LLDError
 from training.inference.predict import MOST_PER_FIELD
-from training.models.architectures import ARCHITECTURES
 from training.models.calibration import LEAST_PROBABILITY
+from training.networks.architectures import ARCHITECTURES
 from training.networks.describer import CONTEXT, CROP
 from training.networks.detector import CANDIDATES, IOU, PAD_GREY, STRIDE
 from training.networks.scale import (

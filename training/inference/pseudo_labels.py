@@ -1,4 +1,4 @@
-"""Pseudo-cells: what a model is sure of beyond the regions, to learn from a little (design §3).
+"""Pseudo-cells: what a model is sure of beyond the regions, to learn from a little.
 
 An offline pass over the training fields, after a masked stage: a box becomes a pseudo-cell only where the
 model finds it in the field and in its mirror image, with a confidence above the one from which at least nine
@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 
 from annotation_store.geometry import iou_matrix
-from annotation_store.records import UNSURE
+from annotation_store.schema.reserved import UNSURE
 from training.engine.data import LabelledCell, TrainingField
 from training.evaluation.metrics import FieldResult
 from training.inference.predict import Pixels, calibrated, propose_raw

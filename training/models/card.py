@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from annotation_store.errors import LLDError
 from annotation_store.files import strict_json
-from training.models.architectures import STARTER_ARCHITECTURE, ArchitectureName
+from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureName
 
 FORMAT = "napari-lld model"
 FORMAT_VERSION = 1

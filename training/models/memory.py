@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 
 PER_VALUE = 48
 """Cells of one project that are remembered of each value of each head."""

@@ -24,7 +24,6 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from training.evaluation.prediction_sets import Sets
-from training.models.architectures import STARTER_ARCHITECTURE, ArchitectureName
 from training.models.calibration import Calibration
 from training.models.card import FORMAT, FORMAT_VERSION
 from training.models.card import ModelError as ModelError
@@ -33,10 +32,11 @@ from training.models.folder import WEIGHTS as WEIGHTS
 from training.models.folder import model_files
 from training.models.folder import read_card as read_card
 from training.models.memory import Memory
-from training.models.vocabulary import Vocabulary, shares
+from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureName
 from training.networks.describer import Describer
 from training.networks.detector import build_detector
 from training.networks.scale import STARTER_SIDES
+from training.networks.vocabulary import Vocabulary, shares
 
 _MOST_BYTES = 500_000_000
 _LINES = "describer.lines."

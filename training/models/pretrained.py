@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.models.architectures import STARTER_ARCHITECTURE
 from training.models.card import ModelError
 from training.models.model import LearnedModel
 from training.models.ultralytics_checkpoints import Checkpoint, read_checkpoint
+from training.networks.architectures import STARTER_ARCHITECTURE
 from training.networks.describer import TRUNK_LAYERS
 
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.models.architectures import ARCHITECTURES, TITLES, Architecture
 from training.models.card import ModelError
+from training.networks.architectures import ARCHITECTURES, TITLES, Architecture
 
 _MOST_BYTES = 500_000_000
 """Of the file: a YOLO26m with the state of its optimiser has 200 MB."""

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.models.vocabulary import Vocabulary
 from training.networks.devices import autocast, to_tensor
+from training.networks.vocabulary import Vocabulary
 
 CROP = 112
 """Side of what the describer sees, in pixels."""

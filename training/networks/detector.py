@@ -1,4 +1,4 @@
-"""The detector: YOLO26n, or another of `training.models.architectures`, with one class, "white cell".
+"""The detector: YOLO26n, or another of `training.networks.architectures`, with one class, "white cell".
 
 YOLO26 is without its end-to-end branch: all of them give many boxes for a cell, of which one is chosen.
 
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.engine._ultralytics import DetectionModel, layout_of
-from training.models.architectures import ARCHITECTURES, STARTER_ARCHITECTURE, ArchitectureName
+from training.networks.architectures import ARCHITECTURES, STARTER_ARCHITECTURE, ArchitectureName
 from training.networks.scale import STARTER_SIDES, working_factor
+from training.networks.ultralytics_api import DetectionModel, layout_of
 
 STRIDE = 32
 """The sides of what the detector sees are multiples of this."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotation_store.records import UNSURE, Cell, Proposal
+from annotation_store.records import Cell, Proposal
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.uncertainty import ATTRIBUTES, Groups, information
 
 RARE_FROM = 0.2

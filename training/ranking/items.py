@@ -48,7 +48,7 @@ class Ranked:
     errors: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self, field_name: str) -> dict[str, Any]:
-        """Give what ``napari-lld rank --json`` prints (design §6)."""
+        """Give what ``napari-lld rank --json`` prints."""
         content: dict[str, Any] = {"kind": self.kind, "id": self.id, "field": field_name}
         if self.box is not None:
             content["box"] = [round(v, 2) for v in self.box]

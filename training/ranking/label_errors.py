@@ -13,7 +13,6 @@ import numpy as np
 
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import (
-    UNSURE,
     Box,
     Cell,
     Field,
@@ -24,6 +23,7 @@ from annotation_store.records import (
     SuggestionState,
 )
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import FieldTruth, match
 from training.models.lineage import Lineage
 from training.ranking.cost import CostModel

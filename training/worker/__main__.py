@@ -1,4 +1,4 @@
-"""Entry point of the worker; see ``docs/architecture.md``, worker protocol."""
+"""Entry point of the worker; see ``docs/worker.md``."""
 
 from __future__ import annotations
 

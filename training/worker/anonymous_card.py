@@ -10,10 +10,10 @@ from typing import Any
 
 from annotation_store.project import Project
 from training.evaluation.patient_split import held_out_key
-from training.models.architectures import ARCHITECTURES
 from training.models.card import ModelError
 from training.models.folder import CARD, read_card
 from training.models.model import replace_file
+from training.networks.architectures import ARCHITECTURES
 
 _PARENTS = {"starter", "scratch", *(one.file_name for one in ARCHITECTURES.values())}
 _PRIVATE = ("project", "annotator", "init")  # of a request: paths, and who asked

@@ -8,7 +8,7 @@ from typing import Any
 from training.evaluation.cell_outcomes import outcomes
 from training.evaluation.extra_metrics import describe
 from training.evaluation.metrics import FieldResult
-from training.models.vocabulary import Vocabulary
+from training.networks.vocabulary import Vocabulary
 from training.worker.annotated_fields import Knowledge
 
 _LEFT_OUT = ("calibration", "confusion", "domains")

@@ -17,8 +17,9 @@ from annotation_store.formats._exchange.matching import matching_images
 from annotation_store.formats._exchange.unknown_classes import hidden
 from annotation_store.formats.coco.reader import from_coco
 from annotation_store.geometry import BoxIndex, upright
-from annotation_store.records import UNSURE, Field, Shape
+from annotation_store.records import Field, Shape
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import FieldTruth, TrueCell
 from training.networks.scale import domain_of_size
 

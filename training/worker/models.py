@@ -6,13 +6,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.models.architectures import SIZES, Size
 from training.models.calibration import Calibration
 from training.models.memory import source_of
 from training.models.model import LearnedModel, ModelError, adapted, new_model, read_model, starter_place
 from training.models.pretrained import take_weights
 from training.models.ultralytics_checkpoints import is_checkpoint, read_checkpoint
-from training.models.vocabulary import Vocabulary
+from training.networks.architectures import SIZES, Size
+from training.networks.vocabulary import Vocabulary
 from training.start import check_start
 
 if TYPE_CHECKING:

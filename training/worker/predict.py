@@ -202,7 +202,7 @@ def coco_object(
     found: Sequence[OfImage],
     model: int | None = None,
 ) -> dict[str, Any]:
-    """Write proposals as a whole COCO object, as ``docs/architecture.md`` and design §6 say.
+    """Write proposals as a whole COCO object: see ``docs/formats.md``.
 
     Parameters
     ----------

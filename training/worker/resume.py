@@ -14,7 +14,7 @@ import safetensors
 import torch
 
 from annotation_store.files.layout import RUNS
-from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
+from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

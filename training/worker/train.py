@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from annotation_store.project import Project
-from training.engine._ultralytics import VERSION as ULTRALYTICS_VERSION
 from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.keep import SHARES, keep_share
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
@@ -44,6 +43,7 @@ from training.models.calibration import Calibration
 from training.models.lineage import Lineage, still_held_out
 from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.networks.scale import domain_of, sides_around
+from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.worker.annotated_fields import (
     Knowledge,

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from annotation_store.formats._exchange.export import Contents
-from annotation_store.records import UNSURE, Proposal
+from annotation_store.records import Proposal
+from annotation_store.schema.reserved import UNSURE
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

@@ -8,8 +8,9 @@ from typing import Any
 
 from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._io.text import shown
-from annotation_store.records import UNSURE, Cell
+from annotation_store.records import Cell
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 
 Flags = dict[str, Any]
 Probabilities = tuple[dict[str, float], dict[str, dict[str, float]]]

@@ -34,7 +34,6 @@ from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import label_of, spare_labels
 from annotation_store.formats.coco.reader import FLAGS, KNOWN, from_coco
 from annotation_store.records import (
-    UNSURE,
     Box,
     Cell,
     ExportReport,
@@ -47,6 +46,7 @@ from annotation_store.records import (
     Suggestion,
 )
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

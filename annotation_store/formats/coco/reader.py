@@ -17,9 +17,10 @@ from annotation_store.formats._io.file_names import safe_name
 from annotation_store.formats._io.labels import certain, class_of, confidence_of, novelty_of, sets_of
 from annotation_store.formats._io.text import shown
 from annotation_store.formats.coco.shapes import area, box_of, finite
-from annotation_store.records import UNSURE, Box, Proposal
+from annotation_store.records import Box, Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.from_coco import value_word
+from annotation_store.schema.reserved import UNSURE
 from annotation_store.validation import clean_name
 
 FLAGS = ("kind", "cut", "comment", "bookmark", "second_opinion")

@@ -32,8 +32,9 @@ from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import flag_words, label_of, labels
 from annotation_store.formats.labelstudio.reader import FLAGS, IGNORE, REGION, STATED, TAKEN, parse
-from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, ImportReport, Shape
+from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Shape
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from annotation_store.errors import FormatError
-from annotation_store.records import UNSURE
 from annotation_store.schema import Schema, load_schema
+from annotation_store.schema.reserved import UNSURE
 
 KEYS = (
     "cell_size",

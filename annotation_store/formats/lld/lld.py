@@ -56,7 +56,8 @@ from annotation_store.formats.lld import lines
 from annotation_store.formats.lld.codes import KEYS, MISSING, Codes, from_text, lld, origin, text_codes
 from annotation_store.formats.yolo.names import SUFFIXES, DataSet, in_folder, of_yaml
 from annotation_store.formats.yolo.yolo import Pair, field_frames, normalised, pairs
-from annotation_store.records import UNSURE, Box, Cell, ExportReport, Field, IgnoreArea, ImportReport, Shape
+from annotation_store.records import Box, Cell, ExportReport, Field, IgnoreArea, ImportReport, Shape
+from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import split_fields
 from annotation_store.validation import clean_name
 

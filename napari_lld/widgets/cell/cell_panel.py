@@ -8,8 +8,9 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
-from annotation_store.records import UNSURE, Cell, Proposal, RegionState, Suggestion
+from annotation_store.records import Cell, Proposal, RegionState, Suggestion
 from annotation_store.schema import Attribute, Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Commands, class_like
 from napari_lld.i18n.schema_texts import kind_title
 from napari_lld.i18n.translate import tr

@@ -9,13 +9,13 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from napari_lld.i18n.translate import tr, trn
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
 
 
-def what_would_end(desk: Desk) -> list[str]:
+def what_would_end(desk: DeskContext) -> list[str]:
     """Say what is at work, how far it is, and what is lost by closing; empty where nothing is at work."""
     told = []
-    training, rounds = desk.session.training, desk.around.rounds
+    training, rounds = desk.session.training, desk.rounds
     if training.busy:
         progress = training.progress
         told.append(
@@ -55,7 +55,7 @@ def what_would_end(desk: Desk) -> list[str]:
     return told
 
 
-def may_close(desk: Desk, window: QWidget | None) -> bool:
+def may_close(desk: DeskContext, window: QWidget | None) -> bool:
     """Ask whether to close although something is at work; True where nothing is."""
     told = what_would_end(desk)
     if not told:

@@ -9,9 +9,8 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QSlider, QWidget
 
 from annotation_store.records import Box
-from napari_lld.controllers.display import background_of_field
 from napari_lld.i18n.translate import tr
-from napari_lld.imaging.display import CONTRAST, GAMMA, Pixels, White
+from napari_lld.imaging.display import CONTRAST, GAMMA, Pixels, White, background
 from napari_lld.imaging.measure import box_size, distance, length
 from napari_lld.imaging.stains import stain_channels
 from napari_lld.session import user_state
@@ -23,7 +22,7 @@ from napari_lld.widgets.display.scale_bar import ScaleBar
 from napari_lld.widgets.display.zoom_view import CropView
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
 
 _WIDTH = 248
 _LEAST = QSize(150, 120)
@@ -35,7 +34,7 @@ _CLOSER = (0.25, 4.0)
 class SightPanel(Part):
     """Shows the current cell or suggestion in large; what it changes is only what is shown."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: DeskContext, parent: QWidget | None = None) -> None:
         super().__init__(desk.session, desk.commands, parent)
         self.setObjectName("lld_desk")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -224,7 +223,7 @@ class SightPanel(Part):
 class SightDock:
     """Puts the panel at the left of a window, and the scale bar over its canvas."""
 
-    def __init__(self, desk: Desk, window: QMainWindow) -> None:
+    def __init__(self, desk: DeskContext, window: QMainWindow) -> None:
         self.panel = SightPanel(desk)
         self._desk = desk
         self._window = window
@@ -288,3 +287,21 @@ def _value(step: int, limits: tuple[float, float]) -> float:
     low, high = limits
     share = step / _STEPS
     return low + 2 * share * (1 - low) if share < 0.5 else 1 + (2 * share - 1) * (high - 1)
+
+
+def background_of_field(desk: DeskContext) -> tuple[int, int, int] | None:
+    """Give the colour of the current field's empty background, from a small copy where it is large."""
+    project, field = desk.session.project, desk.session.field
+    if project is None or field is None:
+        return None
+    whole = None
+    if not field.is_slide:
+        whole = desk.layers.pixels((0, 0, field.width, field.height))
+    if whole is None:
+        from annotation_store.errors import LLDError
+
+        try:
+            whole = project.thumbnail(field.id)
+        except LLDError:
+            return None
+    return background(whole)

@@ -16,7 +16,7 @@ from napari_lld.imaging import measure
 from napari_lld.widgets.display.zoom_view import paint_bar
 
 if TYPE_CHECKING:
-    from napari_lld.controllers.desk import Desk
+    from napari_lld.widgets.base.context import DeskContext
 
 _SIZE = (190, 44)
 
@@ -24,7 +24,7 @@ _SIZE = (190, 44)
 class ScaleBar(QWidget):
     """Lies over the canvas, lets the mouse through, and follows the zoom."""
 
-    def __init__(self, desk: Desk, canvas: QWidget) -> None:
+    def __init__(self, desk: DeskContext, canvas: QWidget) -> None:
         super().__init__(canvas)
         self.setObjectName("lld_scale_bar")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)

@@ -21,7 +21,7 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor, QFontMetrics, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from annotation_store.records import UNSURE
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
 from napari_lld.layers.palette import UNKNOWN, candidate_letters, class_colour, class_letter
 from napari_lld.session.gallery import Gallery, Item, Key

@@ -8,7 +8,8 @@ from typing import Any
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QMenu, QToolButton, QWidget
 
-from annotation_store.records import UNSURE, RejectionReason
+from annotation_store.records import RejectionReason
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Command, Commands, class_keys, class_like, has_project
 from napari_lld.i18n.translate import later, tr, trn
 from napari_lld.session.gallery import MISSING, Gallery, Order, Scope, Show

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
-from annotation_store.records import UNSURE, RegionState, Shape
+from annotation_store.records import RegionState, Shape
 from annotation_store.schema import load_schema
+from annotation_store.schema.reserved import UNSURE
 
 LLD = load_schema("lld")
 WIDTH, HEIGHT = 100, 80

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotation_store.records import UNSURE
+from annotation_store.schema.reserved import UNSURE
 
 if TYPE_CHECKING:
     from annotation_store.schema import Schema

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lld.controllers.desk import desk_for
+from napari_lld.controllers.window_binding import WindowBinding
 from napari_lld.i18n.translate import tr
 from napari_lld.session.marks import TAKES_BOX
 from napari_lld.widgets.base.dropping import dropped_paths
@@ -31,7 +32,6 @@ from napari_lld.widgets.dock.header import Header, ToolBar
 from napari_lld.widgets.dock.message_bar import MessageBar
 from napari_lld.widgets.dock.saving_bar import SavingBar
 from napari_lld.widgets.dock.start_page import StartPage
-from napari_lld.widgets.dock.window_binding import WindowBinding
 from napari_lld.widgets.fields.field_list import FieldList
 from napari_lld.widgets.review.label_error_list import MistakeList
 from napari_lld.widgets.review.label_error_panel import MistakePanel

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from annotation_store.files.temporary import keep_until_exit
-from training.models.architectures import Architecture
+from training.networks.architectures import Architecture
 
 _folder = str(keep_until_exit("yolo"))
 os.environ.update(

@@ -1,0 +1,69 @@
+"""What parts of a window may use of its desk: less than the desk is, so that they do not depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from napari_lld.commands.registry import Commands
+    from napari_lld.layers import DeskLayers
+    from napari_lld.session.rounds import Rounds
+    from napari_lld.session.session import Session
+    from napari_lld.tasks.jobs import Jobs
+    from napari_lld.tasks.training_process import TrainingProcess
+
+
+class DeskContext(Protocol):
+    """The desk of one viewer, as its widgets and controllers see it."""
+
+    @property
+    def viewer(self) -> Any:
+        """The napari viewer."""
+
+    @property
+    def window(self) -> QWidget | None:
+        """The main window, the parent of dialogs; ``None`` without one."""
+
+    @property
+    def session(self) -> Session:
+        """What is open and current."""
+
+    @property
+    def commands(self) -> Commands:
+        """The commands of the window."""
+
+    @property
+    def layers(self) -> DeskLayers:
+        """The napari layers."""
+
+    @property
+    def jobs(self) -> Jobs:
+        """The long action that runs beside the window."""
+
+    @property
+    def process(self) -> TrainingProcess:
+        """The worker process."""
+
+    @property
+    def rounds(self) -> Rounds:
+        """The queue of trainings."""
+
+    @property
+    def training_options(self) -> Callable[[], dict[str, Any]]:
+        """What the next training is asked for."""
+
+    def fail(self, sentence: str) -> None:
+        """Say why something could not be done."""
+
+    def still_busy(self) -> bool:
+        """Whether a long action is under way, and say so."""
+
+    def add_paths(self, paths: list[Path]) -> None:
+        """Add images and folders of images to the project."""
+
+    def import_labels(self, path: Path | None = None) -> None:
+        """Ask how labels are to be imported, then import them."""

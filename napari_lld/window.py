@@ -1,0 +1,90 @@
+"""A napari window of our own, with the dock in it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QDockWidget
+
+from napari_lld.controllers.desk import DOCK_NAME
+from napari_lld.controllers.dock import DeskDock
+from napari_lld.session import user_state
+from napari_lld.widgets.base.room import Scrolling
+
+
+def build_window(project_path: Path | None = None, *, show: bool = True) -> tuple[Any, Any]:
+    """Make a napari window with the dock, and open a project in it.
+
+    Returns
+    -------
+    tuple
+        The ``napari.Viewer`` and the ``DeskDock``.
+
+    Raises
+    ------
+    LLDError
+        If the project cannot be opened; no window is left behind.
+    """
+    from annotation_store import NotWritableError, Project
+
+    if project_path is not None:
+        # says why it cannot be opened before a window is made; one that can only be read is asked about
+        with suppress(NotWritableError), Project.open(project_path):
+            pass
+    import napari
+
+    viewer = napari.Viewer(title="napari-lld", show=False)
+    dock = DeskDock(viewer)
+    viewer.window.add_dock_widget(dock, name=DOCK_NAME)  # on the side where it was left
+    for name in ("layer list", "layer controls"):
+        _put_away(viewer, name)
+    if show:
+        _show(viewer)
+    if project_path is not None:
+        dock.desk.session.open(project_path)
+    return viewer, dock
+
+
+def _put_away(viewer: Any, name: str) -> None:
+    """Hide a dock of napari: room for the field. Its Window menu brings it back, as high as there is room."""
+    dock = viewer.window._qt_window.findChild(QDockWidget, name)
+    if dock is not None:
+        dock.setWidget(Scrolling(dock.widget(), QSize(180, 90)))
+        dock.setMinimumSize(50, 50)  # as napari sets it; Qt has raised it for the contents
+        dock.hide()
+
+
+def _show(viewer: Any) -> None:
+    """Show the window in the size it was left in, at first as large as the screen, and never larger."""
+    window = viewer.window._qt_window
+    screen = window.screen().availableGeometry()
+    kept = user_state.recall("window_size")
+    sides = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
+    width = user_state.within(sides[0], 1, screen.width()) or screen.width()
+    height = user_state.within(sides[1], 1, screen.height()) or screen.height()
+    wanted = QSize(int(width), int(height))
+    viewer.window.show()  # napari puts its own size here, from another kind of work
+    frame = window.frameGeometry().size() - window.size()
+    window.resize(wanted.expandedTo(QSize(640, 400)).boundedTo(screen.size() - frame))
+    window.move(screen.topLeft())
+    viewer.window.activate()
+
+
+def run_window(project_path: Path | None = None) -> None:
+    """Open the window on a project, or on the start page, and run until it is closed.
+
+    Raises
+    ------
+    LLDError
+        If the project cannot be opened.
+    """
+    import napari
+
+    viewer, _dock = build_window(project_path)
+    napari.run()
+    del viewer
+    sys.stdout.flush()
