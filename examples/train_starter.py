@@ -270,7 +270,7 @@ def learn_cells(model: LearnedModel, taught: Sets, steps: int, seed: int) -> int
     print(f"{len(patches)} cells with labels", flush=True)
     if steps:
         Loop(model, [], patches, looks(steps, seed)).run(on_step=Teller())
-    model.teach(patches.allowed)
+    model.teach(patches.labels.allowed)
     kept = [(field, one) for field, one in known if is_kept(field.name)]
     remember(model, look_at_cells(model, [one for _, one in kept], seed=seed), seed=seed)
     learn_looks(model, [one for _, one in kept], seed=seed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -72,6 +73,16 @@ class Readings(ProjectBase):
             with self._writing() as connection:
                 mine = annotators.update().where(annotators.c.name == self.annotator)
                 connection.execute(mine.values(reading_id=reading.id))
+
+    @contextmanager
+    def in_reading(self, reading_id: int) -> Iterator[None]:
+        """Work in another reading within a ``with`` block; who may mark where is afterwards as before."""
+        before = self.reading, self._undecided, self._unclaimed
+        self.use_reading(reading_id)
+        try:
+            yield
+        finally:
+            self.reading, self._undecided, self._unclaimed = before
 
     @property
     def reading_undecided(self) -> bool:

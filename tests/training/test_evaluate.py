@@ -267,3 +267,24 @@ def test_precision_is_that_of_the_whole_field_wherever_the_region_ends() -> None
     in_regions, everywhere = summarise(results)["precision"], summarise(whole)["precision"]
     assert everywhere == pytest.approx(100 / 140)
     assert in_regions == pytest.approx(everywhere, abs=0.03)
+
+
+def test_where_votes_tie_any_of_the_tied_values_is_right_and_a_majority_is_the_truth() -> None:
+    ties = {"class": ("Lymphocyte", "Monocyte"), "size": ("large", "small")}
+    tied = TrueCell((10, 10, 20, 20), "Lymphocyte", {"size": "large", "shape": "round"}, ties)
+    for name, right in (("Lymphocyte", 1), ("Monocyte", 1), ("Basophil", 0)):
+        said = proposal(10, 10, 0.9, cls=name, size="small", shape="round")
+        result = evaluate_field(truth(tied), [said], classes=("Basophil", "Lymphocyte", "Monocyte"))
+        ((found, _),) = result.matched
+        assert found.cell_class == (name if right else "Lymphocyte")
+        numbers = summarise([result], attributes=["size", "shape"])
+        assert (numbers["class_f1"], numbers["written"]["right"]) == (right, right)
+        assert numbers["attributes"]["size"]["accuracy"] == 1
+        ranks = {one: (ranking.truths, len(ranking.hits)) for one, ranking in result.classes.items()}
+        other = "Monocyte" if name == "Lymphocyte" else "Lymphocyte"
+        assert ranks[other] == ((0, 0) if right else ranks[other])
+    (missed,) = evaluate_field(truth(tied), []).missed
+    assert missed == tied
+    clear = cell(10, 10, "Monocyte")
+    result = evaluate_field(truth(clear), [proposal(10, 10, 0.9, cls="Lymphocyte")], classes=("Lymphocyte",))
+    assert result.matched[0][0] is clear

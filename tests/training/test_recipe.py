@@ -13,7 +13,7 @@ from PIL import Image
 
 import napari_lld.sample as sample
 from annotation_store.records import Shape
-from training.engine.data import LabelledCell, TrainingField
+from training.engine.data import LabelledCell, Labels, TrainingField
 from training.engine.recipe import Cells, look_at_cells, out_of_fold, teach_heads
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
@@ -51,12 +51,13 @@ def sample_cells() -> tuple[Cells, tuple[str, ...]]:
         fields.append(TrainingField(image["file_name"], lambda pixels=pixels: pixels, cells, whole))
     cells = look_at_cells(start(knows_new=True), fields)
     classes = start(knows_new=True).vocabulary.classes
-    return cells, tuple(classes[row.argmax()] for row in cells.allowed[0])
+    return cells, tuple(classes[row.argmax()] for row in cells.labels.allowed[0])
 
 
 def part(cells: Cells, rows: np.ndarray) -> Cells:
     places = [cells.places[row] for row in rows]
-    return Cells(cells.features[rows], [head[rows] for head in cells.allowed], cells.units[rows], places)
+    labels = Labels.single([head[rows] for head in cells.labels.allowed])
+    return Cells(cells.features[rows], labels, cells.units[rows], places)
 
 
 def named(model: LearnedModel, features: np.ndarray) -> list[str]:
@@ -114,7 +115,7 @@ def test_cells_are_counted_once_though_the_schema_grows_between_rounds() -> None
     teach_heads(model, new)
     grown = adapted(adapted(model, more), more, SOURCE)  # as read for the new words, then to be taught
     assert grown.taught == model.taught | {"class": model.taught["class"]}
-    grown.teach([np.pad(head, ((0, 0), (0, i == 0))) for i, head in enumerate(new.allowed)])
+    grown.teach([np.pad(head, ((0, 0), (0, i == 0))) for i, head in enumerate(new.labels.allowed)])
     assert grown.taught["class"][NEW] == 48
 
 
@@ -128,25 +129,27 @@ def clusters(words: Vocabulary, features: int, of: dict[int, int], seed: int = 0
     spread = rng.normal(0, 1, (len(labels), features))
     units = np.array([str(i % 7) for i in range(len(labels))])
     places = [(i % 7, i // 7) for i in range(len(labels))]
-    return Cells((centres[labels] + spread).astype(np.float32), allowed, units, places)
+    return Cells((centres[labels] + spread).astype(np.float32), Labels.single(allowed), units, places)
 
 
 def test_a_group_teaches_the_member_that_its_cells_resemble(words: Vocabulary) -> None:
     model = new_model(words)
     cells = clusters(words, model.describer.features, {0: 30, 1: 30, 2: 10})
-    cells.allowed[0][40:70, 1:] = True  # twenty of the one blast and all of the other are called "blast"
-    cells.allowed[0][65:70] = [False, False, True]  # but for five
+    cells.labels.allowed[0][40:70, 1:] = (
+        True  # twenty of the one blast and all of the other are called "blast"
+    )
+    cells.labels.allowed[0][65:70] = [False, False, True]  # but for five
     teach_heads(model, cells)
     fresh = clusters(words, model.describer.features, {0: 20, 1: 20, 2: 20}, seed=5)
     said = named(model, fresh.features)
-    assert said == [words.classes[row.argmax()] for row in fresh.allowed[0]]
+    assert said == [words.classes[row.argmax()] for row in fresh.labels.allowed[0]]
     assert model.taught["class"] == {"Neutrophil": 30, "Lymphoblast": 30, "Myeloblast": 10}
 
 
 def test_a_group_of_which_no_member_was_shown_teaches_none(words: Vocabulary) -> None:
     model = new_model(words)
     cells = clusters(words, model.describer.features, {0: 9, 1: 9})
-    cells.allowed[0][9:, 1:] = True
+    cells.labels.allowed[0][9:, 1:] = True
     teach_heads(model, cells)
     assert model.taught["class"] == {"Neutrophil": 9}
     assert model.speaks()[0] is None
@@ -175,7 +178,7 @@ def test_among_values_the_heads_know_better_the_heads_decide(words: Vocabulary) 
     for wrong in (False, True):
         model = new_model(words)
         cells = clusters(words, model.describer.features, {0: 40, 1: 40})
-        logits = torch.from_numpy(np.where(cells.allowed[0] != wrong, 9.0, -9.0).astype(np.float32))
+        logits = torch.from_numpy(np.where(cells.labels.allowed[0] != wrong, 9.0, -9.0).astype(np.float32))
         nothing = [torch.zeros(80, len(values)) for values in words.heads[1:]]
         model.describer.head_logits = partial(lambda said, _: said, [logits, *nothing])  # type: ignore[method-assign, assignment]
         model.describer.lines[0].own[:2] = 1  # type: ignore[index]
@@ -201,9 +204,9 @@ def test_what_is_said_of_a_cell_out_of_fold_was_not_learnt_from_it_nor_from_its_
 ) -> None:
     model = new_model(words)
     cells = clusters(words, model.describer.features, {0: 30, 1: 30})
-    cells.allowed[0][3] = [False, True, False]  # one of the first class is called the second
+    cells.labels.allowed[0][3] = [False, True, False]  # one of the first class is called the second
     alone = np.flatnonzero(cells.units == "2")[0]
-    cells.allowed[0][alone] = [False, False, True]  # and one the third, which no other cell is
+    cells.labels.allowed[0][alone] = [False, False, True]  # and one the third, which no other cell is
     said = out_of_fold(model, cells, SOURCE)[0]
     assert said is not None
     assert said[3, 0] > 0.9

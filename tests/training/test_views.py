@@ -131,5 +131,5 @@ def test_of_many_cells_of_a_class_some_are_held_and_of_a_rare_one_all(
     many = [LabelledCell((i, i, 20.0, 20.0), "Neutrophil") for i in range(50)]
     rare = [LabelledCell((i, 5.0, 20.0, 20.0), "Myeloblast") for i in range(3)]
     held = cut_patches([make_field(cells=(*many, *rare))], words)
-    assert held.allowed[0].sum(0).tolist() == [5, 0, 3]
+    assert held.labels.allowed[0].sum(0).tolist() == [5, 0, 3]
     assert len(held.patches) == len(held.sizes) == 8

@@ -65,14 +65,12 @@ def write_consensus(
             "There is no area that two readings have finished: a consensus needs two. "
             "Let somebody else annotate the same fields in a reading of their own."
         )
-    before = project.reading
     made = project.add_reading(name, annotator="")  # nobody's: no reader begins in it
     cells = unsure = disputed = 0
     by_field: dict[int, list[Unit]] = {}
     for unit in found.units:
         by_field.setdefault(unit.field_id, []).append(unit)
-    try:
-        project.use_reading(made.id)
+    with project.in_reading(made.id):
         for field_id, shapes in areas.items():
             for unit in by_field.get(field_id, []):
                 if not any(shape.contains_centre(unit.box) for shape in shapes):
@@ -89,8 +87,6 @@ def write_consensus(
                     project.add_ignore_area(field_id, ignored)
             for shape in shapes:
                 project.add_region(field_id, shape)
-    finally:
-        project.use_reading(before.id)
     return ConsensusReport(made, len(areas), cells, unsure, disputed)
 
 

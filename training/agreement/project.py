@@ -67,17 +67,13 @@ def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
     wanted = sorted(known if readings is None else set(readings))
     views: dict[int, dict[int, ReadingView]] = {}
     used = []
-    before = project.reading
-    try:
-        for reading in wanted:
-            project.use_reading(reading)
+    for reading in wanted:
+        with project.in_reading(reading):
             own = _views(project)
-            if own or readings is not None:
-                used.append(known[reading])
-            for field_id, view in own.items():
-                views.setdefault(field_id, {})[reading] = view
-    finally:
-        project.use_reading(before.id)
+        if own or readings is not None:
+            used.append(known[reading])
+        for field_id, view in own.items():
+            views.setdefault(field_id, {})[reading] = view
     several = {field_id: views[field_id] for field_id in sorted(views) if len(views[field_id]) >= 2}
     units = [unit for field_id, some in several.items() for unit in match_readings(field_id, some)]
     return Matched(tuple(used), {field.id: field for field in project.fields()}, several, tuple(units))

@@ -10,7 +10,7 @@ import numpy as np
 import skimage.draw
 
 from annotation_store.records import Box, Shape
-from training.models.memory import choose
+from training.models.memory import choose, whole_cells
 from training.networks.describer import cut_crop, size_feature
 from training.networks.detector import to_working_scale
 from training.networks.scale import STARTER_SIDES, field_side
@@ -35,12 +35,16 @@ class LabelledCell:
     weights
         What it weighs in the score and in the box terms of the detector's loss: less than 1 for a
         pseudo-cell.
+    shares
+        Where readings differ: ``"class"`` or an attribute's name to the share of the votes that each value
+        has, the greatest first, which is `cell_class` or stands in `attributes` too.
     """
 
     box: Box
     cell_class: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     weights: tuple[float, float] = (1.0, 1.0)
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,50 @@ class PreparedField:
     weights: np.ndarray
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Labels of cells: one row for each cell, and more where readings differ (``docs/adr/0012``).
+
+    The first row of a cell has of each head the value with most votes, the second that with the next most,
+    and so on.
+
+    Attributes
+    ----------
+    allowed
+        Per head ``(m, K)`` bool, see `Vocabulary.targets`.
+    weights
+        ``(m, heads)`` float32: the share of the votes that a row's value has; 1 where readings agree. Those
+        of a cell add up to 1 for each head.
+    of
+        ``(m,)`` int: which cell each row is of, ascending.
+    """
+
+    allowed: list[np.ndarray]
+    weights: np.ndarray
+    of: np.ndarray
+
+    @classmethod
+    def single(cls, allowed: Sequence[np.ndarray]) -> Labels:
+        """Make them of cells that one reading labels: per head ``(n, K)`` bool."""
+        n = len(allowed[0]) if allowed else 0
+        return cls(list(allowed), np.ones((n, len(allowed)), np.float32), np.arange(n))
+
+    def rows_of(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the rows of some cells, and the place of each row's cell among these."""
+        first, end = np.searchsorted(self.of, cells), np.searchsorted(self.of, cells, side="right")
+        places = np.repeat(np.arange(len(cells)), end - first)
+        rows = [np.arange(a, b) for a, b in zip(first, end, strict=True)]
+        return np.concatenate([np.zeros(0, int), *rows]), places
+
+    def joined(self, other: Labels, cells: int) -> Labels:
+        """Put those of other cells behind those of the first `cells`."""
+        return Labels(
+            [np.concatenate(both) for both in zip(self.allowed, other.allowed, strict=True)],
+            np.concatenate((self.weights, other.weights)),
+            np.concatenate((self.of, cells + other.of)),
+        )
+
+
 @dataclass
 class CellPatches:
     """All cells with at least one label, for the describer.
@@ -106,13 +154,13 @@ class CellPatches:
         ``n`` squares ``(side, side, 3)`` uint8 of the field's own pixels, the cell in the middle.
     sizes
         ``(n,)`` float32, see `size_feature`.
-    allowed
-        Per head ``(n, K)`` bool, see `Vocabulary.targets`.
+    labels
+        Of these cells.
     """
 
     patches: list[np.ndarray]
     sizes: np.ndarray
-    allowed: list[np.ndarray]
+    labels: Labels
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -183,34 +231,52 @@ def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = ST
 
 def labelled_cells(
     fields: Sequence[TrainingField], vocabulary: Vocabulary, *, most: int, seed: int = 0
-) -> tuple[list[list[int]], list[np.ndarray]]:
+) -> tuple[list[list[int]], Labels]:
     """Choose the cells to learn from: all that have a label, or `most` of each value where there are more.
 
     Returns
     -------
     tuple
-        For each field the places of the chosen among its cells; per head ``(n, K)`` bool, what their labels
-        allow, in that order.
+        For each field the places of the chosen among its cells; their labels, in that order.
     """
+    cells = [(i, j, cell) for i, one in enumerate(fields) for j, cell in enumerate(one.cells)]
     found = [
-        (i, j, vocabulary.targets(cell.cell_class, cell.attributes))
-        for i, one in enumerate(fields)
-        for j, cell in enumerate(one.cells)
+        (number, *row) for number, (_, _, cell) in enumerate(cells) for row in _label_rows(cell, vocabulary)
     ]
-    found = [one for one in found if any(target.any() for target in one[2])]
+    found = [one for one in found if any(target.any() for target in one[1])]
     allowed = [
-        np.array([one[2][head] for one in found], bool).reshape(-1, len(values))
+        np.array([one[1][head] for one in found], bool).reshape(-1, len(values))
         for head, values in enumerate(vocabulary.heads)
     ]
     places: list[list[int]] = [[] for _ in fields]
     if not found:
-        return places, allowed
+        return places, Labels.single(allowed)
+    of = np.array([number for number, *_ in found])
     # a group counts for its first member: enough to be chosen by
     firsts = [np.where(head.any(1), head.argmax(1) if head.size else -1, -1) for head in allowed]
-    chosen = choose(np.stack(firsts, 1), most, seed=seed)
-    for row in chosen:
-        places[found[row][0]].append(found[row][1])
-    return places, [head[chosen] for head in allowed]
+    rows = whole_cells(choose(np.stack(firsts, 1), most, seed=seed), of)
+    chosen, of = np.unique(of[rows], return_inverse=True)
+    for number in chosen:
+        places[cells[number][0]].append(cells[number][1])
+    weights = np.array([weight for _, _, weight in found], np.float32)
+    return places, Labels([head[rows] for head in allowed], weights[rows], of)
+
+
+def _label_rows(cell: LabelledCell, vocabulary: Vocabulary) -> Iterator[tuple[list[np.ndarray], list[float]]]:
+    """Give the rows of a cell's labels: what each head allows, and what that weighs."""
+    names = vocabulary.head_names
+    shares = {name: list(some.items()) for name, some in cell.shares.items() if name in names}
+    yield (
+        vocabulary.targets(cell.cell_class, cell.attributes),
+        [shares[name][0][1] if name in shares else 1.0 for name in names],
+    )
+    for row in range(1, max(map(len, shares.values()), default=0)):
+        said = {name: some[row] for name, some in shares.items() if len(some) > row}
+        values = {name: value for name, (value, _) in said.items()}
+        yield (
+            vocabulary.targets(values.get("class"), values),
+            [said[name][1] if name in said else 0.0 for name in names],
+        )
 
 
 def each_cell(
@@ -247,18 +313,23 @@ def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> Cell
 
     Of each value `MOST_PATCHES_A_VALUE` cells at most: they are held in memory.
     """
-    places, allowed = labelled_cells(fields, vocabulary, most=MOST_PATCHES_A_VALUE)
+    places, labels = labelled_cells(fields, vocabulary, most=MOST_PATCHES_A_VALUE)
     cut = [
         one for field, some in zip(fields, places, strict=True) for one in each_cell(field, some, cut_patch)
     ]
-    return CellPatches([patch for patch, _ in cut], np.array([size for _, size in cut], np.float32), allowed)
+    return CellPatches([patch for patch, _ in cut], np.array([size for _, size in cut], np.float32), labels)
 
 
-def log_priors(allowed: np.ndarray) -> np.ndarray:
+def log_priors(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Give the log of how often each value occurs: ``(K,)`` float32 from ``(n, K)`` bool.
 
     A group counts for its members in equal parts. One count is added to each, so that a value that nobody
     has met yet is rare and not impossible.
+
+    Parameters
+    ----------
+    weights
+        ``(n,)``: what each row weighs; ``None`` = 1.
     """
-    counts = shares(allowed).sum(0) + 1.0
+    counts = shares(allowed, weights).sum(0) + 1.0
     return np.asarray(np.log(counts / counts.sum()), np.float32)

@@ -162,7 +162,11 @@ class Loop:
         self._identity = identity
         self._deadline = deadline
         self._device = next(model.detector.parameters()).device
-        self._priors = [torch.from_numpy(log_priors(one)).to(self._device) for one in patches.allowed]
+        labels = patches.labels
+        self._priors = [
+            torch.from_numpy(log_priors(one, weight)).to(self._device)
+            for one, weight in zip(labels.allowed, labels.weights.T, strict=True)
+        ]
         self._average = {name: tensor.detach().clone() for name, tensor in model.tensors()}
         self._optimiser = self._make_optimiser()
         self._loss = MaskedDetectionLoss(model.detector, rim_rule=config.rim_rule)
@@ -302,8 +306,11 @@ class Loop:
         with autocast(self._device):
             describer = self._model.describer
             logits = describer.head_logits(describer.embed(pixels, sizes))
-        allowed = [torch.from_numpy(head[chosen]).to(self._device) for head in patches.allowed]
-        loss, parts = description_loss(logits, allowed, self._priors, balance=config.balance)
+        rows, places = patches.labels.rows_of(chosen)
+        allowed = [torch.from_numpy(head[rows]).to(self._device) for head in patches.labels.allowed]
+        weights = torch.from_numpy(patches.labels.weights[rows]).to(self._device)
+        said = [head[torch.from_numpy(places).to(self._device)] for head in logits]
+        loss, parts = description_loss(said, allowed, self._priors, balance=config.balance, weights=weights)
         names = self._model.vocabulary.head_names
         return loss, {names[i]: value for i, value in parts.items()}
 
@@ -375,7 +382,7 @@ class Loop:
         """Put the averaged weights into the model."""
         self._model.load_tensors(self._average)
         if len(self._patches):
-            self._model.teach(self._patches.allowed)
+            self._model.teach(self._patches.labels.allowed, self._patches.labels.weights)
         self._model.evaluating()
 
     # --- time and state ----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 from torch import nn
 
 from training.engine.augment import OTHER_LOOKS, jitter
-from training.engine.data import TrainingField, each_cell, labelled_cells
+from training.engine.data import Labels, TrainingField, each_cell, labelled_cells
 from training.models.memory import Memory, single_labels
 from training.models.model import LearnedModel, adapted
 from training.networks.describer import NEVER, Discriminant, cut_crop, features_of
@@ -54,8 +54,8 @@ class Cells:
     ----------
     features
         ``(n, F)`` float32.
-    allowed
-        Per head ``(n, K)`` bool; see `Vocabulary.targets`.
+    labels
+        Of these cells.
     units
         ``(n,)`` str: which patient or field each is of.
     places
@@ -63,7 +63,7 @@ class Cells:
     """
 
     features: np.ndarray
-    allowed: list[np.ndarray]
+    labels: Labels
     units: np.ndarray
     places: list[tuple[int, int]]
 
@@ -81,7 +81,7 @@ def look_at_cells(
     Pixels of one field at a time are held in memory.
     """
     model.evaluating()  # batch norms of a few cells would say something of the others
-    places, allowed = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
+    places, labels = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
     features = [np.zeros((0, model.describer.features), np.float32)]
     for i, field in enumerate(fields):
         cells = list(each_cell(field, places[i], cut_crop))
@@ -91,14 +91,14 @@ def look_at_cells(
             on_field(i + 1)
     of = [(i, place) for i, some in enumerate(places) for place in some]
     units = np.array([fields[i].patient or fields[i].name for i, _ in of], str)
-    return Cells(np.concatenate(features), allowed, units, of)
+    return Cells(np.concatenate(features), labels, units, of)
 
 
 def joined(one: Cells, other: Cells, fields: int) -> Cells:
     """Put cells of other fields behind those of the first `fields`."""
     return Cells(
         np.concatenate((one.features, other.features)),
-        [np.concatenate(both) for both in zip(one.allowed, other.allowed, strict=True)],
+        one.labels.joined(other.labels, len(one.units)),
         np.concatenate((one.units, other.units)),
         [*one.places, *((fields + i, place) for i, place in other.places)],
     )
@@ -107,7 +107,15 @@ def joined(one: Cells, other: Cells, fields: int) -> Cells:
 def remember(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     """Remember the cells that a trunk was trained on, and no others: theirs are vectors of another trunk."""
     nothing = Memory.empty(model.describer.features, len(model.vocabulary.heads))
-    model.memory = nothing.with_cells(cells.features, single_labels(cells.allowed), model.source, seed=seed)
+    model.memory = _remembering(nothing, cells, single_labels(cells.labels.allowed), model.source, seed)
+
+
+def _remembering(memory: Memory, cells: Cells, labels: np.ndarray, source: int | None, seed: int) -> Memory:
+    """Add a project's cells, with the label that each row of theirs has by now, to a memory."""
+    of = cells.labels.of
+    return memory.with_cells(
+        cells.features[of], labels, source, seed=seed, weights=cells.labels.weights, of=of
+    )
 
 
 def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
@@ -150,15 +158,16 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
     """
     model.evaluating()
     memory = model.memory.without(model.source)
-    features, labels, folds = _with_memory(cells, memory, seed)
-    own = labels[: len(cells.units)]
-    if (labels >= 0).any():
-        _resolve_groups(features, labels, cells.allowed, memory.looks)
-        _fit_discriminants(model, features, labels, folds, memory.looks)
-    model.memory = memory.with_cells(cells.features, own, model.source, seed=seed)
+    shown = _with_memory(cells, memory, seed)
+    own = shown.labels[: len(cells.labels.of)]
+    if (shown.labels >= 0).any():
+        _resolve_groups(shown, cells.labels.allowed, memory.looks)
+        _fit_discriminants(model, shown, memory.looks)
+    model.memory = _remembering(memory, cells, own, model.source, seed)
     # a group of which no member was ever shown teaches none of them
     model.teach(
-        [own[:, i, None] == np.arange(len(values)) for i, values in enumerate(model.vocabulary.heads)]
+        [own[:, i, None] == np.arange(len(values)) for i, values in enumerate(model.vocabulary.heads)],
+        cells.labels.weights,
     )
 
 
@@ -185,41 +194,77 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
     if len(np.unique(cells.units)) < 2:
         cells = replace(cells, units=np.arange(len(cells.units)).astype(str))
     memory = probe.memory.without(source)
-    features, labels, folds = _with_memory(cells, memory, seed)
-    told: list[np.ndarray | None] = [None] * labels.shape[1]
-    if not (labels >= 0).any():
+    shown = _with_memory(cells, memory, seed)
+    told: list[np.ndarray | None] = [None] * shown.labels.shape[1]
+    if not (shown.labels >= 0).any():
         return told
-    _resolve_groups(features, labels, cells.allowed, memory.looks)
-    n = len(cells.units)
-    for i, crossed in _cross_fit(probe, features, labels, folds, memory.looks).items():
-        if (labels[:, i] >= 0).sum() < FEWEST_TO_CHOOSE:
+    _resolve_groups(shown, cells.labels.allowed, memory.looks)
+    first = np.searchsorted(cells.labels.of, np.arange(len(cells.units)))  # what is said of all rows is alike
+    for i, crossed in _cross_fit(probe, shown, memory.looks).items():
+        if shown.counts(i) < FEWEST_TO_CHOOSE:
             continue
         lines = crossed.keep(probe.describer.lines[i])
-        said = lines.mixed(torch.from_numpy(crossed.logits[:n]), torch.from_numpy(crossed.said[:n]))
-        told[i] = np.where(crossed.said[:n] > NEVER, said.exp().numpy(), 0.0)
+        logits, of_lines = crossed.logits[first], crossed.said[first]
+        said = lines.mixed(torch.from_numpy(logits), torch.from_numpy(of_lines))
+        told[i] = np.where(of_lines > NEVER, said.exp().numpy(), 0.0)
     return told
 
 
-def _with_memory(cells: Cells, memory: Memory, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put a memory's cells behind those of a project: features, labels, and folds that cut no unit in two."""
-    features = np.concatenate((cells.features, memory.features.astype(np.float32))).astype(np.float64)
-    labels = np.concatenate((single_labels(cells.allowed), memory.labels)).astype(int)
+@dataclass
+class _Shown:
+    """What discriminants are fitted on: the rows of a project's labels, and those of a memory behind them.
+
+    Attributes
+    ----------
+    features
+        ``(n, F)`` float64.
+    labels, weights
+        ``(n, heads)``: see `training.models.memory.Memory`.
+    folds
+        ``(n,)``: they cut no unit in two.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    folds: np.ndarray
+
+    def of(self, rows: np.ndarray) -> _Shown:
+        """Give some rows."""
+        return _Shown(self.features[rows], self.labels[rows], self.weights[rows], self.folds[rows])
+
+    def counts(self, head: int) -> float:
+        """Count the cells that have a label of a head."""
+        return float(self.weights[self.labels[:, head] >= 0, head].sum())
+
+    def space(self, looks: np.ndarray) -> Space:
+        """Give the space in which they lie."""
+        return Space(self.features, self.labels, looks, self.weights)
+
+
+def _with_memory(cells: Cells, memory: Memory, seed: int) -> _Shown:
+    """Put a memory's cells behind those of a project."""
+    of = cells.labels.of
     rng = np.random.default_rng(seed)
     names, units = np.unique(cells.units, return_inverse=True)
-    folds = rng.permutation(max(1, len(names)))[units] % FOLDS
-    return features, labels, np.concatenate((folds, rng.integers(FOLDS, size=len(memory))))
+    folds = rng.permutation(max(1, len(names)))[units][of] % FOLDS
+    return _Shown(
+        np.concatenate((cells.features[of], memory.features.astype(np.float32))).astype(np.float64),
+        np.concatenate((single_labels(cells.labels.allowed), memory.labels)).astype(int),
+        np.concatenate((cells.labels.weights, memory.weights)).astype(np.float64),
+        np.concatenate((folds, rng.integers(FOLDS, size=len(memory)))),
+    )
 
 
-def _resolve_groups(
-    features: np.ndarray, labels: np.ndarray, allowed: Sequence[np.ndarray], looks: np.ndarray
-) -> None:
+def _resolve_groups(shown: _Shown, allowed: Sequence[np.ndarray], looks: np.ndarray) -> None:
     """Write the most probable member that other cells have shown into the labels of cells of a group."""
     several = [np.flatnonzero(head.sum(1) > 1) for head in allowed]
     if not any(len(rows) for rows in several):
         return
-    space = Space(features, labels, looks)
+    features, labels = shown.features, shown.labels
+    space = shown.space(looks)
     for i, rows in enumerate(several):
-        weight, bias, met = space.discriminant(labels[:, i], allowed[i].shape[1])
+        weight, bias, met = space.discriminant(labels[:, i], allowed[i].shape[1], shown.weights[:, i])
         said = np.where(allowed[i][rows] & met, features[rows] @ weight.T + bias, -np.inf)
         known = np.isfinite(said).any(1)
         labels[rows[known], i] = said[known].argmax(1)
@@ -254,11 +299,10 @@ class _Crossed:
         return lines
 
 
-def _cross_fit(
-    model: LearnedModel, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, looks: np.ndarray
-) -> dict[int, _Crossed]:
+def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[int, _Crossed]:
     """Judge each head's discriminant on cells of other folds; one of fewer than two values has none."""
     describer, calibration = model.describer, model.calibration
+    features, labels, weights, folds = shown.features, shown.labels, shown.weights, shown.folds
     names, sizes = model.vocabulary.head_names, [len(values) for values in model.vocabulary.heads]
     used = [i for i in range(len(sizes)) if len(np.unique(labels[labels[:, i] >= 0, i])) >= 2]
     if not used:
@@ -268,9 +312,9 @@ def _cross_fit(
         held, rest = folds == fold, folds != fold
         if not (labels[rest] >= 0).any():
             continue
-        space = Space(features[rest], labels[rest], looks)
+        space = shown.of(rest).space(looks)
         for i in used:
-            weight, bias, met = space.discriminant(labels[rest, i], sizes[i])
+            weight, bias, met = space.discriminant(labels[rest, i], sizes[i], weights[rest, i])
             said[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
     with torch.inference_mode():
         device = next(describer.parameters()).device
@@ -279,26 +323,24 @@ def _cross_fit(
     for i in used:
         lines = describer.lines[i]
         assert isinstance(lines, Discriminant)
-        cooling = _temperature(said[i], labels[:, i])
+        cooling = _temperature(said[i], labels[:, i], weights[:, i])
         of_head = float(lines.temperature) if lines.used else calibration.temperatures.get(names[i], 1.0)
         own = lines.own.cpu().numpy() > 0
         logits = heads[i].cpu().numpy().astype(np.float64) / of_head
         cooled = np.where(said[i] > NEVER, said[i] / cooling, NEVER)
-        share = _share(cooled, logits, own, labels[:, i])
+        share = _share(cooled, logits, own, labels[:, i], weights[:, i])
         crossed[i] = _Crossed(cooled, cooling, logits, of_head, share)
     return crossed
 
 
-def _fit_discriminants(
-    model: LearnedModel, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, looks: np.ndarray
-) -> None:
-    crossed = _cross_fit(model, features, labels, folds, looks)
+def _fit_discriminants(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> None:
+    crossed = _cross_fit(model, shown, looks)
     if not crossed:
         return
-    space = Space(features, labels, looks)
+    space = shown.space(looks)
     for i, one in crossed.items():
         lines = one.keep(model.describer.lines[i])
-        weight, bias, met = space.discriminant(labels[:, i], len(lines.bias))
+        weight, bias, met = space.discriminant(shown.labels[:, i], len(lines.bias), shown.weights[:, i])
         lines.weight.copy_(torch.from_numpy(weight / one.cooling))
         lines.bias.copy_(torch.from_numpy(np.where(met, bias / one.cooling, NEVER)))
         lines.temperature.fill_(one.of_head)
@@ -308,30 +350,34 @@ def _fit_discriminants(
     model.calibration = replace(calibration, temperatures=still)
 
 
-def _temperature(said: np.ndarray, labels: np.ndarray) -> float:
+def _temperature(said: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     """Choose what to divide a discriminant's scores by, on cells that it was not fitted on."""
     rows = np.flatnonzero(labels >= 0)
     rows = rows[said[rows, labels[rows]] > NEVER]  # its value had other cells
-    if len(rows) < FEWEST_TO_CHOOSE:
+    if weights[rows].sum() < FEWEST_TO_CHOOSE:
         return USUAL_TEMPERATURE
-    losses = [_loss(said[rows] / t, labels[rows]) for t in _TEMPERATURES]
+    losses = [_loss(said[rows] / t, labels[rows], weights[rows]) for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
-def _share(said: np.ndarray, logits: np.ndarray, own: np.ndarray, labels: np.ndarray) -> float:
+def _share(
+    said: np.ndarray, logits: np.ndarray, own: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> float:
     """Choose the discriminant's share among a head's own values, on cells that it was not fitted on."""
     rows = np.flatnonzero((labels >= 0) & np.append(own, False)[labels])
     rows = rows[said[rows, labels[rows]] > NEVER]
     if not own.any():
         return 1.0
-    if own.sum() < 2 or len(rows) < FEWEST_TO_CHOOSE:
+    if own.sum() < 2 or weights[rows].sum() < FEWEST_TO_CHOOSE:
         return 0.0
     one, other = (log_softmax(np.where(own, x[rows], NEVER), axis=1) for x in (logits, said))
-    losses = np.array([_loss((1 - share) * one + share * other, labels[rows]) for share in SHARES])
+    losses = np.array(
+        [_loss((1 - share) * one + share * other, labels[rows], weights[rows]) for share in SHARES]
+    )
     return float(SHARES[int(np.flatnonzero(losses <= losses.min() + _SERVES)[0])])
 
 
-def _loss(scores: np.ndarray, labels: np.ndarray) -> float:
+def _loss(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     """Give the mean negative log of the probability of the labels, none below one in a thousand."""
     likely = log_softmax(scores, axis=1)[np.arange(len(labels)), labels]
-    return float(-np.maximum(likely, np.log(1e-3)).mean())
+    return float(-np.average(np.maximum(likely, np.log(1e-3)), weights=weights))

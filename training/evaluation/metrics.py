@@ -5,13 +5,18 @@ areas). Proposals centred elsewhere are dropped *before* matching. What is centr
 side of the area's border does not count, neither as hit nor as miss: the cell of an unmatched proposal may be
 centred outside, and to count only the hits there would flatter precision. A missing or unsure value is never
 a class: such a cell counts for its box only.
+
+Where several readings label a cell, the value with most votes is the truth. Where votes tie, a prediction
+that agrees with any of the tied values is right: the value that was predicted is then the truth, and the first
+of the tied values where another one was predicted or the cell was not found. In the ranking of a class, a cell
+that may be of it by tied votes is passed over unless it was predicted to be.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,11 +41,28 @@ _RECALLS = np.linspace(0, 1, 101)
 
 @dataclass(frozen=True)
 class TrueCell:
-    """A cell that is known to be there; see `annotation_store.records.Cell`."""
+    """A cell that is known to be there; see `annotation_store.records.Cell`.
+
+    Attributes
+    ----------
+    ties
+        Where votes of several readings tie: ``"class"`` or an attribute's name to the values with most votes,
+        of which the first is `cell_class` or stands in `attributes` too.
+    """
 
     box: Box
     cell_class: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    ties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def settled(self, found: Proposal) -> TrueCell:
+        """Give the cell as it is judged where a proposal found it: what ties is what was predicted."""
+        if not self.ties:
+            return self
+        predicted = {"class": found.best_class, **found.best_attributes}
+        right = {name: said for name, tied in self.ties.items() if (said := predicted.get(name)) in tied}
+        cell_class = right.pop("class", self.cell_class)
+        return replace(self, cell_class=cell_class, attributes={**self.attributes, **right})
 
 
 @dataclass(frozen=True)
@@ -242,11 +264,15 @@ def evaluate_field(
     confidences = np.array([p.confidence for p in kept], np.float64)
     ranking = Ranking(confidences[pairs.counts], pairs.hits[pairs.counts], int(pairs.inner.sum()))
 
+    cells = list(pairs.cells)
+    for p, j in zip(kept, pairs.found, strict=True):
+        if j >= 0:
+            cells[j] = pairs.cells[j].settled(p)
     by_class = {}
     for name in classes:
         scores = confidences * np.array([p.class_probabilities.get(name, 0.0) for p in kept])
-        wanted = np.array([cell.cell_class == name for cell in pairs.cells], bool) & pairs.inner
-        open_ = np.array([_may_be(cell.cell_class, name, groups) for cell in pairs.cells], bool) & ~wanted
+        wanted = np.array([cell.cell_class == name for cell in cells], bool) & pairs.inner
+        open_ = np.array([_may_be(cell, name, groups) for cell in cells], bool) & ~wanted
         open_ |= ~pairs.inner
         relevant = np.flatnonzero(wanted | open_)
         chosen = scores >= 1e-3
@@ -257,18 +283,20 @@ def evaluate_field(
         use = chosen & ~ignore
         by_class[name] = Ranking(scores[use], real[use], int(wanted.sum()))
 
-    matched = [(pairs.cells[j], p) for p, j, hit in zip(kept, pairs.found, pairs.hits, strict=True) if hit]
+    matched = [(cells[j], p) for p, j, hit in zip(kept, pairs.found, pairs.hits, strict=True) if hit]
     lost = pairs.inner.copy()
     lost[pairs.found[pairs.hits]] = False
-    missed = [pairs.cells[j] for j in np.flatnonzero(lost)]
+    missed = [cells[j] for j in np.flatnonzero(lost)]
     spurious = [p for p, j, counts in zip(kept, pairs.found, pairs.counts, strict=True) if counts and j < 0]
     return FieldResult(
         truth.patient or truth.name, ranking, by_class, matched, missed, spurious, truth.domain
     )
 
 
-def _may_be(cell_class: str | None, name: str, groups: Mapping[str, Sequence[str]]) -> bool:
-    return cell_class is None or cell_class == UNSURE or name in groups.get(cell_class, ())
+def _may_be(cell: TrueCell, name: str, groups: Mapping[str, Sequence[str]]) -> bool:
+    if cell.cell_class is None or cell.cell_class == UNSURE:
+        return True
+    return name in groups.get(cell.cell_class, ()) or name in cell.ties.get("class", ())
 
 
 def best_first(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:

@@ -195,6 +195,10 @@ def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals) -> _Seen:
             continue
         cell = pairs.cells[j]  # one at the border too: what it is does not hang on where it lies
         targets = model.vocabulary.targets(cell.cell_class, cell.attributes)
+        for name, tied in cell.ties.items():  # any of them is right
+            if name in (names := model.vocabulary.head_names):
+                head = names.index(name)
+                targets[head] = np.isin(model.vocabulary.heads[head], tied)
         for (logits, allowed), of_head, target in zip(heads, raw.logits, targets, strict=True):
             logits.append(of_head[i])
             allowed.append(target)

@@ -43,12 +43,16 @@ class Memory:
     looks
         ``(r, F)`` float16: how other laboratories' looks move features; the sum of the outer products of its
         rows is the mean of those of the moves. ``(0, F)`` where it is not known.
+    weights
+        ``(n, heads)`` float16: the share of a cell's votes that a label has, 1 where its readings agree (a
+        cell of which they differ has a row for each value, see `training.engine.data.Labels`).
     """
 
     features: np.ndarray
     labels: np.ndarray
     sources: np.ndarray
     looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+    weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float16))
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -60,6 +64,10 @@ class Memory:
             raise ValueError("the looks that a memory knows must have as many features as its cells")
         if not len(self.looks):
             object.__setattr__(self, "looks", np.zeros((0, self.features.shape[1]), np.float16))
+        if not self.weights.size:
+            object.__setattr__(self, "weights", np.ones(self.labels.shape, np.float16))
+        if self.weights.shape != self.labels.shape:
+            raise ValueError("a memory needs a weight for each of its labels")
 
     def __len__(self) -> int:
         return len(self.features)
@@ -78,11 +86,12 @@ class Memory:
         KeyError, ValueError
             If they are not those of a memory.
         """
+        known = {name: tensors[name].cpu().numpy() for name in ("looks", "weights") if name in tensors}
         return cls(
             tensors["features"].cpu().numpy().astype(np.float16),
             tensors["labels"].cpu().numpy().astype(np.int16),
             tensors["sources"].cpu().numpy().astype(np.int64),
-            *([tensors["looks"].cpu().numpy().astype(np.float16)] if "looks" in tensors else []),
+            **{name: array.astype(np.float16) for name, array in known.items()},
         )
 
     def fitting(self, vocabulary: Vocabulary, features: int) -> Memory:
@@ -98,11 +107,15 @@ class Memory:
             raise ValueError("its memory is of another model")
         if (self.labels < -1).any() or (self.labels >= sizes).any():
             raise ValueError("its memory has words that the model lacks")
+        if not ((self.weights >= 0) & (self.weights <= 1)).all():
+            raise ValueError("its memory has weights that are no shares")
         return self
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give the arrays as tensors, for a file."""
         known = {"looks": torch.from_numpy(self.looks)} if len(self.looks) else {}
+        if (self.weights != 1).any():
+            known["weights"] = torch.from_numpy(self.weights)
         return known | {
             "features": torch.from_numpy(self.features),
             "labels": torch.from_numpy(self.labels),
@@ -111,7 +124,16 @@ class Memory:
 
     def of(self, rows: np.ndarray) -> Memory:
         """Give some of the cells, by index or mask."""
-        return Memory(self.features[rows], self.labels[rows], self.sources[rows], self.looks)
+        return Memory(
+            self.features[rows], self.labels[rows], self.sources[rows], self.looks, self.weights[rows]
+        )
+
+    def settled(self, head: int) -> np.ndarray:
+        """Give each row's label of a head: ``(n,)`` int, -1 where it has no more than half of the votes.
+
+        No cell is in it twice.
+        """
+        return np.where(self.weights[:, head] > 0.5, self.labels[:, head], -1).astype(int)
 
     def without(self, source: int | None) -> Memory:
         """Leave one project's cells out: it will show them itself, with the labels they have by now."""
@@ -123,6 +145,7 @@ class Memory:
         Cells that keep no label are left out.
         """
         labels = np.full((len(self), len(own.heads)), -1, np.int16)
+        weights = np.ones(labels.shape, np.float16)
         for i, (name, values) in enumerate(zip(own.head_names, own.heads, strict=True)):
             if name not in theirs.head_names:
                 continue
@@ -131,24 +154,39 @@ class Memory:
             # one more for -1, no label
             into = np.array([*(place.get(value, -1) for value in theirs.heads[j]), -1], np.int16)
             labels[:, i] = into[self.labels[:, j]]
-        return replace(self, labels=labels).of(np.flatnonzero((labels >= 0).any(1)))
+            weights[:, i] = self.weights[:, j]
+        return replace(self, labels=labels, weights=weights).of(np.flatnonzero((labels >= 0).any(1)))
 
     def with_cells(
-        self, features: np.ndarray, labels: np.ndarray, source: int | None, *, seed: int = 0
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        source: int | None,
+        *,
+        seed: int = 0,
+        weights: np.ndarray | None = None,
+        of: np.ndarray | None = None,
     ) -> Memory:
         """Add cells of a project, at most `PER_VALUE` of each value; a cell counts for each of its values.
 
         Parameters
         ----------
-        features, labels
-            ``(n, F)`` and ``(n, heads)``, as those of a memory.
+        features, labels, weights
+            ``(n, F)`` and twice ``(n, heads)``, as those of a memory; no weights = 1.
+        of
+            ``(n,)``: which cell each row is of; ``None`` = each of its own.
         """
-        chosen = choose(labels, PER_VALUE, seed=seed)
+        if weights is None:
+            weights = np.ones(labels.shape, np.float16)
+        chosen = whole_cells(
+            choose(labels, PER_VALUE, seed=seed), np.arange(len(labels)) if of is None else of
+        )
         both = Memory(
             np.concatenate((self.features, features[chosen].astype(np.float16))),
             np.concatenate((self.labels, labels[chosen].astype(np.int16))),
             np.concatenate((self.sources, np.full(len(chosen), source or NO_SOURCE, np.int64))),
             self.looks,
+            np.concatenate((self.weights, weights[chosen].astype(np.float16))),
         )
         if len(both) <= _MOST:
             return both
@@ -183,6 +221,17 @@ def choose(labels: np.ndarray, per_value: int, *, seed: int = 0) -> np.ndarray:
         wanted = per_value - int(taken[candidates].sum())
         taken[candidates[~taken[candidates]][: max(0, wanted)]] = True
     return np.flatnonzero(taken)
+
+
+def whole_cells(rows: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Give all rows, in order, of the cells of which some rows were chosen.
+
+    Parameters
+    ----------
+    of
+        ``(n,)``: which cell each row is of.
+    """
+    return np.flatnonzero(np.isin(of, of[rows]))
 
 
 def single_labels(allowed: Sequence[np.ndarray]) -> np.ndarray:

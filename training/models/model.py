@@ -118,19 +118,24 @@ class LearnedModel:
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             module.load_state_dict(own)
 
-    def teach(self, allowed: Sequence[np.ndarray]) -> None:
+    def teach(self, allowed: Sequence[np.ndarray], weights: np.ndarray | None = None) -> None:
         """Note what the project's cells taught, beside what was taught before.
 
         Parameters
         ----------
         allowed
             Per head ``(n, K)`` bool, of all its cells; a group counts for its members in equal parts.
+        weights
+            ``(n, heads)``: what each counts; ``None`` = 1.
         """
         vocabulary = self.vocabulary
         self.taught = {name: dict(counts) for name, counts in self.taught_before.items()}
-        for name, values, rows in zip(vocabulary.head_names, vocabulary.heads, allowed, strict=True):
+        columns = [None] * len(allowed) if weights is None else list(weights.T)
+        for name, values, rows, weight in zip(
+            vocabulary.head_names, vocabulary.heads, allowed, columns, strict=True
+        ):
             counts = self.taught.setdefault(name, {})
-            for value, n in zip(values, shares(rows).sum(0), strict=True):
+            for value, n in zip(values, shares(rows, weight).sum(0), strict=True):
                 if n:
                     counts[value] = round(counts.get(value, 0.0) + float(n), 3)
 

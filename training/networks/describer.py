@@ -297,6 +297,7 @@ def description_loss(
     log_priors: Sequence[torch.Tensor],
     *,
     balance: float,
+    weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[int, float]]:
     """Compute the heads' loss: the negative log of the summed probability of what the label allows.
 
@@ -314,6 +315,8 @@ def description_loss(
         Per head ``(K,)``.
     balance
         0 = as the data are, 1 = as if all values were equally frequent.
+    weights
+        ``(N, heads)``: the share of a cell's votes that each row is; ``None`` = 1.
 
     Returns
     -------
@@ -326,7 +329,9 @@ def description_loss(
         if not bool(rows.any()):
             continue
         log_p = torch.log_softmax(logit[rows] + balance * prior, 1)
-        parts[i] = -log_p.masked_fill(~allow[rows], -torch.inf).logsumexp(1).mean()
+        losses = -log_p.masked_fill(~allow[rows], -torch.inf).logsumexp(1)
+        weight = torch.ones_like(losses) if weights is None else weights[rows, i]
+        parts[i] = (losses * weight).sum() / weight.sum()
     if not parts:
         zero = sum((logit.sum() * 0 for logit in logits), torch.zeros(()))
         return torch.as_tensor(zero), {}

@@ -114,6 +114,13 @@ class Vocabulary:
         return allowed
 
 
-def shares(allowed: np.ndarray) -> np.ndarray:
-    """Give each label one vote, a group's in equal parts for its members: ``(n, K)`` from ``(n, K)`` bool."""
-    return np.asarray(allowed / np.maximum(allowed.sum(1, keepdims=True), 1))
+def shares(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Give each label one vote, a group's in equal parts for its members: ``(n, K)`` from ``(n, K)`` bool.
+
+    Parameters
+    ----------
+    weights
+        ``(n,)``: how much of a vote each is; ``None`` = 1.
+    """
+    whole = np.asarray(allowed / np.maximum(allowed.sum(1, keepdims=True), 1))
+    return whole if weights is None else whole * weights[:, None]

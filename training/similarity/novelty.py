@@ -66,7 +66,7 @@ class Novelty:
     """
 
     def __init__(self, memory: Memory, head: int, describer: Describer, *, seed: int = 0) -> None:
-        labels = memory.labels[:, head].astype(int)
+        labels = memory.settled(head)
         self.values = np.flatnonzero(np.bincount(labels[labels >= 0]) >= 2)
         rows = np.flatnonzero(np.isin(labels, self.values))
         features, labels = memory.features[rows].astype(np.float64), labels[rows]
@@ -100,7 +100,7 @@ class Novelty:
     @lru_cache(maxsize=4)
     def of(memory: Memory, head: int, describer: Describer) -> Novelty | None:
         """Make it of a memory; ``None`` where that has too few cells, or cells of one value of the head."""
-        labels = memory.labels[:, head]
+        labels = memory.settled(head)
         labels = labels[labels >= 0]
         counts = np.bincount(labels, minlength=1) if len(labels) else np.zeros(1, int)
         if counts[counts >= 2].sum() < FEWEST or (counts >= 2).sum() < 2:

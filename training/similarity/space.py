@@ -20,36 +20,54 @@ class Space:
     """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
 
     How other laboratories' looks move features (`training.models.memory.Memory.looks`) counts as spread
-    within a class: a discriminant then leans on what stays as it is. The first head (the class, where there
+    within a class: a discriminant then leans on what stays as it is. A label of which readings differ counts
+    by its share of the votes. The first head (the class, where there
     is one) that has two values and labels half of the cells groups them for all heads: an attribute may have
     more values, but only the few cells of one project may have it.
     """
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray, looks: np.ndarray | None = None) -> None:
-        grouping = labels[:, _grouping(labels)]
-        rows = features[grouping >= 0]
-        groups, counts = np.unique(grouping[grouping >= 0], return_inverse=True, return_counts=True)[1:]
+    def __init__(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        looks: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        if weights is None:
+            weights = np.ones(labels.shape)
+        head = _grouping(labels, weights)
+        grouping = labels[:, head]
+        rows, weight = features[grouping >= 0], weights[grouping >= 0, head, None]
+        groups = np.unique(grouping[grouping >= 0], return_inverse=True)[1]
+        counts = np.bincount(groups, weight[:, 0])
         sums = np.zeros((len(counts), features.shape[1]))
-        np.add.at(sums, groups, rows)
+        np.add.at(sums, groups, rows * weight)
         rest = rows - (sums / counts[:, None])[groups]
+        total = max(1.0, float(weight.sum()))
         self._features = features
         self._centre = features.mean(0)
         moves = np.zeros((0, features.shape[1])) if looks is None else _LOOKS**0.5 * looks.astype(np.float64)
-        spread = np.sqrt(rest.var(0) + (moves**2).sum(0))
+        centred = rest - (rest * weight).sum(0) / total
+        spread = np.sqrt((centred**2 * weight).sum(0) / total + (moves**2).sum(0))
         self._scale = np.maximum(spread, 1e-3 * features.std(0) + 1e-6)
         rest /= self._scale
+        rest *= np.sqrt(weight)
         moves /= self._scale
-        covariance = (1 - SHRINKAGE) * ((rest.T @ rest) / max(1, len(rest)) + moves.T @ moves)
+        covariance = (1 - SHRINKAGE) * ((rest.T @ rest) / total + moves.T @ moves)
         covariance[np.diag_indices_from(covariance)] += SHRINKAGE
         self._factor = cho_factor(covariance, check_finite=False)
 
-    def discriminant(self, labels: np.ndarray, values: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def discriminant(
+        self, labels: np.ndarray, values: int, weights: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Fit the discriminant of one head, all values equally probable.
 
         Parameters
         ----------
         labels
             ``(n,)`` of the cells that the space was made from, -1 = none.
+        weights
+            ``(n,)``: what each of these labels weighs; ``None`` = 1.
 
         Returns
         -------
@@ -59,17 +77,22 @@ class Space:
         met = np.bincount(labels[labels >= 0], minlength=values) > 0
         weight, bias = np.zeros((values, self._features.shape[1])), np.full(values, NEVER)
         if met.any():
-            means = np.stack([self._features[labels == value].mean(0) for value in np.flatnonzero(met)])
+            weights = np.ones(len(labels)) if weights is None else weights
+            means = np.stack([self._mean(labels == value, weights) for value in np.flatnonzero(met)])
             standard = (means - self._centre) / self._scale
             solved = cho_solve(self._factor, standard.T, check_finite=False).T
             weight[met] = solved / self._scale
             bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
         return weight, bias, met
 
+    def _mean(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        some = weights[rows, None]
+        return np.asarray((self._features[rows] * some).sum(0) / some.sum())
 
-def _grouping(labels: np.ndarray) -> int:
-    labelled = (labels >= 0).sum(0)
+
+def _grouping(labels: np.ndarray, weights: np.ndarray) -> int:
+    labelled = (weights * (labels >= 0)).sum(0)
     values = np.array([len(np.unique(column[column >= 0])) for column in labels.T])
-    for head in np.flatnonzero((values >= 2) & (2 * labelled >= len(labels))):
+    for head in np.flatnonzero((values >= 2) & (2 * labelled >= weights.sum(0))):
         return int(head)
     return int(np.argmax(labelled))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
+from training.agreement.votes import Votes, votes
 from training.evaluation.metrics import FieldTruth, TrueCell
 from training.evaluation.patient_split import unit_of
 from training.networks.scale import CellSides, domain_of
@@ -26,12 +28,14 @@ class NothingToLearnError(LLDError):
 
 @dataclass(frozen=True)
 class Knowledge:
-    """A field with everything the current reading says of it.
+    """A field with everything the current reading says of it, and the votes of others on its cells.
 
     Attributes
     ----------
     cell_side
         Median side of a white cell in the field's pixels, where the project knows it.
+    votes
+        By the cell's id, of those that several readings have boxed.
     """
 
     field: Field
@@ -40,6 +44,7 @@ class Knowledge:
     ignore: tuple[Shape, ...]
     rejections: tuple[Box, ...]
     cell_side: float | None = None
+    votes: Mapping[int, Votes] = dataclasses.field(default_factory=dict)
 
     @property
     def patient(self) -> str:
@@ -62,7 +67,10 @@ class Knowledge:
         return TrainingField(
             name=self.field.name,
             pixels=partial(project.pixels, self.field.id),
-            cells=tuple(LabelledCell(c.box, c.cell_class, c.attributes) for c in self.cells),
+            cells=tuple(
+                LabelledCell(box, *labels, shares=said.contested if said else {})
+                for box, labels, said in self._labelled()
+            ),
             regions=self.finished,
             ignore=self.ignore,
             rejections=self.rejections,
@@ -76,16 +84,35 @@ class Knowledge:
             self.field.name,
             self.field.width,
             self.field.height,
-            tuple(TrueCell(c.box, c.cell_class, c.attributes) for c in self.cells),
+            tuple(
+                TrueCell(box, *labels, ties=said.ties if said else {})
+                for box, labels, said in self._labelled()
+            ),
             inside=self.finished,
             outside=self.ignore,
             patient=self.patient,
             domain=domain_of(self.field),
         )
 
+    def _labelled(self) -> Iterator[tuple[Box, tuple[str | None, Mapping[str, str]], Votes | None]]:
+        """Give the box and labels of each cell, by most votes where several readings have boxed it."""
+        for cell in self.cells:
+            said = self.votes.get(cell.id)
+            own = (cell.cell_class, cell.attributes)
+            yield (cell.box, own, None) if said is None else (said.box, said.labels(cell), said)
+
+    @property
+    def classes(self) -> set[str | None]:
+        """Every class that a reading gives one of the cells."""
+        voted = {name for said in self.votes.values() for name in said.shares.get("class", ())}
+        return voted | {cell.cell_class for cell in self.cells}
+
 
 def knowledge(project: Project) -> list[Knowledge]:
-    """Read the whole project's knowledge in a fixed number of statements.
+    """Read the whole project's knowledge in a fixed number of statements for each reading.
+
+    Where the cells are, and what is finished, the current reading says; what the cells are is put to the vote
+    of all readings (`training.agreement.votes`).
 
     Whole slides are left out: they are gigapixels, and their areas are fields of their own
     (`Project.add_area`).
@@ -94,6 +121,7 @@ def knowledge(project: Project) -> list[Knowledge]:
     regions = _by_field(project.regions())
     ignore = _by_field(project.ignore_areas())
     rejected = project.rejections()
+    voted = votes(project)
     fields = [field for field in project.fields() if not field.is_slide]
     sides = CellSides.learn((f, [max(c.box[2:]) for c in cells.get(f.id, ())]) for f in fields)
     known = []
@@ -108,6 +136,7 @@ def knowledge(project: Project) -> list[Knowledge]:
                 tuple(a.shape for a in areas),
                 tuple(rejected.get(field.id, ())),
                 sides.on(field),
+                {cell.id: voted[cell.id] for cell in cells.get(field.id, ()) if cell.id in voted},
             )
         )
     return known

@@ -120,6 +120,7 @@ def _described(one: Knowledge) -> list[Any]:
         areas,
         one.rejections,
         one.cell_side,
+        *([sorted((n, said.box, said.shares) for n, said in one.votes.items())] if one.votes else []),
     ]
 
 

@@ -167,7 +167,7 @@ class Stages:
         if done:
             self.model.load_tensors(load_file(str(stage_file(self.state, name))))
             if len(self.patches):
-                self.model.teach(self.patches.allowed)
+                self.model.teach(self.patches.labels.allowed, self.patches.labels.weights)
             self.model.evaluating()
             return done
         config = self.config

@@ -171,7 +171,7 @@ class _Training:
             kept = 0.0
             remember(model, self._look(model, fields))
         else:
-            self.forgotten = shown_by_nobody(model, {cell.cell_class for k in training for cell in k.cells})
+            self.forgotten = shown_by_nobody(model, {name for k in training for name in k.classes})
             self.seen = self._look(model, fields)
             teach_heads(model, self.seen, seed=request.seed)
             before = copy.deepcopy(model.detector)
@@ -469,7 +469,8 @@ class _Training:
         return metrics, not comparison.worse, told
 
     def _propose_in_use(self, model: LearnedModel, some: Sequence[Knowledge]) -> list[RawProposals]:
-        raw = self.propose(model, some, until=self.budget.until("in_use"))
+        films = Films(self.project, model, self.known)  # as those of the new model, or they would not compare
+        raw = self.propose(model, some, until=self.budget.until("in_use"), films=films)
         self.budget.leave_out(IN_USE, len(raw), len(some))
         return raw
 

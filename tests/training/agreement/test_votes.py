@@ -1,0 +1,153 @@
+"""What the readings of a project vote on its cells, and what a training makes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from annotation_store import Project, Shape
+from training.agreement import agreement, write_consensus
+from training.agreement.votes import votes
+from training.protocol import TrainRequest
+from training.worker.annotated_fields import knowledge
+from training.worker.run import run
+
+SHAPES = ("regular", "irregular")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        pixels = rng.integers(200, 255, (96, 160, 3)).astype(np.uint8)
+        pixels[40:60, 12:28] = pixels[40:60, 52:68] = pixels[40:60, 92:108] = (95, 50, 140)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"f{i}.png")
+    with Project.create(tmp_path / "project", "lld", annotator="Ada") as made:
+        made.add_fields([tmp_path / "images"])
+        yield made
+
+
+def read(project: Project, name: str | None, *labels: tuple[float, str | None, str | None]) -> int:
+    """Fill a reading (a new one, or the first) with cells at x on field 1: class and nuclear shape."""
+    number = project.add_reading(name, annotator=name).id if name else 1
+    with project.in_reading(number):
+        for x, of_class, shape in labels:
+            values = {} if shape is None else {"nuclear_shape": shape}
+            project.add_cell(1, (x, 40, 20, 20), cell_class=of_class, attributes=values)
+        project.mark_whole_field(1)
+    return number
+
+
+def by_place(project: Project) -> dict[int, dict[str, dict[str, float]]]:
+    cells = {cell.id: cell for cell in project.cells()}
+    return {
+        round(cells[number].box[0]): {name: dict(some) for name, some in one.shares.items()}
+        for number, one in votes(project).items()
+    }
+
+
+def test_each_reading_has_one_vote(project: Project) -> None:
+    read(project, None, (10, "Monocyte", "regular"), (50, "Monocyte", None), (90, None, "regular"))
+    read(project, "Bob", (12, "Monocyte", "irregular"), (50, "Lymphocyte", None), (90, "Basophil", None))
+    read(project, "Cem", (14, "Neutrophil", "irregular"), (130, "Monocyte", None))
+    third = 1 / 3
+    assert by_place(project) == {
+        10: {"class": {"Monocyte": 2 * third, "Neutrophil": third},
+             "nuclear_shape": {"irregular": 2 * third, "regular": third}},
+        50: {"class": {"Lymphocyte": 0.5, "Monocyte": 0.5}},
+        90: {"class": {"Basophil": 1.0}, "nuclear_shape": {"regular": 1.0}},
+    }  # fmt: skip
+    (known,) = [k for k in knowledge(project) if k.cells]
+    one, two, three = known.training_field(project).cells
+    assert one.box == (12, 40, 20, 20), "one box, between those of the readings"
+    assert (one.cell_class, one.attributes) == ("Monocyte", {"nuclear_shape": "irregular"})
+    assert set(one.shares) == {"class", "nuclear_shape"}
+    assert (three.cell_class, three.shares) == ("Basophil", {}), "what one left open another has said"
+    assert [cell.ties for cell in known.truth().cells] == [{}, {"class": ("Lymphocyte", "Monocyte")}, {}]
+    assert known.classes == {"Monocyte", "Neutrophil", "Lymphocyte", "Basophil", None}
+    assert two.cell_class == "Lymphocyte"
+
+
+def test_unsure_and_groups_are_no_votes_and_what_is_not_finished_does_not_count(project: Project) -> None:
+    read(project, None, (10, "blast", "unsure"), (50, "unsure", "regular"), (90, "blast", None))
+    read(project, "Bob", (10, "Monoblast", "regular"), (50, "blast", "unsure"), (90, "unsure", None))
+    other = project.add_reading("Cem", annotator="Cem").id
+    with project.in_reading(other):
+        project.add_cell(1, (10, 40, 20, 20), cell_class="Basophil")
+    assert by_place(project) == {
+        10: {"class": {"Monoblast": 1.0}, "nuclear_shape": {"regular": 1.0}},
+        50: {"nuclear_shape": {"regular": 1.0}},
+        90: {},
+    }
+    (known,) = [k for k in knowledge(project) if k.cells]
+    classes = [cell.cell_class for cell in known.training_field(project).cells]
+    assert classes == ["Monoblast", "unsure", "blast"], "its own word, where nobody votes"
+
+
+def test_a_consensus_teaches_what_its_readers_said_and_what_somebody_decided_stands(project: Project) -> None:
+    read(project, None, (10, "Monocyte", "regular"), (50, "Monocyte", "regular"))
+    read(project, "Bob", (12, "Lymphocyte", "regular"), (52, "Lymphocyte", "irregular"))
+    made = write_consensus(project).reading.id
+    with project.in_reading(made):
+        first, second = project.cells()
+        assert (first.cell_class, second.attributes) == ("unsure", {"nuclear_shape": "unsure"})
+        project.change_cell(second.id, cell_class="Basophil", box=(53, 40, 20, 20))
+        assert by_place(project) == {
+            11: {"class": {"Lymphocyte": 0.5, "Monocyte": 0.5}, "nuclear_shape": {"regular": 1.0}},
+            53: {"nuclear_shape": {"irregular": 0.5, "regular": 0.5}},
+        }
+        (known,) = [k for k in knowledge(project) if k.cells]
+        told = known.training_field(project).cells
+    assert [(cell.box[0], cell.cell_class) for cell in told] == [(11, "Lymphocyte"), (53, "Basophil")]
+    assert all(k.votes or not k.cells for k in knowledge(project)), "the consensus has no vote of its own"
+    assert by_place(project)[10]["class"] == {"Lymphocyte": 0.5, "Monocyte": 0.5}
+
+
+def test_comparing_readings_makes_nobody_the_reader(project: Project) -> None:
+    read(project, None, (10, "Monocyte", None))
+    read(project, "Bob", (10, "Monocyte", None))
+    with Project.open(project.path, annotator="Cem") as other:
+        assert other.reading_undecided
+        agreement(other)
+        knowledge(other)
+        assert other.reading_undecided
+
+
+class Quiet:
+    cancelled = False
+
+    def send(self, _message: object) -> None: ...
+
+    def check(self) -> None: ...
+
+
+def trained(project: Project) -> dict[str, Any]:
+    request = TrainRequest(
+        project=str(project.path), init="scratch", size=96, epochs=1, device="cpu", suggest=False
+    )
+    quiet: Any = Quiet()
+    done = run(request, quiet, time.monotonic())
+    folder = project.path / "models" / str(done.model_id)
+    (weights,) = folder.glob("*.safetensors")
+    return {n: t for n, t in load_file(weights).items() if "sources" not in n}
+
+
+def test_a_second_reader_who_agrees_changes_no_bit_of_a_training(project: Project) -> None:
+    labels = [(10.0, "Monocyte", "regular"), (50.0, "Lymphocyte", None), (90.0, "blast", "irregular")]
+    read(project, None, *labels)
+    before = trained(project)
+    read(project, "Bob", *labels)
+    after = trained(project)
+    assert before.keys() == after.keys()
+    assert all((before[name] == after[name]).all() for name in before)
+    with project.in_reading(1):
+        project.add_region(2, Shape.rectangle(0, 0, 5, 5))
+    assert len([k for k in knowledge(project) if k.finished]) == 2
