@@ -7,9 +7,9 @@ centred outside, and to count only the hits there would flatter precision. A mis
 a class: such a cell counts for its box only.
 
 Where several readings label a cell, the value with most votes is the truth. Where votes tie, a prediction
-that agrees with any of the tied values is right: the value that was predicted is then the truth, and the first
-of the tied values where another one was predicted or the cell was not found. In the ranking of a class, a cell
-that may be of it by tied votes is passed over unless it was predicted to be.
+that agrees with any of the tied values is right: the value that was predicted is then the truth, and the
+first of the tied values where another one was predicted or the cell was not found. In the ranking of a
+class, a cell that may be of it by tied votes is passed over unless it was predicted to be.
 """
 
 from __future__ import annotations
