@@ -16,8 +16,9 @@ from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
 from napari_lld.report.numbers import Part
+from training.agreement.votes import true_cell, votes
 from training.evaluation.extra_metrics import describe
-from training.evaluation.metrics import IOU, FieldTruth, TrueCell, evaluate_field
+from training.evaluation.metrics import IOU, FieldTruth, evaluate_field
 from training.evaluation.patient_split import unit_of
 from training.networks.scale import domain_of
 
@@ -44,14 +45,14 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
     outside: dict[int, list[Shape]] = defaultdict(list)
     for area in project.ignore_areas():
         outside[area.field_id].append(area.shape)
-    results = []
+    voted, results = votes(project), []
     for field_id in sorted(i for i in later if inside[i] and (i in looked or i in suggested)):
         field = facts.fields[field_id]
         truth = FieldTruth(
             field.name,
             field.width,
             field.height,
-            tuple(TrueCell(cell.box, cell.cell_class, cell.attributes) for cell in cells[field_id]),
+            tuple(true_cell(cell, voted.get(cell.id)) for cell in cells[field_id]),
             tuple(inside[field_id]),
             tuple(outside[field_id]),
             unit_of(field),

@@ -12,8 +12,8 @@ from training.engine.data import LabelledCell, Labels, cut_patches, labelled_cel
 from training.engine.recipe import Cells, out_of_fold, teach_heads
 from training.models.memory import Memory
 from training.models.model import LearnedModel, new_model, read_model, write_model
-from training.models.vocabulary import Vocabulary
 from training.networks.describer import description_loss
+from training.networks.vocabulary import Vocabulary
 
 TWO_TO_ONE = {"small": 2 / 3, "large": 1 / 3}
 TIE = {"small": 0.5, "large": 0.5}

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotation_store.records import UNSURE, Box, Cell
+from annotation_store.records import Box, Cell
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from training.agreement.consensus import majority
 from training.agreement.project import read
+from training.evaluation.metrics import TrueCell
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -52,6 +54,13 @@ class Votes:
         """Give class and attributes of the cell: the first value of what was voted on, else its own."""
         first = {name: next(iter(shares)) for name, shares in self.shares.items()}
         return first.pop(CLASS, cell.cell_class), {**cell.attributes, **first}
+
+
+def true_cell(cell: Cell, said: Votes | None) -> TrueCell:
+    """Give a cell as truth: by most votes, where there are any."""
+    if said is None:
+        return TrueCell(cell.box, cell.cell_class, cell.attributes)
+    return TrueCell(said.box, *said.labels(cell), said.ties)
 
 
 def votes(project: Project) -> dict[int, Votes]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
-from training.agreement.votes import Votes, votes
-from training.evaluation.metrics import FieldTruth, TrueCell
+from training.agreement.votes import Votes, true_cell, votes
+from training.evaluation.metrics import FieldTruth
 from training.evaluation.patient_split import unit_of
 from training.networks.scale import CellSides, domain_of
 
@@ -68,8 +68,10 @@ class Knowledge:
             name=self.field.name,
             pixels=partial(project.pixels, self.field.id),
             cells=tuple(
-                LabelledCell(box, *labels, shares=said.contested if said else {})
-                for box, labels, said in self._labelled()
+                LabelledCell(cell.box, cell.cell_class, cell.attributes)
+                if (said := self.votes.get(cell.id)) is None
+                else LabelledCell(said.box, *said.labels(cell), shares=said.contested)
+                for cell in self.cells
             ),
             regions=self.finished,
             ignore=self.ignore,
@@ -84,22 +86,12 @@ class Knowledge:
             self.field.name,
             self.field.width,
             self.field.height,
-            tuple(
-                TrueCell(box, *labels, ties=said.ties if said else {})
-                for box, labels, said in self._labelled()
-            ),
+            tuple(true_cell(cell, self.votes.get(cell.id)) for cell in self.cells),
             inside=self.finished,
             outside=self.ignore,
             patient=self.patient,
             domain=domain_of(self.field),
         )
-
-    def _labelled(self) -> Iterator[tuple[Box, tuple[str | None, Mapping[str, str]], Votes | None]]:
-        """Give the box and labels of each cell, by most votes where several readings have boxed it."""
-        for cell in self.cells:
-            said = self.votes.get(cell.id)
-            own = (cell.cell_class, cell.attributes)
-            yield (cell.box, own, None) if said is None else (said.box, said.labels(cell), said)
 
     @property
     def classes(self) -> set[str | None]:
