@@ -57,7 +57,7 @@ class Field:
 
 
 def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> list[Field]:
-    """Read a COCO file in the project's dialect (docs/formats.md): no ``annotated_regions`` = the whole field.
+    """Read a COCO file in the dialect of docs/formats.md: no ``annotated_regions`` = the whole field.
 
     Parameters
     ----------
