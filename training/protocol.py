@@ -242,7 +242,7 @@ class Suggested(_Answer):
 
     `unknown`: how many of them are of cells unlike anything the model was taught. `unlike`: films that as a
     whole look unlike those that it learnt from. `unchecked`: films that it has not learnt from, and where
-    nobody has labelled cells.
+    too few cells are labelled; `labelled`: of each of these how many are.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -252,6 +252,7 @@ class Suggested(_Answer):
     from_stain: list[int] = Field(default_factory=list)
     unlike: list[str] = Field(default_factory=list)
     unchecked: list[str] = Field(default_factory=list)
+    labelled: dict[str, int] = Field(default_factory=dict)
 
 
 class Cancelling(_Answer):

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from annotation_store.errors import SchemaError
-from annotation_store.schema.limits import MAX_ATTRIBUTES, MAX_CLASSES, MAX_VALUES, lookalikes, too_large
+from annotation_store.schema.limits import MAX_ATTRIBUTES, MAX_CLASSES, MAX_VALUES, too_large, unfit
 from annotation_store.schema.model import Schema
 from annotation_store.schema.reserved import RESERVED
 
@@ -40,9 +40,13 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
     own = document.get("napari_lld")
     if isinstance(own, dict) and isinstance(own.get("schema"), dict) and not too_large(own["schema"]):
         try:
-            return Schema.model_validate(own["schema"])
+            schema = Schema.model_validate(own["schema"])
         except ValidationError:
             pass  # edited by hand: fall back on what the file shows
+        else:
+            if not schema.classes:
+                raise SchemaError(f"No schema can be made from {source}: {unfit(schema)}.")
+            return schema
     categories = document.get("categories")
     if not isinstance(categories, list) or not all(isinstance(c, dict) for c in categories):
         raise SchemaError(f"{source} has no list of categories: a schema cannot be made from it.")
@@ -71,7 +75,7 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise SchemaError(f"No schema can be made from {source}: {message}.") from error
-    if reason := lookalikes(schema):
+    if reason := unfit(schema):
         raise SchemaError(f"No schema can be made from {source}: {reason}.")
     return schema
 

@@ -1,4 +1,4 @@
-"""What a new schema may not be (a stored one opens): too large, or with names that look the same."""
+"""What a new schema may not be (a stored one opens): too large, without a class, with look-alike names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ def too_large(data: dict[str, Any]) -> str | None:
     return None
 
 
-def lookalikes(schema: Schema) -> str | None:
+def unfit(schema: Schema) -> str | None:
+    """Say in words why a schema cannot be worked with; ``None`` where it can."""
+    if not schema.classes:
+        return "it has no class; list at least one under 'classes' (in a COCO file: 'categories')"
+    return _lookalikes(schema)
+
+
+def _lookalikes(schema: Schema) -> str | None:
     """Say in words which names look the same, although they are written differently."""
     names = [*(c.name for c in schema.classes), *(g.name for g in schema.groups)]
     for what, some in [

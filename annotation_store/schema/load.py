@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from annotation_store.errors import SchemaError
 from annotation_store.files.yaml_reader import BadYamlError, load_yaml
 from annotation_store.schema.from_coco import schema_from_coco
-from annotation_store.schema.limits import lookalikes, too_large
+from annotation_store.schema.limits import too_large, unfit
 from annotation_store.schema.model import Schema
 
 _PRESETS = ("lld", "wbcatt")
@@ -93,6 +93,6 @@ def _validated(data: Any, source: str) -> Schema:
         where = ".".join(str(part) for part in first["loc"]) or "schema"
         message = first["msg"].removeprefix("Value error, ")
         raise SchemaError(f"The schema file {source} is not valid: {where}: {message}.") from error
-    if reason := lookalikes(schema):
+    if reason := unfit(schema):
         raise SchemaError(f"The schema file {source} is not valid: {reason}.")
     return schema

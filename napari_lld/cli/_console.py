@@ -21,6 +21,9 @@ Tick = Callable[[int, int], None]
 Update = Callable[[str, int, int, float | None], None]
 """Sets a bar: title, done, total (0 = unknown), seconds left."""
 
+INCOMPLETE = 3
+"""The exit code of a command that did what it could and left something out that it was asked for."""
+
 _STAGES = {
     "prepare": "Preparing",
     "train": "Training",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_lld.cli._console import new_table, number, plural, say, say_table
+from training.units import of_units
 
 NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "nothing said"
 
@@ -30,7 +31,10 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
     if not cells:
         say("Not measured: there is no true cell to measure on.")
         return
-    say(f"On {plural(int(metrics.get('fields') or 0), 'field')} with {plural(cells, 'cell')}:")
+    fields = int(metrics.get("fields") or 0)
+    empty = fields - int(metrics.get("fields_with_cells") or fields)
+    without = f" ({empty} of the fields without any)" if empty else ""
+    say(f"On {plural(fields, 'field')} with {plural(cells, 'cell')}{without}:")
     spread: Mapping[str, Any] = metrics.get("intervals") or {}
     table = new_table("measure", "value", *(["95% interval"] if spread else []), "n")
 
@@ -63,10 +67,11 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
                         row(f"    {title}", one[key], None, "")
     say_table(table)
     if spread:
-        say(
-            f"Intervals: {plural(int(spread['resamples']), 'resample')} of "
-            f"{plural(int(spread['patients']), 'patient')} (fields where no patient is known)."
-        )
+        whose = of_units(int(spread["patients"]), spread.get("of_fields"))
+        if spread["patients"] > 1:
+            say(f"Intervals: {plural(int(spread['resamples']), 'resample')} of the cells {whose}.")
+        else:
+            say(f"No intervals: all of it is {whose}.")
     if metrics.get("domains"):
         _say_domains(metrics["domains"])
     if metrics.get("calibration"):

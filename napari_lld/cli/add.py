@@ -11,6 +11,9 @@ import typer
 from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
 from napari_lld.cli._options import Json, ProjectPath, open_project
 
+_MOST_TOLD = 5
+"""Files that cannot be read and are named in the refusal."""
+
 
 def add(
     project: ProjectPath,
@@ -85,16 +88,28 @@ def add(
 
 
 def check_named(files: list[Path]) -> None:
-    """Read every file that was named before any is added: one that cannot be read fails the command.
+    """Read every file that was named before any is added: those that cannot be read fail the command.
 
     What a folder holds besides is another matter: the store skips it and says why.
     """
+    from annotation_store.errors import ImageError
     from annotation_store.images import check_image
 
+    broken: list[str] = []
     with progress("Checking images") as tick:
         for place, file in enumerate(files):
-            check_image(file)  # of a slide the head only
+            try:
+                check_image(file)  # of a slide the head only
+            except ImageError as error:
+                broken.append(str(error))
             tick(place + 1, len(files))
+    if broken:
+        more = f" And {len(broken) - _MOST_TOLD} more." if len(broken) > _MOST_TOLD else ""
+        raise UsageError(
+            f"{len(broken)} of the {plural(len(files), 'named file')} cannot be read, so nothing was added. "
+            f"{' '.join(broken[:_MOST_TOLD])}{more} Leave them out, or give their folder: what can be read "
+            "in a folder is added."
+        )
 
 
 def check_pattern(pattern: str | None) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, plural, say, say_json
+from napari_lld.cli._console import plural, say, say_json
 from napari_lld.cli._options import Annotator, Json, existing_file
 
 if TYPE_CHECKING:
@@ -54,17 +53,11 @@ def new(
 
 def read_schema(name: str) -> Schema:
     """Read a preset, a schema file, or the schema that a COCO file implies."""
-    from annotation_store.schema import load_schema, schema_from_coco
+    from annotation_store.schema import load_schema
 
     path = Path(name)
     if path.suffix.lower() == ".json":
         existing_file(path, "a schema file or a COCO file")
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{path} is not JSON ({error}); give a schema file or a COCO file") from error
-        if isinstance(document, dict) and "categories" in document:
-            return schema_from_coco(document)
     elif path.suffix.lower() in (".yaml", ".yml"):
         existing_file(path, "a schema file")
     return load_schema(name)

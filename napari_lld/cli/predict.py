@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from napari_lld.cli._console import UsageError, plural, say, say_json, say_unknown, worker_progress
+from napari_lld.cli._console import (
+    INCOMPLETE,
+    UsageError,
+    complain,
+    listed,
+    plural,
+    say,
+    say_json,
+    say_unknown,
+    worker_progress,
+)
 from napari_lld.cli._options import (
     Device,
     Json,
@@ -47,8 +58,6 @@ def predict(
 ) -> None:
     """Suggest cells: on the project's unknown areas, or for other images into a COCO file."""
     from training.client import run_worker
-    from training.evaluation.unchecked_films import trust_reasons
-    from training.inference.stain_proposals import stain_note
     from training.protocol import PredictRequest
 
     which = model_of(model)
@@ -83,15 +92,29 @@ def predict(
     if as_json:
         answer = {"project": project.absolute(), "model": done.model_id if done.model_id else which}
         say_json(answer | {"out": None if out is None else out.absolute()} | done.result)
-        return
-    count = int(done.result.get("count", 0))
-    where = f"to {out}" if out is not None else f"to review in {project}"
+    else:
+        _say(done.result, f"to {out}" if out is not None else f"to review in {project}")
+    if skipped := done.result.get("skipped"):
+        images_word = plural(int(done.result["fields"]) + len(skipped), "image")
+        complain(f"{len(skipped):,} of {images_word} could not be read; {out} holds the others.")
+        raise typer.Exit(INCOMPLETE)
+
+
+def _say(result: Mapping[str, Any], where: str) -> None:
+    from training.evaluation.unchecked_films import trust_reasons
+    from training.inference.stain_proposals import stain_note
+
+    count = int(result.get("count", 0))
     say(f"{plural(count, 'suggestion')} {where}.")
-    say_unknown(int(done.result.get("unknown", 0)))
-    if done.result.get("from_stain"):
-        say(stain_note(int(done.result["from_stain"])))
-    for reason in trust_reasons(done.result):
+    say_unknown(int(result.get("unknown", 0)))
+    if result.get("from_stain"):
+        say(stain_note(int(result["from_stain"])))
+    for reason in trust_reasons(result):
         say(f"{reason}.")
+    if skipped := result.get("skipped"):
+        say(f"Skipped {plural(len(skipped), 'image')}:")
+        for line in listed([f"  {one['path']}: {one['why']}" for one in skipped]):
+            say(line)
 
 
 def check_model(path: Path, numbers: list[int], which: int | str) -> None:

@@ -130,8 +130,8 @@ def train(
     why = saved.why if saved is not None else None
     resumed = int(done.result.get("resumed_epochs", 0))
     left_out = [str(Reason.read(one)) for one in done.result.get("left_out", ())]
-    trust = {"unlike": [], "unchecked": [], "sets": None} | done.result
-    trust = {name: trust[name] for name in ("unlike", "unchecked", "sets")}
+    trust: dict[str, Any] = {"unlike": [], "unchecked": [], "labelled": {}, "sets": None}
+    trust |= {name: done.result[name] for name in trust if name in done.result}
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
         answer |= {"why": why, "suggestions": suggestions, "unknown": unknown, "resumed_epochs": resumed}

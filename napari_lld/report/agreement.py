@@ -9,6 +9,7 @@ from typing import Any
 from annotation_store import Project
 from napari_lld.report.numbers import Estimate, Part, share, spread
 from napari_lld.report.words import Words
+from training.units import of_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,14 @@ class Agreement:
     readings: Sequence[str] = ()
     cells: int = 0
     patients: int = 0
+    of_fields: int = 0
     pairs: Sequence[PairRow] = ()
     questions: Sequence[QuestionRow] = ()
+
+    @property
+    def units(self) -> str:
+        """Of whom the cells are."""
+        return of_units(self.patients, self.of_fields)
 
 
 def agreement_of(project: Project, words: Words) -> Agreement:
@@ -78,6 +85,7 @@ def agreement_of(project: Project, words: Words) -> Agreement:
         found["readings"],
         found["cells"],
         found["class"]["clusters"],
+        found["class"]["of_fields"],
         [_pair(row) for row in found["detection"]],
         [one for one in questions if any(n.n for _, n, _ in one.pairs)],
     )

@@ -11,6 +11,7 @@ from typing import Any
 from annotation_store.records import Model
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import Words, counted, listed
+from training.units import of_units
 
 INTENDED_USE = "Suggesting white cells that a person reviews. Research use only, not for diagnosis."
 
@@ -56,7 +57,7 @@ def model_rows(model: Model) -> dict[str, str]:
     config, versions, learnt = told.part("config"), told.part("versions"), told.part("learnt_from")
     learned = (
         f"{counted(learnt.count('cells'), 'annotated cell')} on {counted(learnt.count('fields'), 'field')} "
-        f"of {counted(learnt.count('patients'), 'patient')} (fields, where no patient is known)"
+        f"{of_units(learnt.count('patients'), learnt.count_or_none('of_fields'))}"
     )
     rows = {
         "Model": str(model.id),

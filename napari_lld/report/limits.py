@@ -13,7 +13,7 @@ from napari_lld.report.overview import Overview
 from napari_lld.report.rounds import Round
 from napari_lld.report.words import counted, listed
 from napari_lld.report.work import Work
-from training.evaluation.patient_split import unit_of
+from training.evaluation.patient_split import count_fields, unit_of
 from training.networks.scale import domain_of
 
 _SMALL = 100
@@ -59,7 +59,7 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
         yield caution
     if left_out := facts.metrics.text("left_out"):
         yield left_out
-    unknown = sum(unit.startswith("field:") for unit in facts.held_units)
+    unknown = count_fields(facts.held_units) if held.of_fields is None else held.of_fields
     if held.cells < _SMALL:
         yield (
             f"The held-out numbers stand on {counted(held.cells, 'cell')} only. A few cells more or less "
@@ -67,18 +67,18 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
         )
     if unknown:
         yield (
-            f"Of {unknown} of the held-out fields no patient is known, so they are kept apart by field. "
-            "Where other fields show the same patient, or the very same cells, the model has learned from "
-            "what it is judged by, and these numbers are too good."
+            f"The patient of {counted(unknown, 'held-out field')} is not known, so these are kept apart by "
+            "field. Where other fields show the same patient, or the very same cells, the model has learned "
+            "from what it is judged by, and these numbers are too good."
         )
     if 1 < held.patients < _FEW_PATIENTS:
         yield (
-            f"The held-out cells come from {held.patients} patients (or fields) only. How much patients "
-            "differ cannot be told from so few, and the intervals are too narrow."
+            f"The held-out cells are {held.units} only. How much patients differ cannot be told from so few, "
+            "and the intervals are too narrow."
         )
     if held.patients == 1:
         yield (
-            "All held-out cells come from one patient (or field). No interval can be given over patients; "
+            f"All measured held-out cells are {held.units}. No interval can be given over patients; "
             "those marked † take cells for independent and are too narrow. Another patient may look quite "
             "different."
         )
@@ -200,10 +200,7 @@ def _people(agreed: Agreement, work: Work, seen: Overview) -> Iterator[str]:
             "and a model cannot be shown to be better than the experts agree."
         )
     elif agreed.patients < _FEW_PATIENTS:
-        yield (
-            f"Agreement was measured on {counted(agreed.cells, 'cell')} of "
-            f"{counted(agreed.patients, 'patient')} (or fields) only."
-        )
+        yield (f"Agreement was measured on {counted(agreed.cells, 'cell')} {agreed.units} only.")
     if work.fate.total:
         yield (
             "Whoever accepts a suggestion has seen it first, and people lean towards what they are shown: "

@@ -12,6 +12,7 @@ from napari_lld.report.marks import Mark
 from napari_lld.report.numbers import Estimate, Part, spread
 from napari_lld.report.svg import reliability
 from napari_lld.report.words import Words
+from training.units import of_units
 
 _KEYS = {Mark.HELD_OUT: "held_out", Mark.RANDOM: "random_reserve", Mark.TRAINED_ON: "trained_on"}
 MOST_NAMES = 30
@@ -32,6 +33,8 @@ class Measurement:
         Why there is nothing, as a sentence; empty where there is something.
     patients
         What the bootstrap resamples: patients, or fields where none is known.
+    of_fields
+        How many of these are fields; ``None`` where an older version did not count them.
     threshold
         Confidence from which a suggestion counts for precision, recall and F1.
     """
@@ -41,6 +44,7 @@ class Measurement:
     fields: int = 0
     cells: int = 0
     patients: int = 0
+    of_fields: int | None = None
     threshold: float = 0.5
     found: Estimate = _NONE
     recall: Estimate = _NONE
@@ -48,6 +52,11 @@ class Measurement:
     class_f1: Estimate = _NONE
     attribute_f1: Estimate = _NONE
     numbers: Part = _NOTHING
+
+    @property
+    def units(self) -> str:
+        """Of whom its cells are."""
+        return of_units(self.patients, self.of_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,7 @@ def of_model(metrics: Part, mark: Mark, missing: str = "") -> Measurement:
         fields=numbers.count("fields"),
         cells=cells,
         patients=between.count("patients"),
+        of_fields=between.count_or_none("of_fields"),
         threshold=numbers.number("threshold") or 0.5,
         found=numbers.estimate("ap50", cells, between),
         recall=numbers.share("recall", cells, between),

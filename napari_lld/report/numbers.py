@@ -122,6 +122,10 @@ class Part:
         value = self.number(name)
         return int(value) if value is not None and value >= 0 else 0
 
+    def count_or_none(self, name: str) -> int | None:
+        """Give a count; ``None`` where there is none."""
+        return self.count(name) if self.number(name) is not None else None
+
     def text(self, name: str) -> str:
         """Give a text; empty where there is none."""
         value = self._content.get(name)

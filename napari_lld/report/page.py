@@ -29,7 +29,7 @@ from napari_lld.report.numbers import FEW, percent, written
 from napari_lld.report.overview import overview
 from napari_lld.report.pictures import LABELLED, PROPOSED, pictures
 from napari_lld.report.rounds import MOST, curves, rounds
-from napari_lld.report.trust import films_not_learned, set_rows
+from napari_lld.report.trust import films_not_learned, set_rows, units_word
 from napari_lld.report.unseen import before_annotation
 from napari_lld.report.words import counted, hours
 from napari_lld.report.work import work
@@ -120,7 +120,9 @@ def render_project(project: Project, options: Options | None = None) -> str:
             confusions=confusions(held, facts.words),
             reliabilities=reliabilities(held, facts.words),
             domains=domain_scores(held, facts.words),
-            set_rows=set_rows(facts),
+            set_rows=(sets := set_rows(facts)),
+            set_units=units_word(sets),
+            wide_sets=[one.title for one in sets if one.is_wide],
             films_not_learned=films_not_learned(project, facts),
             needed_cells=MEASURED,
             checked=CHECKED,

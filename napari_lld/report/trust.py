@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from annotation_store import Project
 from napari_lld.report.facts import Facts
 from napari_lld.report.numbers import Part
-from training.evaluation.unchecked_films import CHECKED
+from training.evaluation.unchecked_films import CHECKED, narrows_nothing
 from training.models.lineage import learnt_from
 from training.networks.scale import domain_of
 
@@ -19,9 +20,11 @@ class SetRow:
 
     Attributes
     ----------
-    coverage, size
-        Share of held-out cells whose set holds the true value, and values of a set on average; ``None`` where
-        too few cells allow no estimate.
+    patients, of_fields
+        Whose cells they are, and how many of these are fields whose patient is not known.
+    coverage, size, values
+        Share of held-out cells whose set holds the true value, values of a set on average, and how many there
+        are to choose from; ``None`` where too few cells allow no estimate.
     claimed
         Whether sets are claimed.
     """
@@ -29,9 +32,16 @@ class SetRow:
     title: str
     cells: int
     patients: int
+    of_fields: int | None
     claimed: bool
     coverage: float | None
     size: float | None
+    values: int | None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the sets hold nearly all values."""
+        return narrows_nothing({"mass": self.claimed or None, "size": self.size, "values": self.values})
 
 
 def set_rows(facts: Facts) -> list[SetRow]:
@@ -45,16 +55,25 @@ def set_rows(facts: Facts) -> list[SetRow]:
                 "Class" if name == "class" else facts.words.attribute(name),
                 one.count("cells"),
                 one.count("patients"),
+                one.count_or_none("of_fields"),
                 one.number("mass") is not None,
                 one.number("coverage"),
                 one.number("size"),
+                one.count_or_none("values"),
             )
         )
     return rows
 
 
-def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int]]:
-    """Name the films of which the model has learned from fewer than `CHECKED` cells, with their fields.
+def units_word(rows: Sequence[SetRow]) -> str:
+    """Say what the cells of the sets are counted by."""
+    if all(one.of_fields == one.patients for one in rows):
+        return "Fields"
+    return "Patients" if all(one.of_fields == 0 for one in rows) else "Patients (or fields)"
+
+
+def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int, int]]:
+    """Name the films of which the model has learned from fewer than `CHECKED` cells, with fields and cells.
 
     Without a model they are those of all fields, where the starter's suggestions wait. Empty for a model of a
     version that kept no account of it.
@@ -64,8 +83,9 @@ def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int]]:
     if "learnt_films" not in card and (facts.model is not None or not waiting):
         return []
     fields = Counter(domain_of(one.field) for one in facts.summaries if not one.field.is_slide)
+    cells = {film: learnt_from(project, card, film) for film in fields}
     return [
-        (facts.words.domain(film), count)
+        (facts.words.domain(film), count, cells[film])
         for film, count in fields.items()
-        if learnt_from(project, card, film) < CHECKED
+        if cells[film] < CHECKED
     ]

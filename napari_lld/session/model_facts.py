@@ -9,11 +9,12 @@ from typing import Any
 
 from annotation_store.records import Model
 from napari_lld.i18n.reasons import in_words
-from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.i18n.translate import later, tr
 from training.evaluation.bulk_accept import PROMISED, may_be_accepted
 from training.evaluation.gate import FEWEST_UNITS
 from training.models.folder import damage
 from training.reasons import Reason
+from training.units import of_units
 
 MEASURES = (
     ("ap50", later("found AP50")),
@@ -179,31 +180,30 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
             "The next training measures it.",
             id=model.id,
         )
+    (whose,) = in_words([of_units(units, _count(bulk.get("of_fields")))])
     if units < FEWEST_UNITS:
-        return trn(
-            "The held-out cells are of {count} patient (a field counts as one where none is known): "
-            "from fewer than {needed} nothing can be promised. Look at each suggestion.",
-            "The held-out cells are of {count} patients (a field counts as one where none is known): "
-            "from fewer than {needed} nothing can be promised. Look at each suggestion.",
-            units,
+        return tr(
+            "The held-out cells are {units}: from fewer than {needed} nothing can be promised. Look at each "
+            "suggestion.",
+            units=whose,
             needed=FEWEST_UNITS,
         )
     least = number(bulk["least"])
     if least is None and not of:
         return tr(
-            "The held-out cells of {units} patients (or fields) are still too few to promise that at most "
-            "{promised:.0%} of what is accepted is wrong: look at each suggestion.",
-            units=units,
+            "The held-out cells {units} are still too few to promise that at most {promised:.0%} of what is "
+            "accepted is wrong: look at each suggestion.",
+            units=whose,
             promised=PROMISED,
         )
     if least is None:
         return tr(
-            "Model {id} was wrong in {wrong} of {of} held-out suggestions of {units} patients (or fields): "
-            "that at most {promised:.0%} are wrong cannot be promised. Look at each suggestion.",
+            "Model {id} was wrong in {wrong} of {of} held-out suggestions {units}: that at most "
+            "{promised:.0%} are wrong cannot be promised. Look at each suggestion.",
             id=model.id,
             wrong=wrong,
             of=of,
-            units=units,
+            units=whose,
             promised=PROMISED,
         )
     if probability < least:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from annotation_store import Schema, SchemaError, load_schema, schema_from_coco
+from annotation_store import Project, Schema, SchemaError, load_schema, schema_from_coco
 from annotation_store.schema import preset_names, wbcatt_to_lld
 
 LLD_CLASSES = (
@@ -142,6 +142,27 @@ def a_schema(**changes: object) -> dict[str, object]:
 def test_a_schema_without_attributes_or_without_classes_is_valid() -> None:
     assert Schema.model_validate(a_schema()).attributes == ()
     assert Schema.model_validate({"name": "boxes only"}).class_names == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("a.yaml", "name: mine\nattributes: [{name: size, values: [{name: small}, {name: large}]}]\n"),
+        ("a.yaml", "name: mine\nclasses: []\n"),
+        ("a.json", '{"name": "mine", "classes": []}'),
+        ("a.json", '{"images": [], "annotations": [], "categories": []}'),
+        ("a.json", '{"categories": [{"id": 1, "name": "A"}], "napari_lld": {"schema": {"name": "mine"}}}'),
+    ],
+)
+def test_a_new_schema_needs_a_class_and_a_stored_one_opens_without(
+    file: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / file).write_text(text, "utf-8")
+    with pytest.raises(SchemaError, match=rf"{file}.* has no class; list at least one under 'classes'"):
+        load_schema(tmp_path / file)
+    Project.create(tmp_path / "p", Schema.model_validate({"name": "boxes only"})).close()
+    with Project.open(tmp_path / "p") as project:
+        assert project.schema.classes == ()
 
 
 @pytest.mark.parametrize(

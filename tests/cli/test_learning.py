@@ -367,17 +367,19 @@ def test_evaluate_shows_intervals_calibration_and_confusion(
         evaluate_field(FieldTruth(f"f{i}", 200, 200, cells), proposals, classes=names) for i in range(3)
     ]
     told = describe(results, classes=names, attributes={"cell_size": sizes}, resamples=50)
-    monkeypatch.setitem(globals(), "SCORES", told)
+    sets = {"heads": {"cell_size": {"mass": 0.95, "size": 1.94, "values": 2}}}
+    monkeypatch.setitem(globals(), "SCORES", told | {"sets": sets})
     answer = cli("evaluate", annotated)
     assert answer.code == 0
     for said in (
         "95% interval",
-        "50 resamples of 3 patients",
+        "50 resamples of the cells of 3 fields whose patients are not known",
         "calibration error (15 bins)",
         "class: truth",
         "cell size: truth",
         "not found",
         "no cell",
+        "Sets narrow hardly anything down for cell size (on average 1.9 of 2 values)",
     ):
         assert said in answer.out, said
     rows = [line.split() for line in answer.out.splitlines()]

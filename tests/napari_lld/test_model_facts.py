@@ -80,6 +80,7 @@ def test_many_are_accepted_at_once_only_where_it_can_be_promised() -> None:
     assert bulk_refusal(measured(), 0.7) == ""
     assert "70%" in bulk_refusal(measured(), 0.69)
     assert "of 4 patients" in bulk_refusal(measured(least=None, units=4), 0.9)
+    assert "of 4 fields whose" in bulk_refusal(measured(least=None, units=4, of_fields=4), 0.9)
     assert "too few to promise" in bulk_refusal(measured(least=None, of=0, wrong=0), 0.9)
     assert "30 of 300" in bulk_refusal(measured(least=None, wrong=30), 0.9)
 

@@ -140,6 +140,10 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
     [
         ({"unchecked": ["A", "B"], "sets": None}, "Probabilities are not yet checked on the films A, B, and"),
         (
+            {"unchecked": ["A"], "labelled": {"A": 3}, "sets": None},
+            "Probabilities are not yet checked on the film A (3 of 10 cells labelled), and",
+        ),
+        (
             {"unchecked": [], "sets": None},
             "The probabilities are not yet checked on your films: that begins at 50",
         ),

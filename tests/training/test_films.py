@@ -72,7 +72,10 @@ def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project:
             (99, {"cell_class": None, "attributes": {}}, True),
         ):
             some = [replace(one, field=first) for one in with_cells(count, **changes)]
-            assert Films(opened, model, some).is_unchecked(film) == unchecked, (count, changes)
+            films = Films(opened, model, some)
+            assert films.is_unchecked(film) == unchecked, (count, changes)
+            films.note(film, RawProposals(np.zeros((0, 4)), np.zeros(0), []))
+            assert films.trust()["labelled"] == ({film: 9 if not changes else 0} if unchecked else {})
         assert Films(opened, model, ()).is_unchecked("never labelled")
         model.card = {"learnt_films": {opened.domain_pseudonym("of another reading"): 10}}
         assert not Films(opened, model, ()).is_unchecked("of another reading")
@@ -99,6 +102,7 @@ def test_suggestions_carry_it(tmp_path: Path) -> None:
     done = run(PredictRequest(project=str(empty), device="cpu"), quiet, time.monotonic())
     assert done.result["unlike"] == []
     assert (done.result["unchecked"], done.result["sets"]) == (["800×600 px"], None)
+    assert done.result["labelled"] == {"800×600 px": 0}
     with Project.open(empty) as opened:
         suggested = [one.proposal for one in opened.suggestions()]
     values = [one.novelty for one in suggested]

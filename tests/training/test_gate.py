@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 
 from training.evaluation.gate import FEWEST_UNITS, MARGIN, Comparison, compare
 from training.evaluation.metrics import FieldResult, Ranking
+from training.evaluation.patient_split import field_unit
 from training.reasons import Reason
+from training.units import of_units
 
 
 def results(shares: list[np.ndarray]) -> list[FieldResult]:
@@ -46,6 +49,17 @@ def test_too_few_patients_are_not_judged_by(patients: int) -> None:
     empty = results([np.zeros(0, bool)] * 20)
     more = compare(results(bad) + empty, results(good) + empty, measure=share)
     assert more.verdict == "cannot_judge", "a patient without cells shows nothing"
+
+
+def test_what_is_too_few_is_said_in_the_unit_that_was_counted() -> None:
+    unknown = [replace(one, patient=field_unit(one.patient)) for one in results([np.ones(20, bool)] * 4)]
+    assert "are of 4 fields whose patients are not known, and 5 are needed" in str(
+        compare(unknown, unknown).told
+    )
+    mixed = [*unknown[:3], *results([np.ones(20, bool)])]
+    assert "are of 1 patient and of 3 fields whose" in str(compare(mixed, mixed).told)
+    assert of_units(1, 1) == "of 1 field whose patient is not known"
+    assert of_units(2, None) == "of 2 patients (a field counts as one where no patient is known)"
 
 
 @pytest.mark.parametrize(("patients", "refused"), [(5, 45), (8, 65), (20, 95)])

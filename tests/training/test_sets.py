@@ -13,6 +13,7 @@ import pytest
 from annotation_store.records import Box, Proposal
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.evaluation.prediction_sets import OfHead, Sets, fit_sets, mass_for, members, needed
+from training.evaluation.unchecked_films import narrows_nothing, trust_reasons
 from training.models.model import CARD, WEIGHTS, ModelError, new_model, read_model, write_model
 from training.networks.vocabulary import Vocabulary
 from training.worker.models import adapted
@@ -119,6 +120,14 @@ def test_fewer_than_fifty_cells_claim_nothing() -> None:
     }
     assert (sets.heads["class"].coverage, sets.heads["class"].size) == (1.0, 3.0)
     assert (sets.heads["size"].coverage, sets.heads["size"].size) == (1.0, 1.0)
+
+
+def test_sets_that_hold_nearly_all_values_are_named() -> None:
+    told = fit_sets(results(60, wrong=3), ["size"], least=0.25).told()
+    (reason,) = trust_reasons({"unchecked": [], "sets": told})
+    assert "anything down for the class (on average 3.0 of 3 values): they hold nearly all values" in reason
+    assert not narrows_nothing({"mass": 0.95, "size": 1.7, "values": 2})
+    assert not narrows_nothing({"mass": 0.95, "size": 1.9}), "a model from before"
 
 
 @pytest.mark.parametrize("marks", [{"novelty": 0.01}, {"unchecked": True}, {"confidence": 0.1}])

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from training.evaluation.patient_split import count_fields
+
 Labels = Sequence[str | None]
 """What each reading says of one cell; ``None`` = nothing."""
 
@@ -86,6 +88,7 @@ def measure(
             "n": int(several.sum()),
         },
         "clusters": len(set(clusters)),
+        "of_fields": count_fields(set(clusters)),
     }
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from training.evaluation.gate import FEWEST_UNITS, units_of
 from training.evaluation.metrics import FieldResult, written
+from training.evaluation.patient_split import count_fields
 
 PROMISED = 0.05
 """Most of what is accepted at once that may be wrong."""
@@ -49,6 +50,8 @@ class Bulk:
         Class to ``[right, of]`` from `least` on; ``""`` = without class.
     reserve
         Whether it stands on the fields that were drawn at random alone.
+    of_fields
+        How many of the units are fields.
     """
 
     least: float | None
@@ -58,6 +61,7 @@ class Bulk:
     classes: dict[str, list[int]] = field(default_factory=dict)
     reserve: bool = False
     promised: float = PROMISED
+    of_fields: int = 0
 
     def stored(self) -> dict[str, Any]:
         """Give it as plain values."""
@@ -104,9 +108,9 @@ def bulk(results: Sequence[FieldResult], drawn: Sequence[bool] | None = None) ->
     some = [r for r, by_chance in zip(results, drawn or [False] * len(results), strict=True) if by_chance]
     reserve = len(units_of(some)) >= FEWEST_UNITS
     some = some if reserve else list(results)
-    units = len(units_of(some))
-    if units < FEWEST_UNITS:
-        return Bulk(None, units, reserve=reserve)
+    units = units_of(some)
+    if len(units) < FEWEST_UNITS:
+        return Bulk(None, len(units), reserve=reserve, of_fields=count_fields(units))
     rows = list(written(some))
     place = {name: i for i, name in enumerate(sorted({result.patient for result in some}))}
     patient = np.array([place[row.patient] for row in rows], int)
@@ -134,7 +138,8 @@ def bulk(results: Sequence[FieldResult], drawn: Sequence[bool] | None = None) ->
             own = classes.setdefault(row.cell_class, [0, 0])
             own[0] += row.right
             own[1] += 1
-    return Bulk(least, units, int(of.sum()), int(wrong.sum()), classes, reserve)
+    counts = len(units), int(of.sum()), int(wrong.sum())
+    return Bulk(least, *counts, classes, reserve, of_fields=count_fields(units))
 
 
 def may_be_accepted(right: int, of: int) -> bool:

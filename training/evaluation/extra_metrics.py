@@ -22,6 +22,7 @@ from training.evaluation.metrics import (
     merged,
     summarise,
 )
+from training.evaluation.patient_split import count_fields
 from training.evaluation.reliability import curve
 
 BINS = 15
@@ -63,7 +64,8 @@ def describe(
 
         ``intervals``
             ``ap50``, ``precision``, ``recall``, ``class_f1``, ``attribute_f1``: ``[low, high]`` of 95%;
-            ``null`` where fewer than two patients allow none; ``patients``, ``resamples``, ``level``.
+            ``null`` where fewer than two patients allow none; ``patients``, ``of_fields`` (how many of these
+            are fields whose patient is not known), ``resamples``, ``level``.
         ``classes``
             Class to ``ap50`` and ``truths``; ``f1``, ``precision``, ``recall`` on found cells with ``n``;
             ``intervals``.
@@ -105,6 +107,7 @@ def describe(
         "class_f1": spread_of_class.macro_interval,
         "attribute_f1": _interval(_mean(np.array(present), 0)) if present else None,
         "patients": bootstrap.units,
+        "of_fields": bootstrap.fields,
         "resamples": resamples,
         "level": LEVEL,
     }
@@ -224,7 +227,7 @@ class _Bootstrap:
 
     def __init__(self, results: Sequence[FieldResult], resamples: int, seed: int) -> None:
         names = sorted({result.patient for result in results})
-        self.units = len(names)
+        self.units, self.fields = len(names), count_fields(names)
         place = {name: i for i, name in enumerate(names)}
         self._of_field = np.array([place[result.patient] for result in results], int)
         rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -19,7 +19,9 @@ from typing import Any, Literal
 import numpy as np
 
 from training.evaluation.metrics import FieldResult, score
+from training.evaluation.patient_split import count_fields
 from training.reasons import Reason
+from training.units import of_units
 
 FEWEST_UNITS = 5
 """Of fewer patients nothing is concluded: how patients differ is then as good as unknown."""
@@ -76,17 +78,15 @@ def cannot_judge(told: Reason, units: int = 0) -> Comparison:
     return Comparison("cannot_judge", units, told=told)
 
 
-def few(units: int) -> Comparison:
+def few(units: Collection[str]) -> Comparison:
     """Say that there are too few patients to compare by."""
     told = Reason(
-        "It could not be compared with the model before: the held-out cells are of {count} patient (a field "
-        "counts as one where no patient is known), and {needed} are needed",
-        "It could not be compared with the model before: the held-out cells are of {count} patients (a field "
-        "counts as one where no patient is known), and {needed} are needed",
-        count=units,
+        "It could not be compared with the model before: the measured held-out cells are {units}, and "
+        "{needed} are needed",
+        units=of_units(len(units), count_fields(units)),
         needed=FEWEST_UNITS,
     )
-    return cannot_judge(told, units)
+    return cannot_judge(told, len(units))
 
 
 def units_of(results: Sequence[FieldResult]) -> dict[str, list[int]]:
@@ -114,9 +114,10 @@ def compare(
     new, old
         Results of the same fields in the same order.
     """
-    units = list(units_of(new).values())
-    if len(units) < FEWEST_UNITS:
-        return few(len(units))
+    of = units_of(new)
+    if len(of) < FEWEST_UNITS:
+        return few(of)
+    units = list(of.values())
 
     def difference(rows: Sequence[int]) -> float:
         return measure([new[i] for i in rows], attributes) - measure([old[i] for i in rows], attributes)
@@ -144,9 +145,9 @@ def compare(
             **values,
         ),
         "undecided": Reason(
-            "Cells of {units} patients (or fields) are too few to show whether it is worse than the model "
-            "before: {difference}, with {level:.0%} certainty between {low} and {high}",
-            units=len(units),
+            "Cells {units} are too few to show whether it is worse than the model before: {difference}, with "
+            "{level:.0%} certainty between {low} and {high}",
+            units=of_units(len(of), count_fields(of)),
             **values,
         ),
     }[verdict]

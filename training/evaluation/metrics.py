@@ -25,6 +25,7 @@ import shapely
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Box, Proposal, Shape
 from annotation_store.schema.reserved import UNSURE
+from training.evaluation.patient_split import field_unit
 
 IOU = 0.5
 """A proposal finds a cell when their boxes overlap at least this much (intersection over union)."""
@@ -78,7 +79,7 @@ class FieldTruth:
     outside
         Areas taken out of it: ignore areas, or regions that were learnt from.
     patient
-        What is resampled as one in bootstraps: the patient, or the field.
+        Whose field it is, as `training.evaluation.patient_split.unit_of` names it; empty for a field that stands for itself.
     domain
         Microscope, camera and stain, as far as they are known: see `training.networks.scale.domain_of`.
     """
@@ -91,6 +92,11 @@ class FieldTruth:
     outside: tuple[Shape, ...] = ()
     patient: str = ""
     domain: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What is resampled as one: the patient, or the field where none is known."""
+        return self.patient or field_unit(self.name)
 
     def covers(self, box: Box) -> bool:
         """Whether a box's centre lies in the evaluated area."""
@@ -288,9 +294,7 @@ def evaluate_field(
     lost[pairs.found[pairs.hits]] = False
     missed = [cells[j] for j in np.flatnonzero(lost)]
     spurious = [p for p, j, counts in zip(kept, pairs.found, pairs.counts, strict=True) if counts and j < 0]
-    return FieldResult(
-        truth.patient or truth.name, ranking, by_class, matched, missed, spurious, truth.domain
-    )
+    return FieldResult(truth.unit, ranking, by_class, matched, missed, spurious, truth.domain)
 
 
 def _may_be(cell: TrueCell, name: str, groups: Mapping[str, Sequence[str]]) -> bool:
@@ -421,6 +425,7 @@ def summarise(
     present = [row["f1"] for row in table.values() if row["n"]]
     return {
         "fields": len(results),
+        "fields_with_cells": sum(result.found.truths > 0 for result in results),
         "cells": found.truths,
         "proposals": int((found.scores >= threshold).sum()),
         "threshold": threshold,

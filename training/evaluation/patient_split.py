@@ -16,9 +16,22 @@ FEWEST_CELLS = 30
 """With fewer cells than this all are needed for learning, and nothing is held out."""
 
 
+_FIELD = "field:"
+
+
+def field_unit(name: str) -> str:
+    """Name a field that stands for itself, because its patient is not known."""
+    return f"{_FIELD}{name}"
+
+
+def count_fields(units: Iterable[str]) -> int:
+    """Count the fields that stand for themselves."""
+    return sum(unit.startswith(_FIELD) for unit in units)
+
+
 def unit_of(field: Field) -> str:
     """Name whom the split never cuts in two: the patient, or the field where none is known."""
-    return field.patient or f"field:{field.content_hash or field.name}"
+    return field.patient or field_unit(field.content_hash or field.name)
 
 
 def held_out_key(project: Project, unit: str) -> str:

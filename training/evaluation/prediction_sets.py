@@ -28,6 +28,7 @@ from annotation_store.schema.reserved import UNSURE
 from training.evaluation.bulk_accept import LEAST_ALIKE
 from training.evaluation.gate import FEWEST_UNITS
 from training.evaluation.metrics import FieldResult
+from training.evaluation.patient_split import count_fields
 from training.evaluation.unchecked_films import MEASURED
 
 LEVEL = 0.95
@@ -45,11 +46,14 @@ class OfHead:
     ----------
     mass
         What the probabilities of a set add up to at least; ``None`` = no set is claimed.
-    cells, patients
-        Held-out cells with a label, and their patients (fields where none is known).
+    cells, patients, of_fields
+        Held-out cells with a label, their patients (fields where none is known), and how many of these are
+        fields; ``None`` where an older version did not count them.
     coverage, size
         Share of these cells whose set holds the true value, and how many values a set has, on average:
         each patient's by the mass that the others need. ``None`` where too few allow it.
+    values
+        How many values there are to choose from; ``None`` where an older version did not count them.
     """
 
     mass: float | None = None
@@ -57,6 +61,8 @@ class OfHead:
     patients: int = 0
     coverage: float | None = None
     size: float | None = None
+    of_fields: int | None = None
+    values: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,10 +138,13 @@ def fit_sets(results: Sequence[FieldResult], attributes: Sequence[str], *, least
         rows = list(_rows(results, name, least))
         patients = np.array([patient for patient, _, _ in rows])
         scores = np.array([needed(said, true) for _, said, true in rows])
-        units = len(np.unique(patients))
+        names = set(patients.tolist())
+        units = len(names)
         mass = mass_for(scores, patients) if len(rows) >= MEASURED and units >= FEWEST_UNITS else None
         if rows:
-            heads[name] = OfHead(mass, len(rows), units, *_judged(rows, scores, patients, mass))
+            judged = _judged(rows, scores, patients, mass)
+            values = max(len(said) for _, said, _ in rows)
+            heads[name] = OfHead(mass, len(rows), units, *judged, count_fields(names), values)
     return Sets(heads)
 
 

@@ -17,6 +17,9 @@ UNCHECKED_AT_MOST = 0.9
 MEASURED = 50
 """Held-out labelled cells from which on sets of values are claimed (`evaluation.prediction_sets`)."""
 
+NARROWED = 0.2
+"""Share of the values beside the true one that sets rule out on average, below which they narrow nothing."""
+
 
 def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     """Say what people should know of the suggestions that a task ended with.
@@ -30,9 +33,12 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     if unlike := result.get("unlike"):
         told.append(unlike_reason(unlike))
     if unchecked := result.get("unchecked"):
-        told.append(unchecked_reason(unchecked))
+        told.append(unchecked_reason(unchecked, result.get("labelled", {})))
     elif "sets" in result and not result["sets"]:
         told.append(not_measured_reason())
+    heads = (result.get("sets") or {}).get("heads", {})
+    if wide := {name: one for name, one in heads.items() if narrows_nothing(one)}:
+        told.append(wide_reason(wide))
     return told
 
 
@@ -48,7 +54,7 @@ def unlike_reason(films: Sequence[str]) -> Reason:
     )
 
 
-def unchecked_reason(films: Sequence[str]) -> Reason:
+def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reason:
     """Say which films the model has not learnt from, what that does to its probabilities, and what helps."""
     return Reason(
         "Probabilities are not yet checked on the film {names}, and none of a class or value is above "
@@ -56,10 +62,37 @@ def unchecked_reason(films: Sequence[str]) -> Reason:
         "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} cells of each",
         count=len(films),
-        names=_listed(films),
+        names=_joined([_labelled(film, labelled.get(film)) for film in films]),
         most=UNCHECKED_AT_MOST,
         needed=CHECKED,
     )
+
+
+def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
+    """Say of what the sets hold nearly all values, which is true and helps nobody."""
+    return Reason(
+        "Sets narrow hardly anything down for {names}: they hold nearly all values",
+        names=_joined(
+            [
+                Reason(
+                    "{name} (on average {size} of {of} values)",
+                    name=Reason("the class") if name == "class" else name.replace("_", " "),
+                    size=f"{one['size']:.1f}",
+                    of=one["values"],
+                )
+                for name, one in heads.items()
+            ],
+            most=len(heads),
+        ),
+    )
+
+
+def narrows_nothing(head: Mapping[str, Any]) -> bool:
+    """Whether sets (`training.evaluation.prediction_sets.OfHead`) hold nearly all values that there are to choose from."""
+    size, values = head.get("size"), head.get("values")
+    if head.get("mass") is None or size is None or values is None or values < 2:
+        return False
+    return bool(values - size < NARROWED * (values - 1))
 
 
 def not_measured_reason() -> Reason:
@@ -68,6 +101,27 @@ def not_measured_reason() -> Reason:
         "The probabilities are not yet checked on your films: that begins at {needed} held-out cells",
         needed=MEASURED,
     )
+
+
+def _labelled(film: str, count: int | None) -> Reason:
+    if count is None:
+        return Reason("{film}", film=film)
+    return Reason(
+        "{film} ({count} of {needed} cells labelled)",
+        "{film} ({count} of {needed} cells labelled)",
+        count=count,
+        needed=CHECKED,
+        film=film,
+    )
+
+
+def _joined(some: Sequence[Reason], *, most: int = 3) -> Reason:
+    """Join reasons by commas; what is left out is marked."""
+    if len(some) > most:
+        return Reason("{some} …", some=_joined(some[:most]))
+    if len(some) == 1:
+        return some[0]
+    return Reason("{first}, {last}", first=_joined(some[:-1], most=most), last=some[-1])
 
 
 def _listed(films: Sequence[str]) -> str:

@@ -78,8 +78,8 @@ def cross_fitted(
     prior
         What the fits lean on; no cell judged here may have shaped it.
     """
-    place = {name: i for i, name in enumerate(sorted({truth.patient or truth.name for truth in truths}))}
-    fold = [place[truth.patient or truth.name] % folds for truth in truths]
+    place = {name: i for i, name in enumerate(sorted({truth.unit for truth in truths}))}
+    fold = [place[truth.unit] % folds for truth in truths]
     seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
     fits = {
         one: _fit(model, [e for e, other in zip(seen, fold, strict=True) if other != one], prior, 4.0, "")

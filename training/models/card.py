@@ -78,6 +78,8 @@ class OfHeadCard(_Bounded):
     patients: Annotated[int, Field(ge=0)] = 0
     coverage: Annotated[float | None, Field(ge=0, le=1)] = None
     size: Annotated[float | None, Field(ge=0)] = None
+    of_fields: Annotated[int | None, Field(ge=0)] = None
+    values: Annotated[int | None, Field(ge=0)] = None
 
 
 class SetsCard(_Bounded):

@@ -9,6 +9,7 @@ import torch
 from annotation_store.project import Project
 from training.evaluation.gate import FEWEST_UNITS, Comparison, cannot_judge, compare, units_of
 from training.evaluation.metrics import FieldResult
+from training.evaluation.patient_split import count_fields
 from training.inference.measure import cross_fitted
 from training.inference.predict import RawProposals
 from training.models.calibration import Calibration
@@ -16,6 +17,7 @@ from training.models.folder import read_card
 from training.models.lineage import Lineage
 from training.models.model import LearnedModel, starter_place
 from training.reasons import Reason
+from training.units import of_units
 from training.worker.annotated_fields import Knowledge
 from training.worker.models import DamagedModelError, resolve
 
@@ -64,11 +66,9 @@ def compare_with_active(
     units = len(units_of([new[i] for i in clean]))
     if learnt and units < FEWEST_UNITS:
         told = Reason(
-            "It could not be compared with the model before, which has learnt from cells of {count} patient "
-            "(or field) that is held out now",
-            "It could not be compared with the model before, which has learnt from cells of {count} patients "
-            "(or fields) that are held out now",
-            count=len(learnt),
+            "It could not be compared with the model before, which has learnt from cells {units} held out "
+            "now",
+            units=of_units(len(learnt), count_fields(learnt)),
         )
         return cannot_judge(told, units), []
     try:

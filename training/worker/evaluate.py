@@ -66,8 +66,8 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
-            "unlike": films.unlike(),
-            "unchecked": films.unchecked(),
+            **films.trust(),
+            "sets": model.sets.told(),
             **measured(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))

@@ -9,7 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Films:
         self._novelty = novelty_of(model)
         self._places: dict[str, list[np.ndarray]] = defaultdict(list)
         self._moves: dict[str, np.ndarray] = {}
-        self._unchecked: dict[str, bool] = {}
+        self._labelled: dict[str, int] = {}
         self._project = project
         self._known: dict[str, list[Knowledge]] = defaultdict(list)
         self._of_size: dict[tuple[int, int], set[str]] = defaultdict(set)
@@ -74,18 +74,24 @@ class Films:
         return self._moves[film]
 
     def is_unchecked(self, film: str) -> bool:
-        """Say whether the model has not learnt from a film and the reading has no labelled cells of it."""
-        if film not in self._unchecked:
+        """Say whether what is said of a film rests on too few labelled cells of it."""
+        return self._count_labelled(film) < CHECKED
+
+    def trust(self) -> dict[str, Any]:
+        """Give what `training.evaluation.unchecked_films.trust_reasons` says of the films shown so far."""
+        unchecked = sorted(film for film in self._seen if self.is_unchecked(film))
+        labelled = {film: self._count_labelled(film) for film in unchecked}
+        return {"unlike": self.unlike(), "unchecked": unchecked, "labelled": labelled}
+
+    def _count_labelled(self, film: str) -> int:
+        """Count the labelled cells of a film, of the reading or of those that the model has learnt from."""
+        if film not in self._labelled:
             labelled = sum(
                 map(self._teaches, chain.from_iterable(k.cells for k in self._known.get(film, ())))
             )
             learnt = learnt_from(self._project, self._model.card, film)
-            self._unchecked[film] = max(labelled, learnt) < CHECKED
-        return self._unchecked[film]
-
-    def unchecked(self) -> list[str]:
-        """Name the films shown so far where nothing was checked."""
-        return sorted(film for film in self._seen if self.is_unchecked(film))
+            self._labelled[film] = max(labelled, learnt)
+        return self._labelled[film]
 
     def _teaches(self, cell: Cell) -> bool:
         targets = self._model.vocabulary.targets(cell.cell_class, cell.attributes)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from annotation_store.errors import LLDError
+from annotation_store.errors import ImageError, LLDError
 from annotation_store.files.outputs import check_output, write_file
 from annotation_store.formats.coco.coco import categories_out, category_of, trust_out
 from annotation_store.images import find_images, read_image
@@ -83,6 +83,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         "from_stain": len(told.from_stain),
         "unlike": told.unlike,
         "unchecked": told.unchecked,
+        "labelled": told.labelled,
         "sets": model.sets.told(),
     }
     return Done(task="predict", model_id=number, result=result)
@@ -122,12 +123,14 @@ def _to_file(
     )
     found: list[OfImage] = []
     from_stain: list[Path] = []
+    skipped: list[dict[str, str]] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
     sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
     for start in range(0, len(files), 8):
         channel.check()
-        some = files[start : start + 8]
-        images = [np.asarray(read_image(file)) for file in some]
+        some, images = _read(files[start : start + 8], skipped)
+        if not some:
+            continue
         pixels = [partial(_same, image) for image in images]
         domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
         seen = cell_sides(model, pixels, domains, [sides.get(domain) for domain in domains])
@@ -143,10 +146,13 @@ def _to_file(
                 one = propose_where_model_fails(image)
                 from_stain += [file] if one else []
             found.append(OfImage(file, image.shape[1], image.shape[0], film, one, films.is_unchecked(film)))
-        channel.send(Progress(stage="predict", done=len(found), total=len(files)))
+        channel.send(Progress(stage="predict", done=len(found) + len(skipped), total=len(files)))
+    if not found:
+        more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
+        raise LLDError(f"No image could be read, so nothing was written. {skipped[0]['why']}{more}")
     if from_stain:
         note = stain_note(len(from_stain))
-        channel.send(Progress(stage="predict", done=len(found), total=len(files), note=note))
+        channel.send(Progress(stage="predict", done=len(files), total=len(files), note=note))
     unlike = films.unlike()
     if unlike:
         found = [
@@ -164,16 +170,30 @@ def _to_file(
         task="predict",
         model_id=number,
         result={
-            "fields": len(files),
+            "fields": len(found),
+            "skipped": skipped,
             "count": count,
             "unknown": unknown,
             "out": str(out),
             "from_stain": len(from_stain),
-            "unlike": unlike,
-            "unchecked": films.unchecked(),
+            **films.trust(),
             "sets": model.sets.told(),
         },
     )
+
+
+def _read(files: Sequence[Path], skipped: list[dict[str, str]]) -> tuple[list[Path], list[np.ndarray]]:
+    """Read the images that can be read; what cannot is added to `skipped`, with why."""
+    read: list[Path] = []
+    images: list[np.ndarray] = []
+    for file in files:
+        try:
+            images.append(np.asarray(read_image(file)))
+        except ImageError as error:
+            skipped.append({"path": str(file), "why": str(error)})
+        else:
+            read.append(file)
+    return read, images
 
 
 class OfImage(NamedTuple):

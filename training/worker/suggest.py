@@ -126,16 +126,15 @@ def suggest_on(
         channel.send(
             Progress(stage="suggest", done=len(done), total=len(known), note=stain_note(len(from_stain)))
         )
-    unlike = films.unlike()
-    if unlike:  # known only when all of a film was looked at
-        project.withdraw_sets(k.field.id for k in known if domain_of(k.field) in unlike)
+    trust = films.trust()
+    if trust["unlike"]:  # known only when all of a film was looked at
+        project.withdraw_sets(k.field.id for k in known if domain_of(k.field) in trust["unlike"])
     suggested = Suggested(
         field_ids=done,
         count=count,
         unknown=unknown,
         from_stain=from_stain,
-        unlike=unlike,
-        unchecked=films.unchecked(),
+        **trust,
     )
     channel.send(suggested)
     return suggested

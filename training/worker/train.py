@@ -28,7 +28,7 @@ from training.evaluation.bulk_accept import bulk
 from training.evaluation.cell_outcomes import write_outcomes
 from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.metrics import FieldResult, summarise
-from training.evaluation.patient_split import held_out
+from training.evaluation.patient_split import count_fields, held_out
 from training.evaluation.prediction_sets import fit_sets
 from training.inference.measure import (
     cross_fitted,
@@ -187,6 +187,7 @@ class _Training:
         learnt_from = {
             "fields": len(training),
             "patients": len({k.patient for k in training}),
+            "of_fields": count_fields({k.patient for k in training}),
             "cells": cells,
             "regions": sum(len(k.finished) for k in training),
         }
@@ -203,7 +204,7 @@ class _Training:
         forget_state(state)
         stored = metrics.get("difference", {}).get("told")
         self.channel.send(Saved(model_id=number, active=active, why=told, told=stored))
-        trust: dict[str, Any] = {"unlike": [], "unchecked": []}
+        trust: dict[str, Any] = {"unlike": [], "unchecked": [], "labelled": {}}
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
             using.to(self.device)
@@ -226,6 +227,7 @@ class _Training:
             trust = {
                 "unlike": suggested.unlike,
                 "unchecked": suggested.unchecked,
+                "labelled": suggested.labelled,
                 "sets": using.sets.told(),
             }
         result = {

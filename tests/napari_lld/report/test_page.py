@@ -184,7 +184,7 @@ def test_agreement_and_what_the_numbers_do_not_show_speak_of_this_project(page: 
     assert re.search(r"Class .*?– Ben's \d+ \d+ % \(\d+–\d+\)† 0\.\d\d", agreed)
     told = page.text("What the numbers do not show")
     for words in (
-        "come from 2 patients (or fields) only",
+        "held-out cells are of 2 patients only",
         "Never annotated in this project: Myeloblast",
         "Attribute values that nobody gave yet: Nucleolus: Inconspicuous",
         "fitted on the same held-out cells",

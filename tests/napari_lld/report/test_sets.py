@@ -34,8 +34,22 @@ def test_sets_have_coverage_and_mean_size_by_attribute(small_project: Path) -> N
     told = page(small_project, {"sets": SETS})
     assert '<th scope="row">Class</th><td class="n">1,260</td><td class="n">31</td>' in told
     assert '<td class="n">96 %</td><td class="n">1.23</td>' in told
+    assert "Patients (or fields)" in told, "of a model from before nobody knows which"
+    assert "nearly all values" not in told
     assert "no set: too few cells, or too different from patient to patient" in told
     assert "has not learned from" not in told, "of a model from before nobody knows it"
+
+
+def test_sets_that_hold_nearly_all_values_are_said_to_narrow_nothing(small_project: Path) -> None:
+    counted = {"mass": 0.96, "cells": 60, "patients": 9, "of_fields": 9, "coverage": 0.98}
+    heads = {
+        "class": counted | {"size": 1.2, "values": 5},
+        "cell_size": counted | {"size": 1.9, "values": 2},
+    }
+    told = page(small_project, {"sets": {"heads": heads}})
+    assert '<th class="n">Fields</th>' in told
+    assert '<td class="n">1.90 of 2</td>' in told
+    assert "For Cell size the sets hold nearly all values" in told
 
 
 @pytest.mark.parametrize("sets", [{}, {"sets": {"heads": {}}}])
@@ -45,10 +59,10 @@ def test_a_model_without_sets_is_said_to_be_unchecked(small_project: Path, sets:
 
 def test_films_that_the_model_has_not_learned_from_are_named_without_names(small_project: Path) -> None:
     told = page(small_project, {"learnt_films": {"H_100x_C1": 40}})
-    assert "The model has not learned from Domain 2 (" in told
+    assert "The model has not learned from enough cells of Domain 2 (1 field, 0 of 10 cells)" in told
     assert "Dr. X" not in told
     assert "90 %" in told
-    assert "has not learned from" in page(small_project, {"learnt_films": {"H_100x_C1": 9}})
+    assert "H_100x_C1 (1 field, 9 of 10 cells)" in page(small_project, {"learnt_films": {"H_100x_C1": 9}})
 
 
 def test_while_only_the_starter_suggests_no_film_is_said_to_be_checked(small_project: Path) -> None:
