@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_lld.cli._console import new_table, number, plural, say, say_table
-from training.units import of_units
+from training.evaluation.units import of_units
 
 NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "nothing said"
 

@@ -103,6 +103,8 @@ def check_named(files: list[Path]) -> None:
             except ImageError as error:
                 broken.append(str(error))
             tick(place + 1, len(files))
+    if broken and len(files) == 1:
+        raise UsageError(broken[0])
     if broken:
         more = f" And {len(broken) - _MOST_TOLD} more." if len(broken) > _MOST_TOLD else ""
         raise UsageError(

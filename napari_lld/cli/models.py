@@ -45,8 +45,8 @@ def models(
         if isinstance(wanted, int):
             numbers = [made.id for made in opened.models()]
             if wanted not in numbers:
-                have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet"
-                raise UsageError(f"{project} has no model {wanted} ({have}); give one of them, or starter")
+                have = f"it has {', '.join(map(str, numbers))}; give one of them, or" if numbers else "give"
+                raise UsageError(f"{project} has no model {wanted}; {have} starter")
             why = damage(opened.model_folder(wanted))
             if why is not None:
                 raise UsageError(

@@ -9,7 +9,7 @@ from typing import Any
 from annotation_store import Project
 from napari_lld.report.numbers import Estimate, Part, share, spread
 from napari_lld.report.words import Words
-from training.units import of_units
+from training.evaluation.units import of_units
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from annotation_store.records import Model
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import Words, counted, listed
-from training.units import of_units
+from training.evaluation.units import of_units
 
 INTENDED_USE = "Suggesting white cells that a person reviews. Research use only, not for diagnosis."
 

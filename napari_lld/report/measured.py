@@ -12,7 +12,7 @@ from napari_lld.report.marks import Mark
 from napari_lld.report.numbers import Estimate, Part, spread
 from napari_lld.report.svg import reliability
 from napari_lld.report.words import Words
-from training.units import of_units
+from training.evaluation.units import of_units
 
 _KEYS = {Mark.HELD_OUT: "held_out", Mark.RANDOM: "random_reserve", Mark.TRAINED_ON: "trained_on"}
 MOST_NAMES = 30

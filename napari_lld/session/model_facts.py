@@ -12,9 +12,9 @@ from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import later, tr
 from training.evaluation.bulk_accept import PROMISED, may_be_accepted
 from training.evaluation.gate import FEWEST_UNITS
+from training.evaluation.units import of_units
 from training.models.folder import damage
 from training.reasons import Reason
-from training.units import of_units
 
 MEASURES = (
     ("ap50", later("found AP50")),

@@ -72,6 +72,15 @@ def test_an_image_that_cannot_be_read_is_refused_and_nothing_is_added(
     assert state(project) == before, "the good image beside it is not added either"
 
 
+def test_all_named_files_that_cannot_be_read_are_named_at_once(
+    cli, project: Path, image: Path, tmp_path: Path
+) -> None:
+    bad = [tmp_path / f"bad{number}.png" for number in range(2)]
+    for path in bad:
+        path.write_text("not an image")
+    cli("add", project, bad[0], image, bad[1]).refuses("2 of the 3 named files", "bad0.png", "bad1.png")
+
+
 def test_of_a_folder_what_can_be_read_is_added_and_the_rest_is_told(cli, project: Path, image: Path) -> None:
     image.with_name("bad.png").write_bytes(image.read_bytes()[:600])
     answer = cli("add", project, image.parent, "--json")

@@ -139,6 +139,23 @@ def test_predict_suggests_in_the_project_or_writes_other_images_to_a_file(
     assert (outside.images, outside.out, outside.model) == ([str(i) for i in images], str(out), "starter")
 
 
+def test_predict_lists_the_images_that_it_could_not_read_and_ends_with_another_code(
+    cli, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = {"fields": 2, "count": 12, "skipped": [{"path": "a/bad.png", "why": "a/bad.png is cut off."}]}
+    monkeypatch.setattr("training.client.run_worker", lambda *_, **__: Done(task="predict", result=result))
+    words = ("predict", annotated, "--images", sample.fields()[0].parent, "--out", tmp_path / "out.json")
+    answer = cli(*words)
+    assert answer.code == 3
+    assert "12 suggestions to" in answer.out
+    assert "Skipped 1 image:\n  a/bad.png: a/bad.png is cut off." in answer.out
+    assert answer.err.endswith(
+        f"1 of 3 images could not be read; {tmp_path / 'out.json'} holds the others.\n"
+    )
+    answer = cli(*words, "--json")
+    assert (answer.code, answer.json["skipped"]) == (3, result["skipped"])
+
+
 def test_evaluate_prints_a_table_with_the_cells_each_number_stands_on(
     cli, annotated: Path, asked: list[Request]
 ) -> None:

@@ -12,8 +12,8 @@ import pytest
 from training.evaluation.gate import FEWEST_UNITS, MARGIN, Comparison, compare
 from training.evaluation.metrics import FieldResult, Ranking
 from training.evaluation.patient_split import field_unit
+from training.evaluation.units import of_units
 from training.reasons import Reason
-from training.units import of_units
 
 
 def results(shares: list[np.ndarray]) -> list[FieldResult]:

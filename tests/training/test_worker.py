@@ -358,6 +358,25 @@ def test_predicting_before_any_training_uses_the_starter(project: Path) -> None:
     assert done.result["fields"] == 3
 
 
+def test_images_that_cannot_be_read_are_told_and_the_others_are_predicted(
+    project: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    whole = (images / "f1.png").read_bytes()
+    (images / "f1.png").write_bytes(whole[: len(whole) // 2])
+    (images / "f3.png").write_text("no image")
+    out = tmp_path / "out.json"
+    done, _ = here(PredictRequest(project=str(project), images=[str(images)], out=str(out)))
+    assert [i["file_name"] for i in json.loads(out.read_text())["images"]] == ["f0.png", "f2.png"]
+    assert done.result["fields"] == 2
+    assert [Path(one["path"]).name for one in done.result["skipped"]] == ["f1.png", "f3.png"]
+    assert all(Path(one["path"]).name in one["why"] for one in done.result["skipped"])
+    out.unlink()
+    with pytest.raises(LLDError, match=r"No image could be read, so nothing was written.*f3.png"):
+        here(PredictRequest(project=str(project), images=[str(images / "f3.png")], out=str(out)))
+    assert not out.exists()
+
+
 def test_other_images_are_predicted_into_a_coco_file(project: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     images = [str(tmp_path / "images")]

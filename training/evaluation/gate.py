@@ -20,8 +20,8 @@ import numpy as np
 
 from training.evaluation.metrics import FieldResult, score
 from training.evaluation.patient_split import count_fields
+from training.evaluation.units import of_units
 from training.reasons import Reason
-from training.units import of_units
 
 FEWEST_UNITS = 5
 """Of fewer patients nothing is concluded: how patients differ is then as good as unknown."""

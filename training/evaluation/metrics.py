@@ -79,7 +79,7 @@ class FieldTruth:
     outside
         Areas taken out of it: ignore areas, or regions that were learnt from.
     patient
-        Whose field it is, as `training.evaluation.patient_split.unit_of` names it; empty for a field that stands for itself.
+        Whose field it is, as `patient_split.unit_of` names it; empty for a field that stands for itself.
     domain
         Microscope, camera and stain, as far as they are known: see `training.networks.scale.domain_of`.
     """

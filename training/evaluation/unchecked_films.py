@@ -88,7 +88,7 @@ def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
 
 
 def narrows_nothing(head: Mapping[str, Any]) -> bool:
-    """Whether sets (`training.evaluation.prediction_sets.OfHead`) hold nearly all values that there are to choose from."""
+    """Whether the sets of a head (`prediction_sets.OfHead`) hold nearly all values that there are."""
     size, values = head.get("size"), head.get("values")
     if head.get("mass") is None or size is None or values is None or values < 2:
         return False

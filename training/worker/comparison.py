@@ -10,6 +10,7 @@ from annotation_store.project import Project
 from training.evaluation.gate import FEWEST_UNITS, Comparison, cannot_judge, compare, units_of
 from training.evaluation.metrics import FieldResult
 from training.evaluation.patient_split import count_fields
+from training.evaluation.units import of_units
 from training.inference.measure import cross_fitted
 from training.inference.predict import RawProposals
 from training.models.calibration import Calibration
@@ -17,7 +18,6 @@ from training.models.folder import read_card
 from training.models.lineage import Lineage
 from training.models.model import LearnedModel, starter_place
 from training.reasons import Reason
-from training.units import of_units
 from training.worker.annotated_fields import Knowledge
 from training.worker.models import DamagedModelError, resolve
 

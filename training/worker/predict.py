@@ -116,7 +116,7 @@ def _to_file(
     if not out.parent.is_dir():
         raise LLDError(f"The folder {out.parent} is not there; make it first.")
     check_output(out, overwrite=request.overwrite)
-    if any(out.exists() and file.samefile(out) for file in files):
+    if out.exists() and any(file.exists() and file.samefile(out) for file in files):
         raise LLDError(f"{out} is one of the images: name another file to write.")
     channel.send(
         Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))

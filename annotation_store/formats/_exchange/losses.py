@@ -128,7 +128,7 @@ def lost_by_suggestions(project: Project, form: str) -> list[str]:
 
 _SENTENCES = {
     "probabilities": "{n} suggestions keep only their most probable class and values, not all probabilities.",
-    "novelty": "{n} suggestions lose their novelty, the p-value of being a cell of a taught class.",
+    "novelty": "{n} suggestions lose how unlike the taught classes they are (novelty).",
     "unchecked": "{n} suggestions lose the mark that nothing was checked on their film.",
     "sets": "{n} suggestions lose their sets of values.",
 }
