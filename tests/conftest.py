@@ -12,6 +12,7 @@ from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from pytestqt.qtbot import QtBot
 from xdist.scheduler import LoadScopeScheduling
@@ -27,6 +28,10 @@ os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
 # The LLVM of Mesa's software GL (window tests) and that of triton (which torch imports where it can, and
 # which we never use) cannot live in one process: the second to come crashes. The program never has both.
 sys.modules["triton"] = None  # type: ignore[assignment]
+
+# A slow machine fails no test.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 _DESK = {"e2e", "napari_lld", "performance"}
 """Folders whose tests show widgets."""

@@ -28,7 +28,7 @@ LIGHT = """
 import sys, time
 from annotation_store.errors import LLDError
 from training.protocol import Done
-from training.worker import channel, run, stay
+from training.worker import channel, run, warm
 
 def play(request, channel, begun):
     match request.annotator:
@@ -48,7 +48,7 @@ def play(request, channel, begun):
     return Done(task="train")
 
 run.run = play
-stay._import_all = lambda: None
+warm._import_all = lambda: None
 channel._LAST_RESORT_SECONDS = 0.3
 from training.worker.__main__ import end, main
 end(main(["--stay", sys.argv[1]]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project, Shape, formats
+from annotation_store.errors import FormatError
 
 READABLE = [name for name in formats.names(reading=True) if name in formats.names(writing=True)]
 
@@ -101,6 +102,6 @@ def test_formats_that_refuse_suggestions_are_named(
             try:
                 formats.write(name, project, out, what="suggestions")
                 refused = False
-            except formats.FormatError:
+            except FormatError:
                 refused = True
             assert refused == (name in formats.NO_SUGGESTIONS), name

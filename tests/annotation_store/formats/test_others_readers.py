@@ -16,6 +16,7 @@ import shapely
 from PIL import Image
 
 from annotation_store import Project, formats
+from annotation_store.errors import FormatError
 from annotation_store.records import Proposal, Shape
 
 BOX = (10.0, 20.0, 30.0, 25.5)
@@ -156,7 +157,7 @@ def test_shapely_reads_the_geojson(annotated: Project, tmp_path: Path) -> None:
 
 
 def test_geojson_files_need_one_field_each(annotated: Project, tmp_path: Path) -> None:
-    with pytest.raises(formats.FormatError, match="one file an image"):
+    with pytest.raises(FormatError, match="one file an image"):
         formats.write("geojson", annotated, tmp_path / "x.geojson")
 
 
@@ -238,5 +239,5 @@ def test_suggestions_go_out_and_come_in(
 
 @pytest.mark.parametrize("name", ["lld", "voc"])
 def test_formats_without_a_place_for_suggestions_say_so(project: Project, tmp_path: Path, name: str) -> None:
-    with pytest.raises(formats.FormatError, match="no place for suggestions"):
+    with pytest.raises(FormatError, match="no place for suggestions"):
         formats.write(name, project, tmp_path / "out", what="suggestions")
