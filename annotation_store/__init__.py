@@ -3,7 +3,7 @@
 from annotation_store._collections.bulk_edits import Entry
 from annotation_store._collections.overlaps import ClassCount, Overlap
 from annotation_store._collections.ranking import Look, StoredRanking
-from annotation_store._collections.review_statistics import CellsMade, Decision, Origin
+from annotation_store._collections.review_statistics import CellsMade, Decision
 from annotation_store.errors import (
     EditError,
     FormatError,
@@ -37,6 +37,7 @@ from annotation_store.records import (
     Keep,
     Model,
     OldSchema,
+    Origin,
     Patient,
     Proposal,
     Reading,

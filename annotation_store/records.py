@@ -226,6 +226,14 @@ class IgnoreArea:
     shape: Shape
 
 
+class Origin(StrEnum):
+    """How a cell came to be."""
+
+    BY_HAND = "by hand"
+    SUGGESTED = "suggested"
+    IMPORTED = "imported"
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """An annotated white cell.
@@ -257,6 +265,7 @@ class Cell:
     bookmark: bool = False
     second_opinion: bool = False
     suggestion_id: int | None = None
+    origin: Origin = Origin.BY_HAND
     confirmed: Mapping[str, Any] = field(default_factory=dict)
 
 

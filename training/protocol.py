@@ -205,7 +205,7 @@ class Started(_Answer):
 
 
 class Progress(_Answer):
-    """How far the task is; `seconds_left` is an estimate, `note` a sentence for people."""
+    """How far the task is; `seconds_left` is an estimate."""
 
     type: Literal["progress"] = "progress"
     stage: str
@@ -213,7 +213,32 @@ class Progress(_Answer):
     total: int
     seconds_left: float | None = None
     losses: dict[str, float] = Field(default_factory=dict)
-    note: str | None = None
+
+
+class Waiting(_Answer):
+    """The task has not begun: it waits for the end of another training on the project.
+
+    Attributes
+    ----------
+    told
+        Who trains, as `training.reasons.Reason.stored` gives it.
+    """
+
+    type: Literal["waiting"] = "waiting"
+    told: str | list[Any]
+
+
+class Notice(_Answer):
+    """Something that people should know of the result; the task goes on.
+
+    Attributes
+    ----------
+    told
+        A sentence, as `training.reasons.Reason.stored` gives it.
+    """
+
+    type: Literal["notice"] = "notice"
+    told: str | list[Any]
 
 
 class Metrics(_Answer):
@@ -304,7 +329,7 @@ class Ready(_Answer):
 
 Ending = Done | Cancelled | Failed
 """The last message of a task."""
-Message = Started | Progress | Metrics | Saved | Suggested | Cancelling | Ready | Ending
+Message = Started | Waiting | Progress | Notice | Metrics | Saved | Suggested | Cancelling | Ready | Ending
 _messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 

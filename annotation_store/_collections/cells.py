@@ -19,6 +19,7 @@ from annotation_store.records import (
     Cell,
     IgnoreArea,
     Keep,
+    Origin,
     Region,
     RegionState,
     Shape,
@@ -219,7 +220,7 @@ class Marks(ProjectBase):
         comment: Any = "",
         bookmark: bool = False,
         second_opinion: bool = False,
-        suggestion_id: int | None = None,
+        origin: Origin = Origin.BY_HAND,
         extra: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Check everything about a new cell and give its columns."""
@@ -241,7 +242,8 @@ class Marks(ProjectBase):
             "comment": validation.text(comment, "comment"),
             "bookmark": bool(bookmark),
             "second_opinion": bool(second_opinion),
-            "suggestion_id": suggestion_id,
+            "suggestion_id": None,
+            "origin": origin.value,
             "extra": extra,
             "confirmed": None,
         }

@@ -247,7 +247,7 @@ class Intake(Describing, FieldPixels):
                 folder / "area.png",
                 name=name or f"{Path(source.name).stem} ({place}).png",
                 patient=source.patient,
-                slide=source.slide,
+                slide=source.slide or Path(source.name).stem,  # areas of one slide stay together
                 domain=source.domain,
                 pixel_size_um=source.pixel_size_um,
                 note=f"Area {place} of {source.name}.",
@@ -391,27 +391,34 @@ class Intake(Describing, FieldPixels):
 
     @contextmanager
     def _admitted(
-        self, prepared: Sequence[_Prepared | Outcome]
+        self, prepared: Sequence[_Prepared | Outcome], *, keep: bool = True
     ) -> Iterator[tuple[sa.Connection, list[Outcome]]]:
         """Make fields of what was prepared, in a transaction in which more may be written.
 
-        Whatever is raised within leaves the project as it was, its folders too.
+        Whatever is raised within leaves the project as it was, its folders too; so does the end without
+        `keep`.
         """
         moved: list[Path] = []
-        with self._writing() as connection:
+        with self._writing(keep=keep) as connection:
             try:
                 outcomes = self._admit(connection, prepared, moved)
                 yield connection, outcomes
             except BaseException:
-                # the write lock is still held: nobody else can have come to rely on these files
-                for path in moved:
-                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-                self._fields.clear()
+                self._unmake(moved)
                 raise
+            if not keep:
+                self._unmake(moved)
+                return
         new = [o.field_id for o in outcomes if o.added and o.field_id is not None]
         if new:
             self._own["fields"].update(new)
             self.events.fields_added.emit(new)
+
+    def _unmake(self, moved: Iterable[Path]) -> None:
+        """Take back files that were moved in, while the write lock is held: nobody relies on them yet."""
+        for path in moved:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        self._fields.clear()
 
     def _admit(
         self, connection: sa.Connection, prepared: Sequence[_Prepared | Outcome], moved: list[Path]

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 import sqlalchemy as sa
 
 from annotation_store._collections.suggestions import Review
 from annotation_store._db import row_mappers
 from annotation_store._db.tables import cells, edits, history, suggestions
-from annotation_store.records import RejectionReason, Suggestion, SuggestionState
+from annotation_store.records import Origin, RejectionReason, Suggestion, SuggestionState
 
 _DECIDED = (SuggestionState.ACCEPTED, SuggestionState.CORRECTED, SuggestionState.REJECTED)
 _AT_ONCE = 5_000
 """Suggestions that are read by one statement: 100,000 of them with all their shares are gigabytes."""
 _MOVED = 0.5
 """Pixels by which an edge must move for the box to count as changed."""
-
-
-class Origin(StrEnum):
-    """How a cell came to be."""
-
-    BY_HAND = "by hand"
-    SUGGESTED = "suggested"
-    IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +141,12 @@ class Work(Review):
         first_of = sa.select(sa.func.min(history.c.id)).where(
             history.c.entity == "cell", history.c.entity_id == cells.c.id
         )
-        origin = sa.case(
-            (cells.c.suggestion_id.is_not(None), Origin.SUGGESTED.value),
-            (edits.c.command.startswith("Import ", autoescape=True), Origin.IMPORTED.value),
-            else_=Origin.BY_HAND.value,
-        ).label("origin")
         query = (
-            sa.select(edits.c.annotator, cells.c.reading_id, origin, sa.func.count().label("n"))
+            sa.select(edits.c.annotator, cells.c.reading_id, cells.c.origin, sa.func.count().label("n"))
             .join(history, history.c.id == first_of.correlate(cells).scalar_subquery())
             .join(edits, edits.c.id == history.c.edit_id)
             .where(sa.not_(cells.c.deleted))
-            .group_by(edits.c.annotator, cells.c.reading_id, origin)
-            .order_by(edits.c.annotator, cells.c.reading_id, origin)
+            .group_by(edits.c.annotator, cells.c.reading_id, cells.c.origin)
+            .order_by(edits.c.annotator, cells.c.reading_id, cells.c.origin)
         )
         return [CellsMade(r.annotator, r.reading_id, Origin(r.origin), r.n) for r in self._rows(query)]

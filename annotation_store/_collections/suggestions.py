@@ -19,6 +19,7 @@ from annotation_store.records import (
     Box,
     Edit,
     Keep,
+    Origin,
     Proposal,
     RegionState,
     RejectionReason,
@@ -240,6 +241,7 @@ class Review(Marks):
             "bookmark": False,
             "second_opinion": False,
             "suggestion_id": suggestion.id,
+            "origin": Origin.SUGGESTED.value,
             "extra": None,
             "confirmed": None,
         }

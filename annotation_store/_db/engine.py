@@ -246,17 +246,25 @@ def _sentence(path: Path, reason: str) -> str:
 
 
 @contextmanager
-def transaction(connection: sa.Connection, path: Path) -> Iterator[sa.Connection]:
+def transaction(connection: sa.Connection, path: Path, *, keep: bool = True) -> Iterator[sa.Connection]:
     """Run one write transaction: all of it reaches the disk, or nothing does.
 
     ``BEGIN IMMEDIATE`` takes the write lock before anything is read, so what an edit reads is still
     true when it writes.
+
+    Parameters
+    ----------
+    keep
+        Whether to keep what was written; otherwise all of it is taken back in the end.
     """
     with plain_errors(path):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             yield connection
-            _driver(connection).commit()
+            if keep:
+                _driver(connection).commit()
+            else:
+                roll_back(connection)
         except BaseException:
             roll_back(connection)
             raise

@@ -13,6 +13,7 @@ from annotation_store.records import (
     HistoryRow,
     IgnoreArea,
     Model,
+    Origin,
     Proposal,
     Reading,
     Region,
@@ -79,6 +80,7 @@ def cell(row: Any) -> Cell:
         bookmark=row.bookmark,
         second_opinion=row.second_opinion,
         suggestion_id=row.suggestion_id,
+        origin=Origin(row.origin),
         confirmed=row.confirmed or {},
     )
 

@@ -56,12 +56,12 @@ class ProjectBase:
             raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """Hold a write transaction: all of it is kept, or nothing."""
+    def _writing(self, *, keep: bool = True) -> Iterator[sa.Connection]:
+        """Hold a write transaction: all of it is kept, or nothing; without `keep`, nothing."""
         self._refuse_read_only()
         self.check_present()
         try:
-            with transaction(self._connection, self.path) as connection:
+            with transaction(self._connection, self.path, keep=keep) as connection:
                 yield connection
                 # as late as can be: what is acknowledged is in the file that others find
                 self.check_present()

@@ -167,11 +167,13 @@ cells = Table(
     Column("bookmark", Boolean, nullable=False, server_default=text("0")),
     Column("second_opinion", Boolean, nullable=False, server_default=text("0")),
     Column("suggestion_id", ForeignKey("suggestions.id")),
+    Column("origin", String, nullable=False, server_default=text("'by hand'")),
     Column("extra", JSON(none_as_null=True)),  # what an imported file said that the store has no word for
     # what somebody kept or gave although a model contradicted it: cell_class, attributes, box
     Column("confirmed", JSON(none_as_null=True)),
     _deleted(),
     _box_is_sane(),
+    _one_of("origin", "by hand", "suggested", "imported"),
     Index("ix_cells_field", "field_id", "reading_id", "deleted"),
 )
 

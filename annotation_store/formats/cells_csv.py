@@ -25,7 +25,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from annotation_store.errors import FormatError
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
-from annotation_store.formats._exchange.export import Contents, What, each
+from annotation_store.formats._exchange.export import Contents, Progress, What, each
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names, safe_name
@@ -92,7 +92,8 @@ def read(
     images: Path | None,
     regions: Regions,
     patient_from: str | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    dry_run: bool,
 ) -> ImportReport:
     """Merge a table of cells; see `annotation_store.formats.read`."""
     document = parse(read_file(path), project.schema, str(path))
@@ -103,6 +104,7 @@ def read(
         regions=regions,
         patient_from=patient_from,
         progress=progress,
+        dry_run=dry_run,
     )
 
 
@@ -300,9 +302,11 @@ class _Reader:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(project: Project, out: Path, *, what: What, anonymise: bool) -> ExportReport:
+def write(
+    project: Project, out: Path, *, what: What, anonymise: bool, progress: Progress | None
+) -> ExportReport:
     """Write a table of cells or suggestions; see `annotation_store.formats.write`."""
-    contents = Contents.of(project, what)
+    contents = Contents.of(project, what, progress)
     names = Names.of_project(project, anonymise=anonymise)
     write_file(out, MARK + table(contents, names))
     fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
@@ -338,7 +342,7 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
     columns = [*_OF_FIELD, *_OF_CELL, *(_column(n) for n in schema.attribute_names), *_FLAGS]
     columns += _OF_SUGGESTION if contents.suggestions else ()
     found: list[tuple[int, int, dict[str, str]]] = []
-    for field in each(contents.fields):
+    for field in each(contents.fields, contents.progress):
         start = _field_cells(field, names)
         for cell in contents.cells.get(field.id, ()):
             row = start | _box_cells(cell.id, cell.box)

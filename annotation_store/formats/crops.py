@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
+    Progress,
     What,
     each,
     file_names,
@@ -46,12 +47,18 @@ WRITE_OPTIONS: Mapping[str, str] = {
 
 
 def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+    project: Project,
+    out: Path,
+    *,
+    what: What,
+    anonymise: bool,
+    progress: Progress | None,
+    options: Mapping[str, str],
 ) -> ExportReport:
     """Write a folder of crops; see `annotation_store.formats.write`."""
     refuse_full(out)
     margin = option_values.share(options, "margin", 0.0)
-    contents = Contents.of(project, what)
+    contents = Contents.of(project, what, progress)
     names = Names.of_project(project, anonymise=anonymise)
     skipped = Skipped()
     for _ in range(sum(map(len, contents.regions.values()))):
@@ -65,7 +72,7 @@ def write(
         if home != label:
             skipped.one("folders", f"The crops of {label!r} stand in the folder {home}.")
     with new_folder(out) as folder:
-        for field in each(fields):
+        for field in each(fields, contents.progress):
             pixels = None if field.is_slide else project.pixels(field.id)
             things: list[Cell | Suggestion] = [
                 *contents.cells.get(field.id, ()),

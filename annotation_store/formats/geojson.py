@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
+    Progress,
     What,
     each,
     file_names,
@@ -90,7 +91,8 @@ def read(
     images: Path | None,
     regions: Regions,
     patient_from: str | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    dry_run: bool,
 ) -> ImportReport:
     """Merge a GeoJSON file, or a folder of them; see `annotation_store.formats.read`."""
     finder = Images.of(path, images, project)
@@ -114,6 +116,7 @@ def read(
         regions=regions,
         patient_from=patient_from,
         progress=progress,
+        dry_run=dry_run,
     )
 
 
@@ -395,10 +398,16 @@ def _sets_in(measured: Mapping[str, Any], at: str) -> dict[str, list[str]]:
 
 
 def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+    project: Project,
+    out: Path,
+    *,
+    what: What,
+    anonymise: bool,
+    progress: Progress | None,
+    options: Mapping[str, str],
 ) -> ExportReport:
     """Write a folder of GeoJSON files, or one file; see `annotation_store.formats.write`."""
-    contents = Contents.of(project, what)
+    contents = Contents.of(project, what, progress)
     kind = option_values.choice(options, "cells", ("annotation", "detection"))
     names = Names.of_project(project, anonymise=anonymise)
     skipped = Skipped()
@@ -420,7 +429,7 @@ def write(
     refuse_nothing(fields, skipped)
     files = file_names(fields, names)
     with new_folder(out) as folder:
-        for field in each(fields):
+        for field in each(fields, contents.progress):
             text = _text(to_geojson(contents, field, names, kind))
             (folder / f"{files[field.id]}.geojson").write_text(text, "utf-8", newline="\n")
     return report

@@ -12,11 +12,9 @@ from annotation_store.errors import FormatError
 from annotation_store.files.outputs import check_output
 from annotation_store.formats import cells_csv, crops, geojson, voc
 from annotation_store.formats._exchange.document import Regions
-from annotation_store.formats._exchange.export import telling
 from annotation_store.formats._exchange.losses import (
     lost_by_suggestions,
 )
-from annotation_store.formats._exchange.merge import rehearsing
 from annotation_store.formats.coco import coco
 from annotation_store.formats.labelstudio import labelstudio
 from annotation_store.formats.lld import lld
@@ -169,6 +167,8 @@ def _read(
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
     options: Mapping[str, str] | None,
+    *,
+    dry_run: bool = False,
 ) -> ImportReport:
     if regions not in get_args(Regions):
         raise FormatError(f"Regions cannot be {regions!r}: give file, stated, none or full.")
@@ -182,6 +182,7 @@ def _read(
         regions=regions,
         patient_from=(project.patient_rule if patient_from is None else patient_from) or None,
         progress=progress,
+        dry_run=dry_run,
         **_options(chosen, chosen.read_options, options),
     )
 
@@ -201,8 +202,7 @@ def rehearse(
     The import is carried out in a transaction that is taken back, its images decoded and not kept: so it
     says what the import will say.
     """
-    with rehearsing():
-        return _read(name, project, path, images, regions, patient_from, progress, options)
+    return _read(name, project, path, images, regions, patient_from, progress, options, dry_run=True)
 
 
 def write(
@@ -248,8 +248,7 @@ def write(
     out = Path(path)
     for place in targets(chosen, out):
         check_output(place, overwrite=overwrite)
-    with telling(progress):
-        report = chosen.write(project, out, what=what, anonymise=anonymise, **extra)
+    report = chosen.write(project, out, what=what, anonymise=anonymise, progress=progress, **extra)
     if what == "suggestions":
         report = replace(report, skipped=[*report.skipped, *lost_by_suggestions(project, name)])
     return report

@@ -17,7 +17,7 @@ is no background then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -29,6 +29,7 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
+    Progress,
     What,
     each,
     file_names,
@@ -82,7 +83,8 @@ def read(
     images: Path | None,
     regions: Regions,
     patient_from: str | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    dry_run: bool,
 ) -> ImportReport:
     """Merge an XML file, or a folder of them; see `annotation_store.formats.read`."""
     finder = Images.of(path, images, project)
@@ -94,6 +96,7 @@ def read(
         regions=regions,
         patient_from=patient_from,
         progress=progress,
+        dry_run=dry_run,
     )
 
 
@@ -297,14 +300,20 @@ def _take(
 
 
 def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+    project: Project,
+    out: Path,
+    *,
+    what: What,
+    anonymise: bool,
+    progress: Progress | None,
+    options: Mapping[str, str],
 ) -> ExportReport:
     """Write a VOC folder; see `annotation_store.formats.write`."""
     if what == "suggestions":
         raise FormatError("Pascal VOC has no place for suggestions: export them as coco.")
     refuse_full(out)
     skipped = Skipped()
-    contents = Contents.of(project, what).without_slides(skipped)
+    contents = Contents.of(project, what, progress).without_slides(skipped)
     fields = contents.annotated()
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields say nothing (no region, no cell): left out.")
@@ -318,7 +327,7 @@ def write(
     with new_folder(out) as folder:
         for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (folder / name).mkdir(parents=True)
-        for field in each(fields):
+        for field in each(fields, contents.progress):
             file = files[field.id]
             put_image(project, field, folder / "JPEGImages" / file, anonymise=anonymise)
             target = (folder / "Annotations" / file).with_suffix(".xml")

@@ -33,7 +33,6 @@ _STAGES = {
     "suggest": "Suggesting",
     "predict": "Predicting",
     "export": "Exporting",
-    "waiting_for_another_training": "Waiting for another training",
 }
 
 
@@ -141,14 +140,25 @@ def worker_progress() -> Iterator[Callable[[Message], None]]:
 
 
 def show_message(message: Message, update: Update, *, prefix: str = "") -> None:
-    """Show on a bar what the worker says of its progress."""
-    if message.type == "progress":
+    """Show on a bar how far the worker is, and write what people should know to standard error."""
+    if message.type == "waiting":
+        update("Waiting for another training", 0, 0, None)
+        complain(f"{_sentence(message.told)} This training waits for its end.")
+    elif message.type == "notice":
+        complain(_sentence(message.told))
+    elif message.type == "progress":
         title = _STAGES.get(message.stage, message.stage.capitalize())
         if prefix:
             title = f"{prefix} ({title.lower()})"
         update(title, message.done, message.total, message.seconds_left)
     elif message.type == "cancelling":
         update("Stopping", 0, 0, None)
+
+
+def _sentence(told: str | list[Any]) -> str:
+    from training.reasons import Reason
+
+    return f"{Reason.read(told)}."
 
 
 @contextmanager

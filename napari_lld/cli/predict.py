@@ -102,13 +102,10 @@ def predict(
 
 def _say(result: Mapping[str, Any], where: str) -> None:
     from training.evaluation.unchecked_films import trust_reasons
-    from training.inference.stain_proposals import stain_note
 
     count = int(result.get("count", 0))
     say(f"{plural(count, 'suggestion')} {where}.")
     say_unknown(int(result.get("unknown", 0)))
-    if result.get("from_stain"):
-        say(stain_note(int(result["from_stain"])))
     for reason in trust_reasons(result):
         say(f"{reason}.")
     if skipped := result.get("skipped"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_lld.cli._console import UsageError, complain, plural, say, say_json, say_unknown, worker_progress
+from napari_lld.cli._console import UsageError, plural, say, say_json, say_unknown, worker_progress
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Device, Json, ProjectPath, ReadingName, device_of, open_project
 from training.networks.architectures import TITLES
@@ -79,7 +79,7 @@ def train(
     """Train a model and put its suggestions on the unknown areas."""
     from training.client import run_worker
     from training.evaluation.unchecked_films import trust_reasons
-    from training.protocol import Progress, Saved, Suggested, TrainRequest
+    from training.protocol import Saved, Suggested, TrainRequest
     from training.reasons import Reason
     from training.start import check_start
     from training.worker.cautions import time_ran_short
@@ -102,8 +102,6 @@ def train(
         def hear(message: Message) -> None:
             nonlocal saved, suggestions, unknown
             show(message)
-            if isinstance(message, Progress) and message.note:
-                complain(f"{message.note} This training waits for its end.")
             if isinstance(message, Saved):
                 saved = message
             elif isinstance(message, Suggested):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +11,9 @@ from annotation_store import Project
 from annotation_store.records import Cell, Field, FieldSummary, Model, Reading
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
+from annotation_store.splits import units_of_fields
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import Words
-from training.evaluation.patient_split import unit_of
 from training.models.lineage import still_held_out
 from training.networks.scale import domain_of
 
@@ -37,8 +37,10 @@ class Facts:
         Of the current reading.
     reserve
         Ids of the fields that chance drew.
+    units
+        Ids of fields to their units: see `annotation_store.splits.units`.
     held_units
-        The patients (fields where none is known) that no training has seen.
+        The units that no training has seen.
     """
 
     schema: Schema
@@ -47,6 +49,7 @@ class Facts:
     cells: Sequence[Cell]
     models: Sequence[Model]
     reserve: frozenset[int]
+    units: Mapping[int, str]
     held_units: frozenset[str]
     words: Words
 
@@ -55,11 +58,12 @@ class Facts:
         """Read them."""
         numbers = {one.name: i for i, one in enumerate(project.patients(), 1)}
         summaries, models = project.field_summaries(), project.models()
-        units: dict[str, set[int]] = {unit_of(one.field): set() for one in summaries}
+        units = units_of_fields(one.field for one in summaries)
+        fields: dict[str, list[Field]] = defaultdict(list)
         for one in summaries:
-            if one.finished_regions:
-                units[unit_of(one.field)].add(one.field.id)
-        held, _ = still_held_out(project, units, [model.card for model in models])
+            fields[units[one.field.id]].append(one.field)
+        annotated = {one.field.id for one in summaries if one.finished_regions}
+        held, _ = still_held_out(project, fields, annotated, [model.card for model in models])
         domains = dict.fromkeys(domain_of(one.field) for one in summaries)
         return cls(
             project.schema,
@@ -68,6 +72,7 @@ class Facts:
             project.cells(),
             models,
             frozenset(project.reserve()),
+            units,
             frozenset(held),
             Words(project.schema, numbers, _domain_names(project, domains, names=names), names),
         )
@@ -91,7 +96,7 @@ class Facts:
     @cached_property
     def held_fields(self) -> frozenset[int]:
         """Ids of the fields that no training has seen."""
-        return frozenset(i for i, field in self.fields.items() if unit_of(field) in self.held_units)
+        return frozenset(i for i, unit in self.units.items() if unit in self.held_units)
 
     @cached_property
     def class_counts(self) -> Counter[str | None]:

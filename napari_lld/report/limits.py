@@ -13,7 +13,7 @@ from napari_lld.report.overview import Overview
 from napari_lld.report.rounds import Round
 from napari_lld.report.words import counted, listed
 from napari_lld.report.work import Work
-from training.evaluation.patient_split import count_fields, unit_of
+from training.evaluation.patient_split import count_fields
 from training.networks.scale import domain_of
 
 _SMALL = 100
@@ -67,9 +67,9 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
         )
     if unknown:
         yield (
-            f"The patient of {counted(unknown, 'held-out field')} is not known, so these are kept apart by "
-            "field. Where other fields show the same patient, or the very same cells, the model has learned "
-            "from what it is judged by, and these numbers are too good."
+            f"The patient of {counted(unknown, 'held-out slide or field', 'held-out slides or fields')} is not "
+            "known, so these are kept apart by slide or field. Where others show the same patient, or the very "
+            "same cells, the model has learned from what it is judged by, and these numbers are too good."
         )
     if 1 < held.patients < _FEW_PATIENTS:
         yield (
@@ -177,7 +177,7 @@ def _domains(facts: Facts) -> Iterator[str]:
         return
     every = {domain_of(one.field) for one in facts.summaries}
     known = {domain_of(field) for field in annotated}
-    held = {domain_of(field) for field in annotated if unit_of(field) in facts.held_units}
+    held = {domain_of(field) for field in annotated if field.id in facts.held_fields}
     call = facts.words.domain
     if untouched := sorted(map(call, every - known)):
         yield (

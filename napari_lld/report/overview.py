@@ -12,7 +12,6 @@ from napari_lld.report.facts import Facts
 from napari_lld.report.numbers import Part
 from napari_lld.report.words import counted, listed
 from napari_lld.session.differential import Differential, differential
-from training.evaluation.patient_split import unit_of
 from training.networks.scale import domain_of
 
 MOST_PATIENTS = 100
@@ -106,7 +105,7 @@ def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
         patient = one.field.patient
         fields[patient] += 1
         annotated[patient] += one.finished_regions > 0
-        held[patient] += unit_of(one.field) in facts.held_units
+        held[patient] += one.field.id in facts.held_fields
         if one.field.slide is not None:
             slides[patient].add(one.field.slide)
 

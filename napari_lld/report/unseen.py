@@ -19,7 +19,6 @@ from napari_lld.report.numbers import Part
 from training.agreement.votes import true_cell, votes
 from training.evaluation.extra_metrics import describe
 from training.evaluation.metrics import IOU, FieldTruth, evaluate_field
-from training.evaluation.patient_split import unit_of
 from training.networks.scale import domain_of
 
 _RESAMPLES = 300
@@ -55,7 +54,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
             tuple(true_cell(cell, voted.get(cell.id)) for cell in cells[field_id]),
             tuple(inside[field_id]),
             tuple(outside[field_id]),
-            unit_of(field),
+            facts.units[field.id],
             domain_of(field),
         )
         said = _once(suggested.get(field_id, ()))

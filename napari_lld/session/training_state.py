@@ -82,7 +82,11 @@ class TrainingState:
         self.progress = TrainingProgress()
         self.message = ""
         self.failed = False
+        self.notices: list[str] = []
+        """What people should know of the result of the task, a sentence each."""
         self.task = ""
+        self._saved_last = False
+        """Whether the last message that changed the sentence was of a saved model."""
         self.budget: float | None = 300.0
         """How many seconds the next training may take."""
         self.loss_history: list[tuple[float, dict[str, float]]] = []
@@ -104,7 +108,7 @@ class TrainingState:
     def begin(self, task: str) -> None:
         """Take note that a worker is being started."""
         self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
-        self.progress, self.loss_history = TrainingProgress(), []
+        self.progress, self.loss_history, self.notices = TrainingProgress(), [], []
         self.started_at = time.monotonic()
         self.message = (
             tr("Starting (loading the network takes some seconds) …")
@@ -143,6 +147,8 @@ class TrainingState:
 
     def receive(self, message: Any) -> None:
         """Take in one message of the worker protocol."""
+        if message.type in {"started", "waiting", "saved", "suggested"}:
+            self._saved_last = message.type == "saved"
         match message.type:
             case "started":
                 if self.phase is TrainingPhase.STARTING:
@@ -153,6 +159,12 @@ class TrainingState:
                     cells=message.cells,
                     device=message.device,
                 )
+            case "waiting":
+                self.message = tr(
+                    "{who}. This training waits for its end.", who=in_words([Reason.read(message.told)])[0]
+                )
+            case "notice":
+                self.notices.append(f"{in_words([Reason.read(message.told)])[0]}.")
             case "progress":
                 if self.phase is TrainingPhase.STARTING:
                     self.phase = TrainingPhase.RUNNING
@@ -185,7 +197,12 @@ class TrainingState:
             case "cancelling":
                 self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
             case "done":
-                parts = (self._done_sentence(message), _left_out(message), _trust(message))
+                parts = (
+                    self._done_sentence(message),
+                    _left_out(message),
+                    _trust(message),
+                    *self.notices,
+                )
                 return self._finish(message, " ".join(filter(None, parts)))
             case "cancelled":
                 return self._finish(message, tr("Stopped. Nothing was changed."))
@@ -206,7 +223,7 @@ class TrainingState:
     def _done_sentence(self, message: Any) -> str:
         if message.model_id is None:
             return self.message or tr("Done.")
-        if self.message.startswith(tr("Model {id} saved", id=message.model_id)):
+        if self._saved_last:
             return self.message + "."
         return tr("Model {id} is ready. {message}", id=message.model_id, message=self.message).strip()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store import EditError, Project, Shape
+from tests.annotation_store.older import take_back
 from training.agreement import write_consensus
 
 BOX = (10.0, 10.0, 20.0, 20.0)
@@ -127,10 +128,7 @@ def _as_of_0008(folder: Path) -> None:
         raw.execute("INSERT INTO old SELECT id, name FROM annotators")
         raw.execute("DROP TABLE annotators")
         raw.execute("ALTER TABLE old RENAME TO annotators")
-        raw.execute("ALTER TABLE project DROP COLUMN patient_rule")
-        for column in ("novelty", "unchecked", "sets"):
-            raw.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
-        raw.execute("UPDATE alembic_version SET version_num = '0008'")
+    take_back(folder, "0008")
 
 
 def test_readers_of_an_older_project_go_on_where_they_were(read: Path, tmp_path: Path) -> None:

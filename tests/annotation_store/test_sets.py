@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import numpy as np
 import pytest
 
 from annotation_store import EditError, Look, Project, Proposal, formats, load_schema
-from annotation_store._db.migrations.versions import r0012_sets
 from annotation_store.formats import cells_csv, geojson
 from annotation_store.formats._exchange.document import Document, Skipped
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.pairing import Pairing
 from annotation_store.formats.coco.reader import from_coco
 from annotation_store.schema import Schema
+from tests.annotation_store.older import take_back
 
 CLASSES = {"Monocyte": 0.5, "Neutrophil": 0.4, "Lymphocyte": 0.1}
 VALUES = {"cell_size": {"small": 0.1, "large": 0.9}}
@@ -54,10 +53,7 @@ def test_suggestions_from_before_claim_nothing(folder: Path) -> None:
     plain = Proposal((10, 10, 20, 20), 0.8, CLASSES, VALUES)
     with Project.open(folder, annotator="Ada") as project:
         project.suggest(1, [plain], model_id=None)
-    with sqlite3.connect(folder / "project.db") as raw:
-        for column in ("unchecked", "sets"):
-            raw.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
-        raw.execute("UPDATE alembic_version SET version_num = ?", (r0012_sets.down_revision,))
+    take_back(folder, "0011")
     with Project.open(folder, annotator="Ada") as project:
         assert [s.proposal for s in project.suggestions()] == [plain]
 

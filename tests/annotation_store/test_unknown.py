@@ -19,8 +19,8 @@ from annotation_store import (
     SuggestionState,
     load_schema,
 )
-from annotation_store._db.migrations.versions import r0011_novelty
 from annotation_store.schema import Schema
+from tests.annotation_store.older import take_back
 
 CLASSES = {"Monocyte": 0.9, "Neutrophil": 0.1}
 VALUES = {"cell_size": {"small": 0.1, "large": 0.9}}
@@ -60,10 +60,7 @@ def test_only_a_probability_is_kept_as_p_value(project: Project, novelty: Any) -
 def test_a_project_from_before_opens_and_its_suggestions_are_not_unknown(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
         project.suggest(1, [UNTOLD], model_id=None)
-    with sqlite3.connect(folder / "project.db") as raw:
-        for column in ("novelty", "unchecked", "sets"):
-            raw.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
-        raw.execute("UPDATE alembic_version SET version_num = ?", (r0011_novelty.down_revision,))
+    take_back(folder, "0010")
     with Project.open(folder, annotator="Ada") as project:
         assert [s.proposal for s in project.suggestions()] == [UNTOLD]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from annotation_store.splits import field_unit
 from training.evaluation.gate import FEWEST_UNITS, MARGIN, Comparison, compare
 from training.evaluation.metrics import FieldResult, Ranking
-from training.evaluation.patient_split import field_unit
 from training.evaluation.units import of_units
 from training.reasons import Reason
 

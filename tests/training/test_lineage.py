@@ -14,10 +14,10 @@ from annotation_store import Project
 from annotation_store.errors import LLDError
 from training.evaluation.metrics import FieldResult, Ranking
 from training.evaluation.patient_split import held_out, held_out_key
-from training.models.lineage import Lineage, still_held_out
+from training.models.lineage import Lineage
 from training.worker import cautions, evaluate
 from training.worker import comparison as comparing
-from training.worker.annotated_fields import fields_by_patient, knowledge
+from training.worker.annotated_fields import fields_by_unit, held_before, knowledge
 from training.worker.models import resolve
 
 
@@ -46,7 +46,7 @@ def add(project: Project, parent: str = "starter", **card: Any) -> int:
 
 def seen(project: Project, model: int | str | None) -> str:
     lineage = Lineage.of(project, model)
-    return " ".join(k.patient for k in knowledge(project) if lineage.saw(k.field, k.cells))
+    return " ".join(k.field.patient or "" for k in knowledge(project) if lineage.saw(k.field, k.cells))
 
 
 def hashed(project: Project, *patients: str) -> list[str]:
@@ -80,9 +80,11 @@ def test_a_field_that_goes_to_another_patient_was_learnt_from_all_the_same(proje
 def test_what_was_chosen_by_held_out_cells_is_known_of_all_that_goes_on_from_it(project: Project) -> None:
     chosen = add(project, held_out=hashed(project, "P3"), chosen=True)
     child = add(project, str(chosen), held_out=hashed(project, "P2", "P3"), chosen=False)
-    assert Lineage.of(project, child).chosen_by({"P0", "P3"})
-    assert not Lineage.of(project, child).chosen_by({"P2"}), "by other cells"
-    assert not Lineage.of(project, "starter").chosen_by({"P3"})
+    known = knowledge(project)
+    first_and_last = fields_by_unit([known[0], known[3]])
+    assert Lineage.of(project, child).chosen_by(first_and_last)
+    assert not Lineage.of(project, child).chosen_by(fields_by_unit([known[2]])), "by other cells"
+    assert not Lineage.of(project, "starter").chosen_by(first_and_last)
 
 
 def test_what_a_file_has_learnt_from_nobody_knows(project: Project) -> None:
@@ -108,10 +110,10 @@ def test_held_out_patients_are_known_by_their_fields_after_another_name_and_coun
 ) -> None:
     ids = [field.id for field in project.fields()]
     add(project, held_out=hashed(project, "P2", "P3"), held_fields=ids[2:], learnt_fields=ids[:2])
-    cards = [model.card for model in project.models()]
 
     def held() -> tuple[set[str], int]:
-        return still_held_out(project, fields_by_patient(knowledge(project)), cards)
+        units, lost = held_before(project, knowledge(project))
+        return {unit.removeprefix("patient ") for unit in units}, lost
 
     assert held() == ({"P2", "P3"}, 0)
     project.update_field(ids[2], patient="Q")
@@ -127,7 +129,7 @@ def test_held_out_patients_are_known_by_their_fields_after_another_name_and_coun
 def test_a_card_that_lists_nonsense_stops_nothing(project: Project, listed: Any) -> None:
     model = add(project, learnt_fields=listed, held_fields=listed, held_out=listed, last_cell=listed)
     seen(project, model)
-    still_held_out(project, fields_by_patient(knowledge(project)), [m.card for m in project.models()])
+    held_before(project, knowledge(project))
 
 
 # --- the comparison of two models ------------------------------------------------------------------------
@@ -208,7 +210,7 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
     middle = add(project, learnt_fields=ids[:3], held_out=hashed(project, "P2", "P3"), held_fields=ids[2:])
 
     def measured(model: int | None) -> list[str]:
-        return [truth.patient for truth in evaluate._held_out(project, model)[0]]
+        return [truth.patient.split()[-1] for truth in evaluate._held_out(project, model)[0]]
 
     assert measured(None) == ["P2", "P3"]
     assert measured(middle) == ["P3"]

@@ -21,9 +21,11 @@ import tifffile
 from PIL import Image, PngImagePlugin
 
 from annotation_store import Project, Proposal, RejectionReason, formats
+from annotation_store.splits import units, units_of_fields
 from napari_lld.report import write_report
+from tests.annotation_store.older import take_back
 from tests.training.conftest import draw
-from training.evaluation.patient_split import held_out_key, is_held_out, listed_as_held_out, unit_of
+from training.evaluation.patient_split import among, held_out_key, known_as, listed_as_held_out
 from training.protocol import TrainRequest
 from training.worker.anonymous_card import hide_names, nameless
 from training.worker.channel import Channel
@@ -215,11 +217,13 @@ def test_held_out_patients_are_known_by_older_cards_names_and_newer_ones_hashes(
     named: Path,
 ) -> None:
     with Project.open(named, read_only=True) as project:
-        one, other = (unit_of(field) for field in project.fields()[:2])
-        for entry in (one, held_out_key(project, one)):
-            listed = listed_as_held_out([{"held_out": [entry]}])
-            assert is_held_out(project, one, listed)
-            assert not is_held_out(project, other, listed)
+        fields = project.fields()[:2]
+        one, other = (known_as(field, unit) for field, unit in zip(fields, units(fields), strict=True))
+        for name in one:
+            for entry in (name, held_out_key(project, name)):
+                listed = listed_as_held_out([{"held_out": [entry]}])
+                assert among(project, one, listed) == {entry}
+                assert not among(project, other, listed)
         for nonsense in (None, 7, "x", [7, None], {}):
             assert listed_as_held_out([{"held_out": nonsense}]) == frozenset()
 
@@ -236,9 +240,7 @@ def test_a_project_of_an_earlier_version_loses_the_paths_of_its_images(named: Pa
         database.execute("UPDATE fields SET source_path = 'C:\\secretary\\' || name WHERE id = 2")
         database.execute("UPDATE conflicts SET source = '/home/secretary/labels.json'")
         database.execute("UPDATE runs SET config = json_set(config, '$.project', '/home/secretary/p')")
-        for column in ("novelty", "unchecked", "sets"):  # came with 0011 and 0012
-            database.execute(f"ALTER TABLE suggestions DROP COLUMN {column}")
-        database.execute("UPDATE alembic_version SET version_num = '0009'")
+    take_back(folder, "0009")
     with Project.open(folder) as project:
         one, other = project.fields()[:2]
         assert one.source_path == f"{hashed('home', project)}/{hashed('secretary', project)}/" + (
@@ -259,7 +261,9 @@ def test_cards_of_an_earlier_version_lose_their_names_at_the_next_training(
     file = folder / "models" / "1" / "model.json"
     with Project.open(folder) as project:
         card = json.loads(file.read_text("utf-8"))
-        held = [unit_of(f) for f in project.fields() if is_held_out(project, unit_of(f), card["held_out"])]
+        of_fields = units_of_fields(project.fields())
+        every = [known_as(field, of_fields[field.id]) for field in project.fields()]
+        held = [old for new, old in every if among(project, [new], card["held_out"])]
         measured = {**card["metrics"]["held_out"], "domains": {f"{NAME} 0": {}, "H_100x_C1": {}}}
         earlier = {
             "held_out": held,
@@ -271,7 +275,7 @@ def test_cards_of_an_earlier_version_lose_their_names_at_the_next_training(
         hide_names(project)
         assert_nameless(file)
         told = json.loads(file.read_text("utf-8"))
-        assert sorted(told["held_out"]) == sorted(card["held_out"])
+        assert sorted(told["held_out"]) == sorted(held_out_key(project, name) for name in held)
         assert told["parent"] == "file"
         assert "H_100x_C1" in told["metrics"]["held_out"]["domains"]
         assert told["sha256"] == card["sha256"]

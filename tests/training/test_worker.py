@@ -21,6 +21,7 @@ from PIL import Image
 from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Shape
+from annotation_store.splits import units_of_fields
 from napari_lld import sample
 from training.client import (
     CANCEL_LINE,
@@ -33,7 +34,7 @@ from training.client import (
 from training.engine.loop import DivergedError
 from training.evaluation.cell_outcomes import read_outcomes
 from training.evaluation.gate import Comparison
-from training.evaluation.patient_split import is_held_out, listed_as_held_out, unit_of
+from training.evaluation.patient_split import among, listed_as_held_out
 from training.inference.stain_proposals import is_from_stain
 from training.models.model import read_model, starter_place, write_model
 from training.networks.architectures import ARCHITECTURES
@@ -483,7 +484,9 @@ def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Pat
     with Project.open(larger) as opened:
         card = opened.models()[0].card
         listed = listed_as_held_out([card])
-        held_fields = {f.id for f in opened.fields() if is_held_out(opened, unit_of(f), listed)}
+        held_fields = {
+            i for i, unit in units_of_fields(opened.fields()).items() if among(opened, [unit], listed)
+        }
         shown = read_outcomes(opened.model_folder(1))
         for i, field in enumerate(opened.fields()):
             opened.update_field(field.id, domain=f"camera {i % 2}")
@@ -533,8 +536,8 @@ def test_where_the_starter_finds_nothing_the_stain_suggests_and_says_so(tmp_path
     assert {names[s.field_id] for s in suggestions} == {"yellow.png"}
     assert all(is_from_stain(s.proposal, s.model_id) for s in suggestions)
     assert done.result["from_stain"] == 1
-    told = [m for m in messages if m.type == "progress" and m.note]
-    assert any("colour of the nuclei" in str(m.note) for m in told)
+    told = [str(Reason.read(m.told)) for m in messages if m.type == "notice"]
+    assert any("colour of the nuclei" in one for one in told)
     # the same for other images, into a file; surer suggestions than the stain can give are none at all
     out = tmp_path / "out.json"
     here(PredictRequest(project=str(folder), images=[str(images)], out=str(out), device="cpu"))

@@ -24,6 +24,7 @@ from annotation_store.project import Project
 from training.client import worker_command, worker_environment, write_request
 from training.engine.loop import DivergedError
 from training.protocol import Done, PredictRequest, TrainRequest, parse_message
+from training.reasons import Reason
 from training.worker.channel import CancelledError, Channel
 from training.worker.failures import failure
 from training.worker.lock import BusyError, turn
@@ -171,10 +172,10 @@ def test_a_second_training_queues_and_a_cancel_leaves_the_queue(project: Path) -
         assert gone.wait(10)
         with pytest.raises(BusyError, match="Anna has been training"), turn(project, who="Eve", wait=False):
             pass
-        listener = Listener(lambda m: setattr(listener, "stop", m.type == "progress"))
+        listener = Listener(lambda m: setattr(listener, "stop", m.type == "waiting"))
         with pytest.raises(CancelledError):
             here(quick(project), listener)
-        assert "Anna has been training" in listener.messages[0].note
+        assert "Anna has been training" in str(Reason.read(listener.messages[0].told))
     second.join(10)
     assert seen[-1] == "begun after True"
     assert list((project / "runs" / "queue").iterdir()) == []

@@ -12,9 +12,9 @@ from annotation_store.errors import EditError
 from annotation_store.records import Box, Field, Reading, RegionState
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
+from annotation_store.splits import units_of_fields
 from training.agreement.matching import ReadingView, Unit, match_readings
 from training.agreement.measures import Labels, f1, f1_interval, measure
-from training.evaluation.patient_split import unit_of
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -51,12 +51,15 @@ class Matched:
     ----------
     views
         Field id to what each reading says of it; only fields that two have finished something of.
+    split_units
+        Field id to what is resampled as one: see `annotation_store.splits.units`.
     """
 
     readings: tuple[Reading, ...]
     fields: Mapping[int, Field]
     views: Mapping[int, Mapping[int, ReadingView]]
     units: tuple[Unit, ...]
+    split_units: Mapping[int, str]
 
 
 def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
@@ -76,7 +79,8 @@ def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
             views.setdefault(field_id, {})[reading] = view
     several = {field_id: views[field_id] for field_id in sorted(views) if len(views[field_id]) >= 2}
     units = [unit for field_id, some in several.items() for unit in match_readings(field_id, some)]
-    return Matched(tuple(used), {field.id: field for field in project.fields()}, several, tuple(units))
+    fields = {field.id: field for field in project.fields()}
+    return Matched(tuple(used), fields, several, tuple(units), units_of_fields(fields.values()))
 
 
 def _views(project: Project) -> dict[int, ReadingView]:
@@ -106,7 +110,7 @@ def agreement(project: Project, readings: Sequence[int] | None = None, *, seed: 
     found = read(project, readings)
     ids = [one.id for one in found.readings]
     names = [one.name for one in found.readings]
-    clusters = [unit_of(found.fields[unit.field_id]) for unit in found.units]
+    clusters = [found.split_units[unit.field_id] for unit in found.units]
     schema = project.schema
     return {
         "readings": names,
@@ -134,7 +138,7 @@ def _detection(found: Matched, a: Reading, b: Reading, seed: int) -> dict[str, A
             row[2] += b.id in unit.cells
     rows = [(x, y, z) for x, y, z in counts.values()]
     both, first, second = (sum(row[i] for row in rows) for i in range(3))
-    clusters = [unit_of(found.fields[field_id]) for field_id in counts]
+    clusters = [found.split_units[field_id] for field_id in counts]
     return {
         "readings": [a.name, b.name],
         "f1": f1(both, first, second),

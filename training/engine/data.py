@@ -60,7 +60,7 @@ class TrainingField:
     rejections
         Boxes rejected as not a cell.
     patient
-        Key of the split: the patient, or the field where none is known.
+        The unit of splits: see `annotation_store.splits.units`.
     cell_side
         Median side of a white cell there, where it is known: see `training.networks.scale`.
     """

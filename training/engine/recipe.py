@@ -57,7 +57,7 @@ class Cells:
     labels
         Of these cells.
     units
-        ``(n,)`` str: which patient or field each is of.
+        ``(n,)`` str: which unit (`annotation_store.splits.units`) each is of.
     places
         Of each the number of its field, and its place among that field's cells.
     """

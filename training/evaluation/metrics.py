@@ -25,7 +25,7 @@ import shapely
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Box, Proposal, Shape
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.patient_split import field_unit
+from annotation_store.splits import field_unit
 
 IOU = 0.5
 """A proposal finds a cell when their boxes overlap at least this much (intersection over union)."""
@@ -79,7 +79,7 @@ class FieldTruth:
     outside
         Areas taken out of it: ignore areas, or regions that were learnt from.
     patient
-        Whose field it is, as `patient_split.unit_of` names it; empty for a field that stands for itself.
+        The unit of splits and intervals (see `annotation_store.splits.units`); the name where none is given.
     domain
         Microscope, camera and stain, as far as they are known: see `training.networks.scale.domain_of`.
     """
@@ -95,7 +95,7 @@ class FieldTruth:
 
     @property
     def unit(self) -> str:
-        """What is resampled as one: the patient, or the field where none is known."""
+        """What is never parted, and resampled as one in bootstraps."""
         return self.patient or field_unit(self.name)
 
     def covers(self, box: Box) -> bool:

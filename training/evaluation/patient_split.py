@@ -1,4 +1,4 @@
-"""Which patients are kept out of training, to measure models on."""
+"""Which units (`annotation_store.splits`) are kept out of training, to measure models on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Field
+from annotation_store.splits import stands_for_itself
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -16,26 +17,21 @@ FEWEST_CELLS = 30
 """With fewer cells than this all are needed for learning, and nothing is held out."""
 
 
-_FIELD = "field:"
-
-
-def field_unit(name: str) -> str:
-    """Name a field that stands for itself, because its patient is not known."""
-    return f"{_FIELD}{name}"
-
-
 def count_fields(units: Iterable[str]) -> int:
-    """Count the fields that stand for themselves."""
-    return sum(unit.startswith(_FIELD) for unit in units)
+    """Count the units whose patient is not known: slides and fields that stand for themselves."""
+    return sum(map(stands_for_itself, units))
 
 
-def unit_of(field: Field) -> str:
-    """Name whom the split never cuts in two: the patient, or the field where none is known."""
-    return field.patient or field_unit(field.content_hash or field.name)
+def known_as(field: Field, unit: str) -> tuple[str, str]:
+    """Return what cards call the unit that a field belongs to: its name, and its name in older cards.
+
+    Cards of versions before `annotation_store.splits.units` name the patient, or the field's content.
+    """
+    return unit, field.patient or f"field:{field.content_hash or field.name}"
 
 
 def held_out_key(project: Project, unit: str) -> str:
-    """Return what stands for a patient or field in a model's card, which travels with the weights."""
+    """Return what stands for a unit in a model's card, which travels with the weights."""
     return project.pseudonym(f"held out: {unit}")
 
 
@@ -45,9 +41,11 @@ def listed_as_held_out(cards: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(one for some in listed if isinstance(some, list) for one in some if isinstance(one, str))
 
 
-def is_held_out(project: Project, unit: str, listed: Collection[str]) -> bool:
-    """Whether a patient (a field where none is known) is among what cards list."""
-    return bool(listed) and (unit in listed or held_out_key(project, unit) in listed)
+def among(project: Project, names: Iterable[str], listed: Collection[str]) -> set[str]:
+    """Return the entries of cards that stand for any of these names."""
+    if not listed:
+        return set()
+    return {entry for name in names for entry in (name, held_out_key(project, name)) if entry in listed}
 
 
 FEWEST_OF_CLASS = 3
@@ -61,12 +59,12 @@ def held_out(
     already: Collection[str] = (),
     learnt: Collection[str] = (),
 ) -> set[str]:
-    """Choose the patients (fields where no patient is known) to hold out.
+    """Choose the units (see `annotation_store.splits.units`) to hold out.
 
     Parameters
     ----------
     cells
-        Patient to the classes of the annotated cells in finished regions, ``None`` where there is no class.
+        Unit to the classes of the annotated cells in finished regions, ``None`` where there is no class.
     share
         Share of the cells to hold out, 0 to 1.
     already
@@ -77,29 +75,27 @@ def held_out(
     Returns
     -------
     set
-        Patients, in the order of a hash of their names until the share is reached; at least one patient
+        Units, in the order of a hash of their names until the share is reached; at least one unit
         with cells is left for learning, and of each class `FEWEST_OF_CLASS` cells. No new ones where there
         are fewer than `FEWEST_CELLS` cells.
     """
     total = sum(len(some) for some in cells.values())
-    chosen = (
-        {patient for patient in already if patient in cells and patient not in learnt} if share > 0 else set()
-    )
+    chosen = {unit for unit in already if unit in cells and unit not in learnt} if share > 0 else set()
     if share <= 0 or total < FEWEST_CELLS:
         return chosen
-    held = sum(len(cells[patient]) for patient in chosen)
-    left = Counter(name for patient, some in cells.items() if patient not in chosen for name in some)
-    for patient in sorted(cells, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
+    held = sum(len(cells[unit]) for unit in chosen)
+    left = Counter(name for unit, some in cells.items() if unit not in chosen for name in some)
+    for unit in sorted(cells, key=lambda name: hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()):
         if held >= share * total:
             break
-        if patient in chosen or patient in learnt or not cells[patient]:
+        if unit in chosen or unit in learnt or not cells[unit]:
             continue
-        if not any(some for other, some in cells.items() if other not in chosen and other != patient):
+        if not any(some for other, some in cells.items() if other not in chosen and other != unit):
             break
-        own = Counter(cells[patient])
+        own = Counter(cells[unit])
         if any(name is not None and left[name] - n < FEWEST_OF_CLASS for name, n in own.items()):
             continue
-        chosen.add(patient)
-        held += len(cells[patient])
+        chosen.add(unit)
+        held += len(cells[unit])
         left -= own
     return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from annotation_store.records import Proposal
+from training.reasons import Reason
 
 STAIN_CONFIDENCE = 0.5
 """What a box from the stain is worth; not calibrated: it is as often wrong as its stain misleads."""
@@ -18,7 +19,12 @@ def is_from_stain(proposal: Proposal, model_id: int | None) -> bool:
     )
 
 
-def stain_note(fields: int) -> str:
+def stain_reason(fields: int) -> Reason:
     """Say on how many fields boxes come from the stain."""
-    where = "1 field" if fields == 1 else f"{fields:,} fields"
-    return f"On {where} the starter finds nothing; the boxes there come from the colour of the nuclei alone."
+    return Reason(
+        "On {count} field the starter finds nothing; the boxes there come from the colour of the nuclei "
+        "alone",
+        "On {count} fields the starter finds nothing; the boxes there come from the colour of the nuclei "
+        "alone",
+        count=fields,
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Cell, Field
-from training.evaluation.patient_split import is_held_out, listed_as_held_out, unit_of
+from training.evaluation.patient_split import among, known_as, listed_as_held_out
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -86,17 +86,15 @@ class Lineage:
             for step in self.steps
         )
 
-    def chosen_by(self, units: Collection[str]) -> bool:
-        """Say whether something about any of them was chosen by cells of these patients, held out then."""
-        return any(
-            step.chosen and any(is_held_out(self.project, unit, step.held) for unit in units)
-            for step in self.steps
-        )
+    def chosen_by(self, fields: Mapping[str, Iterable[Field]]) -> bool:
+        """Say whether something about any of them was chosen by cells of these units, held out then."""
+        names = {name for unit, some in fields.items() for field in some for name in known_as(field, unit)}
+        return any(step.chosen and among(self.project, names, step.held) for step in self.steps)
 
     def _taught(self, step: _Step, field: Field) -> bool:
         if step.fields is not None:
             return field.id in step.fields
-        return not is_held_out(self.project, unit_of(field), step.held)
+        return not among(self.project, known_as(field, "")[1:], step.held)
 
 
 def fields_of(card: Mapping[str, Any], name: str) -> frozenset[int] | None:
@@ -119,34 +117,51 @@ def learnt_from(project: Project, card: Mapping[str, Any], film: str) -> int:
 
 
 def still_held_out(
-    project: Project, units: Mapping[str, Collection[int]], cards: Iterable[Mapping[str, Any]]
+    project: Project,
+    units: Mapping[str, Sequence[Field]],
+    annotated: Collection[int],
+    cards: Iterable[Mapping[str, Any]],
 ) -> tuple[set[str], int]:
-    """Find the patients (fields where none is known) that earlier models held out, and count those gone.
+    """Find the units that earlier models held out, and count those gone.
 
-    A patient who was given another name is known by the fields.
+    A unit that has another name now, or is a slide whose fields were held out one by one, is known by its
+    fields: all of them were held out.
 
     Parameters
     ----------
     units
-        Every patient to the ids of the fields that have cells in finished regions.
+        Every unit to its fields.
+    annotated
+        Ids of the fields that have cells in finished regions.
     cards
         Of all models, oldest first.
 
     Returns
     -------
     tuple
-        The patients, and how many that the last model held out are no longer here.
+        The units, and how many that the last model held out are no longer here.
     """
     known = list(cards)
     listed = listed_as_held_out(known)
     of_fields = frozenset[int]().union(*(fields_of(card, "held_fields") or () for card in known))
-    by_name = {unit for unit in units if is_held_out(project, unit, listed)}
-    renamed = {
-        unit for unit, ids in units.items() if unit not in by_name and ids and of_fields.issuperset(ids)
-    }
     latest = listed_as_held_out(known[-1:])
-    here = {unit for unit in by_name if units[unit] and is_held_out(project, unit, latest)}
-    return by_name | renamed, max(0, len(latest) - len(here) - len(renamed))
+    held: set[str] = set()
+    gone, renamed = set(latest), 0
+    for unit, fields in units.items():
+        names = {unit, *(field.patient for field in fields if field.patient)}
+        by_name = bool(among(project, names, listed))
+        to_measure = [field for field in fields if field.id in annotated]
+        by_fields = bool(to_measure) and all(
+            field.id in of_fields or among(project, known_as(field, unit), listed) for field in to_measure
+        )
+        if not (by_name or by_fields):
+            continue
+        held.add(unit)
+        if to_measure:
+            here = among(project, names.union(*(known_as(field, unit) for field in to_measure)), latest)
+            gone -= here
+            renamed += not here
+    return held, max(0, len(gone) - renamed)
 
 
 def _number(model: int | str | None) -> int | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
+from annotation_store.splits import units_of_fields
 from training.agreement.votes import Votes, true_cell, votes
 from training.evaluation.metrics import FieldTruth
-from training.evaluation.patient_split import unit_of
+from training.models.lineage import still_held_out
 from training.networks.scale import CellSides, domain_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Knowledge:
 
     Attributes
     ----------
+    patient
+        The unit of splits and intervals: see `annotation_store.splits.units`.
     cell_side
         Median side of a white cell in the field's pixels, where the project knows it.
     votes
@@ -39,17 +42,13 @@ class Knowledge:
     """
 
     field: Field
+    patient: str
     cells: tuple[Cell, ...]
     finished: tuple[Shape, ...]
     ignore: tuple[Shape, ...]
     rejections: tuple[Box, ...]
     cell_side: float | None = None
     votes: Mapping[int, Votes] = dataclasses.field(default_factory=dict)
-
-    @property
-    def patient(self) -> str:
-        """Whom the split never cuts in two: the patient, or the field where none is known."""
-        return unit_of(self.field)
 
     @property
     def teaches(self) -> bool:
@@ -114,7 +113,9 @@ def knowledge(project: Project) -> list[Knowledge]:
     ignore = _by_field(project.ignore_areas())
     rejected = project.rejections()
     voted = votes(project)
-    fields = [field for field in project.fields() if not field.is_slide]
+    every = project.fields()
+    units = units_of_fields(every)
+    fields = [field for field in every if not field.is_slide]
     sides = CellSides.learn((f, [max(c.box[2:]) for c in cells.get(f.id, ())]) for f in fields)
     known = []
     for field in fields:
@@ -123,6 +124,7 @@ def knowledge(project: Project) -> list[Knowledge]:
         known.append(
             Knowledge(
                 field,
+                units[field.id],
                 tuple(cells.get(field.id, ())),
                 tuple(r.shape for r in own if r.state is RegionState.FINISHED),
                 tuple(a.shape for a in areas),
@@ -134,12 +136,18 @@ def knowledge(project: Project) -> list[Knowledge]:
     return known
 
 
-def fields_by_patient(known: Iterable[Knowledge]) -> dict[str, set[int]]:
-    """Give every patient, with the ids of the fields that have cells in finished regions."""
-    fields: dict[str, set[int]] = defaultdict(set)
+def fields_by_unit(known: Iterable[Knowledge]) -> dict[str, list[Field]]:
+    """Give the fields of every unit (see `annotation_store.splits.units`)."""
+    fields: dict[str, list[Field]] = defaultdict(list)
     for one in known:
-        fields[one.patient].update([one.field.id] if one.cells_in_regions() else [])
+        fields[one.patient].append(one.field)
     return fields
+
+
+def held_before(project: Project, known: Sequence[Knowledge]) -> tuple[set[str], int]:
+    """Find the units that earlier models held out, and count those gone; see `still_held_out`."""
+    annotated = {one.field.id for one in known if one.cells_in_regions()}
+    return still_held_out(project, fields_by_unit(known), annotated, [m.card for m in project.models()])
 
 
 def unannotated(

@@ -21,10 +21,10 @@ from training.evaluation.metrics import FieldTruth
 from training.evaluation.patient_split import FEWEST_CELLS
 from training.inference.measure import measured
 from training.inference.predict import Pixels, cell_sides, propose_raw
-from training.models.lineage import Lineage, still_held_out
+from training.models.lineage import Lineage
 from training.networks.scale import domain_of, domain_of_size
-from training.protocol import Done, EvaluateRequest, Metrics, Progress, Started
-from training.worker.annotated_fields import Knowledge, fields_by_patient, knowledge
+from training.protocol import Done, EvaluateRequest, Metrics, Notice, Progress, Started
+from training.worker.annotated_fields import Knowledge, held_before, knowledge
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.full_truth import outside_regions, read_truth
@@ -92,7 +92,7 @@ class _Shown(NamedTuple):
 def _held_out(project: Project, number: int | None, known: Sequence[Knowledge]) -> list[_Shown]:
     """Give the held-out fields, less those that this very model has learnt from."""
     finished = [k for k in known if k.finished]
-    held, _ = still_held_out(project, fields_by_patient(finished), [m.card for m in project.models()])
+    held, _ = held_before(project, finished)
     some = [k for k in finished if k.patient in held]
     if not some:
         raise LLDError(
@@ -130,8 +130,7 @@ def _against_file(
         found = outside_regions(found, fields, {k.field.id: k.finished for k in known})
     if told:
         more = f" (and {len(told) - _TOLD} more)" if len(told) > _TOLD else ""
-        note = " ".join(told[:_TOLD]) + more
-        channel.send(Progress(stage="evaluate", done=0, total=len(found), note=note))
+        channel.send(Notice(told=(" ".join(told[:_TOLD]) + more).removesuffix(".")))
     of_project = {k.field.id: k for k in known}
     shown = []
     for one in found:

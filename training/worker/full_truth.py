@@ -20,6 +20,7 @@ from annotation_store.geometry import BoxIndex, upright
 from annotation_store.records import Field, Shape
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
+from annotation_store.splits import units
 from training.evaluation.metrics import FieldTruth, TrueCell
 from training.networks.scale import domain_of_size
 
@@ -58,11 +59,11 @@ def read_truth(
     matches = matching_images(document, images)
     told: list[str] = []
     found: list[ImageTruth] = []
-    for index, given in enumerate(document.fields):
+    for index, (given, unit) in enumerate(zip(document.fields, units(document.fields), strict=True)):
         if index not in matches:
             missing = images.missing(given.name, images.find(given.name)).removesuffix(".")
             raise FormatError(f"{missing}: give the folder of the images of {file} as --images.")
-        truth = _truth(document, given, matches[index], images)
+        truth = _truth(document, given, unit, matches[index], images)
         if truth is not None:
             found.append(truth)
     for given in document.fields:
@@ -74,7 +75,7 @@ def read_truth(
     return found, told
 
 
-def _truth(document: Document, given: FieldIn, match: Match, images: Images) -> ImageTruth | None:
+def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: Images) -> ImageTruth | None:
     """Make the truth of one image; ``None`` where it cannot be trusted, which is told."""
     skipped = document.skipped
     real = images.size(match.path, given.name)
@@ -115,7 +116,7 @@ def _truth(document: Document, given: FieldIn, match: Match, images: Images) -> 
         cells=tuple(cells),
         inside=None if given.regions is None else tuple(map(Shape, given.regions)),
         outside=(*outside, *map(Shape, marks.boxes)),
-        patient=given.patient or "",
+        patient=unit,
         domain=given.domain or domain_of_size(field.width, field.height),
     )
     return ImageTruth(truth, match.path, match.field)

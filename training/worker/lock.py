@@ -20,6 +20,7 @@ from pathlib import Path
 from annotation_store.errors import LLDError
 from annotation_store.files.layout import RUNS, inside, refuse_links_below
 from annotation_store.files.locks import open_to_lock, try_lock
+from training.reasons import Reason
 
 _POLL_SECONDS = 0.3
 _TICKET = re.compile(r"\d{20}-\d+")
@@ -37,7 +38,7 @@ def turn(
     *,
     who: str | None,
     wait: bool,
-    on_wait: Callable[[str], None] = lambda _: None,
+    on_wait: Callable[[Reason], None] = lambda _: None,
 ) -> Iterator[float]:
     """Hold the right to train on a project; yields the seconds spent waiting for it.
 
@@ -48,7 +49,7 @@ def turn(
     wait
         Whether to queue, first come first served; otherwise `BusyError` is raised where it is taken.
     on_wait
-        Called with a sentence while waiting, several times a second; what it raises ends the wait.
+        Called with who trains while waiting, several times a second; what it raises ends the wait.
     """
     begun = time.monotonic()
     folder = inside(Path(project), RUNS)
@@ -58,10 +59,10 @@ def turn(
         with _ticket(queue) as ticket:
             lock = held.enter_context(open_to_lock(place, make=True))
             while not _first(ticket) or try_lock(lock) is False:
-                sentence = _holder(place)
+                holder = _holder(place)
                 if not wait:
-                    raise BusyError(sentence)
-                on_wait(sentence)
+                    raise BusyError(f"{holder}.")
+                on_wait(holder)
                 time.sleep(_POLL_SECONDS)
         lock.seek(0)
         lock.truncate()
@@ -107,7 +108,7 @@ def _first(ticket: Path) -> bool:
     return True
 
 
-def _holder(lock: Path) -> str:
+def _holder(lock: Path) -> Reason:
     """Say who trains, and since when."""
     try:
         about = json.loads(lock.read_bytes())
@@ -115,8 +116,14 @@ def _holder(lock: Path) -> str:
         when = f"{since:%H:%M}" if since.date() == datetime.now().date() else f"{since:%Y-%m-%d %H:%M}"
         who, process, host = str(about["who"]), int(about["process"]), str(about["host"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "Somebody has begun to train on this project just now."
-    return f"{who} has been training on this project since {when} (process {process} on {host})."
+        return Reason("Somebody has begun to train on this project just now")
+    return Reason(
+        "{who} has been training on this project since {when} (process {process} on {host})",
+        who=who,
+        when=when,
+        process=process,
+        host=host,
+    )
 
 
 def _user() -> str:

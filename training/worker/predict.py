@@ -20,9 +20,9 @@ from annotation_store.project import Project
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from training.inference.predict import calibrated, cell_sides, propose_raw
-from training.inference.stain_proposals import STAIN_CONFIDENCE, is_from_stain, stain_note
+from training.inference.stain_proposals import STAIN_CONFIDENCE, is_from_stain, stain_reason
 from training.models.model import LearnedModel
-from training.protocol import Done, PredictRequest, Progress, Started
+from training.protocol import Done, Notice, PredictRequest, Progress, Started
 from training.worker.annotated_fields import knowledge
 from training.worker.channel import Channel
 from training.worker.films import Films
@@ -151,8 +151,7 @@ def _to_file(
         more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
         raise LLDError(f"No image could be read, so nothing was written. {skipped[0]['why']}{more}")
     if from_stain:
-        note = stain_note(len(from_stain))
-        channel.send(Progress(stage="predict", done=len(files), total=len(files), note=note))
+        channel.send(Notice(told=stain_reason(len(from_stain)).stored()))
     unlike = films.unlike()
     if unlike:
         found = [

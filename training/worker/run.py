@@ -11,10 +11,11 @@ from training.protocol import (
     EvaluateRequest,
     ExportModelRequest,
     PredictRequest,
-    Progress,
     Request,
     TrainRequest,
+    Waiting,
 )
+from training.reasons import Reason
 from training.start import check_start
 from training.worker.annotated_fields import knowledge, refuse_without_knowledge
 from training.worker.channel import Channel
@@ -46,11 +47,11 @@ class _Waiting:
         self._channel = channel
         self._said = ""
 
-    def tell(self, sentence: str) -> None:
+    def tell(self, who: Reason) -> None:
         self._channel.check()
-        if sentence != self._said:
-            self._said = sentence
-            self._channel.send(Progress(stage="waiting_for_another_training", done=0, total=0, note=sentence))
+        if who != self._said:
+            self._said = who
+            self._channel.send(Waiting(told=who.stored()))
 
 
 def _run(request: Request, channel: Channel, begun: float) -> Done:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from annotation_store import Look, Proposal
 from training import ranking
 from training.inference.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
-from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_note
+from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
-from training.protocol import Progress, Suggested
+from training.protocol import Notice, Progress, Suggested
+from training.reasons import Reason
 from training.worker.annotated_fields import Knowledge
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import Channel
@@ -123,9 +124,7 @@ def suggest_on(
     budget.leave_out(SUGGESTIONS, len(done), len(known))
     _rank(project, maker, channel, whole=len(done) == sum(not f.is_slide for f in project.fields()))
     if from_stain:
-        channel.send(
-            Progress(stage="suggest", done=len(done), total=len(known), note=stain_note(len(from_stain)))
-        )
+        channel.send(Notice(told=stain_reason(len(from_stain)).stored()))
     trust = films.trust()
     if trust["unlike"]:  # known only when all of a film was looked at
         project.withdraw_sets(k.field.id for k in known if domain_of(k.field) in trust["unlike"])
@@ -147,8 +146,9 @@ def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> Non
             project.forget_looks(keep=[maker])
         ranking.update(project)
     except Exception as error:
-        note = f"The order in which to look next could not be worked out: {error}"
-        channel.send(Progress(stage="suggest", done=0, total=0, note=note))
+        cause = str(error).rstrip(".")
+        told = Reason("The order of the fields could not be worked out: {error}", error=cause)
+        channel.send(Notice(told=told.stored()))
 
 
 class Sides:

@@ -40,14 +40,15 @@ from training.inference.measure import (
 )
 from training.inference.predict import RawProposals
 from training.models.calibration import Calibration
-from training.models.lineage import Lineage, still_held_out
+from training.models.lineage import Lineage
 from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.networks.scale import domain_of, sides_around
 from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.worker.annotated_fields import (
     Knowledge,
-    fields_by_patient,
+    fields_by_unit,
+    held_before,
     knowledge,
     refuse_without_knowledge,
     unannotated,
@@ -245,8 +246,7 @@ class _Training:
         classes: dict[str, list[str | None]] = defaultdict(list)
         for one in self.known:
             classes[one.patient] += [cell.cell_class for cell in one.cells_in_regions()]
-        cards = [earlier.card for earlier in self.project.models()]
-        before, self.lost = still_held_out(self.project, fields_by_patient(self.known), cards)
+        before, self.lost = held_before(self.project, self.known)
         learnt = {one.patient for one in self.known if self.lineage.saw(one.field, one.cells)}
         return held_out(classes, self.request.holdout, already=before, learnt=learnt)
 
@@ -461,7 +461,7 @@ class _Training:
             known=self.lineage.known,
             lost=self.lost,
             chosen=self.chosen,
-            chosen_before=self.lineage.chosen_by({k.patient for k in testing}),
+            chosen_before=self.lineage.chosen_by(fields_by_unit(testing)),
         )
         if caution or start:
             metrics["caution"] = " ".join(filter(None, (caution, start)))

@@ -16,7 +16,7 @@ from annotation_store.formats._exchange.conflicts import checked, differing, spe
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions
 from annotation_store.formats._exchange.unknown_classes import hidden, unjudged
 from annotation_store.geometry import BoxIndex, upright
-from annotation_store.records import Box, Cell, Field, RegionState, Shape
+from annotation_store.records import Box, Cell, Field, Origin, RegionState, Shape
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -97,6 +97,7 @@ def new_cells(project: Project, document: Document, field: Field, given: FieldIn
                 upright(cell.box),
                 cell_class=cell.cell_class,
                 attributes=cell.attributes,
+                origin=Origin.IMPORTED,
                 extra=cell.extra,
                 **cell.flags,
             )

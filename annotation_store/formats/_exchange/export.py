@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -39,22 +38,9 @@ _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200e\u200f\u202a-\u202e
 _RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *$", re.IGNORECASE)
 
 
-_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
-
-
-@contextmanager
-def telling(progress: Progress | None) -> Iterator[None]:
-    """Have the export that is written within tell how far it is; what `progress` raises ends it."""
-    token = _progress.set(progress)
-    try:
-        yield
-    finally:
-        _progress.reset(token)
-
-
-def each(fields: Iterable[Field]) -> Iterator[Field]:
+def each(fields: Iterable[Field], progress: Progress | None) -> Iterator[Field]:
     """Go through the fields that are written, and tell of each: (done, of all)."""
-    progress, fields = _progress.get(), list(fields)
+    fields = list(fields)
     for done, field in enumerate(fields):
         if progress is not None:
             progress(done, len(fields))
@@ -65,7 +51,13 @@ def each(fields: Iterable[Field]) -> Iterator[Field]:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The current reading of a project, by field: finished regions only, suggestions that wait."""
+    """The current reading of a project, by field: finished regions only, suggestions that wait.
+
+    Attributes
+    ----------
+    progress
+        Told of each field that is written; what it raises ends the export.
+    """
 
     schema: Schema
     fields: Sequence[Field]
@@ -73,9 +65,10 @@ class Contents:
     ignore_areas: Mapping[int, Sequence[IgnoreArea]]
     cells: Mapping[int, Sequence[Cell]]
     suggestions: Mapping[int, Sequence[Suggestion]]
+    progress: Progress | None = None
 
     @classmethod
-    def of(cls, project: Project, what: What) -> Contents:
+    def of(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
         """Read them from a project, in one statement a kind."""
         finished = [r for r in project.regions() if r.state == RegionState.FINISHED]
         return cls(
@@ -85,6 +78,7 @@ class Contents:
             _by_field(project.ignore_areas()),
             _by_field(project.cells() if what == "cells" else ()),
             _by_field(project.suggestions() if what == "suggestions" else ()),
+            progress,
         )
 
     def without_slides(self, skipped: Skipped) -> Contents:

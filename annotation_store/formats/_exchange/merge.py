@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -27,22 +26,6 @@ from annotation_store.records import Edit, Field, ImportReport
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
-
-
-@contextmanager
-def rehearsing() -> Iterator[None]:
-    """Have the import within end as a report of what it would do: nothing is written."""
-    token = _rehearsing.set(True)
-    try:
-        yield
-    finally:
-        _rehearsing.reset(token)
-
-
-class _TakenBack(Exception):  # noqa: N818 - nothing is wrong
-    """Ends a rehearsal, in whose transaction everything was written."""
-
 
 def merge(
     project: Project,
@@ -52,6 +35,7 @@ def merge(
     regions: Regions,
     patient_from: str | None,
     progress: Callable[[int, int], None] | None,
+    dry_run: bool,
 ) -> ImportReport:
     """Bring a document into the current reading of a project in one transaction, its images too.
 
@@ -59,6 +43,8 @@ def merge(
     ----------
     images
         Where its images are looked for.
+    dry_run
+        Take the transaction back in the end and keep no image: the report says what the import would do.
     """
     for given in document.fields:
         for reason in given.reasons:
@@ -69,44 +55,29 @@ def merge(
     matched = {i: match.field for i, match in matches.items() if match.field is not None}
     steps = _Steps(progress, len(incoming) + len(document.fields))
     known = project._intake_hashes()
-    report = None
-    try:
-        with _place(project) as staging:
-            prepared = []
-            for batch in project._prepared(list(incoming.values()), staging, known):
-                prepared += batch
-                steps.more(len(batch))
-            with project._admitted(prepared) as (connection, found):
-                outcomes = dict(zip(incoming, found, strict=True))
-                if incoming and not matched and not any(outcome.field_id for outcome in found):
-                    raise FormatError(found[0].problem)
-                pairs = _pairs(project, document, outcomes, matched)
-                written = _write(project, connection, document, pairs, regions, steps)
-                report = replace(
-                    written.report,
-                    fields=sum(outcome.added for outcome in found),
-                    skipped=document.skipped.sentences(),
-                )
-                if staging is None:
-                    raise _TakenBack
-    except _TakenBack:
-        assert report is not None
+    with nullcontext() if dry_run else project._staging() as staging:
+        prepared = []
+        for batch in project._prepared(list(incoming.values()), staging, known):
+            prepared += batch
+            steps.more(len(batch))
+        with project._admitted(prepared, keep=not dry_run) as (connection, found):
+            outcomes = dict(zip(incoming, found, strict=True))
+            if incoming and not matched and not any(outcome.field_id for outcome in found):
+                raise FormatError(found[0].problem)
+            pairs = _pairs(project, document, outcomes, matched)
+            written = _write(project, connection, document, pairs, regions, steps)
+            report = replace(
+                written.report,
+                fields=sum(outcome.added for outcome in found),
+                skipped=document.skipped.sentences(),
+            )
+    if dry_run:
         return report
     project._own["suggestions"].update(written.suggestions)
     project._tell(written.edits)
     if written.suggested:
         project.events.suggestions_changed.emit(written.suggested)
     return report
-
-
-@contextmanager
-def _place(project: Project) -> Iterator[Path | None]:
-    """Give a folder for images on their way in; none in a rehearsal, which keeps no image."""
-    if _rehearsing.get():
-        yield None
-        return
-    with project._staging() as staging:
-        yield staging
 
 
 class _Steps:

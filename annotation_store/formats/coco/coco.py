@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -27,7 +27,7 @@ from annotation_store._db.tables import cells as cells_table
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Regions
-from annotation_store.formats._exchange.export import each
+from annotation_store.formats._exchange.export import Progress, What, each
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names
@@ -64,7 +64,8 @@ def read(
     images: Path | None,
     regions: Regions,
     patient_from: str | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    dry_run: bool,
 ) -> ImportReport:
     """Merge a COCO file into the current reading of a project; see `annotation_store.formats.read`."""
     document = from_coco(read_json(path, nan_as_null=True), project.schema, source=str(path))
@@ -75,6 +76,7 @@ def read(
         regions=regions,
         patient_from=patient_from,
         progress=progress,
+        dry_run=dry_run,
     )
 
 
@@ -82,7 +84,7 @@ def read(
 
 
 def write(
-    project: Project, out: Path, *, what: Literal["cells", "suggestions"], anonymise: bool
+    project: Project, out: Path, *, what: What, anonymise: bool, progress: Progress | None
 ) -> ExportReport:
     """Write the current reading, or the pending suggestions; see `annotation_store.formats.write`."""
     names = Names.of_project(project, anonymise=anonymise)
@@ -99,6 +101,7 @@ def write(
             suggestions=suggestions,
             names=names,
             classes=_classes(project) if what == "cells" else (),
+            progress=progress,
         )
         # cells are read and written a few thousand at a time: all at once they are half a gigabyte
         cells = _cells_out(project, names, counts) if what == "cells" else ()
@@ -162,6 +165,7 @@ def to_coco(
     extras: Mapping[int, Mapping[str, Any]] | None = None,
     classes: Iterable[str | None] = (),
     names: Names = Names(),  # noqa: B008 - an immutable constant
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Make a COCO object of records; regions must be finished ones.
 
@@ -173,7 +177,7 @@ def to_coco(
     regions_of = _by_field((r.field_id, r.shape.coords) for r in regions)
     ignored_of = _by_field((a.field_id, a.shape.coords) for a in ignore_areas)
     images = []
-    for field in each(fields):
+    for field in each(fields, progress):
         image: dict[str, Any] = {
             "id": field.id,
             "file_name": names.of(field.name),

@@ -17,7 +17,7 @@ become the boxes around them (see `_labelstudio_in`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,7 +26,7 @@ from xml.etree import ElementTree as ET
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Regions
-from annotation_store.formats._exchange.export import Contents, What, each
+from annotation_store.formats._exchange.export import Contents, Progress, What, each
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names
@@ -59,7 +59,8 @@ def read(
     images: Path | None,
     regions: Regions,
     patient_from: str | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    dry_run: bool,
 ) -> ImportReport:
     """Merge a JSON export of Label Studio; see `annotation_store.formats.read`."""
     finder = Images.of(path, images, project)
@@ -71,6 +72,7 @@ def read(
         regions=regions,
         patient_from=patient_from,
         progress=progress,
+        dry_run=dry_run,
     )
 
 
@@ -78,13 +80,19 @@ def read(
 
 
 def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+    project: Project,
+    out: Path,
+    *,
+    what: What,
+    anonymise: bool,
+    progress: Progress | None,
+    options: Mapping[str, str],
 ) -> ExportReport:
     """Write tasks and their configuration; see `annotation_store.formats.write`."""
-    contents = Contents.of(project, what)
+    contents = Contents.of(project, what, progress)
     names = Names.of_project(project, anonymise=anonymise)
     prefix = options.get("prefix", "/data/local-files/?d=")
-    tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields)]
+    tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields, contents.progress)]
     found = [c.cell_class for own in contents.cells.values() for c in own]
     found += [s.stated_class for own in contents.suggestions.values() for s in own]
     beside_it = out.with_name(CONFIGURATION.format(stem=out.stem))

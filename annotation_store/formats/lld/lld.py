@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +35,7 @@ from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
+    Progress,
     What,
     each,
     file_names,
@@ -85,7 +86,8 @@ def read(
     images: Path | None,
     regions: Regions,
     patient_from: str | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    dry_run: bool,
     options: Mapping[str, str],
 ) -> ImportReport:
     """Merge LLD text or JSON; see `annotation_store.formats.read`."""
@@ -110,6 +112,7 @@ def read(
         regions=regions,
         patient_from=patient_from,
         progress=progress,
+        dry_run=dry_run,
     )
 
 
@@ -334,13 +337,19 @@ class Export:
 
 
 def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+    project: Project,
+    out: Path,
+    *,
+    what: What,
+    anonymise: bool,
+    progress: Progress | None,
+    options: Mapping[str, str],
 ) -> ExportReport:
     """Write a JSON file (``.json``) or a folder; see `annotation_store.formats.write`."""
     if what == "suggestions":
         raise FormatError("LLD's files have no place for suggestions: export them as coco.")
     skipped = Skipped()
-    contents = Contents.of(project, what).without_slides(skipped)
+    contents = Contents.of(project, what, progress).without_slides(skipped)
     fields = contents.annotated()
     names = Names.of_project(project, anonymise=anonymise)
     export = Export(contents, fields, Codes(project.schema), names, skipped)
@@ -384,7 +393,7 @@ def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], in
         image["file_name"] = export.files.get(field.id, image["file_name"])
     document["categories"] = [{"id": c.id, "name": c.name} for c in lld().classes]
     annotations = document["annotations"]
-    for field in each(fields):
+    for field in each(fields, export.contents.progress):
         for cell, number in sayable[field.id]:
             annotations.append(
                 {
@@ -451,7 +460,7 @@ def _write_text(project: Project, folder: Path, export: Export, columns: str) ->
         (folder / "labels" / part).mkdir(parents=True)
     places: dict[int, list[str]] = {}
     cells = 0
-    for field in each(export.fields):
+    for field in each(export.fields, export.contents.progress):
         if columns == "12" and not contents.covered(field):
             skipped.count(
                 "Take care: {n} fields have unknown area, which text of 12 columns calls background: "

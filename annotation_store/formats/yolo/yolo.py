@@ -18,7 +18,7 @@ it; an image without a label file says nothing. Polygons and turned boxes become
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,7 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
+    Progress,
     What,
     each,
     file_names,
@@ -101,7 +102,8 @@ def read(
     images: Path | None,
     regions: Regions,
     patient_from: str | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    dry_run: bool,
 ) -> ImportReport:
     """Merge a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
     data_set = data_set_of(path)
@@ -114,6 +116,7 @@ def read(
         regions=regions,
         patient_from=patient_from,
         progress=progress,
+        dry_run=dry_run,
     )
 
 
@@ -304,13 +307,19 @@ def _confidence(word: str, at: str) -> float:
 
 
 def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, options: Mapping[str, str]
+    project: Project,
+    out: Path,
+    *,
+    what: What,
+    anonymise: bool,
+    progress: Progress | None,
+    options: Mapping[str, str],
 ) -> ExportReport:
     """Write a dataset folder; see `annotation_store.formats.write`."""
     refuse_full(out)
     val, test = option_values.share(options, "val", 0.2), option_values.share(options, "test", 0.0)
     skipped = Skipped()
-    contents = Contents.of(project, what).without_slides(skipped)
+    contents = Contents.of(project, what, progress).without_slides(skipped)
     fields = _chosen(
         contents, option_values.choice(options, "fields", ("annotated", "covered")), what, skipped
     )
@@ -329,7 +338,7 @@ def write(
         for part in used:
             (folder / "images" / part).mkdir(parents=True)
             (folder / "labels" / part).mkdir(parents=True)
-        for field in each(fields):
+        for field in each(fields, contents.progress):
             part, file = parts[field.id], files[field.id]
             put_image(project, field, folder / "images" / part / file, anonymise=anonymise)
             rows = label_rows(contents, field, classes)

@@ -13,11 +13,11 @@ import pytest
 
 from annotation_store import Project, Proposal, RejectionReason
 from annotation_store.records import Cell, Field
+from annotation_store.splits import units_of_fields
 from napari_lld.report import render_project
 from training.evaluation.cell_outcomes import outcomes, write_outcomes
 from training.evaluation.extra_metrics import describe
 from training.evaluation.metrics import FieldResult, FieldTruth, TrueCell, evaluate_field
-from training.evaluation.patient_split import unit_of
 
 HOSTILE = "<script>alert('x')</script>"
 PATIENTS = ("Müller, Hans", f"Ada {HOSTILE}", 'O\'Brien & "Sons"', "Yılmaz")
@@ -52,7 +52,7 @@ def judged(field: Field, cells: list[Cell], said: list[Proposal], project: Proje
         field.width,
         field.height,
         tuple(TrueCell(c.box, c.cell_class, c.attributes) for c in cells),
-        patient=unit_of(field),
+        patient=units_of_fields(project.fields())[field.id],
         domain=field.domain or "",
     )
     return evaluate_field(truth, said, classes=project.schema.class_names)
@@ -72,11 +72,12 @@ def add_model(
     for cell in project.cells():
         cells.setdefault(cell.field_id, []).append(cell)
     sides: dict[bool, list[tuple[int, FieldResult]]] = {True: [], False: []}
+    units = units_of_fields(project.fields())
     for field in project.fields():
         own = cells.get(field.id, [])
         if own:
             result = judged(field, own, proposals(own, rng, project), project)
-            sides[unit_of(field) in held].append((field.id, result))
+            sides[units[field.id] in held].append((field.id, result))
     in_test = [result for _, result in sides[True]]
     reserve = [result for i, result in sides[True] if i in project.reserve()]
     metrics: dict[str, Any] = {
@@ -139,7 +140,7 @@ def _rich_template(_sample_template: Path, tmp_path_factory: pytest.TempPathFact
         project.reject(ids[3], RejectionReason.BAD_BOX)
         project.add_active_seconds(suggested, 3700)
         project.add_to_reserve([fields[0].id, fields[1].id, fields[4].id])
-        held = (PATIENTS[0], PATIENTS[1])
+        held = tuple(f"patient {name}" for name in PATIENTS[:2])
         add_model(project, held=held, active=False, version="old")
         add_model(project, held=held, seed=1)
     with Project.open(folder, annotator="Ben") as project:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project
+from annotation_store.splits import units
 from napari_lld.report import Options, render_project, write_report
 from tests.napari_lld.report.conftest import ANNOTATOR, PATIENTS, Page, add_model
-from training.evaluation.patient_split import unit_of
 
 SECTIONS = (
     "The project",
@@ -264,7 +264,7 @@ def test_it_needs_no_torch_no_qt_and_writes_nothing_to_the_project(
         for field in project.fields():
             project.mark_whole_field(field.id)
             project.add_cell(field.id, (10, 10, 20, 20), cell_class="Monocyte")
-        add_model(project, held=(unit_of(project.fields()[0]),))
+        add_model(project, held=tuple(units(project.fields()[:1])))
     code = (
         "import sys; from pathlib import Path; from annotation_store import Project\n"
         "from napari_lld.report import write_report\n"

@@ -74,7 +74,7 @@ def test_one_forward_pass_a_field_gives_vectors_opinions_and_the_order(
     assert stored is not None
     assert stored.maker == "starter"
     assert sorted(one.field_id for one in ranking.order(project)) == list(range(2, 13))
-    assert not any(m.type == "progress" and m.note for m in listener.messages)
+    assert not any(m.type == "notice" for m in listener.messages)
 
 
 def test_a_pass_that_is_cut_off_keeps_what_it_saw_and_the_old_order(project: Project) -> None:

@@ -1,0 +1,24 @@
+"""Databases as earlier versions made them."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+_ADDED = {
+    "0009": (("project", "patient_rule"),),
+    "0011": (("suggestions", "novelty"),),
+    "0012": (("suggestions", "unchecked"), ("suggestions", "sets")),
+    "0013": (("cells", "origin"),),
+}
+"""Revision to the columns that it adds; a revision that adds any has a line here."""
+
+
+def take_back(folder: Path, revision: str) -> None:
+    """Make a project's database one of an earlier revision (0008 or later): later columns go."""
+    with closing(sqlite3.connect(folder / "project.db")) as database, database:
+        for added, columns in _ADDED.items():
+            for table, column in columns if added > revision else ():
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
