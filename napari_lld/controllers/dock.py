@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
 from napari_lld.controllers.desk import desk_for
 from napari_lld.controllers.window_binding import WindowBinding
 from napari_lld.i18n.translate import tr
-from napari_lld.session.marks import TAKES_BOX
 from napari_lld.widgets.base.dropping import dropped_paths
 from napari_lld.widgets.base.parts import Part, column, label, rule
 from napari_lld.widgets.base.room import Pages, Scrolling, available
@@ -142,6 +141,8 @@ class DeskDock(QWidget):
         self._fading.setSingleShot(True)
         self._fading.setInterval(_HINT_MS)
         self._fading.timeout.connect(self._rest_hint)
+        self._hint_of_box = False
+        """Whether the hint was given while a box is proposed: without that box it is out of date."""
 
         session.project_changed.connect(self._on_project)
         session.training.changed.connect(self._on_training)
@@ -268,7 +269,7 @@ class DeskDock(QWidget):
 
     def _on_proposed_box(self) -> None:
         """Take back what was said of a proposed box that is no longer there."""
-        if self.desk.session.proposed_box is None and self._hint.toolTip() == tr(TAKES_BOX):
+        if self.desk.session.proposed_box is None and self._hint_of_box:
             self._fading.stop()
             self._rest_hint()
 
@@ -299,6 +300,7 @@ class DeskDock(QWidget):
         self._tabs.setTabText(1, tr("Model · at work{share}", share=share) if training.busy else tr("Model"))
 
     def _on_hint(self, sentence: str) -> None:
+        self._hint_of_box = self.desk.session.proposed_box is not None
         self._hint.show()
         self._hint.setText(sentence)
         self._hint.setToolTip(sentence)
@@ -321,6 +323,7 @@ class DeskDock(QWidget):
 
     def _rest_hint(self) -> None:
         """Say what there is to do where nothing else is to be said."""
+        self._hint_of_box = False
         self._hint.setToolTip("")
         if self.desk.session.project is None:
             self._hint.setText("")

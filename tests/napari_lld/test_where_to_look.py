@@ -159,6 +159,10 @@ def test_what_is_said_of_a_proposed_box_goes_with_the_box(
     propose()
     session.next_field()
     assert dock._hint.toolTip() != TAKES_BOX
+    session.proposed_box = (50, 50, 20, 20)
+    session.tell("hint", "In other words.")
+    session.proposed_box = None
+    assert dock._hint.toolTip() != "In other words.", "whatever was said of it"
     session.tell("hint", "Something else.")
     session.proposed_box = (50, 50, 20, 20)
     session.proposed_box = None

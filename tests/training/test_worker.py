@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from annotation_store.errors import LLDError
+from annotation_store.errors import LLDError, ProjectError
 from annotation_store.project import Project
 from annotation_store.records import Shape
 from annotation_store.splits import units_of_fields
@@ -289,6 +290,15 @@ def test_every_failure_has_its_sentence(error: Exception, says: str) -> None:
     assert says in message.cause
     assert message.cure
     assert type(error).__name__ in message.details
+
+
+def test_a_full_disk_is_known_by_its_code_not_by_words() -> None:
+    full = sqlite3.OperationalError("out of room")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    error = ProjectError("The project cannot be written.")
+    error.__cause__ = full
+    assert failure(error).cause == "The disk is full."
+    assert failure(LLDError("There is no class 'the disk is full'.")).cause.startswith("There is no class")
 
 
 def test_training_begins_with_a_detector_of_ultralytics_and_the_starters_describer(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import traceback
+from collections.abc import Iterator
 
 from annotation_store.errors import LLDError
 from training.protocol import Failed, ProtocolError
@@ -39,7 +41,7 @@ def _sentences(error: BaseException) -> tuple[str, str]:
             "There is not enough memory for this.",
             "Close other programs, or choose a smaller --size.",
         )
-    if (system is not None and system.errno in {errno.ENOSPC, errno.EDQUOT}) or "disk is full" in text:
+    if _disk_is_full(error):
         return "The disk is full.", "Free some space and start again; what was saved before is unharmed."
     if isinstance(error, LLDError):
         return str(error), getattr(error, "cure", "")
@@ -58,10 +60,25 @@ def _sentences(error: BaseException) -> tuple[str, str]:
     )
 
 
-def _system_error(error: BaseException | None) -> OSError | None:
-    """Find the OSError behind an exception."""
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Go through an exception and those behind it."""
     for _ in range(8):
-        if error is None or isinstance(error, OSError):
-            return error
+        if error is None:
+            return
+        yield error
         error = error.__cause__ or error.__context__
-    return None
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """Find the OSError behind an exception."""
+    return next((one for one in _chain(error) if isinstance(one, OSError)), None)
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Whether the system or SQLite has no space left."""
+    for one in _chain(error):
+        if isinstance(one, OSError):
+            return one.errno in {errno.ENOSPC, errno.EDQUOT}
+        if isinstance(one, sqlite3.Error):
+            return getattr(one, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return False
