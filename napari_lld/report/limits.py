@@ -68,8 +68,9 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
     if unknown:
         yield (
             f"The patient of {counted(unknown, 'held-out slide or field', 'held-out slides or fields')} is "
-            "not known, so these are kept apart by slide or field. Where others show the same patient, or the "
-            "very same cells, the model has learned from what it is judged by, and these numbers are too good."
+            "not known, so these are kept apart by slide or field. Where others show the same patient, or "
+            "the very same cells, the model has learned from what it is judged by, and these numbers are too "
+            "good."
         )
     if 1 < held.patients < _FEW_PATIENTS:
         yield (
