@@ -210,7 +210,8 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
     middle = add(project, learnt_fields=ids[:3], held_out=hashed(project, "P2", "P3"), held_fields=ids[2:])
 
     def measured(model: int | None) -> list[str]:
-        return [truth.patient.split()[-1] for truth in evaluate._held_out(project, model)[0]]
+        shown = evaluate._held_out(project, model, knowledge(project))
+        return [one.truth.patient.split()[-1] for one in shown]
 
     assert measured(None) == ["P2", "P3"]
     assert measured(middle) == ["P3"]
