@@ -14,6 +14,11 @@ import numpy.typing as npt
 
 from annotation_store.records import Box
 
+SAME_CELL = 0.5
+"""Two boxes that overlap so much (intersection over union) show the same cell."""
+SAME_BOX = 0.9
+"""Two boxes that overlap so much are one box, drawn or written twice."""
+
 
 def iou(a: Box, b: Box) -> float:
     """Give the intersection of two boxes over their union, 0 to 1."""

@@ -215,6 +215,11 @@ class Region:
     shape: Shape
     state: RegionState
 
+    @property
+    def finished(self) -> bool:
+        """Whether every white cell in it is boxed."""
+        return self.state is RegionState.FINISHED
+
 
 @dataclass(frozen=True, slots=True)
 class IgnoreArea:

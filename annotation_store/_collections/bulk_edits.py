@@ -14,19 +14,16 @@ from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change, Scope
 from annotation_store._db.tables import cells, edits, suggestions
 from annotation_store.errors import EditError
+from annotation_store.geometry import SAME_CELL
 from annotation_store.records import (
     KEEP,
     Box,
     Edit,
     Keep,
     Proposal,
-    RegionState,
     Suggestion,
     SuggestionState,
 )
-
-_SAME_CELL = 0.5
-"""Intersection over union from which a suggestion is about a cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,7 @@ class Many(Review):
     def _as_seen_blind(self, found: Sequence[Entry]) -> list[Entry]:
         finished: dict[int, list[Any]] = {}
         for region in self.regions():
-            if region.state == RegionState.FINISHED:
+            if region.finished:
                 finished.setdefault(region.field_id, []).append(region.shape)
         seen = []
         for entry in found:
@@ -271,7 +268,7 @@ def _newest_about_cell() -> sa.ScalarSelect[Any]:
             s.c.field_id == cells.c.field_id,
             width > 0,
             height > 0,
-            width * height >= _SAME_CELL * union,
+            width * height >= SAME_CELL * union,
         )
         .correlate(cells)
         .scalar_subquery()

@@ -42,7 +42,6 @@ from annotation_store.records import (
     FieldState,
     FieldSummary,
     Region,
-    RegionState,
 )
 
 _BATCH = 8
@@ -129,7 +128,7 @@ class Intake(Describing, FieldPixels):
             if field_ids is not None and field.id not in field_ids:
                 continue
             own = areas.get(field.id, [])
-            finished = [region for region in own if region.state == RegionState.FINISHED]
+            finished = [region for region in own if region.finished]
             cell_count, waiting = cell_counts.get(field.id, 0), pending.get(field.id, 0)
             if self.reading.blind and waiting:
                 waiting = self._seen_blind(field.id, finished)

@@ -21,7 +21,6 @@ from annotation_store.records import (
     Keep,
     Origin,
     Proposal,
-    RegionState,
     RejectionReason,
     Suggestion,
     SuggestionState,
@@ -114,7 +113,7 @@ class Review(Marks):
         if self.reading.blind:
             finished: dict[int, list[Any]] = {}
             for region in self.regions(field_id):
-                if region.state == RegionState.FINISHED:
+                if region.finished:
                     finished.setdefault(region.field_id, []).append(region.shape)
             found = [s for s in found if any(r.contains_centre(s.box) for r in finished.get(s.field_id, ()))]
         return found

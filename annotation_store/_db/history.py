@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from annotation_store._db.engine import to_json
 from annotation_store._db.tables import ENTITIES, edits, history
 from annotation_store.errors import EditError
+from annotation_store.geometry import SAME_CELL
 from annotation_store.records import Edit, SuggestionState
 
 Columns = Mapping[str, Any]
@@ -361,7 +362,7 @@ def _replaced() -> sa.ColumnElement[bool]:
             new.c.state == "pending",
             width > 0,
             height > 0,
-            width * height >= 0.5 * union,
+            width * height >= SAME_CELL * union,
         )
         .correlate(history)
     )

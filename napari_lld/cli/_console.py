@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_lld.i18n.durations import duration
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -193,15 +195,6 @@ def bar() -> Iterator[Update]:
             bars.update(task, description=title, completed=done, total=total or None, left=left)
 
         yield update
-
-
-def duration(seconds: float) -> str:
-    """Write a duration for people: ``40 s``, ``3 min``, ``2 h 05 min``."""
-    whole = max(0, round(seconds))
-    if whole < 90:
-        return f"{whole} s"
-    minutes = round(whole / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def listed(items: Sequence[str], most: int = 10) -> list[str]:

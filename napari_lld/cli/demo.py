@@ -13,7 +13,6 @@ import typer
 from napari_lld.cli._console import (
     Update,
     bar,
-    duration,
     new_table,
     number,
     say,
@@ -22,6 +21,7 @@ from napari_lld.cli._console import (
     show_message,
 )
 from napari_lld.cli._options import Json
+from napari_lld.i18n.durations import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, duration, new_table, progress, say, say_json, say_table
+from napari_lld.cli._console import UsageError, new_table, progress, say, say_json, say_table
 from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
+from napari_lld.i18n.durations import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

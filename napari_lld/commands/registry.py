@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from psygnal import Signal
 
-from annotation_store.records import RegionState, RejectionReason
+from annotation_store.records import RejectionReason
 from annotation_store.schema import CellClass, ClassGroup, Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.keymap import KeyMap
@@ -61,7 +61,7 @@ def _has_deletable(session: Session) -> bool:
 
 
 def _has_finished(session: Session) -> bool:
-    return session.region is not None and session.region.state is RegionState.FINISHED
+    return session.region is not None and session.region.finished
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from annotation_store import Project, RegionState, formats
+from annotation_store import Project, formats
 from annotation_store.files.temporary import temporary_folder
 from annotation_store.records import Proposal
 from napari_lld import sample
@@ -201,11 +201,7 @@ class _Loop:
             field.width,
             field.height,
             tuple(self.truth[field.name]),
-            outside=tuple(
-                region.shape
-                for region in self.project.regions(field_id)
-                if region.state is RegionState.FINISHED
-            ),
+            outside=tuple(region.shape for region in self.project.regions(field_id) if region.finished),
         )
 
     def _train(self) -> int:

@@ -13,7 +13,7 @@ from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QTimer
 
 from annotation_store.errors import LLDError
-from annotation_store.records import Box, Field, RegionState, Suggestion
+from annotation_store.records import Box, Field, Suggestion
 from napari_lld.i18n.translate import tr
 from napari_lld.imaging.display import ShownLevel
 from napari_lld.layers import outlines, palette
@@ -303,7 +303,7 @@ class DeskLayers:
         session, field = self._session, self._session.field
         if field is None:
             return
-        finished = [region.shape for region in session.regions if region.state is RegionState.FINISHED]
+        finished = [region.shape for region in session.regions if region.finished]
         mask, scale = outlines.unknown_mask(finished, field.width, field.height)
         if not finished:
             mask = np.zeros((1, 1), dtype=np.uint8)  # all is unknown: nothing to tell apart, so dim nothing
@@ -327,7 +327,7 @@ class DeskLayers:
         parts, colours = [], []
         for region in session.regions:
             parts.append(outlines.shape_outlines([region.shape]))
-            colours.append(palette.rgba(palette.REGION, 1 if region.state is RegionState.FINISHED else 0.5))
+            colours.append(palette.rgba(palette.REGION, 1 if region.finished else 0.5))
         for area in session.ignore_areas:
             parts.append(outlines.crossed_outline(area.shape))
             colours.append(palette.rgba(palette.IGNORED))

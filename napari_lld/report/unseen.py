@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from annotation_store import Project
 from annotation_store.geometry import iou
-from annotation_store.records import Proposal, RegionState, Shape, Suggestion, SuggestionState
+from annotation_store.records import Proposal, Shape, Suggestion, SuggestionState
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
@@ -39,7 +39,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
     suggested = project.suggested_by(model.id, later)
     inside: dict[int, list[Shape]] = defaultdict(list)
     for region in project.regions():
-        if region.state is RegionState.FINISHED and region.field_id in later:
+        if region.finished and region.field_id in later:
             inside[region.field_id].append(region.shape)
     outside: dict[int, list[Shape]] = defaultdict(list)
     for area in project.ignore_areas():

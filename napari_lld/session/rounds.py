@@ -15,7 +15,6 @@ from typing import Any
 
 from psygnal import Signal
 
-from annotation_store.records import RegionState
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.preferences import Preferences
 from napari_lld.session.session import Session
@@ -146,7 +145,7 @@ class Rounds:
             return 0
         cells = project.cells_since(self._last_training())
         shapes = {
-            field_id: [r.shape for r in project.regions(field_id) if r.state is RegionState.FINISHED]
+            field_id: [r.shape for r in project.regions(field_id) if r.finished]
             for field_id in {cell.field_id for cell in cells}
         }
         return sum(any(shape.contains_centre(c.box) for shape in shapes[c.field_id]) for c in cells)

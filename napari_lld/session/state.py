@@ -19,7 +19,6 @@ from annotation_store.records import (
     Edit,
     IgnoreArea,
     Region,
-    RegionState,
     Suggestion,
 )
 from napari_lld.i18n.translate import tr
@@ -145,7 +144,7 @@ class SessionState(ChosenFields):
         return bool(
             self.project
             and self.project.reading.blind
-            and not any(region.state is RegionState.FINISHED for region in self.regions)
+            and not any(region.finished for region in self.regions)
         )
 
     # ------------------------------------------------------------------ selection

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from annotation_store.geometry import iou_matrix
+from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Cell, Shape
-
-IOU = 0.5
-"""Boxes of two readings that overlap at least this much are of one cell."""
 
 
 @dataclass(frozen=True)
@@ -105,5 +102,5 @@ def _overlapping(cells: Sequence[tuple[int, Cell]]) -> list[tuple[float, int, in
     boxes = np.array([cell.box for _, cell in cells])
     readings = np.array([reading for reading, _ in cells])
     overlaps = np.triu(iou_matrix(boxes, boxes) * (readings[:, None] != readings[None]), 1)
-    found = [(-float(overlaps[i, j]), int(i), int(j)) for i, j in np.argwhere(overlaps >= IOU)]
+    found = [(-float(overlaps[i, j]), int(i), int(j)) for i, j in np.argwhere(overlaps >= SAME_CELL)]
     return sorted(found)

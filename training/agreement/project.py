@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import EditError
-from annotation_store.records import Box, Field, Reading, RegionState
+from annotation_store.records import Box, Field, Reading
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import units_of_fields
@@ -86,7 +86,7 @@ def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
 def _views(project: Project) -> dict[int, ReadingView]:
     from training.ranking.project import by_field
 
-    finished = by_field((r.field_id, r.shape) for r in project.regions() if r.state is RegionState.FINISHED)
+    finished = by_field((r.field_id, r.shape) for r in project.regions() if r.finished)
     ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
     cells = by_field((cell.field_id, cell) for cell in project.cells())
     return {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from annotation_store.geometry import iou_matrix
+from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, Shape
 from training.evaluation.unchecked_films import UNCHECKED_AT_MOST
 from training.models.model import LearnedModel
@@ -26,8 +26,6 @@ FAINT = 0.1
 """Raw score under which a proposal is hardly ever shown."""
 
 _MAGNIFIED = 3.0
-_SAME_CELL = 0.5
-"""A proposal that overlaps a cell this much proposes that cell again."""
 
 Pixels = Callable[[], np.ndarray]
 
@@ -353,7 +351,7 @@ def suggestible(
     """
     kept = [p for p in proposals if not any(shape.contains_centre(p.box) for shape in (*regions, *ignore))]
     if taken and kept:
-        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > _SAME_CELL
+        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > SAME_CELL
         kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
     return sorted(kept, key=lambda p: -p.confidence)[:most]
 

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotation_store.records import Cell, Proposal, RegionState
+from annotation_store.records import Cell, Proposal
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -127,7 +127,7 @@ def cost_model(project: Project) -> CostModel:
     finished: dict[int, float] = defaultdict(float)
     fields = {field.id: field for field in project.fields()}
     for region in project.regions():
-        if region.state is RegionState.FINISHED:
+        if region.finished:
             field = fields[region.field_id]
             finished[region.field_id] += region.shape.geometry.area / (field.width * field.height)
     attributes = len(project.schema.attributes)

@@ -17,7 +17,6 @@ from annotation_store.records import (
     Cell,
     Field,
     Proposal,
-    RegionState,
     RejectionReason,
     Shape,
     SuggestionState,
@@ -506,7 +505,7 @@ def _marks(project: Project, model_id: int | None, field_id: int | None = None) 
     regions = project.regions(field_id)
     return _Marks(
         by_field((cell.field_id, cell) for cell in project.cells(field_id)),
-        by_field((r.field_id, r.shape) for r in regions if r.state is RegionState.FINISHED),
+        by_field((r.field_id, r.shape) for r in regions if r.finished),
         by_field((area.field_id, area.shape) for area in project.ignore_areas(field_id)),
         by_field((s.field_id, s.proposal) for s in own),
         by_field((s.field_id, s.box) for s in suggestions if s.reason is RejectionReason.NOT_A_CELL),

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from annotation_store.geometry import iou_matrix
+from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import (
     Box,
     Field,
     FieldState,
     Proposal,
     Region,
-    RegionState,
     Shape,
     Suggestion,
 )
@@ -48,7 +47,6 @@ STARTER = "starter"
 SHARE = 0.2
 """Share of a field that a proposed region covers, before the project has regions of its own."""
 
-_SAME_CELL = 0.5
 _FEWEST_REGIONS = 3
 _WHOLE = 0.8
 
@@ -179,7 +177,7 @@ def _views(project: Project, maker: str | None, stain: Mapping[int, Look]) -> li
         if field.is_slide or field.skipped:
             continue
         own = regions.get(field.id, [])
-        finished = [r.shape for r in own if r.state is RegionState.FINISHED]
+        finished = [r.shape for r in own if r.finished]
         known = [*finished, *ignored.get(field.id, [])]
         look, from_stain = looks.get(field.id), stained.get(field.id)
         found = suggested.get(field.id) or (list(from_stain.opinions) if from_stain is not None else [])
@@ -201,7 +199,7 @@ def candidates(found: Sequence[Proposal], known: Sequence[Shape], taken: Sequenc
     """Keep the proposals centred in the unknown area that are neither cells already nor rejected."""
     kept = [p for p in found if not any(shape.contains_centre(p.box) for shape in known)]
     if kept and taken:
-        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > _SAME_CELL
+        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > SAME_CELL
         kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
     return kept
 
@@ -309,7 +307,7 @@ def _usual_region(project: Project) -> list[float] | None:
     shares = []
     fields = {field.id: field for field in project.fields()}
     for region in project.regions():
-        if region.state is not RegionState.FINISHED:
+        if not region.finished:
             continue
         field = fields[region.field_id]
         _, _, w, h = region.shape.bounds

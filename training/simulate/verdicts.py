@@ -8,12 +8,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from annotation_store.geometry import iou_matrix
+from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, RejectionReason
 from training.evaluation.metrics import TrueCell
-
-SAME_CELL = 0.5
-"""Overlap (IoU) from which a suggestion shows a cell."""
 
 NEARLY = 0.3
 """Overlap from which it means a cell, but with a bad box."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import LLDError
-from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, RegionState, Shape
+from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape
 from annotation_store.splits import units_of_fields
 from training.agreement.votes import Votes, true_cell, votes
 from training.evaluation.metrics import FieldTruth
@@ -126,7 +126,7 @@ def knowledge(project: Project) -> list[Knowledge]:
                 field,
                 units[field.id],
                 tuple(cells.get(field.id, ())),
-                tuple(r.shape for r in own if r.state is RegionState.FINISHED),
+                tuple(r.shape for r in own if r.finished),
                 tuple(a.shape for a in areas),
                 tuple(rejected.get(field.id, ())),
                 sides.on(field),

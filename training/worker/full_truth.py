@@ -10,13 +10,12 @@ from typing import NamedTuple
 from annotation_store import validation
 from annotation_store.errors import EditError, FormatError
 from annotation_store.files.json_reader import read_json
-from annotation_store.formats._exchange.comparison import SAME_CELL_IOU
 from annotation_store.formats._exchange.document import Document, FieldIn
 from annotation_store.formats._exchange.images import Images, Match
 from annotation_store.formats._exchange.matching import matching_images
 from annotation_store.formats._exchange.unknown_classes import hidden
 from annotation_store.formats.coco.reader import from_coco
-from annotation_store.geometry import BoxIndex, upright
+from annotation_store.geometry import SAME_BOX, BoxIndex, upright
 from annotation_store.records import Field, Shape
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
@@ -87,7 +86,7 @@ def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: 
         return None
     field = Field(0, given.name, *real, "", "")
     cells: list[TrueCell] = []
-    known = BoxIndex(SAME_CELL_IOU)
+    known = BoxIndex(SAME_BOX)
     for cell in given.cells:
         try:
             box, _ = validation.box_in_field(field, upright(cell.box))

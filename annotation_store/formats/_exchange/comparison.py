@@ -15,14 +15,11 @@ from annotation_store.errors import EditError
 from annotation_store.formats._exchange.conflicts import checked, differing, spelled
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions
 from annotation_store.formats._exchange.unknown_classes import hidden, unjudged
-from annotation_store.geometry import BoxIndex, upright
+from annotation_store.geometry import SAME_BOX, BoxIndex, upright
 from annotation_store.records import Box, Cell, Field, Origin, RegionState, Shape
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
-
-SAME_CELL_IOU = 0.9
-"""Two boxes of one field that overlap so much are one cell."""
 
 AreaRow = tuple[str, dict[str, Any]]  # region or ignore_area, and its columns
 
@@ -40,7 +37,7 @@ class Here:
         regions = project.regions()
         self.finished: dict[int, list[Shape]] = {}
         for region in regions:
-            if region.state == RegionState.FINISHED:
+            if region.finished:
                 self.finished.setdefault(region.field_id, []).append(region.shape)
         self.conflicts = {
             (c.cell_id, json.dumps(c.there, sort_keys=True)) for c in project.conflicts(states=None)
@@ -76,7 +73,7 @@ def new_cells(project: Project, document: Document, field: Field, given: FieldIn
     skipped = document.skipped
     known = here.cells.setdefault(field.id, [])
     own: dict[int, dict[str, Any]] = {}  # rows of this file, by their place in `known`
-    index = BoxIndex(SAME_CELL_IOU)
+    index = BoxIndex(SAME_BOX)
     for place, there in enumerate(known):
         index.add(place, there.box)
     taken: set[int] = set()
@@ -239,7 +236,7 @@ def new_proposals(
     """List the suggestions that a document adds to a field."""
     rows: list[dict[str, Any]] = []
     pending = here.pending.setdefault(field.id, [])
-    index = BoxIndex(SAME_CELL_IOU)
+    index = BoxIndex(SAME_BOX)
     for place, box in enumerate(pending):
         index.add(place, box)
     before = len(pending)

@@ -70,7 +70,7 @@ class Contents:
     @classmethod
     def of(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
         """Read them from a project, in one statement a kind."""
-        finished = [r for r in project.regions() if r.state == RegionState.FINISHED]
+        finished = [r for r in project.regions() if r.finished]
         return cls(
             project.schema,
             project.fields(),

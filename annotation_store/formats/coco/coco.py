@@ -42,7 +42,6 @@ from annotation_store.records import (
     ImportReport,
     Proposal,
     Region,
-    RegionState,
     Suggestion,
 )
 from annotation_store.schema import Schema
@@ -91,7 +90,7 @@ def write(
     counts: Counter[str] = Counter()
     with project._snapshot():  # what is written was so at one moment, whoever edits meanwhile
         fields = project.fields()
-        regions = [r for r in project.regions() if r.state == RegionState.FINISHED]
+        regions = [r for r in project.regions() if r.finished]
         suggestions = project.suggestions() if what == "suggestions" else []
         document = to_coco(
             project.schema,

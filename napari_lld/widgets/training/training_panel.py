@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QToolButton, QWidget
 
 from annotation_store.records import Model
 from napari_lld.commands.registry import Commands
+from napari_lld.i18n.durations import duration
 from napari_lld.i18n.translate import later, tr
 from napari_lld.session.model_facts import about, damages, model_title
 from napari_lld.session.rounds import Rounds
@@ -209,14 +208,3 @@ class TrainingPanel(Part):
         if model_id is not None:
             self.session.activate_model(model_id)
             self.refresh_soon()
-
-
-def duration(seconds: float) -> str:
-    """Say how long, in words short enough for a line."""
-    if not math.isfinite(seconds) or seconds < 0:
-        return "–"
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"

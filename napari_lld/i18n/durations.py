@@ -1,0 +1,16 @@
+"""How long something takes, for people: the same in the window and on the command line; no Qt."""
+
+from __future__ import annotations
+
+import math
+
+
+def duration(seconds: float) -> str:
+    """Write a duration: ``40 s``, ``3 min``, ``2 h 05 min``; a dash where it is not known."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return "–"
+    whole = round(seconds)
+    if whole < 90:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
