@@ -129,7 +129,7 @@ def _answer(error: Exception, command: str, *, debug: bool) -> int:
     if hasattr(error, "format_message"):  # typer's own usage errors, whichever click it stands on
         about = f"{command} --help" if command in command_names() else "--help"
         text = error.format_message().replace("Value error, ", "").rstrip(".")
-        complain(f"{text}. See: napari-lld {about}")
+        complain(f"{text}{'' if text.endswith('?') else '.'} See: napari-lld {about}")
         return 2
     if isinstance(error, OSError) and error.filename is not None:
         complain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 LISTS = {"predict": ("--images",)}
 """Options that take several words (``--images a.png b.png``), by command; typer knows only one word each."""
@@ -37,7 +38,8 @@ def rewrite(words: Sequence[str], commands: Collection[str]) -> tuple[list[str],
     if first.startswith("-"):
         return rest, debug
     if first not in commands:
-        return ["open", *rest], debug
+        misspelt = len(rest) > 1 and not rest[1].startswith("-") and not Path(first).exists()
+        return (rest if misspelt else ["open", *rest]), debug
     return [first, *_repeat_lists(rest[1:], LISTS.get(first, ()))], debug
 
 

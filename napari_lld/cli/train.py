@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,7 +85,7 @@ def train(
     from training.start import check_start
     from training.worker.cautions import time_ran_short
 
-    if budget is not None and budget <= 0:
+    if budget is not None and not 0 < budget < math.inf:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
     if not 0 <= holdout < 1:
         raise UsageError(f"--holdout {holdout:g}: give a share of the cells, 0 or more and less than 1")

@@ -202,6 +202,8 @@ def test_what_was_taken_for_what_is_told_by_evaluate_and_not_after_each_training
     ("line", "said"),
     [
         ("train {p} --budget 0", "--budget"),
+        ("train {p} --budget nan", "--budget"),
+        ("train {p} --budget inf", "--budget"),
         ("train {p} --holdout 1", "--holdout"),
         ("train {p} --device tpu", "--device"),
         ("train {p} --init nothing.safetensors", "nothing.safetensors"),

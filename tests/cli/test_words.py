@@ -45,6 +45,7 @@ def test_every_command_of_the_contract_stands_there_and_none_that_does_not_exist
     [
         ("", "open"),
         ("film", "open film"),
+        ("infoo film", "infoo film"),
         ("./new", "open ./new"),
         ("-- new", "open -- new"),
         ("new film", "new film"),
