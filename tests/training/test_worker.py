@@ -474,8 +474,8 @@ def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) ->
         assert card["metrics"]["held_out"]["cells"] == 9
         difference = card["metrics"]["difference"]
         assert (difference["verdict"], difference["units"], difference["low"]) == ("cannot_judge", 3, None)
-        assert "3 patients" in str(Reason.read(difference["told"]))
-        assert "3 patients" in str(next(m for m in seen if m.type == "saved").why)
+        assert "3 fields whose patients" in str(Reason.read(difference["told"]))
+        assert "3 fields whose patients" in str(next(m for m in seen if m.type == "saved").why)
         assert opened.active_model() is not None, "it suggests, as a round's result should"
         # one field fewer to learn from: the held-out ones are still held out
         for cell in opened.cells(opened.fields()[0].id):
@@ -514,7 +514,7 @@ def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Pat
     assert held_fields & drawn
     assert card["metrics"]["random_reserve"]["cells"] == 3 * len(held_fields & drawn)
     assert card["metrics"]["trained_on"]["cells"] == 27
-    assert card["learnt_from"] == {"fields": 9, "patients": 9, "cells": 27, "regions": 9}
+    assert card["learnt_from"] == {"fields": 9, "patients": 9, "of_fields": 9, "cells": 27, "regions": 9}
     assert card["learnt_films"] == {"128×96 px": 27}
     assert card["sets"]["heads"] == {}, "9 cells measure no sets"
     assert {row["field"] for row in shown["held_out"]} <= held_fields
