@@ -2,7 +2,7 @@
 
 from annotation_store._collections.bulk_edits import Entry
 from annotation_store._collections.overlaps import ClassCount, Overlap
-from annotation_store._collections.ranking import Look, StoredRanking
+from annotation_store._collections.ranking import Embedding, StoredRanking
 from annotation_store._collections.review_statistics import CellsMade, Decision
 from annotation_store.errors import (
     EditError,
@@ -23,7 +23,7 @@ from annotation_store.records import (
     AddReport,
     Box,
     Cell,
-    CellStory,
+    CellHistory,
     Conflict,
     Edit,
     ExportReport,
@@ -64,13 +64,14 @@ __all__ = [
     "AddReport",
     "Box",
     "Cell",
-    "CellStory",
+    "CellHistory",
     "CellsMade",
     "ClassCount",
     "Conflict",
     "Decision",
     "Edit",
     "EditError",
+    "Embedding",
     "Entry",
     "ExportReport",
     "Field",
@@ -84,7 +85,6 @@ __all__ = [
     "ImportReport",
     "Keep",
     "LLDError",
-    "Look",
     "Model",
     "NotWritableError",
     "OldSchema",

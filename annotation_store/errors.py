@@ -8,7 +8,7 @@ class LLDError(Exception):
 
 
 class ProjectError(LLDError):
-    """A folder is no project, is damaged, locked, read-only, or made by a newer version."""
+    """A folder is not a project, is damaged, locked, read-only, or made by a newer version."""
 
 
 class NotWritableError(ProjectError):

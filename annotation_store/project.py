@@ -15,14 +15,14 @@ import sqlalchemy as sa
 
 from annotation_store import validation
 from annotation_store._collections.conflicts import Conflicts
-from annotation_store._collections.label_reviews import SecondLook
+from annotation_store._collections.label_reviews import LabelReviews
 from annotation_store._collections.models import Learning
 from annotation_store._collections.overlaps import Counting
-from annotation_store._collections.ranking import Looks
+from annotation_store._collections.ranking import Embeddings
 from annotation_store._collections.readings import Readings
-from annotation_store._collections.review_statistics import Work
+from annotation_store._collections.review_statistics import ReviewStatistics
 from annotation_store._collections.schema_change import Growth
-from annotation_store._collections.work_time import Journal
+from annotation_store._collections.work_time import WorkTime
 from annotation_store._db import history as _history
 from annotation_store._db import migrate, row_mappers
 from annotation_store._db.engine import damaged, keep_copy, make_engine, plain_errors, refuse_foreign_wal
@@ -48,7 +48,17 @@ from annotation_store.schema import Schema, load_schema
 
 
 class Project(
-    Readings, Repair, Check, Growth, Journal, Conflicts, Counting, SecondLook, Work, Learning, Looks
+    Readings,
+    Repair,
+    Check,
+    Growth,
+    WorkTime,
+    Conflicts,
+    Counting,
+    LabelReviews,
+    ReviewStatistics,
+    Learning,
+    Embeddings,
 ):
     """A project folder, open.
 
@@ -111,7 +121,7 @@ class Project(
         Raises
         ------
         ProjectError
-            The folder is no project, is damaged, cannot be written, or was made by a newer version.
+            The folder is not a project, is damaged, cannot be written, or was made by a newer version.
         """
         folder = Path(path)
         database = folder / DATABASE

@@ -429,7 +429,7 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CellStory:
+class CellHistory:
     """All that is known of how a cell came to say what it says.
 
     Attributes
@@ -566,7 +566,7 @@ class OldSchema:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A cell of which an imported file says something else than the project; nothing was overwritten.
+    """A cell that conflicts with an imported file; nothing was overwritten.
 
     Attributes
     ----------

@@ -37,7 +37,7 @@ def number(value: Any, what: str) -> float:
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise EditError(f"The {what} {value!r} is no number.") from error
+        raise EditError(f"The {what} {value!r} is not a number.") from error
     if not math.isfinite(result):
         raise EditError(f"The {what} is {result}, which is no usable number.")
     return result

@@ -1,11 +1,12 @@
-"""How many of the errors in labels stand at the head of the list of likely mistakes.
+"""How many of the errors in labels stand at the head of the list of possible label errors.
 
     python examples/benchmark_mistakes.py --data ../shared/data
 
 ``injected``: a project of fully annotated fields of ``pbc`` in the words of `lld`, in which a few labels of
 each kind were made wrong: another class, another value of an attribute, a box shifted or scaled, a cell left
-out. After ``napari-lld predict`` (``trained``: after ``napari-lld train``), ``napari-lld rank --what mistakes
---least 0`` orders what it doubts. Judged are the average precision of the whole list and of each kind,
+out. After ``napari-lld predict`` (``trained``: after ``napari-lld train``),
+``napari-lld rank --what label-errors --least 0`` orders what it doubts. Judged are the average precision
+of the whole list and of each kind,
 beside cleanlab's ObjectLab (Tkachenko et al. 2023, arXiv 2309.00832), which knows classes, boxes and missing
 cells, on the same predictions (``pip install cleanlab``). ``readers``: the cells that a second annotator
 read too, without any injected error: how many of those that were read differently stand in the first fifth.
@@ -125,11 +126,11 @@ class Doubt:
 
 
 def doubts(made: Project) -> list[Doubt]:
-    """List the likely mistakes of a project, as ``napari-lld rank --what mistakes`` does."""
+    """List the possible label errors of a project, as ``napari-lld rank --what label-errors`` does."""
     names = {field.id: field.name for field in made.fields()}
     return [
         Doubt(names[one.field_id], one.box, one.id is None, one.errors, one.score)
-        for one in ranking.mistakes(made, least=0.0).items
+        for one in ranking.label_errors(made, least=0.0).items
         if one.box is not None
     ]
 
@@ -139,12 +140,12 @@ def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[B
 
     Of a box that holds a labelled cell the class is that which models say that did not learn from it.
     """
-    looks = made.looks(ranking.mistakes(made).maker or "", opinions=True)
+    looks = made.embeddings(ranking.label_errors(made).maker or "", predictions=True)
     found: dict[str, list[tuple[Box, str, float]]] = {}
     for field in made.fields():
         look = looks[field.id]
         cells = list(look.cells.values())
-        some = [*look.opinions, *(one.proposal for one in made.suggestions(field.id))]
+        some = [*look.predictions, *(one.proposal for one in made.suggestions(field.id))]
         overlaps = iou_matrix([one.box for one in some], [one.box for one in cells])
         rows = []
         for one, row in zip(some, overlaps, strict=True):
@@ -265,7 +266,7 @@ def run_injected(config: Mapping[str, Any], fields: Sequence[Field], args: Any) 
         project.annotate(made, wrong)
         look(made, args, trained=config["trained"])
         ours, classes = doubts(made), sorted({str(c.cell_class) for f in wrong for c in f.cells})
-        listed = len(ranking.mistakes(made).items)
+        listed = len(ranking.label_errors(made).items)
         found = predictions(made, classes)
     told: dict[str, Any] = {
         "cells": sum(len(f.cells) for f in wrong),

@@ -221,7 +221,7 @@ class Hematologist:
         self.hand.did(self.new)
 
     def review(self) -> None:
-        """Accept what is right, correct a wrong class, reject what is no cell, until none is left."""
+        """Accept what is right, correct a wrong class, reject what is not a cell, until none is left."""
         while self.session.suggestions:
             if self.session.suggestion is None:
                 self.hand.press("S")
@@ -320,11 +320,11 @@ def open_window(folder: Path) -> Hand:
         from qtpy.QtCore import Qt
         from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-        from napari_lld.controllers.dock import DeskDock
+        from napari_lld.controllers.dock import AnnotateDock
 
         get_qapp()
         viewer, window = ViewerModel(), QMainWindow()
-        dock = DeskDock(viewer)
+        dock = AnnotateDock(viewer)
         window.setCentralWidget(QWidget())  # in the canvas's place
         holder = QDockWidget(window)
         holder.setWidget(dock)

@@ -41,7 +41,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 import numpy as np  # noqa: E402 - Qt and napari read the environment that is set up above
 from PIL import Image  # noqa: E402
 
-from annotation_store import Look, Project, Proposal, Shape  # noqa: E402
+from annotation_store import Embedding, Project, Proposal, Shape  # noqa: E402
 from napari_lld import sample  # noqa: E402
 from napari_lld.tasks.actions import make_sample_project  # noqa: E402
 
@@ -96,8 +96,8 @@ def mislabel(folder: Path) -> None:
                 project.change_cell(cell.id, attributes={"cytoplasmic_vacuoles": "prominent"})
                 values = {"cytoplasmic_vacuoles": {"absent": seen, "prominent": 1 - seen}}
             shares = dict.fromkeys(project.schema.class_names, 0.0) | {cell.cell_class or "": seen}
-            opinion = Proposal(cell.box, seen, shares, values)
-            project.keep_looks("starter", {field.id: Look(np.ones(4, np.float32), (opinion,))})
+            prediction = Proposal(cell.box, seen, shares, values)
+            project.save_embeddings("starter", {field.id: Embedding(np.ones(4, np.float32), (prediction,))})
 
 
 def in_few_colours(picture: Image.Image) -> Image.Image:
@@ -323,10 +323,10 @@ def work(album: Album) -> None:
     album.viewer.reset_view()
     album.whole(f"desk-{album.theme}" if not options.every else "desk", theme=album.theme)
     session.select("cell", session.cells[0].id)
-    if not session.sight["stains"]:
+    if not session.display["stains"]:
         run("sight.stains")
     album.wait(500)
-    album.part("zoom", dock.desk.binding.sight.panel)
+    album.part("zoom", dock.desk.binding.display.panel)
     run("sight.stains")
     if session.suggestions:
         session.select("suggestion", session.suggestions[0].id)
@@ -380,11 +380,11 @@ def windows(album: Album) -> None:
         preferences.close()
 
 
-def mistakes(album: Album) -> None:
-    """Take the window while likely mistakes are gone through."""
+def label_errors(album: Album) -> None:
+    """Take the window while possible label errors are gone through."""
     session, run = album.session, album.commands.run
     run("mistakes.check")
-    album.until(lambda: session.mistake, 30)
+    album.until(lambda: session.label_error, 30)
     album.wait(1200)
     album.whole("mistakes", theme=album.theme)
     session.next_suggestion()
@@ -412,7 +412,7 @@ def take(folder: Path, out: Path) -> None:
         work(album)
         windows(album)
         if options.every:
-            mistakes(album)
+            label_errors(album)
     viewer.close()
 
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QDockWidget
 
 from napari_lld.controllers.desk import DOCK_NAME
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session import user_state
 from napari_lld.widgets.base.room import Scrolling
 
@@ -22,7 +22,7 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     Returns
     -------
     tuple
-        The ``napari.Viewer`` and the ``DeskDock``.
+        The ``napari.Viewer`` and the ``AnnotateDock``.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     import napari
 
     viewer = napari.Viewer(title="napari-lld", show=False)
-    dock = DeskDock(viewer)
+    dock = AnnotateDock(viewer)
     viewer.window.add_dock_widget(dock, name=DOCK_NAME)  # on the side where it was left
     for name in ("layer list", "layer controls"):
         _put_away(viewer, name)

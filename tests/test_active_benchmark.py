@@ -12,7 +12,7 @@ from PIL import Image
 from annotation_store.records import Proposal
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.ranking.cost import CostModel
-from training.simulate import SimulatedAnnotator, Work
+from training.simulate import AnnotationWork, SimulatedAnnotator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
@@ -59,7 +59,7 @@ def test_a_score_is_no_worse_where_the_interval_of_its_difference_stays_above_th
 
 
 @pytest.fixture(scope="module")
-def worked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Work]:
+def worked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AnnotationWork]:
     """The same work of an annotator who counts acts, and of one who counts seconds."""
     done, tmp_path = {}, tmp_path_factory.mktemp("worked")
     truth = [
@@ -82,7 +82,9 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Work]:
     return done
 
 
-def test_acts_at_the_assumed_prices_are_the_seconds_of_the_cost_model(worked: dict[str, Work]) -> None:
+def test_acts_at_the_assumed_prices_are_the_seconds_of_the_cost_model(
+    worked: dict[str, AnnotationWork],
+) -> None:
     acts, by_hand = (prices.counted(v) for v in (worked["acts"].seconds, worked["acts"].by_hand))
     assert acts["reject"] == 1
     assert (acts["accept"], acts["box"], acts["scan"]) == (3, 1, 0.5)
@@ -93,7 +95,7 @@ def test_acts_at_the_assumed_prices_are_the_seconds_of_the_cost_model(worked: di
     assert prices.seconds(acts, slower) > worked["seconds"].seconds
 
 
-def test_acts_of_a_run_that_kept_only_seconds_are_reconstructed(worked: dict[str, Work]) -> None:
+def test_acts_of_a_run_that_kept_only_seconds_are_reconstructed(worked: dict[str, AnnotationWork]) -> None:
     total = worked["seconds"]
     did = {name: getattr(total, name) for name in ("drawn", "accepted", "corrected", "rejected", "regions")}
     kept = {"seconds": total.seconds, "by_hand": total.by_hand, "did": did | {"parts": dict(total.parts)}}

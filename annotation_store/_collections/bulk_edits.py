@@ -75,7 +75,7 @@ class Entry:
         )
 
 
-class Many(Review):
+class BulkEdits(Review):
     """The part of `Project` that handles many cells and suggestions as one."""
 
     def entries(
@@ -192,7 +192,7 @@ class Many(Review):
                 def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
                     return self._corrected(suggestion, given)
 
-                for field_id, changes in self._settled(connection, proposed, cell_of).items():
+                for field_id, changes in self._settle(connection, proposed, cell_of).items():
                     by_field.setdefault(field_id, []).extend(changes)
                     counts[field_id] = counts.get(field_id, 0) + sum(c.entity == "cell" for c in changes)
             written = [

@@ -28,7 +28,7 @@ from annotation_store.records import (
 _FLAGS = ("bookmark", "second_opinion")
 
 
-class Marks(ProjectBase):
+class Cells(ProjectBase):
     """The part of `Project` that a person draws."""
 
     # -- regions ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.cells import Marks
+from annotation_store._collections.cells import Cells
 from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change
 from annotation_store._db.tables import cells, conflicts
@@ -16,7 +16,7 @@ from annotation_store.errors import EditError
 from annotation_store.records import Conflict
 
 
-class Conflicts(Marks):
+class Conflicts(Cells):
     """The part of `Project` that keeps what imported files contradicted."""
 
     def conflicts(

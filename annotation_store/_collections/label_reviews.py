@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.bulk_edits import Many
+from annotation_store._collections.bulk_edits import BulkEdits
 from annotation_store._db import history
 from annotation_store._db.history import Change
 from annotation_store._db.tables import cells, suggestions
@@ -27,7 +27,7 @@ from annotation_store.records import (
 _UNSEEN: Mapping[str, Any] = {"state": SuggestionState.SUPERSEDED.value, "reason": None, "cell_id": None}
 
 
-class SecondLook(Many):
+class LabelReviews(BulkEdits):
     """The part of `Project` that remembers what was looked at again, and what came of it."""
 
     def confirm_label(self, cell_id: int) -> None:
@@ -48,7 +48,7 @@ class SecondLook(Many):
 
         self._edit("Keep label", build)
 
-    def accept_opinion(
+    def accept_prediction(
         self,
         field_id: int,
         proposal: Proposal,
@@ -75,19 +75,19 @@ class SecondLook(Many):
             after = {"state": state.value, "reason": None, "cell_id": number}
             return [Change("cell", number, None, row), Change("suggestion", seen.id, _UNSEEN, after)]
 
-        return self._settle_opinion("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
+        return self._settle_prediction("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
 
-    def reject_opinion(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
-        """Say that what a model sees and did not suggest is no cell: known background from now on."""
+    def reject_prediction(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
+        """Say that what a model sees and did not suggest is not a cell: known background from now on."""
 
         def settle(_connection: sa.Connection, seen: Suggestion) -> list[Change]:
             why = RejectionReason.NOT_A_CELL.value
             after = {"state": SuggestionState.REJECTED.value, "reason": why, "cell_id": None}
             return [Change("suggestion", seen.id, _UNSEEN, after)]
 
-        self._settle_opinion("Not a cell", field_id, proposal, model_id, settle)
+        self._settle_prediction("Not a cell", field_id, proposal, model_id, settle)
 
-    def _settle_opinion(
+    def _settle_prediction(
         self,
         command: str,
         field_id: int,

@@ -23,7 +23,7 @@ from annotation_store.records import Box, Proposal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Embedding:
     """What a model saw on a field, besides its suggestions.
 
     Attributes
@@ -38,7 +38,7 @@ class Look:
     """
 
     vector: np.ndarray
-    opinions: tuple[Proposal, ...] = ()
+    predictions: tuple[Proposal, ...] = ()
     cells: Mapping[int, Proposal] = field(default_factory=dict)
 
 
@@ -62,12 +62,12 @@ class StoredRanking:
     items: tuple[Mapping[str, Any], ...]
 
 
-class Looks(ProjectBase):
+class Embeddings(ProjectBase):
     """The part of `Project` that remembers where to look next."""
 
     _ranking_seen: int
 
-    def keep_looks(self, maker: str, found: Mapping[int, Look]) -> None:
+    def save_embeddings(self, maker: str, found: Mapping[int, Embedding]) -> None:
         """Keep what a model saw on some fields, in the place of what it saw there before.
 
         Parameters
@@ -82,8 +82,8 @@ class Looks(ProjectBase):
                 "field_id": field_id,
                 "maker": str(maker),
                 "vector": np.asarray(look.vector, "<f2").tobytes(),
-                "opinions": [_opinion(one) for one in look.opinions]
-                + [{"cell": int(cell), **_opinion(one)} for cell, one in look.cells.items()],
+                "opinions": [_prediction(one) for one in look.predictions]
+                + [{"cell": int(cell), **_prediction(one)} for cell, one in look.cells.items()],
             }
             for field_id, look in found.items()
         ]
@@ -92,7 +92,9 @@ class Looks(ProjectBase):
         with self._writing() as connection:
             connection.execute(looks.insert().prefix_with("OR REPLACE"), rows)
 
-    def looks(self, maker: str, *, field_id: int | None = None, opinions: bool = False) -> dict[int, Look]:
+    def embeddings(
+        self, maker: str, *, field_id: int | None = None, predictions: bool = False
+    ) -> dict[int, Embedding]:
         """Give what a model saw, by field; one statement. A row that cannot be read counts as not looked.
 
         Parameters
@@ -101,7 +103,7 @@ class Looks(ProjectBase):
             Whether to read these too; they are large.
         """
         columns: list[sa.ColumnElement[Any]] = [looks.c.field_id, looks.c.vector]
-        if opinions:
+        if predictions:
             columns.append(sa.cast(looks.c.opinions, sa.Text).label("opinions"))
         query = sa.select(*columns).where(looks.c.maker == str(maker)).order_by(looks.c.field_id)
         if field_id is not None:
@@ -110,21 +112,21 @@ class Looks(ProjectBase):
         for row in self._rows(query):
             try:
                 vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
-                said = json.loads(row.opinions) if opinions else ()
+                said = json.loads(row.opinions) if predictions else ()
                 of_field = tuple(_proposal(one) for one in said if "cell" not in one)
                 of_cells = {int(one["cell"]): _proposal(one) for one in said if "cell" in one}
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
             if len(vector) and np.isfinite(vector).all():
-                found[row.field_id] = Look(vector, of_field, of_cells)
+                found[row.field_id] = Embedding(vector, of_field, of_cells)
         return found
 
-    def looked(self) -> dict[str, int]:
+    def embedded(self) -> dict[str, int]:
         """Count, for each maker, the fields it has looked at."""
         query = sa.select(looks.c.maker, sa.func.count().label("n")).group_by(looks.c.maker)
         return {row.maker: row.n for row in self._rows(query)}
 
-    def forget_looks(self, *, keep: Iterable[str]) -> None:
+    def delete_embeddings(self, *, keep: Iterable[str]) -> None:
         """Forget what all other models saw."""
         with self._writing() as connection:
             connection.execute(looks.delete().where(looks.c.maker.not_in([str(one) for one in keep])))
@@ -199,7 +201,7 @@ class Looks(ProjectBase):
                 connection.execute(reserve.insert().prefix_with("OR IGNORE"), rows)
 
 
-def _opinion(proposal: Proposal) -> dict[str, Any]:
+def _prediction(proposal: Proposal) -> dict[str, Any]:
     return {
         "box": [round(float(v), 2) for v in proposal.box],
         "confidence": round(float(proposal.confidence), 5),

@@ -59,7 +59,7 @@ class CellsMade:
     count: int
 
 
-class Work(Review):
+class ReviewStatistics(Review):
     """The part of `Project` that counts work; of all readings."""
 
     def decisions(self) -> Iterator[Decision]:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.cells import Marks
+from annotation_store._collections.cells import Cells
 from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change
 from annotation_store._db.session import only_differences
@@ -29,7 +29,7 @@ from annotation_store.records import (
 _OPEN = {"state": SuggestionState.PENDING.value, "reason": None, "cell_id": None}
 
 
-class Review(Marks):
+class Review(Cells):
     """The part of `Project` that handles suggestions."""
 
     def suggest(self, field_id: int, proposals: Sequence[Proposal], *, model_id: int | None) -> list[int]:
@@ -168,7 +168,7 @@ class Review(Marks):
             place = {} if isinstance(box, Keep) else self._box_columns(suggestion.field_id, box)
             return self._corrected(suggestion, {**place, **given})
 
-        return self._decided([suggestion_id], cell_of)[0]
+        return self._decide([suggestion_id], cell_of)[0]
 
     def accept_many(self, ids: Iterable[int]) -> list[int]:
         """Accept several suggestions at once; give the ids of the cells, in the same order.
@@ -195,7 +195,7 @@ class Review(Marks):
                 )
             return SuggestionState.ACCEPTED, self._cell_of(suggestion)
 
-        return self._decided(list(dict.fromkeys(ids)), cell_of)
+        return self._decide(list(dict.fromkeys(ids)), cell_of)
 
     def reject(self, suggestion_id: int, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject a suggestion; only *not a cell* teaches the next model."""
@@ -204,7 +204,7 @@ class Review(Marks):
     def reject_many(self, ids: Iterable[int], reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject several suggestions at once, for one reason; on each field one edit."""
         why = RejectionReason(reason).value
-        self._decided(list(dict.fromkeys(ids)), None, why)
+        self._decide(list(dict.fromkeys(ids)), None, why)
 
     def _corrected(
         self, suggestion: Suggestion, given: Mapping[str, Any]
@@ -260,7 +260,7 @@ class Review(Marks):
         }
         return {name: max(shares, key=shares.__getitem__) for name, shares in known.items() if shares}
 
-    def _decided(
+    def _decide(
         self,
         ids: Sequence[int],
         cell_of: Callable[[Suggestion], tuple[SuggestionState, dict[str, Any]]] | None,
@@ -272,7 +272,7 @@ class Review(Marks):
         edits: list[Edit] = []
         made: dict[int, int] = {}
         with self._writing() as connection:
-            for field_id, changes in self._settled(connection, ids, cell_of, reason).items():
+            for field_id, changes in self._settle(connection, ids, cell_of, reason).items():
                 closed = [c for c in changes if c.entity == "suggestion"]
                 made.update({c.id: c.after["cell_id"] for c in closed if c.id and c.after})
                 verb = "Accept" if cell_of else "Reject"
@@ -283,7 +283,7 @@ class Review(Marks):
         self._tell(edits)
         return [made[i] for i in ids] if cell_of else []
 
-    def _settled(
+    def _settle(
         self,
         connection: sa.Connection,
         ids: Sequence[int],

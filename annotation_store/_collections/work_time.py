@@ -11,16 +11,16 @@ from annotation_store._db import row_mappers
 from annotation_store._db.session import ProjectBase
 from annotation_store._db.tables import active_time, cells, edits, fields, history, suggestions
 from annotation_store.errors import EditError
-from annotation_store.records import ActiveTime, Cell, CellStory, Patient
+from annotation_store.records import ActiveTime, Cell, CellHistory, Patient
 
 _LONGEST = 7 * 24 * 3600.0
 _RECENT = 1000
 
 
-class Journal(ProjectBase):
+class WorkTime(ProjectBase):
     """The part of `Project` that answers questions about people."""
 
-    def story(self, cell_id: int) -> CellStory:
+    def provenance(self, cell_id: int) -> CellHistory:
         """Tell who labelled a cell, when, from which suggestion, and what it said before; one statement.
 
         A deleted cell has its story too, and a cell of another reading.
@@ -51,7 +51,7 @@ class Journal(ProjectBase):
         if not rows:
             raise EditError(f"There is no cell {cell_id} in the project {self.path}.")
         first = rows[0]
-        return CellStory(
+        return CellHistory(
             cell=row_mappers.cell(_Part(first, "cell")),
             deleted=bool(first.cell_deleted),
             suggestion=row_mappers.suggestion(_Part(first, "suggestion")) if first.suggestion_id else None,
@@ -98,7 +98,7 @@ class Journal(ProjectBase):
         Raises
         ------
         EditError
-            It is no number, negative, longer than a week, or there is no such field.
+            It is not a number, negative, longer than a week, or there is no such field.
         """
         more = validation.number(seconds, "time")
         if not 0 <= more <= _LONGEST:

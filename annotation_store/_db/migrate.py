@@ -65,7 +65,7 @@ def bring_up_to_date(engine: sa.Engine, folder: Path, database: Path, *, read_on
     Raises
     ------
     ProjectError
-        The database is no project's, or a newer version made it, or it is older and read-only.
+        The database is not a project's, or a newer version made it, or it is older and read-only.
     """
     with plain_errors(folder), engine.connect() as connection:
         found = revision(connection, folder)

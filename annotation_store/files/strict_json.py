@@ -33,7 +33,7 @@ def loads(text: str, *, nan_as_null: bool = False) -> Any:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"holds {name}, which is no number")
+    raise ValueError(f"holds {name}, which is not a number")
 
 
 def _lenient(text: str) -> Any:

@@ -9,7 +9,7 @@ from annotation_store.formats._exchange.losses import (
     survey,
 )
 from annotation_store.formats._exchange.recognise import recognise
-from annotation_store.formats.registry import FORMATS, Format, names, read, rehearse, targets, write
+from annotation_store.formats.registry import FORMATS, Format, names, preview, read, targets, write
 
 __all__ = [
     "FORMATS",
@@ -20,9 +20,9 @@ __all__ = [
     "Format",
     "Survey",
     "names",
+    "preview",
     "read",
     "recognise",
-    "rehearse",
     "survey",
     "targets",
     "write",

@@ -187,7 +187,7 @@ def _read(
     )
 
 
-def rehearse(
+def preview(
     name: str,
     project: Project,
     path: str | Path,

@@ -63,7 +63,7 @@ def _from_integers(colour: Values, bits: int | None) -> tuple[Pixels, float]:
 
 def _from_floats(colour: Values) -> tuple[Pixels, float]:
     if not np.isfinite(colour).all():
-        raise ColourError("has pixels that are no numbers: export it again")
+        raise ColourError("has pixels that are not numbers: export it again")
     low, high = float(colour.min()), float(colour.max())
     if low < 0 or high > 255:
         raise ColourError(f"has values from {low:g} to {high:g}: export it with 8 or 16 bits")

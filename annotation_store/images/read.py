@@ -144,7 +144,7 @@ def read_bytes(path: Path) -> bytes:
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{name} is no file: give an image file.")
+                raise ImageError(f"{name} is not a file: give an image file.")
             if status.st_size == 0:
                 raise ImageError(f"The image {name} is empty (0 bytes): export it again.")
             if status.st_size > MAX_BYTES:
@@ -155,7 +155,7 @@ def read_bytes(path: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"There is no file {name}: check the path.") from error
     except IsADirectoryError as error:
-        raise ImageError(f"{name} is no file: give an image file.") from error
+        raise ImageError(f"{name} is not a file: give an image file.") from error
     except OSError as error:
         raise _unreadable(path, error) from error
     except ValueError as error:  # a zero byte in the name
@@ -189,9 +189,7 @@ def decode_with_facts(data: bytes, path: Path) -> Decoded:
     except ColourError as error:
         raise ImageError(f"The image {name} {error}.") from error
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name} is no image that can be read: save it as PNG, JPEG, TIFF or BMP."
-        ) from error
+        raise ImageError(f"{name} cannot be read as an image: save it as PNG, JPEG, TIFF or BMP.") from error
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except MemoryError as error:

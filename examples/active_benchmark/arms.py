@@ -19,7 +19,7 @@ from training.ranking.cells import rank_cells
 from training.ranking.fields import BUDGET
 from training.ranking.project import SHARE, groups_of, stored_words
 from training.ranking.windows import best_windows
-from training.simulate import SimulatedAnnotator, Work
+from training.simulate import AnnotationWork, SimulatedAnnotator
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def without_bonus(arm: Arm) -> Any:
     return nullcontext() if arm.rare else mock.patch.multiple(ranking_worth, RARE_BONUS=0.0, VALUE_BONUS=0.0)
 
 
-def work(project: Project, arm: Arm, person: SimulatedAnnotator, rng: np.random.Generator) -> Iterator[Work]:
+def work(
+    project: Project, arm: Arm, person: SimulatedAnnotator, rng: np.random.Generator
+) -> Iterator[AnnotationWork]:
     """Annotate one field after another, each a piece of work, as long as it is asked for more."""
     with without_bonus(arm):
         for field_id, box in _places(project, arm, rng):

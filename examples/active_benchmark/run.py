@@ -22,7 +22,7 @@ from annotation_store import Project
 from annotation_store.schema import Schema
 from training.evaluation.bulk_accept import PROMISED, bulk, may_be_accepted
 from training.evaluation.metrics import FieldResult, evaluate_field, summarise, written_right
-from training.simulate import Action, SimulatedAnnotator, Work
+from training.simulate import Action, AnnotationWork, SimulatedAnnotator
 
 SUGGESTED = 0.25
 """The default threshold: suggestions as sure as that are shown."""
@@ -90,7 +90,7 @@ def run(config: dict[str, Any], setting: Setting, data: Data, states: Path) -> d
         first = json.loads((started / "first.json").read_text(encoding="utf-8"))
         with Project.open(Path(place) / "project", annotator="simulated") as project:
             person = _person(project, data, uses_suggestions=arm.suggestions)
-            total = Work(vector(first["acts"]), vector(first["acts_by_hand"]), drawn=first["cells"])
+            total = AnnotationWork(vector(first["acts"]), vector(first["acts_by_hand"]), drawn=first["cells"])
             rounds = [first]
             for number in range(1, setting.rounds + 1):
                 clear = _clear(project, person) if arm.suggestions else {}
@@ -119,7 +119,7 @@ def _start(setting: Setting, seed: int, data: Data, folder: Path) -> None:
         project.add_fields([ordered[i].file for i in chosen])
         person = _person(project, data, uses_suggestions=False)
         random = Arm("random", "random", suggestions=False)
-        total = Work()
+        total = AnnotationWork()
         for count, did in enumerate(work(project, random, person, np.random.default_rng([seed, 2])), 1):
             total += did
             if count == setting.start:
@@ -132,10 +132,10 @@ def _start(setting: Setting, seed: int, data: Data, folder: Path) -> None:
 
 def _round(
     setting: Setting, arm: Arm, project: Project, person: SimulatedAnnotator, rng: np.random.Generator
-) -> Work:
+) -> AnnotationWork:
     """Work for the round's seconds; the last piece may pass them."""
     budget = setting.seconds * (setting.half if arm.half else 1.0)
-    total = Work()
+    total = AnnotationWork()
     for did in work(project, arm, person, rng):
         total += did
         if seconds(counted(total.seconds if arm.suggestions else total.by_hand)) >= budget:
@@ -156,7 +156,12 @@ def _clear(project: Project, person: SimulatedAnnotator) -> dict[str, Any]:
 
 
 def _measure(
-    number: int, project: Project, data: Data, total: Work, did: Work, clear: dict[str, Any]
+    number: int,
+    project: Project,
+    data: Data,
+    total: AnnotationWork,
+    did: AnnotationWork,
+    clear: dict[str, Any],
 ) -> dict[str, Any]:
     """Score the model in use on the fields kept for that, and tell what the round took."""
     device = {"device": data.options["device"]} if "device" in data.options else {}

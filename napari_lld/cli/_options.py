@@ -29,7 +29,7 @@ Model = Annotated[
 
 Annotator = Annotated[
     str | None,
-    typer.Option("--annotator", metavar="NAME", help="Who annotates; else the account's name."),
+    typer.Option("--annotator", metavar="NAME", help="Name of the annotator; else the account's name."),
 ]
 ReadingName = Annotated[
     str | None,

@@ -53,7 +53,7 @@ def evaluate(
     if images is not None and truth is None:
         raise UsageError("--images goes with --truth; give the annotated COCO file too")
     if images is not None and not images.is_dir():
-        raise UsageError(f"--images {images} is no folder; give the folder that holds the truth's images")
+        raise UsageError(f"--images {images} is not a folder; give the folder that holds the truth's images")
     if truth is not None:
         existing_file(truth, "a COCO file")
     with open_project(project, read_only=True, reading=reading) as opened:

@@ -74,7 +74,7 @@ def import_annotations(
     elif not file.exists():
         raise UsageError(f"{file} does not exist; give the {form.value} file or folder")
     if images is not None and not images.is_dir():
-        raise UsageError(f"--images {images} is no folder; give the folder that holds the images")
+        raise UsageError(f"--images {images} is not a folder; give the folder that holds the images")
     with open_project(project, annotator=annotator, reading=reading) as opened, progress("Importing") as tick:
         if form is ReadFormat.COCO and not skip_unknown:
             check_fits(opened, file, images)

@@ -14,7 +14,7 @@ from napari_lld.i18n.durations import duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from annotation_store import Look, Project
+    from annotation_store import Embedding, Project
     from training.ranking import Ranked
 
 
@@ -24,7 +24,7 @@ class What(StrEnum):
     FIELDS = "fields"
     REGIONS = "regions"
     CELLS = "cells"
-    MISTAKES = "mistakes"
+    LABEL_ERRORS = "label-errors"
 
 
 class Queue(StrEnum):
@@ -37,14 +37,14 @@ class Queue(StrEnum):
 def rank(
     project: ProjectPath,
     what: Annotated[
-        What, typer.Option(help="What to put in order; mistakes: labels that the model contradicts.")
+        What, typer.Option(help="What to put in order; label-errors: labels that the model contradicts.")
     ] = What.FIELDS,
     count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many to print.")] = 10,
     queue: Annotated[
         Queue, typer.Option(help="Of cells: those that teach the model most, or those to accept fast.")
     ] = Queue.TEACH,
     least: Annotated[
-        float, typer.Option(min=0, max=1, help="Of mistakes: the probability from which they are listed.")
+        float, typer.Option(min=0, max=1, help="Of label-errors: the probability from which they are listed.")
     ] = 0.5,
     reading: ReadingName = None,
     as_json: Json = False,
@@ -77,7 +77,7 @@ def rank(
 _NOTHING = {
     What.FIELDS: "Every field is annotated: nothing is left to do.",
     What.REGIONS: "Every field is annotated: nothing is left to do.",
-    What.MISTAKES: "The model contradicts no label, or has not looked yet: napari-lld predict PROJECT",
+    What.LABEL_ERRORS: "The model contradicts no label, or has not looked yet: napari-lld predict PROJECT",
     What.CELLS: "No suggestion waits. Make some with: napari-lld predict PROJECT",
 }
 
@@ -90,17 +90,17 @@ def _ranked(
 
     if what is What.CELLS:
         return ranking.cells(project, queue=queue)[:count], []
-    if what is What.MISTAKES:
-        mistakes = ranking.mistakes(project, least=least)
+    if what is What.LABEL_ERRORS:
+        label_errors = ranking.label_errors(project, least=least)
         notes = []
-        if mistakes.maker is not None and mistakes.unchecked:
+        if label_errors.maker is not None and label_errors.unchecked:
             notes = [
-                f"Not yet checked by what other cells teach: {mistakes.unchecked} (ten labelled cells are "
-                f"needed; then: napari-lld predict {project.path})."
+                f"Not yet checked by what other cells teach: {label_errors.unchecked} (ten labelled cells "
+                f"are needed; then: napari-lld predict {project.path})."
             ]
-        return list(mistakes.items[:count]), notes
-    stain: Mapping[int, Look] = {}
-    if not set(project.looked()) - {ranking.STAIN}:  # no model has looked: the stain tells something
+        return list(label_errors.items[:count]), notes
+    stain: Mapping[int, Embedding] = {}
+    if not set(project.embedded()) - {ranking.STAIN}:  # no model has looked: the stain tells something
         with progress("Looking at the fields") as tick:
             stain = ranking.look_at_stain(project, progress=tick)
     # an order that is stored is the window's, and is not to change under anybody's hand

@@ -437,7 +437,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     )
     yield Command(
         "value.clear",
-        "Take the value back",
+        "Clear value",
         s.clear_value,
         ("Backspace",),
         "Describe",
@@ -496,12 +496,12 @@ def session_commands(session: Session) -> Iterator[Command]:
         has_field,
         "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change. "
         "An unknown cell gets no class. "
-        "Of a likely mistake: take what the model says.",
+        "Of a possible label error: take what the model says.",
     )
     yield Command(
         "mistakes.check",
-        "Likely mistakes",
-        s.check_mistakes,
+        "Possible label errors",
+        s.check_label_errors,
         ("Alt+M",),
         "Suggestions",
         has_field,
@@ -510,10 +510,10 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "mistakes.look",
         "Look for mistakes again",
-        s.look_for_mistakes,
+        s.search_label_errors,
         (),
         "Suggestions",
-        lambda session: session.checking and not session.looking_for_mistakes,
+        lambda session: session.checking and not session.looking_for_label_errors,
         "Compare all labels with what the model says now.",
     )
     yield Command(
@@ -533,7 +533,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("X",),
         "Suggestions",
         has_field,
-        "Reject; the model learns that this is background. Of a likely mistake: keep what is labelled.",
+        "Reject; the model learns that this is background. Of a possible label error: keep what is labelled.",
     )
     yield Command(
         "suggestion.duplicate",

@@ -13,13 +13,13 @@ from annotation_store.errors import LLDError
 from annotation_store.records import Shape
 from napari_lld.commands import keymap
 from napari_lld.commands.registry import Command, Commands, has_cell, has_field, has_project, session_commands
-from napari_lld.controllers.display import sight_commands, take_ring
-from napari_lld.controllers.fields import FieldDesk
-from napari_lld.controllers.gallery import DeskGallery
-from napari_lld.controllers.importing import DeskImport
+from napari_lld.controllers.display import display_commands, take_ring
+from napari_lld.controllers.fields import FieldController
+from napari_lld.controllers.gallery import GalleryController
+from napari_lld.controllers.importing import ImportController
 from napari_lld.controllers.napari_preferences import bind
-from napari_lld.controllers.overlap import DeskOverlap
-from napari_lld.controllers.surroundings import Surroundings
+from napari_lld.controllers.overlap import OverlapController
+from napari_lld.controllers.surroundings import WindowServices
 from napari_lld.i18n.qt import use_qt_language
 from napari_lld.i18n.translate import tr, use_language
 from napari_lld.layers import DeskLayers, Pointer
@@ -27,7 +27,7 @@ from napari_lld.session import user_state
 from napari_lld.session.session import Session, Tool
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
-from napari_lld.tasks.label_error_reader import MistakeThread
+from napari_lld.tasks.label_error_reader import LabelErrorThread
 from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.tasks.training_process import TrainingProcess
 
@@ -86,24 +86,24 @@ class Desk(QObject):
         self._help: QWidget | None = None
         self.process = TrainingProcess(self.session, self)
         self.session.trainer = self.process
-        self.mistakes = MistakeThread(self)
+        self.label_errors = LabelErrorThread(self)
         self._nuclei = LatestTask("nuclei", self)
         self._come_late: Callable[[], bool] = lambda: False
-        self.session.mistake_reader = self.mistakes
+        self.session.label_error_reader = self.label_errors
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
-        self.fields = FieldDesk(self)
-        self.imports = DeskImport(self)
+        self.fields = FieldController(self)
+        self.imports = ImportController(self)
         self.commands.add(session_commands(self.session))
         self.commands.add(self.fields.commands())
-        self.around = Surroundings(self, self)
+        self.around = WindowServices(self, self)
         self.commands.add(self._window_commands())
         self.commands.add(self.around.commands())
         self.commands.add(self.imports.commands())
-        self.commands.add(sight_commands(self))
-        self.overlap = DeskOverlap(self)
+        self.commands.add(display_commands(self))
+        self.overlap = OverlapController(self)
         self.commands.add(self.overlap.commands())
-        self.gallery = DeskGallery(self)
+        self.gallery = GalleryController(self)
         self.commands.add(self.gallery.commands())
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
@@ -175,8 +175,8 @@ class Desk(QObject):
         self.overlap.close()
         self._unbind()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
-        self.session.trainer = self.session.mistake_reader = None
-        self.mistakes.close()
+        self.session.trainer = self.session.label_error_reader = None
+        self.label_errors.close()
         self._nuclei.close()
 
     def _on_project(self) -> None:
@@ -313,14 +313,14 @@ class Desk(QObject):
             self.session.select(None)
 
     def _can_finish_drawing(self, session: Session) -> bool:
-        fitted = session.sight.fitted_pixel_size is not None
+        fitted = session.display.fitted_pixel_size is not None
         return bool(self.pointer.drawing or fitted or session.proposed_box or session.proposed_region)
 
     def finish_drawing(self) -> None:
         """Close the polygon, take the ring for a red cell, or take the box or region that is proposed."""
         if self.pointer.drawing:
             self.pointer.finish()
-        elif self.session.sight.fitted_pixel_size is not None:
+        elif self.session.display.fitted_pixel_size is not None:
             take_ring(self)
         elif self.session.take_proposed_box() is None:
             self.session.take_proposed_region()

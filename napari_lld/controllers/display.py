@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_lld.commands.registry import Command, has_field, has_project
 from napari_lld.i18n.translate import tr
-from napari_lld.imaging.display import Look
+from napari_lld.imaging.display import DisplaySettings
 from napari_lld.session.session import Session, Tool
 from napari_lld.tasks import actions
 from napari_lld.tasks.import_preview import Place
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
 
 
-def sight_commands(desk: DeskContext) -> Iterator[Command]:
+def display_commands(desk: DeskContext) -> Iterator[Command]:
     """Make the commands of what is seen; none of them changes a pixel."""
     session = desk.session
-    sight = session.sight
+    sight = session.display
 
     def switch(name: str) -> Callable[[], None]:
         return lambda: sight.switch(name)
@@ -32,10 +32,10 @@ def sight_commands(desk: DeskContext) -> Iterator[Command]:
         return choose
 
     def reset() -> None:
-        sight.look = Look()
+        sight.look = DisplaySettings()
 
     def changed(session: Session) -> bool:
-        return session.field_id is not None and not session.sight.look.plain
+        return session.field_id is not None and not session.display.look.plain
 
     yield Command(
         "sight.panel",
@@ -127,7 +127,7 @@ def _balance(desk: DeskContext) -> None:
 
     white = background_of_field(desk)
     if white is not None:
-        sight = desk.session.sight
+        sight = desk.session.display
         sight.look = replace(sight.look, white=white)
 
 
@@ -136,12 +136,12 @@ def take_ring(desk: DeskContext) -> None:
     from napari_lld.widgets.dialogs.dialogs import ask_pixel_size
 
     session = desk.session
-    project, size = session.project, session.sight.fitted_pixel_size
+    project, size = session.project, session.display.fitted_pixel_size
     if project is None or size is None:
         return
-    others = session.sight.alike()
-    answer = ask_pixel_size(size, session.sight.pixel_size_um, len(others), desk.window)
-    if answer is None or session.project is not project or not session.sight.set_pixel_size(size):
+    others = session.display.alike()
+    answer = ask_pixel_size(size, session.display.pixel_size_um, len(others), desk.window)
+    if answer is None or session.project is not project or not session.display.set_pixel_size(size):
         return
     session.tool = Tool.SELECT
     told = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)

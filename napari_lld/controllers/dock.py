@@ -32,8 +32,8 @@ from napari_lld.widgets.dock.message_bar import MessageBar
 from napari_lld.widgets.dock.saving_bar import SavingBar
 from napari_lld.widgets.dock.start_page import StartPage
 from napari_lld.widgets.fields.field_list import FieldList
-from napari_lld.widgets.review.label_error_list import MistakeList
-from napari_lld.widgets.review.label_error_panel import MistakePanel
+from napari_lld.widgets.review.label_error_list import LabelErrorList
+from napari_lld.widgets.review.label_error_panel import LabelErrorPanel
 from napari_lld.widgets.review.suggestion_panel import SuggestionPanel
 from napari_lld.widgets.training.training_panel import TrainingPanel
 
@@ -47,7 +47,7 @@ _SHARE = 0.4
 _HINT_MS = 8000
 
 
-class DeskDock(QWidget):
+class AnnotateDock(QWidget):
     """What napari docks: *Plugins → Annotate (LLD)*."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -71,17 +71,17 @@ class DeskDock(QWidget):
         self._saving = SavingBar(session, commands)
         self._fields = FieldList(session, commands)
         self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
-        self._mistake_list = MistakeList(session, commands)
+        self._label_error_list = LabelErrorList(session, commands)
         self._places = QStackedWidget()
         self._places.addWidget(self._fields)
-        self._places.addWidget(self._mistake_list)
+        self._places.addWidget(self._label_error_list)
         self._tools = ToolBar(session, commands)
         self._cell = CellPanel(session, commands)
         self._suggestions = SuggestionPanel(session, commands)
-        self._mistakes = MistakePanel(session, commands)
+        self._label_errors = LabelErrorPanel(session, commands)
         self._review = QStackedWidget()
         self._review.addWidget(self._suggestions)
-        self._review.addWidget(self._mistakes)
+        self._review.addWidget(self._label_errors)
         self._training = TrainingPanel(session, commands, self.desk.around.rounds)
         self._differential = DifferentialPanel(session, commands)
         self._tabs = QTabWidget()
@@ -150,7 +150,7 @@ class DeskDock(QWidget):
         session.field_changed.connect(self._on_marks)
         session.threshold_changed.connect(self._on_marks)
         session.proposed_box_changed.connect(self._on_proposed_box)
-        session.mistakes_changed.connect(self._on_mistakes)
+        session.label_errors_changed.connect(self._on_label_errors)
         self.desk.hinted.connect(self._on_hint)
         self.desk.jobs.changed.connect(self._on_job)
         self.desk.viewer.events.theme.connect(self._on_theme)
@@ -173,8 +173,8 @@ class DeskDock(QWidget):
             self._tools,
             self._cell,
             self._suggestions,
-            self._mistake_list,
-            self._mistakes,
+            self._label_error_list,
+            self._label_errors,
             self._training,
             self._differential,
         )
@@ -243,7 +243,7 @@ class DeskDock(QWidget):
             (session.field_changed, self._on_marks),
             (session.threshold_changed, self._on_marks),
             (session.proposed_box_changed, self._on_proposed_box),
-            (session.mistakes_changed, self._on_mistakes),
+            (session.label_errors_changed, self._on_label_errors),
         ):
             signal.disconnect(slot, missing_ok=True)
         self.desk.viewer.events.theme.disconnect(self._on_theme)
@@ -283,8 +283,8 @@ class DeskDock(QWidget):
         count = len(self.desk.session.suggestions)
         self._tabs.setTabText(0, tr("Suggestions ({count})", count=count) if count else tr("Suggestions"))
 
-    def _on_mistakes(self) -> None:
-        """Show likely mistakes in the place of fields and suggestions, or these again."""
+    def _on_label_errors(self) -> None:
+        """Show possible label errors in the place of fields and suggestions, or these again."""
         checking = self.desk.session.checking
         if checking is not bool(self._places.currentIndex()):
             self._places.setCurrentIndex(int(checking))

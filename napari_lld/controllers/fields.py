@@ -30,7 +30,7 @@ def is_project(path: Path) -> bool:
     return (path / "project.db").is_file()
 
 
-class FieldDesk:
+class FieldController:
     """The part of a desk that has to do with fields."""
 
     filter_asked = Signal()
@@ -107,7 +107,7 @@ class FieldDesk:
             (),
             "Project",
             has_project,
-            "Cells of which an imported file says something else than the project.",
+            "Cells that conflict with an imported file.",
         )
 
     def close(self) -> None:
@@ -142,8 +142,8 @@ class FieldDesk:
             self._session.tell(
                 "info",
                 trn(
-                    "Of {count} cell an imported file says something else: ☰ › Conflicts of imports.",
-                    "Of {count} cells an imported file says something else: ☰ › Conflicts of imports.",
+                    "{count} cell conflicts with an imported file: ☰ › Conflicts of imports.",
+                    "{count} cells conflict with an imported file: ☰ › Conflicts of imports.",
                     count,
                 ),
             )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 
 
-class DeskGallery:
+class GalleryController:
     """Opens the gallery, keeps its colours napari's, and closes it."""
 
     def __init__(self, desk: DeskContext) -> None:

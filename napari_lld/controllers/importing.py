@@ -18,7 +18,7 @@ LABEL_SUFFIXES = frozenset({".json", ".geojson"})
 """Files that are taken for labels when they are dropped."""
 
 
-class DeskImport:
+class ImportController:
     """The part of a desk that brings labels in."""
 
     def __init__(self, desk: DeskContext) -> None:

@@ -9,13 +9,13 @@ from annotation_store.errors import LLDError
 from annotation_store.records import Box
 from napari_lld.commands.registry import Command, has_cell, has_field
 from napari_lld.i18n.translate import tr, trn
-from napari_lld.imaging.overlap import Found, find_overlap, offset_of_same_cell
+from napari_lld.imaging.overlap import Overlap, find_overlap, offset_of_same_cell
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
 
 
-class DeskOverlap:
+class OverlapController:
     """The commands, and the cell that was pointed at in the first field."""
 
     def __init__(self, desk: DeskContext) -> None:
@@ -75,7 +75,7 @@ class DeskOverlap:
             return
         here, there = field.id, other.id
 
-        def done(found: Found | None) -> None:
+        def done(found: Overlap | None) -> None:
             if session.project is not project:
                 return
             if found is None:

@@ -13,7 +13,7 @@ from napari_lld.commands.models import model_commands
 from napari_lld.commands.registry import Command, has_project
 from napari_lld.controllers.exception_hook import Catcher
 from napari_lld.i18n.translate import tr
-from napari_lld.session.error_reports import keep_failure
+from napari_lld.session.error_reports import write_error_report
 from napari_lld.session.log import Log
 from napari_lld.session.rounds import Rounds
 from napari_lld.session.work_clock import WorkClock
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LOOK_MS = 2000
 
 
-class Surroundings(QObject):
+class WindowServices(QObject):
     """Belongs to one desk, and lives as long as it does."""
 
     def __init__(self, desk: DeskContext, parent: QObject) -> None:
@@ -91,7 +91,7 @@ class Surroundings(QObject):
         )
         yield Command(
             "annotator.change",
-            "Who annotates …",
+            "Change annotator …",
             self.change_annotator,
             group="Project",
             when=lambda session: has_project(session) and not session.training.busy,
@@ -142,7 +142,7 @@ class Surroundings(QObject):
         self.log.add("trace", what, trace)
         if self.session.project is not None:
             known = [summary.field for summary in self.session.all_summaries.values()]
-            keep_failure(self.session.project.path, what, trace, known, kind="error")
+            write_error_report(self.session.project.path, what, trace, known, kind="error")
         self.session.tell(
             "error",
             tr(

@@ -13,7 +13,7 @@ from napari_lld.widgets.base.dropping import CanvasDrops
 from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.theme import colours
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
-from napari_lld.widgets.display.display_panel import SightDock
+from napari_lld.widgets.display.display_panel import DisplayDock
 from napari_lld.widgets.review.proposed_bar import ProposedBar
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class WindowBinding(QObject):
         self._router = KeyRouter(window, desk.commands, self._takes_keys)
         self._activity = Activity(window, desk.around.clock)
         desk.around.catch_errors()
-        self.sight = SightDock(desk, window) if isinstance(window, QMainWindow) else None
+        self.display = DisplayDock(desk, window) if isinstance(window, QMainWindow) else None
         self.proposed: ProposedBar | None = None
         self._drops: CanvasDrops | None = None
         napari_window = getattr(desk.viewer, "window", None)
@@ -67,8 +67,8 @@ class WindowBinding(QObject):
             self._drops.close()
         if self.proposed is not None:
             self.proposed.release()
-        if self.sight is not None:
-            self.sight.release()
+        if self.display is not None:
+            self.display.release()
         self.deleteLater()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -110,7 +110,7 @@ class WindowBinding(QObject):
         desk = self._desk
         if desk.session.project is None:
             return False
-        ours: list[Any] = [*desk.docks, *([self.sight.panel] if self.sight is not None else [])]
+        ours: list[Any] = [*desk.docks, *([self.display.panel] if self.display is not None else [])]
         if any(focus is widget or widget.isAncestorOf(focus) for widget in ours):
             return True
         active = desk.viewer.layers.selection.active
@@ -118,7 +118,7 @@ class WindowBinding(QObject):
 
     def _on_theme(self, *_args: object) -> None:
         new = colours(str(self._desk.viewer.theme))
-        if self.sight is not None:
-            self.sight.panel.use_colours(new)
+        if self.display is not None:
+            self.display.panel.use_colours(new)
         if self.proposed is not None:
             self.proposed.use_colours(new)

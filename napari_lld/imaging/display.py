@@ -21,7 +21,7 @@ GAMMA = (0.4, 2.5)
 
 
 @dataclass(frozen=True)
-class Look:
+class DisplaySettings:
     """How fields are shown.
 
     Attributes
@@ -41,7 +41,7 @@ class Look:
     @property
     def plain(self) -> bool:
         """Whether everything is shown as it is."""
-        return self == Look()
+        return self == DisplaySettings()
 
     def table(self) -> npt.NDArray[np.uint8]:
         """Give what each of the 256 values becomes, as ``(3, 256)``."""
@@ -67,7 +67,7 @@ class Look:
         return {"white": self.white and list(self.white), "contrast": self.contrast, "gamma": self.gamma}
 
     @classmethod
-    def from_dict(cls, kept: object) -> Look:
+    def from_dict(cls, kept: object) -> DisplaySettings:
         """Read what `to_dict` gave; what cannot be read counts for nothing."""
         if not isinstance(kept, Mapping):
             return cls()
@@ -91,7 +91,7 @@ def _within(value: object, limits: tuple[float, float]) -> float:
 class ShownLevel:
     """One level of a slide as it is shown: what napari reads of it is changed on the way."""
 
-    def __init__(self, level: Any, look: Look) -> None:
+    def __init__(self, level: Any, look: DisplaySettings) -> None:
         self._level = level
         self._look = look
         self.shape: tuple[int, ...] = tuple(level.shape)

@@ -20,7 +20,7 @@ _ALIKE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Overlap:
     """Where the second field's top left corner lies in the first, and how alike the common part is."""
 
     dx: float
@@ -28,7 +28,7 @@ class Found:
     alike: float
 
 
-def find_overlap(first: Pixels, second: Pixels) -> Found | None:
+def find_overlap(first: Pixels, second: Pixels) -> Overlap | None:
     """Lay one field over the other where they agree best; ``None`` where that is not convincing.
 
     Fields of one film and one magnification: neither is turned nor scaled.
@@ -48,7 +48,7 @@ def find_overlap(first: Pixels, second: Pixels) -> Found | None:
     )
     rows, columns = round(float(shift[0])), round(float(shift[1]))
     alike = _alike(one, two, rows, columns)
-    return Found(columns * down, rows * down, alike) if alike >= _ALIKE else None
+    return Overlap(columns * down, rows * down, alike) if alike >= _ALIKE else None
 
 
 def offset_of_same_cell(first: Box, second: Box) -> tuple[float, float]:

@@ -88,11 +88,11 @@ class DeskLayers:
         session.selection_changed.connect(self._draw_proposed)
         session.proposed_box_changed.connect(self._draw_current)
         session.proposed_region_changed.connect(self._draw_proposed)
-        session.mistakes_changed.connect(self._draw_proposed)
+        session.label_errors_changed.connect(self._draw_proposed)
         session.threshold_changed.connect(self._on_threshold)
         session.display_changed.connect(self._on_display)
-        session.sight.look_changed.connect(self._on_look)
-        session.sight.measured.connect(self._draw_current)
+        session.display.look_changed.connect(self._on_look)
+        session.display.measured.connect(self._draw_current)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
         viewer.events.theme.connect(self._ink_letters)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -107,11 +107,11 @@ class DeskLayers:
             (session.selection_changed, self._draw_proposed),
             (session.proposed_box_changed, self._draw_current),
             (session.proposed_region_changed, self._draw_proposed),
-            (session.mistakes_changed, self._draw_proposed),
+            (session.label_errors_changed, self._draw_proposed),
             (session.threshold_changed, self._on_threshold),
             (session.display_changed, self._on_display),
-            (session.sight.look_changed, self._on_look),
-            (session.sight.measured, self._draw_current),
+            (session.display.look_changed, self._on_look),
+            (session.display.measured, self._draw_current),
         ):
             signal.disconnect(slot, missing_ok=True)
         self._closed = True
@@ -270,7 +270,7 @@ class DeskLayers:
                 self._backdrop.dim(unknown.data, float(unknown.scale[-1]), _DIM)
 
     def _as_shown(self, pixels: npt.NDArray[np.uint8] | Sequence[Any]) -> Any:
-        look = self._session.sight.look
+        look = self._session.display.look
         if isinstance(pixels, np.ndarray):
             return look.shown(pixels)
         return [level if look.plain else ShownLevel(level, look) for level in pixels]
@@ -468,8 +468,8 @@ class DeskLayers:
         if session.proposed_region is not None:
             boxes.append(session.proposed_region.box)
             texts.append(tr("proposed"))
-        if (mistake := session.mistake) is not None and mistake.box is not None:
-            boxes.append(mistake.box)
+        if (label_error := session.label_error) is not None and label_error.box is not None:
+            boxes.append(label_error.box)
             texts.append(model_says(session))
         if session.field_id is not None and (boxes or PROPOSED_LETTERS in self._layers):
             self._draw_letters(PROPOSED_LETTERS, boxes, texts)
@@ -494,9 +494,9 @@ class DeskLayers:
                 draw = outlines.box_spikes if mark.is_unknown else outlines.box_brackets
             parts.append(draw([self._grown(mark.box)]))
             parts.append(self._handles(mark.box))
-        mistake = session.mistake
-        if mistake is not None and mistake.id is not None and mistake.said is not None:
-            parts.append(outlines.box_brackets([mistake.said.box]))
+        label_error = session.label_error
+        if label_error is not None and label_error.id is not None and label_error.said is not None:
+            parts.append(outlines.box_brackets([label_error.said.box]))
         region = session.region
         if region is not None:
             parts.append(outlines.path_outline(region.shape.points, closed=True))
@@ -504,7 +504,7 @@ class DeskLayers:
         area = session.ignore_area
         if area is not None:
             parts.append(outlines.crossed_outline(area.shape))
-        lines, places, texts = measure_marks(session.sight, self._zoom)
+        lines, places, texts = measure_marks(session.display, self._zoom)
         if texts or (SIZES in self._layers and len(self._layers[SIZES].data)):
             boxes = [(x, y, 0.0, 0.0) for x, y in places]
             self._draw_letters(SIZES, boxes, texts)

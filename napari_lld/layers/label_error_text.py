@@ -1,4 +1,4 @@
-"""What stands beside a likely mistake on the field: what the model says of it, in a word."""
+"""What stands beside a possible label error on the field: what the model says of it, in a word."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _BESIDE = "\u2003" * 3
 
 
 def model_says(session: Session) -> str:
-    """Give the model's word on the current likely mistake; empty where there is none."""
-    item, schema = session.mistake, session.schema
+    """Give the model's word on the current possible label error; empty where there is none."""
+    item, schema = session.label_error, session.schema
     if item is None or schema is None:
         return ""
     said, other = item.said, session.contradicted

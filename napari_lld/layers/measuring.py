@@ -15,7 +15,7 @@ from napari_lld.layers import outlines
 from napari_lld.session.session import Tool
 
 if TYPE_CHECKING:
-    from napari_lld.session.display import Sight
+    from napari_lld.session.display import FieldDisplay
     from napari_lld.session.session import Session
 
 _CLICK = 4.0
@@ -58,9 +58,9 @@ class Measuring:
             end = point_of(event)
             if distance(start, end) * zoom >= _CLICK:
                 if tool is Tool.RULER:
-                    self._session.sight.lay_ruler(start, end)
+                    self._session.display.lay_ruler(start, end)
                 elif tool is Tool.RING:
-                    self._session.sight.fit_ring(start, end)
+                    self._session.display.fit_ring(start, end)
             yield
         dragged = distance(start, end) * zoom >= _CLICK
         if tool is Tool.WHITE:
@@ -68,10 +68,10 @@ class Measuring:
         elif tool is Tool.RING:
             self._settle_ring(start, dragged=dragged)
         elif not dragged:
-            self._session.sight.clear_measures()
+            self._session.display.clear_measures()
 
     def _settle_ring(self, start: Point, *, dragged: bool) -> None:
-        session, sight = self._session, self._session.sight
+        session, sight = self._session, self._session.display
         if dragged and sight.fitted_pixel_size is not None:
             told = tr(
                 "[draw.finish] says that this red cell is 7.5 µm wide: a pixel would be {size:.3f} µm.",
@@ -95,12 +95,12 @@ class Measuring:
             session.tell("hint", tr("Click on an empty place of the field."))
             return
         red, green, blue = (int(v) for v in np.median(pixels.reshape(-1, 3), axis=0))
-        session.sight.look = replace(session.sight.look, white=(red, green, blue))
+        session.display.look = replace(session.display.look, white=(red, green, blue))
         session.tool = Tool.SELECT
         session.tell("hint", tr("This place is shown as neutral light grey now. The stored pixels stay."))
 
 
-def measure_marks(sight: Sight, zoom: float) -> tuple[outlines.Segments, list[Point], list[str]]:
+def measure_marks(sight: FieldDisplay, zoom: float) -> tuple[outlines.Segments, list[Point], list[str]]:
     """Give what is drawn of ruler and ring: lines, and texts with their places."""
     parts, places, texts = [], [], []
     if sight.ruler is not None:

@@ -69,7 +69,7 @@ class Pointer:
     def cancel(self) -> None:
         """Drop what is being drawn or measured."""
         self._corners = []
-        self._session.sight.clear_measures()
+        self._session.display.clear_measures()
         if self._session.field_id is not None:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
 

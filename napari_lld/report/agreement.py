@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation_store import Project
-from napari_lld.report.numbers import Estimate, Part, share, spread
+from napari_lld.report.numbers import CardPart, Estimate, share, spread
 from napari_lld.report.words import Words
 from training.evaluation.units import of_units
 
@@ -95,7 +95,7 @@ def _pair(row: Mapping[str, Any]) -> PairRow:
     n = row["both"] + sum(row["only"])
     return PairRow(
         _names(row["readings"]),
-        Estimate(row["f1"], n, *spread(Part(row), "interval")),
+        Estimate(row["f1"], n, *spread(CardPart(row), "interval")),
         row["both"],
         list(zip(row["readings"], row["only"], strict=True)),
     )
@@ -107,7 +107,7 @@ def _question(title: str, found: Mapping[str, Any]) -> QuestionRow:
         n = row["n"]
         alike = share(round((row["agreement"] or 0.0) * n), n)
         pairs.append(
-            (_names(row["readings"]), alike, Estimate(row["kappa"], n, *spread(Part(row), "interval")))
+            (_names(row["readings"]), alike, Estimate(row["kappa"], n, *spread(CardPart(row), "interval")))
         )
     return QuestionRow(
         title, pairs, _of(found["fleiss"]), _of(found["alpha"]), sorted(found["unsure"].items())
@@ -115,7 +115,7 @@ def _question(title: str, found: Mapping[str, Any]) -> QuestionRow:
 
 
 def _of(found: Mapping[str, Any]) -> Estimate:
-    part = Part(found)
+    part = CardPart(found)
     return Estimate(part.number("value"), part.count("n"), *spread(part, "interval"))
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from annotation_store.records import Model
-from napari_lld.report.numbers import Part
+from napari_lld.report.numbers import CardPart
 from napari_lld.report.words import Words, counted, listed
 from training.evaluation.units import of_units
 
@@ -30,13 +30,13 @@ def starter_card() -> Mapping[str, Any]:
 
 def starter_limits() -> list[str]:
     """Say what the starter has never seen, in its card's words."""
-    return [str(limit) for limit in Part(starter_card()).list("limits")]
+    return [str(limit) for limit in CardPart(starter_card()).list("limits")]
 
 
 def starter_rows() -> dict[str, str]:
     """Say what the bundled starter learned from, and its limits."""
-    card = Part(starter_card())
-    sets = [Part(one) for one in card.list("data")]
+    card = CardPart(starter_card())
+    sets = [CardPart(one) for one in card.list("data")]
     learned = card.part("trained_on")
     rows = {
         "Starter: data": "; ".join(
@@ -53,7 +53,7 @@ def starter_rows() -> dict[str, str]:
 
 def model_rows(model: Model) -> dict[str, str]:
     """Sum up a model's card; what a card does not say is left out."""
-    told = Part(model.card)
+    told = CardPart(model.card)
     config, versions, learnt = told.part("config"), told.part("versions"), told.part("learnt_from")
     learned = (
         f"{counted(learnt.count('cells'), 'annotated cell')} on {counted(learnt.count('fields'), 'field')} "
@@ -78,7 +78,7 @@ def model_rows(model: Model) -> dict[str, str]:
 def card_rows(model: Model, words: Words) -> dict[str, str]:
     """Give the card of a project's model, and of the starter where it began there."""
     rows = model_rows(model)
-    taught = Part(model.card).part("taught")
+    taught = CardPart(model.card).part("taught")
     if taught:
         known = [words.cell_class(n) for n in taught.part("class") if taught.part("class").count(n)]
         missing = [
@@ -100,7 +100,7 @@ def _parent(parent: str) -> str:
     return f"model {parent}" if parent.isdecimal() else "a model from outside the project"
 
 
-def _beyond(told: Part) -> str:
+def _beyond(told: CardPart) -> str:
     if not told:
         return ""
     kept = "kept" if told.truth("kept") else "not kept: without them it was no worse"
@@ -109,7 +109,7 @@ def _beyond(told: Part) -> str:
     return f"{counted(told.count('cells'), 'cell')} that it was sure of{where}: {kept}"
 
 
-def _epochs(config: Part) -> str:
+def _epochs(config: CardPart) -> str:
     done, planned = config.count("epochs_done"), config.count("epochs")
     if not done or not planned:
         return str(done or planned or "")

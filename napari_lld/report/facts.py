@@ -12,7 +12,7 @@ from annotation_store.records import Cell, Field, FieldSummary, Model, Reading
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import units_of_fields
-from napari_lld.report.numbers import Part
+from napari_lld.report.numbers import CardPart
 from napari_lld.report.words import Words
 from training.models.lineage import still_held_out
 from training.networks.scale import domain_of
@@ -89,9 +89,9 @@ class Facts:
         return active or (self.models[-1] if self.models else None)
 
     @cached_property
-    def metrics(self) -> Part:
+    def metrics(self) -> CardPart:
         """What was measured of that model."""
-        return Part({} if self.model is None else self.model.card).part("metrics")
+        return CardPart({} if self.model is None else self.model.card).part("metrics")
 
     @cached_property
     def held_fields(self) -> frozenset[int]:

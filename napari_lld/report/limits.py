@@ -8,11 +8,11 @@ from napari_lld.report.agreement import Agreement
 from napari_lld.report.card import starter_limits
 from napari_lld.report.facts import Facts
 from napari_lld.report.measured import Measurement
-from napari_lld.report.numbers import FEW, Part
+from napari_lld.report.numbers import FEW, CardPart
 from napari_lld.report.overview import Overview
 from napari_lld.report.rounds import Round
 from napari_lld.report.words import counted, listed
-from napari_lld.report.work import Work
+from napari_lld.report.work import WorkFacts
 from training.evaluation.patient_split import count_fields
 from training.networks.scale import domain_of
 
@@ -23,7 +23,7 @@ _FEW_PATIENTS = 5
 def limits(
     facts: Facts,
     seen: Overview,
-    work: Work,
+    work: WorkFacts,
     measured: Sequence[Measurement],
     rounds: Sequence[Round],
     agreed: Agreement,
@@ -139,7 +139,7 @@ def _chosen(held: Measurement, random: Measurement) -> Iterator[str]:
 
 
 def _calibrated(facts: Facts, held: Measurement) -> Iterator[str]:
-    note = "" if facts.model is None else Part(facts.model.card).part("calibration").text("note")
+    note = "" if facts.model is None else CardPart(facts.model.card).part("calibration").text("note")
     if "held-out cells are still too few" in note:
         yield (
             "How sure the model says it is was fitted on cells that it has learned from: it is too sure of "
@@ -166,7 +166,7 @@ def _over_time(facts: Facts, rounds: Sequence[Round]) -> Iterator[str]:
         )
     if facts.model is None:
         return
-    last = Part(facts.model.card).count("last_cell")
+    last = CardPart(facts.model.card).count("last_cell")
     newer = sum(cell.id > last for cell in facts.cells) if last else 0
     if newer:
         yield f"{counted(newer, 'cell')} came after the model was made: no number stands on them."
@@ -194,7 +194,7 @@ def _domains(facts: Facts) -> Iterator[str]:
         )
 
 
-def _people(agreed: Agreement, work: Work, seen: Overview) -> Iterator[str]:
+def _people(agreed: Agreement, work: WorkFacts, seen: Overview) -> Iterator[str]:
     if agreed.missing:
         yield (
             "The truth is what one reading says. Whether another expert would say the same was not measured, "

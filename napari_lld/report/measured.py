@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
-from napari_lld.report.numbers import Estimate, Part, spread
+from napari_lld.report.numbers import CardPart, Estimate, spread
 from napari_lld.report.svg import reliability
 from napari_lld.report.words import Words
 from training.evaluation.units import of_units
@@ -20,7 +20,7 @@ MOST_NAMES = 30
 
 
 _NONE = Estimate(None, 0)
-_NOTHING = Part(None)
+_NOTHING = CardPart(None)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Measurement:
     precision: Estimate = _NONE
     class_f1: Estimate = _NONE
     attribute_f1: Estimate = _NONE
-    numbers: Part = _NOTHING
+    numbers: CardPart = _NOTHING
 
     @property
     def units(self) -> str:
@@ -124,7 +124,7 @@ def measurements(facts: Facts) -> list[Measurement]:
     return [_measurement(facts, mark) for mark in _KEYS]
 
 
-def of_model(metrics: Part, mark: Mark, missing: str = "") -> Measurement:
+def of_model(metrics: CardPart, mark: Mark, missing: str = "") -> Measurement:
     """Give what was measured of any model on cells of one mark."""
     numbers = metrics.part(_KEYS[mark])
     cells = numbers.count("cells")
@@ -229,7 +229,7 @@ def attribute_tables(one: Measurement, trained: Measurement, words: Words) -> li
     return tables
 
 
-def _of_value(row: Part) -> Estimate:
+def _of_value(row: CardPart) -> Estimate:
     return Estimate(row.number("f1"), row.count("n"), *spread(row, "interval"))
 
 
@@ -246,7 +246,7 @@ def confusions(one: Measurement, words: Words) -> list[Confusion]:
     return [table for table in found if table is not None]
 
 
-def _confusion(title: str, table: Part, call: Callable[[str], str]) -> Confusion | None:
+def _confusion(title: str, table: CardPart, call: Callable[[str], str]) -> Confusion | None:
     truth, said, counts = table.list("truth"), table.list("said"), table.list("counts")
     if not any(name is not None for name in truth) or not all(isinstance(row, list) for row in counts):
         return None
@@ -282,7 +282,7 @@ def reliabilities(one: Measurement, words: Words) -> list[Reliability]:
     ]
     found = []
     for title, part in parts:
-        rows = [Part(row) for row in part.list("curve")]
+        rows = [CardPart(row) for row in part.list("curve")]
         curve = [(row.number("mean") or 0.0, row.count("n"), row.count("right")) for row in rows]
         sane = [(min(max(mean, 0.0), 1.0), n, min(right, n)) for mean, n, right in curve]
         chart = reliability(sane, title)

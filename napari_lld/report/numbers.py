@@ -1,6 +1,6 @@
 """Numbers as they are read from cards and written for people: with their n, their interval, or not at all.
 
-Cards are files: they may be of an older version, or anybody's. What is not a number is no number.
+Cards are files: they may be of an older version, or anybody's. What is not a number is not a number.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def written(one: Estimate, *, as_share: bool = False) -> str:
     return f"{text} ({low}–{high}){'†' if one.wilson else ''}"
 
 
-class Part:
+class CardPart:
     """A part of a card, of which anything may be missing or something else than it should be."""
 
     def __init__(self, content: object) -> None:
@@ -106,12 +106,12 @@ class Part:
     def __contains__(self, name: str) -> bool:
         return name in self._content
 
-    def part(self, *names: str) -> Part:
+    def part(self, *names: str) -> CardPart:
         """Give what lies beneath, by name."""
         found: object = self._content
         for name in names:
             found = found.get(name) if isinstance(found, Mapping) else None
-        return Part(found)
+        return CardPart(found)
 
     def number(self, name: str) -> float | None:
         """Give a number."""
@@ -147,11 +147,11 @@ class Part:
             return found[0], found[1]
         return None
 
-    def estimate(self, name: str, n: int, intervals: Part) -> Estimate:
+    def estimate(self, name: str, n: int, intervals: CardPart) -> Estimate:
         """Give a score with the interval of the same name."""
         return Estimate(self.number(name), n, *spread(intervals, name))
 
-    def share(self, name: str, n: int, intervals: Part) -> Estimate:
+    def share(self, name: str, n: int, intervals: CardPart) -> Estimate:
         """Give a share of n; with Wilson's interval where there is no bootstrap, or it says nothing.
 
         Where all are right every resample is all right too: that is no certainty.
@@ -166,7 +166,7 @@ class Part:
         return Estimate(value, n, *between, hits=hits)
 
 
-def spread(part: Part, name: str) -> tuple[float, float] | tuple[None, None]:
+def spread(part: CardPart, name: str) -> tuple[float, float] | tuple[None, None]:
     """Give an interval, if it says anything: where all is right in every resample it has no width."""
     found = part.interval(name)
     return found if found is not None and found[0] < found[1] else (None, None)

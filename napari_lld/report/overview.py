@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from annotation_store import Project
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.report.facts import Facts
-from napari_lld.report.numbers import Part
+from napari_lld.report.numbers import CardPart
 from napari_lld.report.words import counted, listed
 from napari_lld.session.differential import Differential, differential
 from training.networks.scale import domain_of
@@ -96,7 +96,7 @@ def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
         patient = facts.fields[cell.field_id].patient
         classes[patient][cell.cell_class] += 1
         first.setdefault(patient, cell.id)  # cells come in the order of their ids
-    last = max((Part(model.card).count("last_cell") for model in facts.models), default=0)
+    last = max((CardPart(model.card).count("last_cell") for model in facts.models), default=0)
     fields: Counter[str | None] = Counter()
     annotated: Counter[str | None] = Counter()
     slides: dict[str | None, set[str]] = defaultdict(set)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
-from napari_lld.report.numbers import FEW, Estimate, Part
+from napari_lld.report.numbers import FEW, CardPart, Estimate
 from napari_lld.report.svg import Point, over_rounds
 from napari_lld.report.work import Fate
 from napari_lld.session.model_facts import told_of_comparison
@@ -65,7 +65,7 @@ def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[
     """Give the models, oldest first."""
     found = []
     for model in facts.models:
-        card = Part(model.card)
+        card = CardPart(model.card)
         learnt, metrics = card.part("learnt_from"), card.part("metrics")
         difference = metrics.part("difference")
         here, random = fates.get(model.id, (Fate(), Fate()))

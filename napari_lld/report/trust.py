@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from annotation_store import Project
 from napari_lld.report.facts import Facts
-from napari_lld.report.numbers import Part
+from napari_lld.report.numbers import CardPart
 from training.evaluation.unchecked_films import CHECKED, narrows_nothing
 from training.models.lineage import learnt_from
 from training.networks.scale import domain_of
@@ -46,7 +46,7 @@ class SetRow:
 
 def set_rows(facts: Facts) -> list[SetRow]:
     """Give a row for the class and each attribute that held-out cells are labelled with."""
-    heads = Part({} if facts.model is None else facts.model.card).part("sets", "heads")
+    heads = CardPart({} if facts.model is None else facts.model.card).part("sets", "heads")
     rows = []
     for name in heads:
         one = heads.part(name)

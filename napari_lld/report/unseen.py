@@ -15,7 +15,7 @@ from annotation_store.records import Proposal, Shape, Suggestion, SuggestionStat
 from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
-from napari_lld.report.numbers import Part
+from napari_lld.report.numbers import CardPart
 from training.agreement.votes import true_cell, votes
 from training.evaluation.extra_metrics import describe
 from training.evaluation.metrics import IOU, FieldTruth, evaluate_field
@@ -27,10 +27,10 @@ _RESAMPLES = 300
 def before_annotation(project: Project, facts: Facts) -> Measurement:
     """Judge what the model had suggested on drawn fields that were untouched when it was made."""
     model = facts.model
-    last = 0 if model is None else Part(model.card).count("last_cell")
+    last = 0 if model is None else CardPart(model.card).count("last_cell")
     if model is None or not last:
         return Measurement(Mark.RANDOM, "Not known of a model of this version.")
-    looked = set(project.looks(str(model.id)))
+    looked = set(project.embeddings(str(model.id)))
     cells = defaultdict(list)
     for cell in facts.cells:
         if cell.field_id in facts.reserve:
@@ -73,7 +73,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
         resamples=_RESAMPLES,
     )
     # what it was less sure of than a suggestion must be is not kept: no average over all confidences
-    return of_model(Part({"random_reserve": {**numbers, "ap50": None}}), Mark.RANDOM, missing)
+    return of_model(CardPart({"random_reserve": {**numbers, "ap50": None}}), Mark.RANDOM, missing)
 
 
 def _once(some: Sequence[Suggestion]) -> list[Proposal]:

@@ -81,7 +81,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkFacts:
     """All of it.
 
     Attributes
@@ -109,7 +109,7 @@ class Work:
         return sum(person.seconds for person in self.people)
 
 
-def work(project: Project, facts: Facts) -> Work:
+def work(project: Project, facts: Facts) -> WorkFacts:
     """Count it; of all readings."""
     people: dict[str, Person] = {}
 
@@ -136,7 +136,7 @@ def work(project: Project, facts: Facts) -> Work:
             changed.update(one.changed)
         if one.reason is not None:
             why[one.reason] += 1
-    return Work(
+    return WorkFacts(
         people=sorted(people.values(), key=lambda one: one.name),
         fate=fate,
         on_reserve=on_reserve,

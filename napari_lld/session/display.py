@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from annotation_store.records import Field
-from napari_lld.imaging.display import Look
+from napari_lld.imaging.display import DisplaySettings
 from napari_lld.imaging.measure import RED_CELL_UM, Point, distance
 from napari_lld.session import user_state
 
@@ -38,7 +38,7 @@ class Ring:
     fitted: bool
 
 
-class Sight:
+class FieldDisplay:
     """Looks by domain, switches of the zoom view, ruler and ring."""
 
     look_changed = Signal()
@@ -49,7 +49,7 @@ class Sight:
 
     def __init__(self, session: SessionState) -> None:
         self._session = session
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[str, DisplaySettings] = {}
         self._looks_of: Path | None = None
         kept = user_state.recall("sight")
         kept = kept if isinstance(kept, dict) else {}
@@ -60,12 +60,12 @@ class Sight:
     # ------------------------------------------------------------------ looks
 
     @property
-    def look(self) -> Look:
+    def look(self) -> DisplaySettings:
         """How the current field is shown: one look for each domain of a project."""
-        return self._of_project().get(self._domain(), Look())
+        return self._of_project().get(self._domain(), DisplaySettings())
 
     @look.setter
-    def look(self, look: Look) -> None:
+    def look(self, look: DisplaySettings) -> None:
         project = self._session.project
         if project is None or look == self.look:
             return
@@ -79,13 +79,13 @@ class Sight:
         field = self._session.field
         return (field.domain or "") if field is not None else ""
 
-    def _of_project(self) -> dict[str, Look]:
+    def _of_project(self) -> dict[str, DisplaySettings]:
         project = self._session.project
         path = project.path if project is not None else None
         if path != self._looks_of:
             kept: Any = user_state.recall_project(path).get("looks") if path is not None else None
             self._looks = (
-                {str(name): Look.from_dict(one) for name, one in kept.items()}
+                {str(name): DisplaySettings.from_dict(one) for name, one in kept.items()}
                 if isinstance(kept, dict)
                 else {}
             )

@@ -33,7 +33,7 @@ def without_names(text: str, project: Path, fields: Iterable[Field]) -> str:
     return pattern.sub(lambda found: stands[found[0]], text)
 
 
-def keep_failure(
+def write_error_report(
     project: Path,
     sentence: str,
     details: str,

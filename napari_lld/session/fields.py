@@ -397,7 +397,7 @@ class SessionFields:
         """Take up the order that was just worked out because somebody asked for it."""
         if self._order is Order.RANK and self.project is not None:
             self.arrange_fields()
-            self.tell("hint", tr("In order: those fields first where your time teaches most."))
+            self.tell("hint", tr("Sorted by expected gain per minute."))
 
     def arrange_fields(self) -> None:
         """Filter and sort the list by how things stand now."""

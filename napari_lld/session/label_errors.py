@@ -1,4 +1,4 @@
-"""Likely mistakes: labels that the model contradicts, looked at again one by one, kept or corrected.
+"""Possible label errors: labels that the model contradicts, looked at again one by one, kept or corrected.
 
 The list is made when somebody comes to it, beside the window's thread, and made anew only when somebody asks
 or when it is empty. Meanwhile its items only vanish (and come back with an undo): nothing is shuffled under
@@ -21,7 +21,7 @@ from napari_lld.session.predictions import class_title
 from napari_lld.session.review import ReviewActions
 from napari_lld.session.state import Selection
 from training.ranking.items import Ranked
-from training.ranking.label_errors import Contradiction, Mistakes, mistakes
+from training.ranking.label_errors import Contradiction, LabelErrors, label_errors
 
 Place = tuple[int, int | None, tuple[float, ...] | None]
 """Field, cell, and, of a cell that nobody boxed, where the model sees it."""
@@ -33,31 +33,31 @@ _MISSED = -1
 """Stands for the suggestion of a cell that nobody boxed: it is in no project before somebody decides."""
 
 
-class MistakeReader(Protocol):
-    """Finds likely mistakes beside the window's thread, and tells them in it."""
+class LabelErrorReader(Protocol):
+    """Finds possible label errors beside the window's thread, and tells them in it."""
 
-    def read(self, path: Path, reading_id: int, then: Callable[[Mistakes | str], None]) -> None:
-        """Find the likely mistakes of a reading; `then` gets them, or a sentence that says why not."""
+    def read(self, path: Path, reading_id: int, then: Callable[[LabelErrors | str], None]) -> None:
+        """Find the possible label errors of a reading; `then` gets them, or a sentence that says why not."""
 
 
 def place_of(item: Ranked) -> Place:
-    """Give what a likely mistake is known by, however often it is judged again."""
+    """Give what a possible label error is known by, however often it is judged again."""
     return (item.field_id, item.id, None if item.id is not None else item.box)
 
 
-class MistakeActions(ReviewActions):
-    """The state with the likely mistakes, and what is done with them."""
+class LabelErrorActions(ReviewActions):
+    """The state with the possible label errors, and what is done with them."""
 
-    mistakes_changed = Signal()
+    label_errors_changed = Signal()
     """The list, what is known of it, or whether it is gone through."""
     went_on = Signal()
     """Another mark has become current by itself; it may be out of sight."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.mistake_reader: MistakeReader | None = None
+        self.label_error_reader: LabelErrorReader | None = None
         self._checking = False
-        self._found: Mistakes | None = None
+        self._found: LabelErrors | None = None
         self._standing: dict[Place, Ranked] = {}
         self._ranks: dict[Place, int] = {}
         self._unjudged: set[int] = set()  # fields that were edited since their mistakes were judged
@@ -69,18 +69,18 @@ class MistakeActions(ReviewActions):
     def close(self) -> None:
         """Close the project."""
         super().close()
-        self._forget_mistakes()
+        self._forget_label_errors()
 
     def use_reading(self, reading_id: int) -> None:
         """Work in another reading; its mistakes are others."""
-        self._forget_mistakes()
+        self._forget_label_errors()
         super().use_reading(reading_id)
 
     # ------------------------------------------------------------------ the list
 
     @property
     def checking(self) -> bool:
-        """Whether likely mistakes are gone through, in the place of suggestions."""
+        """Whether possible label errors are gone through, in the place of suggestions."""
         return self._checking
 
     @checking.setter
@@ -91,23 +91,23 @@ class MistakeActions(ReviewActions):
         self._checking = wanted
         if not wanted and self._id_of("suggestion") == _MISSED:
             self.select(None)
-        self.mistakes_changed.emit()
+        self.label_errors_changed.emit()
         if wanted:
-            self.look_for_mistakes()
+            self.search_label_errors()
 
-    def check_mistakes(self) -> None:
-        """Go through the likely mistakes, or through suggestions again."""
+    def check_label_errors(self) -> None:
+        """Go through the possible label errors, or through suggestions again."""
         self.checking = not self.checking
 
     @property
-    def mistakes(self) -> Sequence[Ranked]:
-        """The likely mistakes that nobody has settled, the likeliest first."""
+    def label_errors(self) -> Sequence[Ranked]:
+        """The possible label errors that nobody has settled, the likeliest first."""
         self._judge_again()
         return sorted(self._standing.values(), key=lambda item: self._ranks[place_of(item)])
 
     @property
-    def mistake(self) -> Ranked | None:
-        """The likely mistake that is current."""
+    def label_error(self) -> Ranked | None:
+        """The possible label error that is current."""
         if not self._checking or self._selection is None:
             return None
         self._judge_again({self._field_id} if self._field_id is not None else set())
@@ -119,28 +119,28 @@ class MistakeActions(ReviewActions):
         return None
 
     @property
-    def looking_for_mistakes(self) -> bool:
+    def looking_for_label_errors(self) -> bool:
         """Whether a list is being made."""
         return self._looking
 
     @property
-    def mistakes_outdated(self) -> bool:
+    def label_errors_outdated(self) -> bool:
         """Whether a model has looked, or much was changed, since the list was made."""
         return self._stale and self._found is not None
 
     @property
-    def mistakes_state(self) -> str:
+    def label_errors_state(self) -> str:
         """Say why there is nothing to go through, or that the list is no longer the newest."""
         project = self.project
         if project is None:
             return ""
         if project.reading.blind:
-            return tr("A blind reading hears of no mistakes: a model would change what it reads.")
-        if self.looking_for_mistakes or self._found is None:
+            return tr("Hidden in blind readings, to avoid bias.")
+        if self.looking_for_label_errors or self._found is None:
             return tr("Labels are compared with what the model says …")
         if self._found.maker is None:
             return tr("No model has looked at these fields yet: train one, or let one suggest (Model).")
-        if self.mistakes:
+        if self.label_errors:
             return tr("More is known by now than when this list was made.") if self._stale else ""
         if self._found.items:
             return tr("All of them are settled.")
@@ -154,46 +154,46 @@ class MistakeActions(ReviewActions):
         )
         return f"{nothing} {unchecked}"
 
-    def look_for_mistakes(self) -> None:
+    def search_label_errors(self) -> None:
         """Make the list anew, from what the model that looked last says."""
         project = self.project
         if project is None:
             return
         self._stale = False
         if project.reading.blind:
-            self._take(Mistakes())
+            self._take(LabelErrors())
             return
-        if self.mistake_reader is None:
-            found = self._try(lambda: mistakes(project))
-            self._take(found if found is not None else Mistakes())
+        if self.label_error_reader is None:
+            found = self._try(lambda: label_errors(project))
+            self._take(found if found is not None else LabelErrors())
             return
         self._asked += 1
         self._looking = True
         was = (self._asked, self._field_id, self._selection)
-        self.mistakes_changed.emit()
+        self.label_errors_changed.emit()
 
-        def then(found: Mistakes | str) -> None:
+        def then(found: LabelErrors | str) -> None:
             if was[0] != self._asked:
                 return
             self._looking = False
             if isinstance(found, str):
                 self.tell("error", found)
-                found = self._found or Mistakes()
+                found = self._found or LabelErrors()
             self._take(found, go=(self._field_id, self._selection) == was[1:])
 
-        self.mistake_reader.read(project.path, project.reading.id, then)
+        self.label_error_reader.read(project.path, project.reading.id, then)
 
-    def _take(self, found: Mistakes, *, go: bool = True) -> None:
+    def _take(self, found: LabelErrors, *, go: bool = True) -> None:
         self._found = found
         self._standing = {place_of(item): item for item in found.items}
         self._ranks = {place: number for number, place in enumerate(self._standing)}
         self._unjudged.clear()
         self._at = None
-        self.mistakes_changed.emit()
+        self.label_errors_changed.emit()
         if go and self._checking:
             self._show_first()
 
-    def _forget_mistakes(self) -> None:
+    def _forget_label_errors(self) -> None:
         if self._id_of("suggestion") == _MISSED:
             self.select(None)
         self._found, self._standing, self._ranks, self._at = None, {}, {}, None
@@ -201,7 +201,7 @@ class MistakeActions(ReviewActions):
         self._stale = self._looking = False
         self._asked += 1
         self._checking = False
-        self.mistakes_changed.emit()
+        self.label_errors_changed.emit()
 
     def _judge_again(self, fields: set[int] | None = None) -> None:
         """Judge fields that were edited: what was settled goes, what an undo opened comes back."""
@@ -227,25 +227,25 @@ class MistakeActions(ReviewActions):
                 self._stale = True  # more than is judged again in a moment
         super()._on_edited(edit)
         if self._checking:
-            self.mistakes_changed.emit()
+            self.label_errors_changed.emit()
 
     def _on_ranking_changed(self) -> None:
         super()._on_ranking_changed()
         self._stale = True
-        if self._checking and not self.mistakes:
-            self.look_for_mistakes()
+        if self._checking and not self.label_errors:
+            self.search_label_errors()
         elif self._checking:
-            self.mistakes_changed.emit()
+            self.label_errors_changed.emit()
 
     # ------------------------------------------------------------------ going through it
 
-    def show_mistake(self, item: Ranked) -> None:
-        """Show a likely mistake on its field; one that was settled by somebody meanwhile goes instead."""
+    def show_label_error(self, item: Ranked) -> None:
+        """Show a possible label error on its field; one that somebody settled meanwhile goes instead."""
         self._at = place_of(item)
         self._unjudged.add(item.field_id)
         self._judge_again({item.field_id})
         if self._at not in self._standing:
-            self.mistakes_changed.emit()
+            self.label_errors_changed.emit()
             return
         self.show_field(item.field_id)
         if item.id is not None:
@@ -257,36 +257,36 @@ class MistakeActions(ReviewActions):
         self.went_on.emit()
 
     def next_suggestion(self) -> None:
-        """Go to the next suggestion, or to the next likely mistake."""
+        """Go to the next suggestion, or to the next possible label error."""
         if self._checking:
-            self._step_mistake(1)
+            self._step_label_error(1)
         else:
             super().next_suggestion()
 
     def previous_suggestion(self) -> None:
-        """Go to the previous suggestion, or likely mistake."""
+        """Go to the previous suggestion, or possible label error."""
         if self._checking:
-            self._step_mistake(-1)
+            self._step_label_error(-1)
         else:
             super().previous_suggestion()
 
     def _show_first(self) -> None:
-        if self.mistakes:
-            self.show_mistake(self.mistakes[0])
+        if self.label_errors:
+            self.show_label_error(self.label_errors[0])
 
-    def _step_mistake(self, step: int) -> None:
-        following = self._mistake_beside(step)
+    def _step_label_error(self, step: int) -> None:
+        following = self._label_error_beside(step)
         if following is None:
-            self.tell("hint", self.mistakes_state)
+            self.tell("hint", self.label_errors_state)
         else:
-            self.show_mistake(following)
+            self.show_label_error(following)
 
-    def _mistake_beside(self, step: int) -> Ranked | None:
+    def _label_error_beside(self, step: int) -> Ranked | None:
         """Give the next one in a direction, from where the user is, though that one may be settled."""
-        left = self.mistakes
+        left = self.label_errors
         if not left:
             return None
-        current = self.mistake  # a click on the field may have chosen another one
+        current = self.label_error  # a click on the field may have chosen another one
         at = place_of(current) if current is not None else self._at
         here = self._ranks.get(at, -1) if at is not None else -1
         numbers = [self._ranks[place_of(item)] for item in left]
@@ -300,7 +300,7 @@ class MistakeActions(ReviewActions):
         """The current suggestion; a cell that nobody boxed is shown as one."""
         if self._id_of("suggestion") != _MISSED:
             return super().suggestion
-        item = self.mistake
+        item = self.label_error
         if item is None or item.said is None or item.field_id != self._field_id:
             return None
         model_id = self._found.model_id if self._found is not None else None
@@ -315,16 +315,16 @@ class MistakeActions(ReviewActions):
 
     @property
     def contradicted(self) -> Contradiction:
-        """What the model would have the current cell say instead; empty where it is no likely mistake."""
-        item, cell, schema = self.mistake, self.cell, self.schema
+        """What the model would have the current cell say instead; empty without a possible label error."""
+        item, cell, schema = self.label_error, self.cell, self.schema
         if item is None or item.said is None or cell is None or schema is None or self._found is None:
             return Contradiction()
         return self._found.contradiction(cell, item.said, schema)
 
     @property
     def model_would(self) -> str:
-        """Say in two or three words what taking the model's word does with the current likely mistake."""
-        item, cell, schema = self.mistake, self.cell, self.schema
+        """Say in two or three words what taking the model's word does with the current one."""
+        item, cell, schema = self.label_error, self.cell, self.schema
         if item is None or schema is None:
             return ""
         if item.id is None:
@@ -343,8 +343,8 @@ class MistakeActions(ReviewActions):
 
     @property
     def keeping(self) -> str:
-        """Say what is kept of the current likely mistake."""
-        item, cell, schema = self.mistake, self.cell, self.schema
+        """Say what is kept of the current possible label error."""
+        item, cell, schema = self.label_error, self.cell, self.schema
         if item is None or schema is None:
             return ""
         if item.id is None:
@@ -356,9 +356,9 @@ class MistakeActions(ReviewActions):
         return tr("Keep {title}", title=class_title(schema, cell.cell_class))
 
     def accept(self) -> None:
-        """Make the current suggestion a cell, or take what the model says of the likely mistake."""
+        """Make the current suggestion a cell, or take what the model says of the possible label error."""
         if self._checks_current():
-            self._settle_mistake(self._take_word)
+            self._settle_label_error(self._take_word)
         else:
             super().accept()
 
@@ -367,7 +367,7 @@ class MistakeActions(ReviewActions):
         if not self._checks_current():
             super().reject(reason)
         elif reason is RejectionReason.NOT_A_CELL:
-            self._settle_mistake(self._keep)
+            self._settle_label_error(self._keep)
         else:
             self.tell(
                 "hint",
@@ -378,11 +378,11 @@ class MistakeActions(ReviewActions):
             )
 
     def _checks_current(self) -> bool:
-        """Whether accept and reject are about likely mistakes now."""
+        """Whether accept and reject are about possible label errors now."""
         return self._checking and self._id_of("suggestion") in (None, _MISSED)
 
-    def _settle_mistake(self, action: Callable[[Project, Ranked], Any]) -> None:
-        project, item = self.project, self.mistake
+    def _settle_label_error(self, action: Callable[[Project, Ranked], Any]) -> None:
+        project, item = self.project, self.label_error
         if project is None:
             return
         if item is None:
@@ -393,11 +393,11 @@ class MistakeActions(ReviewActions):
         if item.id is None and item.said is not None and item.said.is_unknown and self.cell is not None:
             self._ask_its_class()
             return
-        following = self._mistake_beside(1)
+        following = self._label_error_beside(1)
         if following is None:
             self.tell("hint", tr("That was the last one. [edit.undo] takes it back."))
         elif following.field_id == item.field_id:
-            self.show_mistake(following)
+            self.show_label_error(following)
         else:
             # an undo belongs to its field: the user stays where it works
             name = project.field(following.field_id).name
@@ -408,7 +408,7 @@ class MistakeActions(ReviewActions):
         cell, said = self.cell, item.said
         if item.id is None:
             if said is not None:
-                made = project.accept_opinion(item.field_id, said, model_id=self._model_asked)
+                made = project.accept_prediction(item.field_id, said, model_id=self._model_asked)
                 self.select("cell", made)
         elif said is None:
             project.delete_cell(item.id)
@@ -425,7 +425,7 @@ class MistakeActions(ReviewActions):
         if item.id is not None:
             project.confirm_label(item.id)
         elif item.said is not None:
-            project.reject_opinion(item.field_id, item.said, model_id=self._model_asked)
+            project.reject_prediction(item.field_id, item.said, model_id=self._model_asked)
 
     @property
     def _model_asked(self) -> int | None:
@@ -433,13 +433,13 @@ class MistakeActions(ReviewActions):
 
     def _weighed(self, cell: Cell) -> Mapping[str, Any]:
         """Say of a change that it is made with the model's word before the eyes."""
-        item = self.mistake
+        item = self.label_error
         return {"confirm": True} if item is not None and item.id == cell.id else {}
 
     def _correct(self, project: Project, suggestion: Suggestion, changes: Mapping[str, Any]) -> int:
         """Make the current suggestion a cell with changes."""
         if suggestion.id != _MISSED:
             return project.correct(suggestion.id, **changes)
-        return project.accept_opinion(
+        return project.accept_prediction(
             suggestion.field_id, suggestion.proposal, model_id=suggestion.model_id, **changes
         )

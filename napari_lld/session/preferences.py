@@ -19,7 +19,7 @@ class Preferences:
     Attributes
     ----------
     annotator
-        Who annotates; empty = the account's name.
+        The annotator's name; empty = the account's name.
     automatic
         Train by itself after so many new cells in finished regions; 0 = never.
     longer

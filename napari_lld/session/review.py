@@ -110,7 +110,9 @@ class ReviewActions(ProposedRegions):
         project, field_id = self.project, self._field_id
         if self._starter_looked is None:
             self._starter_looked = bool(
-                project is not None and field_id is not None and project.looks(STARTER, field_id=field_id)
+                project is not None
+                and field_id is not None
+                and project.embeddings(STARTER, field_id=field_id)
             )
         return self._starter_looked
 

@@ -15,16 +15,16 @@ from annotation_store.schema import Attribute
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.edit_texts import edit_in_words
 from napari_lld.i18n.translate import tr
-from napari_lld.session.display import Sight
-from napari_lld.session.error_reports import keep_failure
-from napari_lld.session.label_errors import MistakeActions
+from napari_lld.session.display import FieldDisplay
+from napari_lld.session.error_reports import write_error_report
+from napari_lld.session.label_errors import LabelErrorActions
 from napari_lld.session.model_facts import rollback
 from napari_lld.session.state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
 
 
-class Session(MistakeActions):
+class Session(LabelErrorActions):
     """The state with all its actions.
 
     Every action is a method and says in a `notice` why it could not be done.
@@ -32,7 +32,7 @@ class Session(MistakeActions):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sight = Sight(self)
+        self.display = FieldDisplay(self)
         self._described: list[int] = []  # the cells described last, at most two
         self.training.told.connect(self._on_worker_message)
 
@@ -304,7 +304,7 @@ class Session(MistakeActions):
         if self.project is None or not message.details:
             return ""
         known = [summary.field for summary in self.all_summaries.values()]
-        file = keep_failure(self.project.path, self.training.message, message.details, known)
+        file = write_error_report(self.project.path, self.training.message, message.details, known)
         return (
             " " + tr("Details: {file} in the project's folder.", file=f"{file.parent.name}/{file.name}")
             if file

@@ -61,7 +61,7 @@ class Import:
 
 
 @dataclass(frozen=True)
-class Look:
+class ImportPreview:
     """What an import would do.
 
     Attributes
@@ -80,18 +80,18 @@ class Look:
     problem: str = ""
 
 
-def look(place: Place, wanted: Import, tell: Tell) -> Look:
+def look(place: Place, wanted: Import, tell: Tell) -> ImportPreview:
     """Carry the import out, take it back, and tell what it would have done."""
     form = wanted.form or formats.recognise(wanted.path) or ""
     if not form:
-        return Look("", problem=_unrecognised(wanted.path))
+        return ImportPreview("", problem=_unrecognised(wanted.path))
     try:
         with place.open() as own:
-            report = _read(own, form, wanted, tell, rehearse=True)
+            report = _read(own, form, wanted, tell, preview=True)
             refused = tuple(_refused(own, form, wanted, report))
     except LLDError as error:
-        return Look(form, problem=in_the_window(str(error)))
-    return Look(form, report, refused)
+        return ImportPreview(form, problem=in_the_window(str(error)))
+    return ImportPreview(form, report, refused)
 
 
 def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
@@ -108,13 +108,13 @@ def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
             found = [] if wanted.skip or wanted.form != "coco" else _misfits(own, wanted)
             if found:
                 raise FormatError(tr("Nothing was imported: {problem}.", problem=found[0]))
-            return _read(own, wanted.form, wanted, tell, rehearse=False)
+            return _read(own, wanted.form, wanted, tell, preview=False)
     except LLDError as error:
         raise FormatError(in_the_window(str(error))) from error
 
 
-def _read(own: Project, form: str, wanted: Import, tell: Tell, *, rehearse: bool) -> ImportReport:
-    run = formats.rehearse if rehearse else formats.read
+def _read(own: Project, form: str, wanted: Import, tell: Tell, *, preview: bool) -> ImportReport:
+    run = formats.preview if preview else formats.read
     known = formats.FORMATS[form].read_options
     report = run(
         form,

@@ -9,16 +9,16 @@ from qtpy.QtCore import QObject
 
 from annotation_store import Project
 from napari_lld.tasks.latest_task import LatestTask
-from training.ranking.label_errors import Mistakes, mistakes
+from training.ranking.label_errors import LabelErrors, label_errors
 
-Then = Callable[[Mistakes | str], None]
+Then = Callable[[LabelErrors | str], None]
 
 
-class MistakeThread:
-    """Finds likely mistakes beside the window; of several that were asked for, the last one is told."""
+class LabelErrorThread:
+    """Finds possible label errors beside the window; of several that were asked for, the last one is told."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        self._task = LatestTask("mistakes", parent)
+        self._task = LatestTask("label_errors", parent)
 
     @property
     def busy(self) -> bool:
@@ -26,11 +26,11 @@ class MistakeThread:
         return self._task.busy
 
     def read(self, path: Path, reading_id: int, then: Then) -> None:
-        """Find the likely mistakes of a reading; `then` gets them, or a sentence that says why not."""
+        """Find the possible label errors of a reading; `then` gets them, or a sentence that says why not."""
 
-        def work() -> Mistakes:
+        def work() -> LabelErrors:
             with Project.open(path, reading=reading_id, read_only=True) as project:
-                return mistakes(project)
+                return label_errors(project)
 
         self._task.start(work, then, then)
 

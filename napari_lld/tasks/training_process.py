@@ -229,7 +229,7 @@ def _death(code: int, last_words: str) -> Failed:
     line = next((line.strip() for line in reversed(last_words.splitlines()) if line.strip()), "")
     if code in (9, -9, 137):
         return Failed(
-            cause=tr("The training process was killed by the system, most likely for want of memory."),
+            cause=tr("The training process was killed by the system, most likely because memory ran out."),
             cure=tr("Close other programs, or train on smaller images."),
             details=last_words,
         )

@@ -52,7 +52,7 @@ def test_names_of_patients_are_kept_clean(project: Project, text: str) -> None:
 def test_an_annotator_and_a_comment_of_any_text_are_kept(folder: Path) -> None:
     with Project.open(folder, annotator="Ada\n\u202eeve\udce9") as project:
         cell = project.add_cell(1, (1, 1, 20, 20), comment="a\nb\udce9\x00")
-        assert project.story(cell).made_by.isprintable()
+        assert project.provenance(cell).made_by.isprintable()
         assert project.cell(cell).comment.startswith("a\nb")
         with pytest.raises(EditError, match="longer"):
             project.change_cell(cell, comment="x" * 10_001)

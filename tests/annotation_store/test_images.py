@@ -153,7 +153,7 @@ def tiny() -> bytes:
 
 BAD = {
     "empty.png": b"",
-    "text.png": b"this is no image",
+    "text.png": b"this is not an image",
     "cut.jpg": jpeg()[: len(jpeg()) // 2],
     "head.jpg": jpeg()[:20],
     "bomb.png": png_bomb(),

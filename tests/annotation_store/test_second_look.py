@@ -39,7 +39,7 @@ def test_a_label_that_is_kept_says_so_in_the_history_and_undo_takes_it_back(proj
     assert project.cell(cell).confirmed == {}
     project.redo(1)
     assert project.cell(cell) == kept
-    assert project.story(cell).labelled_by == "Ada"
+    assert project.provenance(cell).labelled_by == "Ada"
 
 
 def test_a_change_made_in_the_face_of_a_model_confirms_what_it_gives_and_no_more(project: Project) -> None:
@@ -72,7 +72,7 @@ def test_a_kept_cell_can_be_deleted_and_brought_back_as_it_was(project: Project)
 
 
 def test_what_a_model_sees_and_nobody_boxed_becomes_a_cell_with_its_word(project: Project) -> None:
-    cell = project.accept_opinion(1, SEEN, model_id=None)
+    cell = project.accept_prediction(1, SEEN, model_id=None)
     made = project.cell(cell)
     assert (made.box, made.cell_class, made.attributes) == (SEEN.box, "Monocyte", {"nucleolus": "prominent"})
     assert made.suggestion_id is not None
@@ -85,7 +85,7 @@ def test_what_a_model_sees_and_nobody_boxed_becomes_a_cell_with_its_word(project
 
 
 def test_or_with_another_class_and_box(project: Project) -> None:
-    cell = project.accept_opinion(1, SEEN, model_id=None, cell_class="Lymphocyte", box=(61, 50, 20, 20))
+    cell = project.accept_prediction(1, SEEN, model_id=None, cell_class="Lymphocyte", box=(61, 50, 20, 20))
     made = project.cell(cell)
     assert (made.box, made.cell_class) == ((61, 50, 20, 20), "Lymphocyte")
     assert made.suggestion_id is not None
@@ -93,7 +93,7 @@ def test_or_with_another_class_and_box(project: Project) -> None:
 
 
 def test_what_a_person_says_is_no_cell_is_known_background(project: Project) -> None:
-    project.reject_opinion(1, SEEN, model_id=None)
+    project.reject_prediction(1, SEEN, model_id=None)
     assert project.rejections() == {1: [SEEN.box]}
     assert project.suggestions(1) == []
     project.undo(1)
@@ -108,7 +108,7 @@ def test_an_opinion_older_than_the_schema_is_taken_as_far_as_it_still_says_somet
     project: Project,
 ) -> None:
     old = Proposal((60, 50, 20, 20), 0.9, {"Gone": 1.0}, {"nucleolus": {"gone": 1.0}, "lost": {"x": 1.0}})
-    made = project.cell(project.accept_opinion(1, old, model_id=None))
+    made = project.cell(project.accept_prediction(1, old, model_id=None))
     assert (made.cell_class, made.attributes) == (None, {})
 
 

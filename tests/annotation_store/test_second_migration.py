@@ -17,7 +17,7 @@ def test_work_of_an_earlier_version_goes_on(old_project: Path) -> None:
         (cell,) = project.cells()
         assert (cell.cell_class, cell.attributes) == ("Monocyte", {"cell_size": "small"})
         assert [row.command for row in project.history()] == ["Box cell"]
-        assert project.story(cell.id).made_by == "Ada"
+        assert project.provenance(cell.id).made_by == "Ada"
         assert project.schema_version == 1
         with pytest.raises(EditError):
             project.change_cell(cell.id, cell_class="Nonsense")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotation_store import EditError, Look, Project, Proposal, formats, load_schema
+from annotation_store import EditError, Embedding, Project, Proposal, formats, load_schema
 from annotation_store.formats import cells_csv, geojson
 from annotation_store.formats._exchange.document import Document, Skipped
 from annotation_store.formats._exchange.images import Images
@@ -31,11 +31,11 @@ LLD = load_schema("lld")
 def test_the_store_gives_both_back(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
         project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
-        project.keep_looks("1", {1: Look(np.ones(4, np.float32), (WITH_SETS, UNCHECKED))})
+        project.save_embeddings("1", {1: Embedding(np.ones(4, np.float32), (WITH_SETS, UNCHECKED))})
     with Project.open(folder, annotator="Ada") as project:
         assert [s.proposal for s in project.suggestions()] == [WITH_SETS, UNCHECKED]
         assert [entry.proposal for entry in project.entries()] == [WITH_SETS, UNCHECKED]
-        assert project.looks("1", opinions=True)[1].opinions == (WITH_SETS, UNCHECKED)
+        assert project.embeddings("1", predictions=True)[1].predictions == (WITH_SETS, UNCHECKED)
         assert project.check() == []
 
 

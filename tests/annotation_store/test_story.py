@@ -24,7 +24,7 @@ def test_the_story_of_a_cell_is_one_call_and_one_statement(project: Project, fol
         seen.append(statement)
 
     sa.event.listen(project._engine, "before_cursor_execute", note)
-    story = project.story(cell)
+    story = project.provenance(cell)
     assert len(seen) == 1
     assert [(r.annotator, r.action, r.command) for r in story.rows] == [
         ("Ada", "add", "Accept suggestion"),
@@ -42,11 +42,11 @@ def test_the_story_of_a_cell_is_one_call_and_one_statement(project: Project, fol
 
 def test_a_cell_drawn_by_hand_has_no_suggestion_and_none_has_no_story(project: Project) -> None:
     cell = project.add_cell(1, (1, 1, 20, 20))
-    story = project.story(cell)
+    story = project.provenance(cell)
     assert (story.suggestion, story.deleted, story.labelled_by) == (None, False, "Ada")
     assert story.cell == project.cell(cell)
     with pytest.raises(EditError, match="no cell 99"):
-        project.story(99)
+        project.provenance(99)
 
 
 def test_active_seconds_add_up_per_annotator_and_field(project: Project, folder: Path) -> None:

@@ -13,7 +13,7 @@ from annotation_store import (
     KEEP,
     UNKNOWN_BELOW,
     EditError,
-    Look,
+    Embedding,
     Project,
     Proposal,
     SuggestionState,
@@ -41,12 +41,12 @@ def test_an_unknown_cell_states_no_class_and_the_probability_of_a_cell() -> None
 def test_the_store_gives_the_p_value_back(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
         project.suggest(1, [UNKNOWN, KNOWN, UNTOLD], model_id=None)
-        project.keep_looks("1", {1: Look(np.ones(4, np.float32), (UNKNOWN, UNTOLD))})
+        project.save_embeddings("1", {1: Embedding(np.ones(4, np.float32), (UNKNOWN, UNTOLD))})
     with Project.open(folder, annotator="Ada") as project:
         assert [s.proposal for s in project.suggestions()] == [UNKNOWN, KNOWN, UNTOLD]
         assert [s.novelty for s in project.suggestions()] == [0.01, 0.6, None]
         assert [entry.proposal for entry in project.entries()] == [UNKNOWN, KNOWN, UNTOLD]
-        assert project.looks("1", opinions=True)[1].opinions == (UNKNOWN, UNTOLD)
+        assert project.embeddings("1", predictions=True)[1].predictions == (UNKNOWN, UNTOLD)
         assert project.check() == []
 
 

@@ -229,7 +229,7 @@ def test_what_was_taken_for_what_is_told_by_evaluate_and_not_after_each_training
         ("evaluate {p} --images {p}", "--truth"),
     ],
 )
-def test_a_mistake_is_refused_before_the_worker_starts(
+def test_a_label_error_is_refused_before_the_worker_starts(
     cli,
     annotated: Path,
     asked: list[Request],

@@ -1,4 +1,4 @@
-"""Projects through the command line: made, told of, checked; what is no project is refused in one line."""
+"""Projects through the command line: made, told of, checked; what is not a project is refused in one line."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotation_store import Look, Project, Proposal
+from annotation_store import Embedding, Project, Proposal
 
 from .conftest import Cli
 
@@ -28,7 +28,7 @@ def test_a_project_without_any_model_is_ranked_by_stain_and_difference(cli: Cli,
     with Project.open(annotated, read_only=True) as project:
         names = {field.name: field.id for field in project.fields()}
         assert {one["field"]: one["id"] for one in told}.items() <= names.items()
-        assert list(project.looked()) == ["stain"]
+        assert list(project.embedded()) == ["stain"]
     assert cli("rank", annotated, "--json").json == told
     assert len(cli("rank", annotated, "-n", "2", "--json").json) == 2
 
@@ -80,7 +80,7 @@ def test_a_project_that_cannot_be_written_is_ranked_all_the_same(cli: Cli, unwri
     assert kept in told.out
     regions = cli("rank", unwritable, "--what", "regions", "-n", "2", "--json").json
     assert any("likely cell" in reason for one in regions for reason in one["reasons"])
-    assert "contradicts no label" in cli("rank", unwritable, "--what", "mistakes").out
+    assert "contradicts no label" in cli("rank", unwritable, "--what", "label-errors").out
     assert "No suggestion waits" in cli("rank", unwritable, "--what", "cells").out
 
 
@@ -121,15 +121,15 @@ def test_json_is_one_document(cli: Cli, annotated: Path, what: str) -> None:
     assert isinstance(json.loads(cli("rank", annotated, "--what", what, "--json").out), list)
 
 
-def test_likely_mistakes_are_named(cli: Cli, annotated: Path) -> None:
-    assert "contradicts no label" in cli("rank", annotated, "--what", "mistakes").out
+def test_likely_label_errors_are_named(cli: Cli, annotated: Path) -> None:
+    assert "contradicts no label" in cli("rank", annotated, "--what", "label-errors").out
     with Project.open(annotated) as project:
         cell = project.cells()[0]
         project.change_cell(cell.id, cell_class="Neutrophil")
-        opinion = Proposal(cell.box, 0.99, {"Neutrophil": 0.01, "Basophil": 0.99})
-        project.keep_looks("starter", {cell.field_id: Look(np.ones(4), (opinion,))})
-    told = cli("rank", annotated, "--what", "mistakes", "--json").json
+        prediction = Proposal(cell.box, 0.99, {"Neutrophil": 0.01, "Basophil": 0.99})
+        project.save_embeddings("starter", {cell.field_id: Embedding(np.ones(4), (prediction,))})
+    told = cli("rank", annotated, "--what", "label-errors", "--json").json
     (one,) = [item for item in told if item["id"] == cell.id]
     assert set(one) == CONTRACT | {"box"}
     assert one["reasons"][0] == "Labelled Neutrophil, the model says Basophil at 99%"
-    assert "Not yet checked by what other cells teach" in cli("rank", annotated, "--what", "mistakes").out
+    assert "Not yet checked by what other cells teach" in cli("rank", annotated, "--what", "label-errors").out

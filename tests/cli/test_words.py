@@ -88,7 +88,7 @@ def test_version_and_help_answer(cli) -> None:
         ("train p --size 3", "--size"),
     ],
 )
-def test_a_mistake_in_the_words_is_one_line_and_exit_code_2(cli, line: str, said: str) -> None:
+def test_a_label_error_in_the_words_is_one_line_and_exit_code_2(cli, line: str, said: str) -> None:
     cli(*line.split()).refuses(said)
 
 

@@ -35,7 +35,7 @@ def keys_work(window: Any, *, on: Any) -> bool:
 
 def test_docks_that_float_or_move_go_on_working(open_window: Open, small_project: Path) -> None:
     window = open_window(small_project)
-    panel = window.dock.desk.binding.sight.panel
+    panel = window.dock.desk.binding.display.panel
     window.session.add_box((10, 10, 20, 20))
     for floats in (True, False):
         frame(window).setFloating(floats)
@@ -102,10 +102,10 @@ def test_the_menu_hides_and_shows_the_dock_and_opens_a_closed_one_with_its_proje
 
 
 def test_the_keys_outlive_the_dock_that_came_first(open_window: Open, small_project: Path) -> None:
-    from napari_lld.controllers.dock import DeskDock
+    from napari_lld.controllers.dock import AnnotateDock
 
     window = open_window(small_project)
-    other = DeskDock(window.viewer)
+    other = AnnotateDock(window.viewer)
     window.viewer.window.add_dock_widget(other, name="another", area="left")
     window.settle()
     window.viewer.window.remove_dock_widget(window.dock)

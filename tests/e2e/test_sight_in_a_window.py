@@ -18,7 +18,7 @@ def test_cells_are_labelled_by_keys_alone_and_the_next_comes_in_large(
 ) -> None:
     window = open_window(sample_project)
     session = window.session
-    panel = window.dock.desk.binding.sight.panel
+    panel = window.dock.desk.binding.display.panel
     for x in (300, 60, 180):
         session.add_box((x, 100, 40, 40))
     first, second, third = (c.id for c in sorted(session.cells, key=lambda c: c.box[0]) if c.box[2] == 40)
@@ -55,7 +55,7 @@ def test_one_click_proposes_the_box_of_a_cell_and_enter_takes_it(
     window.press("B")
     window.click_field(170, 190)  # on the nucleus of the cell in the middle
     assert session.proposed_box is not None
-    assert window.dock.desk.binding.sight.panel.view.showing
+    assert window.dock.desk.binding.display.panel.view.showing
     window.press("Return")
     assert len(session.cells) == before + 1
     x, y, w, h = session.cell.box
@@ -75,22 +75,22 @@ def test_field_is_measured_and_seen_otherwise_by_mouse_and_key(
 ) -> None:
     monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", lambda *_: "one")
     window = open_window(small_project)
-    session, sight = window.session, window.dock.desk.binding.sight
+    session, sight = window.session, window.dock.desk.binding.display
     assert sight.bar.text.endswith("px")
     window.press("J")
     window.drag((30, 50), (60, 50))
     window.press("Return")
-    assert session.sight.pixel_size_um == pytest.approx(0.25, abs=0.01)
+    assert session.display.pixel_size_um == pytest.approx(0.25, abs=0.01)
     assert sight.bar.text.endswith("µm")
     window.press("K")
     centre = window.viewer.scene.camera.center
     window.drag((20, 20), (60, 20))
     assert list(window.viewer.layers["Sizes"].features["text"]) == [
-        f"{40 * session.sight.pixel_size_um:.1f} µm"
+        f"{40 * session.display.pixel_size_um:.1f} µm"
     ]
     assert window.viewer.scene.camera.center == centre
     window.press("Esc")
-    assert session.sight.ruler is None
+    assert session.display.ruler is None
     assert not session.cells
     width = window.canvas.width()
     window.press("Y")

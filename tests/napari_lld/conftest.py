@@ -15,7 +15,7 @@ from annotation_store import Project, Proposal
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_lld.controllers.dock import DeskDock
+    from napari_lld.controllers.dock import AnnotateDock
 
 
 def _windows() -> dict[int, Any]:
@@ -48,13 +48,13 @@ def no_widget_leaks() -> Iterator[None]:
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+def dock(qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
     """Give a dock of a usual size on a viewer without a canvas."""
     from napari.components import ViewerModel
 
-    from napari_lld.controllers.dock import DeskDock
+    from napari_lld.controllers.dock import AnnotateDock
 
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.resize(420, 703)
     dock.show()

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QToolButton
 
 from annotation_store import Project, Proposal
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 
 
 def with_model(folder: Path, **bulk: Any) -> None:
@@ -23,14 +23,14 @@ def with_model(folder: Path, **bulk: Any) -> None:
         project.suggest(project.fields()[0].id, proposals, model_id=number)
 
 
-def the_button(dock: DeskDock) -> QToolButton:
+def the_button(dock: AnnotateDock) -> QToolButton:
     button = dock.findChild(QToolButton, "lld_suggestion.accept_all")
     assert button is not None
     return button
 
 
 def test_a_sure_model_s_suggestions_are_accepted_and_undone_at_once(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     with_model(small_project, least=0.65, units=30, of=300, wrong=3, classes={"": [297, 300]})
     session = dock.desk.session
@@ -46,7 +46,9 @@ def test_a_sure_model_s_suggestions_are_accepted_and_undone_at_once(
     assert session.pending == 3
 
 
-def test_other_models_must_be_looked_at_one_by_one(dock: DeskDock, small_project: Path, qtbot: QtBot) -> None:
+def test_other_models_must_be_looked_at_one_by_one(
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
+) -> None:
     with_model(small_project, least=None, units=8, of=40, wrong=1, classes={})
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
@@ -60,7 +62,7 @@ def test_other_models_must_be_looked_at_one_by_one(dock: DeskDock, small_project
 
 
 def test_with_too_few_patients_the_window_says_that_nothing_can_be_promised(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     with_model(small_project, least=None, units=3, of=0, wrong=0, classes={})
     session = dock.desk.session

@@ -14,15 +14,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import RegionState, Shape
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.session import Tool
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.dialogs import dialogs
 
 
 @pytest.fixture
-def dock(small_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(ViewerModel())
+def dock(small_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.resize(420, 703)
     dock.show()
@@ -31,7 +31,7 @@ def dock(small_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock
     dock.release()
 
 
-def drag(dock: DeskDock, *points: tuple[float, float]) -> None:
+def drag(dock: AnnotateDock, *points: tuple[float, float]) -> None:
     """Press at the first point, go through the others (x, y), let go at the last."""
     event = SimpleNamespace(
         type="mouse_press", button=1, modifiers=(), position=points[0][::-1], handled=False
@@ -45,7 +45,7 @@ def drag(dock: DeskDock, *points: tuple[float, float]) -> None:
     next(steps, None)
 
 
-def click(qtbot: QtBot, dock: DeskDock, name: str) -> QAbstractButton:
+def click(qtbot: QtBot, dock: AnnotateDock, name: str) -> QAbstractButton:
     button = dock.findChild(QAbstractButton, f"lld_{name}")
     assert button is not None
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -53,7 +53,7 @@ def click(qtbot: QtBot, dock: DeskDock, name: str) -> QAbstractButton:
     return button
 
 
-def test_a_draft_region_and_an_ignore_area_are_drawn(dock: DeskDock) -> None:
+def test_a_draft_region_and_an_ignore_area_are_drawn(dock: AnnotateDock) -> None:
     session, commands = dock.desk.session, dock.desk.commands
     commands.run("tool.draft")
     drag(dock, (0, 0), (30, 30), (60, 60))
@@ -69,7 +69,7 @@ def test_a_draft_region_and_an_ignore_area_are_drawn(dock: DeskDock) -> None:
     assert not session.ignore_areas
 
 
-def test_a_region_is_moved_by_its_middle_and_stays_in_the_field(dock: DeskDock) -> None:
+def test_a_region_is_moved_by_its_middle_and_stays_in_the_field(dock: AnnotateDock) -> None:
     session = dock.desk.session
     session.add_region(Shape.polygon([(10, 10), (50, 10), (30, 50)]))
     drag(dock, (30, 30), (40, 30), (50, 35))
@@ -93,7 +93,7 @@ class Asked:
 
 
 def test_finishing_asks_where_something_may_not_be_right(
-    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = dock.desk.session
     session.add_region(Shape.rectangle(0, 0, 60, 60), draft=True)
@@ -112,7 +112,7 @@ def test_finishing_asks_where_something_may_not_be_right(
 @pytest.mark.parametrize("command", ["region.whole", "region.finish"])
 def test_unboxed_nuclei_and_waiting_suggestions_are_asked_of_before_they_become_background(
     command: str,
-    dock: DeskDock,
+    dock: AnnotateDock,
     suggest: Callable[[Path], list[int]],
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,7 +145,7 @@ def test_unboxed_nuclei_and_waiting_suggestions_are_asked_of_before_they_become_
 
 
 def test_another_field_is_not_finished_by_an_answer_that_came_late(
-    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = dock.desk.session
     monkeypatch.setattr(dialogs, "ask_anyway", Asked())
@@ -162,7 +162,7 @@ def test_another_field_is_not_finished_by_an_answer_that_came_late(
 
 
 def test_notes_and_kinds_are_set_with_the_mouse_and_fit(
-    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = dock.desk.session
     session.add_box((10, 10, 20, 20))

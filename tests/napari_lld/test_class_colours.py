@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QAbstractButton
 from annotation_store import Project
 from annotation_store.schema import load_schema
 from napari_lld.commands.registry import class_like
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.palette import class_colour, class_letter, display_colour
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.cell.cell_panel import _COLUMNS
@@ -72,9 +72,9 @@ def test_every_class_has_a_letter_of_its_own_beside_its_colour(name: str) -> Non
 
 
 @pytest.fixture(params=PRESETS)
-def dock(request: pytest.FixtureRequest, tmp_path: Path, qtbot: QtBot) -> Iterator[DeskDock]:
+def dock(request: pytest.FixtureRequest, tmp_path: Path, qtbot: QtBot) -> Iterator[AnnotateDock]:
     Project.create(tmp_path / "p.lld", request.param).close()
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.show()
     assert dock.desk.session.open(tmp_path / "p.lld")
@@ -83,7 +83,7 @@ def dock(request: pytest.FixtureRequest, tmp_path: Path, qtbot: QtBot) -> Iterat
     dock.release()
 
 
-def test_what_a_class_and_a_value_mean_is_told_on_hover(dock: DeskDock) -> None:
+def test_what_a_class_and_a_value_mean_is_told_on_hover(dock: AnnotateDock) -> None:
     schema = dock.desk.session.schema
     assert schema is not None
 
@@ -102,13 +102,13 @@ def test_what_a_class_and_a_value_mean_is_told_on_hover(dock: DeskDock) -> None:
             assert value.help in tip(f"value_{attribute.name}_{value.name}")
 
 
-def test_the_letter_is_drawn_on_every_class(dock: DeskDock) -> None:
+def test_the_letter_is_drawn_on_every_class(dock: AnnotateDock) -> None:
     classes = [b for b in dock.findChildren(ChoiceButton) if b.objectName().startswith("lld_class_")]
     assert classes
     assert all(button.letter and button.swatch is not None for button in classes)
 
 
-def test_button_and_box_of_a_class_have_one_colour(dock: DeskDock) -> None:
+def test_button_and_box_of_a_class_have_one_colour(dock: AnnotateDock) -> None:
     schema = dock.desk.session.schema
     assert schema is not None
     for item in class_like(schema):

@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from annotation_store.geometry import iou
 from annotation_store.images.read import read_image
 from napari_lld import sample
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.imaging.click_box import box_at, search_window, usual_side
 from napari_lld.session.session import Tool
 
@@ -47,8 +47,8 @@ def test_an_empty_place_gives_no_box() -> None:
 
 
 @pytest.fixture
-def dock(sample_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(ViewerModel())
+def dock(sample_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     session = dock.desk.session
     session.open(sample_project)
@@ -58,7 +58,7 @@ def dock(sample_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDoc
     dock.release()
 
 
-def click(dock: DeskDock, x: float, y: float) -> None:
+def click(dock: AnnotateDock, x: float, y: float) -> None:
     event = SimpleNamespace(type="mouse_press", button=1, modifiers=(), position=(y, x), handled=False)
     steps: Any = dock.desk.pointer._on_drag(dock.desk.viewer, event)
     next(steps, None)
@@ -66,7 +66,7 @@ def click(dock: DeskDock, x: float, y: float) -> None:
     next(steps, None)
 
 
-def test_a_click_proposes_and_enter_takes(dock: DeskDock) -> None:
+def test_a_click_proposes_and_enter_takes(dock: AnnotateDock) -> None:
     session, commands = dock.desk.session, dock.desk.commands
     before = len(session.cells)
     commands.run("tool.box")
@@ -82,7 +82,7 @@ def test_a_click_proposes_and_enter_takes(dock: DeskDock) -> None:
     assert session.tool is Tool.BOX  # the next click proposes the next
 
 
-def test_esc_and_another_field_drop_what_was_proposed(dock: DeskDock) -> None:
+def test_esc_and_another_field_drop_what_was_proposed(dock: AnnotateDock) -> None:
     session, commands = dock.desk.session, dock.desk.commands
     commands.run("tool.box")
     click(dock, 180, 182)
@@ -95,7 +95,7 @@ def test_esc_and_another_field_drop_what_was_proposed(dock: DeskDock) -> None:
     assert not commands.run("draw.finish")
 
 
-def test_a_second_box_of_one_cell_is_warned_of(dock: DeskDock) -> None:
+def test_a_second_box_of_one_cell_is_warned_of(dock: AnnotateDock) -> None:
     session = dock.desk.session
     told: list[str] = []
     session.notice.connect(lambda level, sentence: told.append(sentence) if level == "warning" else None)

@@ -14,18 +14,18 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.training_state import TrainingProgress
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
 
 
-def test_nothing_at_work_asks_nothing(dock: DeskDock, small_project: Path) -> None:
+def test_nothing_at_work_asks_nothing(dock: AnnotateDock, small_project: Path) -> None:
     dock.desk.session.open(small_project, annotator="Ada")
     assert what_would_end(dock.desk) == []
     assert may_close(dock.desk, dock)
 
 
-def test_a_training_says_how_far_it_is_and_what_is_lost(dock: DeskDock, small_project: Path) -> None:
+def test_a_training_says_how_far_it_is_and_what_is_lost(dock: AnnotateDock, small_project: Path) -> None:
     desk = dock.desk
     desk.session.open(small_project, annotator="Ada")
     desk.session.training.begin("train")
@@ -44,7 +44,7 @@ def test_a_training_says_how_far_it_is_and_what_is_lost(dock: DeskDock, small_pr
 
 @pytest.mark.parametrize(("pressed", "closes"), [("Stop and close", True), ("Go on working", False)])
 def test_the_answer_decides(
-    pressed: str, closes: bool, dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    pressed: str, closes: bool, dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
     desk = dock.desk
@@ -73,7 +73,7 @@ class HostWindow(QMainWindow):
     def __init__(self) -> None:
         super().__init__()
         self.how: list[dict[str, bool]] = []
-        self.dock: DeskDock
+        self.dock: AnnotateDock
 
     def close(self, **how: bool) -> bool:  # type: ignore[override]
         self.how.append(how)
@@ -84,7 +84,7 @@ class HostWindow(QMainWindow):
 def host(qtbot: QtBot) -> Iterator[HostWindow]:
     """Show a dock in a main window, which owns it."""
     window = HostWindow()
-    window.dock = dock = DeskDock(ViewerModel())
+    window.dock = dock = AnnotateDock(ViewerModel())
     put_into(window, dock)
     window.show()
     yield window
@@ -93,7 +93,7 @@ def host(qtbot: QtBot) -> Iterator[HostWindow]:
     window.deleteLater()
 
 
-def put_into(window: QMainWindow, dock: DeskDock) -> None:
+def put_into(window: QMainWindow, dock: AnnotateDock) -> None:
     frame = QDockWidget(window)
     frame.setWidget(dock)
     window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, frame)

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPlainTextEdit,
 from annotation_store import ClassCount, Project
 from annotation_store.schema import load_schema
 from napari_lld import sample
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.imaging.overlap import find_overlap
 from napari_lld.session.differential import as_csv, differential
 from napari_lld.widgets.counts.differential_panel import DifferentialPanel, in_two_columns
@@ -66,7 +66,7 @@ def test_nothing_counted_is_no_division_by_nothing() -> None:
 def test_the_count_runs_along_per_patient_or_all(
     small_project: Path, qtbot: QtBot, no_leaks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.resize(420, 703)
     dock.show()
@@ -113,7 +113,7 @@ def test_it_counts_to_a_target_per_patient_or_slide(
             project.update_field(field.id, patient="P1", slide=f"S{number}")
             for i in range(60 if number else 99):
                 project.add_cell(field.id, (i, 40, 10, 10), cell_class="Monocyte")
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.show()
     dock.show_count_tab()
@@ -182,7 +182,7 @@ def test_the_user_says_that_fields_overlap_by_pixels_or_by_one_cell_and_takes_it
         one, two = project.add_fields([tmp_path / "a.png", tmp_path / "b.png"]).added
         project.add_cell(one, (200, 100, 30, 30), cell_class="Monocyte")
         project.add_cell(two, (51, 61, 30, 30), cell_class="Monocyte")
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     session, commands = dock.desk.session, dock.desk.commands
     session.open(tmp_path / "p.lld", annotator="Ada")

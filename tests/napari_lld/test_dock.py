@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QListView, QSlider
 
 from annotation_store import Project, Shape
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.widgets.base.parts import ChoiceButton
 
 Suggest = Callable[[Path], list[int]]
@@ -26,8 +26,8 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def dock(viewer: ViewerModel, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(viewer)
+def dock(viewer: ViewerModel, qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
+    dock = AnnotateDock(viewer)
     qtbot.addWidget(dock)
     dock.resize(420, 703)
     dock.show()
@@ -36,7 +36,7 @@ def dock(viewer: ViewerModel, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock
 
 
 @pytest.fixture
-def open_dock(dock: DeskDock, small_project: Path, qtbot: QtBot) -> DeskDock:
+def open_dock(dock: AnnotateDock, small_project: Path, qtbot: QtBot) -> AnnotateDock:
     assert dock.desk.session.open(small_project, annotator="Ada")
     settle(qtbot)
     return dock
@@ -46,17 +46,17 @@ def settle(qtbot: QtBot) -> None:
     qtbot.wait(120)  # parts refresh once the events under way have been told
 
 
-def button(dock: DeskDock, name: str) -> QAbstractButton:
+def button(dock: AnnotateDock, name: str) -> QAbstractButton:
     found = dock.findChild(QAbstractButton, f"lld_{name}")
     assert found is not None, name
     return found
 
 
-def texts(dock: DeskDock) -> str:
+def texts(dock: AnnotateDock) -> str:
     return "\n".join(label.text() for label in dock.findChildren(QLabel) if label.isVisible())
 
 
-def click(qtbot: QtBot, dock: DeskDock, name: str) -> None:
+def click(qtbot: QtBot, dock: AnnotateDock, name: str) -> None:
     qtbot.mouseClick(button(dock, name), Qt.MouseButton.LeftButton)
     settle(qtbot)
 
@@ -67,7 +67,7 @@ def test_importing_the_plugin_imports_no_torch() -> None:
     assert out.stdout.split() == ["False", "False"]
 
 
-def test_it_begins_with_a_start_page(dock: DeskDock) -> None:
+def test_it_begins_with_a_start_page(dock: AnnotateDock) -> None:
     shown = texts(dock)
     assert "Research use only, not for diagnosis" in shown
     assert "None yet." in shown
@@ -75,7 +75,7 @@ def test_it_begins_with_a_start_page(dock: DeskDock) -> None:
         assert button(dock, name).isVisible()
 
 
-def test_a_recent_project_opens_with_one_click(dock: DeskDock, small_project: Path, qtbot: QtBot) -> None:
+def test_a_recent_project_opens_with_one_click(dock: AnnotateDock, small_project: Path, qtbot: QtBot) -> None:
     session = dock.desk.session
     session.open(small_project)
     session.close()
@@ -85,7 +85,7 @@ def test_a_recent_project_opens_with_one_click(dock: DeskDock, small_project: Pa
     assert session.project is not None
 
 
-def test_the_open_project_shows_who_and_what(open_dock: DeskDock) -> None:
+def test_the_open_project_shows_who_and_what(open_dock: AnnotateDock) -> None:
     shown = texts(open_dock)
     assert "small" in shown
     assert "Research use only" in shown
@@ -93,7 +93,7 @@ def test_the_open_project_shows_who_and_what(open_dock: DeskDock) -> None:
     assert "Fields · 2" in shown
 
 
-def test_class_and_all_attributes_fit_without_scrolling(open_dock: DeskDock) -> None:
+def test_class_and_all_attributes_fit_without_scrolling(open_dock: AnnotateDock) -> None:
     """In the 703 pixels that the dock gets of a window of 1366 × 768."""
     for choice in open_dock.findChildren(ChoiceButton):
         corner = choice.mapTo(open_dock, choice.rect().bottomRight())
@@ -103,7 +103,7 @@ def test_class_and_all_attributes_fit_without_scrolling(open_dock: DeskDock) -> 
     assert open_dock.minimumSizeHint().width() <= 430
 
 
-def test_a_cell_is_described_with_the_mouse(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_a_cell_is_described_with_the_mouse(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
     session.add_box((10, 10, 20, 20))
     settle(qtbot)
@@ -120,7 +120,7 @@ def test_a_cell_is_described_with_the_mouse(open_dock: DeskDock, qtbot: QtBot) -
     assert "nucleolus" not in session.cell.attributes
 
 
-def test_an_artefact_has_no_attributes_to_give(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_an_artefact_has_no_attributes_to_give(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
     session.add_box((10, 10, 20, 20))
     session.set_class("None")
@@ -128,13 +128,13 @@ def test_an_artefact_has_no_attributes_to_give(open_dock: DeskDock, qtbot: QtBot
     assert not button(open_dock, "value_nucleolus_prominent").isEnabled()
 
 
-def test_without_a_cell_nothing_can_be_chosen(open_dock: DeskDock) -> None:
+def test_without_a_cell_nothing_can_be_chosen(open_dock: AnnotateDock) -> None:
     assert not button(open_dock, "class_Neutrophil").isEnabled()
     assert "No cell chosen" in texts(open_dock)
 
 
 def test_a_suggestion_shows_what_the_model_thinks(
-    open_dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+    open_dock: AnnotateDock, small_project: Path, suggest: Suggest, qtbot: QtBot
 ) -> None:
     session = open_dock.desk.session
     suggest(small_project)
@@ -159,7 +159,7 @@ def test_a_suggestion_shows_what_the_model_thinks(
 
 
 def test_the_slider_is_the_threshold(
-    open_dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+    open_dock: AnnotateDock, small_project: Path, suggest: Suggest, qtbot: QtBot
 ) -> None:
     session = open_dock.desk.session
     suggest(small_project)
@@ -175,7 +175,7 @@ def test_the_slider_is_the_threshold(
     assert slider.value() == 65
 
 
-def test_the_list_shows_states_and_chooses_fields(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_list_shows_states_and_chooses_fields(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
     view = open_dock.findChild(QListView, "lld_field_view")
     assert view is not None
@@ -192,7 +192,7 @@ def test_the_list_shows_states_and_chooses_fields(open_dock: DeskDock, qtbot: Qt
     qtbot.waitUntil(lambda: index.data(Qt.ItemDataRole.DecorationRole) is not None, timeout=5000)
 
 
-def test_it_keeps_its_width_whatever_is_said_in_it(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_it_keeps_its_width_whatever_is_said_in_it(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
     session.change_annotator("Prof. Dr. Maria-Magdalena von Mustermann-Schmidtbauer")
     session.tell("hint", "a sentence that goes on and on " * 9)
@@ -203,8 +203,8 @@ def test_it_keeps_its_width_whatever_is_said_in_it(open_dock: DeskDock, qtbot: Q
     assert open_dock.minimumSizeHint().width() <= 430
 
 
-def test_two_docks_never_disagree(open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot) -> None:
-    other = DeskDock(viewer)
+def test_two_docks_never_disagree(open_dock: AnnotateDock, viewer: ViewerModel, qtbot: QtBot) -> None:
+    other = AnnotateDock(viewer)
     qtbot.addWidget(other)
     other.show()
     assert other.desk is open_dock.desk
@@ -223,7 +223,7 @@ def test_two_docks_never_disagree(open_dock: DeskDock, viewer: ViewerModel, qtbo
     assert session.cells[0].cell_class == "Monocyte"
 
 
-def test_training_is_started_watched_and_stopped(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_training_is_started_watched_and_stopped(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     from types import SimpleNamespace
 
     session = open_dock.desk.session
@@ -254,12 +254,12 @@ def test_training_is_started_watched_and_stopped(open_dock: DeskDock, qtbot: QtB
     assert button(open_dock, "training.start").isVisible()
 
 
-def test_notices_become_a_line_at_the_foot(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_notices_become_a_line_at_the_foot(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     open_dock.desk.session.tell("hint", "Something small.")
     assert "Something small." in texts(open_dock)
 
 
-def test_the_sample_project_is_made_beside_the_window(dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_sample_project_is_made_beside_the_window(dock: AnnotateDock, qtbot: QtBot) -> None:
     session = dock.desk.session
     click(qtbot, dock, "project.sample")
     qtbot.waitUntil(lambda: session.project is not None, timeout=60_000)
@@ -270,7 +270,7 @@ def test_the_sample_project_is_made_beside_the_window(dock: DeskDock, qtbot: QtB
 
 
 def test_images_are_added_and_cells_exported(
-    open_dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_dock: AnnotateDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_lld import sample
     from napari_lld.widgets.dialogs import export_dialog
@@ -296,7 +296,7 @@ def test_images_are_added_and_cells_exported(
 
 
 def test_a_new_project_opens_with_its_images(
-    dock: DeskDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_lld import sample
     from napari_lld.widgets.dialogs import dialogs
@@ -316,7 +316,7 @@ def test_a_new_project_opens_with_its_images(
 
 
 def test_what_another_process_writes_appears_by_itself(
-    open_dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+    open_dock: AnnotateDock, small_project: Path, suggest: Suggest, qtbot: QtBot
 ) -> None:
     session = open_dock.desk.session
     assert not session.suggestions
@@ -324,7 +324,7 @@ def test_what_another_process_writes_appears_by_itself(
     qtbot.waitUntil(lambda: len(session.suggestions) == 3, timeout=10_000)
 
 
-def test_both_themes_are_taken_over(open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot) -> None:
+def test_both_themes_are_taken_over(open_dock: AnnotateDock, viewer: ViewerModel, qtbot: QtBot) -> None:
     dark = open_dock.styleSheet()
     viewer.theme = "light"
     assert open_dock.styleSheet() != dark
@@ -332,7 +332,7 @@ def test_both_themes_are_taken_over(open_dock: DeskDock, viewer: ViewerModel, qt
 
 
 def test_a_released_dock_hears_nothing_more(viewer: ViewerModel, small_project: Path, qtbot: QtBot) -> None:
-    dock = DeskDock(viewer)
+    dock = AnnotateDock(viewer)
     qtbot.addWidget(dock)
     session = dock.desk.session
     session.open(small_project)
@@ -348,7 +348,7 @@ def test_a_released_dock_hears_nothing_more(viewer: ViewerModel, small_project: 
         session.selection_changed,
     )
     assert [len(signal) for signal in signals] == [0, 0, 0, 0]
-    other = DeskDock(viewer)
+    other = AnnotateDock(viewer)
     qtbot.addWidget(other)
     assert other.desk is not dock.desk
     other.release()
@@ -369,7 +369,7 @@ def test_the_new_project_dialog_answers_what_was_typed(qtbot: QtBot, tmp_path: P
 
 
 def test_a_foreign_layer_that_takes_the_keys_is_named_and_one_click_leads_back(
-    open_dock: DeskDock, viewer: ViewerModel, qtbot: QtBot
+    open_dock: AnnotateDock, viewer: ViewerModel, qtbot: QtBot
 ) -> None:
     back = button(open_dock, "layers.back")
     assert not back.isVisible()

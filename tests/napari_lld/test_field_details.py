@@ -11,7 +11,7 @@ from qtpy.QtCore import QLocale, Qt
 
 from annotation_store import EditError, Project
 from annotation_store.records import Field
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.widgets.fields import field_dialogs
 from napari_lld.widgets.fields.field_dialogs import FieldDetailsDialog, PatientAnswer, PatientsDialog
 
@@ -104,7 +104,7 @@ def test_what_the_store_refuses_of_a_patient_is_said_in_the_dialog(six: Path, qt
 
 
 def test_fields_chosen_in_the_list_are_described_and_undone_together(
-    dock: DeskDock, six: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, six: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, desk = dock.desk.session, dock.desk
     session.open(six)
@@ -147,7 +147,7 @@ def test_fields_chosen_in_the_list_are_described_and_undone_together(
 
 
 def test_together_is_refused_once_something_else_was_done_and_then_undone_alone(
-    dock: DeskDock, six: Path, qtbot: QtBot
+    dock: AnnotateDock, six: Path, qtbot: QtBot
 ) -> None:
     session = dock.desk.session
     session.open(six)
@@ -163,7 +163,7 @@ def test_together_is_refused_once_something_else_was_done_and_then_undone_alone(
 
 
 def test_the_rule_shows_before_and_after_and_is_kept(
-    dock: DeskDock, six: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, six: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dialog = PatientsDialog(None, fields_of(six))
     qtbot.addWidget(dialog)

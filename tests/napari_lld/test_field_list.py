@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListView, QMenu, QToolButton
 
 from annotation_store import Project
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import FieldFilter, Order, Standing
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
 
@@ -22,9 +22,11 @@ MoreFields = Callable[[Path, list[str]], None]
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None, small_project: Path, more_fields: MoreFields) -> Iterator[DeskDock]:
+def dock(
+    qtbot: QtBot, no_leaks: None, small_project: Path, more_fields: MoreFields
+) -> Iterator[AnnotateDock]:
     more_fields(small_project, [f"film_{n}.png" for n in range(8)])
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.resize(420, 703)
     dock.show()
@@ -34,34 +36,34 @@ def dock(qtbot: QtBot, no_leaks: None, small_project: Path, more_fields: MoreFie
     dock.release()
 
 
-def view(dock: DeskDock) -> QListView:
+def view(dock: AnnotateDock) -> QListView:
     return dock.findChild(QListView, "lld_field_view")
 
 
-def names(dock: DeskDock) -> list[str]:
+def names(dock: AnnotateDock) -> list[str]:
     model = view(dock).model()
     return [model.index(row, 0).data() for row in range(model.rowCount())]
 
 
-def menu(dock: DeskDock, text: str) -> QMenu:
+def menu(dock: AnnotateDock, text: str) -> QMenu:
     button = next(b for b in dock.findChildren(QToolButton) if b.text() == text and b.menu() is not None)
     button.menu().aboutToShow.emit()
     return button.menu()
 
 
-def choose(dock: DeskDock, button: str, title: str) -> None:
+def choose(dock: AnnotateDock, button: str, title: str) -> None:
     action = next(a for a in menu(dock, button).actions() if a.text().startswith(title))
     assert action.isEnabled()
     action.trigger()
 
 
-def popup(dock: DeskDock, qtbot: QtBot) -> FieldFilterPopup:
+def popup(dock: AnnotateDock, qtbot: QtBot) -> FieldFilterPopup:
     dock.desk.commands.run("fields.filter")
     qtbot.wait(20)
     return next(p for p in dock.findChildren(FieldFilterPopup) if p.isVisible())
 
 
-def test_the_list_is_filtered_by_words_and_state(dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_list_is_filtered_by_words_and_state(dock: AnnotateDock, qtbot: QtBot) -> None:
     asked = popup(dock, qtbot)
     qtbot.keyClicks(asked.text, "film_7")
     qtbot.waitUntil(lambda: names(dock) == ["film_7.png"])
@@ -74,7 +76,7 @@ def test_the_list_is_filtered_by_words_and_state(dock: DeskDock, qtbot: QtBot) -
     assert not asked.isVisible()
 
 
-def test_what_was_typed_last_holds_when_the_filter_closes(dock: DeskDock, qtbot: QtBot) -> None:
+def test_what_was_typed_last_holds_when_the_filter_closes(dock: AnnotateDock, qtbot: QtBot) -> None:
     asked = popup(dock, qtbot)
     qtbot.keyClicks(asked.text, "film_7")
     qtbot.keyClick(asked.text, Qt.Key.Key_Return)
@@ -82,7 +84,7 @@ def test_what_was_typed_last_holds_when_the_filter_closes(dock: DeskDock, qtbot:
     assert dock.desk.session.filter == FieldFilter(text="film_7")
 
 
-def test_quality_skip_and_order_are_said_with_the_mouse(dock: DeskDock, qtbot: QtBot) -> None:
+def test_quality_skip_and_order_are_said_with_the_mouse(dock: AnnotateDock, qtbot: QtBot) -> None:
     session = dock.desk.session
     choose(dock, "⋯", "Quality: blurred")
     assert session.field is not None
@@ -101,7 +103,7 @@ def test_quality_skip_and_order_are_said_with_the_mouse(dock: DeskDock, qtbot: Q
 
 
 def test_a_comment_on_the_field_is_kept_and_found(
-    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_lld.widgets.fields import field_dialogs
 
@@ -115,7 +117,7 @@ def test_a_comment_on_the_field_is_kept_and_found(
 
 
 def test_thumbnails_are_decoded_beside_the_window(
-    dock: DeskDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: set[str] = set()
     original = Project.thumbnail
@@ -136,7 +138,7 @@ def test_thumbnails_are_decoded_beside_the_window(
 
 
 def test_ten_thousand_fields_are_one_model_of_which_only_the_seen_are_painted(
-    dock: DeskDock, qtbot: QtBot, small_project: Path, more_fields: MoreFields, record_property: Callable
+    dock: AnnotateDock, qtbot: QtBot, small_project: Path, more_fields: MoreFields, record_property: Callable
 ) -> None:
     session = dock.desk.session
     session.close()
@@ -164,7 +166,7 @@ def test_ten_thousand_fields_are_one_model_of_which_only_the_seen_are_painted(
         record_property(what, f"{1000 * seconds:.0f} ms")
 
 
-def test_the_filter_button_shows_whether_a_filter_is_active(dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_filter_button_shows_whether_a_filter_is_active(dock: AnnotateDock, qtbot: QtBot) -> None:
     """A click on it checked it, whatever came of the click."""
     button = dock.findChild(QToolButton, "lld_fields.filter")
     assert button is not None

@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import NotWritableError, Project, ProjectError, ProjectGoneError, Shape
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.session import Session, Tool
 from napari_lld.widgets.dialogs import dialogs
 from napari_lld.widgets.dialogs.close_question import what_would_end
@@ -103,7 +103,7 @@ def test_without_an_edit_it_is_noticed_too_and_an_older_state_is_told(boxed: Pat
     session.close()
 
 
-def test_the_dock_says_so_until_it_is_back(dock: DeskDock, boxed: Path, qtbot: QtBot) -> None:
+def test_the_dock_says_so_until_it_is_back(dock: AnnotateDock, boxed: Path, qtbot: QtBot) -> None:
     session, run = dock.desk.session, dock.desk.commands.run
     session.open(boxed)
     bar, again = dock._saving, dock.findChild(QAbstractButton, "lld_project.save")
@@ -134,7 +134,7 @@ def test_the_dock_says_so_until_it_is_back(dock: DeskDock, boxed: Path, qtbot: Q
     assert [cell.cell_class for cell in session.cells] == ["Monocyte"]
 
 
-def test_what_needs_the_folder_says_that_it_is_gone(dock: DeskDock, boxed: Path) -> None:
+def test_what_needs_the_folder_says_that_it_is_gone(dock: AnnotateDock, boxed: Path) -> None:
     session, run = dock.desk.session, dock.desk.commands.run
     session.open(boxed)
     told: list[tuple[str, str]] = []
@@ -153,7 +153,7 @@ def test_what_needs_the_folder_says_that_it_is_gone(dock: DeskDock, boxed: Path)
 
 
 def test_a_project_that_cannot_be_written_is_opened_for_reading(
-    dock: DeskDock, boxed: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, boxed: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("annotation_store.project._writable", lambda *_: False)
     with pytest.raises(NotWritableError):
@@ -182,7 +182,7 @@ def test_a_project_that_cannot_be_written_is_opened_for_reading(
 
 
 def test_while_something_is_at_work_it_is_said_before_files_are_chosen(
-    dock: DeskDock, boxed: Path, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, boxed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, desk = dock.desk.session, dock.desk
     session.open(boxed)

@@ -19,21 +19,21 @@ from qtpy.QtWidgets import QComboBox
 from annotation_store import Entry, Project, Proposal
 from annotation_store.records import RejectionReason, Shape, SuggestionState
 from annotation_store.schema import load_schema
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.gallery import Order, Scope, Show, crop_window, read_items
 from napari_lld.session.predictions import Disagreement, disagreement
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(ViewerModel())
+def dock(qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     yield dock
     dock.release()
 
 
-def opened(dock: DeskDock, folder: Path, qtbot: QtBot) -> GalleryWindow:
+def opened(dock: AnnotateDock, folder: Path, qtbot: QtBot) -> GalleryWindow:
     dock.desk.session.open(folder, annotator="Ada")
     assert dock.desk.commands.run("gallery.open")
     window = dock.desk.gallery.window
@@ -74,7 +74,7 @@ def confidences(window: GalleryWindow) -> list[float | None]:
 
 
 def test_it_opens_with_a_key_and_sorts_and_filters(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     suggest(small_project)
     with Project.open(small_project, annotator="Ada") as project:
@@ -115,7 +115,7 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
 
 
 def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     suggest(small_project)
     with Project.open(small_project, annotator="Ada") as project:
@@ -148,7 +148,7 @@ def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(
 
 
 def test_suggestions_are_accepted_and_rejected_with_a_reason(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     ids = suggest(small_project)
     window = opened(dock, small_project, qtbot)
@@ -173,7 +173,7 @@ def test_suggestions_are_accepted_and_rejected_with_a_reason(
 
 
 def test_nothing_is_accepted_that_was_never_on_the_screen(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     with Project.open(small_project, annotator="model") as project:
         boxes = [(float(x), float(y), 8.0, 8.0) for x in range(0, 100, 10) for y in range(0, 90, 3)]
@@ -193,7 +193,7 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
 
 
 def test_a_double_click_goes_to_the_cell_in_its_field(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     ids = suggest(small_project)
     window = opened(dock, small_project, qtbot)
@@ -212,7 +212,7 @@ def test_a_double_click_goes_to_the_cell_in_its_field(
 
 
 def test_a_blind_reader_s_gallery_shows_no_suggestion_before_the_region_is_finished(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     suggest(small_project)
     session = dock.desk.session
@@ -251,7 +251,7 @@ def ten_thousand(tmp_path: Path) -> Path:
 
 
 def test_ten_thousand_are_one_statement_and_only_what_is_in_sight_is_cut(
-    dock: DeskDock,
+    dock: AnnotateDock,
     ten_thousand: Path,
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
@@ -311,7 +311,7 @@ def test_ten_thousand_are_one_statement_and_only_what_is_in_sight_is_cut(
 
 
 def test_a_field_that_cannot_be_read_is_a_grey_crop(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     suggest(small_project)
     for file in (small_project / "fields.zarr" / "1").rglob("*"):
@@ -325,7 +325,7 @@ def test_a_field_that_cannot_be_read_is_a_grey_crop(
 
 
 def test_closing_the_project_or_the_desk_closes_it(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     suggest(small_project)
     window = opened(dock, small_project, qtbot)
@@ -390,7 +390,7 @@ def test_what_is_read_says_what_it_is_sorted_by(
 
 
 def test_a_label_that_is_the_model_s_most_probable_class_bears_no_mark(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     """Label and model said *Eosinophil*, at 40%: the crop was marked ≠."""
     with Project.open(small_project, annotator="Ada") as project:
@@ -405,13 +405,13 @@ def test_a_label_that_is_the_model_s_most_probable_class_bears_no_mark(
     pick(window, "order", Order.DISAGREEMENT)
     model = window.grid.model_
     assert [model.aside(item) for item in window.gallery.shown] == ["≠ Eosinophil", ""]
-    assert "predicts Eosinophil at 40%; your label has 25%" in model.story(window.gallery.shown[0])
+    assert "predicts Eosinophil at 40%; your label has 25%" in model.provenance(window.gallery.shown[0])
     pick(window, "show", Show.WAITING)
     assert [model.aside(item) for item in window.gallery.shown] == ["36%"] * 3
 
 
 def test_keys_without_a_selection_are_answered_in_the_gallery_s_words(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     """They had been told to click on a cell or to draw a box."""
     suggest(small_project)

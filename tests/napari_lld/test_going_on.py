@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.session import Session
 
 
@@ -106,7 +106,7 @@ def test_copying_onto_a_suggestion_takes_all(session: Session, suggest: Callable
 
 def test_a_cell_out_of_sight_is_brought_into_view(small_project: Path, qtbot: QtBot, no_leaks: None) -> None:
     viewer = ViewerModel()
-    dock = DeskDock(viewer)
+    dock = AnnotateDock(viewer)
     qtbot.addWidget(dock)
     session = dock.desk.session
     session.open(small_project)

@@ -69,7 +69,7 @@ def test_a_project_opens_whatever_was_remembered_of_it(small_project: Path, valu
     session = Session()
     assert session.open(small_project)
     assert 0 <= session.threshold <= 1
-    assert session.sight.look.gamma > 0
+    assert session.display.look.gamma > 0
     session.close()
 
 
@@ -119,7 +119,7 @@ def test_numbers_of_a_card_in_the_database_are_bounded(small_project: Path, valu
             model_facts.class_refusal(model, "Neutrophil", "Neutrophil")
         model_facts.rollback(project.models())
         assert "<html" in render_project(project)
-        ranking.mistakes(project)
+        ranking.label_errors(project)
 
 
 def test_a_card_that_is_no_object_is_an_empty_one() -> None:

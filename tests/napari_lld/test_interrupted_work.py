@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMainWindow
 
 from annotation_store import Project, Proposal
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 
 # It draws a box by command, describes it by keys, and is killed with the third value just typed.
 KILLED = """
@@ -25,9 +25,9 @@ from napari.qt import get_qapp
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMainWindow
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 get_qapp()
-window, dock = QMainWindow(), DeskDock(ViewerModel())
+window, dock = QMainWindow(), AnnotateDock(ViewerModel())
 window.setCentralWidget(dock)
 window.show()
 session = dock.desk.session
@@ -42,10 +42,10 @@ os.kill(os.getpid(), 9)
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+def dock(qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
     window = QMainWindow()
     qtbot.addWidget(window)
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     window.setCentralWidget(dock)
     window.show()
     yield dock
@@ -53,7 +53,7 @@ def dock(qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
 
 
 def test_a_model_that_arrives_takes_neither_cell_nor_row_from_under_the_hand(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     suggest(small_project)
     session = dock.desk.session
@@ -75,7 +75,7 @@ def test_a_model_that_arrives_takes_neither_cell_nor_row_from_under_the_hand(
 
 
 def test_a_suggestion_that_a_newer_model_replaced_is_not_accepted_by_the_next_key(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:
     suggest(small_project)
     session = dock.desk.session
@@ -95,7 +95,7 @@ def test_a_suggestion_that_a_newer_model_replaced_is_not_accepted_by_the_next_ke
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
 def test_after_a_crash_every_key_that_was_pressed_is_there_and_can_be_undone(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(small_project)],

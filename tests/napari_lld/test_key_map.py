@@ -18,7 +18,7 @@ from napari_lld.commands import keymap
 from napari_lld.commands.keymap import LEFT, LEFT_HANDED, RIGHT, KeyMap
 from napari_lld.commands.registry import Commands
 from napari_lld.controllers.desk import Desk
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session import user_state
 from napari_lld.widgets.base.keys import french_digit, key_name
 from napari_lld.widgets.base.theme import colours
@@ -109,8 +109,8 @@ def test_chosen_keys_are_there_the_next_time(qapp: object) -> None:
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, small_project: Path, no_leaks: None) -> Iterator[DeskDock]:
-    dock = DeskDock(ViewerModel())
+def dock(qtbot: QtBot, small_project: Path, no_leaks: None) -> Iterator[AnnotateDock]:
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.show()
     assert dock.desk.session.open(small_project)
@@ -119,7 +119,7 @@ def dock(qtbot: QtBot, small_project: Path, no_leaks: None) -> Iterator[DeskDock
     dock.release()
 
 
-def _button(dock: DeskDock, name: str) -> QAbstractButton:
+def _button(dock: AnnotateDock, name: str) -> QAbstractButton:
     found = dock.findChild(QAbstractButton, f"lld_{name}")
     assert found is not None, name
     return found
@@ -132,7 +132,9 @@ def _editor(commands: Commands, qtbot: QtBot) -> KeyEditor:
     return editor
 
 
-def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(dock: DeskDock, qtbot: QtBot) -> None:
+def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(
+    dock: AnnotateDock, qtbot: QtBot
+) -> None:
     commands = dock.desk.commands
     editor = _editor(commands, qtbot)
     editor.choose("tool.box")
@@ -154,7 +156,7 @@ def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(dock: Des
     assert _button(dock, "class_Neutrophil").hint == "Ctrl+N"  # type: ignore[attr-defined]
 
 
-def test_a_key_of_another_command_is_refused_with_a_sentence(dock: DeskDock, qtbot: QtBot) -> None:
+def test_a_key_of_another_command_is_refused_with_a_sentence(dock: AnnotateDock, qtbot: QtBot) -> None:
     commands = dock.desk.commands
     editor = _editor(commands, qtbot)
     editor.choose("tool.box")
@@ -164,7 +166,7 @@ def test_a_key_of_another_command_is_refused_with_a_sentence(dock: DeskDock, qtb
     assert not keymap.load().changed
 
 
-def test_a_key_of_napari_is_given_and_told(dock: DeskDock, qtbot: QtBot) -> None:
+def test_a_key_of_napari_is_given_and_told(dock: AnnotateDock, qtbot: QtBot) -> None:
     editor = _editor(dock.desk.commands, qtbot)
     editor.choose("view.cell")
     editor.give_key("Ctrl+R")
@@ -172,7 +174,7 @@ def test_a_key_of_napari_is_given_and_told(dock: DeskDock, qtbot: QtBot) -> None
     assert dock.desk.commands["view.cell"].keys == ("Ctrl+R",)
 
 
-def test_the_profile_brings_all_its_keys_back(dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_profile_brings_all_its_keys_back(dock: AnnotateDock, qtbot: QtBot) -> None:
     commands = dock.desk.commands
     editor = _editor(commands, qtbot)
     editor.choose("tool.box")

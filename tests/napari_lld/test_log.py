@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 from annotation_store import Project
 from napari_lld.controllers.desk import Desk, desk_for
 from napari_lld.controllers.exception_hook import Catcher, concerns_us
-from napari_lld.session.error_reports import keep_failure
+from napari_lld.session.error_reports import write_error_report
 from napari_lld.session.log import Log
 from napari_lld.widgets.base.theme import colours
 from napari_lld.widgets.dialogs.log_window import LogWindow
@@ -121,7 +121,7 @@ def test_a_kept_failure_names_no_patient_and_no_path(small_project: Path) -> Non
         fields = project.fields()
     trace = f"""File "{small_project}/x.py" in {Path.home()}/films/{first.name}
 KeyError: 'Jane Doe' on Doe-7 of Ward of Doe, Jane Doe_2.png, {Path(first.name).stem}; Janet stays"""
-    file = keep_failure(small_project, f"{first.name} failed", trace, fields)
+    file = write_error_report(small_project, f"{first.name} failed", trace, fields)
     assert file is not None
     told = file.read_text("utf-8")
     for name in ("Jane Doe", "Doe", first.name, Path(first.name).stem, str(small_project), str(Path.home())):

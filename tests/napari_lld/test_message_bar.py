@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication, QLabel, QToolButton
 
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.widgets.dock.message_bar import MessageBar, MessageDetails
 
 LONG = (
@@ -13,13 +13,13 @@ LONG = (
 )
 
 
-def parts(dock: DeskDock) -> tuple[MessageBar, QLabel, QToolButton]:
+def parts(dock: AnnotateDock) -> tuple[MessageBar, QLabel, QToolButton]:
     bar = dock.findChild(MessageBar, "lld_message")
     assert bar is not None
     return bar, bar.text, bar.details
 
 
-def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: DeskDock, qtbot: QtBot) -> None:
+def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: AnnotateDock, qtbot: QtBot) -> None:
     bar, text, details = parts(dock)
     assert bar.isHidden()
     before = dock.size()
@@ -35,7 +35,7 @@ def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: DeskDock, qtbot: QtB
     assert bar.geometry().bottom() < dock.height()
 
 
-def test_details_hold_all_of_it_to_copy(dock: DeskDock) -> None:
+def test_details_hold_all_of_it_to_copy(dock: AnnotateDock) -> None:
     bar, text, details = parts(dock)
     message = "\n".join(["12 cells exported to out.json.", *(f"field {i}: left out" for i in range(30))])
     dock.desk.session.tell("info", message)
@@ -54,7 +54,7 @@ def test_details_hold_all_of_it_to_copy(dock: DeskDock) -> None:
     assert details.isVisible(), "what does not fit is there"
 
 
-def test_an_error_stays_and_a_hint_stands_in_its_own_line(dock: DeskDock) -> None:
+def test_an_error_stays_and_a_hint_stands_in_its_own_line(dock: AnnotateDock) -> None:
     bar, _text, _details = parts(dock)
     dock.desk.session.tell("error", "It failed.")
     assert not bar._fading.isActive()

@@ -1,4 +1,4 @@
-"""Likely mistakes in the window: gone through, kept or corrected, taken back, never shuffled."""
+"""Possible label errors in the window: gone through, kept or corrected, taken back, never shuffled."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QListView, QPushButton, QToolButton
 
-from annotation_store import Look, Project, Proposal, Shape
+from annotation_store import Embedding, Project, Proposal, Shape
 from annotation_store.records import RejectionReason
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.label_error_text import model_says
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
 from training import ranking
-from training.ranking.label_errors import Mistakes
+from training.ranking.label_errors import LabelErrors
 
 VECTOR = np.ones(4, np.float32)
 SMALL = {"cell_size": {"small": 0.95, "medium": 0.03, "large": 0.02}}
@@ -33,12 +33,16 @@ def look(folder: Path, maker: str = "starter", *more: Proposal) -> None:
     sure = Proposal((60.0, 10.0, 20.0, 20.0), 0.8, {"Monocyte": 1.0, "Lymphocyte": 0.0}, SMALL)
     with Project.open(folder, annotator="model") as project:
         first, second = (field.id for field in project.fields())
-        project.keep_looks(
+        project.save_embeddings(
             maker,
-            {first: Look(VECTOR, (says(10, 10, Lymphocyte=0.97, Monocyte=0.003, Neutrophil=0.027), sure))},
+            {
+                first: Embedding(
+                    VECTOR, (says(10, 10, Lymphocyte=0.97, Monocyte=0.003, Neutrophil=0.027), sure)
+                )
+            },
         )
-        project.keep_looks(maker, {second: Look(VECTOR, (says(30, 30, 0.9, Monocyte=1.0), *more))})
-        project.forget_looks(keep=(maker,))
+        project.save_embeddings(maker, {second: Embedding(VECTOR, (says(30, 30, 0.9, Monocyte=1.0), *more))})
+        project.delete_embeddings(keep=(maker,))
         ranking.update(project)
 
 
@@ -63,7 +67,7 @@ def session(folder: Path) -> Session:
 
 
 def reasons(session: Session) -> list[str]:
-    return [item.reasons[0] for item in session.mistakes]
+    return [item.reasons[0] for item in session.label_errors]
 
 
 CLASS = "Labelled Monocyte, the model says Lymphocyte at 97%"
@@ -79,9 +83,9 @@ def told(session: Session) -> list[str]:
 
 def test_the_likeliest_comes_first_and_is_shown_on_its_field_with_both_words(session: Session) -> None:
     session.next_field()
-    session.check_mistakes()
+    session.check_label_errors()
     assert reasons(session) == [CLASS, MISSED, SIZE]
-    assert session.mistake == session.mistakes[0]
+    assert session.label_error == session.label_errors[0]
     assert session.field_id == 1
     assert session.cell is not None
     assert session.cell.cell_class == "Monocyte"
@@ -96,13 +100,13 @@ def test_the_likeliest_comes_first_and_is_shown_on_its_field_with_both_words(ses
     session.next_suggestion()
     assert (session.model_would, model_says(session).strip()) == ("Small", "→ Small 95%")
     session.next_suggestion()
-    assert session.mistake == session.mistakes[0]
+    assert session.label_error == session.label_errors[0]
     session.previous_suggestion()
-    assert session.mistake == session.mistakes[-1]
+    assert session.label_error == session.label_errors[-1]
 
 
 def test_what_is_kept_goes_and_comes_back_with_an_undo(session: Session) -> None:
-    session.check_mistakes()
+    session.check_label_errors()
     session.reject()
     assert reasons(session) == [MISSED, SIZE]
     assert session.field_id == 1, "an undo belongs to its field: the user stays on it"
@@ -111,52 +115,52 @@ def test_what_is_kept_goes_and_comes_back_with_an_undo(session: Session) -> None
     assert session.undoable == "Keep label"
     session.undo()
     assert reasons(session) == [CLASS, MISSED, SIZE]
-    assert session.mistake == session.mistakes[0]
+    assert session.label_error == session.label_errors[0]
     session.redo()
-    session.look_for_mistakes()
+    session.search_label_errors()
     assert reasons(session) == [MISSED, SIZE], "asked again it is not brought up again"
 
 
 def test_the_models_word_is_taken_and_the_next_one_on_the_field_comes_by_itself(session: Session) -> None:
     sentences = told(session)
-    session.check_mistakes()
+    session.check_label_errors()
     session.accept()
     assert session.cells[0].cell_class == "Lymphocyte"
     assert sentences[-1].startswith("Settled. [suggestion.next] goes to the next one, on ")
     session.accept()
-    assert session.mistake is not None, "the first press chooses, the second decides"
-    assert session.mistake.reasons[0] == MISSED
+    assert session.label_error is not None, "the first press chooses, the second decides"
+    assert session.label_error.reasons[0] == MISSED
     assert session.cells == []
     session.accept()
     assert [(cell.box, cell.cell_class) for cell in session.cells] == [((30, 30, 20, 20), "Monocyte")]
     session.accept()
     session.accept()
     assert session.cells[1].attributes == {"cell_size": "small"}
-    assert session.mistakes == []
-    assert session.mistakes_state == "All of them are settled."
+    assert session.label_errors == []
+    assert session.label_errors_state == "All of them are settled."
     session.undo()
     assert reasons(session) == [SIZE]
 
 
 def test_a_label_of_ones_own_settles_it_for_that_model_and_later_ones(session: Session, folder: Path) -> None:
-    session.check_mistakes()
+    session.check_label_errors()
     session.set_class("Neutrophil")
     assert reasons(session) == [MISSED, SIZE]
     look(folder, "7")
     session.refresh()
-    session.look_for_mistakes()
+    session.search_label_errors()
     assert reasons(session) == [MISSED, SIZE]
     session.checking = False
     session.show_field(1)
     session.select("cell", 1)
     session.set_class("Basophil")  # later, by somebody who does not see what the model says
     session.set_class("Monocyte")
-    session.check_mistakes()
+    session.check_label_errors()
     assert reasons(session) == [CLASS, MISSED, SIZE]
 
 
 def test_a_missed_cell_is_no_cell_or_becomes_one_with_the_value_that_is_pressed(session: Session) -> None:
-    session.check_mistakes()
+    session.check_label_errors()
     session.next_suggestion()
     session.set_class("Lymphocyte")
     assert [cell.cell_class for cell in session.cells] == ["Lymphocyte"]
@@ -165,7 +169,7 @@ def test_a_missed_cell_is_no_cell_or_becomes_one_with_the_value_that_is_pressed(
     session.undo()
     assert reasons(session) == [CLASS, MISSED, SIZE]
     assert session.waiting == [], "an undo makes no suggestion of it"
-    session.show_mistake(session.mistakes[1])
+    session.show_label_error(session.label_errors[1])
     session.reject()
     assert session.project is not None
     assert session.project.rejections() == {2: [(30, 30, 20, 20)]}
@@ -178,25 +182,25 @@ def test_a_box_where_the_model_sees_nothing_is_kept_or_deleted(folder: Path) -> 
         project.add_cell(2, (38, 30, 20, 20))
     session = Session()
     session.open(folder, annotator="Ada")
-    session.check_mistakes()
-    nothing, elsewhere = (next(item for item in session.mistakes if item.id == cell) for cell in (3, 4))
-    session.show_mistake(nothing)
+    session.check_label_errors()
+    nothing, elsewhere = (next(item for item in session.label_errors if item.id == cell) for cell in (3, 4))
+    session.show_label_error(nothing)
     assert (session.model_would, session.keeping) == ("Delete the box", "Keep the box")
     session.accept()
     assert len(session.cells) == 2
     session.undo()
-    assert nothing in session.mistakes
-    session.show_mistake(elsewhere)
+    assert nothing in session.label_errors
+    session.show_label_error(elsewhere)
     assert session.model_would == "Take its box"
     session.accept()
     assert session.cells[0].box == (30, 30, 20, 20)
-    assert elsewhere not in session.mistakes
+    assert elsewhere not in session.label_errors
     session.close()
 
 
-def test_the_other_rejections_settle_no_mistake(session: Session) -> None:
+def test_the_other_rejections_settle_no_label_error(session: Session) -> None:
     sentences = told(session)
-    session.check_mistakes()
+    session.check_label_errors()
     session.reject(RejectionReason.DUPLICATE)
     assert reasons(session) == [CLASS, MISSED, SIZE]
     assert "[suggestion.not_a_cell] keeps" in sentences[-1]
@@ -207,9 +211,9 @@ def test_a_blind_reading_is_told_of_none(session: Session) -> None:
     assert session.project is not None
     session.project.add_region(1, Shape.rectangle(0, 0, 120, 100))
     session.project.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
-    session.check_mistakes()
-    assert session.mistakes == []
-    assert session.mistakes_state.startswith("A blind reading hears of no mistakes")
+    session.check_label_errors()
+    assert session.label_errors == []
+    assert session.label_errors_state.startswith("Hidden in blind readings")
     session.accept()
     session.reject()
     assert session.project.cells(1)[0].cell_class == "Monocyte"
@@ -221,56 +225,56 @@ def test_without_a_model_and_without_contradictions_it_is_said_why_there_is_noth
     session = Session()
     sentences = told(session)
     session.open(small_project, annotator="Ada")
-    session.check_mistakes()
-    assert session.mistakes_state.startswith("No model has looked at these fields yet")
+    session.check_label_errors()
+    assert session.label_errors_state.startswith("No model has looked at these fields yet")
     session.next_suggestion()
-    assert sentences[-1] == session.mistakes_state
+    assert sentences[-1] == session.label_errors_state
     with Project.open(small_project, annotator="model") as project:
-        project.keep_looks("starter", {1: Look(VECTOR, ())})
+        project.save_embeddings("starter", {1: Embedding(VECTOR, ())})
         ranking.update(project)
     session.refresh()  # there was nothing to shuffle: the new look is taken at once
-    assert session.mistakes_state == "The model contradicts no label."
+    assert session.label_errors_state == "The model contradicts no label."
     session.close()
 
 
 def test_a_newer_model_shuffles_nothing_before_it_is_asked(session: Session, folder: Path) -> None:
-    session.check_mistakes()
+    session.check_label_errors()
     session.next_suggestion()
-    before, current = list(session.mistakes), session.mistake
+    before, current = list(session.label_errors), session.label_error
     look(folder, "7", says(70, 60, 0.99))
     session.refresh()
-    assert list(session.mistakes) == before
-    assert session.mistake == current
-    assert session.mistakes_outdated
+    assert list(session.label_errors) == before
+    assert session.label_error == current
+    assert session.label_errors_outdated
     session.accept()
-    assert list(session.mistakes) == [before[0], before[2]]
-    session.look_for_mistakes()
-    assert not session.mistakes_outdated
+    assert list(session.label_errors) == [before[0], before[2]]
+    session.search_label_errors()
+    assert not session.label_errors_outdated
     assert reasons(session)[0].startswith("The model sees a cell at 99%")
 
 
 def test_the_list_is_made_anew_when_somebody_comes_back_after_a_round(session: Session, folder: Path) -> None:
-    session.check_mistakes()
-    session.check_mistakes()
-    assert session.mistake is None
+    session.check_label_errors()
+    session.check_label_errors()
+    assert session.label_error is None
     look(folder, "7", says(70, 60, 0.99))
     session.refresh()
-    session.check_mistakes()
-    assert len(session.mistakes) == 4
+    session.check_label_errors()
+    assert len(session.label_errors) == 4
 
 
 def test_another_reading_and_another_project_begin_with_suggestions(session: Session, folder: Path) -> None:
-    session.check_mistakes()
+    session.check_label_errors()
     session.add_reading("second", blind=False)
     assert not session.checking
-    session.check_mistakes()
+    session.check_label_errors()
     session.open(folder, annotator="Ben")
     assert not session.checking
-    session.check_mistakes()
-    assert len(session.mistakes) == 3
+    session.check_label_errors()
+    assert len(session.label_errors) == 3
     session.close()
-    assert session.mistakes == []
-    session.check_mistakes()
+    assert session.label_errors == []
+    session.check_label_errors()
     assert not session.checking
 
 
@@ -278,35 +282,35 @@ class Later:
     """Finds when it is told to."""
 
     def __init__(self) -> None:
-        self.then: list[Callable[[Mistakes | str], None]] = []
+        self.then: list[Callable[[LabelErrors | str], None]] = []
 
-    def read(self, path: Path, reading_id: int, then: Callable[[Mistakes | str], None]) -> None:
+    def read(self, path: Path, reading_id: int, then: Callable[[LabelErrors | str], None]) -> None:
         self.then.append(then)
 
 
 def test_who_went_elsewhere_meanwhile_is_not_taken_away(session: Session) -> None:
     assert session.project is not None
-    found = ranking.mistakes(session.project)
-    session.mistake_reader = reader = Later()
-    session.check_mistakes()
-    assert session.looking_for_mistakes
+    found = ranking.label_errors(session.project)
+    session.label_error_reader = reader = Later()
+    session.check_label_errors()
+    assert session.looking_for_label_errors
     session.next_field()
     reader.then[0](found)
     assert session.field_id == 2
-    assert session.mistake is None
-    assert len(session.mistakes) == 3
-    session.look_for_mistakes()
-    session.look_for_mistakes()
-    reader.then[1](Mistakes("starter"))
-    assert session.looking_for_mistakes, "only the last one asked for counts"
+    assert session.label_error is None
+    assert len(session.label_errors) == 3
+    session.search_label_errors()
+    session.search_label_errors()
+    reader.then[1](LabelErrors("starter"))
+    assert session.looking_for_label_errors, "only the last one asked for counts"
     sentences = told(session)
     reader.then[2]("The disk is gone.")
     assert sentences == ["The disk is gone."]
-    assert len(session.mistakes) == 3
-    session.look_for_mistakes()
+    assert len(session.label_errors) == 3
+    session.search_label_errors()
     session.close()
     reader.then[3](found)
-    assert session.mistakes == []
+    assert session.label_errors == []
 
 
 def test_many_changes_elsewhere_are_not_judged_in_the_windows_thread(
@@ -316,17 +320,17 @@ def test_many_changes_elsewhere_are_not_judged_in_the_windows_thread(
 
     monkeypatch.setattr(module, "_AT_ONCE", 0)
     judged: list[int] = []
-    original = Mistakes.now
-    monkeypatch.setattr(Mistakes, "now", lambda *args: judged.append(args[2]) or original(*args))
-    session.check_mistakes()
+    original = LabelErrors.now
+    monkeypatch.setattr(LabelErrors, "now", lambda *args: judged.append(args[2]) or original(*args))
+    session.check_label_errors()
     del judged[:]
     assert session.project is not None
     session.project.add_cell(2, (30, 30, 20, 20))
     session.project.label_many([1, 2], cell_class="Lymphocyte", attributes={"cell_size": "small"})
-    assert session.mistakes_outdated
-    assert session.mistake is None, "it is settled"
+    assert session.label_errors_outdated
+    assert session.label_error is None, "it is settled"
     assert judged == [1], "only the field that is shown"
-    session.look_for_mistakes()
+    session.search_label_errors()
     assert reasons(session) == ["Labelled Lymphocyte, the model says Monocyte at 100%"]
 
 
@@ -334,16 +338,18 @@ def test_many_changes_elsewhere_are_not_judged_in_the_windows_thread(
 
 
 @pytest.fixture
-def opened(dock: DeskDock, folder: Path, qtbot: QtBot) -> DeskDock:
+def opened(dock: AnnotateDock, folder: Path, qtbot: QtBot) -> AnnotateDock:
     session = dock.desk.session
     session.open(folder, annotator="Ada")
     assert dock.desk.commands.run("mistakes.check")
-    qtbot.waitUntil(lambda: session.mistake is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: session.label_error is not None, timeout=10_000)
     qtbot.wait(30)
     return dock
 
 
-def test_the_list_takes_the_place_of_the_fields_and_a_click_shows_one(opened: DeskDock, qtbot: QtBot) -> None:
+def test_the_list_takes_the_place_of_the_fields_and_a_click_shows_one(
+    opened: AnnotateDock, qtbot: QtBot
+) -> None:
     session = opened.desk.session
     view = opened.findChild(QListView, "lld_mistake_view")
     assert view is not None
@@ -353,7 +359,7 @@ def test_the_list_takes_the_place_of_the_fields_and_a_click_shows_one(opened: De
     assert [model.index(i, 0).data() for i in range(model.rowCount())] == [CLASS, MISSED, SIZE]
     row = view.visualRect(model.index(1, 0))
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=row.center())
-    assert session.mistake == session.mistakes[1]
+    assert session.label_error == session.label_errors[1]
     back = opened.findChild(QToolButton, "lld_mistakes.check")
     assert back is not None
     qtbot.mouseClick(back, Qt.MouseButton.LeftButton)
@@ -363,7 +369,7 @@ def test_the_list_takes_the_place_of_the_fields_and_a_click_shows_one(opened: De
 
 
 def test_the_buttons_say_what_they_do_and_both_words_stand_in_the_panel(
-    opened: DeskDock, qtbot: QtBot
+    opened: AnnotateDock, qtbot: QtBot
 ) -> None:
     session = opened.desk.session
     panel = opened.findChild(QPushButton, "lld_suggestion.accept")
@@ -384,18 +390,18 @@ def test_the_buttons_say_what_they_do_and_both_words_stand_in_the_panel(
     assert reasons(session) == [MISSED, SIZE]
     assert not take.isEnabled(), "nothing is current: nothing to take"
     assert not said.suggested
-    session.show_mistake(session.mistakes[1])
+    session.show_label_error(session.label_errors[1])
     qtbot.wait(30)
     small = opened.findChild(ChoiceButton, "lld_value_cell_size_small")
     assert small is not None
     assert (small.suggested, small.aside) == (True, "95%")
 
 
-def test_the_third_queue_is_chosen_and_left_in_the_list_of_queues(opened: DeskDock, qtbot: QtBot) -> None:
+def test_the_third_queue_is_chosen_and_left_in_the_list_of_queues(opened: AnnotateDock, qtbot: QtBot) -> None:
     session = opened.desk.session
     choice = opened.findChild(QComboBox, "lld_queue_mistakes")
     assert choice is not None
-    assert choice.currentText() == "Likely mistakes"
+    assert choice.currentText() == "Possible label errors"
     choice.setCurrentIndex(1)
     choice.activated.emit(1)
     assert not session.checking
@@ -409,11 +415,11 @@ def test_the_third_queue_is_chosen_and_left_in_the_list_of_queues(opened: DeskDo
     assert session.checking
 
 
-def test_the_dock_keeps_its_size_whatever_the_mistake(opened: DeskDock, qtbot: QtBot) -> None:
+def test_the_dock_keeps_its_size_whatever_the_label_error(opened: AnnotateDock, qtbot: QtBot) -> None:
     session = opened.desk.session
     heights, widths = set(), set()
-    for item in list(session.mistakes):
-        session.show_mistake(item)
+    for item in list(session.label_errors):
+        session.show_label_error(item)
         qtbot.wait(30)
         heights.add(opened._tabs.height())
         widths.add(opened.minimumSizeHint().width())
@@ -424,8 +430,8 @@ def test_the_dock_keeps_its_size_whatever_the_mistake(opened: DeskDock, qtbot: Q
     assert max(widths) <= 430
 
 
-def test_the_window_closes_while_mistakes_are_looked_for(
-    dock: DeskDock, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_window_closes_while_label_errors_are_looked_for(
+    dock: AnnotateDock, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import threading
 
@@ -433,15 +439,15 @@ def test_the_window_closes_while_mistakes_are_looked_for(
 
     begun, go = threading.Event(), threading.Event()
 
-    def slow(project: Project) -> Mistakes:
+    def slow(project: Project) -> LabelErrors:
         begun.set()
         go.wait(5)
-        return ranking.mistakes(project)
+        return ranking.label_errors(project)
 
-    monkeypatch.setattr(module, "mistakes", slow)
+    monkeypatch.setattr(module, "label_errors", slow)
     dock.desk.session.open(folder, annotator="Ada")
     dock.desk.commands.run("mistakes.check")
     assert begun.wait(5)
     threading.Timer(0.1, go.set).start()
     dock.release()
-    assert not any(t.name == "mistakes" for t in threading.enumerate())
+    assert not any(t.name == "label_errors" for t in threading.enumerate())

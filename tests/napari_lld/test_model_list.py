@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton
 
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 
 WHY = "On the held-out cells it is worse than that in use (-0.100, at best -0.020), which stays active."
 
@@ -34,7 +34,7 @@ def write_files(folder: Path) -> None:
 def test_a_refused_model_says_why_and_can_be_activated(
     small_project: Path, qtbot: QtBot, no_leaks: None
 ) -> None:
-    dock = DeskDock(ViewerModel())
+    dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.resize(420, 703)
     dock.show()

@@ -100,7 +100,7 @@ def test_a_label_file_s_images_follow_the_rule_and_a_rehearsal_keeps_none(
         project.add_fields([images])
         formats.write("coco", project, tmp_path / "a.json")
     with Project.create(tmp_path / "b.lld") as project:
-        formats.rehearse("coco", project, tmp_path / "a.json", images=images, patient_from="^(P)")
+        formats.preview("coco", project, tmp_path / "a.json", images=images, patient_from="^(P)")
         assert project.patient_rule is None
         project.set_patient_rule("^(P.)_")
         formats.read("coco", project, tmp_path / "a.json", images=images)

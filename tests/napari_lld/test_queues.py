@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QToolButton
 
 from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.desk_layers import SUGGESTION_LETTERS
 from napari_lld.session.review import Queue
 from napari_lld.widgets.base.parts import ChoiceButton
@@ -32,7 +32,7 @@ def propose(folder: Path, *proposals: Proposal, field: int = 0, card: dict[str, 
 
 
 def test_fast_accept_begins_with_the_surest_teach_me_with_what_teaches_most(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     propose(
         small_project,
@@ -60,7 +60,7 @@ def test_fast_accept_begins_with_the_surest_teach_me_with_what_teaches_most(
 
 
 def test_the_next_suggestion_is_on_the_next_field_once_none_is_left_here(
-    dock: DeskDock, small_project: Path
+    dock: AnnotateDock, small_project: Path
 ) -> None:
     propose(small_project, at(5, 0.9, Monocyte=1.0))
     propose(small_project, at(5, 0.8, Monocyte=1.0), at(50, 0.1, Monocyte=1.0), field=1)
@@ -80,7 +80,7 @@ def test_the_next_suggestion_is_on_the_next_field_once_none_is_left_here(
 
 
 def test_what_the_model_was_never_taught_is_a_dash_not_a_zero(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     said = {"cell_size": {"small": 0.999, "medium": 0.001}}
     propose(small_project, Proposal((5, 5, 20, 20), 0.9, {"Monocyte": 0.9, "Neutrophil": 0.1}, said))
@@ -108,7 +108,7 @@ def test_what_the_model_was_never_taught_is_a_dash_not_a_zero(
 
 
 def test_a_newer_model_replaces_what_waits_and_never_what_was_touched(
-    dock: DeskDock, small_project: Path, suggest: Callable[[Path], list[int]]
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]]
 ) -> None:
     accepted, rejected, waiting = suggest(small_project)
     session = dock.desk.session
@@ -128,7 +128,7 @@ def test_a_newer_model_replaces_what_waits_and_never_what_was_touched(
 
 
 def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     classes = {"Neutrophil": [200, 201], "Monocyte": [17, 20]}
     bulk = {"least": 0.5, "units": 20, "of": 221, "wrong": 3, "classes": classes}
@@ -158,7 +158,7 @@ def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
     assert session.pending == 3
 
 
-def test_a_blind_reader_is_led_to_no_suggestion(dock: DeskDock, small_project: Path) -> None:
+def test_a_blind_reader_is_led_to_no_suggestion(dock: AnnotateDock, small_project: Path) -> None:
     propose(small_project, at(5, 0.9, Monocyte=1.0), field=1)
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
@@ -173,7 +173,7 @@ def test_a_blind_reader_is_led_to_no_suggestion(dock: DeskDock, small_project: P
 
 
 def test_everything_goes_by_the_probability_of_what_accepting_writes(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     """An E that is a white cell for certain and an eosinophil at 35% stood on the canvas as *E 100%*."""
     vague = {"Eosinophil": 0.35, "Neutrophil": 0.33, "Monocyte": 0.32}

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractButton, QLabel, QTabWidget
 
 from annotation_store import Project, Shape, formats
 from annotation_store.records import FieldState, Reading
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.readings import NewReading, ReadingChoice
 from napari_lld.widgets.dialogs import reading_dialog
 from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
@@ -33,7 +33,7 @@ def read(small_project: Path, suggest: Suggest) -> Path:
     return small_project
 
 
-def everything_said(dock: DeskDock) -> str:
+def everything_said(dock: AnnotateDock) -> str:
     """Give all that is written in the dock, the fields' rows and tooltips included."""
     said = [w.text() for w in (*dock.findChildren(QLabel), *dock.findChildren(QAbstractButton))]
     for tabs in dock.findChildren(QTabWidget):
@@ -46,7 +46,7 @@ def everything_said(dock: DeskDock) -> str:
 
 
 def test_a_blind_reader_sees_nothing(
-    dock: DeskDock, read: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock, read: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, layers = dock.desk.session, dock.desk.viewer.layers
     seen: list[str] = []
@@ -111,7 +111,9 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     return prepare
 
 
-def test_each_reader_works_in_a_reading_of_their_own(dock: DeskDock, read: Path, answers: Answers) -> None:
+def test_each_reader_works_in_a_reading_of_their_own(
+    dock: AnnotateDock, read: Path, answers: Answers
+) -> None:
     asked = answers(NewReading("Ben's", "Ben", True))
     session = dock.desk.session
     session.open(read, annotator="Ada")
@@ -130,7 +132,7 @@ def test_each_reader_works_in_a_reading_of_their_own(dock: DeskDock, read: Path,
     assert asked == ["Ben"]  # once
 
 
-def test_without_an_answer_everything_stays(dock: DeskDock, read: Path, answers: Answers) -> None:
+def test_without_an_answer_everything_stays(dock: AnnotateDock, read: Path, answers: Answers) -> None:
     answers(None, None)
     session = dock.desk.session
     assert not session.open(read, annotator="Ben")
@@ -144,7 +146,7 @@ def test_without_an_answer_everything_stays(dock: DeskDock, read: Path, answers:
 
 
 def test_one_person_is_never_asked_in_the_window(
-    dock: DeskDock, small_project: Path, answers: Answers
+    dock: AnnotateDock, small_project: Path, answers: Answers
 ) -> None:
     asked = answers()
     session = dock.desk.session
@@ -156,7 +158,7 @@ def test_one_person_is_never_asked_in_the_window(
     assert asked == []
 
 
-def test_anothers_reading_is_named_in_the_header(dock: DeskDock, read: Path, answers: Answers) -> None:
+def test_anothers_reading_is_named_in_the_header(dock: AnnotateDock, read: Path, answers: Answers) -> None:
     answers(1, NewReading("Ben's", "Ben", False), 1)
     session, run = dock.desk.session, dock.desk.commands.run
     session.open(read, annotator="Ben")
@@ -203,7 +205,7 @@ def test_the_question_says_whose_reading_it_is(read: Path, qtbot: QtBot) -> None
     assert "can influence it" in blind.about.text()
 
 
-def test_a_reading_for_somebody_else_waits_for_them(dock: DeskDock, read: Path, answers: Answers) -> None:
+def test_a_reading_for_somebody_else_waits_for_them(dock: AnnotateDock, read: Path, answers: Answers) -> None:
     answers(NewReading("Cem's", "Cem", True))
     session = dock.desk.session
     session.open(read, annotator="Ada")
@@ -228,13 +230,13 @@ def conflicting(read: Path, tmp_path: Path) -> Path:
 
 
 def test_conflicts_are_listed_shown_and_taken_or_left(
-    dock: DeskDock, conflicting: Path, qtbot: QtBot
+    dock: AnnotateDock, conflicting: Path, qtbot: QtBot
 ) -> None:
     session = dock.desk.session
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     session.open(conflicting, annotator="Ada")
-    assert any(sentence.startswith("Of 2 cells an imported file") for sentence in told)
+    assert any(sentence.startswith("2 cells conflict with an imported file") for sentence in told)
     session.show_field(2)
     dialog = ConflictsDialog(session)
     dialog.show()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.tasks.training_process import TrainingProcess
 from napari_lld.widgets.training.rounds_menu import RoundsMenu
 
@@ -20,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_worker_is_made_ready_for_who_labels_not_for_who_looks(
-    dock: DeskDock, small_project: Path, calls: list[str]
+    dock: AnnotateDock, small_project: Path, calls: list[str]
 ) -> None:
     session, around = dock.desk.session, dock.desk.around
     around._look()  # no project
@@ -34,7 +34,7 @@ def test_a_worker_is_made_ready_for_who_labels_not_for_who_looks(
 
 
 def test_who_opens_the_models_tab_finds_a_worker_ready(
-    dock: DeskDock, small_project: Path, calls: list[str]
+    dock: AnnotateDock, small_project: Path, calls: list[str]
 ) -> None:
     dock.desk.session.open(small_project)
     dock.show_count_tab()
@@ -44,7 +44,7 @@ def test_who_opens_the_models_tab_finds_a_worker_ready(
 
 
 def test_the_menu_says_what_a_ready_worker_holds_and_lets_it_go(
-    dock: DeskDock, small_project: Path, calls: list[str]
+    dock: AnnotateDock, small_project: Path, calls: list[str]
 ) -> None:
     session = dock.desk.session
     session.open(small_project)

@@ -14,7 +14,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QDialog, QLabel, QListView, QVBoxLayout, QWidget
 
 from annotation_store import Project, formats
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import Order
 from napari_lld.tasks.import_preview import Place
 from napari_lld.widgets.base import room
@@ -51,7 +51,7 @@ def letters() -> Iterator[Callable[[float], None]]:
 
 
 @pytest.fixture
-def open_dock(dock: DeskDock, small_project: Path, qtbot: QtBot) -> DeskDock:
+def open_dock(dock: AnnotateDock, small_project: Path, qtbot: QtBot) -> AnnotateDock:
     assert dock.desk.session.open(small_project, annotator="Ada")
     qtbot.wait(120)
     return dock
@@ -61,7 +61,7 @@ def open_dock(dock: DeskDock, small_project: Path, qtbot: QtBot) -> DeskDock:
 
 
 def test_the_dock_leaves_most_of_a_small_screen_to_the_field(
-    open_dock: DeskDock, screen: Callable[[QSize], None]
+    open_dock: AnnotateDock, screen: Callable[[QSize], None]
 ) -> None:
     screen(SMALL)
     assert open_dock.sizeHint().width() <= 0.4 * SMALL.width()
@@ -71,7 +71,7 @@ def test_the_dock_leaves_most_of_a_small_screen_to_the_field(
     assert open_dock.sizeHint().width() == 420
 
 
-def test_every_control_of_the_dock_can_be_scrolled_to(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_every_control_of_the_dock_can_be_scrolled_to(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     area = open_dock.findChild(Scrolling)
     assert area is not None
     for width in (341, 420):
@@ -84,7 +84,7 @@ def test_every_control_of_the_dock_can_be_scrolled_to(open_dock: DeskDock, qtbot
             assert area.verticalScrollBar().maximum() == content - seen > 0
 
 
-def test_the_dock_needs_the_same_room_whatever_it_shows(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_dock_needs_the_same_room_whatever_it_shows(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     sizes = set()
     for show in (open_dock.show_count_tab, open_dock.show_model_tab, open_dock.show_suggestions_tab):
         show()
@@ -97,7 +97,7 @@ def test_the_dock_needs_the_same_room_whatever_it_shows(open_dock: DeskDock, qtb
     assert len(sizes) == 1
 
 
-def test_at_720_pixels_the_dock_need_not_be_scrolled(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_at_720_pixels_the_dock_need_not_be_scrolled(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     open_dock.resize(420, 655)
     qtbot.wait(20)
     area = open_dock.findChild(Scrolling)
@@ -105,7 +105,7 @@ def test_at_720_pixels_the_dock_need_not_be_scrolled(open_dock: DeskDock, qtbot:
     assert area.verticalScrollBar().maximum() == 0
 
 
-def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     from threading import Event
 
     open_dock.show_model_tab()
@@ -131,7 +131,7 @@ def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: DeskDock, qtbo
 
 
 def test_a_hint_that_is_too_long_ends_in_an_ellipsis_and_has_all_in_its_tooltip(
-    open_dock: DeskDock, qtbot: QtBot
+    open_dock: AnnotateDock, qtbot: QtBot
 ) -> None:
     hint = open_dock._hint
     open_dock.resize(420, 690)
@@ -146,7 +146,7 @@ def test_a_hint_that_is_too_long_ends_in_an_ellipsis_and_has_all_in_its_tooltip(
         assert hint.toolTip() == sentence[cut:]
 
 
-def test_the_wheel_scrolls_the_dock_and_changes_no_value(open_dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_wheel_scrolls_the_dock_and_changes_no_value(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     open_dock.resize(420, 400)
     open_dock.show_model_tab()
     qtbot.wait(20)
@@ -170,7 +170,7 @@ def test_the_wheel_scrolls_the_dock_and_changes_no_value(open_dock: DeskDock, qt
 
 
 def test_the_list_scrolls_to_the_current_field(
-    dock: DeskDock,
+    dock: AnnotateDock,
     small_project: Path,
     more_fields: Callable[[Path, list[str]], None],
     qtbot: QtBot,
@@ -202,7 +202,7 @@ def test_the_list_scrolls_to_the_current_field(
 
 
 def test_a_fitted_field_stays_fitted_and_a_moved_view_stays_where_it_is(
-    dock: DeskDock, small_project: Path
+    dock: AnnotateDock, small_project: Path
 ) -> None:
     viewer = dock.desk.viewer
     assert dock.desk.session.open(small_project)
@@ -233,7 +233,7 @@ def test_a_row_folds_where_it_is_too_narrow(qtbot: QtBot) -> None:
 # ---------------------------------------------------------------------- dialogs
 
 
-def _dialogs(dock: DeskDock, project: Project, tmp_path: Path) -> Iterator[QDialog]:
+def _dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterator[QDialog]:
     from napari_lld.session.log import Log
     from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
     from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
@@ -274,7 +274,7 @@ def test_every_dialog_fits_the_screen_with_its_buttons(
     times: float,
     screen: Callable[[QSize], None],
     letters: Callable[[float], None],
-    dock: DeskDock,
+    dock: AnnotateDock,
     small_project: Path,
     tmp_path: Path,
     qtbot: QtBot,
@@ -354,7 +354,7 @@ def test_a_dialog_opens_without_bars_and_grows_where_the_screen_has_room(
 
 
 def test_the_gallery_and_the_filter_fit_a_small_screen(
-    open_dock: DeskDock, screen: Callable[[QSize], None], qtbot: QtBot
+    open_dock: AnnotateDock, screen: Callable[[QSize], None], qtbot: QtBot
 ) -> None:
     screen(SMALL)
     open_dock.desk.commands.run("gallery.open")

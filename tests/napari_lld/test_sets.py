@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel
 
 from annotation_store import Proposal
 from annotation_store.schema import load_schema
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.palette import proposal_word, set_word, set_words
 from napari_lld.session.session import Session
 from napari_lld.session.training_state import TrainingState
@@ -46,7 +46,7 @@ def folder(small_project: Path) -> Path:
 
 
 @pytest.fixture
-def session(dock: DeskDock, folder: Path) -> Session:
+def session(dock: AnnotateDock, folder: Path) -> Session:
     session = dock.desk.session
     session.open(folder, annotator="Ada")
     return session
@@ -56,7 +56,7 @@ def choose(session: Session, proposal: Proposal) -> None:
     session.select("suggestion", next(s.id for s in session.waiting if s.proposal.box == proposal.box))
 
 
-def thoughts(dock: DeskDock) -> str:
+def thoughts(dock: AnnotateDock) -> str:
     (found,) = (
         one.text()
         for one in dock.findChildren(QLabel)
@@ -79,7 +79,9 @@ def test_the_number_on_the_canvas_is_that_of_the_letter_beside_it() -> None:
     assert proposal_word(LLD, UNCHECKED) == "M 72%"
 
 
-def test_the_panels_name_the_set_and_frame_its_values(session: Session, dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_panels_name_the_set_and_frame_its_values(
+    session: Session, dock: AnnotateDock, qtbot: QtBot
+) -> None:
     choose(session, SETS)
     qtbot.wait(50)
     assert thoughts(dock) == "White cell 95% · Monocyte 48%, Lymphocyte 38%, Neutrophil 10%\nM or L, 95%"
@@ -100,7 +102,7 @@ def test_the_panels_name_the_set_and_frame_its_values(session: Session, dock: De
     assert "95%" not in row.toolTip()
 
 
-def test_the_panel_says_what_was_not_checked(session: Session, dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_panel_says_what_was_not_checked(session: Session, dock: AnnotateDock, qtbot: QtBot) -> None:
     choose(session, UNCHECKED)
     qtbot.wait(50)
     assert thoughts(dock).splitlines()[1] == "Probabilities not yet checked on this film"

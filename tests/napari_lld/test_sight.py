@@ -16,12 +16,12 @@ from napari.components import ViewerModel
 from annotation_store import Project, formats
 from napari_lld.controllers.desk import Desk
 from napari_lld.imaging import measure
-from napari_lld.imaging.display import Look, ShownLevel, background
+from napari_lld.imaging.display import DisplaySettings, ShownLevel, background
 from napari_lld.imaging.stains import stain_channels
 from napari_lld.session import user_state
 from napari_lld.session.session import Session, Tool
 
-PINKISH = Look((200, 220, 180), contrast=1.4, gamma=0.8)
+PINKISH = DisplaySettings((200, 220, 180), contrast=1.4, gamma=0.8)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_look_changes_what_is_shown_and_nothing_that_is_stored_or_exported(
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     before, pixels = fingerprint(tmp_path / "a" / "out.json"), project.pixels(session.field_id).copy()
-    session.sight.look = PINKISH
+    session.display.look = PINKISH
     image = desk.viewer.layers["Field"]
     assert not np.array_equal(image.data, pixels)
     assert np.array_equal(image.data, PINKISH.shown(pixels))
@@ -94,18 +94,24 @@ def test_the_background_becomes_neutral_and_stays_where_it_is() -> None:
     pixels = np.full((60, 60, 3), (210, 190, 160), np.uint8)
     pixels[20:40, 20:40] = (90, 40, 120)
     assert background(pixels) == (210, 190, 160)
-    shown = Look(background(pixels), contrast=2.0).shown(pixels)
+    shown = DisplaySettings(background(pixels), contrast=2.0).shown(pixels)
     assert np.ptp(shown[0, 0]) <= 1
     assert shown[0, 0, 0] == 240
-    assert shown[30, 30, 1] < Look(background(pixels)).shown(pixels)[30, 30, 1], "contrast darkens the cell"
-    assert Look(gamma=2).shown(pixels)[30, 30, 1] > 40 > Look(gamma=0.5).shown(pixels)[30, 30, 1]
-    assert Look().shown(pixels) is pixels
+    assert shown[30, 30, 1] < DisplaySettings(background(pixels)).shown(pixels)[30, 30, 1], (
+        "contrast darkens the cell"
+    )
+    assert (
+        DisplaySettings(gamma=2).shown(pixels)[30, 30, 1]
+        > 40
+        > DisplaySettings(gamma=0.5).shown(pixels)[30, 30, 1]
+    )
+    assert DisplaySettings().shown(pixels) is pixels
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (255, 0, 0)])
 def test_odd_pictures_have_a_look_too(colour: tuple[int, int, int]) -> None:
     pixels = np.full((1, 1, 3), colour, np.uint8)
-    assert Look(background(pixels), 3.0, 0.4).shown(pixels).shape == (1, 1, 3)
+    assert DisplaySettings(background(pixels), 3.0, 0.4).shown(pixels).shape == (1, 1, 3)
 
 
 def test_a_field_of_a_megapixel_is_shown_otherwise_within_50_ms() -> None:
@@ -124,16 +130,16 @@ def test_the_look_is_that_of_the_project_and_domain_and_is_there_again(desk: Des
     assert project is not None
     first, second = (field.id for field in project.fields())
     project.update_field(first, domain="H_100x")
-    session.sight.look = PINKISH
+    session.display.look = PINKISH
     session.show_field(second)  # of another domain
-    assert session.sight.look.plain
+    assert session.display.look.plain
     assert np.array_equal(desk.viewer.layers["Field"].data, project.pixels(second))
     session.show_field(first)
-    assert session.sight.look == PINKISH
+    assert session.display.look == PINKISH
     again = Session()
     assert again.open(project.path)
     again.show_field(first)
-    assert again.sight.look == PINKISH
+    assert again.display.look == PINKISH
     again.close()
 
 
@@ -145,17 +151,17 @@ def test_a_damaged_memory_of_looks_counts_for_nothing(small_project: Path, kept:
     user_state.remember_project(small_project, looks=kept)
     session = Session()
     assert session.open(small_project)
-    assert session.sight.look == Look()
+    assert session.display.look == DisplaySettings()
     session.close()
 
 
 def test_white_balance_by_itself_and_by_a_click(desk: Desk) -> None:
     session = desk.session
     assert desk.commands.run("look.auto")
-    assert session.sight.look.white == (220, 220, 220)
+    assert session.display.look.white == (220, 220, 220)
     assert desk.commands.run("tool.white")
     drag(desk, (60, 50))
-    assert session.sight.look.white == (220, 220, 220)
+    assert session.display.look.white == (220, 220, 220)
     assert session.tool is Tool.SELECT
     desk.commands.run("tool.white")
     hints = told(desk)
@@ -217,18 +223,18 @@ def test_sizes_are_told_in_micrometres_where_a_pixel_is_known() -> None:
 def test_the_ruler_measures_while_it_is_dragged_and_stores_nothing(desk: Desk) -> None:
     session = desk.session
     edits: list[object] = []
-    session.sight.set_pixel_size(0.25)
+    session.display.set_pixel_size(0.25)
     assert session.project is not None
     session.project.events.edited.connect(edits.append)
     desk.commands.run("tool.ruler")
     live: list[str] = []
-    session.sight.measured.connect(lambda: live.extend(desk.viewer.layers["Sizes"].features["text"]))
+    session.display.measured.connect(lambda: live.extend(desk.viewer.layers["Sizes"].features["text"]))
     drag(desk, (10, 10), (40, 10), (40, 50))
     assert live[0] == "7.5 µm"
     assert live[-1] == "12.5 µm"
     assert list(desk.viewer.layers["Sizes"].features["text"]) == ["12.5 µm"]
     desk.escape()
-    assert session.sight.ruler is None
+    assert session.display.ruler is None
     assert len(desk.viewer.layers["Sizes"].data) == 0
     assert not edits
 
@@ -239,14 +245,14 @@ def test_a_ring_as_wide_as_a_red_cell_is_laid_by_a_click(desk: Desk) -> None:
     desk.commands.run("tool.ring")
     drag(desk, (50, 50))
     assert hints == ["How large a pixel is here is not known: drag across a red cell from edge to edge."]
-    assert session.sight.ring is None
-    session.sight.set_pixel_size(0.25)
+    assert session.display.ring is None
+    session.display.set_pixel_size(0.25)
     drag(desk, (50, 50))
-    assert session.sight.ring is not None
-    assert session.sight.ring.diameter == 30
+    assert session.display.ring is not None
+    assert session.display.ring.diameter == 30
     assert not desk.commands["draw.finish"].when(session), "a ring that was not fitted calibrates nothing"
     session.next_field()
-    assert session.sight.ring is None
+    assert session.display.ring is None
 
 
 @pytest.mark.parametrize("answer", ["one", "all", None])
@@ -265,8 +271,8 @@ def test_a_ring_fitted_to_a_red_cell_says_how_large_a_pixel_is(
     monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", ask)
     desk.commands.run("tool.ring")
     drag(desk, (30, 50), (50, 50), (60, 50))
-    assert session.sight.ring is not None
-    assert session.sight.ring.centre == (45, 50)
+    assert session.display.ring is not None
+    assert session.display.ring.centre == (45, 50)
     assert desk.commands.run("draw.finish")
     qtbot.waitUntil(lambda: not desk.jobs.busy)
     assert asked[0][:3] == (0.25, None, 1)
@@ -282,11 +288,11 @@ def test_fields_taken_otherwise_are_not_calibrated_along(desk: Desk) -> None:
     session, project = desk.session, desk.session.project
     assert project is not None
     _first, second = (field.id for field in project.fields())
-    assert session.sight.alike() == [second]
+    assert session.display.alike() == [second]
     project.update_field(second, microscope="other")
-    assert session.sight.alike() == []
+    assert session.display.alike() == []
     project.update_field(second, microscope=None, pixel_size_um=0.5)
-    assert session.sight.alike() == [], "its size is known already"
+    assert session.display.alike() == [], "its size is known already"
 
 
 def test_a_ring_that_cannot_be_right_is_refused_with_a_sentence(
@@ -294,11 +300,11 @@ def test_a_ring_that_cannot_be_right_is_refused_with_a_sentence(
 ) -> None:
     monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", lambda *_: "one")
     session = desk.session
-    session.sight.fit_ring((0, 0), (0.01, 0))
+    session.display.fit_ring((0, 0), (0.01, 0))
     hints = told(desk)
     desk.finish_drawing()
     assert hints == ["A pixel size of 750 µm cannot be right."]
-    assert session.sight.pixel_size_um is None
+    assert session.display.pixel_size_um is None
 
 
 # ---------------------------------------------------------------------- boxes at the edge
@@ -325,7 +331,7 @@ def test_projects_without_pixels_or_fields_are_no_trouble(tmp_path: Path, qapp: 
     for command in list(desk.commands):
         if command.group == "See":
             desk.commands.run(command.id)
-    desk.session.sight.look = PINKISH
-    assert desk.session.sight.alike() == []
-    assert not desk.session.sight.set_pixel_size(0.1)
+    desk.session.display.look = PINKISH
+    assert desk.session.display.alike() == []
+    assert not desk.session.display.set_pixel_size(0.1)
     desk.close()

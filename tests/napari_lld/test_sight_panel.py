@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QMainWindow, QSlider
 
 from annotation_store import Project
 from napari_lld.controllers.desk import Desk
-from napari_lld.imaging.display import Look
+from napari_lld.imaging.display import DisplaySettings
 from napari_lld.session import user_state
-from napari_lld.widgets.display.display_panel import SightDock, SightPanel
+from napari_lld.widgets.display.display_panel import DisplayDock, DisplayPanel
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def desk(sample_project: Path, qapp: object) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def panel(desk: Desk, qtbot: QtBot) -> Iterator[SightPanel]:
-    panel = SightPanel(desk)
+def panel(desk: Desk, qtbot: QtBot) -> Iterator[DisplayPanel]:
+    panel = DisplayPanel(desk)
     qtbot.addWidget(panel)
     panel.resize(248, 700)
     panel.show()
@@ -38,31 +38,31 @@ def panel(desk: Desk, qtbot: QtBot) -> Iterator[SightPanel]:
     panel.release()
 
 
-def middle(panel: SightPanel) -> tuple[int, int, int]:
+def middle(panel: DisplayPanel) -> tuple[int, int, int]:
     """Give the colour in the middle of the view: that of the cell's centre."""
     panel.refresh()
     colour = panel.view.grab().toImage().pixelColor(panel.view.width() // 2, panel.view.height() // 2)
     return (colour.red(), colour.green(), colour.blue())
 
 
-def test_the_current_cell_is_shown_in_the_pixels_of_the_field(desk: Desk, panel: SightPanel) -> None:
+def test_the_current_cell_is_shown_in_the_pixels_of_the_field(desk: Desk, panel: DisplayPanel) -> None:
     session, project = desk.session, desk.session.project
     assert project is not None
     assert session.field_id is not None
     assert not panel.view.showing
-    session.sight.switch("smooth", on=False)
+    session.display.switch("smooth", on=False)
     pixels = project.pixels(session.field_id)
     for x, y in ((100, 90), (300, 200), (3, 3)):
         session.add_box((max(0, x - 20), max(0, y - 20), 41, 41))
         box = session.cell.box  # type: ignore[union-attr]
         wanted = pixels[int(box[1] + box[3] / 2), int(box[0] + box[2] / 2)]
         assert np.abs(np.array(middle(panel)) - wanted).max() <= 1
-    session.sight.look = Look(contrast=2.0)
-    assert middle(panel) == tuple(Look(contrast=2.0).shown(wanted[None, None])[0, 0])
+    session.display.look = DisplaySettings(contrast=2.0)
+    assert middle(panel) == tuple(DisplaySettings(contrast=2.0).shown(wanted[None, None])[0, 0])
 
 
 def test_small_cells_are_shown_at_four_times_and_large_ones_fill_the_view(
-    desk: Desk, panel: SightPanel
+    desk: Desk, panel: DisplayPanel
 ) -> None:
     assert panel.view.scale_for((0, 0, 45, 45)) >= 4
     assert panel.view.scale_for((0, 0, 4, 4)) == 8
@@ -71,13 +71,13 @@ def test_small_cells_are_shown_at_four_times_and_large_ones_fill_the_view(
     session.add_box((100, 100, 40, 40))
     panel.refresh()
     assert panel._caption.text().startswith("40 × 40 px · 4.")
-    session.sight.set_pixel_size(0.25)
+    session.display.set_pixel_size(0.25)
     panel.refresh()
     assert panel._caption.text().startswith("10.0 × 10.0 µm · 4.")
 
 
 def test_suggestions_and_proposed_boxes_are_shown_too(
-    desk: Desk, panel: SightPanel, suggest: Callable[[Path], list[int]]
+    desk: Desk, panel: DisplayPanel, suggest: Callable[[Path], list[int]]
 ) -> None:
     session = desk.session
     assert session.project is not None
@@ -95,7 +95,7 @@ def test_suggestions_and_proposed_boxes_are_shown_too(
 
 
 def test_stains_are_shown_on_demand_and_worked_out_once_a_cell(
-    desk: Desk, panel: SightPanel, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, panel: DisplayPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_lld.widgets.display import display_panel
 
@@ -130,22 +130,22 @@ def test_cells_of_a_slide_are_shown(
     desk = Desk(ViewerModel())
     assert desk.session.open(small_project)
     desk.session.show_field(slide)
-    panel = SightPanel(desk)
+    panel = DisplayPanel(desk)
     qtbot.addWidget(panel)
     panel.resize(248, 700)
     panel.show()
     desk.session.add_box((300, 200, 60, 60))
     assert middle(panel) == (90, 50, 140)
-    desk.session.sight.look = Look((200, 150, 190))
-    assert middle(panel) == tuple(Look((200, 150, 190)).shown(pixels[230:231, 330:331])[0, 0])
+    desk.session.display.look = DisplaySettings((200, 150, 190))
+    assert middle(panel) == tuple(DisplaySettings((200, 150, 190)).shown(pixels[230:231, 330:331])[0, 0])
     shown = desk.viewer.layers["Field"].data[0][230:231, 330:331]
     assert tuple(shown[0, 0]) == middle(panel)
     panel.release()
     desk.close()
 
 
-def test_what_is_measured_is_told_in_words(desk: Desk, panel: SightPanel) -> None:
-    sight = desk.session.sight
+def test_what_is_measured_is_told_in_words(desk: Desk, panel: DisplayPanel) -> None:
+    sight = desk.session.display
     panel.refresh()
     assert panel._pixel.text().startswith("The size of a pixel is not known")
     sight.set_pixel_size(0.25)
@@ -160,7 +160,7 @@ def test_what_is_measured_is_told_in_words(desk: Desk, panel: SightPanel) -> Non
     assert panel._pixel.text() == "Ring: 7.5 µm"
 
 
-def test_sliders_change_the_look_and_reset_puts_them_back(desk: Desk, panel: SightPanel) -> None:
+def test_sliders_change_the_look_and_reset_puts_them_back(desk: Desk, panel: DisplayPanel) -> None:
     session = desk.session
     contrast = panel.findChild(QSlider, "lld_contrast")
     gamma = panel.findChild(QSlider, "lld_gamma")
@@ -169,7 +169,7 @@ def test_sliders_change_the_look_and_reset_puts_them_back(desk: Desk, panel: Sig
         gamma.setValue(100 - step)
         panel.refresh()
         assert (contrast.value(), gamma.value()) == (step, 100 - step)
-    assert session.sight.look == Look(contrast=3.0, gamma=0.4)
+    assert session.display.look == DisplaySettings(contrast=3.0, gamma=0.4)
     assert desk.commands.run("look.reset")
     panel.refresh()
     assert (contrast.value(), gamma.value()) == (50, 50)
@@ -183,11 +183,11 @@ def test_the_dock_is_hidden_by_its_key_stays_so_and_leaves_nothing_behind(desk: 
     window.setCentralWidget(QWidget())
     window.resize(900, 700)
     window.show()
-    dock = SightDock(desk, window)
+    dock = DisplayDock(desk, window)
     assert dock.panel.isVisible()
     assert dock.bar is not None
     assert dock.bar.text.endswith(" px")
-    desk.session.sight.set_pixel_size(0.1)
+    desk.session.display.set_pixel_size(0.1)
     assert dock.bar.text.endswith(" µm")
     desk.commands.run("sight.panel")
     assert not dock.panel.isVisible()

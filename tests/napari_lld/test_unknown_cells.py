@@ -9,9 +9,9 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel
 
-from annotation_store import Entry, Look, Project, Proposal
+from annotation_store import Embedding, Entry, Project, Proposal
 from annotation_store.schema import load_schema
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
 from napari_lld.layers.label_error_text import model_says
@@ -46,7 +46,7 @@ def folder(small_project: Path) -> Path:
 
 
 @pytest.fixture
-def session(dock: DeskDock, folder: Path) -> Session:
+def session(dock: AnnotateDock, folder: Path) -> Session:
     session = dock.desk.session
     session.open(folder, annotator="Ada")
     return session
@@ -65,7 +65,7 @@ def test_fast_accept_ends_with_them_and_teach_me_begins_with_them_and_says_why(s
 
 
 def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
-    session: Session, dock: DeskDock
+    session: Session, dock: AnnotateDock
 ) -> None:
     layers = dock.desk.viewer.layers
     texts = list(layers[SUGGESTION_LETTERS].features["text"])
@@ -104,7 +104,7 @@ def test_their_colour_differs_from_every_other_to_colour_blind_eyes(name: str, k
     assert palette.contrast(palette.UNKNOWN, palette.CASING) >= 4.5
 
 
-def test_the_panels_call_its_classes_candidates(session: Session, dock: DeskDock, qtbot: QtBot) -> None:
+def test_the_panels_call_its_classes_candidates(session: Session, dock: AnnotateDock, qtbot: QtBot) -> None:
     session.select("suggestion", next(s.id for s in session.waiting if s.is_unknown))
     qtbot.wait(50)
     labels = [label.text() for label in dock.findChildren(QLabel)]
@@ -160,7 +160,7 @@ def test_all_at_once_leaves_them_and_says_how_many(session: Session) -> None:
     assert session.accept_all() == []
 
 
-def items(dock: DeskDock) -> list[Item]:
+def items(dock: AnnotateDock) -> list[Item]:
     from napari_lld.session.gallery import read_items
 
     session = dock.desk.session
@@ -168,7 +168,7 @@ def items(dock: DeskDock) -> list[Item]:
     return read_items(session.project, None)
 
 
-def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: DeskDock) -> None:
+def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: AnnotateDock) -> None:
     from napari_lld.session.gallery import Gallery
 
     gallery = Gallery(session)
@@ -180,7 +180,7 @@ def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: DeskD
     assert gallery.shown[-1].unknown
     model = GalleryModel(gallery)
     assert (model.title(gallery.shown[-1]), model.aside(gallery.shown[-1])) == ("unknown", "M?")
-    assert "Unlike anything that was taught" in model.story(gallery.shown[-1])
+    assert "Unlike anything that was taught" in model.provenance(gallery.shown[-1])
     told: list[str] = []
     session.notice.connect(lambda _level, text: told.append(text))
     gallery.accept(gallery.shown, seen={item.key for item in gallery.shown})
@@ -233,11 +233,11 @@ def test_a_missed_cell_that_is_unknown_is_boxed_without_a_class_and_named_next(s
         project.mark_whole_field(field)
         wrong = project.add_cell(field, (80, 60, 20, 20), cell_class="Neutrophil")
         strange = Proposal((80, 60, 20, 20), 0.95, {"Monocyte": 0.99, "Neutrophil": 0.01}, novelty=0.0)
-        project.keep_looks("starter", {field: Look(np.ones(4, np.float32), (unknown, strange))})
+        project.save_embeddings("starter", {field: Embedding(np.ones(4, np.float32), (unknown, strange))})
     session = Session()
     session.open(small_project, annotator="Ada")
-    session.check_mistakes()
-    (missed,) = session.mistakes
+    session.check_label_errors()
+    (missed,) = session.label_errors
     assert missed.id is None, "an unknown cell contradicts no label"
     session.next_suggestion()
     assert model_says(session) == "→ unknown M?"

@@ -10,8 +10,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel, QListView
 
-from annotation_store import Look, Project, Proposal
-from napari_lld.controllers.dock import DeskDock
+from annotation_store import Embedding, Project, Proposal
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import Order
 from napari_lld.session.marks import TAKES_BOX
 from napari_lld.session.session import Session, Tool
@@ -28,7 +28,7 @@ def told(session: Session) -> list[str]:
 
 
 def test_before_any_training_the_order_is_worked_out_beside_the_window(
-    dock: DeskDock, sample_project: Path, qtbot: QtBot
+    dock: AnnotateDock, sample_project: Path, qtbot: QtBot
 ) -> None:
     session = dock.desk.session
     session.open(sample_project)
@@ -37,9 +37,9 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
     session.order = Order.RANK
     assert list(session.listed) == before
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=60_000)
-    assert sentences[-1].startswith("In order:")
+    assert sentences[-1].startswith("Sorted by")
     with Project.open(sample_project, read_only=True) as project:
-        assert set(project.looked()) == {"stain"}
+        assert set(project.embedded()) == {"stain"}
         assert list(session.listed) == [one.field_id for one in ranking.order(project)]
     assert sorted(session.listed) == sorted(before)
     assert list(session.listed) != before
@@ -73,7 +73,7 @@ def test_when_all_is_the_same_the_order_is_always_the_same_one(session_of: Calla
     same = Proposal((10, 10, 20, 20), 0.9, {"Monocyte": 0.5, "Lymphocyte": 0.5})
     for field in session.project.fields():
         session.project.suggest(field.id, [same], model_id=None)
-    session.project.keep_looks("starter", {i: Look(np.ones(4, np.float32)) for i in (1, 2)})
+    session.project.save_embeddings("starter", {i: Embedding(np.ones(4, np.float32)) for i in (1, 2)})
     orders = set()
     for _ in range(3):
         ranking.update(session.project)
@@ -110,7 +110,7 @@ def test_the_ghost_region_goes_by_the_suggestions_that_are_there_already(
 
 
 def test_a_suggestion_is_titled_after_who_made_it(
-    dock: DeskDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, suggest: Suggest, qtbot: QtBot
 ) -> None:
     suggest(small_project)
     session = dock.desk.session
@@ -124,7 +124,7 @@ def test_a_suggestion_is_titled_after_who_made_it(
 
     assert title() == "Suggestion from elsewhere · 81%"
     with Project.open(small_project, annotator="model") as project:
-        project.keep_looks("starter", {1: Look(np.ones(4, np.float32))})
+        project.save_embeddings("starter", {1: Embedding(np.ones(4, np.float32))})
         waiting = [s.proposal for s in project.suggestions(1)]
         project.suggest(1, waiting, model_id=None)
     session.refresh()
@@ -132,7 +132,7 @@ def test_a_suggestion_is_titled_after_who_made_it(
 
 
 def test_what_is_said_of_a_proposed_box_goes_with_the_box(
-    dock: DeskDock, small_project: Path, qtbot: QtBot
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     session = dock.desk.session
     session.open(small_project, annotator="Ada")

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from annotation_store import Project, Proposal
 from annotation_store.records import Cell, Suggestion
-from napari_lld.controllers.dock import DeskDock
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.session import Session
 
 # in a process of its own, where nothing is imported yet; napari's own part is done before the clock starts
@@ -38,8 +38,8 @@ get_qapp()
 viewer = napari.components.ViewerModel()
 before = set(sys.modules)
 begun, used = time.perf_counter(), time.process_time()
-from napari_lld.controllers.dock import DeskDock
-dock = DeskDock(viewer)
+from napari_lld.controllers.dock import AnnotateDock
+dock = AnnotateDock(viewer)
 dock.show()
 seconds, processor = time.perf_counter() - begun, time.process_time() - used
 heavy = {"torch", "torchvision", "ultralytics"} & set(sys.modules)
@@ -70,13 +70,13 @@ def propose(project: Project, count: int) -> None:
 
 
 @pytest.fixture
-def dock(small_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock]:
+def dock(small_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
     """Give a dock in a window, so that it takes keys, on a field with 500 suggestions."""
     with Project.open(small_project) as project:
         propose(project, 500)
     window = QMainWindow()
     qtbot.addWidget(window)
-    dock, holder = DeskDock(ViewerModel()), QDockWidget()
+    dock, holder = AnnotateDock(ViewerModel()), QDockWidget()
     holder.setWidget(dock)
     window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, holder)
     window.show()
@@ -86,7 +86,7 @@ def dock(small_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[DeskDock
 
 
 def test_a_label_by_key_is_one_transaction_and_lays_out_no_box(
-    dock: DeskDock, qtbot: QtBot, tell: Callable[..., None]
+    dock: AnnotateDock, qtbot: QtBot, tell: Callable[..., None]
 ) -> None:
     session = dock.desk.session
     assert session.project is not None

@@ -145,7 +145,7 @@ def test_on_a_slow_machine_a_training_keeps_its_time_and_says_what_it_left_out(
         measured = model.card["metrics"]["held_out"]["fields"]
         said = next((one for one in left_out if "held-out fields were measured" in one), "3 of 3 held-out")
         assert said.startswith(f"{measured} of 3 held-out")
-        looked = project.looks(str(model.id))
+        looked = project.embeddings(str(model.id))
         assert (
             f"suggestions were updated on {len(looked)} of 12 fields, and the others keep theirs" in left_out
         )

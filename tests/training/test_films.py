@@ -17,7 +17,7 @@ from training.inference.predict import RawProposals, novelty_of, propose_raw
 from training.models.model import read_model, starter_place
 from training.networks.scale import domain_of
 from training.protocol import EvaluateRequest, PredictRequest
-from training.worker.annotated_fields import Knowledge, knowledge
+from training.worker.annotated_fields import AnnotatedField, knowledge
 from training.worker.films import Films
 from training.worker.models import resolve
 from training.worker.run import run
@@ -60,7 +60,7 @@ def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project:
         known, model = knowledge(opened), read_model(starter_place())
         (film,) = {domain_of(one.field) for one in known if one.field.name.startswith("pbc")}
 
-        def with_cells(count: int, **changes: Any) -> list[Knowledge]:
+        def with_cells(count: int, **changes: Any) -> list[AnnotatedField]:
             cells = [replace(c, **changes) for k in known if domain_of(k.field) == film for c in k.cells]
             return [replace(known[0], cells=tuple(cells[:count]))]
 

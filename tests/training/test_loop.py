@@ -12,7 +12,7 @@ import torch
 
 from training.engine.data import cut_patches, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
-from training.engine.presets import Found, settings
+from training.engine.presets import CellsFound, settings
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
 
@@ -127,21 +127,21 @@ def test_fields_without_cells_train_too(words: Vocabulary, make_field: Any) -> N
 
 def test_settings_suit_what_there_is_and_what_the_start_finds() -> None:
     def chosen(
-        fields: int, finds: Found | None, epochs: int | None = None, size: int = 448
+        fields: int, finds: CellsFound | None, epochs: int | None = None, size: int = 448
     ) -> LearningConfig:
         return settings(fields=fields, size=size, epochs=epochs, seed=0, finds=finds)
 
-    small, large = chosen(5, Found(60, 0.9)), chosen(500, Found(6000, 0.9))
+    small, large = chosen(5, CellsFound(60, 0.9)), chosen(500, CellsFound(6000, 0.9))
     assert small.batch == 5
     assert small.epochs > large.epochs >= 3
     assert 0.8 <= small.scales[0] <= small.scales[1] <= 1.25
     assert chosen(5, None, epochs=7).epochs == 7
     assert chosen(5, None, epochs=1, size=100).window % 32 == 0
     # what finds everything has nothing to learn about finding, unless it was asked to
-    assert chosen(5, Found(60, 1.0)).epochs == 0
-    assert chosen(5, Found(60, 1.0), epochs=3).epochs == 3
+    assert chosen(5, CellsFound(60, 1.0)).epochs == 0
+    assert chosen(5, CellsFound(60, 1.0), epochs=3).epochs == 3
     # what takes cells for background learns in all its layers, if there are cells enough to say so
-    taught = chosen(40, Found(200, 0.5))
+    taught = chosen(40, CellsFound(200, 0.5))
     assert (taught.epochs * 5, taught.frozen_layers, taught.frozen_norms) == (225, 0, False)
-    assert chosen(200, Found(900, 0.5)).epochs * 25 == 450
-    assert chosen(40, Found(29, 0.5)).frozen_layers == small.frozen_layers == 5
+    assert chosen(200, CellsFound(900, 0.5)).epochs * 25 == 450
+    assert chosen(40, CellsFound(29, 0.5)).frozen_layers == small.frozen_layers == 5

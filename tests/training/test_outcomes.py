@@ -52,7 +52,7 @@ def test_an_unknown_cell_is_no_wrong_class_and_none_stands_beside_it() -> None:
     assert (row["kind"], row["what"], row["unknown"]) == ("worst", "class", False)
 
 
-def test_each_kind_of_mistake_is_shown_in_turn_the_gravest_first() -> None:
+def test_each_kind_of_label_error_is_shown_in_turn_the_gravest_first() -> None:
     fields = [
         result([(cell("Neutrophil"), said(0.9, "Neutrophil", 0.95))]),
         result([(cell("Neutrophil"), said(0.9, "Monocyte", 0.8))]),

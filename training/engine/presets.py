@@ -21,7 +21,7 @@ _TAUGHT_BY = 40
 
 
 @dataclass(frozen=True)
-class Found:
+class CellsFound:
     """What a start finds of the cells in the finished regions.
 
     Attributes
@@ -36,11 +36,13 @@ class Found:
     f1: float
 
 
-NOTHING_FOUND = Found(FEWEST_TO_TEACH, 0.0)
+NOTHING_FOUND = CellsFound(FEWEST_TO_TEACH, 0.0)
 """Of a detector that has never learnt cells."""
 
 
-def settings(*, fields: int, size: int, epochs: int | None, seed: int, finds: Found | None) -> LearningConfig:
+def settings(
+    *, fields: int, size: int, epochs: int | None, seed: int, finds: CellsFound | None
+) -> LearningConfig:
     """Choose the loop's settings.
 
     Parameters

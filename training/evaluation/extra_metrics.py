@@ -142,7 +142,7 @@ def _outcomes(result: FieldResult, threshold: float) -> list[tuple[TrueCell, Pro
 def _class_pairs(result: FieldResult, classes: Sequence[str], threshold: float) -> Pairs:
     known = set(classes)
     return [
-        # a proposal without a class found the cell, yet named nothing: "" is no class of any schema
+        # a proposal without a class found the cell, yet named nothing: "" is not a class of any schema
         (cell.cell_class, None if p is None else p.best_class or "")
         for cell, p in _outcomes(result, threshold)
         if cell.cell_class is not None and cell.cell_class in known

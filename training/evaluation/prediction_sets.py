@@ -195,7 +195,7 @@ def _rows(results: Sequence[FieldResult], name: str, least: float) -> Iterator[_
             true = cell.cell_class if name == "class" else cell.attributes.get(name)
             said = _said(p, name)
             if true is None or true == UNSURE or not said or (name == "class" and true not in result.classes):
-                continue  # a class group is no class: whether a set holds the class is not known
+                continue  # a class group is not a class: whether a set holds the class is not known
             yield result.patient, said, true
 
 

@@ -9,22 +9,22 @@ from training.ranking.cells import Queue, cells
 from training.ranking.cold_start import look_at_stain
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.items import Ranked
-from training.ranking.label_errors import Mistakes, mistakes
+from training.ranking.label_errors import LabelErrors, label_errors
 from training.ranking.project import STAIN, STARTER, best_regions, order, regions, update
 
 __all__ = [
     "STAIN",
     "STARTER",
     "CostModel",
-    "Mistakes",
+    "LabelErrors",
     "Queue",
     "Ranked",
     "best_regions",
     "cells",
     "cost_model",
     "information",
+    "label_errors",
     "look_at_stain",
-    "mistakes",
     "order",
     "regions",
     "update",

@@ -17,7 +17,7 @@ class Ranked:
     Attributes
     ----------
     kind
-        ``"field"``, ``"region"``, ``"cell"`` or ``"mistake"``.
+        ``"field"``, ``"region"``, ``"cell"`` or ``"label_error"``.
     id
         Of the field (also for a region), of the suggestion, or of the cell that may be mistaken; ``None``
         where there is no such thing yet (a cell that was missed).

@@ -96,7 +96,7 @@ class SeenField:
         partner = match(overlaps, range(len(said)), np.zeros(len(self.cells), bool))
         return said, overlaps, {int(cell): said[i] for i, cell in enumerate(partner) if cell >= 0}
 
-    def opinion(self, cell: Cell, found: Proposal | None) -> Proposal | None:
+    def prediction(self, cell: Cell, found: Proposal | None) -> Proposal | None:
         """Give what is said of a cell by a model that has not learnt from it, else by that which found it."""
         judged = self.judged.get(cell.id)
         if judged is None or iou_matrix([judged.box], [cell.box])[0, 0] < _SAME:  # the box was moved away
@@ -238,7 +238,7 @@ def _best(shares: Mapping[str, float]) -> str | None:
     return max(sorted(shares), key=shares.__getitem__, default=None)
 
 
-def find_mistakes(
+def find_label_errors(
     fields: Sequence[SeenField],
     schema: Schema,
     *,
@@ -266,8 +266,8 @@ def find_mistakes(
         for i, cell in enumerate(one.cells):
             if cell.id in one.decided:
                 continue
-            opinion = one.opinion(cell, of_cell.get(i))
-            errors, reasons = _wrong_labels(cell, opinion, schema, usual, words, least)
+            prediction = one.prediction(cell, of_cell.get(i))
+            errors, reasons = _wrong_labels(cell, prediction, schema, usual, words, least)
             if tuple(cell.confirmed.get("box", ())) != tuple(cell.box):
                 overlap = float(overlaps[:, i].max(initial=0.0))
                 if overlap >= _TOUCHES:
@@ -275,24 +275,24 @@ def find_mistakes(
                     errors["box"] = usual.wrong_box(overlap) * nearest.confidence
                     if errors["box"] >= least > 0:
                         reasons.append(Reason("The model draws the box elsewhere"))
-                        opinion = _in_box_of(nearest, opinion)
+                        prediction = _in_box_of(nearest, prediction)
                 else:
                     errors["spurious"] = usual.empty_box
                     if errors["spurious"] >= least:
-                        reasons, opinion = [Reason("The model sees no cell here")], None
+                        reasons, prediction = [Reason("The model sees no cell here")], None
             if max(errors.values(), default=0.0) >= max(least, 1e-9):
                 learnt = one.learnt is not None and cell.id <= one.learnt and cell.id not in one.judged
                 reasons.append(_CELL_TAUGHT if learnt else _CELL_NOT_TAUGHT)
                 found.append(
                     Ranked(
-                        "mistake",
+                        "label_error",
                         cell.id,
                         one.field.id,
                         1 - float(np.prod([1 - p for p in errors.values()])),
                         seconds,
                         tuple(reasons),
                         cell.box,
-                        said=opinion,
+                        said=prediction,
                         errors=errors,
                     )
                 )
@@ -300,8 +300,8 @@ def find_mistakes(
     return sorted(found, key=lambda item: (-item.score, item.field_id, item.id or 0, item.box))
 
 
-def _in_box_of(said: Proposal, opinion: Proposal | None) -> Proposal:
-    return said if opinion is None else replace(opinion, box=said.box, confidence=said.confidence)
+def _in_box_of(said: Proposal, prediction: Proposal | None) -> Proposal:
+    return said if prediction is None else replace(prediction, box=said.box, confidence=said.confidence)
 
 
 def _wrong_labels(
@@ -375,7 +375,9 @@ def _missed(
         )
         errors = {"missing": error}
         found.append(
-            Ranked("mistake", None, one.field.id, error, seconds, reasons, box, said=proposal, errors=errors)
+            Ranked(
+                "label_error", None, one.field.id, error, seconds, reasons, box, said=proposal, errors=errors
+            )
         )
     return found
 
@@ -384,8 +386,8 @@ def _missed(
 
 
 @dataclass(frozen=True)
-class Mistakes:
-    """The likely mistakes of one reading as one model sees them, and all that is needed to judge them again.
+class LabelErrors:
+    """The possible label errors of a reading as a model sees them, and what is needed to judge them again.
 
     Attributes
     ----------
@@ -408,21 +410,21 @@ class Mistakes:
         return _number(self.maker)
 
     def now(self, project: Project, field_id: int) -> list[Ranked]:
-        """Judge a field's likely mistakes again, by what its cells say now; as cheap as reading a field."""
+        """Judge a field's possible label errors again, by what its cells say now; as cheap as reading it."""
         seen = self.seen.get(field_id)
         if seen is None:
             return []
         marks = _marks(project, self.model_id, field_id)
         again = replace(marks.of(project.field(field_id), seen.said), learnt=seen.learnt, judged=seen.judged)
-        return find_mistakes([again], project.schema, usual=self.usual)
+        return find_label_errors([again], project.schema, usual=self.usual)
 
     def contradiction(self, cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
         """Say what the model would have a cell say instead, by what is usual here."""
         return contradiction(cell, said, schema, self.usual)
 
 
-def mistakes(project: Project, *, least: float = LISTED) -> Mistakes:
-    """Rank the likely mistakes of the current reading, by what the model that looked last says.
+def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
+    """Rank the possible label errors of the current reading, by what the model that looked last says.
 
     A label is judged by what models say that did not learn from it, where the worker has asked them
     (`training.worker.out_of_fold`). Nothing where no model has looked, and nothing in a blind reading: a
@@ -435,8 +437,8 @@ def mistakes(project: Project, *, least: float = LISTED) -> Mistakes:
     """
     maker = newest_maker(project, besides=(STAIN,))
     if maker is None or project.reading.blind:
-        return Mistakes()
-    looks = project.looks(maker, opinions=True)
+        return LabelErrors()
+    looks = project.embeddings(maker, predictions=True)
     number = _number(maker)
     marks = _marks(project, number)
     cards = {model.id: (model.card, model.parent) for model in project.models()}
@@ -445,14 +447,14 @@ def mistakes(project: Project, *, least: float = LISTED) -> Mistakes:
     for field in project.fields():
         if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
             continue
-        said = (*looks[field.id].opinions, *marks.said.get(field.id, ()))
+        said = (*looks[field.id].predictions, *marks.said.get(field.id, ()))
         judged = looks[field.id].cells
         seen.append(replace(marks.of(field, said), learnt=lineage.learnt(field), judged=judged))
     recall = None
     if number is not None and number in cards:
         recall = _measured_recall(cards[number][0])
     usual = Usual.of(seen, project.schema, recall)
-    items = find_mistakes(seen, project.schema, usual=usual, least=least)
+    items = find_label_errors(seen, project.schema, usual=usual, least=least)
     listed = {item.field_id for item in items}
     unchecked = sum(
         cell.id not in one.judged and (cell.cell_class not in (None, UNSURE) or bool(cell.attributes))
@@ -460,7 +462,7 @@ def mistakes(project: Project, *, least: float = LISTED) -> Mistakes:
         for cell in one.cells
     )
     kept = {one.field.id: one for one in seen if one.field.id in listed}
-    return Mistakes(maker, tuple(items), kept, usual, unchecked)
+    return LabelErrors(maker, tuple(items), kept, usual, unchecked)
 
 
 def _measured_recall(card: Mapping[str, Any]) -> float | None:

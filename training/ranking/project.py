@@ -38,7 +38,7 @@ from training.ranking.windows import best_windows
 from training.reasons import Reason
 
 if TYPE_CHECKING:
-    from annotation_store import Look
+    from annotation_store import Embedding
     from annotation_store.project import Project
 
 STAIN = "stain"
@@ -60,7 +60,7 @@ def update(
     budget: int = BUDGET,
     seed: int = 0,
     store: bool = True,
-    stain: Mapping[int, Look] | None = None,
+    stain: Mapping[int, Embedding] | None = None,
 ) -> list[Ranked]:
     """Work the order of the fields out anew, from the suggestions and looks that are there, and store it.
 
@@ -154,7 +154,7 @@ def _read(item: Mapping[str, Any]) -> Ranked | None:
 
 def newest_maker(project: Project, *, besides: Sequence[str] = ()) -> str | None:
     """Say whose looks to go by: who has looked at most fields; of equals the newest model."""
-    counts = {maker: n for maker, n in project.looked().items() if maker not in besides}
+    counts = {maker: n for maker, n in project.embedded().items() if maker not in besides}
     return max(counts, key=lambda maker: (counts[maker], _age(maker)), default=None)
 
 
@@ -162,7 +162,7 @@ def _age(maker: str) -> int:
     return int(maker) if maker.isdecimal() else {STAIN: -2, STARTER: -1}.get(maker, -3)
 
 
-def _views(project: Project, maker: str | None, stain: Mapping[int, Look]) -> list[FieldView]:
+def _views(project: Project, maker: str | None, stain: Mapping[int, Embedding]) -> list[FieldView]:
     """Read what the ranking sees; a fixed number of statements however many fields there are."""
     suggested = by_field((s.field_id, s.proposal) for s in project.suggestions())
     rejected = project.rejections()
@@ -170,8 +170,10 @@ def _views(project: Project, maker: str | None, stain: Mapping[int, Look]) -> li
     regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions())
     ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
     looks = dict(stain) if maker in (None, STAIN) else {}
-    looks |= project.looks(maker) if maker is not None else {}
-    stained = {} if suggested or project.reading.blind else {**stain, **project.looks(STAIN, opinions=True)}
+    looks |= project.embeddings(maker) if maker is not None else {}
+    stained = (
+        {} if suggested or project.reading.blind else {**stain, **project.embeddings(STAIN, predictions=True)}
+    )
     views = []
     for field in project.fields():
         if field.is_slide or field.skipped:
@@ -180,7 +182,7 @@ def _views(project: Project, maker: str | None, stain: Mapping[int, Look]) -> li
         finished = [r.shape for r in own if r.finished]
         known = [*finished, *ignored.get(field.id, [])]
         look, from_stain = looks.get(field.id), stained.get(field.id)
-        found = suggested.get(field.id) or (list(from_stain.opinions) if from_stain is not None else [])
+        found = suggested.get(field.id) or (list(from_stain.predictions) if from_stain is not None else [])
         taken = [*cells.get(field.id, []), *rejected.get(field.id, [])]
         views.append(
             FieldView(
@@ -216,7 +218,7 @@ def unknown_share(field: Field, known: Sequence[Shape]) -> float:
 
 
 def best_regions(
-    project: Project, ranked: Sequence[Ranked], count: int, *, stain: Mapping[int, Look] | None = None
+    project: Project, ranked: Sequence[Ranked], count: int, *, stain: Mapping[int, Embedding] | None = None
 ) -> list[Ranked]:
     """Give the best region of each of the first fields of an order, in that order, as the window does.
 
@@ -236,7 +238,7 @@ def regions(
     count: int = 1,
     *,
     suggestions: Sequence[Suggestion] | None = None,
-    stain: Look | None = None,
+    stain: Embedding | None = None,
 ) -> list[Ranked]:
     """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
 
@@ -262,8 +264,8 @@ def regions(
     waiting = project.suggestions(field_id) if suggestions is None else suggestions
     found = [s.proposal for s in waiting]
     if not found and not project.reading.blind:
-        stain = project.looks(STAIN, field_id=field_id, opinions=True).get(field_id, stain)
-        found = list(stain.opinions) if stain is not None else []
+        stain = project.embeddings(STAIN, field_id=field_id, predictions=True).get(field_id, stain)
+        found = list(stain.predictions) if stain is not None else []
     some = candidates(found, known, boxes)
     groups = groups_of(project.schema)
     worths = weights = np.array([worth(p, words.labels, groups) for p in some])

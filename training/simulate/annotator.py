@@ -20,7 +20,7 @@ GOOD_BOX = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class AnnotationWork:
     """What was done, and how long it takes by the cost model.
 
     Attributes
@@ -57,9 +57,11 @@ class Work:
         """How many cells there are now that were not there before."""
         return self.drawn + self.accepted + self.corrected + self.in_bulk
 
-    def __add__(self, other: Work) -> Work:
+    def __add__(self, other: AnnotationWork) -> AnnotationWork:
         """Put two pieces of work together."""
-        return Work(*(getattr(self, name) + getattr(other, name) for name in Work.__slots__))
+        return AnnotationWork(
+            *(getattr(self, name) + getattr(other, name) for name in AnnotationWork.__slots__)
+        )
 
 
 class SimulatedAnnotator:
@@ -92,7 +94,7 @@ class SimulatedAnnotator:
         self.uses_suggestions = uses_suggestions
         self.good_box = good_box
 
-    def finish(self, field_id: int, box: Box | None = None, *, opened: bool = False) -> Work:
+    def finish(self, field_id: int, box: Box | None = None, *, opened: bool = False) -> AnnotationWork:
         """Finish an area of a field: review its suggestions, box what they missed, mark it finished.
 
         Parameters
@@ -122,7 +124,7 @@ class SimulatedAnnotator:
             for i, cell in enumerate(self.truth[field_id])
             if i not in shown and i not in there and area.contains_centre(cell.box)
         ]
-        work = Work(seconds=fixed, by_hand=fixed, regions=1)
+        work = AnnotationWork(seconds=fixed, by_hand=fixed, regions=1)
         for one, verdict in zip(inside, verdicts, strict=True):
             work += self._settle(one, verdict, write=self.uses_suggestions)
         by_hand = [self.truth[field_id][v.cell] for v in verdicts if v.cell is not None]
@@ -133,18 +135,18 @@ class SimulatedAnnotator:
             project.mark_whole_field(field_id)
         else:
             project.add_region(field_id, area)
-        return work + Work(seconds=seconds, by_hand=seconds, drawn=len(missed))
+        return work + AnnotationWork(seconds=seconds, by_hand=seconds, drawn=len(missed))
 
-    def review(self, suggestions: Sequence[Suggestion]) -> Work:
+    def review(self, suggestions: Sequence[Suggestion]) -> AnnotationWork:
         """Decide on single suggestions of a field that is open, as in a queue."""
-        work = Work()
+        work = AnnotationWork()
         if suggestions:
             field_id = suggestions[0].field_id
             for one, verdict in zip(suggestions, self.verdicts(field_id, suggestions), strict=True):
                 work += self._settle(one, verdict, write=True)
         return work
 
-    def accept_in_bulk(self, suggestions: Sequence[Suggestion]) -> Work:
+    def accept_in_bulk(self, suggestions: Sequence[Suggestion]) -> AnnotationWork:
         """Accept suggestions of a field that is open all at once, unseen; say how many of them are wrong.
 
         Unknown ones and those of films where nothing was checked stay, as in a window
@@ -152,14 +154,14 @@ class SimulatedAnnotator:
         """
         suggestions = [one for one in suggestions if not (one.is_unknown or one.proposal.unchecked)]
         if not suggestions:
-            return Work()
+            return AnnotationWork()
         field_id = suggestions[0].field_id
         verdicts = self.verdicts(field_id, suggestions)
         self.project.accept_many([one.id for one in suggestions])
         wrong = sum(v.action is Action.REJECT or "class" in v.wrong for v in verdicts)
         by_hand = sum(self._new(self.truth[field_id][v.cell]) for v in verdicts if v.cell is not None)
         seconds = self.cost.accepted(0)
-        return Work(seconds=seconds, by_hand=by_hand, in_bulk=len(suggestions), wrong_in_bulk=wrong)
+        return AnnotationWork(seconds=seconds, by_hand=by_hand, in_bulk=len(suggestions), wrong_in_bulk=wrong)
 
     def verdicts(self, field_id: int, suggestions: Sequence[Suggestion]) -> list[Verdict]:
         """Judge suggestions of a field without doing anything."""
@@ -179,14 +181,14 @@ class SimulatedAnnotator:
     def _new(self, cell: TrueCell) -> float:
         return self.cost.new_cell(len(cell.attributes))
 
-    def _settle(self, one: Suggestion, verdict: Verdict, *, write: bool) -> Work:
+    def _settle(self, one: Suggestion, verdict: Verdict, *, write: bool) -> AnnotationWork:
         """Reckon a decision, and write it into the project."""
         project, cost = self.project, self.cost
         if verdict.cell is None:
             assert verdict.reason is not None
             if write:
                 project.reject(one.id, verdict.reason)
-            return Work(seconds=cost.rejected(), rejected=1, reasons=Counter({verdict.reason: 1}))
+            return AnnotationWork(seconds=cost.rejected(), rejected=1, reasons=Counter({verdict.reason: 1}))
         true = self.truth[one.field_id][verdict.cell]
         looked_at = sum(name in one.proposal.best_attributes for name in true.attributes)
         boxes = int("box" in verdict.wrong)
@@ -199,11 +201,11 @@ class SimulatedAnnotator:
         if verdict.action is Action.ACCEPT:
             if write:
                 project.accept(one.id)
-            return Work(seconds=seconds, by_hand=self._new(true), accepted=1)
+            return AnnotationWork(seconds=seconds, by_hand=self._new(true), accepted=1)
         if write:
             moved: dict[str, Any] = {} if verdict.box is None else {"box": verdict.box}
             project.correct(one.id, cell_class=verdict.cell_class, attributes=verdict.attributes, **moved)
-        return Work(
+        return AnnotationWork(
             seconds=seconds,
             by_hand=self._new(true),
             corrected=1,

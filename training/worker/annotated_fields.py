@@ -28,7 +28,7 @@ class NothingToLearnError(LLDError):
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class AnnotatedField:
     """A field with everything the current reading says of it, and the votes of others on its cells.
 
     Attributes
@@ -99,7 +99,7 @@ class Knowledge:
         return voted | {cell.cell_class for cell in self.cells}
 
 
-def knowledge(project: Project) -> list[Knowledge]:
+def knowledge(project: Project) -> list[AnnotatedField]:
     """Read the whole project's knowledge in a fixed number of statements for each reading.
 
     Where the cells are, and what is finished, the current reading says; what the cells are is put to the vote
@@ -122,7 +122,7 @@ def knowledge(project: Project) -> list[Knowledge]:
         own: list[Region] = regions.get(field.id, [])
         areas: list[IgnoreArea] = ignore.get(field.id, [])
         known.append(
-            Knowledge(
+            AnnotatedField(
                 field,
                 units[field.id],
                 tuple(cells.get(field.id, ())),
@@ -136,7 +136,7 @@ def knowledge(project: Project) -> list[Knowledge]:
     return known
 
 
-def fields_by_unit(known: Iterable[Knowledge]) -> dict[str, list[Field]]:
+def fields_by_unit(known: Iterable[AnnotatedField]) -> dict[str, list[Field]]:
     """Give the fields of every unit (see `annotation_store.splits.units`)."""
     fields: dict[str, list[Field]] = defaultdict(list)
     for one in known:
@@ -144,15 +144,15 @@ def fields_by_unit(known: Iterable[Knowledge]) -> dict[str, list[Field]]:
     return fields
 
 
-def held_before(project: Project, known: Sequence[Knowledge]) -> tuple[set[str], int]:
+def held_before(project: Project, known: Sequence[AnnotatedField]) -> tuple[set[str], int]:
     """Find the units that earlier models held out, and count those gone; see `still_held_out`."""
     annotated = {one.field.id for one in known if one.cells_in_regions()}
     return still_held_out(project, fields_by_unit(known), annotated, [m.card for m in project.models()])
 
 
 def unannotated(
-    known: Sequence[Knowledge], held: Collection[str], *, most: int, seed: int
-) -> list[Knowledge]:
+    known: Sequence[AnnotatedField], held: Collection[str], *, most: int, seed: int
+) -> list[AnnotatedField]:
     """Choose fields that nobody has annotated to learn from: none skipped, none of a held-out patient.
 
     Parameters
@@ -166,7 +166,7 @@ def unannotated(
     return sorted(random.Random(seed).sample(some, min(most, len(some))), key=lambda k: k.field.id)
 
 
-def refuse_without_knowledge(known: list[Knowledge]) -> None:
+def refuse_without_labels(known: list[AnnotatedField]) -> None:
     """Raise `NothingToLearnError` with the cure where there is nothing to learn from."""
     if not known:
         raise NothingToLearnError("The project has no fields yet (whole slides aside). Add some first.")

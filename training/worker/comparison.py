@@ -18,7 +18,7 @@ from training.models.folder import read_card
 from training.models.lineage import Lineage
 from training.models.model import LearnedModel, starter_place
 from training.reasons import Reason
-from training.worker.annotated_fields import Knowledge
+from training.worker.annotated_fields import AnnotatedField
 from training.worker.models import DamagedModelError, resolve
 
 
@@ -30,10 +30,10 @@ def starter_calibration() -> Calibration:
 def compare_with_active(
     project: Project,
     lineage: Lineage,
-    testing: Sequence[Knowledge],
+    testing: Sequence[AnnotatedField],
     new: Sequence[FieldResult],
     *,
-    propose: Callable[[LearnedModel, Sequence[Knowledge]], list[RawProposals]],
+    propose: Callable[[LearnedModel, Sequence[AnnotatedField]], list[RawProposals]],
     attributes: Sequence[str],
     device: torch.device,
 ) -> tuple[Comparison, list[FieldResult]]:

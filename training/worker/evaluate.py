@@ -24,7 +24,7 @@ from training.inference.predict import Pixels, cell_sides, propose_raw
 from training.models.lineage import Lineage
 from training.networks.scale import domain_of, domain_of_size
 from training.protocol import Done, EvaluateRequest, Metrics, Notice, Progress, Started
-from training.worker.annotated_fields import Knowledge, held_before, knowledge
+from training.worker.annotated_fields import AnnotatedField, held_before, knowledge
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.full_truth import outside_regions, read_truth
@@ -89,7 +89,7 @@ class _Shown(NamedTuple):
     side: float | None
 
 
-def _held_out(project: Project, number: int | None, known: Sequence[Knowledge]) -> list[_Shown]:
+def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedField]) -> list[_Shown]:
     """Give the held-out fields, less those that this very model has learnt from."""
     finished = [k for k in known if k.finished]
     held, _ = held_before(project, finished)
@@ -117,7 +117,7 @@ def _against_file(
     request: EvaluateRequest,
     file: Path,
     channel: Channel,
-    known: Sequence[Knowledge],
+    known: Sequence[AnnotatedField],
     films: Films,
 ) -> list[_Shown]:
     places = None if request.images is None else Path(request.images)
@@ -144,7 +144,7 @@ def _against_file(
     return shown
 
 
-def _of_image(truth: FieldTruth, pixels: Pixels, field: Knowledge | None, films: Films) -> _Shown:
+def _of_image(truth: FieldTruth, pixels: Pixels, field: AnnotatedField | None, films: Films) -> _Shown:
     """Give an image of a file; one of a field's name and size is that field."""
     size = truth.width, truth.height
     if field is not None and (field.field.width, field.field.height) == size:

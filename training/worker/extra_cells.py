@@ -9,7 +9,7 @@ from training.evaluation.cell_outcomes import outcomes
 from training.evaluation.extra_metrics import describe
 from training.evaluation.metrics import FieldResult
 from training.networks.vocabulary import Vocabulary
-from training.worker.annotated_fields import Knowledge
+from training.worker.annotated_fields import AnnotatedField
 
 _LEFT_OUT = ("calibration", "confusion", "domains")
 
@@ -23,7 +23,7 @@ def compact(results: Sequence[FieldResult], words: Vocabulary) -> dict[str, Any]
 
 
 def drawn_at_random(
-    testing: Sequence[Knowledge],
+    testing: Sequence[AnnotatedField],
     results: Sequence[FieldResult],
     reserve: Collection[int],
     words: Vocabulary,
@@ -42,7 +42,7 @@ def drawn_at_random(
 
 
 def of_single_cells(
-    some: Sequence[Knowledge], results: Sequence[FieldResult], words: Vocabulary
+    some: Sequence[AnnotatedField], results: Sequence[FieldResult], words: Vocabulary
 ) -> list[dict[str, Any]]:
     """Give the outcomes that are kept for pictures; see `training.evaluation.cell_outcomes.outcomes`."""
     return outcomes(results, [one.field.id for one in some], groups=words.groups)

@@ -22,7 +22,7 @@ from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of
 from training.networks.scale import domain_of, domain_of_size
 from training.similarity.novelty import Novelty
-from training.worker.annotated_fields import Knowledge
+from training.worker.annotated_fields import AnnotatedField
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -46,14 +46,14 @@ class Films:
         Fields with labelled cells among them; those of a film show how far its cells are moved.
     """
 
-    def __init__(self, project: Project, model: LearnedModel, known: Sequence[Knowledge]) -> None:
+    def __init__(self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField]) -> None:
         self._model = model
         self._novelty = novelty_of(model)
         self._places: dict[str, list[np.ndarray]] = defaultdict(list)
         self._moves: dict[str, np.ndarray] = {}
         self._labelled: dict[str, int] = {}
         self._project = project
-        self._known: dict[str, list[Knowledge]] = defaultdict(list)
+        self._known: dict[str, list[AnnotatedField]] = defaultdict(list)
         self._of_size: dict[tuple[int, int], set[str]] = defaultdict(set)
         self._seen: set[str] = set()
         for one in known:
@@ -118,7 +118,7 @@ class Films:
             if places and self._novelty.looks_unlike(np.concatenate(places))
         )
 
-    def _look(self, novelty: Novelty, known: Sequence[Knowledge]) -> np.ndarray:
+    def _look(self, novelty: Novelty, known: Sequence[AnnotatedField]) -> np.ndarray:
         classes = list(self._model.vocabulary.classes)
         taught = {classes[value] for value in novelty.values}
         cells = [(i, j) for i, k in enumerate(known) for j, c in enumerate(k.cells) if c.cell_class in taught]

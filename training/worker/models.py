@@ -46,7 +46,7 @@ def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | No
         active = project.active_model()
         number = active.id if active is not None else None
     elif number is None and wanted != "starter":
-        raise ModelError(f"'{wanted}' is no model: give active, starter or a number.")
+        raise ModelError(f"'{wanted}' is not a model: give active, starter or a number.")
     if number is not None and number not in {model.id for model in project.models()}:
         raise ModelError(f"The project has no model {number}.")
     if number is None:

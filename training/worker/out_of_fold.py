@@ -1,4 +1,4 @@
-"""What is said of labelled cells by models that did not learn from them: likely mistakes are found by it."""
+"""What models that did not learn from labelled cells predict for them, to find possible label errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.models.lineage import Lineage
 from training.models.memory import source_of
 from training.models.model import LearnedModel
 from training.protocol import Progress
-from training.worker.annotated_fields import Knowledge
+from training.worker.annotated_fields import AnnotatedField
 from training.worker.budget import CHECKED, Budget
 from training.worker.channel import Channel
 from training.worker.models import resolve
@@ -44,10 +44,10 @@ def trunk_for(project: Project, model: LearnedModel, number: int | str | None) -
 def check_labels(
     project: Project,
     model: LearnedModel,
-    known: Sequence[Knowledge],
+    known: Sequence[AnnotatedField],
     channel: Channel,
     *,
-    ready: tuple[Sequence[Knowledge], Cells] | None = None,
+    ready: tuple[Sequence[AnnotatedField], Cells] | None = None,
     budget: Budget | None = None,
 ) -> Checked:
     """Say of every labelled cell what the cells of other patients teach.

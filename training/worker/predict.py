@@ -95,11 +95,11 @@ def image_files(places: Sequence[str]) -> list[Path]:
     Raises
     ------
     LLDError
-        If a place is not there, or there is no image in it.
+        If a place is not there, or there is not an image in it.
     """
     files = find_images(places)
     if not files:
-        raise LLDError("There is no image to predict on: give files or folders.")
+        raise LLDError("There is not an image to predict on: give files or folders.")
     return files
 
 

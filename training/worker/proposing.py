@@ -12,7 +12,7 @@ from training.inference.predict import RawProposals, propose_raw
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
 from training.protocol import Progress
-from training.worker.annotated_fields import Knowledge
+from training.worker.annotated_fields import AnnotatedField
 from training.worker.budget import Budget
 from training.worker.channel import Channel
 from training.worker.films import Films
@@ -39,7 +39,7 @@ class Proposer:
     def __call__(
         self,
         model: LearnedModel,
-        some: Sequence[Knowledge],
+        some: Sequence[AnnotatedField],
         *,
         until: float | None = None,
         keep: bool = False,
@@ -89,7 +89,7 @@ class Proposer:
         return raws
 
 
-def patients_in_turn(known: Sequence[Knowledge]) -> list[Knowledge]:
+def patients_in_turn(known: Sequence[AnnotatedField]) -> list[AnnotatedField]:
     """Order fields so that the first of each patient come first, then the second of each, and so on."""
     count: Counter[str] = Counter()
     turns = []

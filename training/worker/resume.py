@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from training.engine.loop import LearningConfig
     from training.models.model import LearnedModel
     from training.protocol import TrainRequest
-    from training.worker.annotated_fields import Knowledge
+    from training.worker.annotated_fields import AnnotatedField
 
 _NOT_LEARNING = {"project", "suggest", "min_confidence", "annotator", "reading", "wait"}
 """Parts of a request that change nothing of what is learnt."""
@@ -46,7 +46,7 @@ def mark_interrupted(project: Project) -> None:
 
 def identity(
     request: TrainRequest,
-    training: Sequence[Knowledge],
+    training: Sequence[AnnotatedField],
     held: Collection[str],
     config: LearningConfig,
     model: LearnedModel,
@@ -110,7 +110,7 @@ def _about(file: Path) -> dict[str, str]:
     return about
 
 
-def _described(one: Knowledge) -> list[Any]:
+def _described(one: AnnotatedField) -> list[Any]:
     cells = [[c.box, c.cell_class, sorted(c.attributes.items())] for c in one.cells]
     areas = [[shape.geometry.wkt for shape in shapes] for shapes in (one.finished, one.ignore)]
     return [

@@ -17,7 +17,7 @@ from training.protocol import (
 )
 from training.reasons import Reason
 from training.start import check_start
-from training.worker.annotated_fields import knowledge, refuse_without_knowledge
+from training.worker.annotated_fields import knowledge, refuse_without_labels
 from training.worker.channel import Channel
 from training.worker.export_model import check_export, export_model
 from training.worker.lock import turn
@@ -81,7 +81,7 @@ def _check(request: Request) -> None:
     """Refuse what cannot be done before torch is loaded, which takes seconds."""
     if isinstance(request, TrainRequest):
         with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
-            refuse_without_knowledge(knowledge(project))
+            refuse_without_labels(knowledge(project))
             check_start(project, request.init, request.detector)
     elif isinstance(request, ExportModelRequest):
         check_export(request)

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from annotation_store import Look, Proposal
+from annotation_store import Embedding, Proposal
 from training import ranking
 from training.inference.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
@@ -16,7 +16,7 @@ from training.models.model import LearnedModel
 from training.networks.scale import domain_of
 from training.protocol import Notice, Progress, Suggested
 from training.reasons import Reason
-from training.worker.annotated_fields import Knowledge
+from training.worker.annotated_fields import AnnotatedField
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import Channel
 from training.worker.films import Films
@@ -31,7 +31,7 @@ def suggest_on(
     project: Project,
     model: LearnedModel,
     number: int | None,
-    known: Sequence[Knowledge],
+    known: Sequence[AnnotatedField],
     channel: Channel,
     *,
     films: Films,
@@ -92,7 +92,7 @@ def suggest_on(
         for film, said in zip(of, raw, strict=True):
             films.note(film, said)
         new = {one.field.id: said for one, said in zip(missing, raw, strict=True)}
-        looks: dict[int, Look] = {}
+        looks: dict[int, Embedding] = {}
         for one in some:
             said = new.get(one.field.id) or ready[one.field.id]
             found = calibrated(model, said, min_confidence=min_confidence)
@@ -113,12 +113,14 @@ def suggest_on(
                 shown = {id(proposal) for proposal in kept}
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
                 if checked is None:
-                    before = project.looks(maker, field_id=one.field.id, opinions=True).get(one.field.id)
+                    before = project.embeddings(maker, field_id=one.field.id, predictions=True).get(
+                        one.field.id
+                    )
                     of_cells = before.cells if before is not None else {}
                 else:
                     of_cells = checked.get(one.field.id, {})
-                looks[one.field.id] = Look(said.vector, rest, of_cells)
-        project.keep_looks(maker, looks)
+                looks[one.field.id] = Embedding(said.vector, rest, of_cells)
+        project.save_embeddings(maker, looks)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
     budget.leave_out(SUGGESTIONS, len(done), len(known))
@@ -143,7 +145,7 @@ def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> Non
     """Work out where to look next; a round is not lost because that failed."""
     try:
         if whole:
-            project.forget_looks(keep=[maker])
+            project.delete_embeddings(keep=[maker])
         ranking.update(project)
     except Exception as error:
         cause = str(error).rstrip(".")
@@ -162,7 +164,7 @@ class Sides:
         All fields that will be asked for.
     """
 
-    def __init__(self, project: Project, model: LearnedModel, known: Sequence[Knowledge]) -> None:
+    def __init__(self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField]) -> None:
         self._model = model
         self._pixels: dict[str, list[Pixels]] = defaultdict(list)
         self._seen: dict[str, float | None] = {}
@@ -170,7 +172,7 @@ class Sides:
             if one.cell_side is None:
                 self._pixels[domain_of(one.field)].append(partial(project.pixels, one.field.id))
 
-    def on(self, one: Knowledge) -> float | None:
+    def on(self, one: AnnotatedField) -> float | None:
         """Give the side on a field, in its pixels."""
         if one.cell_side is not None:
             return one.cell_side

@@ -22,7 +22,7 @@ from annotation_store.project import Project
 from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.keep import SHARES, keep_share
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
-from training.engine.presets import NOTHING_FOUND, Found, settings
+from training.engine.presets import NOTHING_FOUND, CellsFound, settings
 from training.engine.recipe import MOST_A_VALUE, Cells, look_at_cells, remember, teach_heads
 from training.evaluation.bulk_accept import bulk
 from training.evaluation.cell_outcomes import write_outcomes
@@ -46,11 +46,11 @@ from training.networks.scale import domain_of, sides_around
 from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
 from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
 from training.worker.annotated_fields import (
-    Knowledge,
+    AnnotatedField,
     fields_by_unit,
     held_before,
     knowledge,
-    refuse_without_knowledge,
+    refuse_without_labels,
     unannotated,
 )
 from training.worker.anonymous_card import hide_names, nameless
@@ -84,7 +84,7 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
     """Train on a project, whose turn the caller holds; see `TrainRequest`."""
     with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
         known = knowledge(project)
-        refuse_without_knowledge(known)
+        refuse_without_labels(known)
         mark_interrupted(project)
         hide_names(project)
         _refuse_unwritable(project.path / "models")
@@ -109,7 +109,7 @@ class _Training:
     device: torch.device
     begun: float
     project: Project
-    known: list[Knowledge]
+    known: list[AnnotatedField]
     run_id: int
     budget: Budget
     propose: Proposer = field(init=False)
@@ -250,7 +250,7 @@ class _Training:
         learnt = {one.patient for one in self.known if self.lineage.saw(one.field, one.cells)}
         return held_out(classes, self.request.holdout, already=before, learnt=learnt)
 
-    def _finds(self, model: LearnedModel, training: Sequence[Knowledge]) -> Found:
+    def _finds(self, model: LearnedModel, training: Sequence[AnnotatedField]) -> CellsFound:
         """Try the start on the finished regions."""
         if model.untaught:
             return NOTHING_FOUND
@@ -258,10 +258,10 @@ class _Training:
         raw = self.propose(model, some, until=self.budget.share(_TRYING), tell=False, describe=False)
         self.budget.leave_out(START, len(raw), len(some))
         f1 = finding_f1(model, [k.truth() for k in some[: len(raw)]], raw)
-        return Found(sum(len(k.cells_in_regions()) for k in some), f1)
+        return CellsFound(sum(len(k.cells_in_regions()) for k in some), f1)
 
     def _expect(
-        self, model: LearnedModel, training: Sequence[Knowledge], testing: Sequence[Knowledge]
+        self, model: LearnedModel, training: Sequence[AnnotatedField], testing: Sequence[AnnotatedField]
     ) -> None:
         """Tell the budget how many fields are to be looked at after learning."""
         seen = min(_SEEN, len(training))
@@ -303,8 +303,8 @@ class _Training:
         self,
         model: LearnedModel,
         before: nn.Module,
-        training: Sequence[Knowledge],
-        testing: Sequence[Knowledge],
+        training: Sequence[AnnotatedField],
+        testing: Sequence[AnnotatedField],
     ) -> float:
         """Choose how much of the parent's detector stays, on held-out cells where there are enough."""
         enough = sum(k.truth().counted for k in testing) >= LEAST_HELD_OUT
@@ -327,9 +327,9 @@ class _Training:
         self,
         model: LearnedModel,
         fields: Sequence[TrainingField],
-        training: Sequence[Knowledge],
-        testing: Sequence[Knowledge],
-        others: Sequence[Knowledge],
+        training: Sequence[AnnotatedField],
+        testing: Sequence[AnnotatedField],
+        others: Sequence[AnnotatedField],
         config: LearningConfig,
         state: Path,
         mark: str,
@@ -386,7 +386,7 @@ class _Training:
             forget_state(state)  # it would go astray at the same place again
             raise
 
-    def _judge(self, model: LearnedModel, testing: Sequence[Knowledge]) -> list[FieldResult]:
+    def _judge(self, model: LearnedModel, testing: Sequence[AnnotatedField]) -> list[FieldResult]:
         """Calibrate a model on the held-out fields, and judge each patient's by the fit to the others'."""
         truths, raw = [k.truth() for k in testing], self.propose(model, testing)
         model.calibration = fit_calibration(model, truths, raw, note="held-out cells", prior=self.leaning)
@@ -395,8 +395,8 @@ class _Training:
     def _measure(
         self,
         model: LearnedModel,
-        training: Sequence[Knowledge],
-        testing: Sequence[Knowledge],
+        training: Sequence[AnnotatedField],
+        testing: Sequence[AnnotatedField],
     ) -> tuple[dict[str, Any], bool, str | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
         testing = patients_in_turn(testing)  # where time is short, few fields of many patients
@@ -470,7 +470,7 @@ class _Training:
         told = f"{comparison.told}." if comparison.told is not None else None
         return metrics, not comparison.worse, told
 
-    def _propose_in_use(self, model: LearnedModel, some: Sequence[Knowledge]) -> list[RawProposals]:
+    def _propose_in_use(self, model: LearnedModel, some: Sequence[AnnotatedField]) -> list[RawProposals]:
         films = Films(self.project, model, self.known)  # as those of the new model, or they would not compare
         raw = self.propose(model, some, until=self.budget.until("in_use"), films=films)
         self.budget.leave_out(IN_USE, len(raw), len(some))
@@ -515,7 +515,7 @@ class _Training:
             raise
         return number
 
-    def _films_of(self, training: Sequence[Knowledge]) -> dict[str, int]:
+    def _films_of(self, training: Sequence[AnnotatedField]) -> dict[str, int]:
         """Say how many labelled cells of each film there were to learn from, as a card names films."""
         films: Counter[str] = Counter()
         for one in training:

@@ -57,7 +57,7 @@ class Here:
 
 @dataclass(slots=True)
 class CellNews:
-    """Cells that are new, values that are filled in, and cells of which the file says something else."""
+    """Cells that are new, values that are filled in, and cells that conflict with the file."""
 
     rows: list[dict[str, Any]] = dataclass_field(default_factory=list)
     filled: list[Change] = dataclass_field(default_factory=list)

@@ -143,7 +143,7 @@ def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> floa
 
     Returns
     -------
-    0 where a confidence is no number, ``None`` where nothing says that a machine found the box.
+    0 where a confidence is not a number, ``None`` where nothing says that a machine found the box.
     """
     given = [
         value
@@ -160,7 +160,7 @@ def novelty_of(value: Any, skipped: Skipped) -> float | None:
         return None
     number = _as_number(value)
     if number is None or not 0 <= number <= 1:
-        skipped.count("novelty that is no number between 0 and 1 was left out ({n} suggestions).")
+        skipped.count("novelty that is not a number between 0 and 1 was left out ({n} suggestions).")
         return None
     return number
 

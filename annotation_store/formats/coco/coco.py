@@ -209,7 +209,7 @@ def to_coco(
 
 
 def categories_out(schema: Schema, classes: Iterable[str | None]) -> list[dict[str, Any]]:
-    """List the schema's classes, and after them a category for each label that is no class and is needed.
+    """List the schema's classes, and after them a category for each label that is not a class and is needed.
 
     In COCO every annotation has a category: without one, other programs do not read the file.
     """

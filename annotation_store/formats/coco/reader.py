@@ -229,7 +229,7 @@ class _Reader:
         label = self._label(annotation.get("category_id"))
         if box is None:
             if is_suggestion or (label is not None and is_surely_not_white(label)):
-                self.skipped.count("{n} boxes that are no numbers were left out.")
+                self.skipped.count("{n} boxes that are not numbers were left out.")
             else:
                 given.left_out(
                     None, "{n} annotations with neither a usable box nor an outline were left out."

@@ -194,7 +194,7 @@ def _readable(
         if isinstance(row, lines.Row):
             found.append((line, row))
         else:
-            document.skipped.one("lines that are no labels", f"{row.reason} It was left out.")
+            document.skipped.one("lines that are not labels", f"{row.reason} It was left out.")
             field.left_out(None if row.box is None else lines.pixel_box(row.box, size))
     return found
 

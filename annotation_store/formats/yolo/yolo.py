@@ -154,7 +154,7 @@ def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
         document.annotations += len(rows)
         for line, row in enumerate(rows, start=1):
             if isinstance(row, Unreadable):
-                skipped.one("lines that are no labels", f"{row.reason} It was left out.")
+                skipped.one("lines that are not labels", f"{row.reason} It was left out.")
                 field.left_out(None if row.row is None else row.row.box(size))
             else:
                 _take(row, f"{pair.label.name} line {line}", field, size, data_set.names, schema, skipped)
@@ -296,7 +296,7 @@ def _outline(values: Sequence[float]) -> Row:
 
 
 def _confidence(word: str, at: str) -> float:
-    """Read how sure a machine was; a word that is no number is no confidence, yet a machine's."""
+    """Read how sure a machine was; a word that is not a number is no confidence, yet a machine's."""
     try:
         return min(max(number(word, at), 0.0), 1.0)
     except FormatError:

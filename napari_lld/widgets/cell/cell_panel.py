@@ -69,7 +69,7 @@ class CellPanel(Part):
         self.bind(session.caret_changed, self.refresh_soon)
         self.bind(session.field_changed, self.refresh_soon)
         self.bind(session.marks_changed, self._on_marks)
-        self.bind(session.mistakes_changed, self.refresh_soon)
+        self.bind(session.label_errors_changed, self.refresh_soon)
         self._rebuild()
 
     # ------------------------------------------------------------------ building
@@ -155,9 +155,9 @@ class CellPanel(Part):
         said = suggestion.proposal if suggestion else None
         probabilities = {name: said.score(name) for name in said.class_probabilities} if said else {}
         # groups and *unsure* are for people: no model proposes them
-        other, mistake = self.session.contradicted, self.session.mistake
-        if other.cell_class is not None and mistake is not None and mistake.said is not None:
-            probabilities = {other.cell_class: mistake.said.class_probabilities[other.cell_class]}
+        other, label_error = self.session.contradicted, self.session.label_error
+        if other.cell_class is not None and label_error is not None and label_error.said is not None:
+            probabilities = {other.cell_class: label_error.said.class_probabilities[other.cell_class]}
         among = set_word(self._schema, said, "class") if said is not None and self._schema is not None else ""
         taught_or_not = self._schema.class_names if self._schema is not None else ()
         for name, button in self._classes.items():
@@ -175,7 +175,7 @@ class CellPanel(Part):
         for number, attribute_row in enumerate(self._rows):
             attribute_row.show_target(
                 cell,
-                suggestion.proposal if suggestion else mistake.said if mistake else None,
+                suggestion.proposal if suggestion else label_error.said if label_error else None,
                 caret=self.session.caret == number,
                 off=artefact or bool(self.session.why_no_edits),
                 instead=other.attributes,
@@ -214,8 +214,8 @@ class CellPanel(Part):
             if cell.cell_class in schema.class_names:
                 return tr("Cell {id} · {title}", id=cell.id, title=schema.class_named(cell.cell_class).title)
             return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
-        if suggestion is not None and self.session.mistake is not None:
-            return tr("Nobody boxed this · {sure:.0%}", sure=suggestion.probability)
+        if suggestion is not None and self.session.label_error is not None:
+            return tr("Possible missed cell · {sure:.0%}", sure=suggestion.probability)
         if suggestion is not None and suggestion.is_unknown:
             return tr("Unknown · unlike anything that was taught")
         if suggestion is not None:
@@ -250,7 +250,7 @@ class CellPanel(Part):
             parts = [tr("{count} missing", count=missing) if missing else tr("complete")]
             if cell.cut:
                 parts.append(tr("cut"))
-            parts.append(box_size(cell.box, self.session.sight.pixel_size_um))
+            parts.append(box_size(cell.box, self.session.display.pixel_size_um))
             return " · ".join(parts)
         if suggestion is not None and suggestion.is_unknown:
             return tr("{key}: without a class", key=key("suggestion.accept"))

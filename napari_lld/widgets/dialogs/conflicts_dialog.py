@@ -158,8 +158,8 @@ class ConflictsDialog(QDialog):
         count = len(self.model.conflicts)
         self._told.setText(
             trn(
-                "Of {count} cell an imported file says something else. Nothing was overwritten.",
-                "Of {count} cells an imported file says something else. Nothing was overwritten.",
+                "{count} cell conflicts with an imported file. Nothing was overwritten.",
+                "{count} cells conflict with an imported file. Nothing was overwritten.",
                 count,
             )
             if count

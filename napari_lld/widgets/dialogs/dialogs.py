@@ -229,7 +229,7 @@ def ask_for_reading(why: str, parent: QWidget | None) -> bool:
 def ask_annotator(name: str, parent: QWidget | None) -> str | None:
     """Ask who annotates."""
     written, accepted = QInputDialog.getText(
-        parent, tr("Who annotates"), tr("Name, kept with every edit:"), QLineEdit.EchoMode.Normal, name
+        parent, tr("Annotator"), tr("Name, kept with every edit:"), QLineEdit.EchoMode.Normal, name
     )
     return written.strip() or None if accepted else None
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from annotation_store import formats
 from annotation_store.records import ImportReport, Reading
 from napari_lld.i18n.translate import later, tr, trn
-from napari_lld.tasks.import_preview import Import, Look, Place, comes_in, look, shortened
+from napari_lld.tasks.import_preview import Import, ImportPreview, Place, comes_in, look, shortened
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
 from napari_lld.widgets.base.room import keep_on_screen
@@ -73,7 +73,7 @@ class ImportDialog(QDialog):
         self.setWindowTitle(tr("Import labels"))
         self.setMinimumWidth(620)
         self._place, self._blind = place, reading.blind
-        self._look: Look | None = None
+        self._look: ImportPreview | None = None
         self._looked_at: Import | None = None
         self._recognised = True
         self._over = False
@@ -242,10 +242,10 @@ class ImportDialog(QDialog):
             tr("Looking"),
             lambda tell: look(place, question, tell),
             lambda found: self._on_look(question, found),
-            lambda sentence: self._on_look(question, Look(question.form, problem=sentence)),
+            lambda sentence: self._on_look(question, ImportPreview(question.form, problem=sentence)),
         )
 
-    def _on_look(self, question: Import, found: Look) -> None:
+    def _on_look(self, question: Import, found: ImportPreview) -> None:
         if question != self._question():
             self._look_soon()
             return

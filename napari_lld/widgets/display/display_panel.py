@@ -31,7 +31,7 @@ _SHARE = 0.2
 _CLOSER = (0.25, 4.0)
 
 
-class SightPanel(Part):
+class DisplayPanel(Part):
     """Shows the current cell or suggestion in large; what it changes is only what is shown."""
 
     def __init__(self, desk: DeskContext, parent: QWidget | None = None) -> None:
@@ -100,9 +100,9 @@ class SightPanel(Part):
             session.marks_changed,
             session.proposed_box_changed,
             session.tool_changed,
-            session.sight.look_changed,
-            session.sight.switched,
-            session.sight.measured,
+            session.display.look_changed,
+            session.display.switched,
+            session.display.measured,
         ):
             self.bind(signal, self.refresh_soon)
         self.refresh()
@@ -129,7 +129,7 @@ class SightPanel(Part):
     def refresh(self) -> None:
         """Show the current cell, what is switched on, and the look."""
         super().refresh()
-        session, sight = self.session, self.session.sight
+        session, sight = self.session, self.session.display
         self._smooth.setChecked(sight["smooth"])
         self._stains.setChecked(sight["stains"])
         self._bar.setChecked(sight["scale_bar"])
@@ -148,7 +148,7 @@ class SightPanel(Part):
 
     def _told_sizes(self) -> str:
         """Say what the ruler or the ring measures, else how large a pixel is."""
-        sight = self.session.sight
+        sight = self.session.display
         size = sight.pixel_size_um
         if self.session.field_id is None:
             return ""
@@ -162,7 +162,7 @@ class SightPanel(Part):
 
     def _show_cell(self) -> None:
         """Show the current mark, or the box that a click proposed."""
-        session, sight = self.session, self.session.sight
+        session, sight = self.session, self.session.display
         if not self.isVisible() or session.field_id is None:
             return
         mark = session.cell or session.suggestion
@@ -189,7 +189,7 @@ class SightPanel(Part):
         if self._stained is None or self._stained[0] != key:
             self._stained = (key, stain_channels(pixels, self._background()))
         for view, grey in zip(self._stain_views, self._stained[1], strict=True):
-            view.smooth = self.session.sight["smooth"]
+            view.smooth = self.session.display["smooth"]
             view.show_crop(grey, area[:2], box, view.scale_for(box, self._closer), None)
 
     def _background(self) -> White:
@@ -212,19 +212,19 @@ class SightPanel(Part):
         self._show_cell()
 
     def _on_contrast(self, value: int) -> None:
-        sight = self.session.sight
+        sight = self.session.display
         sight.look = replace(sight.look, contrast=_value(value, CONTRAST))
 
     def _on_gamma(self, value: int) -> None:
-        sight = self.session.sight
+        sight = self.session.display
         sight.look = replace(sight.look, gamma=_value(value, GAMMA))
 
 
-class SightDock:
+class DisplayDock:
     """Puts the panel at the left of a window, and the scale bar over its canvas."""
 
     def __init__(self, desk: DeskContext, window: QMainWindow) -> None:
-        self.panel = SightPanel(desk)
+        self.panel = DisplayPanel(desk)
         self._desk = desk
         self._window = window
         self._dock = QDockWidget(tr("Zoom view"), window)
@@ -240,14 +240,14 @@ class SightDock:
         window.resizeDocks([self._dock], [int(width)], Qt.Orientation.Horizontal)
         canvas = window.centralWidget()
         self.bar = ScaleBar(desk, canvas) if canvas is not None else None
-        self._signals = (desk.session.project_changed, desk.session.sight.switched)
+        self._signals = (desk.session.project_changed, desk.session.display.switched)
         for signal in self._signals:
             signal.connect(self._follow)
         self._follow()
 
     def _follow(self) -> None:
         session = self._desk.session
-        self._dock.setVisible(session.project is not None and session.sight["panel"])
+        self._dock.setVisible(session.project is not None and session.display["panel"])
         self.panel.refresh_soon()
 
     def release(self) -> None:

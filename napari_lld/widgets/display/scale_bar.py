@@ -33,7 +33,7 @@ class ScaleBar(QWidget):
         self._bar = (0.0, "")
         canvas.installEventFilter(self)
         session = desk.session
-        self._bound = (session.field_changed, session.marks_changed, session.sight.switched)
+        self._bound = (session.field_changed, session.marks_changed, session.display.switched)
         for signal in self._bound:
             signal.connect(self._follow)
         desk.viewer.scene.camera.events.zoom.connect(self._follow)
@@ -65,11 +65,11 @@ class ScaleBar(QWidget):
 
     def _follow(self, *_args: object) -> None:
         session = self._desk.session
-        shown = session.field_id is not None and session.sight["scale_bar"]
+        shown = session.field_id is not None and session.display["scale_bar"]
         self.setVisible(shown)
         if shown:
             zoom = float(self._desk.viewer.scene.camera.zoom)
-            bar = measure.bar(zoom, session.sight.pixel_size_um, _SIZE[0] - 20)
+            bar = measure.bar(zoom, session.display.pixel_size_um, _SIZE[0] - 20)
             if bar != self._bar:
                 self._bar = bar
                 self.update()

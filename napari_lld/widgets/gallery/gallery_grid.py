@@ -77,7 +77,7 @@ class GalleryModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self.title(item)
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self.story(item)
+            return self.provenance(item)
         return None
 
     def title(self, item: Item) -> str:
@@ -109,7 +109,7 @@ class GalleryModel(QAbstractListModel):
         schema, said = self.gallery.session.schema, item.entry.proposal
         return candidate_letters(schema, said) if schema is not None and said is not None else ""
 
-    def story(self, item: Item) -> str:
+    def provenance(self, item: Item) -> str:
         """Tell all that the gallery knows of an item."""
         session, entry = self.gallery.session, item.entry
         lines = [

@@ -173,7 +173,7 @@ class GalleryWindow(Part):
         yield Command("value.unsure", "Unsure", lambda: self._set_word(UNSURE), ("Q",), "Describe", chosen)
         yield Command(
             "value.clear",
-            "Take the value back",
+            "Clear value",
             lambda: self._set_word(None),
             ("Backspace",),
             "Describe",

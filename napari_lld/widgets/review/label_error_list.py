@@ -1,4 +1,4 @@
-"""The list of likely mistakes, in the place of the fields while they are gone through."""
+"""The list of possible label errors, in the place of the fields while they are gone through."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _ITEM = Qt.ItemDataRole.UserRole + 1
 _WHERE = Qt.ItemDataRole.UserRole + 2
 
 
-class MistakeList(Part):
-    """The likely mistakes that nobody has settled; a click shows one on its field."""
+class LabelErrorList(Part):
+    """The possible label errors that nobody has settled; a click shows one on its field."""
 
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_mistake_list")
         layout = column(self, 3)
-        self._title = label(tr("Likely mistakes"), "heading")
+        self._title = label(tr("Possible label errors"), "heading")
         layout.addLayout(row(self._title, 1, self.tool_button("mistakes.check", tr("Back to the fields"))))
-        self.model = _MistakeModel(session, self)
-        self._view = RowList("lld_mistake_view", self.model, _MistakeDelegate())
+        self.model = _LabelErrorModel(session, self)
+        self._view = RowList("lld_mistake_view", self.model, _LabelErrorDelegate())
         self._view.clicked.connect(self._on_clicked)
         self._state = label(role="muted", wrap=True)
         self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -41,7 +41,7 @@ class MistakeList(Part):
         self._pages.addWidget(self._view)
         self._pages.addWidget(self._state)
         layout.addWidget(self._pages, 1)
-        self.bind(session.mistakes_changed, self.refresh_soon)
+        self.bind(session.label_errors_changed, self.refresh_soon)
         self.bind(session.selection_changed, self.refresh_soon)
         self.refresh()
 
@@ -56,22 +56,24 @@ class MistakeList(Part):
         session = self.session
         if not session.checking:
             return
-        left = session.mistakes
-        title = tr("Likely mistakes · {count}", count=len(left)) if left else tr("Likely mistakes")
+        left = session.label_errors
+        title = (
+            tr("Possible label errors · {count}", count=len(left)) if left else tr("Possible label errors")
+        )
         self._title.setText(title)
         self.model.show_items(left)
-        self._state.setText(session.mistakes_state)
+        self._state.setText(session.label_errors_state)
         self._pages.setCurrentIndex(0 if left else 1)
-        current = session.mistake
+        current = session.label_error
         self._view.show_current(QModelIndex() if current is None else self.model.index(left.index(current)))
 
     def _on_clicked(self, index: QModelIndex) -> None:
         item = index.data(_ITEM)
         if item is not None:
-            self.session.show_mistake(item)
+            self.session.show_label_error(item)
 
 
-class _MistakeModel(QAbstractListModel):
+class _LabelErrorModel(QAbstractListModel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
@@ -117,8 +119,8 @@ class _MistakeModel(QAbstractListModel):
         return None
 
 
-class _MistakeDelegate(RowDelegate):
-    """Paints one likely mistake: the reason, and under it where, and what the model learnt from."""
+class _LabelErrorDelegate(RowDelegate):
+    """Paints one possible label error: the reason, and under it where, and what the model learnt from."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint two lines."""

@@ -1,4 +1,4 @@
-"""Looking again at one likely mistake: what is labelled, what the model says, keep or take."""
+"""Looking again at one possible label error: what is labelled, what the model says, keep or take."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _BUTTON = 116
 """Pixels for the words on a button."""
 
 
-class MistakePanel(Part):
-    """Stands in the place of the suggestions while likely mistakes are gone through."""
+class LabelErrorPanel(Part):
+    """Stands in the place of the suggestions while possible label errors are gone through."""
 
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
@@ -39,24 +39,24 @@ class MistakePanel(Part):
         self._why.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self._why)
         layout.addStretch(1)
-        self.bind(session.mistakes_changed, self.refresh_soon)
+        self.bind(session.label_errors_changed, self.refresh_soon)
         self.bind(session.selection_changed, self.refresh_soon)
         self.bind(session.marks_changed, self.refresh_soon)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the current likely mistake, and how many there are."""
+        """Show the current possible label error, and how many there are."""
         super().refresh()
         session = self.session
         self._queue.refresh()
         if not session.checking:
             return
-        left, current = session.mistakes, session.mistake
+        left, current = session.label_errors, session.label_error
         count = trn("{count} left", "{count} left", len(left)) if left else ""
         if current is not None:
             count = tr("{place} of {count}", place=left.index(current) + 1, count=len(left))
         self._count.setText(count)
-        self._again.setText(("● " if session.mistakes_outdated else "") + tr("Look again"))
+        self._again.setText(("● " if session.label_errors_outdated else "") + tr("Look again"))
         take, keep = self.commands["suggestion.accept"], self.commands["suggestion.not_a_cell"]
         model, label_ = session.model_would, session.keeping
         self._take.setEnabled(current is not None)
@@ -78,11 +78,11 @@ class MistakePanel(Part):
 
     def _reasons(self) -> str:
         session = self.session
-        current, state = session.mistake, session.mistakes_state
+        current, state = session.label_error, session.label_errors_state
         if current is not None:
             *why, learnt = in_words(current.reasons)
             return "\n".join((" · ".join(why), learnt))
-        if session.mistakes and not state:
+        if session.label_errors and not state:
             return self.commands.spelled(
                 tr("[suggestion.next] or a click in the list shows one. The model may be the one that errs.")
             )

@@ -1,4 +1,4 @@
-"""Which queue is gone through: the surest suggestions, those that teach most, or the likely mistakes."""
+"""Which queue is gone through: the surest suggestions, those that teach most, or possible label errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_lld.i18n.translate import tr
 from napari_lld.session.review import Queue
 from napari_lld.session.session import Session
 
-MISTAKES = "mistakes"
+LABEL_ERRORS = "label_errors"
 
 
 class QueueChoice(QComboBox):
@@ -25,7 +25,7 @@ class QueueChoice(QComboBox):
         for queue, title, help_ in (
             (Queue.ACCEPT, tr("Fast accept"), tr("The surest first: most are right.")),
             (Queue.TEACH, tr("Teach me"), tr("Those first from which the model would learn most.")),
-            (MISTAKES, tr("Likely mistakes"), tr("Labels that the model confidently contradicts.")),
+            (LABEL_ERRORS, tr("Possible label errors"), tr("Labels that the model confidently contradicts.")),
         ):
             self.addItem(title, queue)
             self.setItemData(self.count() - 1, help_, Qt.ItemDataRole.ToolTipRole)
@@ -34,14 +34,14 @@ class QueueChoice(QComboBox):
     def refresh(self) -> None:
         """Show which queue it is, and the keys that change it."""
         session = self._session
-        self.setCurrentIndex(self.findData(MISTAKES if session.checking else session.queue))
+        self.setCurrentIndex(self.findData(LABEL_ERRORS if session.checking else session.queue))
         tips = [self._commands[name].tooltip for name in ("suggestion.queue", "mistakes.check")]
         self.setToolTip("\n".join(tips))
 
     def _on_chosen(self, _index: int) -> None:
         chosen = self.currentData()
-        if (chosen == MISTAKES) != self._session.checking:
+        if (chosen == LABEL_ERRORS) != self._session.checking:
             self._commands.run("mistakes.check")
-        if chosen != MISTAKES and chosen != self._session.queue:
+        if chosen != LABEL_ERRORS and chosen != self._session.queue:
             self._commands.run("suggestion.queue")
         self.refresh()  # what could not be done is not shown as done

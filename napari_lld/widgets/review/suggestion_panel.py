@@ -70,7 +70,7 @@ class SuggestionPanel(Part):
             session.selection_changed,
             session.threshold_changed,
             session.queue_changed,
-            session.mistakes_changed,
+            session.label_errors_changed,
             session.models_changed,
             session.marks_changed,
         ):
@@ -89,7 +89,7 @@ class SuggestionPanel(Part):
         self._count.setText(
             tr("{shown} of {pending} here", shown=shown, pending=pending)
             if pending
-            else tr("None waits here")
+            else tr("No suggestions here")
         )
         self._count.setToolTip(self._count.text())
         self._slider.setEnabled(session.project is not None)

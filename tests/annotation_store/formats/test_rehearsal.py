@@ -57,14 +57,14 @@ def test_a_rehearsal_says_what_the_import_says_and_changes_nothing(
 ) -> None:
     with blank() as project:
         before = _everything(project)
-        told = formats.rehearse("coco", project, file)
+        told = formats.preview("coco", project, file)
         assert _everything(project) == before
         assert project.check() == []
         assert formats.read("coco", project, file) == told
         assert (told.fields, told.cells, told.named, told.unstated) == (12, 24, 12, 11)
         assert told.unknown == {"Dragon cell": 12}
         assert project.check() == []
-        again = formats.rehearse("coco", project, file)
+        again = formats.preview("coco", project, file)
         assert (again.fields, again.cells, again.named) == (0, 0, 12)
 
 
@@ -102,7 +102,7 @@ def test_stated_regions_promise_nothing_where_the_file_says_nothing(
     blank: Callable[[], Project], file: Path
 ) -> None:
     with blank() as project:
-        regions = {mode: formats.rehearse("coco", project, file, regions=mode).regions for mode in _MODES}
+        regions = {mode: formats.preview("coco", project, file, regions=mode).regions for mode in _MODES}
     assert regions == {"file": 12, "stated": 1, "none": 0, "full": 12}
 
 

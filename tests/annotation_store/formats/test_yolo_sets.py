@@ -1,4 +1,4 @@
-"""YOLO data sets as people keep them: YAML files of any name, quoted numbers, lines that are no labels."""
+"""YOLO data sets as people keep them: YAML files of any name, quoted numbers, lines that are not labels."""
 
 from __future__ import annotations
 

@@ -68,10 +68,10 @@ def test_pipes_and_devices_are_never_waited_for(empty: Project, tmp_path: Path) 
     image(tmp_path / "real/a.png")
     assert find_images([tmp_path]) == [tmp_path / "real/a.png"]
     for path in (tmp_path / "pipe.png", Path("/dev/zero"), Path("/dev/null")):
-        with pytest.raises(ImageError, match=f"{path.name} is no file"):
+        with pytest.raises(ImageError, match=f"{path.name} is not a file"):
             empty.add_fields([path])
     (tmp_path / "zero.png").symlink_to("/dev/zero")
-    with pytest.raises(ImageError, match=r"zero\.png is no file"):
+    with pytest.raises(ImageError, match=r"zero\.png is not a file"):
         empty.add_fields([tmp_path / "zero.png"])
 
 

@@ -23,7 +23,7 @@ from napari_lld.report.measured import (
     measurements,
     reliabilities,
 )
-from napari_lld.report.numbers import Estimate, Part, percent, share, spread, written
+from napari_lld.report.numbers import CardPart, Estimate, percent, share, spread, written
 from napari_lld.report.rounds import curves, rounds
 from napari_lld.report.svg import Point, over_rounds, reliability
 from napari_lld.report.words import Words, counted, hours, listed
@@ -59,8 +59,8 @@ def test_a_share_is_never_written_as_all_or_nothing_where_it_is_not(counts: tupl
 
 
 def test_where_all_are_right_the_bootstrap_is_not_believed() -> None:
-    row = Part({"recall": 1.0, "f1": 1.0})
-    between = Part({"recall": [1.0, 1.0], "f1": [1.0, 1.0], "precision": [0.8, 0.9]})
+    row = CardPart({"recall": 1.0, "f1": 1.0})
+    between = CardPart({"recall": [1.0, 1.0], "f1": [1.0, 1.0], "precision": [0.8, 0.9]})
     assert written(row.share("recall", 41, between), as_share=True) == "100 % (91–100)†"
     assert written(row.estimate("f1", 41, between)) == "1.00"
     assert spread(between, "precision") == (0.8, 0.9)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotation_store import Cell, Look, Project, Proposal, RejectionReason, Shape
+from annotation_store import Cell, Embedding, Project, Proposal, RejectionReason, Shape
 from training import ranking
 from training.ranking import Ranked
 
 VECTOR = np.ones(4, np.float32)
 
 
-def mistakes(project: Project) -> list[Ranked]:
-    return list(ranking.mistakes(project).items)
+def label_errors(project: Project) -> list[Ranked]:
+    return list(ranking.label_errors(project).items)
 
 
 def says(x: float, y: float, confidence: float = 0.95, **classes: float) -> Proposal:
@@ -29,14 +29,14 @@ def finished(project: Project) -> Project:
     return project
 
 
-def looked(project: Project, *opinions: Proposal, maker: str = "starter") -> None:
-    project.keep_looks(maker, {1: Look(VECTOR, opinions)})
+def looked(project: Project, *predictions: Proposal, maker: str = "starter") -> None:
+    project.save_embeddings(maker, {1: Embedding(VECTOR, predictions)})
 
 
 def test_nothing_is_said_where_no_model_has_looked(finished: Project) -> None:
     finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
-    finished.keep_looks("stain", {1: Look(VECTOR, ())})
-    assert mistakes(finished) == []
+    finished.save_embeddings("stain", {1: Embedding(VECTOR, ())})
+    assert label_errors(finished) == []
 
 
 def test_a_class_that_the_model_contradicts_is_named_with_both_words(finished: Project) -> None:
@@ -49,8 +49,8 @@ def test_a_class_that_the_model_contradicts_is_named_with_both_words(finished: P
         says(50, 11, Lymphocyte=0.97, Monocyte=0.03),
         says(90, 11, Lymphocyte=0.5, Monocyte=0.5),
     )
-    (one,) = mistakes(finished)
-    assert (one.kind, one.id, one.field_id, one.box) == ("mistake", wrong, 1, (10, 10, 20, 20))
+    (one,) = label_errors(finished)
+    assert (one.kind, one.id, one.field_id, one.box) == ("label_error", wrong, 1, (10, 10, 20, 20))
     assert one.errors["class"] == pytest.approx(0.03 * 0.98 / (0.03 * 0.98 + 0.97 * 0.02), abs=1e-3)
     assert one.score >= one.errors["class"]
     assert one.reasons == (
@@ -62,9 +62,9 @@ def test_a_class_that_the_model_contradicts_is_named_with_both_words(finished: P
 def test_a_group_is_contradicted_only_by_what_lies_outside_it(finished: Project) -> None:
     finished.add_cell(1, (10, 10, 20, 20), cell_class="blast")
     looked(finished, says(10, 10, Myeloblast=0.95, Lymphocyte=0.05))
-    assert mistakes(finished) == []
+    assert label_errors(finished) == []
     looked(finished, says(10, 10, Myeloblast=0.02, Lymphocyte=0.98))
-    assert len(mistakes(finished)) == 1
+    assert len(label_errors(finished)) == 1
 
 
 @pytest.mark.parametrize("label", [None, "unsure", "Basophil"])
@@ -73,7 +73,7 @@ def test_no_label_is_contradicted_that_says_nothing_or_that_nobody_taught(
 ) -> None:
     finished.add_cell(1, (10, 10, 20, 20), cell_class=label)
     looked(finished, says(10, 10, Lymphocyte=0.99, Monocyte=0.01))
-    assert mistakes(finished) == []
+    assert label_errors(finished) == []
 
 
 def test_an_attribute_weighs_as_much_as_the_class_and_a_missing_one_nothing(finished: Project) -> None:
@@ -81,7 +81,7 @@ def test_an_attribute_weighs_as_much_as_the_class_and_a_missing_one_nothing(fini
         finished.add_cell(1, (x, 10, 20, 20), attributes=values)
     shares = {"cell_size": {"small": 0.0, "medium": 0.1, "large": 0.9}}
     looked(finished, *(Proposal((x, 10, 20, 20), 1.0, {}, shares) for x in (10, 50, 90)))
-    (one,) = mistakes(finished)
+    (one,) = label_errors(finished)
     assert one.score == pytest.approx(1.0)
     assert "labelled small, the model says large at 90%" in one.reasons[0].lower()
 
@@ -95,9 +95,9 @@ def test_where_only_all_values_together_are_doubted_the_most_doubtful_is_named(f
         "cytoplasm": {"scanty": 0.1, "abundant": 0.9},
     }
     looked(finished, Proposal((10, 10, 20, 20), 1.0, {}, shares))
-    (every,) = ranking.mistakes(finished, least=0.0).items
+    (every,) = ranking.label_errors(finished, least=0.0).items
     least = 0.99 * every.errors["value"]  # above what each of them has
-    (one,) = ranking.mistakes(finished, least=least).items
+    (one,) = ranking.label_errors(finished, least=least).items
     assert len(one.reasons) == 2, "a value, and whether the model learnt from the cell"
     assert "labelled open, the model says coarse at 93%" in str(one.reasons[0]).lower()
 
@@ -113,7 +113,7 @@ def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finish
         says(107, 75),  # centred so near to its border that the truth may lie outside
         says(20, 70, 0.5),  # not sure
     )
-    found = mistakes(finished)
+    found = label_errors(finished)
     assert [one.id for one in found] == [shifted, None, lonely]
     assert found[0].reasons[0] == "The model draws the box elsewhere"
     assert found[0].said is not None
@@ -123,17 +123,17 @@ def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finish
     assert found[2].reasons[0] == "The model sees no cell here"
     assert found[2].said is None
     finished.add_ignore_area(1, Shape.rectangle(45, 45, 30, 30))
-    assert [one.id for one in mistakes(finished)] == [shifted, lonely]
+    assert [one.id for one in label_errors(finished)] == [shifted, lonely]
 
 
-def test_what_a_person_decided_with_the_models_word_before_them_is_no_mistake(finished: Project) -> None:
+def test_what_a_person_decided_with_the_models_word_before_them_is_no_label_error(finished: Project) -> None:
     corrected, rejected = finished.suggest(
         1, [says(10, 10, Lymphocyte=0.99, Monocyte=0.01), says(60, 60)], model_id=None
     )
     looked(finished, says(60, 60))
     finished.correct(corrected, cell_class="Monocyte")
     finished.reject(rejected, RejectionReason.NOT_A_CELL)
-    assert mistakes(finished) == []
+    assert label_errors(finished) == []
 
 
 def test_it_is_said_whether_the_model_learnt_from_the_very_cell(finished: Project) -> None:
@@ -144,9 +144,9 @@ def test_it_is_said_whether_the_model_learnt_from_the_very_cell(finished: Projec
         finished.model_folder(number).mkdir(parents=True)
         card = {"held_out": [], "last_cell": last, "metrics": {"held_out": {"recall": 0.9}}}
         finished.add_model(number, parent=parent, card=card, activate=True)
-    opinions = [says(x, 10, Lymphocyte=0.99, Monocyte=0.01) for x in (10, 60)]
-    looked(finished, *opinions, maker="2")
-    told = {one.id: one.reasons[-1] for one in mistakes(finished)}
+    predictions = [says(x, 10, Lymphocyte=0.99, Monocyte=0.01) for x in (10, 60)]
+    looked(finished, *predictions, maker="2")
+    told = {one.id: one.reasons[-1] for one in label_errors(finished)}
     assert told == {
         before: "The model learnt from this very cell",  # its parent did
         after: "The model did not learn from this very cell",
@@ -157,7 +157,9 @@ def test_it_is_said_whether_the_model_learnt_from_the_very_cell(finished: Projec
         connection.exec_driver_sql(
             "UPDATE models SET card = json_set(card, '$.held_out', json_array(?))", (unit,)
         )
-    assert {one.reasons[-1] for one in mistakes(finished)} == {"The model did not learn from this very cell"}
+    assert {one.reasons[-1] for one in label_errors(finished)} == {
+        "The model did not learn from this very cell"
+    }
 
 
 def test_a_blind_reading_hears_of_none_even_where_it_is_finished(finished: Project) -> None:
@@ -165,7 +167,7 @@ def test_a_blind_reading_hears_of_none_even_where_it_is_finished(finished: Proje
     looked(finished, says(10, 10, Lymphocyte=0.99, Monocyte=0.01), says(60, 60))
     finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     finished.add_region(1, Shape.rectangle(0, 0, 120, 100))
-    assert mistakes(finished) == []
+    assert label_errors(finished) == []
 
 
 SIZES = {"cell_size": {"small": 0.0, "medium": 0.0, "large": 1.0}}
@@ -178,66 +180,66 @@ def test_what_was_kept_is_not_brought_up_again_by_later_models_until_it_says_som
     lonely = finished.add_cell(1, (60, 60, 20, 20))
     said = Proposal((10, 10, 20, 20), 0.95, {"Lymphocyte": 0.99, "Monocyte": 0.0, "Neutrophil": 0.01}, SIZES)
     looked(finished, said)
-    assert [one.id for one in mistakes(finished)] == [cell, lonely]
+    assert [one.id for one in label_errors(finished)] == [cell, lonely]
     finished.confirm_label(cell)
     finished.confirm_label(lonely)
-    assert mistakes(finished) == []
-    finished.keep_looks("starter", {})
-    finished.keep_looks("7", {1: Look(VECTOR, (said,))})
-    finished.forget_looks(keep=("7",))
-    assert mistakes(finished) == []
+    assert label_errors(finished) == []
+    finished.save_embeddings("starter", {})
+    finished.save_embeddings("7", {1: Embedding(VECTOR, (said,))})
+    finished.delete_embeddings(keep=("7",))
+    assert label_errors(finished) == []
     # what was not there to be kept is another matter …
     finished.change_cell(cell, attributes={"cell_size": "small"})
-    (one,) = mistakes(finished)
+    (one,) = label_errors(finished)
     assert one.reasons[0] == "Cell size: labelled Small, the model says Large at 100%"
     # … and so is another label, and another box
     finished.change_cell(cell, cell_class="Neutrophil")
     finished.change_cell(lonely, box=(62, 60, 20, 20))
-    assert [one.reasons[0] for one in mistakes(finished)] == [
+    assert [one.reasons[0] for one in label_errors(finished)] == [
         "Labelled Neutrophil, the model says Lymphocyte at 99%",
         "The model sees no cell here",
     ]
     finished.change_cell(cell, cell_class="Monocyte")
-    assert [one.id for one in mistakes(finished)] == [cell, lonely]
-    assert len(mistakes(finished)[0].reasons) == 2, "the size alone, and what it learnt"
+    assert [one.id for one in label_errors(finished)] == [cell, lonely]
+    assert len(label_errors(finished)[0].reasons) == 2, "the size alone, and what it learnt"
 
 
 def test_a_label_given_in_the_face_of_the_model_is_not_doubted_again(finished: Project) -> None:
     cell = finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     looked(finished, says(10, 10, Lymphocyte=0.98, Monocyte=0.01, Neutrophil=0.01))
     finished.change_cell(cell, cell_class="Neutrophil", confirm=True)
-    assert mistakes(finished) == []
+    assert label_errors(finished) == []
     finished.undo(1)
-    assert [one.id for one in mistakes(finished)] == [cell]
+    assert [one.id for one in label_errors(finished)] == [cell]
 
 
 def test_a_missed_cell_that_was_boxed_or_refused_does_not_come_again(finished: Project) -> None:
     looked(finished, says(10, 10, Lymphocyte=1.0), says(60, 60))
-    boxed, refused = mistakes(finished)
+    boxed, refused = label_errors(finished)
     assert boxed.said is not None
     assert refused.said is not None
-    finished.accept_opinion(1, boxed.said, model_id=None, cell_class="Monocyte")
-    finished.reject_opinion(1, refused.said, model_id=None)
-    assert mistakes(finished) == []
+    finished.accept_prediction(1, boxed.said, model_id=None, cell_class="Monocyte")
+    finished.reject_prediction(1, refused.said, model_id=None)
+    assert label_errors(finished) == []
     looked(finished, says(11, 10, Monocyte=1.0), says(60, 61), maker="3")
-    finished.forget_looks(keep=("3",))
-    assert mistakes(finished) == [], "nor of a later model"
+    finished.delete_embeddings(keep=("3",))
+    assert label_errors(finished) == [], "nor of a later model"
     finished.undo(1)
-    assert [one.box for one in mistakes(finished)] == [(60, 61, 20, 20)]
+    assert [one.box for one in label_errors(finished)] == [(60, 61, 20, 20)]
 
 
 def test_a_field_is_judged_again_by_what_its_cells_say_now(finished: Project) -> None:
     wrong = finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     lonely = finished.add_cell(1, (90, 10, 20, 20))
     looked(finished, says(10, 11, Lymphocyte=0.97, Monocyte=0.03), says(60, 60))
-    found = ranking.mistakes(finished)
+    found = ranking.label_errors(finished)
     assert found.maker == "starter"
     assert found.now(finished, 1) == list(found.items)
     assert found.now(finished, 2) == []
     finished.change_cell(wrong, cell_class="Lymphocyte")
     finished.delete_cell(lonely)
     assert [one.box for one in found.now(finished, 1)] == [(60, 60, 20, 20)]
-    finished.forget_looks(keep=())
+    finished.delete_embeddings(keep=())
     assert [one.box for one in found.now(finished, 1)] == [(60, 60, 20, 20)], "whoever has looked since"
     finished.undo(1)
     finished.undo(1)
@@ -259,7 +261,7 @@ def test_a_field_is_judged_again_from_its_own_rows_alone(
     looked(finished, *(said(x, y) for x, y in places))
     for x, y in places[:100]:
         finished.add_cell(1, (x, y, 8, 8), cell_class="Monocyte")
-    found = ranking.mistakes(finished)
+    found = ranking.label_errors(finished)
     assert found.items
     statements.clear()
     begun = time.process_time()
@@ -268,18 +270,18 @@ def test_a_field_is_judged_again_from_its_own_rows_alone(
     assert len(statements) <= 6, statements
 
 
-def test_the_mistakes_of_many_fields_are_found_in_as_many_statements_as_those_of_one(
+def test_the_label_errors_of_many_fields_are_found_in_as_many_statements_as_those_of_one(
     finished: Project, statements: list[str]
 ) -> None:
     looked(finished, says(60, 60))
     del statements[:]
-    ranking.mistakes(finished)
+    ranking.label_errors(finished)
     one_field = len(statements)
     for number in range(2, 13):
         finished.mark_whole_field(number)
-        finished.keep_looks("starter", {number: Look(VECTOR, (says(60, 60),))})
+        finished.save_embeddings("starter", {number: Embedding(VECTOR, (says(60, 60),))})
     del statements[:]
-    assert len(ranking.mistakes(finished).items) == 12
+    assert len(ranking.label_errors(finished).items) == 12
     assert len(statements) == one_field
 
 
@@ -295,14 +297,16 @@ def test_what_a_model_that_did_not_learn_from_a_cell_says_stands_for_what_the_ot
     wrong, right = finished.cells()
     agrees = [says(x, 10, Monocyte=0.99, Lymphocyte=0.01) for x in (10, 50)]
     of_cells = dict([judged(wrong, Lymphocyte=0.99, Monocyte=0.01), judged(right, Monocyte=1.0)])
-    finished.keep_looks("starter", {1: Look(VECTOR, tuple(agrees), of_cells)})
-    assert ranking.mistakes(finished).unchecked == 0
-    (one,) = mistakes(finished)
+    finished.save_embeddings("starter", {1: Embedding(VECTOR, tuple(agrees), of_cells)})
+    assert ranking.label_errors(finished).unchecked == 0
+    (one,) = label_errors(finished)
     assert (one.id, one.reasons[1]) == (wrong.id, "The model did not learn from this very cell")
     assert one.said is not None
     assert (one.said.best_class, one.said.box) == ("Lymphocyte", (10, 10, 20, 20))
     finished.change_cell(wrong.id, box=(30, 30, 20, 20))  # it was said of another place
-    assert "class" not in {kind for item in mistakes(finished) for kind, p in item.errors.items() if p >= 0.5}
+    assert "class" not in {
+        kind for item in label_errors(finished) for kind, p in item.errors.items() if p >= 0.5
+    }
 
 
 def test_where_models_doubt_most_labels_of_a_class_no_single_one_of_them_is_doubted(
@@ -316,11 +320,11 @@ def test_where_models_doubt_most_labels_of_a_class_no_single_one_of_them_is_doub
     of_cells = dict(judged(cell, Promonocyte=0.02, Monocyte=0.98) for cell in new)
     of_cells |= dict(judged(cell, Monocyte=0.97, Promonocyte=0.03) for cell in old)
     seen = tuple(Proposal(place, 0.95) for place in places)
-    finished.keep_looks("starter", {1: Look(VECTOR, seen, of_cells)})
-    assert mistakes(finished) == []
+    finished.save_embeddings("starter", {1: Embedding(VECTOR, seen, of_cells)})
+    assert label_errors(finished) == []
     of_cells |= dict([judged(old[0], Monocyte=0.01, Promonocyte=0.99)])
-    finished.keep_looks("starter", {1: Look(VECTOR, seen, of_cells)})
-    assert [one.id for one in mistakes(finished)] == [old[0].id]
+    finished.save_embeddings("starter", {1: Embedding(VECTOR, seen, of_cells)})
+    assert [one.id for one in label_errors(finished)] == [old[0].id]
 
 
 def test_a_box_is_doubted_by_how_far_boxes_usually_lie_from_what_the_model_draws(finished: Project) -> None:
@@ -331,7 +335,7 @@ def test_a_box_is_doubted_by_how_far_boxes_usually_lie_from_what_the_model_draws
     def off_by(usual: float, one: float) -> list[int | None]:
         drawn = [(x + (one if i == 5 else usual), y, w, h) for i, (x, y, w, h) in enumerate(places)]
         looked(finished, *(Proposal(box, 1.0) for box in drawn))
-        return [item.id for item in mistakes(finished)]
+        return [item.id for item in label_errors(finished)]
 
     assert off_by(0, 5) == [finished.cells()[5].id]
     assert off_by(4, 5) == [], "the model draws them all so"
@@ -340,7 +344,7 @@ def test_a_box_is_doubted_by_how_far_boxes_usually_lie_from_what_the_model_draws
 def test_all_that_can_be_judged_is_ordered_on_request(finished: Project) -> None:
     finished.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
     looked(finished, says(10, 10, Monocyte=0.9, Lymphocyte=0.1))
-    assert mistakes(finished) == []
-    assert ranking.mistakes(finished).unchecked == 1
-    (one,) = ranking.mistakes(finished, least=0.0).items
+    assert label_errors(finished) == []
+    assert ranking.label_errors(finished).unchecked == 1
+    (one,) = ranking.label_errors(finished, least=0.0).items
     assert 0 < one.score < 0.5

@@ -13,14 +13,14 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation_store import Look, Project, Proposal, Shape
+from annotation_store import Embedding, Project, Proposal, Shape
 from annotation_store._db.tables import fields, suggestions
 from annotation_store.records import Cell, Field, Suggestion, SuggestionState
 from annotation_store.schema import load_schema
 from training import ranking
 from training.ranking import diversity
 from training.ranking.cells import Queue, rank_cells
-from training.ranking.label_errors import SeenField, find_mistakes
+from training.ranking.label_errors import SeenField, find_label_errors
 from training.worker.annotated_fields import knowledge
 
 from .conftest import candidate
@@ -44,7 +44,7 @@ def test_the_order_in_which_fields_were_added_changes_nothing(tmp_path: Path, pi
                 doubt = [candidate(20 + 9 * i, 40, Monocyte=0.5, Lymphocyte=0.5) for i in range(which)]
                 project.suggest(field_id, doubt, model_id=None)
                 vector = np.eye(4, dtype=np.float32)[which % 4] + which / 100
-                project.keep_looks("starter", {field_id: Look(vector)})
+                project.save_embeddings("starter", {field_id: Embedding(vector)})
             ranked = ranking.update(project)
             told.append(
                 [(names[one.field_id], round(one.score, 9), one.reasons, one.reserve) for one in ranked]
@@ -80,10 +80,10 @@ def seen(draw: st.DrawFn, number: int) -> SeenField:
 
 @settings(max_examples=40, deadline=None)
 @given(st.tuples(seen(1), seen(2), seen(3)), st.randoms(use_true_random=False))
-def test_the_order_of_fields_changes_no_likely_mistake(some: tuple[SeenField, ...], random: Any) -> None:
+def test_the_order_of_fields_changes_no_likely_label_error(some: tuple[SeenField, ...], random: Any) -> None:
     shuffled = list(some)
     random.shuffle(shuffled)
-    assert find_mistakes(shuffled, SCHEMA) == find_mistakes(some, SCHEMA)
+    assert find_label_errors(shuffled, SCHEMA) == find_label_errors(some, SCHEMA)
 
 
 @settings(max_examples=40, deadline=None)
@@ -182,9 +182,9 @@ def fill(project: Project, count: int) -> None:
                 }
             )
         connection.execute(suggestions.insert(), waiting)
-    opinion = (Proposal((5, 5, 20, 20), 0.95, {"Monocyte": 1.0, "Lymphocyte": 0.0}),)
+    prediction = (Proposal((5, 5, 20, 20), 0.95, {"Monocyte": 1.0, "Lymphocyte": 0.0}),)
     vectors = rng.normal(size=(count, 16)).astype(np.float32)
-    project.keep_looks("starter", {i + 1: Look(vectors[i], opinion) for i in range(count)})
+    project.save_embeddings("starter", {i + 1: Embedding(vectors[i], prediction) for i in range(count)})
     for field_id in range(1, 21):  # some are worked on
         project.add_region(field_id, Shape.rectangle(0, 0, 60, 60))
         project.add_cell(field_id, (5, 5, 20, 20), cell_class="Lymphocyte")
@@ -193,7 +193,7 @@ def fill(project: Project, count: int) -> None:
 ASKED: dict[str, Callable[[Project], object]] = {
     "update": ranking.update,
     "order": ranking.order,
-    "mistakes": ranking.mistakes,
+    "label_errors": ranking.label_errors,
     "regions": lambda project: ranking.regions(project, 30),
     "knowledge": knowledge,  # what training and the pass over the fields begin with
 }
@@ -231,7 +231,7 @@ def test_the_work_on_a_thousand_fields_grows_with_them_and_nothing_compares_fiel
     assert 0 < many.informations <= 1000 * EACH, "each suggestion is judged once"
     assert many.pairs_of_boxes <= 20 * EACH, "boxes are compared within a field, and where some are known"
     assert 0 < many.distances == few.distances, "those that differ are chosen from the best, not from all"
-    few, many = costs["mistakes", 250], costs["mistakes", 1000]
+    few, many = costs["label_errors", 250], costs["label_errors", 1000]
     assert many.pairs_of_boxes == few.pairs_of_boxes > 0
     for count in (250, 1000):
         alone = costs["regions", count]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation_store import Look, Project, Proposal, RejectionReason, Shape
+from annotation_store import Embedding, Project, Proposal, RejectionReason, Shape
 from training import ranking
 from training.ranking.windows import best_windows
 
@@ -176,12 +176,14 @@ def test_two_queues_of_cells(project: Project) -> None:
 
 def test_damaged_rows_are_as_if_they_were_not_there(project: Project) -> None:
     ranking.update(project)
-    project.keep_looks("starter", {1: Look(np.ones(4, np.float32)), 2: Look(np.ones(4, np.float32))})
+    project.save_embeddings(
+        "starter", {1: Embedding(np.ones(4, np.float32)), 2: Embedding(np.ones(4, np.float32))}
+    )
     with project._writing() as connection:
         connection.exec_driver_sql("UPDATE rankings SET entries = '[{\"field\": []}, 3', about = '[]'")
         connection.exec_driver_sql("UPDATE looks SET vector = x'00', opinions = '{' WHERE field_id = 1")
     assert project.ranking() is None
-    assert list(project.looks("starter", opinions=True)) == [2]
+    assert list(project.embeddings("starter", predictions=True)) == [2]
     assert len(ranking.order(project)) == 12
     assert ranking.regions(project, 1)
     assert len(ranking.update(project)) == 12

@@ -62,12 +62,12 @@ def test_one_forward_pass_a_field_gives_vectors_opinions_and_the_order(
     run(PredictRequest(project=str(project.path), min_confidence=0.0), listener, time.monotonic())
     assert sum(passes) == 12 + LOOK
     project.refresh()
-    looks = project.looks("starter", opinions=True)
+    looks = project.embeddings("starter", predictions=True)
     assert sorted(looks) == list(range(1, 13))
     assert {look.vector.shape for look in looks.values()} == {(256,)}
     assert len({look.vector.tobytes() for look in looks.values()}) == 12
     # what it says where all is known is an opinion, not a suggestion
-    assert looks[1].opinions
+    assert looks[1].predictions
     assert project.suggestions(1) == []
     assert project.suggestions(2)
     stored = project.ranking()
@@ -78,21 +78,21 @@ def test_one_forward_pass_a_field_gives_vectors_opinions_and_the_order(
 
 
 def test_a_pass_that_is_cut_off_keeps_what_it_saw_and_the_old_order(project: Project) -> None:
-    project.keep_looks("7", {1: project_look()})
+    project.save_embeddings("7", {1: project_look()})
     before = ranking.update(project)
     with pytest.raises(CancelledError):
         run(PredictRequest(project=str(project.path)), Quiet(cancel_after=2), time.monotonic())
     assert ranking.order(project) == before
-    assert 0 < project.looked()["starter"] < 12
-    assert project.looked()["7"] == 1
+    assert 0 < project.embedded()["starter"] < 12
+    assert project.embedded()["7"] == 1
     run(PredictRequest(project=str(project.path)), Quiet(), time.monotonic())
-    assert project.looked() == {"starter": 12}
+    assert project.embedded() == {"starter": 12}
 
 
 def project_look() -> Any:
-    from annotation_store import Look
+    from annotation_store import Embedding
 
-    return Look(np.ones(256, np.float32))
+    return Embedding(np.ones(256, np.float32))
 
 
 def test_labels_are_checked_by_what_other_fields_teach_and_stay_checked_where_one_field_is_looked_at_again(
@@ -107,7 +107,7 @@ def test_labels_are_checked_by_what_other_fields_teach_and_stay_checked_where_on
     run(PredictRequest(project=str(project.path), device="cpu"), listener, time.monotonic())
     assert "check" in {m.stage for m in listener.messages if m.type == "progress"}
     project.refresh()
-    looks = project.looks("starter", opinions=True)
+    looks = project.embeddings("starter", predictions=True)
     assert {i: sorted(look.cells) for i, look in looks.items() if look.cells} == {
         i: [c.id for c in project.cells(i) if c.id != nothing] for i in (1, 2, 3)
     }
@@ -118,7 +118,7 @@ def test_labels_are_checked_by_what_other_fields_teach_and_stay_checked_where_on
     project.change_cell(alone, cell_class="Monocyte")
     run(PredictRequest(project=str(project.path), fields=[3], device="cpu"), Quiet(), time.monotonic())
     project.refresh()
-    again = project.looks("starter", opinions=True)
+    again = project.embeddings("starter", predictions=True)
     assert again[3].cells == looks[3].cells
     assert again[1].cells == looks[1].cells
 
@@ -131,8 +131,8 @@ def test_after_a_training_the_order_is_that_of_the_new_model(project: Project, p
     # what calibration looked at is not looked at again; how large a cell is, is asked of a few fields first,
     # as is what the start finds, and how much of it should stay
     assert 12 <= sum(passes) <= 12 + 4 * LOOK + 1 + len(SHARES)
-    assert project.looked() == {str(done.model_id): 12}
-    assert list(project.looks(str(done.model_id), opinions=True)[1].cells) == [cell]
+    assert project.embedded() == {str(done.model_id): 12}
+    assert list(project.embeddings(str(done.model_id), predictions=True)[1].cells) == [cell]
     stored = project.ranking()
     assert stored is not None
     assert stored.maker == str(done.model_id)

@@ -13,7 +13,7 @@ from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
 from training.evaluation.metrics import TrueCell
 from training.ranking import CostModel
-from training.simulate import SimulatedAnnotator, Work
+from training.simulate import AnnotationWork, SimulatedAnnotator
 
 COST = CostModel()
 TRUTH = (
@@ -121,7 +121,7 @@ def test_in_bulk_all_are_taken_unseen_and_the_wrong_ones_are_told(project: Proje
 
 
 def test_pieces_of_work_add_up() -> None:
-    one, other = Work(seconds=1.0, drawn=2), Work(seconds=2.5, rejected=1)
+    one, other = AnnotationWork(seconds=1.0, drawn=2), AnnotationWork(seconds=2.5, rejected=1)
     both = one + other
     assert (both.seconds, both.drawn, both.rejected, both.cells) == (3.5, 2, 1, 2)
-    assert one + Work() == one
+    assert one + AnnotationWork() == one
