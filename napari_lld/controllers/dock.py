@@ -278,7 +278,7 @@ class AnnotateDock(QWidget):
         if not self._fading.isActive():
             self._rest_hint()
         if self.desk.session.checking:
-            self._tabs.setTabText(0, tr("Mistakes"))
+            self._tabs.setTabText(0, tr("Label errors"))
             return
         count = len(self.desk.session.suggestions)
         self._tabs.setTabText(0, tr("Suggestions ({count})", count=count) if count else tr("Suggestions"))

@@ -401,7 +401,7 @@ def test_the_third_queue_is_chosen_and_left_in_the_list_of_queues(opened: Annota
     session = opened.desk.session
     choice = opened.findChild(QComboBox, "lld_queue_mistakes")
     assert choice is not None
-    assert choice.currentText() == "Possible label errors"
+    assert choice.currentText() == "Label errors"
     choice.setCurrentIndex(1)
     choice.activated.emit(1)
     assert not session.checking

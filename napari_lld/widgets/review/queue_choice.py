@@ -25,7 +25,7 @@ class QueueChoice(QComboBox):
         for queue, title, help_ in (
             (Queue.ACCEPT, tr("Fast accept"), tr("The surest first: most are right.")),
             (Queue.TEACH, tr("Teach me"), tr("Those first from which the model would learn most.")),
-            (LABEL_ERRORS, tr("Possible label errors"), tr("Labels that the model confidently contradicts.")),
+            (LABEL_ERRORS, tr("Label errors"), tr("Labels that the model confidently contradicts.")),
         ):
             self.addItem(title, queue)
             self.setItemData(self.count() - 1, help_, Qt.ItemDataRole.ToolTipRole)

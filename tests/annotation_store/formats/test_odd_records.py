@@ -27,7 +27,9 @@ LLD = load_schema("lld")
 def bring(project: Project, given: FieldIn, regions: str = "file") -> ImportReport:
     document = Document("x", [given], Skipped())
     images = Images(fields=project.fields())
-    return merge(project, document, images=images, regions=regions, patient_from=None, progress=None)  # type: ignore[arg-type]
+    return merge(
+        project, document, images=images, regions=regions, patient_from=None, progress=None, dry_run=False
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("box", [(20, 20, 10, 10), (30, 30, -10, -10)])
