@@ -27,7 +27,10 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
     )
     model: Any = SimpleNamespace(calibration=SimpleNamespace(raw=lambda value: value))
     films: Any = SimpleNamespace(
-        move=lambda _film: 0.0, note=lambda _film, _raw: None, unlike=list, unchecked=list
+        move=lambda _film: 0.0,
+        note=lambda _film, _raw: None,
+        unchecked=list,
+        trust=lambda: {"unlike": [], "unchecked": []},
     )
     channel: Any = SimpleNamespace(check=lambda: None, send=lambda _message: None)
     with Project.open(small_project, annotator="Ada") as project:

@@ -66,8 +66,8 @@ def compare_with_active(
     units = len(units_of([new[i] for i in clean]))
     if learnt and units < FEWEST_UNITS:
         told = Reason(
-            "It could not be compared with the model before, which has learnt from cells {units} held out "
-            "now",
+            "It could not be compared with the model before, which has learnt from cells that "
+            "are held out now ({units})",
             units=of_units(len(learnt), count_fields(learnt)),
         )
         return cannot_judge(told, units), []

@@ -119,7 +119,7 @@ def test_the_depth_of_the_camera_is_found(tmp_path: Path, bits: int, top: int) -
         (np.full((20, 20), -5, np.int16), {}, "values from -5"),
         (np.full((20, 20), 70_000, np.uint32), {}, "8 or 16 bits"),
         (np.full((20, 20), 300.0, np.float32), {}, "8 or 16 bits"),
-        (np.full((20, 20), np.nan, np.float32), {}, "no numbers"),
+        (np.full((20, 20), np.nan, np.float32), {}, "not numbers"),
         (np.zeros((20, 20), np.complex64), {}, "complex"),
         (np.zeros((4, 4), np.uint8), {}, "8 a side"),
     ],
