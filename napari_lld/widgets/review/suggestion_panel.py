@@ -89,7 +89,7 @@ class SuggestionPanel(Part):
         self._count.setText(
             tr("{shown} of {pending} here", shown=shown, pending=pending)
             if pending
-            else tr("No suggestions here")
+            else tr("None here")
         )
         self._count.setToolTip(self._count.text())
         self._slider.setEnabled(session.project is not None)
