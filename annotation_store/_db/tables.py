@@ -85,7 +85,7 @@ annotators = Table(
     metadata,
     _id(),
     Column("name", String, nullable=False, unique=True),
-    Column("reading_id", ForeignKey("readings.id")),  # where they begin; see `_readings`
+    Column("reading_id", ForeignKey("readings.id")),  # where they begin; see `_collections/readings.py`
 )
 
 fields = Table(
@@ -304,7 +304,7 @@ edits = Table(
     Column("command", Text, nullable=False),
     Column("kind", String, nullable=False),
     Column("undoes", ForeignKey("edits.id")),
-    # The undo stack as a linked list, so that rows never change; see `_history`.
+    # The undo stack as a linked list, so that rows never change; see `history`.
     Column("below", Integer),
     Column("undo_top", Integer),
     Column("redo_top", Integer),

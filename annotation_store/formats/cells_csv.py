@@ -11,7 +11,7 @@ and Windows-1252 will do as well, and so will decimal commas,
 a first line ``sep=;``, and the words that statistics programs write for no value.
 
 Texts that a reader would take for a formula, for no value, a number or a date are written in other words or
-with an apostrophe before them (see `_table`), and read back exactly. Where a table has a column
+with an apostrophe before them (see `_io/tables.py`), and read back exactly. Where a table has a column
 ``confidence``, every row is a suggestion, also one that gives none.
 
 A row that cannot be read is left out and told; the others come in.

@@ -44,7 +44,7 @@ def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_win
         left = set(
             re.findall(r"(?<![\w-])--[a-z-]+", re.sub(r"napari-lld [a-z]+ .*", "", in_the_window(sentence)))
         )
-        assert left <= ELSEWHERE, f"{left}: add it to `window_words`: {sentence}"
+        assert left <= ELSEWHERE, f"{left}: add it to `worker_texts`: {sentence}"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class FieldIn:
     note
         For the note of a field that is new.
     strangers
-        Label and box of what the schema has no class for: see `_strangers`.
+        Label and box of what the schema has no class for: see `unknown_classes`.
     lost
         Box of each other mark that cannot come in, ``None`` where its place cannot be read: see `left_out`.
     """

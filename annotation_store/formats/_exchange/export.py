@@ -182,7 +182,7 @@ def image_suffixes(project: Project, fields: Iterable[Field], *, anonymise: bool
 def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) -> None:
     """Write a field's image: its original bytes, or its pixels as PNG and nothing else.
 
-    The bytes are handed on where every program reads them as the project shows them; see `_handed_on`.
+    The bytes are handed on where every program reads them as the project shows them; see `originals`.
     """
     original, _ = _original(project, field, anonymise=anonymise)
     if original is None:

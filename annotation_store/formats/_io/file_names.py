@@ -19,7 +19,7 @@ def safe_name(name: object, source: str, *, foreign: bool = False) -> str:
     ----------
     foreign
         Take an absolute path too, as other programs write it: it is one of an unknown machine, is compared
-        with what is here, and never opened. See `_images`.
+        with what is here, and never opened. See `_exchange/images.py`.
 
     Raises
     ------

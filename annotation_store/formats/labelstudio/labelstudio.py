@@ -11,7 +11,7 @@ Images are named ``/data/local-files/?d=NAME``: serve them from local storage, o
 
 On reading, a task counts as annotated as a whole unless it was written here; of several annotations of a task
 the one marked as ground truth is read, else the last. Polygons, ellipses, brush strokes and turned boxes
-become the boxes around them (see `_labelstudio_in`).
+become the boxes around them (see `reader`).
 """
 
 from __future__ import annotations

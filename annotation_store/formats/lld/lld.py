@@ -16,7 +16,7 @@ What it loses: *unsure* becomes missing; cells whose class is missing, unsure, a
 cells outside a patch (all of these become ignore areas in ``regions.json`` and in the JSON, so that no
 finished region calls them background); kinds, flags, comments; suggestions (use COCO). Where the chromatin
 alone is missing, the nuclear shape is written as missing too: the published code fails on such a line (see
-`_lld_codes`).
+`codes`).
 """
 
 from __future__ import annotations

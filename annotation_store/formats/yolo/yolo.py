@@ -9,7 +9,7 @@ class is kept; such a folder is for reading, not for training.
 What it loses: attributes, kinds, flags, comments, probabilities, and what is *not* known: YOLO takes all that
 is not boxed for background. An export holds the fields that say anything, and warns of those with unknown
 area; ``fields=covered`` leaves these out. Regions, ignore areas, names, patients and domains stand in
-``regions.json`` (see `_sidecar`), which the reader here reads back and others ignore.
+``regions.json`` (see `_exchange/sidecar.py`), which the reader here reads back and others ignore.
 
 On reading, a label file without ``regions.json`` says that the whole image is annotated, as Ultralytics takes
 it; an image without a label file says nothing. Polygons and turned boxes become the boxes around them.

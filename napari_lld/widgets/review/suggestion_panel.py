@@ -87,9 +87,7 @@ class SuggestionPanel(Part):
         self._slider.blockSignals(False)
         self._percent.setText(f"{session.threshold:.0%}")
         self._count.setText(
-            tr("{shown} of {pending} here", shown=shown, pending=pending)
-            if pending
-            else tr("None here")
+            tr("{shown} of {pending} here", shown=shown, pending=pending) if pending else tr("None here")
         )
         self._count.setToolTip(self._count.text())
         self._slider.setEnabled(session.project is not None)

@@ -255,7 +255,7 @@ def lld_values(cell: PlainCell) -> PlainCell:
 
 
 def lld_lines(cell: PlainCell) -> PlainCell:
-    """What a line of LLD's text says: see `_lld_codes`."""
+    """What a line of LLD's text says: see `codes`."""
     cell = lld_values(cell)
     values = dict(cell.attributes)
     binary = LLD.attribute_names[1:]
