@@ -95,11 +95,11 @@ def image_files(places: Sequence[str]) -> list[Path]:
     Raises
     ------
     LLDError
-        If a place is not there, or there is not an image in it.
+        If a place is not there, or there is no image in it.
     """
     files = find_images(places)
     if not files:
-        raise LLDError("There is not an image to predict on: give files or folders.")
+        raise LLDError("There is no image to predict on: give files or folders.")
     return files
 
 
@@ -152,11 +152,11 @@ def _to_file(
         raise LLDError(f"No image could be read, so nothing was written. {skipped[0]['why']}{more}")
     if from_stain:
         channel.send(Notice(told=stain_reason(len(from_stain)).stored()))
-    unlike = films.unlike()
-    if unlike:
+    trust = films.trust()
+    if trust["unlike"]:
         found = [
             one._replace(proposals=[replace(p, sets={}) for p in one.proposals])
-            if one.film in unlike
+            if one.film in trust["unlike"]
             else one
             for one in found
         ]
@@ -175,7 +175,7 @@ def _to_file(
             "unknown": unknown,
             "out": str(out),
             "from_stain": len(from_stain),
-            **films.trust(),
+            **trust,
             "sets": model.sets.told(),
         },
     )
