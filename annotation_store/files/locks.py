@@ -1,21 +1,19 @@
-"""Locks of the operating system on files: they go with the process that held them, however it ended."""
+"""Locks of the operating system on files: they go with the process that held them, however it ended.
+
+`filelock` knows each system's locks. Its `FileLock` takes a path; ours takes an open file, so that what is locked is what was
+looked at: see ``docs/adr/0015-locks-on-open-files.md``.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from filelock import lock_descriptor
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", -1), getattr(errno, "ENOTSUP", -1)}
-_LOCKED_BYTE = 1 << 30
-"""Windows forbids to read what is locked: lock a byte far behind the words."""
 
 
 def open_to_lock(path: Path, *, make: bool = False, new: bool = False) -> BinaryIO:
@@ -36,18 +34,14 @@ def open_to_lock(path: Path, *, make: bool = False, new: bool = False) -> Binary
 def try_lock(file: BinaryIO) -> bool | None:
     """Lock a file without waiting.
 
+    Windows lets nobody else read the first byte of a file that is locked: what others are to read stands in another file.
+
     Returns
     -------
     bool or None
         Whether it is locked now; ``None`` where the file system knows no locks.
     """
     try:
-        if sys.platform == "win32":
-            file.seek(_LOCKED_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            # not lockf: its locks go when *any* handle of the process on that file is closed
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_descriptor(file.fileno(), blocking=False)
     except OSError as error:
         return None if error.errno in _NO_LOCKS else False
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -218,8 +219,15 @@ def test_the_lock_of_a_dead_process_never_blocks(project: Path) -> None:
         pass
 
 
+def test_who_trains_stands_beside_the_lock_which_windows_lets_nobody_read(project: Path) -> None:
+    with turn(project, who="Anna", wait=False):
+        assert json.loads((project / "runs/train.json").read_text())["who"] == "Anna"
+        assert (project / "runs/train.lock").read_bytes() == b""
+    assert [path.name for path in (project / "runs").iterdir() if path.is_file()] == ["train.lock"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need rights of their own on Windows")
-@pytest.mark.parametrize("name", ["runs", "runs/queue", "runs/train.lock"])
+@pytest.mark.parametrize("name", ["runs", "runs/queue", "runs/train.lock", "runs/train.json"])
 def test_a_queue_that_is_a_link_is_refused_and_nothing_beyond_it_touched(
     project: Path, tmp_path: Path, name: str
 ) -> None:
@@ -230,7 +238,7 @@ def test_a_queue_that_is_a_link_is_refused_and_nothing_beyond_it_touched(
     (project / "runs/queue").mkdir(parents=True, exist_ok=True)
     place = project / name
     shutil.rmtree(place, ignore_errors=True)
-    place.symlink_to(home / "train.lock" if name.endswith("lock") else home)
+    place.symlink_to(home / "train.lock" if "train" in name else home)
     with pytest.raises(LLDError, match="is a link"), turn(project, who="Anna", wait=False):
         pass
     assert [file.read_text() for file in home.iterdir()] == ["dear"] * 3

@@ -20,6 +20,7 @@ from pathlib import Path
 from annotation_store.errors import LLDError
 from annotation_store.files.layout import RUNS, inside, refuse_links_below
 from annotation_store.files.locks import open_to_lock, try_lock
+from annotation_store.files.outputs import write_file
 from training.reasons import Reason
 
 _POLL_SECONDS = 0.3
@@ -54,26 +55,23 @@ def turn(
     begun = time.monotonic()
     folder = inside(Path(project), RUNS)
     refuse_links_below(folder)
-    place, queue = folder / "train.lock", folder / "queue"
+    place, holder, queue = folder / "train.lock", folder / "train.json", folder / "queue"
     with contextlib.ExitStack() as held:
         with _ticket(queue) as ticket:
             lock = held.enter_context(open_to_lock(place, make=True))
             while not _first(ticket) or try_lock(lock) is False:
-                holder = _holder(place)
+                others = _holder(holder)
                 if not wait:
-                    raise BusyError(f"{holder}.")
-                on_wait(holder)
+                    raise BusyError(f"{others}.")
+                on_wait(others)
                 time.sleep(_POLL_SECONDS)
-        lock.seek(0)
-        lock.truncate()
         about = {"who": who or _user(), "since": datetime.now().astimezone().isoformat(timespec="seconds")}
-        lock.write(json.dumps({**about, "process": os.getpid(), "host": socket.gethostname()}).encode())
-        lock.flush()
+        write_file(holder, json.dumps({**about, "process": os.getpid(), "host": socket.gethostname()}))
         try:
             yield time.monotonic() - begun
         finally:
             with contextlib.suppress(OSError):
-                lock.truncate(0)  # the file stays: to remove a lock is to race with who has just opened it
+                holder.unlink(missing_ok=True)  # the lock stays: to remove it is to race with who has just opened it
 
 
 @contextlib.contextmanager
@@ -108,10 +106,10 @@ def _first(ticket: Path) -> bool:
     return True
 
 
-def _holder(lock: Path) -> Reason:
-    """Say who trains, and since when."""
+def _holder(place: Path) -> Reason:
+    """Say who trains, and since when; it stands beside the lock, which not every system lets others read."""
     try:
-        about = json.loads(lock.read_bytes())
+        about = json.loads(place.read_bytes())
         since = datetime.fromisoformat(about["since"])
         when = f"{since:%H:%M}" if since.date() == datetime.now().date() else f"{since:%Y-%m-%d %H:%M}"
         who, process, host = str(about["who"]), int(about["process"]), str(about["host"])
