@@ -1,7 +1,7 @@
 """Locks of the operating system on files: they go with the process that held them, however it ended.
 
-`filelock` knows each system's locks. Its `FileLock` takes a path; ours takes an open file, so that what is locked is what was
-looked at: see ``docs/adr/0015-locks-on-open-files.md``.
+`filelock` knows each system's locks. Its `FileLock` takes a path; ours takes an open file, so that what is
+locked is what was looked at: see ``docs/adr/0015-locks-on-open-files.md``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def open_to_lock(path: Path, *, make: bool = False, new: bool = False) -> Binary
 def try_lock(file: BinaryIO) -> bool | None:
     """Lock a file without waiting.
 
-    Windows lets nobody else read the first byte of a file that is locked: what others are to read stands in another file.
+    Windows lets nobody else read the first byte of a locked file: what others are to read stands beside it.
 
     Returns
     -------

@@ -70,8 +70,9 @@ def turn(
         try:
             yield time.monotonic() - begun
         finally:
+            # the lock stays: to remove it is to race with who has just opened it
             with contextlib.suppress(OSError):
-                holder.unlink(missing_ok=True)  # the lock stays: to remove it is to race with who has just opened it
+                holder.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
