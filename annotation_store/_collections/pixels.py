@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from PIL import Image
 from annotation_store._db.history import Change
 from annotation_store._db.session import ProjectBase
 from annotation_store._db.tables import fields
-from annotation_store.errors import EditError, ImageError, ProjectError
+from annotation_store.errors import EditError, ImageError, OutputError, ProjectError
 from annotation_store.files.disk import hash_of
 from annotation_store.files.layout import PIXELS, THUMBNAILS, inside, is_link, original_path
+from annotation_store.files.outputs import write_file
 from annotation_store.images import Slide, open_slide, read_pixels
 from annotation_store.images.metadata import shown
 from annotation_store.images.slide import fingerprint, shrunk, size_on_disk
@@ -132,7 +132,7 @@ class FieldPixels(ProjectBase):
         if picture is None:
             picture = shrunk(self._coarse(field_id, kept), kept)
             if not self.read_only:
-                with suppress(OSError):  # a full disk is no reason to show nothing
+                with suppress(OSError, OutputError):  # a full disk is no reason to show nothing
                     _write_jpeg(file, picture)
         return picture if side == kept else shrunk(picture, side)
 
@@ -265,11 +265,5 @@ def _read_jpeg(path: Path, side: int) -> Pixels | None:
 def _write_jpeg(path: Path, pixels: Pixels) -> None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=88, subsampling=0)
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    path.parent.mkdir(exist_ok=True)  # not those above it: the project may be gone
+    write_file(path, buffer.getvalue(), durable=False)

@@ -1,4 +1,4 @@
-"""Files that the user names to be written: never inside a project, never over a file unasked, never half."""
+"""Files written in one step; those that the user names: never in a project, never over a file unasked."""
 
 from __future__ import annotations
 
@@ -47,8 +47,14 @@ def project_around(out: Path) -> Path | None:
     return None
 
 
-def write_file(out: Path, content: str | bytes | Iterable[str]) -> None:
+def write_file(out: Path, content: str | bytes | Iterable[str], *, durable: bool = True) -> None:
     """Write a file in one step: a reader sees the old file or the new one, never half of it.
+
+    Parameters
+    ----------
+    durable
+        Whether it is on the disk before this returns, and what killed programs left beside it is removed
+        first. What can be made again needs neither.
 
     Raises
     ------
@@ -59,28 +65,35 @@ def write_file(out: Path, content: str | bytes | Iterable[str]) -> None:
     try:
         if out.is_dir():
             raise OutputError(f"{out} is a folder: give a file to write to.")
-        with place_beside(out) as hidden:
+        with place_beside(out, tidy=durable) as hidden:
             temporary = hidden / "file"
             with temporary.open("wb") as file:
                 for chunk in chunks:
                     # half of a surrogate pair (from a file's name) is written as "?"
                     file.write(chunk.encode("utf-8", "replace") if isinstance(chunk, str) else chunk)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             temporary.replace(out)
-        with suppress(OSError):  # a folder that may be written and not read
-            sync(out.parent)
+        if durable:
+            with suppress(OSError):  # a folder that may be written and not read
+                sync(out.parent)
     except OSError as error:
         raise OutputError(why_not_written(f"The file {out}", error)) from error
 
 
 @contextmanager
-def place_beside(out: Path) -> Iterator[Path]:
+def place_beside(out: Path, *, tidy: bool = True) -> Iterator[Path]:
     """Make a hidden folder beside a file or folder that is to be written, and remove it at the end.
 
-    What killed programs left there of earlier attempts is removed first; what a living one fills is not.
+    Parameters
+    ----------
+    tidy
+        Whether to remove first what killed programs left there of earlier attempts; what a living one fills
+        stays.
     """
     prefix = f".{out.name[:40]}.napari-lld-"
-    sweep(out.absolute().parent, prefix)
+    if tidy:
+        sweep(out.absolute().parent, prefix)
     with locked_folder(out.absolute().parent, prefix) as folder:
         yield folder

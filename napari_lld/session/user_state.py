@@ -6,8 +6,6 @@ It is a convenience, never the truth: a missing or damaged file means an empty m
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +13,9 @@ from typing import Any
 
 import platformdirs
 
+from annotation_store.errors import OutputError
 from annotation_store.files import strict_json
+from annotation_store.files.outputs import write_file
 
 _RECENT = 8
 _MOST_BYTES = 10_000_000
@@ -42,13 +42,8 @@ def _load() -> dict[str, Any]:
 
 def _save(state: Mapping[str, Any]) -> None:
     # A read-only home must not stop anybody from annotating.
-    with suppress(OSError):
-        file = state_file()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(state, stream, indent=1)
-        Path(temporary).replace(file)
+    with suppress(OutputError):
+        write_file(state_file(), json.dumps(state, indent=1), durable=False)
 
 
 def _projects(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -82,6 +82,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     assert out.read_bytes() == b"bytes"
 
 
+def test_what_can_be_made_again_is_written_in_one_step_without_waiting_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr("annotation_store.files.outputs.os.fsync", waits.append)
+    monkeypatch.setattr("annotation_store.files.disk.os.fsync", waits.append)
+    write_file(tmp_path / "thumbnail.jpg", b"one", durable=False)
+    assert waits == []
+    assert [path.name for path in tmp_path.iterdir()] == ["thumbnail.jpg"]
+    write_file(tmp_path / "weights", b"one")
+    assert len(waits) == 2  # the file, and the folder that names it
+
+
 def test_every_format_refuses_the_projects_own_files(folder: Path, tmp_path: Path) -> None:
     database = (folder / "project.db").stat()
     with Project.open(folder, read_only=True) as project:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import pytest
 import torch
 from PIL import Image
 
-from annotation_store.errors import LLDError
+from annotation_store.errors import LLDError, OutputError
+from annotation_store.files.outputs import place_beside
 from annotation_store.project import Project
 from training.client import worker_command, worker_environment, write_request
 from training.engine.loop import DivergedError
@@ -305,22 +307,27 @@ def test_a_loss_that_is_no_number_fails_with_a_cure_and_is_not_resumed(
 def test_a_full_disk_leaves_nothing_half_written(
     project: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
 ) -> None:
-    written = 0
-    when = ["state", "weights", "card"].index(full_at) + 1
+    full = {"state": state_of(project).name, "card": "model.json"}[full_at]
+    written = ""
+
+    def beside(out: Path, *, tidy: bool) -> AbstractContextManager[Path]:
+        nonlocal written
+        written = out.name
+        return place_beside(out, tidy=tidy)
 
     def fsync(_: int) -> None:
-        nonlocal written
-        written += 1
-        if written == when:
+        if written == full:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("training.models.model.os.fsync", fsync)
-    with pytest.raises(OSError, match="space") as caught:
-        here(quick(project, epochs=1))
+    with monkeypatch.context() as patch:
+        patch.setattr("annotation_store.files.outputs.place_beside", beside)
+        patch.setattr("os.fsync", fsync)
+        with pytest.raises(OutputError, match="space") as caught:
+            here(quick(project, epochs=1))
     assert "disk is full" in failure(caught.value).cause
     assert "Free some space" in failure(caught.value).cure
     assert [f.name for f in (project / "models").rglob("*")] == []
-    assert list((project / "runs").rglob("*.tmp")) == []
+    assert [path for path in (project / "runs").rglob("*") if "napari-lld" in path.name] == []
     with sqlite3.connect(project / "project.db") as database:
         assert database.execute("SELECT count(*) FROM models WHERE ready").fetchone() == (0,)
     with Project.open(project) as opened:

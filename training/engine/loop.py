@@ -23,11 +23,12 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from annotation_store.errors import LLDError
+from annotation_store.files.outputs import write_file
 from training.engine.augment import jitter, sample_crop, sample_window
 from training.engine.data import CellPatches, PreparedField, log_priors
 from training.engine.losses import MaskedDetectionLoss
 from training.engine.optimiser import AdamW
-from training.models.model import LearnedModel, replace_file
+from training.models.model import LearnedModel
 from training.networks.describer import description_loss
 from training.networks.detector import raw_predictions
 from training.networks.devices import autocast, to_tensor
@@ -422,8 +423,7 @@ class Loop:
             "identity": self._identity,
         }
         content = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(file, save_safetensors(content, metadata=about))
+        write_file(file, save_safetensors(content, metadata=about))
 
     def resume(self, file: Path) -> bool:
         """Go on from a saved state, if it is one of the same run; otherwise change nothing.

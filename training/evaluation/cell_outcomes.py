@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
+from annotation_store.files.outputs import write_file
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import FieldResult, TrueCell
@@ -98,7 +99,7 @@ def outcomes(
 def write_outcomes(folder: Path, of: Mapping[str, Sequence[Row]]) -> None:
     """Keep outcomes in a model's folder, by what they were measured on (``held_out``, ``trained_on``)."""
     text = json.dumps({"version": VERSION, **{name: list(rows) for name, rows in of.items()}})
-    (folder / FILE).write_text(text, encoding="utf-8")
+    write_file(folder / FILE, text)
 
 
 def read_outcomes(folder: Path) -> dict[str, list[Row]]:

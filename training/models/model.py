@@ -10,7 +10,6 @@ import copy
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
+from annotation_store.files.outputs import write_file
 from training.evaluation.prediction_sets import Sets
 from training.models.calibration import Calibration
 from training.models.card import FORMAT, FORMAT_VERSION
@@ -266,23 +266,9 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "taught_before": model.taught_before,
         "source": model.source,
     }
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(weights, content)
-    replace_file(card, json.dumps(written, indent=1, ensure_ascii=False).encode())
+    write_file(weights, content)
+    write_file(card, json.dumps(written, indent=1, ensure_ascii=False))
     return written
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that nobody sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_model(place: Path) -> LearnedModel:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from annotation_store.errors import OutputError
+from annotation_store.files.outputs import write_file
 from annotation_store.project import Project
 from training.evaluation.patient_split import held_out_key
 from training.models.card import ModelError
 from training.models.folder import CARD, read_card
-from training.models.model import replace_file
 from training.networks.architectures import ARCHITECTURES
 
 _PARENTS = {"starter", "scratch", *(one.file_name for one in ARCHITECTURES.values())}
@@ -52,8 +53,8 @@ def hide_names(project: Project) -> None:
     """Take the names out of the cards of earlier models; what cannot be read or written stays."""
     for model in project.models():
         folder = project.model_folder(model.id)
-        with suppress(ModelError, OSError):
+        with suppress(ModelError, OutputError, OSError):
             card = read_card(folder)
             told = nameless(project, card)
             if told != card:
-                replace_file(folder / CARD, json.dumps(told, indent=1, ensure_ascii=False).encode())
+                write_file(folder / CARD, json.dumps(told, indent=1, ensure_ascii=False))

@@ -20,11 +20,12 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
+from annotation_store.files.outputs import write_file
 from training.engine.data import CellPatches, PreparedField, TrainingField, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport
 from training.evaluation.metrics import FieldResult, score
 from training.inference.pseudo_labels import trusted_confidence, with_pseudo_cells
-from training.models.model import LearnedModel, replace_file
+from training.models.model import LearnedModel
 from training.worker.resume import stage_done, stage_file, state_identity
 
 PSEUDO_SHARE = 0.35
@@ -200,7 +201,7 @@ class Stages:
         if keep:
             content = {n: t.detach().cpu().contiguous() for n, t in self.model.tensors()}
             about = {"identity": self.mark, "epoch": str(done)}
-            replace_file(stage_file(self.state, name), save(content, about))
+            write_file(stage_file(self.state, name), save(content, about))
         return done
 
     def _epochs_after(self, name: str) -> int:
