@@ -13,8 +13,8 @@ from napari_lld.commands.models import model_commands
 from napari_lld.commands.registry import Command, has_project
 from napari_lld.controllers.exception_hook import Catcher
 from napari_lld.i18n.translate import tr
-from napari_lld.session.error_reports import write_error_report
 from napari_lld.session.log import Log
+from napari_lld.session.project_log import log_error
 from napari_lld.session.rounds import Rounds
 from napari_lld.session.work_clock import WorkClock
 from napari_lld.tasks import actions
@@ -140,9 +140,9 @@ class WindowServices(QObject):
             return
         self._last_trace = trace
         self.log.add("trace", what, trace)
-        if self.session.project is not None:
+        if self.session.project is not None and not self.session.project.read_only:
             known = [summary.field for summary in self.session.all_summaries.values()]
-            write_error_report(self.session.project.path, what, trace, known, kind="error")
+            log_error(self.session.project.path, "window", what, trace, known)
         self.session.tell(
             "error",
             tr(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from psygnal import Signal
 
+from annotation_store.files.layout import LOGS, is_link
+
 _KEPT = 1000
 _LARGEST = 200_000
 
@@ -53,7 +55,8 @@ def kept_logs(project: Path | None) -> list[Path]:
     if project is None:
         return []
     try:
-        files = [path for path in (project / "logs").iterdir() if path.suffix in (".txt", ".log")]
+        kept = [path for path in (project / LOGS).iterdir() if {".txt", ".log"} & set(path.suffixes)]
+        files = [path for path in kept if path.is_file() and not is_link(path)]
         return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
         return []

@@ -16,9 +16,9 @@ from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.edit_texts import edit_in_words
 from napari_lld.i18n.translate import tr
 from napari_lld.session.display import FieldDisplay
-from napari_lld.session.error_reports import write_error_report
 from napari_lld.session.label_errors import LabelErrorActions
 from napari_lld.session.model_facts import rollback
+from napari_lld.session.project_log import log_error
 from napari_lld.session.state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
 
 __all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
@@ -304,7 +304,7 @@ class Session(LabelErrorActions):
         if self.project is None or not message.details:
             return ""
         known = [summary.field for summary in self.all_summaries.values()]
-        file = write_error_report(self.project.path, self.training.message, message.details, known)
+        file = log_error(self.project.path, "training", self.training.message, message.details, known)
         return (
             " " + tr("Details: {file} in the project's folder.", file=f"{file.parent.name}/{file.name}")
             if file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +17,8 @@ from qtpy.QtWidgets import QApplication
 from annotation_store import Project
 from napari_lld.controllers.desk import Desk, desk_for
 from napari_lld.controllers.exception_hook import Catcher, concerns_us
-from napari_lld.session.error_reports import write_error_report
-from napari_lld.session.log import Log
+from napari_lld.session.log import Log, kept_logs
+from napari_lld.session.project_log import NAME, log_error
 from napari_lld.widgets.base.theme import colours
 from napari_lld.widgets.dialogs.log_window import LogWindow
 
@@ -60,8 +62,9 @@ def test_an_unforeseen_error_is_a_sentence_a_log_entry_and_a_file(
     assert "Traceback" in desk.around.log.text()
     project = desk.session.project
     assert project is not None
-    (kept,) = (project.path / "logs").glob("error-*.txt")
-    assert "raise KeyError" in kept.read_text() or "KeyError" in kept.read_text()
+    (kept,) = (project.path / "logs").iterdir()
+    assert "Traceback" in kept.read_text()
+    assert "KeyError" in kept.read_text()
     assert not others
     stranger = ValueError("of another plugin")
     sys.excepthook(ValueError, stranger, None)
@@ -121,10 +124,49 @@ def test_a_kept_failure_names_no_patient_and_no_path(small_project: Path) -> Non
         fields = project.fields()
     trace = f"""File "{small_project}/x.py" in {Path.home()}/films/{first.name}
 KeyError: 'Jane Doe' on Doe-7 of Ward of Doe, Jane Doe_2.png, {Path(first.name).stem}; Janet stays"""
-    file = write_error_report(small_project, f"{first.name} failed", trace, fields)
+    file = log_error(small_project, "training", f"{first.name} failed", trace, fields)
     assert file is not None
     told = file.read_text("utf-8")
     for name in ("Jane Doe", "Doe", first.name, Path(first.name).stem, str(small_project), str(Path.home())):
         assert name not in told
     assert f"<field {first.id}> failed" in told
     assert "Janet stays" in told
+
+
+def test_the_log_of_a_project_stays_small_and_goes_on_in_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_lld.session.project_log._BYTES", 2_000)
+    for number in range(100):
+        assert log_error(tmp_path, "training", f"Failure {number}.", "Traceback\n" * 10, []) is not None
+    kept = kept_logs(tmp_path)
+    assert len(kept) == 4
+    assert sum(file.stat().st_size for file in kept) <= 8_000
+    assert "Failure 99." in (tmp_path / "logs" / NAME).read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and links")
+@pytest.mark.parametrize("trouble", ["full", "a file", "a link", "a pipe"])
+def test_a_log_that_cannot_be_written_is_no_failure_and_nothing_beyond_it_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], trouble: str
+) -> None:
+    place, dear = tmp_path / "logs" / NAME, tmp_path / "dear.txt"
+    dear.write_text("dear")
+    if trouble == "a file":
+        place.parent.write_text("no folder")
+    else:
+        place.parent.mkdir()
+    if trouble == "a link":
+        place.symlink_to(dear)
+    elif trouble == "a pipe":
+        os.mkfifo(place)
+    elif trouble == "full":
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("logging.StreamHandler.flush", full)
+    assert log_error(tmp_path, "training", "It failed.", "Traceback", []) is None
+    assert dear.read_text() == "dear"
+    assert kept_logs(tmp_path) == [] or trouble == "full"
+    assert capfd.readouterr().err == ""

@@ -213,7 +213,7 @@ def test_the_details_of_a_failure_are_kept_with_the_project(
     )
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert session.project is not None
-    (file,) = (session.project.path / "logs").glob("training-*.txt")
+    file = session.project.path / "logs" / "napari-lld.log"
     kept = file.read_text(encoding="utf-8")
     assert "It broke. Mend it." in kept
     assert "Traceback" in kept
