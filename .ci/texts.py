@@ -9,9 +9,12 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_lld"
@@ -176,12 +179,15 @@ def _name(function: ast.expr) -> str:
     return ""
 
 
-def catalogue(path: Path) -> dict[str, str]:
-    """Read a catalogue."""
-    sys.path.insert(0, str(ROOT))
-    from napari_lld.i18n.translate import entries
+def catalogue(path: Path) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Read what a catalogue translates: English text, with its plural if it has one, to the translations."""
+    with path.open("rb") as file:
+        entries = {_forms(entry.id): _forms(entry.string) for entry in read_po(file, locale=path.stem)}
+    return {source: told for source, told in entries.items() if source[0] and all(told)}
 
-    return dict(entries(path.read_text(encoding="utf-8")))
+
+def _forms(text: str | Sequence[str]) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text)
 
 
 def complaints() -> Iterator[str]:
@@ -193,33 +199,31 @@ def complaints() -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{node.lineno}: not through tr(): {told[:90]}"
     for path in sorted((PACKAGE / "i18n" / "locale").glob("*.po")):
         for source, translation in catalogue(path).items():
-            wanted = set(_names(source))
-            for form in translation.split("\0") if source else ():
-                if _COMMAND_IN_TEXT.findall(form) != _COMMAND_IN_TEXT.findall(source.split("\0")[0]):
+            wanted = {name for text in source for name in _names(text)}
+            for form in translation:
+                if _COMMAND_IN_TEXT.findall(form) != _COMMAND_IN_TEXT.findall(source[0]):
                     yield f"{path.name}: other commands in brackets than in {source!r}: {form!r}"
                 if not set(_names(form)) <= wanted or (wanted - {"count"}) - set(_names(form)):
                     yield f"{path.name}: other names in braces than in {source!r}: {form!r}"
 
 
-def stale(path: Path) -> list[str]:
+def stale(path: Path) -> list[tuple[str, ...]]:
     """Give what a catalogue translates though nobody says it any more; it does no harm."""
-    messages = {"\0".join(m) for source in sources() for m in read(source).messages}
-    return [source for source in catalogue(path) if source and source not in messages]
+    said = _said()
+    return [source for source in catalogue(path) if source not in said]
 
 
 def missing(path: Path) -> list[tuple[str, ...]]:
     """Give what a catalogue has no translation of."""
-    known = catalogue(path)
-    messages = set().union(*(read(source).messages for source in sources()))
-    return sorted(message for message in messages if message[0] and "\0".join(message) not in known)
+    return sorted(_said() - catalogue(path).keys())
+
+
+def _said() -> set[tuple[str, ...]]:
+    return {message for source in sources() for message in read(source).messages if message[0]}
 
 
 def _names(text: str) -> list[str]:
     return re.findall(r"\{(\w+)", text)
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def main() -> int:
@@ -227,13 +231,11 @@ def main() -> int:
     if "--missing" in sys.argv:
         for path in sorted((PACKAGE / "i18n" / "locale").glob("*.po")):
             for source in stale(path):
-                print(f"# nobody says any more: {source!r}\n")
+                print(f"# nobody says any more: {source[0]!r}\n", flush=True)
+            lacking = Catalog(locale=path.stem)
             for message in missing(path):
-                print(f"msgid {_quoted(message[0])}")
-                if len(message) == 2:
-                    print(f'msgid_plural {_quoted(message[1])}\nmsgstr[0] ""\nmsgstr[1] ""\n')
-                else:
-                    print('msgstr ""\n')
+                lacking.add(message if len(message) == 2 else message[0])
+            write_po(sys.stdout.buffer, lacking, width=120, omit_header=True)
         return 0
     wrong = list(complaints())
     print("\n".join(wrong))

@@ -1,23 +1,20 @@
 """The texts of the window in the user's language: `tr` for all that is shown there; no Qt.
 
-Python's own gettext does the work. Its compiled catalogues can be neither reviewed nor merged, so the
-catalogues in ``locale/`` are the texts themselves (``de.po``), compiled in memory when one is chosen.
+Python's own gettext does the work. The catalogues in ``locale/`` are texts (``de.po``), which Babel compiles
+when the package is built or a checkout is installed (``hatch_build.py``).
 English is the text in the code, and what stands in wherever a catalogue says nothing.
 """
 
 from __future__ import annotations
 
-import ast
 import gettext
-import io
-import struct
-from collections.abc import Iterator
 from importlib import resources
 from string import Formatter
 from typing import Any
 
 _catalogue: gettext.NullTranslations = gettext.NullTranslations()
 _language = "en"
+_CATALOGUES = resources.files("napari_lld.i18n") / "locale"
 _DECIMAL_SIGNS = {"de": ","}
 
 
@@ -67,8 +64,8 @@ def later(text: str) -> str:
 
 def languages() -> list[str]:
     """List the languages there is a catalogue of, English first, as ``en``, ``de``."""
-    files = (resources.files("napari_lld.i18n") / "locale").iterdir()
-    return ["en", *sorted(file.name.removesuffix(".po") for file in files if file.name.endswith(".po"))]
+    names = (file.name for file in _CATALOGUES.iterdir())
+    return ["en", *sorted(name.removesuffix(".mo") for name in names if name.endswith(".mo"))]
 
 
 def use_language(*wanted: str) -> str:
@@ -94,43 +91,5 @@ def language() -> str:
 
 
 def _load(language: str) -> gettext.NullTranslations:
-    text = (resources.files("napari_lld.i18n") / "locale" / f"{language}.po").read_text(encoding="utf-8")
-    return gettext.GNUTranslations(io.BytesIO(_compiled(dict(entries(text)))))
-
-
-def entries(text: str) -> Iterator[tuple[str, str]]:
-    """Read a catalogue: pairs of English text and translation, plural forms joined by NUL as gettext does.
-
-    The part of the format that we write: ``msgid``, ``msgid_plural``, ``msgstr``, ``msgstr[n]``, strings
-    that go on over lines, comments. What is not translated yet is left out.
-    """
-    for block in text.split("\n\n"):
-        parts: dict[str, str] = {}
-        keyword = ""
-        for line in block.splitlines():
-            if line.startswith('"'):
-                parts[keyword] += ast.literal_eval(line)
-            elif line and not line.startswith("#"):
-                keyword, _space, quoted = line.partition(" ")
-                parts[keyword] = ast.literal_eval(quoted)
-        if "msgid" not in parts:
-            continue
-        plural = parts.get("msgid_plural")
-        source = parts["msgid"] if plural is None else f"{parts['msgid']}\0{plural}"
-        forms = [value for name, value in parts.items() if name.startswith("msgstr")]
-        if all(forms):
-            yield source, "\0".join(forms)
-
-
-def _compiled(pairs: dict[str, str]) -> bytes:
-    """Write what gettext reads: two tables of lengths and offsets, then the strings, sorted."""
-    sources = sorted(pairs, key=str.encode)
-    strings = [s.encode() for s in (*sources, *(pairs[source] for source in sources))]
-    count, head = len(sources), 28
-    offset = head + 16 * count
-    table = bytearray()
-    for string in strings:
-        table += struct.pack("<II", len(string), offset)
-        offset += len(string) + 1
-    header = struct.pack("<7I", 0x950412DE, 0, count, head, head + 8 * count, 0, 0)
-    return header + bytes(table) + b"".join(string + b"\0" for string in strings)
+    with (_CATALOGUES / f"{language}.mo").open("rb") as file:
+        return gettext.GNUTranslations(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import importlib.util
 import re
 import sys
@@ -13,7 +14,7 @@ import pytest
 import annotation_store
 from napari_lld.commands.registry import Commands, session_commands
 from napari_lld.i18n.edit_texts import COMMANDS, edit_in_words
-from napari_lld.i18n.translate import decimal, entries, languages, tr, trn, use_language
+from napari_lld.i18n.translate import decimal, languages, tr, trn, use_language
 from napari_lld.session.session import Session
 
 _spec = importlib.util.spec_from_file_location("texts", Path(__file__).parents[2] / ".ci" / "texts.py")
@@ -22,6 +23,7 @@ assert _spec.loader is not None
 texts = importlib.util.module_from_spec(_spec)
 sys.modules["texts"] = texts  # where dataclasses look
 _spec.loader.exec_module(texts)
+CATALOGUES = sorted((texts.PACKAGE / "i18n" / "locale").glob("*.po"))
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +60,17 @@ def test_commands_speak_the_language_without_being_told() -> None:
     assert commands["field.next"].title == "Nächstes Feld"
 
 
-def test_a_catalogue_is_read_over_lines_and_what_is_not_translated_is_left_out() -> None:
-    text = 'msgid "a "\n"b"\nmsgstr "c"\n\n# later\nmsgid "d"\nmsgstr ""\n\nmsgid "\\"e\\"\\n"\nmsgstr "f"\n'
-    assert dict(entries(text)) == {"a b": "c", '"e"\n': "f"}
+@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.stem)
+def test_a_checkout_says_what_its_catalogues_say_without_a_step_by_hand(path: Path) -> None:
+    """Where it fails, ``uv sync`` builds the checkout anew."""
+    with path.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    known = texts.catalogue(path)
+    assert len(known) > 100
+    for source, told in known.items():
+        one = len(source) == 1
+        said = [compiled.gettext(*source)] if one else [compiled.ngettext(*source, n) for n in (1, 2)]
+        assert said == list(told)
 
 
 def test_numbers_have_the_decimal_sign_of_the_language() -> None:
@@ -97,9 +107,7 @@ def test_every_text_of_the_window_goes_through_tr_and_translations_keep_the_name
     assert not list(texts.complaints())
 
 
-@pytest.mark.parametrize(
-    "path", sorted((texts.PACKAGE / "i18n" / "locale").glob("*.po")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.stem)
 def test_every_text_of_the_window_is_translated(path: Path) -> None:
     """What it lists is written by ``python .ci/texts.py --missing``, to be filled in."""
     assert not texts.missing(path)
