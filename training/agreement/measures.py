@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.patient_split import count_fields
+from training.evaluation.bootstrap import RESAMPLES, Bootstrap, interval
 
 Labels = Sequence[str | None]
 """What each reading says of one cell; ``None`` = nothing."""
 
-RESAMPLES = 1000
-LEVEL = 0.95
 _AT_ONCE = 10_000
 """Cells whose tables are in memory together."""
 
@@ -55,7 +53,7 @@ def measure(
     place = {value: i for i, value in enumerate(values)} | {None: -1}
     coded = np.array([[place[v] for v in row] for row in rows], int)
     coded = coded.reshape(len(rows), len(names))
-    drawn = _Resamples(clusters, resamples, seed)
+    drawn = Bootstrap(clusters, resamples, seed)
     k = len(values)
     pairs = []
     for a, b in combinations(range(len(names)), 2):
@@ -67,7 +65,7 @@ def measure(
                 "kappa": _cohen(some),
                 "agreement": float((some[:, 0] == some[:, 1]).mean()) if len(some) else None,
                 "n": len(some),
-                "interval": drawn.interval(some, both, lambda part: pair_tables(part, k), kappa_of),
+                "interval": _interval(drawn, some, both, lambda part: pair_tables(part, k), kappa_of),
             }
         )
     complete = np.asarray((coded >= 0).all(1))
@@ -77,18 +75,20 @@ def measure(
         "pairs": pairs,
         "fleiss": {
             "value": _fleiss(coded[complete], k),
-            "interval": drawn.interval(
-                coded[complete], complete, lambda part: _sums(counts_of(part, k)), fleiss_of
+            "interval": _interval(
+                drawn, coded[complete], complete, lambda part: _sums(counts_of(part, k)), fleiss_of
             ),
             "n": int(complete.sum()),
         },
         "alpha": {
             "value": _alpha(coded[several], k),
-            "interval": drawn.interval(coded[several], several, lambda part: coincidences(part, k), alpha_of),
+            "interval": _interval(
+                drawn, coded[several], several, lambda part: coincidences(part, k), alpha_of
+            ),
             "n": int(several.sum()),
         },
-        "clusters": len(set(clusters)),
-        "of_fields": count_fields(set(clusters)),
+        "clusters": drawn.clusters,
+        "of_fields": drawn.fields,
     }
 
 
@@ -111,7 +111,7 @@ def f1_interval(
 
     rows = np.array(counts, float).reshape(-1, 3)
     every = np.ones(len(rows), bool)
-    return _Resamples(clusters, resamples, seed).interval(rows, every, lambda part: part, of)
+    return _interval(Bootstrap(clusters, resamples, seed), rows, every, lambda part: part, of)
 
 
 # --- the libraries ---------------------------------------------------------------------------------------
@@ -198,51 +198,35 @@ def alpha_of(table: np.ndarray) -> float:
     return float(1 - (n - np.trace(table)) / expected) if expected > 1e-12 else math.nan
 
 
-class _Resamples:
-    """How often each cluster occurs in each resample of all of them.
+def _interval(
+    bootstrap: Bootstrap,
+    rows: np.ndarray,
+    which: np.ndarray,
+    tables_of: Callable[[np.ndarray], np.ndarray],
+    of: Callable[[np.ndarray], float],
+) -> list[float] | None:
+    """Give the interval of a number of the sum of tables; ``None`` where there are too few clusters.
 
     Tables are summed over clusters first: of 100,000 cells a thousand resamples each would be a gigabyte.
+
+    Parameters
+    ----------
+    rows
+        Of the cells of `which`, ``(n, …)``; `tables_of` makes a table of each.
+    which
+        ``(cells,)`` bool.
     """
-
-    def __init__(self, clusters: Sequence[str], resamples: int, seed: int) -> None:
-        names = sorted(set(clusters))
-        place = {name: i for i, name in enumerate(names)}
-        self._of_cell = np.array([place[name] for name in clusters], int)
-        self._clusters = n = len(names)
-        rng = np.random.default_rng(seed)
-        # one cluster says nothing of how clusters differ
-        self._drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples) if n > 1 else np.zeros((0, n))
-
-    def interval(
-        self,
-        rows: np.ndarray,
-        which: np.ndarray,
-        tables_of: Callable[[np.ndarray], np.ndarray],
-        of: Callable[[np.ndarray], float],
-    ) -> list[float] | None:
-        """Give the interval of a number of the sum of tables; ``None`` where there are too few clusters.
-
-        Parameters
-        ----------
-        rows
-            Of the cells of `which`, ``(n, …)``; `tables_of` makes a table of each.
-        which
-            ``(cells,)`` bool.
-        """
-        if not len(self._drawn) or not len(rows):
-            return None
-        of_row = self._of_cell[which]
-        shape = tables_of(rows[:1]).shape[1:]
-        sums = np.zeros((self._clusters, *shape))
-        for start in range(0, len(rows), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            np.add.at(sums, of_row[part], tables_of(rows[part]))
-        drawn = np.array([of(row.reshape(shape)) for row in self._drawn @ sums.reshape(self._clusters, -1)])
-        drawn = drawn[np.isfinite(drawn)]
-        if len(drawn) < 0.5 * len(self._drawn):
-            return None
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return [float(low), float(high)]
+    if not len(bootstrap.drawn) or not len(rows):
+        return None
+    of_row = bootstrap.of_row[which]
+    shape = tables_of(rows[:1]).shape[1:]
+    sums = np.zeros((bootstrap.clusters, *shape))
+    for start in range(0, len(rows), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        np.add.at(sums, of_row[part], tables_of(rows[part]))
+    drawn = bootstrap.drawn @ sums.reshape(bootstrap.clusters, -1)
+    resampled = np.array([of(row.reshape(shape)) for row in drawn])
+    return interval(resampled, least=0.5 * len(resampled))
 
 
 def _sums(counts: np.ndarray) -> np.ndarray:

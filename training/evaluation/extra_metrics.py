@@ -14,6 +14,7 @@ import numpy as np
 
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
+from training.evaluation.bootstrap import LEVEL, RESAMPLES, Bootstrap, interval
 from training.evaluation.metrics import (
     FieldResult,
     Ranking,
@@ -22,12 +23,9 @@ from training.evaluation.metrics import (
     merged,
     summarise,
 )
-from training.evaluation.patient_split import count_fields
 from training.evaluation.reliability import curve
 
 BINS = 15
-LEVEL = 0.95
-RESAMPLES = 1000
 SUGGESTED = 0.25
 """Confidence from which a proposal is shown as a suggestion unless told otherwise; these are calibrated."""
 
@@ -80,33 +78,33 @@ def describe(
     """
     attributes = attributes or {}
     numbers = summarise(results, attributes=list(attributes), threshold=threshold)
-    bootstrap = _Bootstrap(results, resamples, seed)
+    bootstrap = Bootstrap([result.patient for result in results], resamples, seed)
     class_pairs = [_class_pairs(result, classes, threshold) for result in results]
     pairs = {name: [_attribute_pairs(r, name, threshold) for r in results] for name in attributes}
     tables = {name: _tables(some, attributes[name]) for name, some in pairs.items()}
     of_class = _tables(class_pairs, classes)
-    spread = {name: _F1(bootstrap(table), found_only=True) for name, table in tables.items()}
-    spread_of_class = _F1(bootstrap(of_class), found_only=True)
+    spread = {name: _F1(bootstrap.sums(table), found_only=True) for name, table in tables.items()}
+    spread_of_class = _F1(bootstrap.sums(of_class), found_only=True)
     rows = {
         name: {
             **numbers["attributes"][name],
             "intervals": {
                 "f1": spread[name].macro_interval,
-                "f1_end_to_end": _F1(bootstrap(table), found_only=False).macro_interval,
+                "f1_end_to_end": _F1(bootstrap.sums(table), found_only=False).macro_interval,
                 "accuracy": spread[name].accuracy_interval,
             },
             "values": _per_value(table, spread[name], attributes[name]),
         }
         for name, table in tables.items()
     }
-    detection = bootstrap.detection(results, threshold)
+    detection = _detection(bootstrap, results, threshold)
     present = [spread[name].macro for name, row in rows.items() if row["n"]]
     numbers["attributes"] = rows
     numbers["intervals"] = {
         **detection,
         "class_f1": spread_of_class.macro_interval,
-        "attribute_f1": _interval(_mean(np.array(present), 0)) if present else None,
-        "patients": bootstrap.units,
+        "attribute_f1": interval(_mean(np.array(present), 0)) if present else None,
+        "patients": bootstrap.clusters,
         "of_fields": bootstrap.fields,
         "resamples": resamples,
         "level": LEVEL,
@@ -184,15 +182,6 @@ def _confusion(pairs: Sequence[tuple[str | None, str | None]], names: Sequence[s
 # --- intervals -------------------------------------------------------------------------------------------
 
 
-def _interval(values: np.ndarray) -> list[float] | None:
-    """Give the middle 95% of resampled numbers; ``None`` where too few could be computed."""
-    values = values[np.isfinite(values)]
-    if len(values) < 20:
-        return None
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return [float(low), float(high)]
-
-
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     """Average over what is a number; NaN where nothing is."""
     finite = np.isfinite(values)
@@ -215,71 +204,55 @@ class _F1:
         self.recall = np.where(truth > 0, right / np.maximum(truth, 1e-12), np.nan)
         self.precision = np.where(said > 0, right / np.maximum(said, 1e-12), np.nan)
         self.macro = _mean(self.each, 1)
-        self.macro_interval = _interval(self.macro)
+        self.macro_interval = interval(self.macro)
         total = truth.sum(1)
-        self.accuracy_interval = _interval(
+        self.accuracy_interval = interval(
             np.where(total > 0, right.sum(1) / np.maximum(total, 1e-12), np.nan)
         )
 
 
-class _Bootstrap:
-    """Counts how often each field stands in each resample of the patients."""
+def _detection(bootstrap: Bootstrap, results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
+    """Give the intervals of AP50, precision and recall."""
+    found = [result.found for result in results]
+    hits = bootstrap.sums(np.array([float(f.hits[f.scores >= threshold].sum()) for f in found]))
+    said = bootstrap.sums(np.array([float((f.scores >= threshold).sum()) for f in found]))
+    truths = bootstrap.sums(np.array([float(f.truths) for f in found]))
+    return {
+        "ap50": interval(_average_precisions(bootstrap, found)),
+        "precision": interval(np.where(said > 0, hits / np.maximum(said, 1), 1.0)),
+        "recall": interval(np.where(truths > 0, hits / np.maximum(truths, 1), np.nan)),
+    }
 
-    def __init__(self, results: Sequence[FieldResult], resamples: int, seed: int) -> None:
-        names = sorted({result.patient for result in results})
-        self.units, self.fields = len(names), count_fields(names)
-        place = {name: i for i, name in enumerate(names)}
-        self._of_field = np.array([place[result.patient] for result in results], int)
-        rng = np.random.default_rng(seed)
-        n = self.units if self.units > 1 else 0  # one patient says nothing of how patients differ
-        draws = rng.multinomial(n, np.full(n, 1 / n), size=resamples) if n else np.zeros((0, self.units), int)
-        self._weights = draws[:, self._of_field].astype(np.float64)
 
-    def __call__(self, per_field: np.ndarray) -> np.ndarray:
-        """Sum numbers of fields ``(F, …)`` over each resample ``(R, …)``."""
-        return np.tensordot(self._weights, per_field, axes=(1, 0))
+def _average_precisions(bootstrap: Bootstrap, rankings: Sequence[Ranking]) -> np.ndarray:
+    """Give the average precision of each resample; as `average_precision`, without its 101 steps.
 
-    def detection(self, results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
-        """Give the intervals of AP50, precision and recall."""
-        found = [result.found for result in results]
-        hits = self(np.array([float(f.hits[f.scores >= threshold].sum()) for f in found]))
-        said = self(np.array([float((f.scores >= threshold).sum()) for f in found]))
-        truths = self(np.array([float(f.truths) for f in found]))
-        return {
-            "ap50": _interval(self.average_precisions(found)),
-            "precision": _interval(np.where(said > 0, hits / np.maximum(said, 1), 1.0)),
-            "recall": _interval(np.where(truths > 0, hits / np.maximum(truths, 1), np.nan)),
-        }
-
-    def average_precisions(self, rankings: Sequence[Ranking]) -> np.ndarray:
-        """Give the average precision of each resample; as `average_precision`, without its 101 steps.
-
-        The area under the precision envelope differs from its mean at 101 recalls by less than 0.01.
-        """
-        truths = self(np.array([float(r.truths) for r in rankings]))
-        of_field = np.repeat(np.arange(len(rankings)), [len(r.scores) for r in rankings])
-        all_ = merged(rankings)
-        order = np.argsort(-all_.scores, kind="stable")
-        hits = all_.hits[order].astype(np.float32)
-        # equal scores are taken together, so that the order of the fields changes nothing
-        new = np.flatnonzero(np.diff(all_.scores[order], prepend=np.nan) != 0)
-        last = int(np.flatnonzero(hits)[-1]) + 1 if hits.any() else 0  # what follows adds no recall
-        last = int(np.append(new, len(hits))[np.searchsorted(new, last)])
-        order, hits, new = order[:last], hits[:last], new[new < last]
-        if not last:
-            return np.where(truths > 0, 0.0, np.nan)
-        result = np.full(len(truths), np.nan)
-        step = max(1, 2_000_000 // max(1, last))  # a few MB at a time
-        for start in range(0, len(truths), step):
-            weights = self._weights[start : start + step].astype(np.float32)[:, of_field[order]]
-            right = np.add.reduceat(weights * hits, new, axis=1)
-            said = np.add.reduceat(weights, new, axis=1)
-            precision = np.cumsum(right, 1) / np.maximum(np.cumsum(said, 1), 1)
-            envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-            total = truths[start : start + step]
-            area = (right * envelope).sum(1)
-            result[start : start + step] = np.where(total > 0, area / np.maximum(total, 1), np.nan)
-        return result
+    The area under the precision envelope differs from its mean at 101 recalls by less than 0.01.
+    """
+    truths = bootstrap.sums(np.array([float(r.truths) for r in rankings]))
+    of_field = np.repeat(bootstrap.of_row, [len(r.scores) for r in rankings])
+    all_ = merged(rankings)
+    order = np.argsort(-all_.scores, kind="stable")
+    hits = all_.hits[order].astype(np.float32)
+    # equal scores are taken together, so that the order of the fields changes nothing
+    new = np.flatnonzero(np.diff(all_.scores[order], prepend=np.nan) != 0)
+    last = int(np.flatnonzero(hits)[-1]) + 1 if hits.any() else 0  # what follows adds no recall
+    last = int(np.append(new, len(hits))[np.searchsorted(new, last)])
+    order, hits, new = order[:last], hits[:last], new[new < last]
+    if not last:
+        return np.where(truths > 0, 0.0, np.nan)
+    result = np.full(len(truths), np.nan)
+    step = max(1, 2_000_000 // max(1, last))  # a few MB at a time
+    for start in range(0, len(truths), step):
+        weights = bootstrap.drawn[start : start + step].astype(np.float32)[:, of_field[order]]
+        right = np.add.reduceat(weights * hits, new, axis=1)
+        said = np.add.reduceat(weights, new, axis=1)
+        precision = np.cumsum(right, 1) / np.maximum(np.cumsum(said, 1), 1)
+        envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        total = truths[start : start + step]
+        area = (right * envelope).sum(1)
+        result[start : start + step] = np.where(total > 0, area / np.maximum(total, 1), np.nan)
+    return result
 
 
 def _per_value(table: np.ndarray, spread: _F1, names: Sequence[str]) -> dict[str, Any]:
@@ -289,7 +262,7 @@ def _per_value(table: np.ndarray, spread: _F1, names: Sequence[str]) -> dict[str
         name: {
             "f1": _number(whole.each[0, i]),
             "n": int(counts[i]),
-            "interval": _interval(spread.each[:, i]),
+            "interval": interval(spread.each[:, i]),
         }
         for i, name in enumerate(names)
         if counts[i]
@@ -302,7 +275,7 @@ def _per_class(
     spread: _F1,
     classes: Sequence[str],
     numbers: Mapping[str, Any],
-    bootstrap: _Bootstrap,
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
     whole = _F1(table.sum(0, keepdims=True), found_only=True)
     nothing = Ranking(np.zeros(0), np.zeros(0, bool), 0)
@@ -320,10 +293,10 @@ def _per_class(
             "recall": _number(whole.recall[0, i]),
             "n": int(table[:, i, :-1].sum()),
             "intervals": {
-                "ap50": _interval(bootstrap.average_precisions(rankings)),
-                "f1": _interval(spread.each[:, i]),
-                "precision": _interval(spread.precision[:, i]),
-                "recall": _interval(spread.recall[:, i]),
+                "ap50": interval(_average_precisions(bootstrap, rankings)),
+                "f1": interval(spread.each[:, i]),
+                "precision": interval(spread.precision[:, i]),
+                "recall": interval(spread.recall[:, i]),
             },
         }
     return rows
