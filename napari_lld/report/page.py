@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from annotation_store import Project
 from annotation_store.files.outputs import check_output, write_file
+from napari_lld.i18n.durations import duration
 from napari_lld.report.agreement import agreement_of
 from napari_lld.report.card import card_rows
 from napari_lld.report.facts import Facts
@@ -31,7 +33,7 @@ from napari_lld.report.pictures import LABELLED, PROPOSED, pictures
 from napari_lld.report.rounds import MOST, curves, rounds
 from napari_lld.report.trust import films_not_learned, set_rows, units_word
 from napari_lld.report.unseen import before_annotation
-from napari_lld.report.words import counted, hours
+from napari_lld.report.words import counted
 from napari_lld.report.work import work
 from training.evaluation.unchecked_films import CHECKED, MEASURED, UNCHECKED_AT_MOST
 
@@ -149,7 +151,7 @@ def _environment() -> Environment:
         score=written,
         share=lambda one: written(one, as_share=True),
         percent=percent,
-        hours=hours,
+        worked=partial(duration, in_minutes=True),
         counted=counted,
         change=lambda value: f"{value:+.3f}".replace("-", "−"),
         when=lambda at: f"{at.astimezone():%Y-%m-%d %H:%M}",

@@ -1,4 +1,4 @@
-"""Small diagrams as inline SVG: a number over the rounds with its intervals, and reliability."""
+"""Small diagrams as inline SVG: numbers over the rounds, with intervals or with names, and reliability."""
 
 from __future__ import annotations
 
@@ -9,13 +9,47 @@ from markupsafe import Markup, escape
 
 from training.evaluation.statistics import wilson
 
-_WIDTH, _HEIGHT = 330, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 12, 48
 _MOST_LABELS = 8
+_GAP = 17
+"""Least distance between two names at the right, in SVG units."""
 
 _SIDE, _MARGIN, _BARS = 180, 34, 46
 _FEW = 5
 """Points of fewer cells than this are drawn hollow."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Shares between 0 and 1 over the rounds: the size of a diagram, and where in it things lie."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    inset: int
+
+    def x(self, place: int, count: int) -> float:
+        room = self.width - self.left - self.right - 2 * self.inset
+        return self.left + self.inset + room * (place / (count - 1) if count > 1 else 0.5)
+
+    def y(self, share: float) -> float:
+        room = self.height - self.top - self.bottom
+        return self.top + room * (1 - min(max(share, 0.0), 1.0))
+
+    def open(self, told: str) -> list[str]:
+        """Begin the diagram: lines at every quarter."""
+        parts = [_head(self.width, self.height, told)]
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            y = self.y(share)
+            parts.append(f'<path d="M{self.left} {y:.1f}H{self.width - self.right}" class="grid"/>')
+            parts.append(_text(self.left - 6, y + 4, f"{share:.2f}", "end"))
+        return parts
+
+
+_ONE = _Frame(330, 210, left=40, right=10, top=12, bottom=48, inset=28)
+_SEVERAL = _Frame(680, 300, left=48, right=210, top=16, bottom=40, inset=25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +78,63 @@ def over_rounds(points: Sequence[Point], title: str) -> Markup:
     if not known:
         return Markup("")
     told = "; ".join(f"{p.label}: {value:.2f}" for _, p, value in known)
-    parts = [_head(_WIDTH, _HEIGHT, f"{title}. {told}"), *_lines()]
-    places = [_x(i, len(points)) for i in range(len(points))]
+    parts = _ONE.open(f"{title}. {told}")
+    places = [_ONE.x(i, len(points)) for i in range(len(points))]
     step = -(-len(points) // _MOST_LABELS)
     for i, point in enumerate(points):
         if i % step == 0 or i == len(points) - 1:
-            parts.append(_text(places[i], _HEIGHT - 30, point.label, "middle"))
-            parts.append(_text(places[i], _HEIGHT - 14, point.below, "middle", "small"))
-    line = " ".join(f"{places[i]:.1f},{_y(value):.1f}" for i, p, value in known if not p.hollow)
+            parts.append(_text(places[i], _ONE.height - 30, point.label, "middle"))
+            parts.append(_text(places[i], _ONE.height - 14, point.below, "middle", "small"))
+    line = " ".join(f"{places[i]:.1f},{_ONE.y(value):.1f}" for i, p, value in known if not p.hollow)
     parts.append(f'<polyline points="{line}" class="line"/>')
     for i, point, value in known:
         x = places[i]
         if point.low is not None and point.high is not None:
-            low, high = _y(point.low), _y(point.high)
+            low, high = _ONE.y(point.low), _ONE.y(point.high)
             parts.append(
                 f'<path d="M{x:.1f} {low:.1f}V{high:.1f}M{x - 4:.1f} {low:.1f}h8M{x - 4:.1f} {high:.1f}h8" '
                 'class="whisker"/>'
             )
-        parts.append(f'<circle cx="{x:.1f}" cy="{_y(value):.1f}" r="4.5" class="{_dot(point.hollow)}"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{_ONE.y(value):.1f}" r="4.5" class="{_dot(point.hollow)}"/>')
+    return Markup("\n".join([*parts, "</svg>"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One of several lines: a share per round, ``None`` where it could not be measured."""
+
+    name: str
+    values: Sequence[float | None]
+    colour: str
+    marker: str = "circle"
+    dash: str = ""
+
+
+def several_over_rounds(series: Sequence[Series], labels: Sequence[str], title: str) -> Markup:
+    """Draw several shares over the rounds, named at their right ends; empty where nothing was measured."""
+    lines = [one for one in series if any(value is not None for value in one.values)]
+    if not lines or len(labels) < 2:
+        return Markup("")
+    parts = _SEVERAL.open(title)
+    places = [_SEVERAL.x(i, len(labels)) for i in range(len(labels))]
+    below = _SEVERAL.height - 14
+    parts += [_text(x, below, label, "middle") for x, label in zip(places, labels, strict=True)]
+    ends: list[tuple[float, str, str]] = []
+    for one in lines:
+        known = [(x, value) for x, value in zip(places, one.values, strict=True) if value is not None]
+        points = [(x, _SEVERAL.y(value)) for x, value in known]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        dash = f' stroke-dasharray="{one.dash}"' if one.dash else ""
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{one.colour}" stroke-width="2.5"{dash}/>'
+        )
+        parts += [_marker(one.marker, x, y, one.colour) for x, y in points]
+        ends.append((points[-1][1], f"{one.name} {known[-1][1]:.2f}", one.colour))
+    x = _SEVERAL.width - _SEVERAL.right + 14
+    for (_, text, colour), y in zip(sorted(ends), _apart(sorted(end[0] for end in ends)), strict=True):
+        parts.append(
+            f'<text x="{x}" y="{y + 4:.1f}" style="fill:{colour}" class="name">{escape(text)}</text>'
+        )
     return Markup("\n".join([*parts, "</svg>"]))
 
 
@@ -123,25 +196,30 @@ def _dot(hollow: bool) -> str:
     return "dot hollow" if hollow else "dot"
 
 
-def _lines() -> list[str]:
-    parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = _y(share)
-        parts.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" class="grid"/>')
-        parts.append(_text(_LEFT - 6, y + 4, f"{share:.2f}", "end"))
-    return parts
-
-
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     style = f' class="{kind}"' if kind else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'
 
 
-def _x(place: int, count: int) -> float:
-    inset = 28
-    room = _WIDTH - _LEFT - _RIGHT - 2 * inset
-    return _LEFT + inset + room * (place / (count - 1) if count > 1 else 0.5)
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Push names that would overlap apart: down first, then up from the lower edge."""
+    placed: list[float] = []
+    for y in heights:
+        placed.append(max(y, placed[-1] + _GAP) if placed else y)
+    floor = float(_SEVERAL.height - _SEVERAL.bottom)
+    for i in reversed(range(len(placed))):
+        placed[i] = min(placed[i], floor)
+        floor = placed[i] - _GAP
+    return placed
 
 
-def _y(share: float) -> float:
-    return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - min(max(share, 0.0), 1.0))
+def _marker(kind: str, x: float, y: float, colour: str) -> str:
+    match kind:
+        case "square":
+            return f'<rect x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9" fill="{colour}"/>'
+        case "diamond":
+            return f'<path d="M{x:.1f} {y - 6:.1f}l6 6-6 6-6-6z" fill="{colour}"/>'
+        case "triangle":
+            return f'<path d="M{x:.1f} {y - 6:.1f}l6 10.5h-12z" fill="{colour}"/>'
+        case _:
+            return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>'

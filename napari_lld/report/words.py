@@ -73,9 +73,3 @@ def listed(some: list[str], most: int = 12) -> str:
     if len(some) > most:
         some = [*some[: most - 1], f"{len(some) - most + 1} more"]
     return some[0] if len(some) == 1 else ", ".join(some[:-1]) + " and " + some[-1] if some else "none"
-
-
-def hours(seconds: float) -> str:
-    """Write a time."""
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

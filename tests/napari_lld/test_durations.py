@@ -23,3 +23,8 @@ from napari_lld.i18n.durations import duration
 )
 def test_seconds_then_minutes_then_hours(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_work_is_told_in_minutes_from_the_first() -> None:
+    told = [duration(seconds, in_minutes=True) for seconds in (0, 59, 3720, 7500)]
+    assert told == ["0 min", "1 min", "62 min", "2 h 05 min"]

@@ -11,8 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from napari_lld.demo.report import drawing
-from napari_lld.demo.report.chart import Series, line_chart
 from napari_lld.demo.report.data import Report, Scores
+from napari_lld.i18n.durations import duration
+from napari_lld.report.svg import Series, several_over_rounds
 
 
 def render(report: Report) -> str:
@@ -47,7 +48,7 @@ def render(report: Report) -> str:
         natural=[page for page in report.fields if not page.composed],
         reviewed=[page.name for page in report.fields if page.reviewed],
         unreviewed=[page.name for page in report.fields if not page.reviewed],
-        duration=f"{report.seconds / 60:.1f} min" if report.seconds >= 90 else f"{report.seconds:.0f} s",
+        duration=duration(report.seconds),
     )
 
 
@@ -74,7 +75,7 @@ def _jpeg(picture: bytes) -> Markup:
 
 def _chart(report: Report) -> Markup:
     rounds = report.rounds
-    return line_chart(
+    return several_over_rounds(
         [
             Series("Cells found, AP50", [r.unseen.ap50 for r in rounds], "#0072b2"),
             Series("Class, mAP50", [r.unseen.map50 for r in rounds], "#d55e00", "square"),

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 
 from napari_lld.commands.registry import Commands
+from napari_lld.i18n.durations import duration
 from napari_lld.i18n.edit_texts import edit_in_words
 from napari_lld.i18n.translate import later, tr
 from napari_lld.session.session import Session, Tool
@@ -96,13 +97,13 @@ class Header(Part):
         self._who.setToolTip(f"{who}\n{self.commands['annotator.change'].tooltip}".strip())
         self._show_reading()
         here, all_of_it = self._clock.seconds()
-        self._time.setText(short_time(all_of_it) if project else "")
+        self._time.setText(duration(all_of_it, in_minutes=True) if project else "")
         self._time.setToolTip(
             tr(
                 "Your time at work: {here} on this field, {total} in this project.\n"
                 "It is counted while mouse and keys are used, and stops after a minute without.",
-                here=short_time(here),
-                total=short_time(all_of_it),
+                here=duration(here, in_minutes=True),
+                total=duration(all_of_it, in_minutes=True),
             )
         )
 
@@ -122,14 +123,6 @@ class Header(Part):
         if self._reading.property("others") != others:
             self._reading.setProperty("others", others)
             restyle(self._reading)
-
-
-def short_time(seconds: float) -> str:
-    """Say how long somebody has worked."""
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return tr("{minutes} min", minutes=minutes)
-    return tr("{hours} h {minutes:02d} min", hours=minutes // 60, minutes=minutes % 60)
 
 
 class ToolBar(Part):

@@ -25,8 +25,8 @@ from napari_lld.report.measured import (
 )
 from napari_lld.report.numbers import CardPart, Estimate, percent, share, spread, written
 from napari_lld.report.rounds import curves, rounds
-from napari_lld.report.svg import Point, over_rounds, reliability
-from napari_lld.report.words import Words, counted, hours, listed
+from napari_lld.report.svg import Point, Series, over_rounds, reliability, several_over_rounds
+from napari_lld.report.words import Words, counted, listed
 
 SCHEMA = load_schema("lld")
 WORDS = Words(SCHEMA, {}, {})
@@ -81,7 +81,6 @@ def test_words_of_the_schema_and_of_what_it_no_longer_has() -> None:
     assert listed(["a", "b", "c", "d"], 3) == "a, b and 2 more"
     assert (listed(["a"]), listed([])) == ("a", "none")
     assert (counted(1, "cell"), counted(1200, "cell")) == ("1 cell", "1,200 cells")
-    assert (hours(59), hours(3720)) == ("1 min", "1 h 02 min")
 
 
 def test_diagrams_of_nothing_are_nothing_and_of_one_point_are_one_point() -> None:
@@ -89,6 +88,16 @@ def test_diagrams_of_nothing_are_nothing_and_of_one_point_are_one_point() -> Non
     assert reliability([], "t") == reliability([(0.5, 0, 0)], "t") == ""
     assert over_rounds([Point("<b>", "n", 0.5)], "<i>").count("<circle") == 1
     assert "<b>" not in over_rounds([Point("<b>", "n", 0.5)], "<i>")
+
+
+def test_a_diagram_of_several_numbers_names_them_apart_and_leaves_out_what_was_not_measured() -> None:
+    series = [Series("<b>", [0.5, None, 0.61], "#000"), Series("b", [None, 0.6, 0.6], "#111", "square")]
+    drawn = several_over_rounds([*series, Series("c", [None] * 3, "#222")], ["1", "2", "3"], "<i>")
+    names = re.findall(r'y="([\d.]+)" style="fill:#\d+" class="name">([^<]+)<', drawn)
+    assert sorted(name for _, name in names) == ["&lt;b&gt; 0.61", "b 0.60"]
+    assert abs(float(names[0][0]) - float(names[1][0])) > 16.9
+    assert (drawn.count("<circle"), drawn.count("<rect")) == (2, 2)
+    assert several_over_rounds(series, ["1"], "t") == several_over_rounds([], ["1", "2"], "t") == ""
 
 
 # --- cards that may hold anything --------------------------------------------------------------------

@@ -129,7 +129,7 @@ def test_the_three_measurements_stand_beside_each_other_with_n_and_interval(page
 
 def test_effort_counts_who_did_what_and_what_became_of_suggestions(page: Page) -> None:
     text = page.text("Effort")
-    assert f"{ANNOTATOR} 1 h 02 min 1 0 3 " in text
+    assert f"{ANNOTATOR} 62 min 1 0 3 " in text
     assert "Suggestions decided on" in text
     assert f"{ANNOTATOR} counted 4 2 2 of 4 1 0 1" in text
     assert "On fields drawn at random random reserve 4 2 2 of 4" in text
