@@ -27,7 +27,10 @@ BUSY_TIMEOUT_MS = 10_000
 _TRIES = 3
 _QUICKLY_CHECKED = 32_000_000
 """Bytes of a database that are read through in a moment."""
-_DAMAGED = ("malformed", "not a database", "no such table", "no such column", "unsupported file format")
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
+_NOT_AS_IT_WAS_MADE = ("no such table", "no such column", "malformed json", "unsupported file format")
+"""What SQLite says of a damaged database under its code for every other error."""
 
 
 def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sa.Engine:
@@ -163,7 +166,7 @@ def _copy_unchanged(files: list[Path], folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
         if before == [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]:
             return
-    raise sqlite3.OperationalError("database is locked")
+    raise _busy()
 
 
 def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: int) -> sqlite3.Connection:
@@ -192,7 +195,7 @@ def _on_share(connection: sqlite3.Connection, busy_timeout_ms: int) -> sqlite3.C
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         if mode != "delete":
-            raise sqlite3.OperationalError("database is locked")
+            raise _busy()
         connection.execute("PRAGMA locking_mode = NORMAL")
         # EXTRA: the folder is synced too, once the journal is gone
         connection.execute("PRAGMA synchronous = EXTRA")
@@ -213,11 +216,11 @@ def plain_errors(path: Path) -> Iterator[None]:
             f"The edit breaks a rule of the project ({error.orig}): nothing was changed."
         ) from error
     except DatabaseError as error:
-        raise ProjectError(_sentence(path, str(error.orig))) from error
+        raise ProjectError(_sentence(path, error.orig)) from error
     except sqlite3.DatabaseError as error:
-        raise ProjectError(_sentence(path, str(error))) from error
+        raise ProjectError(_sentence(path, error)) from error
     except (json.JSONDecodeError, RecursionError) as error:  # a column that somebody else wrote
-        raise ProjectError(_sentence(path, "malformed JSON")) from error
+        raise ProjectError(damaged(path)) from error
 
 
 def damaged(path: Path) -> str:
@@ -228,19 +231,29 @@ def damaged(path: Path) -> str:
     )
 
 
-def _sentence(path: Path, reason: str) -> str:
-    low = reason.lower()
-    if "locked" in low or "busy" in low:
+def _busy() -> sqlite3.OperationalError:
+    """Make the error that SQLite raises where another program writes."""
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+def _sentence(path: Path, error: BaseException | None) -> str:
+    """Say what an error of SQLite means, by its code, whose lowest byte is the kind of error."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if kind in _BUSY:
         return (
             f"The project {path} is being written by another program: wait for it to finish, then try again."
         )
-    if "readonly" in low or "read-only" in low:
+    if kind == sqlite3.SQLITE_READONLY:
         return f"The project {path} cannot be written: copy it to a folder where you may write."
-    if "disk is full" in low or "disk i/o" in low:
+    if kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return f"The disk of the project {path} is full or failing: free some space, then try again."
-    if any(sign in low for sign in _DAMAGED):
+    reason = str(error)
+    changed = any(words in reason.lower() for words in _NOT_AS_IT_WAS_MADE)
+    if kind in _DAMAGED or (kind == sqlite3.SQLITE_ERROR and changed):
         return damaged(path)
-    if "unable to open" in low:
+    if kind in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"The database of the project {path} cannot be opened: check the folder and its permissions."
     return f"The database of the project {path} reports: {reason}."
 
