@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from napari_lld.i18n.translate import later, tr, trn
 
@@ -32,29 +33,40 @@ COMMANDS = (
     later("Correct suggestion"),
     later("Reject suggestion"),
 )
-"""What the store calls the edits of a user."""
+"""What the store calls the edits of a user, each by its own name."""
 
-_MANY = re.compile(r"(Label|Accept|Correct|Reject) (\d+) (?:cells|suggestions)")
+_WITH_VALUES: dict[str, Callable[..., str]] = {
+    "Undo: {command}": lambda command: tr("Undone: {command}", command=edit_in_words(command)),
+    "Redo: {command}": lambda command: tr("Done again: {command}", command=edit_in_words(command)),
+    "Import {name}": lambda name: tr("Import {name}", name=name),
+    "Label {count} cells": lambda count: trn("Label {count} cell", "Label {count} cells", int(count)),
+    "Accept {count} suggestions": lambda count: trn(
+        "Accept {count} suggestion", "Accept {count} suggestions", int(count)
+    ),
+    "Correct {count} suggestions": lambda count: trn(
+        "Correct {count} suggestion", "Correct {count} suggestions", int(count)
+    ),
+    "Reject {count} suggestions": lambda count: trn(
+        "Reject {count} suggestion", "Reject {count} suggestions", int(count)
+    ),
+}
+"""The edits whose names hold something, as the store writes them, and how to say them."""
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    before, name, after = re.split(r"\{(\w+)\}", template)
+    value = r"\d+" if name == "count" else ".+"
+    return re.compile(f"{re.escape(before)}(?P<{name}>{value}){re.escape(after)}", re.DOTALL)
+
+
+_PATTERNS = [(_pattern(template), say) for template, say in _WITH_VALUES.items()]
 
 
 def edit_in_words(command: str) -> str:
     """Say an edit as the user reads it: "Label 4 cells", "Undo: Box cell"."""
-    if command.startswith("Undo: "):
-        return tr("Undone: {command}", command=edit_in_words(command.removeprefix("Undo: ")))
-    if command.startswith("Redo: "):
-        return tr("Done again: {command}", command=edit_in_words(command.removeprefix("Redo: ")))
-    if command.startswith("Import "):
-        return tr("Import {name}", name=command.removeprefix("Import "))
-    many = _MANY.fullmatch(command)
-    if many is None:
-        return tr(command) if command in COMMANDS else command
-    count = int(many[2])
-    match many[1]:
-        case "Label":
-            return trn("Label {count} cell", "Label {count} cells", count)
-        case "Accept":
-            return trn("Accept {count} suggestion", "Accept {count} suggestions", count)
-        case "Correct":
-            return trn("Correct {count} suggestion", "Correct {count} suggestions", count)
-        case _:
-            return trn("Reject {count} suggestion", "Reject {count} suggestions", count)
+    if command in COMMANDS:
+        return tr(command)
+    for pattern, say in _PATTERNS:
+        if found := pattern.fullmatch(command):
+            return say(**found.groupdict())
+    return command

@@ -89,6 +89,8 @@ def test_an_edit_is_said_in_the_language_of_the_window() -> None:
     assert edit_in_words("Undo: Label 4 cells") == "Rückgängig gemacht: 4 Zellen annotieren"
     assert edit_in_words("Undo: Redo: Box cell") == "Rückgängig gemacht: Wiederholt: Zelle einrahmen"
     assert edit_in_words("Import cells_{x}.json") == "Import von cells_{x}.json"
+    assert edit_in_words("Import Undo: Box cell.json") == "Import von Undo: Box cell.json"
+    assert edit_in_words("Reject 1 suggestions") == "1 Vorschlag ablehnen"
     assert edit_in_words("An edit of another program") == "An edit of another program"
 
 
@@ -101,6 +103,22 @@ def test_every_edit_of_the_store_has_its_words() -> None:
     written = set(re.findall(rf'"((?:{verbs}) [a-z][a-z\' ]+)"', source))
     assert "Box cell" in written
     assert written - set(COMMANDS) <= {"Change schema"}
+
+
+def test_every_edit_of_the_store_that_holds_a_value_has_its_words() -> None:
+    sources = Path(annotation_store.__file__).parent.rglob("*.py")
+    written = {
+        text
+        for path in sources
+        for text in re.findall(
+            r'f"((?:Undo|Redo|Import|Label|Accept|Correct|Reject)[^"]*)"', path.read_text()
+        )
+    }
+    assert len(written) >= 4
+    use_language("de")
+    for text in written:
+        command = re.sub(r"\{[^}]*\}", "7", text)
+        assert edit_in_words(command) != command
 
 
 def test_every_text_of_the_window_goes_through_tr_and_translations_keep_the_names_in_braces() -> None:
