@@ -35,6 +35,7 @@ from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
 from annotation_store.formats._exchange.export import Contents, Progress, What, each
 from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names, safe_name
 from annotation_store.formats._io.labels import (
@@ -316,7 +317,8 @@ def write(
     counts = contents.count(fields)
     for _ in range(sum(map(len, contents.regions.values()))):
         skipped.count("A table of cells has no place for regions: {n} were left out.")
-    return ExportReport(out, **(counts | {"regions": 0}), skipped=skipped.sentences())
+    lost = [*skipped.sentences(), *lost_by_suggestions(contents, "csv")]
+    return ExportReport(out, **(counts | {"regions": 0}), skipped=lost)
 
 
 def table(contents: Contents, names: Names) -> str:

@@ -30,6 +30,7 @@ from annotation_store.formats._exchange.export import (
     refuse_nothing,
     usable,
 )
+from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._io import option_values
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import label_of
@@ -91,7 +92,8 @@ def write(
                 (folder / name).write_bytes(png(area))
                 places[field.id, thing.id] = name, (x0, y0, x1 - x0, y1 - y0)
         (folder / "crops.csv").write_text(MARK + _table(contents, names, places), "utf-8", newline="")
-    return ExportReport(out, **(contents.count(fields) | {"regions": 0}), skipped=skipped.sentences())
+    lost = [*skipped.sentences(), *lost_by_suggestions(contents, "crops")]
+    return ExportReport(out, **(contents.count(fields) | {"regions": 0}), skipped=lost)
 
 
 def _label(thing: Cell | Suggestion, schema: Schema) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
@@ -12,9 +12,6 @@ from annotation_store.errors import FormatError
 from annotation_store.files.outputs import check_output
 from annotation_store.formats import cells_csv, crops, geojson, voc
 from annotation_store.formats._exchange.document import Regions
-from annotation_store.formats._exchange.losses import (
-    lost_by_suggestions,
-)
 from annotation_store.formats.coco import coco
 from annotation_store.formats.labelstudio import labelstudio
 from annotation_store.formats.lld import lld
@@ -248,10 +245,7 @@ def write(
     out = Path(path)
     for place in targets(chosen, out):
         check_output(place, overwrite=overwrite)
-    report = chosen.write(project, out, what=what, anonymise=anonymise, progress=progress, **extra)
-    if what == "suggestions":
-        report = replace(report, skipped=[*report.skipped, *lost_by_suggestions(project, name)])
-    return report
+    return chosen.write(project, out, what=what, anonymise=anonymise, progress=progress, **extra)
 
 
 def targets(chosen: Format, out: Path) -> list[Path]:

@@ -119,10 +119,10 @@ def survey(project: Project) -> Survey:
     )
 
 
-def lost_by_suggestions(project: Project, form: str) -> list[str]:
-    """Say in sentences what a format loses of the pending suggestions."""
+def lost_by_suggestions(contents: Contents, form: str) -> list[str]:
+    """Say in sentences what a format loses of the suggestions that are written."""
     kinds = [kind for kind in OF_SUGGESTIONS if kind in LOST[form]]
-    counts = _trust([suggestion.proposal for suggestion in project.suggestions()]) if kinds else {}
+    counts = _trust([suggestion.proposal for own in contents.suggestions.values() for suggestion in own])
     return [_SENTENCES[kind].format(n=counts[kind]) for kind in kinds if counts[kind]]
 
 

@@ -28,6 +28,7 @@ from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Regions
 from annotation_store.formats._exchange.export import Contents, Progress, What, each
 from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import flag_words, label_of, labels
@@ -98,7 +99,8 @@ def write(
     beside_it = out.with_name(CONFIGURATION.format(stem=out.stem))
     write_file(beside_it, config(contents.schema, labels(contents.schema, found)))
     write_file(out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
-    return ExportReport(out, **contents.count(contents.fields), skipped=[])
+    lost = lost_by_suggestions(contents, "labelstudio")
+    return ExportReport(out, **contents.count(contents.fields), skipped=lost)
 
 
 def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from annotation_store.formats._exchange.export import (
     refuse_nothing,
 )
 from annotation_store.formats._exchange.images import Images, Size, walk
+from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._io import option_values
@@ -347,7 +348,8 @@ def write(
         (folder / "data.yaml").write_text(_data_yaml(classes, used), "utf-8", newline="\n")
         places = {field.id: [f"images/{parts[field.id]}/{files[field.id]}"] for field in fields}
         write_sidecar(folder, contents, fields, places, names)
-    return ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
+    lost = [*skipped.sentences(), *lost_by_suggestions(contents, "yolo")]
+    return ExportReport(out, **contents.count(fields), skipped=lost)
 
 
 def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> list[Field]:

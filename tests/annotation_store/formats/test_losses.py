@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from annotation_store import Project, Shape, formats
+from annotation_store import Project, Proposal, Shape, formats
 from annotation_store.errors import FormatError
 
 READABLE = [name for name in formats.names(reading=True) if name in formats.names(writing=True)]
@@ -105,3 +106,34 @@ def test_formats_that_refuse_suggestions_are_named(
             except FormatError:
                 refused = True
             assert refused == (name in formats.NO_SUGGESTIONS), name
+
+
+@pytest.mark.parametrize("name", sorted(set(formats.names(writing=True)) - formats.NO_SUGGESTIONS))
+def test_an_export_of_suggestions_reads_them_once_and_says_what_its_format_loses(
+    name: str,
+    project: Project,
+    statements: Callable[[Project], AbstractContextManager[list[str]]],
+    tmp_path: Path,
+) -> None:
+    sure = Proposal(
+        (10, 10, 20, 20),
+        0.8,
+        {"Monocyte": 0.9, "Neutrophil": 0.1},
+        {"cell_size": {"small": 0.1, "large": 0.9}},
+        novelty=0.6,
+        unchecked=True,
+        sets={"cell_size": ("large",)},
+    )
+    project.suggest(project.fields()[0].id, [sure], model_id=None)
+    out = tmp_path / ("export.json" if formats.FORMATS[name].target == "file" else "export")
+    with statements(project) as asked:
+        told = formats.write(name, project, out, what="suggestions").skipped
+    assert sum("FROM suggestions" in " ".join(one.split()) for one in asked) == 1
+    says = {
+        "probabilities": "most probable class",
+        "novelty": "(novelty)",
+        "unchecked": "nothing was checked",
+        "sets": "sets of values",
+    }
+    for kind, words in says.items():
+        assert any(words in sentence for sentence in told) == (kind in formats.LOST[name]), kind
