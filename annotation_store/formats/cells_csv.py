@@ -377,15 +377,14 @@ def class_word(cell_class: str | None, schema: Schema) -> str:
         return ""
     if is_plain_word(cell_class) or not (schema.is_class(cell_class) or schema.is_group(cell_class)):
         return cell_class
-    known = schema.class_named if schema.is_class(cell_class) else schema.group_named
-    title = known(cell_class).title
+    title = schema.class_title(cell_class)
     return title if is_plain_word(title) and schema.find_class(title) == cell_class else cell_class
 
 
 def _value_word(attribute: str, value: str, schema: Schema) -> str:
     if is_plain_word(value) or value == UNSURE:
         return value
-    title = schema.attribute_named(attribute).value_named(value).title
+    title = schema.value_title(attribute, value)
     readable = is_plain_word(title) and schema.find_value(attribute, title) == (attribute, value)
     return title if readable else value
 

@@ -245,6 +245,22 @@ class Schema(_Part):
         """Whether a group has that name."""
         return name in self._groups_by_name
 
+    def class_title(self, name: str) -> str:
+        """Give the title of a class or group; a name that is neither stands for itself."""
+        named = self._classes_by_name.get(name) or self._groups_by_name.get(name)
+        return (named.title if named is not None else "") or name
+
+    def attribute_title(self, name: str) -> str:
+        """Give the title of an attribute; a name that is none is spelled with spaces."""
+        named = self._attributes_by_name.get(name)
+        return (named.title if named is not None else "") or _spelled(name)
+
+    def value_title(self, attribute: str, value: str) -> str:
+        """Give the title of a value; a name that is none is spelled with spaces."""
+        named = self._attributes_by_name.get(attribute)
+        known = named is not None and value in named.value_names
+        return (named.value_named(value).title if named is not None and known else "") or _spelled(value)
+
     def members(self, value: str) -> tuple[str, ...]:
         """Give the classes that a value stands for: a class itself, or a group's classes."""
         if value in self._groups_by_name:
@@ -281,13 +297,17 @@ class Schema(_Part):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _spelled(name: str) -> str:
+    return name.replace("_", " ").strip()
+
+
 def _with_title(item: object) -> object:
     if not isinstance(item, dict):
         return item
     item = dict(item)
     name = item.get("name")
     if isinstance(name, str) and not item.get("title"):
-        words = name.replace("_", " ").strip()
+        words = _spelled(name)
         item["title"] = words[:1].upper() + words[1:]
     if isinstance(item.get("values"), list | tuple):
         values = [{"name": v} if isinstance(v, str) else v for v in item["values"]]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_lld.cli._console import listed, new_table, number, plural, say, say_json, say_table
 from napari_lld.cli._options import Json, ProjectPath, open_project
+
+if TYPE_CHECKING:
+    from annotation_store.schema import Schema
 
 
 def agreement(
@@ -27,7 +30,7 @@ def agreement(
         differ = differences(opened)
         names = {one.id: one.name for one in opened.readings()}
         fields = {one.id: one.name for one in opened.fields()}
-        titles = {one.name: one.title or one.name for one in opened.schema.attributes}
+        schema = opened.schema
         made = write_consensus(opened, consensus) if consensus is not None else None
     if as_json:
         answer: dict[str, Any] = found | {
@@ -55,7 +58,7 @@ def agreement(
     if not found["cells"]:
         say("There is nothing to compare: no cell lies in an area that two readings have finished.")
     else:
-        _say(found, titles)
+        _say(found, schema)
         say(f"{plural(len(differ), 'cell')} to look at together" + (":" if differ else "."))
         lines = [
             f"  {fields[d.field_id]} at {d.box[0]:.0f}, {d.box[1]:.0f}: {'; '.join(d.what)}" for d in differ
@@ -70,14 +73,15 @@ def agreement(
         )
 
 
-def _say(found: dict[str, Any], titles: dict[str, str]) -> None:
+def _say(found: dict[str, Any], schema: Schema) -> None:
     table = new_table("question", "readings", "measure", "value", "95% interval", "cells")
     for one in found["detection"]:
         n = one["both"] + sum(one["only"])
         table.add_row(
             "cell or not", " and ".join(one["readings"]), "F1", *_value(one["f1"], one["interval"]), f"{n:,}"
         )
-    questions = [("class", found["class"])] + [(titles[k], v) for k, v in found["attributes"].items()]
+    questions = [("class", found["class"])]
+    questions += [(schema.attribute_title(name), numbers) for name, numbers in found["attributes"].items()]
     for title, numbers in questions:
         for pair in numbers["pairs"]:
             value = _value(pair["kappa"], pair["interval"])

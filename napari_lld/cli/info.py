@@ -16,7 +16,7 @@ def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fals
     """Tell what a project holds."""
     with open_project(project, read_only=True, reading=reading) as opened:
         facts = collect(opened)
-        titles = {item.name: item.title for item in opened.schema.classes}
+        schema = opened.schema
     if as_json:
         say_json(facts)
         return
@@ -37,7 +37,7 @@ def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fals
     if facts["cells"]["classes"]:
         table = new_table("class", "cells")
         for name, count in facts["cells"]["classes"].items():
-            table.add_row(titles.get(name, name), f"{count:,}")
+            table.add_row(schema.class_title(name), f"{count:,}")
         say_table(table)
     if facts["models"]:
         table = new_table("model", "made", "from", "active")

@@ -75,15 +75,11 @@ def not_found(truth: FieldTruth, boxes: list[Box]) -> list[Box]:
 
 
 def _words(schema: Schema, cell: Cell) -> str:
-    return _title(schema, cell.cell_class)
+    return schema.class_title(cell.cell_class or "")
 
 
 def _guess(schema: Schema, suggestion: Suggestion) -> str:
     if suggestion.is_unknown:
         return "unknown"
-    return f"{_title(schema, suggestion.stated_class)} {suggestion.probability:.2f}".strip()
-
-
-def _title(schema: Schema, name: str | None) -> str:
-    titles = {item.name: item.title for item in schema.classes} | {g.name: g.title for g in schema.groups}
-    return "" if name is None else titles.get(name, name)
+    title = schema.class_title(suggestion.stated_class or "")
+    return f"{title} {suggestion.probability:.2f}".strip()

@@ -29,7 +29,7 @@ def model_says(session: Session) -> str:
         word = f"{class_letter(schema, other.cell_class)} {share:.0%}" + (" …" if other.attributes else "")
     elif other.attributes:
         name, value = next(iter(other.attributes.items()))
-        title = schema.attribute_named(name).value_named(value).title or value
+        title = schema.value_title(name, value)
         share = said.attribute_probabilities[name][value]
         word = f"{title} {share:.0%}" + (" …" if len(other.attributes) > 1 else "")
     else:

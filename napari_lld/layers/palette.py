@@ -141,8 +141,8 @@ def set_word(schema: Schema, proposal: Proposal, name: str) -> str:
     if name == "class":
         words = [class_letter(schema, value) for value in values if schema.is_class(value)]
     else:
-        titles = {v.name: v.title or v.name for v in schema.attribute_named(name).values}
-        words = [titles[value] for value in values if value in titles]
+        known = schema.attribute_named(name).value_names
+        words = [schema.value_title(name, value) for value in values if value in known]
     if len(words) < 2:
         return ""
     listed = tr("{first} or {last}", first=", ".join(words[:-1]), last=words[-1])

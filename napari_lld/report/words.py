@@ -30,23 +30,15 @@ class Words:
             return "no class"
         if name == UNSURE:
             return "unsure"
-        if self.schema.is_group(name):
-            return self.schema.group_named(name).title or name
-        return (self.schema.class_named(name).title or name) if self.schema.is_class(name) else name
+        return self.schema.class_title(name)
 
     def attribute(self, name: str) -> str:
         """Call an attribute; one that the schema no longer has by the name it had."""
-        if name in self.schema.attribute_names:
-            return self.schema.attribute_named(name).title or name
-        return name.replace("_", " ")
+        return self.schema.attribute_title(name)
 
     def value(self, attribute: str, name: str) -> str:
         """Call a value of an attribute."""
-        if attribute in self.schema.attribute_names:
-            for one in self.schema.attribute_named(attribute).values:
-                if one.name == name:
-                    return one.title or name
-        return name.replace("_", " ")
+        return self.schema.value_title(attribute, name)
 
     def patient(self, name: str | None) -> str:
         """Call a patient: a number in the order in which they came, unless names are asked for."""

@@ -93,9 +93,8 @@ def differential(found: Iterable[ClassCount], schema: Schema, *, unknown: int = 
         low, high = wilson(count, counted)
         return Share(name, title, count, count / counted if counted else 0.0, low, high)
 
-    titles = {item.name: item.title for item in schema.classes}
-    titles.update((group.name, group.title) for group in schema.groups)
-    shares = tuple(share(name, title, counts[name]) for name, title in titles.items() if counts[name])
+    names = [*schema.class_names, *(group.name for group in schema.groups)]
+    shares = tuple(share(name, schema.class_title(name), counts[name]) for name in names if counts[name])
     blasts = None
     if schema.is_group(BLAST):
         among = {BLAST, *schema.members(BLAST)}

@@ -17,7 +17,6 @@ from annotation_store import Project
 from annotation_store.records import Cell, Edit, RejectionReason, Suggestion, SuggestionState
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
-from napari_lld.session.predictions import class_title
 from napari_lld.session.review import ReviewActions
 from napari_lld.session.state import Selection
 from training.ranking.items import Ranked
@@ -335,10 +334,10 @@ class LabelErrorActions(ReviewActions):
         if not other:
             return tr("Take its box")
         if other.cell_class is not None and not other.attributes:
-            return class_title(schema, other.cell_class)
+            return schema.class_title(other.cell_class)
         if other.cell_class is None and len(other.attributes) == 1:
             ((name, value),) = other.attributes.items()
-            return schema.attribute_named(name).value_named(value).title or value
+            return schema.value_title(name, value)
         return tr("Its values")
 
     @property
@@ -351,9 +350,9 @@ class LabelErrorActions(ReviewActions):
             return tr("Not a cell")
         if cell is None or not self.contradicted:
             return tr("Keep the box")
-        if cell.cell_class in (None, UNSURE):
+        if cell.cell_class is None or cell.cell_class == UNSURE:
             return tr("Keep the label")
-        return tr("Keep {title}", title=class_title(schema, cell.cell_class))
+        return tr("Keep {title}", title=schema.class_title(cell.cell_class))
 
     def accept(self) -> None:
         """Make the current suggestion a cell, or take what the model says of the possible label error."""

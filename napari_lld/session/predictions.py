@@ -60,16 +60,17 @@ def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
         unknown = entry.proposal is not None and entry.proposal.is_unknown
         if known and word is not None and not unknown:
             improbable = 1 - sum(classes[m] for m in known)
-            other = () if word in known else (class_title(schema, word), classes[word])
+            other = () if word in known else (schema.class_title(word), classes[word])
             found.append(Disagreement(improbable, *other))
     for attribute in schema.attributes:
         value = entry.attributes.get(attribute.name)
         said = entry.attribute_probabilities.get(attribute.name, {})
         if value is not None and value in said:
             word = best(said)
-            title = next((v.title for v in attribute.values if v.name == word), word or "")
             agrees = word is None or said[word] <= said[value]
-            other = () if agrees or word is None else (f"{attribute.title}: {title}", said[word])
+            other = ()
+            if word is not None and not agrees:
+                other = f"{attribute.title}: {schema.value_title(attribute.name, word)}", said[word]
             found.append(Disagreement(1 - said[value], *other))
     if not found:
         return None
@@ -99,12 +100,3 @@ def _says(schema: Schema, name: str) -> bool:
 def best(probabilities: Mapping[str, float]) -> str | None:
     """Give the most probable word, or ``None`` where none is known."""
     return max(probabilities, key=probabilities.__getitem__, default=None)
-
-
-def class_title(schema: Schema, name: str | None) -> str:
-    """Give the title of a class or group; empty where the schema has none of that name."""
-    if name is not None and schema.is_class(name):
-        return schema.class_named(name).title
-    if name is not None and schema.is_group(name):
-        return schema.group_named(name).title
-    return ""

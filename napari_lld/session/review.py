@@ -13,7 +13,6 @@ from annotation_store.records import Model, RejectionReason, Suggestion
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.model_facts import bulk_refusal, class_refusal
-from napari_lld.session.predictions import class_title
 from napari_lld.session.region_proposal import ProposedRegions
 from training.evaluation.unchecked_films import CHECKED
 from training.ranking.cells import Queue, rank_cells
@@ -241,8 +240,8 @@ class ReviewActions(ProposedRegions):
             kind = (candidate.model_id, candidate.word)
             model = self._model(candidate.model_id)
             if kind not in known:
-                title = class_title(schema, candidate.word) if schema is not None else ""
-                known[kind] = class_refusal(model, candidate.word, title)
+                known_as = schema.class_title(candidate.word) if schema and candidate.word else ""
+                known[kind] = class_refusal(model, candidate.word, known_as)
             why = bulk_refusal(model, candidate.probability) or known[kind]
             if why:
                 reasons.setdefault(why)
@@ -278,7 +277,8 @@ class ReviewActions(ProposedRegions):
         among = set(allowed)
         counts: dict[tuple[bool, str], int] = {}
         for suggestion in shown:
-            title = class_title(schema, suggestion.stated_class) or tr("class missing")
+            word = suggestion.stated_class
+            title = tr("class missing") if word is None else schema.class_title(word)
             if suggestion.is_unknown:
                 title = tr("unknown")
             key = (suggestion.id in among, title)

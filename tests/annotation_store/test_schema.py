@@ -382,3 +382,16 @@ def test_a_schema_has_a_thousand_classes_at_most(tmp_path: Path) -> None:
         path.write_text(f'{{"name": "x", "classes": [{classes[:-1]}]}}')
         with pytest.raises(SchemaError, match="3,000 classes, and a schema may have 1,000"):
             load_schema(path)
+
+
+def test_titles_are_given_by_name_and_a_name_that_is_gone_stands_for_itself() -> None:
+    schema = load_schema("lld")
+    blasts = schema.groups[0]
+    assert schema.class_title("Neutrophil") == schema.class_named("Neutrophil").title
+    assert schema.class_title(blasts.name) == blasts.title
+    assert schema.class_title("Old_class") == "Old_class"
+    assert schema.attribute_title("cell_size") == "Cell size"
+    assert schema.attribute_title("old_attribute") == "old attribute"
+    assert schema.value_title("cell_size", "small") == "Small"
+    assert schema.value_title("cell_size", "very_small") == "very small"
+    assert schema.value_title("old_attribute", "very_small") == "very small"

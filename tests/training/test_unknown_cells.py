@@ -35,7 +35,7 @@ def waiting(*proposals: Proposal) -> list[Suggestion]:
 
 def test_unknown_cells_head_the_queue_that_teaches_with_the_reason_and_end_the_other() -> None:
     some = waiting(SURE, DOUBT, UNKNOWN, UNTOLD)
-    words = Words.of(LLD)
+    words = Words(LLD)
     teach = rank_cells(some, Queue.TEACH, words=words)
     assert [item.id for item in teach] == [3, 2, 1, 4]
     assert teach[0].reasons == ("Unlike the cells it was taught",)

@@ -181,8 +181,6 @@ def differences(project: Project, readings: Sequence[int] | None = None) -> list
     found = read(project, readings)
     schema = project.schema
     names = {one.id: one.name for one in found.readings}
-    titles = {one.name: one.title or one.name for one in schema.classes}
-    titles |= {one.name: one.title or one.name for one in schema.groups}
     result = []
     for unit in found.units:
         score, what = 0.0, []
@@ -193,7 +191,7 @@ def differences(project: Project, readings: Sequence[int] | None = None) -> list
         labels = [v for v in class_labels(unit, unit.judges, schema) if v is not None]
         if len(set(labels)) > 1:
             said = ", ".join(
-                f"{titles.get(c.cell_class, c.cell_class)} ({names[r]})"
+                f"{schema.class_title(c.cell_class)} ({names[r]})"
                 for r, c in unit.cells.items()
                 if c.cell_class is not None
             )

@@ -96,7 +96,7 @@ def _teaching(one: Suggestion, words: Words) -> list[Reason]:
     if pairs := words.rare_values_among([proposal]):
         said.append(Reason("Of a rare value: {name}", name=words.value(*pairs[0])))
     doubtful = [
-        words.attributes.get(name, name).lower()
+        words.schema.attribute_title(name).lower()
         for name, values in proposal.attribute_probabilities.items()
         if (doubt(values) or 0.0) >= IN_DOUBT
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from annotation_store.records import Proposal
@@ -33,31 +33,17 @@ RARE = 0.5
 class Words:
     """Titles of the schema's names, and what the labels so far mean."""
 
-    titles: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    schema: Schema = field(default_factory=lambda: Schema(name="none"))
     labels: Labels = field(default_factory=Labels)
-
-    @classmethod
-    def of(cls, schema: Schema, labels: Labels | None = None) -> Words:
-        """Take the words of a schema."""
-        titles = {one.name: one.title or one.name for one in schema.classes}
-        titles |= {one.name: one.title or one.name for one in schema.groups}
-        return cls(
-            titles,
-            {one.name: one.title or one.name for one in schema.attributes},
-            {(one.name, v.name): v.title or v.name for one in schema.attributes for v in one.values},
-            labels or Labels(),
-        )
 
     def title(self, name: str) -> str:
         """Give the title of a class or group."""
-        return self.titles.get(name, name)
+        return self.schema.class_title(name)
 
     def value(self, attribute: str, value: str) -> str:
         """Give an attribute's title with that of a value."""
-        title = self.attributes.get(attribute, attribute).lower()
-        return f"{title} {self.values.get((attribute, value), value).lower()}"
+        title, word = self.schema.attribute_title(attribute), self.schema.value_title(attribute, value)
+        return f"{title} {word}".lower()
 
     def candidates(self, some: Sequence[Proposal]) -> list[Reason]:
         """Say what is worth a look among candidates."""
@@ -116,7 +102,7 @@ class Words:
         )
         if doubtful:
             name, count = min(doubtful.items(), key=lambda item: (-item[1], item[0]))
-            name = self.attributes.get(name, name).lower()
+            name = self.schema.attribute_title(name).lower()
             return Reason(
                 "{cells}, the {attribute} of {some} in doubt", cells=cells, attribute=name, some=count
             )

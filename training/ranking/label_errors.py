@@ -258,7 +258,7 @@ def find_label_errors(
     least
         Probability from which an error is listed.
     """
-    words, cost, usual = Words.of(schema), cost or CostModel(), usual or Usual.of(fields, schema)
+    words, cost, usual = Words(schema), cost or CostModel(), usual or Usual.of(fields, schema)
     seconds = cost.accepted(len(schema.attributes), 1.0)
     found = []
     for one in fields:
@@ -331,13 +331,11 @@ def _wrong_labels(
             )
             told.append((error, reason))
             continue
-        attribute = schema.attribute_named(name)
-        titles = {v.name: v.title or v.name for v in attribute.values}
         reason = Reason(
             "{attribute}: labelled {label}, the model says {other} at {share:.0%}",
-            attribute=attribute.title or name,
-            label=titles[label],
-            other=titles.get(best, best),
+            attribute=schema.attribute_title(name),
+            label=schema.value_title(name, label),
+            other=schema.value_title(name, best),
             share=shares[best],
         )
         told.append((error, reason))

@@ -89,7 +89,7 @@ def update(
     labels = Labels.of(schema, project.cells())
     ranked = rank_fields(
         views,
-        words=Words.of(schema, labels),
+        words=Words(schema, labels),
         groups=groups_of(schema),
         cost=cost_model(project),
         attributes=len(schema.attributes),
@@ -257,7 +257,7 @@ def regions(
         return []
     stored = project.ranking_facts()
     about: Mapping[str, Any] = stored.about if stored is not None else {}
-    words = Words.of(project.schema, Labels.read(about))
+    words = Words(project.schema, Labels.read(about))
     known = [r.shape for r in project.regions(field_id)]
     known += [area.shape for area in project.ignore_areas(field_id)]
     boxes = [cell.box for cell in project.cells(field_id)]
@@ -332,7 +332,7 @@ def groups_of(schema: Schema) -> list[tuple[str, ...]]:
 def stored_words(project: Project) -> Words:
     """Give the schema's words with what the labels meant when the ranking was last worked out."""
     stored = project.ranking_facts()
-    return Words.of(project.schema, Labels.read(stored.about) if stored is not None else None)
+    return Words(project.schema, Labels.read(stored.about) if stored is not None else Labels())
 
 
 def by_field(pairs: Iterable[tuple[int, Any]]) -> dict[int, list[Any]]:

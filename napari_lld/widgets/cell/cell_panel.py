@@ -211,9 +211,7 @@ class CellPanel(Part):
                 return tr("Cell {id} · class missing", id=cell.id)
             if cell.cell_class == UNSURE:
                 return tr("Cell {id} · class unsure", id=cell.id)
-            if cell.cell_class in schema.class_names:
-                return tr("Cell {id} · {title}", id=cell.id, title=schema.class_named(cell.cell_class).title)
-            return tr("Cell {id} · {title}", id=cell.id, title=schema.group_named(cell.cell_class).title)
+            return tr("Cell {id} · {title}", id=cell.id, title=schema.class_title(cell.cell_class))
         if suggestion is not None and self.session.label_error is not None:
             return tr("Possible missed cell · {sure:.0%}", sure=suggestion.probability)
         if suggestion is not None and suggestion.is_unknown:

@@ -32,22 +32,12 @@ def in_words(said: Mapping[str, Any], schema: Schema) -> str:
     """Write what is said of a cell: its class, then its values, by their titles."""
     parts = []
     if "cell_class" in said:
-        parts.append(_class_title(schema, said["cell_class"]))
+        name = said["cell_class"]
+        parts.append(tr("no class") if name is None else schema.class_title(name))
     for name, value in (said.get("attributes") or {}).items():
-        attribute = schema.attribute_named(name) if name in schema.attribute_names else None
-        title = attribute.title if attribute is not None else name
-        known = attribute is not None and value in attribute.value_names
-        told = attribute.value_named(value).title if attribute is not None and known else value
-        parts.append(f"{title}: {told or tr('missing')}")
+        told = schema.value_title(name, value) if value else tr("missing")
+        parts.append(f"{schema.attribute_title(name)}: {told}")
     return ", ".join(parts)
-
-
-def _class_title(schema: Schema, name: str | None) -> str:
-    if name is None:
-        return tr("no class")
-    if name in schema.class_names:
-        return schema.class_named(name).title
-    return schema.group_named(name).title if schema.is_group(name) else name
 
 
 class ConflictsModel(QAbstractTableModel):

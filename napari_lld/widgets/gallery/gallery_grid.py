@@ -25,7 +25,6 @@ from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
 from napari_lld.layers.palette import UNKNOWN, candidate_letters, class_colour, class_letter
 from napari_lld.session.gallery import Gallery, Item, Key
-from napari_lld.session.predictions import class_title
 from napari_lld.tasks.gallery_reader import Crop, Wanted
 from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
 
@@ -89,7 +88,7 @@ class GalleryModel(QAbstractListModel):
         if item.word == UNSURE:
             return tr("unsure")
         schema = self.gallery.session.schema
-        return class_title(schema, item.word) if schema is not None else item.word
+        return schema.class_title(item.word) if schema is not None else item.word
 
     def aside(self, item: Item) -> str:
         """Say in short what the model thinks, or what became of a suggestion."""

@@ -117,7 +117,7 @@ class SuggestionPanel(Part):
         said = suggestion.proposal
         ranked = sorted(said.class_probabilities, key=lambda name: -said.score(name))[:3]
         named = [
-            f"{schema.class_named(name).title} {said.score(name):.0%}"
+            f"{schema.class_title(name)} {said.score(name):.0%}"
             for name in ranked
             if name in schema.class_names and said.score(name) >= 0.01
         ]

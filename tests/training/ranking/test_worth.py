@@ -42,7 +42,7 @@ def test_labels_are_counted_stored_and_read_again() -> None:
 
 def test_rare_values_are_named() -> None:
     schema = load_schema("lld")
-    words = Words.of(schema, Labels(rare_values={"cytoplasmic_vacuoles": {"prominent": 0.9, "absent": 0.0}}))
+    words = Words(schema, Labels(rare_values={"cytoplasmic_vacuoles": {"prominent": 0.9, "absent": 0.0}}))
     one = Proposal(BOX, 0.9, {}, {"cytoplasmic_vacuoles": {"prominent": 0.4, "absent": 0.6}})
     assert words.candidates([one])[-1] == "a rare value is likely: cytoplasmic vacuoles prominent"
     sure = Proposal(BOX, 0.9, {}, {"cytoplasmic_vacuoles": {"prominent": 0.1, "absent": 0.9}})
