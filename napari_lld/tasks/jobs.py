@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from annotation_store.errors import LLDError
 from napari_lld.i18n.translate import tr
+from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.tasks.progress import Tell
 
 Work = Callable[[Tell], Any]
@@ -26,7 +27,6 @@ class Jobs(QObject):
     stopped = Signal(str)
     """What was stopped: its title."""
     _told = Signal(int, int)
-    _ended = Signal(object, object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -35,17 +35,14 @@ class Jobs(QObject):
         """What a stop leaves, in a sentence; nothing where what was done stays."""
         self.done = 0
         self.total = 0
-        self._thread: threading.Thread | None = None
+        self._task = LatestTask("job", self)
         self._stop = threading.Event()
-        self._then: Callable[[Any], None] | None = None
-        self._failed: Callable[[str], None] | None = None
         self._told.connect(self._on_told)
-        self._ended.connect(self._on_ended)
 
     @property
     def busy(self) -> bool:
         """Whether something runs."""
-        return self._thread is not None
+        return self._task.busy
 
     def start(
         self,
@@ -64,10 +61,13 @@ class Jobs(QObject):
             failed(tr("{title} is still under way.", title=self.title))
             return False
         self.title, self.left, self.done, self.total = title, left, 0, 0
-        self._then, self._failed = then, failed
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(work,), name=title, daemon=True)
-        self._thread.start()
+        self._task.start(
+            partial(self._work, work, self._stop),
+            partial(self._on_done, then),
+            partial(self._on_failed, failed),
+            name=title,
+        )
         self.changed.emit()
         return True
 
@@ -85,44 +85,30 @@ class Jobs(QObject):
     def wait(self, seconds: float) -> None:
         """Stop the work, and wait until it has: the window is closing."""
         self._stop.set()
-        thread = self._thread
-        self._then = self._failed = None
-        if thread is not None:
-            thread.join(seconds)
+        self._task.close(seconds)
 
-    def _work(self, work: Work) -> None:
-        stop = self._stop
-
+    def _work(self, work: Work, stop: threading.Event) -> Any:
         def tell(done: int, total: int) -> None:
             if stop.is_set():
                 raise Stopped
             self._told.emit(done, total)
 
-        error: str | Stopped | None
         try:
-            result, error = work(tell), None
+            return work(tell)
         except Stopped as stopped:
-            result, error = None, stopped
-        except LLDError as trouble:
-            result, error = None, str(trouble)
-        except Exception as trouble:
-            result, error = None, tr("Unexpected: {trouble}", trouble=f"{type(trouble).__name__}: {trouble}")
-        try:
-            self._ended.emit(result, error)
-        except RuntimeError:
-            return  # the window is gone
+            return stopped
 
     def _on_told(self, done: int, total: int) -> None:
         self.done, self.total = done, total
         self.changed.emit()
 
-    def _on_ended(self, result: Any, error: str | Stopped | None) -> None:
-        then, failed = self._then, self._failed
-        self._thread = self._then = self._failed = None
+    def _on_done(self, then: Callable[[Any], None], result: Any) -> None:
         self.changed.emit()
-        if isinstance(error, Stopped):
+        if isinstance(result, Stopped):
             self.stopped.emit(self.title)
-        elif error is not None and failed is not None:
-            failed(error)
-        elif error is None and then is not None:
+        else:
             then(result)
+
+    def _on_failed(self, failed: Callable[[str], None], trouble: str) -> None:
+        self.changed.emit()
+        failed(trouble)

@@ -10,12 +10,13 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from annotation_store.errors import LLDError
+from napari_lld.i18n.translate import tr
 
 
 class LatestTask(QObject):
     """Runs work in a thread; a new start makes whatever still runs untold."""
 
-    _ended = Signal(int, object, str)
+    _ended = Signal(int, object, object)
 
     def __init__(self, name: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -32,13 +33,20 @@ class LatestTask(QObject):
         return self._then is not None
 
     def start(
-        self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[str], None]
+        self,
+        work: Callable[[], Any],
+        then: Callable[[Any], None],
+        failed: Callable[[str], None],
+        *,
+        name: str = "",
     ) -> None:
         """Start work; in the window's thread `then` gets its result, or `failed` a sentence."""
         self._number += 1
         self._then, self._failed = then, failed
         self._threads = [one for one in self._threads if one.is_alive()]
-        thread = threading.Thread(target=self._work, args=(self._number, work), name=self._name, daemon=True)
+        thread = threading.Thread(
+            target=self._work, args=(self._number, work), name=name or self._name, daemon=True
+        )
         self._threads.append(thread)
         thread.start()
 
@@ -54,22 +62,22 @@ class LatestTask(QObject):
             thread.join(seconds)
 
     def _work(self, number: int, work: Callable[[], Any]) -> None:
-        result, trouble = None, ""
+        result, trouble = None, None
         try:
             result = work()
         except LLDError as error:
             trouble = str(error)
         except Exception as error:
-            trouble = f"{type(error).__name__}: {error}"
+            trouble = tr("Unexpected: {trouble}", trouble=f"{type(error).__name__}: {error}")
         with suppress(RuntimeError):  # the window is gone
             self._ended.emit(number, result, trouble)
 
-    def _on_ended(self, number: int, result: Any, trouble: str) -> None:
+    def _on_ended(self, number: int, result: Any, trouble: str | None) -> None:
         then, failed = self._then, self._failed
         if number != self._number or then is None or failed is None:
             return
         self._then = self._failed = None
-        if trouble:
+        if trouble is not None:
             failed(trouble)
         else:
             then(result)

@@ -12,10 +12,12 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from annotation_store import Project, formats
+from annotation_store.errors import LLDError
 from napari_lld import sample
 from napari_lld.controllers.desk import Desk, desk_for
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
+from napari_lld.tasks.latest_task import LatestTask
 
 
 @pytest.fixture
@@ -48,6 +50,25 @@ def test_work_that_is_stopped_says_so_and_makes_room(qtbot: QtBot) -> None:
     assert told == ["Exporting"]
     jobs.start("Next", lambda _tell: 7, lambda result: told.append(str(result)), told.append)
     qtbot.waitUntil(lambda: "7" in told, timeout=5000)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"), [(LLDError(""), ""), (KeyError("x"), "Unexpected: KeyError: 'x'")]
+)
+def test_what_fails_beside_the_window_is_told_and_makes_room(
+    qtbot: QtBot, error: Exception, says: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    told: list[str] = []
+    jobs, task = Jobs(), LatestTask("task")
+    jobs.start("Failing", fail, lambda _: told.append("done"), told.append)
+    task.start(fail, lambda _: told.append("done"), told.append)
+    qtbot.waitUntil(lambda: len(told) == 2, timeout=5000)
+    assert told == [says, says]
+    assert not jobs.busy
+    assert not task.busy
 
 
 def test_closing_while_exporting_leaves_no_half_written_file_and_no_thread(
