@@ -26,7 +26,7 @@ def name_pattern(expression: str | None) -> re.Pattern[str] | None:
 
 
 def read_name(path: Path, pattern: re.Pattern[str] | None) -> dict[str, str]:
-    """Give what a file's name says of ``patient``, ``slide`` and ``domain``; what it does not say is absent.
+    """Return ``patient``, ``slide`` and ``domain`` as read from a file's name; missing parts are absent.
 
     The pattern is searched in the name; with a ``/`` in it, in the whole path. Its groups of these names say
     it, or else its first group, or else all that matched, is the patient.

@@ -21,7 +21,7 @@ SAME_BOX = 0.9
 
 
 def iou(a: Box, b: Box) -> float:
-    """Give the intersection of two boxes over their union, 0 to 1."""
+    """Return the intersection of two boxes over their union, 0 to 1."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -33,7 +33,7 @@ def iou(a: Box, b: Box) -> float:
 def iou_matrix(
     a: npt.NDArray[np.floating] | Sequence[Box], b: npt.NDArray[np.floating] | Sequence[Box]
 ) -> npt.NDArray[np.float64]:
-    """Give the intersection over union of every pair: ``(n, m)`` from ``(n, 4)`` and ``(m, 4)``."""
+    """Return the intersection over union of every pair: ``(n, m)`` from ``(n, 4)`` and ``(m, 4)``."""
     first = np.asarray(a, np.float64).reshape(-1, 4)
     second = np.asarray(b, np.float64).reshape(-1, 4)
     low = np.maximum(first[:, None, :2], second[None, :, :2])
@@ -44,7 +44,7 @@ def iou_matrix(
 
 
 def upright(box: Sequence[float]) -> Box:
-    """Give a box whose sizes are not negative: some programs write corners in the order of the drag."""
+    """Return a box whose sizes are not negative: some programs write corners in the order of the drag."""
     x, y, w, h = box
     return min(x, x + w), min(y, y + h), abs(w), abs(h)
 

@@ -123,14 +123,14 @@ class Shape:
         return (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether a point lies inside or on the edge."""
+        """Return whether a point lies inside or on the edge."""
         if self.is_rectangle:
             x0, y0, w, h = self.coords
             return x0 <= x <= x0 + w and y0 <= y <= y0 + h
         return bool(shapely.intersects_xy(self.geometry, x, y))
 
     def contains_centre(self, box: Box) -> bool:
-        """Whether a box's centre lies inside: what makes a cell belong to a region."""
+        """Return whether a box's centre lies inside: what makes a cell belong to a region."""
         x, y, w, h = box
         return self.contains(x + w / 2, y + h / 2)
 
@@ -283,7 +283,7 @@ class Proposal:
     confidence
         Calibrated probability that the box holds a white cell, 0 to 1.
     class_probabilities
-        Class name to probability given a cell; sums to 1, or is empty where nothing is known.
+        Class name to probability given a cell; sums to 1, or is empty if nothing is known.
     attribute_probabilities
         Attribute name to {value name: probability}; an attribute the model does not know is absent.
     novelty

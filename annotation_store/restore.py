@@ -133,7 +133,7 @@ def _examined(path: Path) -> Backup:
 
 
 def _problem_of(path: Path) -> str | None:
-    """Say why a file is not a database that can be restored."""
+    """Explain why a file is not a database that can be restored."""
     if is_link(path) or not path.is_file() or not path.stat().st_size:
         return "it is empty, or not a file"
     try:
@@ -152,7 +152,7 @@ def _problem_of(path: Path) -> str | None:
 
 @contextmanager
 def _closed_elsewhere(database: Path) -> Iterator[None]:
-    """Refuse a project that somebody has open, and let nobody open it meanwhile.
+    """Reject a project that is open elsewhere, and keep it from being opened meanwhile.
 
     On Windows an open database cannot be moved away, which says the same.
     """

@@ -22,7 +22,7 @@ class Splittable(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the field, with its folders."""
+        """Return the name of the field, with its folders."""
 
     @property
     def patient(self) -> str | None:
@@ -47,12 +47,12 @@ def units(fields: Iterable[Splittable]) -> list[str]:
 
 
 def field_unit(name: str) -> str:
-    """Name a field that stands for itself, because neither patient nor slide is known."""
+    """Return the unit of a field on its own, because neither patient nor slide is known."""
     return f"field {name}"
 
 
 def stands_for_itself(unit: str) -> bool:
-    """Whether a unit is a slide or a field whose patient is not known."""
+    """Return whether a unit is a slide or a field whose patient is not known."""
     return unit.startswith(("slide ", "field "))
 
 

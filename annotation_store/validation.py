@@ -33,7 +33,7 @@ def clean_name(text: str) -> str:
 
 
 def number(value: Any, what: str) -> float:
-    """Give a finite float."""
+    """Return a finite float."""
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -44,7 +44,7 @@ def number(value: Any, what: str) -> float:
 
 
 def box_in_field(field: Field, box: Any) -> tuple[Box, bool]:
-    """Clip a box to its field; tell whether the field's edge cut it.
+    """Clip a box to its field; report whether the field's edge cut it.
 
     Raises
     ------

@@ -64,7 +64,7 @@ class TrainingCancelled(TrainingError):  # noqa: N818 - it is no fault
 
 
 def worker_command(request_file: Path | str) -> list[str]:
-    """Give the command that runs the worker on a request.
+    """Return the command that runs the worker on a request.
 
     ``-P`` keeps the working folder off the import path: a file ``torch.py`` lying there must not be run.
     """
@@ -72,7 +72,7 @@ def worker_command(request_file: Path | str) -> list[str]:
 
 
 def warm_worker_command(idle: float = IDLE_SECONDS) -> list[str]:
-    """Give the command that runs a worker which stays for one request after the other.
+    """Return the command that runs a worker which stays for one request after the other.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def warm_worker_command(idle: float = IDLE_SECONDS) -> list[str]:
 
 
 def worker_environment(*, window: bool = False) -> dict[str, str]:
-    """Give the worker's environment variables.
+    """Return the worker's environment variables.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def run_worker(request: Request, *, on_message: Callable[[Message], None] | None
 
 
 def _follow(process: subprocess.Popen[str], on_message: Callable[[Message], None] | None) -> Message | None:
-    """Read messages until the worker ends; give the last one."""
+    """Read messages until the worker ends; return the last one."""
     last: Message | None = None
     assert process.stdout is not None
     for line in process.stdout:

@@ -162,7 +162,7 @@ _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discrimin
 
 
 def request_line(request: Request) -> str:
-    """Give a request as one line of JSON, for the stdin of a worker that stays."""
+    """Return a request as one line of JSON, for the stdin of a worker that stays."""
     return request.model_dump_json() + "\n"
 
 
@@ -188,7 +188,7 @@ class _Answer(_Record):
     v: Literal[1] = 1
 
     def line(self) -> str:
-        """Give the message as one line of JSON, newline included."""
+        """Return the message as one line of JSON, newline included."""
         return self.model_dump_json() + "\n"
 
 

@@ -28,14 +28,14 @@ class Reason(str):
     values: dict[str, Any]
 
     def __new__(cls, *texts: str, **values: Any) -> Reason:
-        """Put the sentence together."""
+        """Compose the sentence."""
         text = texts[0] if values.get("count") == 1 else texts[-1]
         self = super().__new__(cls, text.format(**values) if values else text)
         self.texts, self.values = texts, values
         return self
 
     def stored(self) -> str | list[Any]:
-        """Give it as JSON has it: the sentence, or its templates and, last, its values."""
+        """Return the form for JSON: the sentence, or its templates and, last, its values."""
         if not self.values:
             return str(self)
         values = {k: v.stored() if isinstance(v, Reason) else v for k, v in self.values.items()}
@@ -64,5 +64,5 @@ class Reason(str):
 
 @lru_cache(256)
 def _is_template(text: str) -> bool:
-    """Say whether a template may be filled; ten thousand fields have the same dozen."""
+    """Return whether a template may be filled; ten thousand fields have the same dozen."""
     return _TEMPLATE.fullmatch(text) is not None

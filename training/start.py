@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_start(project: Project, init: str | int, detector: Size | None) -> None:
-    """Refuse a start that cannot be read, or that holds another detector than the one asked for.
+    """Reject a start that cannot be read, or that holds another detector than the one asked for.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def open_unchanging(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
 
 
 def refuse_foreign_wal(file: Path, path: Path) -> None:
-    """Refuse a database whose WAL seems to be another one's; neither is written.
+    """Reject a database whose WAL seems to be another one's; neither is written.
 
     SQLite plays a WAL into whatever database lies beside it, and keeps the result when the project is
     closed. A WAL lies there after a crash, and while others have the project open.
@@ -122,7 +122,7 @@ def _connected(uri: str, busy_timeout_ms: int) -> _Connection:
 
 
 def _journals(file: Path) -> list[Path]:
-    """Name the files that hold a part of a database: edits not yet in it, or what is to be taken back."""
+    """List the files that hold a part of a database: edits not yet in it, or what is to be taken back."""
     return [file.with_name(f"{file.name}{end}") for end in ("-wal", "-journal")]
 
 
@@ -224,7 +224,7 @@ def plain_errors(path: Path) -> Iterator[None]:
 
 
 def damaged(path: Path) -> str:
-    """Say that a database is damaged, and the cure."""
+    """Return the error for a damaged database, with the cure."""
     return (
         f"The database of the project {path} is damaged: restore a backup with "
         f"'napari-lld restore {path}' (do not copy one by hand, its journal would destroy it)."
@@ -239,7 +239,7 @@ def _busy() -> sqlite3.OperationalError:
 
 
 def _sentence(path: Path, error: BaseException | None) -> str:
-    """Say what an error of SQLite means, by its code, whose lowest byte is the kind of error."""
+    """Describe what an error of SQLite means, by its code, whose lowest byte is the kind of error."""
     kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if kind in _BUSY:
         return (

@@ -19,7 +19,7 @@ HEAD = "0013"
 
 
 def revision(connection: sa.Connection, path: Path) -> str | None:
-    """Give the database's revision, ``None`` where it has no version table."""
+    """Return the database's revision, ``None`` if it has no version table."""
     with plain_errors(path):
         if not connection.exec_driver_sql(
             "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"

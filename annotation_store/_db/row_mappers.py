@@ -86,7 +86,7 @@ def cell(row: Any) -> Cell:
 
 
 def sets(kept: Any) -> dict[str, tuple[str, ...]]:
-    """Give the sets of a suggestion as a record has them."""
+    """Return the sets of a suggestion as a record has them."""
     return {name: tuple(values) for name, values in (kept or {}).items()}
 
 

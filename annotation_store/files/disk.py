@@ -16,7 +16,7 @@ _LONGEST_NAME = 255
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk (not folders, on Windows)."""
+    """Flush a file, or the names in a folder, to the disk (not folders, on Windows)."""
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
@@ -51,7 +51,7 @@ def make_folder(folder: Path) -> None:
 
 
 def refuse_long_path(folder: Path) -> None:
-    """Refuse a project's folder whose path is too long for the database.
+    """Reject a project's folder whose path is too long for the database.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def refuse_long_path(folder: Path) -> None:
 
 
 def why_not_written(what: str, error: OSError) -> str:
-    """Say in a sentence why something cannot be written, and the cure.
+    """Explain in a sentence why something cannot be written, and the cure.
 
     Parameters
     ----------
@@ -84,6 +84,6 @@ def why_not_written(what: str, error: OSError) -> str:
 
 
 def hash_of(path: Path) -> str:
-    """Give the SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -39,7 +39,7 @@ _SUFFIX = re.compile(r"(\.[\w.+-]{0,31})?", re.ASCII)
 
 
 def is_link(path: Path) -> bool:
-    """Whether a path itself is a symbolic link or a junction of Windows; ``False`` where nothing is."""
+    """Return whether a path itself is a symlink or a Windows junction; ``False`` if it does not exist."""
     try:
         status = path.lstat()
     except OSError:
@@ -48,7 +48,7 @@ def is_link(path: Path) -> bool:
 
 
 def refuse_links(project: Path) -> None:
-    """Refuse a project of which one of its own folders, or its database, is a link.
+    """Reject a project of which one of its own folders, or its database, is a link.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def refuse_links(project: Path) -> None:
 
 
 def inside(project: Path, *names: str) -> Path:
-    """Give a path in a project; no step of it may be a link.
+    """Return a path in a project; no step of it may be a link.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def inside(project: Path, *names: str) -> Path:
 
 
 def refuse_links_below(folder: Path) -> None:
-    """Refuse a folder that holds a link, however deep."""
+    """Reject a folder that holds a link, however deep."""
     for path in _walk(folder):
         inside(path.parent, path.name)
 
@@ -91,7 +91,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def original_path(project: Path, content_hash: object, suffix: object) -> Path:
-    """Give the place of an original; hash and suffix come from the database, and may be a stranger's.
+    """Return the place of an original; hash and suffix come from the database, which is not trusted.
 
     Raises
     ------
@@ -125,5 +125,5 @@ def set_aside(project: Path, path: Path, *, under: str = "") -> Path:
 
 
 def unique_name() -> str:
-    """Give a name that no other program gives."""
+    """Return a unique name."""
     return uuid.uuid4().hex

@@ -22,7 +22,7 @@ def open_to_lock(path: Path, *, make: bool = False, new: bool = False) -> Binary
     Parameters
     ----------
     make
-        Whether to make the file where there is none.
+        Whether to make the file if there is none.
     new
         Make the file, and refuse one that is there.
     """
@@ -39,7 +39,7 @@ def try_lock(file: BinaryIO) -> bool | None:
     Returns
     -------
     bool or None
-        Whether it is locked now; ``None`` where the file system knows no locks.
+        Whether it is locked now; ``None`` if the file system knows no locks.
     """
     try:
         return lock_descriptor(file.fileno(), blocking=False)

@@ -33,14 +33,14 @@ _DRIVE_REMOTE = 4  # of Windows' GetDriveTypeW
 
 
 def is_network_share(folder: Path) -> bool:
-    """Whether a folder lies on another computer's disk, as far as the system tells."""
+    """Return whether a folder lies on another computer's disk, if the system reports it."""
     if sys.platform == "win32":
         return _is_remote_drive(folder)
     return file_system(folder) in _SHARES
 
 
 def file_system(folder: Path) -> str:
-    """Name the type of the file system that a folder lies on, in small letters; empty where unknown."""
+    """Return the type of the file system that a folder lies on, in small letters; empty where unknown."""
     try:
         place = os.path.realpath(folder)
         if sys.platform == "darwin":
@@ -68,7 +68,7 @@ def _of_mounts(place: str, mounts: str) -> str:
 
 
 def _of_darwin(place: str) -> str:  # pragma: no cover - another system
-    """Ask ``statfs``: Python's own `os.statvfs` leaves the type out."""
+    """Call ``statfs``: Python's own `os.statvfs` leaves the type out."""
     import ctypes
 
     buffer = ctypes.create_string_buffer(4096)

@@ -14,7 +14,7 @@ from annotation_store.files.temporary import locked_folder, sweep
 
 
 def check_output(out: Path, *, overwrite: bool = False) -> None:
-    """Refuse a file or folder that must not be written.
+    """Reject a file or folder that must not be written.
 
     Parameters
     ----------

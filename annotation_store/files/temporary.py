@@ -77,7 +77,7 @@ def sweep(parent: Path, prefix: str = "") -> None:
 
 
 def _has_lock(path: Path) -> bool:
-    """Whether a folder of this account's own has a lock."""
+    """Return whether a folder of this account's own has a lock."""
     try:
         status, lock = path.lstat(), (path / _LOCK).lstat()
     except OSError:

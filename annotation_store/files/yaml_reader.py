@@ -30,7 +30,7 @@ def load_yaml(text: str) -> Any:
 
 
 def load_words(text: str) -> Any:
-    """Read YAML into `Pairs`, lists and texts: each scalar as it is written, or ``None`` where it is null.
+    """Read YAML into `Pairs`, lists and texts: each scalar as it is written, or ``None`` if it is null.
 
     ``No`` is no boolean then, ``1e5`` no number, and no key of a mapping is lost.
 
@@ -51,12 +51,12 @@ class Pairs(list[tuple[Any, Any]]):
     """A mapping as it is written: keys may come twice."""
 
     def get(self, key: str) -> Any:
-        """Give the value of the first key of that name, or ``None``."""
+        """Return the value of the first key of that name, or ``None``."""
         return next((value for name, value in self if name == key), None)
 
 
 def _refuse_traps(text: str) -> None:
-    """Refuse aliases, of which a few lines expand to gigabytes, and depths, for which parsers take hours."""
+    """Reject aliases, of which a few lines expand to gigabytes, and depths, for which parsers take hours."""
     depth = 0
     try:
         # the parser tells an alias from an ampersand or an asterisk

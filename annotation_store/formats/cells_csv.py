@@ -159,7 +159,7 @@ def _header(row: Sequence[str], schema: Schema, source: str) -> list[str]:
 
 
 def _spelled(name: str, names: Sequence[str]) -> str:
-    """Give the column that another spelling stands for, unless the table has that column itself."""
+    """Return the column that another spelling stands for, unless the table has that column itself."""
     column = _SPELLINGS.get(name.lower(), name)
     return name if column in names else column
 
@@ -182,7 +182,7 @@ class _Reader:
         self._attributes = [name for name in header if name and name not in {*_FIXED, *self._sure}]
 
     def take(self, row: Sequence[str], where: str) -> None:
-        """Take a row; one that cannot be read is left out and told."""
+        """Read a row; skip and report one that cannot be read."""
         self._document.annotations += 1
         values = dict(zip(self._header, row, strict=False))
         try:
@@ -239,7 +239,7 @@ class _Reader:
         return field
 
     def _confidence(self, values: Mapping[str, str], where: str) -> float | None:
-        """Give how sure a machine was; ``None`` in a table that has no such column."""
+        """Return the confidence; ``None`` if the table has no such column."""
         if not self._sure:
             return None
         for name in self._sure:
@@ -339,7 +339,7 @@ def written(row: Mapping[str, str]) -> dict[str, str]:
 
 
 def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, int, dict[str, str]]]]:
-    """Give the columns, and for each cell or suggestion its field's id, its own, and its row."""
+    """Return the columns, and for each cell or suggestion its field's id, its own, and its row."""
     schema = contents.schema
     columns = [*_OF_FIELD, *_OF_CELL, *(_column(n) for n in schema.attribute_names), *_FLAGS]
     columns += _OF_SUGGESTION if contents.suggestions else ()
@@ -372,7 +372,7 @@ def _column(attribute: str) -> str:
 
 
 def class_word(cell_class: str | None, schema: Schema) -> str:
-    """Give the word for a class: its title where programs take its name for nothing, a number or a date."""
+    """Return the word for a class: its title where programs take its name for nothing, a number or a date."""
     if cell_class is None:
         return ""
     if is_plain_word(cell_class) or not (schema.is_class(cell_class) or schema.is_group(cell_class)):

@@ -117,7 +117,7 @@ def _folders(contents: Contents) -> dict[str, str]:
 
 
 def window(box: Box, margin: float, field: Field) -> tuple[int, int, int, int]:
-    """Give the whole pixels ``left, top, right, bottom`` that a crop shows, inside the field."""
+    """Return the whole pixels ``left, top, right, bottom`` that a crop shows, inside the field."""
     x, y, w, h = box
     more = margin * max(w, h)
     return (

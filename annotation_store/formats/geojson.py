@@ -148,7 +148,7 @@ def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pa
 def _read(
     feature: Any, at: str, field: FieldIn, schema: Schema, document: Document, nameless: list[Box]
 ) -> None:
-    """Take one feature; the boxes of annotations without a class are kept for later."""
+    """Read one feature; the boxes of annotations without a class are kept for later."""
     skipped = document.skipped
     properties = (feature.get("properties") or {}) if isinstance(feature, dict) else None
     if not isinstance(properties, dict) or feature.get("type") != "Feature":
@@ -216,7 +216,7 @@ def _field(data: Mapping[str, Any], file: Path, pairing: Pairing, skipped: Skipp
 
 
 def _flat(features: Sequence[Any]) -> Iterator[Any]:
-    """Give features and the child objects that QuPath nests in them."""
+    """Return features and the child objects that QuPath nests in them."""
     waiting = list(reversed(features))
     while waiting:
         feature = waiting.pop()
@@ -238,7 +238,7 @@ def _label(given: Any, at: str) -> str | None:
 
 
 def _polygons(geometry: Any, at: str) -> tuple[list[Points], bool]:
-    """Give the outer rings of a geometry, and whether any has holes; no rings for points and lines."""
+    """Return the outer rings of a geometry, and whether any has holes; no rings for points and lines."""
     if not isinstance(geometry, dict):
         return [], False
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
@@ -283,7 +283,7 @@ def _bounds(points: Iterable[tuple[float, float]]) -> Box:
 
 
 def _is_box(rings: Sequence[Points]) -> bool:
-    """Whether a shape is one upright rectangle: four corners, two values of x, two of y."""
+    """Return whether a shape is one upright rectangle: four corners, two values of x, two of y."""
     return (
         len(rings) == 1
         and len(set(rings[0])) == 4

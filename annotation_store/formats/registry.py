@@ -29,7 +29,7 @@ class Format:
     Attributes
     ----------
     read, write
-        ``None`` where it goes one way only. Called as `coco.read` and `coco.write` are, and with
+        ``None`` if it goes one way only. Called as `coco.read` and `coco.write` are, and with
         ``options=`` where the format has any.
     beside
         Another file that is written beside it; ``{stem}`` stands for the target's stem.
@@ -106,7 +106,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 
 def names(*, reading: bool = False, writing: bool = False) -> list[str]:
-    """Name the formats, or those that can be read or written."""
+    """List the formats, or those that can be read or written."""
     return [
         f.name
         for f in FORMATS.values()
@@ -194,7 +194,7 @@ def preview(
     progress: Callable[[int, int], None] | None = None,
     options: Mapping[str, str] | None = None,
 ) -> ImportReport:
-    """Tell what `read` would bring in and what it would skip, and write nothing.
+    """Return what `read` would import and skip, without writing.
 
     The import is carried out in a transaction that is taken back, its images decoded and not kept: so it
     says what the import will say.

@@ -165,7 +165,7 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, pairing:
 
 
 def _box(element: Any, at: str) -> Box:
-    """Give the box of an object, whichever corner it was drawn from, or the box around its outline."""
+    """Return the box of an object, whichever corner it was drawn from, or the box around its outline."""
     if element.find("bndbox") is not None:
         points = [
             (number(_text(element, f"bndbox/x{end}"), at), number(_text(element, f"bndbox/y{end}"), at))
@@ -239,7 +239,7 @@ def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skippe
 
 
 def _areas(root: Any, tag: str, source: str) -> list[tuple[float, ...]] | None:
-    """Read areas, each a text of numbers; ``None`` where the file has no such element."""
+    """Read areas, each a text of numbers; ``None`` if the file has no such element."""
     found = root.find(tag)
     if found is None:
         return None

@@ -37,7 +37,7 @@ _SCAN_ENDS = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def judge_jpeg(data: bytes) -> None:
-    """Refuse a JPEG of absurdly many scans: each costs a pass over all pixels."""
+    """Reject a JPEG of absurdly many scans: each costs a pass over all pixels."""
     at, scans, segments = 2, 0, 0
     while at + 4 <= len(data):
         if data[at] != 0xFF:
@@ -65,7 +65,7 @@ def judge_jpeg(data: bytes) -> None:
 
 
 def judge_png(data: bytes) -> None:
-    """Refuse a PNG of absurdly many chunks."""
+    """Reject a PNG of absurdly many chunks."""
     at, pixels, others = 8, 0, 0
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -81,7 +81,7 @@ def judge_png(data: bytes) -> None:
 
 
 def judge_tiff(file: BinaryIO) -> None:
-    """Refuse a TIFF of absurdly many pages, tags or planes; the file is left where it stood.
+    """Reject a TIFF of absurdly many pages, tags or planes; the file is left where it stood.
 
     Pages are counted by their links alone, which is a thousand short reads at most.
     """
@@ -139,7 +139,7 @@ def _judge_description(file: BinaryIO, value: bytes, size: int, link: str) -> No
 
 
 def judge_ome_xml(text: bytes) -> None:
-    """Refuse an OME-XML that nests without end, or claims absurdly many planes or elements."""
+    """Reject an OME-XML that nests without end, or claims absurdly many planes or elements."""
     depth = elements = 0
 
     def begin(name: str, attributes: dict[str, str]) -> None:
@@ -174,7 +174,7 @@ def judge_ome_xml(text: bytes) -> None:
 
 
 def judge(data: bytes) -> None:
-    """Judge an image's bytes by what they begin with; of what is no PNG, JPEG or TIFF nothing is said."""
+    """Check the bounds of an image's bytes; other formats than PNG, JPEG and TIFF pass."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         judge_png(data)
     elif data[:2] == b"\xff\xd8":

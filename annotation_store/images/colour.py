@@ -16,7 +16,7 @@ class ColourError(ValueError):
 
 
 def scaled(array: Values, *, bits: int | None = None, alpha: str | None = None) -> Pixels:
-    """Bring grey or RGB values, with or without opacity, to RGB.
+    """Convert grey or RGB values, with or without opacity, to RGB.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def _over_white(values: Pixels, opacity: Values, *, premultiplied: bool) -> Pixe
 
 
 def from_cmyk(array: Values) -> Values:
-    """Give RGB of ``(height, width, 4)`` ink: (full - ink) * (full - black) / full, as Pillow has it."""
+    """Return RGB of ``(height, width, 4)`` ink: (full - ink) * (full - black) / full, as Pillow has it."""
     if array.dtype not in (np.uint8, np.uint16):
         raise ColourError(f"has ink values of type {array.dtype}: export it as RGB")
     full = int(np.iinfo(array.dtype).max)
@@ -103,7 +103,7 @@ def turned(array: Values, orientation: int) -> Values:
 
 
 def plane(array: Values, axes: str) -> Values:
-    """Bring an array with named axes to ``(height, width[, channels])``; all others must be 1 long."""
+    """Convert an array with named axes to ``(height, width[, channels])``; all others must be 1 long."""
     order = [axes.index(axis) for axis in "YX"]
     rest = [i for i, axis in enumerate(axes) if axis in "SC" and array.shape[i] > 1]
     singles = [i for i in range(array.ndim) if i not in order + rest]
@@ -112,7 +112,7 @@ def plane(array: Values, axes: str) -> Values:
 
 
 def refuse_stacks(axes: str, shape: tuple[int, ...]) -> None:
-    """Refuse what is no single plane with one set of channels: no rule could choose for the annotator."""
+    """Reject anything but a single plane with one set of channels: no rule could choose another."""
     sizes = dict(zip(axes, shape, strict=True))
     if "Y" not in sizes or "X" not in sizes:
         raise ColourError("has no plane of pixels: export it as one plane")

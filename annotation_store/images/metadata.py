@@ -37,7 +37,7 @@ _MOST_PRINTED = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a file states; ``None`` where it states nothing, or nothing that can be right.
+    """What a file states; ``None`` if it states nothing, or nothing that can be right.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Facts:
 
 
 def shown(path: Path | str) -> str:
-    """Spell a path so that it keeps to one line and one reading direction."""
+    """Format a path so that it keeps to one line and one reading direction."""
     text = str(path)
     if text.isprintable():
         return text
@@ -60,14 +60,14 @@ def shown(path: Path | str) -> str:
 
 
 def in_micrometres(value: Any, unit: Any) -> float | None:
-    """Convert a length; ``None`` where the unit is none of length, or the number none."""
+    """Convert a length; ``None`` if the unit is not a length, or the number is not one."""
     factor = _MICROMETRES.get(str(unit).strip().lower().replace("μ", "µ").replace("metre", "meter"))
     number = _positive(value)
     return None if factor is None or number is None else number * factor
 
 
 def square(x: float | None, y: float | None, *, printed: bool = False) -> float | None:
-    """Give the one pixel size of both axes; ``None`` where they differ, or it cannot be a microscope's."""
+    """Return the one pixel size of both axes; ``None`` if they differ, or it cannot be a microscope's."""
     if x is None or y is None or abs(x - y) > 0.01 * max(x, y):
         return None
     size = (x + y) / 2

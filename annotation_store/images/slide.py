@@ -125,11 +125,11 @@ class Slide:
         return self.levels[0].height
 
     def scale(self, level: int) -> float:
-        """Tell how many pixels of the full resolution a pixel of a level spans."""
+        """Return how many pixels of the full resolution a pixel of a level spans."""
         return self.width / self.levels[level].width
 
     def level_for(self, scale: float) -> int:
-        """Give the coarsest level of which a pixel spans no more than `scale` full pixels."""
+        """Return the coarsest level of which a pixel spans no more than `scale` full pixels."""
         fitting = [n for n in range(len(self.levels)) if self.scale(n) <= scale * 1.001]
         return fitting[-1] if fitting else 0
 
@@ -183,7 +183,7 @@ class Slide:
                 ) from error
 
     def overview(self, side: int) -> Pixels:
-        """Give the whole slide, its longer side `side` pixels.
+        """Return the whole slide, its longer side `side` pixels.
 
         Raises
         ------
@@ -215,7 +215,7 @@ class Slide:
 
 
 def shrunk(pixels: Pixels, side: int) -> Pixels:
-    """Bring pixels to at most `side` on the longer side."""
+    """Scale pixels to at most `side` on the longer side."""
     height, width = pixels.shape[:2]
     if max(height, width) <= side:
         return pixels
@@ -340,7 +340,7 @@ class _Counting:
 
 
 def fingerprint(path: Path) -> tuple[str, int]:
-    """Give SHA-256 and size of a file, or of the one zip that an OME-Zarr folder would be.
+    """Return SHA-256 and size of a file, or of the one zip that an OME-Zarr folder would be.
 
     Raises
     ------
@@ -363,7 +363,7 @@ def fingerprint(path: Path) -> tuple[str, int]:
 
 
 def size_on_disk(path: Path) -> int | None:
-    """Give what `fingerprint` would say of the size, without reading; ``None`` for a folder or no file."""
+    """Return what `fingerprint` would say of the size, without reading; ``None`` for a folder or no file."""
     try:
         return path.stat().st_size if path.is_file() else None
     except OSError:

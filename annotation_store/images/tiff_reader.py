@@ -43,7 +43,7 @@ class AnotherDecoderError(Exception):
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file begins as a TIFF or BigTIFF does."""
+    """Return whether a file begins as a TIFF or BigTIFF does."""
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -57,14 +57,14 @@ def open_tiff(source: io.BytesIO | Path, name: str) -> Any:
 
 
 def first_series(tiff: Any) -> Any:
-    """Give the first image of the file: what else it holds (labels, thumbnails, masks) is passed over."""
+    """Return the first image of the file: what else it holds (labels, thumbnails, masks) is passed over."""
     if not tiff.series:
         raise ColourError("has no pages: export it again")
     return tiff.series[0]
 
 
 def photometric(page: Any) -> str:
-    """Give the name of the colour model."""
+    """Return the name of the colour model."""
     return str(getattr(page.photometric, "name", page.photometric))
 
 
@@ -103,7 +103,7 @@ def decode(data: bytes, name: str, check_size: Any) -> tuple[Pixels, metadata.Fa
 
 
 def refuse_absurd(shape: tuple[int, ...], page: Any) -> None:
-    """Refuse what would fill the memory before it shows that nothing is behind it."""
+    """Reject what would fill the memory before it shows that nothing is behind it."""
     item = np.dtype(page.dtype).itemsize if page.dtype is not None else 1
     whole = int(np.prod([int(n) for n in shape], dtype=object)) * item
     chunk = int(np.prod([int(n) for n in page.chunks], dtype=object)) * item
@@ -139,7 +139,7 @@ def to_light(array: Values, page: Any) -> tuple[Values, str | None]:
 
 
 def refuse_absurd_tiles(page: Any) -> None:
-    """Refuse a level whose tiles are too large to be read one by one, or not as many as it claims."""
+    """Reject a level whose tiles are too large to be read one by one, or not as many as it claims."""
     item = np.dtype(page.dtype).itemsize
     if int(np.prod([int(n) for n in page.chunks], dtype=object)) * item > 64_000_000:
         raise ColourError("has tiles too large to be read one by one: export it with tiles of 256 to 1,024")
@@ -151,7 +151,7 @@ def refuse_absurd_tiles(page: Any) -> None:
 
 
 def refuse_incomplete(page: Any, length: int) -> None:
-    """Refuse pixels that are not there: they would be read as black."""
+    """Reject missing pixels: they would be read as black."""
     expected = int(np.prod([int(n) for n in page.keyframe.chunked], dtype=object))
     spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))[:expected]
     if len(spans) < expected or any(not at or not size or at + size > length for at, size in spans):
@@ -159,7 +159,7 @@ def refuse_incomplete(page: Any, length: int) -> None:
 
 
 def guard(page: Any) -> None:
-    """Have the page's decoder refuse a tile that states to be larger than tiles are.
+    """Make the page's decoder reject a tile that states to be larger than tiles are.
 
     A JPEG of a few bytes may claim 65,535 x 65,535 pixels, and is decoded so before anybody compares.
     """

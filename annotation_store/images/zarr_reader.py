@@ -61,12 +61,12 @@ class Plan:
 
 
 def is_zarr(folder: Path) -> bool:
-    """Whether a folder is a Zarr group or array, or is named like one."""
+    """Return whether a folder is a Zarr group or array, or is named like one."""
     return folder.suffix.lower() == ".zarr" or any((folder / name).is_file() for name in _MARKERS)
 
 
 def folder_reader(folder: Path) -> Get:
-    """Give what reads the metadata of a Zarr folder; links are not followed."""
+    """Return what reads the metadata of a Zarr folder; links are not followed."""
 
     def get(key: str) -> bytes | None:
         path = folder.joinpath(*key.split("/"))
@@ -137,7 +137,7 @@ def _axes(given: Any) -> tuple[str, list[Any]]:
 
 
 def array_facts(get: Get, path: str) -> tuple[tuple[int, ...], str]:
-    """Judge the metadata of an array; give its shape and the type of its values."""
+    """Check the metadata of an array; return its shape and the type of its values."""
     new = _load(get(f"{path}/zarr.json"))
     old = {} if new else _load(get(f"{path}/.zarray"))
     if not new and not old:
@@ -167,7 +167,7 @@ def array_facts(get: Get, path: str) -> tuple[tuple[int, ...], str]:
 
 
 def _judge_number(shape: Any, chunks: Any) -> None:
-    """Refuse many chunks of a few values: each costs as much as a thousand pixels."""
+    """Reject many chunks of a few values: each costs as much as a thousand pixels."""
     number = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
     if number > MAX_CHUNKS and math.prod(chunks) < LEAST_CHUNK:
         raise ColourError("is cut into chunks of a few pixels: export it with chunks of 256 to 1,024")

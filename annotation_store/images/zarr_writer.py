@@ -36,7 +36,7 @@ def create_root(folder: Path) -> None:
 
 
 def is_root(folder: Path) -> bool:
-    """Whether a folder says that it is the group that holds the fields."""
+    """Return whether a folder says that it is the group that holds the fields."""
     try:
         return bool(json.loads((folder / "zarr.json").read_bytes())["node_type"] == "group")
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -138,12 +138,12 @@ def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
 
 
 def _has_coarser(width: int, height: int) -> bool:
-    """Whether an image of that size has a level of half its size."""
+    """Return whether an image of that size has a level of half its size."""
     return max(width, height) > MAX_SINGLE_LEVEL and min(width, height) > 1
 
 
 def is_slide(folder: Path) -> bool:
-    """Whether the pixels of a slide, of which the project has an overview only, are asked for."""
+    """Return whether the pixels of a slide, of which the project has an overview only, are asked for."""
     return (folder / _OVERVIEW).is_dir()
 
 
@@ -168,7 +168,7 @@ def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
 
 
 def _judge(folder: Path, path: str) -> None:
-    """Judge an array before a library opens it: a project may be a stranger's, as an image may be."""
+    """Check an array before a library opens it: projects are as untrusted as images."""
     refuse_links_below(inside(folder, path))
     shape, kind = array_facts(folder_reader(folder), path)
     if len(shape) != 3 or shape[0] != 3 or kind != "uint8" or shape[1] * shape[2] > MAX_PIXELS:

@@ -81,7 +81,7 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
 
 
 def value_word(value: Any) -> str | None:
-    """Spell an attribute's value in a COCO file as a schema names it; ``None`` for what is not a value."""
+    """Format an attribute's value in a COCO file as a schema names it; ``None`` for what is not a value."""
     return str(value).strip() if isinstance(value, str | int | float) else None
 
 

@@ -17,7 +17,7 @@ MAX_VALUES = 200
 
 
 def too_large(data: dict[str, Any]) -> str | None:
-    """Say in words what of a schema's data is too large, before anything is made of it."""
+    """Describe which part of a schema's data is too large, before it is parsed."""
     for part, most in (("classes", MAX_CLASSES), ("groups", MAX_CLASSES), ("attributes", MAX_ATTRIBUTES)):
         if _length(data.get(part)) > most:
             return f"it has {_length(data[part]):,} {part}, and a schema may have {most:,}"
@@ -29,14 +29,14 @@ def too_large(data: dict[str, Any]) -> str | None:
 
 
 def unfit(schema: Schema) -> str | None:
-    """Say in words why a schema cannot be worked with; ``None`` where it can."""
+    """Explain in words why a schema cannot be used; ``None`` if it can."""
     if not schema.classes:
         return "it has no class; list at least one under 'classes' (in a COCO file: 'categories')"
     return _lookalikes(schema)
 
 
 def _lookalikes(schema: Schema) -> str | None:
-    """Say in words which names look the same, although they are written differently."""
+    """Describe in words which names look the same, although they are written differently."""
     names = [*(c.name for c in schema.classes), *(g.name for g in schema.groups)]
     for what, some in [
         ("class or group", names),

@@ -20,7 +20,7 @@ _MAX_BYTES = 2_000_000
 
 
 def preset_names() -> tuple[str, ...]:
-    """Name the schemas that come with the package."""
+    """List the schemas that come with the package."""
     return _PRESETS
 
 

@@ -116,7 +116,7 @@ class Attribute(_Part):
         return tuple(value.name for value in self.values)
 
     def value_named(self, name: str) -> AttributeValue:
-        """Give the value of that name; `KeyError` where there is none."""
+        """Return the value of that name; `KeyError` if there is none."""
         for value in self.values:
             if value.name == name:
                 return value
@@ -144,7 +144,7 @@ class Schema(_Part):
     @model_validator(mode="before")
     @classmethod
     def _titles(cls, data: object) -> object:
-        """Give a title to whatever has none: its name, spelled with spaces and a capital."""
+        """Fill in missing titles: the name, spelled with spaces and a capital."""
         if not isinstance(data, dict):
             return data
         data = dict(data)
@@ -155,7 +155,7 @@ class Schema(_Part):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse what would make two things indistinguishable."""
+        """Reject what would make two things indistinguishable."""
         _refuse_twins("class id", (c.id for c in self.classes))
         _refuse_twins("class letter", (c.letter for c in self.classes))
         _refuse_twins("colour", (c.colour for c in self.classes))
@@ -226,43 +226,43 @@ class Schema(_Part):
         return frozenset(map(normalise, self.unclassified_spellings))
 
     def class_named(self, name: str) -> CellClass:
-        """Give the class of that name; `KeyError` where there is none."""
+        """Return the class of that name; `KeyError` if there is none."""
         return self._classes_by_name[name]
 
     def group_named(self, name: str) -> ClassGroup:
-        """Give the group of that name; `KeyError` where there is none."""
+        """Return the group of that name; `KeyError` if there is none."""
         return self._groups_by_name[name]
 
     def attribute_named(self, name: str) -> Attribute:
-        """Give the attribute of that name; `KeyError` where there is none."""
+        """Return the attribute of that name; `KeyError` if there is none."""
         return self._attributes_by_name[name]
 
     def is_class(self, name: str) -> bool:
-        """Whether a class has that name."""
+        """Return whether a class has that name."""
         return name in self._classes_by_name
 
     def is_group(self, name: str) -> bool:
-        """Whether a group has that name."""
+        """Return whether a group has that name."""
         return name in self._groups_by_name
 
     def class_title(self, name: str) -> str:
-        """Give the title of a class or group; a name that is neither stands for itself."""
+        """Return the title of a class or group; any other name is returned unchanged."""
         named = self._classes_by_name.get(name) or self._groups_by_name.get(name)
         return (named.title if named is not None else "") or name
 
     def attribute_title(self, name: str) -> str:
-        """Give the title of an attribute; a name that is none is spelled with spaces."""
+        """Return the title of an attribute; any other name is spelled with spaces."""
         named = self._attributes_by_name.get(name)
         return (named.title if named is not None else "") or _spelled(name)
 
     def value_title(self, attribute: str, value: str) -> str:
-        """Give the title of a value; a name that is none is spelled with spaces."""
+        """Return the title of a value; any other name is spelled with spaces."""
         named = self._attributes_by_name.get(attribute)
         known = named is not None and value in named.value_names
         return (named.value_named(value).title if named is not None and known else "") or _spelled(value)
 
     def members(self, value: str) -> tuple[str, ...]:
-        """Give the classes that a value stands for: a class itself, or a group's classes."""
+        """Return the classes that a value stands for: a class itself, or a group's classes."""
         if value in self._groups_by_name:
             return self._groups_by_name[value].classes
         return (self._classes_by_name[value].name,)
@@ -276,7 +276,7 @@ class Schema(_Part):
         return self._class_spellings.find(spelling)
 
     def is_unclassified(self, spelling: str) -> bool:
-        """Whether a spelling means "a white cell, class not given"."""
+        """Return whether a spelling means "a white cell, class not given"."""
         return normalise(spelling) in self._unclassified
 
     def find_attribute(self, spelling: str) -> str | None:
@@ -292,7 +292,7 @@ class Schema(_Part):
         return None if found is None else (name, found)
 
     def digest(self) -> str:
-        """Give the sha256 of the schema's canonical JSON."""
+        """Return the sha256 of the schema's canonical JSON."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

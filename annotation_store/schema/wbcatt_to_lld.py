@@ -36,7 +36,7 @@ def wbcatt_to_lld(attributes: Mapping[str, str | None]) -> dict[str, str]:
     Parameters
     ----------
     attributes
-        WBCAtt attribute name to value, ``None`` where missing.
+        WBCAtt attribute name to value, ``None`` if missing.
 
     Returns
     -------

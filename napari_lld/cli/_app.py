@@ -92,12 +92,12 @@ def _program(
 
 
 def command_names() -> frozenset[str]:
-    """Name every command."""
+    """List every command."""
     return frozenset(command.name for command in app.registered_commands if command.name)
 
 
 def execute(words: Sequence[str], *, debug: bool = False) -> int:
-    """Parse the words, run the command, and give the exit code; errors become one line."""
+    """Parse the words, run the command, and return the exit code; errors become one line."""
     try:
         code = typer.main.get_command(app).main(
             args=list(words), prog_name="napari-lld", standalone_mode=False
@@ -117,7 +117,7 @@ def execute(words: Sequence[str], *, debug: bool = False) -> int:
 
 
 def _answer(error: Exception, command: str, *, debug: bool) -> int:
-    """Say what went wrong in one line; a traceback only where asked for."""
+    """Print the error in one line; a traceback only on request."""
     from annotation_store.errors import LLDError
 
     if debug:

@@ -68,7 +68,7 @@ def say_json(value: Any) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Put null where a number is infinite or none."""
+    """Replace non-finite numbers by null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -80,7 +80,7 @@ def _finite(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Put into JSON what the store hands out: paths, times, read-only mappings, numpy numbers."""
+    """Convert the store's values to JSON: paths, times, read-only mappings, numpy numbers."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
@@ -115,7 +115,7 @@ def new_table(*columns: str, title: str | None = None) -> Table:
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
-    """Write a number for people; a dash where there is none."""
+    """Write a number for people; a dash if there is none."""
     if value is None or value != value:
         return "–"
     return str(value) if isinstance(value, int) else f"{value:.{digits}f}"

@@ -21,7 +21,7 @@ def agreement(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell how far readings agree, on areas that they have both finished, and list what differs."""
+    """Report how far readings agree, on areas that they have both finished, and list what differs."""
     from training.agreement import agreement as measured
     from training.agreement import differences, write_consensus
 

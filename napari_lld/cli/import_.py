@@ -119,7 +119,7 @@ def import_annotations(
 
 
 def check_fits(project: Project, file: Path, images: Path | None) -> None:
-    """Refuse a file of which something would be left out; nothing is imported then."""
+    """Reject a file of which something would be left out; nothing is imported then."""
     from napari_lld.tasks.coco_check import problems  # it loads the store
 
     found = problems(project, file, images)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = False) -> None:
-    """Tell what a project holds."""
+    """Report what a project holds."""
     with open_project(project, read_only=True, reading=reading) as opened:
         facts = collect(opened)
         schema = opened.schema

@@ -34,7 +34,7 @@ def open_window(
 
 
 def check_project(path: Path, commands: Sequence[str]) -> None:
-    """Say early, and in the terminal, why a path cannot be opened: a window would only hide it."""
+    """Report in the terminal that a path cannot be opened: a window would hide the message."""
     if not path.exists():
         near = difflib.get_close_matches(str(path), commands, n=1)
         if near and path.parent == Path():

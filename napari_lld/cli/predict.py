@@ -115,7 +115,7 @@ def _say(result: Mapping[str, Any], where: str) -> None:
 
 
 def check_model(path: Path, numbers: list[int], which: int | str) -> None:
-    """Say early that a numbered model is not there."""
+    """Raise an error early if the numbered model does not exist."""
     if isinstance(which, int) and which not in numbers:
         have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet"
         raise UsageError(f"{path} has no model {which} ({have}); give --model active or one of them")

@@ -49,7 +49,7 @@ def rank(
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
-    """Say what to annotate next, and why."""
+    """List what to annotate next, and why."""
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
         if not any(not field.is_slide for field in opened.fields()):
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
@@ -85,7 +85,7 @@ _NOTHING = {
 def _ranked(
     project: Project, what: What, queue: Queue, count: int, least: float
 ) -> tuple[list[Ranked], list[str]]:
-    """Give the first of an order, and what is to be said beside it."""
+    """Return the first of an order, and its notes."""
     from training import ranking
 
     if what is What.CELLS:

@@ -165,7 +165,7 @@ def init_of(text: str) -> str | int:
 
 
 def check_init(project: Project, start: str | int) -> None:
-    """Say early that a numbered model is not there."""
+    """Raise an error early if the numbered model does not exist."""
     numbers = [model.id for model in project.models()]
     if isinstance(start, int) and start not in numbers:
         have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet"
@@ -173,7 +173,7 @@ def check_init(project: Project, start: str | int) -> None:
 
 
 def check_evidence(project: Project, path: Path) -> None:
-    """Refuse at once to learn from nothing: starting the worker takes seconds."""
+    """Raise an error if there is nothing to learn from: starting the worker takes seconds."""
     if not project.fields():
         raise UsageError(f"{path} has no fields yet; add some with: napari-lld add {path} IMAGES…")
     finished = [region for region in project.regions() if region.state == "finished"]

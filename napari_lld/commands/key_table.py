@@ -10,13 +10,13 @@ BEGIN, END = "<!-- keys: made from the registry -->", "<!-- end of keys -->"
 
 
 def value_keys(commands: Commands) -> str:
-    """Give the keys of the values of a row, in short: they are nine commands that are listed as one."""
+    """Return the keys of the values of a row in short: nine commands are listed as one."""
     keys = [commands[f"value.{number}"].key for number in range(1, 10)]
     return "1 … 9" if keys == list("123456789") else " ".join([*filter(None, keys[:4]), "…"])
 
 
 def key_table(commands: Commands) -> str:
-    """Give all keys as a Markdown table, grouped as in the help (F1)."""
+    """Return all keys as a Markdown table, grouped as in the help (F1)."""
     lines = ["| | key | does |", "|---|---|---|"]
     listed = sorted((c for c in commands if c.listed and c.keys), key=lambda command: command.group)
     for group, members in groupby(listed, key=lambda command: command.group):
@@ -29,7 +29,7 @@ def key_table(commands: Commands) -> str:
 
 
 def with_keys(guide: str, commands: Commands) -> str:
-    """Put the table between its marks in a text."""
+    """Insert the table between its markers in a text."""
     before, _mark, rest = guide.partition(BEGIN)
     _old, _mark, after = rest.partition(END)
     return f"{before}{BEGIN}\n{key_table(commands)}\n{END}{after}"

@@ -70,19 +70,19 @@ class KeyMap:
     changed: Mapping[str, Keys] = field(default_factory=dict)
 
     def in_profile(self, command_id: str, own: Keys) -> Keys:
-        """Give the keys a command has in the profile, whatever the user changed."""
+        """Return the keys a command has in the profile, whatever the user changed."""
         return _PROFILES[self.profile].get(command_id, own)
 
     def with_keys(self, command_id: str, keys: Keys) -> KeyMap:
-        """Give a command other keys."""
+        """Change the keys of a command."""
         return replace(self, changed={**self.changed, command_id: keys})
 
     def without(self, command_id: str) -> KeyMap:
-        """Give a command the keys of the profile again."""
+        """Reset the keys of a command to those of the profile."""
         return replace(self, changed={name: k for name, k in self.changed.items() if name != command_id})
 
     def assign(self, own: Mapping[str, Keys]) -> dict[str, Keys]:
-        """Give each command its keys, from their own ones; no key twice."""
+        """Assign keys to each command, from their own ones; no key twice."""
         profile = _PROFILES[self.profile]
 
         def claim(name: str) -> int:
@@ -98,7 +98,7 @@ class KeyMap:
 
 
 def load() -> KeyMap:
-    """Give what the user chose; what cannot be read counts for nothing."""
+    """Return the user's keys; ignore what cannot be read."""
     kept = user_state.recall("keys")
     if not isinstance(kept, dict):
         return KeyMap()
@@ -113,6 +113,6 @@ def load() -> KeyMap:
 
 
 def save(chosen: KeyMap) -> None:
-    """Keep what the user chose, for all projects."""
+    """Store the user's keys, for all projects."""
     changed = {name: list(keys) for name, keys in chosen.changed.items()}
     user_state.remember("keys", {"profile": chosen.profile, "changed": changed})

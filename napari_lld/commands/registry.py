@@ -33,22 +33,22 @@ def _always(_session: Session) -> bool:
 
 
 def has_project(session: Session) -> bool:
-    """Whether a project is open."""
+    """Return whether a project is open."""
     return session.project is not None
 
 
 def has_field(session: Session) -> bool:
-    """Whether a field is shown."""
+    """Return whether a field is shown."""
     return session.field_id is not None
 
 
 def has_cell(session: Session) -> bool:
-    """Whether a cell is current."""
+    """Return whether a cell is current."""
     return session.cell is not None
 
 
 def has_target(session: Session) -> bool:
-    """Whether a cell or a suggestion, which a value makes a cell, is current."""
+    """Return whether a cell or a suggestion, which a value makes a cell, is current."""
     return session.cell is not None or session.suggestion is not None
 
 
@@ -206,28 +206,28 @@ class Commands:
         self._by_key = {key: name for name, command in self._commands.items() for key in command.keys}
 
     def _guarded(self, command: Command) -> When:
-        """Let what changes the project be done only while it can be changed."""
+        """Enable commands that edit only while the project is writable."""
         if not command.id.startswith((*_WRITING, *_READING)):
             return command.when
         return lambda session: not self.why_not(command.id) and command.when(session)
 
     def why_not(self, command_id: str) -> str:
-        """Say why the project's state forbids a command: its folder is gone, or may only be read."""
+        """Explain why the project's state forbids a command: its folder is gone, or may only be read."""
         stopped = command_id.startswith(_WRITING) or (self.session.unsaved.why and command_id in _READING)
         return self.session.why_no_edits if stopped else ""
 
     def tooltip(self, command_id: str) -> str:
-        """Give a command's tooltip, with the reason where the project cannot be changed."""
+        """Return a command's tooltip, with the reason where the project cannot be changed."""
         told = self._commands[command_id].tooltip
         reason = self.why_not(command_id)
         return f"{told}\n{reason}" if reason else told
 
     def profile_keys(self, command_id: str) -> tuple[str, ...]:
-        """Give the keys a command has in the profile, whatever the user changed."""
+        """Return the keys a command has in the profile, whatever the user changed."""
         return self._key_map.in_profile(command_id, self._declared[command_id].keys)
 
     def spelled(self, sentence: str) -> str:
-        """Put the keys into a sentence that names commands, as in ``press [tool.box]``."""
+        """Insert the keys into a sentence that names commands, as in ``press [tool.box]``."""
 
         def key(found: re.Match[str]) -> str:
             command = self._commands.get(found[1])
@@ -236,7 +236,7 @@ class Commands:
         return re.sub(r"\[([a-z]+\.[a-z_]+)\]", key, sentence)
 
     def for_key(self, key: str) -> Command | None:
-        """Give the command on a key."""
+        """Return the command on a key."""
         command_id = self._by_key.get(key)
         return self._commands[command_id] if command_id else None
 
@@ -266,7 +266,7 @@ def class_like(schema: Schema) -> tuple[CellClass | ClassGroup, ...]:
 
 
 def class_keys(schema: Schema) -> dict[str, str]:
-    """Give each class and group its key: the schema's, else its letter, else the next free letter."""
+    """Assign a key to each class and group: the schema's, else its letter, else the next free letter."""
     taken = {"Shift+Q"}  # unsure
     keys: dict[str, str] = {}
     later: list[CellClass | ClassGroup] = []

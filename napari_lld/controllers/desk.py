@@ -48,17 +48,17 @@ class Dock(Protocol):
     """A dock on a desk."""
 
     def release(self) -> None:
-        """Let go of the desk."""
+        """Release the desk."""
 
     def show_message(self, level: str, message: str) -> bool:
-        """Show a message; False where the dock cannot be seen."""
+        """Show a message; False if the dock cannot be seen."""
 
 
 class Binding(Protocol):
     """What a desk puts into a main window."""
 
     def release(self) -> None:
-        """Take it out again."""
+        """Remove it again."""
 
 
 class Desk(QObject):
@@ -117,11 +117,11 @@ class Desk(QObject):
     # ------------------------------------------------------------------ life
 
     def take_dock(self, dock: Dock) -> None:
-        """One more dock shows this desk."""
+        """Count one more dock that shows this desk."""
         self.docks.append(dock)
 
     def drop_dock(self, dock: Dock) -> None:
-        """One dock less shows this desk; with the last one it closes."""
+        """Count one dock less; close with the last one."""
         self.docks.remove(dock)
         if not self.docks and not self._closed:
             if self.session.project is not None and not self._window_gone:
@@ -129,7 +129,7 @@ class Desk(QObject):
             self.close()
 
     def ends_with(self, dock: Dock) -> bool:
-        """Whether the desk closes when this dock goes."""
+        """Return whether the desk closes when this dock goes."""
         return self.docks == [dock] and not self._closed
 
     def show_again(self, dock: QWidget) -> None:
@@ -137,7 +137,7 @@ class Desk(QObject):
         self.viewer.window.add_dock_widget(dock, name=DOCK_NAME)
 
     def bind_window(self, window: QWidget, make: Callable[[Desk, QWidget], Binding]) -> None:
-        """Belong to a main window from here on."""
+        """Attach to a main window."""
         if window is not self.window and not self._closed:
             self._leave_window()
             self.window = window
@@ -339,7 +339,7 @@ class Desk(QObject):
         self._promise(region.shape, tr("Finish the region"), finish)
 
     def finish_whole_field(self) -> None:
-        """Say that the whole field is reviewed, once what may not be right about it has been answered."""
+        """Mark the whole field as reviewed, once the user has answered the warnings about it."""
         field = self.session.field
         if field is not None:
             shape = Shape.rectangle(0, 0, field.width, field.height)
@@ -394,7 +394,7 @@ class Desk(QObject):
         self._nuclei.start(lambda: actions.count_unboxed_nuclei(pixels, shape, known), ask, unseen)
 
     def comment(self) -> None:
-        """Ask for the comment on the current cell."""
+        """Prompt for the comment on the current cell."""
         from napari_lld.widgets.dialogs import dialogs
 
         cell = self.session.cell
@@ -442,7 +442,7 @@ class Desk(QObject):
         overlay.open()
 
     def edit_keys(self) -> None:
-        """Let the user choose profile and keys."""
+        """Open the dialog for profile and keys."""
         from napari_lld.widgets.base.theme import colours
         from napari_lld.widgets.dialogs.key_editor import KeyEditor
 
@@ -450,7 +450,7 @@ class Desk(QObject):
         editor.open()
 
     def new_project(self) -> None:
-        """Ask for a new project, which the dialog makes, and add its images."""
+        """Prompt for a new project, which the dialog makes, and add its images."""
         from napari_lld.widgets.dialogs import dialogs
 
         if self.still_busy():
@@ -483,7 +483,7 @@ class Desk(QObject):
             self.session.tell("info", told)
 
     def open_project(self) -> None:
-        """Ask for a project and open it."""
+        """Prompt for a project and open it."""
         from napari_lld.widgets.dialogs import dialogs
 
         folder = dialogs.ask_project(self.window)
@@ -502,7 +502,7 @@ class Desk(QObject):
         )
 
     def save(self) -> None:
-        """Say that all is saved; where it is not, try again."""
+        """Show that everything is saved; if it is not, try again."""
         session = self.session
         if not session.unsaved.why:
             session.tell("hint", tr("Every change is saved as it is made."))
@@ -517,13 +517,13 @@ class Desk(QObject):
             self.session.close()
 
     def still_busy(self) -> bool:
-        """Whether a long action is under way, and say so: before anything is asked for the next."""
+        """Return whether a long action is under way, and say so: before anything is asked for the next."""
         if self.jobs.busy:
             self.fail(tr("{title} is still under way.", title=self.jobs.title))
         return self.jobs.busy
 
     def add_fields(self) -> None:
-        """Ask for images and add them."""
+        """Prompt for images and add them."""
         from napari_lld.widgets.dialogs import dialogs
 
         if self.still_busy():
@@ -563,7 +563,7 @@ class Desk(QObject):
         self.imports.ask(path)
 
     def fail(self, sentence: str) -> None:
-        """Say why something could not be done."""
+        """Show why an action failed."""
         self.session.tell("error", sentence)
 
 
@@ -573,7 +573,7 @@ _left: WeakKeyDictionary[Any, Path] = WeakKeyDictionary()
 
 
 def desk_for(viewer: Any) -> Desk:
-    """Give the one desk of a viewer: two docks on it show the same session."""
+    """Return the one desk of a viewer: two docks on it show the same session."""
     viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
     desk = _desks.get(viewer)
     if desk is None:

@@ -132,7 +132,7 @@ def _balance(desk: DeskContext) -> None:
 
 
 def take_ring(desk: DeskContext) -> None:
-    """Take the fitted ring for a red cell of 7.5 µm: that says how large a pixel is, here or on all alike."""
+    """Set the pixel size from the fitted ring (a red cell of 7.5 µm), here or on all alike."""
     from napari_lld.widgets.dialogs.dialogs import ask_pixel_size
 
     session = desk.session

@@ -198,7 +198,7 @@ class AnnotateDock(QWidget):
     # ------------------------------------------------------------------ life in the window
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice being docked into a window, and being taken out of it."""
+        """Handle docking into a window and removal from it."""
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True
@@ -230,7 +230,7 @@ class AnnotateDock(QWidget):
             self.desk.bind_window(window, WindowBinding)
 
     def release(self) -> None:
-        """Let go of the desk; the last dock closes it."""
+        """Release the desk; the last dock closes it."""
         if self._released:
             return
         self._released = True
@@ -268,7 +268,7 @@ class AnnotateDock(QWidget):
         self._on_marks()
 
     def _on_proposed_box(self) -> None:
-        """Take back what was said of a proposed box that is no longer there."""
+        """Clear the message about a proposed box that is no longer there."""
         if self.desk.session.proposed_box is None and self._hint_of_box:
             self._fading.stop()
             self._rest_hint()
@@ -307,7 +307,7 @@ class AnnotateDock(QWidget):
         self._fading.start()
 
     def show_message(self, level: str, message: str) -> bool:
-        """Show a message over the list of fields; False where nobody can see it."""
+        """Show a message over the list of fields; False if it is not visible."""
         if not self.isVisible():
             return False
         self._fading.stop()
@@ -322,7 +322,7 @@ class AnnotateDock(QWidget):
         return max(0, int(self._places.mapTo(self, QPoint(0, 0)).y()))
 
     def _rest_hint(self) -> None:
-        """Say what there is to do where nothing else is to be said."""
+        """Show what to do next, if there is no other message."""
         self._hint_of_box = False
         self._hint.setToolTip("")
         if self.desk.session.project is None:
@@ -335,7 +335,7 @@ class AnnotateDock(QWidget):
             self._hint.setToolTip(advice)
 
     def _on_layer(self, *_args: object) -> None:
-        """Say that keys and mouse are another layer's, and offer the way back."""
+        """Show that another layer has the keys and mouse, and offer the way back."""
         foreign = self.desk.session.project is not None and self.desk.layers.foreign is not None
         if foreign or not self._back.isHidden():
             self._back.setVisible(foreign)
@@ -374,7 +374,7 @@ class AnnotateDock(QWidget):
     # ------------------------------------------------------------------ dropping files
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Take a project, or files and folders of images."""
+        """Accept a dropped project, or files and folders of images."""
         if self.desk.fields.wants(dropped_paths(event)):
             event.acceptProposedAction()
 

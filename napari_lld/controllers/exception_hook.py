@@ -24,7 +24,7 @@ class Catcher:
         self._before: Hook | None = None
 
     def install(self) -> None:
-        """Begin to catch."""
+        """Start catching errors."""
         if sys.excepthook != self._caught:
             self._before = sys.excepthook
             sys.excepthook = self._caught
@@ -49,7 +49,7 @@ class Catcher:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """Give what happened first (psygnal wraps what a listener raises)."""
+    """Return the original exception (psygnal wraps what a listener raises)."""
     seen = {id(error)}
     while error.__cause__ is not None and id(error.__cause__) not in seen:
         error = error.__cause__
@@ -58,7 +58,7 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def concerns_us(error: BaseException) -> bool:
-    """Whether any of our modules took part in it."""
+    """Return whether any of our modules took part in it."""
     chain: list[BaseException] = [error]
     while len(chain) < 10 and (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(before)

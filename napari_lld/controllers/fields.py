@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def is_project(path: Path) -> bool:
-    """Whether a folder is a project."""
+    """Return whether a folder is a project."""
     return (path / "project.db").is_file()
 
 
@@ -111,13 +111,13 @@ class FieldController:
         )
 
     def close(self) -> None:
-        """Let go of the session."""
+        """Disconnect from the session."""
         self._session.questions = None
         self._session.project_changed.disconnect(self._on_project, missing_ok=True)
         self._session.ranking_wanted.disconnect(self.rank, missing_ok=True)
 
     def rank(self) -> None:
-        """Work out where to look next, before any training has."""
+        """Rank the fields before the first training."""
         session, project = self._session, self._session.project
         if project is None:
             return
@@ -151,7 +151,7 @@ class FieldController:
     # ------------------------------------------------------------------ dropping files
 
     def wants(self, paths: Sequence[Path]) -> bool:
-        """Whether dropped files and folders are for us: a project, or images and labels while one is open."""
+        """Return whether dropped paths can be opened: a project, or images and labels while one is open."""
         if any(is_project(path) for path in paths):
             return True
         known = IMAGE_SUFFIXES | LABEL_SUFFIXES
@@ -172,7 +172,7 @@ class FieldController:
     # ------------------------------------------------------------------ asking
 
     def comment(self) -> None:
-        """Ask for the comment on the field that is shown."""
+        """Prompt for the comment on the field that is shown."""
         from napari_lld.widgets.fields import field_dialogs
 
         field = self._session.field
@@ -183,7 +183,7 @@ class FieldController:
             self._session.describe_field(field.id, note=text.strip())
 
     def details(self) -> None:
-        """Ask for patient, slide, domain and size of a pixel of the fields that are meant."""
+        """Prompt for patient, slide, domain and size of a pixel of the fields that are meant."""
         from napari_lld.widgets.fields import field_dialogs
 
         session = self._session
@@ -207,7 +207,7 @@ class FieldController:
             self._describe(answer.changes)
 
     def _describe(self, changes: Changes) -> None:
-        """Say something of fields beside the window; undo takes it back on all of them."""
+        """Change the metadata of fields in the background; undo reverts all of them."""
         session, project = self._session, self._session.project
         if project is None:
             return
@@ -232,7 +232,7 @@ class FieldController:
         )
 
     def add_reading(self) -> None:
-        """Ask for a new reading, and whose it is."""
+        """Prompt for a new reading, and whose it is."""
         self._ask_reading(begin=True)
 
     def change_reading(self) -> None:

@@ -12,7 +12,7 @@ PLUGIN = "napari-lld"
 
 
 def bind(preferences: Preferences) -> Callable[[], None]:
-    """Take napari's settings, and keep both alike from now on; gives what undoes it.
+    """Sync with napari's settings from now on; return what undoes it.
 
     Where napari does not know the plugin (it runs from a folder that is not installed), nothing is kept.
     """

@@ -24,7 +24,7 @@ class OverlapController:
         desk.session.project_changed.connect(self._forget)
 
     def close(self) -> None:
-        """Let go of the session."""
+        """Disconnect from the session."""
         self._desk.session.project_changed.disconnect(self._forget, missing_ok=True)
 
     def commands(self) -> Iterator[Command]:
@@ -58,7 +58,7 @@ class OverlapController:
         self._pointed = None
 
     def find(self) -> None:
-        """Ask for the other field, and find where it lies."""
+        """Prompt for the other field, and find where it lies."""
         from napari_lld.widgets.dialogs import dialogs
 
         session = self._desk.session
@@ -100,7 +100,7 @@ class OverlapController:
         )
 
     def same_cell(self) -> None:
-        """Point at a cell, then at the same one in another field."""
+        """Select a cell, then the same one in another field."""
         session = self._desk.session
         cell, field_id = session.cell, session.field_id
         if cell is None or field_id is None:
@@ -114,7 +114,7 @@ class OverlapController:
         self._say(field_id, there, *offset_of_same_cell(cell.box, box))
 
     def _say(self, here: int, there: int, dx: float, dy: float) -> None:
-        """Keep an overlap, and say what it means for the count."""
+        """Store an overlap, and show what it means for the count."""
         session = self._desk.session
         project = session.project
         if project is None:
@@ -138,7 +138,7 @@ class OverlapController:
         )
 
     def remove(self) -> None:
-        """Forget the overlaps of the field that is shown."""
+        """Delete the overlaps of the field that is shown."""
         session = self._desk.session
         project, field_id = session.project, session.field_id
         if project is None or field_id is None:

@@ -49,7 +49,7 @@ class WindowServices(QObject):
         self.session.preferences.events.ready.connect(self._on_ready)
 
     def close(self) -> None:
-        """Let go of the session; what was counted is kept."""
+        """Disconnect from the session; what was counted is kept."""
         self._looking.stop()
         self.rounds.close()
         self.clock.close()
@@ -116,7 +116,7 @@ class WindowServices(QObject):
             self.warm_up()
 
     def warm_up(self) -> None:
-        """Have a training process ready for somebody who may soon ask for a round."""
+        """Start an idle training process in advance."""
         project = self.session.project
         if project is not None and not project.read_only and self.session.preferences.ready:
             self.desk.process.warm_up()
@@ -135,7 +135,7 @@ class WindowServices(QObject):
         QTimer.singleShot(0, self._catcher.install)
 
     def on_unexpected(self, what: str, trace: str) -> None:
-        """Say that something unforeseen happened; the same again, as when painting fails, is said once."""
+        """Show an unexpected error; one that repeats, as when painting fails, is shown once."""
         if trace == self._last_trace:
             return
         self._last_trace = trace

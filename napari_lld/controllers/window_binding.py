@@ -56,7 +56,7 @@ class WindowBinding(QObject):
         self._on_theme()
 
     def release(self) -> None:
-        """Take everything out of the window again."""
+        """Remove everything from the window."""
         self._desk.viewer.events.theme.disconnect(self._on_theme)
         self._window.removeEventFilter(self)
         del self._window.close  # the class's own again
@@ -101,7 +101,7 @@ class WindowBinding(QObject):
             self._agreed = False
 
     def _torn_down(self) -> bool:
-        """Whether a program closes the viewer: it has taken the canvas away, and there is no way back."""
+        """Return whether a program, not the user, closes the viewer: its canvas is already gone."""
         napari_window = getattr(self._desk.viewer, "window", None)
         return napari_window is not None and napari_window._qt_viewer.isHidden()
 

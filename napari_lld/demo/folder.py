@@ -19,7 +19,7 @@ _UNFINISHED = ".unfinished"
 
 
 def check_folder(out: Path, *, overwrite: bool = False) -> None:
-    """Refuse a folder that holds something, other than an earlier demonstration that may be replaced."""
+    """Reject a folder that holds something, other than an earlier demonstration that may be replaced."""
     check_output(out, overwrite=True)
     if out.exists() and not out.is_dir():
         raise ProjectError(f"{out} is a file; give a new folder with --out")
@@ -36,7 +36,7 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
 
 @contextmanager
 def fresh_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a folder to work in whose contents replace an earlier demonstration's at the end.
+    """Return a folder to work in whose contents replace an earlier demonstration's at the end.
 
     Until the block ends well, what stood in `out` stays as it was; afterwards what is not of a
     demonstration's making still does.

@@ -45,16 +45,16 @@ class Watcher(Protocol):
     """Told how the demonstration goes on; the command line shows it."""
 
     def stage(self, title: str) -> None:
-        """Tell what begins."""
+        """Report the stage that starts."""
 
     def tick(self, done: int, total: int) -> None:
-        """Tell how far it is."""
+        """Report progress."""
 
     def hear(self, message: Message) -> None:
         """Pass on what the worker says."""
 
     def round(self, finished: Round) -> None:
-        """Tell the numbers of a round."""
+        """Report the metrics of a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Settings:
 
     @classmethod
     def bundled(cls) -> Settings:
-        """Give those for the bundled sample fields."""
+        """Return those for the bundled sample fields."""
         licences = Path(sample.__file__).with_name("LICENCES.md").read_text(encoding="utf-8")
         return cls(
             sample.fields(), sample.truth(), sample.sparse(), licences=licences, remarks=_SAMPLE_REMARKS
@@ -223,7 +223,7 @@ class _Loop:
         return done.model_id
 
     def _budget(self) -> float:
-        """Give the seconds for the next training: an equal share of what is left, less what follows it.
+        """Return the seconds for the next training: an equal share of what is left, less what follows it.
 
         After each training comes a measurement as long as the first one was, and at the end the report.
         """

@@ -25,7 +25,7 @@ class Before:
 
     @classmethod
     def of(cls, project: Project) -> Before:
-        """Remember what is annotated now."""
+        """Store what is annotated now."""
         return cls(frozenset(cell.id for cell in project.cells()), tuple(project.regions()))
 
 

@@ -63,7 +63,7 @@ _PATTERNS = [(_pattern(template), say) for template, say in _WITH_VALUES.items()
 
 
 def edit_in_words(command: str) -> str:
-    """Say an edit as the user reads it: "Label 4 cells", "Undo: Box cell"."""
+    """Describe an edit for the user: "Label 4 cells", "Undo: Box cell"."""
     if command in COMMANDS:
         return tr(command)
     for pattern, say in _PATTERNS:

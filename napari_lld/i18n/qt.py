@@ -8,7 +8,7 @@ _installed: dict[str, QTranslator] = {}
 
 
 def use_qt_language(language: str) -> None:
-    """Have Qt's buttons and dialogs speak a language, where Qt brings it."""
+    """Translate Qt's own buttons and dialogs, if Qt ships the language."""
     application = QCoreApplication.instance()
     if application is None:
         return

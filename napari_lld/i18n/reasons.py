@@ -11,12 +11,12 @@ from training.reasons import Reason
 
 
 def in_words(reasons: Iterable[Reason]) -> list[str]:
-    """Say the reasons of a ranking."""
+    """Translate the reasons of a ranking."""
     return [_said(reason) for reason in reasons]
 
 
 def _value(value: Any) -> Any:
-    """Say a reason within a reason, or a name of the schema."""
+    """Translate a reason within a reason, or a name of the schema."""
     if isinstance(value, Reason):
         return _said(value)
     return word(value) if isinstance(value, str) else value

@@ -55,7 +55,7 @@ def _value(words: Mapping[str, Mapping[str, str]], attribute: str, value: str) -
 
 @cache
 def _glossary(wanted: str) -> Mapping[str, Mapping[str, str]]:
-    """Read the glossary of a language; empty where there is none."""
+    """Read the glossary of a language; empty if there is none."""
     file = resources.files("napari_lld.i18n") / "locale" / f"schema.{wanted}.yaml"
     content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return dict(content)

@@ -19,7 +19,7 @@ _DECIMAL_SIGNS = {"de": ","}
 
 
 def tr(text: str, /, **values: Any) -> str:
-    """Give a text in the user's language.
+    """Return a text in the user's language.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def tr(text: str, /, **values: Any) -> str:
 
 
 def trn(one: str, many: str, /, count: int, **values: Any) -> str:
-    """Give the text for a number of things: ``trn("{count} cell", "{count} cells", 3)``."""
+    """Return the text for a number of things: ``trn("{count} cell", "{count} cells", 3)``."""
     return _fill(_catalogue.ngettext(one, many, count), count=count, **values)
 
 

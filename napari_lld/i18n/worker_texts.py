@@ -18,7 +18,7 @@ _COMMAND = re.compile(r"'napari-lld [^']*'|napari-lld [a-z]+( --?\w[\w-]*| [A-Z]
 
 
 def _controls() -> Mapping[str, str]:
-    """Name each option of the command line as the window does."""
+    """Label each option of the command line as the window does."""
     return {
         "--images": tr("“Images”"),
         "--regions": tr("“Unmarked area”"),
@@ -61,7 +61,7 @@ def in_the_window(sentence: str) -> str:
 
 
 def _option(found: re.Match[str]) -> str:
-    """Name an option of a format by its control, and the value by its words."""
+    """Label an option of a format by its control, and the value by its words."""
     name, value = found[1], found[2]
     for (_form, known), option in OPTIONS.items():
         if known == name:

@@ -25,14 +25,14 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def usual_side(boxes: Sequence[Box], width: float, height: float) -> float:
-    """Give the usual side of a cell: the median of those that are boxed, else a fifth of a small field."""
+    """Return the usual side of a cell: the median of those that are boxed, else a fifth of a small field."""
     if boxes:
         return float(median(max(w, h) for _x, _y, w, h in boxes))
     return float(np.clip(min(width, height) / 5, 24, 120))
 
 
 def search_window(x: float, y: float, side: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """Give the part of a field to look at around a click, as ``(left, top, right, bottom)``."""
+    """Return the part of a field to look at around a click, as ``(left, top, right, bottom)``."""
     half = 1.3 * side
     return (
         max(0, int(x - half)),
@@ -57,7 +57,7 @@ def box_at(pixels: Pixels, x: float, y: float, side: float) -> Box | None:
     Returns
     -------
     tuple or None
-        ``(x, y, width, height)`` within the window, or ``None`` where nothing is stained like a nucleus.
+        ``(x, y, width, height)`` within the window, or ``None`` if nothing is stained like a nucleus.
     """
     from scipy import ndimage  # a third of the time to open the window; the prefetching thread imports it
 
@@ -87,7 +87,7 @@ def box_at(pixels: Pixels, x: float, y: float, side: float) -> Box | None:
 
 
 def _stain(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Give how purple and how dark each pixel is: green is what purple absorbs, and pink hardly does."""
+    """Return how purple and how dark each pixel is: green is what purple absorbs, and pink hardly does."""
     rgb = np.clip(pixels.astype(np.float32) / 255, 1 / 255, 1)
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     purple = -np.log10(green) + 0.5 * np.log10(blue)
@@ -108,7 +108,7 @@ def _otsu(values: npt.NDArray[np.float32]) -> float:
 
 
 def _nearest(labels: npt.NDArray[np.int32], x: float, y: float) -> tuple[int, float]:
-    """Give the label at a point or nearest to it, and how far off it is."""
+    """Return the label at a point or nearest to it, and how far off it is."""
     rows, columns = np.nonzero(labels)
     distances = np.hypot(columns - x, rows - y)
     at = int(np.argmin(distances))

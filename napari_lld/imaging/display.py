@@ -44,7 +44,7 @@ class DisplaySettings:
         return self == DisplaySettings()
 
     def table(self) -> npt.NDArray[np.uint8]:
-        """Give what each of the 256 values becomes, as ``(3, 256)``."""
+        """Return what each of the 256 values becomes, as ``(3, 256)``."""
         values = np.arange(256, dtype=np.float64)[None].repeat(3, axis=0)
         if self.white is not None:
             gains = _TARGET / np.maximum(np.asarray(self.white, dtype=np.float64), 1)
@@ -53,7 +53,7 @@ class DisplaySettings:
         return np.asarray(np.round(255 * values ** (1 / self.gamma)), dtype=np.uint8)
 
     def shown(self, pixels: Pixels) -> Pixels:
-        """Give pixels as they are shown: a copy, or the same where nothing is changed."""
+        """Return pixels as they are shown: a copy, or the same where nothing is changed."""
         if self.plain:
             return pixels
         table = self.table()
@@ -63,7 +63,7 @@ class DisplaySettings:
         return out
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it for JSON."""
+        """Return the settings for JSON."""
         return {"white": self.white and list(self.white), "contrast": self.contrast, "gamma": self.gamma}
 
     @classmethod
@@ -108,7 +108,7 @@ class ShownLevel:
 
 
 def background(pixels: Pixels) -> White:
-    """Give the colour of the empty background: the median of the lightest tenth of the pixels."""
+    """Return the colour of the empty background: the median of the lightest tenth of the pixels."""
     step = max(1, max(pixels.shape[:2]) // 256)
     colours = pixels[::step, ::step].reshape(-1, 3)
     light = colours.sum(axis=1, dtype=np.int32)

@@ -32,7 +32,7 @@ def _written(um: float) -> str:
 
 
 def distance(a: Point, b: Point) -> float:
-    """Give the distance of two points."""
+    """Return the distance of two points."""
     return math.hypot(a[0] - b[0], a[1] - b[1])
 
 

@@ -29,7 +29,7 @@ class Overlap:
 
 
 def find_overlap(first: Pixels, second: Pixels) -> Overlap | None:
-    """Lay one field over the other where they agree best; ``None`` where that is not convincing.
+    """Register one field on the other; ``None`` if the match is not convincing.
 
     Fields of one film and one magnification: neither is turned nor scaled.
     """
@@ -52,7 +52,7 @@ def find_overlap(first: Pixels, second: Pixels) -> Overlap | None:
 
 
 def offset_of_same_cell(first: Box, second: Box) -> tuple[float, float]:
-    """Give where the second field lies in the first, from the boxes of one cell in both."""
+    """Return where the second field lies in the first, from the boxes of one cell in both."""
     (x1, y1, w1, h1), (x2, y2, w2, h2) = first, second
     return x1 + w1 / 2 - x2 - w2 / 2, y1 + h1 / 2 - y2 - h2 / 2
 

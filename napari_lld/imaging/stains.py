@@ -30,7 +30,7 @@ _DENSITY = -np.log(np.maximum(np.arange(256, dtype=np.float32), 1) / 255)
 
 
 def stain_channels(pixels: Pixels, white: White = (255, 255, 255)) -> tuple[Grey, Grey]:
-    """Give the film as if it had one stain only: the blue one (nuclei, basophilia), and the pink one (eosin).
+    """Return the film in each stain alone: the blue one (nuclei, basophilia) and the pink one (eosin).
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ class DeskLayers:
         self._on_field()
 
     def close(self, *, remove: bool = True) -> None:
-        """Let go of session and viewer, and take the layers away."""
+        """Disconnect from session and viewer, and take the layers away."""
         session = self._session
         for signal, slot in (
             (session.field_changed, self._on_field),
@@ -123,7 +123,7 @@ class DeskLayers:
             self._remove()
 
     def owns(self, layer: Layer | None) -> bool:
-        """Whether a layer is one of ours."""
+        """Return whether a layer is one of ours."""
         return any(layer is own for own in self._layers.values())
 
     @property
@@ -133,7 +133,7 @@ class DeskLayers:
         return None if active is None or self.owns(active) else str(active.name)
 
     def select(self) -> None:
-        """Let mouse and keys act on the field again."""
+        """Activate the layer that handles mouse and keys."""
         if FIELD in self._layers:
             self._viewer.layers.selection.active = self._layers[FIELD]
 
@@ -166,7 +166,7 @@ class DeskLayers:
         self._cell_boxes, self._slots = (), {}
 
     def _layer(self, name: str, make: Callable[[], Layer]) -> Any:
-        """Give a layer, made anew where the user deleted it."""
+        """Return a layer, made anew where the user deleted it."""
         layer = self._layers.get(name)
         if layer is None or layer not in self._viewer.layers:
             layer = make()
@@ -207,7 +207,7 @@ class DeskLayers:
             self._ink_letters()
 
     def _draw_field(self) -> bool:
-        """Show the field and all on it; false where there is none."""
+        """Show the field and all on it; false if there is none."""
         session = self._session
         field = session.field
         if session.project is None or field is None:
@@ -227,7 +227,7 @@ class DeskLayers:
         return True
 
     def _stand_in(self, field: Field) -> tuple[npt.NDArray[np.uint8], float]:
-        """Give what there is to show of a field whose pixels cannot be read, and the size of its pixels."""
+        """Return a placeholder for a field whose pixels cannot be read, and its pixel size."""
         project = self._session.project
         with suppress(LLDError):
             if project is not None:
@@ -260,7 +260,7 @@ class DeskLayers:
         self._measure(image.data)
 
     def _measure(self, shown: Any) -> None:
-        """Take note of how bright the field is behind the letters."""
+        """Store how bright the field is behind the letters."""
         field = self._session.field
         if field is not None:
             pixels = shown if isinstance(shown, np.ndarray) else None
@@ -515,9 +515,9 @@ class DeskLayers:
             self._draw_lines(CURRENT, segments, shades)
 
     def pixels(self, area: tuple[int, int, int, int]) -> npt.NDArray[np.uint8] | None:
-        """Give the pixels of a part of the field that is shown (left, top, right, bottom).
+        """Return the pixels of a part of the field that is shown (left, top, right, bottom).
 
-        They are in memory already, or of a slide a few tiles; ``None`` where only a stand-in is shown.
+        They are in memory already, or of a slide a few tiles; ``None`` if only a stand-in is shown.
         """
         image, source = self._layers.get(FIELD), self._source
         if image is None or source is None or tuple(image.scale[-2:]) != (1.0, 1.0):

@@ -19,7 +19,7 @@ class Fit:
         viewer.canvas.events.size.connect(self._on_size)
 
     def close(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self._viewer.canvas.events.size.disconnect(self._on_size)
 
     def fit(self) -> None:

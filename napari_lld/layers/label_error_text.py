@@ -15,7 +15,7 @@ _BESIDE = "\u2003" * 3
 
 
 def model_says(session: Session) -> str:
-    """Give the model's word on the current possible label error; empty where there is none."""
+    """Return the prediction for the current possible label error; empty if there is none."""
     item, schema = session.label_error, session.schema
     if item is None or schema is None:
         return ""

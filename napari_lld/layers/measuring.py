@@ -27,7 +27,7 @@ _AROUND = 4
 
 
 def point_of(event: Any) -> Point:
-    """Give where a mouse event is on the field, as x and y."""
+    """Return where a mouse event is on the field, as x and y."""
     row, column = event.position[-2:]
     return (float(column), float(row))
 
@@ -38,7 +38,7 @@ class Measuring:
     Parameters
     ----------
     pixels
-        Gives the pixels of an area (x0, y0, x1, y1) of the field, ``None`` where they are not there yet.
+        Gives the pixels of an area (x0, y0, x1, y1) of the field, ``None`` if they are not there yet.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Measuring:
         session.tell("hint", told)
 
     def _pick(self, point: Point) -> None:
-        """Take the colour at a point as that of the empty background."""
+        """Set the colour at a point as that of the empty background."""
         from dataclasses import replace
 
         session = self._session
@@ -101,7 +101,7 @@ class Measuring:
 
 
 def measure_marks(sight: FieldDisplay, zoom: float) -> tuple[outlines.Segments, list[Point], list[str]]:
-    """Give what is drawn of ruler and ring: lines, and texts with their places."""
+    """Return what is drawn of ruler and ring: lines, and texts with their places."""
     parts, places, texts = [], [], []
     if sight.ruler is not None:
         (x0, y0), (x1, y1) = sight.ruler

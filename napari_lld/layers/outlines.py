@@ -22,7 +22,7 @@ BRACKET_SEGMENTS = 8
 
 
 def _corners(boxes: Sequence[Box]) -> npt.NDArray[np.float32]:
-    """Give (n, 4, 2) corners as (row, column), clockwise from the top left."""
+    """Return (n, 4, 2) corners as (row, column), clockwise from the top left."""
     x, y, w, h = np.asarray(boxes, dtype=np.float32).reshape(-1, 4).T
     return np.stack(
         [
@@ -114,7 +114,7 @@ def crossed_outline(shape: Shape) -> Segments:
 def unknown_mask(
     shapes: Sequence[Shape], width: int, height: int, longest: int = 1024
 ) -> tuple[npt.NDArray[np.uint8], float]:
-    """Give 1 where a field is unknown, 0 inside its finished regions, and the mask's pixel size.
+    """Return 1 where a field is unknown, 0 inside its finished regions, and the mask's pixel size.
 
     Large fields get a coarser mask: it only dims, the outlines are exact.
     """

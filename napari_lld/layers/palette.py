@@ -90,7 +90,7 @@ def class_colour(schema: Schema, name: str | None) -> str:
 
 
 def class_letter(schema: Schema, name: str | None) -> str:
-    """Give the letter of a class that is drawn beside its box."""
+    """Return the letter of a class that is drawn beside its box."""
     if name is None:
         return "–"
     if name == UNSURE:
@@ -103,7 +103,7 @@ def class_letter(schema: Schema, name: str | None) -> str:
 
 
 def candidate_letters(schema: Schema, proposal: Proposal) -> str:
-    """Give the letters of the classes that an unknown cell is most like, each with a question mark."""
+    """Return the letters of the classes that an unknown cell is most like, each with a question mark."""
     shares = {n: p for n, p in proposal.class_probabilities.items() if schema.is_class(n)}
     least = max(_CONTENDS * max(shares.values(), default=0.0), 1e-9)
     likely = sorted((n for n in shares if shares[n] >= least), key=lambda n: -shares[n])
@@ -116,7 +116,7 @@ def proposal_colour(schema: Schema, proposal: Proposal) -> str:
 
 
 def proposal_word(schema: Schema, proposal: Proposal) -> str:
-    """Give what is drawn beside a suggestion: its letter and how probable that is.
+    """Return what is drawn beside a suggestion: its letter and how probable that is.
 
     An unknown cell has no number, for none is that of a class.
     """
@@ -128,9 +128,9 @@ def proposal_word(schema: Schema, proposal: Proposal) -> str:
 
 
 def set_word(schema: Schema, proposal: Proposal, name: str) -> str:
-    """Name the values among which the true one is at 95%: "M or L, 95%".
+    """List the values among which the true one is at 95%: "M or L, 95%".
 
-    Empty where there are not two, or where no set is claimed.
+    Empty if there are not two, or where no set is claimed.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def set_word(schema: Schema, proposal: Proposal, name: str) -> str:
 
 
 def set_words(schema: Schema, proposal: Proposal) -> list[str]:
-    """Name all sets of a suggestion that have several values, those of attributes with their titles."""
+    """List all sets of a suggestion that have several values, those of attributes with their titles."""
     found = [set_word(schema, proposal, "class")]
     for attribute in schema.attributes:
         word = set_word(schema, proposal, attribute.name)

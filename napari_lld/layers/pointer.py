@@ -47,7 +47,7 @@ class Pointer:
         session.field_changed.connect(self.cancel)
 
     def close(self) -> None:
-        """Let go of viewer and session."""
+        """Disconnect from viewer and session."""
         for callbacks, callback in (
             (self._viewer.mouse_drag_callbacks, self._on_drag),
             (self._viewer.mouse_move_callbacks, self._on_move),
@@ -256,7 +256,7 @@ class Pointer:
         return proposed.box if proposed is not None and self._session.selection is None else None
 
     def _grip(self, box: Box, point: Point) -> tuple[float, float] | None:
-        """Give what a press takes hold of: a side or corner as fractions, (0.5, 0.5) for the whole box."""
+        """Return the handle under a press: a side or corner as fractions, (0.5, 0.5) for the whole box."""
         x, y, w, h = box
         reach = min(_GRIP / self._zoom, w / 3, h / 3)
         if not (x - reach <= point[0] <= x + w + reach and y - reach <= point[1] <= y + h + reach):

@@ -1,4 +1,4 @@
-"""How far several readings agree, where there are several."""
+"""How far several readings agree, if there are several."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Agreement:
     Attributes
     ----------
     missing
-        Why there is nothing, as a sentence; empty where there is something.
+        Why there is nothing, as a sentence; empty if there is something.
     """
 
     missing: str

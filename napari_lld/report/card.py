@@ -18,7 +18,7 @@ INTENDED_USE = "Suggesting white cells that a person reviews. Research use only,
 
 @cache
 def starter_card() -> Mapping[str, Any]:
-    """Read the card of the bundled starter; empty where there is none that can be read."""
+    """Read the card of the bundled starter; empty if there is none that can be read."""
     try:
         found = json.loads(
             (files("training.models") / "starter" / "starter.json").read_text(encoding="utf-8")
@@ -29,12 +29,12 @@ def starter_card() -> Mapping[str, Any]:
 
 
 def starter_limits() -> list[str]:
-    """Say what the starter has never seen, in its card's words."""
+    """Describe the starter's blind spots, in its card's words."""
     return [str(limit) for limit in CardPart(starter_card()).list("limits")]
 
 
 def starter_rows() -> dict[str, str]:
-    """Say what the bundled starter learned from, and its limits."""
+    """Describe what the bundled starter learned from, and its limits."""
     card = CardPart(starter_card())
     sets = [CardPart(one) for one in card.list("data")]
     learned = card.part("trained_on")
@@ -76,7 +76,7 @@ def model_rows(model: Model) -> dict[str, str]:
 
 
 def card_rows(model: Model, words: Words) -> dict[str, str]:
-    """Give the card of a project's model, and of the starter where it began there."""
+    """Return the card of a project's model, and of the starter where it began there."""
     rows = model_rows(model)
     taught = CardPart(model.card).part("taught")
     if taught:

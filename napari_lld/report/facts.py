@@ -19,7 +19,7 @@ from training.networks.scale import domain_of
 
 
 def _domain_names(project: Project, domains: Iterable[str], *, names: bool) -> dict[str, str]:
-    """Give domains numbers, unless they name nobody or names are asked for; cards have hashes for them."""
+    """Replace the domains' hashes in cards by numbers, unless names are harmless or requested."""
     called: dict[str, str] = {}
     for number, domain in enumerate(domains, 1):
         hashed = project.domain_pseudonym(domain)
@@ -119,5 +119,5 @@ class Facts:
         return sum(n for name, n in self.class_counts.items() if name not in artefacts)
 
     def labelled(self, name: str) -> bool:
-        """Whether a class was given to any cell, by itself."""
+        """Return whether a class was given to any cell, by itself."""
         return self.class_counts[name] > 0 and name != UNSURE

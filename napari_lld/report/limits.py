@@ -28,7 +28,7 @@ def limits(
     rounds: Sequence[Round],
     agreed: Agreement,
 ) -> list[str]:
-    """Say it, what weighs most first."""
+    """Describe the limits, the most important first."""
     held, random, _ = measured
     return [
         *_held_out(facts, held),

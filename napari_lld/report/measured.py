@@ -30,11 +30,11 @@ class Measurement:
     Attributes
     ----------
     missing
-        Why there is nothing, as a sentence; empty where there is something.
+        Why there is nothing, as a sentence; empty if there is something.
     patients
-        What the bootstrap resamples: patients, or fields where none is known.
+        What the bootstrap resamples: patients, or fields if none is known.
     of_fields
-        How many of these are fields; ``None`` where an older version did not count them.
+        How many of these are fields; ``None`` if an older version did not count them.
     threshold
         Confidence from which a suggestion counts for precision, recall and F1.
     """
@@ -120,12 +120,12 @@ class DomainScores:
 
 
 def measurements(facts: Facts) -> list[Measurement]:
-    """Give the three measurements of the model, each with its numbers or with why there are none."""
+    """Return the three measurements of the model, each with its numbers or with why there are none."""
     return [_measurement(facts, mark) for mark in _KEYS]
 
 
 def of_model(metrics: CardPart, mark: Mark, missing: str = "") -> Measurement:
-    """Give what was measured of any model on cells of one mark."""
+    """Return the metrics of a model on the cells of one kind."""
     numbers = metrics.part(_KEYS[mark])
     cells = numbers.count("cells")
     if not cells:
@@ -179,7 +179,7 @@ def _annotated(facts: Facts) -> int:
 
 
 def class_rows(one: Measurement, words: Words) -> list[ClassRow]:
-    """Give a row for each class that occurs among the cells."""
+    """Return a row for each class that occurs among the cells."""
     rows = []
     for name in one.numbers.part("classes"):
         row = one.numbers.part("classes", name)
@@ -198,7 +198,7 @@ def class_rows(one: Measurement, words: Words) -> list[ClassRow]:
 
 
 def attribute_tables(one: Measurement, trained: Measurement, words: Words) -> list[AttributeTable]:
-    """Give a table for each attribute that any found cell has."""
+    """Return a table for each attribute that any found cell has."""
     tables = []
     for name in one.numbers.part("attributes"):
         row = one.numbers.part("attributes", name)
@@ -234,7 +234,7 @@ def _of_value(row: CardPart) -> Estimate:
 
 
 def confusions(one: Measurement, words: Words) -> list[Confusion]:
-    """Give the matrices of class and attributes, where there is anything in them."""
+    """Return the matrices of class and attributes, where there is anything in them."""
     tables = one.numbers.part("confusion")
     found = [_confusion("Class", tables.part("class"), words.cell_class)]
     for name in tables.part("attributes"):
@@ -272,7 +272,7 @@ def _confusion(title: str, table: CardPart, call: Callable[[str], str]) -> Confu
 
 
 def reliabilities(one: Measurement, words: Words) -> list[Reliability]:
-    """Give the diagrams of suggestions, class and attributes that were measured."""
+    """Return the diagrams of suggestions, class and attributes that were measured."""
     calibration = one.numbers.part("calibration")
     parts = [("Suggestions: is it a white cell?", calibration.part("cells"))]
     parts.append(("Class of found cells", calibration.part("class")))
@@ -294,7 +294,7 @@ def reliabilities(one: Measurement, words: Words) -> list[Reliability]:
 
 
 def domain_scores(one: Measurement, words: Words) -> list[DomainScores]:
-    """Give the numbers of each domain, where there are several."""
+    """Return the numbers of each domain, if there are several."""
     rows = []
     for name in one.numbers.part("domains"):
         row = one.numbers.part("domains", name)

@@ -52,7 +52,7 @@ class Estimate:
 
 
 def share(hits: int, of: int) -> Estimate:
-    """Give a share that was counted, with its Wilson interval."""
+    """Return a share that was counted, with its Wilson interval."""
     low, high = wilson(hits, of)
     return Estimate(hits / of, of, low, high, hits, wilson=True) if of else Estimate(None, 0)
 
@@ -107,52 +107,52 @@ class CardPart:
         return name in self._content
 
     def part(self, *names: str) -> CardPart:
-        """Give what lies beneath, by name."""
+        """Return what lies beneath, by name."""
         found: object = self._content
         for name in names:
             found = found.get(name) if isinstance(found, Mapping) else None
         return CardPart(found)
 
     def number(self, name: str) -> float | None:
-        """Give a number."""
+        """Return a number."""
         return number(self._content.get(name))
 
     def count(self, name: str) -> int:
-        """Give a count; 0 where there is none."""
+        """Return a count; 0 if there is none."""
         value = self.number(name)
         return int(value) if value is not None and value >= 0 else 0
 
     def count_or_none(self, name: str) -> int | None:
-        """Give a count; ``None`` where there is none."""
+        """Return a count; ``None`` if there is none."""
         return self.count(name) if self.number(name) is not None else None
 
     def text(self, name: str) -> str:
-        """Give a text; empty where there is none."""
+        """Return a text; empty if there is none."""
         value = self._content.get(name)
         return value if isinstance(value, str) else ""
 
     def truth(self, name: str) -> bool:
-        """Say whether something is said to be so."""
+        """Return whether a flag is set."""
         return self._content.get(name) is True
 
     def list(self, name: str) -> list[Any]:
-        """Give a list; empty where there is none."""
+        """Return a list; empty if there is none."""
         value = self._content.get(name)
         return list(value) if isinstance(value, list | tuple) else []
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """Give an interval."""
+        """Return an interval."""
         found = [number(value) for value in self.list(name)]
         if len(found) == 2 and found[0] is not None and found[1] is not None:
             return found[0], found[1]
         return None
 
     def estimate(self, name: str, n: int, intervals: CardPart) -> Estimate:
-        """Give a score with the interval of the same name."""
+        """Return a score with the interval of the same name."""
         return Estimate(self.number(name), n, *spread(intervals, name))
 
     def share(self, name: str, n: int, intervals: CardPart) -> Estimate:
-        """Give a share of n; with Wilson's interval where there is no bootstrap, or it says nothing.
+        """Return a share of n; with Wilson's interval if the bootstrap is missing or has no width.
 
         Where all are right every resample is all right too: that is no certainty.
         """
@@ -167,6 +167,6 @@ class CardPart:
 
 
 def spread(part: CardPart, name: str) -> tuple[float, float] | tuple[None, None]:
-    """Give an interval, if it says anything: where all is right in every resample it has no width."""
+    """Return an interval, unless it has no width because all is right in every resample."""
     found = part.interval(name)
     return found if found is not None and found[0] < found[1] else (None, None)

@@ -33,7 +33,7 @@ class Round:
     state
         Whether it is in use, or why it never was.
     compared
-        What is open about how it compares with the model before; empty where it did as well.
+        What is open about how it compares with the model before; empty if it did as well.
     accepted, on_reserve
         Shares of its suggestions accepted as proposed: anywhere, and on the fields that chance drew.
     """
@@ -62,7 +62,7 @@ class Curve:
 
 
 def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[Round]:
-    """Give the models, oldest first."""
+    """Return the models, oldest first."""
     found = []
     for model in facts.models:
         card = CardPart(model.card)

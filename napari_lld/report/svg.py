@@ -39,7 +39,7 @@ class _Frame:
         return self.top + room * (1 - min(max(share, 0.0), 1.0))
 
     def open(self, told: str) -> list[str]:
-        """Begin the diagram: lines at every quarter."""
+        """Start the diagram: lines at every quarter."""
         parts = [_head(self.width, self.height, told)]
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             y = self.y(share)
@@ -101,7 +101,7 @@ def over_rounds(points: Sequence[Point], title: str) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One of several lines: a share per round, ``None`` where it could not be measured."""
+    """Line of a diagram: a share per round, ``None`` if it could not be measured."""
 
     name: str
     values: Sequence[float | None]
@@ -111,7 +111,7 @@ class Series:
 
 
 def several_over_rounds(series: Sequence[Series], labels: Sequence[str], title: str) -> Markup:
-    """Draw several shares over the rounds, named at their right ends; empty where nothing was measured."""
+    """Draw several shares over the rounds, named at their right ends; empty if nothing was measured."""
     lines = [one for one in series if any(value is not None for value in one.values)]
     if not lines or len(labels) < 2:
         return Markup("")
@@ -139,7 +139,7 @@ def several_over_rounds(series: Sequence[Series], labels: Sequence[str], title: 
 
 
 def reliability(rows: Sequence[tuple[float, int, int]], title: str) -> Markup:
-    """Draw how often was right what was said to be so sure; empty where nothing was said.
+    """Draw the share of right predictions by confidence; empty if there are none.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class SetRow:
         Whose cells they are, and how many of these are fields whose patient is not known.
     coverage, size, values
         Share of held-out cells whose set holds the true value, values of a set on average, and how many there
-        are to choose from; ``None`` where too few cells allow no estimate.
+        are to choose from; ``None`` if too few cells allow no estimate.
     claimed
         Whether sets are claimed.
     """
@@ -45,7 +45,7 @@ class SetRow:
 
 
 def set_rows(facts: Facts) -> list[SetRow]:
-    """Give a row for the class and each attribute that held-out cells are labelled with."""
+    """Return a row for the class and each attribute that held-out cells are labelled with."""
     heads = CardPart({} if facts.model is None else facts.model.card).part("sets", "heads")
     rows = []
     for name in heads:
@@ -66,14 +66,14 @@ def set_rows(facts: Facts) -> list[SetRow]:
 
 
 def units_word(rows: Sequence[SetRow]) -> str:
-    """Say what the cells of the sets are counted by."""
+    """Describe what the cells of the sets are counted by."""
     if all(one.of_fields == one.patients for one in rows):
         return "Fields"
     return "Patients" if all(one.of_fields == 0 for one in rows) else "Patients (or fields)"
 
 
 def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int, int]]:
-    """Name the films of which the model has learned from fewer than `CHECKED` cells, with fields and cells.
+    """List the films of which the model has learned from fewer than `CHECKED` cells, with fields and cells.
 
     Without a model they are those of all fields, where the starter's suggestions wait. Empty for a model of a
     version that kept no account of it.

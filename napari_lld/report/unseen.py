@@ -25,7 +25,7 @@ _RESAMPLES = 300
 
 
 def before_annotation(project: Project, facts: Facts) -> Measurement:
-    """Judge what the model had suggested on drawn fields that were untouched when it was made."""
+    """Evaluate what the model had suggested on drawn fields that were untouched when it was made."""
     model = facts.model
     last = 0 if model is None else CardPart(model.card).count("last_cell")
     if model is None or not last:

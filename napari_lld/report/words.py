@@ -25,7 +25,7 @@ class Words:
     names: bool = False
 
     def cell_class(self, name: str | None) -> str:
-        """Call a class or class group."""
+        """Return the name of a class or class group."""
         if name is None:
             return "no class"
         if name == UNSURE:
@@ -33,25 +33,25 @@ class Words:
         return self.schema.class_title(name)
 
     def attribute(self, name: str) -> str:
-        """Call an attribute; one that the schema no longer has by the name it had."""
+        """Return the title of an attribute; one that the schema no longer has keeps its name."""
         return self.schema.attribute_title(name)
 
     def value(self, attribute: str, name: str) -> str:
-        """Call a value of an attribute."""
+        """Return the name of a value of an attribute."""
         return self.schema.value_title(attribute, name)
 
     def patient(self, name: str | None) -> str:
-        """Call a patient: a number in the order in which they came, unless names are asked for."""
+        """Return the name of a patient: a number in order of appearance, unless names are requested."""
         if name is None:
             return "Patient not known"
         return name if self.names else f"Patient {self.patients.get(name, 0)}"
 
     def domain(self, name: str) -> str:
-        """Call a domain, named as it is or by the hash that stands for it in cards."""
+        """Return the name of a domain, given by name or by its hash in cards."""
         return self.domains.get(name, "Another domain") if name else "not known"
 
     def field(self, field: Field) -> str:
-        """Call a field."""
+        """Return the name of a field."""
         return field.name if self.names else f"Field {field.id}"
 
 

@@ -75,7 +75,7 @@ class Person:
 
     @property
     def seconds_a_cell(self) -> float | None:
-        """Seconds at work for each cell boxed or accepted; ``None`` where too little time was counted."""
+        """Seconds at work for each cell boxed or accepted; ``None`` if too little time was counted."""
         cells = self.by_hand + self.suggested
         return self.seconds / cells if cells and self.seconds >= _LEAST_SECONDS else None
 

@@ -13,10 +13,10 @@ def fields() -> list[Path]:
 
 
 def truth() -> Path:
-    """Give the COCO file (schema `lld`) with every white cell of the sample."""
+    """Return the COCO file (schema `lld`) with every white cell of the sample."""
     return _HERE / "truth.json"
 
 
 def sparse() -> Path:
-    """Give the COCO file (schema `lld`) with one region a field and the cells centred in it."""
+    """Return the COCO file (schema `lld`) with one region per field and the cells centred in it."""
     return _HERE / "sparse.json"

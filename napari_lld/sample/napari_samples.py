@@ -13,12 +13,12 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def natural_field() -> list[LayerData]:
-    """Give a natural field and its white cells."""
+    """Return a natural field and its white cells."""
     return _field("txl_")
 
 
 def composed_field() -> list[LayerData]:
-    """Give a composed field: single white cells of one patient on one background."""
+    """Return a composed field: single white cells of one patient on one background."""
     return _field("pbc_")
 
 

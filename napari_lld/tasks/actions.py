@@ -38,7 +38,7 @@ def add_fields(
     annotator: str | None = None,
     patient_from: str | None = None,
 ) -> str:
-    """Add images to a project; give a sentence on what came in, of which patients, and what did not.
+    """Add images to a project; return a sentence on what came in, of which patients, and what did not.
 
     Without `patient_from` the project's own rule finds the patients.
     """
@@ -76,14 +76,14 @@ def create_project(
 
 
 def describe_fields(place: Place, changes: Mapping[int, Mapping[str, Any]], tell: Tell) -> list[int]:
-    """Change what is known of fields, an edit of each; give the edits, to be taken back together."""
+    """Change what is known of fields, an edit of each; return the edits, to be taken back together."""
     with place.open() as own:
         tell(0, len(changes))
         return [edit.id for edit in own.update_fields(changes)]
 
 
 def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None) -> None:
-    """Work out where to look next, from the stain where no model has looked yet."""
+    """Rank the fields, by the stain if no model has embedded them yet."""
     from training import ranking
 
     with Project.open(project, annotator=annotator, reading=reading_id) as own:
@@ -127,7 +127,7 @@ def export(
     options: Mapping[str, str] | None = None,
     reading: int | None = None,
 ) -> str:
-    """Write a project's cells or suggestions in one of the formats; give a sentence on what went out.
+    """Write a project's cells or suggestions in one of the formats; return a sentence on what went out.
 
     `reading` is the one that the window shows; a project that is opened anew would take the account's own.
     """

@@ -46,7 +46,7 @@ class GalleryReader(threading.Thread):
     side
         Pixels of a crop.
     on_items, on_crops, on_failure
-        Called in this thread: fields that were read and what stands on them; crops, ``None`` where the
+        Called in this thread: fields that were read and what stands on them; crops, ``None`` if the
         field cannot be read; a sentence.
     """
 
@@ -74,7 +74,7 @@ class GalleryReader(threading.Thread):
         self._pixels: OrderedDict[int, Crop] = OrderedDict()
 
     def read(self, field_ids: list[int] | None) -> None:
-        """Ask for the list of some fields, or of all; several that wait are read as one."""
+        """Request the list of some fields, or of all; pending requests are merged."""
         with self._something:
             if field_ids is None:
                 self._lists = [None]
@@ -85,7 +85,7 @@ class GalleryReader(threading.Thread):
             self._something.notify()
 
     def want(self, wanted: Sequence[Wanted]) -> None:
-        """Say which crops are in sight; what is no longer in sight is not cut."""
+        """Set which crops are visible; others are no longer cut."""
         with self._something:
             self._wanted = [w for w in wanted if w not in self._in_hand]
             self._something.notify()
@@ -104,7 +104,7 @@ class GalleryReader(threading.Thread):
         self.join(seconds)
 
     def run(self) -> None:
-        """Work until stopped."""
+        """Run until stopped."""
         try:
             with Project.open(self._path, reading=self._reading_id, read_only=True) as project:
                 while self._step(project):
@@ -163,7 +163,7 @@ class GalleryReader(threading.Thread):
         return np.asarray(scaled, dtype=np.uint8)
 
     def _whole(self, project: Project, field: Field, *, alone: bool) -> Crop | None:
-        """Give the pixels of a field that is read whole, else ``None``."""
+        """Return the pixels of a field that is read whole, else ``None``."""
         if field.id in self._pixels:
             self._pixels.move_to_end(field.id)
             return self._pixels[field.id]

@@ -31,7 +31,7 @@ class Place:
 
     @classmethod
     def of(cls, project: Project) -> Place:
-        """Give the place of an open project."""
+        """Return the place of an open project."""
         return cls(project.path, project.reading.id, project.annotator, project.patient_rule or "")
 
     def open(self) -> Project:
@@ -81,7 +81,7 @@ class ImportPreview:
 
 
 def look(place: Place, wanted: Import, tell: Tell) -> ImportPreview:
-    """Carry the import out, take it back, and tell what it would have done."""
+    """Carry the import out, take it back, and report what it would have done."""
     form = wanted.form or formats.recognise(wanted.path) or ""
     if not form:
         return ImportPreview("", problem=_unrecognised(wanted.path))
@@ -134,7 +134,7 @@ def _misfits(own: Project, wanted: Import) -> list[str]:
 
 
 def _refused(own: Project, form: str, wanted: Import, report: ImportReport) -> list[str]:
-    """Say what the command line refuses (of COCO), and classes that the schema lacks in any format."""
+    """Describe what the command line refuses (of COCO), and classes that the schema lacks in any format."""
     if form == "coco":
         return _misfits(own, wanted)
     return [
@@ -160,7 +160,7 @@ def _unrecognised(path: Path) -> str:
 
 
 def comes_in(report: ImportReport) -> str:
-    """Say what comes in, or came."""
+    """Describe what is, or was, imported."""
     things = [
         trn("{count} cell", "{count} cells", report.cells),
         trn("{count} finished region", "{count} finished regions", report.regions),
@@ -196,7 +196,7 @@ def comes_in(report: ImportReport) -> str:
 
 
 def shortened(sentences: Sequence[str], shown: int = _NAMED) -> list[str]:
-    """Give the first of many sentences, and how many more there are."""
+    """Return the first of many sentences, and how many more there are."""
     if len(sentences) <= shown:
         return list(sentences)
     return [*sentences[:shown], tr("… and {count} more.", count=len(sentences) - shown)]

@@ -72,7 +72,7 @@ class Jobs(QObject):
         return True
 
     def stop(self) -> None:
-        """Ask the work to stop; it does where it next tells how far it is, and leaves nothing half done."""
+        """Request the work to stop: it does at its next progress report, leaving nothing half done."""
         if self.busy:
             self._stop.set()
             self.changed.emit()

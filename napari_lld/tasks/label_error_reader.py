@@ -35,5 +35,5 @@ class LabelErrorThread:
         self._task.start(work, then, then)
 
     def close(self, seconds: float = 3.0) -> None:
-        """Tell nothing any more, and wait a little for what is under way."""
+        """Stop reporting, and wait briefly for the running task."""
         self._task.close(seconds)

@@ -51,12 +51,12 @@ class LatestTask(QObject):
         thread.start()
 
     def drop(self) -> None:
-        """Tell nothing of what runs now."""
+        """Discard the result of the running task."""
         self._number += 1
         self._then = self._failed = None
 
     def close(self, seconds: float = 3.0) -> None:
-        """Tell nothing any more, and wait a little for what is under way."""
+        """Stop reporting, and wait briefly for the running task."""
         self.drop()
         for thread in self._threads:
             thread.join(seconds)

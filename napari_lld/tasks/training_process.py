@@ -54,17 +54,17 @@ class TrainingProcess(QObject):
         return self._process is not None and self._process.state() != QProcess.ProcessState.NotRunning
 
     def warm_up(self) -> None:
-        """Start a worker where there is none: it imports what it needs and waits."""
+        """Start a worker if there is none: it imports what it needs and waits."""
         if not self.running:
             self._launch()
 
     def cool_down(self) -> None:
-        """Let a worker that waits end."""
+        """End an idle worker."""
         if self._process is not None and self._request is None:
             self._process.closeWriteChannel()
 
     def start(self, request: Any) -> None:
-        """Let the worker do a request; a new one where there is none."""
+        """Send a request to the worker; start one if there is none."""
         self._request, self._new = request, not self.running
         self._heard = self._saved = self._cancelled = False
         if self._new:
@@ -199,7 +199,7 @@ class TrainingProcess(QObject):
         return 0
 
     def _last_words(self) -> str:
-        """Give the end of what the process has printed since the request."""
+        """Return the end of what the process has printed since the request."""
         with suppress(OSError):
             if self._log is not None:
                 words = self._log.read_bytes()[self._log_from :]
@@ -217,7 +217,7 @@ class TrainingProcess(QObject):
 
 
 def _what_is_left(request: Any) -> Any:
-    """Give what is left of a training whose model is saved: its suggestions."""
+    """Return what is left of a training whose model is saved: its suggestions."""
     if not isinstance(request, TrainRequest):
         return request
     same = ("project", "annotator", "reading", "device", "min_confidence")
@@ -225,7 +225,7 @@ def _what_is_left(request: Any) -> Any:
 
 
 def _death(code: int, last_words: str) -> Failed:
-    """Say why a worker died without a word."""
+    """Explain why a worker ended without a message."""
     line = next((line.strip() for line in reversed(last_words.splitlines()) if line.strip()), "")
     if code in (9, -9, 137):
         return Failed(

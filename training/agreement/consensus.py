@@ -91,7 +91,7 @@ def write_consensus(
 
 
 def majority(votes: Sequence[str], schema: Schema | None = None) -> str | None:
-    """Give what most votes say; *unsure* where they are even, ``None`` where there is none.
+    """Return what most votes say; *unsure* where they are even, ``None`` if there is none.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def _add(project: Project, unit: Unit) -> int:
 
 
 def _common(views: Mapping[int, ReadingView]) -> list[Shape]:
-    """Give what all readings have finished of a field, as shapes that a region can have."""
+    """Return what all readings have finished of a field, as shapes that a region can have."""
     unions = [shapely.union_all([s.geometry.buffer(0) for s in v.finished]) for v in views.values()]
     common = shapely.intersection_all(unions)
     return [

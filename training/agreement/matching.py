@@ -59,7 +59,7 @@ def match_readings(field_id: int, views: Mapping[int, ReadingView]) -> list[Unit
     """Match the cells of one field over readings, the greatest overlaps first.
 
     No unit holds two cells of one reading. A reading judges a place when the centre of its own cell, or the
-    centre of the unit where it has none, lies in the area it has finished; units that fewer than two judge
+    centre of the unit if it has none, lies in the area it has finished; units that fewer than two judge
     are left out. The order of the readings changes nothing.
     """
     cells = [(reading, cell) for reading in sorted(views) for cell in views[reading].cells]

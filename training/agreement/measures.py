@@ -93,7 +93,7 @@ def measure(
 
 
 def f1(both: int, a: int, b: int) -> float | None:
-    """Give 2 · both / (a + b): detection agreement, where neither reading is the truth."""
+    """Return 2 · both / (a + b): detection agreement, where neither reading is the truth."""
     return 2 * both / (a + b) if a + b else None
 
 
@@ -104,7 +104,7 @@ def f1_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[float] | None:
-    """Give the interval of `f1` of counts ``(both, a, b)``, a row a field."""
+    """Return the interval of `f1` of counts ``(both, a, b)``, one row per field."""
 
     def of(table: np.ndarray) -> float:
         return 2 * table[0] / (table[1] + table[2]) if table[1] + table[2] else math.nan
@@ -150,14 +150,14 @@ def _number(value: float) -> float | None:
 
 
 def pair_tables(some: np.ndarray, k: int) -> np.ndarray:
-    """Give each cell's table ``(n, k, k)`` of what two readings say."""
+    """Return each cell's table ``(n, k, k)`` of what two readings say."""
     tables = np.zeros((len(some), k, k))
     tables[np.arange(len(some)), some[:, 0], some[:, 1]] = 1
     return tables
 
 
 def kappa_of(table: np.ndarray) -> float:
-    """Give Cohen's kappa of a sum of `pair_tables`; NaN where chance agrees always."""
+    """Return Cohen's kappa of a sum of `pair_tables`; NaN where chance agrees always."""
     n = table.sum()
     if not n:
         return math.nan
@@ -166,12 +166,12 @@ def kappa_of(table: np.ndarray) -> float:
 
 
 def counts_of(some: np.ndarray, k: int) -> np.ndarray:
-    """Give how many readings say each value of each cell, ``(n, k)``."""
+    """Return how many readings say each value of each cell, ``(n, k)``."""
     return np.stack([(some == value).sum(1) for value in range(k)], 1) if k else np.zeros((len(some), 0))
 
 
 def fleiss_of(table: np.ndarray) -> float:
-    """Give Fleiss' kappa of a weighted sum of ``(k + 2,)`` rows; see `_sums`."""
+    """Return Fleiss' kappa of a weighted sum of ``(k + 2,)`` rows; see `_sums`."""
     counts, same, cells = table[:-2], table[-2], table[-1]
     if not cells or not counts.sum():
         return math.nan
@@ -180,7 +180,7 @@ def fleiss_of(table: np.ndarray) -> float:
 
 
 def coincidences(some: np.ndarray, k: int) -> np.ndarray:
-    """Give each cell's coincidence matrix ``(n, k, k)`` (Krippendorff)."""
+    """Return each cell's coincidence matrix ``(n, k, k)`` (Krippendorff)."""
     counts = counts_of(some, k).astype(float)
     pairs = counts[:, :, None] * counts[:, None, :]
     index = np.arange(k)
@@ -189,7 +189,7 @@ def coincidences(some: np.ndarray, k: int) -> np.ndarray:
 
 
 def alpha_of(table: np.ndarray) -> float:
-    """Give Krippendorff's nominal alpha of a sum of `coincidences`."""
+    """Return Krippendorff's nominal alpha of a sum of `coincidences`."""
     sums = table.sum(0)
     n = sums.sum()
     if n <= 1:
@@ -205,7 +205,7 @@ def _interval(
     tables_of: Callable[[np.ndarray], np.ndarray],
     of: Callable[[np.ndarray], float],
 ) -> list[float] | None:
-    """Give the interval of a number of the sum of tables; ``None`` where there are too few clusters.
+    """Return the interval of a number of the sum of tables; ``None`` if there are too few clusters.
 
     Tables are summed over clusters first: of 100,000 cells a thousand resamples each would be a gigabyte.
 
@@ -230,7 +230,7 @@ def _interval(
 
 
 def _sums(counts: np.ndarray) -> np.ndarray:
-    """Give each cell's counts, its share of agreeing pairs, and 1, in one row."""
+    """Return each cell's counts, its share of agreeing pairs, and 1, in one row."""
     raters = counts.sum(1)
     pairs = (counts * (counts - 1)).sum(1) / np.maximum(raters * (raters - 1), 1)
     return np.concatenate((counts, pairs[:, None], np.ones((len(counts), 1))), 1)

@@ -63,7 +63,7 @@ class Matched:
 
 
 def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
-    """Read readings (all that have finished anything, where none are named) and match their cells."""
+    """Read readings (all that have finished anything, if none are named) and match their cells."""
     known = {one.id: one for one in project.readings()}
     if readings is not None and (missing := set(readings) - set(known)):
         raise EditError(f"There is no reading {min(missing)}.")
@@ -149,7 +149,7 @@ def _detection(found: Matched, a: Reading, b: Reading, seed: int) -> dict[str, A
 
 
 def class_labels(unit: Unit, readings: Sequence[int], schema: Schema) -> Labels:
-    """Give what each reading calls a cell; a group is silent beside a class of its own."""
+    """Return what each reading calls a cell; a group is silent beside a class of its own."""
     said = [unit.cells[r].cell_class if r in unit.cells else None for r in readings]
     known = {value for value in said if value is not None and value != UNSURE}
     silent = {
@@ -161,7 +161,7 @@ def class_labels(unit: Unit, readings: Sequence[int], schema: Schema) -> Labels:
 
 
 def attribute_labels(unit: Unit, readings: Sequence[int], attribute: str) -> Labels:
-    """Give what each reading says of an attribute."""
+    """Return what each reading says of an attribute."""
     said = [unit.cells[r].attributes.get(attribute) if r in unit.cells else None for r in readings]
     return [None if value == UNSURE else value for value in said]
 
@@ -219,6 +219,6 @@ def differences(project: Project, readings: Sequence[int] | None = None) -> list
 
 
 def _split(values: Sequence[Any]) -> float:
-    """Say how evenly votes are split: 0 = all alike, 1 = half and half or worse."""
+    """Return how evenly votes are split: 0 = all alike, 1 = half and half or worse."""
     most = Counter(values).most_common(1)[0][1]
     return min(1.0, 2 * (1 - most / len(values)))

@@ -51,20 +51,20 @@ class Votes:
         return {name: values for name, values in tied.items() if len(values) > 1}
 
     def labels(self, cell: Cell) -> tuple[str | None, dict[str, str]]:
-        """Give class and attributes of the cell: the first value of what was voted on, else its own."""
+        """Return class and attributes of the cell: the first value of what was voted on, else its own."""
         first = {name: next(iter(shares)) for name, shares in self.shares.items()}
         return first.pop(CLASS, cell.cell_class), {**cell.attributes, **first}
 
 
 def true_cell(cell: Cell, said: Votes | None) -> TrueCell:
-    """Give a cell as truth: by most votes, where there are any."""
+    """Return a cell as truth: by most votes, where there are any."""
     if said is None:
         return TrueCell(cell.box, cell.cell_class, cell.attributes)
     return TrueCell(said.box, *said.labels(cell), said.ties)
 
 
 def votes(project: Project) -> dict[int, Votes]:
-    """Give the votes on the cells of the current reading that others have boxed too, by the cell's id.
+    """Return the votes on the cells of the current reading that others have boxed too, by the cell's id.
 
     Every reading has one vote on each cell that it has boxed in an area that it has finished; a reading of
     nobody (a consensus) has none. Missing values, *unsure* and class groups are no votes. What somebody has

@@ -62,7 +62,7 @@ class TrainingField:
     patient
         The unit of splits: see `annotation_store.splits.units`.
     cell_side
-        Median side of a white cell there, where it is known: see `training.networks.scale`.
+        Median side of a white cell there, if known: see `training.networks.scale`.
     """
 
     name: str
@@ -129,14 +129,14 @@ class Labels:
         return cls(list(allowed), np.ones((n, len(allowed)), np.float32), np.arange(n))
 
     def rows_of(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the rows of some cells, and the place of each row's cell among these."""
+        """Return the rows of some cells, and the place of each row's cell among these."""
         first, end = np.searchsorted(self.of, cells), np.searchsorted(self.of, cells, side="right")
         places = np.repeat(np.arange(len(cells)), end - first)
         rows = [np.arange(a, b) for a, b in zip(first, end, strict=True)]
         return np.concatenate([np.zeros(0, int), *rows]), places
 
     def joined(self, other: Labels, cells: int) -> Labels:
-        """Put those of other cells behind those of the first `cells`."""
+        """Append those of other cells to those of the first `cells`."""
         return Labels(
             [np.concatenate(both) for both in zip(self.allowed, other.allowed, strict=True)],
             np.concatenate((self.weights, other.weights)),
@@ -211,7 +211,7 @@ def known_area(
 
 
 def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = STARTER_SIDES) -> PreparedField:
-    """Bring a field to the working scale: see `training.networks.scale.working_factor`."""
+    """Scale a field to the working scale: see `training.networks.scale.working_factor`."""
     image, scale = to_working_scale(one.pixels(), size, one.cell_side, sides)
     known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
     boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale
@@ -263,7 +263,7 @@ def labelled_cells(
 
 
 def _label_rows(cell: LabelledCell, vocabulary: Vocabulary) -> Iterator[tuple[list[np.ndarray], list[float]]]:
-    """Give the rows of a cell's labels: what each head allows, and what that weighs."""
+    """Return the rows of a cell's labels: what each head allows, and what that weighs."""
     names = vocabulary.head_names
     shares = {name: list(some.items()) for name, some in cell.shares.items() if name in names}
     yield (
@@ -282,7 +282,7 @@ def _label_rows(cell: LabelledCell, vocabulary: Vocabulary) -> Iterator[tuple[li
 def each_cell(
     field: TrainingField, places: Sequence[int], cut: Callable[[np.ndarray, Box], np.ndarray]
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Give, of cells of a field by their places in it, what `cut` cuts and the size feature."""
+    """Return, for cells of a field by their indices, what `cut` cuts and the size feature."""
     if not places:
         return
     pixels = field.pixels()
@@ -321,7 +321,7 @@ def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> Cell
 
 
 def log_priors(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Give the log of how often each value occurs: ``(K,)`` float32 from ``(n, K)`` bool.
+    """Return the log of how often each value occurs: ``(K,)`` float32 from ``(n, K)`` bool.
 
     A group counts for its members in equal parts. One count is added to each, so that a value that nobody
     has met yet is rare and not impossible.

@@ -316,7 +316,7 @@ class Loop:
         return loss, {names[i]: value for i, value in parts.items()}
 
     def _to_tensor(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> torch.Tensor:
-        """Bring images to the device, stain and focus varied."""
+        """Move images to the device, stain and focus varied."""
         tensor = to_tensor(images, self._device)
         config = self._config
         tensor = jitter(tensor, rng, stain=config.stain, blur=config.blur, camera=config.camera)
@@ -380,7 +380,7 @@ class Loop:
                 average.copy_(tensor)
 
     def _finish(self) -> None:
-        """Put the averaged weights into the model."""
+        """Load the averaged weights into the model."""
         self._model.load_tensors(self._average)
         if len(self._patches):
             self._model.teach(self._patches.labels.allowed, self._patches.labels.weights)
@@ -426,7 +426,7 @@ class Loop:
         write_file(file, save_safetensors(content, metadata=about))
 
     def resume(self, file: Path) -> bool:
-        """Go on from a saved state, if it is one of the same run; otherwise change nothing.
+        """Resume from a saved state, if it is one of the same run; otherwise change nothing.
 
         Returns
         -------

@@ -124,7 +124,7 @@ class MaskedDetectionLoss:
     def _background(
         self, known: torch.Tensor, anchors: torch.Tensor, predicted: torch.Tensor
     ) -> torch.Tensor:
-        """Say which anchors, if unassigned, are background: ``(B, A)`` bool.
+        """Return which anchors, if unassigned, are background: ``(B, A)`` bool.
 
         `anchors` ``(A, 2)`` and `predicted` ``(B, A, 4)`` are in pixels of the canvas.
         """

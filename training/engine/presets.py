@@ -50,7 +50,7 @@ def settings(
     fields
         Training fields.
     finds
-        What the start finds. The more it finds, the less its detector learns: nothing where it finds all,
+        What the start finds. The more it finds, the less its detector learns: nothing if it finds all,
         some steps with its first layers and its batch norms as they are where it finds most. Where it does
         not (objects that it has taken for background, say), all its layers learn. ``None`` = random weights.
     """

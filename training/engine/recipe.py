@@ -76,7 +76,7 @@ def look_at_cells(
     seed: int = 0,
     on_field: Callable[[int], None] | None = None,
 ) -> Cells:
-    """Give the features of all labelled cells, or of `most` of each value where there are more.
+    """Return the features of all labelled cells, or of `most` of each value where there are more.
 
     Pixels of one field at a time are held in memory.
     """
@@ -95,7 +95,7 @@ def look_at_cells(
 
 
 def joined(one: Cells, other: Cells, fields: int) -> Cells:
-    """Put cells of other fields behind those of the first `fields`."""
+    """Append cells of other fields to those of the first `fields`."""
     return Cells(
         np.concatenate((one.features, other.features)),
         one.labels.joined(other.labels, len(one.units)),
@@ -105,7 +105,7 @@ def joined(one: Cells, other: Cells, fields: int) -> Cells:
 
 
 def remember(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
-    """Remember the cells that a trunk was trained on, and no others: theirs are vectors of another trunk."""
+    """Store the cells that a trunk was trained on; other cells have embeddings of another trunk."""
     nothing = Memory.empty(model.describer.features, len(model.vocabulary.heads))
     model.memory = _remembering(nothing, cells, single_labels(cells.labels.allowed), model.source, seed)
 
@@ -172,7 +172,7 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
 
 
 def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0) -> list[np.ndarray | None]:
-    """Give what is said of each cell by discriminants that learnt from other patients' cells alone.
+    """Return what is said of each cell by discriminants that learnt from other patients' cells alone.
 
     Where all cells are of one patient (or field), each is judged by what the others teach. The heads never
     learnt from the project, nor does a cell that the parents remember of it count.
@@ -187,7 +187,7 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
     Returns
     -------
     list
-        Per head probabilities ``(n, K)``, 0 of what no other cell shows; ``None`` where `FEWEST_TO_CHOOSE`
+        Per head probabilities ``(n, K)``, 0 of what no other cell shows; ``None`` if `FEWEST_TO_CHOOSE`
         cells have no label of it.
     """
     probe = adapted(model, model.vocabulary, source).evaluating()
@@ -230,7 +230,7 @@ class _Shown:
     folds: np.ndarray
 
     def of(self, rows: np.ndarray) -> _Shown:
-        """Give some rows."""
+        """Return some rows."""
         return _Shown(self.features[rows], self.labels[rows], self.weights[rows], self.folds[rows])
 
     def counts(self, head: int) -> float:
@@ -238,12 +238,12 @@ class _Shown:
         return float(self.weights[self.labels[:, head] >= 0, head].sum())
 
     def space(self, looks: np.ndarray) -> Space:
-        """Give the space in which they lie."""
+        """Return the space in which they lie."""
         return Space(self.features, self.labels, looks, self.weights)
 
 
 def _with_memory(cells: Cells, memory: Memory, seed: int) -> _Shown:
-    """Put a memory's cells behind those of a project."""
+    """Append a memory's cells to those of a project."""
     of = cells.labels.of
     rng = np.random.default_rng(seed)
     names, units = np.unique(cells.units, return_inverse=True)
@@ -300,7 +300,7 @@ class _Crossed:
 
 
 def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[int, _Crossed]:
-    """Judge each head's discriminant on cells of other folds; one of fewer than two values has none."""
+    """Evaluate each head's discriminant on cells of other folds; one of fewer than two values has none."""
     describer, calibration = model.describer, model.calibration
     features, labels, weights, folds = shown.features, shown.labels, shown.weights, shown.folds
     names, sizes = model.vocabulary.head_names, [len(values) for values in model.vocabulary.heads]
@@ -378,6 +378,6 @@ def _share(
 
 
 def _loss(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Give the mean negative log of the probability of the labels, none below one in a thousand."""
+    """Return the mean negative log of the probability of the labels, none below one in a thousand."""
     likely = log_softmax(scores, axis=1)[np.arange(len(labels)), labels]
     return float(-np.average(np.maximum(likely, np.log(1e-3)), weights=weights))

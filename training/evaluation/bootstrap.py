@@ -1,4 +1,4 @@
-"""Intervals by resampling whole clusters: patients, or what stands in for them where none is known; no torch.
+"""Intervals by resampling whole clusters: patients, or what stands in for them if none is known; no torch.
 
 Cells of one patient are alike, and to resample them one by one would promise more than the data hold.
 """
@@ -47,7 +47,7 @@ class Bootstrap:
 
 
 def interval(resampled: np.ndarray, least: float = _LEAST) -> list[float] | None:
-    """Give the middle 95% of resampled numbers; ``None`` where fewer than `least` could be computed."""
+    """Return the middle 95% of resampled numbers; ``None`` if fewer than `least` could be computed."""
     known = resampled[np.isfinite(resampled)]
     if len(known) < least:
         return None

@@ -44,7 +44,7 @@ class Bulk:
     least
         The least probability; ``None`` = nothing may.
     units, of, wrong
-        Patients (fields where none is known), and their suggestions from that probability on; where nothing
+        Patients (fields if none is known), and their suggestions from that probability on; where nothing
         may be accepted, from that on which was tested last, 0 where there were too few to test any.
     classes
         Class to ``[right, of]`` from `least` on; ``""`` = without class.
@@ -64,7 +64,7 @@ class Bulk:
     of_fields: int = 0
 
     def stored(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
@@ -143,5 +143,5 @@ def bulk(results: Sequence[FieldResult], drawn: Sequence[bool] | None = None) ->
 
 
 def may_be_accepted(right: int, of: int) -> bool:
-    """Say whether a class with so many right suggestions may be among what is accepted at once."""
+    """Return whether a class with so many right suggestions may be among what is accepted at once."""
     return of >= FEWEST_OF_CLASS and of - right <= 2 * PROMISED * of

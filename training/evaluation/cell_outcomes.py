@@ -61,7 +61,7 @@ def outcomes(
     list of dict
         ``kind`` (``"best"``: all that was labelled is right, with the most confidence; ``"worst"``: each
         kind of mistake in turn, the gravest first; ``"unsure"``: the greatest doubt, no matter whether
-        right); ``what`` (see `What`); ``field``; ``box`` (``null`` where there is no cell) and ``proposed``
+        right); ``what`` (see `What`); ``field``; ``box`` (``null`` if there is no cell) and ``proposed``
         (``null`` where nothing was); ``class`` and ``attributes`` as labelled; ``wrong``, the attributes
         that are; ``confidence``; ``said_class`` and ``said_attributes``: name to ``[value, probability]``;
         ``unknown``: the model could not say what the cell is, and no class stands in ``said_class``.
@@ -97,13 +97,13 @@ def outcomes(
 
 
 def write_outcomes(folder: Path, of: Mapping[str, Sequence[Row]]) -> None:
-    """Keep outcomes in a model's folder, by what they were measured on (``held_out``, ``trained_on``)."""
+    """Store outcomes in a model's folder, by what they were measured on (``held_out``, ``trained_on``)."""
     text = json.dumps({"version": VERSION, **{name: list(rows) for name, rows in of.items()}})
     write_file(folder / FILE, text)
 
 
 def read_outcomes(folder: Path) -> dict[str, list[Row]]:
-    """Read what `write_outcomes` kept; empty where nothing was, or nothing that can be read."""
+    """Read what `write_outcomes` stored; empty if there is nothing, or it cannot be read."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if content["version"] != VERSION:

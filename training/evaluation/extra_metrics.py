@@ -43,7 +43,7 @@ def describe(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Give `training.evaluation.metrics.summarise` and what it leaves out.
+    """Return `training.evaluation.metrics.summarise` and what it leaves out.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def describe(
 
 
 def _outcomes(result: FieldResult, threshold: float) -> list[tuple[TrueCell, Proposal | None]]:
-    """Give each true cell with the proposal that found it, or ``None``."""
+    """Return each true cell with the proposal that found it, or ``None``."""
     found: list[tuple[TrueCell, Proposal | None]] = [
         (cell, p if p.confidence >= threshold else None) for cell, p in result.matched
     ]
@@ -183,7 +183,7 @@ def _confusion(pairs: Sequence[tuple[str | None, str | None]], names: Sequence[s
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Average over what is a number; NaN where nothing is."""
+    """Return the mean of the finite numbers; NaN if there are none."""
     finite = np.isfinite(values)
     total = np.where(finite, values, 0).sum(axis)
     return np.asarray(
@@ -212,7 +212,7 @@ class _F1:
 
 
 def _detection(bootstrap: Bootstrap, results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
-    """Give the intervals of AP50, precision and recall."""
+    """Return the intervals of AP50, precision and recall."""
     found = [result.found for result in results]
     hits = bootstrap.sums(np.array([float(f.hits[f.scores >= threshold].sum()) for f in found]))
     said = bootstrap.sums(np.array([float((f.scores >= threshold).sum()) for f in found]))
@@ -225,7 +225,7 @@ def _detection(bootstrap: Bootstrap, results: Sequence[FieldResult], threshold: 
 
 
 def _average_precisions(bootstrap: Bootstrap, rankings: Sequence[Ranking]) -> np.ndarray:
-    """Give the average precision of each resample; as `average_precision`, without its 101 steps.
+    """Return the average precision of each resample; as `average_precision`, without its 101 steps.
 
     The area under the precision envelope differs from its mean at 101 recalls by less than 0.01.
     """

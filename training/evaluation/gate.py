@@ -50,7 +50,7 @@ class Comparison:
     units
         How many patients (fields where no patient is known) it stands on.
     told
-        What people should know of it; ``None`` where the model is shown to be not worse.
+        Caveats of the comparison; ``None`` if the model is shown to be not worse.
     """
 
     verdict: Verdict
@@ -68,18 +68,18 @@ class Comparison:
         return self.verdict == "worse"
 
     def stored(self) -> dict[str, Any]:
-        """Give it as a model's card has it."""
+        """Return the entry for a model's card."""
         numbers = dataclasses.asdict(self)
         return numbers | {"told": None if self.told is None else self.told.stored()}
 
 
 def cannot_judge(told: Reason, units: int = 0) -> Comparison:
-    """Say that two models could not be compared, and why."""
+    """Return the result for two models that cannot be compared, with the reason."""
     return Comparison("cannot_judge", units, told=told)
 
 
 def few(units: Collection[str]) -> Comparison:
-    """Say that there are too few patients to compare by."""
+    """Return the result for too few patients to compare by."""
     told = Reason(
         "It could not be compared with the model before: the measured held-out cells are {units}, and "
         "{needed} are needed",
@@ -90,7 +90,7 @@ def few(units: Collection[str]) -> Comparison:
 
 
 def units_of(results: Sequence[FieldResult]) -> dict[str, list[int]]:
-    """Give the patients (fields where none is known) that have cells to judge by, and their results' places.
+    """Return the patients (fields if none is known) that have cells to judge by, and their results' places.
 
     A field without cells goes with its patient; of a patient without any cell nothing is counted.
     """

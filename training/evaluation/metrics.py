@@ -57,7 +57,7 @@ class TrueCell:
     ties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def settled(self, found: Proposal) -> TrueCell:
-        """Give the cell as it is judged where a proposal found it: what ties is what was predicted."""
+        """Return the cell as it is judged where a proposal found it: what ties is what was predicted."""
         if not self.ties:
             return self
         predicted = {"class": found.best_class, **found.best_attributes}
@@ -79,7 +79,7 @@ class FieldTruth:
     outside
         Areas taken out of it: ignore areas, or regions that were learnt from.
     patient
-        The unit of splits and intervals (see `annotation_store.splits.units`); the name where none is given.
+        The unit of splits and intervals (see `annotation_store.splits.units`); the name if none is given.
     domain
         Microscope, camera and stain, as far as they are known: see `training.networks.scale.domain_of`.
     """
@@ -99,7 +99,7 @@ class FieldTruth:
         return self.patient or field_unit(self.name)
 
     def covers(self, box: Box) -> bool:
-        """Whether a box's centre lies in the evaluated area."""
+        """Return whether a box's centre lies in the evaluated area."""
         if self.inside is not None and not any(shape.contains_centre(box) for shape in self.inside):
             return False
         return not any(shape.contains_centre(box) for shape in self.outside)
@@ -111,7 +111,7 @@ class FieldTruth:
         return int((~self.at_border(inside)).sum())
 
     def at_border(self, boxes: Sequence[Box]) -> np.ndarray:
-        """Say of each box ``(n,)`` whether its centre lies nearer to the area's border than `BORDER` sides.
+        """Return, for each box ``(n,)``, whether its centre is within `BORDER` sides of the area's border.
 
         The edge of the field is no border: nothing is centred beyond it.
         """
@@ -255,7 +255,7 @@ def evaluate_field(
     classes: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> FieldResult:
-    """Judge the proposals on one field.
+    """Evaluate the proposals on one field.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ def _may_be(cell: TrueCell, name: str, groups: Mapping[str, Sequence[str]]) -> b
 
 
 def best_first(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
-    """Give scores, highest first, and hits in the same order.
+    """Return scores, highest first, and hits in the same order.
 
     Where scores are equal each hit is the mean of theirs, so that the order of the fields changes nothing.
     """
@@ -318,7 +318,7 @@ def best_first(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
 
 
 def average_precision(ranking: Ranking) -> float:
-    """Give the average precision as COCO computes it (101 recalls); NaN where there is nothing to find."""
+    """Return the average precision as COCO computes it (101 recalls); NaN if there is nothing to find."""
     if not ranking.truths:
         return float("nan")
     _, ordered = best_first(ranking)
@@ -335,7 +335,7 @@ def average_precision(ranking: Ranking) -> float:
 
 
 def precision_recall(ranking: Ranking, threshold: float) -> tuple[float, float]:
-    """Give precision (1 where nothing is proposed) and recall of the proposals scored `threshold` or more."""
+    """Return precision (1 without proposals) and recall of the proposals scored `threshold` or more."""
     hits = ranking.hits[ranking.scores >= threshold]
     return (
         float(hits.mean()) if len(hits) else 1.0,
@@ -344,7 +344,7 @@ def precision_recall(ranking: Ranking, threshold: float) -> tuple[float, float]:
 
 
 def best_threshold(ranking: Ranking) -> float:
-    """Give the score at which F1 is highest; 0.5 where nothing is found."""
+    """Return the score at which F1 is highest; 0.5 where nothing is found."""
     scores, ordered = best_first(ranking)
     hits = np.cumsum(ordered)
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(1, ranking.truths))
@@ -352,7 +352,7 @@ def best_threshold(ranking: Ranking) -> float:
 
 
 def macro_f1(truth: Sequence[str], said: Sequence[str | None]) -> float:
-    """Give F1 averaged over the values that occur in the truth; ``None`` = nothing was said. NaN if empty."""
+    """Return F1 averaged over the values in the truth; ``None`` = no prediction. NaN if empty."""
     scores = []
     for value in sorted(set(truth)):
         both = sum(t == value and s == value for t, s in zip(truth, said, strict=True))
@@ -362,7 +362,7 @@ def macro_f1(truth: Sequence[str], said: Sequence[str | None]) -> float:
 
 
 def expected_calibration_error(ranking: Ranking, bins: int = 15) -> float:
-    """Give the mean gap between confidence and share of hits, over bins of equal mass; NaN if empty."""
+    """Return the mean gap between confidence and share of hits, over bins of equal mass; NaN if empty."""
     n = len(ranking.scores)
     if not n:
         return float("nan")
@@ -373,7 +373,7 @@ def expected_calibration_error(ranking: Ranking, bins: int = 15) -> float:
 
 
 def merged(rankings: Iterable[Ranking]) -> Ranking:
-    """Put the rankings of several fields together."""
+    """Concatenate the rankings of several fields."""
     some = list(rankings)
     if not some:
         return Ranking(np.zeros(0), np.zeros(0, bool), 0)
@@ -476,7 +476,7 @@ class Written(NamedTuple):
 
 
 def written(results: Iterable[FieldResult]) -> Iterator[Written]:
-    """Give what accepting each proposal would write; see `written_right`."""
+    """Return what accepting each proposal would write; see `written_right`."""
     for result in results:
         singles = set(result.classes)
         for cell, p in result.matched:
@@ -513,7 +513,7 @@ def _attribute(
 
 
 def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, float | None]:
-    """Say how much of an attribute is told beyond what the cell's class tells.
+    """Return how much of an attribute is predicted beyond what the cell's class implies.
 
     Parameters
     ----------
@@ -525,7 +525,7 @@ def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, floa
     dict
         ``look_up``: the macro-F1 of giving each cell the commonest value of its class; ``within_class``: the
         mean recall of the values among the cells of one class (chance: one over their number), averaged over
-        the classes in which two values or more have `FEWEST_WITHIN` cells. ``None`` where there are none.
+        the classes in which two values or more have `FEWEST_WITHIN` cells. ``None`` if there are none.
     """
     of_class: dict[str, list[tuple[str, str | None]]] = {}
     for name, true, said in cells:
@@ -550,7 +550,7 @@ def _number(value: float) -> float | None:
 
 
 def score(results: Sequence[FieldResult], attributes: Sequence[str] = ()) -> float:
-    """Give one number to compare models by: the mean of AP50, class F1 and attribute F1 where measured."""
+    """Return one number to compare models by: the mean of AP50, class F1 and attribute F1 where measured."""
     numbers = summarise(results, attributes=attributes, threshold=0.25)
     parts = [numbers[key] for key in ("ap50", "class_f1", "attribute_f1") if numbers[key] is not None]
     return float(np.mean(parts)) if parts else 0.0

@@ -64,7 +64,7 @@ def held_out(
     Parameters
     ----------
     cells
-        Unit to the classes of the annotated cells in finished regions, ``None`` where there is no class.
+        Unit to the classes of the annotated cells in finished regions, ``None`` if there is no class.
     share
         Share of the cells to hold out, 0 to 1.
     already

@@ -47,13 +47,13 @@ class OfHead:
     mass
         What the probabilities of a set add up to at least; ``None`` = no set is claimed.
     cells, patients, of_fields
-        Held-out cells with a label, their patients (fields where none is known), and how many of these are
-        fields; ``None`` where an older version did not count them.
+        Held-out cells with a label, their patients (fields if none is known), and how many of these are
+        fields; ``None`` if an older version did not count them.
     coverage, size
         Share of these cells whose set holds the true value, and how many values a set has, on average:
-        each patient's by the mass that the others need. ``None`` where too few allow it.
+        each patient's by the mass that the others need. ``None`` if too few allow it.
     values
-        How many values there are to choose from; ``None`` where an older version did not count them.
+        How many values there are to choose from; ``None`` if an older version did not count them.
     """
 
     mass: float | None = None
@@ -72,11 +72,11 @@ class Sets:
     heads: Mapping[str, OfHead] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether it claims any."""
+        """Return whether it claims any."""
         return any(one.mass is not None for one in self.heads.values())
 
     def claimed(self, proposal: Proposal) -> dict[str, tuple[str, ...]]:
-        """Give the sets of a proposal: none of an unknown cell, nor of a film where nothing was checked."""
+        """Return the sets of a proposal: none of an unknown cell, nor of a film where nothing was checked."""
         if proposal.is_unknown or proposal.unchecked:
             return {}
         return {
@@ -86,11 +86,11 @@ class Sets:
         }
 
     def told(self) -> dict[str, Any] | None:
-        """Give what is told of them, as `to_dict`; ``None`` where none is claimed."""
+        """Return what is told of them, as `to_dict`; ``None`` if none is claimed."""
         return self.to_dict() if self else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain numbers, for a model's card."""
+        """Return plain numbers, for a model's card."""
         return {"level": LEVEL, "heads": {name: asdict(one) for name, one in self.heads.items()}}
 
     @classmethod
@@ -100,7 +100,7 @@ class Sets:
 
 
 def members(probabilities: Mapping[str, float], mass: float) -> tuple[str, ...]:
-    """Give the most probable values whose probabilities add up to a mass; one at least."""
+    """Return the most probable values whose probabilities add up to a mass; one at least."""
     taken: list[str] = []
     total = 0.0
     for name, p in _ranked(probabilities):
@@ -112,7 +112,7 @@ def members(probabilities: Mapping[str, float], mass: float) -> tuple[str, ...]:
 
 
 def needed(probabilities: Mapping[str, float], true: str) -> float:
-    """Give the mass beyond which a set holds the true value; infinite where that was never taught."""
+    """Return the mass beyond which a set holds the true value; infinite where that was never taught."""
     total = 0.0
     for name, p in _ranked(probabilities):
         if name == true:
@@ -149,7 +149,7 @@ def fit_sets(results: Sequence[FieldResult], attributes: Sequence[str], *, least
 
 
 def mass_for(scores: np.ndarray, patients: np.ndarray) -> float | None:
-    """Give the mass that the sets need; ``None`` where no mass is enough.
+    """Return the mass that the sets need; ``None`` if no mass is enough.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def mass_for(scores: np.ndarray, patients: np.ndarray) -> float | None:
 
 
 def _worth(missed: np.ndarray, of: np.ndarray, counts: np.ndarray) -> float:
-    """Say how many independent cells the patients' cells are worth, each patient weighing the same."""
+    """Return how many independent cells the patients' cells are worth, each patient weighing the same."""
     patients = len(counts)
     worth = patients**2 / float(((1 + (counts - 1) * LEAST_ALIKE) / counts).sum())
     shares = np.bincount(of, missed, patients) / counts
@@ -187,7 +187,7 @@ _Row = tuple[str, Mapping[str, float], str]
 
 
 def _rows(results: Sequence[FieldResult], name: str, least: float) -> Iterator[_Row]:
-    """Give patient, probabilities and true value of found cells, those that claim no sets left out."""
+    """Return patient, probabilities and true value of found cells, those that claim no sets left out."""
     for result in results:
         for cell, p in result.matched:
             if p.confidence < least or p.is_unknown or p.unchecked:
@@ -202,7 +202,7 @@ def _rows(results: Sequence[FieldResult], name: str, least: float) -> Iterator[_
 def _judged(
     rows: Sequence[_Row], scores: np.ndarray, patients: np.ndarray, mass: float | None
 ) -> tuple[float | None, float | None]:
-    """Give coverage and mean size, each patient's by the mass that the others need."""
+    """Return coverage and mean size, each patient's by the mass that the others need."""
     if mass is None:
         return None, None
     _, of = np.unique(patients, return_inverse=True)

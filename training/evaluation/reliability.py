@@ -13,7 +13,7 @@ STEPS = 10
 
 
 def curve(ranking: Ranking, steps: int = STEPS) -> list[dict[str, Any]]:
-    """Give a reliability diagram: a row for each tenth of confidence in which anything was said.
+    """Return a reliability diagram: a row for each tenth of confidence in which anything was said.
 
     Parameters
     ----------

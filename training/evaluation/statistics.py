@@ -6,7 +6,7 @@ import math
 
 
 def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """Give the Wilson score interval of a share; all of 0 to 1 where nothing was counted.
+    """Return the Wilson score interval of a share; all of 0 to 1 where nothing was counted.
 
     scipy and statsmodels have it too, and a test holds it to theirs; but the window asks for it at every
     suggestion, and to import them takes a second or more.

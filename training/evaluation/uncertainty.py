@@ -20,7 +20,7 @@ Groups = Sequence[Collection[str]]
 
 
 def information(proposal: Proposal, groups: Groups = ()) -> float:
-    """Give ``u = H(class)/log K + 0.5 · mean over attributes of H/log n``.
+    """Return ``u = H(class)/log K + 0.5 · mean over attributes of H/log n``.
 
     Only classes and values that the model speaks of count, K and n too; a part of which it says nothing
     adds nothing.
@@ -45,7 +45,7 @@ def information(proposal: Proposal, groups: Groups = ()) -> float:
 
 
 def doubt(probabilities: Mapping[str, float]) -> float | None:
-    """Give the entropy over its greatest possible value, 0 to 1; ``None`` where nothing is known."""
+    """Return the entropy over its greatest possible value, 0 to 1; ``None`` if nothing is known."""
     mass, entropy = _entropy(probabilities.values())
     if not mass:
         return None
@@ -53,7 +53,7 @@ def doubt(probabilities: Mapping[str, float]) -> float | None:
 
 
 def class_doubt(probabilities: Mapping[str, float], groups: Groups = ()) -> float | None:
-    """Give `doubt` of the class, that within a group at half its weight; ``None`` where nothing is known."""
+    """Return `doubt` of the class, that within a group at half its weight; ``None`` if nothing is known."""
     mass, whole = _entropy(probabilities.values())
     if not mass or len(probabilities) < 2:
         return 0.0 if mass else None
@@ -68,7 +68,7 @@ def class_doubt(probabilities: Mapping[str, float], groups: Groups = ()) -> floa
 
 
 def _entropy(shares: Iterable[float]) -> tuple[float, float]:
-    """Give the sum of shares and the entropy of what they are of it; what is no share counts as none.
+    """Return the sum of shares and the entropy of what they are of it; what is no share counts as none.
 
     One pass, for this is called for each attribute of hundreds of candidates while a window waits.
     """

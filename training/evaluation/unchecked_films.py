@@ -22,7 +22,7 @@ NARROWED = 0.2
 
 
 def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
-    """Say what people should know of the suggestions that a task ended with.
+    """Describe the limits of the suggestions that a task ended with.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
 
 
 def unlike_reason(films: Sequence[str]) -> Reason:
-    """Say which films look unlike those that the model learnt from, and what helps."""
+    """Return which films look unlike those that the model learnt from, and what helps."""
     return Reason(
         "The film {names} looks unlike those that the model learned from: label some ordinary cells of it "
         "before you rely on its classes there",
@@ -55,7 +55,7 @@ def unlike_reason(films: Sequence[str]) -> Reason:
 
 
 def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reason:
-    """Say which films the model has not learnt from, what that does to its probabilities, and what helps."""
+    """Describe which films the model has not learnt from, the effect on its probabilities, and the cure."""
     return Reason(
         "Probabilities are not yet checked on the film {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} of its cells",
@@ -69,7 +69,7 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reaso
 
 
 def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
-    """Say of what the sets hold nearly all values, which is true and helps nobody."""
+    """Name the classes and attributes whose sets hold nearly all values."""
     return Reason(
         "Sets narrow hardly anything down for {names}: they hold nearly all values",
         names=_joined(
@@ -88,7 +88,7 @@ def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
 
 
 def narrows_nothing(head: Mapping[str, Any]) -> bool:
-    """Whether the sets of a head (`prediction_sets.OfHead`) hold nearly all values that there are."""
+    """Return whether the sets of a head (`prediction_sets.OfHead`) hold nearly all values that there are."""
     size, values = head.get("size"), head.get("values")
     if head.get("mass") is None or size is None or values is None or values < 2:
         return False
@@ -96,7 +96,7 @@ def narrows_nothing(head: Mapping[str, Any]) -> bool:
 
 
 def not_measured_reason() -> Reason:
-    """Say that nobody knows yet how far a model's probabilities hold, and when that is known."""
+    """Warn that a model's probabilities have not been validated, and when they will be."""
     return Reason(
         "The probabilities are not yet checked on your films: that begins at {needed} held-out cells",
         needed=MEASURED,

@@ -6,14 +6,14 @@ from training.reasons import Reason
 
 
 def of_units(units: int, fields: int | None) -> Reason:
-    """Say of whom something is: "of 3 patients", "of 4 fields whose patients are not known", or both.
+    """Describe whose cells they are: "of 3 patients", "of 4 fields whose patients are not known", or both.
 
     Parameters
     ----------
     units
-        How many patients, or fields where none is known.
+        How many patients, or fields if none is known.
     fields
-        How many of them are fields; ``None`` where an older version did not count them.
+        How many of them are fields; ``None`` if an older version did not count them.
     """
     if fields is None:
         return Reason(

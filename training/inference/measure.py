@@ -34,7 +34,7 @@ def judge(
     min_confidence: float = 0.0,
     calibrations: Sequence[Calibration] | None = None,
 ) -> list[FieldResult]:
-    """Judge a model's raw proposals, calibrated, field by field.
+    """Evaluate a model's raw proposals, calibrated, field by field.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def cross_fitted(
     prior: Calibration,
     folds: int = FOLDS,
 ) -> list[FieldResult]:
-    """Judge each patient's fields with a calibration that was fitted on other patients.
+    """Evaluate each patient's fields with a calibration that was fitted on other patients.
 
     A calibration that was fitted on the very cells it is judged by looks better than it is.
 
@@ -95,12 +95,12 @@ def measured(
     *,
     judged: Sequence[FieldResult] | None = None,
 ) -> dict[str, Any]:
-    """Give all numbers of a model, before and after calibration; see `evaluation.extra_metrics.describe`.
+    """Return all numbers of a model, before and after calibration; see `evaluation.extra_metrics.describe`.
 
     Parameters
     ----------
     judged
-        What `judge` or `cross_fitted` gave for the same, where that is known already.
+        What `judge` or `cross_fitted` gave for the same, if that is known already.
     """
     before = judge(model, truths, raws, calibrations=[Calibration()] * len(truths))
     return describe(
@@ -121,7 +121,7 @@ def _found(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[Raw
 def finding_f1(
     model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals], threshold: float = 0.5
 ) -> float:
-    """Give F1 of finding cells, whatever their class; 1 where there is nothing to find."""
+    """Return F1 of finding cells, whatever their class; 1 if there is nothing to find."""
     found = _found(model, truths, raws)
     if not found.truths:
         return 1.0
@@ -134,7 +134,7 @@ _MISSED = 0.01
 
 
 def finding_loss(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> float:
-    """Give the negative log-likelihood of finding, a cell, once the scores are calibrated on the same cells.
+    """Return the negative log-likelihood of finding per cell, with scores calibrated on the same cells.
 
     Whatever the class. It goes on telling models apart where average precision is 1 for all of them, as on
     the few cells of small regions.

@@ -76,7 +76,7 @@ class _Whole(nn.Module):
 
 
 def describe_export(model: LearnedModel) -> dict[str, Any]:
-    """Give what an exported file says of itself: how to prepare pixels, and what its outputs mean."""
+    """Return what an exported file says of itself: how to prepare pixels, and what its outputs mean."""
     heads: list[dict[str, Any]] = []
     vocabulary = model.vocabulary
     for name, values, known in zip(vocabulary.head_names, vocabulary.heads, model.speaks(), strict=True):

@@ -45,7 +45,7 @@ class RawProposals:
     vector
         The whole field in numbers; see `detect_and_pool`.
     places, novelty
-        ``(n, d)`` and ``(n,)``: places and p-values of `similarity.novelty`, ``None`` where the model
+        ``(n, d)`` and ``(n,)``: places and p-values of `similarity.novelty`, ``None`` if the model
         cannot tell what is new to it.
     unchecked
         Whether the model has not learnt from the film: see `training.worker.films.Films`.
@@ -82,7 +82,7 @@ def propose_raw(
     fields
         Each gives ``(H, W, 3)`` uint8; called once, a batch at a time.
     cell_sides
-        Median side of a white cell on each, in its pixels, where it is known: see `training.networks.scale`.
+        Median side of a white cell on each, in its pixels, if known: see `training.networks.scale`.
     moves
         How far the cells of each are moved, see `similarity.novelty`: taken off before it is asked what
         is new.
@@ -176,7 +176,7 @@ def _find(
 
 
 def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
-    """Look how large a white cell is on fields of one domain of which nothing is known.
+    """Estimate the size of a white cell on fields of one domain of which nothing is known.
 
     A few of them are searched at the ordinary scale. Where that finds fewer than a cell a field, or cells of
     sides the model does not know, they are searched three times magnified too, as under a low magnification;
@@ -204,7 +204,7 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
 def _sides_seen(
     model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
 ) -> tuple[list[float], list[float]]:
-    """Give the sides of likely cells over the fields' longer sides, and in pixels."""
+    """Return the sides of likely cells over the fields' longer sides, and in pixels."""
     found = _find(model, images, cell_sides, model.calibration.raw(0.5))
     both = [
         (float(side), max(image.shape[:2]))
@@ -220,7 +220,7 @@ def cell_sides(
     domains: Sequence[str],
     known: Sequence[float | None] | None = None,
 ) -> list[float | None]:
-    """Give the median side of a white cell on each field: what is known, else what the model sees.
+    """Return the median side of a white cell on each field: what is known, else what the model sees.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ def describe_crops(
     scores: np.ndarray,
     moves: Sequence[Move] | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray | None]:
-    """Give logits per head ``(n, K)``, and places and p-values as `RawProposals` has them.
+    """Return logits per head ``(n, K)``, and places and p-values as `RawProposals` has them.
 
     Parameters
     ----------
@@ -284,12 +284,12 @@ def describe_crops(
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:
-    """Give what tells cells of other classes than the taught; ``None`` where a model cannot tell."""
+    """Return what tells cells of other classes than the taught; ``None`` if a model cannot tell."""
     return Novelty.of(model.memory, 0, model.describer) if model.vocabulary.classes else None
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
-    """Turn raw proposals into records with probabilities, most confident first.
+    """Convert raw proposals into records with probabilities, most confident first.
 
     A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than

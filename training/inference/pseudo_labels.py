@@ -45,7 +45,7 @@ def trusted_confidence(
     wanted: float = WANTED_PRECISION,
     fewest: int = FEWEST_HITS,
 ) -> dict[str | None, float]:
-    """Give, per predicted class, the least confidence from which `wanted` of the proposals were right.
+    """Return, per predicted class, the least confidence from which `wanted` of the proposals were right.
 
     Right means that the proposal found a cell that is not known to be of another class: a missing or unsure
     class, and a group that holds the proposed one, contradict nothing. Classes without enough evidence are
@@ -83,7 +83,7 @@ def trusted_confidence(
 
 
 def _least(rows: Sequence[tuple[float, bool, str]], wanted: float, fewest: int) -> float | None:
-    """Give the least confidence from which `wanted` of some outcomes, `fewest` at least, were right."""
+    """Return the least confidence from which `wanted` of some outcomes, `fewest` at least, were right."""
     ordered = sorted(rows, key=lambda row: -row[0])
     hits = np.cumsum([right for _, right, _ in ordered])
     good = (hits >= fewest) & (hits / np.arange(1, len(ordered) + 1) >= wanted)

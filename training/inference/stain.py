@@ -40,7 +40,7 @@ _OF_DARKEST = 0.45
 
 
 def nuclear_stain(pixels: np.ndarray) -> np.ndarray:
-    """Give how purple and how dark each pixel is.
+    """Return how purple and how dark each pixel is.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def unboxed_nuclei(pixels: np.ndarray, inside: Shape, known: Sequence[Box]) -> l
 
 
 def _centred(box: Box, other: Box) -> bool:
-    """Whether the centre of a box lies in another one."""
+    """Return whether the centre of a box lies in another one."""
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
     return other[0] <= x <= other[0] + other[2] and other[1] <= y <= other[1] + other[3]
 

@@ -10,7 +10,7 @@ STAIN_CONFIDENCE = 0.5
 
 
 def is_from_stain(proposal: Proposal, model_id: int | None) -> bool:
-    """Whether a suggestion that is of no model of the project comes from the stain, not from the starter."""
+    """Return whether a suggestion without a model comes from the stain, not from the starter."""
     return (
         model_id is None
         and proposal.confidence == STAIN_CONFIDENCE
@@ -20,7 +20,7 @@ def is_from_stain(proposal: Proposal, model_id: int | None) -> bool:
 
 
 def stain_reason(fields: int) -> Reason:
-    """Say on how many fields boxes come from the stain."""
+    """Describe on how many fields the boxes come from the stain."""
     return Reason(
         "On {count} field the starter finds nothing; the boxes there come from the colour of the nuclei "
         "alone",

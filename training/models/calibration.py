@@ -33,12 +33,12 @@ class Calibration:
     note: str = "not calibrated"
 
     def confidence(self, scores: np.ndarray) -> np.ndarray:
-        """Turn raw detection scores ``(n,)`` into probabilities ``(n,)``."""
+        """Convert raw detection scores ``(n,)`` into probabilities ``(n,)``."""
         z = self.slope * _logit(scores) + self.intercept
         return np.asarray(1 / (1 + np.exp(-z)))
 
     def raw(self, confidence: float) -> float:
-        """Give the raw score that has this confidence."""
+        """Return the raw score that has this confidence."""
         if confidence <= 0:
             return 0.0
         if confidence >= 1:
@@ -47,7 +47,7 @@ class Calibration:
         return float(1 / (1 + np.exp(-z)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain numbers, for a model's card."""
+        """Return plain numbers, for a model's card."""
         return {
             "slope": self.slope,
             "intercept": self.intercept,

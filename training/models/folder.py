@@ -38,7 +38,7 @@ def read_card(place: Path) -> dict[str, Any]:
 
 
 def damage(folder: Path) -> str | None:
-    """Say in a sentence why a model's files cannot be used; ``None`` where they are as they were written."""
+    """Explain in a sentence why a model's files cannot be used; ``None`` if they are intact."""
     weights, card = folder / WEIGHTS, folder / CARD
     for file in (weights, card):
         if not file.is_file():

@@ -72,11 +72,11 @@ class Lineage:
         return cls(project, tuple(steps), origin in ("starter", "scratch"), origin)
 
     def learnt(self, field: Field) -> float | None:
-        """Say up to which cell of a field was learnt; ``None`` = that field never taught."""
+        """Return up to which cell of a field was learnt; ``None`` = that field never taught."""
         return max((step.last for step in self.steps if self._taught(step, field)), default=None)
 
     def saw(self, field: Field, cells: Iterable[Cell]) -> bool:
-        """Say whether any of them learnt from a field, or from a cell that lies in it now.
+        """Return whether any of them learnt from a field, or from a cell that lies in it now.
 
         Of cards of older versions, which list no fields, one counts where a cell is as old as the model.
         """
@@ -87,7 +87,7 @@ class Lineage:
         )
 
     def chosen_by(self, fields: Mapping[str, Iterable[Field]]) -> bool:
-        """Say whether something about any of them was chosen by cells of these units, held out then."""
+        """Return whether something about any of them was chosen by cells of these units, held out then."""
         names = {name for unit, some in fields.items() for field in some for name in known_as(field, unit)}
         return any(step.chosen and among(self.project, names, step.held) for step in self.steps)
 
@@ -98,13 +98,13 @@ class Lineage:
 
 
 def fields_of(card: Mapping[str, Any], name: str) -> frozenset[int] | None:
-    """Read which fields a card lists (``learnt_fields``, ``held_fields``); ``None`` where it does not."""
+    """Read which fields a card lists (``learnt_fields``, ``held_fields``); ``None`` if it does not."""
     listed = card.get(name)
     return frozenset(i for i in listed if isinstance(i, int)) if isinstance(listed, list) else None
 
 
 def learnt_from(project: Project, card: Mapping[str, Any], film: str) -> int:
-    """Say from how many cells of a film of the project a model has learnt, as its card has it.
+    """Return from how many cells of a film of the project a model has learnt, as its card has it.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class Memory:
     features
         ``(n, F)`` float16.
     labels
-        ``(n, heads)`` int16: index of the value in each head's vocabulary, -1 where there is no label.
+        ``(n, heads)`` int16: index of the value in each head's vocabulary, -1 if there is no label.
     sources
         ``(n,)`` int64: which project each comes from; see `source_of`.
     looks
@@ -95,7 +95,7 @@ class Memory:
         )
 
     def fitting(self, vocabulary: Vocabulary, features: int) -> Memory:
-        """Give the memory, read from a file, if it is one of a model with these words and features.
+        """Return the memory, read from a file, if it is one of a model with these words and features.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Memory:
         return self
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Give the arrays as tensors, for a file."""
+        """Return the arrays as tensors, for a file."""
         known = {"looks": torch.from_numpy(self.looks)} if len(self.looks) else {}
         if (self.weights != 1).any():
             known["weights"] = torch.from_numpy(self.weights)
@@ -123,13 +123,13 @@ class Memory:
         }
 
     def of(self, rows: np.ndarray) -> Memory:
-        """Give some of the cells, by index or mask."""
+        """Return some of the cells, by index or mask."""
         return Memory(
             self.features[rows], self.labels[rows], self.sources[rows], self.looks, self.weights[rows]
         )
 
     def settled(self, head: int) -> np.ndarray:
-        """Give each row's label of a head: ``(n,)`` int, -1 where it has no more than half of the votes.
+        """Return each row's label of a head: ``(n,)`` int, -1 where it has no more than half of the votes.
 
         No cell is in it twice.
         """
@@ -224,7 +224,7 @@ def choose(labels: np.ndarray, per_value: int, *, seed: int = 0) -> np.ndarray:
 
 
 def whole_cells(rows: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Give all rows, in order, of the cells of which some rows were chosen.
+    """Return all rows, in order, of the cells of which some rows were chosen.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def whole_cells(rows: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 
 def single_labels(allowed: Sequence[np.ndarray]) -> np.ndarray:
-    """Give the index of the one value that each label allows, -1 where it allows none or several.
+    """Return the index of the one value that each label allows, -1 where it allows none or several.
 
     Parameters
     ----------
@@ -252,6 +252,6 @@ def single_labels(allowed: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def source_of(project: str) -> int:
-    """Give the number by which a memory knows a project, from the project's own identity."""
+    """Return the number by which a memory knows a project, from the project's own identity."""
     digest = hashlib.sha256(f"memory:{project}".encode()).digest()
     return int.from_bytes(digest[:7], "big") + 1

@@ -107,19 +107,19 @@ class LearnedModel:
         return self
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Give parameters and running statistics by name."""
+        """Return parameters and running statistics by name."""
         for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
             for name, tensor in module.state_dict().items():
                 yield prefix + name, tensor
 
     def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take over parameters and running statistics by name; all must be there."""
+        """Load parameters and running statistics by name; all must be there."""
         for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             module.load_state_dict(own)
 
     def teach(self, allowed: Sequence[np.ndarray], weights: np.ndarray | None = None) -> None:
-        """Note what the project's cells taught, beside what was taught before.
+        """Record what the project's cells taught, beside what was taught before.
 
         Parameters
         ----------
@@ -140,9 +140,9 @@ class LearnedModel:
                     counts[value] = round(counts.get(value, 0.0) + float(n), 3)
 
     def speaks(self) -> list[np.ndarray | None]:
-        """Say, per head, which values were taught: ``(K,)`` bool.
+        """Return, per head, which values were taught: ``(K,)`` bool.
 
-        ``None`` where fewer than two were: a head that has met one value only would claim it of everything.
+        ``None`` if fewer than two were: a head that has met one value only would claim it of everything.
         """
         heads: list[np.ndarray | None] = []
         for name, values in zip(self.vocabulary.head_names, self.vocabulary.heads, strict=True):
@@ -324,5 +324,5 @@ def _counts(said: Mapping[str, Mapping[str, float]]) -> Taught:
 
 
 def starter_place() -> Path:
-    """Give the path of the bundled starter's weights."""
+    """Return the path of the bundled starter's weights."""
     return Path(__file__).parent / "starter" / "starter.safetensors"

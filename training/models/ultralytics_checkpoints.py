@@ -86,7 +86,7 @@ class Checkpoint:
 
 
 def is_checkpoint(place: str | int | Path) -> bool:
-    """Say whether a path, by its name, is a file of Ultralytics and not a model of ours."""
+    """Return whether a path, by its name, is a file of Ultralytics and not a model of ours."""
     return not isinstance(place, int) and Path(place).suffix.lower() in {".pt", ".pth"}
 
 
@@ -134,7 +134,7 @@ def _read(file: Path) -> Checkpoint:
 
 
 def _check_directory(file: Path) -> None:
-    """Refuse an archive whose table of contents alone would fill the memory."""
+    """Reject an archive whose table of contents alone would fill the memory."""
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - 98))
         tail = opened.read()
@@ -315,7 +315,7 @@ def _detector(content: Any, file: Path) -> _Thing:
 
 
 def _tensors(model: _Thing, file: Path) -> dict[str, _Tensor]:
-    """Name all parameters and buffers, as `torch.nn.Module.state_dict` does."""
+    """List all parameters and buffers, as `torch.nn.Module.state_dict` does."""
     found: dict[str, _Tensor] = {}
     to_do = [("", model)]
     seen = 0
@@ -335,7 +335,7 @@ def _tensors(model: _Thing, file: Path) -> dict[str, _Tensor]:
 
 
 def _recognise(tensors: dict[str, _Tensor], file: Path) -> tuple[Architecture, int]:
-    """Tell the architecture and the number of classes by the shapes of the first and last layers."""
+    """Infer the architecture and the number of classes from the shapes of the first and last layers."""
     first = tensors.get("model.0.conv.weight")
     for one in ARCHITECTURES.values():
         boxes, scores = (tensors.get(f"model.{one.head}.{part}.0.2.weight") for part in ("cv2", "cv3"))

@@ -46,7 +46,7 @@ class Architecture:
 
     @property
     def file_name(self) -> str:
-        """Give the name of Ultralytics' own file of it: what cards call such a parent, whatever its name."""
+        """Return the name of Ultralytics' own file of it, by which cards call such a parent."""
         return f"{self.name}.pt"
 
 

@@ -73,12 +73,12 @@ class Discriminant(nn.Module):
         self.register_buffer("used", torch.zeros(()))
 
     def forward(self, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Give the logs of the probabilities ``(N, K)`` from a head's logits ``(N, K)`` and the features."""
+        """Return log probabilities ``(N, K)`` from a head's logits ``(N, K)`` and the features."""
         with torch.autocast(features.device.type, enabled=False):  # sums of a thousand products
             return self.mixed(logits, nn.functional.linear(features, self.weight, self.bias))
 
     def mixed(self, logits: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Give the same from the scores ``(N, K)`` of a discriminant, its own or another's."""
+        """Return the same from the scores ``(N, K)`` of a discriminant, its own or another's."""
         lines = torch.log_softmax(scores, 1)
         own = self.own > 0
         of_head = torch.log_softmax((logits / self.temperature).masked_fill(~own, NEVER), 1)
@@ -121,28 +121,28 @@ class Describer(nn.Module):
         return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
 
     def look(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """Give the mean of `embed` over the eight ways to turn and flip a crop: a cell has no upper side."""
+        """Return the mean of `embed` over the eight rotations and flips of a crop."""
         flipped = [crops, crops.flip(2), crops.flip(3), crops.flip(2, 3)]
         views = [*flipped, *(one.transpose(2, 3) for one in flipped)]
         together = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
         return together.reshape(8, -1, self.features).mean(0)
 
     def hide(self, features: torch.Tensor) -> torch.Tensor:
-        """Give the hidden layer that all heads share: ``(N, 256)`` float32 from ``(N, features)``."""
+        """Return the hidden layer that all heads share: ``(N, 256)`` float32 from ``(N, features)``."""
         return nn.functional.silu(self.hidden(self.norm(features)).float())
 
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Give what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""
+        """Return what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""
         x = self.dropout(self.hide(features))
         return [head(x).float() for head in self.heads]
 
     def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Give what heads and discriminants say together: per head ``(N, n values)`` float32."""
+        """Return what heads and discriminants say together: per head ``(N, n values)`` float32."""
         both = zip(self.lines, self.head_logits(features), strict=True)
         return [lines(logits, features) for lines, logits in both]
 
     def forward(self, crops: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
-        """Give logits.
+        """Return logits.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class Describer(nn.Module):
     def copy_heads(
         self, own: Vocabulary, other: Describer, others: Vocabulary, taught: Mapping[str, Mapping[str, float]]
     ) -> list[str]:
-        """Take over what another describer's heads and discriminants say of values by the same names.
+        """Copy another describer's heads and discriminants for values of the same names.
 
         What is new, or was taught by no cell, begins at zero: no opinion.
 
@@ -216,7 +216,7 @@ _AT_ONCE = 32
 def features_of(
     describer: Describer, crops: Sequence[np.ndarray], sizes: Sequence[float], *, once: bool = False
 ) -> torch.Tensor:
-    """Give the features of crops ``(CROP, CROP, 3)`` uint8: ``(n, features)`` float32 on its device.
+    """Return the features of crops ``(CROP, CROP, 3)`` uint8: ``(n, features)`` float32 on its device.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def features_of(
 
 
 def size_feature(box_side: float, field_side: float) -> float:
-    """Give a box's size as the describer takes it.
+    """Return a box's size as the describer takes it.
 
     Parameters
     ----------

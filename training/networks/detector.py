@@ -65,7 +65,7 @@ def letterbox(
     cell_side: float | None = None,
     sides: tuple[float, float] = STARTER_SIDES,
 ) -> tuple[np.ndarray, float]:
-    """Bring a field to the working scale and pad it, right and below, to multiples of `STRIDE`.
+    """Scale a field to the working scale and pad it, right and below, to multiples of `STRIDE`.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ class DeviceError(LLDError):
 
 
 def choose_device(name: str) -> torch.device:
-    """Give the device for ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+    """Return the device for ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def set_threads(leave_free: int = 0) -> int:
-    """Use all cores this process may use, less `leave_free`, and give their number (at least 1).
+    """Use all cores this process may use, less `leave_free`, and return their number (at least 1).
 
     ``OMP_NUM_THREADS`` asks for fewer: on a busy machine, threads wait for each other most of the time.
     Set explicitly: Ultralytics' own choice on a machine of two cores is one thread.
@@ -56,7 +56,7 @@ def set_threads(leave_free: int = 0) -> int:
 
 
 def be_repeatable() -> None:
-    """Ask torch for the same result from the same seed, whatever this process has done before."""
+    """Make torch return the same result from the same seed, whatever this process has done before."""
     torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` imports a compiler: 5 s
     torch.manual_seed(0)
     np.random.seed(0)  # libraries may draw from it
@@ -80,6 +80,6 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def to_tensor(images: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
-    """Bring images ``(H, W, 3)`` uint8 of one size to ``(N, 3, H, W)``, 0 to 1, on the device."""
+    """Convert images ``(H, W, 3)`` uint8 of one size to ``(N, 3, H, W)``, 0 to 1, on the device."""
     tensor = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
     return tensor.contiguous(memory_format=torch.channels_last)

@@ -48,17 +48,17 @@ _FEWEST = 5
 
 
 def domain_of(one: Field) -> str:
-    """Give what a field is grouped by: its domain, or its size in pixels where none is known."""
+    """Return what a field is grouped by: its domain, or its size in pixels if none is known."""
     return one.domain or domain_of_size(one.width, one.height)
 
 
 def domain_of_size(width: int, height: int) -> str:
-    """Name the domain of fields of which only the size is known."""
+    """Return the name of the domain of fields of which only the size is known."""
     return f"{width}×{height} px"
 
 
 def field_side(width: int, height: int, cell_side: float | None) -> float:
-    """Give the side that a field's cells are measured against: see `networks.describer.size_feature`.
+    """Return the side that a field's cells are measured against: see `networks.describer.size_feature`.
 
     The field's own longer side, or eight cells where these are known to be otherwise: so that "large" means
     the same under every objective and sensor.
@@ -84,7 +84,7 @@ def working_factor(
     cell_side: float | None = None,
     sides: tuple[float, float] = STARTER_SIDES,
 ) -> float:
-    """Give the factor from a field's pixels to those that the detector sees.
+    """Return the factor from a field's pixels to those that the detector sees.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def working_factor(
 
 
 def sides_around(shown: Sequence[float]) -> tuple[float, float]:
-    """Give the sides a model from random weights will know from those it is shown, both over `size`."""
+    """Return the sides a model from random weights will know from those it is shown, both over `size`."""
     if not shown:
         return STARTER_SIDES
     median = float(np.median(shown))
@@ -143,7 +143,7 @@ class CellSides:
         return cls(um, {name: float(np.median(s)) for name, s in domains.items() if len(s) >= _FEWEST})
 
     def on(self, one: Field) -> float | None:
-        """Give the side in pixels on a field: by its micrometres, else by its domain's cells, else ``None``.
+        """Return the side in pixels on a field: from its micrometres, its domain's cells, or ``None``.
 
         Micrometres come first, because a patient's cells may all be large.
         """

@@ -49,7 +49,7 @@ VERSION: str = ultralytics.__version__
 
 
 def layout_of(architecture: Architecture) -> dict[str, Any]:
-    """Give a layout with one class and without the end-to-end branch."""
+    """Return a layout with one class and without the end-to-end branch."""
     file = Path(ultralytics.__file__).parent / "cfg" / "models" / architecture.layout
     layout: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     layout.update(scale=architecture.scale, nc=1, end2end=False)

@@ -42,7 +42,7 @@ class Vocabulary:
 
     @classmethod
     def from_schema(cls, schema: Schema) -> Vocabulary:
-        """Take the names from a project's schema."""
+        """Create the vocabulary of a project's schema."""
         return cls(
             classes=tuple(schema.class_names),
             groups={group.name: tuple(group.classes) for group in schema.groups},
@@ -61,7 +61,7 @@ class Vocabulary:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain lists and dicts, for a model's card."""
+        """Return plain lists and dicts, for a model's card."""
         return {
             "classes": list(self.classes),
             "groups": {name: list(members) for name, members in self.groups.items()},
@@ -70,7 +70,7 @@ class Vocabulary:
         }
 
     def same_words(self, other: Vocabulary) -> bool:
-        """Whether both have the same classes and attributes in the same order."""
+        """Return whether both have the same classes and attributes in the same order."""
         return self._canonical() == other._canonical()
 
     def fingerprint(self) -> str:
@@ -91,7 +91,7 @@ class Vocabulary:
         return (("class",) if self.classes else ()) + tuple(self.attributes)
 
     def targets(self, cell_class: str | None, attributes: Mapping[str, str]) -> list[np.ndarray]:
-        """Give what a cell's labels allow, head by head.
+        """Return what a cell's labels allow, head by head.
 
         Missing, unsure and unknown words allow nothing, which trains nothing; a class allows itself, a
         group its members: their summed probability is what is trained.
@@ -115,7 +115,7 @@ class Vocabulary:
 
 
 def shares(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Give each label one vote, a group's in equal parts for its members: ``(n, K)`` from ``(n, K)`` bool.
+    """Split each label's vote evenly over the members of its group: ``(n, K)`` from ``(n, K)`` bool.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class Labels:
         return cls(classes, values)
 
     def stored(self) -> dict[str, Any]:
-        """Give what `read` takes."""
+        """Return what `read` takes."""
         return {
             "rare": dict(self.rare),
             "rare_values": {name: dict(values) for name, values in self.rare_values.items()},
@@ -59,7 +59,7 @@ class Labels:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Labels:
-        """Take what was stored; what cannot be read says nothing."""
+        """Restore a stored value; ignore what cannot be read."""
         values = stored.get("rare_values")
         return cls(
             _numbers(stored.get("rare")),
@@ -74,7 +74,7 @@ def _numbers(content: object) -> dict[str, float]:
 
 
 def worth(proposal: Proposal, labels: Labels, groups: Groups = ()) -> float:
-    """Give the information of a candidate and a bonus for each rare class and value that it may well have."""
+    """Return the information of a candidate, with a bonus for each rare class and value that is likely."""
     bonus = RARE_BONUS * _expected(proposal.class_probabilities, labels.rare)
     bonus += VALUE_BONUS * math.fsum(
         _expected(values, labels.rare_values.get(name, {}))
@@ -95,7 +95,7 @@ def total(candidates: Iterable[Proposal], labels: Labels, groups: Groups = ()) -
 
 
 def rarity(labels: Iterable[str | None], members: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Say how rare each class or value is among labels: 0 = at least an equal share, 1 = never.
+    """Return how rare each class or value is among labels: 0 = at least an equal share, 1 = never.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ _BATCH = 32
 def look_at_stain(
     project: Project, *, progress: Callable[[int, int], None] | None = None
 ) -> dict[int, Embedding]:
-    """Look at the fields that nobody has looked at, keep what is seen, and return it by field.
+    """Embed the fields without embeddings, store the result, and return it by field.
 
     What is kept is not looked at again, so it can be interrupted at any time. A project that is open for
     reading only keeps nothing: pass what is returned on to `update` and `best_regions`.

@@ -101,7 +101,7 @@ class CostModel:
         return self.factor * fixed + sum(self.candidate(one, attributes) for one in candidates)
 
     def fitted(self, work: Sequence[tuple[float, float]]) -> CostModel:
-        """Take over measured time: pairs of what this model predicts of a field and what it took, in s.
+        """Fit to measured time: pairs of what this model predicts of a field and what it took, in s.
 
         Nothing changes below `FEWEST_FIELDS` fields or `FEWEST_SECONDS`.
         """
@@ -114,7 +114,7 @@ class CostModel:
 
 
 def cost_model(project: Project) -> CostModel:
-    """Give the cost model, from the project's own active seconds where there are enough."""
+    """Return the cost model, from the project's own active seconds if there are enough."""
     took: dict[int, float] = defaultdict(float)
     for one in project.active_seconds():
         took[one.field_id] += one.seconds

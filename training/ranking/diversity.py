@@ -58,7 +58,7 @@ def _distances(vectors: np.ndarray, one: np.ndarray) -> np.ndarray:
 
 
 def unit(vectors: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Stack vectors, each of length 1; NaN where there is none, or where its length is not that of most."""
+    """Stack vectors, each of length 1; NaN if there is none, or where its length is not that of most."""
     sizes = [len(v) for v in vectors if v is not None]
     if not sizes:
         return np.full((len(vectors), 1), np.nan)

@@ -37,16 +37,16 @@ class Words:
     labels: Labels = field(default_factory=Labels)
 
     def title(self, name: str) -> str:
-        """Give the title of a class or group."""
+        """Return the title of a class or group."""
         return self.schema.class_title(name)
 
     def value(self, attribute: str, value: str) -> str:
-        """Give an attribute's title with that of a value."""
+        """Return an attribute's title with that of a value."""
         title, word = self.schema.attribute_title(attribute), self.schema.value_title(attribute, value)
         return f"{title} {word}".lower()
 
     def candidates(self, some: Sequence[Proposal]) -> list[Reason]:
-        """Say what is worth a look among candidates."""
+        """Describe which candidates are worth annotating."""
         if not some:
             return [Reason("No cell is suggested here: looking it over shows whether one was missed")]
         likely = [one for one in some if one.confidence >= LIKELY]
@@ -84,7 +84,7 @@ class Words:
         return said
 
     def _doubts(self, cells: Reason, some: Sequence[Proposal]) -> Reason:
-        """Say of counted candidates what most of those in doubt are in doubt of."""
+        """Describe what most of the uncertain candidates are uncertain about."""
         pairs = Counter(pair for one in some if (pair := contenders(one)) is not None)
         if pairs:
             (first, second), count = min(pairs.items(), key=lambda item: (-item[1], item[0]))
@@ -109,7 +109,7 @@ class Words:
         return cells
 
     def rare_among(self, some: Sequence[Proposal]) -> list[str]:
-        """Name the rare classes that are likely among candidates, the rarest first."""
+        """List the rare classes that are likely among candidates, the rarest first."""
         likely = {
             name
             for one in some
@@ -120,7 +120,7 @@ class Words:
         return sorted(likely, key=lambda name: (-self.labels.rare[name], name))
 
     def rare_values_among(self, some: Sequence[Proposal]) -> list[tuple[str, str]]:
-        """Name the rare values that are likely among candidates, as attribute and value, the rarest first."""
+        """List the rare values that are likely among candidates, as attribute and value, the rarest first."""
         rare = self.labels.rare_values
         likely = {
             (attribute, value)
@@ -133,7 +133,7 @@ class Words:
 
 
 def contenders(proposal: Proposal) -> tuple[str, str] | None:
-    """Give the two classes that contend for a candidate, by name; ``None`` where one is clear, or unknown."""
+    """Return the two classes that contend for a candidate, by name; ``None`` if one is clear, or unknown."""
     if proposal.is_unknown:
         return None
     ordered = sorted(proposal.class_probabilities.items(), key=lambda item: (-item[1], item[0]))

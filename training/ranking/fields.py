@@ -97,7 +97,7 @@ def rank_fields(
 
 
 def draw_key(key: str, seed: int = 0) -> str:
-    """Give the place of a field in the draw: a hash, so that the fields' order changes nothing."""
+    """Return the place of a field in the draw: a hash, so that the fields' order changes nothing."""
     return hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "replace")).hexdigest()
 
 

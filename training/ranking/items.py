@@ -20,7 +20,7 @@ class Ranked:
         ``"field"``, ``"region"``, ``"cell"`` or ``"label_error"``.
     id
         Of the field (also for a region), of the suggestion, or of the cell that may be mistaken; ``None``
-        where there is no such thing yet (a cell that was missed).
+        if there is no such thing yet (a cell that was missed).
     score
         Higher comes first, among things of one kind and one ranking.
     seconds
@@ -30,7 +30,7 @@ class Ranked:
     reserve
         Drawn at random, not by score: what is found there tells how good the model is without bias.
     said
-        What the model says there (of a mistake; ``None`` where it sees no cell).
+        What the model predicts there (for a label error; ``None`` if it finds no cell).
     errors
         Of a mistake how probable each kind of error is: ``"class"``, ``"value"``, ``"box"``, ``"missing"`` (a
         cell that nobody boxed) and ``"spurious"`` (a box without a cell).
@@ -48,7 +48,7 @@ class Ranked:
     errors: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self, field_name: str) -> dict[str, Any]:
-        """Give what ``napari-lld rank --json`` prints."""
+        """Return what ``napari-lld rank --json`` prints."""
         content: dict[str, Any] = {"kind": self.kind, "id": self.id, "field": field_name}
         if self.box is not None:
             content["box"] = [round(v, 2) for v in self.box]

@@ -89,7 +89,7 @@ class SeenField:
     judged: Mapping[int, Proposal] = dataclasses.field(default_factory=dict)
 
     def partners(self) -> tuple[list[Proposal], np.ndarray, dict[int, Proposal]]:
-        """Give what is said, the most confident first; its overlaps with the cells; and each cell's own."""
+        """Return what is said, the most confident first; its overlaps with the cells; and each cell's own."""
         boxes = np.array([cell.box for cell in self.cells]).reshape(-1, 4)
         said = sorted(self.said, key=lambda p: -p.confidence)
         overlaps = iou_matrix(np.array([p.box for p in said]), boxes)
@@ -97,7 +97,7 @@ class SeenField:
         return said, overlaps, {int(cell): said[i] for i, cell in enumerate(partner) if cell >= 0}
 
     def prediction(self, cell: Cell, found: Proposal | None) -> Proposal | None:
-        """Give what is said of a cell by a model that has not learnt from it, else by that which found it."""
+        """Return the prediction for a cell, if possible of a model that has not learnt from it."""
         judged = self.judged.get(cell.id)
         if judged is None or iou_matrix([judged.box], [cell.box])[0, 0] < _SAME:  # the box was moved away
             return found
@@ -149,12 +149,12 @@ class Usual:
         return cls(shares, usually, found)
 
     def wrong_label(self, attribute: str, label: str, left: float) -> float:
-        """Give the probability that a label is wrong of which a model leaves so much probability."""
+        """Return the probability that a label is wrong of which a model leaves so much probability."""
         right = min(1.0, left / max(1e-3, self.shares.get((attribute, label), 1.0)))
         return EXPECTED * (1 - right) / (EXPECTED * (1 - right) + (1 - EXPECTED) * right)
 
     def wrong_box(self, overlap: float) -> float:
-        """Give the probability that a box is badly placed which overlaps what the model draws so much."""
+        """Return the probability that a box is badly placed which overlaps what the model draws so much."""
         spread = self.off / 0.6745  # half of the boxes lie nearer than the median
         right = math.sqrt(2 / math.pi) / spread * math.exp(-0.5 * ((1 - overlap) / spread) ** 2)
         return EXPECTED / (EXPECTED + (1 - EXPECTED) * right)
@@ -166,7 +166,7 @@ class Usual:
 
 
 def overlooked(confidence: float) -> float:
-    """Give the probability that a person overlooked what a model takes for a cell."""
+    """Return the probability that a person overlooked what a model takes for a cell."""
     odds = _OVERLOOKED * confidence
     return odds / (odds + 1 - confidence)
 
@@ -189,7 +189,7 @@ class Contradiction:
 
 
 def contradiction(cell: Cell, said: Proposal, schema: Schema, usual: Usual | None = None) -> Contradiction:
-    """Say what a model contradicts of a cell's label; what a person has confirmed stays out of it."""
+    """Return which labels of a cell a model contradicts, except those that a person has confirmed."""
     usual = usual or Usual()
     other, values = None, {}
     for name, label, left, best in _labels(cell, said, schema):
@@ -205,7 +205,7 @@ def contradiction(cell: Cell, said: Proposal, schema: Schema, usual: Usual | Non
 def _labels(
     cell: Cell, said: Proposal | None, schema: Schema
 ) -> Iterator[tuple[str, str, float, str | None]]:
-    """Give each label that a model can judge and nobody has confirmed.
+    """Return each label that a model can judge and nobody has confirmed.
 
     Of a class or value that nobody taught it a model says nothing; it may be older than the schema. Of a cell
     unlike anything taught it states no class.
@@ -307,7 +307,7 @@ def _in_box_of(said: Proposal, prediction: Proposal | None) -> Proposal:
 def _wrong_labels(
     cell: Cell, said: Proposal | None, schema: Schema, usual: Usual, words: Words, least: float
 ) -> tuple[dict[str, float], list[Reason]]:
-    """Give how probable it is that the class is wrong, or a value, and a reason for each that is listed.
+    """Return how probable it is that the class is wrong, or a value, and a reason for each that is listed.
 
     Where only all values together are probably wrong, the most doubtful is named.
     """
@@ -408,7 +408,7 @@ class LabelErrors:
         return _number(self.maker)
 
     def now(self, project: Project, field_id: int) -> list[Ranked]:
-        """Judge a field's possible label errors again, by what its cells say now; as cheap as reading it."""
+        """Evaluate a field's possible label errors again, from its present cells; as cheap as reading it."""
         seen = self.seen.get(field_id)
         if seen is None:
             return []
@@ -417,7 +417,7 @@ class LabelErrors:
         return find_label_errors([again], project.schema, usual=self.usual)
 
     def contradiction(self, cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
-        """Say what the model would have a cell say instead, by what is usual here."""
+        """Describe the model's label for a cell, in the schema's words."""
         return contradiction(cell, said, schema, self.usual)
 
 

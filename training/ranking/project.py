@@ -62,7 +62,7 @@ def update(
     store: bool = True,
     stain: Mapping[int, Embedding] | None = None,
 ) -> list[Ranked]:
-    """Work the order of the fields out anew, from the suggestions and looks that are there, and store it.
+    """Rank the fields again, from the stored suggestions and embeddings, and store the order.
 
     The worker calls it after a round. Fields that are drawn at random now stay drawn for good. A project
     that is open for reading only, or a blind reading, keeps neither.
@@ -103,7 +103,7 @@ def update(
 
 
 def order(project: Project) -> list[Ranked]:
-    """Give the order of the fields as it was last worked out, without those that are finished since.
+    """Return the order of the fields as it was last worked out, without those that are finished since.
 
     Fields that came since stand at the end. Where nothing was worked out yet they stand as they came. In a
     blind reading nothing tells what a model saw.
@@ -153,7 +153,7 @@ def _read(item: Mapping[str, Any]) -> Ranked | None:
 
 
 def newest_maker(project: Project, *, besides: Sequence[str] = ()) -> str | None:
-    """Say whose looks to go by: who has looked at most fields; of equals the newest model."""
+    """Return the model whose embeddings to use: that of most fields; of equals the newest."""
     counts = {maker: n for maker, n in project.embedded().items() if maker not in besides}
     return max(counts, key=lambda maker: (counts[maker], _age(maker)), default=None)
 
@@ -207,7 +207,7 @@ def candidates(found: Sequence[Proposal], known: Sequence[Shape], taken: Sequenc
 
 
 def unknown_share(field: Field, known: Sequence[Shape]) -> float:
-    """Give the share of a field's area outside of some areas, 0 to 1."""
+    """Return the share of a field's area outside of some areas, 0 to 1."""
     if not known:
         return 1.0
     covered = shapely.union_all([shape.geometry.buffer(0) for shape in known]).area
@@ -220,7 +220,7 @@ def unknown_share(field: Field, known: Sequence[Shape]) -> float:
 def best_regions(
     project: Project, ranked: Sequence[Ranked], count: int, *, stain: Mapping[int, Embedding] | None = None
 ) -> list[Ranked]:
-    """Give the best region of each of the first fields of an order, in that order, as the window does.
+    """Return the best region of each of the first fields of an order, in that order, as the window does.
 
     The order is more than a score: its first fields differ from each other, and some are drawn at random.
     """
@@ -242,7 +242,7 @@ def regions(
 ) -> list[Ranked]:
     """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
 
-    Empty where the field is known already, and for a whole slide. On a field drawn at random the region is
+    Empty if the field is known already, and for a whole slide. On a field drawn at random the region is
     drawn at random too.
 
     Parameters
@@ -305,7 +305,7 @@ def _window(field: Field, usual: object, boxes: Sequence[Box]) -> tuple[float, f
 
 
 def _usual_region(project: Project) -> list[float] | None:
-    """Give the median width and height of the finished regions as shares of their fields."""
+    """Return the median width and height of the finished regions as shares of their fields."""
     shares = []
     fields = {field.id: field for field in project.fields()}
     for region in project.regions():
@@ -325,12 +325,12 @@ def _usual_region(project: Project) -> list[float] | None:
 
 
 def groups_of(schema: Schema) -> list[tuple[str, ...]]:
-    """Give the classes of each class group."""
+    """Return the classes of each class group."""
     return [group.classes for group in schema.groups]
 
 
 def stored_words(project: Project) -> Words:
-    """Give the schema's words with what the labels meant when the ranking was last worked out."""
+    """Return the schema's words with what the labels meant when the ranking was last worked out."""
     stored = project.ranking_facts()
     return Words(project.schema, Labels.read(stored.about) if stored is not None else Labels())
 

@@ -37,7 +37,7 @@ def best_windows(
     -------
     list
         ``(box, sum)``; where sums are equal, the window nearest to the field's middle. A smaller window
-        where none of that size is free, down to a quarter of its side; empty where the field is known.
+        where none of that size is free, down to a quarter of its side; empty if the field is known.
     """
     width, height = size
     step = max(width, height) / GRID
@@ -85,7 +85,7 @@ def _sums(values: np.ndarray, w: int, h: int) -> np.ndarray:
 
 
 def _covered(known: Sequence[Shape], rows: int, columns: int, step_x: float, step_y: float) -> np.ndarray:
-    """Say which squares of the grid an area touches."""
+    """Return which squares of the grid an area touches."""
     taken = np.zeros((rows, columns), bool)
     polygons = []
     for shape in known:

@@ -99,7 +99,7 @@ class Novelty:
     @staticmethod
     @lru_cache(maxsize=4)
     def of(memory: Memory, head: int, describer: Describer) -> Novelty | None:
-        """Make it of a memory; ``None`` where that has too few cells, or cells of one value of the head."""
+        """Create it from a memory; ``None`` if that has too few cells, or cells of one value of the head."""
         labels = memory.settled(head)
         labels = labels[labels >= 0]
         counts = np.bincount(labels, minlength=1) if len(labels) else np.zeros(1, int)
@@ -113,12 +113,12 @@ class Novelty:
         return int(self._means.shape[1])
 
     def places(self, features: np.ndarray) -> np.ndarray:
-        """Give places ``(n, d)`` of features ``(n, F)``."""
+        """Return places ``(n, d)`` of features ``(n, F)``."""
         weight, bias = self._lines
         return np.asarray((features.astype(np.float64) @ weight.T + bias) @ self._axes)
 
     def p_values(self, features: np.ndarray) -> np.ndarray:
-        """Give ``(n,)`` for features ``(n, F)``: the share of known cells that stand out as much."""
+        """Return ``(n,)`` for features ``(n, F)``: the share of known cells that stand out as much."""
         hidden, doubt = self._seen(features)
         lonely = _loneliness(self._directions_of(hidden) @ self._company.T)
         together = self._standing_out((self._distances(self.places(features)), lonely, doubt))
@@ -139,7 +139,7 @@ class Novelty:
         return np.asarray(rest.sum(0) / (len(rows) + _AT_HOME))
 
     def looks_unlike(self, places: np.ndarray) -> bool:
-        """Say whether a film's cells ``(n, d)`` as a whole lie elsewhere than those that were learnt from."""
+        """Return whether a film's cells ``(n, d)`` as a whole lie elsewhere than the training cells."""
         if len(places) < FEWEST_ON_A_FILM:
             return False
         move = np.zeros(places.shape[1])
@@ -154,12 +154,12 @@ class Novelty:
         return np.asarray(((places[:, None] - self._means[None]) ** 2).sum(2))
 
     def _distances(self, places: np.ndarray) -> np.ndarray:
-        """Give the squared distances ``(n,)`` of places to the nearest class."""
+        """Return the squared distances ``(n,)`` of places to the nearest class."""
         return np.asarray((self._squares(places) / self._room).min(1, initial=np.inf))
 
     @torch.inference_mode()
     def _seen(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the hidden layer ``(n, H)``, and how unsure the model is of the class ``(n,)``."""
+        """Return the hidden layer ``(n, H)``, and how unsure the model is of the class ``(n,)``."""
         device = next(self._describer.parameters()).device
         tensor = torch.from_numpy(features.astype(np.float32)).to(device)
         said = self._describer.decide(tensor)[self._head][:, self.values]
@@ -172,7 +172,7 @@ class Novelty:
         return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
 
     def _standing_out(self, measures: Sequence[np.ndarray]) -> np.ndarray:
-        """Give less the log of the product of what is as rare of each measure: ``(n,)``."""
+        """Return less the log of the product of what is as rare of each measure: ``(n,)``."""
         each = (_p_values(known, one) for known, one in zip(self._known, measures, strict=True))
         return np.asarray(-sum(np.log(one) for one in each))
 
@@ -185,19 +185,19 @@ class Novelty:
 
 
 def _loneliness(likeness: np.ndarray) -> np.ndarray:
-    """Give less the mean likeness to the nearest remembered cells: ``(n,)`` from ``(n, m)``."""
+    """Return less the mean likeness to the nearest remembered cells: ``(n,)`` from ``(n, m)``."""
     near = np.sort(likeness, 1)[:, -_COMPANY:]
     return np.asarray(-np.where(np.isfinite(near), near, -1).mean(1))
 
 
 def _p_values(known: np.ndarray, measures: np.ndarray) -> np.ndarray:
-    """Give the share of sorted known measures that are as great: ``(n,)``."""
+    """Return the share of sorted known measures that are as great: ``(n,)``."""
     as_great = len(known) - np.searchsorted(known, measures, side="left")
     return np.asarray((1 + as_great) / (1 + len(known)))
 
 
 def _folds(of: np.ndarray, seed: int) -> np.ndarray:
-    """Share cells out, those of each class evenly: of each there are some in two folds at least."""
+    """Assign cells to folds, those of each class evenly: of each there are some in two folds at least."""
     rng, folds = np.random.default_rng(seed), np.zeros(len(of), int)
     for k in np.unique(of):
         rows = rng.permutation(np.flatnonzero(of == k))

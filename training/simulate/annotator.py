@@ -58,7 +58,7 @@ class AnnotationWork:
         return self.drawn + self.accepted + self.corrected + self.in_bulk
 
     def __add__(self, other: AnnotationWork) -> AnnotationWork:
-        """Put two pieces of work together."""
+        """Add two amounts of work."""
         return AnnotationWork(
             *(getattr(self, name) + getattr(other, name) for name in AnnotationWork.__slots__)
         )
@@ -164,7 +164,7 @@ class SimulatedAnnotator:
         return AnnotationWork(seconds=seconds, by_hand=by_hand, in_bulk=len(suggestions), wrong_in_bulk=wrong)
 
     def verdicts(self, field_id: int, suggestions: Sequence[Suggestion]) -> list[Verdict]:
-        """Judge suggestions of a field without doing anything."""
+        """Evaluate suggestions of a field without doing anything."""
         return self._judge(field_id, suggestions, [cell.box for cell in self.project.cells(field_id)])
 
     def _judge(
@@ -182,7 +182,7 @@ class SimulatedAnnotator:
         return self.cost.new_cell(len(cell.attributes))
 
     def _settle(self, one: Suggestion, verdict: Verdict, *, write: bool) -> AnnotationWork:
-        """Reckon a decision, and write it into the project."""
+        """Count a decision's cost, and write it to the project."""
         project, cost = self.project, self.cost
         if verdict.cell is None:
             assert verdict.reason is not None

@@ -36,7 +36,7 @@ class Verdict:
     box
         Of a correction: the true box, where the suggested one is not good enough.
     cell
-        Which of the true cells it shows; ``None`` where it is rejected.
+        Which of the true cells it shows; ``None`` if it is rejected.
     wrong, unsaid
         Of a correction: the parts that the suggestion has wrong (``"box"``, ``"class"``, attributes), and
         those that the truth knows and it says nothing of.
@@ -103,7 +103,7 @@ def judge(
 
 
 def already(truth: Sequence[TrueCell], annotated: Sequence[Box]) -> set[int]:
-    """Say which true cells are annotated: those that a box overlaps by `SAME_CELL`, most of all of them."""
+    """Return which true cells are annotated: for each box, the one it overlaps most, by `SAME_CELL`."""
     if not truth or not annotated:
         return set()
     overlaps = iou_matrix(np.array(annotated), np.array([cell.box for cell in truth]))

@@ -16,7 +16,7 @@ _USAGE = "Usage: python -P -m training.worker REQUEST.json | --stay SECONDS"
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the request file says, or stay for what comes on standard input; the exit code."""
+    """Run the request file, or requests from standard input; return the exit code."""
     match arguments:
         case ["--stay", seconds]:
             channel = Channel(on_gone=lambda: end(0))
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 
 def answer(read: Callable[[], str], channel: Channel, begun: float) -> tuple[int, bool]:
-    """Do one task; give the exit code, and whether the process may do another."""
+    """Run one task; return the exit code, and whether the process may do another."""
     try:
         # after the channel: what fails from here on is said as a message
         from training.protocol import parse_request
@@ -63,7 +63,7 @@ def answer(read: Callable[[], str], channel: Channel, begun: float) -> tuple[int
 
 
 def go_second_to_a_window() -> None:
-    """Take a lower priority where there is a window; without one nobody waits for anything else."""
+    """Lower the priority of the process if a window is open."""
     if os.environ.get("NAPARI_LLD_WINDOW"):
         from training.worker.machine import go_second
 

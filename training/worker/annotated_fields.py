@@ -56,11 +56,11 @@ class AnnotatedField:
         return bool(self.cells or self.finished or self.rejections)
 
     def cells_in_regions(self) -> list[Cell]:
-        """Give the cells centred in a finished region."""
+        """Return the cells centred in a finished region."""
         return [c for c in self.cells if any(shape.contains_centre(c.box) for shape in self.finished)]
 
     def training_field(self, project: Project) -> TrainingField:
-        """Give the field to the engine."""
+        """Return the field as the engine reads it."""
         from training.engine.data import LabelledCell, TrainingField  # torch: not before it is needed
 
         return TrainingField(
@@ -80,7 +80,7 @@ class AnnotatedField:
         )
 
     def truth(self) -> FieldTruth:
-        """Give the finished regions as truth."""
+        """Return the finished regions as truth."""
         return FieldTruth(
             self.field.name,
             self.field.width,
@@ -137,7 +137,7 @@ def knowledge(project: Project) -> list[AnnotatedField]:
 
 
 def fields_by_unit(known: Iterable[AnnotatedField]) -> dict[str, list[Field]]:
-    """Give the fields of every unit (see `annotation_store.splits.units`)."""
+    """Return the fields of every unit (see `annotation_store.splits.units`)."""
     fields: dict[str, list[Field]] = defaultdict(list)
     for one in known:
         fields[one.patient].append(one.field)
@@ -167,7 +167,7 @@ def unannotated(
 
 
 def refuse_without_labels(known: list[AnnotatedField]) -> None:
-    """Raise `NothingToLearnError` with the cure where there is nothing to learn from."""
+    """Raise `NothingToLearnError` with the cure if there is nothing to learn from."""
     if not known:
         raise NothingToLearnError("The project has no fields yet (whole slides aside). Add some first.")
     if not any(k.finished for k in known):

@@ -50,7 +50,7 @@ def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hide_names(project: Project) -> None:
-    """Take the names out of the cards of earlier models; what cannot be read or written stays."""
+    """Remove names from the cards of earlier models; skip cards that cannot be read or written."""
     for model in project.models():
         folder = project.model_folder(model.id)
         with suppress(ModelError, OutputError, OSError):

@@ -56,11 +56,11 @@ class Budget:
         return float("inf") if self._end is None else max(0.0, self._end - self._clock())
 
     def share(self, part: float) -> float | None:
-        """Give the time by which work must end that may take a part of what is left."""
+        """Return the time by which work must end that may take a part of what is left."""
         return None if self._end is None else self._clock() + part * self.left
 
     def room(self, until: float, work: Callable[[], int], of: int) -> int:
-        """Do a little of some work, and give how much of it there is time for, `of` at most.
+        """Do a part of some work, and return how much of it fits into the time, `of` at most.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Budget:
         return min(of, int((until - now) * done / max(now - begun, 1e-9)))
 
     def expect(self, look: Callable[[], object], **stages: int) -> None:
-        """Take note of how many fields the stages to come will look at.
+        """Store how many fields the stages to come will look at.
 
         Parameters
         ----------
@@ -87,22 +87,22 @@ class Budget:
             self._a_field = self._clock() - begun
 
     def learning_until(self) -> float | None:
-        """Give the time by which learning must end, so that there is time for the stages to come."""
+        """Return the time by which learning must end, so that there is time for the stages to come."""
         if self._end is None:
             return None
         reserve = 2.0 + 1.2 * self._a_field * sum(self._to_come.values())
         return self._clock() + max(_LEARNING * self.left, self.left - reserve)
 
     def fits(self, until: float | None, fields: int) -> bool:
-        """Say whether there is time to look at some fields."""
+        """Return whether there is time to look at some fields."""
         return until is None or self._clock() + 1.2 * self._a_field * fields <= until
 
     def fits_a_step(self, until: float | None) -> bool:
-        """Say whether there is time for any step of learning."""
+        """Return whether there is time for any step of learning."""
         return self.fits(until, _STEP)
 
     def until(self, stage: str, *, of: int = 1) -> float | None:
-        """Give the time by which a stage must end: it gets its part of all the looking to come.
+        """Return the time by which a stage must end: it gets its part of all the looking to come.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class Budget:
         return self.share(max(_LEAST[stage], 0.9 * rest[0] / max(1, sum(rest))) / of)
 
     def batches(self, items: Sequence[T], until: float | None, size: int) -> Iterator[Sequence[T]]:
-        """Give items a few at a time, as long as the next ones will be done in time; the first one always.
+        """Yield items a few at a time, while the next ones fit into the time left; the first one always.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Budget:
             done += few
 
     def leave_out(self, what: Reason, done: int = 0, of: int = 1) -> None:
-        """Take note that only some of something was done; nothing where all was.
+        """Record that only a part was done; nothing if all was.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ from training.evaluation.patient_split import FEWEST_CELLS
 
 
 def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> str:
-    """Say what is to be known of numbers measured on held-out cells; empty where there is nothing.
+    """Describe the limits of metrics measured on held-out cells; may be empty.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> st
 
 
 def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:
-    """Say what is to be known of what a model began with; empty where there is nothing.
+    """Describe the limits of the initial model; may be empty.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:
 
 
 def why_not_measured(cells: int, share: float, lost: int) -> str:
-    """Say why no cell is held out to measure on.
+    """Explain why no cell is held out to measure on.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def why_not_measured(cells: int, share: float, lost: int) -> str:
 
 
 def time_ran_short(left_out: Sequence[str]) -> str:
-    """Say what a training has left out to keep its time (`training.worker.budget`); empty where nothing."""
+    """Describe what a training has left out to keep its time (`training.worker.budget`); empty if nothing."""
     return f"Time ran short: {'; '.join(left_out)}." if left_out else ""
 
 

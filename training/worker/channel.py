@@ -72,11 +72,11 @@ class Channel:
         self._gone = self._broken = False
 
     def listen(self) -> None:
-        """Begin to read standard input, in a thread."""
+        """Start reading standard input, in a thread."""
         threading.Thread(target=self._read, args=(sys.stdin,), name="cancel", daemon=True).start()
 
     def next_task(self, seconds: float) -> Task | None:
-        """Wait for a request; ``None`` where none came in time, or nobody is there who could send one."""
+        """Wait for a request; ``None`` if none came in time, or the sender is gone."""
         try:
             task = self._waiting.get(timeout=seconds)
         except queue.Empty:

@@ -23,7 +23,7 @@ from training.worker.models import DamagedModelError, resolve
 
 
 def starter_calibration() -> Calibration:
-    """Give what cross-fitting leans on: no cell of a project shaped it, as those of later models."""
+    """Return what cross-fitting leans on: no cell of a project shaped it, as those of later models."""
     return Calibration.from_dict(read_card(starter_place())["calibration"])
 
 
@@ -37,7 +37,7 @@ def compare_with_active(
     attributes: Sequence[str],
     device: torch.device,
 ) -> tuple[Comparison, list[FieldResult]]:
-    """Judge the model in use where it has learnt from nothing, and compare the new one with it there.
+    """Evaluate the active model on cells it has not learnt from, and compare the new one with it.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def compare_with_active(
     Returns
     -------
     tuple
-        The comparison, and what the model in use did; empty where there was no use in judging it.
+        The comparison, and the results of the active model; empty if it was not evaluated.
     """
     active = project.active_model()
     before = Lineage.of(project, active.id if active is not None else None)

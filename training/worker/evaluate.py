@@ -90,7 +90,7 @@ class _Shown(NamedTuple):
 
 
 def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedField]) -> list[_Shown]:
-    """Give the held-out fields, less those that this very model has learnt from."""
+    """Return the held-out fields, less those that this very model has learnt from."""
     finished = [k for k in known if k.finished]
     held, _ = held_before(project, finished)
     some = [k for k in finished if k.patient in held]
@@ -145,7 +145,7 @@ def _against_file(
 
 
 def _of_image(truth: FieldTruth, pixels: Pixels, field: AnnotatedField | None, films: Films) -> _Shown:
-    """Give an image of a file; one of a field's name and size is that field."""
+    """Return an image of a file; one of a field's name and size is that field."""
     size = truth.width, truth.height
     if field is not None and (field.field.width, field.field.height) == size:
         return _Shown(truth, pixels, domain_of(field.field), field.cell_side)

@@ -15,7 +15,7 @@ _PACKAGES = ("onnx", "onnxruntime")
 
 
 def check_export(request: ExportModelRequest) -> None:
-    """Refuse what cannot be written, before torch is loaded."""
+    """Reject what cannot be written, before torch is loaded."""
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise LLDError(

@@ -15,7 +15,7 @@ _LEFT_OUT = ("calibration", "confusion", "domains")
 
 
 def compact(results: Sequence[FieldResult], words: Vocabulary) -> dict[str, Any] | None:
-    """Give `evaluation.extra_metrics.describe` without its largest parts; ``None`` where there is no cell."""
+    """Return `evaluation.extra_metrics.describe` without its largest parts; ``None`` if there is no cell."""
     if not sum(result.found.truths for result in results):
         return None
     numbers = describe(results, classes=words.classes, attributes=words.attributes)
@@ -28,7 +28,7 @@ def drawn_at_random(
     reserve: Collection[int],
     words: Vocabulary,
 ) -> dict[str, Any] | None:
-    """Measure on those held-out fields that chance chose, not the ranking; ``None`` where there are none.
+    """Measure on those held-out fields that chance chose, not the ranking; ``None`` if there are none.
 
     Parameters
     ----------
@@ -44,5 +44,5 @@ def drawn_at_random(
 def of_single_cells(
     some: Sequence[AnnotatedField], results: Sequence[FieldResult], words: Vocabulary
 ) -> list[dict[str, Any]]:
-    """Give the outcomes that are kept for pictures; see `training.evaluation.cell_outcomes.outcomes`."""
+    """Return the outcomes that are kept for pictures; see `training.evaluation.cell_outcomes.outcomes`."""
     return outcomes(results, [one.field.id for one in some], groups=words.groups)

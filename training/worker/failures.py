@@ -22,7 +22,7 @@ _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTD
 
 
 def failure(error: BaseException) -> Failed:
-    """Say an exception to people."""
+    """Describe an exception to the user."""
     cause, cure = _sentences(error)
     details = "".join(traceback.format_exception(error))
     return Failed(cause=cause, cure=cure, details=details)
@@ -61,7 +61,7 @@ def _sentences(error: BaseException) -> tuple[str, str]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Go through an exception and those behind it."""
+    """Iterate over an exception and those behind it."""
     for _ in range(8):
         if error is None:
             return
@@ -75,7 +75,7 @@ def _system_error(error: BaseException) -> OSError | None:
 
 
 def _disk_is_full(error: BaseException) -> bool:
-    """Whether the system or SQLite has no space left."""
+    """Return whether the system or SQLite has no space left."""
     for one in _chain(error):
         if isinstance(one, OSError):
             return one.errno in {errno.ENOSPC, errno.EDQUOT}

@@ -61,12 +61,12 @@ class Films:
             self._of_size[one.field.width, one.field.height].add(domain_of(one.field))
 
     def of_size(self, width: int, height: int) -> str:
-        """Name the film of an image of which only the size is known: the project's one film of that size."""
+        """Return the film of an image of known size: the project's only film of that size."""
         films = self._of_size.get((width, height), set())
         return next(iter(films)) if len(films) == 1 else domain_of_size(width, height)
 
     def move(self, film: str) -> Move:
-        """Give how far a film's cells are moved; 0 where nobody has labelled one of a taught class."""
+        """Return how far a film's cells are moved; 0 where nobody has labelled one of a taught class."""
         if self._novelty is None or film not in self._known:
             return 0.0
         if film not in self._moves:
@@ -74,11 +74,11 @@ class Films:
         return self._moves[film]
 
     def is_unchecked(self, film: str) -> bool:
-        """Say whether what is said of a film rests on too few labelled cells of it."""
+        """Return whether what is said of a film rests on too few labelled cells of it."""
         return self._count_labelled(film) < CHECKED
 
     def trust(self) -> dict[str, Any]:
-        """Give what `training.evaluation.unchecked_films.trust_reasons` says of the films shown so far."""
+        """Return what `training.evaluation.unchecked_films.trust_reasons` says of the films shown so far."""
         unchecked = sorted(film for film in self._seen if self.is_unchecked(film))
         labelled = {film: self._count_labelled(film) for film in unchecked}
         return {"unlike": self.unlike(), "unchecked": unchecked, "labelled": labelled}
@@ -101,7 +101,7 @@ class Films:
         )
 
     def note(self, film: str, raw: RawProposals) -> None:
-        """Note where the likely cells of a film's field lie; mark what is said where nothing was checked."""
+        """Record where the likely cells of a film's field lie; mark predictions that were not validated."""
         self._seen.add(film)
         raw.unchecked = self.is_unchecked(film)
         if raw.places is not None and sum(map(len, self._places[film])) < _KEPT:
@@ -109,7 +109,7 @@ class Films:
             self._places[film].append(raw.places[likely])
 
     def unlike(self) -> list[str]:
-        """Name the films that look unlike those that the model learnt from."""
+        """List the films that look unlike those that the model learnt from."""
         if self._novelty is None:
             return []
         return sorted(

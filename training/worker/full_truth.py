@@ -75,7 +75,7 @@ def read_truth(
 
 
 def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: Images) -> ImageTruth | None:
-    """Make the truth of one image; ``None`` where it cannot be trusted, which is told."""
+    """Return the truth of one image; ``None`` (with a message) if it cannot be trusted."""
     skipped = document.skipped
     real = images.size(match.path, given.name)
     stated = (given.width, given.height)
@@ -124,7 +124,7 @@ def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: 
 def outside_regions(
     truths: list[ImageTruth], known: Images, finished: Mapping[int, tuple[Shape, ...]]
 ) -> list[ImageTruth]:
-    """Take a project's finished regions out of the truth: what is left was never shown to the model.
+    """Remove a project's finished regions from the truth: what is left was never shown to the model.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def turn(
     wait: bool,
     on_wait: Callable[[Reason], None] = lambda _: None,
 ) -> Iterator[float]:
-    """Hold the right to train on a project; yields the seconds spent waiting for it.
+    """Hold the training lock on a project; yields the seconds spent waiting for it.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def turn(
 
 @contextlib.contextmanager
 def _ticket(queue: Path) -> Iterator[Path]:
-    """Stand in the queue: a file named by the time of coming, locked as long as its process lives."""
+    """Join the queue: a file named by the time of arrival, locked while its process lives."""
     queue.mkdir(parents=True, exist_ok=True)
     path = queue / f"{time.time_ns():020d}-{os.getpid()}"
     try:
@@ -90,7 +90,7 @@ def _ticket(queue: Path) -> Iterator[Path]:
 
 
 def _first(ticket: Path) -> bool:
-    """Whether nobody who lives came earlier; tickets of the dead are removed, where locks tell who is."""
+    """Return whether no living process came earlier; remove tickets of dead ones, if locks work here."""
     for other in sorted(ticket.parent.iterdir()):
         if other.name >= ticket.name:
             break
@@ -108,7 +108,7 @@ def _first(ticket: Path) -> bool:
 
 
 def _holder(place: Path) -> Reason:
-    """Say who trains, and since when; it stands beside the lock, which not every system lets others read."""
+    """Record who trains, and since when, beside the lock, which not every system lets others read."""
     try:
         about = json.loads(place.read_bytes())
         since = datetime.fromisoformat(about["since"])

@@ -11,24 +11,24 @@ import psutil
 
 
 def go_second() -> None:
-    """Let the window go first from here on."""
+    """Lower the priority of this process below the window's."""
     with contextlib.suppress(psutil.Error, OSError):
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10)
 
 
 def most_memory() -> int:
-    """Give the bytes that a worker may hold between tasks; the driver of a graphics card takes its share."""
+    """Return the bytes that a worker may hold between tasks, graphics drivers included."""
     torch = sys.modules.get("torch")
     return (4 if torch is not None and torch.cuda.is_initialized() else 2) * 1024**3
 
 
 def memory() -> int:
-    """Give the bytes of memory that this process holds."""
+    """Return the bytes of memory that this process holds."""
     return int(psutil.Process().memory_info().rss)
 
 
 def give_back_memory() -> None:
-    """Give back what a task has left: its objects, caches of a graphics card, free pages of the C library."""
+    """Free what a task has left: its objects, caches of a graphics card, free pages of the C library."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None:

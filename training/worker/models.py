@@ -30,7 +30,7 @@ class DamagedModelError(ModelError):
 
 
 def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | None]:
-    """Give the model that a request names, speaking the project's words, and its number.
+    """Return the model that a request names, speaking the project's words, and its number.
 
     ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
 
@@ -70,7 +70,7 @@ def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | No
 def beginning(
     project: Project, init: str | int, *, detector: Size | None = None, size: int, seed: int
 ) -> tuple[LearnedModel, str]:
-    """Give the model to start learning from, and what it is called in the card.
+    """Return the model to start learning from, and what it is called in the card.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def beginning(
 
 
 def shown_by_nobody(model: LearnedModel, shown: Collection[str | None]) -> list[str]:
-    """Give the classes that a start without a memory was taught, of which the project shows no cell.
+    """Return the classes that a start without a memory was taught, of which the project shows no cell.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def shown_by_nobody(model: LearnedModel, shown: Collection[str | None]) -> list[
 def _with_detector_of(
     file: Path, vocabulary: Vocabulary, source: int, *, size: int, seed: int
 ) -> tuple[LearnedModel, str]:
-    """Give the starter with the detector of a file of Ultralytics."""
+    """Return the starter with the detector of a file of Ultralytics."""
     checkpoint = read_checkpoint(file)
     architecture = checkpoint.architecture.name
     model = adapted(read_model(starter_place()), vocabulary, source)

@@ -29,7 +29,7 @@ Checked = dict[int, dict[int, Proposal]]
 
 
 def trunk_for(project: Project, model: LearnedModel, number: int | str | None) -> LearnedModel:
-    """Give the model by whose features labels are checked: one whose trunk never learnt from the project.
+    """Return the model by whose features labels are checked: one whose trunk never learnt from the project.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def check_labels(
     ready: tuple[Sequence[AnnotatedField], Cells] | None = None,
     budget: Budget | None = None,
 ) -> Checked:
-    """Say of every labelled cell what the cells of other patients teach.
+    """Predict each labelled cell from the cells of other patients.
 
     Parameters
     ----------

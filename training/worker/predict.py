@@ -201,7 +201,7 @@ class OfImage(NamedTuple):
     Attributes
     ----------
     unchecked
-        Whether its film is one where nothing was checked, also where there is no proposal.
+        Whether its film is one where nothing was checked, also if there is no proposal.
     """
 
     file: Path

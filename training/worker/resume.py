@@ -33,7 +33,7 @@ WORDS_FOR_THE_INTERRUPTED = "The process ended without a word: it was killed, or
 
 
 def state_file(project: Path) -> Path:
-    """Give the place of the resumable state; there is one, as there is one run at a time."""
+    """Return the place of the resumable state; there is one, as there is one run at a time."""
     return project / RUNS / "state.safetensors"
 
 
@@ -51,7 +51,7 @@ def identity(
     config: LearningConfig,
     model: LearnedModel,
 ) -> str:
-    """Give a digest of all that decides what is learnt: request, data, settings, start, software."""
+    """Return a digest of all that decides what is learnt: request, data, settings, start, software."""
     content = [
         request.model_dump(exclude=_NOT_LEARNING),
         sorted(held),
@@ -65,23 +65,23 @@ def identity(
 
 
 def state_identity(mark: str, stage: str) -> str:
-    """Name the state of a stage of the run `mark` (see `training.worker.stages`)."""
+    """Return the file name of the state of a stage of the run `mark` (see `training.worker.stages`)."""
     return f"{mark}:{stage}"
 
 
 def stage_file(state: Path, stage: str) -> Path:
-    """Give the place of the weights that a stage ended with."""
+    """Return the place of the weights that a stage ended with."""
     return state.with_name(f"after-{stage}.safetensors")
 
 
 def stage_done(state: Path, mark: str, stage: str) -> int:
-    """Give the epochs of a stage that a run of this identity has ended; 0 = it has not."""
+    """Return the epochs of a stage that a run of this identity has ended; 0 = it has not."""
     about = _about(stage_file(state, stage))
     return int(about["epoch"]) if about.get("identity") == mark else 0
 
 
 def epochs_done(state: Path, mark: str) -> int:
-    """Give the epochs that a run of this identity has done; 0 = none, or what is there is of another."""
+    """Return the epochs that a run of this identity has done; 0 = none, or what is there is of another."""
     done = sum(stage_done(state, mark, stage) for stage in KEPT_STAGES)
     about = _about(state)
     identity, _, stage = about.get("identity", "").partition(":")

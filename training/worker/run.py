@@ -24,7 +24,7 @@ from training.worker.lock import turn
 
 
 def run(request: Request, channel: Channel, begun: float) -> Done:
-    """Do a task; `begun` is the `time.monotonic` time at which the process started."""
+    """Run a task; `begun` is the `time.monotonic` time at which the process started."""
     _check(request)
     channel.check()
     with ExitStack() as held:
@@ -78,7 +78,7 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
 
 
 def _check(request: Request) -> None:
-    """Refuse what cannot be done before torch is loaded, which takes seconds."""
+    """Reject what cannot be done before torch is loaded, which takes seconds."""
     if isinstance(request, TrainRequest):
         with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
             refuse_without_labels(knowledge(project))

@@ -51,7 +51,7 @@ class Plan:
 
 
 def plan(epochs: int, *, held_out_cells: int, budget: float | None) -> Plan:
-    """Say how many epochs each stage takes."""
+    """Return how many epochs each stage takes."""
     if (
         epochs < LEAST_EPOCHS
         or held_out_cells < LEAST_TO_JUDGE
@@ -101,7 +101,7 @@ class Stages:
         Returns
         -------
         tuple
-            Epochs done, and what is to be told of the pseudo-cells: ``None`` where there was one stage.
+            Epochs done, and what is to be told of the pseudo-cells: ``None`` if there was one stage.
         """
         if not self.config.epochs:
             return 0, None
@@ -147,7 +147,7 @@ class Stages:
         return done + more, {**told, "score_after": after, "kept": kept}
 
     def _share(self, share: float) -> float | None:
-        """Give the time by which a stage must end: a share of what is left."""
+        """Return the time by which a stage must end: a share of what is left."""
         if self.deadline is None:
             return None
         now = time.monotonic()

@@ -142,7 +142,7 @@ def suggest_on(
 
 
 def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> None:
-    """Work out where to look next; a round is not lost because that failed."""
+    """Rank the fields; a failure does not lose the round."""
     try:
         if whole:
             project.delete_embeddings(keep=[maker])
@@ -173,7 +173,7 @@ class Sides:
                 self._pixels[domain_of(one.field)].append(partial(project.pixels, one.field.id))
 
     def on(self, one: AnnotatedField) -> float | None:
-        """Give the side on a field, in its pixels."""
+        """Return the side on a field, in its pixels."""
         if one.cell_side is not None:
             return one.cell_side
         domain = domain_of(one.field)

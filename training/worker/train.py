@@ -127,7 +127,7 @@ class _Training:
         self.propose = Proposer(self.project, self.channel, self.budget)
 
     def run(self) -> Done:
-        """Do it all."""
+        """Run the training."""
         request, project = self.request, self.project
         model, parent = beginning(
             project, request.init, detector=request.detector, size=request.size, seed=request.seed
@@ -263,7 +263,7 @@ class _Training:
     def _expect(
         self, model: LearnedModel, training: Sequence[AnnotatedField], testing: Sequence[AnnotatedField]
     ) -> None:
-        """Tell the budget how many fields are to be looked at after learning."""
+        """Set how many fields will be predicted after training."""
         seen = min(_SEEN, len(training))
         self.budget.expect(
             lambda: self.propose(model, self.known[:1], tell=False),
@@ -275,7 +275,7 @@ class _Training:
         )
 
     def _look(self, model: LearnedModel, fields: Sequence[TrainingField]) -> Cells:
-        """Give the features of the labelled cells: of fewer of each value where there is no time for more."""
+        """Return the features of the labelled cells: of fewer of each value if there is no time for more."""
 
         def looked(_done: int) -> None:
             self.channel.check()
@@ -306,7 +306,7 @@ class _Training:
         training: Sequence[AnnotatedField],
         testing: Sequence[AnnotatedField],
     ) -> float:
-        """Choose how much of the parent's detector stays, on held-out cells where there are enough."""
+        """Choose how much of the parent's detector stays, on held-out cells if there are enough."""
         enough = sum(k.truth().counted for k in testing) >= LEAST_HELD_OUT
         wanted = some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         self.chosen |= enough
@@ -516,7 +516,7 @@ class _Training:
         return number
 
     def _films_of(self, training: Sequence[AnnotatedField]) -> dict[str, int]:
-        """Say how many labelled cells of each film there were to learn from, as a card names films."""
+        """Return how many labelled cells of each film there were to learn from, as a card names films."""
         films: Counter[str] = Counter()
         for one in training:
             film = self.project.domain_pseudonym(domain_of(one.field))

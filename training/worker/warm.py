@@ -23,7 +23,7 @@ _PARTS = (
 
 
 def stay(channel: Channel, answer: Callable[[Task], bool], *, idle: float) -> None:
-    """Do tasks until there is a reason to end.
+    """Run tasks until there is a reason to end.
 
     Parameters
     ----------

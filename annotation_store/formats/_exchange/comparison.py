@@ -48,7 +48,7 @@ class Here:
         }
 
     def learn(self, field: Field, areas: Iterable[AreaRow]) -> None:
-        """Remember areas that were just added, for a second image entry of the same field."""
+        """Store areas that were just added, for a second image entry of the same field."""
         for entity, row in areas:
             self.areas.add((entity, field.id, tuple(row["shape"])))
             if entity == "region":

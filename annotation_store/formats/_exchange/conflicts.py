@@ -13,7 +13,7 @@ from annotation_store.schema import Schema
 
 
 def missing_here(there: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the columns that a file's cell fills in, as they are and as they become.
+    """Return the columns that a file's cell fills in, as they are and as they become.
 
     *Missing* means that nobody looked: to take what the file says overwrites nobody's word. An artefact has
     no attributes, so it gets none.
@@ -33,7 +33,7 @@ def missing_here(there: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, A
 
 
 def differing(there: Cell, cell: CellIn) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give what the project and what the file says, where both state something and not the same."""
+    """Return the differing values of project and file, where both state one."""
     here: dict[str, Any] = {}
     given: dict[str, Any] = {}
     if there.cell_class and cell.cell_class and there.cell_class != cell.cell_class:
@@ -48,7 +48,7 @@ def differing(there: Cell, cell: CellIn) -> tuple[dict[str, Any], dict[str, Any]
 def spelled(
     here: Mapping[str, Any], given: Mapping[str, Any], one: str = "here", other: str = "in the file"
 ) -> str:
-    """Say in words where they differ, and which is which."""
+    """Describe in words where they differ, and which is which."""
     parts = []
     if "cell_class" in given:
         parts.append(f"class {here['cell_class']} {one}, {given['cell_class']} {other}")
@@ -58,7 +58,7 @@ def spelled(
 
 
 def checked(there: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give what `missing_here` gives, or nothing where the file's values break a rule."""
+    """Return what `missing_here` gives, or nothing if the file's values break a rule."""
     try:
         return missing_here(there, cell, schema)
     except EditError:

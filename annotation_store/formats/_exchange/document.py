@@ -36,7 +36,7 @@ class FieldIn:
     Attributes
     ----------
     regions
-        Coordinates as in `Shape`; ``None`` where the file states none, so that the whole field counts.
+        Coordinates as in `Shape`; ``None`` if the file states none, so that the whole field counts.
     image
         Where the image lies, if the parser knows; else it is looked for by `name`.
     beside, stem
@@ -46,7 +46,7 @@ class FieldIn:
     strangers
         Label and box of what the schema has no class for: see `unknown_classes`.
     lost
-        Box of each other mark that cannot come in, ``None`` where its place cannot be read: see `left_out`.
+        Box of each other mark that cannot come in, ``None`` if its place cannot be read: see `left_out`.
     """
 
     name: str
@@ -69,7 +69,7 @@ class FieldIn:
     reasons: list[str] = field(default_factory=list)
 
     def left_out(self, box: Sequence[float] | None, reason: str = "") -> None:
-        """Note a mark that may be a cell and cannot come in, whatever the cause.
+        """Record a mark that may be a cell but cannot be imported, whatever the cause.
 
         It never becomes background: where it lies in a finished region it becomes an ignore area, and a field
         with a mark whose place cannot be read is not called finished.
@@ -77,7 +77,7 @@ class FieldIn:
         Parameters
         ----------
         box
-            Where it lies, four finite numbers; ``None`` where nobody can tell.
+            Where it lies, four finite numbers; ``None`` if nobody can tell.
         reason
             A sentence with ``{n}`` for how many such there are, unless it is told otherwise.
         """
@@ -94,19 +94,19 @@ class Skipped:
         self._listed: dict[str, list[str]] = {}
 
     def count(self, sentence: str) -> None:
-        """Note one more of a kind; `sentence` has ``{n}`` for how many."""
+        """Count one more of a kind; `sentence` has ``{n}`` for how many."""
         self._counted[sentence] += 1
 
     def one(self, kind: str, sentence: str) -> None:
-        """Note one thing in a sentence of its own."""
+        """Record a sentence."""
         self._listed.setdefault(kind, []).append(sentence)
 
     def listed(self, kind: str) -> list[str]:
-        """Give what was noted of a kind, each in a sentence of its own."""
+        """Return what was noted of a kind, each in a sentence of its own."""
         return list(self._listed.get(kind, ()))
 
     def absorb(self, other: Skipped) -> None:
-        """Take over what another has noted."""
+        """Add the notes of another."""
         self._counted += other._counted
         for kind, listed in other._listed.items():
             self._listed.setdefault(kind, []).extend(listed)
@@ -115,7 +115,7 @@ class Skipped:
         return bool(self._counted or self._listed)
 
     def sentences(self) -> list[str]:
-        """Give everything noted."""
+        """Return everything noted."""
         lines = [sentence.replace("{n}", str(n)) for sentence, n in self._counted.items()]
         for kind, listed in self._listed.items():
             lines += listed[:_SHOWN]
@@ -135,7 +135,7 @@ class Document:
     """How many cells and proposals the file holds, those that could not be read included."""
 
     def refuse_empty(self) -> None:
-        """Refuse a document of which every record was left out.
+        """Reject a document of which every record was left out.
 
         Raises
         ------

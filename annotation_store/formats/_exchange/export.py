@@ -39,7 +39,7 @@ _RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d
 
 
 def each(fields: Iterable[Field], progress: Progress | None) -> Iterator[Field]:
-    """Go through the fields that are written, and tell of each: (done, of all)."""
+    """Iterate over the fields to write, and report progress: (done, of all)."""
     fields = list(fields)
     for done, field in enumerate(fields):
         if progress is not None:
@@ -94,7 +94,7 @@ class Contents:
         return [field for field in self.fields if any(field.id in kind for kind in said)]
 
     def covered(self, field: Field) -> bool:
-        """Whether finished regions (with the ignore areas) leave nothing of a field unknown."""
+        """Return whether finished regions (with the ignore areas) leave nothing of a field unknown."""
         own = [*self.regions.get(field.id, ())]
         if not own:
             return False
@@ -125,7 +125,7 @@ def _by_field(records: Iterable[_T]) -> dict[int, list[_T]]:
 
 
 def refuse_nothing(fields: Sequence[Field], skipped: Skipped) -> None:
-    """Refuse an export that would be an empty folder.
+    """Reject an export that would be an empty folder.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def file_names(
 
 
 def image_suffixes(project: Project, fields: Iterable[Field], *, anonymise: bool) -> dict[int, str]:
-    """Tell the suffix that the image of each field will have in an export."""
+    """Return the suffix that the image of each field will have in an export."""
     return {field.id: _original(project, field, anonymise=anonymise)[1] for field in fields}
 
 
@@ -213,7 +213,7 @@ def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Give a folder in a hidden place to fill; it gets its name when all is written, or is removed.
+    """Yield a hidden folder to fill; rename it when all is written, else remove it.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def refuse_full(out: Path) -> None:
-    """Refuse a target folder that holds something, or is a file."""
+    """Reject a target folder that holds something, or is a file."""
     if out.is_dir():
         if any(out.iterdir()):
             raise OutputError(f"The folder {out} is not empty: name a new folder to export to.")

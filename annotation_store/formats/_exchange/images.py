@@ -45,7 +45,7 @@ _ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "labels", "label",
 
 
 def image_size(path: Path) -> Size | None:
-    """Give width and height as a viewer shows them, from the file's head; ``None`` where it has none."""
+    """Return width and height as a viewer shows them, from the file's head; ``None`` if it has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -126,7 +126,7 @@ def places(path: Path, images: Path | None) -> list[Place]:
 
 
 def _subsets(folder: Path, path: Path) -> list[Place]:
-    """Give the sub-folder that a file's name speaks of: ``instances_train.json`` of ``train``."""
+    """Return the sub-folder that a file's name speaks of: ``instances_train.json`` of ``train``."""
     names = dict.fromkeys((path.stem, path.stem.partition("_")[2])) if path.suffix else {}
     return [Place(folder / name) for name in names if name and (folder / name).is_dir()]
 
@@ -195,7 +195,7 @@ class _Name(NamedTuple):
         return None if not parts or ".." in parts else cls(parts[:-1], parts[-1], absolute is not None)
 
     def rank(self, candidate: _Candidate) -> int:
-        """Tell how well a candidate of the same stem fits."""
+        """Return how well a candidate of the same stem fits."""
         loose = tuple(map(_folded, self.folders))
         if self.absolute:
             return self._rank_from_elsewhere(loose, candidate)
@@ -273,7 +273,7 @@ class Images:
         return None if wanted is None else self._known(name, wanted).field
 
     def size(self, path: Path | None, name: str) -> Size | None:
-        """Give an image's size: the file's, else that of the field of the project."""
+        """Return an image's size: the file's, else that of the field of the project."""
         if path is not None:
             if path not in self._sizes:
                 self._sizes[path] = image_size(path)
@@ -282,7 +282,7 @@ class Images:
         return None if known is None else (known.width, known.height)
 
     def missing(self, name: str, match: Match) -> str:
-        """Say why a name has no image, and what helps."""
+        """Explain why a name has no image, and what helps."""
         shown = clean_name(name)
         if match.alike:
             several = " or ".join(match.alike[:_SHOWN]) + (" or others" if len(match.alike) > _SHOWN else "")
@@ -292,7 +292,7 @@ class Images:
         return f"{shown}: the image was not found."
 
     def short(self, name: str, match: Match) -> str:
-        """Give what to call a field: an absolute name is one of another machine, so that here is taken."""
+        """Return the name of a field: an absolute path of another machine is replaced by the one here."""
         wanted = _Name.of(name)
         if wanted is None or not wanted.absolute:
             return name
@@ -303,7 +303,7 @@ class Images:
         return match.path.relative_to(top).as_posix()
 
     def is_flat(self, match: Match) -> bool:
-        """Whether folders tell nothing apart where a match was found: it lies in none but the place itself.
+        """Return whether a match lies directly in the searched place, where no folder confirms it.
 
         Of a field of the project: all fields came from one folder, and from none below a place.
         """
@@ -317,17 +317,17 @@ class Images:
         return not any(self._holds(folder, home) for folder in folders)
 
     def came_from_one_of(self, known: Field, folders: Iterable[str]) -> bool:
-        """Whether a field came from a folder of one of these names, or from below it."""
+        """Return whether a field came from a folder of one of these names, or from below it."""
         named = folders if self.key is None else map(self.key, folders)
         return not set(named).isdisjoint(_came_from(known, self.key))
 
     def _holds(self, folder: Path, home: Sequence[str]) -> bool:
-        """Whether fields that came from `home` lay in a sub-folder of a folder, as far as is known."""
+        """Return whether fields that came from `home` lay in a sub-folder of a folder, as far as is known."""
         name = folder.name if self.key is None else self.key(folder.name)
         return name in home[:-1]
 
     def where(self) -> str:
-        """Name the folders that are searched."""
+        """List the folders that are searched."""
         folders = list(dict.fromkeys(str(place.folder) for place in self.places))
         return " or ".join(folders[:_SHOWN])
 
@@ -403,12 +403,12 @@ class Images:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names are one but for slashes, capitals and Unicode composition."""
+    """Return whether two names are one but for slashes, capitals and Unicode composition."""
     return _folded(one.replace("\\", "/")) == _folded(other.replace("\\", "/"))
 
 
 def _choose(wanted: _Name, candidates: Iterable[_Candidate]) -> Match:
-    """Take the one candidate that fits best; several are named, none is taken."""
+    """Return the one candidate that fits best; several are listed, and none is used."""
     ranked: dict[int, dict[object, _Candidate]] = {}
     for candidate in candidates:
         same = candidate.path.resolve() if candidate.path else candidate.field
@@ -436,7 +436,7 @@ class _Step(NamedTuple):
 def _upwards(
     stated: Sequence[str], below: list[str], outside: Sequence[str], key: Key | None
 ) -> Iterator[_Step]:
-    """Walk up a name's folders and a candidate's as far as both go, to the first that do not agree.
+    """Compare a name's folders with a candidate's, upwards, to the first that differ.
 
     A folder *images* of the candidate may go unnamed; one that is named may be called otherwise, if it is the
     place itself (which the user chose). With a `key`, `outside` holds what it makes of folders. What is left
@@ -461,14 +461,14 @@ def _upwards(
 def _agree(
     stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None = None
 ) -> bool:
-    """Whether the folders of a name and those of a candidate agree, upwards, as far as both go."""
+    """Return whether the folders of a name and those of a candidate agree, upwards, as far as both go."""
     return all(step.agrees for step in _upwards(stated, list(inside), outside, key))
 
 
 def _agree_from_elsewhere(
     stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None
 ) -> int:
-    """Tell how well the folders of an absolute name agree with those of a candidate, upwards.
+    """Return how well the folders of an absolute name agree with those of a candidate, upwards.
 
     Those below the place must all agree. Above it the two part where the machines differ: then a folder that
     tells images apart must have agreed, and the two folders may not be numbered alike (``P1``, ``P2``).
@@ -525,7 +525,7 @@ def _image_files(place: Place, top: str | None) -> Iterator[Path]:
 
 
 def _came_from(known: Field, key: Key | None) -> tuple[str, ...]:
-    """Give the folders that a field came from, as `key` makes them; a slide's stand in clear."""
+    """Return the folders that a field came from, as `key` makes them; a slide's stand in clear."""
     folders = tuple(p for p in known.source_path.replace("\\", "/").split("/")[:-1] if p)
     return tuple(map(key, folders)) if known.is_slide and key is not None else folders
 

@@ -120,7 +120,7 @@ def survey(project: Project) -> Survey:
 
 
 def lost_by_suggestions(contents: Contents, form: str) -> list[str]:
-    """Say in sentences what a format loses of the suggestions that are written."""
+    """Describe in sentences what a format loses of the suggestions that are written."""
     kinds = [kind for kind in OF_SUGGESTIONS if kind in LOST[form]]
     counts = _trust([suggestion.proposal for own in contents.suggestions.values() for suggestion in own])
     return [_SENTENCES[kind].format(n=counts[kind]) for kind in kinds if counts[kind]]

@@ -44,7 +44,7 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
 
 
 def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> list[str]:
-    """Where names that differ have one image, keep the name that fits best, or none of them."""
+    """Keep the best of several names for one image, or none of them."""
     claims: dict[object, list[int]] = {}
     for index, match in matches.items():
         claims.setdefault(match.path.resolve() if match.path else match.field, []).append(index)

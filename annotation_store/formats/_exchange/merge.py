@@ -37,7 +37,7 @@ def merge(
     progress: Callable[[int, int], None] | None,
     dry_run: bool,
 ) -> ImportReport:
-    """Bring a document into the current reading of a project in one transaction, its images too.
+    """Import a document with its images into a project's current reading, in one transaction.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ _BITS, _EXTRA, _SAMPLE_FORMAT = 258, 338, 339
 
 
 def plain_suffix(path: Path, size: tuple[int, int]) -> str | None:
-    """Give the name ending under which a file can be handed on; ``None`` where its pixels must be written.
+    """Return the name ending under which a file can be handed on; ``None`` if its pixels must be written.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class Pairing:
         )
 
     def of(self, file: Path, stated: str = "", folder: str = "") -> tuple[str, Match]:
-        """Give the name of the field of a file, and what bears it.
+        """Return the name of the field of a file, and what bears it.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class Pairing:
         return self._named(file, match, stated), match
 
     def _find(self, file: Path, name: str) -> Match:
-        """Look beside the file, then in folders called as its own, then where folders tell nothing apart."""
+        """Search beside the file, then in folders of the same name, then where no folder confirms a match."""
         beside = self.images.find(name, beside=file.parent)
         below = self._below(file)
         if not below or (beside.path is not None and beside.path.parent == file.parent):

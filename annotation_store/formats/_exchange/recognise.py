@@ -28,7 +28,7 @@ _LLD_KEY = re.compile(rb'"(cell_size|nuclear_chromatio|cytoplasmic_vacuoles)"\s*
 
 
 def recognise(path: str | Path) -> str | None:
-    """Name the format of a file or folder; ``None`` where nothing tells it.
+    """Return the format of a file or folder; ``None`` if it is not recognised.
 
     It looks at names and at the ends of a file, so it is quick, and can be wrong: what reads the file
     says whether it is.

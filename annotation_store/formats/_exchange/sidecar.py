@@ -45,7 +45,7 @@ def write_sidecar(
 
 
 def read_sidecar(folder: Path, schema: Schema) -> dict[str, FieldIn]:
-    """Read what it says, by the images' paths within the folder, suffix left out; nothing where it lacks."""
+    """Read what it says, by the images' paths within the folder, suffix left out; nothing if it lacks."""
     path = folder / NAME
     if not path.is_file():
         return {}

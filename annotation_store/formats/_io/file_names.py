@@ -38,7 +38,7 @@ def safe_name(name: object, source: str, *, foreign: bool = False) -> str:
 
 
 def is_absolute(name: str) -> bool:
-    """Whether a file name is a path from the root or a drive, on any system."""
+    """Return whether a file name is a path from the root or a drive, on any system."""
     return name.startswith(("/", "\\")) or name[1:2] == ":"
 
 
@@ -49,7 +49,7 @@ class Names(NamedTuple):
 
     @classmethod
     def of_project(cls, project: Project, *, anonymise: bool) -> Names:
-        """Give the project's own names, or keyed hashes in their place; the key stays in the project."""
+        """Return the project's own names, or keyed hashes in their place; the key stays in the project."""
         if not anonymise:
             return cls()
         return cls(project._secret)
@@ -60,16 +60,16 @@ class Names(NamedTuple):
         return self.secret is not None
 
     def of(self, name: str) -> str:
-        """Give a file's name, or what stands for it."""
+        """Return a file's name, or what stands for it."""
         if self.secret is None:
             return name
         suffix = Path(name).suffix.lower()
         return pseudonym(self.secret, name) + (suffix if suffix.isascii() and len(suffix) <= 5 else "")
 
     def person(self, name: str | None) -> str | None:
-        """Give a patient or slide, or what stands for it."""
+        """Return a patient or slide, or what stands for it."""
         return name if name is None or self.secret is None else pseudonym(self.secret, name)
 
     def domain(self, name: str | None) -> str | None:
-        """Give a domain, or what stands for it: it is often the name of a folder."""
+        """Return a domain, or what stands for it: it is often the name of a folder."""
         return name if name is None or self.secret is None else domain_pseudonym(self.secret, name)

@@ -50,14 +50,14 @@ UNCLASSIFIED = "unclassified"
 
 
 def label_of(cell_class: str | None, schema: Schema) -> str:
-    """Give the label that stands for a class, a group, unsure, or a missing class."""
+    """Return the label that stands for a class, a group, unsure, or a missing class."""
     if cell_class is not None:
         return cell_class
     return UNCLASSIFIED if schema.find_class(UNCLASSIFIED) is None else "class missing"
 
 
 def class_of(label: str, schema: Schema) -> tuple[str | None, bool]:
-    """Give the class that a label stands for, and whether the schema knows the label at all."""
+    """Return the class that a label stands for, and whether the schema knows the label at all."""
     found = schema.find_class(label)
     if found is not None:
         return found, True
@@ -80,7 +80,7 @@ def labels(schema: Schema, classes: Iterable[str | None]) -> list[str]:
 
 
 def read_class(label: str, schema: Schema, skipped: Skipped) -> tuple[str | None, bool]:
-    """Give the class of a label; where the schema does not know it, ``False`` and a sentence."""
+    """Return the class of a label; if the schema does not know it, ``False`` and a sentence."""
     cell_class, known = class_of(label, schema)
     if not known:
         skipped.count(f"class {shown(label)} is not in the schema {schema.name}: {{n}} boxes skipped.")
@@ -88,7 +88,7 @@ def read_class(label: str, schema: Schema, skipped: Skipped) -> tuple[str | None
 
 
 def read_values(given: Mapping[str, str], schema: Schema, skipped: Skipped) -> dict[str, str | None]:
-    """Give attributes and values in the schema's words; what it does not know is left out and told."""
+    """Return attributes and values in the schema's words; unknown ones are left out and reported."""
     found: dict[str, str | None] = {}
     for name, word in given.items():
         attribute = schema.find_attribute(name)
@@ -125,14 +125,14 @@ def read_flags(given: Mapping[str, str], schema: Schema, cell_class: str | None,
 
 
 def flag_words(cell: Cell, *, anonymous: bool) -> dict[str, str]:
-    """Give kind, comment and flags as text, those that say something; comments only with names."""
+    """Return kind, comment and flags as text, if set; comments only if names are included."""
     words = {"kind": cell.kind or "", "comment": "" if anonymous else cell.comment}
     words |= {n: "yes" for n in ("cut", "bookmark", "second_opinion") if getattr(cell, n)}
     return {name: word for name, word in words.items() if word}
 
 
 def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> float | None:
-    """Give how sure a machine was, of what a file says of a box.
+    """Return the confidence that a file states for a box.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> floa
 
     Returns
     -------
-    0 where a confidence is not a number, ``None`` where nothing says that a machine found the box.
+    0 where a confidence is not a number, ``None`` if no machine found the box.
     """
     given = [
         value

@@ -58,12 +58,12 @@ _DELIMITERS = ",;\t|"
 
 
 def is_nothing(text: str) -> bool:
-    """Whether a program that reads tables takes a word for no value."""
+    """Return whether a program that reads tables takes a word for no value."""
     return text.strip().casefold() in _NOTHING
 
 
 def is_plain_word(text: str) -> bool:
-    """Whether every program that reads tables takes a text for a text, and for this one."""
+    """Return whether every program that reads tables takes a text for a text, and for this one."""
     plain = text.strip()
     return not (
         is_nothing(plain)
@@ -90,7 +90,7 @@ def escaped(text: str, *, typed: bool = False) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Take off the apostrophe that `escaped` put before a text."""
+    """Remove the apostrophe that `escaped` put before a text."""
     return text[1:] if text.startswith("'") and text[1:] and not is_plain_word(text[1:]) else text
 
 
@@ -127,7 +127,7 @@ class Table:
         return cls(text, source, _delimiter(first, frozenset(known)))
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Go through the rows, with the number of the line that each ends on.
+        """Iterate over the rows, with the number of the line that each ends on.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Table:
             ) from error
 
     def decimal_comma(self, columns: Iterable[int]) -> bool:
-        """Whether numbers are written with a decimal comma, judged by all numbers of some columns.
+        """Return whether numbers are written with a decimal comma, judged by all numbers of some columns.
 
         Raises
         ------

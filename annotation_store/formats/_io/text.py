@@ -80,7 +80,7 @@ def decoded_western(data: bytes, source: str) -> tuple[str, bool]:
 
 
 def lines(data: bytes, source: str) -> list[str]:
-    """Give the lines of a text file, ends removed.
+    """Return the lines of a text file, ends removed.
 
     Raises
     ------

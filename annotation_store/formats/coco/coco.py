@@ -109,7 +109,7 @@ def write(
 
 
 def _streamed(document: dict[str, Any], more: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
-    """Spell a COCO object, and further annotations behind its own."""
+    """Write a COCO object, followed by further annotations."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     text = encode(document)
     empty = not document["annotations"]
@@ -222,7 +222,7 @@ def categories_out(schema: Schema, classes: Iterable[str | None]) -> list[dict[s
 
 
 def category_of(cell_class: str | None, schema: Schema) -> int:
-    """Give the category's number of a class, a group, unsure, or a missing class."""
+    """Return the category's number of a class, a group, unsure, or a missing class."""
     if cell_class is not None and schema.is_class(cell_class):
         return schema.class_named(cell_class).id
     spare = [*(group.name for group in schema.groups), UNSURE]
@@ -289,7 +289,7 @@ def suggestion_out(annotation_id: int, field_id: int, proposal: Proposal, schema
 
 
 def trust_out(proposal: Proposal) -> dict[str, Any]:
-    """Give the members that say how far a suggestion can be relied on, those that are known.
+    """Return the known members that state how reliable a suggestion is.
 
     How unlike anything taught the cell is, whether its film was never checked, and the sets of values.
     """

@@ -81,7 +81,7 @@ def category_names(given: Any, skipped: Skipped | None = None) -> dict[Id, str]:
 
 
 def is_id(value: Any) -> bool:
-    """Whether a value can be the id of an image or a category."""
+    """Return whether a value can be the id of an image or a category."""
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
@@ -256,7 +256,7 @@ class _Reader:
         given.cells.append(CellIn(where, box, cell_class, attributes, flags, _extra(annotation, box)))
 
     def _confidence(self, annotation: Mapping[str, Any]) -> float | None:
-        """Give how sure a machine was; ``None`` where nothing says that a machine found the box."""
+        """Return the confidence; ``None`` if no machine found the box."""
         found, attributes = confidence_of(annotation), annotation.get("attributes")
         if found is None and isinstance(attributes, dict):
             return confidence_of(attributes, self.schema)
@@ -267,7 +267,7 @@ class _Reader:
         return None if known is None else self.categories[known]
 
     def _class(self, annotation: Mapping[str, Any], label: str | None) -> tuple[str | None, bool]:
-        """Give the class, and whether the annotation is a white cell that the schema can speak of."""
+        """Return the class, and whether the annotation is a white cell that the schema covers."""
         schema, unsure = self.schema, "class" in _list(annotation.get("unsure"))
         group = annotation.get("class_group")
         if group is not None:
@@ -396,7 +396,7 @@ def _word(value: Any) -> str | None:
 
 
 def _extra(annotation: Mapping[str, Any], box: Sequence[float]) -> dict[str, Any] | None:
-    """Keep what the store has no word for, so that an export can hand it on."""
+    """Store what has no column, so that an export can write it again."""
     extra = {
         str(name)[:80]: value
         for name, value in annotation.items()
@@ -409,7 +409,7 @@ def _extra(annotation: Mapping[str, Any], box: Sequence[float]) -> dict[str, Any
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is short, and text of it can be written to a file."""
+    """Return whether a value is short, and text of it can be written to a file."""
     if isinstance(value, int) and abs(value) > 10**_MAX_TEXT:
         return False
     text = str(value)

@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
 
 
 def finite(value: Any) -> float | None:
-    """Give a number as a float; some programs write it in quotes."""
+    """Return a number as a float; some programs write it in quotes."""
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value.strip()):
             return None
@@ -30,7 +30,7 @@ def finite(value: Any) -> float | None:
 
 
 def numbers(values: Any) -> tuple[float, ...] | None:
-    """Give a list of numbers."""
+    """Return a list of numbers."""
     if not isinstance(values, list):
         return None
     found = [finite(value) for value in values]
@@ -38,13 +38,13 @@ def numbers(values: Any) -> tuple[float, ...] | None:
 
 
 def area(values: Any) -> tuple[float, ...] | None:
-    """Give an area: ``x, y, w, h``, or three points or more."""
+    """Return an area: ``x, y, w, h``, or three points or more."""
     found = numbers(values)
     return found if found and (len(found) == 4 or (len(found) >= 6 and len(found) % 2 == 0)) else None
 
 
 def box_of(bbox: Any, segmentation: Any) -> tuple[Box | None, bool]:
-    """Give the box of an annotation, and whether it is that around its outline or mask."""
+    """Return the box of an annotation, and whether it is that around its outline or mask."""
     given = numbers(bbox)
     box: Box | None = None
     if given is not None and len(given) == 4:
@@ -70,7 +70,7 @@ def _around(segmentation: Any) -> Box | None:
 
 
 def _around_mask(mask: dict[str, Any]) -> Box | None:
-    """Give the box around a mask in run lengths, by columns: a list of them, or COCO's compressed text."""
+    """Return the box around a mask in run lengths, by columns: a list of them, or COCO's compressed text."""
     size, counts = numbers(mask.get("size")), mask.get("counts")
     runs = _runs(counts) if isinstance(counts, str) else numbers(counts)
     if size is None or len(size) != 2 or min(size) < 1 or runs is None or len(runs) > _MAX_RUNS:

@@ -96,7 +96,7 @@ class _Task:
 
 
 def _is_minimal(task: Any) -> bool:
-    """Whether a task has the form of JSON-MIN: labels beside the image, by the name of their tag."""
+    """Return whether a task has the form of JSON-MIN: labels beside the image, by the name of their tag."""
     return isinstance(task, dict) and "data" not in task and not _MANY & task.keys()
 
 
@@ -107,7 +107,7 @@ def _label_names(tasks: Sequence[Any]) -> set[str]:
 
 
 def _in_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
-    """Give the results that a value of JSON-MIN holds, ``{}`` for what cannot be read.
+    """Return the results that a value of JSON-MIN holds, ``{}`` for what cannot be read.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def _in_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
 
     Returns
     -------
-    ``None`` where the value holds no labels.
+    ``None`` if the value holds no labels.
     """
     given = value
     if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of the CSV export
@@ -128,7 +128,7 @@ def _in_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
 
 
 def _as_task(task: Any, at: str, names: Collection[str]) -> Mapping[str, Any]:
-    """Give a task of the JSON export, whichever form it has: JSON-MIN, or an annotation with its task."""
+    """Return a task of the JSON export, whichever form it has: JSON-MIN, or an annotation with its task."""
     if isinstance(task, dict) and isinstance(task.get("task"), dict) and "result" in task:
         task = {"data": task["task"].get("data"), "annotations": [task]}
     if _is_minimal(task):
@@ -194,7 +194,7 @@ def _chosen(task: Mapping[str, Any]) -> tuple[Mapping[str, Any], int] | None:
 
 
 def _places(data: Mapping[str, Any], results: Sequence[Mapping[str, Any]], at: str) -> list[tuple[str, Any]]:
-    """Give the images of a task, each with a test whether a result is on it."""
+    """Return the images of a task, each with a test whether a result is on it."""
     for value in data.values():
         if isinstance(value, list) and value and all(isinstance(v, str) and _is_image(v) for v in value):
             return [(place, _has_index(index)) for index, place in enumerate(value)]
@@ -237,7 +237,7 @@ def _has_suffix(path: str) -> bool:
 
 
 def _path_of(place: str) -> str:
-    """Give the path in what names an image: a URL, a place of the local storage, a path."""
+    """Return the path in what names an image: a URL, a place of the local storage, a path."""
     text = place.strip()
     stored = unquote(text.partition("?d=")[2]).replace("\\", "/")
     if stored:
@@ -278,7 +278,7 @@ class _Names:
         return (path[3:] if drive else path).lstrip("/"), uploaded is not None
 
     def of(self, place: str, at: str) -> tuple[str, Match]:
-        """Give the name of the field of a task, and what bears it.
+        """Return the name of the field of a task, and what bears it.
 
         Folders that all tasks have in common say where the server keeps its files, and may be left out; an
         uploaded file has a prefix of eight digits that its owner does not know.
@@ -299,7 +299,7 @@ class _Names:
         return candidates[-1] if uploaded else name, best
 
     def _is_flat(self, name: str, match: Match) -> bool:
-        """Whether folders tell nothing apart on the side of the images either."""
+        """Return whether no folder confirms a match on the side of the images either."""
         if match.path is not None or match.field is None or not self._images.is_flat(match):
             return self._images.is_flat(match)
         # films/P1 says something of films/P2, and nothing of another folder
@@ -490,7 +490,7 @@ class _Marks:
         )
 
     def _class(self, mark: _Mark, said: dict[str, list[str]]) -> tuple[str | None, bool]:
-        """Give the class of a mark, and whether it can come in: of its labels, else of a choice."""
+        """Return the class of a mark, and whether it can come in: of its labels, else of a choice."""
         schema, skipped = self.schema, self.document.skipped
         labels = list(dict.fromkeys(mark.labels))
         if not labels:
@@ -511,7 +511,7 @@ class _Marks:
 
 
 def _labels(value: Mapping[str, Any]) -> list[str]:
-    """Give the labels of a result, whatever tag gave them (``rectanglelabels``, ``labels``, …)."""
+    """Return the labels of a result, whatever tag gave them (``rectanglelabels``, ``labels``, …)."""
     for key, found in value.items():
         if key.endswith("labels"):
             words = [found] if isinstance(found, str) else _list(found)
@@ -520,7 +520,7 @@ def _labels(value: Mapping[str, Any]) -> list[str]:
 
 
 def _may_be_cell(result: Mapping[str, Any]) -> bool:
-    """Whether a result that belongs to no mark may be a cell: it is no word on the whole image."""
+    """Return whether a result that belongs to no mark may be a cell: it does not label the whole image."""
     value = result["value"]
     return bool(_labels(value)) or place_of(value) != place_of({}) or not result.get("type")
 

@@ -22,18 +22,18 @@ TURNED = "{n} turned boxes became the upright boxes around them."
 
 
 def is_shape(result: Mapping[str, Any]) -> bool:
-    """Whether a result marks a place of its own."""
+    """Return whether a result marks a place of its own."""
     kind = str(result.get("type", ""))
     return kind.startswith(_SHAPES)
 
 
 def place_of(value: Mapping[str, Any]) -> str:
-    """Give a text that is the same for two results of one shape; empty where a value has no shape."""
+    """Return a key that is equal for results of the same shape; empty if a value has no shape."""
     return repr([(key, value[key]) for key in _PLACE if key in value])
 
 
 def points_of(result: Mapping[str, Any], size: Size, at: str) -> tuple[Points, str]:
-    """Give the corners of a result's shape in pixels, and the sentence that tells what was lost of it.
+    """Return the corners of a result's shape in pixels, and the sentence that describes what was lost.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def number(value: Any, at: str) -> float:
 
 
 def bounds(points: Sequence[tuple[float, float]]) -> Box:
-    """Give the box around points."""
+    """Return the box around points."""
     xs, ys = zip(*points, strict=True)
     x, y = round(min(xs), 6), round(min(ys), 6)
     return x, y, round(max(xs) - x, 6), round(max(ys) - y, 6)
@@ -110,7 +110,7 @@ class _Bits:
 
 
 def _brushed(rle: Any, size: Size, at: str) -> Box:
-    """Give the box around a brush stroke: run lengths over the four channels of each pixel.
+    """Return the box around a brush stroke: run lengths over the four channels of each pixel.
 
     Raises
     ------

@@ -46,7 +46,7 @@ _DOMAIN = re.compile(
 
 @cache
 def lld() -> Schema:
-    """Give the schema of the published files."""
+    """Return the schema of the published files."""
     return load_schema("lld")
 
 
@@ -93,7 +93,7 @@ class Codes:
         object.__setattr__(self, "attributes", attributes)
 
     def published(self, number: int, names: Mapping[int, str]) -> int:
-        """Give the published number of a class that a data set numbers otherwise.
+        """Return the published number of a class that a data set numbers otherwise.
 
         Parameters
         ----------
@@ -104,14 +104,14 @@ class Codes:
         return lld().class_named(found).id if found is not None and lld().is_class(found) else number
 
     def class_number(self, cell_class: str | None) -> int | None:
-        """Give the number of a class, or ``None``: missing, unsure, a group, or not one of the 14."""
+        """Return the number of a class, or ``None``: missing, unsure, a group, or not one of the 14."""
         for number, name in self.classes.items():
             if name == cell_class:
                 return number
         return None
 
     def numbers(self, attributes: Mapping[str, str]) -> list[int]:
-        """Give the seven numbers of a cell, `MISSING` where nobody looked or nobody could tell."""
+        """Return the seven numbers of a cell, `MISSING` if not labelled or not certain."""
         found = []
         for known in self.attributes:
             value = attributes.get(known[0]) if known else None
@@ -120,7 +120,7 @@ class Codes:
         return found
 
     def losses(self, attributes: Mapping[str, str]) -> list[str]:
-        """Name what the seven numbers cannot say of a cell's attributes."""
+        """List what the seven numbers cannot store of a cell's attributes."""
         own = {known[0]: known[1] for known in self.attributes if known}
         said = {name: set(values.values()) for name, values in own.items()}
         lost = []
@@ -131,7 +131,7 @@ class Codes:
         return lost
 
     def values(self, numbers: Sequence[int | None]) -> dict[str, str]:
-        """Give attributes and values for seven numbers; missing is left out."""
+        """Return attributes and values for seven numbers; missing is left out."""
         found = {}
         for known, number in zip(self.attributes, numbers, strict=True):
             if known is not None and number is not None and number in known[1]:
@@ -140,7 +140,7 @@ class Codes:
 
 
 def text_codes(numbers: Sequence[int]) -> tuple[list[int], bool]:
-    """Give the seven columns of the text files, and whether a value had to go for the published code."""
+    """Return the seven columns of the text files, and whether a value had to go for the published code."""
     codes = [n if n != MISSING or i == _SIZE else _MISSING_BINARY for i, n in enumerate(numbers)]
     alone = codes[_CHROMATIN] == _MISSING_BINARY and _MISSING_BINARY not in codes[_CHROMATIN + 1 :]
     if alone:

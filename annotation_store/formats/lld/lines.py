@@ -77,7 +77,7 @@ def _row(words: Sequence[str], at: str) -> Row | Unreadable:
 
 
 def pixel_box(shares: tuple[float, float, float, float], size: Size) -> Box:
-    """Give a box in pixels of the image."""
+    """Return a box in pixels of the image."""
     cx, cy, w, h = shares
     width, height = abs(w) * size[0], abs(h) * size[1]
     return (
@@ -92,19 +92,19 @@ def pixel_box(shares: tuple[float, float, float, float], size: Size) -> Box:
 
 
 def _letterbox(size: Size) -> tuple[float, float, float]:
-    """Give the scale from the image to the canvas, and the padding at the left and at the top."""
+    """Return the scale from the image to the canvas, and the padding at the left and at the top."""
     scale = CANVAS / max(size)
     return scale, (CANVAS - size[0] * scale) / 2, (CANVAS - size[1] * scale) / 2
 
 
 def ordered(patch: Patch, order: str) -> Patch:
-    """Give left, top, right and bottom."""
+    """Return left, top, right and bottom."""
     a, b, c, d = patch
     return (a, b, c, d) if order == "xyxy" else (a, c, b, d)
 
 
 def _fits(row: Row, size: Size, order: str) -> bool:
-    """Whether a reading of the patch is a rectangle that holds the row's centre."""
+    """Return whether a reading of the patch is a rectangle that holds the row's centre."""
     if row.patch is None:
         return True
     left, top, right, bottom = ordered(row.patch, order)
@@ -119,7 +119,7 @@ def _fits(row: Row, size: Size, order: str) -> bool:
 
 
 def patch_order(rows: Iterable[tuple[Row, Size]], source: str) -> str:
-    """Tell in which order the patches' numbers stand, from all the rows of a data set.
+    """Return in which order the patches' numbers stand, from all the rows of a data set.
 
     The README of the data set says x1 x2 y1 y2, its code reads x1 y1 x2 y2. Only one of them makes
     rectangles that hold the cells.
@@ -148,7 +148,7 @@ def patch_order(rows: Iterable[tuple[Row, Size]], source: str) -> str:
 
 
 def region(patch: Patch, order: str, size: Size) -> Box | None:
-    """Give a patch as a rectangle of the image, clipped to it; ``None`` where nothing is left."""
+    """Return a patch as a rectangle of the image, clipped to it; ``None`` if nothing is left."""
     left, top, right, bottom = ordered(patch, order)
     scale, pad_x, pad_y = _letterbox(size)
     x0, x1 = (min(max((v - pad_x) / scale, 0.0), size[0]) for v in (left, right))
@@ -159,7 +159,7 @@ def region(patch: Patch, order: str, size: Size) -> Box | None:
 
 
 def patch_words(rectangle: Box, size: Size) -> list[str]:
-    """Give a rectangle of the image as the four patch columns, in the order that the published code reads."""
+    """Return a rectangle of the image as the four patch columns, in the published code's order."""
     scale, pad_x, pad_y = _letterbox(size)
     x, y, w, h = rectangle
     values = (x * scale + pad_x, y * scale + pad_y, (x + w) * scale + pad_x, (y + h) * scale + pad_y)
@@ -167,7 +167,7 @@ def patch_words(rectangle: Box, size: Size) -> list[str]:
 
 
 def inner_rectangle(shape: Shape) -> Box | None:
-    """Give a large rectangle inside a shape: the patch must not claim what nobody looked at."""
+    """Return a large rectangle inside a shape: the patch must not claim unannotated area."""
     if shape.is_rectangle:
         x, y, w, h = shape.coords
         return x, y, w, h

@@ -117,7 +117,7 @@ def read(
 
 
 def _describe(field: FieldIn, *, explicit: bool) -> None:
-    """Take patient, domain and diagnosis from names, where the file does not say them otherwise."""
+    """Read patient, domain and diagnosis from names, unless the file states them."""
     said = origin(field.name if field.image is None else f"{field.image.parent.as_posix()}/{field.name}")
     field.domain = field.domain or said.domain
     if not explicit and said.patient:
@@ -327,7 +327,7 @@ class Export:
     lost: dict[int, list[Cell]] = dataclasses.field(default_factory=dict)
 
     def honest(self) -> Contents:
-        """Give the contents with an ignore area over each lost cell."""
+        """Return the contents with an ignore area over each lost cell."""
         areas = {field_id: list(own) for field_id, own in self.contents.ignore_areas.items()}
         for field_id, cells in self.lost.items():
             areas.setdefault(field_id, []).extend(
@@ -411,7 +411,7 @@ def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], in
 
 
 def _sayable(cells: Iterable[Cell], export: Export) -> list[tuple[Cell, int]]:
-    """Give the cells that have one of the 14 classes, with its number; tell what else is lost."""
+    """Return the cells that have one of the 14 classes, with its number; report what else is lost."""
     found = []
     skipped = export.skipped
     for cell in cells:
@@ -497,7 +497,7 @@ Sheet = tuple[Box | None, list[tuple[Cell, int]]]
 
 
 def _sheets(shapes: Sequence[Shape], cells: Sequence[tuple[Cell, int]], skipped: Skipped) -> list[Sheet]:
-    """Give one image with its patch for each region that holds a cell."""
+    """Return one image with its patch for each region that holds a cell."""
     if not shapes:
         skipped.count("{n} fields have no finished region, so no patch: left out.")
     found: list[Sheet] = []

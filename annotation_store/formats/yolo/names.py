@@ -114,7 +114,7 @@ def of_yaml(path: Path) -> DataSet:
 
 
 def _stated(folder: Path, stated: str) -> Path:
-    """Take the folder that a YAML states, where it lies inside the YAML's own or beside it."""
+    """Return the folder that a YAML states, if it lies inside the YAML's own or beside it."""
     try:
         found = (folder / stated.replace("\\", "/")).resolve()
         if found.is_dir() and found.is_relative_to(folder.resolve().parent):

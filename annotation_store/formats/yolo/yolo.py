@@ -87,7 +87,7 @@ class Row(NamedTuple):
         return self.centre_x - across, self.centre_y - down, self.centre_x + across, self.centre_y + down
 
     def box(self, size: Size) -> Box:
-        """Give the box in pixels; the rounding takes back what normalising did to short numbers."""
+        """Return the box in pixels; the rounding takes back what normalising did to short numbers."""
         w, h = self.width * size[0], self.height * size[1]
         x, y = self.centre_x * size[0] - w / 2, self.centre_y * size[1] - h / 2
         return round(min(x, x + w), 6), round(min(y, y + h), 6), round(abs(w), 6), round(abs(h), 6)
@@ -378,7 +378,7 @@ def _classes(contents: Contents, fields: Iterable[Field]) -> list[str | None]:
 
 
 def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list[str]:
-    """Give the lines of a field's label file."""
+    """Return the lines of a field's label file."""
     numbers = {label: n for n, label in enumerate(classes)}
     schema = contents.schema
     rows = []
@@ -396,7 +396,7 @@ def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list
 
 
 def normalised(box: Box, size: Size) -> list[str]:
-    """Give centre and size as shares of the image, with enough digits for a slide of gigapixels."""
+    """Return centre and size as shares of the image, with enough digits for a slide of gigapixels."""
     x, y, w, h = box
     values = ((x + w / 2) / size[0], (y + h / 2) / size[1], w / size[0], h / size[1])
     return [f"{min(max(value, 0.0), 1.0):.12g}" for value in values]

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How well one class or value is told: `n` true cells with it; ``None`` where nothing can be counted."""
+    """Metrics of one class or value: `n` true cells with it; ``None`` if nothing can be counted."""
 
     n: int
     precision: float | None
@@ -92,7 +92,7 @@ class Round:
     everywhere, unseen
         Scores outside the regions on all fields, and on the fields never reviewed.
     reviewed
-        What the review did, written to the project; ``None`` where the round ends without one.
+        What the review did, written to the project; ``None`` if the round ends without one.
     judged
         The same rule applied to the fields never reviewed, and not written.
     """

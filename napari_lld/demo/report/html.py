@@ -88,7 +88,7 @@ def _chart(report: Report) -> Markup:
 
 
 def _outcome(report: Report) -> str:
-    """Say in words how the last round compares with the first on the unseen fields, whichever way it went."""
+    """Describe how the last round compares with the first on the unseen fields, better or worse."""
     first, last = report.rounds[0], report.rounds[-1]
     pairs = [
         ("cells found (AP50)", first.unseen.ap50, last.unseen.ap50),

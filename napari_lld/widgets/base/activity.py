@@ -37,7 +37,7 @@ class Activity(QObject):
             application.removeEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """See the event pass by."""
+        """Observe an event without handling it."""
         if (
             event is not None
             and event.type() in _USES

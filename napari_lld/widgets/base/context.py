@@ -57,10 +57,10 @@ class DeskContext(Protocol):
         """What the next training is asked for."""
 
     def fail(self, sentence: str) -> None:
-        """Say why something could not be done."""
+        """Show why an action failed."""
 
     def still_busy(self) -> bool:
-        """Whether a long action is under way, and say so."""
+        """Return whether a long action is under way, and say so."""
 
     def add_paths(self, paths: list[Path]) -> None:
         """Add images and folders of images to the project."""

@@ -47,7 +47,7 @@ class CanvasDrops(QObject):
         self.deleteLater()
 
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
-        """Take what is ours."""
+        """Accept drops of images and projects."""
         if not isinstance(event, QDropEvent) or event.type() not in _OURS:
             return False
         paths = dropped_paths(event)

@@ -52,13 +52,13 @@ class KeyRouter(QObject):
         application.installEventFilter(self)
 
     def close(self) -> None:
-        """Take no keys any more."""
+        """Stop handling keys."""
         application = QApplication.instance()
         if application is not None:
             application.removeEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Take the keys that are ours."""
+        """Handle the program's own keys."""
         if event is None or event.type() not in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
             return False
         if not isinstance(watched, QWidget) or not isinstance(event, QKeyEvent):
@@ -97,14 +97,14 @@ class KeyRouter(QObject):
 
 
 def _choose_a_cell(command: Command) -> str:
-    """Say what to do before a command that cannot run now; empty: nothing."""
+    """Return what to do before a command that cannot run now; may be empty."""
     if command.id.startswith(_NEEDS_CELL):
         return tr("Choose a cell first: click on one, or draw a box ([tool.box]).")
     return ""
 
 
 def key_name(event: QKeyEvent) -> str:
-    """Name a key press in Qt's portable notation."""
+    """Format a key press in Qt's portable notation."""
     key, modifiers = event.key(), event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     if key == Qt.Key.Key_Enter:
         key = Qt.Key.Key_Return
@@ -135,7 +135,7 @@ _BEFORE_DIGITS = {"linux": 9, "win32": 1}
 
 
 def french_digit(event: QKeyEvent) -> str:
-    """Give the digit whose key was pressed without Shift on a French layout, else nothing.
+    """Return the digit whose key was pressed without Shift on a French layout, else nothing.
 
     Other layouts have these signs elsewhere: where the system tells which key it was, that decides.
     """

@@ -58,7 +58,7 @@ class Part(QWidget):
         self._bound.append((signal, slot))
 
     def release(self) -> None:
-        """Let go of the session: a deleted widget must not be called."""
+        """Disconnect from the session: a deleted widget must not be called."""
         self._settling.stop()
         for signal, slot in self._bound:
             signal.disconnect(slot, missing_ok=True)
@@ -85,7 +85,7 @@ class Part(QWidget):
         self.refresh()
 
     def use_colours(self, new: Colours) -> None:
-        """Take other colours."""
+        """Apply the colours of the theme."""
         self.colours = new
         for choice in self.findChildren(ChoiceButton):
             choice.colours = new
@@ -158,7 +158,7 @@ def label(text: str = "", role: str = "", *, wrap: bool = False, gives_way: bool
 
 
 def restyle(widget: QWidget) -> None:
-    """Have a widget take the style of a property that has changed."""
+    """Restyle a widget after a property has changed."""
     style = widget.style()
     if style is not None:
         style.unpolish(widget)
@@ -174,7 +174,7 @@ def rule() -> QFrame:
 
 
 def row(*items: QWidget | int, spacing: int = 4) -> QHBoxLayout:
-    """Lay widgets in a row; an int is a stretch."""
+    """Return a row of widgets; an int is a stretch."""
     layout = QHBoxLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(spacing)
@@ -189,7 +189,7 @@ def row(*items: QWidget | int, spacing: int = 4) -> QHBoxLayout:
 def column(
     widget: QWidget, spacing: int = 4, margins: tuple[int, int, int, int] = (0, 0, 0, 0)
 ) -> QVBoxLayout:
-    """Give a widget a vertical layout."""
+    """Set a vertical layout on a widget."""
     layout = QVBoxLayout(widget)
     layout.setContentsMargins(*margins)
     layout.setSpacing(spacing)
@@ -197,7 +197,7 @@ def column(
 
 
 def path_row(line: QLineEdit, *ways: tuple[str, Callable[[], str]]) -> QWidget:
-    """Lay a line for a path beside buttons that ask for one; one that gives nothing changes nothing."""
+    """Return a path field beside its browse buttons; cancelling a dialog changes nothing."""
 
     def fill(choose: Callable[[], str]) -> None:
         if chosen := choose():
@@ -214,13 +214,13 @@ def path_row(line: QLineEdit, *ways: tuple[str, Callable[[], str]]) -> QWidget:
 
 
 def show_whole(told: QLabel) -> None:
-    """Give a wrapped label in a dialog the room for all it says; it keeps that, so that nothing jumps."""
+    """Reserve the height that a wrapped label in a dialog needs, so that nothing jumps."""
     if told.isVisible():
         told.setMinimumHeight(max(told.minimumHeight(), told.heightForWidth(told.width())))
 
 
 def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, QPushButton]:
-    """Make the two buttons that end a dialog, and give the one that accepts by itself.
+    """Make the two buttons that end a dialog, and return the one that accepts by itself.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, 
 
 
 def answered(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
-    """Show a dialog until it is closed; give its answer, or ``None`` where it was not accepted."""
+    """Show a dialog until it is closed; return its answer, or ``None`` if it was not accepted."""
     keep_on_screen(dialog)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     given = answer() if accepted else None
@@ -339,7 +339,7 @@ class ChoiceButton(QAbstractButton):
         super().leaveEvent(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Take a quick second click for a click."""
+        """Treat a double click as a click."""
         self.mousePressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:

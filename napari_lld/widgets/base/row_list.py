@@ -37,11 +37,11 @@ class RowDelegate(QStyledItemDelegate):
         self.colours: Colours = colours()
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        """Give every row the same height."""
+        """Return the same height for every row."""
         return QSize(120, _ROW)
 
     def paint_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> bool:
-        """Paint what lies under a row, chosen or pointed at; give whether it is chosen."""
+        """Paint what lies under a row, chosen or pointed at; return whether it is chosen."""
         c, rect = self.colours, QRectF(option.rect)
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
         if chosen:
@@ -72,11 +72,11 @@ class RowList(QListView):
         self.setMinimumHeight(2 * _ROW + 6)
 
     def sizeHint(self) -> QSize:
-        """Ask for no more than two rows: the list takes what room the others leave."""
+        """Return a hint of two rows: the list fills the room that the others leave."""
         return QSize(super().sizeHint().width(), self.minimumHeight())
 
     def use_colours(self, new: Colours) -> None:
-        """Take other colours."""
+        """Apply the colours of the theme."""
         self._delegate.colours = new
         self.viewport().update()
 

@@ -44,7 +44,7 @@ class SavePlace:
 
 
 def problem_of(out: Path) -> str:
-    """Say why a place cannot be written, whatever is agreed to; "" where it can."""
+    """Explain why a place cannot be written, whatever is agreed to; "" where it can."""
     try:
         if project_around(out) is not None:
             return tr("{name} lies inside a project: give another place.", name=out.name)

@@ -30,7 +30,7 @@ class Colours:
 
 
 def colours(theme_id: str = "dark") -> Colours:
-    """Give the colours that go with a napari theme."""
+    """Return the colours that go with a napari theme."""
     from napari.utils.theme import get_theme
 
     theme = get_theme(theme_id)
@@ -66,13 +66,13 @@ def mix(a: QColor, b: QColor, share: float) -> QColor:
 
 
 def contrasting(background: QColor) -> QColor:
-    """Give black or white, whichever is read better on a colour."""
+    """Return black or white, whichever is read better on a colour."""
     luminance = 0.299 * background.red() + 0.587 * background.green() + 0.114 * background.blue()
     return QColor("black") if luminance > 140 else QColor("white")
 
 
 def stylesheet(c: Colours) -> str:
-    """Give the style sheet of the dock (children of ``#lld_desk``)."""
+    """Return the style sheet of the dock (children of ``#lld_desk``)."""
     soft = mix(c.window, c.text, 0.12).name()
     hover = mix(c.window, c.text, 0.2).name()
     disabled = mix(c.window, c.text, 0.35).name()

@@ -307,7 +307,7 @@ class KindRow(QWidget):
 
 
 def _value_key(commands: Commands, number: int) -> str:
-    """Give the key of the n-th value of the row of the caret."""
+    """Return the key of the n-th value of the row of the caret."""
     return commands[f"value.{number}"].key if f"value.{number}" in commands else ""
 
 

@@ -168,7 +168,7 @@ class DifferentialPanel(Part):
         self._table.setPlainText(in_two_columns(told.split("\n"), self._table.fontMetrics(), half))
 
     def _tell_reached(self, counted: int, target: int) -> None:
-        """Say once that the target is reached, when counting and not when looking at another patient."""
+        """Announce once that the target is reached, while counting only."""
         session = self.session
         field = session.field
         whose = (
@@ -229,7 +229,7 @@ class DifferentialPanel(Part):
 
 
 def in_two_columns(lines: list[str], metrics: QFontMetrics, wide: float) -> str:
-    """Put two lines on one, with a tab between, where both are narrow enough."""
+    """Join two lines by a tab, if both are narrow enough."""
     told: list[str] = []
     beside = False
     for line in lines:

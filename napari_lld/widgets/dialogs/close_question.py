@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def what_would_end(desk: DeskContext) -> list[str]:
-    """Say what is at work, how far it is, and what is lost by closing; empty where nothing is at work."""
+    """Describe what is at work, how far it is, and what is lost by closing; empty if nothing is at work."""
     told = []
     training, rounds = desk.session.training, desk.rounds
     if training.busy:
@@ -56,7 +56,7 @@ def what_would_end(desk: DeskContext) -> list[str]:
 
 
 def may_close(desk: DeskContext, window: QWidget | None) -> bool:
-    """Ask whether to close although something is at work; True where nothing is."""
+    """Ask whether to close although something is at work; True if nothing is."""
     told = what_would_end(desk)
     if not told:
         return True

@@ -66,13 +66,13 @@ class ConflictsModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Name the columns."""
+        """List the columns."""
         if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
             return tr(_COLUMNS[section])
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Say what a conflict is about."""
+        """Describe what a conflict is about."""
         project = self._session.project
         if project is None or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return None
@@ -183,7 +183,7 @@ class ConflictsDialog(QDialog):
             self.table.selectRow(min(row, len(self.model.conflicts) - 1))
 
     def closeEvent(self, event: Any) -> None:
-        """Let go of the session."""
+        """Disconnect from the session."""
         for signal in (
             self._session.summaries_changed,
             self._session.reading_changed,

@@ -92,7 +92,7 @@ class NewProjectDialog(QDialog):
         self._show_problem()
 
     def _show_problem(self, refused: str = "", refused_images: str = "") -> None:
-        """Say beside the fields what is wrong with them, or why the project could not be made."""
+        """Show beside the fields what is wrong with them, or why the project could not be made."""
         place = Path(self.place.text().strip() or Path.home()).expanduser()
         for told, sentence in (
             (self.problem, refused or folder_problem(place, self.name.text().strip())),
@@ -143,7 +143,7 @@ class NewProjectDialog(QDialog):
         return images_in(Path(images).expanduser() if images else None)
 
     def _check(self) -> None:
-        """Refuse a rule that cannot be read, and a project without a name."""
+        """Reject a rule that cannot be read, and a project without a name."""
         self._ok.setEnabled(self.patients.sound and bool(self.name.text().strip()))
 
     def _folder_row(self, line: QLineEdit) -> QWidget:
@@ -154,7 +154,7 @@ class NewProjectDialog(QDialog):
         return path_row(line, (tr("Browse …"), choose))
 
     def answer(self) -> NewProject:
-        """Give what was typed."""
+        """Return what was typed."""
         name = self.name.text().strip()
         if not name.endswith(".lld"):
             name += ".lld"
@@ -179,7 +179,7 @@ def ask_new_project(parent: QWidget | None, annotator: str = "") -> NewProject |
 
 
 def ask_project(parent: QWidget | None) -> Path | None:
-    """Ask for the folder of a project."""
+    """Prompt for the folder of a project."""
     place, title = str(user_state.recall("place", Path.home())), tr("Open a project folder")
     while place := QFileDialog.getExistingDirectory(parent, title, place):
         if (Path(place) / DATABASE).is_file():
@@ -192,7 +192,7 @@ def ask_project(parent: QWidget | None) -> Path | None:
 
 
 def ask_images(parent: QWidget | None) -> list[Path]:
-    """Ask for image files."""
+    """Prompt for image files."""
     wanted = f"{tr('Images')} {_IMAGES}"
     files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), wanted)
     return [Path(file) for file in files]
@@ -268,12 +268,12 @@ def ask_pixel_size(
 
 
 def ask_comment(text: str, parent: QWidget | None) -> str | None:
-    """Ask for a comment, beginning with the one that is there."""
+    """Prompt for a comment, beginning with the one that is there."""
     return ask_lines(tr("On this cell:"), text, parent)
 
 
 def ask_lines(about: str, text: str, parent: QWidget | None) -> str | None:
-    """Ask for a comment of some lines, in a frame that is seen in napari's themes too."""
+    """Prompt for a comment of some lines, in a frame that is seen in napari's themes too."""
     dialog = QInputDialog(parent)
     dialog.setWindowTitle(tr("Comment"))
     dialog.setLabelText(about)
@@ -285,7 +285,7 @@ def ask_lines(about: str, text: str, parent: QWidget | None) -> str | None:
 
 
 def ask_overlapping_field(name: str, others: Sequence[str], parent: QWidget | None) -> str | None:
-    """Ask which field overlaps one; ``None`` where nobody answers."""
+    """Ask which field overlaps one; ``None`` if cancelled."""
     if not others:
         return None
     chosen, taken = QInputDialog.getItem(

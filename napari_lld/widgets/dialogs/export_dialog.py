@@ -100,7 +100,7 @@ class ExportDialog(QDialog):
         self._on_form()
 
     def answer(self) -> Export:
-        """Give what was chosen."""
+        """Return what was chosen."""
         return Export(
             str(self.form.currentData()),
             self._out(),
@@ -140,7 +140,7 @@ class ExportDialog(QDialog):
         self.options.retitle("fields", titles.items(), chosen="covered" if survey.covered else "annotated")
 
     def _unknown_area(self) -> str:
-        """Say what becomes of unmarked area with what is chosen; nothing where it stays unknown."""
+        """Describe what becomes of unmarked area with what is chosen; nothing if it stays unknown."""
         survey, name = self._survey, self.form.currentData()
         partly = survey.annotated - survey.covered
         if not partly or self.what.currentData():
@@ -211,7 +211,7 @@ class ExportDialog(QDialog):
         return _suffixed(out, _SUFFIXES.get(self.form.currentData(), ""))
 
     def _problem(self) -> str:
-        """Say what is wrong with the place; what the store refuses is known before it is tried."""
+        """Describe what is wrong with the place; what the store refuses is known before it is tried."""
         if not self.place.text().strip():
             return tr("Say where to.")
         out = self._out()
@@ -239,13 +239,13 @@ class ExportDialog(QDialog):
 
 
 def _suffixed(out: Path, suffix: str) -> Path:
-    """Give a path the suffix of a format; what stands behind another point is part of the name."""
+    """Return a path with the suffix of a format; any other suffix is part of the name."""
     named = out.name not in _NAMELESS and out.suffix != suffix
     return out.with_name(out.name + suffix) if suffix and named else out
 
 
 def said(kind: str, count: int) -> str:
-    """Say what a format loses of so many things."""
+    """Describe what a format loses of so many things."""
     match kind:
         case "attributes":
             return trn("{count} cell loses its attributes.", "{count} cells lose their attributes.", count)

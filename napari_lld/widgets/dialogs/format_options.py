@@ -25,7 +25,7 @@ class FormatOptions(QWidget):
         self.controls: dict[str, QWidget] = {}
 
     def offer(self, form: str, options: Mapping[str, str], *, none: bool = False) -> None:
-        """Offer the options of a format; `none`: say so where it has none."""
+        """Offer the options of a format; `none`: say so if it has none."""
         if self._shown == (form, tuple(options)):
             return
         self._shown = (form, tuple(options))
@@ -43,7 +43,7 @@ class FormatOptions(QWidget):
         self._form.activate()
 
     def values(self) -> dict[str, str]:
-        """Give what differs from what a format does by itself."""
+        """Return the options that differ from a format's defaults."""
         form, names = self._shown
         found: dict[str, str] = {}
         for name in names:
@@ -62,7 +62,7 @@ class FormatOptions(QWidget):
         return found
 
     def retitle(self, name: str, titles: Iterable[tuple[str, str]], *, chosen: str | None = None) -> None:
-        """Say more exactly what the values of a choice do here, and choose one."""
+        """Describe what the values of a choice do here, and choose one."""
         control = self.controls.get(name)
         if not isinstance(control, QComboBox):
             return

@@ -81,7 +81,7 @@ def _table(members: list[tuple[str, str]]) -> QGridLayout:
 
 
 def _balanced(commands: Commands) -> list[list[tuple[str, list[tuple[str, str]]]]]:
-    """Share the groups out over the columns, none much longer than another."""
+    """Distribute the groups over columns of similar length."""
 
     def group(command: Command) -> str:
         return command.group

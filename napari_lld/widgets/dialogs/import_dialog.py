@@ -155,7 +155,7 @@ class ImportDialog(QDialog):
         self._look_soon()
 
     def answer(self) -> Import:
-        """Give what was chosen."""
+        """Return what was chosen."""
         images = self.images.text().strip()
         rule = self.patients.expression
         return Import(
@@ -213,7 +213,7 @@ class ImportDialog(QDialog):
     # ------------------------------------------------------------------ looking
 
     def _look_soon(self) -> None:
-        """Look once the user has stopped changing things; what was said of other choices goes."""
+        """Update the preview once the user has stopped changing options."""
         self._means.setText(tr(_MEANS[str(self.regions.currentData())]))
         if self._look is not None and self._looked_at == self._question():
             self._tell()
@@ -225,7 +225,7 @@ class ImportDialog(QDialog):
         self._tell()
 
     def _question(self) -> Import:
-        """Give what the look depends on: whether something may be left out is asked after it."""
+        """Return the options that the preview depends on."""
         answer = self.answer()
         form = "" if self._recognised else answer.form
         return Import(answer.path, form, answer.images, answer.regions, answer.patient_from, answer.options)

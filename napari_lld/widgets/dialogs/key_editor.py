@@ -144,7 +144,7 @@ class KeyEditor(QDialog):
         self._back.setEnabled(command_id is not None and command_id in self._commands.key_map.changed)
 
     def current(self) -> str | None:
-        """Give the id of the command that is chosen."""
+        """Return the id of the command that is chosen."""
         item = self._table.currentItem()
         command_id = item.data(0, _ID) if item is not None else None
         return command_id if isinstance(command_id, str) and command_id in self._commands else None
@@ -165,7 +165,7 @@ class KeyEditor(QDialog):
     # ------------------------------------------------------------------ changing
 
     def give_key(self, key: str) -> None:
-        """Give the chosen command a key, unless another command has it."""
+        """Assign a key to the chosen command, unless another command has it."""
         command_id = self.current()
         if command_id is None or not key:
             return
@@ -229,7 +229,7 @@ class KeyField(QLineEdit):
         self.setMinimumWidth(230)
 
     def event(self, event: QEvent | None) -> bool:
-        """Take keys before anything else does, Tab too; Esc is left to the dialog."""
+        """Handle keys first, including Tab; Esc is left to the dialog."""
         if isinstance(event, QKeyEvent) and event.key() != Qt.Key.Key_Escape:
             if event.type() == QEvent.Type.ShortcutOverride:
                 event.accept()
@@ -242,7 +242,7 @@ class KeyField(QLineEdit):
 
 
 def napari_keys(window: QWidget | None) -> dict[str, str]:
-    """Give napari's own keys in Qt's notation, with what they do: its layers' and the window menus'."""
+    """Return napari's own keys in Qt's notation, with what they do: its layers' and the window menus'."""
     from napari.settings import get_settings
 
     found: dict[str, str] = {}

@@ -25,12 +25,12 @@ _NEW = 0
 
 
 def reading_name(reading: Reading) -> str:
-    """Name a reading, with whether it is blind."""
+    """Return the name of a reading, and whether it is blind."""
     return tr("{name} (blind)", name=reading.name) if reading.blind else reading.name
 
 
 def reading_title(reading: Reading, annotator: str) -> str:
-    """Name a reading and say whose it is, to one of the annotators."""
+    """Return the name of a reading and whose it is, for one of the annotators."""
     name = reading_name(reading)
     if not reading.annotator:
         return tr("{reading} – of nobody (a consensus)", reading=name)
@@ -45,7 +45,7 @@ class ReadingDialog(QDialog):
     Parameters
     ----------
     current
-        The reading in use; ``None`` where the annotator has none and has to choose.
+        The reading in use; ``None`` if the annotator has none and has to choose.
     begin
         Whether a new reading is what was asked for.
     """
@@ -124,7 +124,7 @@ class ReadingDialog(QDialog):
         button.setChecked(True)
 
     def _show(self) -> None:
-        """Say what the choice means, and name it on the button."""
+        """Describe what the choice means, and name it on the button."""
         reading = self._readings.get(self._choices.checkedId())
         new = reading is None
         for widget in (self.name, self.blind):
@@ -172,7 +172,7 @@ class ReadingDialog(QDialog):
             self.about.setText("")
 
     def answer(self) -> ReadingChoice:
-        """Give the number of the reading chosen, or the new one."""
+        """Return the number of the chosen or new reading."""
         number = int(self._choices.checkedId())
         if number != _NEW:
             return number

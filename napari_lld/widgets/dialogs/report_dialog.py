@@ -49,7 +49,7 @@ class ReportDialog(QDialog):
         self._tell()
 
     def answer(self) -> Wanted:
-        """Give what was chosen."""
+        """Return what was chosen."""
         return Wanted(self._out(), self.title.text().strip(), self.names.isChecked())
 
     def _out(self) -> Path:
@@ -57,7 +57,7 @@ class ReportDialog(QDialog):
         return out if out.suffix.lower() in (".html", ".htm") else out.with_name(f"{out.name}.html")
 
     def _tell(self) -> None:
-        """Say what is wrong with the place, or who can be known from the report."""
+        """Describe what is wrong with the place, or who can be known from the report."""
         problem = ""
         if not self.place.text().strip():
             problem = tr("Say where to.")

@@ -108,7 +108,7 @@ class DisplayPanel(Part):
         self.refresh()
 
     def use_colours(self, new: Colours) -> None:
-        """Take other colours."""
+        """Apply the colours of the theme."""
         super().use_colours(new)
         self.setStyleSheet(stylesheet(new))
         for view in (self.view, *self._stain_views):
@@ -147,7 +147,7 @@ class DisplayPanel(Part):
         self._show_cell()
 
     def _told_sizes(self) -> str:
-        """Say what the ruler or the ring measures, else how large a pixel is."""
+        """Describe what the ruler or the ring measures, else how large a pixel is."""
         sight = self.session.display
         size = sight.pixel_size_um
         if self.session.field_id is None:
@@ -193,7 +193,7 @@ class DisplayPanel(Part):
             view.show_crop(grey, area[:2], box, view.scale_for(box, self._closer), None)
 
     def _background(self) -> White:
-        """Give the colour of the field's empty background, worked out once a field."""
+        """Return the colour of the field's empty background, worked out once per field."""
         field_id = self.session.field_id
         if self._white is None or self._white[0] != field_id:
             self._white = (field_id, background_of_field(self._desk) or (255, 255, 255))
@@ -251,7 +251,7 @@ class DisplayDock:
         self.panel.refresh_soon()
 
     def release(self) -> None:
-        """Take both away."""
+        """Remove both."""
         for signal in self._signals:
             signal.disconnect(self._follow, missing_ok=True)
         if self.panel.isVisible():
@@ -277,7 +277,7 @@ def _slider(name: str, limits: tuple[float, float]) -> QSlider:
 
 
 def _step(value: float, limits: tuple[float, float]) -> int:
-    """Give the place of a value on a slider, 1 in its middle."""
+    """Return the place of a value on a slider, 1 in its middle."""
     low, high = limits
     share = 0.5 * (value - low) / (1 - low) if value < 1 else 0.5 + 0.5 * (value - 1) / (high - 1)
     return round(_STEPS * share)
@@ -290,7 +290,7 @@ def _value(step: int, limits: tuple[float, float]) -> float:
 
 
 def background_of_field(desk: DeskContext) -> tuple[int, int, int] | None:
-    """Give the colour of the current field's empty background, from a small copy where it is large."""
+    """Return the colour of the current field's empty background, from a small copy where it is large."""
     project, field = desk.session.project, desk.session.field
     if project is None or field is None:
         return None

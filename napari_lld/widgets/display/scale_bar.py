@@ -41,7 +41,7 @@ class ScaleBar(QWidget):
         self._follow()
 
     def release(self) -> None:
-        """Let go of session and viewer."""
+        """Disconnect from session and viewer."""
         for signal in self._bound:
             signal.disconnect(self._follow, missing_ok=True)
         self._desk.viewer.scene.camera.events.zoom.disconnect(self._follow)
@@ -55,7 +55,7 @@ class ScaleBar(QWidget):
         return self._bar[1]
 
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
-        """Stay in the corner."""
+        """Keep the bar in the corner."""
         if event is not None and event.type() == QEvent.Type.Resize:
             self._place()
         return False

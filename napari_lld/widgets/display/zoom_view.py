@@ -51,12 +51,12 @@ class CropView(QWidget):
         return QSize(self._smallest // 2, self._smallest // 2)
 
     def scale_for(self, box: Box, closer: float = 1.0) -> float:
-        """Give how many pixels of the view a pixel of the field gets: the cell fills it, up to a limit."""
+        """Return how many pixels of the view a pixel of the field gets: the cell fills it, up to a limit."""
         side = max(box[2], box[3], 1.0) * _AIR
         return float(min(min(self.width(), self.height()) / side, _MOST) * closer)
 
     def area(self, box: Box, scale: float) -> Area:
-        """Give the part of the field that is seen around a box: left, top, right, bottom."""
+        """Return the part of the field that is seen around a box: left, top, right, bottom."""
         x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
         half_x, half_y = self.width() / scale / 2, self.height() / scale / 2
         return (
@@ -127,7 +127,7 @@ class CropView(QWidget):
         return (self._origin[0] + self._image.width(), self._origin[1] + self._image.height())
 
     def _at(self, x: float, y: float) -> QPointF:
-        """Give where a point of the field is in the view."""
+        """Return where a point of the field is in the view."""
         assert self._box is not None
         bx, by, bw, bh = self._box
         return QPointF(

@@ -108,7 +108,7 @@ class Header(Part):
         )
 
     def _show_reading(self) -> None:
-        """Name the reading and its reader, once there are several or it is another's."""
+        """Show the reading and its reader, once there are several or it is another's."""
         project = self.session.project
         if project is None:
             self._reading.hide()
@@ -188,7 +188,7 @@ class ToolBar(Part):
         )
 
     def _area_key(self) -> str:
-        """Give the key of what is being drawn, else that of a region."""
+        """Return the key of what is being drawn, else that of a region."""
         command_id = f"tool.{self.session.tool}" if self.session.tool in _AREAS else "tool.region"
         return self.commands[command_id].key
 

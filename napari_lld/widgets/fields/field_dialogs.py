@@ -36,7 +36,7 @@ Changes = Mapping[int, Mapping[str, Any]]
 
 
 def ask_field_comment(name: str, text: str, parent: QWidget | None) -> str | None:
-    """Ask for the comment on a field, beginning with the one that is there."""
+    """Prompt for the comment on a field, beginning with the one that is there."""
     return ask_lines(tr("On the field {name}:", name=name), text, parent)
 
 
@@ -91,7 +91,7 @@ class FieldDetailsDialog(QDialog):
         self._check()
 
     def _check(self) -> None:
-        """Say beside the fields what the store would refuse: after the dialog the entries would be lost."""
+        """Show beside the fields what the store would refuse: after the dialog the entries would be lost."""
         problem = ""
         try:
             Project.check_field_changes(self._written())
@@ -103,7 +103,7 @@ class FieldDetailsDialog(QDialog):
         self.ok.setEnabled(not problem)
 
     def _written(self) -> dict[str, Any]:
-        """Give what was written; empty = not known."""
+        """Return what was written; empty = not known."""
         written: dict[str, Any] = {}
         for name, line in self.lines.items():
             if not line.isModified():
@@ -113,7 +113,7 @@ class FieldDetailsDialog(QDialog):
         return written
 
     def answer(self) -> Changes:
-        """Give the changes; none where nothing was written."""
+        """Return the changes; none where nothing was written."""
         written = self._written()
         return {one.id: written for one in self._chosen} if written else {}
 
@@ -189,7 +189,7 @@ class PatientsDialog(QDialog):
         self._show()
 
     def _changes(self, *, every: bool) -> dict[int, dict[str, str]]:
-        """Give what the rule would change: of fields without a patient, or of every one that it reads."""
+        """Return what the rule would change: of fields without a patient, or of every one that it reads."""
         try:
             read = patients_by(self.chooser.expression, self._fields)
         except LLDError:
@@ -223,7 +223,7 @@ class PatientsDialog(QDialog):
         return self._changes(every=self.all.isChecked())
 
     def answer(self) -> PatientAnswer:
-        """Give the rule, and the changes of fields."""
+        """Return the rule, and the changes of fields."""
         return PatientAnswer(self.chooser.expression, self._chosen_changes())
 
 

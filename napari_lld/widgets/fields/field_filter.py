@@ -88,7 +88,7 @@ class FieldFilterPopup(QFrame):
         self._pause.start()
 
     def apply(self) -> None:
-        """Let the list show what is chosen."""
+        """Apply the chosen filter to the list."""
         self._pause.stop()
         self._session.filter = FieldFilter(
             frozenset(state for state, box in self.states.items() if box.isChecked()),
@@ -103,7 +103,7 @@ class FieldFilterPopup(QFrame):
         self.close()
 
     def closeEvent(self, event: object) -> None:
-        """Take what was typed last."""
+        """Apply the text typed last."""
         if self._pause.isActive():
             self.apply()
         super().closeEvent(event)

@@ -66,12 +66,12 @@ class FieldList(Part):
         self._on_project()
 
     def release(self) -> None:
-        """Let go of the session."""
+        """Disconnect from the session."""
         self.model.stop()
         super().release()
 
     def use_colours(self, new: Colours) -> None:
-        """Take other colours."""
+        """Apply the colours of the theme."""
         super().use_colours(new)
         self._view.use_colours(new)
 
@@ -174,7 +174,7 @@ class FieldList(Part):
             self._on_field()
 
     def _on_selection(self, *_: object) -> None:
-        """Take what the mouse chose in the list: several rows; one alone is only shown."""
+        """Apply the mouse's selection of several rows; a single row is only shown."""
         if self._showing:
             return
         fields = [i.data(SUMMARY_ROLE).field.id for i in self._view.selectedIndexes()]

@@ -42,7 +42,7 @@ class Thumbnails(QObject):
         self._made.connect(self._on_made)
 
     def get(self, field_id: int) -> QPixmap | None:
-        """Give a thumbnail, or ask for it and tell when it came."""
+        """Return a thumbnail, or request it and emit a signal when it is ready."""
         known = self._kept.get(field_id)
         if known is not None:
             self._kept.move_to_end(field_id)
@@ -52,7 +52,7 @@ class Thumbnails(QObject):
         return known
 
     def forget(self) -> None:
-        """Forget everything: another project."""
+        """Clear the cache: another project was opened."""
         self._awaited.clear()
         self._kept.clear()
 
@@ -114,7 +114,7 @@ class FieldsModel(QAbstractListModel):
         self._thumbnails.stop()
 
     def forget(self) -> None:
-        """Forget everything: another project."""
+        """Clear the cache: another project was opened."""
         self._thumbnails.forget()
 
     def refresh(self) -> None:
@@ -137,7 +137,7 @@ class FieldsModel(QAbstractListModel):
         return 0 if parent is not None and parent.isValid() else len(self._shown)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Give a field's name, tooltip, summary or thumbnail."""
+        """Return a field's name, tooltip, summary or thumbnail."""
         summary = self._shown[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
             return summary.field.name
@@ -158,7 +158,7 @@ class FieldsModel(QAbstractListModel):
 
 
 def state_words(summary: FieldSummary) -> str:
-    """Say where the work on a field stands."""
+    """Return where the work on a field stands."""
     match standing(summary):
         case Standing.SKIPPED:
             return tr("skipped")

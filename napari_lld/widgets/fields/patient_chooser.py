@@ -62,7 +62,7 @@ class PatientChooser(QWidget):
         self.refresh()
 
     def use(self, expression: str | None) -> None:
-        """Take a rule: one of those in words, or a pattern."""
+        """Set the rule: a predefined one, or a pattern."""
         known = self.rule.findData(expression or "")
         self.rule.setCurrentIndex(known if known >= 0 else self.rule.findData(_OWN))
         if known < 0:

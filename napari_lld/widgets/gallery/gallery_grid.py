@@ -61,7 +61,7 @@ class GalleryModel(QAbstractListModel):
         self.seen.clear()
 
     def row_of(self, key: Key) -> int | None:
-        """Give the row of an item."""
+        """Return the row of an item."""
         return self._rows.get(key)
 
     def rowCount(self, parent: QModelIndex = _ROOT) -> int:
@@ -69,7 +69,7 @@ class GalleryModel(QAbstractListModel):
         return 0 if parent.isValid() else len(self.items)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Give what stands in words of an item."""
+        """Return the text of an item."""
         if not index.isValid() or index.row() >= len(self.items):
             return None
         item = self.items[index.row()]
@@ -80,7 +80,7 @@ class GalleryModel(QAbstractListModel):
         return None
 
     def title(self, item: Item) -> str:
-        """Name an item's class."""
+        """Return the name of an item's class."""
         if item.unknown:
             return tr("unknown")
         if item.word is None:
@@ -91,7 +91,7 @@ class GalleryModel(QAbstractListModel):
         return schema.class_title(item.word) if schema is not None else item.word
 
     def aside(self, item: Item) -> str:
-        """Say in short what the model thinks, or what became of a suggestion."""
+        """Describe briefly what the model predicts, or what became of a suggestion."""
         entry = item.entry
         if entry.kind == "suggestion":
             if not item.pending:
@@ -104,12 +104,12 @@ class GalleryModel(QAbstractListModel):
         return ""
 
     def candidates(self, item: Item) -> str:
-        """Give the letters of the classes that an unknown cell is most like."""
+        """Return the letters of the classes that an unknown cell is most like."""
         schema, said = self.gallery.session.schema, item.entry.proposal
         return candidate_letters(schema, said) if schema is not None and said is not None else ""
 
     def provenance(self, item: Item) -> str:
-        """Tell all that the gallery knows of an item."""
+        """Describe an item in full."""
         session, entry = self.gallery.session, item.entry
         lines = [
             f"{tr('Cell {id}', id=entry.id) if entry.kind == 'cell' else tr('Suggestion')} · "
@@ -141,7 +141,7 @@ class GalleryModel(QAbstractListModel):
     # ------------------------------------------------------------------ crops
 
     def crop(self, item: Item) -> QPixmap | None:
-        """Give an item's crop, if it is there."""
+        """Return an item's crop, if it is there."""
         wanted = _wanted(item)
         crop = self._crops.get(wanted)
         if wanted in self._crops:
@@ -153,7 +153,7 @@ class GalleryModel(QAbstractListModel):
         return [w for row in rows if (w := _wanted(self.items[row])) not in self._crops]
 
     def take_crops(self, crops: Sequence[tuple[Wanted, Crop | None]]) -> None:
-        """Take crops that were cut, and forget the ones that were not looked at for longest."""
+        """Store new crops, and evict the least recently used."""
         for wanted, pixels in crops:
             if pixels is None:
                 self._crops[wanted] = None
@@ -187,7 +187,7 @@ class TilePainter(QStyledItemDelegate):
         self.colours: Colours = colours()
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        """Give the one size there is: the view need not ask of each."""
+        """Return the size that all items share."""
         return _TILE
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
@@ -323,7 +323,7 @@ class GalleryGrid(QListView):
             selection.selectionChanged.connect(lambda *_: self.chosen_changed.emit())
 
     def chosen(self) -> list[Item]:
-        """Give the selected items, in the order in which they are shown."""
+        """Return the selected items, in the order in which they are shown."""
         selection = self.selectionModel()
         if selection is None:
             return []
@@ -338,7 +338,7 @@ class GalleryGrid(QListView):
         return selection is not None and selection.hasSelection()
 
     def current(self) -> Item | None:
-        """Give the item that the keyboard is on."""
+        """Return the item that the keyboard is on."""
         row = self.currentIndex().row()
         return self.model_.items[row] if 0 <= row < len(self.model_.items) else None
 
@@ -368,17 +368,17 @@ class GalleryGrid(QListView):
         """Search for nothing: letters are commands."""
 
     def resizeEvent(self, event: Any) -> None:
-        """Look which crops have come into sight."""
+        """Find which crops have come into sight."""
         super().resizeEvent(event)
         self._looking.start()
 
     def showEvent(self, event: Any) -> None:
-        """Look which crops are in sight."""
+        """Find which crops are in sight."""
         super().showEvent(event)
         self._looking.start()
 
     def in_sight(self) -> range:
-        """Give the rows that are in sight: the tiles have one size, so this is arithmetic."""
+        """Return the rows that are in sight: the tiles have one size, so this is arithmetic."""
         port, bar = self.viewport(), self.verticalScrollBar()
         if port is None or bar is None or not self.model_.items:
             return range(0)
@@ -393,7 +393,7 @@ class GalleryGrid(QListView):
 
 
 def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Give sorted rows as runs of neighbours: a selection of 10,000 is one range, not 10,000."""
+    """Return sorted rows as runs of neighbours: a selection of 10,000 is one range, not 10,000."""
     runs: list[tuple[int, int]] = []
     for row in rows:
         if runs and runs[-1][1] == row - 1:

@@ -345,7 +345,7 @@ class GalleryWindow(Part):
             self.gallery.detach()
 
     def release(self) -> None:
-        """Let go of session, thread and keys: the desk closes."""
+        """Disconnect from session, thread and keys before the desk closes."""
         super().release()
         self._stop_reader()
         self.gallery.detach()
@@ -357,7 +357,7 @@ class GalleryWindow(Part):
         self.commands.key_map = self._desk_commands.key_map
 
     def use_colours(self, new: Colours) -> None:
-        """Take other colours."""
+        """Apply the colours of the theme."""
         super().use_colours(new)
         self.setStyleSheet(stylesheet(new))
         self.grid.painter_.colours = new
@@ -395,7 +395,7 @@ class GalleryWindow(Part):
         self.refresh_soon()
 
     def refresh(self) -> None:
-        """Say how much is listed and chosen, and what can be done with it."""
+        """Describe how much is listed and chosen, and what can be done with it."""
         super().refresh()
         listed, chosen = len(self.gallery.shown), len(self.grid.chosen())
         self._count.setText(
@@ -417,7 +417,7 @@ class GalleryWindow(Part):
     # ------------------------------------------------------------------ what is done
 
     def _advice(self, command: Command) -> str:
-        """Say what to choose before a command that needs crops."""
+        """Describe what to choose before a command that needs crops."""
         if not command.id.startswith(("class.", "value.", "suggestion.", "gallery.go")):
             return ""
         if not self.gallery.shown:

@@ -46,7 +46,7 @@ class LabelErrorList(Part):
         self.refresh()
 
     def use_colours(self, new: Colours) -> None:
-        """Take other colours."""
+        """Apply the colours of the theme."""
         super().use_colours(new)
         self._view.use_colours(new)
 
@@ -104,7 +104,7 @@ class _LabelErrorModel(QAbstractListModel):
         return 0 if parent is not None and parent.isValid() else len(self._shown)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Give an item, its reason, or where it is."""
+        """Return an item, its reason, or where it is."""
         item = self._shown[index.row()]
         if role == _ITEM:
             return item

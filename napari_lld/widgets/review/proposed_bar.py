@@ -40,14 +40,14 @@ class ProposedBar(Part):
         self.bind(session.proposed_region_changed, self.refresh)
 
     def lie_on(self, canvas: QWidget) -> None:
-        """Lie on a canvas from here on."""
+        """Attach to a canvas."""
         self._canvas = canvas
         self.setParent(canvas)
         canvas.installEventFilter(self)
         self.refresh()
 
     def release(self) -> None:
-        """Let go of the canvas, which outlives the dock."""
+        """Disconnect from the canvas, which outlives the dock."""
         super().release()
         if self._canvas is not None:
             self._canvas.removeEventFilter(self)
@@ -77,7 +77,7 @@ class ProposedBar(Part):
         self.raise_()
 
     def use_colours(self, new: Colours) -> None:
-        """Take other colours."""
+        """Apply the colours of the theme."""
         super().use_colours(new)
         self.setStyleSheet(
             stylesheet(new).replace("#lld_desk", "#lld_proposed")  # it lies outside the dock
@@ -85,7 +85,7 @@ class ProposedBar(Part):
         )
 
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
-        """Stay at the foot of the canvas."""
+        """Keep the bar at the foot of the canvas."""
         if event is not None and event.type() == QEvent.Type.Resize and self.isVisible():
             self._place()
         return False

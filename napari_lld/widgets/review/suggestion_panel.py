@@ -107,7 +107,7 @@ class SuggestionPanel(Part):
         self._thoughts.setToolTip("\n".join(sets))
 
     def _thinks(self, pending: int) -> str:
-        """Say what the model thinks of the current suggestion."""
+        """Describe the model's prediction for the current suggestion."""
         session, schema = self.session, self.session.schema
         suggestion = session.suggestion
         if suggestion is None or schema is None:
@@ -135,7 +135,7 @@ class SuggestionPanel(Part):
 
 
 def _unchecked(said: Proposal) -> str:
-    """Say that nobody has checked how far the probabilities hold; nothing where sets were measured."""
+    """Warn that the probabilities have not been validated, unless sets were measured."""
     if said.unchecked:
         return tr("Probabilities not yet checked on this film")
     return "" if said.sets or said.is_unknown else tr("Probabilities not yet checked on your films")

@@ -155,7 +155,7 @@ class TrainingPanel(Part):
         self._check.start(lambda: damages(folders), self._on_checked, lambda _why: None)
 
     def release(self) -> None:
-        """Let go of the session, and of the files that are read."""
+        """Disconnect from the session, and close the files being read."""
         super().release()
         self._check.close()
 

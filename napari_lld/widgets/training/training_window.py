@@ -113,7 +113,7 @@ class TrainingWindow(QDialog):
         self.draw_losses()
 
     def release(self) -> None:
-        """Let go of the session."""
+        """Disconnect from the session."""
         self._soon.stop()
         session = self._session
         session.training.changed.disconnect(self._on_training, missing_ok=True)
