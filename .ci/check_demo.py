@@ -13,8 +13,8 @@ out = Path(sys.argv[1])
 
 with Project.open(out / "project", read_only=True) as project:
     problems = project.check()
-    fields, cells, models = project.fields(), project.cells(), project.models()
-    touched = project.suggestions(states=(SuggestionState.ACCEPTED, SuggestionState.CORRECTED))
+    fields, cells, models = project.fields.all(), project.cells.all(), project.models.all()
+    touched = project.suggestions.find(states=(SuggestionState.ACCEPTED, SuggestionState.CORRECTED))
 assert not problems, problems
 assert len(fields) == 18, len(fields)
 assert len(models) == 2, "two rounds make two models"

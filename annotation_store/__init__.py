@@ -1,7 +1,8 @@
 """The truth of a project: schema, fields, regions, cells, suggestions, history, images and formats."""
 
 from annotation_store._collections.bulk_edits import Entry
-from annotation_store._collections.overlaps import ClassCount, Overlap
+from annotation_store._collections.cells import ClassCount
+from annotation_store._collections.overlaps import Overlap
 from annotation_store._collections.ranking import Embedding, StoredRanking
 from annotation_store._collections.review_statistics import CellsMade, Decision
 from annotation_store.errors import (

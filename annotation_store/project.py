@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
-import threading
 import uuid
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,25 +13,37 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from annotation_store import validation
+from annotation_store._collections.bulk_edits import BulkEdits
+from annotation_store._collections.cell_rows import CellRows
+from annotation_store._collections.cells import Cells
 from annotation_store._collections.conflicts import Conflicts
+from annotation_store._collections.edit_writer import EditWriter
+from annotation_store._collections.fields import Fields
+from annotation_store._collections.history import History
+from annotation_store._collections.ingest import Ingest
 from annotation_store._collections.label_reviews import LabelReviews
-from annotation_store._collections.models import Learning
-from annotation_store._collections.overlaps import Counting
-from annotation_store._collections.ranking import Embeddings
+from annotation_store._collections.models import Models, Runs
+from annotation_store._collections.overlaps import Overlaps
+from annotation_store._collections.pixels import FieldPixels
+from annotation_store._collections.pseudonyms import Pseudonyms
+from annotation_store._collections.ranking import Embeddings, RandomSample, Rankings
 from annotation_store._collections.readings import Readings
+from annotation_store._collections.regions import IgnoreAreas, Regions
 from annotation_store._collections.review_statistics import ReviewStatistics
-from annotation_store._collections.schema_change import Growth
+from annotation_store._collections.schema_change import SchemaVersions
+from annotation_store._collections.slides import Slides
+from annotation_store._collections.suggestion_rows import SuggestionRows
+from annotation_store._collections.suggestions import Suggestions
 from annotation_store._collections.work_time import WorkTime
 from annotation_store._db import history as _history
-from annotation_store._db import migrate, row_mappers
+from annotation_store._db import migrate
 from annotation_store._db.engine import damaged, keep_copy, make_engine, plain_errors, refuse_foreign_wal
 from annotation_store._db.events import ProjectEvents
-from annotation_store._db.session import database_identity, open_here, register
+from annotation_store._db.session import DatabaseSession, database_identity, open_here
 from annotation_store._db.tables import (
     annotators,
     edits,
     fields,
-    history,
     models,
     suggestions,
 )
@@ -42,32 +53,41 @@ from annotation_store.files.disk import refuse_long_path
 from annotation_store.files.layout import BACKUPS, DATABASE, LOST, inside, refuse_links
 from annotation_store.maintenance.check import Check
 from annotation_store.maintenance.create import make_project
-from annotation_store.maintenance.repair import Repair
-from annotation_store.records import Edit, HistoryRow
+from annotation_store.maintenance.repair import Repair, RepairReport
+from annotation_store.records import Edit, Reading
 from annotation_store.schema import Schema, load_schema
 
 
-class Project(
-    Readings,
-    Repair,
-    Check,
-    Growth,
-    WorkTime,
-    Conflicts,
-    Counting,
-    LabelReviews,
-    ReviewStatistics,
-    Learning,
-    Embeddings,
-):
+class Project:
     """A project folder, open.
 
-    The methods belong to the thread that opened the project (`pixels` and `thumbnail` excepted); another
-    thread, and another process, opens its own. Writers wait for each other, readers wait for nobody.
+    What the project holds is reached by its collections; `Project` itself opens and closes, undoes, checks,
+    and notices what other programs wrote. The methods belong to the thread that opened the project
+    (`pixels.read` and `pixels.thumbnail` excepted); another thread, and another process, opens its own.
+    Writers wait for each other, readers wait for nobody.
 
     Every edit is one transaction that writes the rows and their history. A method that raises has changed
     nothing; `EditError` says which rule was broken.
+
+    Attributes
+    ----------
+    fields, pixels, slides
+        The images: what is known of them, their pixels, and the whole slides among them.
+    regions, ignore_areas, cells, bulk_edits
+        What a person marks in the current reading.
+    suggestions, label_reviews, review_statistics
+        What models propose, and what became of it.
+    conflicts, overlaps, work_time, readings, history
+        Contradicting imports, fields of one place, time at work, who reads what, every change.
+    models, runs, embeddings, rankings, random_sample
+        What was learnt, and where to look next.
+    schema_versions, pseudonyms
+        Schemas of before, and what stands for names outside.
+    edit_writer
+        For the formats of this package only.
     """
+
+    _db: DatabaseSession
 
     def __init__(self) -> None:
         raise TypeError("Use Project.create or Project.open.")
@@ -164,47 +184,122 @@ class Project(
         engine = make_engine(database, read_only=read_only)
         migrate.bring_up_to_date(engine, folder, database, read_only=read_only)
         self = cls.__new__(cls)
-        self.path = folder
-        self._database, self._identity = database.absolute(), identity
-        self.read_only = read_only
-        self.annotator = _name_of(annotator)
-        self._named = bool(annotator and annotator.strip())
-        self.events = ProjectEvents()
-        self._thread = threading.get_ident()
-        self._fields = {}
-        self._slides = {}
-        self._schema_version = 0
-        self._own = {"edits": set(), "suggestions": set(), "fields": set()}
-        self._engine = engine
-        self._open_connection = None
-        with plain_errors(folder):
-            self._open_connection = engine.connect()
-        register(self)
+        self._db = DatabaseSession(
+            folder,
+            database,
+            identity,
+            engine,
+            annotator=_name_of(annotator),
+            named=bool(annotator and annotator.strip()),
+            read_only=read_only,
+        )
+        self._compose()
         try:
-            self.check_present()  # not replaced between the two
+            self._db.check_present()  # not replaced between the two
             self._load()
             if reading is not None:
-                self.use_reading(reading)
+                self.readings.use(reading)
         except BaseException:
             self.close()
             raise
         return self
 
+    def _compose(self) -> None:
+        db = self._db
+        rows = CellRows(db)
+        suggestion_rows = SuggestionRows(db, rows)
+        ingest = Ingest(db)
+        self.slides = Slides(db)
+        self.pixels = FieldPixels(db, self.slides)
+        self.fields = Fields(db, ingest, self.pixels)
+        self.regions = Regions(db, rows)
+        self.ignore_areas = IgnoreAreas(db, rows)
+        self.cells = Cells(db, rows)
+        self.suggestions = Suggestions(db, rows, suggestion_rows, self.regions)
+        self.bulk_edits = BulkEdits(db, rows, suggestion_rows, self.regions, self.cells)
+        self.label_reviews = LabelReviews(db, rows, suggestion_rows, self.cells)
+        self.review_statistics = ReviewStatistics(db, suggestion_rows)
+        self.conflicts = Conflicts(db, rows, self.cells)
+        self.overlaps = Overlaps(db)
+        self.work_time = WorkTime(db)
+        self.readings = Readings(db)
+        self.history = History(db)
+        self.models = Models(db)
+        self.runs = Runs(db)
+        self.embeddings = Embeddings(db)
+        self.rankings = Rankings(db)
+        self.random_sample = RandomSample(db)
+        self.schema_versions = SchemaVersions(db)
+        self.pseudonyms = Pseudonyms(db)
+        self.edit_writer = EditWriter(db, ingest, rows, suggestion_rows, self.conflicts)
+        self._ingest = ingest
+
     def _load(self) -> None:
-        self._load_schema()
-        self._uid = str(self._rows(sa.select(project_table.c.uid))[0].uid)
+        self.schema_versions.load()
+        self._uid = str(self._db.rows(sa.select(project_table.c.uid))[0].uid)
         if not self.read_only:
-            known = self._rows(sa.select(annotators.c.id).where(annotators.c.name == self.annotator))
+            known = self._db.rows(sa.select(annotators.c.id).where(annotators.c.name == self.annotator))
             if not known:
-                with self._writing() as connection:
+                with self._db.writing() as connection:
                     connection.execute(
                         annotators.insert().prefix_with("OR IGNORE"), [{"name": self.annotator}]
                     )
             # another program may hold the lock for long; what is left over can wait
             with suppress(ProjectError, OSError):
-                self._sweep()
-        self._choose_reading()
+                self._ingest.sweep()
+        self.readings.choose()
         self._mark_seen()
+
+    # -- what is open ----------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The project's folder."""
+        return self._db.path
+
+    @property
+    def uid(self) -> str:
+        """What tells this project from all others, copies of it aside."""
+        return self._uid
+
+    @property
+    def annotator(self) -> str:
+        """Who edits."""
+        return self._db.annotator
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written."""
+        return self._db.read_only
+
+    @property
+    def schema(self) -> Schema:
+        """The classes and attributes that cells may have; `schema_versions` changes it."""
+        return self._db.schema
+
+    @property
+    def reading(self) -> Reading:
+        """The reading in use; `readings` changes it."""
+        return self._db.reading
+
+    @property
+    def events(self) -> ProjectEvents:
+        """Signals, each emitted after the change is on disk."""
+        return self._db.events
+
+    def check_present(self) -> None:
+        """Raise if the project is no longer the one that was opened; cheap, any thread may call it.
+
+        Raises
+        ------
+        ProjectGoneError
+            The folder or its database was deleted, moved or replaced, or cannot be reached.
+        """
+        self._db.check_present()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Read as of one moment, over several statements, within a ``with`` block."""
+        return self._db.snapshot()
 
     def reconnect(self) -> int:
         """Open the project anew where it lay: it was gone, or was replaced, and is back.
@@ -221,7 +316,7 @@ class Project(
         ProjectError
             It is not back yet, cannot be opened, or another project lies there now. It can be tried again.
         """
-        named = self.annotator if self._named else None
+        named = self.annotator if self._db.named else None
         fresh = Project.open(self.path, annotator=named, reading=self.reading.id, read_only=self.read_only)
         if fresh._uid != self._uid:
             fresh.close()
@@ -229,24 +324,18 @@ class Project(
                 f"Another project lies in {self.path} now: bring back the one that was there, "
                 "or open this one."
             )
-        last = max({self._seen["edits"], *self._own["edits"]})
+        last = max({self._seen["edits"], *self._db.own["edits"]})
         self.close()
-        self._database, self._identity = fresh._database, fresh._identity
-        self._engine, self._open_connection = fresh._engine, fresh._open_connection
-        fresh._open_connection = None
-        self._fields.clear()
-        self._load_schema()
-        self.use_reading(self.reading.id)
+        self._db.take_over(fresh._db)
+        self.schema_versions.load()
+        self.readings.use(self.reading.id)
         self._mark_seen()
         return max(0, last - self._seen["edits"])
 
     def close(self) -> None:
         """Close the connection; a closed project can be closed again."""
-        self._close_slides()
-        if self._open_connection is not None:
-            self._open_connection.close()
-            self._open_connection = None
-            self._engine.dispose()
+        self.slides.close()
+        self._db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -261,11 +350,6 @@ class Project(
 
     # -- history ---------------------------------------------------------------------------------
 
-    @property
-    def uid(self) -> str:
-        """What tells this project from all others, copies of it aside."""
-        return self._uid
-
     def undo(self, field_id: int) -> Edit | None:
         """Take back this annotator's latest edit on a field; ``None`` where there is none.
 
@@ -274,46 +358,58 @@ class Project(
         EditError
             Somebody has changed the same thing since.
         """
-        with self._writing() as connection:
-            edit = _history.undo(connection, self._scope(field_id))
-        self._tell([edit] if edit else [])
+        with self._db.writing() as connection:
+            edit = _history.undo(connection, self._db.scope(field_id))
+        self._db.announce([edit] if edit else [])
         return edit
 
     def redo(self, field_id: int) -> Edit | None:
         """Bring back what this annotator last took back on a field; ``None`` where there is nothing."""
-        with self._writing() as connection:
-            edit = _history.redo(connection, self._scope(field_id))
-        self._tell([edit] if edit else [])
+        with self._db.writing() as connection:
+            edit = _history.redo(connection, self._db.scope(field_id))
+        self._db.announce([edit] if edit else [])
         return edit
 
     def undoable(self, field_id: int) -> str | None:
         """Give the command that `undo` would take back, for the menu."""
         with plain_errors(self.path):
-            return _history.undoable(self._connection, self._scope(field_id))
+            return _history.undoable(self._db.connection, self._db.scope(field_id))
 
     def redoable(self, field_id: int) -> str | None:
         """Give the command that `redo` would bring back, for the menu."""
         with plain_errors(self.path):
-            return _history.redoable(self._connection, self._scope(field_id))
+            return _history.redoable(self._db.connection, self._db.scope(field_id))
 
-    def history(
-        self, field_id: int | None = None, *, entity: str | None = None, entity_id: int | None = None
-    ) -> list[HistoryRow]:
-        """List what was changed, oldest first: who, when, what it said before and after."""
-        query = (
-            sa.select(
-                history, edits.c.at, edits.c.annotator, edits.c.field_id, edits.c.command, edits.c.undoes
-            )
-            .join(edits, edits.c.id == history.c.edit_id)
-            .order_by(history.c.id)
-        )
-        if field_id is not None:
-            query = query.where(edits.c.field_id == field_id)
-        if entity is not None:
-            query = query.where(history.c.entity == entity)
-        if entity_id is not None:
-            query = query.where(history.c.entity_id == entity_id)
-        return [row_mappers.history(row) for row in self._rows(query)]
+    def undo_step(self, field_id: int) -> int | None:
+        """Return the number of the edit that `undo` would take back."""
+        return _history.undo_top(self._db.connection, self._db.scope(field_id))
+
+    # -- damage ----------------------------------------------------------------------------------
+
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look through the whole project: every row, pixel, original and weight is read.
+
+        Parameters
+        ----------
+        quick
+            Of pixels, originals and weights look only whether they are there.
+
+        Returns
+        -------
+        list of str
+            A sentence for each problem; empty where the project is sound.
+        """
+        return Check(self._db).run(quick=quick)
+
+    def repair(self, *, originals: Path | None = None) -> RepairReport:
+        """Mend what `check` finds, as far as it can be mended; see `Repair.run`.
+
+        Parameters
+        ----------
+        originals
+            Where to look for originals that the project has lost: a folder, its subfolders included.
+        """
+        return Repair(self._db, self._ingest).run(originals=originals)
 
     # -- other processes -------------------------------------------------------------------------
 
@@ -321,21 +417,21 @@ class Project(
         """Remember how far the database has grown; `refresh` tells of what comes after."""
         self._version = self._data_version()
         self._seen = {
-            table.name: int(self._rows(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)))[0][0])
+            table.name: int(self._db.rows(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)))[0][0])
             for table in (edits, suggestions, fields)
         }
         self._models_seen = self._models_state()
-        self._ranking_seen = self._ranking_id()
-        for own in self._own.values():
+        self._db.ranking_seen = self.rankings.latest_id()
+        for own in self._db.own.values():
             own.clear()
 
     def _data_version(self) -> int:
         with plain_errors(self.path):
-            return int(self._connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+            return int(self._db.connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def _models_state(self) -> tuple[Any, ...]:
         query = sa.select(models.c.id, models.c.active).where(models.c.ready).order_by(models.c.id)
-        return tuple((row.id, row.active) for row in self._rows(query))
+        return tuple((row.id, row.active) for row in self._db.rows(query))
 
     def refresh(self) -> bool:
         """Look whether another process wrote, and tell the listeners what changed.
@@ -347,17 +443,17 @@ class Project(
         """
         if self._data_version() == self._version:
             return False
-        seen, own = dict(self._seen), {name: set(ids) for name, ids in self._own.items()}
+        seen, own = dict(self._seen), {name: set(ids) for name, ids in self._db.own.items()}
         models_before = self._models_seen
-        ranking_before = self._ranking_seen
+        ranking_before = self._db.ranking_seen
         new_fields = self._newer(fields.c.id, fields, seen["fields"], own["fields"])
         new_suggestions = self._newer(
             suggestions.c.field_id, suggestions, seen["suggestions"], own["suggestions"]
         )
-        new_edits = self._edits_after(seen["edits"], own["edits"])
+        new_edits = self.history.edits_after(seen["edits"], without=own["edits"])
         self._mark_seen()
-        self._fields.clear()
-        grown = self._load_schema()
+        self._db.cached_fields.clear()
+        grown = self.schema_versions.load()
         if grown:
             self.events.schema_changed.emit()
         if new_fields:
@@ -369,7 +465,7 @@ class Project(
             self.events.suggestions_changed.emit(changed)
         if self._models_seen != models_before:
             self.events.models_changed.emit()
-        if self._ranking_seen != ranking_before:
+        if self._db.ranking_seen != ranking_before:
             self.events.ranking_changed.emit()
         return bool(
             grown
@@ -377,30 +473,12 @@ class Project(
             or new_edits
             or changed
             or self._models_seen != models_before
-            or self._ranking_seen != ranking_before
+            or self._db.ranking_seen != ranking_before
         )
 
     def _newer(self, column: sa.Column[int], table: sa.Table, after: int, own: set[int]) -> list[int]:
         query = sa.select(table.c.id, column.label("value")).where(table.c.id > after).order_by(table.c.id)
-        return list(dict.fromkeys(row.value for row in self._rows(query) if row.id not in own))
-
-    def _edits_after(self, after: int, own: set[int]) -> list[Edit]:
-        query = (
-            sa.select(edits.c.id, edits.c.field_id, edits.c.command, history.c.entity, history.c.entity_id)
-            .join(history, history.c.edit_id == edits.c.id)
-            .where(edits.c.id > after)
-            .order_by(history.c.id)
-        )
-        found: dict[int, tuple[int | None, str, dict[str, list[int]]]] = {}
-        for row in self._rows(query):
-            if row.id in own:
-                continue
-            touched = found.setdefault(row.id, (row.field_id, row.command, {}))[2]
-            touched.setdefault(row.entity, []).append(row.entity_id)
-        return [
-            Edit(edit_id, field_id, command, {entity: tuple(ids) for entity, ids in touched.items()})
-            for edit_id, (field_id, command, touched) in found.items()
-        ]
+        return list(dict.fromkeys(row.value for row in self._db.rows(query) if row.id not in own))
 
 
 def _name_of(annotator: str | None) -> str:

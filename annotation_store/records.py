@@ -153,7 +153,7 @@ class Field:
     magnification
         Of the objective.
     kind
-        A slide has no `Project.pixels`: read its areas (`Project.read_area`).
+        A slide has no `Project.pixels.read`: read its areas (`Project.pixels.read_area`).
     skipped
         Passed over: nobody looks at it next, and models suggest nothing on it. What stands on it stays,
         and teaches as before.
@@ -513,7 +513,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What `Project.add_fields` did.
+    """What `Project.fields.add` did.
 
     Attributes
     ----------
@@ -537,7 +537,7 @@ class ImportReport:
     skipped: list[str]
     suggestions: int = 0
     filled: int = 0  # cells that were here, whose missing values the file states
-    conflicts: int = 0  # new ones; see `Project.conflicts`
+    conflicts: int = 0  # new ones; see `Project.conflicts.all`
     named: int = 0  # fields that the file speaks of, new or not
     unstated: int = 0  # of those: the file does not say which areas of it are annotated
     unknown: dict[str, int] = field(default_factory=dict)  # classes that the schema lacks: how many boxes
@@ -545,7 +545,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class SchemaChange:
-    """What `Project.change_schema` did: the new version, and how much says something else now."""
+    """What `Project.schema_versions.change` did: the new version, and how much says something else now."""
 
     version: int
     cells: int

@@ -247,7 +247,7 @@ def teach_in_rounds(
             project.annotate(made, lesson)
             trained = project.train(made, **(project.later(options) if number else options))
             numbers = _numbers(project.measured(made, own, **device))
-            told.append({"cells": len(made.cells()), **trained, **numbers})
+            told.append({"cells": len(made.cells.all()), **trained, **numbers})
     return {"rounds": told}
 
 

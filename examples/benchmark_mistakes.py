@@ -127,7 +127,7 @@ class Doubt:
 
 def doubts(made: Project) -> list[Doubt]:
     """List the possible label errors of a project, as ``napari-lld rank --what label-errors`` does."""
-    names = {field.id: field.name for field in made.fields()}
+    names = {field.id: field.name for field in made.fields.all()}
     return [
         Doubt(names[one.field_id], one.box, one.id is None, one.errors, one.score)
         for one in ranking.label_errors(made, least=0.0).items
@@ -140,12 +140,12 @@ def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[B
 
     Of a box that holds a labelled cell the class is that which models say that did not learn from it.
     """
-    looks = made.embeddings(ranking.label_errors(made).maker or "", predictions=True)
+    looks = made.embeddings.of(ranking.label_errors(made).maker or "", predictions=True)
     found: dict[str, list[tuple[Box, str, float]]] = {}
-    for field in made.fields():
+    for field in made.fields.all():
         look = looks[field.id]
         cells = list(look.cells.values())
-        some = [*look.predictions, *(one.proposal for one in made.suggestions(field.id))]
+        some = [*look.predictions, *(one.proposal for one in made.suggestions.find(field.id))]
         overlaps = iou_matrix([one.box for one in some], [one.box for one in cells])
         rows = []
         for one, row in zip(some, overlaps, strict=True):

@@ -85,7 +85,7 @@ def run(
         model: int | str = "active"
         if lesson:
             project.annotate(made, lesson)
-            told = {"taught": len(made.cells()), **project.train(made, **options)}
+            told = {"taught": len(made.cells.all()), **project.train(made, **options)}
         else:
             model = "starter" if starter is None else project.adopt(made, starter)
         found = project.proposals(made, exam, model=model, min_confidence=SHOWN, **device)

@@ -52,10 +52,10 @@ def how_good(made: Project, others: Sequence[Field]) -> dict[str, Any]:
     results = [
         evaluate_field(
             truths[field.name],
-            [one.proposal for one in made.suggestions(field.id)],
+            [one.proposal for one in made.suggestions.find(field.id)],
             classes=made.schema.class_names,
         )
-        for field in made.fields()
+        for field in made.fields.all()
         if field.name in truths
     ]
     return summarise(results)
@@ -71,7 +71,7 @@ def rounds(
         project.new(Path(place) / "project") as made,
     ):
         project.annotate(made, annotated)
-        made.add_fields([field.file for field in others])
+        made.fields.add([field.file for field in others])
         for options in requests:
             stages: dict[str, float] = {}
             trained = project.train(made, on_message=watch(stages), **options)

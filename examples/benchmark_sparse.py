@@ -89,7 +89,7 @@ def ours(
         project.new(Path(place) / "project", schema) as made,
     ):
         project.annotate(made, fields)
-        made.add_fields([field.file for field in others])
+        made.fields.add([field.file for field in others])
         told = project.train(made, **options)
         look = project.measured if attributes else project.proposals
         return look(made, judged, **device), told
@@ -184,6 +184,8 @@ def wanted(args: Any) -> list[dict[str, Any]]:
                 configs.append(config | ({"size": SIZE} if arm in STOCK else start))
                 if arm not in STOCK:
                     configs[-1].pop("epochs", None)
+                elif args.epochs:
+                    configs[-1]["epochs"] = args.epochs
     return configs
 
 
@@ -216,6 +218,7 @@ def main() -> int:
     parser = arguments.parser(__doc__, [*STOCK, *OURS])
     parser.add_argument("--weights", type=Path, help="yolo26n.pt, from which the stock arms begin")
     parser.add_argument("--setting", choices=list(SETTINGS), help="only this one")
+    parser.add_argument("--epochs", type=int, help="epochs of the stock arms, instead of the setting's")
     args = arguments.read(parser)
     if args.quick:
         return quick()

@@ -269,8 +269,8 @@ class Hematologist:
                 f"a correct suggestion took {max(self.accepted.keys)} keystrokes, "
                 f"not at most {KEYS_PER_SUGGESTION}"
             )
-        for one in self.session.project.fields():
-            cells, truth = self.session.project.cells(one.id), self.truth[one.name]
+        for one in self.session.project.fields.all():
+            cells, truth = self.session.project.cells.all(one.id), self.truth[one.name]
             if len(cells) != NEW_CELLS + SUGGESTED:
                 yield f"{one.name} holds {len(cells)} cells, not {NEW_CELLS + SUGGESTED}"
             for cell in cells:
@@ -281,7 +281,7 @@ class Hematologist:
                     wanted = {a.name: wanted.get(a.name, UNSURE) for a in self.session.attributes}
                 if cell.cell_class != true.cell_class or dict(cell.attributes) != wanted:
                     yield f"{one.name}: cell {cell.id} is not what was said of it"
-            if self.session.project.suggestions(one.id, states=(SuggestionState.PENDING,)):
+            if self.session.project.suggestions.find(one.id, states=(SuggestionState.PENDING,)):
                 yield f"{one.name}: suggestions still wait"
         yield from (str(problem) for problem in self.session.project.check())
 
@@ -289,9 +289,9 @@ class Hematologist:
 def prepare(folder: Path, truth: dict[str, list[TrueCell]]) -> None:
     """Make a project of six fields whose cells are suggested, but for those to be labelled by hand."""
     with Project.create(folder, annotator="Dr. Example") as project:
-        project.add_fields([path for path in sample.fields() if path.name in FIELDS])
+        project.fields.add([path for path in sample.fields() if path.name in FIELDS])
         names = [attribute.name for attribute in project.schema.attributes]
-        for one in project.fields():
+        for one in project.fields.all():
             proposals = []
             for number, cell in enumerate(truth[one.name][NEW_CELLS : NEW_CELLS + SUGGESTED]):
                 said = cell.cell_class if number != 1 else wrong_class(cell.cell_class)
@@ -299,7 +299,7 @@ def prepare(folder: Path, truth: dict[str, list[TrueCell]]) -> None:
                 values = {name: {cell.attributes[name]: 1.0} for name in names if name in cell.attributes}
                 proposals.append(Proposal(cell.box, 0.95 - 0.02 * number, {str(said): 1.0}, values))
             proposals.append(Proposal((2.0, 2.0, 30.0, 30.0), 0.5, {"Monocyte": 1.0}))
-            project.suggest(one.id, proposals, model_id=None)
+            project.suggestions.replace(one.id, proposals, model_id=None)
 
 
 def wrong_class(cell_class: str | None) -> str:

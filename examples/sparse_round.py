@@ -23,18 +23,18 @@ if options.quick:
 with tempfile.TemporaryDirectory() as temporary:
     folder = options.project or Path(temporary) / "project"
     with Project.create(folder, schema="lld", annotator="example") as project:
-        project.add_fields(sample.fields()[: 5 if options.quick else None])
+        project.fields.add(sample.fields()[: 5 if options.quick else None])
         report = formats.read("coco", project, sample.sparse())
-        print(f"{len(project.fields())} fields, {report.regions} regions, {report.cells} annotated cells")
+        print(f"{len(project.fields.all())} fields, {report.regions} regions, {report.cells} annotated cells")
 
         # learning runs in a process of its own; this one never loads torch
         short = {"epochs": 1, "size": 224} if options.quick else {}
         done = run_worker(TrainRequest(project=str(folder), init="starter", holdout=0.0, **short))
         project.refresh()
-        suggestions = project.suggestions()  # the most confident first
+        suggestions = project.suggestions.find()  # the most confident first
         print(f"model {done.model_id} suggests {len(suggestions)} cells in the unknown areas, for example:")
         for suggestion in suggestions[:3]:
-            field = project.field(suggestion.field_id)
+            field = project.fields.get(suggestion.field_id)
             said = suggestion.proposal.best_attributes
             print(
                 f"  {field.name}: {suggestion.proposal.best_class} ({suggestion.confidence:.0%}), "
@@ -42,7 +42,7 @@ with tempfile.TemporaryDirectory() as temporary:
             )
 
         if len(suggestions) >= 2:  # a person looks here; a suggestion never becomes a cell by itself
-            project.accept(suggestions[0].id)
-            project.reject(suggestions[-1].id, RejectionReason.NOT_A_CELL)
+            project.suggestions.accept(suggestions[0].id)
+            project.suggestions.reject(suggestions[-1].id, RejectionReason.NOT_A_CELL)
         out = formats.write("coco", project, folder.parent / "cells.json", what="cells", overwrite=True)
         print(f"{out.cells} cells exported; the next round learns from them")

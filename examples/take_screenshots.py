@@ -63,17 +63,19 @@ def prepare(folder: Path) -> None:
     """Make the sample project, describe the annotated cell of one natural field, and suggest the rest."""
     make_sample_project(folder, lambda _done, _total: None, annotator="Dr. Example")
     with Project.open(folder, annotator="Dr. Example") as project:
-        field = next(f for f in project.fields() if f.name == FIELD)
-        for cell in project.cells(field.id):
-            project.change_cell(cell.id, cell_class="Neutrophil", attributes=NEUTROPHIL)
-        for region in project.regions(field.id):
-            project.change_region(region.id, shape=Shape.rectangle(*REGION))
+        field = next(f for f in project.fields.all() if f.name == FIELD)
+        for cell in project.cells.all(field.id):
+            project.cells.change(cell.id, cell_class="Neutrophil", attributes=NEUTROPHIL)
+        for region in project.regions.all(field.id):
+            project.regions.change(region.id, shape=Shape.rectangle(*REGION))
         if options.quick:
             from training.inference.stain import propose_from_stain
 
-            known = project.regions(field.id)[0].shape
-            found = propose_from_stain(project.pixels(field.id))
-            project.suggest(field.id, [p for p in found if not known.contains_centre(p.box)], model_id=None)
+            known = project.regions.all(field.id)[0].shape
+            found = propose_from_stain(project.pixels.read(field.id))
+            project.suggestions.replace(
+                field.id, [p for p in found if not known.contains_centre(p.box)], model_id=None
+            )
     if not options.quick:
         from training.client import run_worker
         from training.protocol import PredictRequest
@@ -84,20 +86,20 @@ def prepare(folder: Path) -> None:
 def mislabel(folder: Path) -> None:
     """Put something wrong into some fields, each in its own way, and have a model contradict it."""
     with Project.open(folder, annotator="Dr. Example") as project:
-        for place, field in enumerate(project.fields()[:6]):
-            cell, seen = project.cells(field.id)[0], 0.97 - 0.03 * place
+        for place, field in enumerate(project.fields.all()[:6]):
+            cell, seen = project.cells.all(field.id)[0], 0.97 - 0.03 * place
             values = {}
             if place % 3 == 0:
                 wrong = "Lymphocyte" if cell.cell_class != "Lymphocyte" else "Monocyte"
-                project.change_cell(cell.id, cell_class=wrong)
+                project.cells.change(cell.id, cell_class=wrong)
             elif place % 3 == 1:
-                project.delete_cell(cell.id)
+                project.cells.delete(cell.id)
             else:
-                project.change_cell(cell.id, attributes={"cytoplasmic_vacuoles": "prominent"})
+                project.cells.change(cell.id, attributes={"cytoplasmic_vacuoles": "prominent"})
                 values = {"cytoplasmic_vacuoles": {"absent": seen, "prominent": 1 - seen}}
             shares = dict.fromkeys(project.schema.class_names, 0.0) | {cell.cell_class or "": seen}
             prediction = Proposal(cell.box, seen, shares, values)
-            project.save_embeddings("starter", {field.id: Embedding(np.ones(4, np.float32), (prediction,))})
+            project.embeddings.save("starter", {field.id: Embedding(np.ones(4, np.float32), (prediction,))})
 
 
 def in_few_colours(picture: Image.Image) -> Image.Image:
@@ -311,7 +313,7 @@ def tutorial(album: Album) -> None:
 def work(album: Album) -> None:
     """Take the window on a natural field, and its parts."""
     session, dock, run = album.session, album.dock, album.commands.run
-    session.show_field(next(f.id for f in session.project.fields() if f.name == FIELD))
+    session.show_field(next(f.id for f in session.project.fields.all() if f.name == FIELD))
     session.threshold = 0.3
     dock.show_suggestions_tab()
     album.viewer.reset_view()

@@ -111,7 +111,7 @@ def _small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = np.full((100, 120, 3), 220 - 30 * number, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"field_{number}.png")
     with Project.create(folder / "small.lld", annotator="Ada") as project:
-        project.add_fields([folder / "field_0.png", folder / "field_1.png"])
+        project.fields.add([folder / "field_0.png", folder / "field_1.png"])
     return folder / "small.lld"
 
 
@@ -148,7 +148,7 @@ def suggest() -> Callable[[Path], list[int]]:
         from annotation_store import Project, Proposal
 
         with Project.open(folder, annotator="model") as project:
-            field = project.fields()[0].id
+            field = project.fields.all()[0].id
             schema = project.schema
             chances = {
                 a.name: {
@@ -161,7 +161,7 @@ def suggest() -> Callable[[Path], list[int]]:
                 Proposal(box, confidence, {"Neutrophil": 0.9, "Monocyte": 0.1}, chances)
                 for box, confidence in zip(boxes, (0.9, 0.7, 0.5), strict=True)
             ]
-            return project.suggest(field, proposals, model_id=None)
+            return project.suggestions.replace(field, proposals, model_id=None)
 
     return put
 

@@ -74,9 +74,9 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AnnotationWork
     ]
     for name, cost in (("acts", prices.counting()), ("seconds", CostModel())):
         with driven.new(tmp_path / name) as made:
-            made.add_fields([tmp_path / "a.png"])
-            (only,) = made.fields()
-            made.suggest(only.id, said, model_id=None)
+            made.fields.add([tmp_path / "a.png"])
+            (only,) = made.fields.all()
+            made.suggestions.replace(only.id, said, model_id=None)
             person = SimulatedAnnotator(made, {only.id: truth}, cost=cost)
             done[name] = person.finish(only.id, (0, 0, 200, 50))
     return done

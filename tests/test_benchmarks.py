@@ -124,6 +124,6 @@ def test_a_project_gets_the_regions_and_cells_of_every_folder(tmp_path: Path) ->
         fields.append(data.Field("a.png", tmp_path / name, 200, 200, one.cells, ((0, 0, 15, 200),)))
     with project.new(tmp_path / "project") as made:
         project.annotate(made, [data.within(one, one.regions) for one in fields])
-        assert len(made.fields()) == 2
-        assert [cell.cell_class for cell in made.cells()] == ["Neutrophil", "Neutrophil"]
-        assert [region.shape.bounds for region in made.regions()] == [(0, 0, 15, 200)] * 2
+        assert len(made.fields.all()) == 2
+        assert [cell.cell_class for cell in made.cells.all()] == ["Neutrophil", "Neutrophil"]
+        assert [region.shape.bounds for region in made.regions.all()] == [(0, 0, 15, 200)] * 2

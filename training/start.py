@@ -33,12 +33,12 @@ def check_start(project: Project, init: str | int, detector: Size | None) -> Non
     if init == "scratch":
         return
     if init == "active":
-        active = project.active_model()
+        active = project.models.active()
         init = "starter" if active is None else active.id
     if init == "starter":
         what, has = "The starter", _detector_of({})
     elif isinstance(init, int):
-        cards = {model.id: model.card for model in project.models()}
+        cards = {model.id: model.card for model in project.models.all()}
         if init not in cards:
             raise ModelError(f"The project has no model {init}.")
         what, has = f"Model {init}", _detector_of(cards[init])

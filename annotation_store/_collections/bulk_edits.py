@@ -9,9 +9,13 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.suggestions import Review
+from annotation_store._collections.cell_rows import CellRows
+from annotation_store._collections.cells import Cells
+from annotation_store._collections.regions import Regions
+from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change, Scope
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import cells, edits, suggestions
 from annotation_store.errors import EditError
 from annotation_store.geometry import SAME_CELL
@@ -75,8 +79,19 @@ class Entry:
         )
 
 
-class BulkEdits(Review):
-    """The part of `Project` that handles many cells and suggestions as one."""
+class BulkEdits:
+    """`Project.bulk_edits`: many cells and suggestions at once."""
+
+    def __init__(
+        self,
+        db: DatabaseSession,
+        rows: CellRows,
+        pending: SuggestionRows,
+        regions: Regions,
+        cells: Cells,
+    ) -> None:
+        self._db, self._rows, self._pending = db, rows, pending
+        self._regions, self._cells = regions, cells
 
     def entries(
         self,
@@ -102,9 +117,9 @@ class BulkEdits(Review):
             mine = mine.where(cells.c.field_id.in_(among))
             theirs = theirs.where(suggestions.c.field_id.in_(among))
         both = sa.union_all(mine, theirs).subquery()
-        rows = self._rows(sa.select(both).order_by(both.c.field_id, both.c.entity, both.c.id))
+        rows = self._db.rows(sa.select(both).order_by(both.c.field_id, both.c.entity, both.c.id))
         found = [_entry(row) for row in rows]
-        return self._as_seen_blind(found) if self.reading.blind else found
+        return self._as_seen_blind(found) if self._db.reading.blind else found
 
     def _cell_entries(self) -> sa.Select[Any]:
         said = suggestions.alias("said")
@@ -128,14 +143,11 @@ class BulkEdits(Review):
                 said.c.model_id,
             )
             .join_from(cells, said, said.c.id == about, isouter=True)
-            .where(cells.c.reading_id == self.reading.id, sa.not_(cells.c.deleted))
+            .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
         )
 
     def _as_seen_blind(self, found: Sequence[Entry]) -> list[Entry]:
-        finished: dict[int, list[Any]] = {}
-        for region in self.regions():
-            if region.finished:
-                finished.setdefault(region.field_id, []).append(region.shape)
+        finished = self._regions.finished_shapes()
         seen = []
         for entry in found:
             if any(shape.contains_centre(entry.box) for shape in finished.get(entry.field_id, ())):
@@ -156,7 +168,7 @@ class BulkEdits(Review):
                 )
         return seen
 
-    def label_many(
+    def label(
         self,
         cell_ids: Iterable[int] = (),
         suggestion_ids: Iterable[int] = (),
@@ -175,28 +187,28 @@ class BulkEdits(Review):
         """
         given: dict[str, Any] = {}
         if not isinstance(cell_class, Keep):
-            given["cell_class"] = validation.cell_class(self.schema, cell_class)
+            given["cell_class"] = validation.cell_class(self._db.schema, cell_class)
         if attributes:
-            given["attributes"] = validation.attributes(self.schema, attributes)
+            given["attributes"] = validation.attributes(self._db.schema, attributes)
         proposed = list(dict.fromkeys(suggestion_ids))
         by_field: dict[int, list[Change]] = {}
         counts: dict[int, int] = {}
-        with self._writing() as connection:
-            for row in self._live_cells(connection, list(dict.fromkeys(cell_ids))):
-                change = self._cell_change(row, given)
+        with self._db.writing() as connection:
+            for row in self._cells.marks.rows(list(dict.fromkeys(cell_ids)), connection):
+                change = self._rows.change(row, given)
                 if change is not None:
                     by_field.setdefault(row.field_id, []).append(change)
                     counts[row.field_id] = counts.get(row.field_id, 0) + 1
             if proposed:
 
                 def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
-                    return self._corrected(suggestion, given)
+                    return self._pending.corrected(suggestion, given)
 
-                for field_id, changes in self._settle(connection, proposed, cell_of).items():
+                for field_id, changes in self._pending.settle(connection, proposed, cell_of).items():
                     by_field.setdefault(field_id, []).extend(changes)
                     counts[field_id] = counts.get(field_id, 0) + sum(c.entity == "cell" for c in changes)
             written = [
-                self._write_edit(
+                self._db.write_edit(
                     connection,
                     field_id,
                     "Label cell" if counts[field_id] == 1 else f"Label {counts[field_id]} cells",
@@ -204,10 +216,10 @@ class BulkEdits(Review):
                 )
                 for field_id, changes in by_field.items()
             ]
-        self._tell(written)
+        self._db.announce(written)
         return written
 
-    def undo_edits(self, edit_ids: Iterable[int]) -> list[Edit]:
+    def undo(self, edit_ids: Iterable[int]) -> list[Edit]:
         """Take back edits of several fields in one transaction, each being the latest of its field.
 
         Raises
@@ -217,43 +229,28 @@ class BulkEdits(Review):
         """
         wanted = list(dict.fromkeys(edit_ids))
         undone: list[Edit] = []
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             query = sa.select(edits.c.id, edits.c.field_id, edits.c.annotator, edits.c.reading_id)
             found = {row.id: row for row in connection.execute(query.where(edits.c.id.in_(wanted)))}
             for edit_id in wanted:
                 row = found.get(edit_id)
-                scope = None if row is None or row.field_id is None else self._scope(row.field_id)
+                scope = None if row is None or row.field_id is None else self._db.scope(row.field_id)
                 if (
                     row is None
                     or scope != Scope(row.field_id, row.annotator, row.reading_id)
                     or (history.undo_top(connection, scope) != edit_id)
                 ):
-                    name = self.field(row.field_id).name if row is not None and row.field_id else "a field"
+                    name = (
+                        self._db.field(row.field_id).name if row is not None and row.field_id else "a field"
+                    )
                     raise EditError(
                         f"Something else was done on {name} since: undo that there first. Nothing was undone."
                     )
                 edit = history.undo(connection, scope)
                 assert edit is not None
                 undone.append(edit)
-        self._tell(undone)
+        self._db.announce(undone)
         return undone
-
-    def _live_cells(self, connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
-        rows: dict[int, Any] = {}
-        for start in range(0, len(ids), 10_000):
-            query = sa.select(cells).where(
-                cells.c.id.in_(ids[start : start + 10_000]),
-                cells.c.reading_id == self.reading.id,
-                sa.not_(cells.c.deleted),
-            )
-            rows.update({row.id: row for row in connection.execute(query)})
-        for cell_id in ids:
-            if cell_id not in rows:
-                raise EditError(
-                    f"There is no cell {cell_id} in this reading: it may have been deleted. "
-                    "Nothing was changed."
-                )
-        return [rows[cell_id] for cell_id in ids]
 
 
 def _newest_about_cell() -> sa.ScalarSelect[Any]:

@@ -1,104 +1,50 @@
-"""Regions, ignore areas and cells of the current reading."""
+"""White cells of the current reading."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from annotation_store import validation
+from annotation_store._collections.cell_rows import CellRows
+from annotation_store._collections.marks import MarkTable
+from annotation_store._collections.overlaps import counted_elsewhere
 from annotation_store._db import row_mappers
 from annotation_store._db.history import Change
-from annotation_store._db.session import ProjectBase, only_differences
-from annotation_store._db.tables import cells, ignore_areas, regions
+from annotation_store._db.session import DatabaseSession
+from annotation_store._db.tables import cells, edits, history, suggestions
 from annotation_store.errors import EditError
-from annotation_store.records import (
-    KEEP,
-    Box,
-    Cell,
-    IgnoreArea,
-    Keep,
-    Origin,
-    Region,
-    RegionState,
-    Shape,
-)
+from annotation_store.records import KEEP, Box, Cell, CellHistory, Keep
 
 _FLAGS = ("bookmark", "second_opinion")
+_RECENT = 1000
 
 
-class Cells(ProjectBase):
-    """The part of `Project` that a person draws."""
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """How many cells say the same: class (``None`` = missing) and kind of artefact."""
 
-    # -- regions ---------------------------------------------------------------------------------
+    cell_class: str | None
+    kind: str | None
+    count: int
 
-    def regions(self, field_id: int | None = None) -> list[Region]:
-        """List the regions of one field, or of all fields, in the current reading."""
-        return [row_mappers.region(row) for row in self._live(regions, field_id)]
 
-    def add_region(self, field_id: int, shape: Shape, *, state: RegionState = RegionState.FINISHED) -> int:
-        """Add a region, clipped to the field; give its id.
+class Cells:
+    """`Project.cells`: the boxed white cells, their classes and attributes."""
 
-        A finished region promises that every white cell whose centre lies in it is boxed.
-        """
-        return self._add_region(field_id, shape, state, "Draw region")
+    def __init__(self, db: DatabaseSession, rows: CellRows) -> None:
+        self._db, self._rows = db, rows
+        self.marks = MarkTable(db, "cell", cells, row_mappers.cell)
 
-    def mark_whole_field(self, field_id: int) -> int:
-        """Add a finished region that covers the field: "I have looked everywhere"."""
-        field = self.field(field_id)
-        shape = Shape.rectangle(0, 0, field.width, field.height)
-        return self._add_region(field_id, shape, RegionState.FINISHED, "Mark field as reviewed")
-
-    def _add_region(self, field_id: int, shape: Shape, state: RegionState, command: str) -> int:
-        row = self._mark_row(field_id, shape) | {"state": RegionState(state).value}
-        return self._added(field_id, command, "region", row)
-
-    def change_region(
-        self, region_id: int, *, shape: Shape | None = None, state: RegionState | None = None
-    ) -> None:
-        """Give a region another shape, or finish it, or make it a draft again."""
-
-        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
-            row = self._live_row(regions, region_id, connection)
-            after: dict[str, Any] = {}
-            if shape is not None:
-                after["shape"] = list(validation.shape_in_field(self.field(row.field_id), shape).coords)
-            if state is not None:
-                after["state"] = RegionState(state).value
-            old, new = only_differences({name: getattr(row, name) for name in after}, after)
-            return row.field_id, [Change("region", region_id, old, new)] if new else []
-
-        command = "Change region"
-        if shape is None and state is not None:
-            command = "Finish region" if state == RegionState.FINISHED else "Reopen region"
-        self._edit(command, build)
-
-    def delete_region(self, region_id: int) -> None:
-        """Delete a region: what it covered is unknown area again."""
-        self._deleted("Delete region", "region", regions, region_id)
-
-    # -- ignore areas ----------------------------------------------------------------------------
-
-    def ignore_areas(self, field_id: int | None = None) -> list[IgnoreArea]:
-        """List the areas nobody can read, in the current reading."""
-        return [row_mappers.ignore_area(row) for row in self._live(ignore_areas, field_id)]
-
-    def add_ignore_area(self, field_id: int, shape: Shape) -> int:
-        """Add an area that nobody can read; give its id."""
-        return self._added(field_id, "Add ignore area", "ignore_area", self._mark_row(field_id, shape))
-
-    def delete_ignore_area(self, ignore_area_id: int) -> None:
-        """Delete an ignore area."""
-        self._deleted("Delete ignore area", "ignore_area", ignore_areas, ignore_area_id)
-
-    # -- cells -----------------------------------------------------------------------------------
-
-    def cells(self, field_id: int | None = None) -> list[Cell]:
+    def all(self, field_id: int | None = None) -> list[Cell]:
         """List the cells of one field, or of all fields, in the current reading (one statement)."""
-        return [row_mappers.cell(row) for row in self._live(cells, field_id)]
+        return self.marks.all(field_id)
 
-    def cell(self, cell_id: int) -> Cell:
+    def get(self, cell_id: int) -> Cell:
         """Give one cell.
 
         Raises
@@ -106,9 +52,9 @@ class Cells(ProjectBase):
         EditError
             There is no such cell in the current reading, or it was deleted.
         """
-        return row_mappers.cell(self._live_row(cells, cell_id))
+        return self.marks.get(cell_id)
 
-    def add_cell(
+    def add(
         self,
         field_id: int,
         box: Box,
@@ -137,7 +83,7 @@ class Cells(ProjectBase):
         EditError
             The box is empty or outside, or the schema lacks a value.
         """
-        row = self._cell_row(
+        row = self._rows.new(
             field_id,
             box,
             cell_class=cell_class,
@@ -148,9 +94,9 @@ class Cells(ProjectBase):
             bookmark=bookmark,
             second_opinion=second_opinion,
         )
-        return self._added(field_id, "Box cell", "cell", row)
+        return self.marks.add(field_id, "Box cell", row)
 
-    def change_cell(
+    def change(
         self,
         cell_id: int,
         *,
@@ -172,13 +118,13 @@ class Cells(ProjectBase):
         Parameters
         ----------
         confirm
-            What is given was weighed against a model's word: see `Project.confirm_label`.
+            What is given was weighed against a model's word: see `Project.label_reviews`.
         """
         given: dict[str, Any] = {}
         if not isinstance(cell_class, Keep):
-            given["cell_class"] = validation.cell_class(self.schema, cell_class)
+            given["cell_class"] = validation.cell_class(self._db.schema, cell_class)
         if attributes:
-            given["attributes"] = validation.attributes(self.schema, attributes)
+            given["attributes"] = validation.attributes(self._db.schema, attributes)
         if not isinstance(cut, Keep):
             given["cut"] = bool(cut)
         if not isinstance(comment, Keep):
@@ -188,125 +134,128 @@ class Cells(ProjectBase):
                 given[name] = bool(flag)
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
-            row = self._live_row(cells, cell_id, connection)
-            place = {} if isinstance(box, Keep) else self._box_columns(row.field_id, box)
+            row = self.marks.row(cell_id, connection)
+            place = {} if isinstance(box, Keep) else self._rows.box(row.field_id, box)
             own = dict(given)
             if not isinstance(kind, Keep):
-                own["kind"] = validation.kind(self.schema, kind, given.get("cell_class", row.cell_class))
+                own["kind"] = validation.kind(self._db.schema, kind, given.get("cell_class", row.cell_class))
             if confirm:
                 own["confirmed"] = _confirmed(row, {**place, **given})
-            change = self._cell_change(row, {**place, **own})
+            change = self._rows.change(row, {**place, **own})
             return row.field_id, [change] if change is not None else []
 
         labelled = attributes or not isinstance(cell_class, Keep) or not isinstance(kind, Keep)
         moved = not isinstance(box, Keep)
-        self._edit("Label cell" if labelled else "Move cell" if moved else "Change cell", build)
+        self._db.edit("Label cell" if labelled else "Move cell" if moved else "Change cell", build)
 
-    def delete_cell(self, cell_id: int) -> None:
+    def delete(self, cell_id: int) -> None:
         """Delete a cell; history keeps it, undo brings it back."""
-        self._deleted("Delete cell", "cell", cells, cell_id)
+        self.marks.delete("Delete cell", cell_id)
 
-    # -- shared ----------------------------------------------------------------------------------
+    # -- asking -----------------------------------------------------------------------------------
 
-    def _cell_row(
-        self,
-        field_id: int,
-        box: Any,
-        *,
-        cell_class: Any = None,
-        attributes: Mapping[str, Any] | None = None,
-        kind: Any = None,
-        cut: bool | None = None,
-        comment: Any = "",
-        bookmark: bool = False,
-        second_opinion: bool = False,
-        origin: Origin = Origin.BY_HAND,
-        extra: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Check everything about a new cell and give its columns."""
-        checked = validation.cell_class(self.schema, cell_class)
-        columns = self._box_columns(field_id, box)
-        if cut is not None:
-            columns["cut"] = bool(cut)
-        return {
-            "field_id": field_id,
-            "reading_id": self.reading.id,
-            "x": columns["x"],
-            "y": columns["y"],
-            "w": columns["w"],
-            "h": columns["h"],
-            "cell_class": checked,
-            "attributes": self._in_order(validation.attributes(self.schema, attributes or {})),
-            "kind": validation.kind(self.schema, kind, checked),
-            "cut": columns.get("cut", False),
-            "comment": validation.text(comment, "comment"),
-            "bookmark": bool(bookmark),
-            "second_opinion": bool(second_opinion),
-            "suggestion_id": None,
-            "origin": origin.value,
-            "extra": extra,
-            "confirmed": None,
-        }
+    def classes(self) -> list[str | None]:
+        """Return the classes that cells of the current reading have, each once; one statement."""
+        query = sa.select(cells.c.cell_class).where(
+            cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted)
+        )
+        return [row.cell_class for row in self._db.rows(query.distinct())]
 
-    def _cell_change(self, row: Any, given: Mapping[str, Any]) -> Change | None:
-        """Give the change of a cell's row to checked columns; attributes are merged, a kind may go."""
-        after = dict(given)
-        if "attributes" in after:
-            after["attributes"] = self._in_order({**row.attributes, **after["attributes"]})
-        new_class = after.get("cell_class", row.cell_class)
-        if "kind" not in after and row.kind is not None and new_class != row.cell_class:
-            after["kind"] = None
-        old, new = only_differences({name: getattr(row, name) for name in after}, after)
-        return Change("cell", row.id, old, new) if new else None
-
-    def _box_columns(self, field_id: int, box: Any) -> dict[str, Any]:
-        (x, y, w, h), cut = validation.box_in_field(self.field(field_id), box)
-        return {"x": x, "y": y, "w": w, "h": h, **({"cut": True} if cut else {})}
-
-    def _in_order(self, values: Mapping[str, str | None]) -> dict[str, str]:
-        """Put attributes into the schema's order, without the missing ones."""
-        return {
-            name: value for name in self.schema.attribute_names if (value := values.get(name)) is not None
-        }
-
-    def _mark_row(self, field_id: int, shape: Shape) -> dict[str, Any]:
-        coords = validation.shape_in_field(self.field(field_id), shape).coords
-        return {"field_id": field_id, "reading_id": self.reading.id, "shape": list(coords)}
-
-    def _live(self, table: sa.Table, field_id: int | None) -> Sequence[Any]:
+    def batches(self, size: int) -> Iterator[list[tuple[Cell, dict[str, Any] | None]]]:
+        """Yield the cells of the current reading, a few at a time, each with what its file said besides."""
+        last = 0
         query = (
-            sa.select(table)
-            .where(table.c.reading_id == self.reading.id, sa.not_(table.c.deleted))
-            .order_by(table.c.id)
+            sa.select(cells)
+            .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
+            .order_by(cells.c.id)
+            .limit(size)
         )
-        if field_id is not None:
-            query = query.where(table.c.field_id == field_id)
-        return self._rows(query)
+        while rows := self._db.rows(query.where(cells.c.id > last)):
+            last = rows[-1].id
+            yield [(row_mappers.cell(row), row.extra) for row in rows]
 
-    def _live_row(self, table: sa.Table, row_id: int, connection: sa.Connection | None = None) -> Any:
-        query = sa.select(table).where(
-            table.c.id == row_id, table.c.reading_id == self.reading.id, sa.not_(table.c.deleted)
+    def count_by_class(self, field_ids: Collection[int] | None = None) -> list[ClassCount]:
+        """Count the cells of the current reading by class and kind; one statement.
+
+        A cell that stands in two fields which overlap (`Project.overlaps`) counts once: the one with a class,
+        else the one of the field that came first.
+
+        Parameters
+        ----------
+        field_ids
+            Of these fields only.
+        """
+        query = (
+            sa.select(cells.c.cell_class, cells.c.kind, sa.func.count().label("n"))
+            .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
+            .group_by(cells.c.cell_class, cells.c.kind)
         )
-        row = connection.execute(query).first() if connection else next(iter(self._rows(query)), None)
-        if row is None:
-            what = table.name.rstrip("s").replace("_", " ")
-            raise EditError(f"There is no {what} {row_id} in this reading: it may have been deleted.")
-        return row
+        among = None if field_ids is None else [int(i) for i in field_ids]
+        if among is not None:
+            query = query.where(cells.c.field_id.in_(among))
+        query = query.where(cells.c.id.not_in(counted_elsewhere(self._db.reading.id, among)))
+        return [ClassCount(row.cell_class, row.kind, row.n) for row in self._db.rows(query)]
 
-    def _added(self, field_id: int, command: str, entity: str, row: dict[str, Any]) -> int:
-        edit = self._edit(command, lambda _: (field_id, [Change(entity, None, None, row)]))
-        assert edit is not None
-        return edit.touched[entity][0]
+    def provenance(self, cell_id: int) -> CellHistory:
+        """Tell who labelled a cell, when, from which suggestion, and what it said before; one statement.
 
-    def _deleted(self, command: str, entity: str, table: sa.Table, row_id: int) -> None:
-        names = [c.name for c in table.columns if c.name not in ("id", "deleted")]
+        A deleted cell has its story too, and a cell of another reading.
 
-        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
-            row = self._live_row(table, row_id, connection)
-            before = {name: getattr(row, name) for name in names}
-            return row.field_id, [Change(entity, row_id, before, None)]
+        Raises
+        ------
+        EditError
+            There never was such a cell.
+        """
 
-        self._edit(command, build)
+        def named(table: sa.Table, prefix: str) -> list[sa.ColumnElement[object]]:
+            return [column.label(f"{prefix}_{column.name}") for column in table.columns]
+
+        query = (
+            sa.select(
+                *named(cells, "cell"),
+                *named(suggestions, "suggestion"),
+                *named(history, "history"),
+                *named(edits, "edit"),
+            )
+            .join_from(cells, history, sa.and_(history.c.entity == "cell", history.c.entity_id == cells.c.id))
+            .join(edits, edits.c.id == history.c.edit_id)
+            .outerjoin(suggestions, suggestions.c.id == cells.c.suggestion_id)
+            .where(cells.c.id == cell_id)
+            .order_by(history.c.id)
+        )
+        rows = self._db.rows(query)
+        if not rows:
+            raise EditError(f"There is no cell {cell_id} in the project {self._db.path}.")
+        first = rows[0]
+        return CellHistory(
+            cell=row_mappers.cell(_Part(first, "cell")),
+            deleted=bool(first.cell_deleted),
+            suggestion=row_mappers.suggestion(_Part(first, "suggestion")) if first.suggestion_id else None,
+            rows=[row_mappers.history(_Part(row, "history", "edit")) for row in rows],
+        )
+
+    def since(self, when: datetime | None) -> list[Cell]:
+        """List the cells of the current reading that were added after a time, of the last `_RECENT`.
+
+        Cells that came by accepting suggestions or by importing count; ``None`` = from the beginning.
+        """
+        at = "" if when is None else when.astimezone(UTC).isoformat(timespec="microseconds")
+        # edits are numbered in time: backwards from the newest, only those since then are looked at
+        last = sa.select(edits.c.id).where(edits.c.at <= at).order_by(edits.c.id.desc()).limit(1)
+        query = (
+            sa.select(cells)
+            .join(history, sa.and_(history.c.entity == "cell", history.c.entity_id == cells.c.id))
+            .where(
+                history.c.action == "add",
+                history.c.edit_id > sa.func.coalesce(last.scalar_subquery(), 0),
+                cells.c.reading_id == self._db.reading.id,
+                sa.not_(cells.c.deleted),
+            )
+            .distinct()
+            .order_by(cells.c.id.desc())
+            .limit(_RECENT)
+        )
+        return [row_mappers.cell(row) for row in self._db.rows(query)]
 
 
 def _confirmed(row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -319,3 +268,17 @@ def _confirmed(row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     if "x" in given:
         known["box"] = [given[name] for name in ("x", "y", "w", "h")]
     return known
+
+
+class _Part:
+    """One table's columns of a row of several, under their own names; the first prefix that has one wins."""
+
+    def __init__(self, row: object, *prefixes: str) -> None:
+        self._row = row
+        self._prefixes = prefixes
+
+    def __getattr__(self, name: str) -> object:
+        for prefix in self._prefixes:
+            if hasattr(self._row, f"{prefix}_{name}"):
+                return getattr(self._row, f"{prefix}_{name}")
+        raise AttributeError(name)

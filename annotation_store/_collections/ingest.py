@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from PIL import Image
 
 from annotation_store import validation
-from annotation_store._collections.field_metadata import Describing
-from annotation_store._collections.pixels import THUMBNAIL_SIDES, FieldPixels
-from annotation_store._db import history, row_mappers
+from annotation_store._collections.pixels import THUMBNAIL_SIDES, thumbnail_file
+from annotation_store._db import history
 from annotation_store._db.pseudonyms import path_pseudonym
-from annotation_store._db.tables import cells, fields, regions, suggestions
+from annotation_store._db.session import DatabaseSession
+from annotation_store._db.tables import fields
 from annotation_store.errors import ImageError, LLDError, ProjectError
 from annotation_store.file_names import read_name
 from annotation_store.files.disk import hash_of, sync, sync_tree, why_not_written
 from annotation_store.files.layout import ORIGINALS, PIXELS, STAGING, inside, original_path, set_aside
 from annotation_store.files.temporary import locked_folder, sweep
-from annotation_store.images import Slide, find_images, write_pixels
+from annotation_store.images import Slide, write_pixels
 from annotation_store.images.metadata import Facts, shown
 from annotation_store.images.read import read_original
 from annotation_store.images.slide import find_slide, fingerprint
 from annotation_store.images.zarr_writer import OVERVIEW_SIDE, write_overview
 from annotation_store.records import (
-    AddReport,
-    Box,
-    Field,
     FieldKind,
-    FieldState,
-    FieldSummary,
-    Region,
 )
 
 _BATCH = 8
 _WORKERS = 2
-_FEW = 200
-"""Up to so many fields are summarised by their ids."""
 ALREADY = "already in the project"
 
 
@@ -88,177 +78,13 @@ class _Prepared:
     source_bytes: int | None = None  # of a slide
 
 
-class Intake(Describing, FieldPixels):
-    """The part of `Project` that takes images in."""
+class Ingest:
+    """Take image files into a project: a field is recorded only when its files are on disk."""
 
-    # -- asking ----------------------------------------------------------------------------------
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
 
-    def fields(self) -> list[Field]:
-        """List the fields, in the order in which they were added."""
-        found = [row_mappers.field(row) for row in self._rows(sa.select(fields).order_by(fields.c.id))]
-        self._fields = {field.id: field for field in found}
-        return found
-
-    def field_named(self, name: str) -> Field | None:
-        """Find a field by its name."""
-        rows = self._rows(sa.select(fields).where(fields.c.name == name))
-        return row_mappers.field(rows[0]) if rows else None
-
-    def field_summaries(self, field_ids: Collection[int] | None = None) -> list[FieldSummary]:
-        """List the fields with their state and counts in the current reading; four statements in all.
-
-        In a blind reading it is one more for each field with a finished region and suggestions.
-
-        Parameters
-        ----------
-        field_ids
-            Only these, in no order; ``None`` = all, as they were added.
-        """
-        few = None if field_ids is None or len(field_ids) > _FEW else list(field_ids)
-        cell_counts = self._counts(
-            few, cells, cells.c.reading_id == self.reading.id, sa.not_(cells.c.deleted)
-        )
-        pending = self._counts(few, suggestions, suggestions.c.state == "pending")
-        areas: dict[int, list[Region]] = {}
-        query = sa.select(regions).where(regions.c.reading_id == self.reading.id, sa.not_(regions.c.deleted))
-        for row in self._rows(query if few is None else query.where(regions.c.field_id.in_(few))):
-            areas.setdefault(row.field_id, []).append(row_mappers.region(row))
-        summaries = []
-        for field in self.fields() if few is None else [self.field(field_id) for field_id in few]:
-            if field_ids is not None and field.id not in field_ids:
-                continue
-            own = areas.get(field.id, [])
-            finished = [region for region in own if region.finished]
-            cell_count, waiting = cell_counts.get(field.id, 0), pending.get(field.id, 0)
-            if self.reading.blind and waiting:
-                waiting = self._seen_blind(field.id, finished)
-            if covers(field, finished):
-                state = FieldState.REVIEWED
-            elif waiting:
-                state = FieldState.SUGGESTIONS
-            elif finished:
-                state = FieldState.ANNOTATED
-            elif cell_count or own:
-                state = FieldState.STARTED
-            else:
-                state = FieldState.UNTOUCHED
-            summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting))
-        return summaries
-
-    def _seen_blind(self, field_id: int, finished: Sequence[Region]) -> int:
-        """Count the pending suggestions that a blind reader may see: those in regions that are finished."""
-        if not finished:
-            return 0
-        s = suggestions.c
-        query = sa.select(s.x, s.y, s.w, s.h).where(s.field_id == field_id, s.state == "pending")
-        return sum(any(r.shape.contains_centre(tuple(row)) for r in finished) for row in self._rows(query))
-
-    def _counts(
-        self, few: list[int] | None, table: sa.Table, *conditions: sa.ColumnElement[bool]
-    ) -> dict[int, int]:
-        if few is not None:
-            conditions = (*conditions, table.c.field_id.in_(few))
-        query = (
-            sa.select(table.c.field_id, sa.func.count().label("n"))
-            .where(*conditions)
-            .group_by(table.c.field_id)
-        )
-        return {row.field_id: row.n for row in self._rows(query)}
-
-    # -- taking in -------------------------------------------------------------------------------
-
-    def add_fields(
-        self,
-        paths: Iterable[str | Path],
-        *,
-        patient_from: str | None = None,
-        about: Mapping[str, Any] | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> AddReport:
-        """Add image files as fields; folders are walked.
-
-        Parameters
-        ----------
-        paths
-            Image files (PNG, JPEG, TIFF, BMP), OME-Zarr folders, whole slides (tiled TIFF, SVS, OME-Zarr;
-            they stay where they are), and folders of all these.
-        patient_from
-            A regular expression searched in each file's name (with a ``/``: in its whole path). Its
-            groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient. The
-            project keeps it (`patient_rule`) for the files that come later; ``None`` = the rule it has,
-            empty = no rule any more.
-        about
-            What holds for all of them, as in `update_field`: ``{"microscope": "H", "stain": "Wright"}``.
-            What a file's own name or content says goes before it.
-        progress
-            Called with (files done, files in all).
-
-        Raises
-        ------
-        ImageError
-            A path does not exist, a folder holds no image, or not a single file could be read. Where
-            some could, the report says why the others were skipped.
-        """
-        self._refuse_read_only()
-        pattern = self._pattern(patient_from)
-        shared = validation.field_changes(about or {})
-        incoming = [replace(described(path, pattern), about=shared) for path in find_images(paths)]
-        outcomes = self._take_in(incoming, progress=progress)
-        added = [o.field_id for o in outcomes if o.added and o.field_id is not None]
-        skipped = [
-            (item.path, outcome.problem or ALREADY)
-            for item, outcome in zip(incoming, outcomes, strict=True)
-            if not outcome.added
-        ]
-        problems = [outcome.problem for outcome in outcomes if outcome.problem]
-        if problems and not any(outcome.field_id for outcome in outcomes):
-            more = f" ({len(problems) - 1} more files failed too.)" if len(problems) > 1 else ""
-            raise ImageError(problems[0] + more)
-        return AddReport(added, skipped)
-
-    def add_area(self, field_id: int, box: Box, *, name: str | None = None) -> int:
-        """Make a field of an area of a slide: what one annotates, trains on and exports of a slide.
-
-        Patient, slide, domain and pixel size go with it, and its note says where it lies.
-
-        Parameters
-        ----------
-        box
-            ``x, y, width, height`` in pixels of the slide; what passes its edge is cut off.
-
-        Returns
-        -------
-        int
-            The new field, or the one that the same area had been made into.
-
-        Raises
-        ------
-        ImageError
-            The area is too small or too large for a field, or the slide is not where it was.
-        """
-        source = self.field(field_id)
-        pixels = self.read_area(field_id, box)
-        x, y = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
-        place = f"{x}, {y}, {pixels.shape[1]}, {pixels.shape[0]}"
-        with self._staging() as folder:
-            Image.fromarray(pixels).save(folder / "area.png", compress_level=3)
-            item = Incoming(
-                folder / "area.png",
-                name=name or f"{Path(source.name).stem} ({place}).png",
-                patient=source.patient,
-                slide=source.slide or Path(source.name).stem,  # areas of one slide stay together
-                domain=source.domain,
-                pixel_size_um=source.pixel_size_um,
-                note=f"Area {place} of {source.name}.",
-                source=source.source_path,
-                magnification=source.magnification,
-            )
-            (outcome,) = self._take_in([item])
-        if outcome.field_id is None:
-            raise ImageError(outcome.problem)
-        return outcome.field_id
-
-    def _take_in(
+    def take_in(
         self,
         incoming: Sequence[Incoming],
         *,
@@ -266,11 +92,11 @@ class Intake(Describing, FieldPixels):
     ) -> list[Outcome]:
         """Take files in, a batch a transaction: a field is recorded only when its files are on disk."""
         outcomes: list[Outcome] = []
-        known = self._intake_hashes()
-        with self._staging() as staging:
-            for batch in self._prepared(incoming, staging, known):
+        known = self.known_hashes()
+        with self.staging() as staging:
+            for batch in self.prepared(incoming, staging, known):
                 if any(isinstance(item, _Prepared) for item in batch):
-                    with self._admitted(batch) as (_connection, results):
+                    with self.admitted(batch) as (_connection, results):
                         outcomes += results
                     known |= {
                         item.content_hash: result.field_id
@@ -284,19 +110,19 @@ class Intake(Describing, FieldPixels):
         return outcomes
 
     @contextmanager
-    def _staging(self) -> Iterator[Path]:
+    def staging(self) -> Iterator[Path]:
         """Give a folder where nobody looks, for files on their way in; it is gone afterwards."""
-        self._refuse_read_only()
-        self.check_present()
+        self._db.refuse_read_only()
+        self._db.check_present()
         try:
-            self._sweep()
-            with locked_folder(inside(self.path, STAGING)) as staging:
+            self.sweep()
+            with locked_folder(inside(self._db.path, STAGING)) as staging:
                 yield staging
         except OSError as error:
-            self.check_present()  # the better reason, if it is one
-            raise ProjectError(why_not_written(f"The project {self.path}", error)) from error
+            self._db.check_present()  # the better reason, if it is one
+            raise ProjectError(why_not_written(f"The project {self._db.path}", error)) from error
 
-    def _prepared(
+    def prepared(
         self, incoming: Sequence[Incoming], staging: Path | None, known: Mapping[str, int]
     ) -> Iterator[list[_Prepared | Outcome]]:
         """Read files, a batch at a time, and put them into the staging folder, if there is one."""
@@ -312,8 +138,8 @@ class Intake(Describing, FieldPixels):
                 targets = [staging / str(start + n) if staging else None for n in range(len(batch))]
                 yield list(pool.map(self._prepare, batch, targets, repeat(known)))
 
-    def _intake_hashes(self) -> dict[str, int]:
-        rows = self._rows(sa.select(fields.c.content_hash, fields.c.id))
+    def known_hashes(self) -> dict[str, int]:
+        rows = self._db.rows(sa.select(fields.c.content_hash, fields.c.id))
         return {row.content_hash: row.id for row in rows}
 
     def _prepare(self, item: Incoming, staged: Path | None, known: Mapping[str, int]) -> _Prepared | Outcome:
@@ -389,7 +215,7 @@ class Intake(Describing, FieldPixels):
         )
 
     @contextmanager
-    def _admitted(
+    def admitted(
         self, prepared: Sequence[_Prepared | Outcome], *, keep: bool = True
     ) -> Iterator[tuple[sa.Connection, list[Outcome]]]:
         """Make fields of what was prepared, in a transaction in which more may be written.
@@ -398,7 +224,7 @@ class Intake(Describing, FieldPixels):
         `keep`.
         """
         moved: list[Path] = []
-        with self._writing(keep=keep) as connection:
+        with self._db.writing(keep=keep) as connection:
             try:
                 outcomes = self._admit(connection, prepared, moved)
                 yield connection, outcomes
@@ -410,14 +236,14 @@ class Intake(Describing, FieldPixels):
                 return
         new = [o.field_id for o in outcomes if o.added and o.field_id is not None]
         if new:
-            self._own["fields"].update(new)
-            self.events.fields_added.emit(new)
+            self._db.own["fields"].update(new)
+            self._db.events.fields_added.emit(new)
 
     def _unmake(self, moved: Iterable[Path]) -> None:
         """Take back files that were moved in, while the write lock is held: nobody relies on them yet."""
         for path in moved:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        self._fields.clear()
+        self._db.cached_fields.clear()
 
     def _admit(
         self, connection: sa.Connection, prepared: Sequence[_Prepared | Outcome], moved: list[Path]
@@ -441,67 +267,50 @@ class Intake(Describing, FieldPixels):
             name = free_name(item.incoming, names)
             names.add(name)
             here[item.content_hash] = next_field
-            rows.append(_field_row(next_field, name, item, self._secret))
+            rows.append(_field_row(next_field, name, item, self._db.secret))
             outcomes.append(Outcome(next_field, added=True))
             next_field += 1
         if moved:
-            sync(self.path / PIXELS)
-            sync(self.path / ORIGINALS)
+            sync(self._db.path / PIXELS)
+            sync(self._db.path / ORIGINALS)
         if rows:
             connection.execute(fields.insert(), rows)
         return outcomes
 
     def _move_in(self, item: _Prepared, staged: Path, field_id: int, moved: list[Path]) -> None:
         """Move a field's pixels and original to where they belong."""
-        target = inside(self.path, PIXELS, str(field_id))
+        target = inside(self._db.path, PIXELS, str(field_id))
         if target.exists():  # of a field that the database knew before a backup was restored, or never
-            set_aside(self.path, target)
+            set_aside(self._db.path, target)
         for side in THUMBNAIL_SIDES:
-            self._thumbnail_file(field_id, side).unlink(missing_ok=True)
+            thumbnail_file(self._db.path, field_id, side).unlink(missing_ok=True)
         moved.append(target)
         staged.replace(target)
         if item.source_bytes is not None:
             return
-        original = original_path(self.path, item.content_hash, item.suffix)
+        original = original_path(self._db.path, item.content_hash, item.suffix)
         if original.exists() and hash_of(original) != item.content_hash:
-            set_aside(self.path, original)
+            set_aside(self._db.path, original)
         if not original.exists():
             moved.append(original)
             _original_beside(staged).replace(original)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove what interrupted intakes staged; set pixels aside that belong to no field."""
-        sweep(inside(self.path, STAGING))
+        sweep(inside(self._db.path, STAGING))
         if not self._strays():
             return
         # with the write lock held nobody is between moving pixels in and committing their field
-        with self._writing():
+        with self._db.writing():
             for stray in self._strays():
-                set_aside(self.path, stray)
+                set_aside(self._db.path, stray)
 
     def _strays(self) -> list[Path]:
-        folder = inside(self.path, PIXELS)
+        folder = inside(self._db.path, PIXELS)
         with suppress(OSError):
-            known = {str(row.id) for row in self._rows(sa.select(fields.c.id))}
+            known = {str(row.id) for row in self._db.rows(sa.select(fields.c.id))}
             return [p for p in folder.iterdir() if p.name.isdigit() and p.name not in known]
         return []
-
-
-def covers(field: Field, finished: Sequence[Region]) -> bool:
-    """Whether finished regions leave nothing of a field unknown (to a pixel's corner)."""
-    if not finished:
-        return False
-    for region in finished:
-        if region.shape.is_rectangle:
-            x, y, w, h = region.shape.coords
-            if x <= 0.5 and y <= 0.5 and x + w >= field.width - 0.5 and y + h >= field.height - 0.5:
-                return True
-    area = field.width * field.height
-    if sum(region.shape.geometry.area for region in finished) < 0.999 * area:
-        return False
-    import shapely
-
-    return bool(shapely.union_all([region.shape.geometry for region in finished]).area >= 0.999 * area)
 
 
 def _original_beside(staged: Path) -> Path:

@@ -9,9 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.bulk_edits import BulkEdits
+from annotation_store._collections.cell_rows import CellRows
+from annotation_store._collections.cells import Cells
+from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._db import history
 from annotation_store._db.history import Change
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import cells, suggestions
 from annotation_store.records import (
     KEEP,
@@ -27,28 +30,31 @@ from annotation_store.records import (
 _UNSEEN: Mapping[str, Any] = {"state": SuggestionState.SUPERSEDED.value, "reason": None, "cell_id": None}
 
 
-class LabelReviews(BulkEdits):
-    """The part of `Project` that remembers what was looked at again, and what came of it."""
+class LabelReviews:
+    """`Project.label_reviews`: labels that a model contradicts, and cells that it predicts in known area."""
 
-    def confirm_label(self, cell_id: int) -> None:
+    def __init__(self, db: DatabaseSession, rows: CellRows, pending: SuggestionRows, cells: Cells) -> None:
+        self._db, self._rows, self._pending, self._cells = db, rows, pending, cells
+
+    def confirm(self, cell_id: int) -> None:
         """Keep what a cell says although a model contradicts it.
 
         Nothing of it is brought up again, by this model or a later one, as long as the cell still says so.
         """
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
-            row = self._live_row(cells, cell_id, connection)
+            row = self._cells.marks.row(cell_id, connection)
             says = {
                 "cell_class": row.cell_class,
                 "attributes": row.attributes,
                 "box": [row.x, row.y, row.w, row.h],
             }
-            change = self._cell_change(row, {"confirmed": says})
+            change = self._rows.change(row, {"confirmed": says})
             return row.field_id, [change] if change is not None else []
 
-        self._edit("Keep label", build)
+        self._db.edit("Keep label", build)
 
-    def accept_prediction(
+    def accept(
         self,
         field_id: int,
         proposal: Proposal,
@@ -58,26 +64,26 @@ class LabelReviews(BulkEdits):
         cell_class: str | Keep | None = KEEP,
         attributes: Mapping[str, str | None] | None = None,
     ) -> int:
-        """Make a cell of what a model sees and did not suggest, with changes as in `Project.correct`.
+        """Make a cell of what a model sees and did not suggest, with changes as in `Project.suggestions`.
 
-        A model suggests nothing where all is known; what it sees there is its opinion (`Project.looks`).
+        A model suggests nothing where all is known; what it sees there is its opinion (`Project.embeddings`).
         """
         given: dict[str, Any] = {}
         if not isinstance(cell_class, Keep):
-            given["cell_class"] = validation.cell_class(self.schema, cell_class)
+            given["cell_class"] = validation.cell_class(self._db.schema, cell_class)
         if attributes:
-            given["attributes"] = validation.attributes(self.schema, attributes)
-        place = {} if isinstance(box, Keep) else self._box_columns(field_id, box)
+            given["attributes"] = validation.attributes(self._db.schema, attributes)
+        place = {} if isinstance(box, Keep) else self._rows.box(field_id, box)
 
         def settle(connection: sa.Connection, seen: Suggestion) -> list[Change]:
-            state, row = self._corrected(seen, {**place, **given})
+            state, row = self._pending.corrected(seen, {**place, **given})
             number = history.next_id(connection, cells)
             after = {"state": state.value, "reason": None, "cell_id": number}
             return [Change("cell", number, None, row), Change("suggestion", seen.id, _UNSEEN, after)]
 
-        return self._settle_prediction("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
+        return self._settle("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
 
-    def reject_prediction(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
+    def reject(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
         """Say that what a model sees and did not suggest is not a cell: known background from now on."""
 
         def settle(_connection: sa.Connection, seen: Suggestion) -> list[Change]:
@@ -85,9 +91,9 @@ class LabelReviews(BulkEdits):
             after = {"state": SuggestionState.REJECTED.value, "reason": why, "cell_id": None}
             return [Change("suggestion", seen.id, _UNSEEN, after)]
 
-        self._settle_prediction("Not a cell", field_id, proposal, model_id, settle)
+        self._settle("Not a cell", field_id, proposal, model_id, settle)
 
-    def _settle_prediction(
+    def _settle(
         self,
         command: str,
         field_id: int,
@@ -96,24 +102,24 @@ class LabelReviews(BulkEdits):
         settle: Callable[[sa.Connection, Suggestion], list[Change]],
     ) -> Mapping[str, tuple[int, ...]]:
         """Keep an opinion as a suggestion that nobody sees, and settle it at once; give what was touched."""
-        row = validation.proposal(self.schema, self.field(field_id), self._as_known(proposal))
+        row = validation.proposal(self._db.schema, self._db.field(field_id), self._as_known(proposal))
         said = replace(proposal, box=(row["x"], row["y"], row["w"], row["h"]))
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
             number = history.next_id(connection, suggestions)
-            self._insert_suggestions(connection, field_id, [{**row, **_UNSEEN}], model_id, number)
+            self._pending.insert(connection, field_id, [{**row, **_UNSEEN}], model_id, number)
             return field_id, settle(
                 connection, Suggestion(number, field_id, model_id, said, SuggestionState.SUPERSEDED)
             )
 
-        edit = self._edit(command, build)
+        edit = self._db.edit(command, build)
         assert edit is not None
-        self._own["suggestions"].update(edit.touched["suggestion"])
+        self._db.own["suggestions"].update(edit.touched["suggestion"])
         return edit.touched
 
     def _as_known(self, proposal: Proposal) -> Proposal:
         """Leave out what the schema no longer says: an opinion may be older than it."""
-        schema, classes = self.schema, proposal.class_probabilities
+        schema, classes = self._db.schema, proposal.class_probabilities
         values = {a.name: set(a.value_names) for a in schema.attributes}
         return replace(
             proposal,

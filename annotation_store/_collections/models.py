@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from annotation_store._db import row_mappers
 from annotation_store._db.history import next_id, now
-from annotation_store._db.session import ProjectBase
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import models, runs
 from annotation_store.errors import EditError, ProjectError
 from annotation_store.files.disk import sync_tree, why_not_written
@@ -20,62 +20,65 @@ from annotation_store.files.layout import MODELS, inside, refuse_links_below, se
 from annotation_store.records import Model, Run
 
 
-class Learning(ProjectBase):
-    """The part of `Project` that knows models and runs."""
+class Models:
+    """`Project.models`: the models that were trained on a project, and which of them is active."""
 
-    def models(self) -> list[Model]:
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
+
+    def all(self) -> list[Model]:
         """List the project's models, oldest first."""
         return [
             row_mappers.model(r)
-            for r in self._rows(sa.select(models).where(models.c.ready).order_by(models.c.id))
+            for r in self._db.rows(sa.select(models).where(models.c.ready).order_by(models.c.id))
         ]
 
-    def model(self, model_id: int) -> Model:
+    def get(self, model_id: int) -> Model:
         """Give one model."""
-        rows = self._rows(sa.select(models).where(models.c.ready, models.c.id == model_id))
+        rows = self._db.rows(sa.select(models).where(models.c.ready, models.c.id == model_id))
         if not rows:
-            known = ", ".join(str(m.id) for m in self.models()) or "none yet"
+            known = ", ".join(str(m.id) for m in self.all()) or "none yet"
             raise EditError(f"The project has no model {model_id} (it has: {known}).")
         return row_mappers.model(rows[0])
 
-    def active_model(self) -> Model | None:
+    def active(self) -> Model | None:
         """Give the model that makes the suggestions, if any."""
-        rows = self._rows(sa.select(models).where(models.c.active))
+        rows = self._db.rows(sa.select(models).where(models.c.active))
         return row_mappers.model(rows[0]) if rows else None
 
-    def new_model_id(self) -> int:
+    def reserve_id(self) -> int:
         """Reserve the number of a new model; a number once given is not given again."""
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             model_id = next_id(connection, models)
             connection.execute(models.insert(), [{"id": model_id, "created": now(), "card": {}}])
-            left = self.model_folder(model_id)
+            left = self.folder(model_id)
             if left.exists():  # of a model that the database knew before a backup was restored
-                set_aside(self.path, left)
+                set_aside(self._db.path, left)
         return model_id
 
-    def model_folder(self, model_id: int) -> Path:
+    def folder(self, model_id: int) -> Path:
         """Give the folder of a model's files (``models/N``); the worker makes it."""
-        folder = inside(self.path, MODELS, str(int(model_id)))
+        folder = inside(self._db.path, MODELS, str(int(model_id)))
         refuse_links_below(folder)
         return folder
 
-    def add_model(self, model_id: int, *, parent: str, card: Mapping[str, Any], activate: bool) -> Model:
+    def add(self, model_id: int, *, parent: str, card: Mapping[str, Any], activate: bool) -> Model:
         """Record a model whose folder is complete on disk.
 
         Numbers in the card that are not finite become ``null``: JSON has none.
         """
-        if not self.model_folder(model_id).is_dir():
+        if not self.folder(model_id).is_dir():
             raise EditError(
-                f"The files of model {model_id} are missing: write {self.model_folder(model_id)} first."
+                f"The files of model {model_id} are missing: write {self.folder(model_id)} first."
             )
         plain = _plain(card)
         try:
-            sync_tree(self.model_folder(model_id))
+            sync_tree(self.folder(model_id))
         except OSError as error:
             raise ProjectError(
-                why_not_written(f"Model {model_id} of the project {self.path}", error)
+                why_not_written(f"Model {model_id} of the project {self._db.path}", error)
             ) from error
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             if activate:
                 connection.execute(models.update().where(models.c.active).values(active=False))
             result = connection.execute(
@@ -85,29 +88,41 @@ class Learning(ProjectBase):
             )
             if result.rowcount != 1:
                 raise EditError(f"The number {model_id} was not reserved for a new model.")
-        self.events.models_changed.emit()
-        return self.model(model_id)
+        self._db.events.models_changed.emit()
+        return self.get(model_id)
 
-    def activate_model(self, model_id: int | None) -> None:
+    def activate(self, model_id: int | None) -> None:
         """Make a model the one that suggests; ``None`` = the bundled starter again."""
         if model_id is not None:
-            self.model(model_id)
-        with self._writing() as connection:
+            self.get(model_id)
+        with self._db.writing() as connection:
             connection.execute(models.update().where(models.c.active).values(active=False))
             connection.execute(models.update().where(models.c.id == model_id).values(active=True))
-        self.events.models_changed.emit()
+        self._db.events.models_changed.emit()
 
-    def start_run(self, config: Mapping[str, Any]) -> int:
+
+class Runs:
+    """`Project.runs`: the trainings of a project, as they went."""
+
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
+
+    def start(self, config: Mapping[str, Any]) -> int:
         """Record that a run began; give its id."""
-        row = {"started": now(), "annotator": self.annotator, "config": _plain(config), "state": "running"}
-        with self._writing() as connection:
+        row = {
+            "started": now(),
+            "annotator": self._db.annotator,
+            "config": _plain(config),
+            "state": "running",
+        }
+        with self._db.writing() as connection:
             run_id = next_id(connection, runs)
             connection.execute(runs.insert(), [{"id": run_id, **row}])
         return run_id
 
-    def finish_run(self, run_id: int, state: str, *, model_id: int | None = None, message: str = "") -> None:
+    def finish(self, run_id: int, state: str, *, model_id: int | None = None, message: str = "") -> None:
         """Record how a run ended: ``done``, ``cancelled`` or ``failed``."""
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             result = connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id)
@@ -116,9 +131,9 @@ class Learning(ProjectBase):
             if result.rowcount != 1:
                 raise EditError(f"There is no run {run_id}.")
 
-    def runs(self) -> list[Run]:
+    def all(self) -> list[Run]:
         """List the runs, oldest first."""
-        return [row_mappers.run(row) for row in self._rows(sa.select(runs).order_by(runs.c.id))]
+        return [row_mappers.run(row) for row in self._db.rows(sa.select(runs).order_by(runs.c.id))]
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,10 @@
-"""Pixels out: whole fields, areas, slides by tiles, thumbnails; finding slides that were moved."""
+"""Pixels out: whole fields, areas, thumbnails, originals."""
 
 from __future__ import annotations
 
 import io
 import math
-import os
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +12,18 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from PIL import Image
 
-from annotation_store._db.history import Change
-from annotation_store._db.session import ProjectBase
+from annotation_store._collections.slides import Slides
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import fields
-from annotation_store.errors import EditError, ImageError, OutputError, ProjectError
+from annotation_store.errors import EditError, ImageError, OutputError
 from annotation_store.files.disk import hash_of
 from annotation_store.files.layout import PIXELS, THUMBNAILS, inside, is_link, original_path
 from annotation_store.files.outputs import write_file
-from annotation_store.images import Slide, open_slide, read_pixels
+from annotation_store.images import read_pixels
 from annotation_store.images.metadata import shown
-from annotation_store.images.slide import fingerprint, shrunk, size_on_disk
-from annotation_store.images.zarr_reader import is_zarr
+from annotation_store.images.slide import shrunk
 from annotation_store.images.zarr_writer import is_slide, level_sizes, read_overview, read_window
-from annotation_store.records import Box, Edit, Field, FieldKind
+from annotation_store.records import Box, FieldKind
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,20 +33,13 @@ _LEAST_SIDE = 16
 _OPEN_SLIDES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class RelocateReport:
-    """What `Project.relocate` found: ids of slides found again, and of those still missing."""
+class FieldPixels:
+    """`Project.pixels`: the pixels of fields, their thumbnails and the files they were made from."""
 
-    found: list[int]
-    missing: list[int]
+    def __init__(self, db: DatabaseSession, slides: Slides) -> None:
+        self._db, self._slides = db, slides
 
-
-class FieldPixels(ProjectBase):
-    """The part of `Project` that hands out pixels."""
-
-    _slides: dict[int, Slide]
-
-    def pixels(self, field_id: int) -> Pixels:
+    def read(self, field_id: int) -> Pixels:
         """Read a field's pixels, ``(height, width, 3)`` uint8; asks no database, any thread may call it.
 
         Raises
@@ -68,16 +57,16 @@ class FieldPixels(ProjectBase):
         box
             ``x, y, width, height`` in pixels of the field; what passes its edge is cut off.
         level
-            0 is the full resolution; each level of an image halves it, those of a slide are in `tiles`.
+            0 is the full resolution; each level of an image halves it, those of a slide are in `Slides.open`.
 
         Raises
         ------
         ImageError
             The area is empty or too large to be read at once, or a slide is not where it was.
         """
-        field = self.field(field_id)
+        field = self._db.field(field_id)
         if field.is_slide:
-            return self.tiles(field_id).read(box, level)
+            return self._slides.open(field_id).read(box, level)
         sizes = level_sizes(field.width, field.height)
         if not 0 <= level < len(sizes):
             raise ImageError(f"The field {field.name} has {len(sizes)} levels: there is no level {level}.")
@@ -92,34 +81,6 @@ class FieldPixels(ProjectBase):
             raise ImageError(f"The area lies outside the field {field.name}, or is empty.")
         return read_window(self._pixel_folder(field_id), x0, y0, x1, y1, level=level)
 
-    def tiles(self, field_id: int) -> Slide:
-        """Open a slide to read it by areas and levels; the project closes it, any thread may read it.
-
-        Raises
-        ------
-        ImageError
-            The field is no slide, or the slide is not where it was.
-        """
-        field = self.field(field_id)
-        if not field.is_slide:
-            raise ImageError(f"The field {field.name} is no whole slide: read its pixels.")
-        opened = self._slides.pop(field_id, None)
-        if opened is None:
-            path = Path(field.source_path)
-            if not path.exists():
-                raise ImageError(
-                    f"The slide {field.name} is no longer at {shown(path)}: "
-                    "put it back, or say where to look (napari-lld check --slides FOLDER)."
-                )
-            opened = open_slide(path)
-            if (opened.width, opened.height) != (field.width, field.height):
-                opened.close()
-                raise ImageError(f"Another slide lies at {shown(path)}: put {field.name} back.")
-        self._slides[field_id] = opened  # the newest last
-        while len(self._slides) > _OPEN_SLIDES:
-            self._slides.pop(next(iter(self._slides))).close()
-        return opened
-
     def thumbnail(self, field_id: int, side: int = 96) -> Pixels:
         """Give a small picture of a field, its longer side `side` pixels (16 to 1024).
 
@@ -127,17 +88,14 @@ class FieldPixels(ProjectBase):
         """
         side = min(max(int(side), _LEAST_SIDE), THUMBNAIL_SIDES[-1])
         kept = next(larger for larger in THUMBNAIL_SIDES if larger >= side)
-        file = self._thumbnail_file(field_id, kept)
+        file = thumbnail_file(self._db.path, field_id, kept)
         picture = _read_jpeg(file, kept)
         if picture is None:
             picture = shrunk(self._coarse(field_id, kept), kept)
-            if not self.read_only:
+            if not self._db.read_only:
                 with suppress(OSError, OutputError):  # a full disk is no reason to show nothing
                     _write_jpeg(file, picture)
         return picture if side == kept else shrunk(picture, side)
-
-    def _thumbnail_file(self, field_id: int, side: int) -> Path:
-        return inside(self.path, THUMBNAILS) / f"{int(field_id)}-{side}.jpg"
 
     def _coarse(self, field_id: int, side: int) -> Pixels:
         """Read the coarsest pixels of a field that are fine enough."""
@@ -162,9 +120,9 @@ class FieldPixels(ProjectBase):
             It is missing or altered, or a slide is not where it was.
         """
         query = sa.select(fields.c.content_hash, fields.c.suffix, fields.c.kind, fields.c.source_path)
-        rows = self._rows(query.where(fields.c.id == field_id))
+        rows = self._db.rows(query.where(fields.c.id == field_id))
         if not rows:
-            raise EditError(f"There is no field {field_id} in the project {self.path}.")
+            raise EditError(f"There is no field {field_id} in the project {self._db.path}.")
         if rows[0].kind == FieldKind.SLIDE:
             path = Path(rows[0].source_path)
             if not path.exists():
@@ -173,83 +131,20 @@ class FieldPixels(ProjectBase):
                     "put it back, or say where to look (napari-lld check --slides FOLDER)."
                 )
             return path
-        path = original_path(self.path, rows[0].content_hash, rows[0].suffix)
+        path = original_path(self._db.path, rows[0].content_hash, rows[0].suffix)
         if not path.is_file():
             raise ImageError(f"The original {path} is missing: run napari-lld check --repair.")
         if hash_of(path) != rows[0].content_hash:
             raise ImageError(f"The original {path} has been altered: run napari-lld check --repair.")
         return path
 
-    def missing_slides(self) -> list[Field]:
-        """List the slides that are not where they were."""
-        return [field for field in self.fields_of(FieldKind.SLIDE) if not Path(field.source_path).exists()]
-
-    def fields_of(self, kind: FieldKind) -> list[Field]:
-        """List the fields of a kind."""
-        return [
-            self.field(row.id)
-            for row in self._rows(sa.select(fields.c.id).where(fields.c.kind == kind.value))
-        ]
-
-    def relocate(
-        self, folder: str | Path | None = None, *, progress: Callable[[int, int], None] | None = None
-    ) -> RelocateReport:
-        """Find slides that were moved or renamed, by their content.
-
-        Parameters
-        ----------
-        folder
-            Where to look, subfolders included; the folder that the project lies in, where not given.
-        progress
-            Called with (files compared, files to compare).
-        """
-        place = self.path.absolute().parent if folder is None else Path(folder).absolute()
-        if not place.is_dir():
-            raise ProjectError(f"There is no folder {shown(place)}: check the path.")
-        missing = {field.content_hash: field for field in self.missing_slides()}
-        found: list[int] = []
-        if missing:
-            query = sa.select(fields.c.content_hash, fields.c.source_bytes)
-            sizes = {row.source_bytes for row in self._rows(query) if row.content_hash in missing}
-            candidates = [p for p in _candidates(place) if (n := size_on_disk(p)) is None or n in sizes]
-            for number, path in enumerate(candidates):
-                with suppress(ImageError):
-                    content_hash, _ = fingerprint(path)
-                    if (field := missing.pop(content_hash, None)) is not None:
-                        self._moved(field, path)
-                        found.append(field.id)
-                if progress is not None:
-                    progress(number + 1, len(candidates))
-                if not missing:
-                    break
-        return RelocateReport(sorted(found), sorted(field.id for field in missing.values()))
-
-    def _moved(self, field: Field, path: Path) -> None:
-        new = {"source_path": str(path).encode("utf-8", "replace").decode()}
-        with self._writing() as connection:
-            change = Change("field", field.id, {"source_path": field.source_path}, new)
-            edit: Edit = self._write_edit(connection, field.id, "Find slide again", [change], system=True)
-        self._tell([edit])
-        if (opened := self._slides.pop(field.id, None)) is not None:
-            opened.close()
-
     def _pixel_folder(self, field_id: int) -> Path:
-        return inside(self.path, PIXELS, str(int(field_id)))
-
-    def _close_slides(self) -> None:
-        while self._slides:
-            self._slides.popitem()[1].close()
+        return inside(self._db.path, PIXELS, str(int(field_id)))
 
 
-def _candidates(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        here = Path(place)
-        zarrs = [name for name in folders if is_zarr(here / name)]
-        found += [here / name for name in zarrs]
-        folders[:] = [name for name in folders if name not in zarrs and not name.startswith(".")]
-        found += [here / name for name in names]
-    return sorted(found)
+def thumbnail_file(project: Path, field_id: int, side: int) -> Path:
+    """Return where the thumbnail of a field is kept."""
+    return inside(project, THUMBNAILS) / f"{int(field_id)}-{side}.jpg"
 
 
 def _read_jpeg(path: Path, side: int) -> Pixels | None:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from annotation_store._db.engine import plain_errors
 from annotation_store._db.history import now
-from annotation_store._db.session import ProjectBase
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import fields, looks, rankings, reserve
 from annotation_store.errors import EditError
 from annotation_store.records import Box, Proposal
@@ -49,7 +49,7 @@ class StoredRanking:
     Attributes
     ----------
     maker
-        The model whose looks it was made from (see `Looks.keep_looks`).
+        The model whose looks it was made from (see `Embeddings.save`).
     about
         What holds for the whole project and is needed again for each field.
     items
@@ -62,12 +62,13 @@ class StoredRanking:
     items: tuple[Mapping[str, Any], ...]
 
 
-class Embeddings(ProjectBase):
-    """The part of `Project` that remembers where to look next."""
+class Embeddings:
+    """`Project.embeddings`: what models saw on fields."""
 
-    _ranking_seen: int
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
 
-    def save_embeddings(self, maker: str, found: Mapping[int, Embedding]) -> None:
+    def save(self, maker: str, found: Mapping[int, Embedding]) -> None:
         """Keep what a model saw on some fields, in the place of what it saw there before.
 
         Parameters
@@ -89,10 +90,10 @@ class Embeddings(ProjectBase):
         ]
         if not rows:
             return
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             connection.execute(looks.insert().prefix_with("OR REPLACE"), rows)
 
-    def embeddings(
+    def of(
         self, maker: str, *, field_id: int | None = None, predictions: bool = False
     ) -> dict[int, Embedding]:
         """Give what a model saw, by field; one statement. A row that cannot be read counts as not looked.
@@ -109,7 +110,7 @@ class Embeddings(ProjectBase):
         if field_id is not None:
             query = query.where(looks.c.field_id == field_id)
         found = {}
-        for row in self._rows(query):
+        for row in self._db.rows(query):
             try:
                 vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
                 said = json.loads(row.opinions) if predictions else ()
@@ -121,17 +122,24 @@ class Embeddings(ProjectBase):
                 found[row.field_id] = Embedding(vector, of_field, of_cells)
         return found
 
-    def embedded(self) -> dict[str, int]:
+    def count_by_maker(self) -> dict[str, int]:
         """Count, for each maker, the fields it has looked at."""
         query = sa.select(looks.c.maker, sa.func.count().label("n")).group_by(looks.c.maker)
-        return {row.maker: row.n for row in self._rows(query)}
+        return {row.maker: row.n for row in self._db.rows(query)}
 
-    def delete_embeddings(self, *, keep: Iterable[str]) -> None:
+    def delete(self, *, keep: Iterable[str]) -> None:
         """Forget what all other models saw."""
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             connection.execute(looks.delete().where(looks.c.maker.not_in([str(one) for one in keep])))
 
-    def store_ranking(
+
+class Rankings:
+    """`Project.rankings`: the order in which to look next, as it was last computed."""
+
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
+
+    def store(
         self, maker: str, items: Sequence[Mapping[str, Any]], *, about: Mapping[str, Any] | None = None
     ) -> None:
         """Put a ranking in the place of the last one."""
@@ -144,14 +152,14 @@ class Embeddings(ProjectBase):
             }
         except (TypeError, ValueError) as error:
             raise EditError(f"The ranking cannot be kept as JSON: {error}.") from error
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(rankings.c.id), 0))).scalar_one()
             connection.execute(rankings.insert(), [{"id": last + 1, **row}])
             connection.execute(rankings.delete().where(rankings.c.id <= last))
-        self._ranking_seen = last + 1
-        self.events.ranking_changed.emit()
+        self._db.ranking_seen = last + 1
+        self._db.events.ranking_changed.emit()
 
-    def ranking(self) -> StoredRanking | None:
+    def latest(self) -> StoredRanking | None:
         """Give the last ranking; ``None`` where there is none that can be read."""
         query = sa.select(
             rankings.c.id,
@@ -159,9 +167,9 @@ class Embeddings(ProjectBase):
             sa.cast(rankings.c.about, sa.Text).label("about"),
             sa.cast(rankings.c.entries, sa.Text).label("entries"),
         )
-        return self._ranking_of(query)
+        return self._read(query)
 
-    def ranking_facts(self) -> StoredRanking | None:
+    def latest_facts(self) -> StoredRanking | None:
         """Give the last ranking without its items, which are many."""
         query = sa.select(
             rankings.c.id,
@@ -169,10 +177,10 @@ class Embeddings(ProjectBase):
             sa.cast(rankings.c.about, sa.Text).label("about"),
             sa.literal("[]").label("entries"),
         )
-        return self._ranking_of(query)
+        return self._read(query)
 
-    def _ranking_of(self, query: sa.Select[Any]) -> StoredRanking | None:
-        for row in self._rows(query.order_by(rankings.c.id.desc()).limit(1)):
+    def _read(self, query: sa.Select[Any]) -> StoredRanking | None:
+        for row in self._db.rows(query.order_by(rankings.c.id.desc()).limit(1)):
             try:
                 about, items = json.loads(row.about), json.loads(row.entries)
                 return StoredRanking(row.id, row.maker, dict(about), tuple(dict(one) for one in items))
@@ -180,24 +188,31 @@ class Embeddings(ProjectBase):
                 return None  # it is made again
         return None
 
-    def _ranking_id(self) -> int:
-        return int(self._rows(sa.select(sa.func.coalesce(sa.func.max(rankings.c.id), 0)))[0][0])
+    def latest_id(self) -> int:
+        return int(self._db.rows(sa.select(sa.func.coalesce(sa.func.max(rankings.c.id), 0)))[0][0])
 
-    def reserve(self) -> list[int]:
+
+class RandomSample:
+    """`Project.random_sample`: the fields that were drawn at random."""
+
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
+
+    def fields(self) -> list[int]:
         """List the fields that were drawn at random, for estimates that nothing has biased."""
-        return [row.field_id for row in self._rows(sa.select(reserve).order_by(reserve.c.field_id))]
+        return [row.field_id for row in self._db.rows(sa.select(reserve).order_by(reserve.c.field_id))]
 
-    def add_to_reserve(self, field_ids: Iterable[int]) -> None:
+    def add(self, field_ids: Iterable[int]) -> None:
         """Remember for good that fields were drawn at random."""
         wanted = [int(one) for one in field_ids]
         rows = [{"field_id": one, "drawn": now()} for one in wanted]
         if not rows:
             return
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             known = set(connection.execute(sa.select(fields.c.id)).scalars())
             if missing := set(wanted) - known:
-                raise EditError(f"There is no field {min(missing)} in the project {self.path}.")
-            with plain_errors(self.path):
+                raise EditError(f"There is no field {min(missing)} in the project {self._db.path}.")
+            with plain_errors(self._db.path):
                 connection.execute(reserve.insert().prefix_with("OR IGNORE"), rows)
 
 

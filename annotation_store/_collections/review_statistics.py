@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from annotation_store._collections.suggestions import Review
+from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._db import row_mappers
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import cells, edits, history, suggestions
 from annotation_store.records import Origin, RejectionReason, Suggestion, SuggestionState
 
@@ -59,8 +60,11 @@ class CellsMade:
     count: int
 
 
-class ReviewStatistics(Review):
-    """The part of `Project` that counts work; of all readings."""
+class ReviewStatistics:
+    """`Project.review_statistics`: what became of suggestions, and who made the cells, of all readings."""
+
+    def __init__(self, db: DatabaseSession, pending: SuggestionRows) -> None:
+        self._db, self._pending = db, pending
 
     def decisions(self) -> Iterator[Decision]:
         """Go through the suggestions that a person has decided on, in the order in which they were made.
@@ -90,7 +94,7 @@ class ReviewStatistics(Review):
             .limit(_AT_ONCE)
         )
         last = 0
-        while rows := self._rows(query.where(suggestions.c.id > last)):
+        while rows := self._db.rows(query.where(suggestions.c.id > last)):
             last = rows[-1].id
             for row in rows:
                 if (row.before or {}).get("state") == SuggestionState.SUPERSEDED.value:
@@ -117,13 +121,13 @@ class ReviewStatistics(Review):
         query = sa.select(suggestions).where(suggestions.c.model_id == model_id).order_by(suggestions.c.id)
         if len(wanted) <= _AT_ONCE:
             query = query.where(suggestions.c.field_id.in_(wanted))
-        for row in self._rows(query):
+        for row in self._db.rows(query):
             if row.field_id in wanted:
                 found.setdefault(row.field_id, []).append(row_mappers.suggestion(row))
         return found
 
     def _differences(self, suggestion: Suggestion, row: sa.Row[tuple[object, ...]]) -> tuple[str, ...]:
-        proposed = self._cell_of(suggestion)
+        proposed = self._pending.cell_of(suggestion)
         here = row._mapping
         found = []
         if any(abs(here[f"cell_{name}"] - proposed[name]) > _MOVED for name in ("x", "y")) or any(
@@ -149,4 +153,4 @@ class ReviewStatistics(Review):
             .group_by(edits.c.annotator, cells.c.reading_id, cells.c.origin)
             .order_by(edits.c.annotator, cells.c.reading_id, cells.c.origin)
         )
-        return [CellsMade(r.annotator, r.reading_id, Origin(r.origin), r.n) for r in self._rows(query)]
+        return [CellsMade(r.annotator, r.reading_id, Origin(r.origin), r.n) for r in self._db.rows(query)]

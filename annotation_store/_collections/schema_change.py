@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from annotation_store._db import history
 from annotation_store._db.engine import damaged
 from annotation_store._db.history import Change, Scope
-from annotation_store._db.session import ProjectBase
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import cells, old_schemas, suggestions, words
 from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ProjectError
@@ -34,30 +34,31 @@ def words_of(schema: Schema) -> list[dict[str, str]]:
     return [{"attribute": attribute, "value": value} for attribute, value in pairs]
 
 
-class Growth(ProjectBase):
-    """The part of `Project` that changes the schema."""
+class SchemaVersions:
+    """`Project.schema_versions`: the schemas that a project had, and how it gets another one."""
 
-    _schema_version: int
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
 
     @property
-    def schema_version(self) -> int:
+    def current(self) -> int:
         """How often the project's schema has been changed, plus one."""
-        return self._schema_version
+        return self._db.schema_version
 
-    def _load_schema(self) -> bool:
+    def load(self) -> bool:
         """Read the schema, where another program has changed it; tell whether it did."""
-        version = self._rows(sa.select(project_table.c.schema_version))
-        if version and version[0][0] == self._schema_version:
+        version = self._db.rows(sa.select(project_table.c.schema_version))
+        if version and version[0][0] == self._db.schema_version:
             return False
-        rows = self._rows(sa.select(project_table.c.schema, project_table.c.schema_version))
+        rows = self._db.rows(sa.select(project_table.c.schema, project_table.c.schema_version))
         try:
-            self.schema = Schema.model_validate(rows[0].schema)
-            self._schema_version = int(rows[0].schema_version)
+            self._db.schema = Schema.model_validate(rows[0].schema)
+            self._db.schema_version = int(rows[0].schema_version)
         except (IndexError, ValidationError, ValueError, TypeError) as error:
-            raise ProjectError(damaged(self.path)) from error
+            raise ProjectError(damaged(self._db.path)) from error
         return True
 
-    def old_schemas(self) -> list[OldSchema]:
+    def previous(self) -> list[OldSchema]:
         """List the schemas that the project had before, oldest first; models name theirs by digest."""
         return [
             OldSchema(
@@ -68,10 +69,10 @@ class Growth(ProjectBase):
                 annotator=row.annotator,
                 mapping=row.mapping,
             )
-            for row in self._rows(sa.select(old_schemas).order_by(old_schemas.c.version))
+            for row in self._db.rows(sa.select(old_schemas).order_by(old_schemas.c.version))
         ]
 
-    def change_schema(self, new: Schema, mapping: Mapped | None = None) -> SchemaChange:
+    def change(self, new: Schema, mapping: Mapped | None = None) -> SchemaChange:
         """Give the project another schema; one transaction.
 
         New classes, groups, attributes and values, other titles, colours and keys touch no label. A word
@@ -96,16 +97,16 @@ class Growth(ProjectBase):
             A vanished word is in use and not mapped; the text names each, and how often. Nothing changed.
         """
         given = dict(mapping or {})
-        if new.digest() == self.schema.digest():
-            return SchemaChange(self._schema_version, 0, 0)
+        if new.digest() == self._db.schema.digest():
+            return SchemaChange(self._db.schema_version, 0, 0)
         edits: list[Edit] = []
-        with self._writing() as connection:
+        with self._db.writing() as connection:
             row = connection.execute(sa.select(project_table.c.schema, project_table.c.schema_version)).one()
-            if row.schema_version != self._schema_version:
+            if row.schema_version != self._db.schema_version:
                 raise EditError(
                     "Another program has changed the schema meanwhile: look at it, then try again."
                 )
-            translation = Translation(self.schema, new, given)
+            translation = Translation(self._db.schema, new, given)
             changes = self._translated_cells(connection, translation)
             changed_cells = sum(map(len, changes.values()))
             if translation.unmapped:
@@ -115,7 +116,7 @@ class Growth(ProjectBase):
                 changes.setdefault(place, []).extend(more)
             connection.execute(words.insert().prefix_with("OR IGNORE"), words_of(new))
             for (field_id, reading_id), group in changes.items():
-                scope = Scope(field_id, self.annotator, reading_id)
+                scope = Scope(field_id, self._db.annotator, reading_id)
                 # outside anyone's undo: it would bring back words that nobody knows any more
                 edits.append(
                     history.write(connection, scope, command="Change schema", changes=group, system=True)
@@ -123,24 +124,24 @@ class Growth(ProjectBase):
             connection.execute(words.delete())
             connection.execute(words.insert(), words_of(new))
             old = {
-                "version": self._schema_version,
-                "digest": self.schema.digest(),
+                "version": self._db.schema_version,
+                "digest": self._db.schema.digest(),
                 "schema": row.schema,
                 "replaced": history.now(),
-                "annotator": self.annotator,
+                "annotator": self._db.annotator,
                 "mapping": given,
             }
             connection.execute(old_schemas.insert(), [old])
             connection.execute(
                 project_table.update().values(
-                    schema=json.loads(new.model_dump_json()), schema_version=self._schema_version + 1
+                    schema=json.loads(new.model_dump_json()), schema_version=self._db.schema_version + 1
                 )
             )
-        self.schema = new
-        self._schema_version += 1
-        self.events.schema_changed.emit()
-        self._tell(edits)
-        return SchemaChange(self._schema_version, changed_cells, sum(map(len, waiting.values())))
+        self._db.schema = new
+        self._db.schema_version += 1
+        self._db.events.schema_changed.emit()
+        self._db.announce(edits)
+        return SchemaChange(self._db.schema_version, changed_cells, sum(map(len, waiting.values())))
 
     def _translated_cells(
         self, connection: sa.Connection, translation: Translation
@@ -187,7 +188,7 @@ class Growth(ProjectBase):
                 change = Change(
                     "suggestion", row.id, {n: before[n] for n in names}, {n: after[n] for n in names}
                 )
-                changes.setdefault((row.field_id, self.reading.id), []).append(change)
+                changes.setdefault((row.field_id, self._db.reading.id), []).append(change)
         return changes
 
 

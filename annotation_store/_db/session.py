@@ -1,4 +1,4 @@
-"""What all parts of `Project` lean on: the connection, transactions, events."""
+"""The session of an open project: its connection, transactions and events, shared by its collections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from annotation_store._db import history, row_mappers
 from annotation_store._db.engine import plain_errors, transaction
 from annotation_store._db.events import ProjectEvents
 from annotation_store._db.history import Change, Scope
-from annotation_store._db.pseudonyms import domain_pseudonym, folder_pseudonym, pseudonym
 from annotation_store._db.tables import fields
 from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ProjectError, ProjectGoneError
@@ -25,43 +24,94 @@ from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
 
 
-class ProjectBase:
-    """The connection of one open project; see `annotation_store.Project`."""
+class DatabaseSession:
+    """One open project's connection, transactions, reading and events, which its collections share.
 
-    path: Path
+    Parameters
+    ----------
+    folder
+        The project's folder.
+    database, identity
+        The database file and what tells it from another of the same name; see `database_identity`.
+    engine
+        An engine on that file; `close` disposes of it.
+    annotator, named
+        Who edits, and whether somebody gave that name; otherwise it is the account's.
+    """
+
     schema: Schema
-    annotator: str
     reading: Reading
-    read_only: bool
-    events: ProjectEvents
-    _engine: sa.Engine
-    _open_connection: sa.Connection | None
-    _thread: int
-    _database: Path
-    _identity: tuple[int, int]
-    _fields: dict[int, Field]
-    _seen: dict[str, int]
-    _own: dict[str, set[int]]
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Path,
+        identity: tuple[int, int],
+        engine: sa.Engine,
+        *,
+        annotator: str,
+        named: bool,
+        read_only: bool,
+    ) -> None:
+        self.path = folder
+        self.annotator = annotator
+        self.named = named
+        self.read_only = read_only
+        self.events = ProjectEvents()
+        self.schema_version = 0
+        self.ranking_seen = 0
+        self.cached_fields: dict[int, Field] = {}
+        self.own: dict[str, set[int]] = {"edits": set(), "suggestions": set(), "fields": set()}
+        """Ids of what this session wrote since `refresh` last looked."""
+        self.claim_reading: Callable[[sa.Connection], None] = lambda _: None
+        """Called before marks are written; raises where the annotator may not mark in the reading."""
+        self._database, self._identity = database.absolute(), identity
+        self._thread = threading.get_ident()
+        self._engine = engine
+        self._open_connection: sa.Connection | None = None
+        with plain_errors(folder):
+            self._open_connection = engine.connect()
+        _sessions.add(self)
 
     @property
-    def _connection(self) -> sa.Connection:
+    def is_open(self) -> bool:
+        """Whether the connection is open."""
+        return self._open_connection is not None
+
+    def close(self) -> None:
+        """Close the connection; a closed session can be closed again."""
+        if self._open_connection is not None:
+            self._open_connection.close()
+            self._open_connection = None
+            self._engine.dispose()
+
+    def take_over(self, fresh: DatabaseSession) -> None:
+        """Go on with the connection of another session on the same project, which is closed then."""
+        self.close()
+        self._database, self._identity = fresh._database, fresh._identity
+        self._engine, self._open_connection = fresh._engine, fresh._open_connection
+        fresh._open_connection = None
+        self.cached_fields.clear()
+
+    @property
+    def connection(self) -> sa.Connection:
         if self._open_connection is None:
             raise ProjectError(f"The project {self.path} is closed: open it again.")
         if threading.get_ident() != self._thread:
             raise RuntimeError("A Project belongs to the thread that opened it: open another one here.")
         return self._open_connection
 
-    def _refuse_read_only(self) -> None:
+    def refuse_read_only(self) -> None:
         if self.read_only:
             raise ProjectError(f"The project {self.path} is open for reading only: open it for writing.")
 
     @contextmanager
-    def _writing(self, *, keep: bool = True) -> Iterator[sa.Connection]:
+    def writing(self, *, keep: bool = True) -> Iterator[sa.Connection]:
         """Hold a write transaction: all of it is kept, or nothing; without `keep`, nothing."""
-        self._refuse_read_only()
+        self.refuse_read_only()
         self.check_present()
         try:
-            with transaction(self._connection, self.path, keep=keep) as connection:
+            with transaction(self.connection, self.path, keep=keep) as connection:
                 yield connection
                 # as late as can be: what is acknowledged is in the file that others find
                 self.check_present()
@@ -93,54 +143,42 @@ class ProjectBase:
             )
 
     @contextmanager
-    def _snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """Read as of one moment, over several statements."""
         with plain_errors(self.path):
-            self._connection.exec_driver_sql("BEGIN")
+            self.connection.exec_driver_sql("BEGIN")
         try:
             yield
         finally:
             if self._open_connection is not None:
                 with plain_errors(self.path):
-                    self._connection.exec_driver_sql("COMMIT")
+                    self.connection.exec_driver_sql("COMMIT")
 
-    def _rows(self, query: Any) -> Sequence[Any]:
+    def rows(self, query: Any) -> Sequence[Any]:
         with plain_errors(self.path):
-            return self._connection.execute(query).all()
+            return self.connection.execute(query).all()
 
     @cached_property
-    def _secret(self) -> str:
+    def secret(self) -> str:
         """The key of the hashes that stand for names; it never leaves the project."""
-        return str(self._rows(sa.select(project_table.c.secret))[0].secret)
+        return str(self.rows(sa.select(project_table.c.secret))[0].secret)
 
-    def pseudonym(self, text: str) -> str:
-        """Return the keyed hash that stands for a name in what leaves the project."""
-        return pseudonym(self._secret, text)
-
-    def folder_pseudonym(self, folder: str) -> str:
-        """Return the keyed hash by which the project knows a folder that images came from."""
-        return folder_pseudonym(self._secret, folder)
-
-    def domain_pseudonym(self, domain: str) -> str:
-        """Return what stands for a domain there; one that names nobody (``H_100x_C1``) stays as it is."""
-        return domain_pseudonym(self._secret, domain)
-
-    def _edit(
+    def edit(
         self, command: str, build: Callable[[sa.Connection], tuple[int, Sequence[Change]]]
     ) -> Edit | None:
         """Write one edit in one transaction and tell the listeners; no changes, no edit.
 
         `build` runs inside the transaction, so what it reads still holds when it is written.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             field_id, found = build(connection)
             if not found:
                 return None
-            edit = self._write_edit(connection, field_id, command, found)
-        self._tell([edit])
+            edit = self.write_edit(connection, field_id, command, found)
+        self.announce([edit])
         return edit
 
-    def _write_edit(
+    def write_edit(
         self,
         connection: sa.Connection,
         field_id: int,
@@ -149,25 +187,28 @@ class ProjectBase:
         *,
         system: bool = False,
     ) -> Edit:
+        # what is said of a field as a whole belongs to no reading
+        if not system and any(change.entity != "field" for change in changes):
+            self.claim_reading(connection)
         return history.write(
             connection,
-            self._scope(field_id),
+            self.scope(field_id),
             command=command,
             changes=changes,
             system=system,
         )
 
-    def _scope(self, field_id: int) -> Scope:
+    def scope(self, field_id: int) -> Scope:
         return Scope(field_id, self.annotator, self.reading.id)
 
-    def _tell(self, edits: Iterable[Edit]) -> None:
+    def announce(self, edits: Iterable[Edit]) -> None:
         """Emit edits that are on disk."""
         edits = list(edits)
-        self._own["edits"].update(edit.id for edit in edits)
+        self.own["edits"].update(edit.id for edit in edits)
         # before anyone is told: a listener may ask for a field
         for edit in edits:
             for field_id in edit.touched.get("field", ()):
-                self._fields.pop(field_id, None)
+                self.cached_fields.pop(field_id, None)
         for edit in edits:
             self.events.edited.emit(edit)
         touched = {e.field_id: None for e in edits if "suggestion" in e.touched and e.field_id is not None}
@@ -182,27 +223,22 @@ class ProjectBase:
         EditError
             There is no field of that id.
         """
-        if field_id not in self._fields:
+        if field_id not in self.cached_fields:
             with plain_errors(self.path):
-                row = self._connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
+                row = self.connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
             if row is None:
                 raise EditError(f"There is no field {field_id} in the project {self.path}.")
-            self._fields[field_id] = row_mappers.field(row)
-        return self._fields[field_id]
+            self.cached_fields[field_id] = row_mappers.field(row)
+        return self.cached_fields[field_id]
 
 
-_projects: weakref.WeakSet[ProjectBase] = weakref.WeakSet()
-
-
-def register(project: ProjectBase) -> None:
-    """Remember an open project, for `open_here`."""
-    _projects.add(project)
+_sessions: weakref.WeakSet[DatabaseSession] = weakref.WeakSet()
 
 
 def open_here(database: Path) -> bool:
-    """Whether this process has a project open."""
+    """Return whether this process has a project open."""
     place = database.absolute()
-    return any(p._database == place and p._open_connection is not None for p in list(_projects))
+    return any(session._database == place and session.is_open for session in list(_sessions))
 
 
 def database_identity(database: Path) -> tuple[int, int]:

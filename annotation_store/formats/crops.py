@@ -74,7 +74,7 @@ def write(
             skipped.one("folders", f"The crops of {label!r} stand in the folder {home}.")
     with new_folder(out) as folder:
         for field in each(fields, contents.progress):
-            pixels = None if field.is_slide else project.pixels(field.id)
+            pixels = None if field.is_slide else project.pixels.read(field.id)
             things: list[Cell | Suggestion] = [
                 *contents.cells.get(field.id, ()),
                 *contents.suggestions.get(field.id, ()),
@@ -85,7 +85,7 @@ def write(
                 name = f"{place}/{Path(files[field.id]).stem}_{thing.id}.png"
                 x0, y0, x1, y1 = window(thing.box, margin, field)
                 area = (
-                    project.read_area(field.id, (x0, y0, x1 - x0, y1 - y0))
+                    project.pixels.read_area(field.id, (x0, y0, x1 - x0, y1 - y0))
                     if pixels is None
                     else pixels[y0:y1, x0:x1]
                 )

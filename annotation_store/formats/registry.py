@@ -137,7 +137,7 @@ def read(
         annotated); ``"stated"``: those alone, and none where the file says nothing; ``"none"``: no regions;
         ``"full"``: every field is annotated as a whole.
     patient_from
-        As in `Project.add_fields`.
+        As in `Project.fields.add`.
     progress
         Called with (steps done, steps in all); an image read is a step, a field written another. What it
         raises ends the import: nothing was imported.
@@ -151,7 +151,7 @@ def read(
     """
     report = _read(name, project, path, images, regions, patient_from, progress, options)
     if patient_from is not None:
-        project.set_patient_rule(patient_from)
+        project.fields.set_patient_rule(patient_from)
     return report
 
 
@@ -177,7 +177,7 @@ def _read(
         Path(path),
         images=None if images is None else Path(images),
         regions=regions,
-        patient_from=(project.patient_rule if patient_from is None else patient_from) or None,
+        patient_from=(project.fields.patient_rule if patient_from is None else patient_from) or None,
         progress=progress,
         dry_run=dry_run,
         **_options(chosen, chosen.read_options, options),

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store._db.engine import plain_errors
-from annotation_store._db.session import ProjectBase
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import ENTITIES, history
 
 # what the application reads as JSON, and what it must be; anything can stand in a column of SQLite
@@ -33,10 +33,13 @@ _NUMBERS = {
 _SHOWN = 20
 
 
-class Audit(ProjectBase):
-    """The part of `Project` that reads rows as a stranger would."""
+class Audit:
+    """Read rows as another program would: their types, and whether history agrees with them."""
 
-    def _check_types(self) -> list[str]:
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
+
+    def types(self) -> list[str]:
         """Look for columns that hold what nobody could read; such a project opens, and then fails."""
         problems: list[str] = []
         for table, columns in _JSON.items():
@@ -52,14 +55,14 @@ class Audit(ProjectBase):
 
     def _bad(self, table: str, column: str, condition: str) -> list[str]:
         query = f"SELECT id FROM {table} WHERE {condition} LIMIT {_SHOWN}"
-        with plain_errors(self.path):
-            rows = self._connection.exec_driver_sql(query).all()
+        with plain_errors(self._db.path):
+            rows = self._db.connection.exec_driver_sql(query).all()
         return [f"Row {row[0]} of {table} is damaged: {column} cannot be read." for row in rows]
 
-    def _check_history(self) -> list[str]:
+    def history(self) -> list[str]:
         """Compare every row with what its history says that it says."""
         told: dict[tuple[str, int], dict[str, Any]] = {}
-        for entity, entity_id, action, after in self._rows(
+        for entity, entity_id, action, after in self._db.rows(
             sa.select(history.c.entity, history.c.entity_id, history.c.action, history.c.after).order_by(
                 history.c.id
             )
@@ -75,7 +78,7 @@ class Audit(ProjectBase):
 
     def _contradictions(self, told: dict[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
         for entity, table in ENTITIES.items():
-            rows = {row.id: row for row in self._rows(sa.select(table))}
+            rows = {row.id: row for row in self._db.rows(sa.select(table))}
             what = entity.replace("_", " ").capitalize()
             for (of, entity_id), said in told.items():
                 if of != entity:

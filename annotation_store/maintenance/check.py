@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from annotation_store import validation
 from annotation_store._db.engine import plain_errors
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import cells, fields, models, suggestions
 from annotation_store.errors import LLDError, ProjectError
 from annotation_store.files.disk import hash_of
@@ -22,10 +23,13 @@ from annotation_store.maintenance.model_files import damage_of
 from annotation_store.records import FieldKind
 
 
-class Check(Audit):
-    """The part of `Project` that looks for damage."""
+class Check:
+    """Look for damage in a project: database, pixels, originals, models, references."""
 
-    def check(self, *, quick: bool = False) -> list[str]:
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
+
+    def run(self, *, quick: bool = False) -> list[str]:
         """Look through the whole project: every row, pixel, original and weight is read.
 
         Parameters
@@ -38,19 +42,19 @@ class Check(Audit):
         list of str
             A sentence for each problem; empty where the project is sound.
         """
-        if damaged := [*self._check_database(), *self._check_types()]:
+        if damaged := [*self._check_database(), *Audit(self._db).types()]:
             return [*damaged, *self._check_fields(quick)]  # the rest would stumble over the same rows
         return [
             *self._check_fields(quick),
             *self._check_values(),
             *self._check_models(quick),
-            *self._check_history(),
+            *Audit(self._db).history(),
         ]
 
     def _check_database(self) -> list[str]:
-        with plain_errors(self.path):
-            result = self._connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
-            broken = self._connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        with plain_errors(self._db.path):
+            result = self._db.connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            broken = self._db.connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         problems = [f"The database is damaged: {text}." for text in result if text != "ok"]
         problems += [
             f"Row {row[1]} of {row[0]} points at a row of {row[2]} that is not there." for row in broken
@@ -59,16 +63,16 @@ class Check(Audit):
 
     def _check_fields(self, quick: bool) -> list[str]:
         problems: list[str] = []
-        rows = self._rows(sa.select(fields).order_by(fields.c.id))
+        rows = self._db.rows(sa.select(fields).order_by(fields.c.id))
         for row in rows:
             if row.kind == FieldKind.SLIDE:
                 problems += self._check_slide(row)
                 continue
-            if not (self._has_pixels(row) if quick else self._sound_pixels(row)):
+            if not (self._has_pixels(row) if quick else self.sound_pixels(row)):
                 problems.append(f"The pixels of the field {row.name} are missing or damaged.")
             problems += self._check_original(row, quick)
         known = {str(row.id) for row in rows}
-        folder = inside(self.path, PIXELS)
+        folder = inside(self._db.path, PIXELS)
         if not is_root(folder):
             problems.append(
                 f"{folder / 'zarr.json'} is missing or damaged: other programs cannot read {PIXELS}."
@@ -79,7 +83,7 @@ class Check(Audit):
 
     def _check_original(self, row: Any, quick: bool) -> list[str]:
         try:
-            original = original_path(self.path, row.content_hash, row.suffix)
+            original = original_path(self._db.path, row.content_hash, row.suffix)
         except ProjectError as error:
             return [f"The original file of the field {row.name}: {error}"]
         if not original.is_file():
@@ -89,26 +93,27 @@ class Check(Audit):
         return []
 
     def _has_pixels(self, row: Any) -> bool:
-        folder = self.path / PIXELS / str(row.id)
+        folder = self._db.path / PIXELS / str(row.id)
         return not is_link(folder) and (folder / "zarr.json").is_file()
 
-    def _sound_pixels(self, row: Any) -> bool:
+    def sound_pixels(self, row: Any) -> bool:
         """Whether the pixels of a field can be read, have its size, and are not merely absent."""
         try:
-            pixels = read_every_level(inside(self.path, PIXELS, str(row.id)))
+            pixels = read_every_level(inside(self._db.path, PIXELS, str(row.id)))
             if pixels.shape != (row.height, row.width, 3):
                 return False
             # zarr reads a shard that is not there as black, and writes none for what is black
             if pixels.any():
                 return True
-            original = original_path(self.path, row.content_hash, row.suffix)
+            original = original_path(self._db.path, row.content_hash, row.suffix)
             return not decode(original.read_bytes(), original).any()
         except (LLDError, OSError):
             return False
 
-    def _sound_overview(self, row: Any) -> bool:
+    def sound_overview(self, row: Any) -> bool:
+        """Return whether the overview of a slide can be read."""
         try:
-            read_overview(inside(self.path, PIXELS, str(row.id)))
+            read_overview(inside(self._db.path, PIXELS, str(row.id)))
         except LLDError:
             return False
         return True
@@ -116,7 +121,7 @@ class Check(Audit):
     def _check_slide(self, row: Any) -> list[str]:
         """Look whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
         problems: list[str] = []
-        if not self._sound_overview(row):
+        if not self.sound_overview(row):
             problems.append(f"The overview of the slide {row.name} is missing or damaged.")
         path = Path(row.source_path)
         if not path.exists():
@@ -135,30 +140,30 @@ class Check(Audit):
 
     def _check_values(self) -> list[str]:
         problems: list[str] = []
-        known = {row.id for row in self._rows(sa.select(cells.c.id))}
-        for row in self._rows(sa.select(cells).where(sa.not_(cells.c.deleted)).order_by(cells.c.id)):
+        known = {row.id for row in self._db.rows(sa.select(cells.c.id))}
+        for row in self._db.rows(sa.select(cells).where(sa.not_(cells.c.deleted)).order_by(cells.c.id)):
             try:
-                of_class = validation.cell_class(self.schema, row.cell_class)
-                validation.attributes(self.schema, row.attributes)
-                validation.kind(self.schema, row.kind, of_class)
+                of_class = validation.cell_class(self._db.schema, row.cell_class)
+                validation.attributes(self._db.schema, row.attributes)
+                validation.kind(self._db.schema, row.kind, of_class)
             except LLDError as error:
                 problems.append(f"Cell {row.id}: {error}")
         query = sa.select(suggestions.c.id, suggestions.c.cell_id).where(suggestions.c.cell_id.is_not(None))
         problems += [
             f"Suggestion {row.id} became cell {row.cell_id}, which is not there."
-            for row in self._rows(query)
+            for row in self._db.rows(query)
             if row.cell_id not in known
         ]
         return problems
 
     def _check_models(self, quick: bool = False) -> list[str]:
         query = sa.select(models.c.id, models.c.card).where(models.c.ready).order_by(models.c.id)
-        found = ((row.id, self._model_damage(row, quick=quick)) for row in self._rows(query))
+        found = ((row.id, self.model_damage(row, quick=quick)) for row in self._db.rows(query))
         return [f"Model {model_id} cannot be used: {why}." for model_id, why in found if why is not None]
 
-    def _model_damage(self, row: Any, *, quick: bool = False) -> str | None:
+    def model_damage(self, row: Any, *, quick: bool = False) -> str | None:
         """Say what is wrong with a model's files; ``None`` where they are sound."""
         try:
-            return damage_of(inside(self.path, MODELS, str(int(row.id))), row.card or {}, quick=quick)
+            return damage_of(inside(self._db.path, MODELS, str(int(row.id))), row.card or {}, quick=quick)
         except (ProjectError, OSError) as error:
             return str(error).rstrip(".")

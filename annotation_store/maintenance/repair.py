@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,9 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 from PIL import Image
 
-from annotation_store._collections.ingest import Intake
+from annotation_store._collections.ingest import Ingest
 from annotation_store._db.engine import plain_errors
 from annotation_store._db.migrate import back_up
+from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import fields, models
 from annotation_store.errors import LLDError, ProjectError
 from annotation_store.files.disk import hash_of, make_folder, move, sync, sync_tree, why_not_written
@@ -37,6 +37,7 @@ from annotation_store.files.layout import (
 from annotation_store.images import open_slide, write_pixels
 from annotation_store.images.read import decode_with_facts, read_original
 from annotation_store.images.zarr_writer import OVERVIEW_SIDE, create_root, is_root, write_overview
+from annotation_store.maintenance.check import Check
 from annotation_store.records import FieldKind
 
 _THUMBNAIL = re.compile(r"\.?\d+-\d+\.jpg(\.[0-9a-f]{32})?")
@@ -51,15 +52,14 @@ class RepairReport:
     left: list[str]
 
 
-class Repair(Intake):
-    """The part of `Project` that mends what `check` finds."""
+class Repair:
+    """Mend what `Check` finds in a project."""
 
-    check: Callable[..., list[str]]
-    _sound_pixels: Callable[[Any], bool]
-    _sound_overview: Callable[[Any], bool]
-    _model_damage: Callable[..., str | None]
+    def __init__(self, db: DatabaseSession, ingest: Ingest) -> None:
+        self._db, self._ingest = db, ingest
+        self._check = Check(db)
 
-    def repair(self, *, originals: Path | None = None) -> RepairReport:
+    def run(self, *, originals: Path | None = None) -> RepairReport:
         """Mend what can be mended.
 
         Pixels are made again from the originals, originals are taken again from a folder (if
@@ -77,8 +77,8 @@ class Repair(Intake):
         RepairReport
             What was mended, and what `check` still finds.
         """
-        self._refuse_read_only()
-        refuse_links(self.path)
+        self._db.refuse_read_only()
+        refuse_links(self._db.path)
         mended: list[str] = []
         try:
             mended += self._mend_database()
@@ -89,33 +89,33 @@ class Repair(Intake):
             mended += self._mend_thumbnails()
             mended += self._mend_models()
         except OSError as error:
-            raise ProjectError(why_not_written(f"The project {self.path}", error)) from error
-        self._fields.clear()
-        return RepairReport(mended, self.check())
+            raise ProjectError(why_not_written(f"The project {self._db.path}", error)) from error
+        self._db.cached_fields.clear()
+        return RepairReport(mended, self._check.run())
 
     def _mend_folders(self) -> list[str]:
         mended: list[str] = []
         for name in (ORIGINALS, MODELS, PIXELS):
-            if not (self.path / name).is_dir():
-                make_folder(self.path / name)
+            if not (self._db.path / name).is_dir():
+                make_folder(self._db.path / name)
                 mended.append(f"The folder {name} was missing: made anew.")
-        root = self.path / PIXELS
+        root = self._db.path / PIXELS
         if not is_root(root):
             if (root / "zarr.json").exists():
-                set_aside(self.path, root / "zarr.json")
+                set_aside(self._db.path, root / "zarr.json")
             create_root(root)
             mended.append(f"{PIXELS} had lost its root: made anew.")
         return mended
 
     def _mend_database(self) -> list[str]:
         """Rebuild indexes: the one damage of a database that loses nothing. A copy is made first."""
-        with plain_errors(self.path):
-            ask = self._connection.exec_driver_sql
+        with plain_errors(self._db.path):
+            ask = self._db.connection.exec_driver_sql
             if ask("PRAGMA quick_check").scalars().all() == ["ok"] and (
                 ask("PRAGMA integrity_check").scalars().all() == ["ok"]
             ):
                 return []
-            copy = back_up(self.path / DATABASE, self.path / BACKUPS, "before-repair")
+            copy = back_up(self._db.path / DATABASE, self._db.path / BACKUPS, "before-repair")
             ask("REINDEX")
             if ask("PRAGMA integrity_check").scalars().all() == ["ok"]:
                 return [f"The database's indexes were damaged: made anew (a copy is {copy})."]
@@ -124,22 +124,22 @@ class Repair(Intake):
     def _mend_originals(self, originals: Path | None) -> list[str]:
         """Find the bytes of each field again: under another name in the project, or in a folder."""
         mended: list[str] = []
-        rows = self._rows(sa.select(fields).where(fields.c.kind == FieldKind.IMAGE.value))
+        rows = self._db.rows(sa.select(fields).where(fields.c.kind == FieldKind.IMAGE.value))
         known = {path.name: row for row in rows if (path := self._place_of(row)) is not None}
         lost = [(name, row) for name, row in known.items() if self._original_of(row) is None]
         if not lost:
             return []
-        places = (self.path / ORIGINALS, inside(self.path, LOST))
+        places = (self._db.path / ORIGINALS, inside(self._db.path, LOST))
         here = [p for place in places for p in place.rglob("*") if p.is_file() and not is_link(p)]
         by_hash = {hash_of(path): path for path in here if path.name not in known}
         for name, row in lost:
             data = self._bytes_of(row, by_hash, originals)
             if data is None:
                 continue  # `check` says so
-            target = self.path / ORIGINALS / name
+            target = self._db.path / ORIGINALS / name
             if target.exists():
-                set_aside(self.path, target)
-            with self._staging() as staging:
+                set_aside(self._db.path, target)
+            with self._ingest.staging() as staging:
                 (staging / name).write_bytes(data)
                 sync(staging / name)
                 move(staging / name, target)
@@ -149,7 +149,7 @@ class Repair(Intake):
     def _place_of(self, row: Any) -> Path | None:
         """Say where the original of a field belongs; nowhere, where the database names no such place."""
         try:
-            return original_path(self.path, row.content_hash, row.suffix)
+            return original_path(self._db.path, row.content_hash, row.suffix)
         except ProjectError:
             return None
 
@@ -172,11 +172,11 @@ class Repair(Intake):
     def _mend_pixels(self) -> list[str]:
         """Decode originals again where the pixels made of them are missing or damaged."""
         mended: list[str] = []
-        for row in self._rows(sa.select(fields).order_by(fields.c.id)):
+        for row in self._db.rows(sa.select(fields).order_by(fields.c.id)):
             slide = row.kind == FieldKind.SLIDE.value
-            if self._sound_overview(row) if slide else self._sound_pixels(row):
+            if self._check.sound_overview(row) if slide else self._check.sound_pixels(row):
                 continue
-            with self._staging() as staging:
+            with self._ingest.staging() as staging:
                 staged = staging / "again"
                 try:
                     if not (self._overview_again if slide else self._pixels_again)(row, staged):
@@ -184,10 +184,10 @@ class Repair(Intake):
                 except LLDError:
                     continue  # `check` says so
                 sync_tree(staged)
-                target = self.path / PIXELS / str(int(row.id))
-                with self._writing():  # nobody is adding fields meanwhile
+                target = self._db.path / PIXELS / str(int(row.id))
+                with self._db.writing():  # nobody is adding fields meanwhile
                     if target.exists() or is_link(target):
-                        set_aside(self.path, target)
+                        set_aside(self._db.path, target)
                     move(staged, target)
             what = "overview of the slide" if slide else "pixels of the field"
             mended.append(f"The {what} {row.name} were made again.")
@@ -217,31 +217,33 @@ class Repair(Intake):
 
     def _set_strays_aside(self) -> list[str]:
         """Move what belongs to nothing to ``lost+found``, and drop what interrupted work staged."""
-        with self._writing() as connection:  # between a field's files and its row there is only this lock
-            rows = self._rows(sa.select(fields.c.id, fields.c.content_hash, fields.c.suffix))
+        with self._db.writing() as connection:  # between a field's files and its row there is only this lock
+            rows = self._db.rows(sa.select(fields.c.id, fields.c.content_hash, fields.c.suffix))
             known = {
                 ORIGINALS: {f"{row.content_hash}{row.suffix}" for row in rows},
                 PIXELS: {"zarr.json", *(str(row.id) for row in rows)},
             }
-            strays = [p for n in known for p in sorted((self.path / n).iterdir()) if p.name not in known[n]]
+            strays = [
+                p for n in known for p in sorted((self._db.path / n).iterdir()) if p.name not in known[n]
+            ]
             numbers = {str(row.id) for row in connection.execute(sa.select(models.c.id))}
-            folders = sorted((self.path / MODELS).iterdir())
+            folders = sorted((self._db.path / MODELS).iterdir())
             strays += [p for p in folders if p.name.isdigit() and p.name not in numbers]
             for path in strays:
-                set_aside(self.path, path)
-        self._sweep()
+                set_aside(self._db.path, path)
+        self._ingest.sweep()
         mended = [f"{p.name} in {p.parent.name} belongs to nothing: moved to {LOST}." for p in strays]
-        for path in inside(self.path, STAGING).glob("*"):
+        for path in inside(self._db.path, STAGING).glob("*"):
             if not (path / ".lock").exists():  # of an older version
-                set_aside(self.path, path)
+                set_aside(self._db.path, path)
                 mended.append(f"An interrupted import was left in {STAGING}: moved to {LOST}.")
         return mended
 
     def _mend_thumbnails(self) -> list[str]:
         removed, mended = 0, []
-        for path in inside(self.path, THUMBNAILS).glob("*"):
+        for path in inside(self._db.path, THUMBNAILS).glob("*"):
             if not _THUMBNAIL.fullmatch(path.name) or is_link(path) or not path.is_file():
-                set_aside(self.path, path)
+                set_aside(self._db.path, path)
                 mended.append(f"{path.name} in {THUMBNAILS} is no thumbnail: moved to {LOST}.")
                 continue
             try:
@@ -257,15 +259,17 @@ class Repair(Intake):
     def _mend_models(self) -> list[str]:
         """Let a damaged model suggest no more: predictions would fail until somebody notices."""
         query = sa.select(models.c.id, models.c.card)
-        active = self._rows(query.where(models.c.active))
-        if not active or (why := self._model_damage(active[0])) is None:
+        active = self._db.rows(query.where(models.c.active))
+        if not active or (why := self._check.model_damage(active[0])) is None:
             return []
         damaged = active[0].id
-        earlier = self._rows(query.where(models.c.ready, models.c.id < damaged).order_by(models.c.id.desc()))
-        sound = next((row.id for row in earlier if self._model_damage(row) is None), None)
-        with self._writing() as connection:
+        earlier = self._db.rows(
+            query.where(models.c.ready, models.c.id < damaged).order_by(models.c.id.desc())
+        )
+        sound = next((row.id for row in earlier if self._check.model_damage(row) is None), None)
+        with self._db.writing() as connection:
             connection.execute(models.update().where(models.c.active).values(active=False))
             connection.execute(models.update().where(models.c.id == sound).values(active=True))
-        self.events.models_changed.emit()
+        self._db.events.models_changed.emit()
         instead = "the starter" if sound is None else f"model {sound}"
         return [f"Model {damaged} cannot be used ({why}): {instead} suggests now."]

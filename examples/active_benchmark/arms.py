@@ -99,7 +99,7 @@ def _teaching(project: Project, field_id: int, count: int) -> list[Suggestion]:
 
 
 def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[int, Box | None]]:
-    fields = {field.id: field for field in project.fields()}
+    fields = {field.id: field for field in project.fields.all()}
     if arm.fields == "ranked":
         ranked = ranking.update(project, budget=BUDGET if arm.diverse else 0)
         order = [one.field_id for one in ranked]
@@ -108,7 +108,7 @@ def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tu
     else:
         order = [int(i) for i in rng.permutation(sorted(fields))]
         if arm.place == "whole":  # a field once finished is done
-            order = [i for i in order if not project.regions(i)]
+            order = [i for i in order if not project.regions.all(i)]
     for field_id in order:
         if arm.place == "whole":
             yield field_id, None
@@ -127,10 +127,10 @@ def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tu
 
 def _open(project: Project, field_id: int) -> list[Suggestion]:
     """Give the waiting suggestions outside the finished regions."""
-    finished = [region.shape for region in project.regions(field_id)]
+    finished = [region.shape for region in project.regions.all(field_id)]
     return [
         one
-        for one in project.suggestions(field_id)
+        for one in project.suggestions.find(field_id)
         if not any(shape.contains_centre(one.box) for shape in finished)
     ]
 
@@ -138,7 +138,7 @@ def _open(project: Project, field_id: int) -> list[Suggestion]:
 def _by_doubt(project: Project) -> list[int]:
     sums = {
         field.id: sum(information(one.proposal) for one in _open(project, field.id))
-        for field in project.fields()
+        for field in project.fields.all()
     }
     return sorted(sums, key=lambda field_id: (-sums[field_id], field_id))
 
@@ -155,7 +155,7 @@ def _doubtful_region(project: Project, field: Field) -> Box | None:
 
 def _region(project: Project, field: Field, centres: np.ndarray, weights: np.ndarray) -> Box | None:
     """Give the window of a fifth of the field with the highest sum, off its regions."""
-    known = [region.shape for region in project.regions(field.id)]
+    known = [region.shape for region in project.regions.all(field.id)]
     size, side = (field.width, field.height), SHARE**0.5
     found = best_windows(size, (side * field.width, side * field.height), centres, weights, known)
     return found[0][0] if found else None

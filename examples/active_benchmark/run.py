@@ -104,7 +104,7 @@ def run(config: dict[str, Any], setting: Setting, data: Data, states: Path) -> d
 
 def _person(project: Project, data: Data, *, uses_suggestions: bool) -> SimulatedAnnotator:
     cells = {Path(field.name).name: list(field.cells) for field in data.pool}
-    truth = {field.id: cells[field.name] for field in project.fields()}
+    truth = {field.id: cells[field.name] for field in project.fields.all()}
     return SimulatedAnnotator(project, truth, cost=counting(), uses_suggestions=uses_suggestions)
 
 
@@ -116,7 +116,7 @@ def _start(setting: Setting, seed: int, data: Data, folder: Path) -> None:
     ordered = sorted(data.pool, key=lambda field: field.name)
     chosen = np.random.default_rng([seed, 0]).permutation(len(ordered))[: setting.pool]
     with Project.create(half / "project", schema=data.schema, annotator="simulated") as project:
-        project.add_fields([ordered[i].file for i in chosen])
+        project.fields.add([ordered[i].file for i in chosen])
         person = _person(project, data, uses_suggestions=False)
         random = Arm("random", "random", suggestions=False)
         total = AnnotationWork()
@@ -146,8 +146,8 @@ def _round(
 def _clear(project: Project, person: SimulatedAnnotator) -> dict[str, Any]:
     """Count which of all waiting suggestions would need no correction."""
     counts = {"suggestions": 0, "clear": 0, "rejected": 0}
-    for field in project.fields():
-        waiting = [one for one in project.suggestions(field.id) if one.confidence >= SUGGESTED]
+    for field in project.fields.all():
+        waiting = [one for one in project.suggestions.find(field.id) if one.confidence >= SUGGESTED]
         verdicts = person.verdicts(field.id, waiting)
         counts["suggestions"] += len(verdicts)
         counts["clear"] += sum(v.action is Action.ACCEPT for v in verdicts)

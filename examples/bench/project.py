@@ -127,13 +127,13 @@ def measured(project: Project, fields: Sequence[Field], **options: Any) -> dict[
 
 def adopt(project: Project, file: Path) -> int:
     """Take over a model that was trained elsewhere, not active, to measure it; give its number."""
-    number = project.new_model_id()
-    folder = project.model_folder(number)
+    number = project.models.reserve_id()
+    folder = project.models.folder(number)
     folder.mkdir(parents=True)
     shutil.copyfile(file, folder / "model.safetensors")
     shutil.copyfile(file.with_suffix(".json"), folder / "model.json")
     card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-    project.add_model(number, parent="elsewhere", card=card, activate=False)
+    project.models.add(number, parent="elsewhere", card=card, activate=False)
     return number
 
 

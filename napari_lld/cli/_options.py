@@ -63,7 +63,7 @@ def open_project(
     project = _open(path, read_only, keeps_if_possible, to_mend, annotator)
     try:
         if reading is not None:
-            project.use_reading(_reading_number(project, reading))
+            project.readings.use(_reading_number(project, reading))
     except BaseException:
         project.close()
         raise
@@ -94,7 +94,7 @@ def _open(
 
 
 def _reading_number(project: Project, wanted: str) -> int:
-    found = project.readings()
+    found = project.readings.all()
     for reading in found:
         if wanted == reading.name:
             return reading.id

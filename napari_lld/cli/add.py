@@ -61,10 +61,10 @@ def add(
             raise UsageError(f"{path} does not exist; give an image or a folder of images")
     with open_project(project) as opened:
         check_named([path for path in paths if not path.is_dir() or is_zarr(path)])
-        before = coverage(opened.fields())
+        before = coverage(opened.fields.all())
         with progress("Adding fields") as tick:
-            report = opened.add_fields(paths, patient_from=patient_from, about=about, progress=tick)
-        fields = opened.fields()
+            report = opened.fields.add(paths, patient_from=patient_from, about=about, progress=tick)
+        fields = opened.fields.all()
     names, now = {field.id: field.name for field in fields}, coverage(fields)
     if as_json:
         say_json(

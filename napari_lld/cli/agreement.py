@@ -28,8 +28,8 @@ def agreement(
     with open_project(project, read_only=consensus is None) as opened:
         found = measured(opened)
         differ = differences(opened)
-        names = {one.id: one.name for one in opened.readings()}
-        fields = {one.id: one.name for one in opened.fields()}
+        names = {one.id: one.name for one in opened.readings.all()}
+        fields = {one.id: one.name for one in opened.fields.all()}
         schema = opened.schema
         made = write_consensus(opened, consensus) if consensus is not None else None
     if as_json:

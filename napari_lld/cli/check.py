@@ -55,7 +55,9 @@ def check(
     with open_project(project, read_only=slides is None and not repair, to_mend=True) as opened:
         if slides is not None:
             with progress("Looking for slides") as tick:
-                found = [opened.field(i).name for i in opened.relocate(slides, progress=tick).found]
+                found = [
+                    opened.fields.get(i).name for i in opened.slides.relocate(slides, progress=tick).found
+                ]
         if repair:
             report = opened.repair(originals=originals)
             mended, problems = report.mended, report.left

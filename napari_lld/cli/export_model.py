@@ -29,7 +29,7 @@ def export_model(
         raise UsageError(f"{out}: give a file whose name ends with .onnx")
     check_out(out, overwrite=overwrite)
     with open_project(project, read_only=True) as opened:
-        check_model(opened.path, [made.id for made in opened.models()], which)
+        check_model(opened.path, [made.id for made in opened.models.all()], which)
     with worker_progress() as show:
         done = run_worker(
             ExportModelRequest(

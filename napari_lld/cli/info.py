@@ -53,10 +53,10 @@ def collect(project: Project) -> dict[str, Any]:
     """Count what a project holds."""
     from annotation_store import SuggestionState
 
-    summaries = project.field_summaries()
-    regions = Counter(str(region.state) for region in project.regions())
-    cells = project.cells()
-    states = Counter(str(s.state) for s in project.suggestions(states=tuple(SuggestionState)))
+    summaries = project.fields.summaries()
+    regions = Counter(str(region.state) for region in project.regions.all())
+    cells = project.cells.all()
+    states = Counter(str(s.state) for s in project.suggestions.find(states=tuple(SuggestionState)))
     values: dict[str, Counter[str]] = {a.name: Counter() for a in project.schema.attributes}
     for cell in cells:
         for name, value in cell.attributes.items():
@@ -72,14 +72,14 @@ def collect(project: Project) -> dict[str, Any]:
             "states": dict(Counter(str(s.state) for s in summaries)),
         },
         "regions": {"finished": regions["finished"], "draft": regions["draft"]},
-        "ignore_areas": len(project.ignore_areas()),
+        "ignore_areas": len(project.ignore_areas.all()),
         "cells": {
             "total": len(cells),
             "classes": dict(Counter(cell.cell_class or "missing" for cell in cells).most_common()),
             "attributes": {name: dict(counts) for name, counts in values.items()},
         },
-        "conflicts": len(project.conflicts()),
-        "schema_version": project.schema_version,
+        "conflicts": len(project.conflicts.all()),
+        "schema_version": project.schema_versions.current,
         "active_seconds": _seconds(project),
         "suggestions": {str(state): states[str(state)] for state in SuggestionState},
         "models": [
@@ -90,7 +90,7 @@ def collect(project: Project) -> dict[str, Any]:
                 "active": model.active,
                 "metrics": model.card.get("metrics", {}),
             }
-            for model in project.models()
+            for model in project.models.all()
         ],
     }
 
@@ -98,6 +98,6 @@ def collect(project: Project) -> dict[str, Any]:
 def _seconds(project: Project) -> dict[str, float]:
     """Sum up how long each annotator has worked."""
     sums: dict[str, float] = {}
-    for time in project.active_seconds():
+    for time in project.work_time.all():
         sums[time.annotator] = sums.get(time.annotator, 0.0) + time.seconds
     return sums

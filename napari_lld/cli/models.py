@@ -38,25 +38,26 @@ def models(
     wanted = None if activate is None else _wanted(activate)
     with open_project(project, read_only=activate is None and not roll_back) as opened:
         if roll_back:
-            back = rollback(opened.models())
+            back = rollback(opened.models.all())
             if back is None:
                 raise UsageError(f"{project} uses the starter already; there is nothing to go back to")
             wanted = back.model.id if back.model is not None else "starter"
         if isinstance(wanted, int):
-            numbers = [made.id for made in opened.models()]
+            numbers = [made.id for made in opened.models.all()]
             if wanted not in numbers:
                 have = f"it has {', '.join(map(str, numbers))}; give one of them, or" if numbers else "give"
                 raise UsageError(f"{project} has no model {wanted}; {have} starter")
-            why = damage(opened.model_folder(wanted))
+            why = damage(opened.models.folder(wanted))
             if why is not None:
                 raise UsageError(
                     f"{why} The model in use stays as it was; give another model's number, or "
                     "--activate starter."
                 )
         if wanted is not None:
-            opened.activate_model(wanted if isinstance(wanted, int) else None)
+            opened.models.activate(wanted if isinstance(wanted, int) else None)
         rows = [
-            {**_row(model), "damaged": damage(opened.model_folder(model.id))} for model in opened.models()
+            {**_row(model), "damaged": damage(opened.models.folder(model.id))}
+            for model in opened.models.all()
         ]
     active = next((row["id"] for row in rows if row["active"]), "starter")
     if as_json:

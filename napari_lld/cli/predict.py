@@ -72,8 +72,8 @@ def predict(
         check_out(out, overwrite=overwrite)
     with open_project(project, read_only=out is not None, reading=reading) as opened:
         number = opened.reading.id
-        check_model(opened.path, [made.id for made in opened.models()], which)
-        if out is None and not opened.fields():
+        check_model(opened.path, [made.id for made in opened.models.all()], which)
+        if out is None and not opened.fields.all():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
     with worker_progress() as show:
         done = run_worker(

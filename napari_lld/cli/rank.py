@@ -51,10 +51,10 @@ def rank(
 ) -> None:
     """List what to annotate next, and why."""
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
-        if not any(not field.is_slide for field in opened.fields()):
+        if not any(not field.is_slide for field in opened.fields.all()):
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
         found, notes = _ranked(opened, what, queue, count, least)
-        names = {field.id: field.name for field in opened.fields()}
+        names = {field.id: field.name for field in opened.fields.all()}
     if as_json:
         say_json([one.as_json(names[one.field_id]) for one in found])
         return
@@ -100,11 +100,13 @@ def _ranked(
             ]
         return list(label_errors.items[:count]), notes
     stain: Mapping[int, Embedding] = {}
-    if not set(project.embedded()) - {ranking.STAIN}:  # no model has looked: the stain tells something
+    if not set(project.embeddings.count_by_maker()) - {
+        ranking.STAIN
+    }:  # no model has looked: the stain tells something
         with progress("Looking at the fields") as tick:
             stain = ranking.look_at_stain(project, progress=tick)
     # an order that is stored is the window's, and is not to change under anybody's hand
-    ranked = ranking.update(project, budget=count, store=project.ranking_facts() is None, stain=stain)
+    ranked = ranking.update(project, budget=count, store=project.rankings.latest_facts() is None, stain=stain)
     notes = [f"{project.path} cannot be written: the order was not kept."] if project.read_only else []
     if what is What.FIELDS:
         return ranked[:count], notes

@@ -36,7 +36,7 @@ def schema(
             raise UsageError("--map says what becomes of words under another schema; give it with --set")
         with open_project(project, read_only=True) as opened:
             content = opened.schema.model_dump(mode="json", exclude_defaults=True)
-            version = opened.schema_version
+            version = opened.schema_versions.current
         if as_json:
             say_json({"project": project.absolute(), "schema_version": version, "schema": content})
             return
@@ -49,7 +49,7 @@ def schema(
     wanted = load_schema(existing_file(new, "a schema file"))
     mapping = dict(_pair(text) for text in mapped or ())
     with open_project(project) as opened:
-        change = opened.change_schema(wanted, mapping)
+        change = opened.schema_versions.change(wanted, mapping)
     if as_json:
         facts = {"schema": wanted.name, "schema_version": change.version}
         say_json(

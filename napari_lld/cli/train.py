@@ -166,7 +166,7 @@ def init_of(text: str) -> str | int:
 
 def check_init(project: Project, start: str | int) -> None:
     """Raise an error early if the numbered model does not exist."""
-    numbers = [model.id for model in project.models()]
+    numbers = [model.id for model in project.models.all()]
     if isinstance(start, int) and start not in numbers:
         have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet"
         raise UsageError(f"{project.path} has no model {start} ({have}); give --init starter or one of them")
@@ -174,10 +174,10 @@ def check_init(project: Project, start: str | int) -> None:
 
 def check_evidence(project: Project, path: Path) -> None:
     """Raise an error if there is nothing to learn from: starting the worker takes seconds."""
-    if not project.fields():
+    if not project.fields.all():
         raise UsageError(f"{path} has no fields yet; add some with: napari-lld add {path} IMAGES…")
-    finished = [region for region in project.regions() if region.state == "finished"]
-    missing = "a finished region" if not finished else "a cell" if not project.cells() else ""
+    finished = [region for region in project.regions.all() if region.state == "finished"]
+    missing = "a finished region" if not finished else "a cell" if not project.cells.all() else ""
     if missing:
         raise UsageError(
             f"{path} has not {missing} to learn from; annotate with: napari-lld open {path}, or import "

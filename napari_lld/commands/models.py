@@ -28,7 +28,7 @@ def model_commands(
         return session.project is not None and not session.training.busy
 
     def has_before(session: Session) -> bool:
-        return session.project is not None and rollback(session.project.models()) is not None
+        return session.project is not None and rollback(session.project.models.all()) is not None
 
     yield Command(
         "training.start",

@@ -137,7 +137,7 @@ class FieldController:
 
     def _on_project(self) -> None:
         project = self._session.project
-        count = len(project.conflicts()) if project is not None else 0
+        count = len(project.conflicts.all()) if project is not None else 0
         if count:
             self._session.tell(
                 "info",
@@ -202,7 +202,7 @@ class FieldController:
         if project is None or self._desk.still_busy():
             return
         every = [summary.field for summary in session.summaries()]
-        answer = field_dialogs.ask_patients(project.patient_rule, every, self._desk.window)
+        answer = field_dialogs.ask_patients(project.fields.patient_rule, every, self._desk.window)
         if answer is not None and session.set_patient_rule(answer.rule) and answer.changes:
             self._describe(answer.changes)
 
@@ -246,7 +246,7 @@ class FieldController:
         if project is None:
             return
         choice = reading_dialog.ask_reading(
-            project.annotator, project.readings(), project.reading, self._desk.window, begin=begin
+            project.annotator, project.readings.all(), project.reading, self._desk.window, begin=begin
         )
         if choice is not None:
             self._session.go_to_reading(choice)
@@ -261,7 +261,7 @@ class FieldController:
         """Ask an annotator who has no reading in a project where to work."""
         from napari_lld.widgets.dialogs import reading_dialog
 
-        return reading_dialog.ask_reading(project.annotator, project.readings(), None, self._desk.window)
+        return reading_dialog.ask_reading(project.annotator, project.readings.all(), None, self._desk.window)
 
     def show_conflicts(self) -> None:
         """List the conflicts beside the field."""

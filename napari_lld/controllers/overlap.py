@@ -65,7 +65,7 @@ class OverlapController:
         project, field = session.project, session.field
         if project is None or field is None:
             return
-        others = [other for other in project.fields() if other.id != field.id]
+        others = [other for other in project.fields.all() if other.id != field.id]
         others.sort(
             key=lambda other: ((other.patient, other.slide) != (field.patient, field.slide), other.id)
         )
@@ -94,7 +94,7 @@ class OverlapController:
 
         self._desk.jobs.start(
             tr("Laying {there} over {here}", there=other.name, here=field.name),
-            lambda _tell: find_overlap(project.pixels(here), project.pixels(there)),
+            lambda _tell: find_overlap(project.pixels.read(here), project.pixels.read(there)),
             done,
             lambda sentence: session.tell("error", sentence),
         )
@@ -120,11 +120,11 @@ class OverlapController:
         if project is None:
             return
         try:
-            before = sum(count.count for count in project.class_counts([here, there]))
-            project.add_overlap(here, there, dx, dy)
-            once = before - sum(count.count for count in project.class_counts([here, there]))
+            before = sum(count.count for count in project.cells.count_by_class([here, there]))
+            project.overlaps.add(here, there, dx, dy)
+            once = before - sum(count.count for count in project.cells.count_by_class([here, there]))
         except LLDError as error:
-            session.refused(error, lambda: project.add_overlap(here, there, dx, dy))
+            session.refused(error, lambda: project.overlaps.add(here, there, dx, dy))
             return
         session.tell(
             "info",
@@ -143,13 +143,13 @@ class OverlapController:
         project, field_id = session.project, session.field_id
         if project is None or field_id is None:
             return
-        overlaps = project.overlaps(field_id)
+        overlaps = project.overlaps.all(field_id)
         if not overlaps:
             session.tell("hint", tr("Nobody has said that this field overlaps another."))
             return
         try:
             for overlap in overlaps:
-                project.remove_overlap(field_id, overlap.other_id)
+                project.overlaps.remove(field_id, overlap.other_id)
         except LLDError as error:
             session.refused(error, self.remove)
             return

@@ -171,12 +171,12 @@ class _Loop:
     def run(self) -> None:
         settings, project, watch = self.settings, self.project, self.watch
         watch.stage("Adding fields")
-        project.add_fields(settings.fields, progress=watch.tick)
+        project.fields.add(settings.fields, progress=watch.tick)
         watch.stage("Importing one annotated region a field")
         formats.read("coco", project, settings.sparse, regions="file", progress=watch.tick)
-        self.ids = {field.name: field.id for field in project.fields()}
+        self.ids = {field.name: field.id for field in project.fields.all()}
         self.before = Before.of(project)
-        self.truths = {field.name: self._truth_of(field.id) for field in project.fields()}
+        self.truths = {field.name: self._truth_of(field.id) for field in project.fields.all()}
 
         watch.stage("Round 0: the starter suggests")
         request = PredictRequest(
@@ -195,13 +195,13 @@ class _Loop:
         (self.work / "report.html").write_text(render(self._report()), encoding="utf-8")
 
     def _truth_of(self, field_id: int) -> FieldTruth:
-        field = self.project.field(field_id)
+        field = self.project.fields.get(field_id)
         return FieldTruth(
             field.name,
             field.width,
             field.height,
             tuple(self.truth[field.name]),
-            outside=tuple(region.shape for region in self.project.regions(field_id) if region.finished),
+            outside=tuple(region.shape for region in self.project.regions.all(field_id) if region.finished),
         )
 
     def _train(self) -> int:
@@ -235,12 +235,12 @@ class _Loop:
         """Score the round's model, judge its suggestions on unseen fields, review those of `to_review`."""
         project, watch = self.project, self.watch
         watch.stage(f"Round {number}: measuring")
-        cells = len(project.cells())
+        cells = len(project.cells.all())
         began = self.seconds
         proposals = self._propose("starter" if number == 0 else int(model.split()[-1]))
         self.measuring = self.seconds - began
         schema = project.schema
-        suggestions = len(project.suggestions())
+        suggestions = len(project.suggestions.find())
         judged = reviewer.review(project, self._ids(self.never), self.truth, write=False)
         reviewed = None
         if to_review:
@@ -281,7 +281,7 @@ class _Loop:
 
         schema, settings = self.project.schema, self.settings
         pages: list[FieldPage] = []
-        for place, field in enumerate(self.project.fields()):
+        for place, field in enumerate(self.project.fields.all()):
             self.watch.tick(place, len(self.ids))
             pages.append(
                 draw_page(
@@ -293,7 +293,7 @@ class _Loop:
                     reviewed=field.name not in self.never,
                 )
             )
-        model = self.project.active_model()
+        model = self.project.models.active()
         return Report(
             title="napari-lld demo: two rounds on the sample fields",
             made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),

@@ -26,17 +26,17 @@ class Before:
     @classmethod
     def of(cls, project: Project) -> Before:
         """Store what is annotated now."""
-        return cls(frozenset(cell.id for cell in project.cells()), tuple(project.regions()))
+        return cls(frozenset(cell.id for cell in project.cells.all()), tuple(project.regions.all()))
 
 
 def draw_page(
     project: Project, field: Field, before: Before, truth: FieldTruth, *, composed: bool, reviewed: bool
 ) -> FieldPage:
     """Draw one field before and after."""
-    pixels = project.pixels(field.id)
+    pixels = project.pixels.read(field.id)
     regions = [region.shape for region in before.regions if region.field_id == field.id]
-    cells = project.cells(field.id)
-    suggestions = project.suggestions(field.id)
+    cells = project.cells.all(field.id)
+    suggestions = project.suggestions.find(field.id)
     start = [cell for cell in cells if cell.id in before.cells]
     added = [cell for cell in cells if cell.id not in before.cells]
     missed = not_found(truth, [cell.box for cell in cells] + [one.box for one in suggestions])

@@ -55,11 +55,11 @@ def review(
     """
     verdicts: list[Verdict] = []
     for field_id in field_ids:
-        pending = project.suggestions(field_id)
+        pending = project.suggestions.find(field_id)
         decided = judge(
             [suggestion.proposal for suggestion in pending],
-            truth[project.field(field_id).name],
-            [cell.box for cell in project.cells(field_id)],
+            truth[project.fields.get(field_id).name],
+            [cell.box for cell in project.cells.all(field_id)],
             project.schema.members,
         )
         verdicts += decided
@@ -68,12 +68,12 @@ def review(
         for suggestion, verdict in zip(pending, decided, strict=True):
             match verdict.action:
                 case Action.ACCEPT:
-                    project.accept(suggestion.id)
+                    project.suggestions.accept(suggestion.id)
                 case Action.CORRECT:
-                    project.correct(
+                    project.suggestions.correct(
                         suggestion.id, cell_class=verdict.cell_class, attributes=verdict.attributes
                     )
                 case Action.REJECT:
                     assert verdict.reason is not None
-                    project.reject(suggestion.id, verdict.reason)
+                    project.suggestions.reject(suggestion.id, verdict.reason)
     return count(verdicts)

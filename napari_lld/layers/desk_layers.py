@@ -217,7 +217,9 @@ class DeskLayers:
         scale = 1.0
         try:
             # Of a slide its levels, which napari reads as far as they are seen.
-            pixels = session.project.tiles(field.id).levels if field.is_slide else session.pixels(field.id)
+            pixels = (
+                session.project.slides.open(field.id).levels if field.is_slide else session.pixels(field.id)
+            )
         except LLDError as error:
             session.tell("error", str(error))
             pixels, scale = self._stand_in(field)
@@ -231,7 +233,7 @@ class DeskLayers:
         project = self._session.project
         with suppress(LLDError):
             if project is not None:
-                small = project.thumbnail(field.id, side=1024)
+                small = project.pixels.thumbnail(field.id, side=1024)
                 return small, field.width / small.shape[1]
         scale = max(1.0, max(field.width, field.height) / 64)
         size = (max(1, round(field.height / scale)), max(1, round(field.width / scale)), 3)

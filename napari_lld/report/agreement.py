@@ -67,7 +67,7 @@ class Agreement:
 
 def agreement_of(project: Project, words: Words) -> Agreement:
     """Measure it; see `training.agreement`."""
-    readings = project.readings()
+    readings = project.readings.all()
     if len(readings) < 2:
         return Agreement("There is one reading only, so nothing can be said of how far people agree.")
     from training.agreement import agreement

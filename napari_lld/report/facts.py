@@ -22,7 +22,7 @@ def _domain_names(project: Project, domains: Iterable[str], *, names: bool) -> d
     """Replace the domains' hashes in cards by numbers, unless names are harmless or requested."""
     called: dict[str, str] = {}
     for number, domain in enumerate(domains, 1):
-        hashed = project.domain_pseudonym(domain)
+        hashed = project.pseudonyms.of_domain(domain)
         called[domain] = called[hashed] = domain if names or hashed == domain else f"Domain {number}"
     return called
 
@@ -56,8 +56,8 @@ class Facts:
     @classmethod
     def of(cls, project: Project, *, names: bool = False) -> Facts:
         """Read them."""
-        numbers = {one.name: i for i, one in enumerate(project.patients(), 1)}
-        summaries, models = project.field_summaries(), project.models()
+        numbers = {one.name: i for i, one in enumerate(project.fields.patients(), 1)}
+        summaries, models = project.fields.summaries(), project.models.all()
         units = units_of_fields(one.field for one in summaries)
         fields: dict[str, list[Field]] = defaultdict(list)
         for one in summaries:
@@ -69,9 +69,9 @@ class Facts:
             project.schema,
             project.reading,
             summaries,
-            project.cells(),
+            project.cells.all(),
             models,
-            frozenset(project.reserve()),
+            frozenset(project.random_sample.fields()),
             units,
             frozenset(held),
             Words(project.schema, numbers, _domain_names(project, domains, names=names), names),

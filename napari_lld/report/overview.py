@@ -84,7 +84,9 @@ def overview(project: Project, facts: Facts) -> Overview:
         more_patients=more,
         known_patients=len(facts.words.patients),
         domains=_domains(facts),
-        differential=differential(project.class_counts(), facts.schema, unknown=project.count_unknown()),
+        differential=differential(
+            project.cells.count_by_class(), facts.schema, unknown=project.suggestions.count_unknown()
+        ),
         values=_values(facts),
     )
 

@@ -134,7 +134,7 @@ def render_project(project: Project, options: Options | None = None) -> str:
             colours=(LABELLED, PROPOSED),
             card={} if facts.model is None else card_rows(facts.model, facts.words),
             limits=limits(facts, seen, done, measured, made, agreed),
-            runs=sorted(Counter(str(run.state) for run in project.runs()).items()),
+            runs=sorted(Counter(str(run.state) for run in project.runs.all()).items()),
         )
     )
 

@@ -77,7 +77,7 @@ def pictures(project: Project, facts: Facts) -> Pictures:
     """Cut and draw them."""
     if facts.model is None:
         return Pictures(Mark.HELD_OUT, "No model was trained yet.")
-    kept = read_outcomes(project.model_folder(facts.model.id))
+    kept = read_outcomes(project.models.folder(facts.model.id))
     if not kept:
         return Pictures(
             Mark.HELD_OUT,
@@ -138,7 +138,7 @@ def _crop(project: Project, field_id: int, boxes: Sequence[Box]) -> tuple[np.nda
     side = max(b for box in boxes for b in box[2:]) * _AROUND
     side = min(max(side, right - left, bottom - top, 8.0), _LONGEST)
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
-    pixels = project.read_area(field_id, (x, y, side, side))
+    pixels = project.pixels.read_area(field_id, (x, y, side, side))
     return pixels, max(0.0, float(np.floor(x))), max(0.0, float(np.floor(y)))
 
 

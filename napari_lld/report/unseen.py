@@ -30,19 +30,19 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
     last = 0 if model is None else CardPart(model.card).count("last_cell")
     if model is None or not last:
         return Measurement(Mark.RANDOM, "Not known of a model of this version.")
-    looked = set(project.embeddings(str(model.id)))
+    looked = set(project.embeddings.of(str(model.id)))
     cells = defaultdict(list)
     for cell in facts.cells:
         if cell.field_id in facts.reserve:
             cells[cell.field_id].append(cell)
     later = {i for i, some in cells.items() if min(cell.id for cell in some) > last}
-    suggested = project.suggested_by(model.id, later)
+    suggested = project.review_statistics.suggested_by(model.id, later)
     inside: dict[int, list[Shape]] = defaultdict(list)
-    for region in project.regions():
+    for region in project.regions.all():
         if region.finished and region.field_id in later:
             inside[region.field_id].append(region.shape)
     outside: dict[int, list[Shape]] = defaultdict(list)
-    for area in project.ignore_areas():
+    for area in project.ignore_areas.all():
         outside[area.field_id].append(area.shape)
     voted, results = votes(project), []
     for field_id in sorted(i for i in later if inside[i] and (i in looked or i in suggested)):

@@ -116,16 +116,16 @@ def work(project: Project, facts: Facts) -> WorkFacts:
     def person(name: str) -> Person:
         return people.setdefault(name, Person(name))
 
-    for row in project.active_seconds():
+    for row in project.work_time.all():
         person(row.annotator).seconds += row.seconds
         person(row.annotator).fields += row.seconds > 0
-    for made in project.cells_made():
+    for made in project.review_statistics.cells_made():
         person(made.annotator).made[made.origin] += made.count
     fate, on_reserve = Fate(), Fate()
     by_model: dict[int | None, tuple[Fate, Fate]] = defaultdict(lambda: (Fate(), Fate()))
     changed: Counter[str] = Counter()
     why: Counter[RejectionReason] = Counter()
-    for one in project.decisions():
+    for one in project.review_statistics.decisions():
         own, own_reserve = by_model[one.model_id]
         for some in (fate, own, person(one.annotator).fate):
             some.add(one)

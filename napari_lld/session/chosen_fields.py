@@ -82,7 +82,7 @@ class ChosenFields(SessionFields):
         if batch is None:
             return False
         self._together.remove(batch)  # where it is refused, the next undo takes back this field's alone
-        undone = self._try(lambda: project.undo_edits(batch))
+        undone = self._try(lambda: project.bulk_edits.undo(batch))
         if undone:
             self.tell("hint", trn("Undone on {count} field.", "Undone on {count} fields.", len(undone)))
         return True

@@ -70,12 +70,12 @@ class Differential:
 
 
 def differential(found: Iterable[ClassCount], schema: Schema, *, unknown: int = 0) -> Differential:
-    """Make a differential of counts by class and kind (`Project.class_counts`).
+    """Make a differential of counts by class and kind (`Project.cells.count_by_class`).
 
     Parameters
     ----------
     unknown
-        See `Project.count_unknown`.
+        See `Project.suggestions.count_unknown`.
     """
     counts: Counter[str] = Counter()
     unclassified = nucleated_red = 0

@@ -170,7 +170,7 @@ class FieldDisplay:
 
         return [
             one.id
-            for one in project.fields()
+            for one in project.fields.all()
             if one.id != field.id
             and taken(one) == taken(field)
             and one.pixel_size_um in (None, field.pixel_size_um)

@@ -56,28 +56,28 @@ class FieldMarks:
     def regions(self) -> list[Region]:
         """Regions of the current reading."""
         if self._regions is None:
-            self._regions = self._project.regions(self.field_id)
+            self._regions = self._project.regions.all(self.field_id)
         return self._regions
 
     @property
     def ignore_areas(self) -> list[IgnoreArea]:
         """Areas nobody can read."""
         if self._ignore_areas is None:
-            self._ignore_areas = self._project.ignore_areas(self.field_id)
+            self._ignore_areas = self._project.ignore_areas.all(self.field_id)
         return self._ignore_areas
 
     @property
     def cells(self) -> list[Cell]:
         """Cells of the current reading."""
         if self._cells is None:
-            self._cells = self._project.cells(self.field_id)
+            self._cells = self._project.cells.all(self.field_id)
         return self._cells
 
     @property
     def suggestions(self) -> list[Suggestion]:
         """Pending suggestions, surest first."""
         if self._suggestions is None:
-            self._suggestions = self._project.suggestions(self.field_id)
+            self._suggestions = self._project.suggestions.find(self.field_id)
         return self._suggestions
 
     def cells_at(self, x: float, y: float) -> list[Cell]:

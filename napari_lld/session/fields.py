@@ -127,7 +127,7 @@ class SessionFields:
             return False
         self.close()
         self.project = project
-        self.readings = project.readings()
+        self.readings = project.readings.all()
         self._cache = PixelCache(project)
         project.events.edited.connect(self._on_edited)
         project.events.fields_added.connect(self._on_fields_added)
@@ -148,7 +148,7 @@ class SessionFields:
 
     def _settle_reading(self, project: Project) -> bool:
         """Have an annotator without a reading choose one; False where nobody answers."""
-        if not project.reading_undecided or project.read_only or self.questions is None:
+        if not project.readings.undecided or project.read_only or self.questions is None:
             return True
         choice = self.questions.choose_reading(project)
         return choice is not None and self._done(lambda: take_up(project, choice))
@@ -187,7 +187,7 @@ class SessionFields:
         assert self.project is not None
         self._summaries = None
         self._outdated.clear()
-        self.readings = self.project.readings()
+        self.readings = self.project.readings.all()
         self._arrange()
         self.project_changed.emit()
         self.listed_changed.emit()
@@ -275,9 +275,9 @@ class SessionFields:
         project = self.project
         if project is None or project.reading.id == reading_id:
             return
-        if self._done(lambda: project.use_reading(reading_id, remember=True)):
+        if self._done(lambda: project.readings.use(reading_id, remember=True)):
             self._summaries = None
-            self.readings = project.readings()
+            self.readings = project.readings.all()
             self._arrange()
             self.reading_changed.emit()
             self.summaries_changed.emit()
@@ -288,14 +288,14 @@ class SessionFields:
         project = self.project
         if project is None:
             return None
-        reading = self._try(lambda: project.add_reading(name, blind=blind, annotator=annotator))
+        reading = self._try(lambda: project.readings.add(name, blind=blind, annotator=annotator))
         if reading is None:
             return None
         if reading.annotator == project.annotator:
             self.use_reading(reading.id)
             self.tell("info", tr("The reading {name} begins empty.", name=reading.name))
         else:
-            self.readings = project.readings()
+            self.readings = project.readings.all()
             self.reading_changed.emit()
             self.tell(
                 "info",
@@ -320,7 +320,7 @@ class SessionFields:
         for conflict_id in conflict_ids if project is not None else ():
             assert project is not None
             wanted = conflict_id
-            if not self._done(lambda: project.resolve_conflict(wanted, take=take)):  # noqa: B023 - called at once
+            if not self._done(lambda: project.conflicts.resolve(wanted, take=take)):  # noqa: B023 - called at once
                 return
 
     # ------------------------------------------------------------------ summaries, filter and order
@@ -332,10 +332,10 @@ class SessionFields:
         if project is None:
             return {}
         if self._summaries is None:
-            self._summaries = {summary.field.id: summary for summary in project.field_summaries()}
+            self._summaries = {summary.field.id: summary for summary in project.fields.summaries()}
         elif self._outdated:
             self._summaries |= {
-                summary.field.id: summary for summary in project.field_summaries(self._outdated)
+                summary.field.id: summary for summary in project.fields.summaries(self._outdated)
             }
         self._outdated.clear()
         return self._summaries
@@ -385,7 +385,7 @@ class SessionFields:
 
     def _say_rank(self, project: Project) -> None:
         """Say what cannot be seen of the order by rank: that it is still to come, or that nothing is left."""
-        if project.ranking_facts() is not None:
+        if project.rankings.latest_facts() is not None:
             if self.all_summaries and not self._why:
                 self.tell("hint", tr("Every field is annotated: nothing is left to do."))
         elif len(self.ranking_wanted) and not project.read_only and not project.reading.blind:
@@ -430,7 +430,9 @@ class SessionFields:
     @property
     def field(self) -> Field | None:
         """The field that is shown."""
-        return self.project.field(self._field_id) if self.project and self._field_id is not None else None
+        return (
+            self.project.fields.get(self._field_id) if self.project and self._field_id is not None else None
+        )
 
     def pixels(self, field_id: int) -> npt.NDArray[np.uint8]:
         """Give the pixels of a field; those of the shown one and its neighbours are most often here already.
@@ -493,17 +495,17 @@ class SessionFields:
     # ------------------------------------------------------------------ what is said of a field
 
     def describe_field(self, field_id: int | None = None, **changes: Any) -> bool:
-        """Say something of a field, as `Project.update_field` does; where none is named, of the one shown."""
+        """Change what is known of a field (see `Project.fields.update`), of the current one if omitted."""
         project = self.project
         wanted = self._field_id if field_id is None else field_id
         if project is None or wanted is None:
             return False
-        return self._done(lambda: project.update_field(wanted, **changes))
+        return self._done(lambda: project.fields.update(wanted, **changes))
 
     def set_patient_rule(self, expression: str) -> bool:
         """Say how the patient is read from the names of new images."""
         project = self.project
-        return project is not None and self._done(lambda: project.set_patient_rule(expression))
+        return project is not None and self._done(lambda: project.fields.set_patient_rule(expression))
 
     def skip_field(self) -> None:
         """Pass over the field that is shown and go to the next; on a skipped one, take that back."""

@@ -117,7 +117,7 @@ class Item:
 def read_items(project: Project, field_ids: Collection[int] | None) -> list[Item]:
     """List cells and suggestions with the numbers they are sorted by; for a thread beside the window."""
     schema = shown(project.schema)
-    return [_item(entry, schema) for entry in project.entries(field_ids)]
+    return [_item(entry, schema) for entry in project.bulk_edits.entries(field_ids)]
 
 
 def _item(entry: Entry, schema: Schema) -> Item:
@@ -188,7 +188,7 @@ class Gallery:
         if project is not None and self.scope is not Scope.ALL:
             self._field_ids = [field.id] if field is not None else []
             if self.scope is Scope.PATIENT and field is not None and field.patient:
-                self._field_ids = [f.id for f in project.fields() if f.patient == field.patient]
+                self._field_ids = [f.id for f in project.fields.all() if f.patient == field.patient]
         self.arrange()
         if project is not None:
             self.reading = True
@@ -299,7 +299,7 @@ class Gallery:
             self._nothing(items)
             return
         if self._done(
-            len(cells) + len(waiting), lambda project: project.label_many(cells, waiting, **changes)
+            len(cells) + len(waiting), lambda project: project.bulk_edits.label(cells, waiting, **changes)
         ):
             count = len(cells) + len(waiting)
             self.session.tell("hint", trn("{count} cell labelled.", "{count} cells labelled.", count))
@@ -327,7 +327,7 @@ class Gallery:
         wanted = [i.entry.id for i in looked_at] + earned
         if not waiting:
             self._nothing(items)
-        elif not wanted or self._done(len(wanted), lambda project: project.accept_many(wanted)):
+        elif not wanted or self._done(len(wanted), lambda project: project.suggestions.accept_many(wanted)):
             told = []
             if wanted or not (unknown or unchecked):
                 told.append(trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(wanted)))
@@ -350,7 +350,7 @@ class Gallery:
         waiting = [item.entry.id for item in items if item.pending]
         if not waiting:
             self._nothing(items)
-        elif self._done(len(waiting), lambda project: project.reject_many(waiting, reason)):
+        elif self._done(len(waiting), lambda project: project.suggestions.reject_many(waiting, reason)):
             told = trn("{count} suggestion rejected.", "{count} suggestions rejected.", len(waiting))
             self.session.tell("hint", told)
 
@@ -397,9 +397,9 @@ class Gallery:
             return
         batch, count = self._batches[-1]
         try:
-            project.undo_edits(batch)
+            project.bulk_edits.undo(batch)
         except LLDError as error:
-            self.session.refused(error, lambda: project.undo_edits(batch))
+            self.session.refused(error, lambda: project.bulk_edits.undo(batch))
             return
         self._batches.pop()
         self.session.tell("hint", trn("Undone for {count} crop.", "Undone for {count} crops.", count))

@@ -399,7 +399,7 @@ class LabelErrorActions(ReviewActions):
             self.show_label_error(following)
         else:
             # an undo belongs to its field: the user stays where it works
-            name = project.field(following.field_id).name
+            name = project.fields.get(following.field_id).name
             told = tr("Settled. [suggestion.next] goes to the next one, on {name}.", name=name)
             self.tell("hint", told)
 
@@ -407,24 +407,24 @@ class LabelErrorActions(ReviewActions):
         cell, said = self.cell, item.said
         if item.id is None:
             if said is not None:
-                made = project.accept_prediction(item.field_id, said, model_id=self._model_asked)
+                made = project.label_reviews.accept(item.field_id, said, model_id=self._model_asked)
                 self.select("cell", made)
         elif said is None:
-            project.delete_cell(item.id)
+            project.cells.delete(item.id)
         elif cell is not None:
             other = self.contradicted
             if not other:
-                project.change_cell(item.id, box=said.box, confirm=True)
+                project.cells.change(item.id, box=said.box, confirm=True)
             elif other.cell_class is not None:
-                project.change_cell(item.id, cell_class=other.cell_class, attributes=other.attributes)
+                project.cells.change(item.id, cell_class=other.cell_class, attributes=other.attributes)
             else:
-                project.change_cell(item.id, attributes=other.attributes)
+                project.cells.change(item.id, attributes=other.attributes)
 
     def _keep(self, project: Project, item: Ranked) -> None:
         if item.id is not None:
-            project.confirm_label(item.id)
+            project.label_reviews.confirm(item.id)
         elif item.said is not None:
-            project.reject_prediction(item.field_id, item.said, model_id=self._model_asked)
+            project.label_reviews.reject(item.field_id, item.said, model_id=self._model_asked)
 
     @property
     def _model_asked(self) -> int | None:
@@ -438,7 +438,7 @@ class LabelErrorActions(ReviewActions):
     def _correct(self, project: Project, suggestion: Suggestion, changes: Mapping[str, Any]) -> int:
         """Make the current suggestion a cell with changes."""
         if suggestion.id != _MISSED:
-            return project.correct(suggestion.id, **changes)
-        return project.accept_prediction(
+            return project.suggestions.correct(suggestion.id, **changes)
+        return project.label_reviews.accept(
             suggestion.field_id, suggestion.proposal, model_id=suggestion.model_id, **changes
         )

@@ -33,7 +33,7 @@ class MarkActions(SessionState):
         if project is None or field_id is None:
             return None
         state = RegionState.DRAFT if draft else RegionState.FINISHED
-        region = self._try(lambda: project.add_region(field_id, shape, state=state))
+        region = self._try(lambda: project.regions.add(field_id, shape, state=state))
         if region is not None:
             self.select("region", region)
             self.tell(
@@ -105,7 +105,7 @@ class MarkActions(SessionState):
 
     def _set_state(self, region: Region, state: RegionState, told: str) -> bool:
         project = self.project
-        if project is None or not self._done(lambda: project.change_region(region.id, state=state)):
+        if project is None or not self._done(lambda: project.regions.change(region.id, state=state)):
             return False
         self.select("region", region.id)
         self.tell("hint", told)
@@ -117,11 +117,11 @@ class MarkActions(SessionState):
         if project is None or field_id is None or region is None:
             self.tell("hint", tr("Choose a region first: draw one ([tool.region]), or click on its edge."))
             return None
-        made = self._try(lambda: project.add_area(field_id, region.shape.bounds))
+        made = self._try(lambda: project.fields.add_area(field_id, region.shape.bounds))
         if made is not None:
             self.refresh()
             self.show_field(made)
-            self.tell("info", tr("{name} is a field of its own now.", name=project.field(made).name))
+            self.tell("info", tr("{name} is a field of its own now.", name=project.fields.get(made).name))
         return made
 
     def known_places(self) -> list[Box]:
@@ -129,7 +129,9 @@ class MarkActions(SessionState):
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return []
-        rejected = self._try(lambda: project.suggestions(field_id, states=(SuggestionState.REJECTED,))) or []
+        rejected = (
+            self._try(lambda: project.suggestions.find(field_id, states=(SuggestionState.REJECTED,))) or []
+        )
         # a bounding box of an area: what lies in its corners is not warned of
         areas = [area.shape.bounds for area in self.ignore_areas]
         return [
@@ -147,7 +149,7 @@ class MarkActions(SessionState):
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return None
-        region = self._try(lambda: project.mark_whole_field(field_id))
+        region = self._try(lambda: project.regions.add_whole_field(field_id))
         if region is not None:
             self.tell(
                 "info", tr("The whole field counts as reviewed now: all outside its cells is background.")
@@ -158,14 +160,14 @@ class MarkActions(SessionState):
         """Give a region another shape."""
         project = self.project
         if project is not None:
-            self._done(lambda: project.change_region(region_id, shape=shape))
+            self._done(lambda: project.regions.change(region_id, shape=shape))
 
     def add_ignore_area(self, shape: Shape) -> int | None:
         """Say that nobody can read an area of the current field."""
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return None
-        area = self._try(lambda: project.add_ignore_area(field_id, shape))
+        area = self._try(lambda: project.ignore_areas.add(field_id, shape))
         if area is not None:
             self.select("ignore_area", area)
             self.tell("hint", tr("Ignored: neither learned from nor measured here. Del deletes it."))
@@ -180,7 +182,7 @@ class MarkActions(SessionState):
             return None
         twin = max(self.cells, key=lambda cell: iou(cell.box, box), default=None)
         cut = True if self._touches_edge(box) else None
-        cell = self._try(lambda: project.add_cell(field_id, box, cut=cut))
+        cell = self._try(lambda: project.cells.add(field_id, box, cut=cut))
         if cell is None and self.unsaved.why:
             self.proposed_box = box  # it stays in sight until it can be saved
         elif cell is not None:
@@ -246,11 +248,11 @@ class MarkActions(SessionState):
         if project is None or selection is None:
             return
         if selection.kind == "cell":
-            self._done(lambda: project.delete_cell(selection.id))
+            self._done(lambda: project.cells.delete(selection.id))
         elif selection.kind == "region":
-            self._done(lambda: project.delete_region(selection.id))
+            self._done(lambda: project.regions.delete(selection.id))
         elif selection.kind == "ignore_area":
-            self._done(lambda: project.delete_ignore_area(selection.id))
+            self._done(lambda: project.ignore_areas.delete(selection.id))
         else:
             self.tell("hint", tr("A suggestion is not deleted but rejected."))
 
@@ -285,7 +287,7 @@ class MarkActions(SessionState):
         project, cell, caret = self.project, self.cell, self._caret
         if project is None or cell is None:
             self.tell("hint", tr("Choose a cell first: click on one, or draw a box ([tool.box])."))
-        elif self._done(lambda: project.change_cell(cell.id, **changes)):
+        elif self._done(lambda: project.cells.change(cell.id, **changes)):
             self.set_caret(caret)
 
     # ------------------------------------------------------------------ other writers

@@ -43,7 +43,7 @@ class PixelCache:
             except BaseException:
                 del self._pixels[field_id]  # a disk that was away may be back the next time
                 raise
-        pixels = self._project.pixels(field_id)
+        pixels = self._project.pixels.read(field_id)
         done: Future[Pixels] = Future()
         done.set_result(pixels)
         self._pixels[field_id] = done
@@ -55,10 +55,10 @@ class PixelCache:
         for field_id in [known for known in self._pixels if known not in wanted]:
             self._pixels.pop(field_id).cancel()
         for field_id in neighbours:
-            field = self._project.field(field_id)
+            field = self._project.fields.get(field_id)
             fits = not field.is_slide and 3 * field.width * field.height <= _LARGEST
             if field_id not in self._pixels and fits:
-                self._pixels[field_id] = self._pool.submit(self._project.pixels, field_id)
+                self._pixels[field_id] = self._pool.submit(self._project.pixels.read, field_id)
 
     def __len__(self) -> int:
         """Count the fields that are kept or under way."""

@@ -34,5 +34,5 @@ class Questions(Protocol):
 def take_up(project: Project, choice: ReadingChoice) -> None:
     """Work in the reading that was chosen, now and when the project is opened next."""
     if isinstance(choice, NewReading):
-        choice = project.add_reading(choice.name, blind=choice.blind, annotator=choice.annotator).id
-    project.use_reading(choice, remember=True)
+        choice = project.readings.add(choice.name, blind=choice.blind, annotator=choice.annotator).id
+    project.readings.use(choice, remember=True)

@@ -111,7 +111,7 @@ class ReviewActions(ProposedRegions):
             self._starter_looked = bool(
                 project is not None
                 and field_id is not None
-                and project.embeddings(STARTER, field_id=field_id)
+                and project.embeddings.of(STARTER, field_id=field_id)
             )
         return self._starter_looked
 
@@ -156,7 +156,7 @@ class ReviewActions(ProposedRegions):
         project, here = self.project, self._field_id
         if project is None or here is None:
             return False
-        waiting = self._try(lambda: project.fields_waiting(self._threshold)) or []
+        waiting = self._try(lambda: project.suggestions.fields(self._threshold)) or []
         following = next((i for i in [*(i for i in waiting if i > here), *waiting] if i != here), None)
         if following is None:
             return False
@@ -178,11 +178,11 @@ class ReviewActions(ProposedRegions):
         if suggestion is not None and suggestion.is_unknown:
             self._take_unknown(suggestion)
         else:
-            self._settle(lambda project, number: project.accept(number))
+            self._settle(lambda project, number: project.suggestions.accept(number))
 
     def _take_unknown(self, suggestion: Suggestion) -> None:
         project = self.project
-        cell = self._try(lambda: project.accept(suggestion.id)) if project is not None else None
+        cell = self._try(lambda: project.suggestions.accept(suggestion.id)) if project is not None else None
         if cell is not None:
             self.select("cell", cell)
             self._ask_its_class()
@@ -192,7 +192,7 @@ class ReviewActions(ProposedRegions):
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject the current suggestion, and go to the next."""
-        self._settle(lambda project, suggestion: project.reject(suggestion, reason))
+        self._settle(lambda project, suggestion: project.suggestions.reject(suggestion, reason))
 
     def _settle(self, action: Callable[[Project, int], Any]) -> None:
         project, suggestion = self.project, self.suggestion
@@ -300,7 +300,7 @@ class ReviewActions(ProposedRegions):
             return []
         allowed, reasons = self._earned_here()
         left = len(self.suggestions) - len(allowed)
-        cells = self._try(lambda: project.accept_many(allowed)) or []
+        cells = self._try(lambda: project.suggestions.accept_many(allowed)) or []
         if cells:
             self.select(None)
             told = tr("{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells))
@@ -321,5 +321,5 @@ class ReviewActions(ProposedRegions):
             return None
         key = (project.path, model_id)
         if key not in self._models_read:
-            self._models_read[key] = project.model(model_id)
+            self._models_read[key] = project.models.get(model_id)
         return self._models_read[key]

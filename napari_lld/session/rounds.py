@@ -143,16 +143,16 @@ class Rounds:
         project = self._session.project
         if project is None:
             return 0
-        cells = project.cells_since(self._last_training())
+        cells = project.cells.since(self._last_training())
         shapes = {
-            field_id: [r.shape for r in project.regions(field_id) if r.finished]
+            field_id: [r.shape for r in project.regions.all(field_id) if r.finished]
             for field_id in {cell.field_id for cell in cells}
         }
         return sum(any(shape.contains_centre(c.box) for shape in shapes[c.field_id]) for c in cells)
 
     def _last_training(self) -> datetime | None:
         project = self._session.project
-        runs = project.runs() if project is not None else []
+        runs = project.runs.all() if project is not None else []
         return max((run.started for run in runs if run.config.get("task") == "train"), default=None)
 
     # ------------------------------------------------------------------ what happens

@@ -54,7 +54,7 @@ class Session(LabelErrorActions):
         if cell is not None:
             cell_id: int | None = cell.id
             weighed = self._weighed(cell)
-            if not self._done(lambda: project.change_cell(cell.id, **changes, **weighed)):
+            if not self._done(lambda: project.cells.change(cell.id, **changes, **weighed)):
                 return False
         else:
             assert suggestion is not None
@@ -78,7 +78,7 @@ class Session(LabelErrorActions):
         if project is None or source_id is None:
             self.tell("hint", tr("No other cell was described yet: there is nothing to copy."))
             return
-        source = self._try(lambda: project.cell(source_id))
+        source = self._try(lambda: project.cells.get(source_id))
         if source is None:
             return
         cell_class, attributes = source.cell_class, dict(source.attributes)
@@ -239,7 +239,7 @@ class Session(LabelErrorActions):
         if self.trainer is None:
             self.tell("error", tr("This window has no training process."))
             return False
-        if not any(summary.finished_regions for summary in project.field_summaries()):
+        if not any(summary.finished_regions for summary in project.fields.summaries()):
             self.tell(
                 "warning",
                 tr(
@@ -280,12 +280,12 @@ class Session(LabelErrorActions):
     def activate_model(self, model_id: int | None) -> None:
         """Make a model the active one; ``None`` = the bundled starter."""
         project = self.project
-        if project is not None and self._done(lambda: project.activate_model(model_id)):
+        if project is not None and self._done(lambda: project.models.activate(model_id)):
             self.tell("hint", tr("It suggests from now on; press Suggest to let it look again."))
 
     def roll_back(self) -> None:
         """Go back to the model before the active one."""
-        back = rollback(self.project.models()) if self.project is not None else None
+        back = rollback(self.project.models.all()) if self.project is not None else None
         if back is None:
             self.tell("hint", tr("The starter suggests already: there is nothing to go back to."))
         else:

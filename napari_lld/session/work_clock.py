@@ -55,7 +55,7 @@ class WorkClock:
         if self._pending < _LEAST:
             return
         try:
-            project.add_active_seconds(field_id, self._pending)
+            project.work_time.add(field_id, self._pending)
         except LLDError:
             return
         self._kept[field_id] = self._kept.get(field_id, 0.0) + self._pending
@@ -97,7 +97,7 @@ class WorkClock:
         self._kept, self._pending, self._used = {}, 0.0, None
         self._field_id = self._session.field_id
         if project is not None:
-            for row in project.active_seconds():
+            for row in project.work_time.all():
                 if row.annotator == project.annotator:
                     self._kept[row.field_id] = self._kept.get(row.field_id, 0.0) + row.seconds
         self.changed.emit()

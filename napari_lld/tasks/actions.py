@@ -43,9 +43,9 @@ def add_fields(
     Without `patient_from` the project's own rule finds the patients.
     """
     with Project.open(project, annotator=annotator) as own:
-        before = coverage(own.fields())
-        report = own.add_fields(paths, patient_from=patient_from, progress=tell)
-        now = coverage(own.fields())
+        before = coverage(own.fields.all())
+        report = own.fields.add(paths, patient_from=patient_from, progress=tell)
+        now = coverage(own.fields.all())
     sentence = trn("{count} field added.", "{count} fields added.", len(report.added))
     if report.added:
         sentence += " " + now.told(before)
@@ -79,7 +79,7 @@ def describe_fields(place: Place, changes: Mapping[int, Mapping[str, Any]], tell
     """Change what is known of fields, an edit of each; return the edits, to be taken back together."""
     with place.open() as own:
         tell(0, len(changes))
-        return [edit.id for edit in own.update_fields(changes)]
+        return [edit.id for edit in own.fields.update_many(changes)]
 
 
 def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None) -> None:
@@ -87,7 +87,7 @@ def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | 
     from training import ranking
 
     with Project.open(project, annotator=annotator, reading=reading_id) as own:
-        if not set(own.embedded()) - {ranking.STAIN}:
+        if not set(own.embeddings.count_by_maker()) - {ranking.STAIN}:
             ranking.look_at_stain(own, progress=tell)
         ranking.update(own)
 
@@ -105,7 +105,7 @@ def make_sample_project(folder: Path, tell: Tell, *, annotator: str | None = Non
         return ""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with Project.create(folder, "lld", annotator=annotator) as own:
-        own.add_fields(sample.fields(), progress=tell)
+        own.fields.add(sample.fields(), progress=tell)
         formats.read("coco", own, sample.sparse(), images=sample.fields()[0].parent)
     return tr("The sample is yours to play with: 18 fields, one annotated region each.")
 

@@ -150,11 +150,11 @@ class GalleryReader(threading.Thread):
         return found
 
     def _crop(self, project: Project, wanted: Wanted, *, alone: bool) -> Crop:
-        field = project.field(wanted.field_id)
+        field = project.fields.get(wanted.field_id)
         (x, y, w, h), (left, top, right, bottom) = crop_window(wanted.box, field.width, field.height)
         whole = self._whole(project, field, alone=alone)
         if whole is None:
-            part = project.read_area(field.id, (x, y, w, h))
+            part = project.pixels.read_area(field.id, (x, y, w, h))
         else:
             part = whole[int(y) : int(y + h), int(x) : int(x + w)]
         square = np.pad(part, ((top, bottom), (left, right), (0, 0)), constant_values=_PAPER)
@@ -170,7 +170,7 @@ class GalleryReader(threading.Thread):
         if field.is_slide or field.width * field.height > _WHOLE or (alone and field.width > 1024):
             return None
         self.fields_read += 1
-        self._pixels[field.id] = project.pixels(field.id)
+        self._pixels[field.id] = project.pixels.read(field.id)
         while len(self._pixels) > _KEPT:
             self._pixels.popitem(last=False)
         return self._pixels[field.id]

@@ -37,7 +37,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, image_folder: Path) -> Pa
     """A project with the fields a.png (1) and b.png (2), to be copied."""
     folder = tmp_path_factory.mktemp("template") / "project"
     with Project.create(folder, annotator="Ada") as project:
-        project.add_fields([image_folder / "a.png", image_folder / "b.png"])
+        project.fields.add([image_folder / "a.png", image_folder / "b.png"])
     return folder
 
 
@@ -127,9 +127,9 @@ def statements() -> Callable[[Project], AbstractContextManager[list[str]]]:
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             seen.append(statement)
 
-        sa.event.listen(project._engine, "before_cursor_execute", note)
+        sa.event.listen(project._db._engine, "before_cursor_execute", note)
         yield seen
-        sa.event.remove(project._engine, "before_cursor_execute", note)
+        sa.event.remove(project._db._engine, "before_cursor_execute", note)
 
     return counted
 

@@ -18,33 +18,33 @@ from annotation_store import Project, ProjectError, Proposal, Shape
 
 
 def original(project: Project, field_id: int = 1) -> Path:
-    return project.original(field_id)
+    return project.pixels.original(field_id)
 
 
 def without_triggers(project: Project) -> None:
     """Let anything be written, as a program that knows no rules could."""
-    ask = project._connection.exec_driver_sql
+    ask = project._db.connection.exec_driver_sql
     for name in ask("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
         ask(f"DROP TRIGGER {name}")
 
 
 def busy(project: Project) -> None:
     """A project in which something of every kind has happened."""
-    cell = project.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte", attributes={"cell_size": "small"})
-    project.change_cell(cell, comment="look", cell_class="blast")
-    project.delete_cell(cell)
+    cell = project.cells.add(1, (1, 1, 20, 20), cell_class="Monocyte", attributes={"cell_size": "small"})
+    project.cells.change(cell, comment="look", cell_class="blast")
+    project.cells.delete(cell)
     project.undo(1)
-    project.add_region(1, Shape.polygon([(0.1, 0.1), (50.7, 3), (40, 61.3)]))
-    area = project.add_ignore_area(1, Shape.rectangle(0, 0, 30, 30))
-    project.delete_ignore_area(area)
-    ids = project.suggest(
+    project.regions.add(1, Shape.polygon([(0.1, 0.1), (50.7, 3), (40, 61.3)]))
+    area = project.ignore_areas.add(1, Shape.rectangle(0, 0, 30, 30))
+    project.ignore_areas.delete(area)
+    ids = project.suggestions.replace(
         1, [Proposal((i, 1, 20, 20), 0.5, {"Monocyte": 1.0}) for i in range(6)], model_id=None
     )
-    project.accept_many(ids[:2])
-    project.reject(ids[2])
+    project.suggestions.accept_many(ids[:2])
+    project.suggestions.reject(ids[2])
     project.undo(1)
-    project.suggest(1, [Proposal((50, 1, 20, 20), 0.5)], model_id=None)
-    project.update_field(1, patient="P1", pixel_size_um=0.25)
+    project.suggestions.replace(1, [Proposal((50, 1, 20, 20), 0.5)], model_id=None)
+    project.fields.update(1, patient="P1", pixel_size_um=0.25)
 
 
 def test_a_project_at_work_is_sound_and_its_history_says_what_it_says(project: Project) -> None:
@@ -56,7 +56,7 @@ def test_a_project_at_work_is_sound_and_its_history_says_what_it_says(project: P
 
 @pytest.mark.parametrize("damage", ["gone", "one file", "shard", "garbage"])
 def test_damaged_pixels_are_made_again_from_the_original(project: Project, damage: str) -> None:
-    before = project.pixels(1)
+    before = project.pixels.read(1)
     folder = project.path / "fields.zarr/1"
     shard = next(p for p in folder.rglob("*") if p.is_file() and p.name != "zarr.json")
     if damage == "gone":
@@ -72,12 +72,12 @@ def test_damaged_pixels_are_made_again_from_the_original(project: Project, damag
     report = project.repair()
     assert report.left == []
     assert any("made again" in line for line in report.mended)
-    np.testing.assert_array_equal(project.pixels(1), before)
+    np.testing.assert_array_equal(project.pixels.read(1), before)
 
 
 def test_a_black_field_is_no_damage(project: Project, tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
-    project.add_fields([tmp_path / "black.png"])
+    project.fields.add([tmp_path / "black.png"])
     assert project.check() == []
 
 
@@ -111,11 +111,11 @@ def test_what_cannot_be_mended_is_said_and_left_alone(project: Project) -> None:
     path = original(project)
     path.unlink()
     shutil.rmtree(project.path / "fields.zarr/1")
-    cells = project.cells()
+    cells = project.cells.all()
     report = project.repair()
     assert report.mended == []
     assert len(report.left) == 2
-    assert project.cells() == cells
+    assert project.cells.all() == cells
 
 
 def test_strays_move_to_lost_and_found(project: Project) -> None:
@@ -128,37 +128,37 @@ def test_strays_move_to_lost_and_found(project: Project) -> None:
 
 
 def test_a_damaged_thumbnail_and_a_lost_folder_are_made_again(project: Project) -> None:
-    project.thumbnail(1)
+    project.pixels.thumbnail(1)
     (thumbnail,) = (project.path / ".thumbnails").iterdir()
     thumbnail.write_bytes(b"nonsense")
     shutil.rmtree(project.path / "models")
     assert len(project.repair().mended) == 2
-    assert project.thumbnail(1).shape[2] == 3
+    assert project.pixels.thumbnail(1).shape[2] == 3
     assert (project.path / "models").is_dir()
 
 
 def test_a_model_without_files_is_no_longer_active(project: Project) -> None:
-    number = project.new_model_id()
-    project.model_folder(number).mkdir()
-    (project.model_folder(number) / "weights").write_bytes(b"x")
-    project.add_model(number, parent="", card={}, activate=True)
-    shutil.rmtree(project.model_folder(number))
+    number = project.models.reserve_id()
+    project.models.folder(number).mkdir()
+    (project.models.folder(number) / "weights").write_bytes(b"x")
+    project.models.add(number, parent="", card={}, activate=True)
+    shutil.rmtree(project.models.folder(number))
     report = project.repair()
-    assert project.active_model() is None
+    assert project.models.active() is None
     assert any("Model 1" in line for line in report.mended)
     assert any("Model 1 cannot be used" in line for line in report.left)
 
 
 def a_model(project: Project, *, active: bool = True, value: float = 1.0) -> Path:
     """Add a model as the worker leaves it; give its weights."""
-    number = project.new_model_id()
-    folder = project.model_folder(number)
+    number = project.models.reserve_id()
+    folder = project.models.folder(number)
     folder.mkdir()
     weights = folder / "model.safetensors"
     weights.write_bytes(save({"a": np.full((40, 40), value, np.float32)}))
     card = {"sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     (folder / "model.json").write_text(json.dumps(card))
-    project.add_model(number, parent="starter", card=card, activate=active)
+    project.models.add(number, parent="starter", card=card, activate=active)
     return weights
 
 
@@ -178,7 +178,7 @@ def test_a_damaged_model_is_told_and_the_sound_one_before_it_suggests(
     problems = project.check()
     assert [p.split(":")[0] for p in problems] == ["Model 2 cannot be used", "Model 3 cannot be used"]
     report = project.repair()
-    active = project.active_model()
+    active = project.models.active()
     assert active is not None
     assert active.id == 1
     assert any("Model 3" in line and "model 1 suggests now" in line for line in report.mended)
@@ -188,33 +188,33 @@ def test_a_damaged_model_is_told_and_the_sound_one_before_it_suggests(
 def test_files_under_the_number_of_a_new_model_are_set_aside(project: Project) -> None:
     (project.path / "models/1").mkdir()
     (project.path / "models/1/model.safetensors").write_text("trained for a day")
-    assert project.new_model_id() == 1
-    assert not project.model_folder(1).exists()
+    assert project.models.reserve_id() == 1
+    assert not project.models.folder(1).exists()
     assert (project.path / "lost+found/1/model.safetensors").exists()
 
 
 def test_weights_of_an_old_model_without_a_hash_are_read_through(project: Project) -> None:
     weights = a_model(project, value=float("nan"))
     weights.with_name("model.json").unlink()
-    project._connection.exec_driver_sql("UPDATE models SET card = '{}'")
+    project._db.connection.exec_driver_sql("UPDATE models SET card = '{}'")
     (problem,) = project.check()
     assert "cannot be read" in problem
     project.repair()
-    assert project.active_model() is None, "the starter"
+    assert project.models.active() is None, "the starter"
 
 
 def test_a_lost_root_of_the_pixels_is_written_again_and_pixels_without_an_original_stay(
     project: Project,
 ) -> None:
-    before = project.pixels(1)
-    project._connection.exec_driver_sql("UPDATE fields SET source_path = '/nowhere/a.png'")
+    before = project.pixels.read(1)
+    project._db.connection.exec_driver_sql("UPDATE fields SET source_path = '/nowhere/a.png'")
     original(project).unlink()
     (project.path / "fields.zarr/zarr.json").unlink()
     assert len(project.check()) == 2
     report = project.repair()
     assert any("root" in line for line in report.mended)
     assert len(report.left) == 1
-    np.testing.assert_array_equal(project.pixels(1), before)
+    np.testing.assert_array_equal(project.pixels.read(1), before)
     assert (project.path / "fields.zarr/zarr.json").is_file()
 
 
@@ -228,7 +228,7 @@ def test_a_damaged_root_is_set_aside_and_two_of_one_name_both_stay(project: Proj
 
 
 def test_what_is_no_thumbnail_and_models_that_nobody_knows_are_set_aside(project: Project) -> None:
-    project.thumbnail(1)
+    project.pixels.thumbnail(1)
     (project.path / ".thumbnails/notes.txt").write_text("dear")
     (project.path / "models/7").mkdir()
     (project.path / "models/7/model.safetensors").write_text("trained for a day")
@@ -242,7 +242,7 @@ def test_a_flipped_bit_in_pixels_is_found_on_every_level(project: Project, tmp_p
     Image.fromarray(np.arange(40 * 2100 * 3, dtype=np.uint32).astype(np.uint8).reshape(40, 2100, 3)).save(
         tmp_path / "wide.png"
     )
-    (field_id,) = project.add_fields([tmp_path / "wide.png"]).added
+    (field_id,) = project.fields.add([tmp_path / "wide.png"]).added
     for level in ("0", "1"):
         place = project.path / f"fields.zarr/{field_id}/{level}/c"
         shard = next(p for p in place.rglob("*") if p.is_file())
@@ -266,8 +266,8 @@ def test_a_quick_check_looks_only_whether_files_are_there(project: Project) -> N
 
 def test_a_row_changed_behind_the_store_s_back_is_found(project: Project) -> None:
     busy(project)
-    ask = project._connection.exec_driver_sql
-    cell = project.cells()[0].id
+    ask = project._db.connection.exec_driver_sql
+    cell = project.cells.all()[0].id
     ask(f"UPDATE cells SET cell_class = 'Neutrophil' WHERE id = {cell}")
     ask("INSERT INTO cells (field_id, reading_id, x, y, w, h, attributes) VALUES (1, 1, 1, 1, 5, 5, '{}')")
     problems = project.check()
@@ -279,11 +279,11 @@ def test_a_row_changed_behind_the_store_s_back_is_found(project: Project) -> Non
 @pytest.mark.parametrize(
     ("statement", "read"),
     [
-        ("UPDATE cells SET attributes = '{oops'", lambda p: p.cells()),
+        ("UPDATE cells SET attributes = '{oops'", lambda p: p.cells.all()),
         ("UPDATE cells SET attributes = '[1]'", None),
         ("UPDATE regions SET shape = '\"x\"'", None),
         ("UPDATE cells SET x = 'left'", None),
-        (f"UPDATE cells SET attributes = '{'[' * 3000}{']' * 3000}'", lambda p: p.cells()),
+        (f"UPDATE cells SET attributes = '{'[' * 3000}{']' * 3000}'", lambda p: p.cells.all()),
     ],
 )
 def test_columns_with_nonsense_are_found_and_never_a_traceback(
@@ -291,7 +291,7 @@ def test_columns_with_nonsense_are_found_and_never_a_traceback(
 ) -> None:
     busy(project)
     without_triggers(project)
-    project._connection.exec_driver_sql(statement)
+    project._db.connection.exec_driver_sql(statement)
     if read is not None:
         with pytest.raises(ProjectError, match="damaged"):
             read(project)
@@ -303,7 +303,7 @@ def test_columns_with_nonsense_are_found_and_never_a_traceback(
 def test_a_damaged_index_is_made_again_after_a_copy(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
         busy(project)
-        cells = project.cells()
+        cells = project.cells.all()
     for left in folder.glob("project.db-*"):
         left.unlink()
     with sqlite3.connect(folder / "project.db") as raw:
@@ -314,11 +314,11 @@ def test_a_damaged_index_is_made_again_after_a_copy(folder: Path) -> None:
         )
     raw.close()
     with Project.open(folder, annotator="Ada") as project:
-        assert project.cells() != cells, "an index that lies hides cells"
+        assert project.cells.all() != cells, "an index that lies hides cells"
         assert any("damaged" in problem for problem in project.check())
         report = project.repair()
         assert report.left == []
-        assert project.cells() == cells
+        assert project.cells.all() == cells
     assert len(list((folder / "backups").iterdir())) == 1
 
 

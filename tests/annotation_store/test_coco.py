@@ -34,17 +34,19 @@ LLD = load_schema("lld")
 def comparable(project: Project) -> dict[str, Any]:
     """What a COCO file carries of a project, free of numbers that are counted anew."""
     told: dict[str, Any] = {}
-    for field in project.fields():
+    for field in project.fields.all():
         cells = sorted(
             (
                 c.box,
                 str((c.cell_class, sorted(c.attributes.items()), c.kind)),
                 (c.cut, c.bookmark, c.second_opinion, c.comment),
             )
-            for c in project.cells(field.id)
+            for c in project.cells.all(field.id)
         )
-        regions = sorted(r.shape.coords for r in project.regions(field.id) if r.state == RegionState.FINISHED)
-        ignored = sorted(a.shape.coords for a in project.ignore_areas(field.id))
+        regions = sorted(
+            r.shape.coords for r in project.regions.all(field.id) if r.state == RegionState.FINISHED
+        )
+        ignored = sorted(a.shape.coords for a in project.ignore_areas.all(field.id))
         told[field.name] = (cells, regions, ignored, field.patient, field.pixel_size_um)
     return told
 
@@ -91,18 +93,18 @@ def test_what_is_exported_comes_back_the_same(
     with fresh() as first, fresh() as second:
         for field_id, (given_cells, regions, ignored, whole) in enumerate(on_fields, 1):
             for cell in given_cells:
-                first.add_cell(field_id, **cell)
+                first.cells.add(field_id, **cell)
             for shape in regions:
-                first.add_region(field_id, shape)
+                first.regions.add(field_id, shape)
             for shape in ignored:
-                first.add_ignore_area(field_id, shape)
+                first.ignore_areas.add(field_id, shape)
             if whole:
-                first.mark_whole_field(field_id)
+                first.regions.add_whole_field(field_id)
         out = tmp_path / "out.json"
         report = formats.write("coco", first, out, overwrite=True)
-        assert (report.fields, report.cells) == (2, len(first.cells()))
+        assert (report.fields, report.cells) == (2, len(first.cells.all()))
         came = formats.read("coco", second, out, images=image_folder)
-        assert (came.fields, came.cells, came.skipped) == (0, len(first.cells()), [])
+        assert (came.fields, came.cells, came.skipped) == (0, len(first.cells.all()), [])
         assert comparable(second) == comparable(first)
         formats.write("coco", second, tmp_path / "again.json", overwrite=True)
         assert json.loads((tmp_path / "again.json").read_text()) == json.loads(out.read_text())
@@ -170,9 +172,9 @@ def test_regions_absent_mean_the_whole_field_and_an_empty_list_means_nothing(
     ):
         with fresh() as project:
             read(project, a_file(tmp_path, {}, **image), image_folder, regions=mode)
-            assert [list(r.shape.coords) for r in project.regions(1)] == expected
-            assert project.regions(2) == []
-            assert len(project.cells(1)) == 1
+            assert [list(r.shape.coords) for r in project.regions.all(1)] == expected
+            assert project.regions.all(2) == []
+            assert len(project.cells.all(1)) == 1
 
 
 def test_missing_unsure_and_groups_are_kept_apart(
@@ -186,7 +188,7 @@ def test_missing_unsure_and_groups_are_kept_apart(
         {"bbox": [30, 0, 9, 9], "attributes": {"nuclear_chromatio": "open", "cytoplasm": None}},
     )
     assert read(project, path, image_folder).skipped == []
-    assert [(c.cell_class, dict(c.attributes)) for c in project.cells(1)] == [
+    assert [(c.cell_class, dict(c.attributes)) for c in project.cells.all(1)] == [
         (None, {}),
         ("unsure", {"nucleolus": "unsure"}),
         ("blast", {}),
@@ -213,7 +215,7 @@ def test_what_the_schema_does_not_know_is_skipped_with_a_reason_and_never_guesse
     )
     report = read(project, path, image_folder)
     assert report.cells == 4
-    assert dict(project.cells(1)[0].attributes) == {"cytoplasm": "scanty"}
+    assert dict(project.cells.all(1)[0].attributes) == {"cytoplasm": "scanty"}
     text = "\n".join(report.skipped)
     for word in ("RBC", "1234", "wings", "gigantic", "no image", "herd", "outside", "negative", "comet"):
         assert word in text
@@ -227,15 +229,15 @@ def test_a_white_cell_without_class_and_a_crowd_are_understood(
     document["categories"][10]["name"] = "WBC"
     path.write_text(json.dumps(document))
     read(project, path, image_folder)
-    assert [c.cell_class for c in project.cells(1)] == [None]
-    assert [a.shape.coords for a in project.ignore_areas(1)] == [(50, 0, 20, 20)]
+    assert [c.cell_class for c in project.cells.all(1)] == [None]
+    assert [a.shape.coords for a in project.ignore_areas.all(1)] == [(50, 0, 20, 20)]
 
 
 def test_an_import_merges_lists_conflicts_and_overwrites_nothing(
     project: Project, image_folder: Path, tmp_path: Path
 ) -> None:
-    mine = project.add_cell(1, (10, 10, 20, 20), cell_class="Lymphocyte", attributes={"cell_size": "small"})
-    before = project.cell(mine)
+    mine = project.cells.add(1, (10, 10, 20, 20), cell_class="Lymphocyte", attributes={"cell_size": "small"})
+    before = project.cells.get(mine)
     path = a_file(
         tmp_path,
         {"bbox": [10.3, 10, 20, 20], "attributes": {"cell_size": "large"}},
@@ -244,13 +246,13 @@ def test_an_import_merges_lists_conflicts_and_overwrites_nothing(
     )
     report = read(project, path, image_folder)
     assert report.cells == 1
-    assert project.cell(mine) == before
+    assert project.cells.get(mine) == before
     assert any("Lymphocyte here, Monocyte in the file" in line for line in report.skipped)
     assert any("small here, large in the file" in line for line in report.skipped)
     assert project.undoable(1) == "Import given.json"
     project.undo(1)
-    assert project.cells(1) == [before]
-    assert project.regions(1) == []
+    assert project.cells.all(1) == [before]
+    assert project.regions.all(1) == []
 
 
 def test_fields_come_in_with_the_file_and_are_matched_by_content_or_by_name(
@@ -275,10 +277,10 @@ def test_fields_come_in_with_the_file_and_are_matched_by_content_or_by_name(
     report = formats.read("coco", project, path)
     assert (report.fields, report.cells, report.regions) == (1, 2, 1)
     assert report.skipped == ["nowhere.png: the image was not found."]
-    field = project.field_named("images/c.jpg")
+    field = project.fields.named("images/c.jpg")
     assert field is not None
     assert (field.patient, field.pixel_size_um) == ("P9", 0.2)
-    assert len(project.cells(2)) == 1
+    assert len(project.cells.all(2)) == 1
 
 
 def test_an_image_of_another_size_keeps_its_annotations_out(
@@ -298,7 +300,7 @@ def test_suggestions_go_out_and_come_back_as_suggestions(
         {"Monocyte": 0.625, "Neutrophil": 0.375},
         {"cell_size": {"small": 0.25, "large": 0.75}},
     )
-    project.suggest(1, [proposal], model_id=None)
+    project.suggestions.replace(1, [proposal], model_id=None)
     formats.write("coco", project, tmp_path / "s.json", what="suggestions")
     document = json.loads((tmp_path / "s.json").read_text())
     (annotation,) = document["annotations"]
@@ -308,11 +310,11 @@ def test_suggestions_go_out_and_come_back_as_suggestions(
     assert annotation["attributes"]["cell_size"] == "large"
     assert [image["annotated_regions"] for image in document["images"]] == [[], []]
     assert read(project, tmp_path / "s.json", image_folder).suggestions == 0, "it is there already"
-    project.reject(project.suggestions(1)[0].id)
+    project.suggestions.reject(project.suggestions.find(1)[0].id)
     report = read(project, tmp_path / "s.json", image_folder)
     assert (report.cells, report.suggestions) == (0, 1)
-    assert project.cells() == []
-    (back,) = project.suggestions(1)
+    assert project.cells.all() == []
+    (back,) = project.suggestions.find(1)
     assert (back.proposal, back.state) == (proposal, SuggestionState.PENDING)
 
 
@@ -323,7 +325,7 @@ def test_keys_that_the_store_has_no_word_for_are_handed_on(
     formats.write("coco", project, tmp_path / "out.json")
     (annotation,) = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert (annotation["source_image"], annotation["area"]) == ("BA_1.jpg", 397.5)
-    project.change_cell(project.cells()[0].id, box=(10, 10, 30, 20))
+    project.cells.change(project.cells.all()[0].id, box=(10, 10, 30, 20))
     formats.write("coco", project, tmp_path / "out.json", overwrite=True)
     (annotation,) = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert annotation["area"] == 600
@@ -333,7 +335,7 @@ def test_an_anonymous_export_names_nobody_and_the_same_patient_alike(
     project: Project, image_folder: Path, tmp_path: Path
 ) -> None:
     for field_id in (1, 2):
-        project.update_field(field_id, patient="Jane Doe", slide="S-77")
+        project.fields.update(field_id, patient="Jane Doe", slide="S-77")
     read(project, a_file(tmp_path, {"source_image": "Jane.jpg", "comment": "Jane again"}), image_folder)
     formats.write("coco", project, tmp_path / "out.json", anonymise=True)
     text = (tmp_path / "out.json").read_text()
@@ -377,7 +379,9 @@ def test_many_cells_come_in_with_few_statements(project: Project, image_folder: 
     boxes = [[x, y, 1.5, 1.5] for x in range(0, 96, 2) for y in range(0, 76, 2)]
     path = a_file(tmp_path, *({"bbox": box, "attributes": {"cell_size": "small"}} for box in boxes))
     count = [0]
-    sa.event.listen(project._engine, "before_cursor_execute", lambda *_: count.__setitem__(0, count[0] + 1))
+    sa.event.listen(
+        project._db._engine, "before_cursor_execute", lambda *_: count.__setitem__(0, count[0] + 1)
+    )
     assert read(project, path, image_folder).cells == len(boxes) == 1824
     assert count[0] < 25
 

@@ -27,57 +27,57 @@ def bring(project: Project, path: Path, *annotations: dict[str, Any], **image: A
 
 
 def test_a_contradiction_is_kept_listed_and_can_be_taken_or_not(project: Project, tmp_path: Path) -> None:
-    cell = project.add_cell(1, (5, 5, 20, 20), cell_class="Lymphocyte", attributes={"cell_size": "small"})
+    cell = project.cells.add(1, (5, 5, 20, 20), cell_class="Lymphocyte", attributes={"cell_size": "small"})
     told = {"bbox": [5, 5, 20, 20], "category_id": 0, "attributes": {"cell_size": "large"}}
     report = bring(project, tmp_path, told)
     assert report.conflicts == 1
-    (conflict,) = project.conflicts()
+    (conflict,) = project.conflicts.all()
     assert (conflict.cell_id, conflict.field_id, conflict.state) == (cell, 1, "open")
     assert conflict.here == {"cell_class": "Lymphocyte", "attributes": {"cell_size": "small"}}
     assert conflict.there == {"cell_class": "Monocyte", "attributes": {"cell_size": "large"}}
     assert conflict.source.endswith("given.json")
-    assert project.cell(cell).cell_class == "Lymphocyte"
+    assert project.cells.get(cell).cell_class == "Lymphocyte"
 
     assert bring(project, tmp_path, told).conflicts == 0, "the same word again is no new conflict"
-    assert len(project.conflicts()) == 1
+    assert len(project.conflicts.all()) == 1
 
-    project.resolve_conflict(conflict.id, take=True)
-    assert project.cell(cell).cell_class == "Monocyte"
-    assert project.cell(cell).attributes == {"cell_size": "large"}
-    assert project.conflicts() == []
+    project.conflicts.resolve(conflict.id, take=True)
+    assert project.cells.get(cell).cell_class == "Monocyte"
+    assert project.cells.get(cell).attributes == {"cell_size": "large"}
+    assert project.conflicts.all() == []
     with pytest.raises(EditError, match="closed"):
-        project.resolve_conflict(conflict.id, take=False)
+        project.conflicts.resolve(conflict.id, take=False)
 
     project.undo(1)
-    assert project.cell(cell).cell_class == "Lymphocyte"
-    assert [c.state for c in project.conflicts()] == ["open"]
-    project.resolve_conflict(conflict.id, take=False)
-    assert project.cell(cell).cell_class == "Lymphocyte"
-    assert [c.state for c in project.conflicts(states=None)] == ["kept"]
+    assert project.cells.get(cell).cell_class == "Lymphocyte"
+    assert [c.state for c in project.conflicts.all()] == ["open"]
+    project.conflicts.resolve(conflict.id, take=False)
+    assert project.cells.get(cell).cell_class == "Lymphocyte"
+    assert [c.state for c in project.conflicts.all(states=None)] == ["kept"]
     assert project.check() == []
 
 
 def test_what_is_missing_here_is_filled_in_and_undone_with_the_import(
     project: Project, tmp_path: Path
 ) -> None:
-    cell = project.add_cell(1, (5, 5, 20, 20), attributes={"cell_size": "small"})
+    cell = project.cells.add(1, (5, 5, 20, 20), attributes={"cell_size": "small"})
     told = {"bbox": [5, 5, 20, 20], "category_id": 0, "attributes": {"cytoplasm": "scanty"}}
     report = bring(project, tmp_path, told)
     assert (report.cells, report.filled, report.conflicts) == (0, 1, 0)
-    assert project.cell(cell).cell_class == "Monocyte"
-    assert project.cell(cell).attributes == {"cell_size": "small", "cytoplasm": "scanty"}
+    assert project.cells.get(cell).cell_class == "Monocyte"
+    assert project.cells.get(cell).attributes == {"cell_size": "small", "cytoplasm": "scanty"}
     project.undo(1)
-    assert project.cell(cell).cell_class is None
-    assert project.cell(cell).attributes == {"cell_size": "small"}
+    assert project.cells.get(cell).cell_class is None
+    assert project.cells.get(cell).attributes == {"cell_size": "small"}
 
 
 def test_what_the_file_does_not_say_takes_nothing_away(project: Project, tmp_path: Path) -> None:
-    cell = project.add_cell(1, (5, 5, 20, 20), cell_class="Monocyte", attributes={"cell_size": "small"})
-    before = len(project.history(1, entity="cell"))
+    cell = project.cells.add(1, (5, 5, 20, 20), cell_class="Monocyte", attributes={"cell_size": "small"})
+    before = len(project.history.rows(1, entity="cell"))
     bring(project, tmp_path, {"bbox": [5, 5, 20, 20], "attributes": {"cell_size": None}})
-    assert project.cell(cell).cell_class == "Monocyte"
-    assert project.cell(cell).attributes == {"cell_size": "small"}
-    assert len(project.history(1, entity="cell")) == before
+    assert project.cells.get(cell).cell_class == "Monocyte"
+    assert project.cells.get(cell).attributes == {"cell_size": "small"}
+    assert len(project.history.rows(1, entity="cell")) == before
 
 
 def test_a_box_of_an_unknown_class_in_a_finished_region_is_no_background(
@@ -88,28 +88,28 @@ def test_a_box_of_an_unknown_class_in_a_finished_region_is_no_background(
     red = {"bbox": [2, 50, 20, 20], "category_id": 3}
     outside = {"bbox": [75, 50, 20, 20], "category_id": 2}
     report = bring(project, tmp_path, known, hairy, red, outside)
-    assert [area.shape.coords for area in project.ignore_areas(1)] == [(2, 2, 20, 20)]
-    assert len(project.cells(1)) == report.cells == 1
+    assert [area.shape.coords for area in project.ignore_areas.all(1)] == [(2, 2, 20, 20)]
+    assert len(project.cells.all(1)) == report.cells == 1
     assert any(line.startswith("1 marks that were left out lie in finished") for line in report.skipped)
     bring(project, tmp_path, known, hairy, red, outside)
-    assert len(project.ignore_areas(1)) == 1
+    assert len(project.ignore_areas.all(1)) == 1
 
 
 def test_a_stranger_in_a_region_that_was_here_before_is_no_background_either(
     project: Project, tmp_path: Path
 ) -> None:
-    project.mark_whole_field(1)
+    project.regions.add_whole_field(1)
     known = {"bbox": [30, 30, 20, 20], "category_id": 0}
     hairy = {"bbox": [2, 2, 20, 20], "category_id": 2}
     bring(project, tmp_path, known, hairy, annotated_regions=[])
-    assert len(project.ignore_areas(1)) == 1
+    assert len(project.ignore_areas.all(1)) == 1
 
 
 def test_where_somebody_boxed_the_place_already_nothing_is_ignored(project: Project, tmp_path: Path) -> None:
-    project.add_cell(1, (3, 3, 20, 20), cell_class="Monocyte")
+    project.cells.add(1, (3, 3, 20, 20), cell_class="Monocyte")
     known = {"bbox": [30, 30, 20, 20], "category_id": 0}
     bring(project, tmp_path, known, {"bbox": [2, 2, 20, 20], "category_id": 2})
-    assert project.ignore_areas(1) == []
+    assert project.ignore_areas.all(1) == []
 
 
 @pytest.mark.parametrize("label", ["RBC", "rbcs", "Red Blood Cells", "platelets", "Erythrocyte", "PLT"])

@@ -85,7 +85,7 @@ def test_a_migration_on_a_full_disk_says_so_and_goes_on_once_there_is_space(
         Project.open(old_project)
     monkeypatch.undo()
     with Project.open(old_project) as project:
-        assert len(project.cells()) == 1
+        assert len(project.cells.all()) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has limits of its own")
@@ -107,4 +107,4 @@ def test_a_path_that_is_just_short_enough_works(tmp_path: Path) -> None:
         folder = folder / ("x" * 50)
     folder = folder / ("y" * (489 - len(str(folder))))
     with Project.create(folder) as project:
-        project.add_reading("second")
+        project.readings.add("second")

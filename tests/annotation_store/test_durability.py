@@ -37,25 +37,25 @@ def edit(folder, images):
     acknowledge("open")
     names = iter(sorted(Path(images).iterdir()))
     for step in range(10_000):
-        cell = project.add_cell(1, (step % 70, 5, 20, 20), cell_class="Monocyte")
+        cell = project.cells.add(1, (step % 70, 5, 20, 20), cell_class="Monocyte")
         acknowledge("cell", cell, "Monocyte")
         if step % 3 == 0:
-            project.change_cell(cell, cell_class="Lymphocyte")
+            project.cells.change(cell, cell_class="Lymphocyte")
             acknowledge("cell", cell, "Lymphocyte")
         if step % 4 == 0:
-            (suggestion,) = project.suggest(2, [Proposal((1, 1, 20, 20), 0.5)], model_id=None)
-            acknowledge("cell", project.accept(suggestion), "None")
+            (suggestion,) = project.suggestions.replace(2, [Proposal((1, 1, 20, 20), 0.5)], model_id=None)
+            acknowledge("cell", project.suggestions.accept(suggestion), "None")
         if step % 5 == 1:
             for name in names:
-                for field in project.add_fields([name]).added:
+                for field in project.fields.add([name]).added:
                     acknowledge("field", field)
                 break
         if step % 7 == 3:
-            project.delete_cell(cell)
+            project.cells.delete(cell)
             acknowledge("cell", cell, "deleted")
         if step % 9 == 4:
             many = [Proposal((i, 30, 20, 20), 0.5) for i in range(5)]
-            made = project.accept_many(project.suggest(2, many, model_id=None))
+            made = project.suggestions.accept_many(project.suggestions.replace(2, many, model_id=None))
             os.write(1, "".join(f"cell {i} None\\n" for i in made).encode())
 
 for line in sys.stdin:
@@ -115,16 +115,16 @@ def test_an_acknowledged_edit_survives_kill_9_at_any_instant(
                     fields.add(int(words[1]))
             with Project.open(folder, annotator="Ada") as project:
                 where = f"seed {seed}, instant {instant}"
-                found = {cell.id: str(cell.cell_class) for cell in project.cells()}
+                found = {cell.id: str(cell.cell_class) for cell in project.cells.all()}
                 lost = [i for i, told in cells.items() if found.get(i, "deleted") != told]
                 unheard = [i for i in found if i not in cells]
                 # one edit may have reached the disk without its acknowledgement
                 # (five cells, where it accepted as many at once)
                 assert len(lost) + len(unheard) in (0, 1, 5), (where, lost, unheard)
                 cells = {i: found.get(i, "deleted") for i in {*cells, *found}}
-                assert fields <= {field.id for field in project.fields()}, where
+                assert fields <= {field.id for field in project.fields.all()}, where
                 assert project.check() == [], where
-                fields = {field.id for field in project.fields()}
+                fields = {field.id for field in project.fields.all()}
     finally:
         editor.stdin.close()
         editor.wait(20)
@@ -138,7 +138,7 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(project: Pro
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    context = MigrationContext.configure(project._connection)
+    context = MigrationContext.configure(project._db.connection)
     assert compare_metadata(context, metadata) == []
     config = Config()
     config.set_main_option("script_location", "annotation_store:_db/migrations")
@@ -148,7 +148,7 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(project: Pro
 
 def set_revision(folder: Path, revision: str) -> None:
     with Project.open(folder) as project:
-        project._connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+        project._db.connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
 
 
 def test_a_project_of_a_newer_version_is_left_alone(folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_an_older_project_is_migrated_after_a_backup_copy(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, (1, 1, 20, 20))
     set_revision(folder, "0000")
     monkeypatch.setattr(migrate, "known_revisions", lambda: {"0000", migrate.HEAD})
 
@@ -176,7 +176,7 @@ def test_an_older_project_is_migrated_after_a_backup_copy(
     with pytest.raises(ProjectError, match="older version"):
         Project.open(folder, read_only=True)
     with Project.open(folder, annotator="Ada") as project:
-        assert len(project.cells()) == 1
+        assert len(project.cells.all()) == 1
     (backup,) = (folder / "backups").iterdir()
     shutil.copy(backup, folder / "restored.db")
     assert backup.stat().st_size > 0
@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_can_still_be_read(
     folder: Path, tmp_path: Path, as_nobody: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, (1, 1, 20, 20))
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
@@ -215,13 +215,13 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_can_still_be_read(
             with pytest.raises(ProjectError, match="may write"):
                 Project.create(tmp_path / "inside")
             with Project.open(folder, annotator="Ben", read_only=True) as project:
-                assert len(project.cells(1)) == 1
-                assert project.pixels(1).shape == (80, 100, 3)
+                assert len(project.cells.all(1)) == 1
+                assert project.pixels.read(1).shape == (80, 100, 3)
                 for call in (
-                    lambda: project.add_cell(1, (1, 1, 20, 20)),
-                    lambda: project.add_fields([tmp_path]),
+                    lambda: project.cells.add(1, (1, 1, 20, 20)),
+                    lambda: project.fields.add([tmp_path]),
                     lambda: project.undo(1),
-                    lambda: project.new_model_id(),
+                    lambda: project.models.reserve_id(),
                 ):
                     with pytest.raises(ProjectError):
                         call()
@@ -233,8 +233,8 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_can_still_be_read(
 def test_read_only_needs_no_permission_to_be_refused(folder: Path) -> None:
     with Project.open(folder, read_only=True) as project:
         with pytest.raises(ProjectError, match="reading only"):
-            project.add_cell(1, (1, 1, 20, 20))
-        assert project.cells() == []
+            project.cells.add(1, (1, 1, 20, 20))
+        assert project.cells.all() == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions work otherwise on Windows")
@@ -249,7 +249,7 @@ def test_edits_that_a_crash_left_in_the_wal_are_read_on_a_medium_that_cannot_be_
     copy = tmp_path / "copy"
     with Project.open(folder, annotator="Ada") as project:
         for i in range(7):
-            project.add_cell(1, (i, 1, 20, 20))
+            project.cells.add(1, (i, 1, 20, 20))
         shutil.copytree(folder, copy)  # as a killed program leaves it
     if not with_index:
         (copy / "project.db-shm").unlink()
@@ -261,7 +261,7 @@ def test_edits_that_a_crash_left_in_the_wal_are_read_on_a_medium_that_cannot_be_
         path.chmod(0o555 if path.is_dir() else 0o444)
     with as_nobody(copy):
         with Project.open(copy, annotator="Ben", read_only=True) as project:
-            assert len(project.cells(1)) == 7
+            assert len(project.cells.all(1)) == 7
             assert project.check() == []
         assert list(temporary.iterdir()) == [], "the copy goes with the project"
     copy.chmod(0o755)

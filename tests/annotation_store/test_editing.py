@@ -18,7 +18,7 @@ from annotation_store import (
 
 
 def test_a_cell_keeps_everything_that_was_said_of_it_after_reopening(project: Project) -> None:
-    cell_id = project.add_cell(
+    cell_id = project.cells.add(
         1,
         (10, 20, 30.5, 25),
         cell_class="None",
@@ -28,46 +28,46 @@ def test_a_cell_keeps_everything_that_was_said_of_it_after_reopening(project: Pr
         bookmark=True,
         second_opinion=True,
     )
-    before = project.cell(cell_id)
+    before = project.cells.get(cell_id)
     project.close()
     with Project.open(project.path, annotator="Ada") as again:
-        assert again.cell(cell_id) == before
+        assert again.cells.get(cell_id) == before
     assert before.box == (10, 20, 30.5, 25)
     assert before.attributes == {"cell_size": "large", "nucleolus": "unsure"}
     assert (before.cell_class, before.kind, before.cut) == ("None", "smudge", False)
 
 
 def test_a_class_may_be_missing_unsure_a_class_or_a_group(project: Project) -> None:
-    cell_id = project.add_cell(1, (1, 1, 20, 20))
-    assert project.cell(cell_id).cell_class is None
+    cell_id = project.cells.add(1, (1, 1, 20, 20))
+    assert project.cells.get(cell_id).cell_class is None
     for value in ("unsure", "Monocyte", "blast", None):
-        project.change_cell(cell_id, cell_class=value)
-        assert project.cell(cell_id).cell_class == value
+        project.cells.change(cell_id, cell_class=value)
+        assert project.cells.get(cell_id).cell_class == value
 
 
 def test_attributes_are_merged_and_none_makes_one_missing(project: Project) -> None:
-    cell_id = project.add_cell(1, (1, 1, 20, 20), attributes={"cell_size": "small", "cytoplasm": "scanty"})
-    project.change_cell(cell_id, attributes={"cell_size": None, "nucleolus": "unsure"})
-    assert project.cell(cell_id).attributes == {"cytoplasm": "scanty", "nucleolus": "unsure"}
+    cell_id = project.cells.add(1, (1, 1, 20, 20), attributes={"cell_size": "small", "cytoplasm": "scanty"})
+    project.cells.change(cell_id, attributes={"cell_size": None, "nucleolus": "unsure"})
+    assert project.cells.get(cell_id).attributes == {"cytoplasm": "scanty", "nucleolus": "unsure"}
 
 
 def test_what_is_not_given_stays(project: Project) -> None:
-    cell_id = project.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte", comment="look")
-    project.change_cell(cell_id, bookmark=True)
-    cell = project.cell(cell_id)
+    cell_id = project.cells.add(1, (1, 1, 20, 20), cell_class="Monocyte", comment="look")
+    project.cells.change(cell_id, bookmark=True)
+    cell = project.cells.get(cell_id)
     assert (cell.cell_class, cell.comment, cell.bookmark) == ("Monocyte", "look", True)
 
 
 def test_the_kind_of_an_artefact_goes_when_it_becomes_a_cell(project: Project) -> None:
-    cell_id = project.add_cell(1, (1, 1, 20, 20), cell_class="None", kind="smudge")
-    project.change_cell(cell_id, cell_class="Monocyte")
-    assert project.cell(cell_id).kind is None
+    cell_id = project.cells.add(1, (1, 1, 20, 20), cell_class="None", kind="smudge")
+    project.cells.change(cell_id, cell_class="Monocyte")
+    assert project.cells.get(cell_id).kind is None
     with pytest.raises(EditError, match="artefact"):
-        project.change_cell(cell_id, kind="smudge")
+        project.cells.change(cell_id, kind="smudge")
 
 
 def test_a_box_past_the_edge_is_clipped_and_the_cell_is_cut(project: Project) -> None:
-    cell = project.cell(project.add_cell(1, (90, -5, 30, 25)))
+    cell = project.cells.get(project.cells.add(1, (90, -5, 30, 25)))
     assert cell.box == (90, 0, 10, 20)
     assert cell.cut
 
@@ -91,12 +91,12 @@ def test_a_box_past_the_edge_is_clipped_and_the_cell_is_cut(project: Project) ->
 )
 def test_a_box_that_is_none_is_refused_and_nothing_changes(project: Project, box: Any) -> None:
     with pytest.raises(EditError):
-        project.add_cell(1, box)
-    cell_id = project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, box)
+    cell_id = project.cells.add(1, (1, 1, 20, 20))
     with pytest.raises(EditError):
-        project.change_cell(cell_id, box=box, cell_class="Monocyte")
-    assert [(c.box, c.cell_class) for c in project.cells(1)] == [((1, 1, 20, 20), None)]
-    assert len(project.history()) == 1
+        project.cells.change(cell_id, box=box, cell_class="Monocyte")
+    assert [(c.box, c.cell_class) for c in project.cells.all(1)] == [((1, 1, 20, 20), None)]
+    assert len(project.history.rows()) == 1
 
 
 @pytest.mark.parametrize(
@@ -112,54 +112,54 @@ def test_a_box_that_is_none_is_refused_and_nothing_changes(project: Project, box
 )
 def test_values_that_the_schema_lacks_are_refused(project: Project, values: dict[str, Any]) -> None:
     with pytest.raises(EditError):
-        project.add_cell(1, (1, 1, 20, 20), **values)
-    assert project.cells() == []
+        project.cells.add(1, (1, 1, 20, 20), **values)
+    assert project.cells.all() == []
 
 
 def test_what_does_not_exist_is_a_sentence(project: Project) -> None:
     for call in (
-        lambda: project.add_cell(99, (1, 1, 20, 20)),
-        lambda: project.change_cell(99, comment="x"),
-        lambda: project.delete_cell(99),
-        lambda: project.cell(99),
-        lambda: project.delete_region(99),
-        lambda: project.field(99),
-        lambda: project.original(99),
-        lambda: project.accept(99),
-        lambda: project.model(99),
-        lambda: project.use_reading(99),
-        lambda: project.update_field(99, note="x"),
+        lambda: project.cells.add(99, (1, 1, 20, 20)),
+        lambda: project.cells.change(99, comment="x"),
+        lambda: project.cells.delete(99),
+        lambda: project.cells.get(99),
+        lambda: project.regions.delete(99),
+        lambda: project.fields.get(99),
+        lambda: project.pixels.original(99),
+        lambda: project.suggestions.accept(99),
+        lambda: project.models.get(99),
+        lambda: project.readings.use(99),
+        lambda: project.fields.update(99, note="x"),
     ):
         with pytest.raises(EditError, match="99"):
             call()
 
 
 def test_a_deleted_cell_is_gone_but_history_tells_of_it(project: Project) -> None:
-    cell_id = project.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte")
-    project.change_cell(cell_id, cell_class="Lymphocyte")
-    project.delete_cell(cell_id)
-    assert project.cells(1) == []
+    cell_id = project.cells.add(1, (1, 1, 20, 20), cell_class="Monocyte")
+    project.cells.change(cell_id, cell_class="Lymphocyte")
+    project.cells.delete(cell_id)
+    assert project.cells.all(1) == []
     with pytest.raises(EditError):
-        project.change_cell(cell_id, comment="ghost")
+        project.cells.change(cell_id, comment="ghost")
     told = [
         (row.action, row.before and row.before.get("cell_class"), row.after and row.after.get("cell_class"))
-        for row in project.history(entity="cell", entity_id=cell_id)
+        for row in project.history.rows(entity="cell", entity_id=cell_id)
     ]
     assert told == [
         ("add", None, "Monocyte"),
         ("change", "Monocyte", "Lymphocyte"),
         ("delete", "Lymphocyte", None),
     ]
-    assert {row.annotator for row in project.history()} == {"Ada"}
+    assert {row.annotator for row in project.history.rows()} == {"Ada"}
 
 
 def test_a_change_that_changes_nothing_leaves_no_trace(project: Project) -> None:
-    cell_id = project.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte")
+    cell_id = project.cells.add(1, (1, 1, 20, 20), cell_class="Monocyte")
     heard: list[object] = []
     project.events.edited.connect(heard.append)
-    project.change_cell(cell_id, cell_class="Monocyte", box=(1, 1, 20, 20), attributes={"cell_size": None})
+    project.cells.change(cell_id, cell_class="Monocyte", box=(1, 1, 20, 20), attributes={"cell_size": None})
     assert heard == []
-    assert len(project.history()) == 1
+    assert len(project.history.rows()) == 1
 
 
 def test_listeners_hear_of_an_edit_after_it_is_on_disk(project: Project) -> None:
@@ -167,24 +167,24 @@ def test_listeners_hear_of_an_edit_after_it_is_on_disk(project: Project) -> None
 
     def listen(edit: Any) -> None:
         with Project.open(project.path, read_only=True) as other:
-            heard.append((edit.command, edit.field_id, dict(edit.touched), len(other.cells(1))))
+            heard.append((edit.command, edit.field_id, dict(edit.touched), len(other.cells.all(1))))
 
     project.events.edited.connect(listen)
-    cell_id = project.add_cell(1, (1, 1, 20, 20))
+    cell_id = project.cells.add(1, (1, 1, 20, 20))
     assert heard == [("Box cell", 1, {"cell": (cell_id,)}, 1)]
 
 
 def test_regions_are_drawn_finished_changed_and_deleted(project: Project) -> None:
-    region_id = project.add_region(1, Shape.rectangle(-5, 10, 50, 30), state=RegionState.DRAFT)
-    assert project.regions(1)[0].shape == Shape.rectangle(0, 10, 45, 30)
-    assert project.field_summaries()[0].finished_regions == 0
-    project.change_region(region_id, state=RegionState.FINISHED)
+    region_id = project.regions.add(1, Shape.rectangle(-5, 10, 50, 30), state=RegionState.DRAFT)
+    assert project.regions.all(1)[0].shape == Shape.rectangle(0, 10, 45, 30)
+    assert project.fields.summaries()[0].finished_regions == 0
+    project.regions.change(region_id, state=RegionState.FINISHED)
     triangle = Shape.polygon([(0, 0), (40, 0), (0, 40)])
-    project.change_region(region_id, shape=triangle)
-    region = project.regions(1)[0]
+    project.regions.change(region_id, shape=triangle)
+    region = project.regions.all(1)[0]
     assert (region.shape, region.state) == (triangle, RegionState.FINISHED)
-    project.delete_region(region_id)
-    assert project.regions() == []
+    project.regions.delete(region_id)
+    assert project.regions.all() == []
 
 
 @pytest.mark.parametrize(
@@ -201,64 +201,64 @@ def test_regions_are_drawn_finished_changed_and_deleted(project: Project) -> Non
 )
 def test_an_outline_that_is_no_area_is_refused(project: Project, shape: Shape) -> None:
     with pytest.raises(EditError):
-        project.add_region(1, shape)
+        project.regions.add(1, shape)
     with pytest.raises(EditError):
-        project.add_ignore_area(1, shape)
-    assert project.regions() == []
-    assert project.ignore_areas() == []
+        project.ignore_areas.add(1, shape)
+    assert project.regions.all() == []
+    assert project.ignore_areas.all() == []
 
 
 def test_a_polygon_past_the_edge_is_clipped_to_the_field(project: Project) -> None:
-    project.add_ignore_area(1, Shape.polygon([(50, 40), (150, 40), (50, 140)]))
-    x, y, w, h = project.ignore_areas(1)[0].shape.bounds
+    project.ignore_areas.add(1, Shape.polygon([(50, 40), (150, 40), (50, 140)]))
+    x, y, w, h = project.ignore_areas.all(1)[0].shape.bounds
     assert (x, y, x + w, y + h) == (50, 40, 100, 80)
 
 
 def test_the_state_of_a_field_follows_the_work(project: Project) -> None:
     def state() -> FieldState:
-        return project.field_summaries()[0].state
+        return project.fields.summaries()[0].state
 
     assert state() == FieldState.UNTOUCHED
-    project.add_cell(1, (1, 1, 20, 20))
+    project.cells.add(1, (1, 1, 20, 20))
     assert state() == FieldState.STARTED
-    project.add_region(1, Shape.rectangle(0, 0, 50, 80))
+    project.regions.add(1, Shape.rectangle(0, 0, 50, 80))
     assert state() == FieldState.ANNOTATED
     # two regions that leave nothing unknown are as good as one
-    project.add_region(1, Shape.rectangle(50, 0, 50, 80))
+    project.regions.add(1, Shape.rectangle(50, 0, 50, 80))
     assert state() == FieldState.REVIEWED
-    assert project.field_summaries()[1].state == FieldState.UNTOUCHED
-    project.mark_whole_field(2)
-    assert project.field_summaries()[1].state == FieldState.REVIEWED
+    assert project.fields.summaries()[1].state == FieldState.UNTOUCHED
+    project.regions.add_whole_field(2)
+    assert project.fields.summaries()[1].state == FieldState.REVIEWED
 
 
 def test_a_field_is_described(project: Project) -> None:
-    project.update_field(1, patient="P1", pixel_size_um=0.1, note="thick")
-    field = project.field(1)
+    project.fields.update(1, patient="P1", pixel_size_um=0.1, note="thick")
+    field = project.fields.get(1)
     assert (field.patient, field.pixel_size_um, field.note) == ("P1", 0.1, "thick")
     for wrong in ({"pixel_size_um": -1}, {"pixel_size_um": math.nan}, {"width": 3}, {"colour": "red"}):
         with pytest.raises(EditError):
-            project.update_field(1, **wrong)
+            project.fields.update(1, **wrong)
     project.undo(1)
-    assert project.field(1).patient is None
+    assert project.fields.get(1).patient is None
 
 
 def test_readings_do_not_see_each_others_marks(project: Project) -> None:
-    project.add_cell(1, (1, 1, 20, 20))
+    project.cells.add(1, (1, 1, 20, 20))
     first = project.reading
-    second = project.add_reading("Second", blind=True)
-    project.use_reading(second.id)
-    assert project.cells() == []
-    project.add_cell(1, (30, 30, 20, 20), cell_class="Monocyte")
-    project.add_region(1, Shape.rectangle(0, 0, 50, 50))
-    project.use_reading(first.id)
-    assert [c.box for c in project.cells()] == [(1, 1, 20, 20)]
-    assert project.regions() == []
+    second = project.readings.add("Second", blind=True)
+    project.readings.use(second.id)
+    assert project.cells.all() == []
+    project.cells.add(1, (30, 30, 20, 20), cell_class="Monocyte")
+    project.regions.add(1, Shape.rectangle(0, 0, 50, 50))
+    project.readings.use(first.id)
+    assert [c.box for c in project.cells.all()] == [(1, 1, 20, 20)]
+    assert project.regions.all() == []
     with pytest.raises(EditError):
-        project.add_reading("Second")
+        project.readings.add("Second")
 
 
 def test_the_database_itself_refuses_what_breaks_a_rule(project: Project) -> None:
-    project.add_cell(1, (1, 1, 20, 20))
+    project.cells.add(1, (1, 1, 20, 20))
     for statement in (
         "UPDATE cells SET w = 1000",
         "UPDATE cells SET x = -1",
@@ -269,8 +269,8 @@ def test_the_database_itself_refuses_what_breaks_a_rule(project: Project) -> Non
         "DELETE FROM edits",
     ):
         with pytest.raises((sa.exc.IntegrityError, sa.exc.OperationalError)):
-            project._connection.exec_driver_sql(statement)
-    assert len(project.history()) == 1
+            project._db.connection.exec_driver_sql(statement)
+    assert len(project.history.rows()) == 1
 
 
 def test_another_thread_is_told_to_open_its_own(project: Project) -> None:
@@ -278,5 +278,5 @@ def test_another_thread_is_told_to_open_its_own(project: Project) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(RuntimeError, match="thread"):
-            pool.submit(project.cells).result()
-        assert pool.submit(project.pixels, 1).result().shape == (80, 100, 3)
+            pool.submit(project.cells.all).result()
+        assert pool.submit(project.pixels.read, 1).result().shape == (80, 100, 3)

@@ -68,21 +68,21 @@ def nothing_more_may_be_written(disk: Path | None) -> Iterator[None]:
 
 
 def attempts(project: Project, images: Path, coco: Path) -> dict[str, Callable[[], object]]:
-    (suggestion,) = project.suggest(2, [Proposal((1, 1, 20, 20), 0.5)], model_id=None)
+    (suggestion,) = project.suggestions.replace(2, [Proposal((1, 1, 20, 20), 0.5)], model_id=None)
     long = "x" * 9_000
 
     def edit() -> None:
         for _ in range(2_000):  # a journal that is open already has room for a few
-            project.add_cell(1, (1, 1, 20, 20), comment=long)
+            project.cells.add(1, (1, 1, 20, 20), comment=long)
 
     return {
         "edits": edit,
-        "accept_many": lambda: (project.accept_many([suggestion]), edit()),
-        "add_fields": lambda: project.add_fields([images]),
+        "accept_many": lambda: (project.suggestions.accept_many([suggestion]), edit()),
+        "add_fields": lambda: project.fields.add([images]),
         "import": lambda: formats.read("coco", project, coco, images=images),
         "export": lambda: formats.write("coco", project, project.path.parent / "out.json", overwrite=True),
         "backup": lambda: migrate.back_up(project.path / "project.db", project.path / "backups", "x"),
-        "thumbnail": lambda: project.thumbnail(1),
+        "thumbnail": lambda: project.pixels.thumbnail(1),
         "create": lambda: Project.create(project.path.parent / "another"),
         "repair": lambda: project.repair(),
     }
@@ -100,7 +100,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(folder: Path, tmp_path: Pat
     coco = tmp_path / "given.json"
     with Project.open(folder, annotator="Ada") as project:
         for i in range(40):
-            project.add_cell(1, (i, 2, 20, 20), cell_class="Monocyte", comment="x" * 2_000)
+            project.cells.add(1, (i, 2, 20, 20), cell_class="Monocyte", comment="x" * 2_000)
         formats.write("coco", project, coco)
     with small_disk(tmp_path / "disk") as disk:
         if not mounting:
@@ -112,7 +112,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(folder: Path, tmp_path: Pat
         home = Path(shutil.copytree(folder, place / "project"))
         told: dict[str, str] = {}
         with Project.open(home, annotator="Ada") as project:
-            known = project.cells()
+            known = project.cells.all()
             for name, attempt in attempts(project, images, coco).items():
                 before = (project.path / "backups").exists() and set((project.path / "backups").iterdir())
                 with nothing_more_may_be_written(disk):
@@ -121,7 +121,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(folder: Path, tmp_path: Pat
                     except LLDError as error:
                         told[name] = str(error)
                     # readers go on while the disk is full
-                    assert len(project.cells()) >= len(known), name
+                    assert len(project.cells.all()) >= len(known), name
                 assert project.check() == [], name
                 assert not before or set((project.path / "backups").iterdir()) == before
                 if name == "export":
@@ -132,6 +132,6 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(folder: Path, tmp_path: Pat
             assert any(word in sentence for word in ("space", "full", "written", "another place")), sentence
         assert not (place / "another").exists()
         with Project.open(home, annotator="Ada") as project:
-            assert {cell.id for cell in known} <= {cell.id for cell in project.cells()}
-            assert len(project.add_fields([images]).added) + len(project.fields()) >= 6
+            assert {cell.id for cell in known} <= {cell.id for cell in project.cells.all()}
+            assert len(project.fields.add([images]).added) + len(project.fields.all()) >= 6
             assert project.check() == []

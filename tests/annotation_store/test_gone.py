@@ -33,25 +33,25 @@ def test_an_edit_of_a_project_that_is_gone_is_refused_in_a_sentence(
     folder: Path, image_folder: Path, what: Callable[[Path], None]
 ) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        cell = project.add_cell(1, (1, 1, 20, 20))
+        cell = project.cells.add(1, (1, 1, 20, 20))
         what(folder)
         for attempt in (
-            lambda: project.add_cell(1, (5, 5, 20, 20)),
+            lambda: project.cells.add(1, (5, 5, 20, 20)),
             lambda: project.undo(1),
-            lambda: project.add_fields([image_folder / "c.jpg"]),
-            lambda: project.new_model_id(),
+            lambda: project.fields.add([image_folder / "c.jpg"]),
+            lambda: project.models.reserve_id(),
             project.check_present,
         ):
             with pytest.raises(ProjectGoneError, match="nothing more is saved"):
                 attempt()
-        assert [c.id for c in project.cells()] == [cell]
+        assert [c.id for c in project.cells.all()] == [cell]
 
 
 def test_an_edit_during_which_the_database_is_replaced_is_not_acknowledged(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        with pytest.raises(ProjectGoneError), project._writing():
+        with pytest.raises(ProjectGoneError), project._db.writing():
             replaced(folder)
-        assert project.cells() == []
+        assert project.cells.all() == []
 
 
 def test_a_project_opened_twice_in_one_program_loses_nothing_when_another_program_leaves(
@@ -60,17 +60,17 @@ def test_a_project_opened_twice_in_one_program_loses_nothing_when_another_progra
     # to close any file of the database gives up this process's locks on it; the other program would then
     # take itself for the last one, and delete the WAL that the first goes on writing to
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, (1, 1, 20, 20))
         Project.open(folder, read_only=True).close()
         Project.open(folder, annotator="Ada").close()
         other = (
             "from annotation_store import Project\n"
-            f"with Project.open({str(folder)!r}) as p: p.add_cell(1, (5, 5, 20, 20)); print(len(p.cells()))"
+            f"with Project.open({str(folder)!r}) as p: p.cells.add(1, (5, 5, 20, 20)); print(len(p.cells.all()))"
         )
         said = subprocess.run([sys.executable, "-c", other], check=True, capture_output=True, text=True)
         assert said.stdout.split() == ["2"]
         assert (folder / "project.db-wal").exists()
-        project.add_cell(1, (9, 9, 20, 20))
-        assert len(project.cells()) == 3
+        project.cells.add(1, (9, 9, 20, 20))
+        assert len(project.cells.all()) == 3
     with Project.open(folder, annotator="Ada") as project:
-        assert len(project.cells()) == 3
+        assert len(project.cells.all()) == 3

@@ -78,8 +78,8 @@ def test_a_bad_coco_file_is_one_sentence_that_names_it_and_changes_nothing(
         formats.read("coco", project, path, images=image_folder)
     assert "\n" not in str(raised.value)
     assert "Traceback" not in str(raised.value)
-    assert len(project.fields()) == 2
-    assert (project.cells(), project.regions(), project.history()) == ([], [], [])
+    assert len(project.fields.all()) == 2
+    assert (project.cells.all(), project.regions.all(), project.history.rows()) == ([], [], [])
 
 
 def test_a_missing_file_or_folder_and_a_binary_file_are_sentences(
@@ -162,7 +162,7 @@ def test_whatever_comes_in_the_project_stays_sound(
         try:
             formats.read("coco", project, path, images=image_folder)
         except LLDError:
-            assert project.cells() == []
+            assert project.cells.all() == []
         assert project.check() == []
         (tmp_path / "out.json").unlink(missing_ok=True)
         formats.write("coco", project, tmp_path / "out.json")
@@ -245,4 +245,4 @@ def test_a_closed_project_says_so(project: Project) -> None:
     project.close()
     project.close()
     with pytest.raises(ProjectError, match="closed"):
-        project.cells()
+        project.cells.all()

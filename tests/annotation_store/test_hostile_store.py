@@ -29,8 +29,8 @@ def test_a_file_of_any_name_becomes_a_field_that_can_be_shown_and_exported(
 ) -> None:
     path = tmp_path / (name if name.endswith(".png") else f"{name}.png")
     shutil.copy(image_folder / "c.jpg", path)
-    (added,) = project.add_fields([path]).added
-    field = project.field(added)
+    (added,) = project.fields.add([path]).added
+    field = project.fields.get(added)
     for text in (field.name, field.source_path):
         text.encode()
     assert not any(c in field.name for c in "\n\t\u202e")
@@ -40,8 +40,8 @@ def test_a_file_of_any_name_becomes_a_field_that_can_be_shown_and_exported(
 
 @pytest.mark.parametrize("text", ["P\n1", "\u202e1P", "P\udce9", "x" * 9_000, "P\x00"])
 def test_names_of_patients_are_kept_clean(project: Project, text: str) -> None:
-    project.update_field(1, patient=text, microscope=text)
-    field = project.field(1)
+    project.fields.update(1, patient=text, microscope=text)
+    field = project.fields.get(1)
     for kept in (field.patient, field.microscope):
         assert kept is not None
         assert len(kept) <= 255
@@ -51,11 +51,11 @@ def test_names_of_patients_are_kept_clean(project: Project, text: str) -> None:
 
 def test_an_annotator_and_a_comment_of_any_text_are_kept(folder: Path) -> None:
     with Project.open(folder, annotator="Ada\n\u202eeve\udce9") as project:
-        cell = project.add_cell(1, (1, 1, 20, 20), comment="a\nb\udce9\x00")
-        assert project.provenance(cell).made_by.isprintable()
-        assert project.cell(cell).comment.startswith("a\nb")
+        cell = project.cells.add(1, (1, 1, 20, 20), comment="a\nb\udce9\x00")
+        assert project.cells.provenance(cell).made_by.isprintable()
+        assert project.cells.get(cell).comment.startswith("a\nb")
         with pytest.raises(EditError, match="longer"):
-            project.change_cell(cell, comment="x" * 10_001)
+            project.cells.change(cell, comment="x" * 10_001)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_an_annotator_and_a_comment_of_any_text_are_kept(folder: Path) -> None:
     ],
 )
 def test_boxes_that_are_none_are_refused_everywhere(project: Project, box: Any) -> None:
-    cell = project.add_cell(1, (1, 1, 20, 20))
+    cell = project.cells.add(1, (1, 1, 20, 20))
     for attempt in (
-        lambda: project.add_cell(1, box),
-        lambda: project.change_cell(cell, box=box),
-        lambda: project.suggest(1, [Proposal(box, 0.5)], model_id=None),
+        lambda: project.cells.add(1, box),
+        lambda: project.cells.change(cell, box=box),
+        lambda: project.suggestions.replace(1, [Proposal(box, 0.5)], model_id=None),
     ):
         with pytest.raises(EditError):
             attempt()
@@ -93,7 +93,7 @@ def test_a_database_cut_short_is_a_sentence(folder: Path, size: int) -> None:
     told = ""
     try:
         with Project.open(folder) as project:
-            project.cells()
+            project.cells.all()
             told = "; ".join(project.check())  # the cut hit nothing that was asked for yet
     except ProjectError as error:
         told = str(error)
@@ -104,13 +104,13 @@ def test_a_database_cut_short_is_a_sentence(folder: Path, size: int) -> None:
 @pytest.mark.parametrize("schema", ["{}", "[]", "null", '{"name": 3}', "nonsense", '"x"'])
 def test_a_schema_in_the_database_that_is_none_is_a_sentence(folder: Path, schema: str) -> None:
     with Project.open(folder) as project:
-        project._connection.exec_driver_sql("UPDATE project SET schema = ?", (schema,))
+        project._db.connection.exec_driver_sql("UPDATE project SET schema = ?", (schema,))
     with pytest.raises(ProjectError, match="damaged"):
         Project.open(folder)
 
 
 def test_a_project_that_lost_a_table_is_a_sentence(folder: Path) -> None:
     with Project.open(folder) as project:
-        project._connection.exec_driver_sql("DROP TABLE conflicts")
+        project._db.connection.exec_driver_sql("DROP TABLE conflicts")
     with Project.open(folder) as project, pytest.raises(ProjectError, match="damaged"):
         project.check()

@@ -29,13 +29,13 @@ def files_of(project: Project) -> list[Path]:
 
 
 def test_a_field_keeps_pixels_and_the_bytes_of_its_file(project: Project, image_folder: Path) -> None:
-    field = project.field_named("a.png")
+    field = project.fields.named("a.png")
     assert field is not None
     assert (field.id, field.width, field.height) == (1, 100, 80)
     with Image.open(image_folder / "a.png") as image:
-        assert np.array_equal(project.pixels(1), np.asarray(image))
-    assert project.original(1).read_bytes() == (image_folder / "a.png").read_bytes()
-    assert project.original(1).suffix == ".png"
+        assert np.array_equal(project.pixels.read(1), np.asarray(image))
+    assert project.pixels.original(1).read_bytes() == (image_folder / "a.png").read_bytes()
+    assert project.pixels.original(1).suffix == ".png"
 
 
 def test_folders_are_walked_and_the_same_content_comes_in_once(project: Project, tmp_path: Path) -> None:
@@ -47,28 +47,28 @@ def test_folders_are_walked_and_the_same_content_comes_in_once(project: Project,
     heard: list[list[int]] = []
     project.events.fields_added.connect(heard.append)
     steps: list[tuple[int, int]] = []
-    report = project.add_fields([tmp_path / "in"], progress=lambda done, total: steps.append((done, total)))
-    assert sorted(project.field(i).name for i in report.added) in (
+    report = project.fields.add([tmp_path / "in"], progress=lambda done, total: steps.append((done, total)))
+    assert sorted(project.fields.get(i).name for i in report.added) in (
         ["copy.png", "two.PNG"],
         ["one.png", "two.PNG"],
     )
     assert [reason for _, reason in report.skipped] == ["already in the project"]
     assert [i for ids in heard for i in ids] == report.added
     assert steps[-1] == (3, 3)
-    again = project.add_fields([tmp_path / "in"])
+    again = project.fields.add([tmp_path / "in"])
     assert again.added == []
     assert len(again.skipped) == 3
 
 
 def test_fields_of_the_same_file_name_get_names_of_their_own(project: Project, tmp_path: Path) -> None:
     paths = [an_image(tmp_path / f"{d}/a.png", i) for i, d in enumerate(("s1", "s2", "x/s2"), 20)]
-    report = project.add_fields(paths)
-    assert [project.field(i).name for i in report.added] == ["s1/a.png", "s2/a.png", "a (2).png"]
+    report = project.fields.add(paths)
+    assert [project.fields.get(i).name for i in report.added] == ["s1/a.png", "s2/a.png", "a (2).png"]
 
 
 def test_names_cannot_hide_control_characters_or_turn_text_around(project: Project, tmp_path: Path) -> None:
-    (field_id,) = project.add_fields([an_image(tmp_path / "a\nb\u202egnp.png")]).added
-    assert project.field(field_id).name == "a_b_gnp.png"
+    (field_id,) = project.fields.add([an_image(tmp_path / "a\nb\u202egnp.png")]).added
+    assert project.fields.get(field_id).name == "a_b_gnp.png"
 
 
 @pytest.mark.parametrize(
@@ -85,22 +85,22 @@ def test_the_patient_is_read_from_the_name(
     project: Project, tmp_path: Path, expression: str, patient: str | None, slide: str | None
 ) -> None:
     path = an_image(tmp_path / "wards/north/P07_s2_001.png")
-    (field_id,) = project.add_fields([path], patient_from=expression).added
-    field = project.field(field_id)
+    (field_id,) = project.fields.add([path], patient_from=expression).added
+    field = project.fields.get(field_id)
     assert (field.patient, field.slide) == (patient, slide)
 
 
 def test_a_wrong_expression_is_a_sentence(project: Project, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="regular expression"):
-        project.add_fields([an_image(tmp_path / "x.png")], patient_from="(")
+        project.fields.add([an_image(tmp_path / "x.png")], patient_from="(")
 
 
 def test_good_files_come_in_and_bad_ones_are_named(project: Project, tmp_path: Path) -> None:
     good = an_image(tmp_path / "good.png")
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"nonsense")
-    report = project.add_fields([bad, good])
-    assert [project.field(i).name for i in report.added] == ["good.png"]
+    report = project.fields.add([bad, good])
+    assert [project.fields.get(i).name for i in report.added] == ["good.png"]
     assert report.skipped[0][0] == bad
     assert "bad.png" in report.skipped[0][1]
     assert project.check() == []
@@ -116,15 +116,15 @@ def test_nothing_readable_is_an_error_and_leaves_no_trace(
     path = {"missing": tmp_path / "no.png", "empty folder": tmp_path / "empty", "corrupt": bad}[what]
     before = files_of(project)
     with pytest.raises(ImageError, match=path.name):
-        project.add_fields([path])
+        project.fields.add([path])
     assert files_of(project) == before
-    assert len(project.fields()) == 2
+    assert len(project.fields.all()) == 2
 
 
 def test_a_missing_path_stops_before_anything_is_taken_in(project: Project, tmp_path: Path) -> None:
     with pytest.raises(ImageError):
-        project.add_fields([an_image(tmp_path / "good.png"), tmp_path / "no.png"])
-    assert len(project.fields()) == 2
+        project.fields.add([an_image(tmp_path / "good.png"), tmp_path / "no.png"])
+    assert len(project.fields.all()) == 2
 
 
 def test_an_intake_that_fails_at_the_commit_leaves_nothing_and_one_that_died_there_is_swept(
@@ -136,16 +136,16 @@ def test_an_intake_that_fails_at_the_commit_leaves_nothing_and_one_that_died_the
     path = an_image(tmp_path / "late.png")
     monkeypatch.setattr("annotation_store._collections.ingest._field_row", fail)
     with pytest.raises(ProjectError, match="No space left"):
-        project.add_fields([path])
+        project.fields.add([path])
     monkeypatch.undo()
-    assert len(project.fields()) == 2
+    assert len(project.fields.all()) == 2
     assert not (project.path / "fields.zarr/3").exists(), "the files had been moved in"
     assert len(list((project.path / "originals").iterdir())) == 2
     shutil.copytree(project.path / "fields.zarr/2", project.path / "fields.zarr/3")  # moved in, then killed
     with Project.open(project.path, annotator="Ada") as again:
         assert not (again.path / "fields.zarr/3").exists()
         assert again.check() == []
-        assert again.add_fields([path]).added == [3]
+        assert again.fields.add([path]).added == [3]
 
 
 def test_a_running_intake_goes_on_whatever_the_clock_says_and_what_a_killed_one_left_is_swept(
@@ -153,19 +153,19 @@ def test_a_running_intake_goes_on_whatever_the_clock_says_and_what_a_killed_one_
 ) -> None:
     program = (
         "import os; from annotation_store import Project\n"
-        f"with Project.open({str(project.path)!r}) as project, project._staging() as staging:\n"
+        f"with Project.open({str(project.path)!r}) as project, project._ingest.staging() as staging:\n"
         "    (staging / 'x').mkdir(); print(staging.name, flush=True); os._exit(9)"
     )
     killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     left = project.path / ".staging" / killed.stdout.strip()
     assert (left / "x").is_dir()
-    with project._staging() as running:
+    with project._ingest.staging() as running:
         assert not left.exists()
         for path in (running, running / ".lock"):
             os.utime(path, (0, 0))  # as a program sees it whose clock is decades ahead
         with Project.open(project.path, annotator="Ben") as other:
             assert running.is_dir()
-            other.add_fields([an_image(tmp_path / "more.png")])
+            other.fields.add([an_image(tmp_path / "more.png")])
         assert running.is_dir()
     assert not running.exists()
 
@@ -196,7 +196,7 @@ def test_on_a_network_share_nothing_is_swept(project: Project, monkeypatch: pyte
 def test_check_finds_missing_pixels_altered_originals_and_strays(project: Project) -> None:
     assert project.check() == []
     shutil.rmtree(project.path / "fields.zarr/1")
-    project.original(2).write_bytes(b"something else")
+    project.pixels.original(2).write_bytes(b"something else")
     shutil.copytree(project.path / "fields.zarr/2", project.path / "fields.zarr/77")
     problems = project.check()
     assert len(problems) == 3
@@ -204,4 +204,4 @@ def test_check_finds_missing_pixels_altered_originals_and_strays(project: Projec
     assert "original file of the field b.png has been altered" in problems[1]
     assert "belong to no field" in problems[2]
     with pytest.raises(ProjectError, match="check"):
-        project.pixels(1)
+        project.pixels.read(1)

@@ -60,7 +60,7 @@ def test_an_import_is_whole_or_absent(folder: Path, tmp_path: Path, instants: in
         copy = Path(shutil.copytree(folder, tmp_path / "copy"))
         killed(lambda place=copy: work(place), random.uniform(0, 1.2 * whole))  # type: ignore[misc]
         with Project.open(copy, annotator="Ada") as project:
-            there = len(project.cells()), len(project.regions())
+            there = len(project.cells.all()), len(project.regions.all())
             assert there in ((0, 0), (CELLS, 1)), instant
             assert project.check() == []
         shutil.rmtree(copy)
@@ -76,9 +76,11 @@ def test_a_migration_is_whole_or_not_begun(old_project: Path, tmp_path: Path, in
         copy = Path(shutil.copytree(old_project, tmp_path / "copy"))
         killed(lambda place=copy: work(place), random.uniform(0, 1.2 * whole))  # type: ignore[misc]
         with Project.open(copy, annotator="Ada") as project:
-            assert [cell.cell_class for cell in project.cells()] == ["Monocyte"], instant
-            assert len(project.history()) == 1
-            version = project._connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            assert [cell.cell_class for cell in project.cells.all()] == ["Monocyte"], instant
+            assert len(project.history.rows()) == 1
+            version = project._db.connection.exec_driver_sql(
+                "SELECT version_num FROM alembic_version"
+            ).scalar()
             assert version == migrate.HEAD
         # no half backup under its name, nor under another one
         assert all(b.problem is None for b in list_backups(copy)), instant

@@ -87,11 +87,11 @@ def test_a_link_made_while_the_project_is_open_is_not_followed_either(
         (project.path / name).rename(project.path / "was")
     (project.path / name).symlink_to(outside)
     for attempt in (
-        lambda: project.add_fields([image_folder / "c.jpg"]),
-        lambda: project.thumbnail(1),
-        lambda: project.pixels(1),
-        lambda: project.original(1),
-        lambda: project.model_folder(1),
+        lambda: project.fields.add([image_folder / "c.jpg"]),
+        lambda: project.pixels.thumbnail(1),
+        lambda: project.pixels.read(1),
+        lambda: project.pixels.original(1),
+        lambda: project.models.folder(1),
         project.repair,
     ):
         with suppress(LLDError):
@@ -105,7 +105,7 @@ def test_pixels_behind_a_link_are_not_shown(project: Project, tmp_path: Path, pl
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ProjectError, match="is a link"):
-        project.pixels(1)
+        project.pixels.read(1)
     assert len(project.check()) == 1
     project.repair()
     assert project.check() == []
@@ -117,14 +117,14 @@ def test_an_original_behind_a_link_or_altered_is_not_handed_on(
 ) -> None:
     secret = tmp_path / "secret.png"
     shutil.copy(image_folder / "c.jpg", secret)
-    link, altered = project.original(1), project.original(2)
+    link, altered = project.pixels.original(1), project.pixels.original(2)
     link.unlink()
     link.symlink_to(secret)
     altered.write_bytes(secret.read_bytes())
     for field_id, words in ((1, "is a link"), (2, "altered")):
         with pytest.raises((ImageError, ProjectError), match=words):
-            project.original(field_id)
-    project.mark_whole_field(2)
+            project.pixels.original(field_id)
+    project.regions.add_whole_field(2)
     formats.write("yolo", project, tmp_path / "out")
     images = [p for p in (tmp_path / "out").rglob("*") if p.suffix in (".png", ".jpg")]
     assert images
@@ -138,11 +138,11 @@ def test_an_original_behind_a_link_or_altered_is_not_handed_on(
 def test_names_in_the_database_lead_nowhere(project: Project, content_hash: str, suffix: str) -> None:
     secret = project.path.parent / "secret.png"
     secret.write_bytes(b"dear")
-    project._connection.exec_driver_sql(
+    project._db.connection.exec_driver_sql(
         "UPDATE fields SET content_hash = ?, suffix = ? WHERE id = 1", (content_hash, suffix)
     )
     with pytest.raises(ProjectError, match="names a file that no project has"):
-        project.original(1)
+        project.pixels.original(1)
     assert any("names a file" in problem for problem in project.check())
     project.repair()
     assert secret.read_bytes() == b"dear"
@@ -165,19 +165,19 @@ def test_pixels_of_a_strangers_project_are_judged_as_an_imported_image_is(
     array = json.loads(file.read_text())
     change(array)
     file.write_text(json.dumps(array))
-    for read in (lambda: project.pixels(1), lambda: project.read_area(1, (0, 0, 10, 10))):
+    for read in (lambda: project.pixels.read(1), lambda: project.pixels.read_area(1, (0, 0, 10, 10))):
         with pytest.raises(ProjectError, match="missing or damaged"):
             read()
     assert len(project.check()) == 1
 
 
 def test_weights_behind_a_link_are_not_read(project: Project, tmp_path: Path) -> None:
-    folder = project.model_folder(1)
+    folder = project.models.folder(1)
     folder.mkdir()
     (tmp_path / "elsewhere").write_bytes(b"dear")
     (folder / "model.safetensors").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ProjectError, match="is a link"):
-        project.model_folder(1)
+        project.models.folder(1)
 
 
 def test_a_disk_that_does_not_answer_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_a_thumbnail_of_absurd_size_is_made_again_and_their_number_is_bounded(pr
     from PIL import Image
 
     for side in range(16, 1025, 50):
-        assert max(project.thumbnail(1, side).shape[:2]) == min(side, 100)
+        assert max(project.pixels.thumbnail(1, side).shape[:2]) == min(side, 100)
     assert len(list((project.path / ".thumbnails").iterdir())) < 10
     Image.new("RGB", (6000, 6000)).save(project.path / ".thumbnails/1-96.jpg")
-    assert project.thumbnail(1, 96).shape == (77, 96, 3)
+    assert project.pixels.thumbnail(1, 96).shape == (77, 96, 3)

@@ -56,7 +56,7 @@ def on_share(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 
 def mode(project: Project) -> tuple[str, int]:
-    ask = project._connection.exec_driver_sql
+    ask = project._db.connection.exec_driver_sql
     return ask("PRAGMA journal_mode").scalar_one(), ask("PRAGMA synchronous").scalar_one()
 
 
@@ -65,23 +65,23 @@ def test_a_project_on_a_share_is_written_with_a_rollback_journal(
 ) -> None:
     with Project.open(folder, annotator="Ada") as project:
         assert mode(project) == ("wal", 2)
-        project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, (1, 1, 20, 20))
     on_share(True)
     with Project.open(folder, annotator="Ada") as project:
         assert mode(project) == ("delete", 3)
-        project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, (1, 1, 20, 20))
         assert not (folder / "project.db-wal").exists()
         assert not (folder / "project.db-shm").exists()
         with Project.open(folder, annotator="Ben", reading=1) as other:
-            other.add_cell(1, (5, 5, 20, 20))
+            other.cells.add(1, (5, 5, 20, 20))
             assert project.refresh()
-            assert len(project.cells(1)) == len(other.cells(1)) == 3
+            assert len(project.cells.all(1)) == len(other.cells.all(1)) == 3
             with Project.open(folder, read_only=True) as reader:
-                assert len(reader.cells(1)) == 3
+                assert len(reader.cells.all(1)) == 3
     on_share(False)
     with Project.open(folder, annotator="Ada") as project:
         assert mode(project) == ("wal", 2)
-        assert len(project.cells(1)) == 3
+        assert len(project.cells.all(1)) == 3
         assert project.check() == []
 
 
@@ -92,13 +92,13 @@ def test_what_a_crash_left_in_the_wal_is_not_lost_on_a_share(
 
     copy = tmp_path / "copy"
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, (1, 1, 20, 20))
         shutil.copytree(folder, copy)  # as a killed process leaves it: the cell is in the WAL only
     (copy / "project.db-shm").unlink(missing_ok=True)
     assert (copy / "project.db-wal").stat().st_size > 0
     on_share(True)
     with Project.open(copy, annotator="Ada") as project:
-        assert len(project.cells(1)) == 1
+        assert len(project.cells.all(1)) == 1
         assert project.check() == []
 
 

@@ -23,7 +23,7 @@ def kept(folder: Path) -> list[float]:
 @pytest.fixture
 def folder(small_project: Path) -> Path:
     with Project.open(small_project, annotator="Ada") as project:
-        project.suggest(project.fields()[0].id, [VAGUE, BARE], model_id=None)
+        project.suggestions.replace(project.fields.all()[0].id, [VAGUE, BARE], model_id=None)
     return small_project
 
 
@@ -32,9 +32,9 @@ def test_what_is_accepted_has_the_probability_that_was_told(folder: Path) -> Non
     assert BARE.probability == 0.6
     assert kept(folder) == pytest.approx([0.4, 0.6])
     with Project.open(folder, annotator="Ada") as project:
-        suggestions = project.suggestions()
+        suggestions = project.suggestions.find()
         assert [s.probability for s in suggestions] == pytest.approx([0.6, 0.4]), "the most probable first"
-        cell = project.cell(project.accept(suggestions[1].id))
+        cell = project.cells.get(project.suggestions.accept(suggestions[1].id))
         assert cell.cell_class == "Myeloblast"
 
 
@@ -47,7 +47,7 @@ def test_a_project_of_an_earlier_version_gets_it(folder: Path) -> None:
             raw.execute(statement)
     assert kept(folder) == pytest.approx([0.4, 0.6])
     with Project.open(folder, annotator="Ada") as project:
-        assert project.fields_waiting(0.41) == [project.fields()[0].id]
+        assert project.suggestions.fields(0.41) == [project.fields.all()[0].id]
 
 
 def test_a_schema_that_joins_two_classes_joins_their_probability(folder: Path) -> None:
@@ -56,8 +56,10 @@ def test_a_schema_that_joins_two_classes_joins_their_probability(folder: Path) -
     content["classes"] = [c for c in content["classes"] if c["name"] != "Lymphoblast"]
     content["groups"] = []
     with Project.open(folder, annotator="Ada") as project:
-        project.change_schema(Schema.model_validate(content), {"Lymphoblast": "Myeloblast", "blast": None})
-        assert project.suggestions()[0].probability == pytest.approx(0.64)
+        project.schema_versions.change(
+            Schema.model_validate(content), {"Lymphoblast": "Myeloblast", "blast": None}
+        )
+        assert project.suggestions.find()[0].probability == pytest.approx(0.64)
     assert kept(folder) == pytest.approx([0.64, 0.6])
 
 
@@ -69,5 +71,5 @@ def test_a_format_of_one_number_beside_the_class_writes_that_of_the_class(
     with Project.open(folder, annotator="Ada") as project:
         formats.write(form, project, tmp_path / name, what="suggestions")
         formats.read(form, project, tmp_path / name)  # in the place of those that wait
-        found = sorted((s.proposal.best_class or "", s.probability) for s in project.suggestions())
+        found = sorted((s.proposal.best_class or "", s.probability) for s in project.suggestions.find())
     assert found == [("", pytest.approx(0.6, abs=1e-4)), ("Myeloblast", pytest.approx(0.4, abs=1e-4))]

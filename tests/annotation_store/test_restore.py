@@ -20,13 +20,13 @@ from annotation_store.restore import list_backups, restore
 def crashed(folder: Path, image_folder: Path) -> Path:
     """A project with a backup of one cell, and a crash after sixty more and another field."""
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (1, 1, 20, 20), comment="kept")
+        project.cells.add(1, (1, 1, 20, 20), comment="kept")
     migrate.back_up(folder / "project.db", folder / "backups", "before-repair")
     program = (
         "import os; from annotation_store import Project\n"
         f"project = Project.open({str(folder)!r})\n"
-        f"project.add_fields([{str(image_folder / 'c.jpg')!r}])\n"
-        "for i in range(60): project.add_cell(1, (i, 5, 20, 20), comment='x' * 500)\n"
+        f"project.fields.add([{str(image_folder / 'c.jpg')!r}])\n"
+        "for i in range(60): project.cells.add(1, (i, 5, 20, 20), comment='x' * 500)\n"
         "os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", program], check=False)
@@ -49,7 +49,7 @@ def test_a_backup_is_restored_and_the_stale_wal_of_a_crash_does_not_touch_it(cra
     assert (report.kept_in / "project.db").read_bytes() == damaged
     assert (report.kept_in / "project.db-wal").read_bytes() == wal
     with Project.open(crashed, annotator="Ada") as project:
-        assert [cell.comment for cell in project.cells()] == ["kept"]
+        assert [cell.comment for cell in project.cells.all()] == ["kept"]
         assert project.check() == []
     assert [p.name for p in (crashed / "backups").iterdir()] == [report.backup.path.name]
 
@@ -62,7 +62,7 @@ def test_what_the_backup_does_not_know_is_kept_and_can_be_added_again(
     assert len(report.unknown) == 2
     assert [p.read_bytes() for p in originals.iterdir()] == [(image_folder / "c.jpg").read_bytes()]
     with Project.open(crashed, annotator="Ada") as project:
-        assert project.add_fields([originals]).added == [3]
+        assert project.fields.add([originals]).added == [3]
         assert project.check() == []
 
 
@@ -90,7 +90,7 @@ def test_a_backup_copied_by_hand_beside_a_stale_wal_is_refused_before_it_is_dest
     Project.open(crashed, annotator="Ada").close()  # the edits of the crash reach the database,
     with Project.open(crashed, annotator="Ada") as project:
         for i in range(60):
-            project.add_cell(1, (i, 30, 20, 20), comment="y" * 500)
+            project.cells.add(1, (i, 30, 20, 20), comment="y" * 500)
         wal = (crashed / "project.db-wal").read_bytes()  # and those of another one do not
     shutil.copy(backup, crashed / "project.db")
     (crashed / "project.db-wal").write_bytes(wal)
@@ -138,11 +138,11 @@ def test_no_backup_one_of_another_project_and_one_of_a_newer_version_are_refused
     with pytest.raises(ProjectError, match="has no backup"):
         restore(folder)
     with Project.create(tmp_path / "other") as other:
-        other.add_reading("second")
+        other.readings.add("second")
     with pytest.raises(ProjectError, match="another project"):
         restore(folder, tmp_path / "other/project.db")
     with Project.open(tmp_path / "other") as other:
-        other._connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        other._db.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ProjectError, match="newer version"):
         restore(folder, tmp_path / "other/project.db")
     with pytest.raises(ProjectError, match="There is no backup"):
@@ -157,4 +157,4 @@ def test_a_copy_of_ones_own_is_restored_with_the_wal_beside_it(crashed: Path, tm
     restore(crashed)
     assert restore(crashed, tmp_path / "mine.db").unknown == []
     with Project.open(crashed, annotator="Ada") as project:
-        assert len(project.cells()) == 61
+        assert len(project.cells.all()) == 61

@@ -18,37 +18,37 @@ SEEN = Proposal(
 @pytest.fixture
 def project(small_project: Path) -> Iterator[Project]:
     with Project.open(small_project, annotator="Ada") as opened:
-        opened.mark_whole_field(1)
+        opened.regions.add_whole_field(1)
         yield opened
 
 
 def test_a_label_that_is_kept_says_so_in_the_history_and_undo_takes_it_back(project: Project) -> None:
-    cell = project.add_cell(1, (5, 5, 20, 20), cell_class="Monocyte", attributes={"nucleolus": "prominent"})
-    project.confirm_label(cell)
-    kept = project.cell(cell)
+    cell = project.cells.add(1, (5, 5, 20, 20), cell_class="Monocyte", attributes={"nucleolus": "prominent"})
+    project.label_reviews.confirm(cell)
+    kept = project.cells.get(cell)
     assert kept.confirmed == {
         "cell_class": "Monocyte",
         "attributes": {"nucleolus": "prominent"},
         "box": [5, 5, 20, 20],
     }
-    last = project.history(1)[-1]
+    last = project.history.rows(1)[-1]
     assert (last.command, last.annotator, last.after) == ("Keep label", "Ada", {"confirmed": kept.confirmed})
-    project.confirm_label(cell)  # once more: nothing new, no edit
-    assert project.history(1)[-1] == last
+    project.label_reviews.confirm(cell)  # once more: nothing new, no edit
+    assert project.history.rows(1)[-1] == last
     project.undo(1)
-    assert project.cell(cell).confirmed == {}
+    assert project.cells.get(cell).confirmed == {}
     project.redo(1)
-    assert project.cell(cell) == kept
-    assert project.provenance(cell).labelled_by == "Ada"
+    assert project.cells.get(cell) == kept
+    assert project.cells.provenance(cell).labelled_by == "Ada"
 
 
 def test_a_change_made_in_the_face_of_a_model_confirms_what_it_gives_and_no_more(project: Project) -> None:
-    cell = project.add_cell(1, (5, 5, 20, 20), cell_class="Monocyte", attributes={"nucleolus": "prominent"})
-    project.change_cell(cell, cell_class="Lymphocyte", confirm=True)
-    assert project.cell(cell).confirmed == {"cell_class": "Lymphocyte"}
-    project.change_cell(cell, attributes={"cytoplasm": "scanty"}, confirm=True)
-    project.change_cell(cell, box=(6, 5, 20, 20), confirm=True)
-    assert project.cell(cell).confirmed == {
+    cell = project.cells.add(1, (5, 5, 20, 20), cell_class="Monocyte", attributes={"nucleolus": "prominent"})
+    project.cells.change(cell, cell_class="Lymphocyte", confirm=True)
+    assert project.cells.get(cell).confirmed == {"cell_class": "Lymphocyte"}
+    project.cells.change(cell, attributes={"cytoplasm": "scanty"}, confirm=True)
+    project.cells.change(cell, box=(6, 5, 20, 20), confirm=True)
+    assert project.cells.get(cell).confirmed == {
         "cell_class": "Lymphocyte",
         "attributes": {"cytoplasm": "scanty"},
         "box": [6, 5, 20, 20],
@@ -56,51 +56,51 @@ def test_a_change_made_in_the_face_of_a_model_confirms_what_it_gives_and_no_more
     project.undo(1)
     project.undo(1)
     project.undo(1)
-    assert (project.cell(cell).cell_class, project.cell(cell).confirmed) == ("Monocyte", {})
+    assert (project.cells.get(cell).cell_class, project.cells.get(cell).confirmed) == ("Monocyte", {})
 
 
 def test_a_kept_cell_can_be_deleted_and_brought_back_as_it_was(project: Project) -> None:
-    cell = project.add_cell(1, (5, 5, 20, 20), cell_class="Monocyte")
-    project.confirm_label(cell)
-    kept = project.cell(cell)
-    project.delete_cell(cell)
+    cell = project.cells.add(1, (5, 5, 20, 20), cell_class="Monocyte")
+    project.label_reviews.confirm(cell)
+    kept = project.cells.get(cell)
+    project.cells.delete(cell)
     project.undo(1)
-    assert project.cell(cell) == kept
+    assert project.cells.get(cell) == kept
     for _ in range(2):
         project.undo(1)
-    assert project.cells(1) == []
+    assert project.cells.all(1) == []
 
 
 def test_what_a_model_sees_and_nobody_boxed_becomes_a_cell_with_its_word(project: Project) -> None:
-    cell = project.accept_prediction(1, SEEN, model_id=None)
-    made = project.cell(cell)
+    cell = project.label_reviews.accept(1, SEEN, model_id=None)
+    made = project.cells.get(cell)
     assert (made.box, made.cell_class, made.attributes) == (SEEN.box, "Monocyte", {"nucleolus": "prominent"})
     assert made.suggestion_id is not None
-    assert project.suggestion(made.suggestion_id).state is SuggestionState.ACCEPTED
+    assert project.suggestions.get(made.suggestion_id).state is SuggestionState.ACCEPTED
     project.undo(1)
-    assert project.cells(1) == []
-    assert project.suggestions(1) == [], "an undo offers nothing where all is known"
+    assert project.cells.all(1) == []
+    assert project.suggestions.find(1) == [], "an undo offers nothing where all is known"
     project.redo(1)
-    assert project.cell(cell) == made
+    assert project.cells.get(cell) == made
 
 
 def test_or_with_another_class_and_box(project: Project) -> None:
-    cell = project.accept_prediction(1, SEEN, model_id=None, cell_class="Lymphocyte", box=(61, 50, 20, 20))
-    made = project.cell(cell)
+    cell = project.label_reviews.accept(1, SEEN, model_id=None, cell_class="Lymphocyte", box=(61, 50, 20, 20))
+    made = project.cells.get(cell)
     assert (made.box, made.cell_class) == ((61, 50, 20, 20), "Lymphocyte")
     assert made.suggestion_id is not None
-    assert project.suggestion(made.suggestion_id).state is SuggestionState.CORRECTED
+    assert project.suggestions.get(made.suggestion_id).state is SuggestionState.CORRECTED
 
 
 def test_what_a_person_says_is_no_cell_is_known_background(project: Project) -> None:
-    project.reject_prediction(1, SEEN, model_id=None)
-    assert project.rejections() == {1: [SEEN.box]}
-    assert project.suggestions(1) == []
+    project.label_reviews.reject(1, SEEN, model_id=None)
+    assert project.suggestions.rejected_boxes() == {1: [SEEN.box]}
+    assert project.suggestions.find(1) == []
     project.undo(1)
-    assert project.rejections() == {}
-    assert project.suggestions(1) == []
+    assert project.suggestions.rejected_boxes() == {}
+    assert project.suggestions.find(1) == []
     project.redo(1)
-    assert project.rejections() == {1: [SEEN.box]}
+    assert project.suggestions.rejected_boxes() == {1: [SEEN.box]}
     assert project.check() == []
 
 
@@ -108,18 +108,18 @@ def test_an_opinion_older_than_the_schema_is_taken_as_far_as_it_still_says_somet
     project: Project,
 ) -> None:
     old = Proposal((60, 50, 20, 20), 0.9, {"Gone": 1.0}, {"nucleolus": {"gone": 1.0}, "lost": {"x": 1.0}})
-    made = project.cell(project.accept_prediction(1, old, model_id=None))
+    made = project.cells.get(project.label_reviews.accept(1, old, model_id=None))
     assert (made.cell_class, made.attributes) == (None, {})
 
 
 def test_a_project_from_before_labels_could_be_confirmed_goes_on(old_project: Path) -> None:
     with Project.open(old_project, annotator="Ada") as project:
-        (cell,) = project.cells()
+        (cell,) = project.cells.all()
         assert cell.confirmed == {}
-        project.confirm_label(cell.id)
+        project.label_reviews.confirm(cell.id)
         project.undo(1)
         project.undo(1)  # what was written before the column was there
-        assert project.cells() == []
+        assert project.cells.all() == []
         project.redo(1)
         project.redo(1)
-        assert project.cell(cell.id).confirmed["cell_class"] == cell.cell_class
+        assert project.cells.get(cell.id).confirmed["cell_class"] == cell.cell_class

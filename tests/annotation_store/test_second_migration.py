@@ -14,19 +14,19 @@ from annotation_store._db import migrate
 
 def test_work_of_an_earlier_version_goes_on(old_project: Path) -> None:
     with Project.open(old_project, annotator="Ada") as project:
-        (cell,) = project.cells()
+        (cell,) = project.cells.all()
         assert (cell.cell_class, cell.attributes) == ("Monocyte", {"cell_size": "small"})
-        assert [row.command for row in project.history()] == ["Box cell"]
-        assert project.provenance(cell.id).made_by == "Ada"
-        assert project.schema_version == 1
+        assert [row.command for row in project.history.rows()] == ["Box cell"]
+        assert project.cells.provenance(cell.id).made_by == "Ada"
+        assert project.schema_versions.current == 1
         with pytest.raises(EditError):
-            project.change_cell(cell.id, cell_class="Nonsense")
+            project.cells.change(cell.id, cell_class="Nonsense")
         with pytest.raises(sa.exc.IntegrityError, match="schema"):
-            project._connection.exec_driver_sql("UPDATE cells SET cell_class = 'Nonsense'")
+            project._db.connection.exec_driver_sql("UPDATE cells SET cell_class = 'Nonsense'")
         with pytest.raises(sa.exc.IntegrityError, match="append-only"):
-            project._connection.exec_driver_sql("DELETE FROM history")
+            project._db.connection.exec_driver_sql("DELETE FROM history")
         project.undo(1)
-        assert project.cells() == []
+        assert project.cells.all() == []
         project.redo(1)
         assert [p for p in project.check() if "pixels" not in p and "altered" not in p] == []
     (copy,) = (old_project / "backups").iterdir()
@@ -53,5 +53,5 @@ def test_a_migration_that_is_cut_short_leaves_the_old_project(
         assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
         assert raw.execute("SELECT count(*) FROM history").fetchone() == (1,)
     with Project.open(old_project, annotator="Ada") as project:
-        assert len(project.cells()) == 1
+        assert len(project.cells.all()) == 1
     assert migrate.HEAD > "0002"

@@ -30,12 +30,12 @@ LLD = load_schema("lld")
 
 def test_the_store_gives_both_back(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
-        project.save_embeddings("1", {1: Embedding(np.ones(4, np.float32), (WITH_SETS, UNCHECKED))})
+        project.suggestions.replace(1, [WITH_SETS, UNCHECKED], model_id=None)
+        project.embeddings.save("1", {1: Embedding(np.ones(4, np.float32), (WITH_SETS, UNCHECKED))})
     with Project.open(folder, annotator="Ada") as project:
-        assert [s.proposal for s in project.suggestions()] == [WITH_SETS, UNCHECKED]
-        assert [entry.proposal for entry in project.entries()] == [WITH_SETS, UNCHECKED]
-        assert project.embeddings("1", predictions=True)[1].predictions == (WITH_SETS, UNCHECKED)
+        assert [s.proposal for s in project.suggestions.find()] == [WITH_SETS, UNCHECKED]
+        assert [entry.proposal for entry in project.bulk_edits.entries()] == [WITH_SETS, UNCHECKED]
+        assert project.embeddings.of("1", predictions=True)[1].predictions == (WITH_SETS, UNCHECKED)
         assert project.check() == []
 
 
@@ -45,59 +45,61 @@ def test_the_store_gives_both_back(folder: Path) -> None:
 )
 def test_a_set_holds_values_of_the_schema_once_each(project: Project, sets: Any) -> None:
     with pytest.raises(EditError, match="set of"):
-        project.suggest(1, [Proposal((10, 10, 20, 20), 0.8, CLASSES, VALUES, sets=sets)], model_id=None)
-    assert project.suggestions() == []
+        project.suggestions.replace(
+            1, [Proposal((10, 10, 20, 20), 0.8, CLASSES, VALUES, sets=sets)], model_id=None
+        )
+    assert project.suggestions.find() == []
 
 
 def test_suggestions_from_before_claim_nothing(folder: Path) -> None:
     plain = Proposal((10, 10, 20, 20), 0.8, CLASSES, VALUES)
     with Project.open(folder, annotator="Ada") as project:
-        project.suggest(1, [plain], model_id=None)
+        project.suggestions.replace(1, [plain], model_id=None)
     take_back(folder, "0011")
     with Project.open(folder, annotator="Ada") as project:
-        assert [s.proposal for s in project.suggestions()] == [plain]
+        assert [s.proposal for s in project.suggestions.find()] == [plain]
 
 
 def test_what_was_not_checked_is_never_accepted_among_many(project: Project) -> None:
-    ids = project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    ids = project.suggestions.replace(1, [WITH_SETS, UNCHECKED], model_id=None)
     with pytest.raises(EditError, match="has not learnt from"):
-        project.accept_many(ids)
-    assert project.cells() == []
-    assert len(project.accept_many(ids[:1])) == 1
-    assert project.cell(project.accept(ids[1])).cell_class == "Monocyte"
+        project.suggestions.accept_many(ids)
+    assert project.cells.all() == []
+    assert len(project.suggestions.accept_many(ids[:1])) == 1
+    assert project.cells.get(project.suggestions.accept(ids[1])).cell_class == "Monocyte"
 
 
 def test_sets_are_withdrawn_on_some_fields(project: Project) -> None:
     for field in (1, 2):
-        project.suggest(field, [WITH_SETS], model_id=None)
-    project.withdraw_sets([2])
-    assert [s.proposal.sets for s in project.suggestions()] == [SETS, {}]
+        project.suggestions.replace(field, [WITH_SETS], model_id=None)
+    project.suggestions.withdraw_sets([2])
+    assert [s.proposal.sets for s in project.suggestions.find()] == [SETS, {}]
 
 
 def test_a_changed_schema_claims_no_set_of_other_words(project: Project) -> None:
-    project.suggest(1, [WITH_SETS], model_id=None)
+    project.suggestions.replace(1, [WITH_SETS], model_id=None)
     content = load_schema("lld").model_dump()
-    project.change_schema(Schema.model_validate(content | {"title": "As before"}), {})
-    assert project.suggestions()[0].proposal.sets == SETS
+    project.schema_versions.change(Schema.model_validate(content | {"title": "As before"}), {})
+    assert project.suggestions.find()[0].proposal.sets == SETS
     content["classes"] = [c for c in content["classes"] if c["name"] != "Neutrophil"]
     content["groups"] = []
-    project.change_schema(Schema.model_validate(content), {"Neutrophil": "Monocyte"})
-    assert project.suggestions()[0].proposal.sets == {}
+    project.schema_versions.change(Schema.model_validate(content), {"Neutrophil": "Monocyte"})
+    assert project.suggestions.find()[0].proposal.sets == {}
 
 
 @pytest.mark.parametrize(("form", "name"), [("coco", "out.json"), ("geojson", "out"), ("csv", "out.csv")])
 def test_there_and_back(form: str, name: str, project: Project, tmp_path: Path) -> None:
-    project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    project.suggestions.replace(1, [WITH_SETS, UNCHECKED], model_id=None)
     formats.write(form, project, tmp_path / name, what="suggestions")
-    project.suggest(1, [], model_id=None)
+    project.suggestions.replace(1, [], model_id=None)
     formats.read(form, project, tmp_path / name)
-    one, other = sorted((s.proposal for s in project.suggestions()), key=lambda p: p.box[0])
+    one, other = sorted((s.proposal for s in project.suggestions.find()), key=lambda p: p.box[0])
     assert (one.unchecked, other.unchecked) == (False, True)
     assert (one.sets, other.sets) == (SETS, {})
 
 
 def test_tables_have_a_column_for_what_was_not_checked(project: Project, tmp_path: Path) -> None:
-    project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    project.suggestions.replace(1, [WITH_SETS, UNCHECKED], model_id=None)
     formats.write("csv", project, tmp_path / "out.csv", what="suggestions")
     with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -109,7 +111,7 @@ def test_tables_have_a_column_for_what_was_not_checked(project: Project, tmp_pat
 def test_what_a_format_cannot_keep_of_suggestions_is_told_before_and_after(
     form: str, project: Project, tmp_path: Path
 ) -> None:
-    project.suggest(1, [WITH_SETS, UNCHECKED], model_id=None)
+    project.suggestions.replace(1, [WITH_SETS, UNCHECKED], model_id=None)
     report = formats.write(form, project, tmp_path / "out", what="suggestions")
     had = {"probabilities": 2, "novelty": 1, "unchecked": 1, "sets": 1}
     lost = formats.survey(project).lost(form, "suggestions")

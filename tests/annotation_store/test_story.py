@@ -12,19 +12,21 @@ from annotation_store import EditError, Project, Proposal
 
 
 def test_the_story_of_a_cell_is_one_call_and_one_statement(project: Project, folder: Path) -> None:
-    (suggestion,) = project.suggest(1, [Proposal((1, 1, 20, 20), 0.75, {"Monocyte": 1.0})], model_id=None)
-    cell = project.accept(suggestion)
+    (suggestion,) = project.suggestions.replace(
+        1, [Proposal((1, 1, 20, 20), 0.75, {"Monocyte": 1.0})], model_id=None
+    )
+    cell = project.suggestions.accept(suggestion)
     with Project.open(folder, annotator="Ben", reading=1) as other:
-        other.change_cell(cell, cell_class="Neutrophil")
-        other.change_cell(cell, comment="sure")
-    project.delete_cell(cell)
+        other.cells.change(cell, cell_class="Neutrophil")
+        other.cells.change(cell, comment="sure")
+    project.cells.delete(cell)
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    sa.event.listen(project._engine, "before_cursor_execute", note)
-    story = project.provenance(cell)
+    sa.event.listen(project._db._engine, "before_cursor_execute", note)
+    story = project.cells.provenance(cell)
     assert len(seen) == 1
     assert [(r.annotator, r.action, r.command) for r in story.rows] == [
         ("Ada", "add", "Accept suggestion"),
@@ -41,53 +43,53 @@ def test_the_story_of_a_cell_is_one_call_and_one_statement(project: Project, fol
 
 
 def test_a_cell_drawn_by_hand_has_no_suggestion_and_none_has_no_story(project: Project) -> None:
-    cell = project.add_cell(1, (1, 1, 20, 20))
-    story = project.provenance(cell)
+    cell = project.cells.add(1, (1, 1, 20, 20))
+    story = project.cells.provenance(cell)
     assert (story.suggestion, story.deleted, story.labelled_by) == (None, False, "Ada")
-    assert story.cell == project.cell(cell)
+    assert story.cell == project.cells.get(cell)
     with pytest.raises(EditError, match="no cell 99"):
-        project.provenance(99)
+        project.cells.provenance(99)
 
 
 def test_active_seconds_add_up_per_annotator_and_field(project: Project, folder: Path) -> None:
-    project.add_active_seconds(1, 10)
-    project.add_active_seconds(1, 2.5)
+    project.work_time.add(1, 10)
+    project.work_time.add(1, 2.5)
     with Project.open(folder, annotator="Ben") as other:
-        other.add_active_seconds(2, 4)
-    assert [(t.annotator, t.field_id, t.seconds) for t in project.active_seconds()] == [
+        other.work_time.add(2, 4)
+    assert [(t.annotator, t.field_id, t.seconds) for t in project.work_time.all()] == [
         ("Ada", 1, 12.5),
         ("Ben", 2, 4.0),
     ]
-    assert len(project.active_seconds(2)) == 1
+    assert len(project.work_time.all(2)) == 1
     for wrong in (-1, float("nan"), float("inf"), 1e9, "x"):
         with pytest.raises(EditError):
-            project.add_active_seconds(1, wrong)  # type: ignore[arg-type]
+            project.work_time.add(1, wrong)  # type: ignore[arg-type]
     with pytest.raises(EditError, match="no field"):
-        project.add_active_seconds(99, 1)
+        project.work_time.add(99, 1)
 
 
 def test_what_is_known_of_a_field_can_be_said_when_it_comes_and_later(
     project: Project, image_folder: Path
 ) -> None:
     about = {"microscope": "H", "camera": "C1", "magnification": 40, "stain": "Wright", "domain": "H40"}
-    (added,) = project.add_fields([image_folder / "c.jpg"], about=about).added
-    field = project.field(added)
+    (added,) = project.fields.add([image_folder / "c.jpg"], about=about).added
+    field = project.fields.get(added)
     assert (field.microscope, field.camera, field.stain, field.domain) == ("H", "C1", "Wright", "H40")
     assert field.magnification == 40
-    project.update_field(added, camera="C2", stain=None, quality="blurred")
-    field = project.field(added)
+    project.fields.update(added, camera="C2", stain=None, quality="blurred")
+    field = project.fields.get(added)
     assert (field.camera, field.stain, field.quality) == ("C2", None, "blurred")
     project.undo(added)
-    assert project.field(added).camera == "C1"
+    assert project.fields.get(added).camera == "C1"
     for wrong in ({"magnification": -1}, {"magnification": "big"}, {"width": 3}):
         with pytest.raises(EditError):
-            project.update_field(added, **wrong)
+            project.fields.update(added, **wrong)
     assert project.check() == []
 
 
 def test_patients_have_slides_and_fields(project: Project) -> None:
-    assert project.patients() == []
-    project.update_field(1, patient="P1", slide="S1")
-    project.update_field(2, patient="P1", slide="S2")
-    (patient,) = project.patients()
+    assert project.fields.patients() == []
+    project.fields.update(1, patient="P1", slide="S1")
+    project.fields.update(2, patient="P1", slide="S2")
+    (patient,) = project.fields.patients()
     assert (patient.name, patient.slides, patient.field_ids) == ("P1", ("S1", "S2"), (1, 2))

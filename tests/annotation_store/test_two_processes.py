@@ -18,12 +18,12 @@ import sys
 from annotation_store import Project, Proposal
 with Project.open(sys.argv[1], annotator="worker") as project:
     for step in range(40):
-        project.suggest(1 + step % 2, [Proposal((step, 5, 20, 20), 0.5)] * 3, model_id=None)
+        project.suggestions.replace(1 + step % 2, [Proposal((step, 5, 20, 20), 0.5)] * 3, model_id=None)
         print(step, flush=True)
-    number = project.new_model_id()
-    project.model_folder(number).mkdir()
-    (project.model_folder(number) / "weights").write_bytes(b"x")
-    project.add_model(number, parent="starter", card={}, activate=True)
+    number = project.models.reserve_id()
+    project.models.folder(number).mkdir()
+    (project.models.folder(number) / "weights").write_bytes(b"x")
+    project.models.add(number, parent="starter", card={}, activate=True)
 """
 
 
@@ -36,14 +36,14 @@ def test_a_worker_writes_suggestions_while_the_window_edits(project: Project) ->
     )
     assert worker.stdout is not None
     worker.stdout.readline()
-    mine = [project.add_cell(1, (i % 60, 10, 20, 20)) for i in range(60)]
+    mine = [project.cells.add(1, (i % 60, 10, 20, 20)) for i in range(60)]
     for cell_id in mine[:20]:
-        project.change_cell(cell_id, cell_class="Monocyte")
+        project.cells.change(cell_id, cell_class="Monocyte")
     output, _ = worker.communicate(timeout=60)
     assert worker.returncode == 0
     assert output.split()[-1] == "39"
-    assert [cell.id for cell in project.cells(1)] == mine
-    assert len(project.suggestions()) == 6
+    assert [cell.id for cell in project.cells.all(1)] == mine
+    assert len(project.suggestions.find()) == 6
     assert project.refresh()
     assert ("suggestions", [1, 2]) in heard
     assert "models" in heard
@@ -63,13 +63,13 @@ def test_refresh_tells_what_others_did_and_not_what_one_did_oneself(folder: Path
         )
         ada.events.fields_added.connect(lambda ids: heard.append(("fields", ids)))
         ada.events.suggestions_changed.connect(lambda ids: heard.append(("suggestions", ids)))
-        ada.add_cell(1, (1, 1, 20, 20))
+        ada.cells.add(1, (1, 1, 20, 20))
         heard.clear()
-        cell_id = ben.add_cell(2, (1, 1, 20, 20))
-        mine = ada.add_cell(1, (30, 30, 20, 20))
-        ben.suggest(2, [Proposal((50, 1, 20, 20), 0.5)], model_id=None)
-        ben.add_fields([tmp_path / "new.png"])
-        ben.update_field(1, patient="P1")
+        cell_id = ben.cells.add(2, (1, 1, 20, 20))
+        mine = ada.cells.add(1, (30, 30, 20, 20))
+        ben.suggestions.replace(2, [Proposal((50, 1, 20, 20), 0.5)], model_id=None)
+        ben.fields.add([tmp_path / "new.png"])
+        ben.fields.update(1, patient="P1")
         assert heard == [("Box cell", 1, {"cell": (mine,)})]
         heard.clear()
         assert ada.refresh()
@@ -79,10 +79,10 @@ def test_refresh_tells_what_others_did_and_not_what_one_did_oneself(folder: Path
             ("Describe field", 1, {"field": (1,)}),
             ("suggestions", [2]),
         ]
-        assert ada.field(1).patient == "P1"
+        assert ada.fields.get(1).patient == "P1"
         heard.clear()
         assert not ada.refresh()
-        ada.add_cell(1, (1, 30, 20, 20))
+        ada.cells.add(1, (1, 30, 20, 20))
         assert not ada.refresh()
 
 
@@ -94,13 +94,13 @@ def test_a_writer_that_waits_too_long_gets_a_clear_answer_and_readers_go_on(
         Project.open(folder, annotator="Ada") as ada,
         Project.open(folder, annotator="Ben", reading=1) as ben,
     ):
-        ben.add_cell(1, (1, 1, 20, 20))
-        with ada._writing():
+        ben.cells.add(1, (1, 1, 20, 20))
+        with ada._db.writing():
             with pytest.raises(ProjectError, match="being written by another program"):
-                ben.add_cell(1, (1, 1, 20, 20))
-            assert len(ben.cells()) == 1
-        ben.add_cell(1, (1, 1, 20, 20))
-        assert len(ada.cells()) == 2
+                ben.cells.add(1, (1, 1, 20, 20))
+            assert len(ben.cells.all()) == 1
+        ben.cells.add(1, (1, 1, 20, 20))
+        assert len(ada.cells.all()) == 2
 
 
 def test_the_same_file_added_by_two_at_once_is_one_field(folder: Path, tmp_path: Path) -> None:
@@ -109,10 +109,10 @@ def test_the_same_file_added_by_two_at_once_is_one_field(folder: Path, tmp_path:
         Project.open(folder, annotator="Ada") as ada,
         Project.open(folder, annotator="Ben", reading=1) as ben,
     ):
-        known = ada._intake_hashes()
-        ben.add_fields([tmp_path / "new.png"])
-        ada._intake_hashes = lambda: known  # type: ignore[method-assign]
-        report = ada.add_fields([tmp_path / "new.png"])
+        known = ada._ingest.known_hashes()
+        ben.fields.add([tmp_path / "new.png"])
+        ada._ingest.known_hashes = lambda: known  # type: ignore[method-assign]
+        report = ada.fields.add([tmp_path / "new.png"])
         assert report.added == []
-        assert len(ada.fields()) == 3
+        assert len(ada.fields.all()) == 3
         assert ada.check() == []

@@ -24,11 +24,11 @@ ALL = tuple(SuggestionState)
 
 def state(project: Project, field_id: int = 1) -> tuple[Any, ...]:
     return (
-        project.cells(field_id),
-        project.regions(field_id),
-        project.ignore_areas(field_id),
-        sorted(project.suggestions(field_id, states=ALL), key=lambda s: s.id),
-        project.field(field_id),
+        project.cells.all(field_id),
+        project.regions.all(field_id),
+        project.ignore_areas.all(field_id),
+        sorted(project.suggestions.find(field_id, states=ALL), key=lambda s: s.id),
+        project.fields.get(field_id),
     )
 
 
@@ -45,41 +45,41 @@ PROPOSALS = [
 
 def do(project: Project, action: str, pick: int) -> None:
     """Do one edit, if there is anything to do it to."""
-    cells, regions, areas = project.cells(1), project.regions(1), project.ignore_areas(1)
-    pending = project.suggestions(1)
+    cells, regions, areas = project.cells.all(1), project.regions.all(1), project.ignore_areas.all(1)
+    pending = project.suggestions.find(1)
     box = (float(pick % 70), float(pick % 50), 20.0, 15.0)
     if action == "add":
-        project.add_cell(1, box, cell_class=["Monocyte", "blast", "unsure", None][pick % 4])
+        project.cells.add(1, box, cell_class=["Monocyte", "blast", "unsure", None][pick % 4])
     elif action == "label" and cells:
-        project.change_cell(
+        project.cells.change(
             cells[pick % len(cells)].id,
             cell_class=["Lymphocyte", "None", None][pick % 3],
             attributes={"cell_size": ["small", "unsure", None][pick % 3]},
         )
     elif action == "move" and cells:
-        project.change_cell(cells[pick % len(cells)].id, box=box, comment=str(pick))
+        project.cells.change(cells[pick % len(cells)].id, box=box, comment=str(pick))
     elif action == "delete" and cells:
-        project.delete_cell(cells[pick % len(cells)].id)
+        project.cells.delete(cells[pick % len(cells)].id)
     elif action == "region":
-        project.add_region(1, Shape(box), state=list(RegionState)[pick % 2])
+        project.regions.add(1, Shape(box), state=list(RegionState)[pick % 2])
     elif action == "finish" and regions:
-        project.change_region(regions[pick % len(regions)].id, state=RegionState.FINISHED, shape=Shape(box))
+        project.regions.change(regions[pick % len(regions)].id, state=RegionState.FINISHED, shape=Shape(box))
     elif action == "no region" and regions:
-        project.delete_region(regions[pick % len(regions)].id)
+        project.regions.delete(regions[pick % len(regions)].id)
     elif action == "ignore":
-        project.add_ignore_area(1, Shape.polygon([(0, 0), (1 + pick % 90, 0), (0, 50)]))
+        project.ignore_areas.add(1, Shape.polygon([(0, 0), (1 + pick % 90, 0), (0, 50)]))
     elif action == "no ignore" and areas:
-        project.delete_ignore_area(areas[pick % len(areas)].id)
+        project.ignore_areas.delete(areas[pick % len(areas)].id)
     elif action == "accept" and pending:
-        project.accept(pending[pick % len(pending)].id)
+        project.suggestions.accept(pending[pick % len(pending)].id)
     elif action == "accept many" and pending:
-        project.accept_many([s.id for s in pending[: 1 + pick % 3]])
+        project.suggestions.accept_many([s.id for s in pending[: 1 + pick % 3]])
     elif action == "correct" and pending:
-        project.correct(pending[pick % len(pending)].id, cell_class="Basophil")
+        project.suggestions.correct(pending[pick % len(pending)].id, cell_class="Basophil")
     elif action == "reject" and pending:
-        project.reject(pending[pick % len(pending)].id, list(RejectionReason)[pick % 3])
+        project.suggestions.reject(pending[pick % len(pending)].id, list(RejectionReason)[pick % 3])
     elif action == "describe":
-        project.update_field(1, note=str(pick), patient=f"P{pick % 3}")
+        project.fields.update(1, note=str(pick), patient=f"P{pick % 3}")
 
 
 MARKS = ["add", "label", "move", "delete", "region", "finish", "no region", "ignore", "no ignore"]
@@ -93,8 +93,8 @@ def test_any_sequence_of_edits_undone_and_redone_returns_the_same_states(
     fresh: Callable[[], Project], steps: list[tuple[str, int]]
 ) -> None:
     with fresh() as project:
-        project.suggest(1, PROPOSALS, model_id=None)
-        project.add_cell(2, (1, 1, 20, 20))
+        project.suggestions.replace(1, PROPOSALS, model_id=None)
+        project.cells.add(2, (1, 1, 20, 20))
         elsewhere = state(project, 2)
         states, at = [state(project)], 0
         for action, pick in steps:
@@ -125,26 +125,26 @@ def test_any_sequence_of_edits_undone_and_redone_returns_the_same_states(
 
 
 def test_the_menu_can_name_what_would_be_undone_and_redone(project: Project) -> None:
-    cell_id = project.add_cell(1, (1, 1, 20, 20))
-    project.change_cell(cell_id, cell_class="Monocyte")
+    cell_id = project.cells.add(1, (1, 1, 20, 20))
+    project.cells.change(cell_id, cell_class="Monocyte")
     assert (project.undoable(1), project.redoable(1)) == ("Label cell", None)
     edit = project.undo(1)
     assert edit is not None
     assert edit.command == "Undo: Label cell"
     assert (project.undoable(1), project.redoable(1)) == ("Box cell", "Label cell")
-    project.add_region(1, Shape.rectangle(0, 0, 50, 50))
+    project.regions.add(1, Shape.rectangle(0, 0, 50, 50))
     assert (project.undoable(1), project.redoable(1)) == ("Draw region", None)
 
 
 def test_undo_survives_closing_the_project(folder: Any) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (1, 1, 20, 20))
+        project.cells.add(1, (1, 1, 20, 20))
     with Project.open(folder, annotator="Ada") as project:
         assert project.undo(1) is not None
-        assert project.cells() == []
+        assert project.cells.all() == []
     with Project.open(folder, annotator="Ada") as project:
         assert project.redo(1) is not None
-        assert len(project.cells()) == 1
+        assert len(project.cells.all()) == 1
 
 
 def test_undo_never_reaches_another_field_annotator_or_reading(folder: Any) -> None:
@@ -152,15 +152,15 @@ def test_undo_never_reaches_another_field_annotator_or_reading(folder: Any) -> N
         Project.open(folder, annotator="Ada") as ada,
         Project.open(folder, annotator="Ben", reading=1) as ben,
     ):
-        ada.add_cell(1, (1, 1, 20, 20))
-        ada.add_cell(2, (1, 1, 20, 20))
-        ben.add_cell(1, (30, 30, 20, 20))
+        ada.cells.add(1, (1, 1, 20, 20))
+        ada.cells.add(2, (1, 1, 20, 20))
+        ben.cells.add(1, (30, 30, 20, 20))
         assert ada.undo(1) is not None
-        assert [c.box for c in ada.cells(1)] == [(30, 30, 20, 20)]
+        assert [c.box for c in ada.cells.all(1)] == [(30, 30, 20, 20)]
         assert ada.undo(1) is None
-        assert len(ada.cells(2)) == 1
-        second = ada.add_reading("second")
-        ada.use_reading(second.id)
+        assert len(ada.cells.all(2)) == 1
+        second = ada.readings.add("second")
+        ada.readings.use(second.id)
         assert ada.undo(2) is None
         assert ben.undo(1) is not None
 
@@ -170,60 +170,60 @@ def test_what_somebody_else_changed_since_is_not_thrown_away(folder: Any) -> Non
         Project.open(folder, annotator="Ada") as ada,
         Project.open(folder, annotator="Ben", reading=1) as ben,
     ):
-        cell_id = ada.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte")
-        ben.change_cell(cell_id, cell_class="Lymphocyte")
+        cell_id = ada.cells.add(1, (1, 1, 20, 20), cell_class="Monocyte")
+        ben.cells.change(cell_id, cell_class="Lymphocyte")
         with pytest.raises(EditError, match="somebody has changed"):
             ada.undo(1)
-        assert ada.cell(cell_id).cell_class == "Lymphocyte"
+        assert ada.cells.get(cell_id).cell_class == "Lymphocyte"
         assert ada.undoable(1) == "Box cell"
         ben.undo(1)
         assert ada.undo(1) is not None
-        assert ben.cells() == []
+        assert ben.cells.all() == []
 
 
 def test_an_accept_undone_after_a_newer_model_came_is_pending_again(project: Project) -> None:
-    (first,) = project.suggest(1, [PROPOSALS[0]], model_id=None)
-    project.accept(first)
-    (newer,) = project.suggest(1, [PROPOSALS[4]], model_id=None)
+    (first,) = project.suggestions.replace(1, [PROPOSALS[0]], model_id=None)
+    project.suggestions.accept(first)
+    (newer,) = project.suggestions.replace(1, [PROPOSALS[4]], model_id=None)
     project.undo(1)
-    assert project.cells() == []
-    assert {s.id for s in project.suggestions(1)} == {first, newer}
+    assert project.cells.all() == []
+    assert {s.id for s in project.suggestions.find(1)} == {first, newer}
     project.redo(1)
-    assert len(project.cells()) == 1
+    assert len(project.cells.all()) == 1
 
 
 def test_an_accept_undone_where_a_newer_model_proposes_the_same_cell_is_not_offered_twice(
     project: Project,
 ) -> None:
-    (first,) = project.suggest(1, [PROPOSALS[0]], model_id=None)
-    project.accept(first)
-    (newer,) = project.suggest(1, [PROPOSALS[0]], model_id=None)
+    (first,) = project.suggestions.replace(1, [PROPOSALS[0]], model_id=None)
+    project.suggestions.accept(first)
+    (newer,) = project.suggestions.replace(1, [PROPOSALS[0]], model_id=None)
     project.undo(1)
-    assert [s.id for s in project.suggestions(1)] == [newer]
-    assert project.suggestion(first).state == SuggestionState.SUPERSEDED
+    assert [s.id for s in project.suggestions.find(1)] == [newer]
+    assert project.suggestions.get(first).state == SuggestionState.SUPERSEDED
     project.redo(1)
-    assert project.suggestion(first).state == SuggestionState.ACCEPTED
-    assert len(project.cells()) == 1
+    assert project.suggestions.get(first).state == SuggestionState.ACCEPTED
+    assert len(project.cells.all()) == 1
 
 
 def test_an_accept_can_be_brought_back_after_its_suggestion_was_superseded(project: Project) -> None:
-    (first,) = project.suggest(1, [PROPOSALS[0]], model_id=None)
-    project.accept(first)
+    (first,) = project.suggestions.replace(1, [PROPOSALS[0]], model_id=None)
+    project.suggestions.accept(first)
     project.undo(1)
-    project.suggest(1, [], model_id=None)
-    assert project.suggestion(first).state == SuggestionState.SUPERSEDED
+    project.suggestions.replace(1, [], model_id=None)
+    assert project.suggestions.get(first).state == SuggestionState.SUPERSEDED
     project.redo(1)
-    assert project.suggestion(first).state == SuggestionState.ACCEPTED
-    assert len(project.cells()) == 1
+    assert project.suggestions.get(first).state == SuggestionState.ACCEPTED
+    assert len(project.cells.all()) == 1
     project.undo(1)
-    assert project.cells() == []
+    assert project.cells.all() == []
 
 
 def test_superseding_is_recorded_but_no_person_undoes_it(project: Project) -> None:
-    project.suggest(1, PROPOSALS[:2], model_id=None)
-    project.suggest(1, PROPOSALS[2:4], model_id=None)
+    project.suggestions.replace(1, PROPOSALS[:2], model_id=None)
+    project.suggestions.replace(1, PROPOSALS[2:4], model_id=None)
     assert project.undoable(1) is None
-    assert [row.after and row.after["state"] for row in project.history(entity="suggestion")] == [
+    assert [row.after and row.after["state"] for row in project.history.rows(entity="suggestion")] == [
         "superseded",
         "superseded",
     ]

@@ -15,16 +15,16 @@ from .conftest import Cli
 def two_readings(annotated: Path) -> Path:
     """The first reading, and another that has the same cells, one of them otherwise and one not."""
     with Project.open(annotated) as project:
-        first = project.cells()
+        first = project.cells.all()
         for i, cell in enumerate(first):
-            project.change_cell(cell.id, cell_class="Monocyte" if i % 2 else "Lymphocyte")
-        first, regions = project.cells(), project.regions()
-        project.use_reading(project.add_reading("second").id)
+            project.cells.change(cell.id, cell_class="Monocyte" if i % 2 else "Lymphocyte")
+        first, regions = project.cells.all(), project.regions.all()
+        project.readings.use(project.readings.add("second").id)
         for region in regions:
-            project.add_region(region.field_id, region.shape)
+            project.regions.add(region.field_id, region.shape)
         for cell in first[1:]:
             of_class = "Basophil" if cell is first[1] else cell.cell_class
-            project.add_cell(cell.field_id, cell.box, cell_class=of_class)
+            project.cells.add(cell.field_id, cell.box, cell_class=of_class)
     return annotated
 
 
@@ -42,7 +42,7 @@ def test_agreement_differences_and_a_consensus(cli: Cli, two_readings: Path) -> 
     assert made["unsure"] == 1
     assert made["disputed"] == 1
     with Project.open(two_readings) as project:
-        assert [one.name for one in project.readings()][2] == "together"
+        assert [one.name for one in project.readings.all()][2] == "together"
     cli("agreement", two_readings, "--consensus", "together").refuses("already")
 
 

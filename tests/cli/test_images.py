@@ -50,7 +50,7 @@ def test_unusual_images_are_read_as_rgb(cli, project: Path, tmp_path: Path, kind
             tifffile.imwrite(path, NOISE[..., :3].astype(np.uint16) * 257, photometric="rgb")
     assert cli("add", project, path).code == 0
     with Project.open(project) as opened:
-        pixels = opened.pixels(opened.fields()[0].id)
+        pixels = opened.pixels.read(opened.fields.all()[0].id)
     assert (pixels.shape, pixels.dtype) == ((40, 50, 3), np.uint8)
     assert pixels.max() > 200, "16 bits are scaled, not cut off"
 
@@ -106,7 +106,7 @@ def test_the_patient_is_taken_from_the_name(cli, project: Path, image: Path) -> 
     image.rename(image.with_name("p7_001.png"))
     assert cli("add", project, image.parent, "--patient-from", r"^(p\d+)_").code == 0
     with Project.open(project) as opened:
-        assert opened.fields()[0].patient == "p7"
+        assert opened.fields.all()[0].patient == "p7"
 
 
 def test_a_whole_slide_is_added_and_found_again_where_it_was_moved(

@@ -16,8 +16,8 @@ MEASURED = {"cells": 40, "ap50": 0.91, "precision": 0.9, "recall": 0.8, "class_f
 
 def add_model(project: Path, *, active: bool, parent: str = "starter", **card: Any) -> int:
     with Project.open(project) as opened:
-        number = opened.new_model_id()
-        folder = opened.model_folder(number)
+        number = opened.models.reserve_id()
+        folder = opened.models.folder(number)
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(b"weights")
         whole = {
@@ -30,7 +30,7 @@ def add_model(project: Path, *, active: bool, parent: str = "starter", **card: A
             **card,
         }
         (folder / "model.json").write_text(json.dumps(whole))
-        opened.add_model(number, parent=parent, card=whole, activate=active)
+        opened.models.add(number, parent=parent, card=whole, activate=active)
     return number
 
 
@@ -46,7 +46,7 @@ def three(project: Path) -> Path:
 
 def active(project: Path) -> int | None:
     with Project.open(project) as opened:
-        model = opened.active_model()
+        model = opened.models.active()
         return model.id if model is not None else None
 
 

@@ -26,9 +26,9 @@ def test_a_project_without_any_model_is_ranked_by_stain_and_difference(cli: Cli,
         "possible cell" in reason or "likely cell" in reason for one in told for reason in one["reasons"]
     )
     with Project.open(annotated, read_only=True) as project:
-        names = {field.name: field.id for field in project.fields()}
+        names = {field.name: field.id for field in project.fields.all()}
         assert {one["field"]: one["id"] for one in told}.items() <= names.items()
-        assert list(project.embedded()) == ["stain"]
+        assert list(project.embeddings.count_by_maker()) == ["stain"]
     assert cli("rank", annotated, "--json").json == told
     assert len(cli("rank", annotated, "-n", "2", "--json").json) == 2
 
@@ -41,7 +41,7 @@ def test_regions_lie_off_what_is_finished(cli: Cli, annotated: Path) -> None:
         for one in told:
             assert set(one) == CONTRACT | {"box"}
             x, y, w, h = one["box"]
-            for region in project.regions(one["id"]):
+            for region in project.regions.all(one["id"]):
                 assert not region.shape.contains(x + w / 2, y + h / 2)
 
 
@@ -52,7 +52,7 @@ def test_cells_in_two_queues_and_text_for_people(cli: Cli, annotated: Path) -> N
             Proposal((10, 10, 20, 20), 0.9, {"Monocyte": 0.9, "Lymphocyte": 0.1}),
             Proposal((50, 50, 20, 20), 0.6, {"Monocyte": 0.5, "Lymphocyte": 0.5}),
         ]
-        sure, torn = project.suggest(1, some, model_id=None)
+        sure, torn = project.suggestions.replace(1, some, model_id=None)
     teach = cli("rank", annotated, "--what", "cells", "--json").json
     assert [one["id"] for one in teach] == [torn, sure]
     fast = cli("rank", annotated, "--what", "cells", "--queue", "accept", "--json").json
@@ -66,11 +66,11 @@ def test_the_order_that_the_window_shows_is_left_alone(cli: Cli, annotated: Path
 
     with Project.open(annotated) as project:
         ranking.update(project)
-        before = project.ranking()
-        project.suggest(3, [Proposal((10, 10, 20, 20), 0.9)], model_id=None)
+        before = project.rankings.latest()
+        project.suggestions.replace(3, [Proposal((10, 10, 20, 20), 0.9)], model_id=None)
     assert cli("rank", annotated).code == 0
     with Project.open(annotated) as project:
-        assert project.ranking() == before
+        assert project.rankings.latest() == before
 
 
 def test_a_project_that_cannot_be_written_is_ranked_all_the_same(cli: Cli, unwritable: Path) -> None:
@@ -103,8 +103,8 @@ def test_an_older_project_that_cannot_be_written_says_why_it_cannot_be_read(
 
 def test_nothing_left_and_nothing_there_are_said(cli: Cli, annotated: Path) -> None:
     with Project.open(annotated) as opened:
-        for field in opened.fields():
-            opened.mark_whole_field(field.id)
+        for field in opened.fields.all():
+            opened.regions.add_whole_field(field.id)
     assert "nothing is left to do" in cli("rank", annotated).out
     assert cli("rank", annotated, "--json").json == []
 
@@ -124,10 +124,10 @@ def test_json_is_one_document(cli: Cli, annotated: Path, what: str) -> None:
 def test_likely_label_errors_are_named(cli: Cli, annotated: Path) -> None:
     assert "contradicts no label" in cli("rank", annotated, "--what", "label-errors").out
     with Project.open(annotated) as project:
-        cell = project.cells()[0]
-        project.change_cell(cell.id, cell_class="Neutrophil")
+        cell = project.cells.all()[0]
+        project.cells.change(cell.id, cell_class="Neutrophil")
         prediction = Proposal(cell.box, 0.99, {"Neutrophil": 0.01, "Basophil": 0.99})
-        project.save_embeddings("starter", {cell.field_id: Embedding(np.ones(4), (prediction,))})
+        project.embeddings.save("starter", {cell.field_id: Embedding(np.ones(4), (prediction,))})
     told = cli("rank", annotated, "--what", "label-errors", "--json").json
     (one,) = [item for item in told if item["id"] == cell.id]
     assert set(one) == CONTRACT | {"box"}

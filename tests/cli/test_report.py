@@ -11,9 +11,9 @@ def test_a_report_has_no_names_and_a_title_of_its_own_unless_asked(
     cli, small_project: Path, tmp_path: Path
 ) -> None:
     with Project.open(small_project, annotator="Ada <b>") as project:
-        field = project.fields()[0]
-        project.update_field(field.id, patient="Jane Doe")
-        project.add_active_seconds(field.id, 3700)
+        field = project.fields.all()[0]
+        project.fields.update(field.id, patient="Jane Doe")
+        project.work_time.add(field.id, 3700)
     out = tmp_path / "report.html"
     answer = cli("report", small_project, out)
     assert (answer.code, answer.out.strip()) == (0, f"Wrote {out}.")

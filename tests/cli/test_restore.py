@@ -10,7 +10,7 @@ from annotation_store._db import migrate
 
 def test_a_damaged_project_is_restored_as_its_error_advises(cli, annotated: Path) -> None:
     with Project.open(annotated) as project:
-        cells = len(project.cells())
+        cells = len(project.cells.all())
         migrate.back_up(annotated / "project.db", annotated / "backups", "before-repair")
     listed = cli("restore", annotated, "--list")
     assert "sound" in listed.out

@@ -23,7 +23,7 @@ def test_a_schema_is_printed_changed_and_set_again(
     small_project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Project.open(small_project) as project:
-        cell = project.add_cell(1, (1, 1, 20, 20), cell_class="Monocyte")
+        cell = project.cells.add(1, (1, 1, 20, 20), cell_class="Monocyte")
     assert run(["schema", str(small_project)]) == 0
     text = capsys.readouterr().out
     file = tmp_path / "schema.yaml"
@@ -33,7 +33,7 @@ def test_a_schema_is_printed_changed_and_set_again(
     told = answer(capsys, "schema", small_project, "--set", file, "--map", "Monocyte=Macrophage")
     assert (told["schema_version"], told["cells"]) == (2, 1)
     with Project.open(small_project) as project:
-        assert project.cell(cell).cell_class == "Macrophage"
+        assert project.cells.get(cell).cell_class == "Macrophage"
         assert project.check() == []
     assert answer(capsys, "schema", small_project)["schema_version"] == 2
 
@@ -71,7 +71,7 @@ def test_add_says_where_fields_come_from(
     words = ["--microscope", "H", "--camera", "C1", "--magnification", "40", "--stain", "Wright"]
     assert run(["add", str(small_project), str(tmp_path / "new.png"), *words]) == 0
     with Project.open(small_project) as project:
-        field = project.field_named("new.png")
+        field = project.fields.named("new.png")
         assert field is not None
         assert (field.microscope, field.camera, field.magnification, field.stain) == ("H", "C1", 40, "Wright")
     facts = answer(capsys, "info", small_project)

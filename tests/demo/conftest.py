@@ -73,13 +73,13 @@ def work(request: Request, requests: list[Request], *, on_message: Callable[[Mes
     with Project.open(request.project, annotator="worker") as project:
         number = None
         if isinstance(request, TrainRequest):
-            number = project.new_model_id()
-            project.model_folder(number).mkdir(parents=True)
-            project.add_model(number, parent="starter", card={}, activate=True)
-        for one in project.fields():
-            taken = [cell.box for cell in project.cells(one.id)]
+            number = project.models.reserve_id()
+            project.models.folder(number).mkdir(parents=True)
+            project.models.add(number, parent="starter", card={}, activate=True)
+        for one in project.fields.all():
+            taken = [cell.box for cell in project.cells.all(one.id)]
             new = [p for p in proposals(one.name) if best_overlap(p.box, taken)[1] < 0.5]
-            project.suggest(one.id, new, model_id=number)
+            project.suggestions.replace(one.id, new, model_id=number)
     return Done(task=request.task, model_id=number)
 
 

@@ -66,13 +66,13 @@ def test_the_project_opens_and_keeps_the_review(out: Path, told: Any) -> None:
     reviewed_fields, unseen = told["outcome"]["reviewed"], told["outcome"]["unseen"]
     with Project.open(out / "project", read_only=True) as project:
         assert project.check() == []
-        assert len(project.fields()) == 4
-        assert len(project.models()) == 2
-        done = project.suggestions(states=(SuggestionState.ACCEPTED, SuggestionState.CORRECTED))
-        names = {project.field(one.field_id).name for one in done}
+        assert len(project.fields.all()) == 4
+        assert len(project.models.all()) == 2
+        done = project.suggestions.find(states=(SuggestionState.ACCEPTED, SuggestionState.CORRECTED))
+        names = {project.fields.get(one.field_id).name for one in done}
         assert names
         assert names <= set(reviewed_fields)
-        added = [cell for cell in project.cells() if cell.suggestion_id is not None]
+        added = [cell for cell in project.cells.all() if cell.suggestion_id is not None]
         assert len(added) == len(done)
     assert {name[:3] for name in reviewed_fields} == {name[:3] for name in unseen} == {"pbc", "txl"}
 

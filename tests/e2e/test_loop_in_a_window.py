@@ -30,7 +30,7 @@ def bare_project(tmp_path: Path) -> Path:
     """Give a project of three sample fields without any annotation."""
     folder = tmp_path / "bare.lld"
     with Project.create(folder, annotator="Ada") as project:
-        project.add_fields(
+        project.fields.add(
             [p for p in sample.fields() if p.name in ("pbc_00.jpg", "pbc_01.jpg", "txl_00.jpg")]
         )
     return folder
@@ -58,7 +58,7 @@ def test_annotate_train_while_editing_review_undo_reopen(
         window.drag((x, y), (x + w, y + h))
         window.press("Shift+N", "3", "2", "2", "1", "2", "1", "1")
     window.press("Esc")
-    cells = session.project.cells(field.id)
+    cells = session.project.cells.all(field.id)
     assert len(cells) == len(inside)
     assert {cell.cell_class for cell in cells} == {"Neutrophil"}
     assert {len(cell.attributes) for cell in cells} == {7}
@@ -81,7 +81,7 @@ def test_annotate_train_while_editing_review_undo_reopen(
     assert session.training.busy, failures
     with stalls:
         edited = cells[0].id
-        x, y, w, h = session.project.cell(edited).box
+        x, y, w, h = session.project.cells.get(edited).box
         window.click_field(x + w / 2, y + h / 2)
         assert session.cell.id == edited
         window.press("Shift+M", "Down", "1")
@@ -91,8 +91,8 @@ def test_annotate_train_while_editing_review_undo_reopen(
     assert not failures
     with capsys.disabled():
         print(f"\nGUI while training: {stalls.report()}")  # noqa: T201
-    assert session.project.cell(edited).cell_class == "Monocyte"
-    assert session.project.active_model() is not None
+    assert session.project.cells.get(edited).cell_class == "Monocyte"
+    assert session.project.models.active() is not None
 
     # Suggestions have come; review them by key.
     session.threshold = 0.0
@@ -128,7 +128,7 @@ def test_annotate_train_while_editing_review_undo_reopen(
     assert len(session.suggestions) == pending
     states = {
         s.id: s.state
-        for s in session.project.suggestions(reviewed, states=tuple(SuggestionState))
+        for s in session.project.suggestions.find(reviewed, states=tuple(SuggestionState))
         if s.id in (first.id, second.id, third.id)
     }
     assert states == {
@@ -136,9 +136,9 @@ def test_annotate_train_while_editing_review_undo_reopen(
         second.id: SuggestionState.REJECTED,
         third.id: SuggestionState.PENDING,
     }
-    assert session.project.cell(edited).cell_class == "Monocyte"
-    assert session.project.cell(edited).attributes["cell_size"] == "small"
-    assert session.project.active_model() is not None
+    assert session.project.cells.get(edited).cell_class == "Monocyte"
+    assert session.project.cells.get(edited).attributes["cell_size"] == "small"
+    assert session.project.models.active() is not None
     assert session.project.check() == []
     again.close()
     with Project.open(bare_project) as project:

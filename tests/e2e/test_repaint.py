@@ -60,8 +60,8 @@ def test_a_label_by_key_with_500_suggestions_is_one_edit_and_one_repaint(
 
     with Project.open(sample_project) as project:
         boxes = [(30.0 * (i % 25), 28.0 * (i // 25), 24.0, 22.0) for i in range(500)]
-        project.suggest(
-            project.fields()[0].id, [Proposal(b, 0.9, {"Monocyte": 1.0}) for b in boxes], model_id=None
+        project.suggestions.replace(
+            project.fields.all()[0].id, [Proposal(b, 0.9, {"Monocyte": 1.0}) for b in boxes], model_id=None
         )
     window = open_window(sample_project)
     session, layers = window.session, window.viewer.layers

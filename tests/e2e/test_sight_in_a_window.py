@@ -37,7 +37,7 @@ def test_cells_are_labelled_by_keys_alone_and_the_next_comes_in_large(
     window.press("Tab")
     assert session.cell.id == third
     window.press("Shift+M", "3", "Tab", "2", "Down", "Down", "1")
-    assert dict(session.project.cell(third).attributes) == {
+    assert dict(session.project.cells.get(third).attributes) == {
         "cell_size": "large",
         "nuclear_shape": "irregular",
         "cytoplasmic_basophilia": "slight",

@@ -185,7 +185,7 @@ def test_a_closed_window_leaves_a_sound_project(open_window: Open, small_project
     assert session.project is None
     with Project.open(small_project) as project:
         assert project.check() == []
-        assert len(project.cells()) == 1
+        assert len(project.cells.all()) == 1
 
 
 def test_the_dock_alone_can_be_closed(open_window: Open, small_project: Path) -> None:

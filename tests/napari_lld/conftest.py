@@ -92,8 +92,8 @@ EARNED: dict[str, Any] = {
 def suggest_by_a_model(folder: Path, proposals: Sequence[Proposal]) -> None:
     """Put proposals of an active model into the first field of a project."""
     with Project.open(folder, annotator="model") as project:
-        number = project.new_model_id()
-        project.model_folder(number).mkdir(parents=True, exist_ok=True)
+        number = project.models.reserve_id()
+        project.models.folder(number).mkdir(parents=True, exist_ok=True)
         card = {"metrics": {"held_out": {"cells": 300}, "bulk": EARNED}}
-        project.add_model(number, parent="starter", card=card, activate=True)
-        project.suggest(project.fields()[0].id, proposals, model_id=number)
+        project.models.add(number, parent="starter", card=card, activate=True)
+        project.suggestions.replace(project.fields.all()[0].id, proposals, model_id=number)

@@ -15,12 +15,12 @@ from napari_lld.controllers.dock import AnnotateDock
 
 def with_model(folder: Path, **bulk: Any) -> None:
     with Project.open(folder, annotator="model") as project:
-        number = project.new_model_id()
-        project.model_folder(number).mkdir(parents=True, exist_ok=True)
+        number = project.models.reserve_id()
+        project.models.folder(number).mkdir(parents=True, exist_ok=True)
         card = {"metrics": {"held_out": {"cells": 300}, "bulk": bulk}}
-        project.add_model(number, parent="starter", card=card, activate=True)
+        project.models.add(number, parent="starter", card=card, activate=True)
         proposals = [Proposal((30.0 * i, 10.0, 20.0, 20.0), 0.9 - 0.2 * i) for i in range(3)]
-        project.suggest(project.fields()[0].id, proposals, model_id=number)
+        project.suggestions.replace(project.fields.all()[0].id, proposals, model_id=number)
 
 
 def the_button(dock: AnnotateDock) -> QToolButton:

@@ -53,7 +53,7 @@ def dock(sample_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[Annotat
     session = dock.desk.session
     session.open(sample_project)
     assert session.project is not None
-    session.show_field(next(f.id for f in session.project.fields() if f.name == "txl_00.jpg"))
+    session.show_field(next(f.id for f in session.project.fields.all() if f.name == "txl_00.jpg"))
     yield dock
     dock.release()
 

@@ -109,10 +109,10 @@ def test_it_counts_to_a_target_per_patient_or_slide(
     small_project: Path, qtbot: QtBot, no_leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Project.open(small_project, annotator="Ada") as project:
-        for number, field in enumerate(project.fields()):
-            project.update_field(field.id, patient="P1", slide=f"S{number}")
+        for number, field in enumerate(project.fields.all()):
+            project.fields.update(field.id, patient="P1", slide=f"S{number}")
             for i in range(60 if number else 99):
-                project.add_cell(field.id, (i, 40, 10, 10), cell_class="Monocyte")
+                project.cells.add(field.id, (i, 40, 10, 10), cell_class="Monocyte")
     dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.show()
@@ -148,7 +148,9 @@ def test_it_counts_to_a_target_per_patient_or_slide(
     assert target.currentData() == 100, "it is remembered with the project"
 
     asked: list[str] = []
-    monkeypatch.setattr(Project, "cells", lambda *_: asked.append("cells") or [])
+    monkeypatch.setattr(
+        "annotation_store._collections.cells.Cells.all", lambda *_: asked.append("cells") or []
+    )
     dock.findChild(DifferentialPanel).refresh()  # type: ignore[union-attr]
     assert not asked, "no cell is read for a count"
     dock.release()
@@ -179,9 +181,9 @@ def test_the_user_says_that_fields_overlap_by_pixels_or_by_one_cell_and_takes_it
     for name, pixels in zip("ab", overlapping(), strict=True):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     with Project.create(tmp_path / "p.lld", annotator="Ada") as project:
-        one, two = project.add_fields([tmp_path / "a.png", tmp_path / "b.png"]).added
-        project.add_cell(one, (200, 100, 30, 30), cell_class="Monocyte")
-        project.add_cell(two, (51, 61, 30, 30), cell_class="Monocyte")
+        one, two = project.fields.add([tmp_path / "a.png", tmp_path / "b.png"]).added
+        project.cells.add(one, (200, 100, 30, 30), cell_class="Monocyte")
+        project.cells.add(two, (51, 61, 30, 30), cell_class="Monocyte")
     dock = AnnotateDock(ViewerModel())
     qtbot.addWidget(dock)
     session, commands = dock.desk.session, dock.desk.commands
@@ -190,7 +192,7 @@ def test_the_user_says_that_fields_overlap_by_pixels_or_by_one_cell_and_takes_it
     assert own is not None
 
     def counted() -> int:
-        return sum(count.count for count in own.class_counts())
+        return sum(count.count for count in own.cells.count_by_class())
 
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))

@@ -18,10 +18,10 @@ from napari_lld.widgets.dialogs.export_dialog import TITLES, ExportDialog, said
 def survey(small_project: Path, suggest: Callable[[Path], list[int]]) -> formats.Survey:
     suggest(small_project)
     with Project.open(small_project) as project:
-        field = project.fields()[0].id
-        project.mark_whole_field(field)
-        project.add_cell(field, (1, 1, 20, 20), cell_class="Neutrophil", attributes={"nucleolus": "unsure"})
-        project.add_cell(field, (40, 1, 20, 20))
+        field = project.fields.all()[0].id
+        project.regions.add_whole_field(field)
+        project.cells.add(field, (1, 1, 20, 20), cell_class="Neutrophil", attributes={"nucleolus": "unsure"})
+        project.cells.add(field, (40, 1, 20, 20))
         return formats.survey(project)
 
 

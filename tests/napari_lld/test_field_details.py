@@ -24,7 +24,7 @@ def six(small_project: Path, more_fields: Callable[[Path, list[str]], None]) -> 
 
 def fields_of(folder: Path) -> list[Field]:
     with Project.open(folder, read_only=True) as project:
-        return project.fields()
+        return project.fields.all()
 
 
 def details(folder: Path, qtbot: QtBot, pixel_size: str) -> FieldDetailsDialog:
@@ -39,17 +39,17 @@ def details(folder: Path, qtbot: QtBot, pixel_size: str) -> FieldDetailsDialog:
 def test_many_fields_are_described_in_one_transaction(six: Path) -> None:
     with Project.open(six) as project:
         with pytest.raises(EditError, match="no field 99"):
-            project.update_fields({1: {"patient": "P"}, 99: {"patient": "P"}})
-        assert project.field(1).patient is None
-        edits = project.update_fields({i: {"patient": "P", "pixel_size_um": 0.1} for i in (1, 2, 3)})
-        assert project.update_fields({1: {"patient": "P"}}) == []
-        project.undo_edits([edit.id for edit in edits])
-        assert project.patients() == []
+            project.fields.update_many({1: {"patient": "P"}, 99: {"patient": "P"}})
+        assert project.fields.get(1).patient is None
+        edits = project.fields.update_many({i: {"patient": "P", "pixel_size_um": 0.1} for i in (1, 2, 3)})
+        assert project.fields.update_many({1: {"patient": "P"}}) == []
+        project.bulk_edits.undo([edit.id for edit in edits])
+        assert project.fields.patients() == []
 
 
 def test_the_dialog_changes_only_what_was_written(six: Path, qtbot: QtBot) -> None:
     with Project.open(six) as project:
-        project.update_fields({1: {"patient": "A", "slide": "s"}, 2: {"patient": "B", "slide": "s"}})
+        project.fields.update_many({1: {"patient": "A", "slide": "s"}, 2: {"patient": "B", "slide": "s"}})
     chosen = fields_of(six)[:2]
     dialog = FieldDetailsDialog(chosen, chosen)
     qtbot.addWidget(dialog)
@@ -142,7 +142,7 @@ def test_fields_chosen_in_the_list_are_described_and_undone_together(
     assert len(session.fields_meant) == 6
     desk.commands.run("fields.choose")
     assert list(session.chosen_fields) == [2, 3, 4, 5, 6]
-    session.project.update_field(4, patient="other")  # type: ignore[union-attr]
+    session.project.fields.update(4, patient="other")  # type: ignore[union-attr]
     assert [field.patient for field in session.fields_meant].count("other") == 1
 
 
@@ -152,14 +152,14 @@ def test_together_is_refused_once_something_else_was_done_and_then_undone_alone(
     session = dock.desk.session
     session.open(six)
     assert session.project is not None
-    edits = session.project.update_fields({1: {"patient": "P"}, 2: {"patient": "P"}})
+    edits = session.project.fields.update_many({1: {"patient": "P"}, 2: {"patient": "P"}})
     session.join_edits([edit.id for edit in edits])
-    session.project.update_field(2, quality="good")
+    session.project.fields.update(2, quality="good")
     session.undo()
-    assert session.project.field(1).patient == "P"
+    assert session.project.fields.get(1).patient == "P"
     session.undo()
-    assert session.project.field(1).patient is None
-    assert session.project.field(2).patient == "P"
+    assert session.project.fields.get(1).patient is None
+    assert session.project.fields.get(2).patient == "P"
 
 
 def test_the_rule_shows_before_and_after_and_is_kept(
@@ -185,7 +185,7 @@ def test_the_rule_shows_before_and_after_and_is_kept(
     desk.commands.run("project.patients")
     qtbot.waitUntil(lambda: not desk.jobs.busy)
     assert session.project is not None
-    assert session.project.patient_rule == r"^([^_]+)_"
-    assert len(session.project.patients()) == 3
+    assert session.project.fields.patient_rule == r"^([^_]+)_"
+    assert len(session.project.fields.patients()) == 3
     session.undo()
-    assert session.project.patients() == []
+    assert session.project.fields.patients() == []

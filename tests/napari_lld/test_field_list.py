@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListView, QMenu, QToolButton
 
-from annotation_store import Project
+from annotation_store._collections.pixels import FieldPixels
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import FieldFilter, Order, Standing
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
@@ -97,7 +97,7 @@ def test_quality_skip_and_order_are_said_with_the_mouse(dock: AnnotateDock, qtbo
     assert session.order is Order.NAME
     assert session.project is not None
     best = {"field": 9, "score": 1.0, "seconds": 5.0, "reasons": [], "reserve": False}
-    session.project.store_ranking("stain", [best], about={})
+    session.project.rankings.store("stain", [best], about={})
     choose(dock, "Sort", "most to learn first")
     assert names(dock)[0] == "film_6.png"
 
@@ -120,13 +120,13 @@ def test_thumbnails_are_decoded_beside_the_window(
     dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: set[str] = set()
-    original = Project.thumbnail
+    original = FieldPixels.thumbnail
 
-    def noted(self: Project, field_id: int, side: int = 96) -> object:
+    def noted(self: FieldPixels, field_id: int, side: int = 96) -> object:
         threads.add(threading.current_thread().name)
         return original(self, 1, side)
 
-    monkeypatch.setattr(Project, "thumbnail", noted)
+    monkeypatch.setattr(FieldPixels, "thumbnail", noted)
     model = dock._fields.model
     model.forget()
     index = model.index(3)

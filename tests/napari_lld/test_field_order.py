@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project, Shape
+from annotation_store._collections.fields import Fields
 from annotation_store.records import Proposal
 from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, Standing, standing
 from napari_lld.session.session import Session
@@ -22,10 +23,10 @@ def five(small_project: Path, suggest: Suggest, more_fields: MoreFields) -> Path
     more_fields(small_project, ["field_10.png", "field_9.png", "other.png"])
     suggest(small_project)
     with Project.open(small_project, annotator="Ada") as project:
-        project.mark_whole_field(2)
-        project.add_region(3, Shape.rectangle(0, 0, 50, 50))
-        project.update_field(3, patient="Ada L.", quality="thick", note="strange crystals")
-        project.update_field(5, skipped=True)
+        project.regions.add_whole_field(2)
+        project.regions.add(3, Shape.rectangle(0, 0, 50, 50))
+        project.fields.update(3, patient="Ada L.", quality="thick", note="strange crystals")
+        project.fields.update(5, skipped=True)
     return small_project
 
 
@@ -97,11 +98,11 @@ def test_the_list_is_never_reshuffled_under_the_hand(session: Session, five: Pat
     session.filter = FieldFilter(frozenset({Standing.WAITING, Standing.UNTOUCHED}))
     assert list(session.listed) == [1, 4]
     assert session.project is not None
-    for suggestion in session.project.suggestions(1):
-        session.project.reject(suggestion.id)
+    for suggestion in session.project.suggestions.find(1):
+        session.project.suggestions.reject(suggestion.id)
     proposal = Proposal((1.0, 1.0, 10.0, 10.0), 0.9)
-    session.project.suggest(4, [proposal, proposal], model_id=None)
-    session.project.suggest(2, [proposal], model_id=None)
+    session.project.suggestions.replace(4, [proposal, proposal], model_id=None)
+    session.project.suggestions.replace(2, [proposal], model_id=None)
     assert list(session.listed) == [1, 4]
     session.arrange_fields()
     assert list(session.listed) == [4, 2, 1]
@@ -109,7 +110,7 @@ def test_the_list_is_never_reshuffled_under_the_hand(session: Session, five: Pat
 
 def rank(project: Project, ids: list[int]) -> None:
     """Store an order, as the worker does after a round."""
-    project.store_ranking(
+    project.rankings.store(
         "stain",
         [
             {"field": i, "score": 1.0, "seconds": 9.0, "reasons": [f"reason {i}"], "reserve": False}
@@ -143,7 +144,7 @@ def test_new_fields_come_last(session: Session, tmp_path: Path) -> None:
     session.order = Order.NAME
     Image.new("RGB", (50, 50), "red").save(tmp_path / "a_first_name.png")
     assert session.project is not None
-    session.project.add_fields([tmp_path / "a_first_name.png"])
+    session.project.fields.add([tmp_path / "a_first_name.png"])
     assert list(session.listed) == [1, 2, 4, 3, 5, 6]
 
 
@@ -173,13 +174,13 @@ def test_an_edit_reads_one_summary_of_ten_thousand(
     session.open(small_project)
     assert len(session.listed) == 10_000
     read: list[int] = []
-    original = Project.field_summaries
+    original = Fields.summaries
 
-    def counted(self: Project, field_ids: set[int] | None = None) -> object:
+    def counted(self: Fields, field_ids: set[int] | None = None) -> object:
         read.append(10_000 if field_ids is None else len(field_ids))
         return original(self, field_ids)
 
-    monkeypatch.setattr(Project, "field_summaries", counted)
+    monkeypatch.setattr(Fields, "summaries", counted)
     session.add_box((10, 10, 20, 20))
     assert session.all_summaries[1].cells == 1
     session.next_field()

@@ -21,7 +21,7 @@ BOX = (10.0, 10.0, 20.0, 20.0)
 @pytest.fixture
 def boxed(small_project: Path) -> Path:
     with Project.open(small_project) as project:
-        project.add_cell(1, BOX)
+        project.cells.add(1, BOX)
     return small_project
 
 
@@ -39,19 +39,19 @@ def test_a_project_is_reconnected_where_it_lay(boxed: Path, tmp_path: Path) -> N
         project.events.edited.connect(lambda edit: edited.append(edit.command))
         away(boxed)
         with pytest.raises(ProjectGoneError):
-            project.change_cell(1, comment="x")
+            project.cells.change(1, comment="x")
         with pytest.raises(ProjectError, match="no folder"):
             project.reconnect()
         back(boxed)
         assert project.reconnect() == 0
-        project.change_cell(1, comment="x")
+        project.cells.change(1, comment="x")
         assert edited == ["Change cell"] or edited
         shutil.copytree(boxed, tmp_path / "older")  # a sync tool brings an older state
-        project.change_cell(1, comment="y")
+        project.cells.change(1, comment="y")
         away(boxed)
         shutil.copytree(tmp_path / "older", boxed)
         assert project.reconnect() == 1
-        assert project.cell(1).comment == "x"
+        assert project.cells.get(1).comment == "x"
         shutil.rmtree(boxed)
         Project.create(boxed).close()
         with pytest.raises(ProjectGoneError, match="Another project"):
@@ -80,7 +80,7 @@ def test_what_was_typed_is_saved_once_the_folder_is_back(boxed: Path) -> None:
     assert told[-1] == ("info", "The project is back. 2 changes were saved.")
     assert session.proposed_box is None
     with Project.open(boxed, read_only=True) as project:
-        assert [cell.comment for cell in project.cells()] == ["looks like a smudge", ""]
+        assert [cell.comment for cell in project.cells.all()] == ["looks like a smudge", ""]
     session.set_comment("")
     session.close()
 

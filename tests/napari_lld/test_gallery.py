@@ -17,6 +17,7 @@ from qtpy.QtCore import QItemSelectionModel, Qt
 from qtpy.QtWidgets import QComboBox
 
 from annotation_store import Entry, Project, Proposal
+from annotation_store._collections.bulk_edits import BulkEdits
 from annotation_store.records import RejectionReason, Shape, SuggestionState
 from annotation_store.schema import load_schema
 from napari_lld.controllers.dock import AnnotateDock
@@ -78,10 +79,10 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
 ) -> None:
     suggest(small_project)
     with Project.open(small_project, annotator="Ada") as project:
-        one, two = (field.id for field in project.fields())
+        one, two = (field.id for field in project.fields.all())
         # the model was sure of a neutrophil here
-        contested = project.add_cell(one, (10, 10, 20, 20), cell_class="Monocyte")
-        project.add_cell(two, (10, 10, 20, 20), cell_class="Basophil", bookmark=True)
+        contested = project.cells.add(one, (10, 10, 20, 20), cell_class="Monocyte")
+        project.cells.add(two, (10, 10, 20, 20), cell_class="Basophil", bookmark=True)
     assert dock.desk.commands["gallery.open"].keys == ("G",)
     window = opened(dock, small_project, qtbot)
     assert len(window.gallery.shown) == 5
@@ -119,31 +120,31 @@ def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(
 ) -> None:
     suggest(small_project)
     with Project.open(small_project, annotator="Ada") as project:
-        for field in project.fields():
-            project.add_cell(field.id, (60, 60, 20, 20))
+        for field in project.fields.all():
+            project.cells.add(field.id, (60, 60, 20, 20))
     window = opened(dock, small_project, qtbot)
     session = dock.desk.session
     assert session.project is not None
-    edits = len({row.edit_id for row in session.project.history()})
+    edits = len({row.edit_id for row in session.project.history.rows()})
     qtbot.keyClick(window.grid, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
     assert len(window.grid.chosen()) == 5
     qtbot.keyClick(window.grid, Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
     settle(window, qtbot)
-    assert [cell.cell_class for cell in session.project.cells()] == ["Monocyte"] * 5
-    assert len({row.edit_id for row in session.project.history()}) == edits + 2, "one edit a field"
+    assert [cell.cell_class for cell in session.project.cells.all()] == ["Monocyte"] * 5
+    assert len({row.edit_id for row in session.project.history.rows()}) == edits + 2, "one edit a field"
     assert [item.word for item in window.gallery.shown] == ["Monocyte"] * 5
     choose(window, 0, 2)
     qtbot.keyClick(window.grid, Qt.Key.Key_3)
     settle(window, qtbot)
-    assert sum(cell.attributes.get("cell_size") == "large" for cell in session.project.cells()) == 2
+    assert sum(cell.attributes.get("cell_size") == "large" for cell in session.project.cells.all()) == 2
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     settle(window, qtbot)
     assert told == ["Undone for 2 crops.", "Undone for 5 crops."], "of all fields, not of the first"
-    assert [cell.cell_class for cell in session.project.cells()] == [None, None]
-    assert session.project.suggestions()[0].state is SuggestionState.PENDING
+    assert [cell.cell_class for cell in session.project.cells.all()] == [None, None]
+    assert session.project.suggestions.find()[0].state is SuggestionState.PENDING
     assert not window.gallery.undoable
 
 
@@ -158,13 +159,13 @@ def test_suggestions_are_accepted_and_rejected_with_a_reason(
     choose(window, 0, 1)
     qtbot.keyClick(window.grid, Qt.Key.Key_D)
     settle(window, qtbot)
-    assert [project.suggestion(i).reason for i in ids[:2]] == [RejectionReason.DUPLICATE] * 2
+    assert [project.suggestions.get(i).reason for i in ids[:2]] == [RejectionReason.DUPLICATE] * 2
     current = window.grid.current()
     assert current is not None, "the keyboard goes on where it was"
     choose(window, 0)
     qtbot.keyClick(window.grid, Qt.Key.Key_A)
     settle(window, qtbot)
-    assert [cell.suggestion_id for cell in project.cells()] == [ids[2]]
+    assert [cell.suggestion_id for cell in project.cells.all()] == [ids[2]]
     choose(window, 0)
     told: list[str] = []
     dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
@@ -178,7 +179,7 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
     with Project.open(small_project, annotator="model") as project:
         boxes = [(float(x), float(y), 8.0, 8.0) for x in range(0, 100, 10) for y in range(0, 90, 3)]
         proposals = [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in boxes]
-        project.suggest(project.fields()[0].id, proposals, model_id=None)
+        project.suggestions.replace(project.fields.all()[0].id, proposals, model_id=None)
     window = opened(dock, small_project, qtbot)
     told: list[str] = []
     dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
@@ -188,7 +189,7 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
     assert 0 < seen < 100
     window.commands.run("suggestion.accept")
     assert dock.desk.session.project is not None
-    assert len(dock.desk.session.project.cells()) == seen
+    assert len(dock.desk.session.project.cells.all()) == seen
     assert f"{300 - seen} that were not on the screen are left: The bundled starter was never" in told[-1]
 
 
@@ -218,7 +219,7 @@ def test_a_blind_reader_s_gallery_shows_no_suggestion_before_the_region_is_finis
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     assert session.project is not None
-    session.project.use_reading(session.project.add_reading("second", blind=True).id)
+    session.project.readings.use(session.project.readings.add("second", blind=True).id)
     dock.desk.commands.run("gallery.open")
     window = dock.desk.gallery.window
     assert window is not None
@@ -238,15 +239,15 @@ def ten_thousand(tmp_path: Path) -> Path:
         Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
     folder = tmp_path / "large.lld"
     with Project.create(folder, annotator="Ada") as project:
-        project.add_fields(sorted(tmp_path.glob("*.png")))
-        for field in project.fields():
+        project.fields.add(sorted(tmp_path.glob("*.png")))
+        for field in project.fields.all():
             proposals = [
                 Proposal(
                     (12.0 * (i % 25), 24.0 * (i // 25), 10.0, 10.0), 0.5, {"Monocyte": 0.6, "Basophil": 0.4}
                 )
                 for i in range(250)
             ]
-            project.suggest(field.id, proposals, model_id=None)
+            project.suggestions.replace(field.id, proposals, model_id=None)
     return folder
 
 
@@ -258,19 +259,19 @@ def test_ten_thousand_are_one_statement_and_only_what_is_in_sight_is_cut(
     record_property: Callable[[str, object], None],
 ) -> None:
     asked: list[str] = []
-    entries = Project.entries
+    entries = BulkEdits.entries
 
-    def counted(self: Project, *args: Any, **more: Any) -> list[Entry]:
+    def counted(self: BulkEdits, *args: Any, **more: Any) -> list[Entry]:
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             asked.append(statement)
 
-        sa.event.listen(self._engine, "before_cursor_execute", note)
+        sa.event.listen(self._db._engine, "before_cursor_execute", note)
         try:
             return entries(self, *args, **more)
         finally:
-            sa.event.remove(self._engine, "before_cursor_execute", note)
+            sa.event.remove(self._db._engine, "before_cursor_execute", note)
 
-    monkeypatch.setattr(Project, "entries", counted)
+    monkeypatch.setattr(BulkEdits, "entries", counted)
     window = opened(dock, ten_thousand, qtbot)
     assert len(window.gallery.shown) == 10_000
     assert len(asked) == 1
@@ -394,12 +395,12 @@ def test_a_label_that_is_the_model_s_most_probable_class_bears_no_mark(
 ) -> None:
     """Label and model said *Eosinophil*, at 40%: the crop was marked ≠."""
     with Project.open(small_project, annotator="Ada") as project:
-        field = project.fields()[0].id
+        field = project.fields.all()[0].id
         chances = {"Eosinophil": 0.4, "Neutrophil": 0.35, "Monocyte": 0.25}
         places = [(10.0 + 30 * i, 10.0, 20.0, 20.0) for i in range(3)]
-        project.suggest(field, [Proposal(place, 0.9, chances) for place in places], model_id=None)
-        project.add_cell(field, places[0], cell_class="Eosinophil")
-        project.add_cell(field, places[1], cell_class="Monocyte")
+        project.suggestions.replace(field, [Proposal(place, 0.9, chances) for place in places], model_id=None)
+        project.cells.add(field, places[0], cell_class="Eosinophil")
+        project.cells.add(field, places[1], cell_class="Monocyte")
     window = opened(dock, small_project, qtbot)
     pick(window, "show", Show.CELLS)
     pick(window, "order", Order.DISAGREEMENT)

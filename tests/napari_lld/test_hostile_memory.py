@@ -112,12 +112,12 @@ def test_numbers_of_a_card_in_the_database_are_bounded(small_project: Path, valu
                 (number, datetime.now(UTC).isoformat(), json.dumps(card), number == 2),
             )
     with Project.open(small_project, read_only=True) as project:
-        for model in project.models():
+        for model in project.models.all():
             model_facts.model_title(model)
             model_facts.model_numbers(model)
             model_facts.bulk_refusal(model, 0.5)
             model_facts.class_refusal(model, "Neutrophil", "Neutrophil")
-        model_facts.rollback(project.models())
+        model_facts.rollback(project.models.all())
         assert "<html" in render_project(project)
         ranking.label_errors(project)
 

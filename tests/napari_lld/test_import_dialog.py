@@ -41,7 +41,7 @@ def ask(small_project: Path, qtbot: QtBot) -> Callable[..., ImportDialog]:
     def make(*, blind: bool = False) -> ImportDialog:
         with Project.open(small_project, annotator="Ada") as project:
             if blind:
-                project.use_reading(project.add_reading("blind", blind=True).id)
+                project.readings.use(project.readings.add("blind", blind=True).id)
             dialog = ImportDialog(Place.of(project), project.reading)
         qtbot.addWidget(dialog)
         dialog._pause.setInterval(0)
@@ -89,7 +89,7 @@ def test_it_says_what_comes_in_before_anything_does(
     assert "2 finished regions" in dialog.holds.text()
     assert not can_import(dialog)
     with Project.open(small_project) as project:
-        assert project.cells() == []
+        assert project.cells.all() == []
 
 
 def test_all_that_is_said_of_an_import_can_be_read(
@@ -156,15 +156,15 @@ def test_an_import_goes_into_the_reading_that_is_open_and_can_be_undone(
     desk.session.add_reading("second", blind=False)
     desk.imports.run(Place.of(project), wanted(file))
     qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
-    assert len(project.cells()) == 4
+    assert len(project.cells.all()) == 4
     report = desk.window.findChild(ImportedDialog)
     assert "Dragon cell" in report.list.toPlainText()
     report.close()
-    for field in project.fields():
+    for field in project.fields.all():
         project.undo(field.id)
-    assert project.cells() == []
-    project.use_reading(1)
-    assert project.cells() == []
+    assert project.cells.all() == []
+    project.readings.use(1)
+    assert project.cells.all() == []
 
 
 def test_a_file_that_changed_since_it_was_looked_at_is_refused(desk: Desk, file: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(desk: Desk, file:
     assert project is not None
     with pytest.raises(Exception, match="Nothing was imported: class 'Dragon cell'"):
         import_preview.carry_out(Place.of(project), wanted(file, skip=False), lambda *_: None)
-    assert project.cells() == []
+    assert project.cells.all() == []
 
 
 @pytest.mark.parametrize("how", ["stopped", "closed"])
@@ -207,5 +207,5 @@ def test_stopping_and_closing_the_window_while_importing_leave_the_project_as_it
         qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
         assert hints[-1] == "Importing: stopped. Nothing was imported."
     with Project.open(small_project) as again:
-        assert again.cells() == []
-        assert again.regions() == []
+        assert again.cells.all() == []
+        assert again.regions.all() == []

@@ -63,7 +63,9 @@ def test_a_model_that_arrives_takes_neither_cell_nor_row_from_under_the_hand(
     for key in "32":
         qtbot.keyClick(dock, key)
     with Project.open(small_project, annotator="model") as worker:  # as the training process does
-        worker.suggest(1, [Proposal((70.0, 60.0, 20.0, 20.0), 0.95, {"Basophil": 1.0})], model_id=None)
+        worker.suggestions.replace(
+            1, [Proposal((70.0, 60.0, 20.0, 20.0), 0.95, {"Basophil": 1.0})], model_id=None
+        )
     session.refresh()
     assert [s.confidence for s in session.suggestions] == [0.95]
     assert session.cell is not None
@@ -83,7 +85,9 @@ def test_a_suggestion_that_a_newer_model_replaced_is_not_accepted_by_the_next_ke
     qtbot.keyClick(dock, "s")
     assert session.suggestion is not None
     with Project.open(small_project, annotator="model") as worker:
-        worker.suggest(1, [Proposal((70.0, 60.0, 20.0, 20.0), 0.95, {"Basophil": 1.0})], model_id=None)
+        worker.suggestions.replace(
+            1, [Proposal((70.0, 60.0, 20.0, 20.0), 0.95, {"Basophil": 1.0})], model_id=None
+        )
     session.refresh()
     assert session.suggestion is None
     qtbot.keyClick(dock, "a")  # the hand was under way; nobody has seen the new one yet
@@ -109,7 +113,7 @@ def test_after_a_crash_every_key_that_was_pressed_is_there_and_can_be_undone(
     assert session.open(small_project, annotator="Ada")
     assert session.project is not None
     assert session.project.check() == []
-    (cell,) = session.project.cells()
+    (cell,) = session.project.cells.all()
     assert cell.cell_class == "Monocyte"
     assert list(cell.attributes.values()) == ["large", "coarse", "irregular"]
     session.show_field(cell.field_id)

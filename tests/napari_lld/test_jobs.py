@@ -111,9 +111,9 @@ def test_stopping_while_fields_are_added_leaves_a_sound_project(
     desk.jobs.start("Adding fields", add, lambda _: None, lambda _: None)
     qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=30_000)
     with Project.open(place) as project:
-        assert 0 < len(project.fields()) < 18  # whole batches came in
+        assert 0 < len(project.fields.all()) < 18  # whole batches came in
         assert project.check() == []
-        assert all(project.pixels(field.id).size for field in project.fields())
+        assert all(project.pixels.read(field.id).size for field in project.fields.all())
 
 
 @pytest.mark.parametrize("form", formats.names(writing=True))
@@ -127,9 +127,9 @@ def test_the_sample_goes_out_in_every_format(form: str, desk: Desk, tmp_path: Pa
 
 def test_an_export_is_of_the_reading_that_the_window_shows(small_project: Path, tmp_path: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
-        second = project.add_reading("second").id
-        project.use_reading(second)
-        project.add_cell(project.fields()[0].id, (1, 1, 20, 20))
+        second = project.readings.add("second").id
+        project.readings.use(second)
+        project.cells.add(project.fields.all()[0].id, (1, 1, 20, 20))
     counted = actions.count_for_export(small_project, lambda *_: None, reading=second)
     assert counted.cells == 1
     out = tmp_path / "out.json"

@@ -186,8 +186,8 @@ def test_a_field_that_cannot_be_read_is_a_notice(
 
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
-    monkeypatch.setattr(Project, "pixels", broken)
-    monkeypatch.setattr(Project, "thumbnail", broken)
+    monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.read", broken)
+    monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.thumbnail", broken)
     session.open(small_project)
     assert told == ["The disk is gone."]
     assert np.unique(viewer.layers["Field"].data).tolist() == [128]
@@ -266,7 +266,7 @@ def test_a_region_dims_the_unknown_area(layers: DeskLayers, viewer: ViewerModel,
 def test_what_nobody_can_read_is_crossed_out(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
-    session.project.add_ignore_area(session.field_id, Shape.rectangle(10, 10, 50, 50))  # type: ignore[union-attr, arg-type]
+    session.project.ignore_areas.add(session.field_id, Shape.rectangle(10, 10, 50, 50))  # type: ignore[union-attr, arg-type]
     assert len(viewer.layers["Regions"].data) == 4 + 2 + 2
 
 
@@ -439,7 +439,7 @@ def test_a_smaller_field_fills_the_view_too(tmp_path: Path) -> None:
     viewer = ViewerModel()
     session = Session()
     with Project.create(tmp_path / "p.lld") as project:
-        project.add_fields([tmp_path / "a_large.png", tmp_path / "b_small.png"])
+        project.fields.add([tmp_path / "a_large.png", tmp_path / "b_small.png"])
     assert session.open(tmp_path / "p.lld")
     layers = DeskLayers(session, viewer)
     large = viewer.scene.camera.zoom

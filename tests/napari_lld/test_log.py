@@ -119,9 +119,9 @@ def test_the_log_window_follows_copies_and_shows_kept_files(desk: Desk, qtbot: Q
 
 def test_a_kept_failure_names_no_patient_and_no_path(small_project: Path) -> None:
     with Project.open(small_project) as project:
-        first = project.fields()[0]
-        project.update_field(first.id, patient="Jane Doe", slide="Doe-7", domain="Ward of Doe")
-        fields = project.fields()
+        first = project.fields.all()[0]
+        project.fields.update(first.id, patient="Jane Doe", slide="Doe-7", domain="Ward of Doe")
+        fields = project.fields.all()
     trace = f"""File "{small_project}/x.py" in {Path.home()}/films/{first.name}
 KeyError: 'Jane Doe' on Doe-7 of Ward of Doe, Jane Doe_2.png, {Path(first.name).stem}; Janet stays"""
     file = log_error(small_project, "training", f"{first.name} failed", trace, fields)

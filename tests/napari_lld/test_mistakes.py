@@ -32,8 +32,8 @@ def look(folder: Path, maker: str = "starter", *more: Proposal) -> None:
     """Let a model look at both fields, as the worker would."""
     sure = Proposal((60.0, 10.0, 20.0, 20.0), 0.8, {"Monocyte": 1.0, "Lymphocyte": 0.0}, SMALL)
     with Project.open(folder, annotator="model") as project:
-        first, second = (field.id for field in project.fields())
-        project.save_embeddings(
+        first, second = (field.id for field in project.fields.all())
+        project.embeddings.save(
             maker,
             {
                 first: Embedding(
@@ -41,8 +41,8 @@ def look(folder: Path, maker: str = "starter", *more: Proposal) -> None:
                 )
             },
         )
-        project.save_embeddings(maker, {second: Embedding(VECTOR, (says(30, 30, 0.9, Monocyte=1.0), *more))})
-        project.delete_embeddings(keep=(maker,))
+        project.embeddings.save(maker, {second: Embedding(VECTOR, (says(30, 30, 0.9, Monocyte=1.0), *more))})
+        project.embeddings.delete(keep=(maker,))
         ranking.update(project)
 
 
@@ -50,11 +50,11 @@ def look(folder: Path, maker: str = "starter", *more: Proposal) -> None:
 def folder(small_project: Path) -> Path:
     """A project whose model contradicts a class, then sees a cell that nobody boxed, then a size."""
     with Project.open(small_project, annotator="Ada") as project:
-        first, second = (field.id for field in project.fields())
-        project.mark_whole_field(first)
-        project.mark_whole_field(second)
-        project.add_cell(first, (10, 10, 20, 20), cell_class="Monocyte")
-        project.add_cell(first, (60, 10, 20, 20), attributes={"cell_size": "large"})
+        first, second = (field.id for field in project.fields.all())
+        project.regions.add_whole_field(first)
+        project.regions.add_whole_field(second)
+        project.cells.add(first, (10, 10, 20, 20), cell_class="Monocyte")
+        project.cells.add(first, (60, 10, 20, 20), attributes={"cell_size": "large"})
     look(small_project)
     return small_project
 
@@ -111,7 +111,7 @@ def test_what_is_kept_goes_and_comes_back_with_an_undo(session: Session) -> None
     assert reasons(session) == [MISSED, SIZE]
     assert session.field_id == 1, "an undo belongs to its field: the user stays on it"
     assert session.project is not None
-    assert session.project.cell(1).confirmed["cell_class"] == "Monocyte"
+    assert session.project.cells.get(1).confirmed["cell_class"] == "Monocyte"
     assert session.undoable == "Keep label"
     session.undo()
     assert reasons(session) == [CLASS, MISSED, SIZE]
@@ -172,14 +172,14 @@ def test_a_missed_cell_is_no_cell_or_becomes_one_with_the_value_that_is_pressed(
     session.show_label_error(session.label_errors[1])
     session.reject()
     assert session.project is not None
-    assert session.project.rejections() == {2: [(30, 30, 20, 20)]}
+    assert session.project.suggestions.rejected_boxes() == {2: [(30, 30, 20, 20)]}
     assert reasons(session) == [CLASS, SIZE]
 
 
 def test_a_box_where_the_model_sees_nothing_is_kept_or_deleted(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (90, 70, 20, 20))
-        project.add_cell(2, (38, 30, 20, 20))
+        project.cells.add(1, (90, 70, 20, 20))
+        project.cells.add(2, (38, 30, 20, 20))
     session = Session()
     session.open(folder, annotator="Ada")
     session.check_label_errors()
@@ -209,14 +209,14 @@ def test_the_other_rejections_settle_no_label_error(session: Session) -> None:
 def test_a_blind_reading_is_told_of_none(session: Session) -> None:
     session.add_reading("second", blind=True)
     assert session.project is not None
-    session.project.add_region(1, Shape.rectangle(0, 0, 120, 100))
-    session.project.add_cell(1, (10, 10, 20, 20), cell_class="Monocyte")
+    session.project.regions.add(1, Shape.rectangle(0, 0, 120, 100))
+    session.project.cells.add(1, (10, 10, 20, 20), cell_class="Monocyte")
     session.check_label_errors()
     assert session.label_errors == []
     assert session.label_errors_state.startswith("Hidden in blind readings")
     session.accept()
     session.reject()
-    assert session.project.cells(1)[0].cell_class == "Monocyte"
+    assert session.project.cells.all(1)[0].cell_class == "Monocyte"
 
 
 def test_without_a_model_and_without_contradictions_it_is_said_why_there_is_nothing(
@@ -230,7 +230,7 @@ def test_without_a_model_and_without_contradictions_it_is_said_why_there_is_noth
     session.next_suggestion()
     assert sentences[-1] == session.label_errors_state
     with Project.open(small_project, annotator="model") as project:
-        project.save_embeddings("starter", {1: Embedding(VECTOR, ())})
+        project.embeddings.save("starter", {1: Embedding(VECTOR, ())})
         ranking.update(project)
     session.refresh()  # there was nothing to shuffle: the new look is taken at once
     assert session.label_errors_state == "The model contradicts no label."
@@ -325,8 +325,8 @@ def test_many_changes_elsewhere_are_not_judged_in_the_windows_thread(
     session.check_label_errors()
     del judged[:]
     assert session.project is not None
-    session.project.add_cell(2, (30, 30, 20, 20))
-    session.project.label_many([1, 2], cell_class="Lymphocyte", attributes={"cell_size": "small"})
+    session.project.cells.add(2, (30, 30, 20, 20))
+    session.project.bulk_edits.label([1, 2], cell_class="Lymphocyte", attributes={"cell_size": "small"})
     assert session.label_errors_outdated
     assert session.label_error is None, "it is settled"
     assert judged == [1], "only the field that is shown"

@@ -44,10 +44,10 @@ def test_a_refused_model_says_why_and_can_be_activated(
     project = session.project
     assert project is not None
     for number, why in ((1, None), (2, WHY)):
-        assert project.new_model_id() == number
-        write_files(project.model_folder(number))
+        assert project.models.reserve_id() == number
+        write_files(project.models.folder(number))
         card = {"metrics": {"held_out": {"cells": 41, "ap50": 0.9}}, "why_not_active": why}
-        project.add_model(number, parent="starter", card=card, activate=why is None)
+        project.models.add(number, parent="starter", card=card, activate=why is None)
     qtbot.wait(100)
     assert dock.minimumSizeHint().height() <= 703
     models = dock.findChild(QComboBox, "lld_models")
@@ -63,14 +63,14 @@ def test_a_refused_model_says_why_and_can_be_activated(
     models.setCurrentIndex(models.findData(2))
     models.activated.emit(models.currentIndex())
     assert WHY in about.text()
-    assert project.active_model().id == 1  # type: ignore[union-attr]  # looking is not choosing
+    assert project.models.active().id == 1  # type: ignore[union-attr]  # looking is not choosing
     qtbot.mouseClick(activate, Qt.MouseButton.LeftButton)
     qtbot.wait(100)
-    assert project.active_model().id == 2  # type: ignore[union-attr]
+    assert project.models.active().id == 2  # type: ignore[union-attr]
     assert "Not promoted" not in about.text()
 
     # a damaged one is marked, and cannot be activated
-    (project.model_folder(1) / "model.safetensors").write_bytes(b"weighty")
+    (project.models.folder(1) / "model.safetensors").write_bytes(b"weighty")
     session.models_changed.emit()
     qtbot.waitUntil(lambda: "damaged" in models.itemText(models.findData(1)))
     assert "damaged" not in models.itemText(models.findData(2))

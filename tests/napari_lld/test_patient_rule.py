@@ -79,8 +79,8 @@ def test_the_project_has_the_patients(images: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new.lld"
     create_project(folder, "lld", [images], lambda _done, _total: None, patient_from=r"^([^_]+)_")
     with Project.open(folder, read_only=True) as project:
-        assert sorted(field.patient or "" for field in project.fields()) == ["", "P1", "P1", "P2"]
-        assert project.patient_rule == r"^([^_]+)_"
+        assert sorted(field.patient or "" for field in project.fields.all()) == ["", "P1", "P1", "P2"]
+        assert project.fields.patient_rule == r"^([^_]+)_"
 
 
 def test_fields_added_later_have_a_patient_and_the_count_is_told(images: Path, tmp_path: Path) -> None:
@@ -90,22 +90,22 @@ def test_fields_added_later_have_a_patient_and_the_count_is_told(images: Path, t
     assert "3 fields added. Patients: 2 patients, 1 field without (before: 1 patient)." in told
     assert "☰ › Patients …" in told
     with Project.open(folder, read_only=True) as project:
-        assert str(coverage(project.fields())) == "2 patients, 1 field without"
+        assert str(coverage(project.fields.all())) == "2 patients, 1 field without"
 
 
 def test_a_label_file_s_images_follow_the_rule_and_a_rehearsal_keeps_none(
     images: Path, tmp_path: Path
 ) -> None:
     with Project.create(tmp_path / "a.lld") as project:
-        project.add_fields([images])
+        project.fields.add([images])
         formats.write("coco", project, tmp_path / "a.json")
     with Project.create(tmp_path / "b.lld") as project:
         formats.preview("coco", project, tmp_path / "a.json", images=images, patient_from="^(P)")
-        assert project.patient_rule is None
-        project.set_patient_rule("^(P.)_")
+        assert project.fields.patient_rule is None
+        project.fields.set_patient_rule("^(P.)_")
         formats.read("coco", project, tmp_path / "a.json", images=images)
-        assert [patient.name for patient in project.patients()] == ["P1", "P2"]
+        assert [patient.name for patient in project.fields.patients()] == ["P1", "P2"]
         formats.read("coco", project, tmp_path / "a.json", images=images, patient_from="")
-        assert project.patient_rule is None
+        assert project.fields.patient_rule is None
         with pytest.raises(FormatError, match="regular expression"):
-            project.set_patient_rule("(")
+            project.fields.set_patient_rule("(")

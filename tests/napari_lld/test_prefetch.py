@@ -39,7 +39,7 @@ class Decodes:
             self.given.append(weakref.ref(made))
             return made
 
-        monkeypatch.setattr(Project, "pixels", pixels)
+        monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.read", pixels)
 
 
 @pytest.fixture
@@ -138,6 +138,6 @@ def test_a_field_that_could_not_be_fetched_is_tried_again(many: Path) -> None:
         cache.keep(1, [50])  # without pixels on the disk
         with pytest.raises(ProjectError, match="missing or damaged"):
             cache.get(50)
-        project.pixels = lambda _id: np.zeros((2, 2, 3), dtype=np.uint8)  # type: ignore[method-assign]
+        project.pixels.read = lambda _id: np.zeros((2, 2, 3), dtype=np.uint8)  # type: ignore[method-assign]
         assert cache.get(50).shape == (2, 2, 3)
         cache.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from annotation_store import Project, Shape
+from annotation_store import Shape
 from annotation_store.records import Proposal, RegionState
 from napari_lld.layers import DeskLayers, Pointer, outlines
 from napari_lld.session.session import Session
@@ -49,9 +49,9 @@ def test_once_more_proposes_another_place(session: Session, tmp_path: Path) -> N
 
     Image.new("RGB", (900, 700), "white").save(tmp_path / "wide.png")
     assert session.project is not None
-    (wide,) = session.project.add_fields([tmp_path / "wide.png"]).added
+    (wide,) = session.project.fields.add([tmp_path / "wide.png"]).added
     corners = [(20.0, 20.0, 30.0, 30.0), (840.0, 640.0, 30.0, 30.0)]
-    session.project.suggest(wide, [Proposal(box, 0.9) for box in corners], model_id=None)
+    session.project.suggestions.replace(wide, [Proposal(box, 0.9) for box in corners], model_id=None)
     session.show_field(wide)
     session.propose_region()
     first = session.proposed_region
@@ -96,7 +96,7 @@ def test_what_is_left_and_what_belongs_to_another_field_is_gone(session: Session
     assert session.proposed_region is None
     assert session.take_proposed_region() is None
     assert session.project is not None
-    assert session.project.regions() == []
+    assert session.project.regions.all() == []
 
 
 def test_a_known_field_proposes_nothing_and_says_so(session: Session) -> None:
@@ -174,6 +174,6 @@ def test_proposing_reads_no_more_than_a_field(session: Session, monkeypatch: pyt
     def refuse(*_args: object) -> object:
         raise AssertionError("pixels were read")
 
-    monkeypatch.setattr(Project, "pixels", refuse)
+    monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.read", refuse)
     session.propose_region()
     assert session.proposed_region is not None

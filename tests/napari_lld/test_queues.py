@@ -25,10 +25,10 @@ def at(x: float, confidence: float, **classes: float) -> Proposal:
 
 def propose(folder: Path, *proposals: Proposal, field: int = 0, card: dict[str, Any] | None = None) -> None:
     with Project.open(folder, annotator="model") as project:
-        number = project.new_model_id()
-        project.model_folder(number).mkdir(parents=True, exist_ok=True)
-        project.add_model(number, parent="starter", card=card or {}, activate=True)
-        project.suggest(project.fields()[field].id, proposals, model_id=number)
+        number = project.models.reserve_id()
+        project.models.folder(number).mkdir(parents=True, exist_ok=True)
+        project.models.add(number, parent="starter", card=card or {}, activate=True)
+        project.suggestions.replace(project.fields.all()[field].id, proposals, model_id=number)
 
 
 def test_fast_accept_begins_with_the_surest_teach_me_with_what_teaches_most(
@@ -122,7 +122,7 @@ def test_a_newer_model_replaces_what_waits_and_never_what_was_touched(
     propose(small_project, at(10, 0.95, Monocyte=1.0))
     session.refresh()
     assert [s.confidence for s in session.suggestions] == [0.95]
-    states = [session.project.suggestion(i).state for i in (accepted, rejected, waiting)]
+    states = [session.project.suggestions.get(i).state for i in (accepted, rejected, waiting)]
     assert states == [SuggestionState.ACCEPTED, SuggestionState.REJECTED, SuggestionState.SUPERSEDED]
     assert session.cells == cells
 
@@ -163,7 +163,7 @@ def test_a_blind_reader_is_led_to_no_suggestion(dock: AnnotateDock, small_projec
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     assert session.project is not None
-    session.project.use_reading(session.project.add_reading("second", blind=True).id)
+    session.project.readings.use(session.project.readings.add("second", blind=True).id)
     before = session.field_id
     session.next_suggestion()
     assert session.field_id == before
@@ -179,10 +179,10 @@ def test_everything_goes_by_the_probability_of_what_accepting_writes(
     vague = {"Eosinophil": 0.35, "Neutrophil": 0.33, "Monocyte": 0.32}
     propose(small_project, at(5, 1.0, **vague), at(40, 0.8, Monocyte=0.9, Neutrophil=0.1), at(70, 0.6))
     with Project.open(small_project) as project:
-        assert [s.probability for s in project.suggestions()] == pytest.approx([0.72, 0.6, 0.35])
-        first = project.fields()[0].id
-        assert project.fields_waiting(0.72) == [first]
-        assert project.fields_waiting(0.73) == [], "that it is a cell is not what is asked"
+        assert [s.probability for s in project.suggestions.find()] == pytest.approx([0.72, 0.6, 0.35])
+        first = project.fields.all()[0].id
+        assert project.suggestions.fields(0.72) == [first]
+        assert project.suggestions.fields(0.73) == [], "that it is a cell is not what is asked"
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     session.threshold = 0.3

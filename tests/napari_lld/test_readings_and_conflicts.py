@@ -27,9 +27,9 @@ def read(small_project: Path, suggest: Suggest) -> Path:
     """Give a project with one reader's work, and suggestions."""
     suggest(small_project)
     with Project.open(small_project, annotator="Ada") as project:
-        project.add_region(1, Shape.rectangle(0, 0, 60, 60))
-        project.add_ignore_area(1, Shape.rectangle(70, 0, 20, 20))
-        project.add_cell(1, (62, 62, 20, 20), cell_class="Basophil")
+        project.regions.add(1, Shape.rectangle(0, 0, 60, 60))
+        project.ignore_areas.add(1, Shape.rectangle(70, 0, 20, 20))
+        project.cells.add(1, (62, 62, 20, 20), cell_class="Basophil")
     return small_project
 
 
@@ -142,7 +142,7 @@ def test_without_an_answer_everything_stays(dock: AnnotateDock, read: Path, answ
     assert session.project is not None
     assert (session.project.annotator, session.preferences.annotator) == ("Ada", "")
     with Project.open(read) as project:
-        assert len(project.readings()) == 1
+        assert len(project.readings.all()) == 1
 
 
 def test_one_person_is_never_asked_in_the_window(
@@ -181,8 +181,8 @@ def test_anothers_reading_is_named_in_the_header(dock: AnnotateDock, read: Path,
 
 def test_the_question_says_whose_reading_it_is(read: Path, qtbot: QtBot) -> None:
     with Project.open(read, annotator="Ben") as project:
-        project.add_reading("together", annotator="")
-        readings = project.readings()
+        project.readings.add("together", annotator="")
+        readings = project.readings.all()
     dialog = ReadingDialog("Ben", readings, None)
     qtbot.addWidget(dialog)
     said = [w.text() for w in dialog.findChildren(QAbstractButton)]
@@ -220,12 +220,12 @@ def test_a_reading_for_somebody_else_waits_for_them(dock: AnnotateDock, read: Pa
 def conflicting(read: Path, tmp_path: Path) -> Path:
     """Give a project with two conflicts: a file says other classes of two cells."""
     with Project.open(read, annotator="Ada") as project:
-        project.add_cell(2, (10, 10, 30, 30), cell_class="Monocyte", attributes={"cell_size": "small"})
+        project.cells.add(2, (10, 10, 30, 30), cell_class="Monocyte", attributes={"cell_size": "small"})
         formats.write("coco", project, tmp_path / "before.json")
-        project.change_cell(1, cell_class="Eosinophil")
-        project.change_cell(2, cell_class="Neutrophil", attributes={"cell_size": "large"})
+        project.cells.change(1, cell_class="Eosinophil")
+        project.cells.change(2, cell_class="Neutrophil", attributes={"cell_size": "large"})
         formats.read("coco", project, tmp_path / "before.json")
-        assert len(project.conflicts()) == 2
+        assert len(project.conflicts.all()) == 2
     return read
 
 
@@ -246,10 +246,10 @@ def test_conflicts_are_listed_shown_and_taken_or_left(
     assert rows[1][1:3] == ["Neutrophil, Cell size: Large", "Monocyte, Cell size: Small"]
     dialog.take.click()
     assert session.project is not None
-    assert session.project.cell(1).cell_class == "Basophil"
+    assert session.project.cells.get(1).cell_class == "Basophil"
     assert session.field_id == 2
     dialog.keep.click()
-    assert session.project.cell(2).cell_class == "Neutrophil"
+    assert session.project.cells.get(2).cell_class == "Neutrophil"
     assert dialog.model.conflicts == []
     assert not dialog.take.isEnabled()
     session.undo()

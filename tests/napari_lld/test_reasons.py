@@ -45,8 +45,8 @@ def test_the_window_says_the_stored_order_in_german_and_that_of_an_earlier_versi
     small_project: Path,
 ) -> None:
     with Project.open(small_project, annotator="Ada") as project:
-        first, second = (field.id for field in project.fields())
-        project.suggest(first, [Proposal((1.0, 1.0, 10.0, 10.0), 0.9)], model_id=None)
+        first, second = (field.id for field in project.fields.all())
+        project.suggestions.replace(first, [Proposal((1.0, 1.0, 10.0, 10.0), 0.9)], model_id=None)
         ranking.update(project)
     session = Session()
     session.open(small_project, annotator="Ada")
@@ -56,7 +56,7 @@ def test_the_window_says_the_stored_order_in_german_and_that_of_an_earlier_versi
     assert "Hier ist keine Zelle vorgeschlagen" in session.why_look(second)
     assert session.project is not None
     old = {"field": first, "score": 1.0, "seconds": 5.0, "reasons": ["{4} cells, maybe"], "reserve": False}
-    session.project.store_ranking("stain", [old])
+    session.project.rankings.store("stain", [old])
     session.arrange_fields()
     assert session.why_look(first) == "{4} cells, maybe"
     session.close()

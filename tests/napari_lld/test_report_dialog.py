@@ -60,8 +60,8 @@ def test_a_place_is_found_by_browsing_and_stays_where_that_is_given_up(
 
 def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path, tmp_path: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
-        project.update_field(project.fields()[0].id, patient="Jane Doe")
-        out, second = tmp_path / "r.html", project.add_reading("Second look").id
+        project.fields.update(project.fields.all()[0].id, patient="Jane Doe")
+        out, second = tmp_path / "r.html", project.readings.add("Second look").id
         told = actions.report(small_project, out, lambda *_: None, title="Ward 4", reading=second)
     assert str(out) in told
     assert "<h1>Ward 4</h1>" in out.read_text("utf-8")

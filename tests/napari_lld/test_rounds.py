@@ -25,7 +25,7 @@ class Worker:
         self.requests.append(request)
         if request.task == "train":
             with Project.open(request.project) as own:
-                own.start_run(request.model_dump())
+                own.runs.start(request.model_dump())
 
     def cancel(self) -> None:
         self.end("cancelled")

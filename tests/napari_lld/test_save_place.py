@@ -34,7 +34,7 @@ def dialog(request: pytest.FixtureRequest, tmp_path: Path, qtbot: QtBot, small_p
         from annotation_store import Project, formats
 
         with Project.open(small_project) as project:
-            project.mark_whole_field(project.fields()[0].id)
+            project.regions.add_whole_field(project.fields.all()[0].id)
             survey: Survey = formats.survey(project)
         made = ExportDialog(survey, tmp_path)
     qtbot.addWidget(made)

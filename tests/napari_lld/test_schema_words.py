@@ -74,7 +74,7 @@ def test_the_project_and_its_edits_stay_english(german: None, small_project: Pat
     session.set_value_number(1)
     assert session.project is not None
     assert session.project.schema.class_named("Monocyte").title == "Monocyte"
-    (cell,) = session.project.cells()
+    (cell,) = session.project.cells.all()
     assert (cell.cell_class, dict(cell.attributes)) == ("Monocyte", {"cell_size": "small"})
     session.close()
 

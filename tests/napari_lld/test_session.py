@@ -100,7 +100,7 @@ def test_seven_digits_describe_a_cell(session: Session) -> None:
     session.set_class("Neutrophil")
     for digit in (3, 2, 2, 1, 2, 1, 1):
         session.set_value_number(digit)
-    cell = session.project.cell(cell_id)  # type: ignore[union-attr]
+    cell = session.project.cells.get(cell_id)  # type: ignore[union-attr]
     assert cell.cell_class == "Neutrophil"
     assert list(cell.attributes.values()) == [
         "large",
@@ -222,7 +222,7 @@ def test_accept_goes_to_the_next_one(
     assert session.suggestion is None
     assert not session.suggestions
     assert "settled" in told.last[1]
-    assert len(session.project.rejections()[session.field_id]) == 1  # type: ignore[union-attr, index]
+    assert len(session.project.suggestions.rejected_boxes()[session.field_id]) == 1  # type: ignore[union-attr, index]
 
 
 def test_a_value_on_a_suggestion_accepts_it_corrected(
@@ -327,10 +327,10 @@ def test_a_blind_reading_sees_no_suggestion_before_its_region(
     suggest(small_project)
     project = session.project
     assert project is not None
-    project.use_reading(project.add_reading("second", blind=True).id)
+    project.readings.use(project.readings.add("second", blind=True).id)
     session.refresh()
-    session.show_field(project.fields()[1].id)
-    session.show_field(project.fields()[0].id)
+    session.show_field(project.fields.all()[1].id)
+    session.show_field(project.fields.all()[0].id)
     assert not session.suggestions
     assert session.pending == 0
 
@@ -420,5 +420,5 @@ def test_an_edit_of_another_field_leaves_this_one_alone(session: Session) -> Non
     session.marks_changed.connect(heard.append)
     project = session.project
     assert isinstance(project, Project)
-    project.add_cell(project.fields()[1].id, (1, 1, 5, 5))
+    project.cells.add(project.fields.all()[1].id, (1, 1, 5, 5))
     assert heard == []

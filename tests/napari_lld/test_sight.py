@@ -75,12 +75,12 @@ def test_a_look_changes_what_is_shown_and_nothing_that_is_stored_or_exported(
 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    before, pixels = fingerprint(tmp_path / "a" / "out.json"), project.pixels(session.field_id).copy()
+    before, pixels = fingerprint(tmp_path / "a" / "out.json"), project.pixels.read(session.field_id).copy()
     session.display.look = PINKISH
     image = desk.viewer.layers["Field"]
     assert not np.array_equal(image.data, pixels)
     assert np.array_equal(image.data, PINKISH.shown(pixels))
-    assert np.array_equal(project.pixels(session.field_id), pixels)
+    assert np.array_equal(project.pixels.read(session.field_id), pixels)
     found = desk.layers.pixels((5, 5, 25, 25))  # what a click on a cell looks at
     assert found is not None
     assert np.array_equal(found, pixels[5:25, 5:25])
@@ -128,12 +128,12 @@ def test_a_field_of_a_megapixel_is_shown_otherwise_within_50_ms() -> None:
 def test_the_look_is_that_of_the_project_and_domain_and_is_there_again(desk: Desk) -> None:
     session, project = desk.session, desk.session.project
     assert project is not None
-    first, second = (field.id for field in project.fields())
-    project.update_field(first, domain="H_100x")
+    first, second = (field.id for field in project.fields.all())
+    project.fields.update(first, domain="H_100x")
     session.display.look = PINKISH
     session.show_field(second)  # of another domain
     assert session.display.look.plain
-    assert np.array_equal(desk.viewer.layers["Field"].data, project.pixels(second))
+    assert np.array_equal(desk.viewer.layers["Field"].data, project.pixels.read(second))
     session.show_field(first)
     assert session.display.look == PINKISH
     again = Session()
@@ -261,7 +261,7 @@ def test_a_ring_fitted_to_a_red_cell_says_how_large_a_pixel_is(
 ) -> None:
     session, project = desk.session, desk.session.project
     assert project is not None
-    first, second = (field.id for field in project.fields())
+    first, second = (field.id for field in project.fields.all())
     asked: list[tuple[Any, ...]] = []
 
     def ask(*question: Any) -> str | None:
@@ -276,22 +276,22 @@ def test_a_ring_fitted_to_a_red_cell_says_how_large_a_pixel_is(
     assert desk.commands.run("draw.finish")
     qtbot.waitUntil(lambda: not desk.jobs.busy)
     assert asked[0][:3] == (0.25, None, 1)
-    assert project.field(first).pixel_size_um == (None if answer is None else 0.25)
-    assert project.field(second).pixel_size_um == (0.25 if answer == "all" else None)
+    assert project.fields.get(first).pixel_size_um == (None if answer is None else 0.25)
+    assert project.fields.get(second).pixel_size_um == (0.25 if answer == "all" else None)
     if answer is not None:
         session.undo()
-        assert project.field(first).pixel_size_um is None
+        assert project.fields.get(first).pixel_size_um is None
         assert session.tool is Tool.SELECT
 
 
 def test_fields_taken_otherwise_are_not_calibrated_along(desk: Desk) -> None:
     session, project = desk.session, desk.session.project
     assert project is not None
-    _first, second = (field.id for field in project.fields())
+    _first, second = (field.id for field in project.fields.all())
     assert session.display.alike() == [second]
-    project.update_field(second, microscope="other")
+    project.fields.update(second, microscope="other")
     assert session.display.alike() == []
-    project.update_field(second, microscope=None, pixel_size_um=0.5)
+    project.fields.update(second, microscope=None, pixel_size_um=0.5)
     assert session.display.alike() == [], "its size is known already"
 
 

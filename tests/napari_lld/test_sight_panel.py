@@ -51,7 +51,7 @@ def test_the_current_cell_is_shown_in_the_pixels_of_the_field(desk: Desk, panel:
     assert session.field_id is not None
     assert not panel.view.showing
     session.display.switch("smooth", on=False)
-    pixels = project.pixels(session.field_id)
+    pixels = project.pixels.read(session.field_id)
     for x, y in ((100, 90), (300, 200), (3, 3)):
         session.add_box((max(0, x - 20), max(0, y - 20), 41, 41))
         box = session.cell.box  # type: ignore[union-attr]
@@ -126,7 +126,7 @@ def test_cells_of_a_slide_are_shown(
     pixels[200:260, 300:360] = (90, 50, 140)
     tifffile.imwrite(tmp_path / "slide.tif", pixels, tile=(128, 128), photometric="rgb")
     with Project.open(small_project) as project:
-        slide = project.add_fields([tmp_path / "slide.tif"]).added[0]
+        slide = project.fields.add([tmp_path / "slide.tif"]).added[0]
     desk = Desk(ViewerModel())
     assert desk.session.open(small_project)
     desk.session.show_field(slide)

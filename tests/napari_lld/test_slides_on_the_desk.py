@@ -26,7 +26,7 @@ def with_slide(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         tiff.write(pixels, tile=(128, 128), photometric="rgb", subifds=1)
         tiff.write(pixels[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
     with Project.open(small_project, annotator="Ada") as project:
-        project.add_fields([tmp_path / "slide.tif"])
+        project.fields.add([tmp_path / "slide.tif"])
     return small_project
 
 

@@ -21,10 +21,10 @@ from napari_lld.widgets.training.training_window import TrainingWindow
 
 
 def add_model(project: Project, ap50: float, *, parent: str = "starter", why: str | None = None) -> int:
-    number = project.new_model_id()
-    project.model_folder(number).mkdir(parents=True, exist_ok=True)
+    number = project.models.reserve_id()
+    project.models.folder(number).mkdir(parents=True, exist_ok=True)
     card = {"metrics": {"held_out": {"cells": 41, "ap50": ap50}}, "why_not_active": why}
-    project.add_model(number, parent=parent, card=card, activate=why is None)
+    project.models.add(number, parent=parent, card=card, activate=why is None)
     return number
 
 
@@ -74,13 +74,13 @@ def test_models_stand_side_by_side_with_why_one_was_not_promoted(
     (curve,) = window.held_out.listDataItems()
     assert list(curve.yData) == [0.71, 0.62]
     qtbot.mouseClick(window.activate, Qt.MouseButton.LeftButton)
-    assert session.project.active_model().id == second  # type: ignore[union-attr]
+    assert session.project.models.active().id == second  # type: ignore[union-attr]
     assert window.back.text() == f"Roll back to model {first}"
     qtbot.mouseClick(window.back, Qt.MouseButton.LeftButton)
-    assert session.project.active_model().id == first  # type: ignore[union-attr]
+    assert session.project.models.active().id == first  # type: ignore[union-attr]
     assert window.back.text() == "Roll back to the starter"
     qtbot.mouseClick(window.back, Qt.MouseButton.LeftButton)
-    assert session.project.active_model() is None
+    assert session.project.models.active() is None
     assert not window.back.isEnabled()
 
 
@@ -91,11 +91,11 @@ def test_rolling_back_goes_to_the_parent_and_never_to_a_refused_model(session: S
     add_model(project, 0.7)
     add_model(project, 0.5, why="worse")
     child = add_model(project, 0.8, parent=str(first))
-    back = rollback(project.models())
+    back = rollback(project.models.all())
     assert back is not None
     assert back.model is not None
     assert back.model.id == first
-    project.activate_model(2)
+    project.models.activate(2)
     assert child != 2
 
 

@@ -213,27 +213,30 @@ def test_a_model_that_cannot_tell_the_cell_disagrees_with_no_class() -> None:
 def test_the_differential_counts_them_apart_and_under_no_class(session: Session) -> None:
     project = session.project
     assert project is not None
-    assert (project.count_unknown(), project.count_unknown([session.field_id or 0])) == (1, 1)
-    assert project.count_unknown([2]) == 0
-    found = differential(project.class_counts(), LLD, unknown=project.count_unknown())
+    assert (
+        project.suggestions.count_unknown(),
+        project.suggestions.count_unknown([session.field_id or 0]),
+    ) == (1, 1)
+    assert project.suggestions.count_unknown([2]) == 0
+    found = differential(project.cells.count_by_class(), LLD, unknown=project.suggestions.count_unknown())
     assert (found.counted, found.unclassified, found.unknown) == (0, 0, 1)
     assert '"Unknown, suggested and not counted",1,,,' in as_csv(found)
 
 
 def test_a_blind_reading_hears_of_none(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        project.use_reading(project.add_reading("blind", blind=True).id)
-        assert project.count_unknown() == 0
+        project.readings.use(project.readings.add("blind", blind=True).id)
+        assert project.suggestions.count_unknown() == 0
 
 
 def test_a_missed_cell_that_is_unknown_is_boxed_without_a_class_and_named_next(small_project: Path) -> None:
     unknown = Proposal((30, 30, 20, 20), 0.95, {"Monocyte": 1.0}, novelty=0.0)
     with Project.open(small_project, annotator="Ada") as project:
-        field = project.fields()[0].id
-        project.mark_whole_field(field)
-        wrong = project.add_cell(field, (80, 60, 20, 20), cell_class="Neutrophil")
+        field = project.fields.all()[0].id
+        project.regions.add_whole_field(field)
+        wrong = project.cells.add(field, (80, 60, 20, 20), cell_class="Neutrophil")
         strange = Proposal((80, 60, 20, 20), 0.95, {"Monocyte": 0.99, "Neutrophil": 0.01}, novelty=0.0)
-        project.save_embeddings("starter", {field: Embedding(np.ones(4, np.float32), (unknown, strange))})
+        project.embeddings.save("starter", {field: Embedding(np.ones(4, np.float32), (unknown, strange))})
     session = Session()
     session.open(small_project, annotator="Ada")
     session.check_label_errors()

@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel, QListView
 
 from annotation_store import Embedding, Project, Proposal
+from annotation_store._collections.suggestions import Suggestions
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import Order
 from napari_lld.session.marks import TAKES_BOX
@@ -39,7 +40,7 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=60_000)
     assert sentences[-1].startswith("Sorted by")
     with Project.open(sample_project, read_only=True) as project:
-        assert set(project.embedded()) == {"stain"}
+        assert set(project.embeddings.count_by_maker()) == {"stain"}
         assert list(session.listed) == [one.field_id for one in ranking.order(project)]
     assert sorted(session.listed) == sorted(before)
     assert list(session.listed) != before
@@ -59,8 +60,8 @@ def test_with_nothing_left_it_is_said(session_of: Callable[[], Session]) -> None
     session = session_of()
     sentences = told(session)
     assert session.project is not None
-    for field in session.project.fields():
-        session.project.mark_whole_field(field.id)
+    for field in session.project.fields.all():
+        session.project.regions.add_whole_field(field.id)
     ranking.update(session.project)
     session.order = Order.RANK
     assert sentences[-1] == "Every field is annotated: nothing is left to do."
@@ -71,9 +72,9 @@ def test_when_all_is_the_same_the_order_is_always_the_same_one(session_of: Calla
     session = session_of()
     assert session.project is not None
     same = Proposal((10, 10, 20, 20), 0.9, {"Monocyte": 0.5, "Lymphocyte": 0.5})
-    for field in session.project.fields():
-        session.project.suggest(field.id, [same], model_id=None)
-    session.project.save_embeddings("starter", {i: Embedding(np.ones(4, np.float32)) for i in (1, 2)})
+    for field in session.project.fields.all():
+        session.project.suggestions.replace(field.id, [same], model_id=None)
+    session.project.embeddings.save("starter", {i: Embedding(np.ones(4, np.float32)) for i in (1, 2)})
     orders = set()
     for _ in range(3):
         ranking.update(session.project)
@@ -99,9 +100,9 @@ def test_the_ghost_region_goes_by_the_suggestions_that_are_there_already(
     session = session_of()
     assert session.pending == 3
     read: list[int] = []
-    original = Project.suggestions
+    original = Suggestions.find
     monkeypatch.setattr(
-        Project, "suggestions", lambda self, *args, **more: read.append(1) or original(self, *args, **more)
+        Suggestions, "find", lambda self, *args, **more: read.append(1) or original(self, *args, **more)
     )
     session.propose_region()
     assert session.proposed_region is not None
@@ -124,9 +125,9 @@ def test_a_suggestion_is_titled_after_who_made_it(
 
     assert title() == "Suggestion from elsewhere · 81%"
     with Project.open(small_project, annotator="model") as project:
-        project.save_embeddings("starter", {1: Embedding(np.ones(4, np.float32))})
-        waiting = [s.proposal for s in project.suggestions(1)]
-        project.suggest(1, waiting, model_id=None)
+        project.embeddings.save("starter", {1: Embedding(np.ones(4, np.float32))})
+        waiting = [s.proposal for s in project.suggestions.find(1)]
+        project.suggestions.replace(1, waiting, model_id=None)
     session.refresh()
     assert title() == "Suggestion of the starter · 81%"
 

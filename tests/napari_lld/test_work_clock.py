@@ -44,7 +44,9 @@ def clock(session: Session, time: Time) -> WorkClock:
 
 def kept(project: Path) -> dict[tuple[str, str], float]:
     with Project.open(project, read_only=True) as own:
-        return {(row.annotator, own.field(row.field_id).name): row.seconds for row in own.active_seconds()}
+        return {
+            (row.annotator, own.fields.get(row.field_id).name): row.seconds for row in own.work_time.all()
+        }
 
 
 def work(clock: WorkClock, time: Time, seconds: float) -> None:
@@ -106,7 +108,7 @@ def test_what_another_program_keeps_from_being_written_is_written_later(
 
     work(clock, time, 30)
     with monkeypatch.context() as patch:
-        patch.setattr(Project, "add_active_seconds", locked)
+        patch.setattr("annotation_store._collections.work_time.WorkTime.add", locked)
         clock.flush()
     clock.flush()
     assert kept(small_project) == {("Ada", "field_0.png"): 30}

@@ -39,9 +39,9 @@ def test_fields_a_second(
     images: Path, tmp_path: Path, record_property: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Project.create(tmp_path / "project") as project:
-        project.add_fields([images / "0.png"])  # what is imported at first use
+        project.fields.add([images / "0.png"])  # what is imported at first use
         begun, used = time.perf_counter(), time.process_time()
-        added = len(project.add_fields([images]).added)
+        added = len(project.fields.add([images]).added)
         seconds, processor = time.perf_counter() - begun, time.process_time() - used
     assert added == 3 * _BATCH - 1
     record_property("fields_per_second", round(added / seconds, 1))
@@ -68,7 +68,7 @@ def test_a_field_is_three_files_written_once(
         monkeypatch.setattr(zarr.storage.LocalStore, name, counted)
     with Project.create(tmp_path / "project") as project:
         operations.clear()
-        count = len(project.add_fields([images]).added)
+        count = len(project.fields.add([images]).added)
         files = [p for p in (project.path / "fields.zarr" / "1").rglob("*") if p.is_file()]
     assert sorted(p.name for p in files)[-2:] == ["zarr.json", "zarr.json"]
     assert len(files) == 3, "group, array, one shard"
@@ -84,8 +84,8 @@ def test_a_batch_is_one_transaction_of_few_statements(images: Path, tmp_path: Pa
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             seen.append(statement)
 
-        sa.event.listen(project._engine, "before_cursor_execute", note)
-        project.add_fields([images])
+        sa.event.listen(project._db._engine, "before_cursor_execute", note)
+        project.fields.add([images])
     commits = sum(statement.startswith("COMMIT") for statement in seen)
     assert commits <= 3 + 1, seen
     assert len(seen) <= 3 * 6 + 6, seen

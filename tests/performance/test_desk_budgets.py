@@ -64,8 +64,8 @@ def tell(record_property: Any, capsys: pytest.CaptureFixture[str]) -> Callable[.
 def propose(project: Project, count: int) -> None:
     """Put suggestions in rows over the first field of 120 x 100 pixels."""
     boxes = [(3.0 * (i % 38), 3.0 * (i // 38), 3.0, 3.0) for i in range(count)]
-    project.suggest(
-        project.fields()[0].id, [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in boxes], model_id=None
+    project.suggestions.replace(
+        project.fields.all()[0].id, [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in boxes], model_id=None
     )
 
 
@@ -96,7 +96,7 @@ def test_a_label_by_key_is_one_transaction_and_lays_out_no_box(
     qtbot.wait(100)
     statements: list[str] = []
     sa.event.listen(
-        session.project._engine,
+        session.project._db._engine,
         "before_cursor_execute",
         lambda _connection, _cursor, statement, *_: statements.append(statement),
     )
@@ -130,7 +130,9 @@ def test_a_click_among_1_000_boxes_looks_at_the_few_around_it(
     with Project.open(small_project) as project:
         propose(project, 1000)
         if kind == "cell":
-            project.accept_many([s.id for s in project.suggestions(project.fields()[0].id)])
+            project.suggestions.accept_many(
+                [s.id for s in project.suggestions.find(project.fields.all()[0].id)]
+            )
     session = Session()
     session.open(small_project, annotator="Ada")
     marks = session.cells if kind == "cell" else session.suggestions

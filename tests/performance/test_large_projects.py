@@ -85,7 +85,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int,
     """The project, and what the import that filled it took."""
     folder = tmp_path_factory.mktemp("large")
     with Project.create(folder / "project", annotator="Ada") as project:
-        with project._writing() as connection:
+        with project._db.writing() as connection:
             connection.execute(fields.insert(), [field_row(i + 1) for i in range(FIELDS)])
         schema = project.schema
     images = [
@@ -121,11 +121,11 @@ def statements(project: Project) -> Iterator[list[str]]:
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    sa.event.listen(project._engine, "before_cursor_execute", note)
+    sa.event.listen(project._db._engine, "before_cursor_execute", note)
     try:
         yield seen
     finally:
-        sa.event.remove(project._engine, "before_cursor_execute", note)
+        sa.event.remove(project._db._engine, "before_cursor_execute", note)
 
 
 def test_importing_100_000_cells(imported: tuple[Path, Any], tell: Callable[..., None]) -> None:
@@ -159,7 +159,7 @@ def test_the_report_of_100_000_cells(
     shutil.copytree(imported[0], folder)
     if readings == 2:
         with Project.open(folder, annotator="Ben") as project:
-            project.use_reading(project.add_reading("second").id)
+            project.readings.use(project.readings.add("second").id)
             formats.read("coco", project, imported[0].parent / "given.json")
     _, seconds, processor, size = measured("report", folder, tmp_path / "report.html")
     assert "100,000" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -175,7 +175,7 @@ def test_opening_takes_a_handful_of_statements(
     begun = time.perf_counter()
     with Project.open(imported[0], annotator="Ada") as project:
         with statements(project) as seen:
-            summaries = project.field_summaries()
+            summaries = project.fields.summaries()
         seconds = time.perf_counter() - begun
     assert len(summaries) == FIELDS
     assert sum(summary.cells for summary in summaries) == CELLS
@@ -184,24 +184,24 @@ def test_opening_takes_a_handful_of_statements(
 
 
 def test_the_cells_of_a_field_are_one_statement(large: Project, tell: Callable[..., None]) -> None:
-    large.cells(1)
+    large.cells.all(1)
     with statements(large) as seen:
         begun = time.perf_counter()
-        assert len(large.cells(7)) == CELLS // ANNOTATED
+        assert len(large.cells.all(7)) == CELLS // ANNOTATED
         seconds = time.perf_counter() - begun
     assert len(seen) == 1
-    with large._engine.connect() as connection:
+    with large._db._engine.connect() as connection:
         plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {seen[0]}", (1, 7)).all())
     assert "ix_cells_field" in plan, "found by its index, not by reading 100,000 rows"
     tell("100 cells of a field", seconds * 1000, "ms", "5 ms")
 
 
 def test_an_edit_costs_the_same_as_in_a_small_project(large: Project, tell: Callable[..., None]) -> None:
-    cell = large.add_cell(9, (1, 1, 20, 20), cell_class="Monocyte")
+    cell = large.cells.add(9, (1, 1, 20, 20), cell_class="Monocyte")
     edits: list[Callable[[int], object]] = [
-        lambda i: large.add_cell(9, (i, 100, 20, 20), cell_class="Monocyte"),
-        lambda i: large.change_cell(cell, box=(i, 5, 20, 20)),
-        lambda i: large.change_cell(cell, attributes={"cell_size": ("small", "large")[i % 2]}),
+        lambda i: large.cells.add(9, (i, 100, 20, 20), cell_class="Monocyte"),
+        lambda i: large.cells.change(cell, box=(i, 5, 20, 20)),
+        lambda i: large.cells.change(cell, attributes={"cell_size": ("small", "large")[i % 2]}),
         lambda _: large.undo(9),
         lambda _: large.redo(9),
     ]

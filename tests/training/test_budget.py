@@ -76,11 +76,11 @@ def many_fields(tmp_path: Path, make_field: Any) -> Path:
         Image.fromarray(pixels + np.uint8(i)).save(images / f"{i}.png")
     folder = tmp_path / "project"
     with Project.create(folder, "lld", annotator="Anna") as project:
-        project.add_fields([images])
-        for field in project.fields():
-            project.mark_whole_field(field.id)
+        project.fields.add([images])
+        for field in project.fields.all():
+            project.regions.add_whole_field(field.id)
             for box, name in zip(boxes, ("Lymphocyte", "Monocyte", "Neutrophil"), strict=True):
-                project.add_cell(field.id, box, cell_class=name)
+                project.cells.add(field.id, box, cell_class=name)
     return folder
 
 
@@ -140,12 +140,12 @@ def test_on_a_slow_machine_a_training_keeps_its_time_and_says_what_it_left_out(
     assert spent <= max(seconds, 6 * A_FIELD + (3 * 5 + 3) * A_CELL)
     left_out = [str(Reason.read(one)) for one in done.result["left_out"]]
     with Project.open(many_fields) as project:
-        (model,) = project.models()
+        (model,) = project.models.all()
         assert model.card["metrics"]["left_out"].startswith("Time ran short: ")
         measured = model.card["metrics"]["held_out"]["fields"]
         said = next((one for one in left_out if "held-out fields were measured" in one), "3 of 3 held-out")
         assert said.startswith(f"{measured} of 3 held-out")
-        looked = project.embeddings(str(model.id))
+        looked = project.embeddings.of(str(model.id))
         assert (
             f"suggestions were updated on {len(looked)} of 12 fields, and the others keep theirs" in left_out
         )
@@ -161,6 +161,6 @@ def test_with_time_enough_all_is_done_as_without_a_limit(many_fields: Path) -> N
     whole, limited = (train_here(many_fields, seconds) for seconds in (None, 10_000.0))
     assert limited.result["left_out"] == whole.result["left_out"] == []
     with Project.open(many_fields) as project:
-        one, other = (model.card for model in project.models())
+        one, other = (model.card for model in project.models.all())
     assert one["sha256"] == other["sha256"]
     assert "left_out" not in one["metrics"]

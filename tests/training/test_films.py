@@ -77,7 +77,7 @@ def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project:
             films.note(film, RawProposals(np.zeros((0, 4)), np.zeros(0), []))
             assert films.trust()["labelled"] == ({film: 9 if not changes else 0} if unchecked else {})
         assert Films(opened, model, ()).is_unchecked("never labelled")
-        model.card = {"learnt_films": {opened.domain_pseudonym("of another reading"): 10}}
+        model.card = {"learnt_films": {opened.pseudonyms.of_domain("of another reading"): 10}}
         assert not Films(opened, model, ()).is_unchecked("of another reading")
         assert Films(opened, model, ()).is_unchecked("never labelled")
 
@@ -97,14 +97,14 @@ def test_an_image_is_of_the_one_film_that_has_fields_of_its_size(project: Path) 
 def test_suggestions_carry_it(tmp_path: Path) -> None:
     empty = tmp_path / "project"
     with Project.create(empty, "lld", annotator="tester") as made:
-        made.add_fields(sorted((sample.truth().parent / "fields").glob("pbc*"))[:2])
+        made.fields.add(sorted((sample.truth().parent / "fields").glob("pbc*"))[:2])
     quiet: Any = Quiet()
     done = run(PredictRequest(project=str(empty), device="cpu"), quiet, time.monotonic())
     assert done.result["unlike"] == []
     assert (done.result["unchecked"], done.result["sets"]) == (["800×600 px"], None)
     assert done.result["labelled"] == {"800×600 px": 0}
     with Project.open(empty) as opened:
-        suggested = [one.proposal for one in opened.suggestions()]
+        suggested = [one.proposal for one in opened.suggestions.find()]
     values = [one.novelty for one in suggested]
     assert all(one.unchecked for one in suggested)
     assert max(max(one.class_probabilities.values()) for one in suggested) <= 0.9, "nothing is called sure"
@@ -144,7 +144,7 @@ def test_evaluation_judges_what_prediction_shows(
         (field,) = [k for k in known if k.field.name == one.name]
         (shown,) = propose_raw(
             model,
-            [lambda: opened.pixels(field.field.id)],
+            [lambda: opened.pixels.read(field.field.id)],
             cell_sides=[field.cell_side],
             moves=[Films(opened, model, known).move(domain_of(field.field))],
         )

@@ -29,18 +29,18 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for i in range(4):
         Image.fromarray(np.full((40, 40, 3), i, np.uint8)).save(images / f"f{i}.png")
     with Project.create(tmp_path / "project", "lld", annotator="tester") as made:
-        made.add_fields([images])
-        for i, field in enumerate(made.fields()):
-            made.update_field(field.id, patient=f"P{i}")
-            made.mark_whole_field(field.id)
-            made.add_cell(field.id, (5, 5, 10, 10))
+        made.fields.add([images])
+        for i, field in enumerate(made.fields.all()):
+            made.fields.update(field.id, patient=f"P{i}")
+            made.regions.add_whole_field(field.id)
+            made.cells.add(field.id, (5, 5, 10, 10))
         yield made
 
 
 def add(project: Project, parent: str = "starter", **card: Any) -> int:
-    number = project.new_model_id()
-    project.model_folder(number).mkdir(parents=True)
-    project.add_model(number, parent=parent, card=card, activate=True)
+    number = project.models.reserve_id()
+    project.models.folder(number).mkdir(parents=True)
+    project.models.add(number, parent=parent, card=card, activate=True)
     return number
 
 
@@ -54,7 +54,7 @@ def hashed(project: Project, *patients: str) -> list[str]:
 
 
 def test_the_parents_teachers_are_the_childs(project: Project) -> None:
-    ids = [field.id for field in project.fields()]
+    ids = [field.id for field in project.fields.all()]
     first = add(project, learnt_fields=ids[:1], held_out=hashed(project, "P3"))
     second = add(project, str(first), learnt_fields=ids[1:2])
     assert seen(project, first) == "P0"
@@ -63,7 +63,7 @@ def test_the_parents_teachers_are_the_childs(project: Project) -> None:
 
 
 def test_a_card_that_lists_no_fields_is_read_by_whom_it_held_out_and_its_last_cell(project: Project) -> None:
-    cells = [cell.id for cell in project.cells()]
+    cells = [cell.id for cell in project.cells.all()]
     old = add(project, held_out=hashed(project, "P3"), last_cell=cells[1])
     assert seen(project, old) == "P0 P1", "P2 was annotated later"
     assert seen(project, add(project, held_out=["P3"])) == "P0 P1 P2", "the oldest cards name patients"
@@ -71,9 +71,9 @@ def test_a_card_that_lists_no_fields_is_read_by_whom_it_held_out_and_its_last_ce
 
 
 def test_a_field_that_goes_to_another_patient_was_learnt_from_all_the_same(project: Project) -> None:
-    ids = [field.id for field in project.fields()]
+    ids = [field.id for field in project.fields.all()]
     model = add(project, learnt_fields=ids[:1], held_out=hashed(project, "P3"))
-    project.update_field(ids[0], patient="P3")
+    project.fields.update(ids[0], patient="P3")
     assert seen(project, model) == "P3"
 
 
@@ -108,7 +108,7 @@ def test_nobody_is_held_out_whom_the_start_has_learnt_from() -> None:
 def test_held_out_patients_are_known_by_their_fields_after_another_name_and_counted_when_gone(
     project: Project,
 ) -> None:
-    ids = [field.id for field in project.fields()]
+    ids = [field.id for field in project.fields.all()]
     add(project, held_out=hashed(project, "P2", "P3"), held_fields=ids[2:], learnt_fields=ids[:2])
 
     def held() -> tuple[set[str], int]:
@@ -116,12 +116,12 @@ def test_held_out_patients_are_known_by_their_fields_after_another_name_and_coun
         return {unit.removeprefix("patient ") for unit in units}, lost
 
     assert held() == ({"P2", "P3"}, 0)
-    project.update_field(ids[2], patient="Q")
+    project.fields.update(ids[2], patient="Q")
     assert held() == ({"Q", "P3"}, 0)
-    for cell in project.cells(ids[3]):
-        project.delete_cell(cell.id)
+    for cell in project.cells.all(ids[3]):
+        project.cells.delete(cell.id)
     assert held() == ({"Q", "P3"}, 1), "still never learnt from, but nothing to measure on"
-    project.update_field(ids[2], patient="P0")
+    project.fields.update(ids[2], patient="P0")
     assert held()[0] == {"P3"}, "with a patient who was learnt from it is nobody's unseen field"
 
 
@@ -142,10 +142,10 @@ def judged(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     more.mkdir()
     for i in range(4, 10):
         Image.fromarray(np.full((40, 40, 3), i, np.uint8)).save(more / f"f{i}.png")
-    project.add_fields([more])
-    for field in project.fields()[4:]:
-        project.mark_whole_field(field.id)
-        project.add_cell(field.id, (5, 5, 10, 10))
+    project.fields.add([more])
+    for field in project.fields.all()[4:]:
+        project.regions.add_whole_field(field.id)
+        project.cells.add(field.id, (5, 5, 10, 10))
 
     def results(some: Any, hit: bool) -> list[FieldResult]:
         return [FieldResult(one.patient, Ranking(np.ones(1), np.array([hit]), 1), {}, [], []) for one in some]
@@ -186,7 +186,7 @@ def test_a_damaged_model_in_use_is_replaced_without_a_comparison(
 
 def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: Project, judged: Any) -> None:
     assert judged()[0].verdict == "not_worse", "the starter has learnt from none of them"
-    ids = [field.id for field in project.fields()]
+    ids = [field.id for field in project.fields.all()]
     add(project, learnt_fields=ids[:6])
     comparison, old = judged()
     assert (comparison.verdict, comparison.units, old) == ("cannot_judge", 4, 0)
@@ -205,7 +205,7 @@ def test_beside_a_file_nobody_knows_of_nothing_is_compared(project: Project, jud
 
 
 def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> None:
-    ids = [field.id for field in project.fields()]
+    ids = [field.id for field in project.fields.all()]
     early = add(project, learnt_fields=ids)
     middle = add(project, learnt_fields=ids[:3], held_out=hashed(project, "P2", "P3"), held_fields=ids[2:])
 

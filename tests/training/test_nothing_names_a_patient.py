@@ -57,19 +57,19 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = place / f"{NAME}.lld"
     with Project.create(path, "lld", annotator="reader") as project:
         about = {"microscope": NAME, "camera": NAME, "stain": NAME}
-        project.add_fields([folder], patient_from=r"(.*)_", about=about)
-        for number, field in enumerate(project.fields()):
-            project.update_field(
+        project.fields.add([folder], patient_from=r"(.*)_", about=about)
+        for number, field in enumerate(project.fields.all()):
+            project.fields.update(
                 field.id, slide=f"slide {NAME}", note=f"ask {NAME}", domain=f"{NAME} {number % 2}"
             )
-            project.update_field(field.id, patient=f"{NAME} {number}", quality=NAME)
-            project.mark_whole_field(field.id)
+            project.fields.update(field.id, patient=f"{NAME} {number}", quality=NAME)
+            project.regions.add_whole_field(field.id)
             for box in BOXES:
-                project.add_cell(field.id, box, cell_class="Lymphocyte", comment=f"{NAME}?")
-        first = project.fields()[0]
+                project.cells.add(field.id, box, cell_class="Lymphocyte", comment=f"{NAME}?")
+        first = project.fields.all()[0]
         suggestion = Proposal((60, 5, 20, 20), 0.9, {"Lymphocyte": 1.0}, {})
-        (rejected,) = project.suggest(first.id, [suggestion], model_id=None)
-        project.reject(rejected, RejectionReason.NOT_A_CELL)
+        (rejected,) = project.suggestions.replace(first.id, [suggestion], model_id=None)
+        project.suggestions.reject(rejected, RejectionReason.NOT_A_CELL)
         document = place / NAME / "labels.json"
         document.write_text(json.dumps(coco_of(first.name)))
         formats.read("coco", project, document, images=folder)
@@ -204,20 +204,20 @@ def test_a_models_folder(named: Path) -> None:
 
 def test_the_database_keeps_no_path_of_an_image(named: Path) -> None:
     with Project.open(named, read_only=True) as project:
-        for field in project.fields():
+        for field in project.fields.all():
             *folders, _name = field.source_path.split("/")
             assert folders
             assert all(re.fullmatch("[0-9a-f]{16}", folder) for folder in folders)
-        (conflict,) = project.conflicts()
+        (conflict,) = project.conflicts.all()
         assert conflict.source == "labels.json"
-        assert "project" not in project.runs()[0].config
+        assert "project" not in project.runs.all()[0].config
 
 
 def test_held_out_patients_are_known_by_older_cards_names_and_newer_ones_hashes(
     named: Path,
 ) -> None:
     with Project.open(named, read_only=True) as project:
-        fields = project.fields()[:2]
+        fields = project.fields.all()[:2]
         one, other = (known_as(field, unit) for field, unit in zip(fields, units(fields), strict=True))
         for name in one:
             for entry in (name, held_out_key(project, name)):
@@ -229,7 +229,7 @@ def test_held_out_patients_are_known_by_older_cards_names_and_newer_ones_hashes(
 
 
 def hashed(folder: str, project: Project) -> str:
-    return project.folder_pseudonym(folder)
+    return project.pseudonyms.of_folder(folder)
 
 
 def test_a_project_of_an_earlier_version_loses_the_paths_of_its_images(named: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_project_of_an_earlier_version_loses_the_paths_of_its_images(named: Pa
         database.execute("UPDATE runs SET config = json_set(config, '$.project', '/home/secretary/p')")
     take_back(folder, "0009")
     with Project.open(folder) as project:
-        one, other = project.fields()[:2]
+        one, other = project.fields.all()[:2]
         assert one.source_path == f"{hashed('home', project)}/{hashed('secretary', project)}/" + (
             f"{hashed('films', project)}/{one.name}"
         )
@@ -261,8 +261,8 @@ def test_cards_of_an_earlier_version_lose_their_names_at_the_next_training(
     file = folder / "models" / "1" / "model.json"
     with Project.open(folder) as project:
         card = json.loads(file.read_text("utf-8"))
-        of_fields = units_of_fields(project.fields())
-        every = [known_as(field, of_fields[field.id]) for field in project.fields()]
+        of_fields = units_of_fields(project.fields.all())
+        every = [known_as(field, of_fields[field.id]) for field in project.fields.all()]
         held = [old for new, old in every if among(project, [new], card["held_out"])]
         measured = {**card["metrics"]["held_out"], "domains": {f"{NAME} 0": {}, "H_100x_C1": {}}}
         earlier = {

@@ -34,12 +34,12 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
     )
     channel: Any = SimpleNamespace(check=lambda: None, send=lambda _message: None)
     with Project.open(small_project, annotator="Ada") as project:
-        cell = project.add_cell(1, (60, 60, 20, 20), cell_class="Monocyte")
-        project.add_region(1, Shape.rectangle(50, 50, 50, 50))
-        project.update_field(1, skipped=True)
+        cell = project.cells.add(1, (60, 60, 20, 20), cell_class="Monocyte")
+        project.regions.add(1, Shape.rectangle(50, 50, 50, 50))
+        project.fields.update(1, skipped=True)
         known = knowledge(project)
         assert [c.id for c in known[0].cells] == [cell]
         assert known[0].finished
         told = suggest.suggest_on(project, model, None, known, channel, films=films, min_confidence=0.1)
         assert told.count == 1
-        assert [s.field_id for s in project.suggestions()] == [2]
+        assert [s.field_id for s in project.suggestions.find()] == [2]

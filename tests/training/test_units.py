@@ -33,18 +33,18 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for i in range(SLIDES * FIELDS):
         Image.fromarray(np.full((60, 60, 3), i, np.uint8)).save(images / f"f{i}.png")
     with Project.create(tmp_path / "project", "lld", annotator="tester") as made:
-        made.add_fields([images])
-        made.update_fields({f.id: {"slide": f"S{i % SLIDES}"} for i, f in enumerate(made.fields())})
-        for field in made.fields():
-            made.mark_whole_field(field.id)
+        made.fields.add([images])
+        made.fields.update_many({f.id: {"slide": f"S{i % SLIDES}"} for i, f in enumerate(made.fields.all())})
+        for field in made.fields.all():
+            made.regions.add_whole_field(field.id)
             for x in (2, 22, 42):
-                made.add_cell(field.id, (x, 5, 10, 10), cell_class="Monocyte")
+                made.cells.add(field.id, (x, 5, 10, 10), cell_class="Monocyte")
         yield made
 
 
 def sides_of_slides(project: Project, sides: Mapping[int, Any]) -> dict[str, set[Any]]:
     found: dict[str, set[Any]] = defaultdict(set)
-    for field in project.fields():
+    for field in project.fields.all():
         found[field.slide or ""].add(sides[field.id])
     return found
 
@@ -74,7 +74,7 @@ def test_a_training_holds_out_whole_slides(project: Project) -> None:
 
 def test_exports_keep_slides_whole(project: Project) -> None:
     for seed in range(5):
-        assert whole(project, split_fields(project.fields(), {"train": 0.5, "val": 0.5}, seed=seed), of=2)
+        assert whole(project, split_fields(project.fields.all(), {"train": 0.5, "val": 0.5}, seed=seed), of=2)
 
 
 def test_gate_sets_bulk_and_intervals_count_slides_as_wholes(project: Project) -> None:
@@ -96,10 +96,10 @@ def test_agreement_resamples_whole_slides(project: Project) -> None:
 
 
 def test_the_report_takes_whole_slides_for_held_out(project: Project) -> None:
-    number = project.new_model_id()
-    project.model_folder(number).mkdir(parents=True)
+    number = project.models.reserve_id()
+    project.models.folder(number).mkdir(parents=True)
     card = {"held_out": [held_out_key(project, unit) for unit in held(project)]}
-    project.add_model(number, parent="starter", card=card, activate=True)
+    project.models.add(number, parent="starter", card=card, activate=True)
     facts = Facts.of(project)
     assert whole(project, facts.units, of=SLIDES)
     assert whole(project, {i: i in facts.held_fields for i in facts.fields}, of=2)
@@ -107,18 +107,18 @@ def test_the_report_takes_whole_slides_for_held_out(project: Project) -> None:
 
 def test_a_slide_whose_fields_an_older_model_held_out_one_by_one_stays_held_out(project: Project) -> None:
     """A slide of which it learnt from one field is not: the model knows its cells."""
-    fields = project.fields()
+    fields = project.fields.all()
     cut = [f for f in fields if f.slide in ("S0", "S1") and f.id != fields[1].id]
     listed = [held_out_key(project, f"field:{f.content_hash}") for f in cut]
-    number = project.new_model_id()
-    project.model_folder(number).mkdir(parents=True)
-    project.add_model(number, parent="starter", card={"held_out": listed}, activate=True)
+    number = project.models.reserve_id()
+    project.models.folder(number).mkdir(parents=True)
+    project.models.add(number, parent="starter", card={"held_out": listed}, activate=True)
     assert held_before(project, knowledge(project))[0] == {"slide S0"}
 
 
 def test_areas_of_a_slide_stay_together(project: Project) -> None:
-    field = project.fields()[0]
-    project.update_field(field.id, slide=None)
-    areas = [project.add_area(field.id, (x, 0, 30, 30)) for x in (0, 20)]
-    of = units_of_fields(project.fields())
+    field = project.fields.all()[0]
+    project.fields.update(field.id, slide=None)
+    areas = [project.fields.add_area(field.id, (x, 0, 30, 30)) for x in (0, 20)]
+    of = units_of_fields(project.fields.all())
     assert of[areas[0]] == of[areas[1]] == "slide f0"

@@ -205,10 +205,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image[inside] = (95, 50, 140)
         Image.fromarray(image).save(place / f"f{i}.png")
     with Project.create(place / "project", "lld", annotator="tester") as made:
-        made.add_fields([place / "f0.png", place / "f1.png"])
-        for field in made.fields():
-            made.add_region(field.id, Shape.rectangle(0, 0, 64, 64))
-            made.add_cell(field.id, (18.0, 18.0, 28.0, 28.0), cell_class="Lymphocyte")
+        made.fields.add([place / "f0.png", place / "f1.png"])
+        for field in made.fields.all():
+            made.regions.add(field.id, Shape.rectangle(0, 0, 64, 64))
+            made.cells.add(field.id, (18.0, 18.0, 28.0, 28.0), cell_class="Lymphocyte")
     return place / "project"
 
 
@@ -267,4 +267,4 @@ def test_a_process_makes_the_same_model_whatever_it_has_done_before(
     assert worker.hear("cancelled") is not None
     assert weights(project, worker.ask(quick(project))) == first.model
     with Project.open(project) as opened:
-        assert [run.state for run in opened.runs()] == ["done", "cancelled", "done"]
+        assert [run.state for run in opened.runs.all()] == ["done", "cancelled", "done"]

@@ -60,11 +60,11 @@ def project(tmp_path: Path) -> Path:
         Image.fromarray(_draw(i)).save(images / f"f{i}.png")
     folder = tmp_path / "project"
     with Project.create(folder, "lld", annotator="tester") as made:
-        made.add_fields([images])
-        for field in made.fields()[:2]:
-            made.add_region(field.id, Shape.rectangle(0, 0, 64, 96))
+        made.fields.add([images])
+        for field in made.fields.all()[:2]:
+            made.regions.add(field.id, Shape.rectangle(0, 0, 64, 96))
             for box in (BOXES[0], BOXES[2]):
-                made.add_cell(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
+                made.cells.add(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
     return folder
 
 
@@ -166,30 +166,30 @@ def test_training_saves_a_model_and_suggests_without_network_or_home(project: Pa
     assert (messages[-1].result["unchecked"], messages[-1].result["sets"]) == (["128×96 px"], None)
 
     with Project.open(project) as opened:
-        model = opened.active_model()
+        model = opened.models.active()
         assert model is not None
         assert model.id == 1
         assert model.parent == "starter"
         assert model.card["metrics"]["held_out"] is None  # not yet measured: fewer than 30 cells
         assert "Not yet measured" in model.card["metrics"]["note"]
-        folder = opened.model_folder(1)
+        folder = opened.models.folder(1)
         assert sorted(f.name for f in folder.iterdir()) == [
             "model.json",
             "model.safetensors",
             "outcomes.json",
         ]
         assert json.loads((folder / "model.json").read_text())["schema_digest"] == opened.schema.digest()
-        for suggestion in opened.suggestions():
+        for suggestion in opened.suggestions.find():
             assert suggestion.model_id == 1
             assert suggestion.proposal.unchecked, "fewer than ten cells are labelled"
-            regions = opened.regions(suggestion.field_id)
+            regions = opened.regions.all(suggestion.field_id)
             assert not any(r.shape.contains_centre(suggestion.box) for r in regions)
             said = set(suggestion.proposal.attribute_probabilities)
             if max(suggestion.box[2:]) < LEAST_ATTRIBUTE_SIDE:
                 assert not said  # too few pixels to see them
                 continue
             assert said == set(opened.schema.attribute_names) - {"nucleolus"}  # which nobody taught
-        assert [one.state for one in opened.runs()] == ["done"]
+        assert [one.state for one in opened.runs.all()] == ["done"]
     assert [f.name for f in (project / "runs").rglob("*") if f.is_file()] == ["train.lock"]
 
 
@@ -198,7 +198,7 @@ def test_the_same_seed_gives_the_same_model(project: Path) -> None:
     for seed in (0, 0, 1):
         done, _ = here(quick(project, suggest=False, epochs=1, seed=seed))
         with Project.open(project) as opened:
-            hashes.append(opened.model(done.model_id or 0).card["sha256"])
+            hashes.append(opened.models.get(done.model_id or 0).card["sha256"])
     assert hashes[0] == hashes[1]
     assert hashes[0] != hashes[2]
 
@@ -218,8 +218,8 @@ def test_a_cancel_is_heard_and_ends_the_process(project: Path, tmp_path: Path) -
     assert rest[-1] == "cancelled"
     assert process.wait(timeout=15) == 0
     with Project.open(project) as opened:
-        assert opened.models() == []
-        assert [run.state for run in opened.runs()] == ["cancelled"]
+        assert opened.models.all() == []
+        assert [run.state for run in opened.runs.all()] == ["cancelled"]
 
 
 def test_a_closed_stdin_cancels(project: Path, tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_a_closed_stdin_cancels(project: Path, tmp_path: Path) -> None:
 
 def test_without_a_finished_region_it_says_so(project: Path) -> None:
     with Project.open(project, annotator="tester", reading=1) as opened:
-        for region in opened.regions():
-            opened.delete_region(region.id)
+        for region in opened.regions.all():
+            opened.regions.delete(region.id)
     seen: list[Any] = []
     with pytest.raises(TrainingError, match="no finished region") as caught:
         run_worker(quick(project), on_message=seen.append)
@@ -247,8 +247,8 @@ def test_without_a_finished_region_it_says_so(project: Path) -> None:
 
 def test_without_a_cell_it_says_so(project: Path) -> None:
     with Project.open(project, annotator="tester", reading=1) as opened:
-        for cell in opened.cells():
-            opened.delete_cell(cell.id)
+        for cell in opened.cells.all():
+            opened.cells.delete(cell.id)
     with pytest.raises(LLDError, match="no cell"):
         here(quick(project))
 
@@ -268,7 +268,7 @@ def test_bad_requests_fail_in_a_sentence(project: Path, changes: dict[str, Any],
     with pytest.raises(LLDError, match=says):
         here(quick(project).model_copy(update=changes))
     with Project.open(project, annotator="tester", reading=1, read_only=True) as opened:
-        assert not [run.message for run in opened.runs() if "device" not in changes]
+        assert not [run.message for run in opened.runs.all() if "device" not in changes]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_training_begins_with_a_detector_of_ultralytics_and_the_starters_describ
     torch.save({"model": None, "ema": DetectionModel(layout, ch=3, nc=3, verbose=False).half()}, file)
     done, _ = here(quick(project, init=str(file), epochs=1, size=64, holdout=0.0))
     with Project.open(project, annotator="tester", reading=1) as opened:
-        (made,) = opened.models()
+        (made,) = opened.models.all()
         assert (made.id, made.parent, made.card["detector"]) == (done.model_id, "yolov8n.pt", "yolov8n")
         assert made.card["parent"] == "yolov8n.pt"
         assert "Meier" not in json.dumps(dict(made.card), default=dict)
@@ -341,9 +341,9 @@ def test_what_a_start_without_a_memory_forgets_is_said(project: Project, tmp_pat
     assert "Lymphocyte" not in note, "the project shows some"
 
     with Project.open(project, annotator="tester", reading=1) as opened:
-        number = opened.new_model_id()
-        shutil.copytree(tmp_path / "old", opened.model_folder(number))
-        opened.add_model(number, parent="starter", card=old.card, activate=True)
+        number = opened.models.reserve_id()
+        shutil.copytree(tmp_path / "old", opened.models.folder(number))
+        opened.models.add(number, parent="starter", card=old.card, activate=True)
     done, _ = here(quick(project, epochs=1, size=64, suggest=False))
     assert (
         f"It began at the starter: model {number}, in use before, remembers no cells" in done.metrics["note"]
@@ -352,9 +352,9 @@ def test_what_a_start_without_a_memory_forgets_is_said(project: Project, tmp_pat
 
 def test_of_a_damaged_model_in_use_the_way_out_is_named(project: Path) -> None:
     with Project.open(project, annotator="tester", reading=1) as opened:
-        number = opened.new_model_id()
-        opened.model_folder(number).mkdir(parents=True)
-        opened.add_model(number, parent="starter", card={}, activate=True)
+        number = opened.models.reserve_id()
+        opened.models.folder(number).mkdir(parents=True)
+        opened.models.add(number, parent="starter", card={}, activate=True)
     for request in (PredictRequest(project=str(project)), quick(project)):
         with pytest.raises(LLDError, match=f"Model {number} cannot be used.*missing") as caught:
             here(request)
@@ -400,7 +400,7 @@ def test_other_images_are_predicted_into_a_coco_file(project: Path, tmp_path: Pa
     assert {"score", "class_probabilities", "attribute_probabilities", "attributes", "bbox"} <= set(one)
     assert sum(one["class_probabilities"].values()) == pytest.approx(1, abs=1e-3)
     with Project.open(project) as opened:
-        assert opened.suggestions() == []
+        assert opened.suggestions.find() == []
 
 
 def test_a_model_is_measured_against_full_truth_outside_the_regions(project: Path, tmp_path: Path) -> None:
@@ -441,11 +441,11 @@ def larger(tmp_path: Path) -> Path:
         Image.fromarray(_draw(i)).save(images / f"m{i}.png")
     folder = tmp_path / "larger"
     with Project.create(folder, "lld", annotator="tester") as made:
-        made.add_fields([images])
-        for field in made.fields():
-            made.mark_whole_field(field.id)
+        made.fields.add([images])
+        for field in made.fields.all():
+            made.regions.add_whole_field(field.id)
             for box in BOXES:
-                made.add_cell(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
+                made.cells.add(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
     return folder
 
 
@@ -459,8 +459,8 @@ def test_a_model_shown_worse_is_kept_but_does_not_become_active(
     assert not saved.active
     assert "worse" in (saved.why or "")
     with Project.open(larger) as opened:
-        assert opened.active_model() is None
-        assert [m.id for m in opened.models()] == [done.model_id]
+        assert opened.models.active() is None
+        assert [m.id for m in opened.models.all()] == [done.model_id]
 
 
 def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) -> None:
@@ -469,38 +469,38 @@ def test_held_out_fields_are_never_trained_on_and_stay_held_out(larger: Path) ->
     assert started.fields == 12 - 3  # a fifth of 36 cells: 3 fields of 3
     assert started.cells == 27
     with Project.open(larger) as opened:
-        card = opened.models()[0].card
+        card = opened.models.all()[0].card
         assert len(card["held_out"]) == 3
         assert card["metrics"]["held_out"]["cells"] == 9
         difference = card["metrics"]["difference"]
         assert (difference["verdict"], difference["units"], difference["low"]) == ("cannot_judge", 3, None)
         assert "3 fields whose patients" in str(Reason.read(difference["told"]))
         assert "3 fields whose patients" in str(next(m for m in seen if m.type == "saved").why)
-        assert opened.active_model() is not None, "it suggests, as a round's result should"
+        assert opened.models.active() is not None, "it suggests, as a round's result should"
         # one field fewer to learn from: the held-out ones are still held out
-        for cell in opened.cells(opened.fields()[0].id):
-            opened.delete_cell(cell.id)
+        for cell in opened.cells.all(opened.fields.all()[0].id):
+            opened.cells.delete(cell.id)
     here(quick(larger, epochs=1, suggest=False))
     with Project.open(larger) as opened:
-        assert set(card["held_out"]) <= set(opened.models()[1].card["held_out"])
+        assert set(card["held_out"]) <= set(opened.models.all()[1].card["held_out"])
     assert here(EvaluateRequest(project=str(larger), model="starter"))[0].metrics["on"] == "held-out regions"
 
 
 def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Path) -> None:
     with Project.open(larger) as opened:
-        drawn = {field.id for field in opened.fields()[::2]}
-        opened.add_to_reserve(drawn)
+        drawn = {field.id for field in opened.fields.all()[::2]}
+        opened.random_sample.add(drawn)
     done, seen = here(quick(larger, epochs=1, suggest=False))
     with Project.open(larger) as opened:
-        card = opened.models()[0].card
+        card = opened.models.all()[0].card
         listed = listed_as_held_out([card])
         held_fields = {
-            i for i, unit in units_of_fields(opened.fields()).items() if among(opened, [unit], listed)
+            i for i, unit in units_of_fields(opened.fields.all()).items() if among(opened, [unit], listed)
         }
-        shown = read_outcomes(opened.model_folder(1))
-        for i, field in enumerate(opened.fields()):
-            opened.update_field(field.id, domain=f"camera {i % 2}")
-        held = opened.models()[0].card["metrics"]["held_out"]
+        shown = read_outcomes(opened.models.folder(1))
+        for i, field in enumerate(opened.fields.all()):
+            opened.fields.update(field.id, domain=f"camera {i % 2}")
+        held = opened.models.all()[0].card["metrics"]["held_out"]
     assert (
         held == done.metrics["held_out"] == next(m for m in seen if m.type == "metrics").metrics["held_out"]
     )
@@ -538,11 +538,11 @@ def test_where_the_starter_finds_nothing_the_stain_suggests_and_says_so(tmp_path
     Image.fromarray(np.full((200, 200, 3), 230, np.uint8)).save(images / "empty.png")
     folder = tmp_path / "project"
     with Project.create(folder, "lld", annotator="tester") as made:
-        made.add_fields([images])
+        made.fields.add([images])
     done, messages = here(PredictRequest(project=str(folder), device="cpu"))
     with Project.open(folder) as opened:
-        names = {field.id: field.name for field in opened.fields()}
-        suggestions = opened.suggestions()
+        names = {field.id: field.name for field in opened.fields.all()}
+        suggestions = opened.suggestions.find()
     assert {names[s.field_id] for s in suggestions} == {"yellow.png"}
     assert all(is_from_stain(s.proposal, s.model_id) for s in suggestions)
     assert done.result["from_stain"] == 1

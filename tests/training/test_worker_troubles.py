@@ -45,11 +45,11 @@ def project(tmp_path: Path, make_field: Any) -> Path:
         Image.fromarray(make_field(drawn=BOXES).pixels()).rotate(180 * i).save(images / f"f{i}.png")
     folder = tmp_path / "project"
     with Project.create(folder, "lld", annotator="Anna") as made:
-        made.add_fields([images])
-        for field in made.fields():
-            made.mark_whole_field(field.id)
+        made.fields.add([images])
+        for field in made.fields.all():
+            made.regions.add_whole_field(field.id)
             for box in BOXES:
-                made.add_cell(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
+                made.cells.add(field.id, box, cell_class="Lymphocyte", attributes={"cell_size": "small"})
     return folder
 
 
@@ -130,8 +130,8 @@ def test_after_kill_9_the_same_training_goes_on_at_its_last_epoch(project: Path,
     assert started.resumed_epochs >= 1
     assert next(m for m in seen if m.type == "progress" and m.stage == "train").done > started.resumed_epochs
     with Project.open(project) as opened:
-        assert [one.state for one in opened.runs()] == ["interrupted", "done"]
-        assert "killed" in opened.runs()[0].message
+        assert [one.state for one in opened.runs.all()] == ["interrupted", "done"]
+        assert "killed" in opened.runs.all()[0].message
     assert not state_of(project).exists()
 
 
@@ -151,7 +151,7 @@ def test_with_other_settings_or_data_it_starts_anew(project: Path, change: str) 
     request = quick(project, epochs=2, seed=1 if change == "seed" else 0)
     if change == "cell":
         with Project.open(project, annotator="Anna", reading=1) as opened:
-            opened.change_cell(opened.cells()[0].id, attributes={"cell_size": "large"})
+            opened.cells.change(opened.cells.all()[0].id, attributes={"cell_size": "large"})
 
     def look(message: Any) -> None:
         if message.type == "started":
@@ -275,8 +275,8 @@ def test_out_of_memory_fails_with_a_cure(
     assert says in message.cause
     assert "smaller --size" in message.cure
     with Project.open(project) as opened:
-        assert [(one.state, one.message) for one in opened.runs()] == [("failed", message.cause)]
-        assert opened.models() == []
+        assert [(one.state, one.message) for one in opened.runs.all()] == [("failed", message.cause)]
+        assert opened.models.all() == []
 
 
 def test_a_loss_that_is_no_number_fails_with_a_cure_and_is_not_resumed(

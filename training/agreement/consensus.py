@@ -65,28 +65,28 @@ def write_consensus(
             "There is no area that two readings have finished: a consensus needs two. "
             "Let somebody else annotate the same fields in a reading of their own."
         )
-    made = project.add_reading(name, annotator="")  # nobody's: no reader begins in it
+    made = project.readings.add(name, annotator="")  # nobody's: no reader begins in it
     cells = unsure = disputed = 0
     by_field: dict[int, list[Unit]] = {}
     for unit in found.units:
         by_field.setdefault(unit.field_id, []).append(unit)
-    with project.in_reading(made.id):
+    with project.readings.within(made.id):
         for field_id, shapes in areas.items():
             for unit in by_field.get(field_id, []):
                 if not any(shape.contains_centre(unit.box) for shape in shapes):
                     continue
                 votes = 2 * len(unit.cells) - len(unit.judges)
                 if votes == 0:
-                    project.add_ignore_area(field_id, Shape(unit.box))
+                    project.ignore_areas.add(field_id, Shape(unit.box))
                     disputed += 1
                 elif votes > 0:
                     unsure += _add(project, unit)
                     cells += 1
             for view in found.views[field_id].values():
                 for ignored in view.ignore:
-                    project.add_ignore_area(field_id, ignored)
+                    project.ignore_areas.add(field_id, ignored)
             for shape in shapes:
-                project.add_region(field_id, shape)
+                project.regions.add(field_id, shape)
     return ConsensusReport(made, len(areas), cells, unsure, disputed)
 
 
@@ -123,7 +123,7 @@ def _add(project: Project, unit: Unit) -> int:
             if value is not None:
                 values[one.name] = value
     kind = majority([c.kind for c in cells if c.kind is not None]) if artefact else None
-    project.add_cell(
+    project.cells.add(
         unit.field_id,
         unit.box,
         cell_class=of_class,

@@ -64,14 +64,14 @@ class Matched:
 
 def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
     """Read readings (all that have finished anything, if none are named) and match their cells."""
-    known = {one.id: one for one in project.readings()}
+    known = {one.id: one for one in project.readings.all()}
     if readings is not None and (missing := set(readings) - set(known)):
         raise EditError(f"There is no reading {min(missing)}.")
     wanted = sorted(known if readings is None else set(readings))
     views: dict[int, dict[int, ReadingView]] = {}
     used = []
     for reading in wanted:
-        with project.in_reading(reading):
+        with project.readings.within(reading):
             own = _views(project)
         if own or readings is not None:
             used.append(known[reading])
@@ -79,16 +79,16 @@ def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
             views.setdefault(field_id, {})[reading] = view
     several = {field_id: views[field_id] for field_id in sorted(views) if len(views[field_id]) >= 2}
     units = [unit for field_id, some in several.items() for unit in match_readings(field_id, some)]
-    fields = {field.id: field for field in project.fields()}
+    fields = {field.id: field for field in project.fields.all()}
     return Matched(tuple(used), fields, several, tuple(units), units_of_fields(fields.values()))
 
 
 def _views(project: Project) -> dict[int, ReadingView]:
     from training.ranking.project import by_field
 
-    finished = by_field((r.field_id, r.shape) for r in project.regions() if r.finished)
-    ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
-    cells = by_field((cell.field_id, cell) for cell in project.cells())
+    finished = by_field((r.field_id, r.shape) for r in project.regions.all() if r.finished)
+    ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas.all())
+    cells = by_field((cell.field_id, cell) for cell in project.cells.all())
     return {
         field_id: ReadingView(tuple(cells.get(field_id, ())), tuple(shapes), tuple(ignored.get(field_id, ())))
         for field_id, shapes in finished.items()

@@ -71,7 +71,7 @@ def votes(project: Project) -> dict[int, Votes]:
     changed in a consensus stands as it is.
     """
     own, schema = project.reading.id, project.schema
-    readers = {one.id for one in project.readings() if one.annotator}
+    readers = {one.id for one in project.readings.all() if one.annotator}
     if not readers - {own}:
         return {}
     found = {}

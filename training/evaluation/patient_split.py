@@ -32,7 +32,7 @@ def known_as(field: Field, unit: str) -> tuple[str, str]:
 
 def held_out_key(project: Project, unit: str) -> str:
     """Return what stands for a unit in a model's card, which travels with the weights."""
-    return project.pseudonym(f"held out: {unit}")
+    return project.pseudonyms.of(f"held out: {unit}")
 
 
 def listed_as_held_out(cards: Iterable[Mapping[str, Any]]) -> frozenset[str]:

@@ -55,7 +55,7 @@ class Lineage:
             Its number, or what a card calls a parent; ``None`` = the starter.
         """
         if cards is None:
-            cards = {one.id: (one.card, one.parent) for one in project.models()}
+            cards = {one.id: (one.card, one.parent) for one in project.models.all()}
         steps: list[_Step] = []
         while (number := _number(model)) is not None and number in cards and len(steps) <= len(cards):
             card, model = cards[number]
@@ -112,7 +112,7 @@ def learnt_from(project: Project, card: Mapping[str, Any], film: str) -> int:
         See `training.networks.scale.domain_of`. A film of another project is another film, whatever its name.
     """
     listed = card.get("learnt_films")
-    cells = listed.get(project.domain_pseudonym(film)) if isinstance(listed, dict) else None
+    cells = listed.get(project.pseudonyms.of_domain(film)) if isinstance(listed, dict) else None
     return cells if isinstance(cells, int) else 0
 
 

@@ -56,7 +56,7 @@ def cells(project: Project, field_id: int | None = None, *, queue: Queue | str =
     from training.ranking.project import groups_of, stored_words
 
     return rank_cells(
-        project.suggestions(field_id),
+        project.suggestions.find(field_id),
         Queue(queue),
         words=stored_words(project),
         groups=groups_of(project.schema),

@@ -29,13 +29,13 @@ def look_at_stain(
     reading only keeps nothing: pass what is returned on to `update` and `best_regions`.
     """
     looked: dict[int, Embedding] = {}
-    seen = set(project.embeddings(STAIN))
-    missing = [field for field in project.fields() if not field.is_slide and field.id not in seen]
+    seen = set(project.embeddings.of(STAIN))
+    missing = [field for field in project.fields.all() if not field.is_slide and field.id not in seen]
     for start in range(0, len(missing), _BATCH):
         some = missing[start : start + _BATCH]
         found = {field.id: look for field in some if (look := _look(project, field)) is not None}
         if not project.read_only:
-            project.save_embeddings(STAIN, found)
+            project.embeddings.save(STAIN, found)
         looked |= found
         if progress is not None:
             progress(start + len(some), len(missing))
@@ -46,7 +46,7 @@ def _look(project: Project, field: Field) -> Embedding | None:
     from training.inference.stain import propose_from_stain  # scikit-image: not before it is needed
 
     try:
-        small = project.thumbnail(field.id, _SIDE)
+        small = project.pixels.thumbnail(field.id, _SIDE)
     except LLDError:
         return None  # its pixels are damaged: `check` tells
     scale = max(field.width, field.height) / max(small.shape[:2])

@@ -116,17 +116,17 @@ class CostModel:
 def cost_model(project: Project) -> CostModel:
     """Return the cost model, from the project's own active seconds if there are enough."""
     took: dict[int, float] = defaultdict(float)
-    for one in project.active_seconds():
+    for one in project.work_time.all():
         took[one.field_id] += one.seconds
     model = CostModel()
     if len(took) < FEWEST_FIELDS:
         return model
     cells: dict[int, list[Cell]] = defaultdict(list)
-    for cell in project.cells():
+    for cell in project.cells.all():
         cells[cell.field_id].append(cell)
     finished: dict[int, float] = defaultdict(float)
-    fields = {field.id: field for field in project.fields()}
-    for region in project.regions():
+    fields = {field.id: field for field in project.fields.all()}
+    for region in project.regions.all():
         if region.finished:
             field = fields[region.field_id]
             finished[region.field_id] += region.shape.geometry.area / (field.width * field.height)

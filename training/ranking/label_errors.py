@@ -413,7 +413,9 @@ class LabelErrors:
         if seen is None:
             return []
         marks = _marks(project, self.model_id, field_id)
-        again = replace(marks.of(project.field(field_id), seen.said), learnt=seen.learnt, judged=seen.judged)
+        again = replace(
+            marks.of(project.fields.get(field_id), seen.said), learnt=seen.learnt, judged=seen.judged
+        )
         return find_label_errors([again], project.schema, usual=self.usual)
 
     def contradiction(self, cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
@@ -436,13 +438,13 @@ def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
     maker = newest_maker(project, besides=(STAIN,))
     if maker is None or project.reading.blind:
         return LabelErrors()
-    looks = project.embeddings(maker, predictions=True)
+    looks = project.embeddings.of(maker, predictions=True)
     number = _number(maker)
     marks = _marks(project, number)
-    cards = {model.id: (model.card, model.parent) for model in project.models()}
+    cards = {model.id: (model.card, model.parent) for model in project.models.all()}
     lineage = Lineage.of(project, number, cards)
     seen = []
-    for field in project.fields():
+    for field in project.fields.all():
         if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
             continue
         said = (*looks[field.id].predictions, *marks.said.get(field.id, ()))
@@ -500,13 +502,13 @@ class _Marks:
 
 def _marks(project: Project, model_id: int | None, field_id: int | None = None) -> _Marks:
     judged = [s for s in SuggestionState if s is not SuggestionState.SUPERSEDED]
-    suggestions = project.suggestions(field_id, states=judged)
+    suggestions = project.suggestions.find(field_id, states=judged)
     own = [s for s in suggestions if s.model_id == model_id]
-    regions = project.regions(field_id)
+    regions = project.regions.all(field_id)
     return _Marks(
-        by_field((cell.field_id, cell) for cell in project.cells(field_id)),
+        by_field((cell.field_id, cell) for cell in project.cells.all(field_id)),
         by_field((r.field_id, r.shape) for r in regions if r.finished),
-        by_field((area.field_id, area.shape) for area in project.ignore_areas(field_id)),
+        by_field((area.field_id, area.shape) for area in project.ignore_areas.all(field_id)),
         by_field((s.field_id, s.proposal) for s in own),
         by_field((s.field_id, s.box) for s in suggestions if s.reason is RejectionReason.NOT_A_CELL),
         by_field((s.field_id, s.cell_id) for s in own if s.cell_id is not None),

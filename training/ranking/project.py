@@ -81,12 +81,12 @@ def update(
     maker = newest_maker(project)
     views = _views(project, maker, stain or {})
     keeps = not project.read_only and not project.reading.blind
-    drawn = project.reserve()
+    drawn = project.random_sample.fields()
     new = draw(views, drawn, seed=seed)
     if keeps:
-        project.add_to_reserve(new)
+        project.random_sample.add(new)
     schema = project.schema
-    labels = Labels.of(schema, project.cells())
+    labels = Labels.of(schema, project.cells.all())
     ranked = rank_fields(
         views,
         words=Words(schema, labels),
@@ -98,7 +98,7 @@ def update(
     )
     if keeps and store:
         about = {**labels.stored(), "region": _usual_region(project)}
-        project.store_ranking(maker or "", [_stored(one) for one in ranked], about=about)
+        project.rankings.store(maker or "", [_stored(one) for one in ranked], about=about)
     return ranked
 
 
@@ -110,10 +110,10 @@ def order(project: Project) -> list[Ranked]:
     """
     open_fields = {
         s.field.id
-        for s in project.field_summaries()
+        for s in project.fields.summaries()
         if s.state is not FieldState.REVIEWED and not s.field.is_slide and not s.field.skipped
     }
-    stored = project.ranking()
+    stored = project.rankings.latest()
     ranked = [] if stored is None else [one for item in stored.items if (one := _read(item)) is not None]
     if project.reading.blind:
         ranked = [dataclasses.replace(one, score=0.0, reasons=()) for one in ranked]
@@ -154,7 +154,7 @@ def _read(item: Mapping[str, Any]) -> Ranked | None:
 
 def newest_maker(project: Project, *, besides: Sequence[str] = ()) -> str | None:
     """Return the model whose embeddings to use: that of most fields; of equals the newest."""
-    counts = {maker: n for maker, n in project.embedded().items() if maker not in besides}
+    counts = {maker: n for maker, n in project.embeddings.count_by_maker().items() if maker not in besides}
     return max(counts, key=lambda maker: (counts[maker], _age(maker)), default=None)
 
 
@@ -164,18 +164,20 @@ def _age(maker: str) -> int:
 
 def _views(project: Project, maker: str | None, stain: Mapping[int, Embedding]) -> list[FieldView]:
     """Read what the ranking sees; a fixed number of statements however many fields there are."""
-    suggested = by_field((s.field_id, s.proposal) for s in project.suggestions())
-    rejected = project.rejections()
-    cells = by_field((cell.field_id, cell.box) for cell in project.cells())
-    regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions())
-    ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas())
+    suggested = by_field((s.field_id, s.proposal) for s in project.suggestions.find())
+    rejected = project.suggestions.rejected_boxes()
+    cells = by_field((cell.field_id, cell.box) for cell in project.cells.all())
+    regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions.all())
+    ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas.all())
     looks = dict(stain) if maker in (None, STAIN) else {}
-    looks |= project.embeddings(maker) if maker is not None else {}
+    looks |= project.embeddings.of(maker) if maker is not None else {}
     stained = (
-        {} if suggested or project.reading.blind else {**stain, **project.embeddings(STAIN, predictions=True)}
+        {}
+        if suggested or project.reading.blind
+        else {**stain, **project.embeddings.of(STAIN, predictions=True)}
     )
     views = []
-    for field in project.fields():
+    for field in project.fields.all():
         if field.is_slide or field.skipped:
             continue
         own = regions.get(field.id, [])
@@ -252,25 +254,25 @@ def regions(
     stain
         What the stain tells of the field, where the project does not keep it.
     """
-    field = project.field(field_id)
+    field = project.fields.get(field_id)
     if field.is_slide:
         return []
-    stored = project.ranking_facts()
+    stored = project.rankings.latest_facts()
     about: Mapping[str, Any] = stored.about if stored is not None else {}
     words = Words(project.schema, Labels.read(about))
-    known = [r.shape for r in project.regions(field_id)]
-    known += [area.shape for area in project.ignore_areas(field_id)]
-    boxes = [cell.box for cell in project.cells(field_id)]
-    waiting = project.suggestions(field_id) if suggestions is None else suggestions
+    known = [r.shape for r in project.regions.all(field_id)]
+    known += [area.shape for area in project.ignore_areas.all(field_id)]
+    boxes = [cell.box for cell in project.cells.all(field_id)]
+    waiting = project.suggestions.find(field_id) if suggestions is None else suggestions
     found = [s.proposal for s in waiting]
     if not found and not project.reading.blind:
-        stain = project.embeddings(STAIN, field_id=field_id, predictions=True).get(field_id, stain)
+        stain = project.embeddings.of(STAIN, field_id=field_id, predictions=True).get(field_id, stain)
         found = list(stain.predictions) if stain is not None else []
     some = candidates(found, known, boxes)
     groups = groups_of(project.schema)
     worths = weights = np.array([worth(p, words.labels, groups) for p in some])
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
-    random = field_id in project.reserve()
+    random = field_id in project.random_sample.fields()
     if random:
         centres, weights = _random_place(field)
     window = _window(field, about.get("region"), [*boxes, *(p.box for p in some)])
@@ -307,8 +309,8 @@ def _window(field: Field, usual: object, boxes: Sequence[Box]) -> tuple[float, f
 def _usual_region(project: Project) -> list[float] | None:
     """Return the median width and height of the finished regions as shares of their fields."""
     shares = []
-    fields = {field.id: field for field in project.fields()}
-    for region in project.regions():
+    fields = {field.id: field for field in project.fields.all()}
+    for region in project.regions.all():
         if not region.finished:
             continue
         field = fields[region.field_id]
@@ -331,7 +333,7 @@ def groups_of(schema: Schema) -> list[tuple[str, ...]]:
 
 def stored_words(project: Project) -> Words:
     """Return the schema's words with what the labels meant when the ranking was last worked out."""
-    stored = project.ranking_facts()
+    stored = project.rankings.latest_facts()
     return Words(project.schema, Labels.read(stored.about) if stored is not None else Labels())
 
 

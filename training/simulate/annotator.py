@@ -110,12 +110,12 @@ class SimulatedAnnotator:
             Where no suggestions are used, `Work.seconds` still says what it would take with those that wait.
         """
         project, cost = self.project, self.cost
-        known = project.field(field_id)
+        known = project.fields.get(field_id)
         area = Shape.rectangle(*(box or (0, 0, known.width, known.height)))
         share = area.geometry.area / (known.width * known.height)
         fixed = cost.area((), share, 0) - (cost.factor * cost.open_field if opened else 0.0)
-        inside = [s for s in project.suggestions(field_id) if area.contains_centre(s.box)]
-        annotated = [cell.box for cell in project.cells(field_id)]
+        inside = [s for s in project.suggestions.find(field_id) if area.contains_centre(s.box)]
+        annotated = [cell.box for cell in project.cells.all(field_id)]
         verdicts = self._judge(field_id, inside, annotated)
         shown = {verdict.cell for verdict in verdicts}
         there = already(self.truth[field_id], annotated)
@@ -129,12 +129,14 @@ class SimulatedAnnotator:
             work += self._settle(one, verdict, write=self.uses_suggestions)
         by_hand = [self.truth[field_id][v.cell] for v in verdicts if v.cell is not None]
         for cell in missed if self.uses_suggestions else [*by_hand, *missed]:
-            project.add_cell(field_id, cell.box, cell_class=cell.cell_class, attributes=dict(cell.attributes))
+            project.cells.add(
+                field_id, cell.box, cell_class=cell.cell_class, attributes=dict(cell.attributes)
+            )
         seconds = sum(self._new(cell) for cell in missed)
         if box is None:
-            project.mark_whole_field(field_id)
+            project.regions.add_whole_field(field_id)
         else:
-            project.add_region(field_id, area)
+            project.regions.add(field_id, area)
         return work + AnnotationWork(seconds=seconds, by_hand=seconds, drawn=len(missed))
 
     def review(self, suggestions: Sequence[Suggestion]) -> AnnotationWork:
@@ -150,14 +152,14 @@ class SimulatedAnnotator:
         """Accept suggestions of a field that is open all at once, unseen; say how many of them are wrong.
 
         Unknown ones and those of films where nothing was checked stay, as in a window
-        (`Project.accept_many`).
+        (`Project.suggestions.accept_many`).
         """
         suggestions = [one for one in suggestions if not (one.is_unknown or one.proposal.unchecked)]
         if not suggestions:
             return AnnotationWork()
         field_id = suggestions[0].field_id
         verdicts = self.verdicts(field_id, suggestions)
-        self.project.accept_many([one.id for one in suggestions])
+        self.project.suggestions.accept_many([one.id for one in suggestions])
         wrong = sum(v.action is Action.REJECT or "class" in v.wrong for v in verdicts)
         by_hand = sum(self._new(self.truth[field_id][v.cell]) for v in verdicts if v.cell is not None)
         seconds = self.cost.accepted(0)
@@ -165,7 +167,7 @@ class SimulatedAnnotator:
 
     def verdicts(self, field_id: int, suggestions: Sequence[Suggestion]) -> list[Verdict]:
         """Evaluate suggestions of a field without doing anything."""
-        return self._judge(field_id, suggestions, [cell.box for cell in self.project.cells(field_id)])
+        return self._judge(field_id, suggestions, [cell.box for cell in self.project.cells.all(field_id)])
 
     def _judge(
         self, field_id: int, suggestions: Sequence[Suggestion], annotated: Sequence[Box]
@@ -187,7 +189,7 @@ class SimulatedAnnotator:
         if verdict.cell is None:
             assert verdict.reason is not None
             if write:
-                project.reject(one.id, verdict.reason)
+                project.suggestions.reject(one.id, verdict.reason)
             return AnnotationWork(seconds=cost.rejected(), rejected=1, reasons=Counter({verdict.reason: 1}))
         true = self.truth[one.field_id][verdict.cell]
         looked_at = sum(name in one.proposal.best_attributes for name in true.attributes)
@@ -200,11 +202,13 @@ class SimulatedAnnotator:
             )
         if verdict.action is Action.ACCEPT:
             if write:
-                project.accept(one.id)
+                project.suggestions.accept(one.id)
             return AnnotationWork(seconds=seconds, by_hand=self._new(true), accepted=1)
         if write:
             moved: dict[str, Any] = {} if verdict.box is None else {"box": verdict.box}
-            project.correct(one.id, cell_class=verdict.cell_class, attributes=verdict.attributes, **moved)
+            project.suggestions.correct(
+                one.id, cell_class=verdict.cell_class, attributes=verdict.attributes, **moved
+            )
         return AnnotationWork(
             seconds=seconds,
             by_hand=self._new(true),

@@ -65,7 +65,7 @@ class AnnotatedField:
 
         return TrainingField(
             name=self.field.name,
-            pixels=partial(project.pixels, self.field.id),
+            pixels=partial(project.pixels.read, self.field.id),
             cells=tuple(
                 LabelledCell(cell.box, cell.cell_class, cell.attributes)
                 if (said := self.votes.get(cell.id)) is None
@@ -106,14 +106,14 @@ def knowledge(project: Project) -> list[AnnotatedField]:
     of all readings (`training.agreement.votes`).
 
     Whole slides are left out: they are gigapixels, and their areas are fields of their own
-    (`Project.add_area`).
+    (`Project.fields.add_area`).
     """
-    cells = _by_field(project.cells())
-    regions = _by_field(project.regions())
-    ignore = _by_field(project.ignore_areas())
-    rejected = project.rejections()
+    cells = _by_field(project.cells.all())
+    regions = _by_field(project.regions.all())
+    ignore = _by_field(project.ignore_areas.all())
+    rejected = project.suggestions.rejected_boxes()
     voted = votes(project)
-    every = project.fields()
+    every = project.fields.all()
     units = units_of_fields(every)
     fields = [field for field in every if not field.is_slide]
     sides = CellSides.learn((f, [max(c.box[2:]) for c in cells.get(f.id, ())]) for f in fields)
@@ -147,7 +147,7 @@ def fields_by_unit(known: Iterable[AnnotatedField]) -> dict[str, list[Field]]:
 def held_before(project: Project, known: Sequence[AnnotatedField]) -> tuple[set[str], int]:
     """Find the units that earlier models held out, and count those gone; see `still_held_out`."""
     annotated = {one.field.id for one in known if one.cells_in_regions()}
-    return still_held_out(project, fields_by_unit(known), annotated, [m.card for m in project.models()])
+    return still_held_out(project, fields_by_unit(known), annotated, [m.card for m in project.models.all()])
 
 
 def unannotated(

@@ -44,15 +44,15 @@ def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
     measured = metrics.get("held_out") if isinstance(metrics, Mapping) else None
     domains = measured.get("domains") if isinstance(measured, Mapping) else None
     if isinstance(metrics, Mapping) and isinstance(measured, Mapping) and isinstance(domains, Mapping):
-        hashed = {project.domain_pseudonym(str(name)): one for name, one in domains.items()}
+        hashed = {project.pseudonyms.of_domain(str(name)): one for name, one in domains.items()}
         told["metrics"] = {**metrics, "held_out": {**measured, "domains": hashed}}
     return told
 
 
 def hide_names(project: Project) -> None:
     """Remove names from the cards of earlier models; skip cards that cannot be read or written."""
-    for model in project.models():
-        folder = project.model_folder(model.id)
+    for model in project.models.all():
+        folder = project.models.folder(model.id)
         with suppress(ModelError, OutputError, OSError):
             card = read_card(folder)
             told = nameless(project, card)

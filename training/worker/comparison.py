@@ -53,7 +53,7 @@ def compare_with_active(
     tuple
         The comparison, and the results of the active model; empty if it was not evaluated.
     """
-    active = project.active_model()
+    active = project.models.active()
     before = Lineage.of(project, active.id if active is not None else None)
     if not (lineage.known and before.known):
         told = Reason(

@@ -108,7 +108,8 @@ def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedFie
             "measure against a fully annotated file, give --truth and --images."
         )
     return [
-        _Shown(k.truth(), partial(project.pixels, k.field.id), domain_of(k.field), k.cell_side) for k in some
+        _Shown(k.truth(), partial(project.pixels.read, k.field.id), domain_of(k.field), k.cell_side)
+        for k in some
     ]
 
 
@@ -121,7 +122,7 @@ def _against_file(
     films: Films,
 ) -> list[_Shown]:
     places = None if request.images is None else Path(request.images)
-    fields = Images((), project.fields(), project.folder_pseudonym)
+    fields = Images((), project.fields.all(), project.pseudonyms.of_folder)
     images = Images.of(file, places, project if places is None else None)
     found, told = read_truth(file, project.schema, images, request.fields)
     if not found:
@@ -137,7 +138,7 @@ def _against_file(
         if one.path is not None:
             pixels: Pixels = partial(read_image, one.path)
         elif one.field is not None:
-            pixels = partial(project.pixels, one.field.id)
+            pixels = partial(project.pixels.read, one.field.id)
         field = one.field or fields.known(one.truth.name)
         there = None if field is None else of_project.get(field.id)
         shown.append(_of_image(one.truth, pixels, there, films))

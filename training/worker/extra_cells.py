@@ -35,7 +35,7 @@ def drawn_at_random(
     testing, results
         The held-out fields and what the model did on each.
     reserve
-        Ids of the fields that were drawn (`Project.reserve`).
+        Ids of the fields that were drawn (`Project.random_sample.fields`).
     """
     chosen = [r for one, r in zip(testing, results, strict=True) if one.field.id in reserve]
     return compact(chosen, words)

@@ -43,17 +43,17 @@ def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | No
     """
     number = _number(wanted)
     if wanted == "active":
-        active = project.active_model()
+        active = project.models.active()
         number = active.id if active is not None else None
     elif number is None and wanted != "starter":
         raise ModelError(f"'{wanted}' is not a model: give active, starter or a number.")
-    if number is not None and number not in {model.id for model in project.models()}:
+    if number is not None and number not in {model.id for model in project.models.all()}:
         raise ModelError(f"The project has no model {number}.")
     if number is None:
         model = read_model(starter_place())
     else:
         try:
-            model = read_model(project.model_folder(number))
+            model = read_model(project.models.folder(number))
         except ModelError as error:
             raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
     vocabulary = Vocabulary.from_schema(project.schema)

@@ -50,7 +50,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         fields = len(known)
         if request.fields is not None:
             wanted = set(request.fields)
-            for field in project.fields():
+            for field in project.fields.all():
                 if field.is_slide and field.id in wanted:
                     raise LLDError(
                         f"{field.name} is a whole slide, too large to be searched at once: "

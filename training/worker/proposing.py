@@ -71,7 +71,7 @@ class Proposer:
             of = [domain_of(k.field) for k in batch]
             raws += propose_raw(
                 model,
-                [partial(self.project.pixels, k.field.id) for k in batch],
+                [partial(self.project.pixels.read, k.field.id) for k in batch],
                 cell_sides=[sides.on(k) for k in batch],
                 moves=None if films is None else [films.move(film) for film in of],
                 describe=describe,

@@ -39,9 +39,9 @@ def state_file(project: Path) -> Path:
 
 def mark_interrupted(project: Project) -> None:
     """Mark the runs of dead workers; call it while holding the project's turn."""
-    for run in project.runs():
+    for run in project.runs.all():
         if run.state == "running":
-            project.finish_run(run.id, "interrupted", message=WORDS_FOR_THE_INTERRUPTED)
+            project.runs.finish(run.id, "interrupted", message=WORDS_FOR_THE_INTERRUPTED)
 
 
 def identity(

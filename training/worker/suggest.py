@@ -84,7 +84,7 @@ def suggest_on(
         of = [domain_of(one.field) for one in missing]
         raw = propose_raw(
             model,
-            [partial(project.pixels, one.field.id) for one in missing],
+            [partial(project.pixels.read, one.field.id) for one in missing],
             cell_sides=[sides.on(one) for one in missing],
             moves=[films.move(film) for film in of],
             min_score=least,
@@ -99,7 +99,7 @@ def suggest_on(
             if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
                 from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
 
-                found = propose_where_model_fails(project.pixels(one.field.id))
+                found = propose_where_model_fails(project.pixels.read(one.field.id))
                 from_stain += [one.field.id] if found else []
             kept = suggestible(
                 found,
@@ -107,29 +107,29 @@ def suggest_on(
                 ignore=one.ignore,
                 taken=[*(cell.box for cell in one.cells), *one.rejections],
             )
-            count += len(project.suggest(one.field.id, kept, model_id=number))
+            count += len(project.suggestions.replace(one.field.id, kept, model_id=number))
             unknown += sum(proposal.is_unknown for proposal in kept)
             if said.vector is not None:
                 shown = {id(proposal) for proposal in kept}
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
                 if checked is None:
-                    before = project.embeddings(maker, field_id=one.field.id, predictions=True).get(
+                    before = project.embeddings.of(maker, field_id=one.field.id, predictions=True).get(
                         one.field.id
                     )
                     of_cells = before.cells if before is not None else {}
                 else:
                     of_cells = checked.get(one.field.id, {})
                 looks[one.field.id] = Embedding(said.vector, rest, of_cells)
-        project.save_embeddings(maker, looks)
+        project.embeddings.save(maker, looks)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
     budget.leave_out(SUGGESTIONS, len(done), len(known))
-    _rank(project, maker, channel, whole=len(done) == sum(not f.is_slide for f in project.fields()))
+    _rank(project, maker, channel, whole=len(done) == sum(not f.is_slide for f in project.fields.all()))
     if from_stain:
         channel.send(Notice(told=stain_reason(len(from_stain)).stored()))
     trust = films.trust()
     if trust["unlike"]:  # known only when all of a film was looked at
-        project.withdraw_sets(k.field.id for k in known if domain_of(k.field) in trust["unlike"])
+        project.suggestions.withdraw_sets(k.field.id for k in known if domain_of(k.field) in trust["unlike"])
     suggested = Suggested(
         field_ids=done,
         count=count,
@@ -145,7 +145,7 @@ def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> Non
     """Rank the fields; a failure does not lose the round."""
     try:
         if whole:
-            project.delete_embeddings(keep=[maker])
+            project.embeddings.delete(keep=[maker])
         ranking.update(project)
     except Exception as error:
         cause = str(error).rstrip(".")
@@ -170,7 +170,7 @@ class Sides:
         self._seen: dict[str, float | None] = {}
         for one in known:
             if one.cell_side is None:
-                self._pixels[domain_of(one.field)].append(partial(project.pixels, one.field.id))
+                self._pixels[domain_of(one.field)].append(partial(project.pixels.read, one.field.id))
 
     def on(self, one: AnnotatedField) -> float | None:
         """Return the side on a field, in its pixels."""

@@ -88,7 +88,7 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
         mark_interrupted(project)
         hide_names(project)
         _refuse_unwritable(project.path / "models")
-        run_id = project.start_run(request.model_dump(exclude={"project"}))
+        run_id = project.runs.start(request.model_dump(exclude={"project"}))
         try:
             budget = Budget(request.budget, begun)
             done = _Training(request, channel, device, begun, project, known, run_id, budget).run()
@@ -96,9 +96,9 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
             stopped = channel.cancelled or isinstance(error, CancelledError)
             with contextlib.suppress(Exception):
                 message = "" if stopped else failure(error).cause
-                project.finish_run(run_id, "cancelled" if stopped else "failed", message=message)
+                project.runs.finish(run_id, "cancelled" if stopped else "failed", message=message)
             raise
-        project.finish_run(run_id, "done", model_id=done.model_id)
+        project.runs.finish(run_id, "done", model_id=done.model_id)
         return done
 
 
@@ -134,7 +134,7 @@ class _Training:
         )
         model.to(self.device)
         self.lineage, self.leaning = Lineage.of(project, parent), model.calibration
-        in_use = project.active_model()
+        in_use = project.models.active()
         if request.init == "active" and in_use is not None and parent == "starter":
             self.passed_over = in_use.id
         held = self._held_out()
@@ -448,7 +448,7 @@ class _Training:
             attributes=attributes,
             device=self.device,
         )
-        reserve = set(self.project.reserve())
+        reserve = set(self.project.random_sample.fields())
         metrics = {
             "held_out": measured(model, truths, raw, judged=new),
             "random_reserve": drawn_at_random(testing, new, reserve, words),
@@ -486,7 +486,7 @@ class _Training:
         about: dict[str, Any],
         active: bool,
     ) -> int:
-        number = self.project.new_model_id()
+        number = self.project.models.reserve_id()
         model.card = {
             "parent": parent,
             "origin": self.lineage.origin,
@@ -505,11 +505,11 @@ class _Training:
             "last_cell": max((cell.id for one in self.known for cell in one.cells), default=0),
         }
         model.card = nameless(self.project, model.card)
-        folder = self.project.model_folder(number)
+        folder = self.project.models.folder(number)
         try:
             card = write_model(model, folder / WEIGHTS, folder / CARD)
             write_outcomes(folder, self.outcomes)
-            self.project.add_model(number, parent=parent, card=card, activate=active)
+            self.project.models.add(number, parent=parent, card=card, activate=active)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # half a model is none
             raise
@@ -519,7 +519,7 @@ class _Training:
         """Return how many labelled cells of each film there were to learn from, as a card names films."""
         films: Counter[str] = Counter()
         for one in training:
-            film = self.project.domain_pseudonym(domain_of(one.field))
+            film = self.project.pseudonyms.of_domain(domain_of(one.field))
             films[film] += sum(bool(cell.cell_class or cell.attributes) for cell in one.cells)
         return {film: cells for film, cells in sorted(films.items()) if cells}
 

@@ -29,22 +29,22 @@ class Here:
 
     def __init__(self, project: Project) -> None:
         self.cells: dict[int, list[Cell]] = {}
-        for cell in project.cells():
+        for cell in project.cells.all():
             self.cells.setdefault(cell.field_id, []).append(cell)
         self.pending: dict[int, list[Box]] = {}
-        for suggestion in project.suggestions():
+        for suggestion in project.suggestions.find():
             self.pending.setdefault(suggestion.field_id, []).append(suggestion.box)
-        regions = project.regions()
+        regions = project.regions.all()
         self.finished: dict[int, list[Shape]] = {}
         for region in regions:
             if region.finished:
                 self.finished.setdefault(region.field_id, []).append(region.shape)
         self.conflicts = {
-            (c.cell_id, json.dumps(c.there, sort_keys=True)) for c in project.conflicts(states=None)
+            (c.cell_id, json.dumps(c.there, sort_keys=True)) for c in project.conflicts.all(states=None)
         }
         self.areas = {
             *(("region", region.field_id, region.shape.coords) for region in regions),
-            *(("ignore_area", area.field_id, area.shape.coords) for area in project.ignore_areas()),
+            *(("ignore_area", area.field_id, area.shape.coords) for area in project.ignore_areas.all()),
         }
 
     def learn(self, field: Field, areas: Iterable[AreaRow]) -> None:
@@ -89,7 +89,7 @@ def new_cells(project: Project, document: Document, field: Field, given: FieldIn
                 taken.add(place)
                 known[place] = _merged(project, document, known[place], cell, here, news, own.get(place))
                 continue
-            row = project._cell_row(
+            row = project.edit_writer.cell_rows.new(
                 field.id,
                 upright(cell.box),
                 cell_class=cell.cell_class,
@@ -128,7 +128,7 @@ def _merged(
     skipped = document.skipped
     mine, theirs = differing(there, cell)
     before, after = checked(there, cell, project.schema)
-    name = project.field(there.field_id).name
+    name = project.fields.get(there.field_id).name
     if not there.id:
         if theirs:
             words = spelled(mine, theirs, "first", "then")
@@ -194,7 +194,7 @@ def new_areas(
     cells = [cell.box for cell in here.cells.get(field.id, ())]
     taken = here.areas | {_key(row, field) for row in ignored} if marks.boxes else set()
     for box in unjudged(marks.boxes, known, cells) if marks.boxes and known else ():
-        row = ("ignore_area", project._mark_row(field.id, Shape(box)))
+        row = ("ignore_area", project.edit_writer.cell_rows.mark(field.id, Shape(box)))
         if _key(row, field) not in taken:
             rows.append(row)
             document.skipped.count(
@@ -219,7 +219,9 @@ def _rows(
     rows: list[AreaRow] = []
     for coords in shapes:
         try:
-            row = project._mark_row(field.id, Shape(upright(coords) if len(coords) == 4 else coords))
+            row = project.edit_writer.cell_rows.mark(
+                field.id, Shape(upright(coords) if len(coords) == 4 else coords)
+            )
         except EditError as error:
             document.skipped.one("areas that break a rule", f"{field.name}: {error}")
             lost.append(Shape(coords).bounds if len(coords) >= 4 and not len(coords) % 2 else None)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from annotation_store._collections.ingest import covers
+from annotation_store._collections.fields import covers
 from annotation_store.errors import FormatError, ImageError, OutputError
 from annotation_store.files.disk import why_not_written
 from annotation_store.files.outputs import place_beside
@@ -70,14 +70,14 @@ class Contents:
     @classmethod
     def of(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
         """Read them from a project, in one statement a kind."""
-        finished = [r for r in project.regions() if r.finished]
+        finished = [r for r in project.regions.all() if r.finished]
         return cls(
             project.schema,
-            project.fields(),
+            project.fields.all(),
             _by_field(finished),
-            _by_field(project.ignore_areas()),
-            _by_field(project.cells() if what == "cells" else ()),
-            _by_field(project.suggestions() if what == "suggestions" else ()),
+            _by_field(project.ignore_areas.all()),
+            _by_field(project.cells.all() if what == "cells" else ()),
+            _by_field(project.suggestions.find() if what == "suggestions" else ()),
             progress,
         )
 
@@ -186,7 +186,7 @@ def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) 
     """
     original, _ = _original(project, field, anonymise=anonymise)
     if original is None:
-        target.write_bytes(png(project.pixels(field.id)))
+        target.write_bytes(png(project.pixels.read(field.id)))
     else:
         shutil.copyfile(original, target)
 
@@ -202,7 +202,7 @@ def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path 
     """Find the bytes to hand on, if any, and the suffix of what is written."""
     if not anonymise:
         with suppress(ImageError):  # one that is missing or altered is not handed on, the pixels are
-            path = project.original(field.id)
+            path = project.pixels.original(field.id)
             if (suffix := plain_suffix(path, (field.width, field.height))) is not None:
                 return path, suffix
     return None, ".png"

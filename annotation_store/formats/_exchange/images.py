@@ -245,7 +245,7 @@ class Images:
         """Draw on the fields, and on what lies beside a file of annotations or in a named folder."""
         if project is None:
             return cls(places(path, images))
-        return cls(places(path, images), project.fields(), project.folder_pseudonym)
+        return cls(places(path, images), project.fields.all(), project.pseudonyms.of_folder)
 
     def find(self, name: str, *, beside: Path | None = None, stem: str = "") -> Match:
         """Find the image that a name stands for; where it stands for several, none is chosen.

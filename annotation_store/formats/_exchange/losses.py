@@ -99,7 +99,7 @@ def survey(project: Project) -> Survey:
     cells = [cell for own in contents.cells.values() for cell in own]
     classes = set(contents.schema.class_names)
     annotated = [field for field in contents.annotated() if not field.is_slide]
-    proposals = [suggestion.proposal for suggestion in project.suggestions()]
+    proposals = [suggestion.proposal for suggestion in project.suggestions.find()]
     return Survey(
         fields=len(contents.fields),
         regions=sum(map(len, contents.regions.values())),

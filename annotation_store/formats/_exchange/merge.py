@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from annotation_store._collections.ingest import Incoming, Outcome, described
-from annotation_store._db.history import Change, next_id
-from annotation_store._db.tables import suggestions
+from annotation_store._db.history import Change
 from annotation_store.errors import FormatError
 from annotation_store.file_names import name_pattern
 from annotation_store.formats._exchange.comparison import Here, new_areas, new_cells, new_proposals
@@ -54,13 +53,15 @@ def merge(
     incoming = _incoming(document, matches, patient_from)
     matched = {i: match.field for i, match in matches.items() if match.field is not None}
     steps = _Steps(progress, len(incoming) + len(document.fields))
-    known = project._intake_hashes()
-    with nullcontext() if dry_run else project._staging() as staging:
+    writer = project.edit_writer
+    ingest = writer.ingest
+    known = ingest.known_hashes()
+    with nullcontext() if dry_run else ingest.staging() as staging:
         prepared = []
-        for batch in project._prepared(list(incoming.values()), staging, known):
+        for batch in ingest.prepared(list(incoming.values()), staging, known):
             prepared += batch
             steps.more(len(batch))
-        with project._admitted(prepared, keep=not dry_run) as (connection, found):
+        with ingest.admitted(prepared, keep=not dry_run) as (connection, found):
             outcomes = dict(zip(incoming, found, strict=True))
             if incoming and not matched and not any(outcome.field_id for outcome in found):
                 raise FormatError(found[0].problem)
@@ -73,10 +74,7 @@ def merge(
             )
     if dry_run:
         return report
-    project._own["suggestions"].update(written.suggestions)
-    project._tell(written.edits)
-    if written.suggested:
-        project.events.suggestions_changed.emit(written.suggested)
+    writer.announce(written.edits, written.suggestions, written.suggested)
     return report
 
 
@@ -123,7 +121,7 @@ def _pairs(
         outcome = outcomes.get(index)
         field = matched.get(index)
         if outcome is not None:
-            field = project.field(outcome.field_id) if outcome.field_id else None
+            field = project.fields.get(outcome.field_id) if outcome.field_id else None
         if field is not None:
             if _same_size(field, given, document):
                 pairs.append((field, given))
@@ -182,15 +180,13 @@ def _write(
         changes = [*news.filled, *(Change("cell", None, None, row) for row in news.rows)]
         changes += [Change(entity, None, None, row) for entity, row in areas]
         if news.conflicts:
-            project._keep_conflicts(connection, news.conflicts)
+            project.edit_writer.keep_conflicts(connection, news.conflicts)
         if changes:
             command = f"Import {Path(document.source).name}"
-            written.edits.append(project._write_edit(connection, field.id, command, changes))
+            written.edits.append(project.edit_writer.write(connection, field.id, command, changes))
         rows = new_proposals(project, document, field, given, here)
         if rows:
-            written.suggestions += project._insert_suggestions(
-                connection, field.id, rows, None, next_id(connection, suggestions)
-            )
+            written.suggestions += project.edit_writer.add_suggestions(connection, field.id, rows)
             written.suggested.append(field.id)
         counts["cells"] += len(news.rows)
         counts["filled"] += len(news.filled)

@@ -52,7 +52,7 @@ class Names(NamedTuple):
         """Return the project's own names, or keyed hashes in their place; the key stays in the project."""
         if not anonymise:
             return cls()
-        return cls(project._secret)
+        return cls(project.pseudonyms.key)
 
     @property
     def anonymous(self) -> bool:

@@ -20,10 +20,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from annotation_store._db import row_mappers
-from annotation_store._db.tables import cells as cells_table
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Regions
@@ -88,18 +84,18 @@ def write(
     """Write the current reading, or the pending suggestions; see `annotation_store.formats.write`."""
     names = Names.of_project(project, anonymise=anonymise)
     counts: Counter[str] = Counter()
-    with project._snapshot():  # what is written was so at one moment, whoever edits meanwhile
-        fields = project.fields()
-        regions = [r for r in project.regions() if r.finished]
-        suggestions = project.suggestions() if what == "suggestions" else []
+    with project.snapshot():  # what is written was so at one moment, whoever edits meanwhile
+        fields = project.fields.all()
+        regions = [r for r in project.regions.all() if r.finished]
+        suggestions = project.suggestions.find() if what == "suggestions" else []
         document = to_coco(
             project.schema,
             fields,
             regions=regions,
-            ignore_areas=project.ignore_areas(),
+            ignore_areas=project.ignore_areas.all(),
             suggestions=suggestions,
             names=names,
-            classes=_classes(project) if what == "cells" else (),
+            classes=project.cells.classes() if what == "cells" else (),
             progress=progress,
         )
         # cells are read and written a few thousand at a time: all at once they are half a gigabyte
@@ -122,34 +118,12 @@ def _streamed(document: dict[str, Any], more: Iterable[list[dict[str, Any]]]) ->
     yield "]}"
 
 
-def _classes(project: Project) -> list[str | None]:
-    query = (
-        sa.select(cells_table.c.cell_class)
-        .where(cells_table.c.reading_id == project.reading.id, sa.not_(cells_table.c.deleted))
-        .distinct()
-    )
-    return [row.cell_class for row in project._rows(query)]
-
-
 def _cells_out(project: Project, names: Names, counts: Counter[str]) -> Iterator[list[dict[str, Any]]]:
-    last = 0
-    query = (
-        sa.select(cells_table)
-        .where(cells_table.c.reading_id == project.reading.id, sa.not_(cells_table.c.deleted))
-        .order_by(cells_table.c.id)
-        .limit(_BATCH)
-    )
-    while rows := project._rows(query.where(cells_table.c.id > last)):
-        last = rows[-1].id
-        counts["cells"] += len(rows)
+    for batch in project.cells.batches(_BATCH):
+        counts["cells"] += len(batch)
         yield [
-            _cell_out(
-                row_mappers.cell(row),
-                project.schema,
-                None if names.anonymous else row.extra,
-                anonymous=names.anonymous,
-            )
-            for row in rows
+            _cell_out(cell, project.schema, None if names.anonymous else extra, anonymous=names.anonymous)
+            for cell, extra in batch
         ]
 
 

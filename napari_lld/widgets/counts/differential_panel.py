@@ -201,9 +201,9 @@ class DifferentialPanel(Part):
         scope = self._scope.currentData()
         among = None
         if scope != _ALL and field_id is not None:
-            among = project.fields_beside(field_id, slide=scope == _SLIDE)
-        unknown = project.count_unknown(among)
-        return differential(project.class_counts(among), project.schema, unknown=unknown)
+            among = project.fields.beside(field_id, slide=scope == _SLIDE)
+        unknown = project.suggestions.count_unknown(among)
+        return differential(project.cells.count_by_class(among), project.schema, unknown=unknown)
 
     def _on_copy(self) -> None:
         clipboard = QApplication.clipboard()

@@ -52,7 +52,7 @@ class ConflictsModel(QAbstractTableModel):
         """Read them anew."""
         project = self._session.project
         self.beginResetModel()
-        self.conflicts = project.conflicts() if project is not None else []
+        self.conflicts = project.conflicts.all() if project is not None else []
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
@@ -79,7 +79,7 @@ class ConflictsModel(QAbstractTableModel):
         conflict = self.conflicts[index.row()]
         match index.column():
             case 0:
-                return project.field(conflict.field_id).name
+                return project.fields.get(conflict.field_id).name
             case 1:
                 return in_words(conflict.here, shown(project.schema))
             case 2:

@@ -301,7 +301,7 @@ def background_of_field(desk: DeskContext) -> tuple[int, int, int] | None:
         from annotation_store.errors import LLDError
 
         try:
-            whole = project.thumbnail(field.id)
+            whole = project.pixels.thumbnail(field.id)
         except LLDError:
             return None
     return background(whole)

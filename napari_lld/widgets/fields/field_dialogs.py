@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from annotation_store import Project
+from annotation_store import validation
 from annotation_store.errors import EditError, LLDError
 from annotation_store.records import Field
 from napari_lld.i18n.translate import tr, trn
@@ -94,7 +94,7 @@ class FieldDetailsDialog(QDialog):
         """Show beside the fields what the store would refuse: after the dialog the entries would be lost."""
         problem = ""
         try:
-            Project.check_field_changes(self._written())
+            validation.field_changes(self._written())
         except ValueError:
             problem = tr("The size of a pixel is a number, such as 0.1.")
         except EditError as error:

@@ -72,7 +72,7 @@ class Thumbnails(QObject):
         def work() -> None:
             image = QImage()
             with suppress(LLDError, KeyError, OSError, RuntimeError):  # a row without a picture is no trouble
-                small = project.thumbnail(field_id, side=4 * THUMBNAIL.width())
+                small = project.pixels.thumbnail(field_id, side=4 * THUMBNAIL.width())
                 height, width = small.shape[:2]
                 data = small.tobytes()  # kept until the picture is made of it
                 image = (

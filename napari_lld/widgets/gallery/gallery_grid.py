@@ -116,7 +116,7 @@ class GalleryModel(QAbstractListModel):
             f"{self.title(item)}"
         ]
         if session.project is not None:
-            lines.append(session.project.field(entry.field_id).name)
+            lines.append(session.project.fields.get(entry.field_id).name)
         for attribute in session.attributes:
             value = item.value(attribute.name)
             if value is not None:

@@ -151,7 +151,7 @@ class TrainingPanel(Part):
         if project is None or not self._listed:
             self._check.drop()
             return
-        folders = {model.id: project.model_folder(model.id) for model in self._listed}
+        folders = {model.id: project.models.folder(model.id) for model in self._listed}
         self._check.start(lambda: damages(folders), self._on_checked, lambda _why: None)
 
     def release(self) -> None:
@@ -167,7 +167,7 @@ class TrainingPanel(Part):
     def _list_models(self) -> None:
         """List the models, newest first, and show the active one."""
         project = self.session.project
-        self._listed = list(reversed(project.models())) if project is not None else []
+        self._listed = list(reversed(project.models.all())) if project is not None else []
         self._models.clear()
         if not any(model.active for model in self._listed):
             self._models.addItem(tr("Starter (bundled) · active") if project is not None else "–", None)

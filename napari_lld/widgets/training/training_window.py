@@ -190,7 +190,7 @@ class TrainingWindow(QDialog):
         self._list_models()
         project = self._session.project
         if project is not None and self._models:
-            folders = {model.id: project.model_folder(model.id) for model in self._models}
+            folders = {model.id: project.models.folder(model.id) for model in self._models}
             self._check.start(lambda: damages(folders), self._on_checked, lambda _why: None)
 
     def _on_checked(self, damaged: dict[int, str]) -> None:
@@ -202,7 +202,7 @@ class TrainingWindow(QDialog):
         """List the models, newest first."""
         project = self._session.project
         chosen = self._chosen()
-        self._models = project.models() if project is not None else []
+        self._models = project.models.all() if project is not None else []
         rows = list(reversed(self._models))
         self.table.setRowCount(len(rows))
         for row, model in enumerate(rows):

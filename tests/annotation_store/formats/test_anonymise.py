@@ -34,11 +34,11 @@ def telling(tmp_path: Path) -> Project:
         folder / f"{SECRET}_3.tif", pixels[:, ::-1].copy(), description=SECRET, photometric="rgb"
     )
     project = Project.create(tmp_path / "project", annotator=SECRET)
-    project.add_fields([folder], patient_from="(.*)_")
-    for field in project.fields():
-        project.update_field(field.id, slide=f"slide {SECRET}", note=SECRET)
-        project.add_cell(field.id, (5, 5, 20, 20), cell_class="Myeloblast", comment=f"ask {SECRET}")
-        project.mark_whole_field(field.id)
+    project.fields.add([folder], patient_from="(.*)_")
+    for field in project.fields.all():
+        project.fields.update(field.id, slide=f"slide {SECRET}", note=SECRET)
+        project.cells.add(field.id, (5, 5, 20, 20), cell_class="Myeloblast", comment=f"ask {SECRET}")
+        project.regions.add_whole_field(field.id)
     return project
 
 
@@ -70,7 +70,7 @@ def test_anonymous_images_show_the_same_pixels(telling: Project, tmp_path: Path,
     with telling:
         formats.write(name, telling, tmp_path / "out", anonymise=True)
         shown = sorted(np.asarray(Image.open(p)).tobytes() for p in (tmp_path / "out").rglob("*.png"))
-        assert shown == sorted(telling.pixels(f.id).tobytes() for f in telling.fields())
+        assert shown == sorted(telling.pixels.read(f.id).tobytes() for f in telling.fields.all())
 
 
 @pytest.mark.parametrize("name", ["yolo", "lld", "voc"])
@@ -80,7 +80,7 @@ def test_originals_are_handed_on_byte_for_byte(telling: Project, tmp_path: Path,
         written = {
             p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.suffix in (".jpg", ".png", ".tif")
         }
-        assert written == {telling.original(f.id).read_bytes() for f in telling.fields()}
+        assert written == {telling.pixels.original(f.id).read_bytes() for f in telling.fields.all()}
 
 
 def test_one_name_has_one_hash_in_every_format(telling: Project, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_one_name_has_one_hash_in_every_format(telling: Project, tmp_path: Path)
         assert len(stems) == 3
         assert all(stem in table for stem in stems)
         with Project.create(tmp_path / "other") as other:
-            other.add_fields([telling.original(f.id) for f in telling.fields()])
-            other.add_cell(1, (5, 5, 20, 20))
+            other.fields.add([telling.pixels.original(f.id) for f in telling.fields.all()])
+            other.cells.add(1, (5, 5, 20, 20))
             formats.write("csv", other, tmp_path / "b.csv", anonymise=True)
         assert not any(stem in (tmp_path / "b.csv").read_text("utf-8-sig") for stem in stems)

@@ -236,13 +236,13 @@ def test_labels_of_one_patient_never_land_on_another(blank: Blank, tmp_path: Pat
     with blank() as project:
         assert len(problems(project, file, films / "P1")) == 1
         report = formats.read("coco", project, file, images=films / "P1")
-        assert [c.box[0] for c in project.cells()] == [1]
-        assert [f.name for f in project.fields()] == ["P1/f.png"]
+        assert [c.box[0] for c in project.cells.all()] == [1]
+        assert [f.name for f in project.fields.all()] == ["P1/f.png"]
         assert any(line.startswith("P2/f.png: the image was not found;") for line in report.skipped)
     with blank() as project:
-        project.add_fields([films / "P1" / "f.png"])
+        project.fields.add([films / "P1" / "f.png"])
         formats.read("coco", project, file)
-        assert [c.box[0] for c in project.cells()] == [1], "nor on a field that was here before"
+        assert [c.box[0] for c in project.cells.all()] == [1], "nor on a field that was here before"
 
 
 def test_an_absolute_name_becomes_that_below_the_folder_of_the_images(
@@ -251,7 +251,7 @@ def test_an_absolute_name_becomes_that_below_the_folder_of_the_images(
     file = coco(tmp_path / "a.json", "/home/x/films/P1/f.png", "C:\\x\\films\\P2\\f.png")
     with blank() as project:
         report = formats.read("coco", project, file, images=films)
-        assert {f.name: c.box[0] for f, c in zip(project.fields(), project.cells(), strict=True)} == {
+        assert {f.name: c.box[0] for f, c in zip(project.fields.all(), project.cells.all(), strict=True)} == {
             "P1/f.png": 1,
             "P2/f.png": 10,
         }
@@ -264,13 +264,13 @@ def test_two_names_are_not_merged_onto_one_image(blank: Blank, tmp_path: Path, f
         report = formats.read(
             "coco", project, coco(tmp_path / "a.json", "g.png", "images/g.png"), images=films
         )
-        assert len(project.cells()) == 1, "the name that fits exactly has it"
+        assert len(project.cells.all()) == 1, "the name that fits exactly has it"
         assert any("images/g.png: left out; for" in line for line in report.skipped)
     with blank() as project, pytest.raises(FormatError, match="there is one image"):
         formats.read("coco", project, coco(tmp_path / "b.json", "g.tif", "g.bmp"), images=films)
     with blank() as project:
         report = formats.read("coco", project, coco(tmp_path / "c.json", "g.png", "G.PNG"), images=films)
-        assert len(project.cells()) == 2, "capitals apart it is the same name"
+        assert len(project.cells.all()) == 2, "capitals apart it is the same name"
 
 
 def test_an_image_in_doubt_is_left_out_and_nothing_else(blank: Blank, tmp_path: Path, films: Path) -> None:
@@ -292,8 +292,8 @@ def test_a_field_is_known_by_the_folder_it_came_from_though_no_path_is_kept(
     folder.mkdir(parents=True)
     Image.new("RGB", (40, 30)).save(folder / "f.png")
     with Project.create(tmp_path / "p") as project:
-        project.add_fields([folder / "f.png"])
-        assert "P1" not in project.fields()[0].source_path
+        project.fields.add([folder / "f.png"])
+        assert "P1" not in project.fields.all()[0].source_path
         images = Images.of(tmp_path / "labels.json", None, project)
         assert (images.known(stated) is not None) is found
         assert (images.find("f.png").field is not None) is True

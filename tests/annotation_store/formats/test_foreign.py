@@ -40,8 +40,10 @@ def test_a_data_set_as_roboflow_writes_it(blank: Blank, tmp_path: Path, image_fo
         report = formats.read("yolo", project, tmp_path / "set")
         assert (report.fields, report.cells, report.regions) == (2, 2, 2)
         assert report.skipped == ["class 'RBC' is not in the schema lld: 2 boxes skipped."]
-        assert {c.cell_class for c in project.cells()} == {None}, "WBC: a white cell whose class nobody gave"
-        assert {c.box for c in project.cells()} == {(40, 32, 20, 16)}
+        assert {c.cell_class for c in project.cells.all()} == {None}, (
+            "WBC: a white cell whose class nobody gave"
+        )
+        assert {c.box for c in project.cells.all()} == {(40, 32, 20, 16)}
 
 
 def test_outlines_turned_boxes_and_images_without_labels(
@@ -56,9 +58,9 @@ def test_outlines_turned_boxes_and_images_without_labels(
         shutil.copyfile(image_folder / name, folder / "images" / name)
     with blank() as project:
         report = formats.read("yolo", project, folder / "data.yaml")
-        assert {c.box for c in project.cells()} == {(10, 8, 20, 24), (50, 40, 20, 32)}
-        assert len(project.regions(1)) == 1
-        assert project.regions(2) == [], "an image nobody labelled is not background"
+        assert {c.box for c in project.cells.all()} == {(10, 8, 20, 24), (50, 40, 20, 32)}
+        assert len(project.regions.all(1)) == 1
+        assert project.regions.all(2) == [], "an image nobody labelled is not background"
         assert len(report.skipped) == 2
 
 
@@ -68,13 +70,13 @@ def test_class_numbers_are_not_guessed(project: Project, tmp_path: Path) -> None
         formats.read("yolo", project, tmp_path / "set")
     put(tmp_path / "set" / "classes.txt", "None\nMonocyte\n")
     assert formats.read("yolo", project, tmp_path / "set").cells == 1
-    assert project.cells()[0].cell_class == "Monocyte", "the field of the project gave the size"
+    assert project.cells.all()[0].cell_class == "Monocyte", "the field of the project gave the size"
 
 
 def test_splits_of_an_export_keep_patients_whole(project: Project, tmp_path: Path) -> None:
-    for field in project.fields():
-        project.update_field(field.id, patient="one", domain=field.name)
-        project.add_cell(field.id, (5, 5, 9, 9))
+    for field in project.fields.all():
+        project.fields.update(field.id, patient="one", domain=field.name)
+        project.cells.add(field.id, (5, 5, 9, 9))
     report = formats.write("yolo", project, tmp_path / "out", options={"val": "0.5", "seed": "3"})
     folders = {p.parent.name for p in (tmp_path / "out" / "images").rglob("*.png")}
     assert len(folders) == 1
@@ -96,7 +98,7 @@ def test_splits_of_an_export_keep_patients_whole(project: Project, tmp_path: Pat
 def test_options_that_cannot_be_are_refused(
     project: Project, tmp_path: Path, options: dict[str, str]
 ) -> None:
-    project.add_cell(1, (5, 5, 9, 9))
+    project.cells.add(1, (5, 5, 9, 9))
     with pytest.raises(FormatError):
         formats.write("yolo", project, tmp_path / "out", options=options)
     assert not (tmp_path / "out").exists()
@@ -119,7 +121,7 @@ def test_a_table_from_a_spreadsheet(project: Project, tmp_path: Path) -> None:
         "image;x;y;w;h;Class;Cell size\na.png;1;2;20;30;monocytes;Large\n;;;;;;\n", encoding="utf-16"
     )
     report = formats.read("csv", project, path)
-    (cell,) = project.cells()
+    (cell,) = project.cells.all()
     assert (cell.box, cell.cell_class, cell.attributes) == (
         (1, 2, 20, 30),
         "Monocyte",
@@ -157,7 +159,7 @@ def test_voc_as_labelimg_writes_it(project: Project, tmp_path: Path) -> None:
         <bndbox><xmin>5</xmin><ymin>6</ymin><xmax>25</xmax><ymax>36</ymax></bndbox></object></annotation>""",
     )
     report = formats.read("voc", project, tmp_path)
-    (cell,) = project.cells()
+    (cell,) = project.cells.all()
     assert (cell.box, cell.cell_class, cell.cut) == ((5, 6, 20, 30), "Neutrophil", True)
     assert report.regions == 1, "VOC boxes every object of an image"
 
@@ -187,16 +189,16 @@ def test_geojson_of_every_qupath(project: Project, tmp_path: Path, classificatio
     point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {}}
     text = json.dumps([outer, point]).replace('"value": 1', '"value": NaN')
     report = formats.read("geojson", project, put(tmp_path / "a.geojson", text))
-    (cell,) = project.cells()
+    (cell,) = project.cells.all()
     assert (cell.field_id, cell.box, cell.cell_class) == (1, (10, 10, 22, 20), "Monocyte")
-    assert [r.shape.coords for r in project.regions()] == [(0, 0, 50, 50)]
+    assert [r.shape.coords for r in project.regions.all()] == [(0, 0, 50, 50)]
     assert len(report.skipped) == 2
 
 
 def test_only_what_qupath_found_is_a_cell_without_a_class(project: Project, tmp_path: Path) -> None:
     found = [polygon(CIRCLE, objectType=kind) for kind in ("annotation", "detection")]
     report = formats.read("geojson", project, put(tmp_path / "a.geojson", json.dumps(found)))
-    assert [c.cell_class for c in project.cells()] == [None]
+    assert [c.cell_class for c in project.cells.all()] == [None]
     assert "without a class" in report.skipped[0]
 
 
@@ -204,7 +206,7 @@ def test_a_region_with_a_hole_claims_nothing(project: Project, tmp_path: Path) -
     feature = polygon([[0, 0], [50, 0], [50, 50], [0, 50]], classification={"name": "Region*"})
     feature["geometry"]["coordinates"].append(CIRCLE)  # type: ignore[index]
     report = formats.read("geojson", project, put(tmp_path / "a.png.geojson", json.dumps(feature)))
-    assert project.regions() == []
+    assert project.regions.all() == []
     assert "holes" in report.skipped[0]
 
 
@@ -234,7 +236,7 @@ def test_tasks_from_label_studio(project: Project, tmp_path: Path, image: str) -
     size = {"id": "r", "from_name": "cell_size", "type": "choices", "value": {"choices": ["large"]}}
     path = put(tmp_path / "x.json", json.dumps([task(box("Monocyte"), size, image=image)]))
     report = formats.read("labelstudio", project, path)
-    (cell,) = project.cells()
+    (cell,) = project.cells.all()
     assert (cell.box, cell.cell_class, cell.attributes) == (
         (10, 8, 20, 20),
         "Monocyte",
@@ -251,11 +253,11 @@ def test_turned_boxes_masks_and_second_annotators(project: Project, tmp_path: Pa
     given["annotations"].insert(0, {"result": [box("Basophil")]})  # type: ignore[attr-defined]
     given["annotations"].append({"result": [], "was_cancelled": True})  # type: ignore[attr-defined]
     report = formats.read("labelstudio", project, put(tmp_path / "x.json", json.dumps([given])))
-    (cell,) = project.cells()
+    (cell,) = project.cells.all()
     assert cell.cell_class == "Monocyte"
     assert cell.cut, "turned around its top left corner it leaves the field"
     assert len(report.skipped) == 4, "the mask is told, and that its field is not finished"
-    assert project.regions() == []
+    assert project.regions.all() == []
 
 
 # -- merging, whatever the format ----------------------------------------------------------------
@@ -266,13 +268,13 @@ def test_the_same_cell_is_not_doubled_and_a_conflict_is_listed(
     project: Project, fresh: Blank, tmp_path: Path, image_folder: Path, name: str
 ) -> None:
     with fresh() as other:
-        other.add_cell(1, (10, 10, 30, 30), cell_class="Monocyte")
-        other.mark_whole_field(1)
+        other.cells.add(1, (10, 10, 30, 30), cell_class="Monocyte")
+        other.regions.add_whole_field(1)
         suffix = {"csv": ".csv", "labelstudio": ".json", "lld": ".json"}.get(name, "")
         formats.write(name, other, tmp_path / f"out{suffix}")
-    project.add_cell(1, (10.5, 10, 30, 30), cell_class="Basophil")
+    project.cells.add(1, (10.5, 10, 30, 30), cell_class="Basophil")
     images = None if (tmp_path / "out" / "images").is_dir() else image_folder
     report = formats.read(name, project, tmp_path / f"out{suffix}", images=images)
     assert report.cells == 0
-    assert [c.cell_class for c in project.cells()] == ["Basophil"]
+    assert [c.cell_class for c in project.cells.all()] == ["Basophil"]
     assert any("class Basophil here, Monocyte in the file" in line for line in report.skipped)

@@ -53,7 +53,7 @@ def test_files_of_one_name_go_with_the_images_of_their_folders(
     with blank() as project:
         report = formats.read("geojson", project, tmp_path / "set")
         assert (report.fields, report.cells) == (2, 2), report.skipped
-        shades = {c.cell_class: int(project.pixels(c.field_id)[0, 0, 0]) for c in project.cells()}
+        shades = {c.cell_class: int(project.pixels.read(c.field_id)[0, 0, 0]) for c in project.cells.all()}
         assert shades == {"Monocyte": 0, "Basophil": 1}
 
 
@@ -82,8 +82,8 @@ def test_a_file_without_its_image_takes_no_other_patients(blank: Blank, tmp_path
 )
 def test_a_feature_without_a_box_leaves_the_region_open(project: Project, tmp_path: Path, odd: Any) -> None:
     report = formats.read("geojson", project, put(tmp_path / "a.geojson", REGION, feature(), odd))
-    assert [c.cell_class for c in project.cells()] == ["Monocyte"]
-    assert project.regions() == []
+    assert [c.cell_class for c in project.cells.all()] == ["Monocyte"]
+    assert project.regions.all() == []
     assert report.skipped
 
 
@@ -93,8 +93,8 @@ def test_an_annotation_without_a_class_is_no_background(project: Project, tmp_pa
     formats.read(
         "geojson", project, put(tmp_path / "a.geojson", REGION, feature(), around, feature(None, other))
     )
-    assert len(project.regions()) == 1
-    assert [a.shape.bounds for a in project.ignore_areas()] == [(60, 40, 20, 20)], (
+    assert len(project.regions.all()) == 1
+    assert [a.shape.bounds for a in project.ignore_areas.all()] == [(60, 40, 20, 20)], (
         "not what goes around cells"
     )
 
@@ -111,8 +111,8 @@ def test_a_detection_whose_confidence_is_null_is_a_suggestion(
         feature("Basophil", kind="detection", measurements={"Area": 4}),
     ]
     formats.read("geojson", project, put(tmp_path / "a.geojson", *found))
-    assert [c.cell_class for c in project.cells()] == ["Basophil"]
-    assert [s.confidence for s in project.suggestions()] in ([0], [0.75, 0])
+    assert [c.cell_class for c in project.cells.all()] == ["Basophil"]
+    assert [s.confidence for s in project.suggestions.find()] in ([0], [0.75, 0])
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,11 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels[0, 0] = index
         save(folder / name, pixels)
     with Project.create(folder / "project", annotator="Eve") as project:
-        added = project.add_fields(sorted(folder.glob("*.*")))
+        added = project.fields.add(sorted(folder.glob("*.*")))
         assert added.skipped == []
-        for field in project.fields():
-            project.mark_whole_field(field.id)
-            project.add_cell(field.id, (4, 4, 9, 9), cell_class="Monocyte")
+        for field in project.fields.all():
+            project.regions.add_whole_field(field.id)
+            project.cells.add(field.id, (4, 4, 9, 9), cell_class="Monocyte")
     return folder
 
 
@@ -103,9 +103,9 @@ def exported(films: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 def test_other_readers_see_what_the_project_shows(films: Path, exported: dict[str, Path], name: str) -> None:
     path = exported[Path(name).stem]
     with Project.open(films / "project", read_only=True) as project:
-        field = project.field_named(name)
+        field = project.fields.named(name)
         assert field is not None
-        shown = project.pixels(field.id).astype(int)
+        shown = project.pixels.read(field.id).astype(int)
     with Image.open(path) as image:
         assert np.abs(np.asarray(image.convert("RGB")) - shown).max() <= 3
     seen = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
@@ -133,8 +133,8 @@ def test_an_original_is_named_after_what_it_is(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "film.jpg", "PNG")
     with Project.create(tmp_path / "project") as project:
-        project.add_fields([tmp_path / "film.jpg"])
-        project.mark_whole_field(1)
+        project.fields.add([tmp_path / "film.jpg"])
+        project.regions.add_whole_field(1)
         formats.write("yolo", project, tmp_path / "set")
     (path,) = (tmp_path / "set" / "images").rglob("film*")
     assert path.suffix == ".png"

@@ -278,7 +278,7 @@ SUFFIX = {"csv": ".csv", "geojson": ".geojson", "voc": ".xml"}
 @example(data=b'{"images":' * 10_000)
 @example(data=b'[{"id": NaN}]')
 def test_any_file_is_read_or_refused(name: str, data: bytes, project: Project, tmp_path: Path) -> None:
-    before = (project.cells(), project.regions(), project.fields())
+    before = (project.cells.all(), project.regions.all(), project.fields.all())
     folder = tmp_path / "given"
     folder.mkdir(exist_ok=True)
     path = folder / f"x{SUFFIX.get(name, '.json')}"
@@ -287,7 +287,7 @@ def test_any_file_is_read_or_refused(name: str, data: bytes, project: Project, t
         (folder / "data.yaml").write_bytes(data)
         path = folder
     reads_or_refuses(formats.read, name, project, path)
-    assert (project.cells(), project.regions(), project.fields()) == before
+    assert (project.cells.all(), project.regions.all(), project.fields.all()) == before
     assert {p.name for p in tmp_path.iterdir()} <= {"given", "project"}
 
 
@@ -347,7 +347,7 @@ def test_no_file_name_leads_out_of_the_folder(
     else:
         with pytest.raises(FormatError, match=r"leads out of|was found in"):
             formats.read(name, project, path)
-    assert len(project.fields()) == 2
+    assert len(project.fields.all()) == 2
 
 
 def test_a_link_out_of_a_data_set_is_not_followed(
@@ -369,9 +369,9 @@ def test_names_that_deceive_are_made_plain(project: Project, tmp_path: Path, ima
     image = {"id": 1, "file_name": "evil\u202egnp.png", "patient": "two\nlines", "width": 64, "height": 64}
     path = written(folder / "x.json", json.dumps({"images": [image], "annotations": []}))
     formats.read("coco", project, path)
-    added = project.fields()[-1]
+    added = project.fields.all()[-1]
     assert (added.name, added.patient) == ("evil_gnp.png", "two_lines")
-    project.add_cell(added.id, (1, 1, 9, 9))
+    project.cells.add(added.id, (1, 1, 9, 9))
     formats.write("yolo", project, tmp_path / "out")
     assert (tmp_path / "out" / "labels" / "train" / "evil_gnp.txt").exists() or (
         tmp_path / "out" / "labels" / "val" / "evil_gnp.txt"
@@ -394,7 +394,7 @@ def test_an_image_of_absurd_size_beside_labels_is_refused(project: Project, tmp_
 
 
 def test_an_export_refuses_a_folder_that_holds_something(project: Project, tmp_path: Path) -> None:
-    project.add_cell(1, (1, 1, 9, 9))
+    project.cells.add(1, (1, 1, 9, 9))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "keep.txt").write_text("mine")
     for name in ("yolo", "lld", "voc", "geojson", "crops"):
@@ -406,8 +406,8 @@ def test_an_export_refuses_a_folder_that_holds_something(project: Project, tmp_p
 def test_a_failed_export_leaves_nothing(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.add_cell(1, (1, 1, 9, 9), cell_class="Myeloblast")
-    project.mark_whole_field(1)
+    project.cells.add(1, (1, 1, 9, 9), cell_class="Myeloblast")
+    project.regions.add_whole_field(1)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -141,8 +141,8 @@ def test_a_mark_without_a_box_keeps_the_field_unfinished(project: Project, tmp_p
     path = tmp_path / "tasks.json"
     path.write_text(json.dumps([task(cell(), odd)]))
     report = formats.read("labelstudio", project, path)
-    assert [c.cell_class for c in project.cells()] == ["Monocyte"]
-    assert project.regions() == []
+    assert [c.cell_class for c in project.cells.all()] == ["Monocyte"]
+    assert project.regions.all() == []
     assert report.skipped
 
 
@@ -150,8 +150,8 @@ def test_a_mark_of_an_unknown_class_is_no_background(project: Project, tmp_path:
     path = tmp_path / "tasks.json"
     path.write_text(json.dumps([task(cell(), cell("Heinz body", "b", PLACE | {"x": 50.0}))]))
     formats.read("labelstudio", project, path)
-    assert len(project.regions()) == 1
-    assert [area.shape.bounds for area in project.ignore_areas()] == [(50, 8, 20, 20)]
+    assert len(project.regions.all()) == 1
+    assert [area.shape.bounds for area in project.ignore_areas.all()] == [(50, 8, 20, 20)]
 
 
 def encoded(mask: np.ndarray) -> list[int]:
@@ -229,8 +229,8 @@ def test_a_turned_image_is_left_out_and_the_others_come_in(project: Project, tmp
     path = tmp_path / "tasks.json"
     path.write_text(json.dumps([task(cell()), task(cell(image_rotation=90), image="b.png")]))
     report = formats.read("labelstudio", project, path)
-    assert [(c.field_id, c.cell_class) for c in project.cells()] == [(1, "Monocyte")]
-    assert [r.field_id for r in project.regions()] == [1], "what was marked on b.png is not known"
+    assert [(c.field_id, c.cell_class) for c in project.cells.all()] == [(1, "Monocyte")]
+    assert [r.field_id for r in project.regions.all()] == [1], "what was marked on b.png is not known"
     assert any("turned" in line for line in report.skipped)
 
 
@@ -365,12 +365,12 @@ def test_labels_of_one_patient_never_lie_on_another(
     (tmp_path / "tasks.json").write_text(json.dumps(tasks))
     with blank() as project:
         if added:
-            project.add_fields([films])
+            project.fields.add([films])
         report = formats.read("labelstudio", project, tmp_path / "tasks.json", images=films)
         assert report.cells == 2, report.skipped
-        for found in project.cells():
+        for found in project.cells.all():
             value = {"Neutrophil": 50, "Lymphocyte": 51}[str(found.cell_class)]
-            assert project.pixels(found.field_id)[0, 0, 0] == value
+            assert project.pixels.read(found.field_id)[0, 0, 0] == value
 
 
 def test_a_patient_whose_film_is_missing_gets_no_other_film(
@@ -381,10 +381,10 @@ def test_a_patient_whose_film_is_missing_gets_no_other_film(
     (tmp_path / "tasks.json").write_text(json.dumps(tasks))
     with blank() as project:
         assert formats.read("labelstudio", project, tmp_path / "tasks.json", images=films).cells == 1
-        assert project.pixels(project.cells()[0].field_id)[0, 0, 0] == 51
+        assert project.pixels.read(project.cells.all()[0].field_id)[0, 0, 0] == 51
     (tmp_path / "tasks.json").write_text(json.dumps(tasks[:1]))
     with blank() as project:
-        project.add_fields([films])
+        project.fields.add([films])
         for images in (films, None):
             with pytest.raises(FormatError, match="not found"):
                 formats.read("labelstudio", project, tmp_path / "tasks.json", images=images)
@@ -404,8 +404,8 @@ def test_names_are_written_as_parts_of_an_address(tmp_path: Path, image_folder: 
     film.parent.mkdir()
     film.write_bytes((image_folder / "a.png").read_bytes())
     with blank() as project:
-        project.add_fields([film])
-        project.add_cell(1, BOX)
+        project.fields.add([film])
+        project.cells.add(1, BOX)
         formats.write("labelstudio", project, tmp_path / "out.json")
         (written,) = json.loads((tmp_path / "out.json").read_text("utf-8"))
         assert written["data"]["image"] == "/data/local-files/?d=a%2Bb%20%26%20100%25%231.png"

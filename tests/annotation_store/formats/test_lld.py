@@ -47,12 +47,12 @@ def test_twelve_columns(blank: Callable[[], Project], tmp_path: Path, image_fold
     folder = data_set(tmp_path / "H_100x_C2", image_folder / "a.png", TWELVE + "\n")
     with blank() as project:
         report = formats.read("lld", project, folder)
-        (cell,) = project.cells()
-        (field,) = project.fields()
+        (cell,) = project.cells.all()
+        (field,) = project.fields.all()
         assert (report.fields, report.cells, report.regions, report.skipped) == (1, 1, 1, [])
         assert (cell.cell_class, cell.attributes, cell.box) == ("Lymphocyte", VALUES, (15, 30, 20, 20))
         assert (field.patient, field.domain, field.note) == ("4", "H_100x_C2", "Diagnosis: ALL")
-        assert project.regions()[0].shape.coords == (0, 0, 100, 80), "no patch: the whole field is known"
+        assert project.regions.all()[0].shape.coords == (0, 0, 100, 80), "no patch: the whole field is known"
 
 
 def test_a_given_expression_names_the_patient(
@@ -61,7 +61,7 @@ def test_a_given_expression_names_the_patient(
     folder = data_set(tmp_path / "set", image_folder / "a.png", TWELVE)
     with blank() as project:
         formats.read("lld", project, folder, patient_from=r"_(\d+)_1000")
-        assert project.fields()[0].patient == "15"
+        assert project.fields.all()[0].patient == "15"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_order_of_the_patch_is_found(
     folder = data_set(tmp_path / "set", image_folder / "a.png", "\n".join(lines))
     with blank() as project:
         formats.read("lld", project, folder)
-        (region,) = project.regions()
+        (region,) = project.regions.all()
         # 100 x 80 pixels on a canvas of 640: scale 6.4, 64 above and below
         assert region.shape.coords == pytest.approx((15.625, 21.25, 31.25, 46.875))
 
@@ -133,11 +133,11 @@ def test_both_orders_fit_and_nothing_is_guessed(
                 project,
                 data_set(tmp_path / "open", image_folder / "a.png", sixteen("100 180 200 500")),
             )
-        assert project.fields() == []
+        assert project.fields.all() == []
     for order, left in (("xyxy", 180), ("xxyy", 200)):
         with blank() as project:
             formats.read("lld", project, tmp_path / "open", options={"patch_order": order})
-            (region,) = project.regions()
+            (region,) = project.regions.all()
             top = (left - 64) / 6.4
             assert region.shape.coords[1] == pytest.approx(top, abs=0.01)
     with blank() as project, pytest.raises(FormatError, match="give xyxy or xxyy"):
@@ -194,7 +194,7 @@ def test_every_published_spelling(
     path = tmp_path / "x.json"
     path.write_text(json.dumps(published(**{spelling: 1, chromatin: 0, "cell_size": 2, "cytoplasm": 4})))
     report = formats.read("lld", project, path, images=image_folder)
-    (cell,) = project.cells()
+    (cell,) = project.cells.all()
     assert report.skipped == []
     assert cell.cell_class == "Atypical lymphocyte"
     assert cell.attributes == {"nucleolus": "prominent", "nuclear_chromatin": "open", "cell_size": "large"}
@@ -205,7 +205,7 @@ def test_codes_that_mean_nothing_are_told(project: Project, tmp_path: Path, imag
     path.write_text(json.dumps(published(nucleolus=7, cytoplasm="abundant", cell_size=None)))
     report = formats.read("lld", project, path, images=image_folder)
     assert report.skipped == ["value 7 of nucleolus is not among LLD's: left out (1 cells)."]
-    assert project.cells()[0].attributes == {"cytoplasm": "abundant"}
+    assert project.cells.all()[0].attributes == {"cytoplasm": "abundant"}
 
 
 def test_the_published_layout_of_folders(
@@ -225,7 +225,7 @@ def test_the_published_layout_of_folders(
     with blank() as project:
         report = formats.read("lld", project, folder)
         assert (report.fields, report.cells) == (2, 2)
-        assert {(f.patient, f.domain, f.note) for f in project.fields()} == {
+        assert {(f.patient, f.domain, f.note) for f in project.fields.all()} == {
             ("9", "L_40x_C1", "Diagnosis: CML")
         }
 
@@ -251,9 +251,9 @@ def test_names_and_folders(path: str, expected: tuple[str | None, ...]) -> None:
 
 def test_other_schemas_keep_what_lld_has_a_word_for(tmp_path: Path, image_folder: Path) -> None:
     with Project.create(tmp_path / "project", schema="wbcatt") as project:
-        project.add_fields([image_folder / "a.png"])
-        project.mark_whole_field(1)
-        project.add_cell(
+        project.fields.add([image_folder / "a.png"])
+        project.regions.add_whole_field(1)
+        project.cells.add(
             1, (5, 5, 20, 20), cell_class="Eosinophil", attributes={"cell_size": "big", "granularity": "yes"}
         )
         report = formats.write("lld", project, tmp_path / "x.json")
@@ -261,7 +261,7 @@ def test_other_schemas_keep_what_lld_has_a_word_for(tmp_path: Path, image_folder
         assert (found["category_id"], found["cell_size"], found["nucleolus"]) == (12, 2, 4)
         assert report.skipped == ["attributes that LLD lacks were left out (1 cells)."]
         formats.read("lld", project, tmp_path / "x.json")
-        assert len(project.cells()) == 1
+        assert len(project.cells.all()) == 1
 
 
 def test_yolo_labels_are_not_taken_for_lld(project: Project, tmp_path: Path, image_folder: Path) -> None:
@@ -279,7 +279,7 @@ def test_the_yaml_of_a_data_set_says_which_class_a_number_is(
     for name, found in (("films.yaml", "Monocyte"), ("other.yaml", "Basophil")):
         with blank() as project:
             formats.read("lld", project, folder / name)
-            assert [cell.cell_class for cell in project.cells()] == [found]
+            assert [cell.cell_class for cell in project.cells.all()] == [found]
     with blank() as project, pytest.raises(FormatError, match="name different classes"):
         formats.read("lld", project, folder)
 
@@ -302,8 +302,8 @@ def test_a_line_that_is_no_label_is_told_and_no_background(
         report = formats.read("lld", project, folder)
         assert report.cells == 1
         assert any("line 2" in sentence for sentence in report.skipped)
-        assert len(project.regions()) == finished
-        inside = [a for a in project.ignore_areas() if a.shape.contains_centre((45, 36, 10, 8))]
+        assert len(project.regions.all()) == finished
+        inside = [a for a in project.ignore_areas.all() if a.shape.contains_centre((45, 36, 10, 8))]
         assert len(inside) == (finished and "1.5" not in line)
 
 
@@ -324,7 +324,7 @@ def test_one_odd_json_or_code_keeps_no_other_out(
     (folder / "Annotations" / "test.json").write_text("[")
     with blank() as project:
         report = formats.read("lld", project, folder)
-        (cell,) = project.cells()
+        (cell,) = project.cells.all()
         assert (cell.cell_class, set(cell.attributes)) == ("Monocyte", {"nucleolus"})
         assert len(report.skipped) == 2
 

@@ -18,17 +18,17 @@ READABLE = [name for name in formats.names(reading=True) if name in formats.name
 @pytest.fixture
 def project(small_project: Path) -> Iterator[Project]:
     with Project.open(small_project, annotator="Ada") as project:
-        field = project.fields()[0].id
-        project.mark_whole_field(field)
-        project.add_ignore_area(field, Shape.rectangle(80, 80, 10, 10))
+        field = project.fields.all()[0].id
+        project.regions.add_whole_field(field)
+        project.ignore_areas.add(field, Shape.rectangle(80, 80, 10, 10))
         full = {attribute.name: attribute.values[0].name for attribute in project.schema.attributes}
-        project.add_cell(field, (1, 1, 20, 20), cell_class="Neutrophil", attributes=full)
-        project.add_cell(
+        project.cells.add(field, (1, 1, 20, 20), cell_class="Neutrophil", attributes=full)
+        project.cells.add(
             field, (30, 1, 20, 20), cell_class="Monocyte", attributes=full | {"nucleolus": "unsure"}
         )
-        noted = project.add_cell(field, (60, 1, 20, 20), cell_class="Monocyte", attributes=full)
-        project.change_cell(noted, bookmark=True, comment="two nuclei")
-        project.add_cell(field, (1, 40, 20, 20), cell_class="blast")
+        noted = project.cells.add(field, (60, 1, 20, 20), cell_class="Monocyte", attributes=full)
+        project.cells.change(noted, bookmark=True, comment="two nuclei")
+        project.cells.add(field, (1, 40, 20, 20), cell_class="blast")
         yield project
 
 
@@ -48,8 +48,8 @@ def test_what_is_said_to_be_lost_is_lost_and_nothing_else(
     source = out / "data.yaml" if name == "yolo" else out
     images = tmp_path / "images"
     images.mkdir()
-    for field in project.fields():
-        (images / field.name).write_bytes(project.original(field.id).read_bytes())
+    for field in project.fields.all():
+        (images / field.name).write_bytes(project.pixels.original(field.id).read_bytes())
     with Project.create(tmp_path / "again.lld", annotator="Ada") as again:
         formats.read(name, again, source, images=None if name in ("yolo", "lld", "voc") else images)
         after = formats.survey(again)
@@ -124,7 +124,7 @@ def test_an_export_of_suggestions_reads_them_once_and_says_what_its_format_loses
         unchecked=True,
         sets={"cell_size": ("large",)},
     )
-    project.suggest(project.fields()[0].id, [sure], model_id=None)
+    project.suggestions.replace(project.fields.all()[0].id, [sure], model_id=None)
     out = tmp_path / ("export.json" if formats.FORMATS[name].target == "file" else "export")
     with statements(project) as asked:
         told = formats.write(name, project, out, what="suggestions").skipped

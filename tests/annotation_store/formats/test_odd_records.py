@@ -26,7 +26,7 @@ LLD = load_schema("lld")
 
 def bring(project: Project, given: FieldIn, regions: str = "file") -> ImportReport:
     document = Document("x", [given], Skipped())
-    images = Images(fields=project.fields())
+    images = Images(fields=project.fields.all())
     return merge(
         project, document, images=images, regions=regions, patient_from=None, progress=None, dry_run=False
     )  # type: ignore[arg-type]
@@ -37,8 +37,8 @@ def test_a_mark_that_is_left_out_of_a_finished_area_is_ignored_there(project: Pr
     given = FieldIn("a.png", cells=[CellIn("1", (60, 60, 10, 10))])
     given.left_out(box, "{n} odd records were left out.")
     report = bring(project, given)
-    assert [a.shape.coords for a in project.ignore_areas(1)] == [(20, 20, 10, 10)]
-    assert len(project.regions(1)) == 1
+    assert [a.shape.coords for a in project.ignore_areas.all(1)] == [(20, 20, 10, 10)]
+    assert len(project.regions.all(1)) == 1
     assert "1 odd records were left out." in report.skipped
 
 
@@ -56,7 +56,7 @@ def test_a_field_with_a_mark_that_has_no_place_is_not_finished(
     given.left_out(box, "{n} odd records were left out.")
     report = bring(project, given)
     assert (report.cells, report.regions) == (1, 0)
-    assert not project.regions(1)
+    assert not project.regions.all(1)
     assert any("a.png: not called finished" in line for line in report.skipped)
 
 
@@ -65,14 +65,14 @@ def test_what_lies_where_nothing_is_finished_or_is_judged_hides_nothing(project:
     given.left_out((60, 60, 10, 10), "{n} where nothing is finished")
     given.left_out((10, 10, 10, 11), "{n} judged by a cell of the file")
     assert bring(project, given).regions == 1
-    assert not project.ignore_areas(1)
+    assert not project.ignore_areas.all(1)
 
 
 def test_cells_and_areas_that_break_a_rule_become_ignore_areas(project: Project) -> None:
     bow = (20.0, 20.0, 30.0, 30.0, 30.0, 20.0, 20.0, 30.0)
     cells = [CellIn("1", (60, 60, 10, 10)), CellIn("2", (1, 1, 10, 10), cell_class="nothing known")]
     bring(project, FieldIn("a.png", cells=cells, ignore_areas=[bow]))
-    assert {a.shape.coords for a in project.ignore_areas(1)} == {(1, 1, 10, 10), (20, 20, 10, 10)}
+    assert {a.shape.coords for a in project.ignore_areas.all(1)} == {(1, 1, 10, 10), (20, 20, 10, 10)}
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_one_odd_annotation_keeps_no_other_out(
     assert len(problems(project, file, None)) <= (cells == 1)
     report = formats.read("coco", project, file)
     assert report.cells == cells
-    assert len(project.regions(1)) == 1
+    assert len(project.regions.all(1)) == 1
     if cells == 2:
-        assert project.cells()[1].box == (20, 20, 10, 10)
-        assert project.cells()[1].comment == ""
+        assert project.cells.all()[1].box == (20, 20, 10, 10)
+        assert project.cells.all()[1].comment == ""
     assert project.check() == []
     formats.write("coco", project, tmp_path / "out.json")
     assert "\n" not in " ".join(report.skipped)
@@ -186,7 +186,7 @@ def test_a_number_that_is_none_is_one_odd_record(project: Project, tmp_path: Pat
     file.write_text(file.read_text().replace("7777", text))
     report = formats.read("coco", project, file)
     assert report.cells == 1
-    assert not project.regions(), "nobody can tell where it lies"
+    assert not project.regions.all(), "nobody can tell where it lies"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_an_id_given_to_two_images_is_of_neither(project: Project, tmp_path: Pat
 def test_a_score_of_any_kind_is_a_suggestion(project: Project, tmp_path: Path, score: Any) -> None:
     report = formats.read("coco", project, coco(tmp_path / "x.json", an(score=score)))
     assert (report.cells, report.suggestions) == (1, 1)
-    assert project.suggestions()[0].confidence == (0.5 if score in (0.5, "0.5") else 0)
+    assert project.suggestions.find()[0].confidence == (0.5 if score in (0.5, "0.5") else 0)
 
 
 def test_a_schema_made_of_a_file_takes_the_file(tmp_path: Path, image_folder: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_schema_made_of_a_file_takes_the_file(tmp_path: Path, image_folder: Pa
         assert problems(made, file, image_folder) == []
         report = formats.read("coco", made, file, images=image_folder)
         assert (report.cells, report.skipped) == (3, [])
-        assert dict(made.cells()[1].attributes) == {n: str(v) for n, v in odd.items()}
+        assert dict(made.cells.all()[1].attributes) == {n: str(v) for n, v in odd.items()}
 
 
 def test_masks_give_their_boxes() -> None:

@@ -25,12 +25,12 @@ BOX = (10.0, 20.0, 30.0, 25.5)
 @pytest.fixture
 def annotated(project: Project) -> Project:
     """Both fields known as a whole, three cells, one of them without a class."""
-    for field in project.fields():
-        project.mark_whole_field(field.id)
-        project.update_field(field.id, patient=field.name[0])
-    project.add_cell(1, BOX, cell_class="Monocyte", attributes={"cell_size": "large", "nucleolus": "unsure"})
-    project.add_cell(1, (60, 5, 20, 20))
-    project.add_cell(2, (0, 0, 15, 15), cell_class="None", kind="smudge")
+    for field in project.fields.all():
+        project.regions.add_whole_field(field.id)
+        project.fields.update(field.id, patient=field.name[0])
+    project.cells.add(1, BOX, cell_class="Monocyte", attributes={"cell_size": "large", "nucleolus": "unsure"})
+    project.cells.add(1, (60, 5, 20, 20))
+    project.cells.add(2, (0, 0, 15, 15), cell_class="None", kind="smudge")
     return project
 
 
@@ -74,7 +74,7 @@ def test_ultralytics_loads_the_yolo_folder(annotated: Project, tmp_path: Path) -
 def test_coco_tools_load_the_json(annotated: Project, tmp_path: Path, name: str) -> None:
     reader = pytest.importorskip("faster_coco_eval").COCO
     if name == "coco":  # their tools need a category
-        annotated.change_cell(2, cell_class="Monocyte")
+        annotated.cells.change(2, cell_class="Monocyte")
     formats.write(name, annotated, tmp_path / "x.json")
     coco = reader(str(tmp_path / "x.json"))
     assert len(coco.getImgIds()) == 2
@@ -94,8 +94,8 @@ def verified_as_published(label: Path, columns: int) -> np.ndarray:
 
 @pytest.mark.parametrize("columns", [12, 16])
 def test_the_published_code_reads_lld_text(annotated: Project, tmp_path: Path, columns: int) -> None:
-    annotated.change_cell(2, cell_class="Lymphocyte", attributes={"nuclear_shape": "regular"})
-    annotated.add_cell(
+    annotated.cells.change(2, cell_class="Lymphocyte", attributes={"nuclear_shape": "regular"})
+    annotated.cells.add(
         2,
         (40, 40, 20, 20),
         cell_class="Myeloblast",
@@ -137,7 +137,7 @@ def test_lld_json_has_the_published_spellings(annotated: Project, tmp_path: Path
 
 
 def test_shapely_reads_the_geojson(annotated: Project, tmp_path: Path) -> None:
-    annotated.add_region(1, Shape.polygon([(0, 0), (50, 0), (25, 40)]))
+    annotated.regions.add(1, Shape.polygon([(0, 0), (50, 0), (25, 40)]))
     formats.write("geojson", annotated, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png.geojson", "b.png.geojson"]
     text = (tmp_path / "out" / "a.png.geojson").read_text("utf-8")
@@ -166,7 +166,7 @@ def test_pillow_reads_the_crops(annotated: Project, tmp_path: Path) -> None:
     with (tmp_path / "out" / "crops.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == ["Monocyte/a_1.png", "unclassified/a_2.png", "None/b_3.png"]
-    pixels = annotated.pixels(1)
+    pixels = annotated.pixels.read(1)
     crop = np.asarray(Image.open(tmp_path / "out" / rows[0]["file"]))
     x, y, w, h = (int(rows[0][f"crop_{side}"]) for side in "xywh")
     assert (x, y, w, h) == (7, 17, 36, 32)
@@ -216,7 +216,7 @@ def test_suggestions_go_out_and_come_in(
         ),
         Proposal((60.0, 5.0, 20.0, 20.0), 0.5),
     ]
-    project.suggest(1, proposals, model_id=None)
+    project.suggestions.replace(1, proposals, model_id=None)
     out = tmp_path / f"out{suffix}"
     report = formats.write(name, project, out, what="suggestions")
     assert (report.suggestions, report.cells) == (2, 0)
@@ -224,7 +224,7 @@ def test_suggestions_go_out_and_come_in(
         images = None if out.is_dir() and name == "yolo" else image_folder
         got = formats.read(name, other, out, images=images, regions="none")
         assert (got.suggestions, got.cells) == (2, 0)
-        first, second = other.suggestions()
+        first, second = other.suggestions.find()
         # of one number, the probability of what is written; else that of a cell
         assert first.box == BOX
         assert first.confidence == (0.75 if name in ("coco", "geojson") else 0.75 * 0.75)

@@ -29,7 +29,7 @@ LABELS = ["Monocyte", "unclassified", "unsure", "blast"]
 def written(project: Project, tmp_path: Path) -> Path:
     """Write a cell with a class, and one of each that has none."""
     for box, cell_class in zip(BOXES, CLASSES, strict=True):
-        project.add_cell(1, box, cell_class=cell_class)
+        project.cells.add(1, box, cell_class=cell_class)
     formats.write("coco", project, tmp_path / "out.json")
     return tmp_path / "out.json"
 
@@ -47,19 +47,21 @@ def test_every_annotation_has_a_category_and_comes_back_as_it_was(
             annotation.pop("class_group", None)
         written.write_text(json.dumps(data))
         with blank() as project:
-            project.add_fields([image_folder])
+            project.fields.add([image_folder])
             formats.read("coco", project, written)
-            assert [c.cell_class for c in project.cells()] == CLASSES
+            assert [c.cell_class for c in project.cells.all()] == CLASSES
 
 
 def test_what_no_cell_needs_is_no_category(project: Project, tmp_path: Path) -> None:
-    project.add_cell(1, BOXES[0], cell_class="Monocyte")
+    project.cells.add(1, BOXES[0], cell_class="Monocyte")
     formats.write("coco", project, tmp_path / "out.json")
     assert len(json.loads((tmp_path / "out.json").read_text())["categories"]) == 14
 
 
 def test_suggestions_without_a_class_have_a_category_too(project: Project, tmp_path: Path) -> None:
-    project.suggest(1, [Proposal(BOXES[0], 0.5), Proposal(BOXES[1], 0.5, {"Monocyte": 1.0})], model_id=None)
+    project.suggestions.replace(
+        1, [Proposal(BOXES[0], 0.5), Proposal(BOXES[1], 0.5, {"Monocyte": 1.0})], model_id=None
+    )
     formats.write("coco", project, tmp_path / "out.json", what="suggestions")
     data = json.loads((tmp_path / "out.json").read_text())
     names = {c["id"]: c["name"] for c in data["categories"]}
@@ -73,9 +75,9 @@ def test_old_exports_with_null_come_in(written: Path, blank: Blank, image_folder
         annotation["category_id"] = None
     written.write_text(json.dumps(data))
     with blank() as project:
-        project.add_fields([image_folder])
+        project.fields.add([image_folder])
         formats.read("coco", project, written)
-        assert [c.cell_class for c in project.cells()] == CLASSES
+        assert [c.cell_class for c in project.cells.all()] == CLASSES
 
 
 def test_pycocotools_finds_each_cell_by_its_category(written: Path) -> None:

@@ -22,12 +22,12 @@ def _everything(project: Project) -> dict[str, Any]:
         "files": kept,
         "pixels": sorted(p.name for p in (project.path / "fields.zarr").iterdir()),
         "staging": sorted(p.name for p in (project.path / ".staging").glob("*")),
-        "fields": [field.name for field in project.fields()],
-        "cells": project.cells(),
-        "regions": project.regions(),
-        "suggestions": project.suggestions(),
-        "conflicts": project.conflicts(),
-        "history": len(project.history()),
+        "fields": [field.name for field in project.fields.all()],
+        "cells": project.cells.all(),
+        "regions": project.regions.all(),
+        "suggestions": project.suggestions.find(),
+        "conflicts": project.conflicts.all(),
+        "history": len(project.history.rows()),
     }
 
 

@@ -59,9 +59,9 @@ def _round(values: Any) -> tuple[float, ...]:
 
 def plain(project: Project) -> dict[str, Plain]:
     """Give the contents of a project by field name, ids left out, numbers to a thousandth of a pixel."""
-    names = {f.id: f.name for f in project.fields()}
-    found = {f.name: Plain(patient=f.patient, domain=f.domain) for f in project.fields()}
-    for cell in project.cells():
+    names = {f.id: f.name for f in project.fields.all()}
+    found = {f.name: Plain(patient=f.patient, domain=f.domain) for f in project.fields.all()}
+    for cell in project.cells.all():
         found[names[cell.field_id]].cells.add(
             PlainCell(
                 _round(cell.box),
@@ -74,10 +74,10 @@ def plain(project: Project) -> dict[str, Plain]:
                 cell.second_opinion,
             )
         )
-    for region in project.regions():
+    for region in project.regions.all():
         if region.state == RegionState.FINISHED:
             found[names[region.field_id]].regions.add(_round(region.shape.coords))
-    for area in project.ignore_areas():
+    for area in project.ignore_areas.all():
         found[names[area.field_id]].ignore_areas.add(_round(area.shape.coords))
     return found
 
@@ -134,15 +134,15 @@ contents = st.fixed_dictionaries({"a.png": fields, "b.png": fields})
 
 def fill(project: Project, given: dict[str, Any]) -> None:
     """Write random contents into a project of the fields a.png and b.png."""
-    ids = {f.name: f.id for f in project.fields()}
+    ids = {f.name: f.id for f in project.fields.all()}
     for name, said in given.items():
         for cell in said["cells"]:
-            project.add_cell(ids[name], cell["box"], **{k: v for k, v in cell.items() if k != "box"})
+            project.cells.add(ids[name], cell["box"], **{k: v for k, v in cell.items() if k != "box"})
         for shape in said["regions"]:
-            project.add_region(ids[name], shape)
+            project.regions.add(ids[name], shape)
         for shape in said["ignore_areas"]:
-            project.add_ignore_area(ids[name], shape)
-        project.update_field(ids[name], patient=f"patient {name[0]}", domain="H_100x_C1")
+            project.ignore_areas.add(ids[name], shape)
+        project.fields.update(ids[name], patient=f"patient {name[0]}", domain="H_100x_C1")
 
 
 # -- the trip ------------------------------------------------------------------------------------

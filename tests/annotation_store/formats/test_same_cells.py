@@ -64,7 +64,7 @@ def test_a_box_that_stands_twice_in_a_file_is_one_cell(project: Project, tmp_pat
     )
     report = formats.read("coco", project, file)
     assert report.cells == 2
-    assert [(c.cell_class, dict(c.attributes)) for c in project.cells()] == [
+    assert [(c.cell_class, dict(c.attributes)) for c in project.cells.all()] == [
         ("Neutrophil", {}),
         ("Lymphocyte", {"cell_size": "small"}),  # what the first left open is filled in
     ]
@@ -93,7 +93,7 @@ def test_a_cell_at_the_edge_is_not_added_again(project: Project, tmp_path: Path)
 def test_negative_sizes_are_put_in_order(project: Project, tmp_path: Path) -> None:
     file = coco(tmp_path / "x.json", {"category_id": 1, "bbox": [30, 40, -20, -30]})
     report = formats.read("coco", project, file)
-    assert [c.box for c in project.cells()] == [(10, 10, 20, 30)]
+    assert [c.box for c in project.cells.all()] == [(10, 10, 20, 30)]
     assert any("corners were put in order" in line for line in report.skipped)
 
 
@@ -113,8 +113,8 @@ def test_the_work_grows_with_the_number_of_cells_and_not_with_its_square(
     places = np.column_stack([rng.uniform(0, area, (2_000, 2)), rng.uniform(5, 25, (2_000, 2))])
     cells = [CellIn(f"cell {n}", tuple(map(float, box))) for n, box in enumerate(places)]
     given_ = FieldIn("a.png", cells=[*cells, *cells[:100]])
-    field = replace(project.field(1), width=30_000, height=30_000)
-    monkeypatch.setattr(project, "field", lambda _: field)
+    field = replace(project.fields.get(1), width=30_000, height=30_000)
+    monkeypatch.setattr(project.fields, "get", lambda _: field)
     here, document = Here(project), Document("x", [given_], Skipped())
     news = new_cells(project, document, field, given_, here)
     assert len(news.rows) <= 2_000

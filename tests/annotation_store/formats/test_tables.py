@@ -166,7 +166,7 @@ def odd_schema() -> Schema:
 
 
 def told(project: Project) -> set[tuple[object, ...]]:
-    cells = project.cells()
+    cells = project.cells.all()
     return {(c.field_id, c.box, c.cell_class, c.attributes.get("grade"), c.comment) for c in cells}
 
 
@@ -176,18 +176,19 @@ def test_words_that_mean_nothing_or_numbers_to_others_are_kept_apart(
     schema = odd_schema()
     out = tmp_path / "cells.csv"
     with Project.create(tmp_path / "project", schema) as project:
-        project.add_fields([image_folder / "a.png", image_folder / "b.png"])
-        project.update_field(1, patient="NA", slide="none", domain="n/a")
-        project.update_field(2, patient="007")
+        project.fields.add([image_folder / "a.png", image_folder / "b.png"])
+        project.fields.update(1, patient="NA", slide="none", domain="n/a")
+        project.fields.update(2, patient="007")
         for n, name in enumerate(schema.class_names):
-            project.add_cell(
+            project.cells.add(
                 1, (n, 2 * n, 9, 9), cell_class=name, attributes={"grade": name}, comment=ODD_WORDS[n]
             )
-        project.add_cell(1, (60, 60, 9, 9))
-        project.add_cell(2, (60, 60, 9, 9))
+        project.cells.add(1, (60, 60, 9, 9))
+        project.cells.add(2, (60, 60, 9, 9))
         formats.write("csv", project, out)
         before = {
-            (c.field_id, c.box, c.cell_class, c.attributes.get("grade"), c.comment) for c in project.cells()
+            (c.field_id, c.box, c.cell_class, c.attributes.get("grade"), c.comment)
+            for c in project.cells.all()
         }
     table = pd.read_csv(out)
     assert table["class"].isna().sum() == 2, "the cells whose class is missing, and no others"
@@ -199,19 +200,20 @@ def test_words_that_mean_nothing_or_numbers_to_others_are_kept_apart(
         report = formats.read("csv", project, out, images=image_folder)
         assert report.skipped == []
         after = {
-            (c.field_id, c.box, c.cell_class, c.attributes.get("grade"), c.comment) for c in project.cells()
+            (c.field_id, c.box, c.cell_class, c.attributes.get("grade"), c.comment)
+            for c in project.cells.all()
         }
         assert after == before
-        assert [(f.patient, f.slide, f.domain) for f in project.fields()] == [
+        assert [(f.patient, f.slide, f.domain) for f in project.fields.all()] == [
             ("NA", "none", "n/a"),
             ("007", None, None),
         ]
 
 
 def test_an_artefact_is_told_from_a_missing_class(project: Project, tmp_path: Path) -> None:
-    project.add_cell(1, (1, 2, 30, 40), cell_class="None")
-    project.add_cell(1, (50, 2, 30, 40))
-    project.suggest(2, [Proposal((5, 5, 9, 9), 0.5, {"None": 1.0}, {})], model_id=None)
+    project.cells.add(1, (1, 2, 30, 40), cell_class="None")
+    project.cells.add(1, (50, 2, 30, 40))
+    project.suggestions.replace(2, [Proposal((5, 5, 9, 9), 0.5, {"None": 1.0}, {})], model_id=None)
     for what, count in (("cells", 2), ("suggestions", 1)):
         formats.write("csv", project, tmp_path / f"{what}.csv", what=what)
         table = pd.read_csv(tmp_path / f"{what}.csv")
@@ -226,8 +228,8 @@ def test_an_artefact_is_told_from_a_missing_class(project: Project, tmp_path: Pa
 def test_the_table_of_crops_tells_artefacts_from_missing_classes_too(
     project: Project, tmp_path: Path
 ) -> None:
-    project.add_cell(1, (1, 2, 30, 40), cell_class="None", cut=True)
-    project.add_cell(1, (50, 2, 30, 40))
+    project.cells.add(1, (1, 2, 30, 40), cell_class="None", cut=True)
+    project.cells.add(1, (50, 2, 30, 40))
     formats.write("crops", project, tmp_path / "crops")
     table = pd.read_csv(tmp_path / "crops" / "crops.csv")
     assert table["class"].isna().tolist() == [False, True]
@@ -276,9 +278,9 @@ def test_each_class_has_a_folder_of_its_own_among_the_crops(image_folder: Path, 
     ]
     schema = Schema.model_validate({"name": "odd", "classes": classes})
     with Project.create(tmp_path / "project", schema) as project:
-        project.add_fields([image_folder / "a.png"])
+        project.fields.add([image_folder / "a.png"])
         for n, name in enumerate(schema.class_names):
-            project.add_cell(1, (9 * n, 5, 8, 8), cell_class=name)
+            project.cells.add(1, (9 * n, 5, 8, 8), cell_class=name)
         report = formats.write("crops", project, tmp_path / "crops")
     folders = [p.name for p in (tmp_path / "crops").iterdir() if p.is_dir()]
     assert sorted(folders) == ["Blast", "_con", "_nul", "a_b", "a_b_2"]

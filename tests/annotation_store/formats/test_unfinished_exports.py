@@ -44,9 +44,9 @@ with new_folder(Path(sys.argv[1])) as folder:
 
 @pytest.fixture
 def annotated(project: Project) -> Project:
-    for field in project.fields():
-        project.mark_whole_field(field.id)
-        project.add_cell(field.id, (5, 5, 9, 9), cell_class="Monocyte")
+    for field in project.fields.all():
+        project.regions.add_whole_field(field.id)
+        project.cells.add(field.id, (5, 5, 9, 9), cell_class="Monocyte")
     return project
 
 

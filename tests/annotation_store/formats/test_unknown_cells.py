@@ -27,7 +27,7 @@ LLD = load_schema("lld")
 @pytest.fixture
 def project(small_project: Path) -> Iterator[Project]:
     with Project.open(small_project, annotator="Ada") as opened:
-        opened.suggest(opened.fields()[0].id, [UNKNOWN, KNOWN], model_id=None)
+        opened.suggestions.replace(opened.fields.all()[0].id, [UNKNOWN, KNOWN], model_id=None)
         yield opened
 
 
@@ -45,9 +45,9 @@ def test_there_and_back_an_unknown_cell_states_no_class(
     form: str, suffix: str, keeps: str, project: Project, tmp_path: Path
 ) -> None:
     formats.write(form, project, tmp_path / f"out{suffix}", what="suggestions")
-    project.suggest(project.fields()[0].id, [], model_id=None)
+    project.suggestions.replace(project.fields.all()[0].id, [], model_id=None)
     formats.read(form, project, tmp_path / f"out{suffix}")
-    unknown, known = sorted((s.proposal for s in project.suggestions()), key=lambda p: p.box[0])
+    unknown, known = sorted((s.proposal for s in project.suggestions.find()), key=lambda p: p.box[0])
     assert (unknown.stated_class, known.stated_class) == (None, "Monocyte")
     assert unknown.probability == pytest.approx(0.8, abs=1e-4)
     assert unknown.class_probabilities == (CLASSES if keeps == "all" else {})
@@ -55,7 +55,9 @@ def test_there_and_back_an_unknown_cell_states_no_class(
 
 
 def test_coco_marks_each_suggestion_of_a_model_that_can_tell(project: Project, tmp_path: Path) -> None:
-    project.suggest(project.fields()[1].id, [Proposal((1, 1, 20, 20), 0.5, CLASSES)], model_id=None)
+    project.suggestions.replace(
+        project.fields.all()[1].id, [Proposal((1, 1, 20, 20), 0.5, CLASSES)], model_id=None
+    )
     formats.write("coco", project, tmp_path / "out.json", what="suggestions")
     content = json.loads((tmp_path / "out.json").read_text())
     names = {c["id"]: c["name"] for c in content["categories"]}
@@ -88,7 +90,7 @@ def test_tables_have_columns_for_it(form: str, name: str, project: Project, tmp_
 
 
 def test_an_accepted_cell_is_a_persons_word(project: Project, tmp_path: Path) -> None:
-    project.accept(project.suggestions()[0].id)
+    project.suggestions.accept(project.suggestions.find()[0].id)
     formats.write("coco", project, tmp_path / "out.json")
     (cell,) = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert {"novelty", "unknown", "score"}.isdisjoint(cell)

@@ -35,7 +35,7 @@ def film(path: Path, shade: int = 50) -> None:
 
 def shades(project: Project) -> dict[str | None, int]:
     """Tell on which film the cell of each class lies."""
-    return {c.cell_class: int(project.pixels(c.field_id)[0, 0, 0]) for c in project.cells()}
+    return {c.cell_class: int(project.pixels.read(c.field_id)[0, 0, 0]) for c in project.cells.all()}
 
 
 # -- which image ---------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_an_image_goes_by_the_name_of_its_xml(blank: Blank, tmp_path: Path, stat
     film(tmp_path / "set" / "a.png")
     with blank() as project:
         assert formats.read("voc", project, tmp_path / "set").cells == 1
-        assert project.field(1).name == "a.png"
+        assert project.fields.get(1).name == "a.png"
 
 
 def test_a_name_in_the_xml_counts_where_nothing_goes_by_its_own(blank: Blank, tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def outline(*points: tuple[int, int]) -> str:
 def test_a_box_is_read_however_it_was_drawn(project: Project, tmp_path: Path, shape: str) -> None:
     put(tmp_path / "a.xml", annotation("a.png", f"<object><name>Monocyte</name>{shape}</object>"))
     formats.read("voc", project, tmp_path / "a.xml")
-    assert [c.box for c in project.cells()] == [(10, 8, 20, 20)]
-    assert len(project.regions()) == 1
+    assert [c.box for c in project.cells.all()] == [(10, 8, 20, 20)]
+    assert len(project.regions.all()) == 1
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_an_object_without_a_box_is_told_and_no_background(
     put(tmp_path / "a.xml", annotation("a.png", first, f"<object><name>Basophil</name>{odd}</object>"))
     put(tmp_path / "b.xml", annotation("b.png"))
     report = formats.read("voc", project, tmp_path)
-    assert [(c.field_id, c.cell_class) for c in project.cells()] == [(1, "Monocyte"), (2, "Monocyte")]
-    assert [r.field_id for r in project.regions()] == [2]
+    assert [(c.field_id, c.cell_class) for c in project.cells.all()] == [(1, "Monocyte"), (2, "Monocyte")]
+    assert [r.field_id for r in project.regions.all()] == [2]
     assert any("object 2 of a.xml" in line for line in report.skipped)
 
 
@@ -204,10 +204,10 @@ def test_a_size_or_pixel_size_that_is_no_number_costs_no_cell(project: Project, 
 
 def test_supervision_and_others_read_what_is_written(project: Project, tmp_path: Path) -> None:
     reader = pytest.importorskip("supervision").DetectionDataset
-    for field in project.fields():
-        project.mark_whole_field(field.id)
-        project.update_field(field.id, patient=field.name)
-    project.add_cell(1, (10, 8, 20, 20), cell_class="Monocyte")
+    for field in project.fields.all():
+        project.regions.add_whole_field(field.id)
+        project.fields.update(field.id, patient=field.name)
+    project.cells.add(1, (10, 8, 20, 20), cell_class="Monocyte")
     formats.write("voc", project, tmp_path / "voc")
     root = tmp_path / "voc"
     found = reader.from_pascal_voc(str(root / "JPEGImages"), str(root / "Annotations"))

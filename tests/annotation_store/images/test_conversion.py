@@ -150,7 +150,7 @@ def test_decoders_print_nothing_of_their_own(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom annotation_store import ImageError, Project\n"
         f"with Project.create(Path({str(tmp_path / 'p')!r})) as project:\n"
-        "    try:\n        project.add_fields([Path(sys.argv[1])])\n        print('added')\n"
+        "    try:\n        project.fields.add([Path(sys.argv[1])])\n        print('added')\n"
         "    except ImageError:\n        print('refused')\n"
     )
     done = subprocess.run(

@@ -216,10 +216,10 @@ def test_a_very_wide_or_high_image_is_a_field_with_a_thumbnail(
     width, height = size
     pixels = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    empty.add_fields([tmp_path / "wide.png"])
-    (field,) = empty.fields()
-    np.testing.assert_array_equal(empty.pixels(field.id), pixels)
-    assert max(empty.thumbnail(field.id).shape) == 96
+    empty.fields.add([tmp_path / "wide.png"])
+    (field,) = empty.fields.all()
+    np.testing.assert_array_equal(empty.pixels.read(field.id), pixels)
+    assert max(empty.pixels.thumbnail(field.id).shape) == 96
     levels = sorted(int(p.name) for p in (empty.path / "fields.zarr" / str(field.id)).iterdir() if p.is_dir())
     assert len(levels) == len(level_sizes(width, height))
     assert empty.check() == []
@@ -239,8 +239,8 @@ def test_an_image_that_nobody_foresaw_keeps_no_other_out(
         write_pixels(place, pixels, name=name, **more)
 
     monkeypatch.setattr("annotation_store._collections.ingest.write_pixels", write)
-    report = empty.add_fields([folder])
-    assert [field.name for field in empty.fields()] == ["a.png", "c.png"]
+    report = empty.fields.add([folder])
+    assert [field.name for field in empty.fields.all()] == ["a.png", "c.png"]
     ((path, why),) = report.skipped
     assert path.name == "b.png"
     assert "cannot be kept (ZeroDivisionError" in why

@@ -69,10 +69,10 @@ def test_pipes_and_devices_are_never_waited_for(empty: Project, tmp_path: Path) 
     assert find_images([tmp_path]) == [tmp_path / "real/a.png"]
     for path in (tmp_path / "pipe.png", Path("/dev/zero"), Path("/dev/null")):
         with pytest.raises(ImageError, match=f"{path.name} is not a file"):
-            empty.add_fields([path])
+            empty.fields.add([path])
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     with pytest.raises(ImageError, match=r"zero\.png is not a file"):
-        empty.add_fields([tmp_path / "zero.png"])
+        empty.fields.add([tmp_path / "zero.png"])
 
 
 @needs_posix
@@ -81,11 +81,11 @@ def test_strange_names_come_in_and_are_shown_on_one_line(empty: Project, tmp_pat
     image(tmp_path / name)
     bad = tmp_path / f"bad{name}"
     bad.write_bytes(b"nonsense")
-    report = empty.add_fields([tmp_path])
+    report = empty.fields.add([tmp_path])
     assert len(report.added) == 1
     ((_, why),) = report.skipped
     assert why.isprintable(), why
-    assert empty.fields()[0].name.isprintable()
+    assert empty.fields.all()[0].name.isprintable()
 
 
 @needs_posix
@@ -93,7 +93,7 @@ def test_a_name_that_is_no_text_comes_in(empty: Project, tmp_path: Path) -> None
     source = image(tmp_path / "a.png")
     odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
     os.rename(os.fsencode(source), odd)  # noqa: PTH104 - bytes are the point
-    assert len(empty.add_fields([Path(os.fsdecode(odd))]).added) == 1
+    assert len(empty.fields.add([Path(os.fsdecode(odd))]).added) == 1
     assert empty.check() == []
 
 

@@ -96,12 +96,12 @@ def test_bombs_and_lies_are_refused_without_filling_the_memory(
     tracemalloc.start()
     try:
         with pytest.raises(ImageError, match=r"bomb\.png") as caught:
-            empty.add_fields([path])
+            empty.fields.add([path])
         assert tracemalloc.get_traced_memory()[1] < 200_000_000
     finally:
         tracemalloc.stop()
     assert str(caught.value).isprintable()
-    assert empty.fields() == []
+    assert empty.fields.all() == []
     assert empty.check() == []
     assert list((empty.path / "originals").iterdir()) == []
 
@@ -114,7 +114,7 @@ def test_a_zip_bomb_in_an_ozx_is_refused(
         for n in range(12):
             archive.writestr(f"{n}", b"\0" * 1_000_000)
     with pytest.raises(ImageError, match=r"bomb\.ozx unpacks to more than 1 GB"):
-        empty.add_fields([tmp_path / "bomb.ozx"])
+        empty.fields.add([tmp_path / "bomb.ozx"])
 
 
 def test_text_in_a_png_is_limited(tmp_path: Path) -> None:

@@ -44,18 +44,18 @@ def made_older(folder: Path) -> None:
 
 def test_an_older_project_opens_and_its_fields_are_images(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        project.add_cell(1, (1, 1, 20, 20))
-        before = project.fields()
+        project.cells.add(1, (1, 1, 20, 20))
+        before = project.fields.all()
     made_older(folder)
     with Project.open(folder, annotator="Ada") as project:
         # what stands for the folders it came from is hashed again, since they stood there in clear
-        assert [replace(field, source_path="") for field in project.fields()] == [
+        assert [replace(field, source_path="") for field in project.fields.all()] == [
             replace(field, source_path="") for field in before
         ]
-        assert {field.kind for field in project.fields()} == {FieldKind.IMAGE}
-        assert len(project.cells()) == 1
+        assert {field.kind for field in project.fields.all()} == {FieldKind.IMAGE}
+        assert len(project.cells.all()) == 1
         assert project.check() == []
-        version = project._connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        version = project._db.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         assert version == migrate.HEAD
     (backup,) = (folder / "backups").glob("project-0001-*.db")
     with closing(sqlite3.connect(backup)) as old:

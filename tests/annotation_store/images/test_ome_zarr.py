@@ -79,26 +79,26 @@ def test_a_folder_of_ome_zarr_is_one_field_with_its_pixel_size(
 ) -> None:
     write(tmp_path / "in" / "deep" / "one.zarr", planes(), version=version)
     Image.fromarray(RGB[::-1]).save(tmp_path / "in" / "two.png")
-    report = empty.add_fields([tmp_path / "in"])
+    report = empty.fields.add([tmp_path / "in"])
     assert (len(report.added), report.skipped) == (2, [])
-    field = empty.field_named("one.zarr")
+    field = empty.fields.named("one.zarr")
     assert field is not None
     assert field.pixel_size_um == 0.25
-    assert np.array_equal(empty.pixels(field.id), RGB)
+    assert np.array_equal(empty.pixels.read(field.id), RGB)
     assert empty.check() == []
-    assert empty.add_fields([tmp_path / "in" / "deep" / "one.zarr"]).skipped[0][1] == "already in the project"
+    assert empty.fields.add([tmp_path / "in" / "deep" / "one.zarr"]).skipped[0][1] == "already in the project"
 
 
 def test_the_original_is_one_zip_file_that_comes_in_again_as_the_same(empty: Project, tmp_path: Path) -> None:
     path = write(tmp_path / "one.zarr", planes())
-    (field_id,) = empty.add_fields([path]).added
-    original = empty.original(field_id)
+    (field_id,) = empty.fields.add([path]).added
+    original = empty.pixels.original(field_id)
     assert original.suffix == ".ozx"
     shutil.unpack_archive(original, tmp_path / "unpacked", "zip")
     assert np.array_equal(zarr.open_array(tmp_path / "unpacked" / "s0", mode="r")[...], planes())
     assert np.array_equal(read_image(original), RGB)
     copy = shutil.copy(original, tmp_path / "again.ozx")
-    assert empty.add_fields([copy]).skipped[0][1] == "already in the project"
+    assert empty.fields.add([copy]).skipped[0][1] == "already in the project"
 
 
 def test_the_zip_is_the_same_wherever_it_is_made(tmp_path: Path) -> None:
@@ -210,9 +210,9 @@ def test_what_is_no_field_is_refused_in_a_sentence(empty: Project, tmp_path: Pat
     path = hostile(tmp_path / "wrong.zarr", what)
     before = kept(empty)
     with pytest.raises(ImageError, match=rf"wrong\.zarr.*{WRONG[what]}") as caught:
-        empty.add_fields([path])
+        empty.fields.add([path])
     assert "\n" not in str(caught.value)
-    assert empty.fields() == []
+    assert empty.fields.all() == []
     assert kept(empty) == before
 
 
@@ -226,7 +226,7 @@ def test_no_code_in_a_zarr_is_ever_run(empty: Project, tmp_path: Path) -> None:
         if chunk.is_file() and not chunk.name.startswith("."):
             chunk.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ImageError):
-        empty.add_fields([path])
+        empty.fields.add([path])
     assert not (tmp_path / "ran").exists()
 
 
@@ -287,7 +287,7 @@ def test_mutated_metadata_gives_pixels_or_a_sentence(
 
 
 def test_a_field_is_valid_ome_zarr_for_others(project: Project) -> None:
-    project.update_field(1, pixel_size_um=0.1)
+    project.fields.update(1, pixel_size_um=0.1)
     folder = project.path / "fields.zarr" / "1"
     described = ImageV05.from_zarr(zarr.open_group(folder, mode="r"))
     assert described.ome_attributes.multiscales[0].name == "a.png"
@@ -295,7 +295,7 @@ def test_a_field_is_valid_ome_zarr_for_others(project: Project) -> None:
     assert location is not None
     assert location.version == "0.5"
     (node,) = list(ome_zarr.reader.Reader(location)())
-    assert np.array_equal(node.data[0].compute(), project.pixels(1).transpose(2, 0, 1))
+    assert np.array_equal(node.data[0].compute(), project.pixels.read(1).transpose(2, 0, 1))
     assert [axis["name"] for axis in node.metadata["axes"]] == ["c", "y", "x"]
 
 
@@ -307,7 +307,7 @@ def test_napari_opens_a_field_with_its_own_reader(project: Project) -> None:
     assert reader is not None
     ((data, *_),) = reader(path)
     level = data[0] if isinstance(data, list) else data
-    assert np.array_equal(np.asarray(level), project.pixels(1).transpose(2, 0, 1))
+    assert np.array_equal(np.asarray(level), project.pixels.read(1).transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize(

@@ -117,12 +117,12 @@ def test_what_an_import_says_goes_before_what_the_file_says(empty: Project, tmp_
         tmp_path / "a.tif", RGB, photometric="rgb", resolution=(40_000, 40_000), resolutionunit="CENTIMETER"
     )
     Image.fromarray(RGB).save(tmp_path / "b.png")
-    empty._take_in([Incoming(tmp_path / "b.png", pixel_size_um=0.5)])
-    empty.add_fields([tmp_path / "a.tif"])
-    assert [field.pixel_size_um for field in empty.fields()] == [0.5, 0.25]
+    empty._ingest.take_in([Incoming(tmp_path / "b.png", pixel_size_um=0.5)])
+    empty.fields.add([tmp_path / "a.tif"])
+    assert [field.pixel_size_um for field in empty.fields.all()] == [0.5, 0.25]
     copy = tmp_path / "c.tif"
     tifffile.imwrite(
         copy, RGB[::-1].copy(), photometric="rgb", resolution=(40_000, 40_000), resolutionunit="CENTIMETER"
     )
-    empty._take_in([Incoming(copy, pixel_size_um=0.5)])
-    assert empty.fields()[-1].pixel_size_um == 0.5
+    empty._ingest.take_in([Incoming(copy, pixel_size_um=0.5)])
+    assert empty.fields.all()[-1].pixel_size_um == 0.5

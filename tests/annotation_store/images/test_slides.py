@@ -68,47 +68,49 @@ def test_napari_shows_the_levels_as_they_are(make_slide: MakeSlide) -> None:
 
 def test_an_svs_says_pixel_size_and_magnification(make_slide: MakeSlide, empty: Project) -> None:
     path, _ = make_slide("scan.svs", description=SVS, compression="jpeg")
-    empty.add_fields([path])
-    field = empty.field(1)
+    empty.fields.add([path])
+    field = empty.fields.get(1)
     assert (field.kind, field.pixel_size_um, field.magnification) == (FieldKind.SLIDE, 0.499, 20)
 
 
 def test_a_slide_is_referenced_and_only_its_overview_kept(make_slide: MakeSlide, empty: Project) -> None:
     path, pixels = make_slide(resolution=(40_000, 40_000), resolutionunit="CENTIMETER")
-    (field_id,) = empty.add_fields([path.parent]).added
-    field = empty.field(field_id)
+    (field_id,) = empty.fields.add([path.parent]).added
+    field = empty.fields.get(field_id)
     assert field.is_slide
     assert (field.width, field.height, field.pixel_size_um) == (1024, 768, 0.25)
-    assert empty.original(field_id) == path
+    assert empty.pixels.original(field_id) == path
     assert list((empty.path / "originals").iterdir()) == []
-    assert np.array_equal(empty.read_area(field_id, (500, 300, 64, 32)), pixels[300:332, 500:564])
-    assert empty.thumbnail(field_id).shape == (72, 96, 3)
+    assert np.array_equal(empty.pixels.read_area(field_id, (500, 300, 64, 32)), pixels[300:332, 500:564])
+    assert empty.pixels.thumbnail(field_id).shape == (72, 96, 3)
     assert empty.check() == []
-    assert empty.add_fields([path]).skipped[0][1] == "already in the project"
+    assert empty.fields.add([path]).skipped[0][1] == "already in the project"
 
 
 def test_nothing_reads_a_slide_whole(make_slide: MakeSlide, empty: Project) -> None:
     path, _ = make_slide()
-    (field_id,) = empty.add_fields([path]).added
+    (field_id,) = empty.fields.add([path]).added
     with pytest.raises(ImageError, match=r"slide\.tif is a whole slide"):
-        empty.pixels(field_id)
+        empty.pixels.read(field_id)
     with pytest.raises(ImageError, match="whole slide of 1,024 x 768 pixels"):
         read_image(path)
 
 
 def test_an_area_becomes_a_field_of_its_own(make_slide: MakeSlide, empty: Project) -> None:
     path, pixels = make_slide(resolution=(40_000, 40_000), resolutionunit="CENTIMETER")
-    (slide_id,) = empty.add_fields([path], patient_from="slide").added
-    field_id = empty.add_area(slide_id, (96.5, 128, 640, 320))
-    field = empty.field(field_id)
-    assert np.array_equal(empty.pixels(field_id), pixels[128:448, 96:737])
+    (slide_id,) = empty.fields.add([path], patient_from="slide").added
+    field_id = empty.fields.add_area(slide_id, (96.5, 128, 640, 320))
+    field = empty.fields.get(field_id)
+    assert np.array_equal(empty.pixels.read(field_id), pixels[128:448, 96:737])
     assert (field.patient, field.pixel_size_um, field.is_slide) == ("slide", 0.25, False)
     assert field.name == "slide (96, 128, 641, 320).png"
     assert field.source_path.rpartition("/")[2] == path.name
-    assert empty.add_area(slide_id, (96.5, 128, 640, 320)) == field_id, "the same area is the same field"
+    assert empty.fields.add_area(slide_id, (96.5, 128, 640, 320)) == field_id, (
+        "the same area is the same field"
+    )
     assert empty.check() == []
     with pytest.raises(ImageError, match="outside"):
-        empty.add_area(slide_id, (5000, 0, 10, 10))
+        empty.fields.add_area(slide_id, (5000, 0, 10, 10))
     assert list((empty.path / ".staging").iterdir()) == []
 
 
@@ -117,11 +119,11 @@ def test_an_area_outside_is_a_sentence(
     make_slide: MakeSlide, empty: Project, box: tuple[float, float, float, float]
 ) -> None:
     path, _ = make_slide()
-    (field_id,) = empty.add_fields([path]).added
+    (field_id,) = empty.fields.add([path]).added
     with pytest.raises(ImageError):
-        empty.read_area(field_id, box)
+        empty.pixels.read_area(field_id, box)
     with pytest.raises(ImageError, match="levels"):
-        empty.read_area(field_id, (0, 0, 9, 9), level=3)
+        empty.pixels.read_area(field_id, (0, 0, 9, 9), level=3)
 
 
 def test_areas_too_large_to_be_read_at_once_are_refused(
@@ -137,17 +139,17 @@ def test_areas_too_large_to_be_read_at_once_are_refused(
 
 
 def test_areas_of_images_are_read_too(project: Project) -> None:
-    pixels = project.pixels(1)
-    assert np.array_equal(project.read_area(1, (10, 20, 30, 40)), pixels[20:60, 10:40])
+    pixels = project.pixels.read(1)
+    assert np.array_equal(project.pixels.read_area(1, (10, 20, 30, 40)), pixels[20:60, 10:40])
     with pytest.raises(ImageError, match="no level 1"):
-        project.read_area(1, (0, 0, 9, 9), level=1)
+        project.pixels.read_area(1, (0, 0, 9, 9), level=1)
     with pytest.raises(ImageError, match="no whole slide"):
-        project.tiles(1)
+        project.slides.open(1)
 
 
 def test_other_threads_read_an_open_slide(make_slide: MakeSlide, empty: Project) -> None:
     path, pixels = make_slide()
-    slide = empty.tiles(empty.add_fields([path]).added[0])
+    slide = empty.slides.open(empty.fields.add([path]).added[0])
     wrong: list[int] = []
 
     def look(seed: int) -> None:
@@ -166,43 +168,43 @@ def test_other_threads_read_an_open_slide(make_slide: MakeSlide, empty: Project)
 def test_a_moved_slide_is_told_and_found_again_by_its_content(make_slide: MakeSlide, empty: Project) -> None:
     path, pixels = make_slide()
     other, _ = make_slide("other.tif", seed=1)
-    first, _ = empty.add_fields([path, other]).added
+    first, _ = empty.fields.add([path, other]).added
     archive = path.parent / "archive" / "2026"
     archive.mkdir(parents=True)
     shutil.copy(other, archive / "decoy.tif")
     shutil.move(path, archive / "renamed.bin")
     with pytest.raises(ImageError, match=r"no longer at .*slide\.tif.*--slides"):
-        empty.read_area(first, (0, 0, 10, 10))
+        empty.pixels.read_area(first, (0, 0, 10, 10))
     assert "no longer at" in empty.check()[0]
-    assert [field.id for field in empty.missing_slides()] == [first]
-    assert empty.relocate(empty.path).missing == [first]
-    assert empty.relocate(path.parent).found == [first]
-    assert np.array_equal(empty.read_area(first, (0, 0, 10, 10)), pixels[:10, :10])
+    assert [field.id for field in empty.slides.missing()] == [first]
+    assert empty.slides.relocate(empty.path).missing == [first]
+    assert empty.slides.relocate(path.parent).found == [first]
+    assert np.array_equal(empty.pixels.read_area(first, (0, 0, 10, 10)), pixels[:10, :10])
     assert empty.check() == []
-    assert empty.history(first)[-1].command == "Find slide again"
+    assert empty.history.rows(first)[-1].command == "Find slide again"
     assert empty.undoable(first) is None, "finding a file is no annotator's edit"
     with pytest.raises(ProjectError, match="no folder"):
-        empty.relocate(path.parent / "nowhere")
+        empty.slides.relocate(path.parent / "nowhere")
 
 
 def test_a_project_that_moves_with_its_slides_finds_them(make_slide: MakeSlide, tmp_path: Path) -> None:
     path, _ = make_slide(folder=tmp_path / "disk")
     with Project.create(tmp_path / "disk" / "project", annotator="Ada") as project:
-        project.add_fields([path])
+        project.fields.add([path])
     (tmp_path / "disk").rename(tmp_path / "other disk")
     with Project.open(tmp_path / "other disk" / "project", annotator="Ada") as project:
-        assert project.relocate().found == [1]
+        assert project.slides.relocate().found == [1]
         assert project.check() == []
 
 
 def test_an_altered_slide_is_found_by_check(make_slide: MakeSlide, empty: Project) -> None:
     path, _ = make_slide()
-    (field_id,) = empty.add_fields([path]).added
+    (field_id,) = empty.fields.add([path]).added
     path.write_bytes(path.read_bytes()[:-500])
     assert any("altered" in problem for problem in empty.check())
     make_slide(height=640)
     with pytest.raises(ImageError, match="Another slide"):
-        empty.read_area(field_id, (0, 0, 10, 10))
+        empty.pixels.read_area(field_id, (0, 0, 10, 10))
 
 
 def test_a_damaged_tile_is_a_sentence(make_slide: MakeSlide) -> None:
@@ -233,8 +235,8 @@ def test_slides_of_other_kinds_are_refused_in_a_sentence(
         options["extratags"] = [(274, 3, 1, 6, True)]
     tifffile.imwrite(tmp_path / "odd.tif", values, **options)
     with pytest.raises(ImageError, match=rf"odd\.tif .*{words}"):
-        empty.add_fields([tmp_path / "odd.tif"])
-    assert empty.fields() == []
+        empty.fields.add([tmp_path / "odd.tif"])
+    assert empty.fields.all() == []
 
 
 def test_a_large_ome_zarr_is_a_slide(tmp_path: Path, small_slides: None, empty: Project) -> None:
@@ -255,25 +257,25 @@ def test_a_large_ome_zarr_is_a_slide(tmp_path: Path, small_slides: None, empty: 
         coordinate_transformations=scales,
         storage_options={"chunks": (3, 128, 128)},
     )
-    (field_id,) = empty.add_fields([path]).added
-    field = empty.field(field_id)
+    (field_id,) = empty.fields.add([path]).added
+    field = empty.fields.get(field_id)
     assert (field.is_slide, field.width, field.height, field.pixel_size_um) == (True, 640, 512, 0.5)
-    area = empty.read_area(field_id, (100, 50, 40, 30))
+    area = empty.pixels.read_area(field_id, (100, 50, 40, 30))
     assert np.array_equal(area, pixels[:, 50:80, 100:140].transpose(1, 2, 0))
     assert empty.check() == []
     path.rename(tmp_path / "elsewhere.zarr")
-    assert empty.relocate(tmp_path).found == [field_id]
+    assert empty.slides.relocate(tmp_path).found == [field_id]
 
 
 @pytest.mark.parametrize("name", ["yolo", "voc", "lld"])
 def test_exports_with_pictures_leave_slides_out_and_say_so(
     make_slide: MakeSlide, empty: Project, tmp_path: Path, name: str
 ) -> None:
-    (slide_id,) = empty.add_fields([make_slide()[0]]).added
-    field_id = empty.add_area(slide_id, (0, 0, 400, 300))
+    (slide_id,) = empty.fields.add([make_slide()[0]]).added
+    field_id = empty.fields.add_area(slide_id, (0, 0, 400, 300))
     for one in (slide_id, field_id):
-        empty.add_cell(one, (10, 10, 40, 40), cell_class="Monocyte")
-    empty.mark_whole_field(field_id)
+        empty.cells.add(one, (10, 10, 40, 40), cell_class="Monocyte")
+    empty.regions.add_whole_field(field_id)
     report = formats.write(name, empty, tmp_path / "out")
     assert (report.fields, report.cells) == (1, 1)
     assert any("1 whole slide" in reason for reason in report.skipped), report.skipped
@@ -283,8 +285,8 @@ def test_crops_of_cells_on_a_slide_are_cut_from_its_tiles(
     make_slide: MakeSlide, empty: Project, tmp_path: Path
 ) -> None:
     path, pixels = make_slide()
-    (slide_id,) = empty.add_fields([path]).added
-    empty.add_cell(slide_id, (600, 500, 40, 30), cell_class="Monocyte")
+    (slide_id,) = empty.fields.add([path]).added
+    empty.cells.add(slide_id, (600, 500, 40, 30), cell_class="Monocyte")
     formats.write("crops", empty, tmp_path / "out")
     (crop,) = (tmp_path / "out").rglob("*.png")
     assert np.array_equal(read_image(crop), pixels[500:530, 600:640])
@@ -295,8 +297,8 @@ def test_the_original_of_an_ome_zarr_is_exported_as_png(empty: Project, tmp_path
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     axes = [{"name": "c", "type": "channel"}, *({"name": a, "type": "space"} for a in "yx")]
     write_multiscale([values], group, fmt=FormatV04(), axes=axes)
-    (field_id,) = empty.add_fields([tmp_path / "a.zarr"]).added
-    empty.mark_whole_field(field_id)
+    (field_id,) = empty.fields.add([tmp_path / "a.zarr"]).added
+    empty.regions.add_whole_field(field_id)
     formats.write("yolo", empty, tmp_path / "out")
     (picture,) = (p for p in (tmp_path / "out").rglob("*.png"))
     assert np.array_equal(read_image(picture), values.transpose(1, 2, 0))

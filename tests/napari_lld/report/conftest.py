@@ -52,7 +52,7 @@ def judged(field: Field, cells: list[Cell], said: list[Proposal], project: Proje
         field.width,
         field.height,
         tuple(TrueCell(c.box, c.cell_class, c.attributes) for c in cells),
-        patient=units_of_fields(project.fields())[field.id],
+        patient=units_of_fields(project.fields.all())[field.id],
         domain=field.domain or "",
     )
     return evaluate_field(truth, said, classes=project.schema.class_names)
@@ -69,17 +69,17 @@ def add_model(
         "attributes": {a.name: a.value_names for a in schema.attributes},
     }
     cells: dict[int, list[Cell]] = {}
-    for cell in project.cells():
+    for cell in project.cells.all():
         cells.setdefault(cell.field_id, []).append(cell)
     sides: dict[bool, list[tuple[int, FieldResult]]] = {True: [], False: []}
-    units = units_of_fields(project.fields())
-    for field in project.fields():
+    units = units_of_fields(project.fields.all())
+    for field in project.fields.all():
         own = cells.get(field.id, [])
         if own:
             result = judged(field, own, proposals(own, rng, project), project)
             sides[units[field.id] in held].append((field.id, result))
     in_test = [result for _, result in sides[True]]
-    reserve = [result for i, result in sides[True] if i in project.reserve()]
+    reserve = [result for i, result in sides[True] if i in project.random_sample.fields()]
     metrics: dict[str, Any] = {
         "held_out": describe(in_test, **words, uncalibrated=in_test, resamples=60) if in_test else None,
         "note": "Not yet measured: nothing is held out (holdout 0).",
@@ -103,8 +103,8 @@ def add_model(
         calibration = metrics["held_out"]["calibration"]
         for part in (calibration["cells"], calibration["class"], *calibration["attributes"].values()):
             del part["curve"]
-    number = project.new_model_id()
-    folder = project.model_folder(number)
+    number = project.models.reserve_id()
+    folder = project.models.folder(number)
     folder.mkdir(parents=True)
     if version == "new":
         groups = {one.name: tuple(one.classes) for one in schema.groups}
@@ -113,7 +113,7 @@ def add_model(
             for name, some in (("held_out", sides[True]), ("trained_on", sides[False]))
         }
         write_outcomes(folder, kept)
-    project.add_model(number, parent="starter", card=card, activate=active)
+    project.models.add(number, parent="starter", card=card, activate=active)
     return card
 
 
@@ -122,12 +122,12 @@ def _rich_template(_sample_template: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("rich") / "Müller, Hans.lld"
     shutil.copytree(_sample_template, folder)
     with Project.open(folder, annotator=ANNOTATOR, reading=1) as project:
-        fields = project.fields()
+        fields = project.fields.all()
         for i, field in enumerate(fields):
-            project.update_field(field.id, patient=PATIENTS[i % 4], domain=("H_100x", "L_40x")[i % 2])
+            project.fields.update(field.id, patient=PATIENTS[i % 4], domain=("H_100x", "L_40x")[i % 2])
         _label(project)
         suggested = fields[0].id
-        ids = project.suggest(
+        ids = project.suggestions.replace(
             suggested,
             [
                 Proposal((5.0 + 30 * k, 2, 24, 24), 0.9, {"Monocyte": 0.8, "Neutrophil": 0.2})
@@ -135,26 +135,26 @@ def _rich_template(_sample_template: Path, tmp_path_factory: pytest.TempPathFact
             ],
             model_id=None,
         )
-        project.accept_many(ids[:2])
-        project.correct(ids[2], cell_class="Neutrophil")
-        project.reject(ids[3], RejectionReason.BAD_BOX)
-        project.add_active_seconds(suggested, 3700)
-        project.add_to_reserve([fields[0].id, fields[1].id, fields[4].id])
+        project.suggestions.accept_many(ids[:2])
+        project.suggestions.correct(ids[2], cell_class="Neutrophil")
+        project.suggestions.reject(ids[3], RejectionReason.BAD_BOX)
+        project.work_time.add(suggested, 3700)
+        project.random_sample.add([fields[0].id, fields[1].id, fields[4].id])
         held = tuple(f"patient {name}" for name in PATIENTS[:2])
         add_model(project, held=held, active=False, version="old")
         add_model(project, held=held, seed=1)
     with Project.open(folder, annotator="Ben") as project:
         first = project.reading.id
-        regions, cells = project.regions(), project.cells()
-        project.use_reading(project.add_reading("Ben's").id)
+        regions, cells = project.regions.all(), project.cells.all()
+        project.readings.use(project.readings.add("Ben's").id)
         for region in regions[:10]:
-            project.add_region(region.field_id, region.shape)
+            project.regions.add(region.field_id, region.shape)
         among = {region.field_id for region in regions[:10]}
         for i, cell in enumerate(c for c in cells if c.field_id in among):
             if i % 7:
                 said = "Monocyte" if i % 5 == 0 else cell.cell_class
-                project.add_cell(cell.field_id, cell.box, cell_class=said, attributes=cell.attributes)
-        project.use_reading(first)
+                project.cells.add(cell.field_id, cell.box, cell_class=said, attributes=cell.attributes)
+        project.readings.use(first)
     return folder
 
 
@@ -162,9 +162,9 @@ def _label(project: Project) -> None:
     """Give each cell a class and values: the sample's natural fields have none."""
     names = ("Neutrophil", "Monocyte", "Lymphocyte")
     values = {a.name: a.value_names for a in project.schema.attributes}
-    for i, cell in enumerate(project.cells()):
+    for i, cell in enumerate(project.cells.all()):
         given = {name: v[i % len(v)] for name, v in values.items() if name != "nucleolus"}
-        project.change_cell(cell.id, cell_class=names[i % 3], attributes=given)
+        project.cells.change(cell.id, cell_class=names[i % 3], attributes=given)
 
 
 @pytest.fixture

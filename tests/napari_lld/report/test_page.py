@@ -58,7 +58,7 @@ def test_what_comes_from_the_project_is_text_and_never_markup(page: Page) -> Non
 def test_words_of_a_card_or_of_single_cells_are_text_too_whoever_wrote_them(rich: Path) -> None:
     evil = "</td></style><img src=https://evil.example onerror=alert(1)>"
     with Project.open(rich) as project:
-        card = json.loads(json.dumps(project.models()[-1].card))
+        card = json.loads(json.dumps(project.models.all()[-1].card))
         held = card["metrics"]["held_out"]
         held["classes"][evil] = held["classes"]["Neutrophil"]
         held["domains"] = {evil: {"cells": 40, "fields": 2, "recall": 0.5}}
@@ -67,15 +67,15 @@ def test_words_of_a_card_or_of_single_cells_are_text_too_whoever_wrote_them(rich
         card["calibration"] = {"note": evil}
         card["why_not_active"] = card["metrics"]["note"] = evil
         card["versions"] = {evil: evil}
-        number = project.new_model_id()
-        project.model_folder(number).mkdir()
+        number = project.models.reserve_id()
+        project.models.folder(number).mkdir()
         kept = (rich / "models" / "2" / "outcomes.json").read_text()
         for word in ("Neutrophil", "cell_size"):
             kept = kept.replace(f'"{word}"', json.dumps(evil))
-        (project.model_folder(number) / "outcomes.json").write_text(kept)
-        project.add_model(number, parent=evil, card=card, activate=True)
-        field = project.fields()[0]
-        project.update_field(field.id, domain=evil, slide=evil)
+        (project.models.folder(number) / "outcomes.json").write_text(kept)
+        project.models.add(number, parent=evil, card=card, activate=True)
+        field = project.fields.all()[0]
+        project.fields.update(field.id, domain=evil, slide=evil)
         page = Page(render_project(project, Options(names=True, title=evil)))
     for section in ("", "Model card", "Single cells", "How well classes are told"):
         assert evil in page.text(section)
@@ -85,7 +85,7 @@ def test_words_of_a_card_or_of_single_cells_are_text_too_whoever_wrote_them(rich
 
 def test_no_patient_file_or_project_is_named_unless_names_are_asked_for(page: Page, rich: Path) -> None:
     with Project.open(rich, read_only=True) as project:
-        files = [field.name for field in project.fields()]
+        files = [field.name for field in project.fields.all()]
         named = Page(render_project(project, Options(names=True)))
     for name in (*PATIENTS, "Müller", "Yılmaz", *files, *(Path(name).stem for name in files)):
         assert name not in page.html
@@ -151,7 +151,7 @@ def test_diagrams_are_sound_svg_that_says_in_words_what_it_shows(page: Page) -> 
 
 def test_bins_of_a_reliability_diagram_hold_the_counts_that_were_measured(page: Page, rich: Path) -> None:
     with Project.open(rich, read_only=True) as project:
-        card = project.models()[-1].card
+        card = project.models.all()[-1].card
     rows = card["metrics"]["held_out"]["calibration"]["cells"]["curve"]
     chart = re.search(r"is it a white cell\?</figcaption>(<svg.*?</svg>)", page.html, flags=re.S)
     assert chart is not None
@@ -161,7 +161,7 @@ def test_bins_of_a_reliability_diagram_hold_the_counts_that_were_measured(page: 
 
 def test_a_confusion_matrix_holds_the_counts_that_were_measured(page: Page, rich: Path) -> None:
     with Project.open(rich, read_only=True) as project:
-        table = project.models()[-1].card["metrics"]["held_out"]["confusion"]["class"]
+        table = project.models.all()[-1].card["metrics"]["held_out"]["confusion"]["class"]
     matrix = re.search(r"<caption>Class</caption>(.*?)</table>", page.html, flags=re.S)
     assert matrix is not None
     rows = [re.findall(r"<td[^>]*>(\d*)</td>", row) for row in matrix[1].split("<tr>")[2:]]
@@ -216,7 +216,7 @@ def test_an_empty_project_says_in_each_section_that_there_is_nothing(tmp_path: P
 
 def test_what_an_older_version_did_not_measure_is_said_not_to_be_measured(rich: Path) -> None:
     with Project.open(rich) as project:
-        project.activate_model(1)
+        project.models.activate(1)
         page = Page(render_project(project))
     found = page.text("How well cells are found: model 1")
     assert re.search(r"held-out \d+ \d+ ", found)
@@ -261,10 +261,10 @@ def test_it_needs_no_torch_no_qt_and_writes_nothing_to_the_project(
     small_project: Path, tmp_path: Path
 ) -> None:
     with Project.open(small_project) as project:
-        for field in project.fields():
-            project.mark_whole_field(field.id)
-            project.add_cell(field.id, (10, 10, 20, 20), cell_class="Monocyte")
-        add_model(project, held=tuple(units(project.fields()[:1])))
+        for field in project.fields.all():
+            project.regions.add_whole_field(field.id)
+            project.cells.add(field.id, (10, 10, 20, 20), cell_class="Monocyte")
+        add_model(project, held=tuple(units(project.fields.all()[:1])))
     code = (
         "import sys; from pathlib import Path; from annotation_store import Project\n"
         "from napari_lld.report import write_report\n"
@@ -285,11 +285,11 @@ def test_it_needs_no_torch_no_qt_and_writes_nothing_to_the_project(
 
 def test_each_patient_is_held_out_or_learned_from_or_neither_yet(rich: Path) -> None:
     with Project.open(rich) as project:
-        field = project.fields()[2]
-        project.update_field(field.id, patient="New")
-        for cell in project.cells(field.id):
-            project.delete_cell(cell.id)
-        project.add_cell(field.id, (5, 5, 20, 20), cell_class="Monocyte")
+        field = project.fields.all()[2]
+        project.fields.update(field.id, patient="New")
+        for cell in project.cells.all(field.id):
+            project.cells.delete(cell.id)
+        project.cells.add(field.id, (5, 5, 20, 20), cell_class="Monocyte")
         text = Page(render_project(project)).text("Patients")
     for words in (
         r"Patient 1 .*? held out Patient 2",

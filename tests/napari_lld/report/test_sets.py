@@ -21,12 +21,12 @@ SETS: dict[str, Any] = {
 
 def page(folder: Path, card: dict[str, Any]) -> str:
     with Project.open(folder, annotator="Ada") as project:
-        number = project.new_model_id()
-        project.model_folder(number).mkdir(parents=True, exist_ok=True)
-        one, *others = (field.id for field in project.fields())
-        project.update_field(one, domain="H_100x_C1")
-        project.update_fields({other: {"domain": "Lab of Dr. X"} for other in others})
-        project.add_model(number, parent="starter", card={"metrics": {}} | card, activate=True)
+        number = project.models.reserve_id()
+        project.models.folder(number).mkdir(parents=True, exist_ok=True)
+        one, *others = (field.id for field in project.fields.all())
+        project.fields.update(one, domain="H_100x_C1")
+        project.fields.update_many({other: {"domain": "Lab of Dr. X"} for other in others})
+        project.models.add(number, parent="starter", card={"metrics": {}} | card, activate=True)
         return " ".join(render_project(project).split())
 
 
@@ -68,6 +68,6 @@ def test_films_that_the_model_has_not_learned_from_are_named_without_names(small
 def test_while_only_the_starter_suggests_no_film_is_said_to_be_checked(small_project: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
         assert "How far suggestions can be relied on" not in render_project(project)
-        project.suggest(1, [Proposal((10, 10, 20, 20), 0.8)], model_id=None)
+        project.suggestions.replace(1, [Proposal((10, 10, 20, 20), 0.8)], model_id=None)
         told = " ".join(render_project(project).split())
     assert "The starter has not learned from" in told

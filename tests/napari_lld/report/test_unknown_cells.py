@@ -14,11 +14,11 @@ from napari_lld.report.words import Words
 def test_suggestions_that_wait_are_told_apart(small_project: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
         said = [Proposal((10.0 + 30 * i, 10, 20, 20), 0.9, {"Monocyte": 1.0}, novelty=0.01) for i in (0, 1)]
-        project.suggest(project.fields()[0].id, said, model_id=None)
+        project.suggestions.replace(project.fields.all()[0].id, said, model_id=None)
         page = render_project(project)
         assert "2 suggestions waiting, 2 of them of unknown cells, unlike anything that was taught" in page
-        project.suggest(
-            project.fields()[0].id, [Proposal(said[0].box, 0.9, {"Monocyte": 1.0})], model_id=None
+        project.suggestions.replace(
+            project.fields.all()[0].id, [Proposal(said[0].box, 0.9, {"Monocyte": 1.0})], model_id=None
         )
         assert "unknown cells" not in render_project(project)
 

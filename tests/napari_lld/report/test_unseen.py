@@ -29,29 +29,31 @@ def judged(project: Project) -> Measurement:
 def suggested(small_project: Path) -> Project:
     """A model that learned from the second field; on the first, which chance drew, it suggested, twice."""
     project = Project.open(small_project, annotator="Ada")
-    first, second = (field.id for field in project.fields())
+    first, second = (field.id for field in project.fields.all())
     for box in BOXES:
-        project.add_cell(second, box, cell_class="Monocyte")
-    project.mark_whole_field(second)
+        project.cells.add(second, box, cell_class="Monocyte")
+    project.regions.add_whole_field(second)
     add_model(project, held=())
-    project.add_to_reserve([first, second])
+    project.random_sample.add([first, second])
     said = [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in BOXES[:11]]
-    project.suggest(first, said, model_id=1)
+    project.suggestions.replace(first, said, model_id=1)
     return project
 
 
 def test_a_model_is_judged_on_drawn_fields_by_what_it_had_suggested_there(suggested: Project) -> None:
-    first = suggested.fields()[0].id
+    first = suggested.fields.all()[0].id
     assert judged(suggested).missing.startswith("None of the fields drawn at random was annotated after")
-    ids = [one.id for one in suggested.suggestions(first)]
+    ids = [one.id for one in suggested.suggestions.find(first)]
     for i in ids[:8]:
-        suggested.accept(i)
-    suggested.correct(ids[8], cell_class="Neutrophil")
+        suggested.suggestions.accept(i)
+    suggested.suggestions.correct(ids[8], cell_class="Neutrophil")
     # again in a later round: what was not decided on stands there twice now, and counts once
-    suggested.suggest(first, [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in BOXES[9:11]], model_id=1)
-    suggested.reject(suggested.suggestions(first)[0].id)
-    suggested.add_cell(first, BOXES[11], cell_class="Monocyte")
-    suggested.mark_whole_field(first)
+    suggested.suggestions.replace(
+        first, [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in BOXES[9:11]], model_id=1
+    )
+    suggested.suggestions.reject(suggested.suggestions.find(first)[0].id)
+    suggested.cells.add(first, BOXES[11], cell_class="Monocyte")
+    suggested.regions.add_whole_field(first)
     found = judged(suggested)
     assert (found.mark, found.missing, found.fields, found.cells) == (Mark.RANDOM, "", 1, 10)
     assert (found.recall.hits, found.recall.n) == (9, 10)
@@ -61,9 +63,9 @@ def test_a_model_is_judged_on_drawn_fields_by_what_it_had_suggested_there(sugges
 
 
 def test_what_was_known_before_or_not_drawn_or_never_looked_at_does_not_count(suggested: Project) -> None:
-    first = suggested.fields()[0].id
-    suggested.accept(suggested.suggestions(first)[0].id)
-    suggested.mark_whole_field(first)
+    first = suggested.fields.all()[0].id
+    suggested.suggestions.accept(suggested.suggestions.find(first)[0].id)
+    suggested.regions.add_whole_field(first)
     facts = Facts.of(suggested)
     assert not before_annotation(suggested, facts).missing
     assert before_annotation(suggested, _with(facts, reserve=frozenset())).missing.startswith("No field was")
@@ -87,22 +89,24 @@ def test_more_fields_and_cells_cost_no_more_statements(
             seen.append(statement)
 
         with Project.open(small_project, annotator="Ada") as project:
-            sa.event.listen(project._engine, "before_cursor_execute", note)
+            sa.event.listen(project._db._engine, "before_cursor_execute", note)
             render_project(project)
         return len(seen)
 
     with Project.open(small_project, annotator="Ada") as project:
-        project.add_cell(1, BOXES[0], cell_class="Monocyte")
+        project.cells.add(1, BOXES[0], cell_class="Monocyte")
         add_model(project, held=())
-        project.add_to_reserve([1])
+        project.random_sample.add([1])
     few = statements()
     more_fields(small_project, [f"{n}.png" for n in range(300)])
     with Project.open(small_project, annotator="Ada") as project:
-        ids = [field.id for field in project.fields()]
-        project.add_to_reserve(ids)
+        ids = [field.id for field in project.fields.all()]
+        project.random_sample.add(ids)
         for field in ids[2:40]:
-            project.mark_whole_field(field)
-            project.accept_many(
-                project.suggest(field, [Proposal(b, 0.9, {"Monocyte": 1.0}) for b in BOXES], model_id=1)
+            project.regions.add_whole_field(field)
+            project.suggestions.accept_many(
+                project.suggestions.replace(
+                    field, [Proposal(b, 0.9, {"Monocyte": 1.0}) for b in BOXES], model_id=1
+                )
             )
     assert statements() <= few + 3

@@ -26,19 +26,19 @@ def project(tmp_path: Path) -> Iterator[Project]:
         pixels = np.random.default_rng(i).integers(0, 255, (100, 200, 3), np.uint8)
         Image.fromarray(pixels).save(images / f"f{i}.png")
     with Project.create(tmp_path / "project", "lld", annotator="Ada") as made:
-        made.add_fields([images])
+        made.fields.add([images])
         yield made
 
 
 def reading(project: Project, name: str | None, *labels: tuple[float, str | None], whole: bool = True) -> int:
     """Fill a reading (a new one, or the first) with cells at x on field 1."""
-    number = project.add_reading(name).id if name else 1
-    project.use_reading(number)
+    number = project.readings.add(name).id if name else 1
+    project.readings.use(number)
     for x, of_class in labels:
-        project.add_cell(1, (x, 40, 20, 20), cell_class=of_class)
+        project.cells.add(1, (x, 40, 20, 20), cell_class=of_class)
     if whole:
-        project.mark_whole_field(1)
-    project.use_reading(1)
+        project.regions.add_whole_field(1)
+    project.readings.use(1)
     return number
 
 
@@ -60,13 +60,13 @@ def test_only_areas_that_both_have_finished_count(project: Project) -> None:
     reading(project, None, (10, "Monocyte"), (150, "Monocyte"))
     second = reading(project, "Bob", (10, "Monocyte"), (70, "Monocyte"), whole=False)
     assert agreement(project)["cells"] == 0
-    project.use_reading(second)
-    project.add_region(1, Shape.rectangle(0, 0, 50, 100))
-    project.add_region(1, Shape.rectangle(60, 0, 50, 100), state=RegionState.DRAFT)
-    project.use_reading(1)
+    project.readings.use(second)
+    project.regions.add(1, Shape.rectangle(0, 0, 50, 100))
+    project.regions.add(1, Shape.rectangle(60, 0, 50, 100), state=RegionState.DRAFT)
+    project.readings.use(1)
     (detection,) = agreement(project)["detection"]
     assert (detection["both"], detection["only"]) == (1, [0, 0])
-    project.add_ignore_area(1, Shape.rectangle(0, 30, 40, 40))
+    project.ignore_areas.add(1, Shape.rectangle(0, 30, 40, 40))
     assert agreement(project)["cells"] == 0
 
 
@@ -84,11 +84,11 @@ def test_the_adjudication_list_begins_with_what_differs_most(project: Project) -
     reading(project, None, (10, "Monocyte"), (50, "Lymphocyte"), (90, "Monocyte"))
     second = reading(project, "Bob", (10, "Neutrophil"), (90, "Monocyte"))
     for number, value in ((1, "small"), (second, "large")):
-        project.use_reading(number)
-        for cell in project.cells(1):
+        project.readings.use(number)
+        for cell in project.cells.all(1):
             if cell.box[0] in (10, 90):
-                project.change_cell(cell.id, attributes={"cell_size": value})
-    project.use_reading(1)
+                project.cells.change(cell.id, attributes={"cell_size": value})
+    project.readings.use(1)
     found = differences(project)
     assert [one.box[0] for one in found] == [10, 50, 90]
     assert len(found[0].what) == 2
@@ -101,18 +101,18 @@ def test_a_consensus_is_a_reading_of_its_own(project: Project) -> None:
     reading(project, None, (10, "Monocyte"), (50, "Lymphocyte"), (90, "blast"), (130, "Monocyte"))
     reading(project, "Bob", (12, "Monocyte"), (50, "Neutrophil"), (90, "Myeloblast"))
     reading(project, "Cem", (14, "Neutrophil"), (50, "Monocyte"), (90, "blast"))
-    before = [project.cells(1), project.regions(1)]
+    before = [project.cells.all(1), project.regions.all(1)]
     report = write_consensus(project)
     assert (report.fields, report.cells, report.unsure, report.disputed) == (1, 3, 1, 0)
     assert project.reading.id == 1
-    assert [project.cells(1), project.regions(1)] == before
-    project.use_reading(report.reading.id)
-    told = {cell.box[0]: cell.cell_class for cell in project.cells(1)}
+    assert [project.cells.all(1), project.regions.all(1)] == before
+    project.readings.use(report.reading.id)
+    told = {cell.box[0]: cell.cell_class for cell in project.cells.all(1)}
     assert told == {12: "Monocyte", 50: "unsure", 90: "blast"}  # at 130 one of three: no cell
-    assert [r.shape.coords for r in project.regions(1)] == [(0, 0, 200, 100)]
+    assert [r.shape.coords for r in project.regions.all(1)] == [(0, 0, 200, 100)]
     with pytest.raises(EditError, match="already"):
         write_consensus(project)
-    assert len(project.readings()) == 4
+    assert len(project.readings.all()) == 4
 
 
 def test_where_half_boxed_a_cell_its_place_is_ignored(project: Project) -> None:
@@ -120,8 +120,8 @@ def test_where_half_boxed_a_cell_its_place_is_ignored(project: Project) -> None:
     reading(project, "Bob", (10, "Monocyte"))
     report = write_consensus(project, "Together")
     assert (report.cells, report.disputed) == (1, 1)
-    project.use_reading(report.reading.id)
-    assert [a.shape.coords for a in project.ignore_areas(1)] == [(50, 40, 20, 20)]
+    project.readings.use(report.reading.id)
+    assert [a.shape.coords for a in project.ignore_areas.all(1)] == [(50, 40, 20, 20)]
 
 
 def test_one_reading_alone_has_no_agreement_and_no_consensus(project: Project) -> None:
@@ -132,22 +132,22 @@ def test_one_reading_alone_has_no_agreement_and_no_consensus(project: Project) -
     assert differences(project) == []
     with pytest.raises(EditError, match="two readings"):
         write_consensus(project)
-    assert len(project.readings()) == 1
+    assert len(project.readings.all()) == 1
     with pytest.raises(EditError, match="no reading 9"):
         agreement(project, [1, 9])
 
 
 def test_a_region_with_a_hole_is_cut_in_pieces(project: Project) -> None:
     for name in (None, "Bob"):
-        number = project.add_reading(name).id if name else 1
-        project.use_reading(number)
+        number = project.readings.add(name).id if name else 1
+        project.readings.use(number)
         for box in ((0, 0, 200, 20), (0, 80, 200, 20), (0, 0, 20, 100), (180, 0, 20, 100)):
-            project.add_region(1, Shape.rectangle(*box))
+            project.regions.add(1, Shape.rectangle(*box))
     report = write_consensus(project)
-    project.use_reading(report.reading.id)
-    shapes = [r.shape.geometry for r in project.regions(1)]
+    project.readings.use(report.reading.id)
+    shapes = [r.shape.geometry for r in project.regions.all(1)]
     assert sum(s.area for s in shapes) == pytest.approx(200 * 100 - 160 * 60)
-    assert not any(r.shape.contains(100, 50) for r in project.regions(1))
+    assert not any(r.shape.contains(100, 50) for r in project.regions.all(1))
 
 
 def test_votes() -> None:

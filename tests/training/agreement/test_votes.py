@@ -31,23 +31,23 @@ def project(tmp_path: Path) -> Iterator[Project]:
         pixels[40:60, 12:28] = pixels[40:60, 52:68] = pixels[40:60, 92:108] = (95, 50, 140)
         Image.fromarray(pixels).save(tmp_path / "images" / f"f{i}.png")
     with Project.create(tmp_path / "project", "lld", annotator="Ada") as made:
-        made.add_fields([tmp_path / "images"])
+        made.fields.add([tmp_path / "images"])
         yield made
 
 
 def read(project: Project, name: str | None, *labels: tuple[float, str | None, str | None]) -> int:
     """Fill a reading (a new one, or the first) with cells at x on field 1: class and nuclear shape."""
-    number = project.add_reading(name, annotator=name).id if name else 1
-    with project.in_reading(number):
+    number = project.readings.add(name, annotator=name).id if name else 1
+    with project.readings.within(number):
         for x, of_class, shape in labels:
             values = {} if shape is None else {"nuclear_shape": shape}
-            project.add_cell(1, (x, 40, 20, 20), cell_class=of_class, attributes=values)
-        project.mark_whole_field(1)
+            project.cells.add(1, (x, 40, 20, 20), cell_class=of_class, attributes=values)
+        project.regions.add_whole_field(1)
     return number
 
 
 def by_place(project: Project) -> dict[int, dict[str, dict[str, float]]]:
-    cells = {cell.id: cell for cell in project.cells()}
+    cells = {cell.id: cell for cell in project.cells.all()}
     return {
         round(cells[number].box[0]): {name: dict(some) for name, some in one.shares.items()}
         for number, one in votes(project).items()
@@ -79,9 +79,9 @@ def test_each_reading_has_one_vote(project: Project) -> None:
 def test_unsure_and_groups_are_no_votes_and_what_is_not_finished_does_not_count(project: Project) -> None:
     read(project, None, (10, "blast", "unsure"), (50, "unsure", "regular"), (90, "blast", None))
     read(project, "Bob", (10, "Monoblast", "regular"), (50, "blast", "unsure"), (90, "unsure", None))
-    other = project.add_reading("Cem", annotator="Cem").id
-    with project.in_reading(other):
-        project.add_cell(1, (10, 40, 20, 20), cell_class="Basophil")
+    other = project.readings.add("Cem", annotator="Cem").id
+    with project.readings.within(other):
+        project.cells.add(1, (10, 40, 20, 20), cell_class="Basophil")
     assert by_place(project) == {
         10: {"class": {"Monoblast": 1.0}, "nuclear_shape": {"regular": 1.0}},
         50: {"nuclear_shape": {"regular": 1.0}},
@@ -96,10 +96,10 @@ def test_a_consensus_teaches_what_its_readers_said_and_what_somebody_decided_sta
     read(project, None, (10, "Monocyte", "regular"), (50, "Monocyte", "regular"))
     read(project, "Bob", (12, "Lymphocyte", "regular"), (52, "Lymphocyte", "irregular"))
     made = write_consensus(project).reading.id
-    with project.in_reading(made):
-        first, second = project.cells()
+    with project.readings.within(made):
+        first, second = project.cells.all()
         assert (first.cell_class, second.attributes) == ("unsure", {"nuclear_shape": "unsure"})
-        project.change_cell(second.id, cell_class="Basophil", box=(53, 40, 20, 20))
+        project.cells.change(second.id, cell_class="Basophil", box=(53, 40, 20, 20))
         assert by_place(project) == {
             11: {"class": {"Lymphocyte": 0.5, "Monocyte": 0.5}, "nuclear_shape": {"regular": 1.0}},
             53: {"nuclear_shape": {"irregular": 0.5, "regular": 0.5}},
@@ -115,10 +115,10 @@ def test_comparing_readings_makes_nobody_the_reader(project: Project) -> None:
     read(project, None, (10, "Monocyte", None))
     read(project, "Bob", (10, "Monocyte", None))
     with Project.open(project.path, annotator="Cem") as other:
-        assert other.reading_undecided
+        assert other.readings.undecided
         agreement(other)
         knowledge(other)
-        assert other.reading_undecided
+        assert other.readings.undecided
 
 
 class Quiet:
@@ -148,6 +148,6 @@ def test_a_second_reader_who_agrees_changes_no_bit_of_a_training(project: Projec
     after = trained(project)
     assert before.keys() == after.keys()
     assert all((before[name] == after[name]).all() for name in before)
-    with project.in_reading(1):
-        project.add_region(2, Shape.rectangle(0, 0, 5, 5))
+    with project.readings.within(1):
+        project.regions.add(2, Shape.rectangle(0, 0, 5, 5))
     assert len([k for k in knowledge(project) if k.finished]) == 2

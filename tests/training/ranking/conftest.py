@@ -33,7 +33,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture
 def project(tmp_path: Path, pictures: list[Path]) -> Iterator[Project]:
     with Project.create(tmp_path / "project", "lld", annotator="Ada") as made:
-        made.add_fields(pictures)
+        made.fields.add(pictures)
         yield made
 
 
@@ -45,9 +45,9 @@ def statements(project: Project) -> Iterator[list[str]]:
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    sa.event.listen(project._engine, "before_cursor_execute", note)
+    sa.event.listen(project._db._engine, "before_cursor_execute", note)
     yield seen
-    sa.event.remove(project._engine, "before_cursor_execute", note)
+    sa.event.remove(project._db._engine, "before_cursor_execute", note)
 
 
 Candidate = Callable[..., Proposal]

@@ -37,19 +37,19 @@ def test_the_order_in_which_fields_were_added_changes_nothing(tmp_path: Path, pi
     told = []
     for number, some in enumerate((pictures, pictures[::-1])):
         with Project.create(tmp_path / f"{number}.lld", "lld", annotator="Ada") as project:
-            project.add_fields(some)
-            names = {field.id: field.name for field in project.fields()}
+            project.fields.add(some)
+            names = {field.id: field.name for field in project.fields.all()}
             for field_id, name in sorted(names.items()):
                 which = int(name[1:3])
                 doubt = [candidate(20 + 9 * i, 40, Monocyte=0.5, Lymphocyte=0.5) for i in range(which)]
-                project.suggest(field_id, doubt, model_id=None)
+                project.suggestions.replace(field_id, doubt, model_id=None)
                 vector = np.eye(4, dtype=np.float32)[which % 4] + which / 100
-                project.save_embeddings("starter", {field_id: Embedding(vector)})
+                project.embeddings.save("starter", {field_id: Embedding(vector)})
             ranked = ranking.update(project)
             told.append(
                 [(names[one.field_id], round(one.score, 9), one.reasons, one.reserve) for one in ranked]
             )
-            told.append(sorted(names[i] for i in project.reserve()))
+            told.append(sorted(names[i] for i in project.random_sample.fields()))
     assert told[0] == told[2]
     assert told[1] == told[3]
     assert len(told[1]) == 2
@@ -106,7 +106,7 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
         self.statements = self.informations = self.pairs_of_boxes = self.distances = 0
-        sa.event.listen(project._engine, "before_cursor_execute", self._statement)
+        sa.event.listen(project._db._engine, "before_cursor_execute", self._statement)
         # by their names: the package has functions that are called as some of its modules
         module = import_module("training.ranking.acquisition")
         monkeypatch.setattr(module, "information", self._once(module.information))
@@ -144,7 +144,7 @@ class Counted:
 def fill(project: Project, count: int) -> None:
     """Put fields into the database without pixels, with suggestions, cells' places and looks."""
     rng = np.random.default_rng(0)
-    with project._writing() as connection:
+    with project._db.writing() as connection:
         connection.execute(
             fields.insert(),
             [
@@ -184,10 +184,10 @@ def fill(project: Project, count: int) -> None:
         connection.execute(suggestions.insert(), waiting)
     prediction = (Proposal((5, 5, 20, 20), 0.95, {"Monocyte": 1.0, "Lymphocyte": 0.0}),)
     vectors = rng.normal(size=(count, 16)).astype(np.float32)
-    project.save_embeddings("starter", {i + 1: Embedding(vectors[i], prediction) for i in range(count)})
+    project.embeddings.save("starter", {i + 1: Embedding(vectors[i], prediction) for i in range(count)})
     for field_id in range(1, 21):  # some are worked on
-        project.add_region(field_id, Shape.rectangle(0, 0, 60, 60))
-        project.add_cell(field_id, (5, 5, 20, 20), cell_class="Lymphocyte")
+        project.regions.add(field_id, Shape.rectangle(0, 0, 60, 60))
+        project.cells.add(field_id, (5, 5, 20, 20), cell_class="Lymphocyte")
 
 
 ASKED: dict[str, Callable[[Project], object]] = {
@@ -211,7 +211,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Cou
                 with pytest.MonkeyPatch.context() as patch:
                     counted = Counted(patch, project)
                     ask(project)
-                    sa.event.remove(project._engine, "before_cursor_execute", counted._statement)
+                    sa.event.remove(project._db._engine, "before_cursor_execute", counted._statement)
                     found[what, count] = counted
     return found
 

@@ -28,13 +28,13 @@ def test_before_anything_is_known_every_field_is_offered_in_a_stable_order(proje
 
 
 def test_the_order_stays_as_it_was_worked_out_and_drops_what_is_finished(project: Project) -> None:
-    project.suggest(5, [candidate(40, 40, Monocyte=0.5, Lymphocyte=0.5)], model_id=None)
+    project.suggestions.replace(5, [candidate(40, 40, Monocyte=0.5, Lymphocyte=0.5)], model_id=None)
     before = ranking.update(project)
     assert before[0].field_id == 5
-    project.suggest(
+    project.suggestions.replace(
         7, [candidate(20 * i, 40, Monocyte=0.5, Lymphocyte=0.5) for i in range(1, 7)], model_id=None
     )
-    project.mark_whole_field(5)
+    project.regions.add_whole_field(5)
     assert ranking.order(project) == [one for one in before if one.field_id != 5]
     assert ranking.update(project)[0].field_id == 7
 
@@ -44,38 +44,38 @@ def test_a_new_field_stands_at_the_end_until_the_next_round(project: Project, tm
 
     ranking.update(project)
     Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "new.png")
-    (new,) = project.add_fields([tmp_path / "new.png"]).added
+    (new,) = project.fields.add([tmp_path / "new.png"]).added
     assert ranking.order(project)[-1].field_id == new
 
 
 def test_cells_rejected_and_finished_areas_are_no_candidates(project: Project) -> None:
     some = [candidate(x, 60, Monocyte=0.5, Lymphocyte=0.5) for x in (20, 60, 100, 140)]
-    ids = project.suggest(1, some, model_id=None)
+    ids = project.suggestions.replace(1, some, model_id=None)
     assert ranking.regions(project, 1)[0].reasons[0].startswith(("1", "2", "3", "Drawn"))
-    project.reject(ids[0], RejectionReason.NOT_A_CELL)
-    project.accept(ids[1])
-    project.suggest(1, some, model_id=None)
-    project.add_region(1, Shape.rectangle(90, 40, 30, 40))
+    project.suggestions.reject(ids[0], RejectionReason.NOT_A_CELL)
+    project.suggestions.accept(ids[1])
+    project.suggestions.replace(1, some, model_id=None)
+    project.regions.add(1, Shape.rectangle(90, 40, 30, 40))
     ranked = {one.field_id: one for one in ranking.update(project)}
     assert "1 likely cell" in ranked[1].reasons[-1]
 
 
 def test_the_draw_is_remembered(project: Project, tmp_path: Path) -> None:
     ranking.update(project)
-    drawn = project.reserve()
+    drawn = project.random_sample.fields()
     assert len(drawn) == 2  # 15% of 12
     for field_id in drawn:
-        project.mark_whole_field(field_id)
+        project.regions.add_whole_field(field_id)
     ranking.update(project, seed=7)
-    assert project.reserve() == drawn
+    assert project.random_sample.fields() == drawn
     with Project.open(project.path, read_only=True) as other:
-        assert other.reserve() == drawn
+        assert other.random_sample.fields() == drawn
         assert ranking.update(other) == ranking.order(other)
 
 
 def test_all_annotated_leaves_nothing(project: Project) -> None:
-    for field in project.fields():
-        project.mark_whole_field(field.id)
+    for field in project.fields.all():
+        project.regions.add_whole_field(field.id)
     assert ranking.update(project) == []
     assert ranking.order(project) == []
     assert ranking.regions(project, 1) == []
@@ -83,20 +83,22 @@ def test_all_annotated_leaves_nothing(project: Project) -> None:
 
 
 def test_a_blind_reading_learns_nothing_of_what_the_model_saw(project: Project) -> None:
-    project.suggest(5, [candidate(40, 40, Monocyte=0.5, Lymphocyte=0.5)], model_id=None)
+    project.suggestions.replace(5, [candidate(40, 40, Monocyte=0.5, Lymphocyte=0.5)], model_id=None)
     ranking.update(project)
-    project.use_reading(project.add_reading("second", blind=True).id)
+    project.readings.use(project.readings.add("second", blind=True).id)
     assert all(one.reasons == () and one.score == 0 for one in ranking.order(project))
     assert "cell is suggested" in ranking.regions(project, 5)[0].reasons[0]
     ranking.update(project)
-    project.use_reading(1)
+    project.readings.use(1)
     assert ranking.order(project)[0].reasons != ()
 
 
 def test_statements_do_not_grow_with_the_fields(project: Project) -> None:
-    for field in project.fields():
-        project.suggest(field.id, [candidate(40, 40, Monocyte=0.5, Lymphocyte=0.5)], model_id=None)
-        project.add_region(field.id, Shape.rectangle(0, 0, 30, 30))
+    for field in project.fields.all():
+        project.suggestions.replace(
+            field.id, [candidate(40, 40, Monocyte=0.5, Lymphocyte=0.5)], model_id=None
+        )
+        project.regions.add(field.id, Shape.rectangle(0, 0, 30, 30))
     ranking.update(project)
     count = 0
 
@@ -104,7 +106,7 @@ def test_statements_do_not_grow_with_the_fields(project: Project) -> None:
         nonlocal count
         count += 1
 
-    sa.event.listen(project._engine, "before_cursor_execute", counted)
+    sa.event.listen(project._db._engine, "before_cursor_execute", counted)
     ranking.update(project)
     assert count < 30
     count = 0
@@ -116,15 +118,17 @@ def test_statements_do_not_grow_with_the_fields(project: Project) -> None:
 
 
 def test_a_region_is_proposed_around_most_of_the_candidates_and_off_what_is_known(project: Project) -> None:
-    free = next(i for i in range(1, 13) if i not in project.reserve())
+    free = next(i for i in range(1, 13) if i not in project.random_sample.fields())
     dense = [candidate(110 + dx, 80 + dy, Monocyte=0.5, Lymphocyte=0.5) for dx in (0, 18) for dy in (0, 18)]
-    project.suggest(free, [candidate(20, 20, Monocyte=0.5, Lymphocyte=0.5), *dense], model_id=None)
+    project.suggestions.replace(
+        free, [candidate(20, 20, Monocyte=0.5, Lymphocyte=0.5), *dense], model_id=None
+    )
     (one,) = ranking.regions(project, free)
     assert one.box is not None
     assert all(Shape(one.box).contains_centre(p.box) for p in dense)
     assert one.reasons == ("4 likely cells, all between Lymphocyte and Monocyte",)
     assert one.box[2:] == pytest.approx((0.2**0.5 * 160, 4 * 16), abs=4)  # a fifth, but four cells high
-    project.add_region(free, Shape(one.box))
+    project.regions.add(free, Shape(one.box))
     (next_one,) = ranking.regions(project, free)
     assert next_one.box is not None
     assert Shape(one.box).geometry.intersection(Shape(next_one.box).geometry).area == pytest.approx(0)
@@ -132,7 +136,7 @@ def test_a_region_is_proposed_around_most_of_the_candidates_and_off_what_is_know
 
 def test_the_region_has_the_size_of_those_drawn_before(project: Project) -> None:
     for field_id in (1, 2, 3):
-        project.add_region(field_id, Shape.rectangle(0, 0, 80, 40))
+        project.regions.add(field_id, Shape.rectangle(0, 0, 80, 40))
     ranking.update(project)
     for field_id in range(4, 13):
         (one,) = ranking.regions(project, field_id)
@@ -153,9 +157,9 @@ def test_a_region_is_the_same_whoever_gives_the_suggestions(project: Project, re
         some.append(
             Proposal((x - 8, y - 8, 16, 16), 0.7, dict(zip(names, map(float, p), strict=True)), values)
         )
-    project.suggest(1, some, model_id=None)
+    project.suggestions.replace(1, some, model_id=None)
     ranking.update(project)
-    waiting = project.suggestions(1)
+    waiting = project.suggestions.find(1)
     begun = time.process_time()
     found = ranking.regions(project, 1, suggestions=waiting)
     record_property("processor_ms", round(1000 * (time.process_time() - begun), 1))  # idle: under 10
@@ -165,7 +169,7 @@ def test_a_region_is_the_same_whoever_gives_the_suggestions(project: Project, re
 def test_two_queues_of_cells(project: Project) -> None:
     sure = candidate(20, 20, confidence=0.99, Monocyte=0.98, Lymphocyte=0.02)
     torn = candidate(60, 60, confidence=0.6, Monocyte=0.5, Lymphocyte=0.5)
-    ids = project.suggest(2, [torn, sure], model_id=None)
+    ids = project.suggestions.replace(2, [torn, sure], model_id=None)
     fast, teach = (ranking.cells(project, 2, queue=q) for q in ("accept", "teach"))
     assert [one.id for one in fast] == [ids[1], ids[0]]
     assert [one.id for one in teach] == [ids[0], ids[1]]
@@ -176,14 +180,14 @@ def test_two_queues_of_cells(project: Project) -> None:
 
 def test_damaged_rows_are_as_if_they_were_not_there(project: Project) -> None:
     ranking.update(project)
-    project.save_embeddings(
+    project.embeddings.save(
         "starter", {1: Embedding(np.ones(4, np.float32)), 2: Embedding(np.ones(4, np.float32))}
     )
-    with project._writing() as connection:
+    with project._db.writing() as connection:
         connection.exec_driver_sql("UPDATE rankings SET entries = '[{\"field\": []}, 3', about = '[]'")
         connection.exec_driver_sql("UPDATE looks SET vector = x'00', opinions = '{' WHERE field_id = 1")
-    assert project.ranking() is None
-    assert list(project.embeddings("starter", predictions=True)) == [2]
+    assert project.rankings.latest() is None
+    assert list(project.embeddings.of("starter", predictions=True)) == [2]
     assert len(ranking.order(project)) == 12
     assert ranking.regions(project, 1)
     assert len(ranking.update(project)) == 12
@@ -226,8 +230,8 @@ def test_windows_lie_in_the_field_off_what_is_known_and_off_each_other(
 def test_regions_stand_in_the_order_of_their_fields(project: Project) -> None:
     for field_id, n in ((4, 1), (9, 5)):
         some = [candidate(25 * i, 40, Monocyte=0.5, Lymphocyte=0.5) for i in range(1, n + 1)]
-        project.suggest(field_id, some, model_id=None)
+        project.suggestions.replace(field_id, some, model_id=None)
     ranked = ranking.update(project)
-    project.mark_whole_field(ranked[2].field_id)
+    project.regions.add_whole_field(ranked[2].field_id)
     wanted = [one.field_id for one in [*ranked[:2], *ranked[3:]]][:5]
     assert [one.field_id for one in ranking.best_regions(project, ranked, 5)] == wanted

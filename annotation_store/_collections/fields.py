@@ -1,0 +1,318 @@
+"""Fields: the images of a project, their state, and what is known of them as a whole."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from PIL import Image
+
+from annotation_store import validation
+from annotation_store._collections.ingest import ALREADY, Incoming, Ingest, described
+from annotation_store._collections.pixels import FieldPixels
+from annotation_store._db import row_mappers
+from annotation_store._db.history import Change
+from annotation_store._db.session import DatabaseSession, only_differences
+from annotation_store._db.tables import cells, fields, regions, suggestions
+from annotation_store._db.tables import project as project_table
+from annotation_store.errors import EditError, ImageError
+from annotation_store.file_names import name_pattern
+from annotation_store.images import find_images
+from annotation_store.records import AddReport, Box, Edit, Field, FieldState, FieldSummary, Patient, Region
+
+_FEW = 200
+"""Up to so many fields are summarised by their ids."""
+
+
+class Fields:
+    """`Project.fields`: the images that are annotated."""
+
+    def __init__(self, db: DatabaseSession, ingest: Ingest, pixels: FieldPixels) -> None:
+        self._db, self._ingest, self._pixels = db, ingest, pixels
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def all(self) -> list[Field]:
+        """List the fields, in the order in which they were added."""
+        found = [row_mappers.field(row) for row in self._db.rows(sa.select(fields).order_by(fields.c.id))]
+        self._db.cached_fields = {field.id: field for field in found}
+        return found
+
+    def get(self, field_id: int) -> Field:
+        """Return one field.
+
+        Raises
+        ------
+        EditError
+            There is no field of that id.
+        """
+        return self._db.field(field_id)
+
+    def named(self, name: str) -> Field | None:
+        """Find a field by its name."""
+        rows = self._db.rows(sa.select(fields).where(fields.c.name == name))
+        return row_mappers.field(rows[0]) if rows else None
+
+    def summaries(self, field_ids: Collection[int] | None = None) -> list[FieldSummary]:
+        """List the fields with their state and counts in the current reading; four statements in all.
+
+        In a blind reading it is one more for each field with a finished region and suggestions.
+
+        Parameters
+        ----------
+        field_ids
+            Only these, in no order; ``None`` = all, as they were added.
+        """
+        few = None if field_ids is None or len(field_ids) > _FEW else list(field_ids)
+        cell_counts = self._counts(
+            few, cells, cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted)
+        )
+        pending = self._counts(few, suggestions, suggestions.c.state == "pending")
+        areas: dict[int, list[Region]] = {}
+        query = sa.select(regions).where(
+            regions.c.reading_id == self._db.reading.id, sa.not_(regions.c.deleted)
+        )
+        for row in self._db.rows(query if few is None else query.where(regions.c.field_id.in_(few))):
+            areas.setdefault(row.field_id, []).append(row_mappers.region(row))
+        summaries = []
+        for field in self.all() if few is None else [self._db.field(field_id) for field_id in few]:
+            if field_ids is not None and field.id not in field_ids:
+                continue
+            own = areas.get(field.id, [])
+            finished = [region for region in own if region.finished]
+            cell_count, waiting = cell_counts.get(field.id, 0), pending.get(field.id, 0)
+            if self._db.reading.blind and waiting:
+                waiting = self._seen_blind(field.id, finished)
+            if covers(field, finished):
+                state = FieldState.REVIEWED
+            elif waiting:
+                state = FieldState.SUGGESTIONS
+            elif finished:
+                state = FieldState.ANNOTATED
+            elif cell_count or own:
+                state = FieldState.STARTED
+            else:
+                state = FieldState.UNTOUCHED
+            summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting))
+        return summaries
+
+    def _seen_blind(self, field_id: int, finished: Sequence[Region]) -> int:
+        """Count the pending suggestions that a blind reader may see: those in regions that are finished."""
+        if not finished:
+            return 0
+        s = suggestions.c
+        query = sa.select(s.x, s.y, s.w, s.h).where(s.field_id == field_id, s.state == "pending")
+        return sum(any(r.shape.contains_centre(tuple(row)) for r in finished) for row in self._db.rows(query))
+
+    def _counts(
+        self, few: list[int] | None, table: sa.Table, *conditions: sa.ColumnElement[bool]
+    ) -> dict[int, int]:
+        if few is not None:
+            conditions = (*conditions, table.c.field_id.in_(few))
+        query = (
+            sa.select(table.c.field_id, sa.func.count().label("n"))
+            .where(*conditions)
+            .group_by(table.c.field_id)
+        )
+        return {row.field_id: row.n for row in self._db.rows(query)}
+
+    def beside(self, field_id: int, *, slide: bool = False) -> list[int]:
+        """List the fields of a field's patient, or of its slide; one statement.
+
+        Where the patient (or slide) is not known a field stands for itself.
+        """
+        field = self._db.field(field_id)
+        known = [fields.c.patient == field.patient] if field.patient else []
+        if slide and field.slide:
+            known.append(fields.c.slide == field.slide)
+        if not (field.slide if slide else field.patient):
+            return [field_id]
+        query = sa.select(fields.c.id).where(*known).order_by(fields.c.id)
+        return [row.id for row in self._db.rows(query)]
+
+    def patients(self) -> list[Patient]:
+        """List the patients with their slides and fields, in the order in which they came; one statement."""
+        query = sa.select(fields.c.id, fields.c.patient, fields.c.slide).where(fields.c.patient.is_not(None))
+        found: dict[str, tuple[dict[str, None], list[int]]] = {}
+        for row in self._db.rows(query.order_by(fields.c.id)):
+            slides, ids = found.setdefault(row.patient, ({}, []))
+            if row.slide is not None:
+                slides.setdefault(row.slide)
+            ids.append(row.id)
+        return [Patient(name, tuple(slides), tuple(ids)) for name, (slides, ids) in found.items()]
+
+    # -- taking in -------------------------------------------------------------------------------
+
+    def add(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        patient_from: str | None = None,
+        about: Mapping[str, Any] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> AddReport:
+        """Add image files as fields; folders are walked.
+
+        Parameters
+        ----------
+        paths
+            Image files (PNG, JPEG, TIFF, BMP), OME-Zarr folders, whole slides (tiled TIFF, SVS, OME-Zarr;
+            they stay where they are), and folders of all these.
+        patient_from
+            A regular expression searched in each file's name (with a ``/``: in its whole path). Its
+            groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient. The
+            project keeps it (`patient_rule`) for the files that come later; ``None`` = the rule it has,
+            empty = no rule any more.
+        about
+            What holds for all of them, as in `update`: ``{"microscope": "H", "stain": "Wright"}``.
+            What a file's own name or content says goes before it.
+        progress
+            Called with (files done, files in all).
+
+        Raises
+        ------
+        ImageError
+            A path does not exist, a folder holds no image, or not a single file could be read. Where
+            some could, the report says why the others were skipped.
+        """
+        self._db.refuse_read_only()
+        pattern = self._pattern(patient_from)
+        shared = validation.field_changes(about or {})
+        incoming = [replace(described(path, pattern), about=shared) for path in find_images(paths)]
+        outcomes = self._ingest.take_in(incoming, progress=progress)
+        added = [o.field_id for o in outcomes if o.added and o.field_id is not None]
+        skipped = [
+            (item.path, outcome.problem or ALREADY)
+            for item, outcome in zip(incoming, outcomes, strict=True)
+            if not outcome.added
+        ]
+        problems = [outcome.problem for outcome in outcomes if outcome.problem]
+        if problems and not any(outcome.field_id for outcome in outcomes):
+            more = f" ({len(problems) - 1} more files failed too.)" if len(problems) > 1 else ""
+            raise ImageError(problems[0] + more)
+        return AddReport(added, skipped)
+
+    def add_area(self, field_id: int, box: Box, *, name: str | None = None) -> int:
+        """Make a field of an area of a slide: what one annotates, trains on and exports of a slide.
+
+        Patient, slide, domain and pixel size go with it, and its note says where it lies.
+
+        Parameters
+        ----------
+        box
+            ``x, y, width, height`` in pixels of the slide; what passes its edge is cut off.
+
+        Returns
+        -------
+        int
+            The new field, or the one that the same area had been made into.
+
+        Raises
+        ------
+        ImageError
+            The area is too small or too large for a field, or the slide is not where it was.
+        """
+        source = self._db.field(field_id)
+        pixels = self._pixels.read_area(field_id, box)
+        x, y = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
+        place = f"{x}, {y}, {pixels.shape[1]}, {pixels.shape[0]}"
+        with self._ingest.staging() as folder:
+            Image.fromarray(pixels).save(folder / "area.png", compress_level=3)
+            item = Incoming(
+                folder / "area.png",
+                name=name or f"{Path(source.name).stem} ({place}).png",
+                patient=source.patient,
+                slide=source.slide or Path(source.name).stem,  # areas of one slide stay together
+                domain=source.domain,
+                pixel_size_um=source.pixel_size_um,
+                note=f"Area {place} of {source.name}.",
+                source=source.source_path,
+                magnification=source.magnification,
+            )
+            (outcome,) = self._ingest.take_in([item])
+        if outcome.field_id is None:
+            raise ImageError(outcome.problem)
+        return outcome.field_id
+
+    # -- describing ------------------------------------------------------------------------------
+
+    def update(self, field_id: int, **changes: Any) -> None:
+        """Change what is known of a field.
+
+        Parameters
+        ----------
+        **changes
+            patient, slide, domain, microscope, camera, stain, magnification, pixel_size_um, quality, note,
+            skipped; ``None`` = not known.
+        """
+        self.update_many({field_id: changes})
+
+    def update_many(self, changes: Mapping[int, Mapping[str, Any]]) -> list[Edit]:
+        """Change what is known of several fields, each as in `update`, in one transaction.
+
+        Returns
+        -------
+        list of Edit
+            One for each field that changed; `Project.bulk_edits` takes them back together.
+        """
+        checked = {field_id: validation.field_changes(wanted) for field_id, wanted in changes.items()}
+        written: list[Edit] = []
+        with self._db.writing() as connection:
+            for field_id, wanted in checked.items():
+                row = connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
+                if row is None:
+                    raise EditError(f"There is no field {field_id} in the project {self._db.path}.")
+                old, new = only_differences({name: getattr(row, name) for name in wanted}, wanted)
+                if new:
+                    change = Change("field", field_id, old, new)
+                    written.append(self._db.write_edit(connection, field_id, "Describe field", [change]))
+        self._db.announce(written)
+        return written
+
+    @property
+    def patient_rule(self) -> str | None:
+        """The expression that finds the patient in the names of new files; see `add`."""
+        found = self._db.rows(sa.select(project_table.c.patient_rule))
+        return found[0].patient_rule or None
+
+    def set_patient_rule(self, expression: str | None) -> None:
+        """Keep the rule for all fields that are added from now on; empty or ``None``: no patient is read.
+
+        Raises
+        ------
+        FormatError
+            It is no regular expression.
+        """
+        name_pattern(expression)  # refuses what cannot be read
+        with self._db.writing() as connection:
+            connection.execute(project_table.update().values(patient_rule=expression or None))
+
+    def _pattern(self, patient_from: str | None) -> re.Pattern[str] | None:
+        """Give the rule for an intake: the one it names, which the project keeps, or the project's own."""
+        if patient_from is None:
+            return name_pattern(self.patient_rule)
+        if (patient_from or None) != self.patient_rule:
+            self.set_patient_rule(patient_from)
+        return name_pattern(patient_from)
+
+
+def covers(field: Field, finished: Sequence[Region]) -> bool:
+    """Whether finished regions leave nothing of a field unknown (to a pixel's corner)."""
+    if not finished:
+        return False
+    for region in finished:
+        if region.shape.is_rectangle:
+            x, y, w, h = region.shape.coords
+            if x <= 0.5 and y <= 0.5 and x + w >= field.width - 0.5 and y + h >= field.height - 0.5:
+                return True
+    area = field.width * field.height
+    if sum(region.shape.geometry.area for region in finished) < 0.999 * area:
+        return False
+    import shapely
+
+    return bool(shapely.union_all([region.shape.geometry for region in finished]).area >= 0.999 * area)

@@ -1,0 +1,104 @@
+"""Rows that a person draws, in the current reading: list, find, add and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from annotation_store._db.history import Change
+from annotation_store._db.session import DatabaseSession
+from annotation_store.errors import EditError
+
+Mark = TypeVar("Mark")
+
+
+class MarkTable(Generic[Mark]):
+    """One table of marks (regions, ignore areas or cells) as the current reading sees it.
+
+    Parameters
+    ----------
+    db
+        The project's session.
+    entity
+        What history calls a row, such as ``"cell"``.
+    table
+        The table.
+    read
+        Makes a record of a row.
+    """
+
+    def __init__(
+        self, db: DatabaseSession, entity: str, table: sa.Table, read: Callable[[Any], Mark]
+    ) -> None:
+        self._db, self._entity, self._table, self._read = db, entity, table, read
+
+    def all(self, field_id: int | None = None) -> list[Mark]:
+        """Return the marks of one field, or of all fields, in the order in which they were made."""
+        query = self._live().order_by(self._table.c.id)
+        if field_id is not None:
+            query = query.where(self._table.c.field_id == field_id)
+        return [self._read(row) for row in self._db.rows(query)]
+
+    def get(self, mark_id: int) -> Mark:
+        """Return one mark; see `row` for what it raises."""
+        return self._read(self.row(mark_id))
+
+    def row(self, mark_id: int, connection: sa.Connection | None = None) -> Any:
+        """Return the row of one mark, read in a transaction if one is given.
+
+        Raises
+        ------
+        EditError
+            There is no such mark in the current reading, or it was deleted.
+        """
+        query = self._live().where(self._table.c.id == mark_id)
+        row = connection.execute(query).first() if connection else next(iter(self._db.rows(query)), None)
+        if row is None:
+            what = self._entity.replace("_", " ")
+            raise EditError(f"There is no {what} {mark_id} in this reading: it may have been deleted.")
+        return row
+
+    def rows(self, mark_ids: Sequence[int], connection: sa.Connection) -> list[Any]:
+        """Return the rows of several marks, in the order of their ids.
+
+        Raises
+        ------
+        EditError
+            One of them is not in the current reading, or was deleted.
+        """
+        found: dict[int, Any] = {}
+        for start in range(0, len(mark_ids), 10_000):
+            query = self._live().where(self._table.c.id.in_(mark_ids[start : start + 10_000]))
+            found.update({row.id: row for row in connection.execute(query)})
+        for mark_id in mark_ids:
+            if mark_id not in found:
+                what = self._entity.replace("_", " ")
+                raise EditError(
+                    f"There is no {what} {mark_id} in this reading: it may have been deleted. "
+                    "Nothing was changed."
+                )
+        return [found[mark_id] for mark_id in mark_ids]
+
+    def add(self, field_id: int, command: str, row: dict[str, Any]) -> int:
+        """Write a new mark as one edit; return its id."""
+        edit = self._db.edit(command, lambda _: (field_id, [Change(self._entity, None, None, row)]))
+        assert edit is not None
+        return edit.touched[self._entity][0]
+
+    def delete(self, command: str, mark_id: int) -> None:
+        """Delete a mark as one edit; history keeps it."""
+        names = [c.name for c in self._table.columns if c.name not in ("id", "deleted")]
+
+        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
+            row = self.row(mark_id, connection)
+            before = {name: getattr(row, name) for name in names}
+            return row.field_id, [Change(self._entity, mark_id, before, None)]
+
+        self._db.edit(command, build)
+
+    def _live(self) -> sa.Select[Any]:
+        return sa.select(self._table).where(
+            self._table.c.reading_id == self._db.reading.id, sa.not_(self._table.c.deleted)
+        )

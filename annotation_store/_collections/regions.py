@@ -1,0 +1,95 @@
+"""Regions and ignore areas of the current reading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from annotation_store import validation
+from annotation_store._collections.cell_rows import CellRows
+from annotation_store._collections.marks import MarkTable
+from annotation_store._db import row_mappers
+from annotation_store._db.history import Change
+from annotation_store._db.session import DatabaseSession, only_differences
+from annotation_store._db.tables import ignore_areas, regions
+from annotation_store.records import IgnoreArea, Region, RegionState, Shape
+
+
+class Regions:
+    """`Project.regions`: where a person says that every white cell is boxed."""
+
+    def __init__(self, db: DatabaseSession, rows: CellRows) -> None:
+        self._db, self._rows = db, rows
+        self._marks = MarkTable(db, "region", regions, row_mappers.region)
+
+    def all(self, field_id: int | None = None) -> list[Region]:
+        """List the regions of one field, or of all fields, in the current reading."""
+        return self._marks.all(field_id)
+
+    def add(self, field_id: int, shape: Shape, *, state: RegionState = RegionState.FINISHED) -> int:
+        """Add a region, clipped to the field; give its id.
+
+        A finished region promises that every white cell whose centre lies in it is boxed.
+        """
+        return self._add(field_id, shape, state, "Draw region")
+
+    def add_whole_field(self, field_id: int) -> int:
+        """Add a finished region that covers the field: "I have looked everywhere"."""
+        field = self._db.field(field_id)
+        shape = Shape.rectangle(0, 0, field.width, field.height)
+        return self._add(field_id, shape, RegionState.FINISHED, "Mark field as reviewed")
+
+    def _add(self, field_id: int, shape: Shape, state: RegionState, command: str) -> int:
+        row = self._rows.mark(field_id, shape) | {"state": RegionState(state).value}
+        return self._marks.add(field_id, command, row)
+
+    def change(self, region_id: int, *, shape: Shape | None = None, state: RegionState | None = None) -> None:
+        """Give a region another shape, or finish it, or make it a draft again."""
+
+        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
+            row = self._marks.row(region_id, connection)
+            after: dict[str, Any] = {}
+            if shape is not None:
+                after["shape"] = list(validation.shape_in_field(self._db.field(row.field_id), shape).coords)
+            if state is not None:
+                after["state"] = RegionState(state).value
+            old, new = only_differences({name: getattr(row, name) for name in after}, after)
+            return row.field_id, [Change("region", region_id, old, new)] if new else []
+
+        command = "Change region"
+        if shape is None and state is not None:
+            command = "Finish region" if state == RegionState.FINISHED else "Reopen region"
+        self._db.edit(command, build)
+
+    def delete(self, region_id: int) -> None:
+        """Delete a region: what it covered is unknown area again."""
+        self._marks.delete("Delete region", region_id)
+
+    def finished_shapes(self, field_id: int | None = None) -> dict[int, list[Shape]]:
+        """Return the shapes of the finished regions by field, of one field or of all."""
+        found: dict[int, list[Shape]] = {}
+        for region in self.all(field_id):
+            if region.finished:
+                found.setdefault(region.field_id, []).append(region.shape)
+        return found
+
+
+class IgnoreAreas:
+    """`Project.ignore_areas`: what nobody can read."""
+
+    def __init__(self, db: DatabaseSession, rows: CellRows) -> None:
+        self._rows = rows
+        self._marks = MarkTable(db, "ignore_area", ignore_areas, row_mappers.ignore_area)
+
+    def all(self, field_id: int | None = None) -> list[IgnoreArea]:
+        """List the areas nobody can read, in the current reading."""
+        return self._marks.all(field_id)
+
+    def add(self, field_id: int, shape: Shape) -> int:
+        """Add an area that nobody can read; give its id."""
+        return self._marks.add(field_id, "Add ignore area", self._rows.mark(field_id, shape))
+
+    def delete(self, ignore_area_id: int) -> None:
+        """Delete an ignore area."""
+        self._marks.delete("Delete ignore area", ignore_area_id)
