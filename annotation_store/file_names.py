@@ -36,9 +36,9 @@ def read_name(path: Path, pattern: re.Pattern[str] | None) -> dict[str, str]:
     match = pattern.search(path.as_posix() if "/" in pattern.pattern else path.name)
     if match is None:
         return {}
-    said = match.groupdict() or {"patient": match.group(1 if pattern.groups else 0)}
+    named = match.groupdict() or {"patient": match.group(1 if pattern.groups else 0)}
     return {
         name: validation.clean_name(value)
         for name in ("patient", "slide", "domain")
-        if (value := said.get(name))
+        if (value := named.get(name))
     }

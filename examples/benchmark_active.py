@@ -137,10 +137,10 @@ def prices_text(rows: Sequence[dict[str, Any]]) -> str:
             line = [label]
             for arm, _, clock in others:
                 for metric in metrics:
-                    told = compare(
+                    comparison = compare(
                         curves(again["ours"], metric, "seconds"), curves(again[arm], metric, clock)
                     )
-                    line.append(f"{told['time']:.2f}, {share(told['ratio'])}")
+                    line.append(f"{comparison['time']:.2f}, {share(comparison['ratio'])}")
             lines.append(line)
         parts.append(f"**{name}**\n\n{tables.markdown(head, lines)}")
     return "\n\n".join(parts)
@@ -198,11 +198,11 @@ def comparison_table(
     ]
     for arm, title, clock in others:
         for metric in metrics:
-            told = compare(curves(found[mine], metric, own_clock), curves(found[arm], metric, clock))
+            both = compare(curves(found[mine], metric, own_clock), curves(found[arm], metric, clock))
             lines.append(
-                f"| {title} | {TITLES[metric]} | {told['seeds']} | {told['time']:.2f} "
-                f"| {gain(told['final'])} | {no_worse(told['least'])} | {gain(told['area'])} "
-                f"| {share(told['ratio'])} ({share(told['low'])} to {share(told['high'])}) |"
+                f"| {title} | {TITLES[metric]} | {both['seeds']} | {both['time']:.2f} "
+                f"| {gain(both['final'])} | {no_worse(both['least'])} | {gain(both['area'])} "
+                f"| {share(both['ratio'])} ({share(both['low'])} to {share(both['high'])}) |"
             )
     return "\n".join(lines)
 

@@ -100,7 +100,7 @@ def magnified_less(fields: Sequence[Field], scale: float) -> list[Field]:
 
 
 def conditions(
-    fields: list[Field], wanted: Sequence[str] | None = None
+    fields: list[Field], only: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Callable[[], list[Field]]]]:
     """Give fields as they are and under each condition, made when called.
 
@@ -121,7 +121,7 @@ def conditions(
         **{f"{scale:g}× magnification": partial(magnified_less, fields, scale) for scale in SCALES},
     }
     for name, make in of_name.items():
-        if wanted is None or any(word in name for word in wanted):
+        if only is None or any(word in name for word in only):
             yield name, make
 
 
@@ -211,12 +211,12 @@ def _teach_others(bench: Bench, domain: str, subset: int) -> dict[str, Any]:
         project.new(Path(place) / "project") as made,
     ):
         project.annotate(made, lesson)
-        told = project.train(made, **bench.options)
+        outcome = project.train(made, **bench.options)
         by_condition = {
             name: _numbers(project.measured(made, make(), **bench.device))
             for name, make in conditions(bench.judged[domain], bench.args.conditions)
         }
-    return {**told, "conditions": by_condition}
+    return {**outcome, "conditions": by_condition}
 
 
 def rounds(bench: Bench) -> None:
@@ -242,13 +242,13 @@ def teach_in_rounds(
         project.new(Path(place) / "project") as made,
     ):
         first: str | int = "starter" if starter is None else project.adopt(made, starter)
-        told = [{"cells": 0, **_numbers(project.measured(made, own, model=first, **device))}]
+        history = [{"cells": 0, **_numbers(project.measured(made, own, model=first, **device))}]
         for number, lesson in enumerate(lessons):
             project.annotate(made, lesson)
             trained = project.train(made, **(project.later(options) if number else options))
             numbers = _numbers(project.measured(made, own, **device))
-            told.append({"cells": len(made.cells.all()), **trained, **numbers})
-    return {"rounds": told}
+            history.append({"cells": len(made.cells.all()), **trained, **numbers})
+    return {"rounds": history}
 
 
 def _lessons(bench: Bench, name: str, subset: int) -> list[list[Field]]:
@@ -298,9 +298,9 @@ def text_of(kept: Sequence[dict[str, Any]]) -> str:
         parts.append(tables.markdown(["left out", "condition", "subsets", *names], rows))
     taught: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in kept:
-        told = row["result"].get("rounds", [])
-        for number, one in enumerate(told):
-            falls = [told[0][key] - one[key] for key in OWN if None not in (told[0][key], one[key])]
+        history = row["result"].get("rounds", [])
+        for number, one in enumerate(history):
+            falls = [history[0][key] - one[key] for key in OWN if None not in (history[0][key], one[key])]
             entry = {**one, "fall": max(falls, default=0.0), "learnt": one["cells"]}
             taught.setdefault((row["config"]["taught"], number), []).append(entry)
     if taught:
@@ -318,8 +318,8 @@ def quick() -> int:
     some = sample()
     own = magnified_less([f for f in some if f.width == 800][:2], 0.4)
     options = {"epochs": 1, "size": 224, "holdout": 0.0}
-    told = teach_in_rounds([some[12:14]], own, options, None)
-    print(text_of([{"config": {"part": "rounds", "taught": "sample"}, "result": told}]))
+    history = teach_in_rounds([some[12:14]], own, options, None)
+    print(text_of([{"config": {"part": "rounds", "taught": "sample"}, "result": history}]))
     return 0
 
 

@@ -149,13 +149,13 @@ def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[B
         overlaps = iou_matrix([one.box for one in some], [one.box for one in cells])
         rows = []
         for one, row in zip(some, overlaps, strict=True):
-            said = one.class_probabilities
+            predicted = one.class_probabilities
             if len(row) and row.max() >= IOU:
-                said = cells[int(row.argmax())].class_probabilities or said
-            if said:
-                best = max(sorted(said), key=said.__getitem__)
+                predicted = cells[int(row.argmax())].class_probabilities or predicted
+            if predicted:
+                best = max(sorted(predicted), key=predicted.__getitem__)
                 if best in classes:
-                    rows.append((one.box, best, one.confidence * said[best]))
+                    rows.append((one.box, best, one.confidence * predicted[best]))
         found[field.name] = rows
     return found
 
@@ -171,7 +171,7 @@ def objectlab(
         return []
     seen = {name for some in found.values() for _, name, _ in some}
     classes = sorted(seen | {str(cell.cell_class) for field in fields for cell in field.cells})
-    labels, said, boxes = [], [], []
+    labels, predicted, boxes = [], [], []
     for field in fields:
         names = np.array([classes.index(str(cell.cell_class)) for cell in field.cells], int)
         labels.append({"bboxes": _corners([cell.box for cell in field.cells]), "labels": names})
@@ -181,20 +181,20 @@ def objectlab(
         for k, some in enumerate(of_class):
             probabilities = np.array([p for _, _, p in some], float)
             rows[k] = np.column_stack((_corners([box for box, _, _ in some]), probabilities))
-        said.append(rows)
-    both: dict[str, Any] = {"labels": labels, "predictions": said}
+        predicted.append(rows)
+    both: dict[str, Any] = {"labels": labels, "predictions": predicted}
     swap = rank.compute_swap_box_scores(**both, high_probability_threshold=confident)
     badly = rank.compute_badloc_box_scores(**both)
     overlooked = rank.compute_overlooked_box_scores(**both, high_probability_threshold=confident)
-    told = []
+    doubts = []
     for i, field in enumerate(fields):
         for cell, a, b in zip(field.cells, swap[i], badly[i], strict=True):
             scores = {"class": 1 - float(a), "box": 1 - float(b)}
-            told.append(Doubt(field.name, cell.box, False, scores, max(scores.values())))
+            doubts.append(Doubt(field.name, cell.box, False, scores, max(scores.values())))
         for box, c in zip(boxes[i], overlooked[i], strict=True):
             if np.isfinite(c):
-                told.append(Doubt(field.name, box, True, {"missing": 1 - float(c)}, 1 - float(c)))
-    return told
+                doubts.append(Doubt(field.name, box, True, {"missing": 1 - float(c)}, 1 - float(c)))
+    return doubts
 
 
 def _corners(boxes: Sequence[Box]) -> np.ndarray:
@@ -203,7 +203,7 @@ def _corners(boxes: Sequence[Box]) -> np.ndarray:
 
 
 def judged(
-    told: Sequence[Doubt], errors: Sequence[Error], kinds: Sequence[str], *, together: bool
+    doubts: Sequence[Doubt], errors: Sequence[Error], kinds: Sequence[str], *, together: bool
 ) -> dict[str, float]:
     """Give the average precision, and precision and recall of as many as there are errors.
 
@@ -214,9 +214,9 @@ def judged(
     together
         Whether the list is ordered by its score of all; or by the greatest of those of `kinds`.
     """
-    wanted = [one for one in errors if one.kind in kinds]
+    matching = [one for one in errors if one.kind in kinds]
     order = []
-    for one in told:
+    for one in doubts:
         score = one.score if together else max((one.scores.get(kind, 0.0) for kind in kinds), default=0.0)
         if score > 0:
             order.append((score, one))
@@ -224,17 +224,17 @@ def judged(
     taken: set[Error] = set()
     hits = []
     for _, one in order:
-        hit = next((e for e in wanted if e not in taken and _is(one, e)), None)
+        hit = next((e for e in matching if e not in taken and _is(one, e)), None)
         taken |= {hit} if hit is not None else set()
         hits.append(hit is not None)
     right = np.cumsum(hits)
     precision = right / np.arange(1, len(hits) + 1)
-    first = len(wanted)
+    first = len(matching)
     return {
-        "ap": float((precision * np.array(hits, bool)).sum() / max(1, len(wanted))),
+        "ap": float((precision * np.array(hits, bool)).sum() / max(1, len(matching))),
         "precision": float(np.mean(hits[:first])) if hits else 0.0,
-        "recall": len(taken) / max(1, len(wanted)),
-        "errors": len(wanted),
+        "recall": len(taken) / max(1, len(matching)),
+        "errors": len(matching),
         "listed": len(order),
     }
 
@@ -268,7 +268,7 @@ def run_injected(config: Mapping[str, Any], fields: Sequence[Field], args: Any) 
         ours, classes = doubts(made), sorted({str(c.cell_class) for f in wrong for c in f.cells})
         listed = len(ranking.label_errors(made).items)
         found = predictions(made, classes)
-    told: dict[str, Any] = {
+    outcome: dict[str, Any] = {
         "cells": sum(len(f.cells) for f in wrong),
         "listed": listed,
         "all": judged(ours, errors, KINDS, together=True),
@@ -278,11 +278,11 @@ def run_injected(config: Mapping[str, Any], fields: Sequence[Field], args: Any) 
     }
     for confident in CONFIDENT:
         if other := objectlab(wrong, found, confident):
-            told["objectlab"][str(confident)] = {
+            outcome["objectlab"][str(confident)] = {
                 "three": judged(other, errors, OBJECTLAB, together=False),
                 **{kind: judged(other, errors, [kind], together=False) for kind in OBJECTLAB},
             }
-    return told
+    return outcome
 
 
 def run_readers(

@@ -81,15 +81,15 @@ def run(
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project") as made,
     ):
-        told: dict[str, Any] = {}
+        outcome: dict[str, Any] = {}
         model: int | str = "active"
         if lesson:
             project.annotate(made, lesson)
-            told = {"taught": len(made.cells.all()), **project.train(made, **options)}
+            outcome = {"taught": len(made.cells.all()), **project.train(made, **options)}
         else:
             model = "starter" if starter is None else project.adopt(made, starter)
         found = project.proposals(made, exam, model=model, min_confidence=SHOWN, **device)
-    return {**told, **naming([field.truth() for field in exam], found)}
+    return {**outcome, **naming([field.truth() for field in exam], found)}
 
 
 def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:

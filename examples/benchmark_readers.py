@@ -63,25 +63,25 @@ def kappa(one: np.ndarray, other: np.ndarray) -> float:
 
 def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
     """Compare an attribute on the cells of which all three say a value; ``None`` where there is none."""
-    rows = [[said.get(attribute) for said in cell] for cell in read]
-    said = np.array([row for row in rows if all(row)])
-    if not len(said):
+    rows = [[complete.get(attribute) for complete in cell] for cell in read]
+    complete = np.array([row for row in rows if all(row)])
+    if not len(complete):
         return None
     rng = np.random.default_rng(0)
-    draws = rng.integers(len(said), size=(RESAMPLES, len(said)))
-    told: dict[str, Any] = {"cells": len(said)}
-    same = {name: said[:, a] == said[:, b] for name, (a, b) in PAIRS.items()}
+    draws = rng.integers(len(complete), size=(RESAMPLES, len(complete)))
+    outcome: dict[str, Any] = {"cells": len(complete)}
+    same = {name: complete[:, a] == complete[:, b] for name, (a, b) in PAIRS.items()}
     for name, (a, b) in PAIRS.items():
-        told[name] = {
+        outcome[name] = {
             "same": float(same[name].mean()),
             "interval": _interval(same[name][draws].mean(1)),
-            "kappa": kappa(said[:, a], said[:, b]),
-            "kappa_interval": _interval([kappa(said[rows, a], said[rows, b]) for rows in draws]),
+            "kappa": kappa(complete[:, a], complete[:, b]),
+            "kappa_interval": _interval([kappa(complete[rows, a], complete[rows, b]) for rows in draws]),
         }
     of_model = (same["model, first reader"] + 0.0 + same["model, second reader"]) / 2
     less = (same["the two readers"] - of_model)[draws].mean(1)
-    told["less_than_readers"] = _interval(less)
-    return told
+    outcome["less_than_readers"] = _interval(less)
+    return outcome
 
 
 def _interval(drawn: Sequence[float] | np.ndarray) -> list[float]:

@@ -65,7 +65,7 @@ def rounds(
     annotated: Sequence[Field], others: Sequence[Field], requests: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Make the project and train once for each request."""
-    told = []
+    history = []
     with (
         tempfile.TemporaryDirectory(prefix="lld-round-") as place,
         project.new(Path(place) / "project") as made,
@@ -76,11 +76,11 @@ def rounds(
             stages: dict[str, float] = {}
             trained = project.train(made, on_message=watch(stages), **options)
             numbers = how_good(made, others)
-            told.append(
+            history.append(
                 {"machine": project.machine(), "budget": options.get("budget"), **trained, "stages": stages,
                  **{name: numbers[name] for name in NUMBERS}}
             )  # fmt: skip
-    return told
+    return history
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
@@ -106,10 +106,10 @@ def main() -> int:
     args = arguments.read(parser)
     if args.quick:
         some = sample()
-        told = rounds(
+        history = rounds(
             sample(sparse=True, like=some[:3]), some[3:5], [{"epochs": 1, "size": 224, "holdout": 0.0}]
         )
-        print(table([{"config": {"worker": "cold"}, "result": one} for one in told]))
+        print(table([{"config": {"worker": "cold"}, "result": one} for one in history]))
         return 0
     taught, judged = taught_and_judged(args.data / "pbc", args.judge, in_lld=True)
     requests = [arguments.beginning(args) | {"budget": args.budget}]

@@ -90,9 +90,9 @@ def ours(
     ):
         project.annotate(made, fields)
         made.fields.add([field.file for field in others])
-        told = project.train(made, **options)
+        outcome = project.train(made, **options)
         look = project.measured if attributes else project.proposals
-        return look(made, judged, **device), told
+        return look(made, judged, **device), outcome
 
 
 def run(
@@ -111,20 +111,20 @@ def run(
     fields = labels(arm, some[: config["fields"]], folder)
     boxes = sum(len(field.cells) for field in fields)
     if config["set"] == "pbc":
-        numbers, told = ours(fields, judged, schema, options, attributes=True)
+        numbers, outcome = ours(fields, judged, schema, options, attributes=True)
         keys = ("ap50", "precision", "recall", "class_f1", "attribute_f1", "ece")
-        return {"boxes": boxes, **told, **{key: numbers[key] for key in keys}}
+        return {"boxes": boxes, **outcome, **{key: numbers[key] for key in keys}}
     classes = sorted({cell.cell_class for field in judged for cell in field.cells if cell.cell_class})
     if arm in STOCK:
         device = {"device": options["device"]} if "device" in options else {}
-        found, told = stock(
+        found, outcome = stock(
             arm, fields, judged, weights, classes=classes, epochs=config["epochs"],
             size=config["size"], seed=config["subset"], **device,
         )  # fmt: skip
     else:
         others = some[config["fields"] :][: config["fields"]] if arm == "ours, unannotated too" else []
-        found, told = ours(fields, judged, schema, options, attributes=False, others=others)
-    return {"boxes": boxes, **told, **score_classes([f.truth() for f in judged], found, classes)}
+        found, outcome = ours(fields, judged, schema, options, attributes=False, others=others)
+    return {"boxes": boxes, **outcome, **score_classes([f.truth() for f in judged], found, classes)}
 
 
 def detection_table(kept: Sequence[dict[str, Any]]) -> str:

@@ -87,7 +87,7 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
                 rows.append((str(cell.cell_class), some[int(row.argmax())]))
     known = [one for name, one in rows if name in taught]
     others = [(name, one) for name, one in rows if name not in taught]
-    told: dict[str, Any] = {
+    outcome: dict[str, Any] = {
         "cells": len(rows),
         "taught_flagged": share([one.is_unknown for one in known]),
         "taught_sure_and_wrong": share(
@@ -96,14 +96,14 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
         "others_flagged": share([one.is_unknown for _, one in others]),
         "others_sure": share([_sure(one) for _, one in others]),
     }
-    told["auroc"] = {
+    outcome["auroc"] = {
         name: auroc([one.novelty or 0.0 for one in known], [p.novelty or 0.0 for n, p in others if n == name])
         for name in sorted({name for name, _ in others})
     }
-    told["flagged"] = {
+    outcome["flagged"] = {
         name: share([one.is_unknown for n, one in rows if n == name]) for name in sorted({n for n, _ in rows})
     }
-    return told
+    return outcome
 
 
 def _sure(one: Proposal) -> bool:
@@ -206,8 +206,8 @@ def quick() -> int:
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project") as made,
     ):
-        told = asked(made, fields, [name for name in CLASSES if name != "Monocyte"], "starter")
-    print(table([{"config": {"set": "sample"}, "result": told}]))
+        outcome = asked(made, fields, [name for name in CLASSES if name != "Monocyte"], "starter")
+    print(table([{"config": {"set": "sample"}, "result": outcome}]))
     return 0
 
 

@@ -276,10 +276,10 @@ class Hematologist:
             for cell in cells:
                 number, _ = best_overlap(cell.box, [true.box for true in truth])
                 true = truth[number or 0]
-                wanted = dict(true.attributes)
+                values = dict(true.attributes)
                 if number in range(NEW_CELLS):  # every row was answered; a suggestion says what it knows
-                    wanted = {a.name: wanted.get(a.name, UNSURE) for a in self.session.attributes}
-                if cell.cell_class != true.cell_class or dict(cell.attributes) != wanted:
+                    values = {a.name: values.get(a.name, UNSURE) for a in self.session.attributes}
+                if cell.cell_class != true.cell_class or dict(cell.attributes) != values:
                     yield f"{one.name}: cell {cell.id} is not what was said of it"
             if self.session.project.suggestions.find(one.id, states=(SuggestionState.PENDING,)):
                 yield f"{one.name}: suggestions still wait"
@@ -294,10 +294,10 @@ def prepare(folder: Path, truth: dict[str, list[TrueCell]]) -> None:
         for one in project.fields.all():
             proposals = []
             for number, cell in enumerate(truth[one.name][NEW_CELLS : NEW_CELLS + SUGGESTED]):
-                said = cell.cell_class if number != 1 else wrong_class(cell.cell_class)
+                label = cell.cell_class if number != 1 else wrong_class(cell.cell_class)
                 # what the truth does not know, a model that was taught it does not say
                 values = {name: {cell.attributes[name]: 1.0} for name in names if name in cell.attributes}
-                proposals.append(Proposal(cell.box, 0.95 - 0.02 * number, {str(said): 1.0}, values))
+                proposals.append(Proposal(cell.box, 0.95 - 0.02 * number, {str(label): 1.0}, values))
             proposals.append(Proposal((2.0, 2.0, 30.0, 30.0), 0.5, {"Monocyte": 1.0}))
             project.suggestions.replace(one.id, proposals, model_id=None)
 

@@ -66,10 +66,10 @@ def _show(viewer: Any) -> None:
     sides = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
     width = user_state.within(sides[0], 1, screen.width()) or screen.width()
     height = user_state.within(sides[1], 1, screen.height()) or screen.height()
-    wanted = QSize(int(width), int(height))
+    size = QSize(int(width), int(height))
     viewer.window.show()  # napari puts its own size here, from another kind of work
     frame = window.frameGeometry().size() - window.size()
-    window.resize(wanted.expandedTo(QSize(640, 400)).boundedTo(screen.size() - frame))
+    window.resize(size.expandedTo(QSize(640, 400)).boundedTo(screen.size() - frame))
     window.move(screen.topLeft())
     viewer.window.activate()
 

@@ -47,10 +47,10 @@ def check_start(project: Project, init: str | int, detector: Size | None) -> Non
     else:
         what, has = init, _detector_of(read_card(Path(init)))
     if detector is not None and has != SIZES[detector]:
-        wanted = ARCHITECTURES[SIZES[detector]].title
+        title = ARCHITECTURES[SIZES[detector]].title
         raise ModelError(
-            f"{what} holds a {ARCHITECTURES[has].title}, not a {wanted}: leave out --detector, or start a "
-            f"{wanted} from Ultralytics' file (--init {wanted.lower()}.pt) or from random weights "
+            f"{what} holds a {ARCHITECTURES[has].title}, not a {title}: leave out --detector, or start a "
+            f"{title} from Ultralytics' file (--init {title.lower()}.pt) or from random weights "
             "(--init scratch)."
         )
 

@@ -110,8 +110,8 @@ class BulkEdits:
         states
             Which suggestions.
         """
-        wanted = sorted({SuggestionState(s).value for s in states})
-        mine, theirs = self._cell_entries(), _suggestion_entries(wanted)
+        state_names = sorted({SuggestionState(s).value for s in states})
+        mine, theirs = self._cell_entries(), _suggestion_entries(state_names)
         if field_ids is not None:
             among = [int(i) for i in field_ids]
             mine = mine.where(cells.c.field_id.in_(among))
@@ -122,7 +122,7 @@ class BulkEdits:
         return self._as_seen_blind(found) if self._db.reading.blind else found
 
     def _cell_entries(self) -> sa.Select[Any]:
-        said = suggestions.alias("said")
+        predicted = suggestions.alias("said")
         about = sa.func.coalesce(cells.c.suggestion_id, _newest_about_cell())
         return (
             sa.select(
@@ -133,16 +133,16 @@ class BulkEdits:
                 cells.c.kind,
                 cells.c.bookmark,
                 cells.c.second_opinion,
-                said.c.confidence,
-                said.c.class_probabilities,
-                said.c.attribute_probabilities,
-                said.c.novelty,
-                said.c.unchecked,
-                said.c.sets,
+                predicted.c.confidence,
+                predicted.c.class_probabilities,
+                predicted.c.attribute_probabilities,
+                predicted.c.novelty,
+                predicted.c.unchecked,
+                predicted.c.sets,
                 sa.null().label("state"),
-                said.c.model_id,
+                predicted.c.model_id,
             )
-            .join_from(cells, said, said.c.id == about, isouter=True)
+            .join_from(cells, predicted, predicted.c.id == about, isouter=True)
             .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
         )
 
@@ -227,12 +227,12 @@ class BulkEdits:
         EditError
             Something was done on one of the fields since, or one is not this annotator's: nothing is undone.
         """
-        wanted = list(dict.fromkeys(edit_ids))
+        ids = list(dict.fromkeys(edit_ids))
         undone: list[Edit] = []
         with self._db.writing() as connection:
             query = sa.select(edits.c.id, edits.c.field_id, edits.c.annotator, edits.c.reading_id)
-            found = {row.id: row for row in connection.execute(query.where(edits.c.id.in_(wanted)))}
-            for edit_id in wanted:
+            found = {row.id: row for row in connection.execute(query.where(edits.c.id.in_(ids)))}
+            for edit_id in ids:
                 row = found.get(edit_id)
                 scope = None if row is None or row.field_id is None else self._db.scope(row.field_id)
                 if (

@@ -260,14 +260,14 @@ class Fields:
         list of Edit
             One for each field that changed; `Project.bulk_edits` takes them back together.
         """
-        checked = {field_id: validation.field_changes(wanted) for field_id, wanted in changes.items()}
+        checked = {field_id: validation.field_changes(values) for field_id, values in changes.items()}
         written: list[Edit] = []
         with self._db.writing() as connection:
-            for field_id, wanted in checked.items():
+            for field_id, values in checked.items():
                 row = connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
                 if row is None:
                     raise EditError(f"There is no field {field_id} in the project {self._db.path}.")
-                old, new = only_differences({name: getattr(row, name) for name in wanted}, wanted)
+                old, new = only_differences({name: getattr(row, name) for name in values}, values)
                 if new:
                     change = Change("field", field_id, old, new)
                     written.append(self._db.write_edit(connection, field_id, "Describe field", [change]))

@@ -103,13 +103,13 @@ class LabelReviews:
     ) -> Mapping[str, tuple[int, ...]]:
         """Keep an opinion as a suggestion that nobody sees, and settle it at once; give what was touched."""
         row = validation.proposal(self._db.schema, self._db.field(field_id), self._as_known(proposal))
-        said = replace(proposal, box=(row["x"], row["y"], row["w"], row["h"]))
+        placed = replace(proposal, box=(row["x"], row["y"], row["w"], row["h"]))
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
             number = history.next_id(connection, suggestions)
             self._pending.insert(connection, field_id, [{**row, **_UNSEEN}], model_id, number)
             return field_id, settle(
-                connection, Suggestion(number, field_id, model_id, said, SuggestionState.SUPERSEDED)
+                connection, Suggestion(number, field_id, model_id, placed, SuggestionState.SUPERSEDED)
             )
 
         edit = self._db.edit(command, build)

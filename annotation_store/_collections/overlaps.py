@@ -72,10 +72,10 @@ class Overlaps:
     def _change(self, command: str, field_id: int, other_id: int, at: list[float] | None) -> None:
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
             query = sa.select(fields.c.id, fields.c.overlaps).where(fields.c.id.in_([field_id, other_id]))
-            said = {row.id: row.overlaps for row in connection.execute(query)}
+            stored = {row.id: row.overlaps for row in connection.execute(query)}
             changes = []
             for here, there in ((field_id, other_id), (other_id, field_id)):
-                before = said.get(here)
+                before = stored.get(here)
                 after = {k: v for k, v in (before or {}).items() if k != str(there)}
                 if here == field_id and at is not None:
                     after[str(there)] = at

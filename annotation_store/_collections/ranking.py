@@ -113,9 +113,9 @@ class Embeddings:
         for row in self._db.rows(query):
             try:
                 vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
-                said = json.loads(row.opinions) if predictions else ()
-                of_field = tuple(_proposal(one) for one in said if "cell" not in one)
-                of_cells = {int(one["cell"]): _proposal(one) for one in said if "cell" in one}
+                stored = json.loads(row.opinions) if predictions else ()
+                of_field = tuple(_proposal(one) for one in stored if "cell" not in one)
+                of_cells = {int(one["cell"]): _proposal(one) for one in stored if "cell" in one}
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
             if len(vector) and np.isfinite(vector).all():
@@ -204,13 +204,13 @@ class RandomSample:
 
     def add(self, field_ids: Iterable[int]) -> None:
         """Remember for good that fields were drawn at random."""
-        wanted = [int(one) for one in field_ids]
-        rows = [{"field_id": one, "drawn": now()} for one in wanted]
+        ids = [int(one) for one in field_ids]
+        rows = [{"field_id": one, "drawn": now()} for one in ids]
         if not rows:
             return
         with self._db.writing() as connection:
             known = set(connection.execute(sa.select(fields.c.id)).scalars())
-            if missing := set(wanted) - known:
+            if missing := set(ids) - known:
                 raise EditError(f"There is no field {min(missing)} in the project {self._db.path}.")
             with plain_errors(self._db.path):
                 connection.execute(reserve.insert().prefix_with("OR IGNORE"), rows)

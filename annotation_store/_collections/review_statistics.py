@@ -114,15 +114,15 @@ class ReviewStatistics:
 
     def suggested_by(self, model_id: int, field_ids: Iterable[int]) -> dict[int, list[Suggestion]]:
         """Give all that a model suggested on some fields, whatever became of it; one statement."""
-        wanted = set(field_ids)
+        ids = set(field_ids)
         found: dict[int, list[Suggestion]] = {}
-        if not wanted:
+        if not ids:
             return found
         query = sa.select(suggestions).where(suggestions.c.model_id == model_id).order_by(suggestions.c.id)
-        if len(wanted) <= _AT_ONCE:
-            query = query.where(suggestions.c.field_id.in_(wanted))
+        if len(ids) <= _AT_ONCE:
+            query = query.where(suggestions.c.field_id.in_(ids))
         for row in self._db.rows(query):
-            if row.field_id in wanted:
+            if row.field_id in ids:
                 found.setdefault(row.field_id, []).append(row_mappers.suggestion(row))
         return found
 

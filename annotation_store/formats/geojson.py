@@ -187,24 +187,24 @@ def _keep_from_background(boxes: Sequence[Box], field: FieldIn) -> None:
 
 
 def _field(data: Mapping[str, Any], file: Path, pairing: Pairing, skipped: Skipped) -> FieldIn:
-    said = data.get("napari_lld")
-    said = said if isinstance(said, dict) else {}
+    own = data.get("napari_lld")
+    own = own if isinstance(own, dict) else {}
     name, match = pairing.of(file)
     if match.alike:
         raise FormatError(
             f"The image of {file.name} may be {' or '.join(match.alike[:3])}: give it the name of the file."
         )
     field = FieldIn(name, regions=[], image=match.path)
-    if (given := said.get("field")) is not None:
+    if (given := own.get("field")) is not None:
         field.name = safe_name(given, file.name)
         field.beside, field.stem = file.parent, file.stem
     for key in ("patient", "slide", "domain"):
-        if isinstance(word := said.get(key), str) and word.strip():
+        if isinstance(word := own.get(key), str) and word.strip():
             setattr(field, key, clean_name(word))
     numbers: dict[str, float | None] = {}
     for key in ("width", "height", "pixel_size_um"):
         try:
-            numbers[key] = None if said.get(key) is None else _number(said[key], file.name)
+            numbers[key] = None if own.get(key) is None else _number(own[key], file.name)
         except FormatError as error:
             numbers[key] = None
             skipped.one("numbers that cannot be read", f"{error} It was left out.")
@@ -323,8 +323,8 @@ def _take(
     measured = _measurements(properties.get("measurements"))
     metadata = properties.get("metadata")
     words = {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
-    said = (confidence_of(measured), confidence_of(words, schema), confidence_of(properties))
-    confidence = next((found for found in said if found is not None), None)
+    confidences = (confidence_of(measured), confidence_of(words, schema), confidence_of(properties))
+    confidence = next((found for found in confidences if found is not None), None)
     cell_class, known = read_class(label, schema, skipped) if label else (None, True)
     if not known:
         if confidence is None:
@@ -442,7 +442,7 @@ def _text(document: Mapping[str, Any]) -> str:
 def to_geojson(contents: Contents, field: Field, names: Names, kind: str = "annotation") -> dict[str, Any]:
     """Make the GeoJSON object of one field."""
     schema = contents.schema
-    said = {
+    own = {
         "field": names.of(field.name),
         "width": field.width,
         "height": field.height,
@@ -452,20 +452,20 @@ def to_geojson(contents: Contents, field: Field, names: Names, kind: str = "anno
         "pixel_size_um": field.pixel_size_um,
     }
     features = [
-        _feature(said["field"], f"region {region.id}", region.shape, "annotation", REGION, (50, 50, 180))
+        _feature(own["field"], f"region {region.id}", region.shape, "annotation", REGION, (50, 50, 180))
         for region in contents.regions.get(field.id, ())
     ]
     features += [
-        _feature(said["field"], f"ignore {area.id}", area.shape, "annotation", IGNORE, (180, 180, 180))
+        _feature(own["field"], f"ignore {area.id}", area.shape, "annotation", IGNORE, (180, 180, 180))
         for area in contents.ignore_areas.get(field.id, ())
     ]
     for cell in contents.cells.get(field.id, ()):
-        features.append(_cell_feature(said["field"], cell, kind, schema, anonymous=names.anonymous))
+        features.append(_cell_feature(own["field"], cell, kind, schema, anonymous=names.anonymous))
     for suggestion in contents.suggestions.get(field.id, ()):
-        features.append(_suggestion_feature(said["field"], suggestion, schema))
+        features.append(_suggestion_feature(own["field"], suggestion, schema))
     return {
         "type": "FeatureCollection",
-        "napari_lld": {key: value for key, value in said.items() if value is not None},
+        "napari_lld": {key: value for key, value in own.items() if value is not None},
         "features": features,
     }
 

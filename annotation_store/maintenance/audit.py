@@ -61,38 +61,38 @@ class Audit:
 
     def history(self) -> list[str]:
         """Compare every row with what its history says that it says."""
-        told: dict[tuple[str, int], dict[str, Any]] = {}
+        recorded: dict[tuple[str, int], dict[str, Any]] = {}
         for entity, entity_id, action, after in self._db.rows(
             sa.select(history.c.entity, history.c.entity_id, history.c.action, history.c.after).order_by(
                 history.c.id
             )
         ):
-            said = told.setdefault((entity, entity_id), {})
-            said.update(after or {})
+            columns = recorded.setdefault((entity, entity_id), {})
+            columns.update(after or {})
             if "deleted" in ENTITIES[entity].c:
-                said["deleted"] = action == "delete"
-        problems = list(self._contradictions(told))
+                columns["deleted"] = action == "delete"
+        problems = list(self._contradictions(recorded))
         if len(problems) > _SHOWN:
             problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN} more rows differ from their history."]
         return problems
 
-    def _contradictions(self, told: dict[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
+    def _contradictions(self, recorded: dict[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
         for entity, table in ENTITIES.items():
             rows = {row.id: row for row in self._db.rows(sa.select(table))}
             what = entity.replace("_", " ").capitalize()
-            for (of, entity_id), said in told.items():
+            for (of, entity_id), columns in recorded.items():
                 if of != entity:
                     continue
                 row = rows.get(entity_id)
                 if row is None:
                     yield f"{what} {entity_id} stands in the history, but is not there."
                     continue
-                for name, value in said.items():
+                for name, value in columns.items():
                     if name in table.c and getattr(row, name) != value:
                         yield f"{what} {entity_id}: its {name} is not what its history says."
                         break
             if entity in ("cell", "region", "ignore_area"):
-                unheard = sorted(row_id for row_id in rows if (entity, row_id) not in told)
+                unheard = sorted(row_id for row_id in rows if (entity, row_id) not in recorded)
                 yield from (
                     f"{what} {row_id} has no history: nobody knows who made it." for row_id in unheard
                 )

@@ -53,10 +53,10 @@ def _card_damage(folder: Path, expected: object) -> str | None:
     if not file.is_file():
         return None
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))["sha256"]
+        card = json.loads(file.read_text(encoding="utf-8"))["sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"its card cannot be read ({file})"
-    if told != (expected if isinstance(expected, str) else hash_of(folder / WEIGHTS)):
+    if card != (expected if isinstance(expected, str) else hash_of(folder / WEIGHTS)):
         return f"its card and its weights do not belong together ({file})"
     return None
 

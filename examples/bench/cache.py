@@ -87,6 +87,6 @@ class Cache:
             with self.file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(row) + "\n")
             self._rows[key] = row
-            told = {name: one for name, one in result.items() if not isinstance(one, list | dict)}
-            print(json.dumps(config), json.dumps(told), flush=True)
+            shown = {name: one for name, one in result.items() if not isinstance(one, list | dict)}
+            print(json.dumps(config), json.dumps(shown), flush=True)
         return dict(self._rows[key]["result"])

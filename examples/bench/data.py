@@ -68,9 +68,9 @@ def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> lis
     names = {category["id"]: category["name"] for category in content["categories"]}
     cells: dict[int, list[TrueCell]] = {image["id"]: [] for image in content["images"]}
     for one in content["annotations"]:
-        said = one.get("attributes") or {}
-        said = {k: v for k, v in (wbcatt_to_lld(said) if in_lld else said).items() if v is not None}
-        cells[one["image_id"]].append(TrueCell(tuple(one["bbox"]), names.get(one["category_id"]), said))
+        given = one.get("attributes") or {}
+        given = {k: v for k, v in (wbcatt_to_lld(given) if in_lld else given).items() if v is not None}
+        cells[one["image_id"]].append(TrueCell(tuple(one["bbox"]), names.get(one["category_id"]), given))
     return [
         Field(
             image["file_name"],
@@ -87,12 +87,12 @@ def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> lis
 def second_readings(data: Path, split: str, *, in_lld: bool) -> dict[tuple[str, Box], dict[str, str]]:
     """Read what a second annotator said of cells of `pbc`, by file and box, in WBCAtt's words or `lld`'s."""
     content = json.loads((data / f"pbc/{split}.json").read_text(encoding="utf-8"))
-    said = json.loads((data / f"pbc/reannotations_{split}.json").read_text(encoding="utf-8"))
+    readings = json.loads((data / f"pbc/reannotations_{split}.json").read_text(encoding="utf-8"))
     files = {image["id"]: image["file_name"] for image in content["images"]}
     return {
         (files[one["image_id"]], tuple(one["bbox"])): wbcatt_to_lld(other) if in_lld else dict(other)
         for one in content["annotations"]
-        if (other := said.get(str(one["id"]))) is not None
+        if (other := readings.get(str(one["id"]))) is not None
     }
 
 

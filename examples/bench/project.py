@@ -68,8 +68,8 @@ def train(
     done = ask(TrainRequest(project=str(project.path), **options), on_message)
     seconds = time.monotonic() - begun
     project.refresh()
-    told = {name: done.result.get(name) for name in ("active", "epochs")}
-    return {"model": done.model_id, **told, "seconds": round(seconds, 1)}
+    outcome = {name: done.result.get(name) for name in ("active", "epochs")}
+    return {"model": done.model_id, **outcome, "seconds": round(seconds, 1)}
 
 
 def later(options: dict[str, Any]) -> dict[str, Any]:

@@ -94,12 +94,12 @@ def naming(truths: Sequence[FieldTruth], proposals: Sequence[Sequence[Proposal]]
     pairs = [(c.cell_class, p.best_class) for r in results for c, p in r.matched]
     pairs += [(cell.cell_class, None) for result in results for cell in result.missed]
     missed = sum(len(result.missed) for result in results)
-    known = [(true, said) for true, said in pairs if true is not None]
+    known = [(true, predicted) for true, predicted in pairs if true is not None]
     cells = Counter(true for true, _ in known)
-    right = Counter(true for true, said in known if true == said)
+    right = Counter(true for true, predicted in known if true == predicted)
     return {
         "found": 1 - missed / max(1, len(pairs)),
         "cells": dict(sorted(cells.items())),
         "recall": {name: right[name] / count for name, count in sorted(cells.items())},
-        "macro_f1": macro_f1([true for true, _ in known], [said for _, said in known]),
+        "macro_f1": macro_f1([true for true, _ in known], [predicted for _, predicted in known]),
     }

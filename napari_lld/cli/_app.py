@@ -73,8 +73,8 @@ INTERRUPTED = 130
 """The exit code after Ctrl+C."""
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(value: bool) -> None:
+    if value:
         from importlib.metadata import version
 
         typer.echo(f"napari-lld {version('napari-lld')}")

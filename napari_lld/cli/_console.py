@@ -157,10 +157,10 @@ def show_message(message: Message, update: Update, *, prefix: str = "") -> None:
         update("Stopping", 0, 0, None)
 
 
-def _sentence(told: str | list[Any]) -> str:
+def _sentence(detail: str | list[Any]) -> str:
     from training.reasons import Reason
 
-    return f"{Reason.read(told)}."
+    return f"{Reason.read(detail)}."
 
 
 @contextmanager

@@ -116,11 +116,15 @@ def _say_confusion(name: str, confusion: Mapping[str, Any]) -> None:
     """Write who was taken for whom: a row a true name, a column what was said."""
     if not any(truth is not None for truth in confusion["truth"]):
         return
-    said: Sequence[str | None] = confusion["said"]
-    table = new_table(f"{name}: truth ↓ said →", *(NOT_FOUND if s is None else s or SILENT for s in said))
+    predicted: Sequence[str | None] = confusion["said"]
+    table = new_table(
+        f"{name}: truth ↓ said →", *(NOT_FOUND if s is None else s or SILENT for s in predicted)
+    )
     for truth, counts in zip(confusion["truth"], confusion["counts"], strict=True):
         # nobody can fail to find what is not there
-        cells = ["" if truth is None and s is None else str(c) for s, c in zip(said, counts, strict=True)]
+        cells = [
+            "" if truth is None and s is None else str(c) for s, c in zip(predicted, counts, strict=True)
+        ]
         table.add_row(NO_CELL if truth is None else truth, *cells)
     say_table(table)
 

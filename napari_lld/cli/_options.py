@@ -93,16 +93,16 @@ def _open(
         return to_read()
 
 
-def _reading_number(project: Project, wanted: str) -> int:
+def _reading_number(project: Project, given: str) -> int:
     found = project.readings.all()
     for reading in found:
-        if wanted == reading.name:
+        if given == reading.name:
             return reading.id
     for reading in found:
-        if wanted == str(reading.id):
+        if given == str(reading.id):
             return reading.id
     there = ", ".join(f"'{reading.name}' ({reading.annotator or 'nobody'})" for reading in found)
-    raise UsageError(f"--reading {wanted}: the project has no such reading; there are {there}")
+    raise UsageError(f"--reading {given}: the project has no such reading; there are {there}")
 
 
 def model_of(text: str) -> int | str:

@@ -35,26 +35,26 @@ def models(
 
     if activate is not None and roll_back:
         raise UsageError("--activate and --roll-back each choose a model; give one of them")
-    wanted = None if activate is None else _wanted(activate)
+    choice = None if activate is None else _wanted(activate)
     with open_project(project, read_only=activate is None and not roll_back) as opened:
         if roll_back:
             back = rollback(opened.models.all())
             if back is None:
                 raise UsageError(f"{project} uses the starter already; there is nothing to go back to")
-            wanted = back.model.id if back.model is not None else "starter"
-        if isinstance(wanted, int):
+            choice = back.model.id if back.model is not None else "starter"
+        if isinstance(choice, int):
             numbers = [made.id for made in opened.models.all()]
-            if wanted not in numbers:
+            if choice not in numbers:
                 have = f"it has {', '.join(map(str, numbers))}; give one of them, or" if numbers else "give"
-                raise UsageError(f"{project} has no model {wanted}; {have} starter")
-            why = damage(opened.models.folder(wanted))
+                raise UsageError(f"{project} has no model {choice}; {have} starter")
+            why = damage(opened.models.folder(choice))
             if why is not None:
                 raise UsageError(
                     f"{why} The model in use stays as it was; give another model's number, or "
                     "--activate starter."
                 )
-        if wanted is not None:
-            opened.models.activate(wanted if isinstance(wanted, int) else None)
+        if choice is not None:
+            opened.models.activate(choice if isinstance(choice, int) else None)
         rows = [
             {**_row(model), "damaged": damage(opened.models.folder(model.id))}
             for model in opened.models.all()
@@ -63,13 +63,13 @@ def models(
     if as_json:
         say_json({"project": project.absolute(), "active": active, "models": rows})
         return
-    if wanted is not None:
+    if choice is not None:
         say("The bundled starter suggests now." if active == "starter" else f"Model {active} suggests now.")
     if not rows:
         say("No model yet: the bundled starter suggests.")
         return
     _show(rows)
-    if active == "starter" and wanted is None:
+    if active == "starter" and choice is None:
         say("None of them is active: the bundled starter suggests.")
 
 
@@ -125,5 +125,5 @@ def _show(rows: list[dict[str, Any]]) -> None:
             say(f"Model {row['id']}: {row['damaged']} {out[0].upper()}{out[1:]}.")
         if row["why_not_active"]:
             say(f"Model {row['id']} was not made active: {row['why_not_active']}")
-        for told in filter(None, (row["comparison"], row["note"] if not row["why_not_active"] else None)):
-            say(f"Model {row['id']}: {told}")
+        for sentence in filter(None, (row["comparison"], row["note"] if not row["why_not_active"] else None)):
+            say(f"Model {row['id']}: {sentence}")

@@ -46,18 +46,19 @@ def schema(
         return
     from annotation_store import load_schema
 
-    wanted = load_schema(existing_file(new, "a schema file"))
+    new_schema = load_schema(existing_file(new, "a schema file"))
     mapping = dict(_pair(text) for text in mapped or ())
     with open_project(project) as opened:
-        change = opened.schema_versions.change(wanted, mapping)
+        change = opened.schema_versions.change(new_schema, mapping)
     if as_json:
-        facts = {"schema": wanted.name, "schema_version": change.version}
+        facts = {"schema": new_schema.name, "schema_version": change.version}
         say_json(
             {"project": project.absolute(), **facts, "cells": change.cells, "suggestions": change.suggestions}
         )
         return
     say(
-        f"{project} has schema {wanted.name} (version {change.version}): {plural(change.cells, 'cell')} and "
+        f"{project} has schema {new_schema.name} (version {change.version}): "
+        f"{plural(change.cells, 'cell')} and "
         f"{plural(change.suggestions, 'suggestion')} say something else now."
     )
 

@@ -218,9 +218,9 @@ class Commands:
 
     def tooltip(self, command_id: str) -> str:
         """Return a command's tooltip, with the reason where the project cannot be changed."""
-        told = self._commands[command_id].tooltip
+        text = self._commands[command_id].tooltip
         reason = self.why_not(command_id)
-        return f"{told}\n{reason}" if reason else told
+        return f"{text}\n{reason}" if reason else text
 
     def profile_keys(self, command_id: str) -> tuple[str, ...]:
         """Return the keys a command has in the profile, whatever the user changed."""

@@ -73,8 +73,10 @@ class Desk(QObject):
         self.session = Session()
         preferences = self.session.preferences
         self._unbind = bind(preferences) if hasattr(viewer, "window") else lambda: None
-        wanted = preferences.language  # before the first text is made
-        use_qt_language(use_language(*(QLocale.system().uiLanguages() if wanted == "system" else [wanted])))
+        language = preferences.language  # before the first text is made
+        use_qt_language(
+            use_language(*(QLocale.system().uiLanguages() if language == "system" else [language]))
+        )
         self.commands = Commands(self.session)
         self.commands.key_map = keymap.load()
         self.jobs = Jobs(self)
@@ -360,12 +362,12 @@ class Desk(QObject):
         def come_late() -> bool:
             late = (session.project, session.field_id) != here
             if late:
-                told = tr(
+                message = tr(
                     "{area}: {field} was not finished: another field was opened before the check ended.",
                     area=title,
                     field=field.name,
                 )
-                session.tell("warning", told)
+                session.tell("warning", message)
             return late
 
         def ask(nuclei: int) -> None:
@@ -455,32 +457,32 @@ class Desk(QObject):
 
         if self.still_busy():
             return
-        wanted = dialogs.ask_new_project(self.window, self.session.preferences.annotator)
-        if wanted is None:
+        answer = dialogs.ask_new_project(self.window, self.session.preferences.annotator)
+        if answer is None:
             return
-        if wanted.annotator:
-            self.session.preferences.annotator = wanted.annotator
-        images = wanted.images
+        if answer.annotator:
+            self.session.preferences.annotator = answer.annotator
+        images = answer.images
         if images is None:
-            self._open_made(wanted.folder, "", wanted.annotator)
+            self._open_made(answer.folder, "", answer.annotator)
             return
 
         def open_without(sentence: str) -> None:
-            self._open_made(wanted.folder, "", wanted.annotator)
+            self._open_made(answer.folder, "", answer.annotator)
             self.fail(sentence)
 
         self.jobs.start(
             tr("Adding fields"),
             lambda tell: actions.add_fields(
-                wanted.folder, [images], tell, annotator=wanted.annotator, patient_from=wanted.patient_from
+                answer.folder, [images], tell, annotator=answer.annotator, patient_from=answer.patient_from
             ),
-            lambda told: self._open_made(wanted.folder, told, wanted.annotator),
+            lambda message: self._open_made(answer.folder, message, answer.annotator),
             open_without,
         )
 
-    def _open_made(self, folder: Path, told: str, annotator: str | None = None) -> None:
-        if self.session.open(folder, annotator=annotator) and told:
-            self.session.tell("info", told)
+    def _open_made(self, folder: Path, message: str, annotator: str | None = None) -> None:
+        if self.session.open(folder, annotator=annotator) and message:
+            self.session.tell("info", message)
 
     def open_project(self) -> None:
         """Prompt for a project and open it."""
@@ -497,7 +499,7 @@ class Desk(QObject):
         self.jobs.start(
             tr("Preparing the sample"),
             lambda tell: actions.make_sample_project(folder, tell, annotator=annotator),
-            lambda told: self._open_made(folder, told),
+            lambda message: self._open_made(folder, message),
             self.fail,
         )
 
@@ -537,9 +539,9 @@ class Desk(QObject):
             return
         place, annotator = project.path, project.annotator
 
-        def done(told: str) -> None:
+        def done(message: str) -> None:
             self.session.refresh()
-            self.session.tell("info", told)
+            self.session.tell("info", message)
 
         self.jobs.start(
             tr("Adding fields"),

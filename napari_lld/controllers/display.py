@@ -25,9 +25,9 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
     def switch(name: str) -> Callable[[], None]:
         return lambda: sight.switch(name)
 
-    def tool(wanted: Tool) -> Callable[[], None]:
+    def tool(chosen: Tool) -> Callable[[], None]:
         def choose() -> None:
-            session.tool = Tool.SELECT if session.tool is wanted else wanted
+            session.tool = Tool.SELECT if session.tool is chosen else chosen
 
         return choose
 
@@ -144,7 +144,7 @@ def take_ring(desk: DeskContext) -> None:
     if answer is None or session.project is not project or not session.display.set_pixel_size(size):
         return
     session.tool = Tool.SELECT
-    told = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)
+    message = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)
     if answer == "all" and others:
         place = Place.of(project)
         changes: dict[int, dict[str, Any]] = {field_id: {"pixel_size_um": size} for field_id in others}
@@ -163,4 +163,4 @@ def take_ring(desk: DeskContext) -> None:
             lambda sentence: session.tell("error", sentence),
         )
     else:
-        session.tell("hint", told)
+        session.tell("hint", message)

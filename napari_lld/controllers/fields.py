@@ -218,11 +218,11 @@ class FieldController:
                 return
             session.refresh()
             session.join_edits(edits)
-            told = trn("{count} field changed.", "{count} fields changed.", len(edits))
+            message = trn("{count} field changed.", "{count} fields changed.", len(edits))
             now = coverage(summary.field for summary in session.summaries())
             if now != before:
-                told += " " + now.told(before)
-            session.tell("info", told)
+                message += " " + now.told(before)
+            session.tell("info", message)
 
         self._desk.jobs.start(
             tr("Field details"),

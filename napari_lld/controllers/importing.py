@@ -44,15 +44,15 @@ class ImportController:
         if project is None or self._desk.still_busy():
             return
         place = Place.of(project)
-        wanted = import_dialog.ask_import(place, project.reading, start, self._desk.window)
-        if wanted is not None:
-            self.run(place, wanted)
+        answer = import_dialog.ask_import(place, project.reading, start, self._desk.window)
+        if answer is not None:
+            self.run(place, answer)
 
-    def run(self, place: Place, wanted: Import) -> None:
+    def run(self, place: Place, options: Import) -> None:
         """Import beside the window."""
         self._desk.jobs.start(
             tr("Importing"),
-            lambda tell: carry_out(place, wanted, tell),
+            lambda tell: carry_out(place, options, tell),
             self._done,
             self._desk.fail,
             left=tr("Nothing was imported."),
@@ -63,7 +63,7 @@ class ImportController:
 
         session = self._desk.session
         session.refresh()
-        told = comes_in(report)
-        session.tell("info", tr("Imported: {told}", told=told.replace("\n", " ")))
+        message = comes_in(report)
+        session.tell("info", tr("Imported: {told}", told=message.replace("\n", " ")))
         if report.skipped:
-            ImportedDialog(told, list(report.skipped), self._desk.window).show()
+            ImportedDialog(message, list(report.skipped), self._desk.window).show()

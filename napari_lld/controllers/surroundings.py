@@ -121,8 +121,8 @@ class WindowServices(QObject):
         if project is not None and not project.read_only and self.session.preferences.ready:
             self.desk.process.warm_up()
 
-    def _on_ready(self, wanted: bool) -> None:
-        if wanted:
+    def _on_ready(self, asked: bool) -> None:
+        if asked:
             self.warm_up()
         else:
             self.desk.process.cool_down()
@@ -189,22 +189,22 @@ class WindowServices(QObject):
     def _ask_export(self, place: Path, reading: int, survey: formats.Survey) -> None:
         from napari_lld.widgets.dialogs import export_dialog
 
-        wanted = export_dialog.ask_export(survey, place.parent, self.desk.window)
-        if wanted is None:
+        answer = export_dialog.ask_export(survey, place.parent, self.desk.window)
+        if answer is None:
             return
         self.desk.jobs.start(
             tr("Exporting"),
             lambda tell: actions.export(
                 place,
-                wanted.form,
-                wanted.out,
+                answer.form,
+                answer.out,
                 tell,
-                suggestions=wanted.suggestions,
-                anonymise=wanted.anonymise,
-                options=wanted.options,
+                suggestions=answer.suggestions,
+                anonymise=answer.anonymise,
+                options=answer.options,
                 reading=reading,
             ),
-            lambda told: self.session.tell("info", told),
+            lambda message: self.session.tell("info", message),
             self.desk.fail,
             left=tr("Nothing was written."),
         )
@@ -218,14 +218,14 @@ class WindowServices(QObject):
             return
         place, reading = project.path, project.reading.id
         start = place.with_name(f"{place.name.removesuffix('.lld')}-report.html")
-        wanted = report_dialog.ask_report(start, self.desk.window)
-        if wanted is not None:
+        answer = report_dialog.ask_report(start, self.desk.window)
+        if answer is not None:
             self.desk.jobs.start(
                 tr("Writing the report"),
                 lambda tell: actions.report(
-                    place, wanted.out, tell, names=wanted.names, title=wanted.title, reading=reading
+                    place, answer.out, tell, names=answer.names, title=answer.title, reading=reading
                 ),
-                lambda told: self.session.tell("info", told),
+                lambda message: self.session.tell("info", message),
                 self.desk.fail,
             )
 

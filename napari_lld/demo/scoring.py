@@ -81,12 +81,12 @@ def tallies(pairs: Sequence[tuple[str | None, str | None]], values: Sequence[str
     table = {}
     for value in values:
         true = sum(t == value for t, _ in pairs)
-        said = sum(s == value for _, s in pairs)
+        count = sum(s == value for _, s in pairs)
         both = sum(t == value and s == value for t, s in pairs)
         table[value] = Tally(
             n=true,
-            precision=both / said if said else None,
+            precision=both / count if count else None,
             recall=both / true if true else None,
-            f1=2 * both / (true + said) if true else None,
+            f1=2 * both / (true + count) if true else None,
         )
     return table

@@ -54,17 +54,17 @@ def _value(words: Mapping[str, Mapping[str, str]], attribute: str, value: str) -
 
 
 @cache
-def _glossary(wanted: str) -> Mapping[str, Mapping[str, str]]:
+def _glossary(language: str) -> Mapping[str, Mapping[str, str]]:
     """Read the glossary of a language; empty if there is none."""
-    file = resources.files("napari_lld.i18n") / "locale" / f"schema.{wanted}.yaml"
+    file = resources.files("napari_lld.i18n") / "locale" / f"schema.{language}.yaml"
     content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return dict(content)
 
 
 @cache
-def _plain_words(wanted: str) -> Mapping[str, str]:
+def _plain_words(language: str) -> Mapping[str, str]:
     """List what a ranking's reasons name: titles, and values after their attribute, also in lower case."""
-    words = _glossary(wanted)
+    words = _glossary(language)
     known: dict[str, str] = {}
     for schema in map(load_schema, PRESETS) if words else ():
         for title in (*(c.title for c in schema.classes), *(g.title for g in schema.groups)):

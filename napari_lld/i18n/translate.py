@@ -29,8 +29,8 @@ def tr(text: str, /, **values: Any) -> str:
         What stands for the names in braces: ``tr("{name} is open", name=…)``. They may carry a format
         (``"{share:.0%}"``). Without values, braces mean themselves.
     """
-    told = _catalogue.gettext(text) if text else ""
-    return _fill(told, **values) if values else told
+    translated = _catalogue.gettext(text) if text else ""
+    return _fill(translated, **values) if values else translated
 
 
 def trn(one: str, many: str, /, count: int, **values: Any) -> str:

@@ -19,18 +19,18 @@ def model_says(session: Session) -> str:
     item, schema = session.label_error, session.schema
     if item is None or schema is None:
         return ""
-    said, other = item.said, session.contradicted
-    if said is None:
+    predicted, other = item.said, session.contradicted
+    if predicted is None:
         word = tr("no cell")
     elif item.id is None:
-        return f"→ {proposal_word(schema, said)}"
+        return f"→ {proposal_word(schema, predicted)}"
     elif other.cell_class is not None:
-        share = said.class_probabilities[other.cell_class]
+        share = predicted.class_probabilities[other.cell_class]
         word = f"{class_letter(schema, other.cell_class)} {share:.0%}" + (" …" if other.attributes else "")
     elif other.attributes:
         name, value = next(iter(other.attributes.items()))
         title = schema.value_title(name, value)
-        share = said.attribute_probabilities[name][value]
+        share = predicted.attribute_probabilities[name][value]
         word = f"{title} {share:.0%}" + (" …" if len(other.attributes) > 1 else "")
     else:
         word = tr("here")

@@ -73,15 +73,15 @@ class Measuring:
     def _settle_ring(self, start: Point, *, dragged: bool) -> None:
         session, sight = self._session, self._session.display
         if dragged and sight.fitted_pixel_size is not None:
-            told = tr(
+            message = tr(
                 "[draw.finish] says that this red cell is 7.5 µm wide: a pixel would be {size:.3f} µm.",
                 size=sight.fitted_pixel_size,
             )
         elif sight.lay_ring(start):
-            told = tr("This ring is 7.5 µm wide, as a red cell. Esc takes it away.")
+            message = tr("This ring is 7.5 µm wide, as a red cell. Esc takes it away.")
         else:
-            told = tr("How large a pixel is here is not known: drag across a red cell from edge to edge.")
-        session.tell("hint", told)
+            message = tr("How large a pixel is here is not known: drag across a red cell from edge to edge.")
+        session.tell("hint", message)
 
     def _pick(self, point: Point) -> None:
         """Set the colour at a point as that of the empty background."""

@@ -16,12 +16,12 @@ from napari_lld.report import Options, write_report
 
 def main() -> int:
     """Write it; 2 where that is refused."""
-    wanted = json.loads(sys.stdin.read())
+    request = json.loads(sys.stdin.read())
     try:
-        with Project.open(wanted["project"], reading=wanted["reading"], read_only=True) as project:
-            options = Options(wanted["names"], wanted["title"])
+        with Project.open(request["project"], reading=request["reading"], read_only=True) as project:
+            options = Options(request["names"], request["title"])
             # the dialog has asked whether a file may be replaced
-            write_report(project, Path(wanted["out"]), options, overwrite=True)
+            write_report(project, Path(request["out"]), options, overwrite=True)
     except LLDError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -53,8 +53,8 @@ def starter_rows() -> dict[str, str]:
 
 def model_rows(model: Model) -> dict[str, str]:
     """Sum up a model's card; what a card does not say is left out."""
-    told = CardPart(model.card)
-    config, versions, learnt = told.part("config"), told.part("versions"), told.part("learnt_from")
+    part = CardPart(model.card)
+    config, versions, learnt = part.part("config"), part.part("versions"), part.part("learnt_from")
     learned = (
         f"{counted(learnt.count('cells'), 'annotated cell')} on {counted(learnt.count('fields'), 'field')} "
         f"{of_units(learnt.count('patients'), learnt.count_or_none('of_fields'))}"
@@ -64,13 +64,13 @@ def model_rows(model: Model) -> dict[str, str]:
         "Intended use": INTENDED_USE,
         "Started from": _parent(model.parent),
         "Learned from": learned if learnt else "",
-        "Learned beyond the regions": _beyond(told.part("metrics", "pseudo_cells")),
+        "Learned beyond the regions": _beyond(part.part("metrics", "pseudo_cells")),
         "Epochs": _epochs(config),
-        "Field's longer side": f"{told.count('size')} pixels" if told.count("size") else "",
-        "Seed": str(told.count("seed")) if told.number("seed") is not None else "",
-        "Calibration": told.part("calibration").text("note"),
+        "Field's longer side": f"{part.count('size')} pixels" if part.count("size") else "",
+        "Seed": str(part.count("seed")) if part.number("seed") is not None else "",
+        "Calibration": part.part("calibration").text("note"),
         "Software": ", ".join(f"{name} {versions.text(name)}" for name in versions if versions.text(name)),
-        "Weights, SHA-256": told.text("sha256"),
+        "Weights, SHA-256": part.text("sha256"),
     }
     return {name: text for name, text in rows.items() if text}
 
@@ -100,13 +100,13 @@ def _parent(parent: str) -> str:
     return f"model {parent}" if parent.isdecimal() else "a model from outside the project"
 
 
-def _beyond(told: CardPart) -> str:
-    if not told:
+def _beyond(part: CardPart) -> str:
+    if not part:
         return ""
-    kept = "kept" if told.truth("kept") else "not kept: without them it was no worse"
-    others = told.count("unannotated_fields")
+    kept = "kept" if part.truth("kept") else "not kept: without them it was no worse"
+    others = part.count("unannotated_fields")
     where = f", also on {counted(others, 'field')} without annotation" if others else ""
-    return f"{counted(told.count('cells'), 'cell')} that it was sure of{where}: {kept}"
+    return f"{counted(part.count('cells'), 'cell')} that it was sure of{where}: {kept}"
 
 
 def _epochs(config: CardPart) -> str:

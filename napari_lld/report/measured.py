@@ -247,12 +247,12 @@ def confusions(one: Measurement, words: Words) -> list[Confusion]:
 
 
 def _confusion(title: str, table: CardPart, call: Callable[[str], str]) -> Confusion | None:
-    truth, said, counts = table.list("truth"), table.list("said"), table.list("counts")
+    truth, predicted, counts = table.list("truth"), table.list("said"), table.list("counts")
     if not any(name is not None for name in truth) or not all(isinstance(row, list) for row in counts):
         return None
     # what stands beside a name that is left out would be lost without a word
-    left_out = max(len(truth) - MOST_NAMES, len(said) - MOST_NAMES, 0)
-    truth, said = truth[:MOST_NAMES], said[:MOST_NAMES]
+    left_out = max(len(truth) - MOST_NAMES, len(predicted) - MOST_NAMES, 0)
+    truth, predicted = truth[:MOST_NAMES], predicted[:MOST_NAMES]
 
     def named(name: object, nothing: str) -> str:
         if name is None:
@@ -261,14 +261,14 @@ def _confusion(title: str, table: CardPart, call: Callable[[str], str]) -> Confu
 
     rows = []
     for name, row in zip(truth, counts, strict=False):
-        numbers = [int(c) if isinstance(c, int | float) and c >= 0 else 0 for c in row[: len(said)]]
+        numbers = [int(c) if isinstance(c, int | float) and c >= 0 else 0 for c in row[: len(predicted)]]
         total = sum(numbers)
         cells = [
             (n, n / total if total else 0.0, name is not None and name == column)
-            for column, n in zip(said, numbers, strict=False)
+            for column, n in zip(predicted, numbers, strict=False)
         ]
         rows.append((named(name, "no cell there"), total, cells))
-    return Confusion(title, [named(name, "not found") for name in said], rows, left_out)
+    return Confusion(title, [named(name, "not found") for name in predicted], rows, left_out)
 
 
 def reliabilities(one: Measurement, words: Words) -> list[Reliability]:

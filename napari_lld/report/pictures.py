@@ -209,9 +209,9 @@ def _proposed(row: dict[str, Any], words: Words) -> str:
     confidence = number(row.get("confidence"))
     if confidence is None:
         return "nothing"
-    said = row.get("said_class")
+    predicted = row.get("said_class")
     parts = [f"a cell at {confidence:.0%}"]
-    if (pair := _pair(said)) is not None:
+    if (pair := _pair(predicted)) is not None:
         parts.insert(0, f"{words.cell_class(pair[0])} at {pair[1]:.0%}")
     if row.get("unknown") is True:
         parts.insert(0, "unknown, unlike anything that was taught")

@@ -69,7 +69,7 @@ def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[
         learnt, metrics = card.part("learnt_from"), card.part("metrics")
         difference = metrics.part("difference")
         here, random = fates.get(model.id, (Fate(), Fate()))
-        held_out, told = of_model(metrics, Mark.HELD_OUT), told_of_comparison(model)
+        held_out, verdict = of_model(metrics, Mark.HELD_OUT), told_of_comparison(model)
         found.append(
             Round(
                 model.id,
@@ -86,7 +86,7 @@ def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[
                 ),
                 model.active,
                 "in use" if model.active else card.text("why_not_active"),
-                "" if told is None or card.text("why_not_active") else f"{told}.",
+                "" if verdict is None or card.text("why_not_active") else f"{verdict}.",
                 here.accepted,
                 random.accepted,
             )

@@ -38,9 +38,9 @@ class _Frame:
         room = self.height - self.top - self.bottom
         return self.top + room * (1 - min(max(share, 0.0), 1.0))
 
-    def open(self, told: str) -> list[str]:
+    def open(self, description: str) -> list[str]:
         """Start the diagram: lines at every quarter."""
-        parts = [_head(self.width, self.height, told)]
+        parts = [_head(self.width, self.height, description)]
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             y = self.y(share)
             parts.append(f'<path d="M{self.left} {y:.1f}H{self.width - self.right}" class="grid"/>')
@@ -77,8 +77,8 @@ def over_rounds(points: Sequence[Point], title: str) -> Markup:
     known = [(i, p, p.value) for i, p in enumerate(points) if p.value is not None]
     if not known:
         return Markup("")
-    told = "; ".join(f"{p.label}: {value:.2f}" for _, p, value in known)
-    parts = _ONE.open(f"{title}. {told}")
+    description = "; ".join(f"{p.label}: {value:.2f}" for _, p, value in known)
+    parts = _ONE.open(f"{title}. {description}")
     places = [_ONE.x(i, len(points)) for i in range(len(points))]
     step = -(-len(points) // _MOST_LABELS)
     for i, point in enumerate(points):
@@ -150,8 +150,8 @@ def reliability(rows: Sequence[tuple[float, int, int]], title: str) -> Markup:
     if not rows:
         return Markup("")
     width, height = _SIDE + _MARGIN + 14, _SIDE + _BARS + 44
-    told = "; ".join(f"{mean:.0%} sure: {right} of {n} right" for mean, n, right in rows)
-    parts = [_head(width, height, f"{title}. {told}")]
+    description = "; ".join(f"{mean:.0%} sure: {right} of {n} right" for mean, n, right in rows)
+    parts = [_head(width, height, f"{title}. {description}")]
 
     def x(share: float) -> float:
         return _MARGIN + _SIDE * share
@@ -187,9 +187,9 @@ def reliability(rows: Sequence[tuple[float, int, int]], title: str) -> Markup:
     return Markup("\n".join([*parts, "</svg>"]))
 
 
-def _head(width: float, height: float, told: str) -> str:
+def _head(width: float, height: float, description: str) -> str:
     size = f'viewBox="0 0 {width} {height}" width="{width}"'
-    return f'<svg class="chart" {size} role="img" aria-label="{escape(told)}">'
+    return f'<svg class="chart" {size} role="img" aria-label="{escape(description)}">'
 
 
 def _dot(hollow: bool) -> str:

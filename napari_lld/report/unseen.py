@@ -57,8 +57,8 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
             facts.units[field.id],
             domain_of(field),
         )
-        said = _once(suggested.get(field_id, ()))
-        results.append(evaluate_field(truth, said, classes=facts.schema.class_names))
+        proposed = _once(suggested.get(field_id, ()))
+        results.append(evaluate_field(truth, proposed, classes=facts.schema.class_names))
     missing = (
         "None of the fields drawn at random was annotated after this model had suggested there."
         if facts.reserve

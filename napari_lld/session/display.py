@@ -99,9 +99,9 @@ class FieldDisplay:
 
     def switch(self, name: str, on: bool | None = None) -> None:
         """Turn a switch, or put it on or off: panel, stains, smooth, scale_bar."""
-        wanted = not self._switches[name] if on is None else on
-        if wanted != self._switches[name]:
-            self._switches[name] = wanted
+        state = not self._switches[name] if on is None else on
+        if state != self._switches[name]:
+            self._switches[name] = state
             user_state.remember("sight", self._switches)
             self.switched.emit()
 

@@ -74,10 +74,10 @@ class FieldFilter:
             return False
         if not self.text:
             return True
-        said = " ".join(
+        text = " ".join(
             filter(None, (field.name, field.patient, field.slide, field.quality, field.note))
         ).casefold()
-        return all(word in said for word in self.text.casefold().split())
+        return all(word in text for word in self.text.casefold().split())
 
 
 NO_FILTER = FieldFilter()
@@ -85,7 +85,7 @@ NO_FILTER = FieldFilter()
 
 def arrange(
     summaries: Iterable[FieldSummary],
-    wanted: FieldFilter,
+    passing: FieldFilter,
     order: Order,
     ranks: Mapping[int, int] | None = None,
 ) -> list[int]:
@@ -96,7 +96,7 @@ def arrange(
     ranks
         Field id to its place among all; fields without one come last.
     """
-    passed = [summary for summary in summaries if wanted.lets_through(summary)]
+    passed = [summary for summary in summaries if passing.lets_through(summary)]
     if order is Order.NAME:
         passed.sort(key=lambda s: _natural(s.field.name))
     elif order is Order.WAITING:

@@ -319,8 +319,8 @@ class SessionFields:
         project = self.project
         for conflict_id in conflict_ids if project is not None else ():
             assert project is not None
-            wanted = conflict_id
-            if not self._done(lambda: project.conflicts.resolve(wanted, take=take)):  # noqa: B023 - called at once
+            number = conflict_id
+            if not self._done(lambda: project.conflicts.resolve(number, take=take)):  # noqa: B023 - called at once
                 return
 
     # ------------------------------------------------------------------ summaries, filter and order
@@ -366,9 +366,9 @@ class SessionFields:
         return self._filter
 
     @filter.setter
-    def filter(self, wanted: FieldFilter) -> None:
-        if wanted != self._filter:
-            self._filter = wanted
+    def filter(self, new: FieldFilter) -> None:
+        if new != self._filter:
+            self._filter = new
             self.arrange_fields()
 
     @property
@@ -497,10 +497,10 @@ class SessionFields:
     def describe_field(self, field_id: int | None = None, **changes: Any) -> bool:
         """Change what is known of a field (see `Project.fields.update`), of the current one if omitted."""
         project = self.project
-        wanted = self._field_id if field_id is None else field_id
-        if project is None or wanted is None:
+        target = self._field_id if field_id is None else field_id
+        if project is None or target is None:
             return False
-        return self._done(lambda: project.fields.update(wanted, **changes))
+        return self._done(lambda: project.fields.update(target, **changes))
 
     def set_patient_rule(self, expression: str) -> bool:
         """Say how the patient is read from the names of new images."""
@@ -515,10 +515,10 @@ class SessionFields:
         if field.skipped:
             self.tell("hint", tr("{name} is no longer skipped.", name=field.name))
             return
-        told = tr("{name} is skipped: passed over, and nothing is suggested on it.", name=field.name)
+        message = tr("{name} is skipped: passed over, and nothing is suggested on it.", name=field.name)
         if kept := self.all_summaries[field.id].cells:
-            told += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", kept)
-        self.tell("hint", told)
+            message += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", kept)
+        self.tell("hint", message)
         following = self._beside(1)
         if following is not None:
             self._show(following)

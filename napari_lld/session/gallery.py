@@ -100,8 +100,8 @@ class Item:
     @property
     def unknown(self) -> bool:
         """Whether it is a suggestion of a cell unlike anything taught."""
-        said = self.entry.proposal
-        return self.entry.kind == "suggestion" and said is not None and said.is_unknown
+        predicted = self.entry.proposal
+        return self.entry.kind == "suggestion" and predicted is not None and predicted.is_unknown
 
     @property
     def unchecked(self) -> bool:
@@ -121,12 +121,12 @@ def read_items(project: Project, field_ids: Collection[int] | None) -> list[Item
 
 
 def _item(entry: Entry, schema: Schema) -> Item:
-    said = entry.proposal
-    stated = None if said is None else said.stated_class
+    predicted = entry.proposal
+    stated = None if predicted is None else predicted.stated_class
     return Item(
         entry,
         entry.cell_class if entry.kind == "cell" else stated,
-        None if said is None else doubt(said, schema),
+        None if predicted is None else doubt(predicted, schema),
         label_probability(entry, schema),
         disagreement(entry, schema),
     )
@@ -324,13 +324,15 @@ class Gallery:
         earned, why = self.session.earned(
             Candidate(i.entry.id, i.entry.model_id, i.word, i.probability or 0.0) for i in unseen
         )
-        wanted = [i.entry.id for i in looked_at] + earned
+        ids = [i.entry.id for i in looked_at] + earned
         if not waiting:
             self._nothing(items)
-        elif not wanted or self._done(len(wanted), lambda project: project.suggestions.accept_many(wanted)):
-            told = []
-            if wanted or not (unknown or unchecked):
-                told.append(trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(wanted)))
+        elif not ids or self._done(len(ids), lambda project: project.suggestions.accept_many(ids)):
+            messages = []
+            if ids or not (unknown or unchecked):
+                messages.append(
+                    trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(ids))
+                )
             if left := len(unseen) - len(earned):
                 why_left = trn(
                     "{count} that was not on the screen is left: {why}",
@@ -338,12 +340,12 @@ class Gallery:
                     left,
                     why=" ".join(why),
                 )
-                told.append(why_left)
+                messages.append(why_left)
             if unchecked:
-                told.append(unchecked_refusal(unchecked))
+                messages.append(unchecked_refusal(unchecked))
             if unknown:
-                told.append(unknown_refusal(unknown))
-            self.session.tell("info" if left or unknown or unchecked else "hint", " ".join(told))
+                messages.append(unknown_refusal(unknown))
+            self.session.tell("info" if left or unknown or unchecked else "hint", " ".join(messages))
 
     def reject(self, items: Sequence[Item], reason: RejectionReason) -> None:
         """Reject suggestions, all for one reason."""
@@ -351,8 +353,8 @@ class Gallery:
         if not waiting:
             self._nothing(items)
         elif self._done(len(waiting), lambda project: project.suggestions.reject_many(waiting, reason)):
-            told = trn("{count} suggestion rejected.", "{count} suggestions rejected.", len(waiting))
-            self.session.tell("hint", told)
+            message = trn("{count} suggestion rejected.", "{count} suggestions rejected.", len(waiting))
+            self.session.tell("hint", message)
 
     def _nothing(self, items: Sequence[Item]) -> None:
         self.session.tell(
@@ -418,8 +420,12 @@ class Gallery:
 
 def _by_disagreement(item: Item) -> tuple[bool, bool, float]:
     """Sort contradicted labels first, then by how improbable a label is; last what cannot be compared."""
-    said = item.disagreement
-    return (said is None, not (said and said.instead), -said.improbable if said else 0.0)
+    difference = item.disagreement
+    return (
+        difference is None,
+        not (difference and difference.instead),
+        -difference.improbable if difference else 0.0,
+    )
 
 
 def crop_window(box: Box, width: int, height: int) -> tuple[Box, tuple[int, int, int, int]]:

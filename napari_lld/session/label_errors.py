@@ -83,15 +83,15 @@ class LabelErrorActions(ReviewActions):
         return self._checking
 
     @checking.setter
-    def checking(self, wanted: bool) -> None:
-        wanted = wanted and self.project is not None
-        if wanted == self._checking:
+    def checking(self, on: bool) -> None:
+        on = on and self.project is not None
+        if on == self._checking:
             return
-        self._checking = wanted
-        if not wanted and self._id_of("suggestion") == _MISSED:
+        self._checking = on
+        if not on and self._id_of("suggestion") == _MISSED:
             self.select(None)
         self.label_errors_changed.emit()
-        if wanted:
+        if on:
             self.search_label_errors()
 
     def check_label_errors(self) -> None:
@@ -205,11 +205,11 @@ class LabelErrorActions(ReviewActions):
     def _judge_again(self, fields: set[int] | None = None) -> None:
         """Judge fields that were edited: what was settled goes, what an undo opened comes back."""
         project, found = self.project, self._found
-        wanted = self._unjudged if fields is None else self._unjudged & fields
-        self._unjudged = self._unjudged - wanted
+        field_ids = self._unjudged if fields is None else self._unjudged & fields
+        self._unjudged = self._unjudged - field_ids
         if project is None or found is None:
             return
-        for field_id in wanted:
+        for field_id in field_ids:
             standing = {place_of(item): item for item in found.now(project, field_id)}
             for place in [place for place in self._ranks if place[0] == field_id]:
                 self._standing.pop(place, None)
@@ -400,21 +400,21 @@ class LabelErrorActions(ReviewActions):
         else:
             # an undo belongs to its field: the user stays where it works
             name = project.fields.get(following.field_id).name
-            told = tr("Settled. [suggestion.next] goes to the next one, on {name}.", name=name)
-            self.tell("hint", told)
+            message = tr("Settled. [suggestion.next] goes to the next one, on {name}.", name=name)
+            self.tell("hint", message)
 
     def _take_word(self, project: Project, item: Ranked) -> None:
-        cell, said = self.cell, item.said
+        cell, predicted = self.cell, item.said
         if item.id is None:
-            if said is not None:
-                made = project.label_reviews.accept(item.field_id, said, model_id=self._model_asked)
+            if predicted is not None:
+                made = project.label_reviews.accept(item.field_id, predicted, model_id=self._model_asked)
                 self.select("cell", made)
-        elif said is None:
+        elif predicted is None:
             project.cells.delete(item.id)
         elif cell is not None:
             other = self.contradicted
             if not other:
-                project.cells.change(item.id, box=said.box, confirm=True)
+                project.cells.change(item.id, box=predicted.box, confirm=True)
             elif other.cell_class is not None:
                 project.cells.change(item.id, cell_class=other.cell_class, attributes=other.attributes)
             else:

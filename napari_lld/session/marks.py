@@ -103,12 +103,12 @@ class MarkActions(SessionState):
             return False
         return self._set_state(self.region, RegionState.DRAFT, tr("The region is a draft again."))
 
-    def _set_state(self, region: Region, state: RegionState, told: str) -> bool:
+    def _set_state(self, region: Region, state: RegionState, message: str) -> bool:
         project = self.project
         if project is None or not self._done(lambda: project.regions.change(region.id, state=state)):
             return False
         self.select("region", region.id)
-        self.tell("hint", told)
+        self.tell("hint", message)
         return True
 
     def field_from_region(self) -> int | None:
@@ -325,10 +325,10 @@ class MarkActions(SessionState):
                 return False
             self._done(action)
         self.proposed_box = None
-        told = tr("The project is back.")
+        message = tr("The project is back.")
         if kept:
-            told += " " + trn("{count} change was saved.", "{count} changes were saved.", len(kept))
-        self.tell("info", told)
+            message += " " + trn("{count} change was saved.", "{count} changes were saved.", len(kept))
+        self.tell("info", message)
         if missing:
             self.tell(
                 "warning",

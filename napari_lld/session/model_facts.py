@@ -63,7 +63,7 @@ def model_numbers(model: Model) -> str:
     numbers = held_out(model)
     if not numbers:
         return _metric_text(model, "note") or tr("Not yet measured.")
-    told = [
+    lines = [
         f"{tr(title)} {value:.2f}"
         for key, title in MEASURES
         if (value := number(numbers.get(key))) is not None
@@ -71,11 +71,11 @@ def model_numbers(model: Model) -> str:
     for key, title in (("precision", tr("precision")), ("recall", tr("recall"))):
         value = number(numbers.get(key))
         if value is not None:
-            told.append(f"{title} {value:.0%}")
+            lines.append(f"{title} {value:.0%}")
     return tr(
         "On {cells} held-out cells: {numbers}.",
         cells=numbers.get("cells", "?"),
-        numbers=", ".join(told) or tr("nothing measurable"),
+        numbers=", ".join(lines) or tr("nothing measurable"),
     )
 
 
@@ -90,13 +90,15 @@ def why_not_active(model: Model) -> str:
     why = model.card.get("why_not_active")
     if not why or model.active:
         return ""
-    return tr("Not promoted: {why}", why=in_words([told])[0] if (told := told_of_comparison(model)) else why)
+    return tr(
+        "Not promoted: {why}", why=in_words([verdict])[0] if (verdict := told_of_comparison(model)) else why
+    )
 
 
 def comparison(model: Model) -> str:
     """Say what is open about how a model compares with that before it; nothing where it did as well."""
-    told = told_of_comparison(model)
-    return "" if told is None or model.card.get("why_not_active") else f"{in_words([told])[0]}."
+    verdict = told_of_comparison(model)
+    return "" if verdict is None or model.card.get("why_not_active") else f"{in_words([verdict])[0]}."
 
 
 def about(model: Model, damaged: str | None = None) -> str:

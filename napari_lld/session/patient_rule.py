@@ -33,10 +33,10 @@ class Coverage:
     without: int
 
     def __str__(self) -> str:
-        told = trn("{count} patient", "{count} patients", self.patients)
+        text = trn("{count} patient", "{count} patients", self.patients)
         if self.without:
-            told += ", " + trn("{count} field without", "{count} fields without", self.without)
-        return told
+            text += ", " + trn("{count} field without", "{count} fields without", self.without)
+        return text
 
     def told(self, before: Coverage) -> str:
         """Say how things stand after something, and before it."""

@@ -64,14 +64,14 @@ def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
             found.append(Disagreement(improbable, *other))
     for attribute in schema.attributes:
         value = entry.attributes.get(attribute.name)
-        said = entry.attribute_probabilities.get(attribute.name, {})
-        if value is not None and value in said:
-            word = best(said)
-            agrees = word is None or said[word] <= said[value]
+        predicted = entry.attribute_probabilities.get(attribute.name, {})
+        if value is not None and value in predicted:
+            word = best(predicted)
+            agrees = word is None or predicted[word] <= predicted[value]
             other = ()
             if word is not None and not agrees:
-                other = f"{attribute.title}: {schema.value_title(attribute.name, word)}", said[word]
-            found.append(Disagreement(1 - said[value], *other))
+                other = f"{attribute.title}: {schema.value_title(attribute.name, word)}", predicted[word]
+            found.append(Disagreement(1 - predicted[value], *other))
     if not found:
         return None
     most = max(found, key=lambda one: (bool(one.instead), one.improbable))
@@ -84,13 +84,15 @@ def label_probability(entry: Entry, schema: Schema) -> float | None:
     Of a suggestion that is what accepting writes, of a cell its class (a group: any of its classes); where it
     has none that the model knows, that it is a cell.
     """
-    said = entry.proposal
-    if said is None or entry.kind == "suggestion":
-        return None if said is None else said.probability
+    predicted = entry.proposal
+    if predicted is None or entry.kind == "suggestion":
+        return None if predicted is None else predicted.probability
     name = entry.cell_class
     members = schema.members(name) if name is not None and name != UNSURE and _says(schema, name) else ()
-    known = [member for member in members if member in said.class_probabilities and not said.is_unknown]
-    return sum(map(said.score, known)) if known else said.confidence
+    known = [
+        member for member in members if member in predicted.class_probabilities and not predicted.is_unknown
+    ]
+    return sum(map(predicted.score, known)) if known else predicted.confidence
 
 
 def _says(schema: Schema, name: str) -> bool:

@@ -51,8 +51,8 @@ class PixelCache:
 
     def keep(self, shown: int, neighbours: Sequence[int]) -> None:
         """Let go of all but these fields, and fetch the neighbours that are not there yet."""
-        wanted = {shown, *neighbours}
-        for field_id in [known for known in self._pixels if known not in wanted]:
+        kept = {shown, *neighbours}
+        for field_id in [known for known in self._pixels if known not in kept]:
             self._pixels.pop(field_id).cancel()
         for field_id in neighbours:
             field = self._project.fields.get(field_id)

@@ -71,7 +71,7 @@ def log_error(project: Path, kind: str, sentence: str, details: str, fields: Ite
         handler = _Handler(file, "a", _BYTES, _OLDER, encoding="utf-8", errors="replace", delay=True)
         with closing(handler):
             handler.setFormatter(_FORMAT)
-            told = without_names(f"{sentence}\n{details}".strip(), project, fields)
-            handler.handle(logging.LogRecord(kind, logging.ERROR, "", 0, told, None, None))
+            text = without_names(f"{sentence}\n{details}".strip(), project, fields)
+            handler.handle(logging.LogRecord(kind, logging.ERROR, "", 0, text, None, None))
         return None if handler.failed else file
     return None

@@ -287,10 +287,10 @@ class ReviewActions(ProposedRegions):
         def listed(taken: bool) -> str:
             return ", ".join(f"{title} {n}" for (which, title), n in counts.items() if which is taken)
 
-        told = [tr("Takes: {which}.", which=listed(True))] if allowed else []
+        messages = [tr("Takes: {which}.", which=listed(True))] if allowed else []
         if reasons:
-            told.append(tr("Leaves: {which}. {why}", which=listed(False), why=" ".join(reasons)))
-        return "\n".join(told)
+            messages.append(tr("Leaves: {which}. {why}", which=listed(False), why=" ".join(reasons)))
+        return "\n".join(messages)
 
     def accept_all(self) -> list[int]:
         """Accept the suggestions of this field that are shown, as one edit, where the model is that sure."""
@@ -303,12 +303,14 @@ class ReviewActions(ProposedRegions):
         cells = self._try(lambda: project.suggestions.accept_many(allowed)) or []
         if cells:
             self.select(None)
-            told = tr("{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells))
+            message = tr(
+                "{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells)
+            )
             if left:
-                told += " " + trn(
+                message += " " + trn(
                     "{count} is left: {why}", "{count} are left: {why}", left, why=" ".join(reasons)
                 )
-            self.tell("info", told)
+            self.tell("info", message)
         return cells
 
     def _forget_models(self) -> None:

@@ -127,12 +127,12 @@ class Rounds:
 
     def outlook(self) -> str:
         """Say when the next automatic round begins; nothing where there are none."""
-        wanted = self._preferences.automatic
-        if not wanted:
+        every = self._preferences.automatic
+        if not every:
             return ""
         if self.queue:
             return tr("Next: {title}.", title=self.queue[0].title)
-        left = max(wanted - self.new_cells, 1)
+        left = max(every - self.new_cells, 1)
         return trn(
             "The next automatic round begins after {count} more cell in finished regions.",
             "The next automatic round begins after {count} more cells in finished regions.",

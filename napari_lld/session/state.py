@@ -160,28 +160,28 @@ class SessionState(ChosenFields):
     @property
     def cell(self) -> Cell | None:
         """The current cell."""
-        wanted = self._id_of("cell")
-        return next((cell for cell in self.cells if cell.id == wanted), None)
+        current = self._id_of("cell")
+        return next((cell for cell in self.cells if cell.id == current), None)
 
     @property
     def suggestion(self) -> Suggestion | None:
         """The current suggestion."""
-        wanted = self._id_of("suggestion")
-        if wanted is None or self._marks is None:
+        current = self._id_of("suggestion")
+        if current is None or self._marks is None:
             return None
-        return next((s for s in self._marks.suggestions if s.id == wanted), None)
+        return next((s for s in self._marks.suggestions if s.id == current), None)
 
     @property
     def region(self) -> Region | None:
         """The current region."""
-        wanted = self._id_of("region")
-        return next((region for region in self.regions if region.id == wanted), None)
+        current = self._id_of("region")
+        return next((region for region in self.regions if region.id == current), None)
 
     @property
     def ignore_area(self) -> IgnoreArea | None:
         """The current ignore area."""
-        wanted = self._id_of("ignore_area")
-        return next((area for area in self.ignore_areas if area.id == wanted), None)
+        current = self._id_of("ignore_area")
+        return next((area for area in self.ignore_areas if area.id == current), None)
 
     def select(self, kind: Kind | None, entity_id: int | None = None) -> None:
         """Make a cell, suggestion, region or ignore area of this field current, or nothing."""

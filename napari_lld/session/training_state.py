@@ -230,7 +230,7 @@ class TrainingState:
 
 def _trust(message: Any) -> str:
     """Say how far what was suggested can be relied on; nothing where there is nothing to say."""
-    return " ".join(f"{said}." for said in in_words(trust_reasons(message.result)))
+    return " ".join(f"{sentence}." for sentence in in_words(trust_reasons(message.result)))
 
 
 def _left_out(message: Any) -> str:

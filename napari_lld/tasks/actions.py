@@ -54,8 +54,8 @@ def add_fields(
         sentence += " " + trn(
             "{count} file skipped: see Details.", "{count} files skipped: see Details.", count
         )
-        told = (f"{path.name}: {in_the_window(why)}" for path, why in report.skipped)
-        sentence = "\n".join([sentence, *told])
+        skipped = (f"{path.name}: {in_the_window(why)}" for path, why in report.skipped)
+        sentence = "\n".join([sentence, *skipped])
     return sentence
 
 
@@ -147,10 +147,10 @@ def export(
         if suggestions
         else trn("{count} cell", "{count} cells", report.cells)
     )
-    told = [tr("{things} exported to {out}.", things=things, out=out)]
+    messages = [tr("{things} exported to {out}.", things=things, out=out)]
     if report.skipped:
-        told[0] += " " + trn("{count} note in Details.", "{count} notes in Details.", len(report.skipped))
-    return "\n".join([*told, *map(in_the_window, report.skipped)])
+        messages[0] += " " + trn("{count} note in Details.", "{count} notes in Details.", len(report.skipped))
+    return "\n".join([*messages, *map(in_the_window, report.skipped)])
 
 
 def report(
@@ -167,7 +167,7 @@ def report(
     In a process of its own: what it imports and counts would hold up the window even from a thread.
     """
     about = {"project": str(project), "out": str(out), "names": names, "title": title, "reading": reading}
-    wanted: str | None = json.dumps(about)
+    request: str | None = json.dumps(about)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "napari_lld.report"],
         stdin=subprocess.PIPE,
@@ -182,10 +182,10 @@ def report(
         while True:
             tell(0, 0)  # raises where somebody asked to stop
             try:
-                _, said = process.communicate(wanted, timeout=0.2)
+                _, output = process.communicate(request, timeout=0.2)
                 break
             except subprocess.TimeoutExpired:
-                wanted = None  # it has it
+                request = None  # it has it
     except BaseException:
         process.kill()
         process.communicate()
@@ -193,7 +193,7 @@ def report(
             left.unlink(missing_ok=True)
         raise
     if process.returncode:
-        lines = said.strip().splitlines() or [tr("It ended without a word.")]
+        lines = output.strip().splitlines() or [tr("It ended without a word.")]
         if process.returncode == 2:
             raise LLDError(lines[-1])
         raise LLDError(tr("The report could not be written: {trouble}", trouble=lines[-1]))

@@ -84,10 +84,10 @@ class GalleryReader(threading.Thread):
                 self._lists.append(list(field_ids))
             self._something.notify()
 
-    def want(self, wanted: Sequence[Wanted]) -> None:
+    def want(self, requests: Sequence[Wanted]) -> None:
         """Set which crops are visible; others are no longer cut."""
         with self._something:
-            self._wanted = [w for w in wanted if w not in self._in_hand]
+            self._wanted = [w for w in requests if w not in self._in_hand]
             self._something.notify()
 
     @property
@@ -140,18 +140,18 @@ class GalleryReader(threading.Thread):
 
     def _crops(self, project: Project, batch: list[Wanted]) -> list[tuple[Wanted, Crop | None]]:
         found: list[tuple[Wanted, Crop | None]] = []
-        for wanted in batch:
+        for request in batch:
             try:
-                crop: Crop | None = self._crop(project, wanted, alone=len(batch) == 1)
+                crop: Crop | None = self._crop(project, request, alone=len(batch) == 1)
             except (LLDError, OSError, ValueError, MemoryError) as error:
-                logging.getLogger(__name__).warning("crop %s: %s", wanted, error)
+                logging.getLogger(__name__).warning("crop %s: %s", request, error)
                 crop = None
-            found.append((wanted, crop))
+            found.append((request, crop))
         return found
 
-    def _crop(self, project: Project, wanted: Wanted, *, alone: bool) -> Crop:
-        field = project.fields.get(wanted.field_id)
-        (x, y, w, h), (left, top, right, bottom) = crop_window(wanted.box, field.width, field.height)
+    def _crop(self, project: Project, request: Wanted, *, alone: bool) -> Crop:
+        field = project.fields.get(request.field_id)
+        (x, y, w, h), (left, top, right, bottom) = crop_window(request.box, field.width, field.height)
         whole = self._whole(project, field, alone=alone)
         if whole is None:
             part = project.pixels.read_area(field.id, (x, y, w, h))

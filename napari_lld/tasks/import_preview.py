@@ -32,7 +32,7 @@ class Place:
     @classmethod
     def of(cls, project: Project) -> Place:
         """Return the place of an open project."""
-        return cls(project.path, project.reading.id, project.annotator, project.patient_rule or "")
+        return cls(project.path, project.reading.id, project.annotator, project.fields.patient_rule or "")
 
     def open(self) -> Project:
         """Open it once more, for this thread."""
@@ -80,21 +80,21 @@ class ImportPreview:
     problem: str = ""
 
 
-def look(place: Place, wanted: Import, tell: Tell) -> ImportPreview:
+def look(place: Place, options: Import, tell: Tell) -> ImportPreview:
     """Carry the import out, take it back, and report what it would have done."""
-    form = wanted.form or formats.recognise(wanted.path) or ""
+    form = options.form or formats.recognise(options.path) or ""
     if not form:
-        return ImportPreview("", problem=_unrecognised(wanted.path))
+        return ImportPreview("", problem=_unrecognised(options.path))
     try:
         with place.open() as own:
-            report = _read(own, form, wanted, tell, preview=True)
-            refused = tuple(_refused(own, form, wanted, report))
+            report = _read(own, form, options, tell, preview=True)
+            refused = tuple(_refused(own, form, options, report))
     except LLDError as error:
         return ImportPreview(form, problem=in_the_window(str(error)))
     return ImportPreview(form, report, refused)
 
 
-def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
+def carry_out(place: Place, options: Import, tell: Tell) -> ImportReport:
     """Import, all of it or nothing.
 
     Raises
@@ -105,38 +105,38 @@ def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
     try:
         with place.open() as own:
             # the file may have changed since it was looked at
-            found = [] if wanted.skip or wanted.form != "coco" else _misfits(own, wanted)
+            found = [] if options.skip or options.form != "coco" else _misfits(own, options)
             if found:
                 raise FormatError(tr("Nothing was imported: {problem}.", problem=found[0]))
-            return _read(own, wanted.form, wanted, tell, preview=False)
+            return _read(own, options.form, options, tell, preview=False)
     except LLDError as error:
         raise FormatError(in_the_window(str(error))) from error
 
 
-def _read(own: Project, form: str, wanted: Import, tell: Tell, *, preview: bool) -> ImportReport:
+def _read(own: Project, form: str, options: Import, tell: Tell, *, preview: bool) -> ImportReport:
     run = formats.preview if preview else formats.read
     known = formats.FORMATS[form].read_options
     report = run(
         form,
         own,
-        wanted.path,
-        images=wanted.images,
-        regions=wanted.regions,
-        patient_from=wanted.patient_from,
+        options.path,
+        images=options.images,
+        regions=options.regions,
+        patient_from=options.patient_from,
         progress=tell,
-        options={name: value for name, value in wanted.options.items() if name in known},
+        options={name: value for name, value in options.options.items() if name in known},
     )
     return replace(report, skipped=[*map(in_the_window, report.skipped)])
 
 
-def _misfits(own: Project, wanted: Import) -> list[str]:
-    return problems(own, wanted.path, wanted.images)
+def _misfits(own: Project, options: Import) -> list[str]:
+    return problems(own, options.path, options.images)
 
 
-def _refused(own: Project, form: str, wanted: Import, report: ImportReport) -> list[str]:
+def _refused(own: Project, form: str, options: Import, report: ImportReport) -> list[str]:
     """Describe what the command line refuses (of COCO), and classes that the schema lacks in any format."""
     if form == "coco":
-        return _misfits(own, wanted)
+        return _misfits(own, options)
     return [
         trn(
             "class '{name}' is not in the schema: {count} box",

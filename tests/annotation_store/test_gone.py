@@ -65,7 +65,8 @@ def test_a_project_opened_twice_in_one_program_loses_nothing_when_another_progra
         Project.open(folder, annotator="Ada").close()
         other = (
             "from annotation_store import Project\n"
-            f"with Project.open({str(folder)!r}) as p: p.cells.add(1, (5, 5, 20, 20)); print(len(p.cells.all()))"
+            f"with Project.open({str(folder)!r}) as p: p.cells.add(1, (5, 5, 20, 20)); "
+            "print(len(p.cells.all()))"
         )
         said = subprocess.run([sys.executable, "-c", other], check=True, capture_output=True, text=True)
         assert said.stdout.split() == ["2"]

@@ -67,10 +67,10 @@ def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
     known = {one.id: one for one in project.readings.all()}
     if readings is not None and (missing := set(readings) - set(known)):
         raise EditError(f"There is no reading {min(missing)}.")
-    wanted = sorted(known if readings is None else set(readings))
+    chosen = sorted(known if readings is None else set(readings))
     views: dict[int, dict[int, ReadingView]] = {}
     used = []
-    for reading in wanted:
+    for reading in chosen:
         with project.readings.within(reading):
             own = _views(project)
         if own or readings is not None:
@@ -150,20 +150,20 @@ def _detection(found: Matched, a: Reading, b: Reading, seed: int) -> dict[str, A
 
 def class_labels(unit: Unit, readings: Sequence[int], schema: Schema) -> Labels:
     """Return what each reading calls a cell; a group is silent beside a class of its own."""
-    said = [unit.cells[r].cell_class if r in unit.cells else None for r in readings]
-    known = {value for value in said if value is not None and value != UNSURE}
+    labels = [unit.cells[r].cell_class if r in unit.cells else None for r in readings]
+    known = {value for value in labels if value is not None and value != UNSURE}
     silent = {
         value
         for value in known
         if schema.is_group(value) and any(other in schema.members(value) for other in known)
     }
-    return [None if value == UNSURE or value in silent else value for value in said]
+    return [None if value == UNSURE or value in silent else value for value in labels]
 
 
 def attribute_labels(unit: Unit, readings: Sequence[int], attribute: str) -> Labels:
     """Return what each reading says of an attribute."""
-    said = [unit.cells[r].attributes.get(attribute) if r in unit.cells else None for r in readings]
-    return [None if value == UNSURE else value for value in said]
+    labels = [unit.cells[r].attributes.get(attribute) if r in unit.cells else None for r in readings]
+    return [None if value == UNSURE else value for value in labels]
 
 
 def _unsure(found: Matched, attribute: str | None) -> dict[str, int]:
@@ -190,12 +190,12 @@ def differences(project: Project, readings: Sequence[int] | None = None) -> list
             score += _CELL_WEIGHT * _split([r in unit.cells for r in unit.judges])
         labels = [v for v in class_labels(unit, unit.judges, schema) if v is not None]
         if len(set(labels)) > 1:
-            said = ", ".join(
+            listed = ", ".join(
                 f"{schema.class_title(c.cell_class)} ({names[r]})"
                 for r, c in unit.cells.items()
                 if c.cell_class is not None
             )
-            what.append(f"Class: {said}")
+            what.append(f"Class: {listed}")
             score += _CLASS_WEIGHT * _split(labels)
         splits = []
         for one in schema.attributes:
@@ -204,12 +204,12 @@ def differences(project: Project, readings: Sequence[int] | None = None) -> list
                 splits.append(_split(values))
             if len(set(values)) > 1:
                 value_titles = {v.name: v.title or v.name for v in one.values}
-                said = ", ".join(
+                listed = ", ".join(
                     f"{value_titles.get(c.attributes[one.name], c.attributes[one.name])} ({names[r]})"
                     for r, c in unit.cells.items()
                     if one.name in c.attributes
                 )
-                what.append(f"{one.title or one.name}: {said}")
+                what.append(f"{one.title or one.name}: {listed}")
         if splits:
             score += _ATTRIBUTES_WEIGHT * sum(splits) / len(splits)
         if what:

@@ -56,11 +56,11 @@ class Votes:
         return first.pop(CLASS, cell.cell_class), {**cell.attributes, **first}
 
 
-def true_cell(cell: Cell, said: Votes | None) -> TrueCell:
+def true_cell(cell: Cell, counted: Votes | None) -> TrueCell:
     """Return a cell as truth: by most votes, where there are any."""
-    if said is None:
+    if counted is None:
         return TrueCell(cell.box, cell.cell_class, cell.attributes)
-    return TrueCell(said.box, *said.labels(cell), said.ties)
+    return TrueCell(counted.box, *counted.labels(cell), counted.ties)
 
 
 def votes(project: Project) -> dict[int, Votes]:
@@ -92,11 +92,11 @@ def _shares(
 ) -> dict[str, dict[str, float]]:
     shares = {}
     for name in (CLASS, *schema.attribute_names):
-        said = [value for one in voters if (value := _value(one, name)) is not None]
+        values = [value for one in voters if (value := _value(one, name)) is not None]
         groups = schema if name == CLASS else None
-        if consensus is not None and _value(consensus, name) != majority(said, groups):
+        if consensus is not None and _value(consensus, name) != majority(values, groups):
             continue  # somebody has decided it
-        cast = Counter(v for v in said if v != UNSURE and not (groups is not None and groups.is_group(v)))
+        cast = Counter(v for v in values if v != UNSURE and not (groups is not None and groups.is_group(v)))
         if cast:
             order = sorted(cast, key=lambda value: (-cast[value], value))
             shares[name] = {value: cast[value] / cast.total() for value in order}

@@ -271,11 +271,11 @@ def _label_rows(cell: LabelledCell, vocabulary: Vocabulary) -> Iterator[tuple[li
         [shares[name][0][1] if name in shares else 1.0 for name in names],
     )
     for row in range(1, max(map(len, shares.values()), default=0)):
-        said = {name: some[row] for name, some in shares.items() if len(some) > row}
-        values = {name: value for name, (value, _) in said.items()}
+        given = {name: some[row] for name, some in shares.items() if len(some) > row}
+        values = {name: value for name, (value, _) in given.items()}
         yield (
             vocabulary.targets(values.get("class"), values),
-            [said[name][1] if name in said else 0.0 for name in names],
+            [given[name][1] if name in given else 0.0 for name in names],
         )
 
 

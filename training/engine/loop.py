@@ -310,8 +310,10 @@ class Loop:
         rows, places = patches.labels.rows_of(chosen)
         allowed = [torch.from_numpy(head[rows]).to(self._device) for head in patches.labels.allowed]
         weights = torch.from_numpy(patches.labels.weights[rows]).to(self._device)
-        said = [head[torch.from_numpy(places).to(self._device)] for head in logits]
-        loss, parts = description_loss(said, allowed, self._priors, balance=config.balance, weights=weights)
+        outputs = [head[torch.from_numpy(places).to(self._device)] for head in logits]
+        loss, parts = description_loss(
+            outputs, allowed, self._priors, balance=config.balance, weights=weights
+        )
         names = self._model.vocabulary.head_names
         return loss, {names[i]: value for i, value in parts.items()}
 

@@ -195,9 +195,9 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
         cells = replace(cells, units=np.arange(len(cells.units)).astype(str))
     memory = probe.memory.without(source)
     shown = _with_memory(cells, memory, seed)
-    told: list[np.ndarray | None] = [None] * shown.labels.shape[1]
+    predictions: list[np.ndarray | None] = [None] * shown.labels.shape[1]
     if not (shown.labels >= 0).any():
-        return told
+        return predictions
     _resolve_groups(shown, cells.labels.allowed, memory.looks)
     first = np.searchsorted(cells.labels.of, np.arange(len(cells.units)))  # what is said of all rows is alike
     for i, crossed in _cross_fit(probe, shown, memory.looks).items():
@@ -205,9 +205,9 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
             continue
         lines = crossed.keep(probe.describer.lines[i])
         logits, of_lines = crossed.logits[first], crossed.said[first]
-        said = lines.mixed(torch.from_numpy(logits), torch.from_numpy(of_lines))
-        told[i] = np.where(of_lines > NEVER, said.exp().numpy(), 0.0)
-    return told
+        mixed = lines.mixed(torch.from_numpy(logits), torch.from_numpy(of_lines))
+        predictions[i] = np.where(of_lines > NEVER, mixed.exp().numpy(), 0.0)
+    return predictions
 
 
 @dataclass
@@ -265,9 +265,9 @@ def _resolve_groups(shown: _Shown, allowed: Sequence[np.ndarray], looks: np.ndar
     space = shown.space(looks)
     for i, rows in enumerate(several):
         weight, bias, met = space.discriminant(labels[:, i], allowed[i].shape[1], shown.weights[:, i])
-        said = np.where(allowed[i][rows] & met, features[rows] @ weight.T + bias, -np.inf)
-        known = np.isfinite(said).any(1)
-        labels[rows[known], i] = said[known].argmax(1)
+        scores = np.where(allowed[i][rows] & met, features[rows] @ weight.T + bias, -np.inf)
+        known = np.isfinite(scores).any(1)
+        labels[rows[known], i] = scores[known].argmax(1)
 
 
 @dataclass
@@ -307,7 +307,7 @@ def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[in
     used = [i for i in range(len(sizes)) if len(np.unique(labels[labels[:, i] >= 0, i])) >= 2]
     if not used:
         return {}
-    said = {i: np.full((len(labels), sizes[i]), NEVER) for i in used}
+    scores = {i: np.full((len(labels), sizes[i]), NEVER) for i in used}
     for fold in np.unique(folds):
         held, rest = folds == fold, folds != fold
         if not (labels[rest] >= 0).any():
@@ -315,7 +315,7 @@ def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[in
         space = shown.of(rest).space(looks)
         for i in used:
             weight, bias, met = space.discriminant(labels[rest, i], sizes[i], weights[rest, i])
-            said[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
+            scores[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
     with torch.inference_mode():
         device = next(describer.parameters()).device
         heads = describer.head_logits(torch.from_numpy(features.astype(np.float32)).to(device))
@@ -323,11 +323,11 @@ def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[in
     for i in used:
         lines = describer.lines[i]
         assert isinstance(lines, Discriminant)
-        cooling = _temperature(said[i], labels[:, i], weights[:, i])
+        cooling = _temperature(scores[i], labels[:, i], weights[:, i])
         of_head = float(lines.temperature) if lines.used else calibration.temperatures.get(names[i], 1.0)
         own = lines.own.cpu().numpy() > 0
         logits = heads[i].cpu().numpy().astype(np.float64) / of_head
-        cooled = np.where(said[i] > NEVER, said[i] / cooling, NEVER)
+        cooled = np.where(scores[i] > NEVER, scores[i] / cooling, NEVER)
         share = _share(cooled, logits, own, labels[:, i], weights[:, i])
         crossed[i] = _Crossed(cooled, cooling, logits, of_head, share)
     return crossed
@@ -350,27 +350,27 @@ def _fit_discriminants(model: LearnedModel, shown: _Shown, looks: np.ndarray) ->
     model.calibration = replace(calibration, temperatures=still)
 
 
-def _temperature(said: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+def _temperature(outputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     """Choose what to divide a discriminant's scores by, on cells that it was not fitted on."""
     rows = np.flatnonzero(labels >= 0)
-    rows = rows[said[rows, labels[rows]] > NEVER]  # its value had other cells
+    rows = rows[outputs[rows, labels[rows]] > NEVER]  # its value had other cells
     if weights[rows].sum() < FEWEST_TO_CHOOSE:
         return USUAL_TEMPERATURE
-    losses = [_loss(said[rows] / t, labels[rows], weights[rows]) for t in _TEMPERATURES]
+    losses = [_loss(outputs[rows] / t, labels[rows], weights[rows]) for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
 def _share(
-    said: np.ndarray, logits: np.ndarray, own: np.ndarray, labels: np.ndarray, weights: np.ndarray
+    outputs: np.ndarray, logits: np.ndarray, own: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> float:
     """Choose the discriminant's share among a head's own values, on cells that it was not fitted on."""
     rows = np.flatnonzero((labels >= 0) & np.append(own, False)[labels])
-    rows = rows[said[rows, labels[rows]] > NEVER]
+    rows = rows[outputs[rows, labels[rows]] > NEVER]
     if not own.any():
         return 1.0
     if own.sum() < 2 or weights[rows].sum() < FEWEST_TO_CHOOSE:
         return 0.0
-    one, other = (log_softmax(np.where(own, x[rows], NEVER), axis=1) for x in (logits, said))
+    one, other = (log_softmax(np.where(own, x[rows], NEVER), axis=1) for x in (logits, outputs))
     losses = np.array(
         [_loss((1 - share) * one + share * other, labels[rows], weights[rows]) for share in SHARES]
     )

@@ -131,57 +131,57 @@ def _rows(
 
 
 def _row(
-    field_id: int, cell: TrueCell | None, said: Proposal | None, groups: Mapping[str, Sequence[str]]
+    field_id: int, cell: TrueCell | None, predicted: Proposal | None, groups: Mapping[str, Sequence[str]]
 ) -> Row:
     labelled = {} if cell is None else {k: v for k, v in cell.attributes.items() if v != UNSURE}
     label = None if cell is None else cell.cell_class
     row: Row = {
-        "what": "not found" if said is None else "no cell" if cell is None else "right",
+        "what": "not found" if predicted is None else "no cell" if cell is None else "right",
         "field": field_id,
         "box": None if cell is None else [round(v, 2) for v in cell.box],
-        "proposed": None if said is None else [round(v, 2) for v in said.box],
+        "proposed": None if predicted is None else [round(v, 2) for v in predicted.box],
         "class": label,
         "attributes": labelled,
         "wrong": [],
-        "confidence": None if said is None else round(said.confidence, 4),
+        "confidence": None if predicted is None else round(predicted.confidence, 4),
         "said_class": None,
-        "unknown": said is not None and said.is_unknown,
+        "unknown": predicted is not None and predicted.is_unknown,
         "said_attributes": {},
         "labels": 0,
         "doubt": None,
         # of a cell that was not found only its size says how easily it could have been
         "surprise": 0.0 if cell is None else max(cell.box[2:]),
     }
-    if said is None:
+    if predicted is None:
         return row
-    chances = {} if said.is_unknown else said.class_probabilities
-    if said.stated_class is not None:
-        row["said_class"] = [said.stated_class, round(chances[said.stated_class], 4)]
+    chances = {} if predicted.is_unknown else predicted.class_probabilities
+    if predicted.stated_class is not None:
+        row["said_class"] = [predicted.stated_class, round(chances[predicted.stated_class], 4)]
     row["said_attributes"] = {
-        name: [value, round(said.attribute_probabilities[name][value], 4)]
-        for name, value in said.best_attributes.items()
+        name: [value, round(predicted.attribute_probabilities[name][value], 4)]
+        for name, value in predicted.best_attributes.items()
     }
     if cell is None:
-        return row | {"surprise": said.confidence}
-    surprises = {"cell": -math.log(max(said.confidence, _NOTHING))}
+        return row | {"surprise": predicted.confidence}
+    surprises = {"cell": -math.log(max(predicted.confidence, _NOTHING))}
     if label is not None and label != UNSURE and chances:
         members = groups.get(label, (label,))
         surprises["class"] = -math.log(max(sum(chances.get(name, 0.0) for name in members), _NOTHING))
-        if said.stated_class not in members:
+        if predicted.stated_class not in members:
             row["what"] = "class"
     for name, value in labelled.items():
-        shares = said.attribute_probabilities.get(name)
+        shares = predicted.attribute_probabilities.get(name)
         if shares:
             surprises[name] = -math.log(max(shares.get(value, 0.0), _NOTHING))
-            if said.best_attributes[name] != value:
+            if predicted.best_attributes[name] != value:
                 row["wrong"].append(name)
     if row["what"] == "right" and row["wrong"]:
         row["what"] = "attribute"
     known_groups: Groups = list(groups.values())
     return row | {
         "labels": len(surprises) - 1,
-        "doubt": information(said, known_groups)
-        if said.class_probabilities or said.attribute_probabilities
+        "doubt": information(predicted, known_groups)
+        if predicted.class_probabilities or predicted.attribute_probabilities
         else None,
         "surprise": math.fsum(surprises.values()),
     }

@@ -160,23 +160,23 @@ def _tables(fields: Sequence[Pairs], names: Sequence[str]) -> np.ndarray:
     place = {name: i for i, name in enumerate(names)}
     tables = np.zeros((len(fields), len(names), len(names) + 2))
     for table, pairs in zip(tables, fields, strict=True):
-        for truth, said in pairs:
+        for truth, predicted in pairs:
             if truth in place:
-                table[place[truth], -1 if said is None else place.get(said, -2)] += 1
+                table[place[truth], -1 if predicted is None else place.get(predicted, -2)] += 1
     return tables
 
 
 def _confusion(pairs: Sequence[tuple[str | None, str | None]], names: Sequence[str]) -> dict[str, Any]:
     """Count what was said of what; only names that occur, in the schema's order."""
     truths: list[str | None] = [name for name in names if any(t == name for t, _ in pairs)]
-    said: list[str | None] = [name for name in names if any(name in pair for pair in pairs)]
+    predicted: list[str | None] = [name for name in names if any(name in pair for pair in pairs)]
     if any(s == "" for _, s in pairs):
-        said.append("")
-    said.append(None)
+        predicted.append("")
+    predicted.append(None)
     if any(t is None for t, _ in pairs):
         truths.append(None)
     counts = Counter(pairs)
-    return {"truth": truths, "said": said, "counts": [[counts[t, s] for s in said] for t in truths]}
+    return {"truth": truths, "said": predicted, "counts": [[counts[t, s] for s in predicted] for t in truths]}
 
 
 # --- intervals -------------------------------------------------------------------------------------------
@@ -198,11 +198,11 @@ class _F1:
         k = tables.shape[1]
         right = tables[:, range(k), range(k)] if k else np.zeros((len(tables), 0))
         truth = (tables[:, :, :-1] if found_only else tables).sum(2)
-        said = tables[:, :, :k].sum(1)
-        either = truth + said
+        predicted = tables[:, :, :k].sum(1)
+        either = truth + predicted
         self.each = np.where(truth > 0, 2 * right / np.maximum(either, 1e-12), np.nan)
         self.recall = np.where(truth > 0, right / np.maximum(truth, 1e-12), np.nan)
-        self.precision = np.where(said > 0, right / np.maximum(said, 1e-12), np.nan)
+        self.precision = np.where(predicted > 0, right / np.maximum(predicted, 1e-12), np.nan)
         self.macro = _mean(self.each, 1)
         self.macro_interval = interval(self.macro)
         total = truth.sum(1)
@@ -215,11 +215,11 @@ def _detection(bootstrap: Bootstrap, results: Sequence[FieldResult], threshold: 
     """Return the intervals of AP50, precision and recall."""
     found = [result.found for result in results]
     hits = bootstrap.sums(np.array([float(f.hits[f.scores >= threshold].sum()) for f in found]))
-    said = bootstrap.sums(np.array([float((f.scores >= threshold).sum()) for f in found]))
+    predicted = bootstrap.sums(np.array([float((f.scores >= threshold).sum()) for f in found]))
     truths = bootstrap.sums(np.array([float(f.truths) for f in found]))
     return {
         "ap50": interval(_average_precisions(bootstrap, found)),
-        "precision": interval(np.where(said > 0, hits / np.maximum(said, 1), 1.0)),
+        "precision": interval(np.where(predicted > 0, hits / np.maximum(predicted, 1), 1.0)),
         "recall": interval(np.where(truths > 0, hits / np.maximum(truths, 1), np.nan)),
     }
 
@@ -246,8 +246,8 @@ def _average_precisions(bootstrap: Bootstrap, rankings: Sequence[Ranking]) -> np
     for start in range(0, len(truths), step):
         weights = bootstrap.drawn[start : start + step].astype(np.float32)[:, of_field[order]]
         right = np.add.reduceat(weights * hits, new, axis=1)
-        said = np.add.reduceat(weights, new, axis=1)
-        precision = np.cumsum(right, 1) / np.maximum(np.cumsum(said, 1), 1)
+        predicted = np.add.reduceat(weights, new, axis=1)
+        precision = np.cumsum(right, 1) / np.maximum(np.cumsum(predicted, 1), 1)
         envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
         total = truths[start : start + step]
         area = (right * envelope).sum(1)
@@ -351,23 +351,23 @@ def _calibration(
         return max(p.class_probabilities.values()), p.best_class == cell.cell_class
 
     def said_value(name: str) -> Callable[[TrueCell, Proposal], tuple[float, bool] | None]:
-        def said(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
+        def statement(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
             value, probabilities = cell.attributes.get(name, UNSURE), p.attribute_probabilities.get(name)
             if value == UNSURE or not probabilities:
                 return None
             return max(probabilities.values()), p.best_attributes.get(name) == value
 
-        return said
+        return statement
 
     least = {id(cell): p.confidence >= threshold for r in after for cell, p in r.matched}
 
-    def of_found(said: Callable[[TrueCell, Proposal], tuple[float, bool] | None]) -> dict[str, Any]:
+    def of_found(statement: Callable[[TrueCell, Proposal], tuple[float, bool] | None]) -> dict[str, Any]:
         def ranking(results: Sequence[FieldResult]) -> Ranking:
             some = [
                 one
                 for result in results
                 for cell, p in result.matched
-                if least.get(id(cell)) and (one := said(cell, p)) is not None
+                if least.get(id(cell)) and (one := statement(cell, p)) is not None
             ]
             return Ranking(np.array([s for s, _ in some]), np.array([h for _, h in some], bool), 0)
 

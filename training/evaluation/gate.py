@@ -73,20 +73,20 @@ class Comparison:
         return numbers | {"told": None if self.told is None else self.told.stored()}
 
 
-def cannot_judge(told: Reason, units: int = 0) -> Comparison:
+def cannot_judge(reason: Reason, units: int = 0) -> Comparison:
     """Return the result for two models that cannot be compared, with the reason."""
-    return Comparison("cannot_judge", units, told=told)
+    return Comparison("cannot_judge", units, told=reason)
 
 
 def few(units: Collection[str]) -> Comparison:
     """Return the result for too few patients to compare by."""
-    told = Reason(
+    reason = Reason(
         "It could not be compared with the model before: the measured held-out cells are {units}, and "
         "{needed} are needed",
         units=of_units(len(units), count_fields(units)),
         needed=FEWEST_UNITS,
     )
-    return cannot_judge(told, len(units))
+    return cannot_judge(reason, len(units))
 
 
 def units_of(results: Sequence[FieldResult]) -> dict[str, list[int]]:
@@ -137,7 +137,7 @@ def compare(
     elif high < 0 and whole < -MARGIN:
         verdict = "worse"
     values = {"difference": f"{whole:+.3f}", "low": f"{low:+.3f}", "high": f"{high:+.3f}", "level": LEVEL}
-    told = {
+    numbers = {
         "not_worse": None,
         "worse": Reason(
             "On the held-out cells it is worse than the model in use, which stays active: {difference}, with "
@@ -151,4 +151,4 @@ def compare(
             **values,
         ),
     }[verdict]
-    return Comparison(verdict, len(units), whole, low, high, told=told)
+    return Comparison(verdict, len(units), whole, low, high, told=numbers)

@@ -277,17 +277,17 @@ def evaluate_field(
     by_class = {}
     for name in classes:
         scores = confidences * np.array([p.class_probabilities.get(name, 0.0) for p in kept])
-        wanted = np.array([cell.cell_class == name for cell in cells], bool) & pairs.inner
-        open_ = np.array([_may_be(cell, name, groups) for cell in cells], bool) & ~wanted
+        of_class = np.array([cell.cell_class == name for cell in cells], bool) & pairs.inner
+        open_ = np.array([_may_be(cell, name, groups) for cell in cells], bool) & ~of_class
         open_ |= ~pairs.inner
-        relevant = np.flatnonzero(wanted | open_)
+        relevant = np.flatnonzero(of_class | open_)
         chosen = scores >= 1e-3
         order = [int(i) for i in np.argsort(-scores, kind="stable") if chosen[i]]
         hit = match(pairs.overlaps[:, relevant], order, open_[relevant])
-        real = np.array([h >= 0 and bool(wanted[relevant[h]]) for h in hit], bool)
+        real = np.array([h >= 0 and bool(of_class[relevant[h]]) for h in hit], bool)
         ignore = (hit >= 0) & ~real | (hit < 0) & pairs.near
         use = chosen & ~ignore
-        by_class[name] = Ranking(scores[use], real[use], int(wanted.sum()))
+        by_class[name] = Ranking(scores[use], real[use], int(of_class.sum()))
 
     matched = [(cells[j], p) for p, j, hit in zip(kept, pairs.found, pairs.hits, strict=True) if hit]
     lost = pairs.inner.copy()
@@ -351,12 +351,12 @@ def best_threshold(ranking: Ranking) -> float:
     return float(scores[int(f1.argmax())]) if len(f1) and f1.max() > 0 else 0.5
 
 
-def macro_f1(truth: Sequence[str], said: Sequence[str | None]) -> float:
+def macro_f1(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
     """Return F1 averaged over the values in the truth; ``None`` = no prediction. NaN if empty."""
     scores = []
     for value in sorted(set(truth)):
-        both = sum(t == value and s == value for t, s in zip(truth, said, strict=True))
-        either = sum(t == value for t in truth) + sum(s == value for s in said)
+        both = sum(t == value and s == value for t, s in zip(truth, predicted, strict=True))
+        either = sum(t == value for t in truth) + sum(s == value for s in predicted)
         scores.append(2 * both / either)
     return float(np.mean(scores)) if scores else float("nan")
 
@@ -496,7 +496,7 @@ def _attribute(
         for cell, p in matched
         if cell.attributes.get(name, UNSURE) != UNSURE
     ]
-    truth, said = [t for t, _ in pairs], [s for _, s in pairs]
+    truth, predicted = [t for t, _ in pairs], [s for _, s in pairs]
     known = [
         (cell.cell_class, cell.attributes[name], p.best_attributes.get(name))
         for cell, p in matched
@@ -504,8 +504,8 @@ def _attribute(
     ]
     lost = [cell.attributes[name] for cell in missed if cell.attributes.get(name, UNSURE) != UNSURE]
     return {
-        "f1": _number(macro_f1(truth, said)),
-        "f1_end_to_end": _number(macro_f1(truth + lost, [*said, *([None] * len(lost))])),
+        "f1": _number(macro_f1(truth, predicted)),
+        "f1_end_to_end": _number(macro_f1(truth + lost, [*predicted, *([None] * len(lost))])),
         "accuracy": _number(float(np.mean([t == s for t, s in pairs])) if pairs else float("nan")),
         "n": len(pairs),
         **beyond_class(known),
@@ -528,8 +528,8 @@ def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, floa
         the classes in which two values or more have `FEWEST_WITHIN` cells. ``None`` if there are none.
     """
     of_class: dict[str, list[tuple[str, str | None]]] = {}
-    for name, true, said in cells:
-        of_class.setdefault(name, []).append((true, said))
+    for name, true, predicted in cells:
+        of_class.setdefault(name, []).append((true, predicted))
     usual = {}
     balanced = []
     for name, some in sorted(of_class.items()):
@@ -537,7 +537,9 @@ def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, floa
         usual[name] = max(sorted(counts), key=counts.__getitem__)
         met = [value for value, n in sorted(counts.items()) if n >= FEWEST_WITHIN]
         if len(met) >= 2:
-            recalls = [np.mean([said == true for true, said in some if true == value]) for value in met]
+            recalls = [
+                np.mean([predicted == true for true, predicted in some if true == value]) for value in met
+            ]
             balanced.append(float(np.mean(recalls)))
     return {
         "look_up": _number(macro_f1([true for _, true, _ in cells], [usual[name] for name, _, _ in cells])),

@@ -80,9 +80,9 @@ class Sets:
         if proposal.is_unknown or proposal.unchecked:
             return {}
         return {
-            name: members(said, one.mass)
+            name: members(predicted, one.mass)
             for name, one in self.heads.items()
-            if one.mass is not None and (said := _said(proposal, name))
+            if one.mass is not None and (predicted := _said(proposal, name))
         }
 
     def told(self) -> dict[str, Any] | None:
@@ -137,13 +137,13 @@ def fit_sets(results: Sequence[FieldResult], attributes: Sequence[str], *, least
     for name in ("class", *attributes):
         rows = list(_rows(results, name, least))
         patients = np.array([patient for patient, _, _ in rows])
-        scores = np.array([needed(said, true) for _, said, true in rows])
+        scores = np.array([needed(predicted, true) for _, predicted, true in rows])
         names = set(patients.tolist())
         units = len(names)
         mass = mass_for(scores, patients) if len(rows) >= MEASURED and units >= FEWEST_UNITS else None
         if rows:
             judged = _judged(rows, scores, patients, mass)
-            values = max(len(said) for _, said, _ in rows)
+            values = max(len(predicted) for _, predicted, _ in rows)
             heads[name] = OfHead(mass, len(rows), units, *judged, count_fields(names), values)
     return Sets(heads)
 
@@ -193,10 +193,15 @@ def _rows(results: Sequence[FieldResult], name: str, least: float) -> Iterator[_
             if p.confidence < least or p.is_unknown or p.unchecked:
                 continue
             true = cell.cell_class if name == "class" else cell.attributes.get(name)
-            said = _said(p, name)
-            if true is None or true == UNSURE or not said or (name == "class" and true not in result.classes):
+            predicted = _said(p, name)
+            if (
+                true is None
+                or true == UNSURE
+                or not predicted
+                or (name == "class" and true not in result.classes)
+            ):
                 continue  # a class group is not a class: whether a set holds the class is not known
-            yield result.patient, said, true
+            yield result.patient, predicted, true
 
 
 def _judged(

@@ -29,17 +29,17 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     result
         Of `training.protocol.Done`.
     """
-    told = []
+    reasons = []
     if unlike := result.get("unlike"):
-        told.append(unlike_reason(unlike))
+        reasons.append(unlike_reason(unlike))
     if unchecked := result.get("unchecked"):
-        told.append(unchecked_reason(unchecked, result.get("labelled", {})))
+        reasons.append(unchecked_reason(unchecked, result.get("labelled", {})))
     elif "sets" in result and not result["sets"]:
-        told.append(not_measured_reason())
+        reasons.append(not_measured_reason())
     heads = (result.get("sets") or {}).get("heads", {})
     if wide := {name: one for name, one in heads.items() if narrows_nothing(one)}:
-        told.append(wide_reason(wide))
-    return told
+        reasons.append(wide_reason(wide))
+    return reasons
 
 
 def unlike_reason(films: Sequence[str]) -> Reason:

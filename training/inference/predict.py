@@ -272,8 +272,8 @@ def describe_crops(
             describer, [crops[i] for i in rows.tolist()], [sizes[i] for i in rows.tolist()], once=once
         )
         with autocast(device):
-            said = describer.decide(features)
-        for head, out in zip(logits, said, strict=True):
+            predicted = describer.decide(features)
+        for head, out in zip(logits, predicted, strict=True):
             head[rows] = out.float().cpu().numpy()
         if novelty is not None and places is not None and unlike is not None:
             seen = features.float().cpu().numpy()
@@ -316,15 +316,15 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
     for i in np.argsort(-confidences, kind="stable"):
         if confidences[i] < min_confidence:
             break
-        said = [
+        predicted = [
             {}
             if head is None or known is None
             else {v: float(p) for v, p, k in zip(values, head[i], known, strict=True) if k}
             for (_, values, known), head in zip(heads, probabilities, strict=True)
         ]
         x, y, w, h = (float(v) for v in raw.boxes[i])
-        classes = said.pop(0) if model.vocabulary.classes else {}
-        attributes = {a: p for a, p in zip(model.vocabulary.attributes, said, strict=True) if p}
+        classes = predicted.pop(0) if model.vocabulary.classes else {}
+        attributes = {a: p for a, p in zip(model.vocabulary.attributes, predicted, strict=True) if p}
         if max(w, h) < LEAST_ATTRIBUTE_SIDE:
             attributes = {}
         one = Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i], raw.unchecked)

@@ -42,7 +42,7 @@ def trusted_confidence(
     results: Sequence[FieldResult],
     groups: Mapping[str, Sequence[str]],
     *,
-    wanted: float = WANTED_PRECISION,
+    least_precision: float = WANTED_PRECISION,
     fewest: int = FEWEST_HITS,
 ) -> dict[str | None, float]:
     """Return, per predicted class, the least confidence from which `wanted` of the proposals were right.
@@ -62,31 +62,31 @@ def trusted_confidence(
     outcomes: dict[str | None, list[tuple[float, bool, str]]] = {}
     for result in results:
         for cell, proposal in result.matched:
-            label, said = cell.cell_class, proposal.best_class
-            right = label in (None, UNSURE, said) or said in groups.get(label or "", ())
-            outcomes.setdefault(said, []).append((proposal.confidence, right, result.patient))
+            label, predicted = cell.cell_class, proposal.best_class
+            right = label in (None, UNSURE, predicted) or predicted in groups.get(label or "", ())
+            outcomes.setdefault(predicted, []).append((proposal.confidence, right, result.patient))
         for proposal in result.spurious:
             outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, False, result.patient))
     place = {name: i % _FOLDS for i, name in enumerate(sorted({result.patient for result in results}))}
     trusted = {}
     for name, rows in outcomes.items():
-        least = _least(rows, wanted, fewest)
+        least = _least(rows, least_precision, fewest)
         if least is None:
             continue
         judged: list[bool] = []
         for fold in range(_FOLDS if len(place) > 1 else 0):
-            others = _least([row for row in rows if place[row[2]] != fold], wanted, fewest)
+            others = _least([row for row in rows if place[row[2]] != fold], least_precision, fewest)
             judged += [row[1] for row in rows if place[row[2]] == fold and row[0] >= (others or np.inf)]
-        if len(place) < 2 or (judged and np.mean(judged) >= wanted):
+        if len(place) < 2 or (judged and np.mean(judged) >= least_precision):
             trusted[name] = least
     return trusted
 
 
-def _least(rows: Sequence[tuple[float, bool, str]], wanted: float, fewest: int) -> float | None:
+def _least(rows: Sequence[tuple[float, bool, str]], least_precision: float, fewest: int) -> float | None:
     """Return the least confidence from which `wanted` of some outcomes, `fewest` at least, were right."""
     ordered = sorted(rows, key=lambda row: -row[0])
     hits = np.cumsum([right for _, right, _ in ordered])
-    good = (hits >= fewest) & (hits / np.arange(1, len(ordered) + 1) >= wanted)
+    good = (hits >= fewest) & (hits / np.arange(1, len(ordered) + 1) >= least_precision)
     return ordered[int(np.flatnonzero(good)[-1])][0] if good.any() else None
 
 

@@ -218,8 +218,8 @@ def choose(labels: np.ndarray, per_value: int, *, seed: int = 0) -> np.ndarray:
     taken = np.zeros(len(labels), bool)
     for _, head, value in sorted(values):
         candidates = order[labels[order, head] == value]
-        wanted = per_value - int(taken[candidates].sum())
-        taken[candidates[~taken[candidates]][: max(0, wanted)]] = True
+        missing = per_value - int(taken[candidates].sum())
+        taken[candidates[~taken[candidates]][: max(0, missing)]] = True
     return np.flatnonzero(taken)
 
 

@@ -319,8 +319,8 @@ def read_model(place: Path) -> LearnedModel:
     return model.evaluating()
 
 
-def _counts(said: Mapping[str, Mapping[str, float]]) -> Taught:
-    return {str(name): {str(v): float(n) for v, n in counts.items()} for name, counts in said.items()}
+def _counts(shares: Mapping[str, Mapping[str, float]]) -> Taught:
+    return {str(name): {str(v): float(n) for v, n in counts.items()} for name, counts in shares.items()}
 
 
 def starter_place() -> Path:

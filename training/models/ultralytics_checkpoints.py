@@ -266,8 +266,8 @@ def _set_items(stack: list[Any], some: list[Any]) -> None:
         )
 
 
-def _storage(said: Any) -> _Storage:
-    kind, of, key, _device, _count = said
+def _storage(record: Any) -> _Storage:
+    kind, of, key, _device, _count = record
     if kind != "storage" or not isinstance(of, _Name) or not isinstance(key, str):
         raise ValueError("no storage")
     return _Storage(of.name, key)

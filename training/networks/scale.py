@@ -100,8 +100,8 @@ def working_factor(
         return factor
     shown = cell_side * factor / size
     if shown < sides[0]:
-        wanted = factor * sides[0] * min(INSIDE, math.sqrt(sides[1] / sides[0])) / shown
-        return max(factor, min(wanted, MOST_MAGNIFIED, math.sqrt(MOST_PIXELS / (width * height))))
+        target = factor * sides[0] * min(INSIDE, math.sqrt(sides[1] / sides[0])) / shown
+        return max(factor, min(target, MOST_MAGNIFIED, math.sqrt(MOST_PIXELS / (width * height))))
     if shown > sides[1]:
         return factor * sides[1] / min(INSIDE, math.sqrt(sides[1] / sides[0])) / shown
     return factor

@@ -83,18 +83,20 @@ def _sure(one: Suggestion, words: Words) -> list[Reason]:
 
 def _teaching(one: Suggestion, words: Words) -> list[Reason]:
     proposal = one.proposal
-    said = [UNKNOWN] if proposal.is_unknown else []
+    statements = [UNKNOWN] if proposal.is_unknown else []
     if pair := contenders(proposal):
         first, second = (words.title(name) for name in pair)
-        said.append(Reason("Between {first} and {second}", first=first, second=second))
-    elif not proposal.class_probabilities and not said:
-        said.append(Reason("Its class is not known to the model"))
+        statements.append(Reason("Between {first} and {second}", first=first, second=second))
+    elif not proposal.class_probabilities and not statements:
+        statements.append(Reason("Its class is not known to the model"))
     rare = words.rare_among([proposal])
     if rare:
         share = max(proposal.class_probabilities[rare[0]], RARE_FROM)
-        said.append(Reason("Of a rare class at {share:.0%}: {name}", share=share, name=words.title(rare[0])))
+        statements.append(
+            Reason("Of a rare class at {share:.0%}: {name}", share=share, name=words.title(rare[0]))
+        )
     if pairs := words.rare_values_among([proposal]):
-        said.append(Reason("Of a rare value: {name}", name=words.value(*pairs[0])))
+        statements.append(Reason("Of a rare value: {name}", name=words.value(*pairs[0])))
     doubtful = [
         words.schema.attribute_title(name).lower()
         for name, values in proposal.attribute_probabilities.items()
@@ -103,7 +105,7 @@ def _teaching(one: Suggestion, words: Words) -> list[Reason]:
     if doubtful:
         names, more = ", ".join(doubtful[:3]), len(doubtful) - 3
         if more > 0:
-            said.append(Reason("In doubt: {names} and {more} more", names=names, more=more))
+            statements.append(Reason("In doubt: {names} and {more} more", names=names, more=more))
         else:
-            said.append(Reason("In doubt: {names}", names=names))
-    return said or [Reason("The model is fairly sure of it")]
+            statements.append(Reason("In doubt: {names}", names=names))
+    return statements or [Reason("The model is fairly sure of it")]

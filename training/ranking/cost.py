@@ -105,11 +105,11 @@ class CostModel:
 
         Nothing changes below `FEWEST_FIELDS` fields or `FEWEST_SECONDS`.
         """
-        used = [(said, took) for said, took in work if said > 0 and took > 0]
-        said, took = sum(s for s, _ in used), sum(t for _, t in used)
+        used = [(estimated, took) for estimated, took in work if estimated > 0 and took > 0]
+        estimated, took = sum(s for s, _ in used), sum(t for _, t in used)
         if len(used) < FEWEST_FIELDS or took < FEWEST_SECONDS:
             return self
-        factor = self.factor * min(max(took / said, _LIMITS[0]), _LIMITS[1])
+        factor = self.factor * min(max(took / estimated, _LIMITS[0]), _LIMITS[1])
         return dataclasses.replace(self, factor=factor, measured_fields=len(used))
 
 
@@ -135,9 +135,9 @@ def cost_model(project: Project) -> CostModel:
     for field_id, seconds in took.items():
         if not cells[field_id] and not finished[field_id]:
             continue  # looked at, nothing done
-        said = model.area((), finished[field_id], attributes)
+        estimate = model.area((), finished[field_id], attributes)
         for cell in cells[field_id]:
             stated = len(cell.attributes)
-            said += model.new_cell(stated) if cell.suggestion_id is None else model.accepted(stated)
-        work.append((said, seconds))
+            estimate += model.new_cell(stated) if cell.suggestion_id is None else model.accepted(stated)
+        work.append((estimate, seconds))
     return model.fitted(work)

@@ -54,9 +54,9 @@ class Words:
             counted = Reason("{count} likely cell", "{count} likely cells", count=len(likely))
         else:
             counted = Reason("{count} possible cell", "{count} possible cells", count=len(some))
-        said = [self._doubts(counted, likely or list(some))]
+        statements = [self._doubts(counted, likely or list(some))]
         if unknown := sum(one.is_unknown for one in some):
-            said.append(
+            statements.append(
                 Reason(
                     "{count} is unlike the cells it was taught",
                     "{count} are unlike the cells it was taught",
@@ -64,7 +64,7 @@ class Words:
                 )
             )
         if names := self.rare_among(some):
-            said.append(
+            statements.append(
                 Reason(
                     "a rare class is likely: {names}",
                     "rare classes are likely: {names}",
@@ -73,7 +73,7 @@ class Words:
                 )
             )
         if pairs := self.rare_values_among(some):
-            said.append(
+            statements.append(
                 Reason(
                     "a rare value is likely: {names}",
                     "rare values are likely: {names}",
@@ -81,7 +81,7 @@ class Words:
                     names=", ".join(self.value(*pair) for pair in pairs[:3]),
                 )
             )
-        return said
+        return statements
 
     def _doubts(self, cells: Reason, some: Sequence[Proposal]) -> Reason:
         """Describe what most of the uncertain candidates are uncertain about."""

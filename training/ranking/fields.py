@@ -109,12 +109,12 @@ def draw(views: Sequence[FieldView], already: Collection[int], *, seed: int = 0)
     list
         Ids of the newly drawn.
     """
-    wanted = round(RESERVE * len(views)) - len({v.id for v in views} & set(already))
+    missing = round(RESERVE * len(views)) - len({v.id for v in views} & set(already))
     free = sorted(
         (v for v in views if not v.touched and v.id not in already),
         key=lambda v: (draw_key(v.key, seed), v.id),
     )
-    return [v.id for v in free[: max(0, wanted)]]
+    return [v.id for v in free[: max(0, missing)]]
 
 
 Pair = tuple[Ranked, FieldView]

@@ -91,10 +91,10 @@ class SeenField:
     def partners(self) -> tuple[list[Proposal], np.ndarray, dict[int, Proposal]]:
         """Return what is said, the most confident first; its overlaps with the cells; and each cell's own."""
         boxes = np.array([cell.box for cell in self.cells]).reshape(-1, 4)
-        said = sorted(self.said, key=lambda p: -p.confidence)
-        overlaps = iou_matrix(np.array([p.box for p in said]), boxes)
-        partner = match(overlaps, range(len(said)), np.zeros(len(self.cells), bool))
-        return said, overlaps, {int(cell): said[i] for i, cell in enumerate(partner) if cell >= 0}
+        predicted = sorted(self.said, key=lambda p: -p.confidence)
+        overlaps = iou_matrix(np.array([p.box for p in predicted]), boxes)
+        partner = match(overlaps, range(len(predicted)), np.zeros(len(self.cells), bool))
+        return predicted, overlaps, {int(cell): predicted[i] for i, cell in enumerate(partner) if cell >= 0}
 
     def prediction(self, cell: Cell, found: Proposal | None) -> Proposal | None:
         """Return the prediction for a cell, if possible of a model that has not learnt from it."""
@@ -133,9 +133,9 @@ class Usual:
         off: list[float] = []
         cells = touched = 0
         for one in fields:
-            said, overlaps, of_cell = one.partners()
+            predicted, overlaps, of_cell = one.partners()
             cells += len(one.cells)
-            touched += int((overlaps >= _TOUCHES).any(0).sum()) if len(said) else 0
+            touched += int((overlaps >= _TOUCHES).any(0).sum()) if len(predicted) else 0
             for i, cell in enumerate(one.cells):
                 if i in of_cell:
                     off.append(1 - float(iou_matrix([cell.box], [of_cell[i].box])[0, 0]))
@@ -188,11 +188,13 @@ class Contradiction:
         return self.cell_class is not None or bool(self.attributes)
 
 
-def contradiction(cell: Cell, said: Proposal, schema: Schema, usual: Usual | None = None) -> Contradiction:
+def contradiction(
+    cell: Cell, predicted: Proposal, schema: Schema, usual: Usual | None = None
+) -> Contradiction:
     """Return which labels of a cell a model contradicts, except those that a person has confirmed."""
     usual = usual or Usual()
     other, values = None, {}
-    for name, label, left, best in _labels(cell, said, schema):
+    for name, label, left, best in _labels(cell, predicted, schema):
         if best is None or usual.wrong_label(name, label, left) < LISTED:
             continue
         if name:
@@ -203,7 +205,7 @@ def contradiction(cell: Cell, said: Proposal, schema: Schema, usual: Usual | Non
 
 
 def _labels(
-    cell: Cell, said: Proposal | None, schema: Schema
+    cell: Cell, predicted: Proposal | None, schema: Schema
 ) -> Iterator[tuple[str, str, float, str | None]]:
     """Return each label that a model can judge and nobody has confirmed.
 
@@ -216,10 +218,14 @@ def _labels(
         Attribute (``""`` = the class), label, the probability that is left to the label, and what is more
         probable; ``None`` = nothing.
     """
-    if said is None:
+    if predicted is None:
         return
-    label, shares = cell.cell_class, said.class_probabilities
-    if label is not None and label not in (UNSURE, cell.confirmed.get("cell_class")) and not said.is_unknown:
+    label, shares = cell.cell_class, predicted.class_probabilities
+    if (
+        label is not None
+        and label not in (UNSURE, cell.confirmed.get("cell_class"))
+        and not predicted.is_unknown
+    ):
         members = [name for name in schema.members(label) if name in shares]
         others = {name: p for name, p in shares.items() if name not in members and schema.is_class(name)}
         if members:
@@ -227,7 +233,7 @@ def _labels(
     kept = cell.confirmed.get("attributes", {})
     for attribute in schema.attributes:
         name = attribute.name
-        value, shares = cell.attributes.get(name), said.attribute_probabilities.get(name, {})
+        value, shares = cell.attributes.get(name), predicted.attribute_probabilities.get(name, {})
         if value is None or value not in shares or value == kept.get(name):
             continue
         others = {one: p for one, p in shares.items() if one != value and one in attribute.value_names}
@@ -262,7 +268,7 @@ def find_label_errors(
     seconds = cost.accepted(len(schema.attributes), 1.0)
     found = []
     for one in fields:
-        said, overlaps, of_cell = one.partners()
+        predicted, overlaps, of_cell = one.partners()
         for i, cell in enumerate(one.cells):
             if cell.id in one.decided:
                 continue
@@ -271,7 +277,7 @@ def find_label_errors(
             if tuple(cell.confirmed.get("box", ())) != tuple(cell.box):
                 overlap = float(overlaps[:, i].max(initial=0.0))
                 if overlap >= _TOUCHES:
-                    nearest = said[int(overlaps[:, i].argmax())]
+                    nearest = predicted[int(overlaps[:, i].argmax())]
                     errors["box"] = usual.wrong_box(overlap) * nearest.confidence
                     if errors["box"] >= least > 0:
                         reasons.append(Reason("The model draws the box elsewhere"))
@@ -296,28 +302,32 @@ def find_label_errors(
                         errors=errors,
                     )
                 )
-        found += _missed(one, said, overlaps, cost.new_cell(len(schema.attributes)), least)
+        found += _missed(one, predicted, overlaps, cost.new_cell(len(schema.attributes)), least)
     return sorted(found, key=lambda item: (-item.score, item.field_id, item.id or 0, item.box))
 
 
-def _in_box_of(said: Proposal, prediction: Proposal | None) -> Proposal:
-    return said if prediction is None else replace(prediction, box=said.box, confidence=said.confidence)
+def _in_box_of(predicted: Proposal, prediction: Proposal | None) -> Proposal:
+    return (
+        predicted
+        if prediction is None
+        else replace(prediction, box=predicted.box, confidence=predicted.confidence)
+    )
 
 
 def _wrong_labels(
-    cell: Cell, said: Proposal | None, schema: Schema, usual: Usual, words: Words, least: float
+    cell: Cell, predicted: Proposal | None, schema: Schema, usual: Usual, words: Words, least: float
 ) -> tuple[dict[str, float], list[Reason]]:
     """Return how probable it is that the class is wrong, or a value, and a reason for each that is listed.
 
     Where only all values together are probably wrong, the most doubtful is named.
     """
     errors: dict[str, float] = {"class": 0.0, "value": 0.0}
-    told: list[tuple[float, Reason]] = []
-    for name, label, left, best in _labels(cell, said, schema):
-        if best is None or said is None:
+    reasons: list[tuple[float, Reason]] = []
+    for name, label, left, best in _labels(cell, predicted, schema):
+        if best is None or predicted is None:
             continue
         error = usual.wrong_label(name, label, left)
-        shares = said.attribute_probabilities[name] if name else said.class_probabilities
+        shares = predicted.attribute_probabilities[name] if name else predicted.class_probabilities
         kind = "value" if name else "class"
         errors[kind] = 1 - (1 - errors[kind]) * (1 - error)
         if shares[best] <= left:
@@ -329,7 +339,7 @@ def _wrong_labels(
                 other=words.title(best),
                 share=shares[best],
             )
-            told.append((error, reason))
+            reasons.append((error, reason))
             continue
         reason = Reason(
             "{attribute}: labelled {label}, the model says {other} at {share:.0%}",
@@ -338,16 +348,16 @@ def _wrong_labels(
             other=schema.value_title(name, best),
             share=shares[best],
         )
-        told.append((error, reason))
-    listed = [reason for error, reason in told if error >= least]
-    if not listed and told and max(errors.values()) >= least:
-        listed = [max(told, key=lambda one: one[0])[1]]
+        reasons.append((error, reason))
+    listed = [reason for error, reason in reasons if error >= least]
+    if not listed and reasons and max(errors.values()) >= least:
+        listed = [max(reasons, key=lambda one: one[0])[1]]
     return errors, listed
 
 
 def _missed(
     one: SeenField,
-    said: Sequence[Proposal],
+    predicted: Sequence[Proposal],
     overlaps: np.ndarray,
     seconds: float,
     least: float,
@@ -355,7 +365,7 @@ def _missed(
     """Find what the model believes to be a cell, where a person says that all cells are boxed."""
     truth = FieldTruth(one.field.name, one.field.width, one.field.height, (), one.finished, one.ignore)
     found = []
-    for i, proposal in enumerate(said):
+    for i, proposal in enumerate(predicted):
         box = proposal.box
         error = overlooked(proposal.confidence)
         if error < least or not truth.covers(box) or overlaps[i].max(initial=0.0) >= _TOUCHES:
@@ -418,9 +428,9 @@ class LabelErrors:
         )
         return find_label_errors([again], project.schema, usual=self.usual)
 
-    def contradiction(self, cell: Cell, said: Proposal, schema: Schema) -> Contradiction:
+    def contradiction(self, cell: Cell, predicted: Proposal, schema: Schema) -> Contradiction:
         """Describe the model's label for a cell, in the schema's words."""
-        return contradiction(cell, said, schema, self.usual)
+        return contradiction(cell, predicted, schema, self.usual)
 
 
 def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
@@ -447,9 +457,9 @@ def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
     for field in project.fields.all():
         if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
             continue
-        said = (*looks[field.id].predictions, *marks.said.get(field.id, ()))
+        predicted = (*looks[field.id].predictions, *marks.said.get(field.id, ()))
         judged = looks[field.id].cells
-        seen.append(replace(marks.of(field, said), learnt=lineage.learnt(field), judged=judged))
+        seen.append(replace(marks.of(field, predicted), learnt=lineage.learnt(field), judged=judged))
     recall = None
     if number is not None and number in cards:
         recall = _measured_recall(cards[number][0])
@@ -488,11 +498,11 @@ class _Marks:
     rejected: Mapping[int, list[Box]]
     decided: Mapping[int, list[int]]
 
-    def of(self, field: Field, said: Sequence[Proposal]) -> SeenField:
+    def of(self, field: Field, predicted: Sequence[Proposal]) -> SeenField:
         return SeenField(
             field,
             tuple(self.cells.get(field.id, ())),
-            tuple(said),
+            tuple(predicted),
             tuple(self.finished.get(field.id, ())),
             tuple(self.ignored.get(field.id, ())),
             tuple(self.rejected.get(field.id, ())),

@@ -162,8 +162,8 @@ class Novelty:
         """Return the hidden layer ``(n, H)``, and how unsure the model is of the class ``(n,)``."""
         device = next(self._describer.parameters()).device
         tensor = torch.from_numpy(features.astype(np.float32)).to(device)
-        said = self._describer.decide(tensor)[self._head][:, self.values]
-        doubt = 1 - torch.softmax(said, 1).amax(1)
+        outputs = self._describer.decide(tensor)[self._head][:, self.values]
+        doubt = 1 - torch.softmax(outputs, 1).amax(1)
         hidden = self._describer.hide(tensor)
         return hidden.double().cpu().numpy(), doubt.double().cpu().numpy()
 

@@ -68,8 +68,8 @@ class AnnotatedField:
             pixels=partial(project.pixels.read, self.field.id),
             cells=tuple(
                 LabelledCell(cell.box, cell.cell_class, cell.attributes)
-                if (said := self.votes.get(cell.id)) is None
-                else LabelledCell(said.box, *said.labels(cell), shares=said.contested)
+                if (voted := self.votes.get(cell.id)) is None
+                else LabelledCell(voted.box, *voted.labels(cell), shares=voted.contested)
                 for cell in self.cells
             ),
             regions=self.finished,
@@ -95,7 +95,7 @@ class AnnotatedField:
     @property
     def classes(self) -> set[str | None]:
         """Every class that a reading gives one of the cells."""
-        voted = {name for said in self.votes.values() for name in said.shares.get("class", ())}
+        voted = {name for votes in self.votes.values() for name in votes.shares.get("class", ())}
         return voted | {cell.cell_class for cell in self.cells}
 
 

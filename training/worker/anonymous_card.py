@@ -26,27 +26,27 @@ def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
 
     A card that is nameless already stays as it is.
     """
-    told = dict(card)
-    held = told.get("held_out")
+    anonymous = dict(card)
+    held = anonymous.get("held_out")
     if isinstance(held, list):
-        told["held_out"] = sorted(
+        anonymous["held_out"] = sorted(
             one if _HASH.fullmatch(one) else held_out_key(project, one)
             for one in held
             if isinstance(one, str)
         )
-    request = told.get("request")
+    request = anonymous.get("request")
     if isinstance(request, Mapping):
-        told["request"] = {name: value for name, value in request.items() if name not in _PRIVATE}
-    parent = told.get("parent")
+        anonymous["request"] = {name: value for name, value in request.items() if name not in _PRIVATE}
+    parent = anonymous.get("parent")
     if isinstance(parent, str) and parent not in _PARENTS and not parent.isdecimal():
-        told["parent"] = "file"
-    metrics = told.get("metrics")
+        anonymous["parent"] = "file"
+    metrics = anonymous.get("metrics")
     measured = metrics.get("held_out") if isinstance(metrics, Mapping) else None
     domains = measured.get("domains") if isinstance(measured, Mapping) else None
     if isinstance(metrics, Mapping) and isinstance(measured, Mapping) and isinstance(domains, Mapping):
         hashed = {project.pseudonyms.of_domain(str(name)): one for name, one in domains.items()}
-        told["metrics"] = {**metrics, "held_out": {**measured, "domains": hashed}}
-    return told
+        anonymous["metrics"] = {**metrics, "held_out": {**measured, "domains": hashed}}
+    return anonymous
 
 
 def hide_names(project: Project) -> None:
@@ -55,6 +55,6 @@ def hide_names(project: Project) -> None:
         folder = project.models.folder(model.id)
         with suppress(ModelError, OutputError, OSError):
             card = read_card(folder)
-            told = nameless(project, card)
-            if told != card:
-                write_file(folder / CARD, json.dumps(told, indent=1, ensure_ascii=False))
+            anonymous = nameless(project, card)
+            if anonymous != card:
+                write_file(folder / CARD, json.dumps(anonymous, indent=1, ensure_ascii=False))

@@ -21,22 +21,24 @@ def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> st
     chosen_before
         Likewise of a model that it goes on from.
     """
-    told = []
+    warnings = []
     if not known:
-        told.append("It began at a file, and nobody knows whether that had learnt from the held-out cells.")
+        warnings.append(
+            "It began at a file, and nobody knows whether that had learnt from the held-out cells."
+        )
     if lost:
-        told.append(_of_lost(lost))
+        warnings.append(_of_lost(lost))
     if chosen:
-        told.append(
+        warnings.append(
             "How much of what it learnt about finding cells was kept was decided on the held-out cells too, "
             "so the numbers are a little too good."
         )
     elif chosen_before:
-        told.append(
+        warnings.append(
             "How much of what a model that it goes on from had learnt about finding cells was kept was "
             "decided on these held-out cells, so the numbers are a little too good."
         )
-    return " ".join(told)
+    return " ".join(warnings)
 
 
 def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:

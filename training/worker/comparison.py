@@ -56,26 +56,26 @@ def compare_with_active(
     active = project.models.active()
     before = Lineage.of(project, active.id if active is not None else None)
     if not (lineage.known and before.known):
-        told = Reason(
+        reason = Reason(
             "It could not be compared with the model before: one of them began at a file, or at a model that "
             "is no longer here, and nobody knows whether that had learnt from the held-out cells"
         )
-        return cannot_judge(told), []
+        return cannot_judge(reason), []
     learnt = {k.patient for k in testing if before.saw(k.field, k.cells)}
     clean = [i for i, k in enumerate(testing) if k.patient not in learnt]
     units = len(units_of([new[i] for i in clean]))
     if learnt and units < FEWEST_UNITS:
-        told = Reason(
+        reason = Reason(
             "It could not be compared with the model before, which has learnt from cells that "
             "are held out now ({units})",
             units=of_units(len(learnt), count_fields(learnt)),
         )
-        return cannot_judge(told, units), []
+        return cannot_judge(reason, units), []
     try:
         reference, _ = resolve(project, "active")
     except DamagedModelError:
-        told = Reason("It could not be compared with the model before, whose files are missing or damaged")
-        return cannot_judge(told), []
+        reason = Reason("It could not be compared with the model before, whose files are missing or damaged")
+        return cannot_judge(reason), []
     raw = propose(reference.to(device), [testing[i] for i in clean])
     done = clean[: len(raw)]  # of the others there was no time for
     old = cross_fitted(reference, [testing[i].truth() for i in done], raw, prior=starter_calibration())

@@ -61,8 +61,8 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             moves=[films.move(film) for film in of],
             on_field=tell,
         )
-        for film, said in zip(of, raw, strict=True):
-            films.note(film, said)
+        for film, proposals in zip(of, raw, strict=True):
+            films.note(film, proposals)
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
@@ -124,14 +124,14 @@ def _against_file(
     places = None if request.images is None else Path(request.images)
     fields = Images((), project.fields.all(), project.pseudonyms.of_folder)
     images = Images.of(file, places, project if places is None else None)
-    found, told = read_truth(file, project.schema, images, request.fields)
+    found, notes = read_truth(file, project.schema, images, request.fields)
     if not found:
-        raise LLDError(f"{file} holds no image to measure on. {told[0] if told else ''}".strip())
+        raise LLDError(f"{file} holds no image to measure on. {notes[0] if notes else ''}".strip())
     if request.outside_regions:
         found = outside_regions(found, fields, {k.field.id: k.finished for k in known})
-    if told:
-        more = f" (and {len(told) - _TOLD} more)" if len(told) > _TOLD else ""
-        channel.send(Notice(told=(" ".join(told[:_TOLD]) + more).removesuffix(".")))
+    if notes:
+        more = f" (and {len(notes) - _TOLD} more)" if len(notes) > _TOLD else ""
+        channel.send(Notice(told=(" ".join(notes[:_TOLD]) + more).removesuffix(".")))
     of_project = {k.field.id: k for k in known}
     shown = []
     for one in found:

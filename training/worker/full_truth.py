@@ -56,7 +56,7 @@ def read_truth(
     if names is not None:
         document.fields = [f for f in document.fields if {f.name, Path(f.name).name} & set(names)]
     matches = matching_images(document, images)
-    told: list[str] = []
+    notes: list[str] = []
     found: list[ImageTruth] = []
     for index, (given, unit) in enumerate(zip(document.fields, units(document.fields), strict=True)):
         if index not in matches:
@@ -68,10 +68,10 @@ def read_truth(
     for given in document.fields:
         for reason in given.reasons:
             document.skipped.count(reason)
-    told = document.skipped.sentences()
+    notes = document.skipped.sentences()
     if document.annotations and not any(one.truth.cells for one in found):
-        raise FormatError(f"No white cell of {file} can be measured on. {told[0] if told else ''}".strip())
-    return found, told
+        raise FormatError(f"No white cell of {file} can be measured on. {notes[0] if notes else ''}".strip())
+    return found, notes
 
 
 def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: Images) -> ImageTruth | None:

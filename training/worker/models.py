@@ -29,7 +29,7 @@ class DamagedModelError(ModelError):
     )
 
 
-def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | None]:
+def resolve(project: Project, choice: str | int) -> tuple[LearnedModel, int | None]:
     """Return the model that a request names, speaking the project's words, and its number.
 
     ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
@@ -41,12 +41,12 @@ def resolve(project: Project, wanted: str | int) -> tuple[LearnedModel, int | No
     ModelError
         If there is no such model.
     """
-    number = _number(wanted)
-    if wanted == "active":
+    number = _number(choice)
+    if choice == "active":
         active = project.models.active()
         number = active.id if active is not None else None
-    elif number is None and wanted != "starter":
-        raise ModelError(f"'{wanted}' is not a model: give active, starter or a number.")
+    elif number is None and choice != "starter":
+        raise ModelError(f"'{choice}' is not a model: give active, starter or a number.")
     if number is not None and number not in {model.id for model in project.models.all()}:
         raise ModelError(f"The project has no model {number}.")
     if number is None:
@@ -126,7 +126,7 @@ def _with_detector_of(
     return model.evaluating(), checkpoint.architecture.file_name  # its own may name somebody
 
 
-def _number(wanted: str | int) -> int | None:
-    if isinstance(wanted, int):
-        return wanted
-    return int(wanted) if wanted.isdecimal() else None
+def _number(choice: str | int) -> int | None:
+    if isinstance(choice, int):
+        return choice
+    return int(choice) if choice.isdecimal() else None

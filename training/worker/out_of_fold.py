@@ -79,7 +79,7 @@ def check_labels(
     budget.leave_out(CHECKED, of - sum(len(one.cells) for one in known if one not in fields), of)
     if not cells.places:
         return {}
-    said = out_of_fold(model, cells, source_of(project.uid))
+    predicted = out_of_fold(model, cells, source_of(project.uid))
     words = model.vocabulary
     found: Checked = defaultdict(dict)
     for row, (number, place) in enumerate(cells.places):
@@ -88,7 +88,7 @@ def check_labels(
             {}
             if head is None
             else {value: round(float(p), 5) for value, p in zip(values, head[row], strict=True) if p > 0}
-            for values, head in zip(words.heads, said, strict=True)
+            for values, head in zip(words.heads, predicted, strict=True)
         ]
         classes = shares.pop(0) if words.classes else {}
         attributes = {name: some for name, some in zip(words.attributes, shares, strict=True) if some}

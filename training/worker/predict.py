@@ -49,24 +49,24 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
         fields = len(known)
         if request.fields is not None:
-            wanted = set(request.fields)
+            field_ids = set(request.fields)
             for field in project.fields.all():
-                if field.is_slide and field.id in wanted:
+                if field.is_slide and field.id in field_ids:
                     raise LLDError(
                         f"{field.name} is a whole slide, too large to be searched at once: "
                         "make fields of its areas and predict on those."
                     )
-            missing = wanted - {one.field.id for one in known}
+            missing = field_ids - {one.field.id for one in known}
             if missing:
                 raise LLDError(f"The project has no field {min(missing)}.")
-            known = [one for one in known if one.field.id in wanted]
+            known = [one for one in known if one.field.id in field_ids]
         if not known:
             raise LLDError("The project has no fields yet (whole slides aside). Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(known)))
         checked = None
         if len(known) == fields:  # of a few fields what was found before is kept
             checked = check_labels(project, trunk_for(project, model, number), known, channel)
-        told = suggest_on(
+        outcome = suggest_on(
             project,
             model,
             number,
@@ -78,12 +78,12 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         )
     result = {
         "fields": len(known),
-        "count": told.count,
-        "unknown": told.unknown,
-        "from_stain": len(told.from_stain),
-        "unlike": told.unlike,
-        "unchecked": told.unchecked,
-        "labelled": told.labelled,
+        "count": outcome.count,
+        "unknown": outcome.unknown,
+        "from_stain": len(outcome.from_stain),
+        "unlike": outcome.unlike,
+        "unchecked": outcome.unchecked,
+        "labelled": outcome.labelled,
         "sets": model.sets.told(),
     }
     return Done(task="predict", model_id=number, result=result)

@@ -120,7 +120,7 @@ def _described(one: AnnotatedField) -> list[Any]:
         areas,
         one.rejections,
         one.cell_side,
-        *([sorted((n, said.box, said.shares) for n, said in one.votes.items())] if one.votes else []),
+        *([sorted((n, votes.box, votes.shares) for n, votes in one.votes.items())] if one.votes else []),
     ]
 
 

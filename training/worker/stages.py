@@ -123,14 +123,14 @@ class Stages:
         own, others = taught[: len(self.fields)], [one for one in taught[len(self.fields) :] if one.cells]
         added = sum(len(t.cells) - len(f.cells) for t, f in zip(own, self.fields, strict=True))
         cells = added + sum(len(one.cells) for one in others)
-        told: dict[str, Any] = {
+        outcome: dict[str, Any] = {
             "cells": cells,
             "unannotated_fields": len(others),
             "trusted_from": {name or "white cell": round(value, 4) for name, value in trusted.items()},
             "score_before": before,
         }
         if not cells:
-            return done, {**told, "kept": False}
+            return done, {**outcome, "kept": False}
         with_them = [prepare_field(one, self.model.size, self.model.sides) for one in (*own, *others)]
         # as many steps, whether there are other fields or not
         epochs = max(1, round(self.plan.pseudo * len(own) / len(with_them)))
@@ -144,7 +144,7 @@ class Stages:
         if not kept:
             self.model.load_tensors(dict(masked.tensors()))
             self.model.evaluating()
-        return done + more, {**told, "score_after": after, "kept": kept}
+        return done + more, {**outcome, "score_after": after, "kept": kept}
 
     def _share(self, share: float) -> float | None:
         """Return the time by which a stage must end: a share of what is left."""

@@ -89,13 +89,13 @@ def suggest_on(
             moves=[films.move(film) for film in of],
             min_score=least,
         )
-        for film, said in zip(of, raw, strict=True):
-            films.note(film, said)
-        new = {one.field.id: said for one, said in zip(missing, raw, strict=True)}
+        for film, proposals in zip(of, raw, strict=True):
+            films.note(film, proposals)
+        new = {one.field.id: proposals for one, proposals in zip(missing, raw, strict=True)}
         looks: dict[int, Embedding] = {}
         for one in some:
-            said = new.get(one.field.id) or ready[one.field.id]
-            found = calibrated(model, said, min_confidence=min_confidence)
+            proposals = new.get(one.field.id) or ready[one.field.id]
+            found = calibrated(model, proposals, min_confidence=min_confidence)
             if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
                 from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
 
@@ -109,7 +109,7 @@ def suggest_on(
             )
             count += len(project.suggestions.replace(one.field.id, kept, model_id=number))
             unknown += sum(proposal.is_unknown for proposal in kept)
-            if said.vector is not None:
+            if proposals.vector is not None:
                 shown = {id(proposal) for proposal in kept}
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
                 if checked is None:
@@ -119,7 +119,7 @@ def suggest_on(
                     of_cells = before.cells if before is not None else {}
                 else:
                     of_cells = checked.get(one.field.id, {})
-                looks[one.field.id] = Embedding(said.vector, rest, of_cells)
+                looks[one.field.id] = Embedding(proposals.vector, rest, of_cells)
         project.embeddings.save(maker, looks)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
@@ -149,8 +149,8 @@ def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> Non
         ranking.update(project)
     except Exception as error:
         cause = str(error).rstrip(".")
-        told = Reason("The order of the fields could not be worked out: {error}", error=cause)
-        channel.send(Notice(told=told.stored()))
+        reason = Reason("The order of the fields could not be worked out: {error}", error=cause)
+        channel.send(Notice(told=reason.stored()))
 
 
 class Sides:

@@ -178,7 +178,7 @@ class _Training:
             before = copy.deepcopy(model.detector)
             epochs, pseudo = self._learn(model, fields, training, testing, others, config, state, mark)
             kept = self._keep(model, before, training, testing) if epochs else 1.0
-        metrics, active, told = self._measure(model, training, testing)
+        metrics, active, verdict = self._measure(model, training, testing)
         self.channel.check()
         metrics["kept_of_parent"] = kept
         if left_out := time_ran_short(self.budget.left_out):
@@ -199,12 +199,12 @@ class _Training:
             "learnt_fields": sorted(k.field.id for k in training),
             "learnt_films": self._films_of(training),
             "chosen": self.chosen,
-            "why_not_active": None if active else told,
+            "why_not_active": None if active else verdict,
         }
         number = self._save(model, parent, config, epochs, metrics, about, active)
         forget_state(state)
         stored = metrics.get("difference", {}).get("told")
-        self.channel.send(Saved(model_id=number, active=active, why=told, told=stored))
+        self.channel.send(Saved(model_id=number, active=active, why=verdict, told=stored))
         trust: dict[str, Any] = {"unlike": [], "unchecked": [], "labelled": {}}
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
@@ -233,7 +233,7 @@ class _Training:
             }
         result = {
             "active": active,
-            "why": told,
+            "why": verdict,
             "epochs": epochs,
             "resumed_epochs": resumed,
             "seconds": round(time.monotonic() - self.begun, 1),
@@ -308,7 +308,7 @@ class _Training:
     ) -> float:
         """Choose how much of the parent's detector stays, on held-out cells if there are enough."""
         enough = sum(k.truth().counted for k in testing) >= LEAST_HELD_OUT
-        wanted = some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
+        chosen = some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         self.chosen |= enough
         sides = Sides(self.project, model, some)
         until = self.budget.until("parent", of=len(SHARES))
@@ -320,7 +320,7 @@ class _Training:
             return finding_loss(model, [k.truth() for k in some], raw)
 
         kept = keep_share(model.detector, before, judge_finding)
-        self.budget.leave_out(PARENT, len(some), len(wanted))
+        self.budget.leave_out(PARENT, len(some), len(chosen))
         return kept
 
     def _learn(
@@ -467,8 +467,8 @@ class _Training:
             metrics["caution"] = " ".join(filter(None, (caution, start)))
         self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
-        told = f"{comparison.told}." if comparison.told is not None else None
-        return metrics, not comparison.worse, told
+        verdict = f"{comparison.told}." if comparison.told is not None else None
+        return metrics, not comparison.worse, verdict
 
     def _propose_in_use(self, model: LearnedModel, some: Sequence[AnnotatedField]) -> list[RawProposals]:
         films = Films(self.project, model, self.known)  # as those of the new model, or they would not compare

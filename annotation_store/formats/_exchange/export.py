@@ -90,8 +90,8 @@ class Contents:
 
     def annotated(self) -> list[Field]:
         """List the fields that say anything: a finished region, an ignore area, a cell, a suggestion."""
-        said = [self.regions, self.ignore_areas, self.cells, self.suggestions]
-        return [field for field in self.fields if any(field.id in kind for kind in said)]
+        parts = [self.regions, self.ignore_areas, self.cells, self.suggestions]
+        return [field for field in self.fields if any(field.id in kind for kind in parts)]
 
     def covered(self, field: Field) -> bool:
         """Return whether finished regions (with the ignore areas) leave nothing of a field unknown."""

@@ -269,8 +269,8 @@ class Images:
 
     def known(self, name: str) -> Field | None:
         """Find the field of the project that a name stands for; no guess between two."""
-        wanted = _Name.of(name)
-        return None if wanted is None else self._known(name, wanted).field
+        sought = _Name.of(name)
+        return None if sought is None else self._known(name, sought).field
 
     def size(self, path: Path | None, name: str) -> Size | None:
         """Return an image's size: the file's, else that of the field of the project."""
@@ -293,11 +293,11 @@ class Images:
 
     def short(self, name: str, match: Match) -> str:
         """Return the name of a field: an absolute path of another machine is replaced by the one here."""
-        wanted = _Name.of(name)
-        if wanted is None or not wanted.absolute:
+        sought = _Name.of(name)
+        if sought is None or not sought.absolute:
             return name
         if match.path is None:
-            return wanted.name if match.field is None else match.field.name
+            return sought.name if match.field is None else match.field.name
         below = (p.folder for p in self.places if match.path.is_relative_to(p.folder))
         top = next(below, match.path.parent)
         return match.path.relative_to(top).as_posix()
@@ -332,32 +332,32 @@ class Images:
         return " or ".join(folders[:_SHOWN])
 
     def _find(self, text: str, beside: Path | None) -> Match:
-        wanted = _Name.of(text)
-        if wanted is None:
+        sought = _Name.of(text)
+        if sought is None:
             return Match()
         searched = list(self.places)
         if beside is not None:
             searched.insert(0, Place(beside, deep=False))
-        bare = wanted.absolute and not wanted.folders
-        exact = (_inside(place.folder, wanted) for place in searched if not bare)
-        known = self._known(text, wanted)
+        bare = sought.absolute and not sought.folders
+        exact = (_inside(place.folder, sought) for place in searched if not bare)
+        known = self._known(text, sought)
         if (path := next((p for p in exact if p is not None), None)) is not None:
             return Match(_EXACT, path, known.field if known.rank == _EXACT else None)
         if known.rank == _EXACT:
             return known
-        own = self._best(wanted, searched[:1]) if beside is not None else Match()
-        rest = self._best(wanted, searched)
+        own = self._best(sought, searched[:1]) if beside is not None else Match()
+        rest = self._best(sought, searched)
         files = own if own.found and own.rank <= rest.rank else rest
         if files.found and known.found and files.rank == known.rank:
             return files._replace(field=known.field)
         return min(files, known, key=lambda match: (match.rank, not match.elsewhere))
 
-    def _best(self, wanted: _Name, searched: Iterable[Place]) -> Match:
-        stem = _folded(_stem(wanted.name))
-        stated = wanted.folders[-_MAX_FOLDERS:] if wanted.absolute else wanted.folders[:1]
+    def _best(self, sought: _Name, searched: Iterable[Place]) -> Match:
+        stem = _folded(_stem(sought.name))
+        stated = sought.folders[-_MAX_FOLDERS:] if sought.absolute else sought.folders[:1]
         tops = [None, *dict.fromkeys(map(_folded, stated))]
         return _choose(
-            wanted,
+            sought,
             [
                 candidate
                 for place in searched
@@ -379,10 +379,10 @@ class Images:
             self._listed[key] = found
         return self._listed[key]
 
-    def _known(self, text: str, wanted: _Name) -> Match:
+    def _known(self, text: str, sought: _Name) -> Match:
         if (known := self._by_name.get(clean_name(text))) is not None:
             return Match(_EXACT, field=known)
-        return _choose(wanted, self._fields_by_stem.get(_folded(_stem(wanted.name)), ()))
+        return _choose(sought, self._fields_by_stem.get(_folded(_stem(sought.name)), ()))
 
     @cached_property
     def _by_name(self) -> dict[str, Field]:
@@ -407,12 +407,12 @@ def same_name(one: str, other: str) -> bool:
     return _folded(one.replace("\\", "/")) == _folded(other.replace("\\", "/"))
 
 
-def _choose(wanted: _Name, candidates: Iterable[_Candidate]) -> Match:
+def _choose(sought: _Name, candidates: Iterable[_Candidate]) -> Match:
     """Return the one candidate that fits best; several are listed, and none is used."""
     ranked: dict[int, dict[object, _Candidate]] = {}
     for candidate in candidates:
         same = candidate.path.resolve() if candidate.path else candidate.field
-        ranked.setdefault(wanted.rank(candidate), {}).setdefault(same, candidate)
+        ranked.setdefault(sought.rank(candidate), {}).setdefault(same, candidate)
     if not ranked:
         return Match()
     rank = min(ranked)
@@ -495,9 +495,9 @@ def _unnumbered(folder: str) -> str:
     return re.sub(r"\d+", "0", folder)
 
 
-def _inside(folder: Path, wanted: _Name) -> Path | None:
+def _inside(folder: Path, sought: _Name) -> Path | None:
     """Find a file by its path below a folder; links out of the folder are not followed."""
-    path = folder.joinpath(*wanted.folders, wanted.name)
+    path = folder.joinpath(*sought.folders, sought.name)
     try:
         if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
             return path

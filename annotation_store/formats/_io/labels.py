@@ -131,7 +131,7 @@ def flag_words(cell: Cell, *, anonymous: bool) -> dict[str, str]:
     return {name: word for name, word in words.items() if word}
 
 
-def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> float | None:
+def confidence_of(values: Mapping[str, Any], schema: Schema | None = None) -> float | None:
     """Return the confidence that a file states for a box.
 
     Parameters
@@ -147,7 +147,7 @@ def confidence_of(said: Mapping[str, Any], schema: Schema | None = None) -> floa
     """
     given = [
         value
-        for name, value in said.items()
+        for name, value in values.items()
         if name.strip().casefold() in CONFIDENCES and (schema is None or schema.find_attribute(name) is None)
     ]
     numbers = [number for value in given if (number := _as_number(value)) is not None]
@@ -177,9 +177,9 @@ def sets_of(value: Any, schema: Schema, skipped: Skipped) -> dict[str, tuple[str
         else:
             pairs = [schema.find_value(name, word) for word in known]
             name, members = schema.find_attribute(name), [pair and pair[1] for pair in pairs]
-        said = tuple(dict.fromkeys(member for member in members if member))
-        if name and said and len(said) == len(words):
-            found[name] = said
+        distinct = tuple(dict.fromkeys(member for member in members if member))
+        if name and distinct and len(distinct) == len(words):
+            found[name] = distinct
         else:
             skipped.count("sets of words that are not in the schema were left out ({n} sets).")
     return found

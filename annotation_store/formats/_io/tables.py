@@ -122,8 +122,8 @@ class Table:
         first, _, rest = text.partition("\n")
         first = first.rstrip("\r")
         # a spreadsheet that saves the line again may add a delimiter for each further column
-        if said := (_SEPARATOR.fullmatch(first) or _SEPARATOR.fullmatch(first.rstrip(_DELIMITERS))):
-            return cls(rest, source, said[1], 2)
+        if declared := (_SEPARATOR.fullmatch(first) or _SEPARATOR.fullmatch(first.rstrip(_DELIMITERS))):
+            return cls(rest, source, declared[1], 2)
         return cls(text, source, _delimiter(first, frozenset(known)))
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:

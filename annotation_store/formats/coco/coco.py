@@ -267,11 +267,11 @@ def trust_out(proposal: Proposal) -> dict[str, Any]:
 
     How unlike anything taught the cell is, whether its film was never checked, and the sets of values.
     """
-    told: dict[str, Any] = {}
+    trust: dict[str, Any] = {}
     if proposal.novelty is not None:
-        told |= {"novelty": proposal.novelty, "unknown": proposal.is_unknown}
+        trust |= {"novelty": proposal.novelty, "unknown": proposal.is_unknown}
     if proposal.unchecked:
-        told["unchecked"] = True
+        trust["unchecked"] = True
     if proposal.sets:
-        told["sets"] = {name: list(values) for name, values in proposal.sets.items()}
-    return told
+        trust["sets"] = {name: list(values) for name, values in proposal.sets.items()}
+    return trust

@@ -106,7 +106,7 @@ def write(
 def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict[str, Any]:
     """Make the task of one field."""
     name = names.of(field.name)
-    said = {
+    own = {
         "image": prefix + (quote(name) if prefix.endswith("?d=") else name),
         "field": names.of(field.name),
         "patient": names.person(field.patient),
@@ -124,7 +124,7 @@ def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict
         result += _cell_results(cell, field, contents.schema, anonymous=names.anonymous)
     task: dict[str, Any] = {
         "id": field.id,
-        "data": {key: value for key, value in said.items() if value is not None},
+        "data": {key: value for key, value in own.items() if value is not None},
         "annotations": [{"result": result}] if result else [],
     }
     suggested: list[dict[str, Any]] = []

@@ -462,14 +462,14 @@ class _Marks:
     def _cell(self, mark: _Mark, points: Points) -> None:
         schema, skipped, given = self.schema, self.document.skipped, self.field
         box = bounds(points)
-        said = {name: words for name, words in mark.said.items() if words}
-        cell_class, known = self._class(mark, said)
+        stated = {name: words for name, words in mark.said.items() if words}
+        cell_class, known = self._class(mark, stated)
         if not known:
             if self.scored is None:
                 given.strangers.append((mark.labels[0], box))
             return
         words = {}
-        for name, found in said.items():
+        for name, found in stated.items():
             if name in TAKEN:
                 continue
             if len(set(found)) > 1:
@@ -483,22 +483,22 @@ class _Marks:
             confidence = self.scored if score is None else score
             given.proposals.append((where, Proposal(box, confidence, *certain(cell_class, values, schema))))
             return
-        flags = dict.fromkeys(set(said.get("flags", ())) & set(FLAGS), "yes")
-        flags |= {name: "\n".join(said[name]) for name in ("kind", "comment") if name in said}
+        flags = dict.fromkeys(set(stated.get("flags", ())) & set(FLAGS), "yes")
+        flags |= {name: "\n".join(stated[name]) for name in ("kind", "comment") if name in stated}
         given.cells.append(
             CellIn(where, box, cell_class, values, read_flags(flags, schema, cell_class, skipped))
         )
 
-    def _class(self, mark: _Mark, said: dict[str, list[str]]) -> tuple[str | None, bool]:
+    def _class(self, mark: _Mark, stated: dict[str, list[str]]) -> tuple[str | None, bool]:
         """Return the class of a mark, and whether it can come in: of its labels, else of a choice."""
         schema, skipped = self.schema, self.document.skipped
         labels = list(dict.fromkeys(mark.labels))
         if not labels:
-            for name, words in said.items():
+            for name, words in stated.items():
                 if schema.find_attribute(name) is None and name not in TAKEN and len(words) == 1:
                     found = schema.find_class(words[0])
                     if found is not None:
-                        del said[name]
+                        del stated[name]
                         return found, True
             return None, True
         found_classes = {c for label in labels if (c := schema.find_class(label)) is not None}

@@ -122,11 +122,11 @@ class Codes:
     def losses(self, attributes: Mapping[str, str]) -> list[str]:
         """List what the seven numbers cannot store of a cell's attributes."""
         own = {known[0]: known[1] for known in self.attributes if known}
-        said = {name: set(values.values()) for name, values in own.items()}
+        coded = {name: set(values.values()) for name, values in own.items()}
         lost = []
         if UNSURE in attributes.values():
             lost.append("unsure")
-        if any(v != UNSURE and v not in said.get(name, set()) for name, v in attributes.items()):
+        if any(v != UNSURE and v not in coded.get(name, set()) for name, v in attributes.items()):
             lost.append("other attributes")
         return lost
 

@@ -118,12 +118,12 @@ def read(
 
 def _describe(field: FieldIn, *, explicit: bool) -> None:
     """Read patient, domain and diagnosis from names, unless the file states them."""
-    said = origin(field.name if field.image is None else f"{field.image.parent.as_posix()}/{field.name}")
-    field.domain = field.domain or said.domain
-    if not explicit and said.patient:
-        field.patient = field.patient or clean_name(said.patient)
-    if said.diagnosis:
-        field.note = f"Diagnosis: {clean_name(said.diagnosis)}"
+    source = origin(field.name if field.image is None else f"{field.image.parent.as_posix()}/{field.name}")
+    field.domain = field.domain or source.domain
+    if not explicit and source.patient:
+        field.patient = field.patient or clean_name(source.patient)
+    if source.diagnosis:
+        field.note = f"Diagnosis: {clean_name(source.diagnosis)}"
 
 
 def from_folder(

@@ -29,11 +29,11 @@ class CanvasDrops(QObject):
     def __init__(
         self,
         viewer: QWidget,
-        wanted: Callable[[Sequence[Path]], bool],
+        accepts: Callable[[Sequence[Path]], bool],
         take: Callable[[Sequence[Path]], None],
     ) -> None:
         super().__init__(viewer)
-        self._wanted, self._take = wanted, take
+        self._wanted, self._take = accepts, take
         # napari's welcome page lies over the canvas and takes drops of its own
         self._watched = [viewer, *(w for w in viewer.findChildren(QWidget) if w.acceptDrops())]
         for widget in self._watched:

@@ -213,10 +213,10 @@ def path_row(line: QLineEdit, *ways: tuple[str, Callable[[], str]]) -> QWidget:
     return widget
 
 
-def show_whole(told: QLabel) -> None:
+def show_whole(text: QLabel) -> None:
     """Reserve the height that a wrapped label in a dialog needs, so that nothing jumps."""
-    if told.isVisible():
-        told.setMinimumHeight(max(told.minimumHeight(), told.heightForWidth(told.width())))
+    if text.isVisible():
+        text.setMinimumHeight(max(text.minimumHeight(), text.heightForWidth(text.width())))
 
 
 def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, QPushButton]:
@@ -303,8 +303,10 @@ class ChoiceButton(QAbstractButton):
         if state != (self.isChecked(), *was):
             self.suggested, self.probability, self.untaught = suggested, probability, untaught
             self.candidate, self.among = candidate, bool(among)
-            told = tr("The model was never taught this.") if untaught else among
-            self.setAccessibleDescription(tr("Only a candidate: the cell is unknown.") if candidate else told)
+            tooltip = tr("The model was never taught this.") if untaught else among
+            self.setAccessibleDescription(
+                tr("Only a candidate: the cell is unknown.") if candidate else tooltip
+            )
             self.setChecked(checked)
             self.update()
 

@@ -53,10 +53,10 @@ class Scrolling(QScrollArea):
     def sizeHint(self) -> QSize:
         """Return the size that the contents ask for, as far as the screen allows."""
         content = self.widget()
-        wanted = content.sizeHint().expandedTo(content.minimumSizeHint())
+        size = content.sizeHint().expandedTo(content.minimumSizeHint())
         if content.hasHeightForWidth():
-            wanted.setHeight(max(wanted.height(), content.heightForWidth(wanted.width())))
-        return self._within_screen(wanted)
+            size.setHeight(max(size.height(), content.heightForWidth(size.width())))
+        return self._within_screen(size)
 
     def minimumSizeHint(self) -> QSize:
         """Return the size that the area can shrink to."""
@@ -64,15 +64,15 @@ class Scrolling(QScrollArea):
             return self._least
         return self._within_screen(self.widget().minimumSizeHint())
 
-    def _within_screen(self, wanted: QSize) -> QSize:
+    def _within_screen(self, size: QSize) -> QSize:
         """Add what the style draws around the contents; cut to the screen, with room for the bar."""
         self.ensurePolished()
         # a style's border takes its pixels from the contents, and one pixel too few brings both bars
-        wanted = wanted + (self.size() - self.maximumViewportSize()).expandedTo(QSize(0, 0))
+        size = size + (self.size() - self.maximumViewportSize()).expandedTo(QSize(0, 0))
         most = available(self) - _FRAME
-        if wanted.height() > most.height():
-            wanted.setWidth(wanted.width() + self.verticalScrollBar().sizeHint().width())
-        return wanted.boundedTo(most)
+        if size.height() > most.height():
+            size.setWidth(size.width() + self.verticalScrollBar().sizeHint().width())
+        return size.boundedTo(most)
 
     def keep_wheel(self) -> None:
         """Let the wheel scroll over controls too: it must not change a value in passing."""

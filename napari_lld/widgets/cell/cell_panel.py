@@ -107,7 +107,7 @@ class CellPanel(Part):
         for index, (name, title, colour, letter) in enumerate(names):
             button = ChoiceButton(title, "", colour, letter)
             button.setObjectName(f"lld_class_{name}")
-            button.clicked.connect(lambda *_, wanted=name: self._choose_class(wanted))
+            button.clicked.connect(lambda *_, chosen=name: self._choose_class(chosen))
             self._classes[name] = button
             self._palette_grid.addWidget(button, index % rows, index // rows)
         for c in range(_COLUMNS):
@@ -152,13 +152,19 @@ class CellPanel(Part):
         self._title.setText(headline)
         self._title.setToolTip(headline)
         self._facts.setText(self._fact_line(cell, suggestion))
-        said = suggestion.proposal if suggestion else None
-        probabilities = {name: said.score(name) for name in said.class_probabilities} if said else {}
+        predicted = suggestion.proposal if suggestion else None
+        probabilities = (
+            {name: predicted.score(name) for name in predicted.class_probabilities} if predicted else {}
+        )
         # groups and *unsure* are for people: no model proposes them
         other, label_error = self.session.contradicted, self.session.label_error
         if other.cell_class is not None and label_error is not None and label_error.said is not None:
             probabilities = {other.cell_class: label_error.said.class_probabilities[other.cell_class]}
-        among = set_word(self._schema, said, "class") if said is not None and self._schema is not None else ""
+        among = (
+            set_word(self._schema, predicted, "class")
+            if predicted is not None and self._schema is not None
+            else ""
+        )
         taught_or_not = self._schema.class_names if self._schema is not None else ()
         for name, button in self._classes.items():
             button.setEnabled(target is not None and not self.session.why_no_edits)
@@ -168,8 +174,8 @@ class CellPanel(Part):
                 suggested=name == (suggestion.stated_class if suggestion else other.cell_class),
                 probability=probability if probability is not None and probability >= 0.05 else None,
                 untaught=suggestion is not None and probability is None and name in taught_or_not,
-                candidate=said is not None and said.is_unknown and probability is not None,
-                among=among if said is not None and name in said.sets.get("class", ()) else "",
+                candidate=predicted is not None and predicted.is_unknown and probability is not None,
+                among=among if predicted is not None and name in predicted.sets.get("class", ()) else "",
             )
         artefact = cell is not None and self.session.is_artefact(cell.cell_class)
         for number, attribute_row in enumerate(self._rows):
@@ -385,7 +391,13 @@ class AttributeRow(QWidget):
         self._session.set_value(self._attribute.name, None if known == value else value)
 
     def show_target(
-        self, cell: Cell | None, said: Proposal | None, *, caret: bool, off: bool, instead: Mapping[str, str]
+        self,
+        cell: Cell | None,
+        predicted: Proposal | None,
+        *,
+        caret: bool,
+        off: bool,
+        instead: Mapping[str, str],
     ) -> None:
         """Show this attribute of the current cell or suggestion.
 
@@ -396,17 +408,19 @@ class AttributeRow(QWidget):
         """
         name = self._attribute.name
         known = cell.attributes.get(name) if cell is not None else None
-        probabilities = said.attribute_probabilities.get(name, {}) if said else {}
+        probabilities = predicted.attribute_probabilities.get(name, {}) if predicted else {}
         best = max(probabilities, key=probabilities.__getitem__, default=None)
         if cell is not None:
             best = instead.get(name)
             probabilities = {best: probabilities[best]} if best is not None else {}
         schema = self._session.schema
         among = (
-            set_word(schema, said, name) if cell is None and said is not None and schema is not None else ""
+            set_word(schema, predicted, name)
+            if cell is None and predicted is not None and schema is not None
+            else ""
         )
         self.setToolTip("\n".join(filter(None, (self._attribute.title, among, self._attribute.help))))
-        self._target = (cell is not None or said is not None) and not off
+        self._target = (cell is not None or predicted is not None) and not off
         self._missing = known is None
         self._proposed = cell is None
         self._caret = caret and self._target
@@ -417,8 +431,11 @@ class AttributeRow(QWidget):
                 checked=known == value,
                 suggested=value == best,
                 probability=probabilities.get(value),
-                untaught=cell is None and said is not None and value != UNSURE and value not in probabilities,
-                among=among if said is not None and value in said.sets.get(name, ()) else "",
+                untaught=cell is None
+                and predicted is not None
+                and value != UNSURE
+                and value not in probabilities,
+                among=among if predicted is not None and value in predicted.sets.get(name, ()) else "",
             )
         self.update()
 

@@ -160,12 +160,12 @@ class DifferentialPanel(Part):
                     count=found.nucleated_red,
                 )
             )
-        told = "\n".join(lines) if found.counted else tr("No cell with a class yet.")
-        self._table.setToolTip(told)  # all of it at a glance: the table itself is low
+        text = "\n".join(lines) if found.counted else tr("No cell with a class yet.")
+        self._table.setToolTip(text)  # all of it at a glance: the table itself is low
         viewport = self._table.viewport()
         half = (viewport.width() if viewport is not None else 0) / 2 - 2
         self._table.setTabStopDistance(max(half, 1))
-        self._table.setPlainText(in_two_columns(told.split("\n"), self._table.fontMetrics(), half))
+        self._table.setPlainText(in_two_columns(text.split("\n"), self._table.fontMetrics(), half))
 
     def _tell_reached(self, counted: int, target: int) -> None:
         """Announce once that the target is reached, while counting only."""
@@ -230,14 +230,14 @@ class DifferentialPanel(Part):
 
 def in_two_columns(lines: list[str], metrics: QFontMetrics, wide: float) -> str:
     """Join two lines by a tab, if both are narrow enough."""
-    told: list[str] = []
+    rows: list[str] = []
     beside = False
     for line in lines:
         narrow = metrics.horizontalAdvance(line) < wide - 4
         if beside and narrow:
-            told[-1] += f"\t{line}"
+            rows[-1] += f"\t{line}"
             beside = False
         else:
-            told.append(line)
+            rows.append(line)
             beside = narrow
-    return "\n".join(told)
+    return "\n".join(rows)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def what_would_end(desk: DeskContext) -> list[str]:
     """Describe what is at work, how far it is, and what is lost by closing; empty if nothing is at work."""
-    told = []
+    losses = []
     training, rounds = desk.session.training, desk.rounds
     if training.busy:
         progress = training.progress
-        told.append(
+        losses.append(
             tr(
                 "{stage}: {share:.0%} done.",
                 stage=progress.title or training.message,
@@ -27,13 +27,13 @@ def what_would_end(desk: DeskContext) -> list[str]:
             if progress.fraction is not None
             else tr("{stage}: just begun.", stage=progress.title or tr("Training"))
         )
-        told.append(
+        losses.append(
             tr("Closing stops it: what this training has learnt so far is lost. Earlier models stay.")
             if training.task == "train"
             else tr("Closing stops it: the fields it has not reached get no suggestions yet.")
         )
     if rounds.queue:
-        told.append(
+        losses.append(
             trn(
                 "{count} training that waits will not begin.",
                 "{count} trainings that wait will not begin.",
@@ -41,7 +41,7 @@ def what_would_end(desk: DeskContext) -> list[str]:
             )
         )
     if desk.session.unsaved.count:
-        told.append(
+        losses.append(
             trn(
                 "The last change is not saved, since the project's folder is gone: closing loses it.",
                 "The last {count} changes are not saved, since the project's folder is gone: "
@@ -51,14 +51,14 @@ def what_would_end(desk: DeskContext) -> list[str]:
         )
     if desk.jobs.busy:
         left = desk.jobs.left or tr("What was done before stays.")
-        told.append(tr("{title}: is stopped. {left}", title=desk.jobs.title, left=left))
-    return told
+        losses.append(tr("{title}: is stopped. {left}", title=desk.jobs.title, left=left))
+    return losses
 
 
 def may_close(desk: DeskContext, window: QWidget | None) -> bool:
     """Ask whether to close although something is at work; True if nothing is."""
-    told = what_would_end(desk)
-    if not told:
+    losses = what_would_end(desk)
+    if not losses:
         return True
     box = QMessageBox(
         QMessageBox.Icon.Question, "napari-lld", tr("Stop what is at work, and close?"), parent=window
@@ -66,8 +66,8 @@ def may_close(desk: DeskContext, window: QWidget | None) -> bool:
     if desk.session.unsaved.count:
         box.setText(tr("Close without saving?"))
     else:
-        told.append(tr("All that you annotated is saved."))
-    box.setInformativeText("\n".join(told))
+        losses.append(tr("All that you annotated is saved."))
+    box.setInformativeText("\n".join(losses))
     close = box.addButton(tr("Stop and close"), QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton(tr("Go on working"), QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)

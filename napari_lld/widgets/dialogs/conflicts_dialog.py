@@ -28,15 +28,15 @@ from napari_lld.widgets.base.room import keep_on_screen
 _COLUMNS = (later("Field"), later("Here"), later("In the file"), later("File"))
 
 
-def in_words(said: Mapping[str, Any], schema: Schema) -> str:
+def in_words(values: Mapping[str, Any], schema: Schema) -> str:
     """Write what is said of a cell: its class, then its values, by their titles."""
     parts = []
-    if "cell_class" in said:
-        name = said["cell_class"]
+    if "cell_class" in values:
+        name = values["cell_class"]
         parts.append(tr("no class") if name is None else schema.class_title(name))
-    for name, value in (said.get("attributes") or {}).items():
-        told = schema.value_title(name, value) if value else tr("missing")
-        parts.append(f"{schema.attribute_title(name)}: {told}")
+    for name, value in (values.get("attributes") or {}).items():
+        title = schema.value_title(name, value) if value else tr("missing")
+        parts.append(f"{schema.attribute_title(name)}: {title}")
     return ", ".join(parts)
 
 

@@ -94,36 +94,36 @@ class NewProjectDialog(QDialog):
     def _show_problem(self, refused: str = "", refused_images: str = "") -> None:
         """Show beside the fields what is wrong with them, or why the project could not be made."""
         place = Path(self.place.text().strip() or Path.home()).expanduser()
-        for told, sentence in (
+        for target, sentence in (
             (self.problem, refused or folder_problem(place, self.name.text().strip())),
             (self.images_problem, refused_images or images_problem(self.answer().images)),
         ):
-            told.setText(sentence)
-            told.setVisible(bool(sentence))
+            target.setText(sentence)
+            target.setVisible(bool(sentence))
 
     def accept(self) -> None:
         """Make the project; where that fails the dialog stays with what was typed, and says why."""
         self._show_problem()
         if self.jobs.busy or self.problem.text() or self.images_problem.text():
             return
-        wanted = self.answer()
+        answer = self.answer()
         self._ok.setEnabled(False)
-        if wanted.images is None:
-            self._make(wanted)
+        if answer.images is None:
+            self._make(answer)
             return
-        images = wanted.images
+        images = answer.images
         self.jobs.start(
             tr("Looking for images"),
             lambda _tell: str(len(find_images([images]))),
-            lambda _found: self._make(wanted),
+            lambda _found: self._make(answer),
             lambda sentence: self._on_refused(images=sentence),
         )
 
-    def _make(self, wanted: NewProject) -> None:
+    def _make(self, answer: NewProject) -> None:
         self.jobs.start(
-            tr("Creating {name}", name=wanted.folder.name),
+            tr("Creating {name}", name=answer.folder.name),
             lambda tell: actions.create_project(
-                wanted.folder, wanted.schema, [], tell, annotator=wanted.annotator
+                answer.folder, answer.schema, [], tell, annotator=answer.annotator
             ),
             lambda _made: super(NewProjectDialog, self).accept(),
             self._on_refused,
@@ -184,26 +184,26 @@ def ask_project(parent: QWidget | None) -> Path | None:
     while place := QFileDialog.getExistingDirectory(parent, title, place):
         if (Path(place) / DATABASE).is_file():
             return Path(place)
-        told = tr(
+        text = tr(
             "{name} is not a project. Choose the folder of one: its name ends in .lld.", name=Path(place).name
         )
-        QMessageBox.warning(parent, title, told)
+        QMessageBox.warning(parent, title, text)
     return None
 
 
 def ask_images(parent: QWidget | None) -> list[Path]:
     """Prompt for image files."""
-    wanted = f"{tr('Images')} {_IMAGES}"
-    files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), wanted)
+    kinds = f"{tr('Images')} {_IMAGES}"
+    files, _filter = QFileDialog.getOpenFileNames(parent, tr("Add fields"), str(Path.home()), kinds)
     return [Path(file) for file in files]
 
 
 def ask_anyway(title: str, doubts: Sequence[str], parent: QWidget | None) -> bool:
     """Ask whether an area shall be finished in spite of what was found."""
     box = QMessageBox(QMessageBox.Icon.Warning, title, tr("Finish all the same?"), parent=parent)
-    told = "\n".join(f"• {doubt}" for doubt in doubts)
+    text = "\n".join(f"• {doubt}" for doubt in doubts)
     rest = tr("All that is not boxed in it will count as background.")
-    box.setInformativeText(f"{told}\n\n{rest}")
+    box.setInformativeText(f"{text}\n\n{rest}")
     finish = box.addButton(tr("Finish"), QMessageBox.ButtonRole.AcceptRole)
     back = box.addButton(tr("Go back and look"), QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(back)

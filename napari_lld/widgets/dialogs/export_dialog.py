@@ -77,9 +77,9 @@ class ExportDialog(QDialog):
         self.anonymise = QCheckBox(tr("Leave out patients, slides, comments and names of files and people"))
         self.holds = label(wrap=True)
         self.loses = label(role="notice", wrap=True)
-        for told, lines in ((self.holds, 2), (self.loses, 5)):
-            told.setMinimumHeight(lines * told.fontMetrics().lineSpacing())
-            told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        for target, lines in ((self.holds, 2), (self.loses, 5)):
+            target.setMinimumHeight(lines * target.fontMetrics().lineSpacing())
+            target.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.options = FormatOptions()
         self.options.changed.connect(self._tell)
         form = QFormLayout()
@@ -169,18 +169,18 @@ class ExportDialog(QDialog):
         name, suggestions = self.form.currentData(), bool(self.what.currentData())
         survey = self._survey
         self.holds.setText(self._going_out(suggestions))
-        told: list[str] = []
+        lines: list[str] = []
         refused = suggestions and name in formats.NO_SUGGESTIONS
         if refused:
-            told.append(tr("This format has no place for suggestions: choose another."))
+            lines.append(tr("This format has no place for suggestions: choose another."))
         else:
-            told += filter(None, [self._unknown_area()])
-            told += [said(kind, n) for kind, n in survey.lost(name, self._what()).items()]
+            lines += filter(None, [self._unknown_area()])
+            lines += [said(kind, n) for kind, n in survey.lost(name, self._what()).items()]
         problem = self._problem()
         empty = not (survey.suggestions if suggestions else survey.cells + survey.regions)
         if empty:
             problem = problem or tr("There is nothing to export yet.")
-        self.loses.setText("\n".join([*told, *filter(None, [problem])]) or tr("nothing but the history"))
+        self.loses.setText("\n".join([*lines, *filter(None, [problem])]) or tr("nothing but the history"))
         show_whole(self.loses)
         self.ok.setEnabled(not refused and not problem)
 

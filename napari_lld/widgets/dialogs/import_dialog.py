@@ -105,9 +105,9 @@ class ImportDialog(QDialog):
         self.options.changed.connect(self._look_soon)
         self.holds = label(wrap=True)
         self.left_out = label(role="notice", wrap=True)
-        for told, lines in ((self.holds, 3), (self.left_out, 5), (self._means, 2)):
-            told.setMinimumHeight(lines * told.fontMetrics().lineSpacing())
-            told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        for target, lines in ((self.holds, 3), (self.left_out, 5), (self._means, 2)):
+            target.setMinimumHeight(lines * target.fontMetrics().lineSpacing())
+            target.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.skip = QCheckBox(tr("Leave that out, and import the rest"))
         self.own = QCheckBox(
             tr(
@@ -279,16 +279,16 @@ class ImportDialog(QDialog):
         refused = found.refused if found is not None else ()
         self.busy.setVisible(self.jobs.busy or looking)
         self.holds.setText(self._coming_in(report) if report is not None else self._waiting(looking))
-        told = [found.problem] if found is not None and found.problem else []
+        lines = [found.problem] if found is not None and found.problem else []
         if report is not None:
             words = [f"'{name}'" for name in report.unknown]  # said once: in what is refused
             skipped = [s for s in report.skipped if not any(word in s for word in words)]
-            told = shortened([*refused, *skipped], _LINES)
+            lines = shortened([*refused, *skipped], _LINES)
             self.left_out.setToolTip("\n".join([*refused, *skipped][:40]))
         nothing = report is not None and not _brings(report)
         if nothing:
-            told.append(tr("Nothing new would come in."))
-        self.left_out.setText("\n".join(told) or (tr("nothing") if report is not None else ""))
+            lines.append(tr("Nothing new would come in."))
+        self.left_out.setText("\n".join(lines) or (tr("nothing") if report is not None else ""))
         show_whole(self.holds)
         show_whole(self.left_out)
         self.skip.setVisible(bool(refused))
@@ -296,14 +296,14 @@ class ImportDialog(QDialog):
         self.ok.setEnabled(ready and (not self._blind or self.own.isChecked()))
 
     def _coming_in(self, report: ImportReport) -> str:
-        told = comes_in(report)
+        text = comes_in(report)
         if report.unstated and self.regions.currentData() in ("stated", "file"):
-            told += "\n" + trn(
+            text += "\n" + trn(
                 "Of {count} image the file does not say what is annotated.",
                 "Of {count} images the file does not say what is annotated.",
                 report.unstated,
             )
-        return told
+        return text
 
     def _waiting(self, looking: bool) -> str:
         if not looking:
@@ -316,7 +316,7 @@ class ImportDialog(QDialog):
 class ImportedDialog(QDialog):
     """What came in, what was skipped and why."""
 
-    def __init__(self, told: str, skipped: list[str], parent: QWidget | None = None) -> None:
+    def __init__(self, text: str, skipped: list[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Imported"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -326,7 +326,7 @@ class ImportedDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addWidget(label(told, wrap=True))
+        layout.addWidget(label(text, wrap=True))
         layout.addWidget(label(tr("Left out or noted:")))
         layout.addWidget(self.list, 1)
         undo = tr("Undo takes an import back field by field; images that came in stay.")

@@ -122,13 +122,13 @@ class KeyEditor(QDialog):
         self._show_current()
 
     def _show_found(self) -> None:
-        wanted = self._filter.text().strip().lower()
+        text = self._filter.text().strip().lower()
         for head in self._items():
             found = 0
             for number in range(head.childCount()):
                 item = head.child(number)
                 if item is not None:
-                    hidden = bool(wanted) and not any(wanted in item.text(c).lower() for c in (0, 1))
+                    hidden = bool(text) and not any(text in item.text(c).lower() for c in (0, 1))
                     item.setHidden(hidden)
                     found += not hidden
             head.setHidden(not found)

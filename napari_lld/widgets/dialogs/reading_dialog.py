@@ -145,7 +145,7 @@ class ReadingDialog(QDialog):
                 if reading.annotator
                 else tr("Continue the consensus")
             )
-            told = (
+            text = (
                 tr(
                     "This is the reading of {reader}. What you draw and change there is part of it, "
                     "under your name {name}.",
@@ -156,8 +156,8 @@ class ReadingDialog(QDialog):
                 else tr("A consensus belongs to no reader. What you change there carries your name.")
             )
             if self._current is not None and self._current.blind:
-                told += " " + tr("Your own reading is blind: what you see there can influence it.")
-            self.about.setText(told)
+                text += " " + tr("Your own reading is blind: what you see there can influence it.")
+            self.about.setText(text)
 
     def _show_new(self) -> None:
         name, reader = self.name.text().strip(), self.reader.text().strip()

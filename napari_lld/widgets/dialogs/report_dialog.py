@@ -67,12 +67,12 @@ class ReportDialog(QDialog):
             problem = tr("{name} is a folder: give another name.", name=self._out().name)
         else:
             problem = problem_of(self._out())
-        told = [
+        lines = [
             tr("Patients can be known from it: hand it on with care.")
             if self.names.isChecked()
             else tr("Patients and fields have numbers; annotators stand with their names.")
         ]
-        self.problem.setText(problem or "\n".join(told))
+        self.problem.setText(problem or "\n".join(lines))
         show_whole(self.problem)
         self.ok.setEnabled(not problem)
 

@@ -26,12 +26,12 @@ class FieldFilterPopup(QFrame):
         self.setStyleSheet("#lld_filter { border: 1px solid palette(mid); }")
         self.setMinimumWidth(260)
         self._session = session
-        wanted = session.filter
+        current = session.filter
         summaries = session.summaries()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(4)
-        self.text = QLineEdit(wanted.text)
+        self.text = QLineEdit(current.text)
         self.text.setPlaceholderText(tr("name, patient, slide or comment"))
         self.text.setClearButtonEnabled(True)
         layout.addWidget(self.text)
@@ -39,7 +39,7 @@ class FieldFilterPopup(QFrame):
         self.states: dict[Standing, QCheckBox] = {}
         for state in Standing:
             box = QCheckBox(f"{tr(state)} ({counts[state]})")
-            box.setChecked(state in wanted.standings)
+            box.setChecked(state in current.standings)
             box.toggled.connect(self._soon)
             layout.addWidget(box)
             self.states[state] = box
@@ -48,7 +48,7 @@ class FieldFilterPopup(QFrame):
             tr("Patient"),
             tr("all patients"),
             [(f"{name or tr('no patient known')} ({patients[name]})", name) for name in sorted(patients)],
-            wanted.patient,
+            current.patient,
         )
         said = Counter(summary.field.quality for summary in summaries if summary.field.quality)
         known = [*QUALITIES, *sorted(set(said) - set(QUALITIES) - {None})]
@@ -56,7 +56,7 @@ class FieldFilterPopup(QFrame):
             tr("Quality"),
             tr("any quality"),
             [(f"{tr(str(name))} ({said[name]})", str(name)) for name in known],
-            wanted.quality,
+            current.quality,
         )
         self.everything = QPushButton(tr("Show all fields"))
         self.everything.clicked.connect(self._show_all)

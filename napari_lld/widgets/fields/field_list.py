@@ -108,7 +108,7 @@ class FieldList(Part):
             action = menu.addAction(tr(order))
             action.setCheckable(True)
             action.setChecked(order is session.order)
-            action.triggered.connect(lambda *_, wanted=order: setattr(session, "order", wanted))
+            action.triggered.connect(lambda *_, chosen=order: setattr(session, "order", chosen))
         menu.addSeparator()
         self._add_command(menu, "fields.arrange")
 

@@ -120,12 +120,12 @@ class FieldsModel(QAbstractListModel):
     def refresh(self) -> None:
         """Show the list as it stands; only the rows that changed are painted anew."""
         summaries = self._session.all_summaries
-        wanted = [summaries[field_id] for field_id in self._session.listed]
-        before, self._shown = self._shown, wanted
-        if len(before) == len(wanted) and all(
-            a.field.id == b.field.id for a, b in zip(before, wanted, strict=True)
+        rows = [summaries[field_id] for field_id in self._session.listed]
+        before, self._shown = self._shown, rows
+        if len(before) == len(rows) and all(
+            a.field.id == b.field.id for a, b in zip(before, rows, strict=True)
         ):
-            changed = [row for row, (a, b) in enumerate(zip(before, wanted, strict=True)) if a is not b]
+            changed = [row for row, (a, b) in enumerate(zip(before, rows, strict=True)) if a is not b]
             if changed:
                 self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
             return

@@ -84,7 +84,7 @@ class PatientChooser(QWidget):
 
     def refresh(self) -> None:
         """Show what the rule reads."""
-        told, self.sound = preview(self.expression, self._names() if self._names is not None else [])
-        self.preview.setText(told)
+        text, self.sound = preview(self.expression, self._names() if self._names is not None else [])
+        self.preview.setText(text)
         self.preview.setVisible(self._names is not None or not self.sound)
         self.changed.emit()

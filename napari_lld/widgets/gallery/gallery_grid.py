@@ -105,8 +105,8 @@ class GalleryModel(QAbstractListModel):
 
     def candidates(self, item: Item) -> str:
         """Return the letters of the classes that an unknown cell is most like."""
-        schema, said = self.gallery.session.schema, item.entry.proposal
-        return candidate_letters(schema, said) if schema is not None and said is not None else ""
+        schema, predicted = self.gallery.session.schema, item.entry.proposal
+        return candidate_letters(schema, predicted) if schema is not None and predicted is not None else ""
 
     def provenance(self, item: Item) -> str:
         """Describe an item in full."""
@@ -126,14 +126,14 @@ class GalleryModel(QAbstractListModel):
             lines.append(tr("White cell {sure:.0%}", sure=entry.confidence or 0.0))
             if item.unknown:
                 lines.append(tr("Unlike anything that was taught"))
-        said = item.disagreement
-        if said is not None and said.instead:
+        difference = item.disagreement
+        if difference is not None and difference.instead:
             lines.append(
                 tr(
                     "The model predicts {instead} at {other:.0%}; your label has {share:.0%}.",
-                    instead=said.instead,
-                    other=said.share,
-                    share=1 - said.improbable,
+                    instead=difference.instead,
+                    other=difference.share,
+                    share=1 - difference.improbable,
                 )
             )
         return "\n".join(lines)
@@ -142,10 +142,10 @@ class GalleryModel(QAbstractListModel):
 
     def crop(self, item: Item) -> QPixmap | None:
         """Return an item's crop, if it is there."""
-        wanted = _wanted(item)
-        crop = self._crops.get(wanted)
-        if wanted in self._crops:
-            self._crops.move_to_end(wanted)
+        request = _wanted(item)
+        crop = self._crops.get(request)
+        if request in self._crops:
+            self._crops.move_to_end(request)
         return crop
 
     def lacking(self, rows: range) -> list[Wanted]:
@@ -154,14 +154,14 @@ class GalleryModel(QAbstractListModel):
 
     def take_crops(self, crops: Sequence[tuple[Wanted, Crop | None]]) -> None:
         """Store new crops, and evict the least recently used."""
-        for wanted, pixels in crops:
+        for request, pixels in crops:
             if pixels is None:
-                self._crops[wanted] = None
+                self._crops[request] = None
             else:
                 height, width = pixels.shape[:2]
                 image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-                self._crops[wanted] = QPixmap.fromImage(image)
-            row = self._rows.get(wanted.key)
+                self._crops[request] = QPixmap.fromImage(image)
+            row = self._rows.get(request.key)
             if row is not None:
                 index = self.index(row)
                 self.dataChanged.emit(index, index, [Qt.ItemDataRole.DecorationRole])

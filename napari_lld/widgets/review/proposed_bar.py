@@ -66,9 +66,9 @@ class ProposedBar(Part):
             "\n".join(in_words(proposed.reasons)) or tr("A place that nobody has looked at yet.")
         )
         minutes = max(1, round(proposed.seconds / 60))
-        told = tr("about {count} min · its handles move and size it", count=minutes)
-        self._how_long.setText(told)
-        self._how_long.setToolTip(told)
+        text = tr("about {count} min · its handles move and size it", count=minutes)
+        self._how_long.setText(text)
+        self._how_long.setToolTip(text)
         # Return and Esc do more than this, so they are keys of other commands.
         self._take.setText(f"{tr('Take')}  {self.commands['draw.finish'].key}")
         self._leave.setText(f"{tr('Leave')}  {self.commands['tool.select'].key}")

@@ -114,28 +114,30 @@ class SuggestionPanel(Part):
             if pending:
                 return tr("S or a click chooses one. Any class or value key accepts it with that change.")
             return tr("Train a model, or let the active one look for cells (Model).")
-        said = suggestion.proposal
-        ranked = sorted(said.class_probabilities, key=lambda name: -said.score(name))[:3]
+        predicted = suggestion.proposal
+        ranked = sorted(predicted.class_probabilities, key=lambda name: -predicted.score(name))[:3]
         named = [
-            f"{schema.class_title(name)} {said.score(name):.0%}"
+            f"{schema.class_title(name)} {predicted.score(name):.0%}"
             for name in ranked
-            if name in schema.class_names and said.score(name) >= 0.01
+            if name in schema.class_names and predicted.score(name) >= 0.01
         ]
         classes = ", ".join(named) or tr("it was never taught classes")
-        told = tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)
+        text = tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)
         if suggestion.is_unknown:
-            told = tr("White cell {sure:.0%} · its class is unknown", sure=suggestion.confidence)
+            text = tr("White cell {sure:.0%} · its class is unknown", sure=suggestion.confidence)
             if named:
-                told += " · " + tr("only candidates: {classes}", classes=classes)
-        more = " · ".join(filter(None, (set_word(schema, said, "class"), _unchecked(said), session.lesson)))
-        return f"{told}\n{more}".rstrip()
+                text += " · " + tr("only candidates: {classes}", classes=classes)
+        more = " · ".join(
+            filter(None, (set_word(schema, predicted, "class"), _unchecked(predicted), session.lesson))
+        )
+        return f"{text}\n{more}".rstrip()
 
     def _on_slider(self, value: int) -> None:
         self.session.threshold = value / 100
 
 
-def _unchecked(said: Proposal) -> str:
+def _unchecked(predicted: Proposal) -> str:
     """Warn that the probabilities have not been validated, unless sets were measured."""
-    if said.unchecked:
+    if predicted.unchecked:
         return tr("Probabilities not yet checked on this film")
-    return "" if said.sets or said.is_unknown else tr("Probabilities not yet checked on your films")
+    return "" if predicted.sets or predicted.is_unknown else tr("Probabilities not yet checked on your films")

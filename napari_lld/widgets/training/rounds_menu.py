@@ -31,7 +31,7 @@ class RoundsMenu(QMenu):
             action = self.addAction(title)
             action.setCheckable(True)
             action.setChecked(cells == preferences.automatic)
-            action.triggered.connect(lambda *_, wanted=cells: setattr(preferences, "automatic", wanted))
+            action.triggered.connect(lambda *_, chosen=cells: setattr(preferences, "automatic", chosen))
         longer = self.addAction(
             tr("then a longer round of {minutes:g} minutes, used only if not worse", minutes=LONG / 60)
         )
@@ -47,7 +47,7 @@ class RoundsMenu(QMenu):
         self._heading(tr("Waiting behind what runs"))
         for planned in list(self._rounds.queue):
             action = self.addAction(tr("{title}: take it out", title=planned.title))
-            action.triggered.connect(lambda *_, wanted=planned: self._rounds.drop(wanted))
+            action.triggered.connect(lambda *_, chosen=planned: self._rounds.drop(chosen))
         if not self._rounds.queue:
             self._heading(tr("nothing"))
 

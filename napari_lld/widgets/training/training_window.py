@@ -210,8 +210,8 @@ class TrainingWindow(QDialog):
                 item = QTableWidgetItem(text)
                 item.setData(Qt.ItemDataRole.UserRole, model.id)
                 self.table.setItem(row, column, item)
-        wanted = chosen.id if chosen is not None else None
-        at = next((i for i, model in enumerate(rows) if model.id == wanted), 0 if rows else -1)
+        current = chosen.id if chosen is not None else None
+        at = next((i for i, model in enumerate(rows) if model.id == current), 0 if rows else -1)
         if at >= 0:
             self.table.selectRow(at)
         self._draw_held_out()
@@ -245,8 +245,8 @@ class TrainingWindow(QDialog):
 
     def _on_row(self) -> None:
         model = self._chosen()
-        told = about(model, self._damaged.get(model.id)) if model else ""
-        self.about.setText(told or tr("No model yet: the bundled starter suggests."))
+        text = about(model, self._damaged.get(model.id)) if model else ""
+        self.about.setText(text or tr("No model yet: the bundled starter suggests."))
         usable = model is not None and model.id not in self._damaged
         self.activate.setEnabled(model is not None and not model.active and usable)
         back = rollback(self._models)
