@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,19 +10,22 @@ from typing import Any
 import pytest
 
 from annotation_store import Project, Shape
+from annotation_store.files.layout import PIXELS
 from annotation_store.records import Proposal
 
+Told = list[Any]
 
-def test_a_skipped_field_is_not_searched_and_still_teaches(
-    small_project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+@pytest.fixture
+def one_cell_each(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any, Told]:
+    """Stand in for a model that finds one cell on each field it gets; with films, channel and messages."""
     from training.worker import suggest
-    from training.worker.annotated_fields import knowledge
+
+    def propose(_model: object, pixels: Any, **_: object) -> list[Any]:
+        return [SimpleNamespace(vector=None) for load in pixels if load() is not None]
 
     monkeypatch.setattr(suggest, "seen_side", lambda *_: None)
-    monkeypatch.setattr(
-        suggest, "propose_raw", lambda _model, pixels, **_: [SimpleNamespace(vector=None)] * len(pixels)
-    )
+    monkeypatch.setattr(suggest, "propose_raw", propose)
     monkeypatch.setattr(
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )
@@ -32,7 +36,18 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
         unchecked=list,
         trust=lambda: {"unlike": [], "unchecked": []},
     )
-    channel: Any = SimpleNamespace(check=lambda: None, send=lambda _message: None)
+    messages: Told = []
+    channel: Any = SimpleNamespace(check=lambda: None, send=messages.append)
+    return model, films, channel, messages
+
+
+def test_a_skipped_field_is_not_searched_and_still_teaches(
+    small_project: Path, one_cell_each: tuple[Any, Any, Any, Told]
+) -> None:
+    from training.worker import suggest
+    from training.worker.annotated_fields import knowledge
+
+    model, films, channel, _ = one_cell_each
     with Project.open(small_project, annotator="Ada") as project:
         cell = project.cells.add(1, (60, 60, 20, 20), cell_class="Monocyte")
         project.regions.add(1, Shape.rectangle(50, 50, 50, 50))
@@ -43,3 +58,21 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
         told = suggest.suggest_on(project, model, None, known, channel, films=films, min_confidence=0.1)
         assert told.count == 1
         assert [s.field_id for s in project.suggestions.find()] == [2]
+
+
+def test_a_field_whose_image_is_damaged_is_named_and_the_others_get_suggestions(
+    small_project: Path, one_cell_each: tuple[Any, Any, Any, Told]
+) -> None:
+    from training.worker import suggest
+    from training.worker.annotated_fields import knowledge
+
+    model, films, channel, messages = one_cell_each
+    shutil.rmtree(small_project / PIXELS / "1")
+    with Project.open(small_project, annotator="Ada") as project:
+        name = project.fields.get(1).name
+        done = suggest.suggest_on(
+            project, model, None, knowledge(project), channel, films=films, min_confidence=0.1
+        )
+        assert done.field_ids == [2]
+        assert [s.field_id for s in project.suggestions.find()] == [2]
+    assert any(name in str(getattr(message, "told", "")) for message in messages)

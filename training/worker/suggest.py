@@ -8,7 +8,10 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from annotation_store import Embedding, Proposal
+from annotation_store.errors import ProjectError
 from training import ranking
 from training.inference.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
@@ -75,16 +78,20 @@ def suggest_on(
     least = max(0.001, model.calibration.raw(min_confidence))
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
     done: list[int] = []
+    damaged: dict[int, str] = {}
     for some in chain(
         budget.batches([one for one in known if one.field.id in ready], None, _BATCH),
         budget.batches(asked, budget.until("suggest"), _BATCH),
     ):
         channel.check()
         missing = [one for one in some if one.field.id not in ready]
+        images = _images(project, missing, damaged)
+        missing = [one for one in missing if one.field.id in images]
+        some = [one for one in some if one.field.id not in damaged]
         of = [domain_of(one.field) for one in missing]
         raw = propose_raw(
             model,
-            [partial(project.pixels.read, one.field.id) for one in missing],
+            [partial(images.pop, one.field.id) for one in missing],
             cell_sides=[sides.on(one) for one in missing],
             moves=[films.move(film) for film in of],
             min_score=least,
@@ -99,7 +106,8 @@ def suggest_on(
             if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
                 from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
 
-                found = propose_where_model_fails(project.pixels.read(one.field.id))
+                again = _images(project, [one], {})
+                found = [cell for pixels in again.values() for cell in propose_where_model_fails(pixels)]
                 from_stain += [one.field.id] if found else []
             kept = suggestible(
                 found,
@@ -123,7 +131,13 @@ def suggest_on(
         project.embeddings.save(maker, looks)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
-    budget.leave_out(SUGGESTIONS, len(done), len(known))
+    budget.leave_out(SUGGESTIONS, len(done) + len(damaged), len(known))
+    if damaged:
+        reason = Reason(
+            "Fields whose image is damaged got no suggestions: {names}. Run napari-lld check --repair.",
+            names=", ".join(damaged.values()),
+        )
+        channel.send(Notice(told=reason.stored()))
     _rank(project, maker, channel, whole=len(done) == sum(not f.is_slide for f in project.fields.all()))
     if from_stain:
         channel.send(Notice(told=stain_reason(len(from_stain)).stored()))
@@ -139,6 +153,20 @@ def suggest_on(
     )
     channel.send(suggested)
     return suggested
+
+
+def _images(
+    project: Project, fields: Sequence[AnnotatedField], damaged: dict[int, str]
+) -> dict[int, np.ndarray]:
+    """Read fields; those whose stored image is damaged are left out, and named in `damaged`."""
+    images = {}
+    for one in fields:
+        try:
+            images[one.field.id] = project.pixels.read(one.field.id)
+        except ProjectError:
+            project.check_present()  # then it is all of the project, not one field
+            damaged[one.field.id] = one.field.name
+    return images
 
 
 def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> None:
@@ -178,5 +206,8 @@ class Sides:
             return one.cell_side
         domain = domain_of(one.field)
         if domain not in self._seen:
-            self._seen[domain] = seen_side(self._model, self._pixels[domain])
+            try:
+                self._seen[domain] = seen_side(self._model, self._pixels[domain])
+            except ProjectError:  # one of them is damaged: the others are searched at the ordinary scale
+                self._seen[domain] = None
         return self._seen[domain]
