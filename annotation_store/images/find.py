@@ -21,7 +21,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     Raises
     ------
     ImageError
-        A path does not exist, or a folder holds no image.
+        A path does not exist, a folder holds no image, or it is a napari-lld project itself.
     """
     found: list[Path] = []
     for given in [paths] if isinstance(paths, str | Path) else paths:
@@ -30,6 +30,11 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
             is_folder, exists = path.is_dir(), path.exists() or path.is_symlink()
         except (OSError, ValueError):  # a name that the system cannot even look for
             is_folder = exists = False
+        if is_folder and _is_project(path):
+            raise ImageError(
+                f"{shown(path)} is a napari-lld project, not a folder of images: "
+                "give the folder that its images came from."
+            )
         if is_folder and not is_zarr(path):
             inside = sorted(_inside(path))
             if not inside:

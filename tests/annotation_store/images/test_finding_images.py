@@ -115,3 +115,9 @@ def test_a_folder_that_may_not_be_read_is_a_sentence(
             find_images([tmp_path])
     finally:
         (tmp_path / "locked").chmod(0o755)
+
+
+def test_a_project_is_not_taken_for_a_folder_of_images(tmp_path: Path) -> None:
+    Project.create(tmp_path / "other").close()
+    with pytest.raises(ImageError, match="is a napari-lld project"):
+        find_images([tmp_path / "other"])
