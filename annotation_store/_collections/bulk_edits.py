@@ -147,10 +147,9 @@ class BulkEdits:
         )
 
     def _as_seen_blind(self, found: Sequence[Entry]) -> list[Entry]:
-        finished = self._regions.finished_shapes()
-        seen = []
+        uncovered, seen = self._regions.uncovered(), []
         for entry in found:
-            if any(shape.contains_centre(entry.box) for shape in finished.get(entry.field_id, ())):
+            if uncovered.shows(entry.field_id, entry.box):
                 seen.append(entry)
             elif entry.kind == "cell":
                 seen.append(

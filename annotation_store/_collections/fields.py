@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from annotation_store import validation
+from annotation_store._collections.blind import Uncovered
 from annotation_store._collections.ingest import ALREADY, Incoming, Ingest, described
 from annotation_store._collections.pixels import FieldPixels
 from annotation_store._db import row_mappers
@@ -107,7 +108,9 @@ class Fields:
             return 0
         s = suggestions.c
         query = sa.select(s.x, s.y, s.w, s.h).where(s.field_id == field_id, s.state == "pending")
-        return sum(any(r.shape.contains_centre(tuple(row)) for r in finished) for row in self._db.rows(query))
+        uncovered = Uncovered(finished)
+        rows = self._db.rows(query)
+        return sum(uncovered.shows(field_id, (row.x, row.y, row.w, row.h)) for row in rows)
 
     def _counts(
         self, few: list[int] | None, table: sa.Table, *conditions: sa.ColumnElement[bool]

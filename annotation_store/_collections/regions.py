@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
+from annotation_store._collections.blind import Uncovered
 from annotation_store._collections.cell_rows import CellRows
 from annotation_store._collections.marks import MarkTable
 from annotation_store._db import row_mappers
@@ -66,13 +67,9 @@ class Regions:
         """Delete a region: what it covered is unknown area again."""
         self._marks.delete("Delete region", region_id)
 
-    def finished_shapes(self, field_id: int | None = None) -> dict[int, list[Shape]]:
-        """Return the shapes of the finished regions by field, of one field or of all."""
-        found: dict[int, list[Shape]] = {}
-        for region in self.all(field_id):
-            if region.finished:
-                found.setdefault(region.field_id, []).append(region.shape)
-        return found
+    def uncovered(self, field_id: int | None = None) -> Uncovered:
+        """Return the places where a blind reader may see what models predict, on one field or all."""
+        return Uncovered(self.all(field_id))
 
 
 class IgnoreAreas:

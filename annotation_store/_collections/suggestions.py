@@ -101,8 +101,8 @@ class Suggestions:
             query = query.where(suggestions.c.field_id == field_id)
         found = [row_mappers.suggestion(row) for row in self._db.rows(query)]
         if self._db.reading.blind:
-            finished = self._regions.finished_shapes(field_id)
-            found = [s for s in found if any(r.contains_centre(s.box) for r in finished.get(s.field_id, ()))]
+            uncovered = self._regions.uncovered(field_id)
+            found = [one for one in found if uncovered.shows(one.field_id, one.box)]
         return found
 
     def get(self, suggestion_id: int) -> Suggestion:

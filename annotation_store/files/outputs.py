@@ -9,8 +9,10 @@ from pathlib import Path
 
 from annotation_store.errors import OutputError
 from annotation_store.files.disk import sync, why_not_written
-from annotation_store.files.layout import DATABASE
+from annotation_store.files.layout import DATABASE, is_link
 from annotation_store.files.temporary import locked_folder, sweep
+
+_BESIDE = ".napari-lld-"
 
 
 def check_output(out: Path, *, overwrite: bool = False) -> None:
@@ -92,8 +94,13 @@ def place_beside(out: Path, *, tidy: bool = True) -> Iterator[Path]:
         Whether to remove first what killed programs left there of earlier attempts; what a living one fills
         stays.
     """
-    prefix = f".{out.name[:40]}.napari-lld-"
+    prefix = f".{out.name[:40]}{_BESIDE}"
     if tidy:
         sweep(out.absolute().parent, prefix)
     with locked_folder(out.absolute().parent, prefix) as folder:
         yield folder
+
+
+def is_place_beside(path: Path) -> bool:
+    """Whether a folder is one of `place_beside`: what somebody is writing, or was killed over."""
+    return path.name.startswith(".") and _BESIDE in path.name and path.is_dir() and not is_link(path)

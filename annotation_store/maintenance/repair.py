@@ -34,6 +34,8 @@ from annotation_store.files.layout import (
     refuse_links,
     set_aside,
 )
+from annotation_store.files.outputs import is_place_beside
+from annotation_store.files.temporary import sweep
 from annotation_store.images import open_slide, write_pixels
 from annotation_store.images.read import decode_with_facts, read_original
 from annotation_store.images.zarr_writer import OVERVIEW_SIDE, create_root, is_root, write_overview
@@ -241,7 +243,10 @@ class Repair:
 
     def _mend_thumbnails(self) -> list[str]:
         removed, mended = 0, []
+        sweep(inside(self._db.path, THUMBNAILS), ".")
         for path in inside(self._db.path, THUMBNAILS).glob("*"):
+            if is_place_beside(path):  # of a program that lives: `sweep` has removed the others
+                continue
             if not _THUMBNAIL.fullmatch(path.name) or is_link(path) or not path.is_file():
                 set_aside(self._db.path, path)
                 mended.append(f"{path.name} in {THUMBNAILS} is no thumbnail: moved to {LOST}.")

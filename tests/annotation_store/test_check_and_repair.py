@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from annotation_store import Project, ProjectError, Proposal, Shape
+from annotation_store.files.outputs import place_beside
 
 
 def original(project: Project, field_id: int = 1) -> Path:
@@ -236,6 +237,22 @@ def test_what_is_no_thumbnail_and_models_that_nobody_knows_are_set_aside(project
     lost = project.path / "lost+found"
     assert (lost / "notes.txt").read_text() == "dear"
     assert (lost / "7/model.safetensors").read_text() == "trained for a day"
+
+
+def test_a_thumbnail_that_is_being_written_is_left_alone_and_one_of_a_killed_program_is_removed(
+    project: Project,
+) -> None:
+    project.pixels.thumbnail(1)
+    folder = project.path / ".thumbnails"
+    killed = folder / ".1-64.jpg.napari-lld-0"
+    killed.mkdir()
+    (killed / ".lock").touch()
+    (killed / "file").write_bytes(b"half")
+    with place_beside(folder / "2-64.jpg") as living:
+        assert project.repair().mended == []
+        assert living.is_dir()
+    assert not killed.exists()
+    assert not (project.path / "lost+found").exists()
 
 
 def test_a_flipped_bit_in_pixels_is_found_on_every_level(project: Project, tmp_path: Path) -> None:
