@@ -51,7 +51,7 @@ def field_commands(session: Session) -> Iterator[Command]:
         ("Alt+R",),
         "Draw",
         has_field,
-        "Show a place of this field that is most worth annotating, and why; once more, the next best.",
+        "Show the most informative place of this field, and why; press again for the next.",
     )
     yield Command(
         "region.take",
@@ -72,8 +72,8 @@ def field_commands(session: Session) -> Iterator[Command]:
         ("Ctrl+Space",),
         "Fields",
         has_field,
-        "For what is said of several fields at once. Once more takes it back; "
-        "with the mouse, hold Ctrl or Shift in the list.",
+        "Select this field too, to edit several fields at once; press again to deselect it. With the "
+        "mouse, hold Ctrl or Shift in the list.",
     )
     yield Command(
         "fields.choose_all",

@@ -47,7 +47,7 @@ def model_commands(
         (),
         "Model",
         idle,
-        "Let the active model look for cells on all fields, without training.",
+        "Run the active model on all fields, without training.",
     )
     yield Command(
         "training.cancel",

@@ -307,7 +307,7 @@ def _class_commands(session: Session, schema: Schema) -> Iterator[Command]:
         ("Shift+Q",),
         "Class",
         has_target,
-        "Looked, cannot tell.",
+        "Examined, but uncertain.",
     )
     yield Command(
         "class.missing",
@@ -316,7 +316,7 @@ def _class_commands(session: Session, schema: Schema) -> Iterator[Command]:
         ("Shift+Backspace",),
         "Class",
         has_cell,
-        "Take the class away again: nobody looked.",
+        "Clear the class: not yet labelled.",
     )
 
 
@@ -396,7 +396,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("I",),
         "Draw",
         has_field,
-        "An area that nobody can read (smear, clump, blur): neither learned from nor measured.",
+        "An unreadable area (smear, clump, blur): excluded from training and evaluation.",
     )
     yield Command(
         "edit.delete",
@@ -414,7 +414,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("Tab",),
         "Describe",
         has_field,
-        "The next row, then the next cell, that nobody looked at.",
+        "Go to the next attribute, then the next cell, without a value.",
     )
     for number in range(1, 10):
         yield Command(
@@ -433,7 +433,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("Q",),
         "Describe",
         has_target,
-        "Looked at the row of the caret, cannot tell.",
+        "Set the attribute at the cursor to unsure.",
     )
     yield Command(
         "value.clear",
@@ -469,7 +469,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("O",),
         "Describe",
         has_cell,
-        "Ask somebody else to look at this cell.",
+        "Request a second opinion on this cell.",
     )
     yield Command("caret.down", "Row down", lambda: s.move_caret(1), ("Down",), "Describe", has_target)
     yield Command("caret.up", "Row up", lambda: s.move_caret(-1), ("Up",), "Describe", has_target)
@@ -494,9 +494,8 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("A",),
         "Suggestions",
         has_field,
-        "The suggestion becomes a cell as it stands. Any class or value key accepts it with that change. "
-        "An unknown cell gets no class. "
-        "Of a possible label error: take what the model says.",
+        "The suggestion becomes a cell. Any class or value key accepts it with that change. An unknown "
+        "cell gets no class. For a possible label error, the model's prediction replaces the label.",
     )
     yield Command(
         "mistakes.check",
@@ -505,16 +504,16 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("Alt+M",),
         "Suggestions",
         has_field,
-        "Look again at labels that the model confidently contradicts: keep them, or correct them.",
+        "Review labels that the model confidently contradicts: keep them, or correct them.",
     )
     yield Command(
         "mistakes.look",
-        "Look for mistakes again",
+        "Search for label errors again",
         s.search_label_errors,
         (),
         "Suggestions",
         lambda session: session.checking and not session.looking_for_label_errors,
-        "Compare all labels with what the model says now.",
+        "Compare all labels with the model's current predictions.",
     )
     yield Command(
         "suggestion.accept_all",

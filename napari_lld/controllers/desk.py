@@ -287,7 +287,7 @@ class Desk(QObject):
             ("Ctrl+S",),
             "Project",
             has_project,
-            "Every change is saved as it is made; where the folder is gone, look for it again.",
+            "Every change is saved as it is made; if the folder is missing, search for it again.",
         )
         yield Command("project.close", "Close project", self.close_project, group="Project", when=idle)
         yield Command("fields.add", "Add fields …", self.add_fields, group="Project", when=has_project)
@@ -378,7 +378,7 @@ class Desk(QObject):
                 finish()
 
         def unseen(trouble: str) -> None:
-            session.tell("warning", tr("Dark nuclei could not be looked for: {trouble}", trouble=trouble))
+            session.tell("warning", tr("The search for dark nuclei failed: {trouble}", trouble=trouble))
             ask(0)
 
         try:

@@ -80,8 +80,8 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         ("J",),
         "See",
         has_field,
-        "Click to lay a ring of 7.5 µm, as wide as a red cell. Dragged across a red cell from edge to edge, "
-        "it says how large a pixel is.",
+        "Click to place a ring of 7.5 µm, the width of a red cell. Drag it across a red cell from edge "
+        "to edge to measure the pixel size.",
     )
     yield Command(
         "sight.scale_bar",

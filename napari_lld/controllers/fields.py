@@ -98,7 +98,8 @@ class FieldController:
             (),
             "Project",
             has_project,
-            "In which reading you work, and whose each is. Another's is named and confirmed.",
+            "The reading you work in, and its reader. Working in another person's reading needs "
+            "confirmation.",
         )
         yield Command(
             "conflicts.show",

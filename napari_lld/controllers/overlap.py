@@ -82,9 +82,8 @@ class OverlapController:
                 session.tell(
                     "warning",
                     tr(
-                        "{here} and {there} do not show the same place, as far as their pixels tell. "
-                        "If they do, choose a cell in one, “Same cell in two fields”, "
-                        "and the same in the other.",
+                        "{here} and {there} do not seem to show the same place. If they do, choose a "
+                        "cell in one, “Same cell in two fields”, and the same cell in the other.",
                         here=field.name,
                         there=other.name,
                     ),
@@ -107,7 +106,9 @@ class OverlapController:
             return
         if self._pointed is None or self._pointed[0] == field_id:
             self._pointed = (field_id, cell.box)
-            session.tell("info", tr("Now choose the same cell in the other field, and say so again there."))
+            session.tell(
+                "info", tr("Now choose the same cell in the other field, and run this command again.")
+            )
             return
         there, box = self._pointed
         self._pointed = None
@@ -145,7 +146,7 @@ class OverlapController:
             return
         overlaps = project.overlaps.all(field_id)
         if not overlaps:
-            session.tell("hint", tr("Nobody has said that this field overlaps another."))
+            session.tell("hint", tr("No overlap is recorded for this field."))
             return
         try:
             for overlap in overlaps:

@@ -79,7 +79,7 @@ class WindowServices(QObject):
             self.report,
             group="Project",
             when=has_project,
-            help="What was annotated, what the models are worth, single cells: one HTML file to print.",
+            help="Annotations, model performance and example cells, in one HTML file to print.",
         )
         yield Command(
             "job.stop",
@@ -102,7 +102,7 @@ class WindowServices(QObject):
             "Log …",
             self.show_log,
             group="General",
-            help="What the window has said in this sitting, and what went wrong before.",
+            help="Messages of this session, and earlier errors.",
         )
 
     def _look_soon(self) -> None:

@@ -70,7 +70,7 @@ OPTIONS: Mapping[tuple[str, str], Option] = {
         (
             ("auto", later("12 where nothing is unknown, else 16")),
             ("12", later("12: as published")),
-            ("16", later("16: says what is unknown")),
+            ("16", later("16: marks unknown area")),
         ),
     ),
     ("lld", "test"): Share(later("Share for a test"), 0.2, 0.9),

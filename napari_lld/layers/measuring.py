@@ -74,7 +74,7 @@ class Measuring:
         session, sight = self._session, self._session.display
         if dragged and sight.fitted_pixel_size is not None:
             message = tr(
-                "[draw.finish] says that this red cell is 7.5 µm wide: a pixel would be {size:.3f} µm.",
+                "[draw.finish] sets the width of this red cell to 7.5 µm: a pixel would be {size:.3f} µm.",
                 size=sight.fitted_pixel_size,
             )
         elif sight.lay_ring(start):

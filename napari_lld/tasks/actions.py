@@ -193,7 +193,7 @@ def report(
             left.unlink(missing_ok=True)
         raise
     if process.returncode:
-        lines = output.strip().splitlines() or [tr("It ended without a word.")]
+        lines = output.strip().splitlines() or [tr("It ended without a message.")]
         if process.returncode == 2:
             raise LLDError(lines[-1])
         raise LLDError(tr("The report could not be written: {trouble}", trouble=lines[-1]))

@@ -152,8 +152,8 @@ def _unrecognised(path: Path) -> str:
     if path.suffix.lower() == ".txt":
         return tr("Label text comes as a folder: choose the folder that holds the labels and the images.")
     if path.is_dir():
-        return tr("Nothing in this folder tells its format: choose the format, or the file itself.")
-    return tr("Nothing in this file tells its format: choose the format.")
+        return tr("The format of this folder is not recognised: choose it, or the file itself.")
+    return tr("The format of this file is not recognised: choose it.")
 
 
 # ---------------------------------------------------------------------- in words

@@ -131,5 +131,5 @@ def test_likely_label_errors_are_named(cli: Cli, annotated: Path) -> None:
     told = cli("rank", annotated, "--what", "label-errors", "--json").json
     (one,) = [item for item in told if item["id"] == cell.id]
     assert set(one) == CONTRACT | {"box"}
-    assert one["reasons"][0] == "Labelled Neutrophil, the model says Basophil at 99%"
+    assert one["reasons"][0] == "Labelled Neutrophil, predicted Basophil at 99%"
     assert "Not yet checked by what other cells teach" in cli("rank", annotated, "--what", "label-errors").out

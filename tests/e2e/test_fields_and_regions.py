@@ -93,7 +93,7 @@ def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
     from qtpy.QtWidgets import QMessageBox, QPushButton
 
     asked: list[str] = []
-    answers = ["Go back and look", "Finish"]
+    answers = ["Go back and check", "Finish"]
 
     def answer(box: QMessageBox) -> int:
         asked.append(box.informativeText())

@@ -35,7 +35,7 @@ def test_a_training_says_how_far_it_is_and_what_is_lost(dock: AnnotateDock, smal
     first, lost, waiting = what_would_end(desk)
     assert first == "Training: 30% done."
     assert "what this training has learnt so far is lost. Earlier models stay." in lost
-    assert waiting == "1 training that waits will not begin."
+    assert waiting == "1 queued training will not start."
     desk.session.training.begin("predict")
     assert "fields it has not reached" in what_would_end(desk)[1]
     desk.around.rounds.queue.clear()

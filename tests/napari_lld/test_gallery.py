@@ -432,4 +432,4 @@ def test_keys_without_a_selection_are_answered_in_the_gallery_s_words(
         assert told[-1].startswith("Select crops first: click one")
     pick(window, "show", Show.REJECTED)
     qtbot.keyClick(window.grid, Qt.Key.Key_A)
-    assert told[-1] == "There is no crop here: choose other cells above."
+    assert told[-1] == "No crops here: choose other cells above."

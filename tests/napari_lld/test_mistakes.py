@@ -70,9 +70,9 @@ def reasons(session: Session) -> list[str]:
     return [item.reasons[0] for item in session.label_errors]
 
 
-CLASS = "Labelled Monocyte, the model says Lymphocyte at 97%"
+CLASS = "Labelled Monocyte, predicted Lymphocyte at 97%"
 MISSED = "The model sees a cell at 90%; none is boxed, and the area is finished"
-SIZE = "Cell size: labelled Large, the model says Small at 95%"
+SIZE = "Cell size: labelled Large, predicted Small at 95%"
 
 
 def told(session: Session) -> list[str]:
@@ -331,7 +331,7 @@ def test_many_changes_elsewhere_are_not_judged_in_the_windows_thread(
     assert session.label_error is None, "it is settled"
     assert judged == [1], "only the field that is shown"
     session.search_label_errors()
-    assert reasons(session) == ["Labelled Lymphocyte, the model says Monocyte at 100%"]
+    assert reasons(session) == ["Labelled Lymphocyte, predicted Monocyte at 100%"]
 
 
 # ---------------------------------------------------------------------- in the dock

@@ -187,7 +187,7 @@ def test_the_question_says_whose_reading_it_is(read: Path, qtbot: QtBot) -> None
     qtbot.addWidget(dialog)
     said = [w.text() for w in dialog.findChildren(QAbstractButton)]
     assert "Reading 1 – of Ada" in said
-    assert "together – of nobody (a consensus)" in said
+    assert "together – no reader (consensus)" in said
     assert dialog.answer() == NewReading("Ben", "Ben", False)  # the harmless one is proposed
     dialog.blind.setChecked(True)
     assert dialog.answer() == NewReading("Ben", "Ben", True)

@@ -35,7 +35,7 @@ def test_a_place_that_cannot_be_is_told_before_it_is_tried(tmp_path: Path, qtbot
     dialog = ReportDialog(tmp_path / "r.html")
     qtbot.addWidget(dialog)
     for place, words in {
-        "": "Say where to",
+        "": "Choose a location",
         str(tmp_path / "nowhere" / "r.html"): "does not exist",
         str(tmp_path / "folder.html"): "is a folder",
     }.items():

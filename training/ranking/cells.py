@@ -108,4 +108,4 @@ def _teaching(one: Suggestion, words: Words) -> list[Reason]:
             statements.append(Reason("In doubt: {names} and {more} more", names=names, more=more))
         else:
             statements.append(Reason("In doubt: {names}", names=names))
-    return statements or [Reason("The model is fairly sure of it")]
+    return statements or [Reason("The model predicts it with fair confidence")]

@@ -30,7 +30,7 @@ RESERVE = 0.15
 _EVERY = 7
 """Each seventh field of the order is one of these: 14%."""
 
-NEW = Reason("Not looked at by the model yet")
+NEW = Reason("Not yet predicted by the model")
 
 
 @dataclass(frozen=True)

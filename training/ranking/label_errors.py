@@ -334,7 +334,7 @@ def _wrong_labels(
             continue
         if not name:
             reason = Reason(
-                "Labelled {label}, the model says {other} at {share:.0%}",
+                "Labelled {label}, predicted {other} at {share:.0%}",
                 label=words.title(label),
                 other=words.title(best),
                 share=shares[best],
@@ -342,7 +342,7 @@ def _wrong_labels(
             reasons.append((error, reason))
             continue
         reason = Reason(
-            "{attribute}: labelled {label}, the model says {other} at {share:.0%}",
+            "{attribute}: labelled {label}, predicted {other} at {share:.0%}",
             attribute=schema.attribute_title(name),
             label=schema.value_title(name, label),
             other=schema.value_title(name, best),

@@ -115,7 +115,7 @@ def _holder(place: Path) -> Reason:
         when = f"{since:%H:%M}" if since.date() == datetime.now().date() else f"{since:%Y-%m-%d %H:%M}"
         who, process, host = str(about["who"]), int(about["process"]), str(about["host"])
     except (OSError, ValueError, KeyError, TypeError):
-        return Reason("Somebody has begun to train on this project just now")
+        return Reason("Another training of this project has just started")
     return Reason(
         "{who} has been training on this project since {when} (process {process} on {host})",
         who=who,

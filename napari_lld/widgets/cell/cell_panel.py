@@ -240,7 +240,7 @@ class CellPanel(Part):
                 else tr("Region · every white cell in it is boxed")
             )
         if self.session.ignore_area is not None:
-            return tr("Ignore area · nobody can read it")
+            return tr("Ignore area · unreadable")
         return tr("No cell chosen")
 
     def _fact_line(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
@@ -372,7 +372,7 @@ class AttributeRow(QWidget):
             button.update()
         key = self._commands["value.unsure"].key
         self._values[UNSURE].setToolTip(
-            tr("{title}: unsure ({key})\nLooked, cannot tell.", title=title, key=key or "–")
+            tr("{title}: unsure ({key})\nExamined, but uncertain.", title=title, key=key or "–")
         )
 
     def _make(self, value: str, button: ChoiceButton) -> ChoiceButton:

@@ -134,7 +134,7 @@ class DifferentialPanel(Part):
             return
         left = tr(", {count} without a class", count=found.unclassified) if found.unclassified else ""
         if found.unknown:
-            left += tr(", {count} unknown wait", count=found.unknown)
+            left += tr(", {count} unknown pending", count=found.unknown)
         target = self._target.currentData()
         self._sum.setText(
             tr("{counted} of {target} counted{left}", counted=found.counted, target=target, left=left)

@@ -35,8 +35,8 @@ def what_would_end(desk: DeskContext) -> list[str]:
     if rounds.queue:
         losses.append(
             trn(
-                "{count} training that waits will not begin.",
-                "{count} trainings that wait will not begin.",
+                "{count} queued training will not start.",
+                "{count} queued trainings will not start.",
                 len(rounds.queue),
             )
         )

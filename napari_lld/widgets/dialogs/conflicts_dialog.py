@@ -113,7 +113,7 @@ class ConflictsDialog(QDialog):
         header.setStretchLastSection(True)
         for column, width in enumerate((150, 220, 220)):
             self.table.setColumnWidth(column, width)
-        self.take = QPushButton(tr("Take what the file says"))
+        self.take = QPushButton(tr("Use the file's value"))
         self.keep = QPushButton(tr("Keep what is here"))
         close = QPushButton(tr("Close"))
         close.clicked.connect(self.close)

@@ -205,7 +205,7 @@ def ask_anyway(title: str, doubts: Sequence[str], parent: QWidget | None) -> boo
     rest = tr("All that is not boxed in it will count as background.")
     box.setInformativeText(f"{text}\n\n{rest}")
     finish = box.addButton(tr("Finish"), QMessageBox.ButtonRole.AcceptRole)
-    back = box.addButton(tr("Go back and look"), QMessageBox.ButtonRole.RejectRole)
+    back = box.addButton(tr("Go back and check"), QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(back)
     box.setEscapeButton(back)
     box.exec()

@@ -213,10 +213,10 @@ class ExportDialog(QDialog):
     def _problem(self) -> str:
         """Describe what is wrong with the place; what the store refuses is known before it is tried."""
         if not self.place.text().strip():
-            return tr("Say where to.")
+            return tr("Choose a location.")
         out = self._out()
         if out.name in _NAMELESS:
-            return tr("Say where to.")
+            return tr("Choose a location.")
         if not out.absolute().parent.is_dir():
             return tr("The folder {folder} does not exist.", folder=out.absolute().parent)
         single = formats.FORMATS[self.form.currentData()].target == "file"

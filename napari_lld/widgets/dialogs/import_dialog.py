@@ -39,8 +39,8 @@ TITLES = {
     "labelstudio": later("Label Studio JSON"),
 }
 REGIONS = (
-    ("stated", later("What the file says; the rest is unknown")),
-    ("file", later("What the file says; where it says nothing, all is annotated")),
+    ("stated", later("As stated in the file; the rest is unknown")),
+    ("file", later("As stated in the file; if not stated, the whole image is annotated")),
     ("none", later("Unknown everywhere")),
     ("full", later("All is annotated, in every image")),
 )
@@ -49,14 +49,14 @@ _MEANS = {
         "Only areas that the file itself calls annotated become finished regions. Nothing is guessed."
     ),
     "file": later(
-        "An image of which the file does not say what is annotated counts as boxed completely: "
-        "its unmarked cells would be learned as background."
+        "If the file does not state which area is annotated, the whole image counts as annotated: "
+        "unmarked cells would be learned as background."
     ),
     "none": later(
         "No finished region comes in: finish them yourself, once every white cell in them is boxed."
     ),
     "full": later(
-        "Say so only if every white cell of every image is boxed: the rest is learned as background."
+        "Choose this only if every white cell of every image is boxed: the rest is learned as background."
     ),
 }
 _PAUSE_MS = 350
@@ -266,7 +266,7 @@ class ImportDialog(QDialog):
         if not self.path.text().strip():
             return tr("Choose what to import.")
         if not self.answer().path.exists():
-            return tr("There is no such file or folder.")
+            return tr("This file or folder does not exist.")
         images = self.answer().images
         if images is not None and not images.is_dir():
             return tr("The folder {folder} does not exist.", folder=images)

@@ -60,7 +60,7 @@ class LogWindow(QDialog):
 
     def _show(self) -> None:
         path = self.which.currentData()
-        text = self._log.text() or tr("Nothing was said yet.") if path is None else read_log(path)
+        text = self._log.text() or tr("No messages yet.") if path is None else read_log(path)
         self.text.setPlainText(text)
         bar = self.text.verticalScrollBar()
         if bar is not None:

@@ -33,7 +33,7 @@ def reading_title(reading: Reading, annotator: str) -> str:
     """Return the name of a reading and whose it is, for one of the annotators."""
     name = reading_name(reading)
     if not reading.annotator:
-        return tr("{reading} – of nobody (a consensus)", reading=name)
+        return tr("{reading} – no reader (consensus)", reading=name)
     if reading.annotator == annotator:
         return tr("{reading} – your own", reading=name)
     return tr("{reading} – of {reader}", reading=name, reader=reading.annotator)

@@ -60,7 +60,7 @@ class ReportDialog(QDialog):
         """Describe what is wrong with the place, or who can be known from the report."""
         problem = ""
         if not self.place.text().strip():
-            problem = tr("Say where to.")
+            problem = tr("Choose a location.")
         elif not self._out().absolute().parent.is_dir():
             problem = tr("The folder {folder} does not exist.", folder=self._out().absolute().parent)
         elif self._out().is_dir():

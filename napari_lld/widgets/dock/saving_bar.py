@@ -57,5 +57,5 @@ class SavingBar(Part):
                 unsaved.count,
             )
             if unsaved.count
-            else tr("The folder is gone. It is looked for again and again.")
+            else tr("The folder is missing. The program keeps searching for it.")
         )

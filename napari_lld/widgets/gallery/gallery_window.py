@@ -83,7 +83,7 @@ class GalleryWindow(Part):
                 (tr("Cells and suggestions"), Show.EVERYTHING),
                 (tr("Cells"), Show.CELLS),
                 (tr("Incomplete cells"), Show.INCOMPLETE),
-                (tr("Suggestions that wait"), Show.WAITING),
+                (tr("Pending suggestions"), Show.WAITING),
                 (tr("Unknown cells"), Show.UNKNOWN),
                 (tr("Rejected suggestions"), Show.REJECTED),
                 (tr("Bookmarked cells"), Show.BOOKMARKED),
@@ -221,7 +221,7 @@ class GalleryWindow(Part):
             ("Ctrl+Z",),
             "General",
             lambda _session: self.gallery.undoable,
-            "Take back what was last done here, on all its fields at once.",
+            "Undo the last action of the gallery, on all fields at once.",
         )
         yield Command(
             "gallery.go",
@@ -421,7 +421,7 @@ class GalleryWindow(Part):
         if not command.id.startswith(("class.", "value.", "suggestion.", "gallery.go")):
             return ""
         if not self.gallery.shown:
-            return tr("There is no crop here: choose other cells above.")
+            return tr("No crops here: choose other cells above.")
         return tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all.")
 
     def _set_value_number(self, number: int) -> None:

@@ -27,7 +27,7 @@ class LabelErrorPanel(Part):
         self._queue = QueueChoice(session, commands)
         self._queue.setObjectName("lld_queue_mistakes")
         self._count = label()
-        self._again = self.tool_button("mistakes.look", tr("Look again"))
+        self._again = self.tool_button("mistakes.look", tr("Compare again"))
         layout.addLayout(row(self._queue, self._count, 1, self._again))
         self._take = self.button("suggestion.accept", primary=True)
         self._keep = self.button("suggestion.not_a_cell")
@@ -56,7 +56,7 @@ class LabelErrorPanel(Part):
         if current is not None:
             count = tr("{place} of {count}", place=left.index(current) + 1, count=len(left))
         self._count.setText(count)
-        self._again.setText(("● " if session.label_errors_outdated else "") + tr("Look again"))
+        self._again.setText(("● " if session.label_errors_outdated else "") + tr("Compare again"))
         take, keep = self.commands["suggestion.accept"], self.commands["suggestion.not_a_cell"]
         model, label_ = session.model_would, session.keeping
         self._take.setEnabled(current is not None)
@@ -64,7 +64,7 @@ class LabelErrorPanel(Part):
         self._take.setText(f"{self._cut(model) or tr('Take its word')}  {take.key}".rstrip())
         self._keep.setText(f"{self._cut(label_) or tr('Keep')}  {keep.key}".rstrip())
         self._take.setToolTip(
-            f"{model}\n{tr('What the model says. Any class or value key gives another word.')}".strip()
+            f"{model}\n{tr('Prediction of the model. Any class or value key changes it.')}".strip()
         )
         self._keep.setToolTip(
             f"{label_}\n{tr('No model brings it up again before the label changes.')}".strip()

@@ -63,7 +63,7 @@ class ProposedBar(Part):
             self.hide()
             return
         self._why.setText(
-            "\n".join(in_words(proposed.reasons)) or tr("A place that nobody has looked at yet.")
+            "\n".join(in_words(proposed.reasons)) or tr("A place that has not been annotated yet.")
         )
         minutes = max(1, round(proposed.seconds / 60))
         text = tr("about {count} min · its handles move and size it", count=minutes)

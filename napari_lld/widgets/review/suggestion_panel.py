@@ -113,7 +113,7 @@ class SuggestionPanel(Part):
         if suggestion is None or schema is None:
             if pending:
                 return tr("S or a click chooses one. Any class or value key accepts it with that change.")
-            return tr("Train a model, or let the active one look for cells (Model).")
+            return tr("Train a model, or run the active one on all fields (Model).")
         predicted = suggestion.proposal
         ranked = sorted(predicted.class_probabilities, key=lambda name: -predicted.score(name))[:3]
         named = [

@@ -55,7 +55,7 @@ class TrainingPanel(Part):
         self._plan.setObjectName("lld_rounds")
         self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._plan.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._plan.setToolTip(tr("Automatic rounds, and what waits behind the training that runs"))
+        self._plan.setToolTip(tr("Automatic rounds, and the queue behind the running training"))
         menu = RoundsMenu(session, rounds, self._plan)
         self._plan.setMenu(menu)
         begin = row(self._start, self.budget, 1)

@@ -54,7 +54,7 @@ def test_a_class_that_the_model_contradicts_is_named_with_both_words(finished: P
     assert one.errors["class"] == pytest.approx(0.03 * 0.98 / (0.03 * 0.98 + 0.97 * 0.02), abs=1e-3)
     assert one.score >= one.errors["class"]
     assert one.reasons == (
-        "Labelled Monocyte, the model says Lymphocyte at 97%",
+        "Labelled Monocyte, predicted Lymphocyte at 97%",
         "The model did not learn from this very cell",
     )
 
@@ -83,7 +83,7 @@ def test_an_attribute_weighs_as_much_as_the_class_and_a_missing_one_nothing(fini
     looked(finished, *(Proposal((x, 10, 20, 20), 1.0, {}, shares) for x in (10, 50, 90)))
     (one,) = label_errors(finished)
     assert one.score == pytest.approx(1.0)
-    assert "labelled small, the model says large at 90%" in one.reasons[0].lower()
+    assert "labelled small, predicted large at 90%" in one.reasons[0].lower()
 
 
 def test_where_only_all_values_together_are_doubted_the_most_doubtful_is_named(finished: Project) -> None:
@@ -99,7 +99,7 @@ def test_where_only_all_values_together_are_doubted_the_most_doubtful_is_named(f
     least = 0.99 * every.errors["value"]  # above what each of them has
     (one,) = ranking.label_errors(finished, least=least).items
     assert len(one.reasons) == 2, "a value, and whether the model learnt from the cell"
-    assert "labelled open, the model says coarse at 93%" in str(one.reasons[0]).lower()
+    assert "labelled open, predicted coarse at 93%" in str(one.reasons[0]).lower()
 
 
 def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finished: Project) -> None:
@@ -191,12 +191,12 @@ def test_what_was_kept_is_not_brought_up_again_by_later_models_until_it_says_som
     # what was not there to be kept is another matter …
     finished.cells.change(cell, attributes={"cell_size": "small"})
     (one,) = label_errors(finished)
-    assert one.reasons[0] == "Cell size: labelled Small, the model says Large at 100%"
+    assert one.reasons[0] == "Cell size: labelled Small, predicted Large at 100%"
     # … and so is another label, and another box
     finished.cells.change(cell, cell_class="Neutrophil")
     finished.cells.change(lonely, box=(62, 60, 20, 20))
     assert [one.reasons[0] for one in label_errors(finished)] == [
-        "Labelled Neutrophil, the model says Lymphocyte at 99%",
+        "Labelled Neutrophil, predicted Lymphocyte at 99%",
         "The model sees no cell here",
     ]
     finished.cells.change(cell, cell_class="Monocyte")
