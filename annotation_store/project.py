@@ -351,7 +351,7 @@ class Project:
     # -- history ---------------------------------------------------------------------------------
 
     def undo(self, field_id: int) -> Edit | None:
-        """Take back this annotator's latest edit on a field; ``None`` where there is none.
+        """Undo this annotator's latest edit on a field; ``None`` if there is none.
 
         Raises
         ------
@@ -364,19 +364,19 @@ class Project:
         return edit
 
     def redo(self, field_id: int) -> Edit | None:
-        """Bring back what this annotator last took back on a field; ``None`` where there is nothing."""
+        """Redo what this annotator last undid on a field; ``None`` if there is nothing."""
         with self._db.writing() as connection:
             edit = _history.redo(connection, self._db.scope(field_id))
         self._db.announce([edit] if edit else [])
         return edit
 
     def undoable(self, field_id: int) -> str | None:
-        """Give the command that `undo` would take back, for the menu."""
+        """Return the command that `undo` would take back, for the menu."""
         with plain_errors(self.path):
             return _history.undoable(self._db.connection, self._db.scope(field_id))
 
     def redoable(self, field_id: int) -> str | None:
-        """Give the command that `redo` would bring back, for the menu."""
+        """Return the command that `redo` would bring back, for the menu."""
         with plain_errors(self.path):
             return _history.redoable(self._db.connection, self._db.scope(field_id))
 
@@ -387,7 +387,7 @@ class Project:
     # -- damage ----------------------------------------------------------------------------------
 
     def check(self, *, quick: bool = False) -> list[str]:
-        """Look through the whole project: every row, pixel, original and weight is read.
+        """Check the whole project: every row, pixel, original and weight is read.
 
         Parameters
         ----------
@@ -397,12 +397,12 @@ class Project:
         Returns
         -------
         list of str
-            A sentence for each problem; empty where the project is sound.
+            A sentence for each problem; empty if the project is sound.
         """
         return Check(self._db).run(quick=quick)
 
     def repair(self, *, originals: Path | None = None) -> RepairReport:
-        """Mend what `check` finds, as far as it can be mended; see `Repair.run`.
+        """Repair what `check` finds, as far as it can be mended; see `Repair.run`.
 
         Parameters
         ----------
@@ -414,7 +414,7 @@ class Project:
     # -- other processes -------------------------------------------------------------------------
 
     def _mark_seen(self) -> None:
-        """Remember how far the database has grown; `refresh` tells of what comes after."""
+        """Store how far the database has grown; `refresh` tells of what comes after."""
         self._version = self._data_version()
         self._seen = {
             table.name: int(self._db.rows(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)))[0][0])
@@ -434,7 +434,7 @@ class Project:
         return tuple((row.id, row.active) for row in self._db.rows(query))
 
     def refresh(self) -> bool:
-        """Look whether another process wrote, and tell the listeners what changed.
+        """Check whether another process wrote, and tell the listeners what changed.
 
         Returns
         -------
@@ -491,7 +491,7 @@ def _name_of(annotator: str | None) -> str:
 
 
 def _refuse_unreadable(database: Path, folder: Path) -> None:
-    """Refuse a database that cannot be read, or is empty: SQLite would begin a new one in it.
+    """Reject a database that cannot be read, or is empty: SQLite would begin a new one in it.
 
     It is not opened here. To close a file gives up all locks that this process holds on it (POSIX), those
     of another open `Project` too: the next program to leave would then delete the WAL that it writes to.

@@ -87,7 +87,7 @@ Found = Mapping[str, dict[int, Any]]
 
 
 def gathered(rows: Sequence[dict[str, Any]], name: str) -> Found:
-    """Give what there is of a data set."""
+    """Return what there is of a data set."""
     found: dict[str, dict[int, Any]] = {}
     for row in rows:
         config = row["config"]
@@ -151,7 +151,7 @@ def _counted(result: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def clocks(arm: str) -> list[tuple[str, str]]:
-    """Give the title and the clock of an arm; what was done by hand is also timed with suggestions."""
+    """Return the title and the clock of an arm; what was done by hand is also timed with suggestions."""
     if arm in BY_HAND:
         return [(f"{arm}, by hand", "by_hand"), (f"{arm}, with suggestions", "seconds")]
     return [(arm, "by_hand" if arm == UNAIDED else "seconds")]
@@ -214,7 +214,7 @@ def gain(paired: tuple[float, float, float]) -> str:
 
 
 def no_worse(least: float) -> str:
-    """Say whether the final score is no worse by the margin, and how much lower it may be."""
+    """Return whether the final score is no worse by the margin, and how much lower it may be."""
     return "–" if math.isnan(least) else f"{'yes' if least > -MARGIN else 'not shown'}: {least:+.3f}"
 
 

@@ -50,7 +50,7 @@ YOUNG = ("Myelocyte", "Metamyelocyte", "None")
 
 
 def domain_of(name: str, field: Field) -> str:
-    """Name a field's domain: the set, and for ``txl`` its size, since each source has its own."""
+    """List a field's domain: the set, and for ``txl`` its size, since each source has its own."""
     return f"{name} {field.width}×{field.height} px" if name == "txl" else name
 
 
@@ -64,7 +64,7 @@ def white(field: Field) -> Field:
 
 
 def changed(field: Field, change: Callable[[np.ndarray], np.ndarray]) -> Field:
-    """Give a field whose pixels are changed."""
+    """Return a field whose pixels are changed."""
     return replace(field, drawn=change(field.pixels()))
 
 
@@ -102,7 +102,7 @@ def magnified_less(fields: Sequence[Field], scale: float) -> list[Field]:
 def conditions(
     fields: list[Field], only: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Callable[[], list[Field]]]]:
-    """Give fields as they are and under each condition, made when called.
+    """Return fields as they are and under each condition, made when called.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class Bench:
             self.found.append(row)
 
     def domains(self) -> list[str]:
-        """Name the domains that are measured; of ``txl`` the handful of an odd size is left out."""
+        """List the domains that are measured; of ``txl`` the handful of an odd size is left out."""
         if self.args.table:
             return sorted({row["config"]["domain"] for row in self.kept.rows() if "domain" in row["config"]})
         return sorted(name for name, fields in self.judged.items() if len(fields) >= 5)
@@ -198,7 +198,7 @@ def left_out(bench: Bench) -> None:
 
 
 def of_txl(bench: Bench, besides: str = "") -> list[Field]:
-    """Give the fields of ``txl`` to learn from, save those of a domain."""
+    """Return the fields of ``txl`` to learn from, save those of a domain."""
     domains = [name for name in bench.taught if name.startswith("txl") and name != besides]
     return [field for name in domains for field in bench.taught[name]]
 

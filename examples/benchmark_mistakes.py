@@ -136,7 +136,7 @@ def doubts(made: Project) -> list[Doubt]:
 
 
 def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[Box, str, float]]]:
-    """Give what the trained model sees on each field: boxes, classes, and the probabilities of both.
+    """Return what the trained model sees on each field: boxes, classes, and the probabilities of both.
 
     Of a box that holds a labelled cell the class is that which models say that did not learn from it.
     """
@@ -163,7 +163,7 @@ def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[B
 def objectlab(
     fields: Sequence[Field], found: Mapping[str, list[tuple[Box, str, float]]], confident: float
 ) -> list[Doubt]:
-    """Let ObjectLab doubt the same labels, by the same predictions; nothing where it is not installed."""
+    """Let ObjectLab doubt the same labels, by the same predictions; nothing if it is not installed."""
     try:
         from cleanlab.object_detection import rank  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
@@ -205,7 +205,7 @@ def _corners(boxes: Sequence[Box]) -> np.ndarray:
 def judged(
     doubts: Sequence[Doubt], errors: Sequence[Error], kinds: Sequence[str], *, together: bool
 ) -> dict[str, float]:
-    """Give the average precision, and precision and recall of as many as there are errors.
+    """Return the average precision, and precision and recall of as many as there are errors.
 
     Parameters
     ----------

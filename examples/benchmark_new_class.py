@@ -54,7 +54,7 @@ class Sets:
         )
 
     def lesson(self, config: dict[str, Any]) -> list[Field]:
-        """Give what a run is taught."""
+        """Return what a run is taught."""
         taught = studied(self.taught, config["subset"])
         if config["set"] == "pbc_ig":
             new = picked(studied(self.young, config["subset"]), dict.fromkeys(NEW, config["cells"]))
@@ -63,12 +63,12 @@ class Sets:
         return picked(taught, cells)
 
     def exam(self, name: str) -> list[Field]:
-        """Give what is judged on."""
+        """Return what is judged on."""
         return [*self.judged, *(self.young_judged if name == "pbc_ig" else ())]
 
 
 def _alone(field: Field) -> Field:
-    """Say of a photograph what is known of it: the one cell, not what lies beside."""
+    """Describe of a photograph what is known of it: the one cell, not what lies beside."""
     return within(field, [around(field, field.cells[0].box)])
 
 
@@ -146,7 +146,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def recalls(result: dict[str, Any], before: dict[str, Any], new: Sequence[str]) -> dict[str, Any]:
-    """Give the mean recalls of the new and of the old classes, and of the old ones before the lesson."""
+    """Return the mean recalls of the new and of the old classes, and of the old ones before the lesson."""
     old = [name for name in result["recall"] if name not in new]
     mean = statistics.mean(result["recall"][name] for name in old)
     first = statistics.mean(before["recall"][name] for name in old) if before else None

@@ -55,14 +55,14 @@ def ask(
 
 
 def kappa(one: np.ndarray, other: np.ndarray) -> float:
-    """Give Cohen's kappa (1960); 1 where both say one value throughout."""
+    """Return Cohen's kappa (1960); 1 where both say one value throughout."""
     values = np.unique(np.concatenate((one, other)))
     chance = sum(float((one == v).mean() * (other == v).mean()) for v in values)
     return 1.0 if chance == 1 else float(((one == other).mean() - chance) / (1 - chance))
 
 
 def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
-    """Compare an attribute on the cells of which all three say a value; ``None`` where there is none."""
+    """Compare an attribute on the cells of which all three say a value; ``None`` if there is none."""
     rows = [[complete.get(attribute) for complete in cell] for cell in read]
     complete = np.array([row for row in rows if all(row)])
     if not len(complete):
@@ -85,7 +85,7 @@ def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
 
 
 def _interval(drawn: Sequence[float] | np.ndarray) -> list[float]:
-    """Give the middle 95% of what cells drawn again said."""
+    """Return the middle 95% of what cells drawn again said."""
     return [float(v) for v in np.quantile(drawn, [0.025, 0.975])]
 
 

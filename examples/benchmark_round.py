@@ -32,7 +32,7 @@ NUMBERS = ("precision", "recall", "class_f1")
 
 
 def watch(stages: dict[str, float]) -> Callable[[Message], None]:
-    """Note how long each stage lasts."""
+    """Record how long each stage lasts."""
     last, stage = time.monotonic(), "start"
 
     def hear(message: Message) -> None:
@@ -47,7 +47,7 @@ def watch(stages: dict[str, float]) -> Callable[[Message], None]:
 
 
 def how_good(made: Project, others: Sequence[Field]) -> dict[str, Any]:
-    """Judge the suggestions on the fields nobody annotated."""
+    """Evaluate the suggestions on the fields nobody annotated."""
     truths = {Path(field.name).name: field.truth() for field in others}
     results = [
         evaluate_field(

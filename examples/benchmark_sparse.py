@@ -51,7 +51,7 @@ SIZE = 320
 
 
 def labels(arm: str, some: Sequence[Field], folder: Path | None) -> list[Field]:
-    """Give what an arm may learn from: everything, the regions, or the regions' cells in finished fields."""
+    """Get what an arm may learn from: everything, the regions, or the regions' cells in finished fields."""
     if arm in ("full", "ours, all labels"):
         return list(some)
     sparse = sample(sparse=True, like=some) if folder is None else sparsely(some, folder)

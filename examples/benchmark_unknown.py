@@ -44,7 +44,7 @@ SHOWN = 0.25
 
 
 def lmu(data: Path, split: str, made: Any, *, study: int = 0, most: int | None = None) -> list[Field]:
-    """Give crops of `lmu`; the box is that of the starter's suggestion nearest to the middle."""
+    """Return crops of `lmu`; the box is that of the starter's suggestion nearest to the middle."""
     bare = studied(close_ups(data / "lmu", split), study)[:most]
     found = project.proposals(made, bare, model="starter", min_confidence=SHOWN)
     fields = []
@@ -111,12 +111,12 @@ def _sure(one: Proposal) -> bool:
 
 
 def share(some: Sequence[bool]) -> float | None:
-    """Give the share of ``True``."""
+    """Return the share of ``True``."""
     return statistics.mean(some) if some else None
 
 
 def auroc(known: Sequence[float], other: Sequence[float]) -> float | None:
-    """Give the area under the ROC of telling `other` from `known` by small p-values; ties count half."""
+    """Return the area under the ROC of telling `other` from `known` by small p-values; ties count half."""
     if not (known and other):
         return None
     a, b = np.array(known)[:, None], np.array(other)[None]

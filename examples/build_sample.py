@@ -30,7 +30,7 @@ TXL_PICKS = {(360, 363): 1, (416, 416): 1, (575, 575): 2, (640, 480): 2}
 
 
 def by_hash(name: str) -> str:
-    """Give a fixed pseudo-random order that depends on nothing but the file's name."""
+    """Return a fixed pseudo-random order that depends on nothing but the file's name."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -50,7 +50,7 @@ def pick(coco: dict[str, Any], source: str) -> list[dict[str, Any]]:
 
 
 def centred_in(box: list[float], region: list[float]) -> bool:
-    """Whether a box's centre lies in a region; both are x, y, w, h."""
+    """Return whether a box's centre lies in a region; both are x, y, w, h."""
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
     return region[0] <= x <= region[0] + region[2] and region[1] <= y <= region[1] + region[3]
 

@@ -57,7 +57,7 @@ class Effort:
     mouse: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe it in a line."""
         if not self.keys:
             return f"{self.title}: none"
         each = len(self.keys)
@@ -68,7 +68,7 @@ class Effort:
 
 
 def keystroke_level(effort: Effort, decisions: int) -> float:
-    """Give the seconds of one act by the keystroke-level model (see `training.ranking.cost`).
+    """Return the seconds of one act by the keystroke-level model (see `training.ranking.cost`).
 
     Parameters
     ----------
@@ -189,14 +189,14 @@ class Hematologist:
         self.commands = hand.dock.desk.commands
 
     def true_cell(self, box: Box) -> TrueCell | None:
-        """Give the cell that a box is of."""
+        """Return the cell that a box is of."""
         assert self.session.field is not None
         cells = self.truth[self.session.field.name]
         best = max(cells, key=lambda cell: iou(cell.box, box))
         return best if iou(best.box, box) >= 0.5 else None
 
     def class_key(self, cell: TrueCell) -> str:
-        """Give the key that stands on a class's button."""
+        """Return the key that stands on a class's button."""
         return str(self.commands[f"class.{cell.cell_class}"].keys[0])
 
     def label(self, cell: TrueCell, *, drag: bool) -> None:
@@ -239,7 +239,7 @@ class Hematologist:
                 self.hand.did(self.accepted)
 
     def work(self, names: list[str]) -> None:
-        """Go through the fields in the order of the list."""
+        """Iterate over the fields in the order of the list."""
         for number, name in enumerate(names):
             if number:
                 self.hand.press("N")
@@ -259,7 +259,7 @@ class Hematologist:
         self.hand.picture("end")
 
     def broken(self) -> Iterator[str]:
-        """Name the budgets that do not hold, and what the project does not hold."""
+        """List the budgets that do not hold, and what the project does not hold."""
         if max(self.new.keys) > KEYS_PER_CELL:
             yield f"a new cell took {max(self.new.keys)} keystrokes, not at most {KEYS_PER_CELL}"
         if max(self.new.mouse) > MOUSE_PER_CELL:
@@ -303,7 +303,7 @@ def prepare(folder: Path, truth: dict[str, list[TrueCell]]) -> None:
 
 
 def wrong_class(cell_class: str | None) -> str:
-    """Give another class."""
+    """Return another class."""
     return "Monocyte" if cell_class != "Monocyte" else "Lymphocyte"
 
 

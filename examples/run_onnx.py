@@ -46,7 +46,7 @@ class Model:
     def find(
         self, image: np.ndarray, cell_side: float | None, min_confidence: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Give boxes ``(n, 4)`` x, y, width, height and confidences ``(n,)``, most confident first."""
+        """Return boxes ``(n, 4)`` x, y, width, height and confidences ``(n,)``, most confident first."""
         height, width = image.shape[:2]
         factor = self.working_factor(width, height, cell_side)
         size = max(1, round(width * factor)), max(1, round(height * factor))
@@ -71,7 +71,7 @@ class Model:
     def describe(
         self, image: np.ndarray, boxes: np.ndarray, confidences: np.ndarray, cell_side: float | None
     ) -> list[Cell]:
-        """Give class and attributes of the cells in boxes."""
+        """Return class and attributes of the cells in boxes."""
         height, width = image.shape[:2]
         against = float(max(width, height))
         if cell_side is not None:
@@ -107,7 +107,7 @@ class Model:
         return list(self._session.run(list(names), {name: inputs[name] for name in wanted}))
 
     def working_factor(self, width: int, height: int, cell_side: float | None) -> float:
-        """Give the factor from the image's pixels to those that the detector sees."""
+        """Return the factor from the image's pixels to those that the detector sees."""
         field, (least, greatest) = self.field, self.field["cell_sides"]
         factor = float(field["size"]) / max(width, height)
         if cell_side is None:
@@ -120,7 +120,7 @@ class Model:
         return factor * greatest / inside / shown if shown > greatest else factor
 
     def seen_side(self, images: Sequence[np.ndarray]) -> float | None:
-        """Look how large a white cell is, at the ordinary scale, else three times magnified."""
+        """Find how large a white cell is, at the ordinary scale, else three times magnified."""
         some = images[:: max(1, len(images) // 6)][:6]
         sides, shown = self._sides(some, [None] * len(some))
         least, greatest = self.field["cell_sides"]
@@ -179,7 +179,7 @@ class Model:
 
 
 def as_input(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Bring images of one size to ``(N, 3, H, W)``, 0 to 1."""
+    """Convert images of one size to ``(N, 3, H, W)``, 0 to 1."""
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255)
 
 

@@ -103,7 +103,7 @@ def mislabel(folder: Path) -> None:
 
 
 def in_few_colours(picture: Image.Image) -> Image.Image:
-    """Give a picture in 256 colours: most for the cells' fine shades, the others for small coloured signs."""
+    """Get a picture in 256 colours: most for the cells' fine shades, the others for small coloured signs."""
     palette: list[int] = []
     for count, method in ((180, Image.Quantize.MEDIANCUT), (76, Image.Quantize.MAXCOVERAGE)):
         part = picture.quantize(count, method, dither=Image.Dither.NONE)
@@ -144,7 +144,7 @@ class Album:
         print(f"{file} {pixmap.width()} × {pixmap.height()}, {file.stat().st_size // 1024} kB", flush=True)
 
     def wanted(self, name: str, theme: str) -> str:
-        """Give the name of a picture in this theme, or nothing where no page shows it."""
+        """Return the name of a picture in this theme, or nothing if no page shows it."""
         if options.every:
             return f"{name}-{self.theme}"
         return name if theme == self.theme else ""

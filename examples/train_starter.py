@@ -103,7 +103,7 @@ def load(args: argparse.Namespace) -> tuple[Sets, Sets]:
 
 
 def as_shown(field: Field, name: str, without: Collection[str]) -> Field:
-    """Give a field of a set with what is said of it here."""
+    """Return a field of a set with what is said of it here."""
     if name == "txl":  # red cells and platelets are background
         white = tuple(replace(c, cell_class=None) for c in field.cells if c.cell_class == "WBC")
         return replace(field, cells=white)
@@ -129,7 +129,7 @@ def with_boxes(model: LearnedModel, fields: Sequence[Field]) -> list[Field]:
 
 
 def known_fields(name: str, fields: Sequence[Field]) -> list[TrainingField]:
-    """Give fields of a set as the engine takes them; close-ups' cells are measured against each other."""
+    """Return fields of a set as the engine takes them; close-ups' cells are measured against each other."""
     sides = [max(c.box[2:]) for f in fields for c in f.cells] if name in ("pbc_ig", "lmu") else []
     side = statistics.median(sides) if sides else None
     return [
@@ -145,12 +145,12 @@ def known_fields(name: str, fields: Sequence[Field]) -> list[TrainingField]:
 
 
 def is_kept(name: str) -> bool:
-    """Whether the describer learns nothing from a field: it is remembered, and calibrated on."""
+    """Return whether the describer learns nothing from a field: it is remembered, and calibrated on."""
     return int(hashlib.sha256(f"kept:{Path(name).name}".encode()).hexdigest(), 16) % 6 == 0
 
 
 def looks(steps: int, seed: int) -> LearningConfig:
-    """Give the settings of the describer's stage: no look of a laboratory may stand for a class."""
+    """Return the settings of the describer's stage: no look of a laboratory may stand for a class."""
     return LearningConfig(
         epochs=steps,
         describer_rate=5e-4,
@@ -163,7 +163,7 @@ def looks(steps: int, seed: int) -> LearningConfig:
 
 
 def measure(model: LearnedModel, name: str, fields: Sequence[Field]) -> dict[str, Any]:
-    """Give the numbers of `training.evaluation.metrics.summarise`."""
+    """Return the numbers of `training.evaluation.metrics.summarise`."""
     known = known_fields(name, fields)
     raw = propose_raw(model, [f.pixels for f in known], cell_sides=[f.cell_side for f in known])
     results = judge(model, [f.truth() for f in fields], raw)
@@ -345,7 +345,7 @@ def main() -> int:
 
 
 def called(cell_class: str | None) -> str:
-    """Say in the card what a cell was taught as; the artefacts of these sets are of one kind."""
+    """Describe in the card what a cell was taught as; the artefacts of these sets are of one kind."""
     return {None: "box alone", "None": "None (nucleated red cell)"}.get(cell_class, cell_class or "")
 
 

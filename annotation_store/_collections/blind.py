@@ -17,5 +17,5 @@ class Uncovered:
                 self._shapes.setdefault(region.field_id, []).append(region.shape)
 
     def shows(self, field_id: int, box: Box) -> bool:
-        """Whether the centre of a box lies there."""
+        """Return whether the centre of a box lies there."""
         return any(shape.contains_centre(box) for shape in self._shapes.get(field_id, ()))

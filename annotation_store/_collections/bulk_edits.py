@@ -40,7 +40,7 @@ class Entry:
         What a person says of the cell; empty for a suggestion.
     confidence, class_probabilities, attribute_probabilities, novelty, unchecked, sets
         A suggestion's own; of a cell those of the suggestion it came from, else of the newest one on the
-        same place. ``None`` and empty where no model saw it.
+        same place. ``None`` and empty if no model saw it.
     state
         Of a suggestion; ``None`` for a cell.
     """
@@ -65,7 +65,7 @@ class Entry:
 
     @property
     def proposal(self) -> Proposal | None:
-        """What a model predicts here, or ``None`` where none saw it."""
+        """What a model predicts here, or ``None`` if none saw it."""
         if self.confidence is None:
             return None
         return Proposal(
@@ -175,7 +175,7 @@ class BulkEdits:
         cell_class: str | Keep | None = KEEP,
         attributes: Mapping[str, str | None] | None = None,
     ) -> list[Edit]:
-        """Give several cells the same class or values; suggestions become cells with that change.
+        """Set the same class or values on several cells; suggestions become cells with that change.
 
         One transaction, all or nothing; on each field it is one edit. What says so already is left as it is.
 
@@ -219,7 +219,7 @@ class BulkEdits:
         return written
 
     def undo(self, edit_ids: Iterable[int]) -> list[Edit]:
-        """Take back edits of several fields in one transaction, each being the latest of its field.
+        """Undo edits of several fields in one transaction, each the latest of its field.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class BulkEdits:
 
 
 def _newest_about_cell() -> sa.ScalarSelect[Any]:
-    """Give the newest suggestion on the place of a row of cells, whatever became of it."""
+    """Return the newest suggestion on the place of a row of cells, whatever became of it."""
     s = suggestions.alias("about")
     width = sa.func.min(cells.c.x + cells.c.w, s.c.x + s.c.w) - sa.func.max(cells.c.x, s.c.x)
     height = sa.func.min(cells.c.y + cells.c.h, s.c.y + s.c.h) - sa.func.max(cells.c.y, s.c.y)

@@ -58,7 +58,7 @@ class CellRows:
         }
 
     def change(self, row: Any, given: Mapping[str, Any]) -> Change | None:
-        """Give the change of a cell's row to checked columns; attributes are merged, a kind may go."""
+        """Return the change of a cell's row to checked columns; attributes are merged, a kind may go."""
         after = dict(given)
         if "attributes" in after:
             after["attributes"] = self.in_order({**row.attributes, **after["attributes"]})

@@ -45,7 +45,7 @@ class Cells:
         return self.marks.all(field_id)
 
     def get(self, cell_id: int) -> Cell:
-        """Give one cell.
+        """Return one cell.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class Cells:
         return [ClassCount(row.cell_class, row.kind, row.n) for row in self._db.rows(query)]
 
     def provenance(self, cell_id: int) -> CellHistory:
-        """Tell who labelled a cell, when, from which suggestion, and what it said before; one statement.
+        """Return who labelled a cell, when, from which suggestion, and its earlier labels, in one query.
 
         A deleted cell has its story too, and a cell of another reading.
 

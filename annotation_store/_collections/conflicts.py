@@ -74,6 +74,6 @@ class Conflicts:
         return [Change("cell", cell.id, before, after)] if before != after else []
 
     def keep(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep new conflicts, inside the transaction of the import that found them."""
+        """Store new conflicts, inside the transaction of the import that found them."""
         shared = {"at": history.now(), "annotator": self._db.annotator, "reading_id": self._db.reading.id}
         connection.execute(conflicts.insert().inline(), [{**shared, **row} for row in rows])

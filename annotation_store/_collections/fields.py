@@ -284,7 +284,7 @@ class Fields:
         return found[0].patient_rule or None
 
     def set_patient_rule(self, expression: str | None) -> None:
-        """Keep the rule for all fields that are added from now on; empty or ``None``: no patient is read.
+        """Store the rule for all fields that are added from now on; empty or ``None``: no patient is read.
 
         Raises
         ------
@@ -296,7 +296,7 @@ class Fields:
             connection.execute(project_table.update().values(patient_rule=expression or None))
 
     def _pattern(self, patient_from: str | None) -> re.Pattern[str] | None:
-        """Give the rule for an intake: the one it names, which the project keeps, or the project's own."""
+        """Return the rule for an intake: the one it names, which the project keeps, or the project's own."""
         if patient_from is None:
             return name_pattern(self.patient_rule)
         if (patient_from or None) != self.patient_rule:
@@ -305,7 +305,7 @@ class Fields:
 
 
 def covers(field: Field, finished: Sequence[Region]) -> bool:
-    """Whether finished regions leave nothing of a field unknown (to a pixel's corner)."""
+    """Return whether finished regions leave nothing of a field unknown (to a pixel's corner)."""
     if not finished:
         return False
     for region in finished:

@@ -90,7 +90,7 @@ class Ingest:
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Outcome]:
-        """Take files in, a batch a transaction: a field is recorded only when its files are on disk."""
+        """Add files, one transaction per batch: a field is recorded only when its files are on disk."""
         outcomes: list[Outcome] = []
         known = self.known_hashes()
         with self.staging() as staging:
@@ -111,7 +111,7 @@ class Ingest:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """Give a folder where nobody looks, for files on their way in; it is gone afterwards."""
+        """Yield a hidden folder for incoming files, and remove it afterwards."""
         self._db.refuse_read_only()
         self._db.check_present()
         try:
@@ -240,7 +240,7 @@ class Ingest:
             self._db.events.fields_added.emit(new)
 
     def _unmake(self, moved: Iterable[Path]) -> None:
-        """Take back files that were moved in, while the write lock is held: nobody relies on them yet."""
+        """Remove files that were moved in, while the write lock is held: nothing refers to them yet."""
         for path in moved:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         self._db.cached_fields.clear()
@@ -314,7 +314,7 @@ class Ingest:
 
 
 def _original_beside(staged: Path) -> Path:
-    """Say where a file's own bytes wait beside its pixels."""
+    """Return where a file's own bytes wait beside its pixels."""
     return staged.with_name(f"{staged.name}.original")
 
 
@@ -324,7 +324,7 @@ def described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
 
 
 def clean_name_of(item: Incoming) -> str:
-    """Give the name that a field would have, were no other called so."""
+    """Return the name that a field would have, were no other called so."""
     return validation.clean_name(item.name or item.path.name)
 
 

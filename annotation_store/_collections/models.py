@@ -34,7 +34,7 @@ class Models:
         ]
 
     def get(self, model_id: int) -> Model:
-        """Give one model."""
+        """Return one model."""
         rows = self._db.rows(sa.select(models).where(models.c.ready, models.c.id == model_id))
         if not rows:
             known = ", ".join(str(m.id) for m in self.all()) or "none yet"
@@ -42,7 +42,7 @@ class Models:
         return row_mappers.model(rows[0])
 
     def active(self) -> Model | None:
-        """Give the model that makes the suggestions, if any."""
+        """Return the model that makes the suggestions, if any."""
         rows = self._db.rows(sa.select(models).where(models.c.active))
         return row_mappers.model(rows[0]) if rows else None
 
@@ -57,7 +57,7 @@ class Models:
         return model_id
 
     def folder(self, model_id: int) -> Path:
-        """Give the folder of a model's files (``models/N``); the worker makes it."""
+        """Return the folder of a model's files (``models/N``); the worker makes it."""
         folder = inside(self._db.path, MODELS, str(int(model_id)))
         refuse_links_below(folder)
         return folder
@@ -137,7 +137,7 @@ class Runs:
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a card or configuration to plain JSON."""
+    """Convert a card or configuration to plain JSON."""
     try:
         plain = _plain_part(value)
         json.dumps(plain, allow_nan=False)

@@ -48,7 +48,7 @@ class Overlaps:
         return [Overlap(row.field_id, row.other_id, row.dx, row.dy) for row in self._db.rows(query)]
 
     def add(self, field_id: int, other_id: int, dx: float, dy: float) -> None:
-        """Say that two fields overlap: the other one's top left corner lies at (dx, dy) in the first.
+        """Describe that two fields overlap: the other one's top left corner lies at (dx, dy) in the first.
 
         An edit of the first field, undone there. Said again of the same two fields it replaces what was said.
 
@@ -66,7 +66,7 @@ class Overlaps:
         self._change("Fields overlap", field_id, other_id, [x, y])
 
     def remove(self, field_id: int, other_id: int) -> None:
-        """Say that two fields do not overlap; an edit of the first one."""
+        """Describe that two fields do not overlap; an edit of the first one."""
         self._change("Fields do not overlap", field_id, other_id, None)
 
     def _change(self, command: str, field_id: int, other_id: int, at: list[float] | None) -> None:
@@ -115,7 +115,7 @@ _COUNTED_ELSEWHERE = f"""
 
 
 def counted_elsewhere(reading_id: int, among: list[int] | None) -> sa.TextualSelect:
-    """Give the cells that are the same as one of another field, which is counted in their stead."""
+    """Return the cells that are the same as one of another field, which is counted in their stead."""
     given: dict[str, Any] = {"reading": reading_id, "near": _NEAR}
     if among is None:
         return sa.text(_COUNTED_ELSEWHERE).bindparams(**given).columns(cells.c.id)

@@ -82,7 +82,7 @@ class FieldPixels:
         return read_window(self._pixel_folder(field_id), x0, y0, x1, y1, level=level)
 
     def thumbnail(self, field_id: int, side: int = 96) -> Pixels:
-        """Give a small picture of a field, its longer side `side` pixels (16 to 1024).
+        """Return a small picture of a field, its longer side `side` pixels (16 to 1024).
 
         It is kept on disk once made. Asks no database: any thread may call it.
         """
@@ -110,7 +110,7 @@ class FieldPixels:
         return read_pixels(folder)
 
     def original(self, field_id: int) -> Path:
-        """Give the file that the field was made from, byte for byte, as the project keeps it.
+        """Return the file that the field was made from, byte for byte, as the project keeps it.
 
         Of an OME-Zarr folder it is one zip file (``.ozx``); of a slide the file itself, where it lies.
 
@@ -148,7 +148,7 @@ def thumbnail_file(project: Path, field_id: int, side: int) -> Path:
 
 
 def _read_jpeg(path: Path, side: int) -> Pixels | None:
-    """Read a thumbnail; ``None`` where there is none, or what lies there is damaged or is none."""
+    """Read a thumbnail; ``None`` if there is none, or what lies there is damaged or is none."""
     if is_link(path):
         return None
     with suppress(Exception), Image.open(path, formats=("JPEG",)) as image:

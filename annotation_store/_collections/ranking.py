@@ -69,7 +69,7 @@ class Embeddings:
         self._db = db
 
     def save(self, maker: str, found: Mapping[int, Embedding]) -> None:
-        """Keep what a model saw on some fields, in the place of what it saw there before.
+        """Store a model's embeddings of some fields, replacing earlier ones.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Embeddings:
     def of(
         self, maker: str, *, field_id: int | None = None, predictions: bool = False
     ) -> dict[int, Embedding]:
-        """Give what a model saw, by field; one statement. A row that cannot be read counts as not looked.
+        """Return what a model saw, by field; one statement. A row that cannot be read counts as not looked.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class Embeddings:
         return {row.maker: row.n for row in self._db.rows(query)}
 
     def delete(self, *, keep: Iterable[str]) -> None:
-        """Forget what all other models saw."""
+        """Delete what all other models saw."""
         with self._db.writing() as connection:
             connection.execute(looks.delete().where(looks.c.maker.not_in([str(one) for one in keep])))
 
@@ -160,7 +160,7 @@ class Rankings:
         self._db.events.ranking_changed.emit()
 
     def latest(self) -> StoredRanking | None:
-        """Give the last ranking; ``None`` where there is none that can be read."""
+        """Return the last ranking; ``None`` if there is none that can be read."""
         query = sa.select(
             rankings.c.id,
             rankings.c.maker,
@@ -170,7 +170,7 @@ class Rankings:
         return self._read(query)
 
     def latest_facts(self) -> StoredRanking | None:
-        """Give the last ranking without its items, which are many."""
+        """Return the last ranking without its items, which are many."""
         query = sa.select(
             rankings.c.id,
             rankings.c.maker,
@@ -203,7 +203,7 @@ class RandomSample:
         return [row.field_id for row in self._db.rows(sa.select(reserve).order_by(reserve.c.field_id))]
 
     def add(self, field_ids: Iterable[int]) -> None:
-        """Remember for good that fields were drawn at random."""
+        """Store for good that fields were drawn at random."""
         ids = [int(one) for one in field_ids]
         rows = [{"field_id": one, "drawn": now()} for one in ids]
         if not rows:

@@ -108,13 +108,13 @@ class Readings:
         self._undecided = not (own or remembered or self._unclaimed)
 
     def _touched(self, reading_id: int) -> bool:
-        """Whether anything was ever marked in a reading; rows are never removed."""
+        """Return whether anything was ever marked in a reading; rows are never removed."""
         marks = (cells, regions, ignore_areas)
         there = [sa.select(t.c.id).where(t.c.reading_id == reading_id).exists() for t in marks]
         return bool(self._db.rows(sa.select(sa.or_(*there)))[0][0])
 
     def _claim(self, connection: sa.Connection) -> None:
-        """Refuse to mark in a reading that is another's; own the empty one that is everybody's so far."""
+        """Raise an error if the reading is another's; own the empty one that is everybody's so far."""
         if self._unclaimed:
             owner = connection.execute(
                 sa.select(readings.c.annotator).where(readings.c.id == self._db.reading.id)

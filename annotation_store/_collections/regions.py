@@ -46,7 +46,7 @@ class Regions:
         return self._marks.add(field_id, command, row)
 
     def change(self, region_id: int, *, shape: Shape | None = None, state: RegionState | None = None) -> None:
-        """Give a region another shape, or finish it, or make it a draft again."""
+        """Change a region's shape, finish it, or make it a draft again."""
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
             row = self._marks.row(region_id, connection)

@@ -67,7 +67,7 @@ class ReviewStatistics:
         self._db, self._pending = db, pending
 
     def decisions(self) -> Iterator[Decision]:
-        """Go through the suggestions that a person has decided on, in the order in which they were made.
+        """Iterate over the suggestions that a person has decided on, in the order in which they were made.
 
         What a model sees in a finished region and a person takes at a second look was no suggestion.
         A statement for every `_AT_ONCE` of them.
@@ -113,7 +113,7 @@ class ReviewStatistics:
                 )
 
     def suggested_by(self, model_id: int, field_ids: Iterable[int]) -> dict[int, list[Suggestion]]:
-        """Give all that a model suggested on some fields, whatever became of it; one statement."""
+        """Return all that a model suggested on some fields, whatever became of it; one statement."""
         ids = set(field_ids)
         found: dict[int, list[Suggestion]] = {}
         if not ids:

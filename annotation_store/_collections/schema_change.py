@@ -73,7 +73,7 @@ class SchemaVersions:
         ]
 
     def change(self, new: Schema, mapping: Mapped | None = None) -> SchemaChange:
-        """Give the project another schema; one transaction.
+        """Replace the project's schema, in one transaction.
 
         New classes, groups, attributes and values, other titles, colours and keys touch no label. A word
         that is gone from the schema, and that cells use, needs a mapping.

@@ -42,7 +42,7 @@ class SuggestionRows:
     def corrected(
         self, suggestion: Suggestion, given: Mapping[str, Any]
     ) -> tuple[SuggestionState, dict[str, Any]]:
-        """Give the cell of a suggestion with checked changes, and whether these changed anything."""
+        """Return the cell of a suggestion with checked changes, and whether these changed anything."""
         row = self.cell_of(suggestion)
         after = dict(given)
         if "attributes" in after:
@@ -100,7 +100,7 @@ class SuggestionRows:
         cell_of: Callable[[Suggestion], tuple[SuggestionState, dict[str, Any]]] | None,
         reason: str | None = None,
     ) -> dict[int, list[Change]]:
-        """Give the changes by field that close pending suggestions: their cells first, then themselves."""
+        """Return the changes by field that close pending suggestions: their cells first, then themselves."""
         found, next_cell = self._pending(connection, ids)
         added: dict[int, list[Change]] = {}
         closed: dict[int, list[Change]] = {}

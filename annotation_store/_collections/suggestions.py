@@ -38,7 +38,7 @@ class Suggestions:
         self._db, self._rows, self._pending, self._regions = db, rows, pending, regions
 
     def replace(self, field_id: int, proposals: Sequence[Proposal], *, model_id: int | None) -> list[int]:
-        """Keep a model's proposals for a field as pending suggestions; give their ids.
+        """Store a model's proposals for a field as pending suggestions; return their ids.
 
         What was pending on the field before is superseded; what a person accepted, corrected or rejected
         stays. One transaction. An empty list only supersedes.
@@ -106,14 +106,14 @@ class Suggestions:
         return found
 
     def get(self, suggestion_id: int) -> Suggestion:
-        """Give one suggestion, whatever became of it."""
+        """Return one suggestion, whatever became of it."""
         rows = self._db.rows(sa.select(suggestions).where(suggestions.c.id == suggestion_id))
         if not rows:
             raise EditError(f"There is no suggestion {suggestion_id}.")
         return row_mappers.suggestion(rows[0])
 
     def rejected_boxes(self) -> dict[int, list[Box]]:
-        """Give each field's boxes that a person rejected as no cell: background, known for certain."""
+        """Return each field's boxes that a person rejected as no cell: background, known for certain."""
         s = suggestions.c
         query = (
             sa.select(s.field_id, s.x, s.y, s.w, s.h)

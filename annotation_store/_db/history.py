@@ -36,7 +36,7 @@ _TOMBSTONED = frozenset({"cell", "region", "ignore_area"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row's change: `before` is ``None`` where it is added, `after` where it is deleted.
+    """One row's change: `before` is ``None`` if it is added, `after` where it is deleted.
 
     For an addition or deletion the columns are all of the row's (without ``id`` and ``deleted``), else only
     those that differ. An addition without id gets one.
@@ -65,7 +65,7 @@ class Scope:
 
 
 def now() -> str:
-    """Give the time as the database keeps it."""
+    """Return the time as the database keeps it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
@@ -91,7 +91,7 @@ def write(
 
 
 def undo(connection: sa.Connection, scope: Scope) -> Edit | None:
-    """Take back the annotator's latest edit on the field; ``None`` where there is none."""
+    """Undo the annotator's latest edit on the field; ``None`` if there is none."""
     last = _last(scope)
     redo_before = sa.select(
         sa.case((last.c.kind == "undo", last.c.id), (last.c.kind == "redo", last.c.redo_top), else_=None)
@@ -119,7 +119,7 @@ def undo(connection: sa.Connection, scope: Scope) -> Edit | None:
 
 
 def redo(connection: sa.Connection, scope: Scope) -> Edit | None:
-    """Bring back what the annotator last took back on the field; ``None`` where there is nothing."""
+    """Redo what the annotator last undid on the field; ``None`` if there is nothing."""
     taken_back = edits.alias()
     target = sa.select(taken_back.c.undoes).where(taken_back.c.id == _redo_top(scope)).scalar_subquery()
     next_redo = (
@@ -144,18 +144,18 @@ def redo(connection: sa.Connection, scope: Scope) -> Edit | None:
 
 
 def undoable(connection: sa.Connection, scope: Scope) -> str | None:
-    """Give the command that `undo` would take back."""
+    """Return the command that `undo` would take back."""
     query = sa.select(edits.c.command).where(edits.c.id == _undo_top(scope))
     return connection.execute(query).scalar()
 
 
 def undo_top(connection: sa.Connection, scope: Scope) -> int | None:
-    """Give the number of the edit that `undo` would take back."""
+    """Return the number of the edit that `undo` would take back."""
     return connection.execute(sa.select(_undo_top(scope))).scalar()
 
 
 def redoable(connection: sa.Connection, scope: Scope) -> str | None:
-    """Give the command that `redo` would bring back."""
+    """Return the command that `redo` would bring back."""
     taken_back = edits.alias()
     query = (
         sa.select(edits.c.command)
@@ -272,7 +272,7 @@ def insert_many(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappi
 
 
 def next_id(connection: sa.Connection, table: sa.Table) -> int:
-    """Give the next free id of a table; only inside a write transaction."""
+    """Return the next free id of a table; only inside a write transaction."""
     return 1 + int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one())
 
 
@@ -335,7 +335,7 @@ def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
 
 
 def _reopened(row: Any) -> Columns | None:
-    """Give what an undone row says again; see `_replaced`."""
+    """Return what an undone row says again; see `_replaced`."""
     before: Columns | None = row.before
     if row.replaced and before is not None and before.get("state") == SuggestionState.PENDING.value:
         return {**before, "state": SuggestionState.SUPERSEDED.value}
@@ -343,7 +343,7 @@ def _reopened(row: Any) -> Columns | None:
 
 
 def _replaced() -> sa.ColumnElement[bool]:
-    """Whether a newer model has meanwhile proposed the same cell as a history row's suggestion.
+    """Return whether a newer model has meanwhile proposed the same cell as a history row's suggestion.
 
     Then an undo must not offer the old proposal beside the new one.
     """

@@ -86,7 +86,7 @@ class DatabaseSession:
             self._engine.dispose()
 
     def take_over(self, fresh: DatabaseSession) -> None:
-        """Go on with the connection of another session on the same project, which is closed then."""
+        """Continue with the connection of another session on the same project, which is closed then."""
         self.close()
         self._database, self._identity = fresh._database, fresh._identity
         self._engine, self._open_connection = fresh._engine, fresh._open_connection
@@ -216,7 +216,7 @@ class DatabaseSession:
             self.events.suggestions_changed.emit(list(touched))
 
     def field(self, field_id: int) -> Field:
-        """Give one field.
+        """Return one field.
 
         Raises
         ------
@@ -242,7 +242,7 @@ def open_here(database: Path) -> bool:
 
 
 def database_identity(database: Path) -> tuple[int, int]:
-    """Tell one file from another of the same name (zeros where the system does not number its files)."""
+    """Return what distinguishes files of the same name (zeros where the system does not number its files)."""
     status = os.lstat(database)
     return (status.st_dev, status.st_ino) if status.st_ino else (0, 0)
 
@@ -250,6 +250,6 @@ def database_identity(database: Path) -> tuple[int, int]:
 def only_differences(
     before: Mapping[str, object], after: Mapping[str, object]
 ) -> tuple[dict[str, object], dict[str, object]]:
-    """Keep the columns that differ between two states of a row."""
+    """Return the columns that differ between two states of a row."""
     names = [name for name, value in after.items() if before[name] != value]
     return {n: before[n] for n in names}, {n: after[n] for n in names}

@@ -102,5 +102,5 @@ def place_beside(out: Path, *, tidy: bool = True) -> Iterator[Path]:
 
 
 def is_place_beside(path: Path) -> bool:
-    """Whether a folder is one of `place_beside`: what somebody is writing, or was killed over."""
+    """Return whether a folder is one of `place_beside`: what somebody is writing, or was killed over."""
     return path.name.startswith(".") and _BESIDE in path.name and path.is_dir() and not is_link(path)

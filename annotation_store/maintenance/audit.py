@@ -40,7 +40,7 @@ class Audit:
         self._db = db
 
     def types(self) -> list[str]:
-        """Look for columns that hold what nobody could read; such a project opens, and then fails."""
+        """Find columns that hold what nobody could read; such a project opens, and then fails."""
         problems: list[str] = []
         for table, columns in _JSON.items():
             for column, kind in columns.items():

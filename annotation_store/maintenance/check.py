@@ -30,7 +30,7 @@ class Check:
         self._db = db
 
     def run(self, *, quick: bool = False) -> list[str]:
-        """Look through the whole project: every row, pixel, original and weight is read.
+        """Check the whole project: every row, pixel, original and weight is read.
 
         Parameters
         ----------
@@ -40,7 +40,7 @@ class Check:
         Returns
         -------
         list of str
-            A sentence for each problem; empty where the project is sound.
+            A sentence for each problem; empty if the project is sound.
         """
         if damaged := [*self._check_database(), *Audit(self._db).types()]:
             return [*damaged, *self._check_fields(quick)]  # the rest would stumble over the same rows
@@ -97,7 +97,7 @@ class Check:
         return not is_link(folder) and (folder / "zarr.json").is_file()
 
     def sound_pixels(self, row: Any) -> bool:
-        """Whether the pixels of a field can be read, have its size, and are not merely absent."""
+        """Return whether the pixels of a field can be read, have its size, and are not merely absent."""
         try:
             pixels = read_every_level(inside(self._db.path, PIXELS, str(row.id)))
             if pixels.shape != (row.height, row.width, 3):
@@ -119,7 +119,7 @@ class Check:
         return True
 
     def _check_slide(self, row: Any) -> list[str]:
-        """Look whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
+        """Check whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
         problems: list[str] = []
         if not self.sound_overview(row):
             problems.append(f"The overview of the slide {row.name} is missing or damaged.")
@@ -162,7 +162,7 @@ class Check:
         return [f"Model {model_id} cannot be used: {why}." for model_id, why in found if why is not None]
 
     def model_damage(self, row: Any, *, quick: bool = False) -> str | None:
-        """Say what is wrong with a model's files; ``None`` where they are sound."""
+        """Describe what is wrong with a model's files; ``None`` if they are sound."""
         try:
             return damage_of(inside(self._db.path, MODELS, str(int(row.id))), row.card or {}, quick=quick)
         except (ProjectError, OSError) as error:

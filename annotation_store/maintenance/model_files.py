@@ -17,7 +17,7 @@ _FLOATS = ("F16", "F32", "F64")
 
 
 def damage_of(folder: Path, card: Mapping[str, Any], *, quick: bool = False) -> str | None:
-    """Say what is wrong with a model's files; ``None`` where they are sound.
+    """Describe what is wrong with a model's files; ``None`` if they are sound.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def _card_damage(folder: Path, expected: object) -> str | None:
 
 
 def _sound(path: Path) -> bool:
-    """Whether every tensor of a file can be read, and holds numbers."""
+    """Return whether every tensor of a file can be read, and holds numbers."""
     import numpy as np  # neither is needed before somebody checks
     import safetensors
 

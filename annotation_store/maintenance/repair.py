@@ -62,7 +62,7 @@ class Repair:
         self._check = Check(db)
 
     def run(self, *, originals: Path | None = None) -> RepairReport:
-        """Mend what can be mended.
+        """Repair what can be mended.
 
         Pixels are made again from the originals, originals are taken again from a folder (if
         the content is still the same), indexes are rebuilt. Nothing is deleted but damaged thumbnails: what
@@ -149,14 +149,14 @@ class Repair:
         return mended
 
     def _place_of(self, row: Any) -> Path | None:
-        """Say where the original of a field belongs; nowhere, where the database names no such place."""
+        """Return where the original of a field belongs; nowhere, where the database names no such place."""
         try:
             return original_path(self._db.path, row.content_hash, row.suffix)
         except ProjectError:
             return None
 
     def _original_of(self, row: Any) -> Path | None:
-        """Give the original of a field, if its bytes are there and unaltered."""
+        """Return the original of a field, if its bytes are there and unaltered."""
         path = self._place_of(row)
         return path if path is not None and path.is_file() and hash_of(path) == row.content_hash else None
 

@@ -91,7 +91,7 @@ def work(
 
 
 def _teaching(project: Project, field_id: int, count: int) -> list[Suggestion]:
-    """Give the suggestions outside the finished regions that teach most."""
+    """Return the suggestions outside the finished regions that teach most."""
     waiting = {one.id: one for one in _open(project, field_id)}
     words, groups = stored_words(project), groups_of(project.schema)
     ranked = rank_cells(list(waiting.values()), ranking.Queue.TEACH, words=words, groups=groups)
@@ -126,7 +126,7 @@ def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tu
 
 
 def _open(project: Project, field_id: int) -> list[Suggestion]:
-    """Give the waiting suggestions outside the finished regions."""
+    """Return the waiting suggestions outside the finished regions."""
     finished = [region.shape for region in project.regions.all(field_id)]
     return [
         one
@@ -154,7 +154,7 @@ def _doubtful_region(project: Project, field: Field) -> Box | None:
 
 
 def _region(project: Project, field: Field, centres: np.ndarray, weights: np.ndarray) -> Box | None:
-    """Give the window of a fifth of the field with the highest sum, off its regions."""
+    """Return the window of a fifth of the field with the highest sum, off its regions."""
     known = [region.shape for region in project.regions.all(field.id)]
     size, side = (field.width, field.height), SHARE**0.5
     found = best_windows(size, (side * field.width, side * field.height), centres, weights, known)

@@ -32,30 +32,30 @@ SCENARIOS: dict[str, dict[Sequence[str], float]] = {
 
 
 def counting() -> CostModel:
-    """Give prices at which the seconds of a piece of work are a vector: how often each act was done."""
+    """Return prices at which the seconds of a piece of work are a vector: how often each act was done."""
     units = np.eye(len(ACTS))
     return CostModel(**dict(zip(ACTS, units, strict=True)))  # type: ignore[arg-type]
 
 
 def counted(vector: Any) -> dict[str, float]:
-    """Name the counts of such a vector; 0 where nothing was done yet."""
+    """List the counts of such a vector; 0 where nothing was done yet."""
     each = np.broadcast_to(np.asarray(vector, float), (len(ACTS),))
     return {name: round(float(count), 4) for name, count in zip(ACTS, each, strict=True) if count}
 
 
 def vector(acts: Mapping[str, float]) -> np.ndarray:
-    """Give counts as a vector again."""
+    """Return counts as a vector again."""
     return np.array([acts.get(name, 0.0) for name in ACTS])
 
 
 def seconds(acts: Mapping[str, float], prices: CostModel | None = None) -> float:
-    """Give the seconds of what was done."""
+    """Return the seconds of what was done."""
     prices = prices or CostModel()
     return sum(count * float(getattr(prices, name)) for name, count in acts.items())
 
 
 def scenario(name: str) -> CostModel:
-    """Give the prices of a scenario."""
+    """Return the prices of a scenario."""
     prices = CostModel()
     for acts, factor in SCENARIOS[name].items():
         prices = replace(prices, **{act: factor * getattr(prices, act) for act in acts})
@@ -63,7 +63,7 @@ def scenario(name: str) -> CostModel:
 
 
 def repriced(result: Mapping[str, Any], prices: CostModel) -> dict[str, Any]:
-    """Give the result of a run with the seconds of its rounds at other prices; the work is the same."""
+    """Return the result of a run with the seconds of its rounds at other prices; the work is the same."""
     rounds = [
         one | {"seconds": seconds(one["acts"], prices), "by_hand": seconds(one["acts_by_hand"], prices)}
         for one in result["rounds"]

@@ -37,7 +37,7 @@ def at(points: Sequence[tuple[float, float]], seconds: np.ndarray) -> np.ndarray
 
 
 def seconds_to(mean: np.ndarray, grid: np.ndarray, level: float) -> float:
-    """Give the first time at which a curve reaches a level; infinite where it does not."""
+    """Return the first time at which a curve reaches a level; infinite where it does not."""
     reached = np.flatnonzero(mean >= level)
     if not len(reached):
         return float("inf")
@@ -49,18 +49,18 @@ def seconds_to(mean: np.ndarray, grid: np.ndarray, level: float) -> float:
 
 
 def area(points: Sequence[tuple[float, float]], start: float, end: float) -> float:
-    """Give the mean height of a curve between two times."""
+    """Return the mean height of a curve between two times."""
     grid = np.linspace(start, end, 400)
     return float(at(points, grid).mean())
 
 
 def end_of(some: Curves) -> float:
-    """Give the time to which all curves reach."""
+    """Return the time to which all curves reach."""
     return min(points[-1][0] for points in some.values())
 
 
 def ratio(ours: Curves, other: Curves, seeds: Sequence[int]) -> float:
-    """Give our seconds over the other's until our mean curve is as high as the other's at its end.
+    """Return our seconds over the other's until our mean curve is as high as the other's at its end.
 
     Both count from the first second, the start that they share included. The other's seconds are those at
     which its mean curve first reaches the same, so a curve that falls at the end does not favour us.
@@ -113,7 +113,7 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
 
 
 def least(differences: Sequence[float]) -> float:
-    """Give the lower end of the one-sided 95% interval of a mean difference (Student's t); NaN of one."""
+    """Return the lower end of the one-sided 95% interval of a mean difference (Student's t); NaN of one."""
     if len(differences) < 2:
         return float("nan")
     error = float(np.std(differences, ddof=1)) / len(differences) ** 0.5
@@ -121,7 +121,7 @@ def least(differences: Sequence[float]) -> float:
 
 
 def _paired(differences: Sequence[float]) -> tuple[float, float, float]:
-    """Give mean, standard deviation and p of paired differences; NaN where one is too few."""
+    """Return mean, standard deviation and p of paired differences; NaN where one is too few."""
     if len(differences) < 2:
         return float(np.mean(differences)), float("nan"), float("nan")
     test = permutation_test(

@@ -49,6 +49,6 @@ def read(
 
 
 def beginning(args: argparse.Namespace) -> dict[str, str]:
-    """Give the options of training that the arguments ask for: none, unless they do."""
+    """Return the options of training that the arguments ask for: none, unless they do."""
     asked_for = {} if args.init is None else {"init": str(args.init.absolute())}
     return asked_for | ({} if args.device == "auto" else {"device": args.device})

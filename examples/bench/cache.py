@@ -28,7 +28,7 @@ def sources() -> str:
 
 @cache
 def stock() -> str:
-    """Name what decides what stock Ultralytics learns."""
+    """List what decides what stock Ultralytics learns."""
     return "ultralytics " + importlib.metadata.version("ultralytics-opencv-headless")
 
 
@@ -54,18 +54,18 @@ class Cache:
                 self._rows[digest(row["config"]), row.get("sources", "")] = row
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give everything that is kept, the oldest first."""
+        """Return everything that is kept, the oldest first."""
         return list(self._rows.values())
 
     def latest(self, config: dict[str, Any]) -> dict[str, Any] | None:
-        """Give the newest row of a configuration, whatever sources made it."""
+        """Return the newest row of a configuration, whatever sources made it."""
         key = digest(config)
         return next((row for (one, _), row in reversed(self._rows.items()) if one == key), None)
 
     def kept(
         self, config: dict[str, Any], work: Callable[[], dict[str, Any]], made_by: str | None = None
     ) -> dict[str, Any]:
-        """Give the result of a configuration by these sources; work where there is none yet, and keep it.
+        """Return the result of a configuration by these sources; work if there is none yet, and keep it.
 
         Parameters
         ----------

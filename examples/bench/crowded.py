@@ -22,7 +22,7 @@ _MOST_COVERED = 0.3
 
 
 def crowded(field: Field) -> Field:
-    """Give a fully annotated field with cells pasted so that they touch or overlap a little.
+    """Return a fully annotated field with cells pasted so that they touch or overlap a little.
 
     A copy is a cell of the field, turned by quarters and flipped, within the ellipse that fills its box.
     """

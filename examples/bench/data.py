@@ -51,7 +51,7 @@ class Field:
         return read_pixels(self.file) if self.drawn is None else self.drawn
 
     def truth(self) -> FieldTruth:
-        """Give it as truth."""
+        """Return it as truth."""
         regions = tuple(Shape.rectangle(*one) for one in self.regions)
         return FieldTruth(self.name, self.width, self.height, self.cells, regions)
 
@@ -122,7 +122,7 @@ def _hash(name: str, salt: str = "") -> int:
 
 
 def in_fold(name: str) -> bool:
-    """Whether a field of ``train`` belongs to the fixed fifth on which settings are chosen."""
+    """Return whether a field of ``train`` belongs to the fixed fifth on which settings are chosen."""
     return _hash(name) % 5 == 0
 
 
@@ -132,7 +132,7 @@ def studied(fields: Iterable[Field], study: int) -> list[Field]:
 
 
 def taught_and_judged(folder: Path, judge: str, **options: Any) -> tuple[list[Field], list[Field]]:
-    """Give the fields of ``train`` that may be learnt from, and those that are judged on.
+    """Return the fields of ``train`` that may be learnt from, and those that are judged on.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def picked(fields: Iterable[Field], cells: Mapping[str, int]) -> list[Field]:
 
 
 def around(field: Field, box: Box, margin: float = 0.1) -> Box:
-    """Give a box and a narrow rim around it, inside the field."""
+    """Return a box and a narrow rim around it, inside the field."""
     x, y, w, h = box
     x1, y1 = max(0.0, x - margin * w), max(0.0, y - margin * h)
     x2, y2 = min(field.width, x + (1 + margin) * w), min(field.height, y + (1 + margin) * h)
@@ -204,18 +204,18 @@ def around(field: Field, box: Box, margin: float = 0.1) -> Box:
 
 
 def whole(field: Field) -> Field:
-    """Call a field finished, whatever is annotated of it: what a tool without regions does."""
+    """Return the name of a field finished, whatever is annotated of it: what a tool without regions does."""
     return replace(field, regions=((0, 0, field.width, field.height),))
 
 
 def renamed(field: Field, names: Mapping[str, str | None]) -> Field:
-    """Give a field whose classes have other names."""
+    """Return a field whose classes have other names."""
     cells = (replace(c, cell_class=names.get(c.cell_class or "", c.cell_class)) for c in field.cells)
     return replace(field, cells=tuple(cells))
 
 
 def sample(*, sparse: bool = False, like: Sequence[Field] = ()) -> list[Field]:
-    """Give the bundled fields, all or those that are named `like` some, to show that a benchmark runs."""
+    """Return the bundled fields, all or those that are named `like` some, to show that a benchmark runs."""
     from napari_lld import sample
 
     file, names = sample.sparse() if sparse else sample.truth(), {field.name for field in like}

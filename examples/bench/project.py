@@ -73,7 +73,7 @@ def train(
 
 
 def later(options: dict[str, Any]) -> dict[str, Any]:
-    """Give the options of later rounds: where a start was named, they go on from the model in use."""
+    """Return the options of later rounds: where a start was named, they go on from the model in use."""
     return options | ({"init": "active"} if "init" in options else {})
 
 
@@ -148,7 +148,7 @@ def _put(field: Field, folder: Path, number: int) -> Path:
 
 
 def machine() -> str:
-    """Say what a time was measured on."""
+    """Describe what a time was measured on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"{cores} cores{load}"

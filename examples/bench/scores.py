@@ -82,7 +82,7 @@ def score_classes(
 
 
 def naming(truths: Sequence[FieldTruth], proposals: Sequence[Sequence[Proposal]]) -> dict[str, Any]:
-    """Say how many cells of each class were found and named rightly.
+    """Return how many cells of each class were found and named rightly.
 
     Returns
     -------

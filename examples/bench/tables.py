@@ -26,7 +26,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def made_by(kept: Sequence[Mapping[str, Any]]) -> str:
-    """Say which sources made the runs of a table: more than one where it is not yet made anew."""
+    """Return which sources made the runs of a table: more than one where it is not yet made anew."""
     return "Made by " + ", ".join(sorted({row["sources"] for row in kept})) + "."
 
 

@@ -18,7 +18,7 @@ _process: subprocess.Popen[str] | None = None
 
 
 def ask(request: Request, on_message: Callable[[Message], None] | None = None) -> Done:
-    """Do a request in the worker that stays, starting one where there is none.
+    """Do a request in the worker that stays, starting one if there is none.
 
     Raises
     ------

@@ -69,7 +69,7 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reaso
 
 
 def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
-    """Name the classes and attributes whose sets hold nearly all values."""
+    """List the classes and attributes whose sets hold nearly all values."""
     return Reason(
         "Sets narrow hardly anything down for {names}: they hold nearly all values",
         names=_joined(
