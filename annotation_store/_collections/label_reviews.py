@@ -84,7 +84,7 @@ class LabelReviews:
         return self._settle("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
 
     def reject(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
-        """Describe that what a model sees and did not suggest is not a cell: known background from now on."""
+        """Record that what a model sees and did not suggest is not a cell: known background from now on."""
 
         def settle(_connection: sa.Connection, seen: Suggestion) -> list[Change]:
             why = RejectionReason.NOT_A_CELL.value

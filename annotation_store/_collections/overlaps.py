@@ -48,7 +48,7 @@ class Overlaps:
         return [Overlap(row.field_id, row.other_id, row.dx, row.dy) for row in self._db.rows(query)]
 
     def add(self, field_id: int, other_id: int, dx: float, dy: float) -> None:
-        """Describe that two fields overlap: the other one's top left corner lies at (dx, dy) in the first.
+        """Record that two fields overlap: the other one's top left corner lies at (dx, dy) in the first.
 
         An edit of the first field, undone there. Said again of the same two fields it replaces what was said.
 
@@ -66,7 +66,7 @@ class Overlaps:
         self._change("Fields overlap", field_id, other_id, [x, y])
 
     def remove(self, field_id: int, other_id: int) -> None:
-        """Describe that two fields do not overlap; an edit of the first one."""
+        """Record that two fields do not overlap; an edit of the first one."""
         self._change("Fields do not overlap", field_id, other_id, None)
 
     def _change(self, command: str, field_id: int, other_id: int, at: list[float] | None) -> None:
