@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from annotation_store import validation
 from annotation_store._collections.bulk_edits import BulkEdits
-from annotation_store._collections.cell_rows import CellRows
 from annotation_store._collections.cells import Cells
 from annotation_store._collections.conflicts import Conflicts
 from annotation_store._collections.edit_writer import EditWriter
@@ -22,6 +21,7 @@ from annotation_store._collections.fields import Fields
 from annotation_store._collections.history import History
 from annotation_store._collections.ingest import Ingest
 from annotation_store._collections.label_reviews import LabelReviews
+from annotation_store._collections.marks import CellRows
 from annotation_store._collections.models import Models, Runs
 from annotation_store._collections.overlaps import Overlaps
 from annotation_store._collections.pixels import FieldPixels
@@ -38,8 +38,7 @@ from annotation_store._collections.work_time import WorkTime
 from annotation_store._db import history as _history
 from annotation_store._db import migrate
 from annotation_store._db.engine import damaged, keep_copy, make_engine, plain_errors, refuse_foreign_wal
-from annotation_store._db.events import ProjectEvents
-from annotation_store._db.session import DatabaseSession, database_identity, open_here
+from annotation_store._db.session import DatabaseSession, ProjectEvents, database_identity, open_here
 from annotation_store._db.tables import (
     annotators,
     edits,

@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.cell_rows import CellRows
-from annotation_store._collections.marks import MarkTable
+from annotation_store._collections.marks import CellRows, MarkTable
 from annotation_store._collections.overlaps import counted_elsewhere
 from annotation_store._db import row_mappers
 from annotation_store._db.history import Change

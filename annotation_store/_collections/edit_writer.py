@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from annotation_store._collections.cell_rows import CellRows
 from annotation_store._collections.conflicts import Conflicts
 from annotation_store._collections.ingest import Ingest
+from annotation_store._collections.marks import CellRows
 from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._db.history import Change, next_id
 from annotation_store._db.session import DatabaseSession

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.cell_rows import CellRows
 from annotation_store._collections.cells import Cells
+from annotation_store._collections.marks import CellRows
 from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._db import history
 from annotation_store._db.history import Change

@@ -8,8 +8,7 @@ import sqlalchemy as sa
 
 from annotation_store import validation
 from annotation_store._collections.blind import Uncovered
-from annotation_store._collections.cell_rows import CellRows
-from annotation_store._collections.marks import MarkTable
+from annotation_store._collections.marks import CellRows, MarkTable
 from annotation_store._db import row_mappers
 from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession, only_differences

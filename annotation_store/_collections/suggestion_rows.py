@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from annotation_store._collections.cell_rows import CellRows
+from annotation_store._collections.marks import CellRows
 from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession, only_differences

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.cell_rows import CellRows
+from annotation_store._collections.marks import CellRows
 from annotation_store._collections.regions import Regions
 from annotation_store._collections.suggestion_rows import OPEN, SuggestionRows
 from annotation_store._db import row_mappers

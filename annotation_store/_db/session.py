@@ -12,16 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from psygnal import Signal, SignalGroup
 
 from annotation_store._db import history, row_mappers
 from annotation_store._db.engine import plain_errors, transaction
-from annotation_store._db.events import ProjectEvents
 from annotation_store._db.history import Change, Scope
 from annotation_store._db.tables import fields
 from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ProjectError, ProjectGoneError
 from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
+
+
+class ProjectEvents(SignalGroup):
+    """Signals of a project, each emitted after the change is on disk."""
+
+    edited = Signal(Edit)
+    fields_added = Signal(list)  # ids of the new fields
+    suggestions_changed = Signal(list)  # ids of the fields whose suggestions differ
+    models_changed = Signal()
+    schema_changed = Signal()  # `project.schema` is the new one already
+    ranking_changed = Signal()  # there is another order in which to look next
 
 
 class DatabaseSession:
