@@ -73,7 +73,7 @@ class ChosenFields(SessionFields):
             self._together.append(tuple(ids))
 
     def _undo_together(self, field_id: int) -> bool:
-        """Take back what was done to several fields at once, if it is the last thing done on this one."""
+        """Undo what was done to several fields at once, if it is the last thing done on this one."""
         project = self.project
         if project is None or not self._together:
             return False

@@ -49,7 +49,7 @@ class Differential:
     unclassified
         White cells whose class is missing or unsure.
     blasts
-        All cells of the group `BLAST` and of its classes, or ``None`` where the schema has no such group.
+        All cells of the group `BLAST` and of its classes, or ``None`` if the schema has no such group.
     nucleated_red
         Artefacts of that kind.
     unknown
@@ -103,7 +103,7 @@ def differential(found: Iterable[ClassCount], schema: Schema, *, unknown: int = 
 
 
 def as_rows(found: Differential) -> list[tuple[str, str, str, str, str]]:
-    """Give a differential as rows of text: class, count, percent, and its 95% interval from and to."""
+    """Return a differential as rows of text: class, count, percent, and its 95% interval from and to."""
     rows = [("class", "count", "percent", "from", "to")]
     lines = [*found.shares, *([found.blasts] if found.blasts is not None else [])]
     rows += [

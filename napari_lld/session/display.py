@@ -129,7 +129,7 @@ class FieldDisplay:
         self.measured.emit()
 
     def lay_ring(self, centre: Point) -> bool:
-        """Lay a ring of 7.5 µm; False where the size of a pixel is not known."""
+        """Lay a ring of 7.5 µm; False if the size of a pixel is not known."""
         size = self.pixel_size_um
         if size is None:
             return False
@@ -150,7 +150,7 @@ class FieldDisplay:
         return RED_CELL_UM / ring.diameter if ring is not None and ring.fitted and ring.diameter else None
 
     def set_pixel_size(self, um: float | None) -> bool:
-        """Say how large a pixel of the current field is: an edit of the field, which undo takes back."""
+        """Describe how large a pixel of the current field is: an edit of the field, which undo takes back."""
         session, project, field_id = self._session, self._session.project, self._session.field_id
         if project is None or field_id is None:
             return False

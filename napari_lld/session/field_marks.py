@@ -32,7 +32,7 @@ class BoxIndex(Generic[Boxed]):
         return STRtree(box(x, y, x + w, y + h))
 
     def at(self, x: float, y: float) -> list[Boxed]:
-        """Give the marks whose box holds a point, edges included, in their order."""
+        """Return the marks whose box holds a point, edges included, in their order."""
         from shapely import Point
 
         # A leaf of the tree is the box itself: what it finds needs no second look.
@@ -81,13 +81,13 @@ class FieldMarks:
         return self._suggestions
 
     def cells_at(self, x: float, y: float) -> list[Cell]:
-        """Give the cells whose box holds a point."""
+        """Return the cells whose box holds a point."""
         if self._cell_index is None:
             self._cell_index = BoxIndex(self.cells)
         return self._cell_index.at(x, y)
 
     def suggestions_at(self, x: float, y: float) -> list[Suggestion]:
-        """Give the pending suggestions whose box holds a point."""
+        """Return the pending suggestions whose box holds a point."""
         if self._suggestion_index is None:
             self._suggestion_index = BoxIndex(self.suggestions)
         return self._suggestion_index.at(x, y)

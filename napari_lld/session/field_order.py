@@ -36,7 +36,7 @@ class Order(StrEnum):
 
 
 def standing(summary: FieldSummary) -> Standing:
-    """Say where the work on a field stands."""
+    """Return where the work on a field stands."""
     if summary.field.skipped:
         return Standing.SKIPPED
     if summary.pending_suggestions:
@@ -64,7 +64,7 @@ class FieldFilter:
     text: str = ""
 
     def lets_through(self, summary: FieldSummary) -> bool:
-        """Whether a field passes."""
+        """Return whether a field passes."""
         field = summary.field
         if self.standings and standing(summary) not in self.standings:
             return False
@@ -89,7 +89,7 @@ def arrange(
     order: Order,
     ranks: Mapping[int, int] | None = None,
 ) -> list[int]:
-    """Give the ids of the fields that pass, in order; equal ones stay as they were added.
+    """Return the ids of the fields that pass, in order; equal ones stay as they were added.
 
     Parameters
     ----------

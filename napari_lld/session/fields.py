@@ -147,7 +147,7 @@ class SessionFields:
         return True
 
     def _settle_reading(self, project: Project) -> bool:
-        """Have an annotator without a reading choose one; False where nobody answers."""
+        """Have an annotator without a reading choose one; False if nobody answers."""
         if not project.readings.undecided or project.read_only or self.questions is None:
             return True
         choice = self.questions.choose_reading(project)
@@ -199,7 +199,7 @@ class SessionFields:
             user_state.remember_project(self.project.path, **self._place())
 
     def _place(self) -> dict[str, Any]:
-        """Give what is worth remembering of where the user is."""
+        """Return what is worth remembering of where the user is."""
         return {"field": self._field_id, "order": str(self._order)}
 
     def _recall(self, remembered: Mapping[str, Any]) -> None:
@@ -211,7 +211,7 @@ class SessionFields:
         """Forget all that belongs to the field that was shown."""
 
     def _after_field(self) -> None:
-        """Tell what else changed with the field."""
+        """Emit what else changed with the field."""
 
     @property
     def schema(self) -> Schema | None:
@@ -251,7 +251,7 @@ class SessionFields:
         return True
 
     def refused(self, error: LLDError, action: Action) -> None:
-        """Say why something could not be done; where the project is gone, keep it until that is back."""
+        """Show why an action failed; where the project is gone, keep it until that is back."""
         if isinstance(error, ProjectGoneError):
             self.unsaved.keep(str(error), action)
         elif self.project is not None and self.project.read_only:
@@ -261,7 +261,7 @@ class SessionFields:
 
     @property
     def why_no_edits(self) -> str:
-        """Why nothing can be changed in the open project; empty where it can."""
+        """Why nothing can be changed in the open project; empty if it can."""
         if self.unsaved.why:
             return tr("Nothing is being saved: the project's folder is gone. Work goes on once it is back.")
         if self.project is not None and self.project.read_only:
@@ -284,7 +284,7 @@ class SessionFields:
             self._show(self._field_id)
 
     def add_reading(self, name: str, *, blind: bool, annotator: str | None = None) -> Reading | None:
-        """Begin a reading and work in it; one for somebody else is opened when they annotate."""
+        """Start a reading and work in it; one for somebody else is opened when they annotate."""
         project = self.project
         if project is None:
             return None
@@ -353,11 +353,11 @@ class SessionFields:
         return self._listed
 
     def place_of(self, field_id: int | None) -> int:
-        """Give a field's place in the list, or -1."""
+        """Return a field's place in the list, or -1."""
         return self._places.get(field_id, -1) if field_id is not None else -1
 
     def why_look(self, field_id: int) -> str:
-        """Say why a field stands where it does, where the list is sorted by what is to be learned."""
+        """Explain why a field stands where it does, where the list is sorted by what is to be learned."""
         return "; ".join(in_words(self._why.get(field_id, ())))
 
     @property
@@ -384,7 +384,7 @@ class SessionFields:
             self._say_rank(self.project)
 
     def _say_rank(self, project: Project) -> None:
-        """Say what cannot be seen of the order by rank: that it is still to come, or that nothing is left."""
+        """Explain an order by rank that shows nothing: still to come, or nothing is left."""
         if project.rankings.latest_facts() is not None:
             if self.all_summaries and not self._why:
                 self.tell("hint", tr("Every field is annotated: nothing is left to do."))
@@ -435,7 +435,7 @@ class SessionFields:
         )
 
     def pixels(self, field_id: int) -> npt.NDArray[np.uint8]:
-        """Give the pixels of a field; those of the shown one and its neighbours are most often here already.
+        """Return the pixels of a field; those of the shown one and its neighbours are most often cached.
 
         Raises
         ------
@@ -484,7 +484,7 @@ class SessionFields:
             self.tell("hint", tr("This is the last field.") if step > 0 else tr("This is the first field."))
 
     def _beside(self, step: int) -> int | None:
-        """Give the next field in a direction; from a field that is not listed it is the first of the list."""
+        """Return the next field in a direction; from an unlisted field it is the first of the list."""
         summaries = self.all_summaries
         place = self.place_of(self._field_id)
         places = range(place + step, len(self._listed) if step > 0 else -1, step)
@@ -503,7 +503,7 @@ class SessionFields:
         return self._done(lambda: project.fields.update(target, **changes))
 
     def set_patient_rule(self, expression: str) -> bool:
-        """Say how the patient is read from the names of new images."""
+        """Set how the patient is read from the names of new images."""
         project = self.project
         return project is not None and self._done(lambda: project.fields.set_patient_rule(expression))
 
@@ -538,7 +538,10 @@ class SessionFields:
 
     def _on_ranking_changed(self) -> None:
         if self._order is Order.RANK:
-            self.tell("hint", tr("Where to look next was worked out anew; “Sort and filter again” takes it."))
+            self.tell(
+                "hint",
+                tr("The fields have been ranked again; “Sort and filter again” applies the new order."),
+            )
 
     def _on_fields_added(self, ids: list[int]) -> None:
         self._outdated.update(ids)

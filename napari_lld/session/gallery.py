@@ -92,7 +92,7 @@ class Item:
         return (self.entry.kind, self.entry.id)
 
     def value(self, attribute: str) -> str | None:
-        """Give the value of an attribute: the cell's, or the most probable one of a suggestion."""
+        """Return the value of an attribute: the cell's, or the most probable one of a suggestion."""
         if self.entry.kind == "cell":
             return self.entry.attributes.get(attribute)
         return best(self.entry.attribute_probabilities.get(attribute, {}))
@@ -169,7 +169,7 @@ class Gallery:
         self.read_all()
 
     def detach(self) -> None:
-        """Let go of the project."""
+        """Disconnect from the project."""
         project, self._project = self._project, None
         if project is not None:
             for signal, slot in (
@@ -181,7 +181,7 @@ class Gallery:
         self._items, self._batches, self.only_class, self.only_value = {}, [], None, None
 
     def read_all(self) -> None:
-        """Ask for the whole list of the scope."""
+        """Start reading the whole list of the scope."""
         project, field = self._project, self.session.field
         self._items = {}
         self._field_ids = None
@@ -285,11 +285,11 @@ class Gallery:
     # ------------------------------------------------------------------ what is done to many
 
     def set_class(self, items: Sequence[Item], name: str | None) -> None:
-        """Give all the same class; suggestions become cells with it."""
+        """Set the same class on all; suggestions become cells with it."""
         self._label(items, cell_class=name)
 
     def set_value(self, items: Sequence[Item], attribute: str, value: str | None) -> None:
-        """Give all the same value of an attribute; suggestions become cells with it."""
+        """Set the same value of an attribute on all; suggestions become cells with it."""
         self._label(items, attributes={attribute: value})
 
     def _label(self, items: Sequence[Item], **changes: Any) -> None:
@@ -392,10 +392,10 @@ class Gallery:
         return bool(self._batches)
 
     def undo(self) -> None:
-        """Take back what was last done to many, on all its fields at once."""
+        """Undo what was last done to many, on all its fields at once."""
         project = self._project
         if project is None or not self._batches:
-            self.session.tell("hint", tr("Nothing was done here that could be taken back."))
+            self.session.tell("hint", tr("There is nothing to undo here."))
             return
         batch, count = self._batches[-1]
         try:
@@ -429,7 +429,7 @@ def _by_disagreement(item: Item) -> tuple[bool, bool, float]:
 
 
 def crop_window(box: Box, width: int, height: int) -> tuple[Box, tuple[int, int, int, int]]:
-    """Give the part of a field that shows a cell with its surroundings, and where it lies in the crop.
+    """Return the part of a field that shows a cell with its surroundings, and where it lies in the crop.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class LabelErrorReader(Protocol):
 
 
 def place_of(item: Ranked) -> Place:
-    """Give what a possible label error is known by, however often it is judged again."""
+    """Return what a possible label error is known by, however often it is judged again."""
     return (item.field_id, item.id, None if item.id is not None else item.box)
 
 
@@ -129,16 +129,16 @@ class LabelErrorActions(ReviewActions):
 
     @property
     def label_errors_state(self) -> str:
-        """Say why there is nothing to go through, or that the list is no longer the newest."""
+        """Explain why there is nothing to go through, or that the list is no longer the newest."""
         project = self.project
         if project is None:
             return ""
         if project.reading.blind:
             return tr("Hidden in blind readings, to avoid bias.")
         if self.looking_for_label_errors or self._found is None:
-            return tr("Labels are compared with what the model says …")
+            return tr("Labels are compared with the model's predictions …")
         if self._found.maker is None:
-            return tr("No model has looked at these fields yet: train one, or let one suggest (Model).")
+            return tr("No model has predicted these fields yet: train one, or run one (Model).")
         if self.label_errors:
             return tr("More is known by now than when this list was made.") if self._stale else ""
         if self._found.items:
@@ -203,7 +203,7 @@ class LabelErrorActions(ReviewActions):
         self.label_errors_changed.emit()
 
     def _judge_again(self, fields: set[int] | None = None) -> None:
-        """Judge fields that were edited: what was settled goes, what an undo opened comes back."""
+        """Judge edited fields again: what was settled goes, what an undo opened comes back."""
         project, found = self.project, self._found
         field_ids = self._unjudged if fields is None else self._unjudged & fields
         self._unjudged = self._unjudged - field_ids
@@ -281,7 +281,7 @@ class LabelErrorActions(ReviewActions):
             self.show_label_error(following)
 
     def _label_error_beside(self, step: int) -> Ranked | None:
-        """Give the next one in a direction, from where the user is, though that one may be settled."""
+        """Return the next one in a direction, from where the user is, though that one may be settled."""
         left = self.label_errors
         if not left:
             return None
@@ -307,7 +307,7 @@ class LabelErrorActions(ReviewActions):
 
     @property
     def lesson(self) -> str:
-        """Say what the model would learn from the current suggestion."""
+        """Describe what the model would learn from the current suggestion."""
         return "" if self._id_of("suggestion") == _MISSED else super().lesson
 
     # ------------------------------------------------------------------ kept or corrected
@@ -322,7 +322,7 @@ class LabelErrorActions(ReviewActions):
 
     @property
     def model_would(self) -> str:
-        """Say in two or three words what taking the model's word does with the current one."""
+        """Describe in two or three words what taking the model's word does with the current one."""
         item, cell, schema = self.label_error, self.cell, self.schema
         if item is None or schema is None:
             return ""
@@ -342,7 +342,7 @@ class LabelErrorActions(ReviewActions):
 
     @property
     def keeping(self) -> str:
-        """Say what is kept of the current possible label error."""
+        """Describe what is kept of the current possible label error."""
         item, cell, schema = self.label_error, self.cell, self.schema
         if item is None or schema is None:
             return ""
@@ -371,13 +371,13 @@ class LabelErrorActions(ReviewActions):
             self.tell(
                 "hint",
                 tr(
-                    "[suggestion.not_a_cell] keeps what is labelled, "
-                    "[suggestion.accept] takes what the model says."
+                    "[suggestion.not_a_cell] keeps the label, [suggestion.accept] uses the model's "
+                    "prediction."
                 ),
             )
 
     def _checks_current(self) -> bool:
-        """Whether accept and reject are about possible label errors now."""
+        """Return whether accept and reject are about possible label errors now."""
         return self._checking and self._id_of("suggestion") in (None, _MISSED)
 
     def _settle_label_error(self, action: Callable[[Project, Ranked], Any]) -> None:
@@ -431,7 +431,7 @@ class LabelErrorActions(ReviewActions):
         return self._found.model_id if self._found is not None else None
 
     def _weighed(self, cell: Cell) -> Mapping[str, Any]:
-        """Say of a change that it is made with the model's word before the eyes."""
+        """Return what marks a change as made in view of the model's prediction."""
         item = self.label_error
         return {"confirm": True} if item is not None and item.id == cell.id else {}
 

@@ -40,7 +40,7 @@ class Log:
         self.entries: deque[Entry] = deque(maxlen=_KEPT)
 
     def add(self, level: str, sentence: str, details: str = "") -> None:
-        """Take note of a sentence."""
+        """Record a sentence."""
         entry = Entry(datetime.now().astimezone(), level, sentence, details)
         self.entries.append(entry)
         self.added.emit(entry)

@@ -45,14 +45,14 @@ class MarkActions(SessionState):
         return region
 
     def region_to_finish(self) -> Region | None:
-        """Give the current region if it is a draft, else the field's only draft."""
+        """Return the current region if it is a draft, else the field's only draft."""
         if self.region is not None:
             return self.region if self.region.state is RegionState.DRAFT else None
         drafts = [region for region in self.regions if region.state is RegionState.DRAFT]
         return drafts[0] if len(drafts) == 1 else None
 
     def doubts(self, shape: Shape, nuclei: int = 0) -> list[str]:
-        """Say what may not be right about an area that is to be finished.
+        """Describe what may not be right about an area that is to be finished.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class MarkActions(SessionState):
         return [one for one in self.waiting if one.confidence >= self._threshold]
 
     def mark_whole_field(self) -> int | None:
-        """Say that every white cell of this field is boxed."""
+        """Record that every white cell of this field is boxed."""
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return None
@@ -157,13 +157,13 @@ class MarkActions(SessionState):
         return region
 
     def change_region(self, region_id: int, shape: Shape) -> None:
-        """Give a region another shape."""
+        """Change the shape of a region."""
         project = self.project
         if project is not None:
             self._done(lambda: project.regions.change(region_id, shape=shape))
 
     def add_ignore_area(self, shape: Shape) -> int | None:
-        """Say that nobody can read an area of the current field."""
+        """Record that nobody can read an area of the current field."""
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return None
@@ -200,7 +200,7 @@ class MarkActions(SessionState):
         return cell
 
     def _touches_edge(self, box: Box) -> bool:
-        """Whether a box ends at the field's edge: what is drawn or proposed there goes on beyond it."""
+        """Return whether a box ends at the field's edge: the cell goes on beyond it."""
         field = self.field
         if field is None:
             return False
@@ -229,7 +229,7 @@ class MarkActions(SessionState):
         return self.proposed_box
 
     def search_around(self, x: float, y: float) -> tuple[int, int, int, int] | None:
-        """Give the part of the field that `propose_box` wants, as left, top, right, bottom."""
+        """Return the part of the field that `propose_box` wants, as left, top, right, bottom."""
         field = self.field
         return search_window(x, y, self._usual_side(), field.width, field.height) if field else None
 
@@ -267,7 +267,7 @@ class MarkActions(SessionState):
         return tuple(schema.class_named(cell.cell_class).kinds)
 
     def set_kind(self, kind: str | None) -> None:
-        """Say what kind of artefact the current cell is; the same once more takes it back."""
+        """Set the kind of artefact of the current cell; the same once more clears it."""
         cell = self.cell
         self._note(kind=None if cell is not None and cell.kind == kind else kind)
 
@@ -280,7 +280,7 @@ class MarkActions(SessionState):
         self._note(bookmark=not (self.cell is not None and self.cell.bookmark))
 
     def toggle_second_opinion(self) -> None:
-        """Ask for a second opinion on the current cell, or no more."""
+        """Ask for a second opinion on the current cell, or stop asking."""
         self._note(second_opinion=not (self.cell is not None and self.cell.second_opinion))
 
     def _note(self, **changes: Any) -> None:

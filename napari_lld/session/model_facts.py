@@ -26,14 +26,14 @@ _MOST = 1e12
 
 
 def held_out(model: Model | None) -> Mapping[str, Any]:
-    """Give the numbers measured on held-out cells; empty where nothing was measured."""
+    """Return the numbers measured on held-out cells; empty if nothing was measured."""
     metrics = model.card.get("metrics") if model is not None else None
     numbers = metrics.get("held_out") if isinstance(metrics, Mapping) else None
     return numbers if isinstance(numbers, Mapping) else {}
 
 
 def damages(folders: Mapping[int, Path]) -> dict[int, str]:
-    """Say of each model whose files cannot be used why, by its number; it reads them all.
+    """Return why models cannot be used, by number; reads all their files.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def damages(folders: Mapping[int, Path]) -> dict[int, str]:
 
 
 def model_title(model: Model, *, damaged: bool = False) -> str:
-    """Name a model, short enough for a list: number, whether active, its first number."""
+    """Describe a model, short enough for a list: number, whether active, its first number."""
     numbers = held_out(model)
     score = number(numbers.get("ap50"))
     measured = f"AP50 {score:.2f}" if score is not None else tr("not yet measured")
@@ -59,7 +59,7 @@ def model_title(model: Model, *, damaged: bool = False) -> str:
 
 
 def model_numbers(model: Model) -> str:
-    """Say what was measured on how many held-out cells, or why nothing was."""
+    """Describe what was measured on how many held-out cells, or why nothing was."""
     numbers = held_out(model)
     if not numbers:
         return _metric_text(model, "note") or tr("Not yet measured.")
@@ -86,7 +86,7 @@ def _metric_text(model: Model, name: str) -> str:
 
 
 def why_not_active(model: Model) -> str:
-    """Say why a model was not made the active one, or nothing."""
+    """Explain why a model was not made the active one, or nothing."""
     why = model.card.get("why_not_active")
     if not why or model.active:
         return ""
@@ -96,13 +96,13 @@ def why_not_active(model: Model) -> str:
 
 
 def comparison(model: Model) -> str:
-    """Say what is open about how a model compares with that before it; nothing where it did as well."""
+    """Describe what is open about how a model compares with that before it; nothing if it did as well."""
     verdict = told_of_comparison(model)
     return "" if verdict is None or model.card.get("why_not_active") else f"{in_words([verdict])[0]}."
 
 
 def about(model: Model, damaged: str | None = None) -> str:
-    """Say all that a card tells in sentences; what is most important comes first, for the end may be cut.
+    """Describe a card in sentences; the most important come first, since the end may be cut.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def about(model: Model, damaged: str | None = None) -> str:
 
 
 def told_of_comparison(model: Model) -> Reason | None:
-    """Give what people should know of the comparison with the model before (`training.evaluation.gate`)."""
+    """Return what people should know of the comparison with the model before (`training.evaluation.gate`)."""
     metrics = model.card.get("metrics")
     difference = metrics.get("difference") if isinstance(metrics, Mapping) else None
     try:
@@ -128,20 +128,20 @@ def told_of_comparison(model: Model) -> Reason | None:
 
 @dataclass(frozen=True)
 class Rollback:
-    """What suggests after going back one step: a model, or the starter where there is none before."""
+    """What suggests after going back one step: a model, or the starter if there is none before."""
 
     model: Model | None
 
     @property
     def title(self) -> str:
-        """Name it, as on a button."""
+        """Return its name, as on a button."""
         if self.model is None:
             return tr("Roll back to the starter")
         return tr("Roll back to model {id}", id=self.model.id)
 
 
 def rollback(models: Sequence[Model]) -> Rollback | None:
-    """Give what the active model can be rolled back to; ``None`` where the starter suggests already.
+    """Return what the active model can be rolled back to; ``None`` if the starter suggests already.
 
     That is the model it was trained on from; one that began at the starter, as most do, goes back to the
     latest before it that was not refused.
@@ -160,7 +160,7 @@ def rollback(models: Sequence[Model]) -> Rollback | None:
 
 
 def bulk_refusal(model: Model | None, probability: float) -> str:
-    """Say why suggestions of a model may not be accepted many at once; empty where they may.
+    """Explain why suggestions of a model may not be accepted many at once; empty if they may.
 
     They may from the probability on from which a bound by patients holds on held-out cells
     (`training.evaluation.bulk_accept`).
@@ -171,15 +171,17 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
         Of what the suggestions state (`Proposal.probability`); they were measured by the same number.
     """
     if model is None:
-        return tr("The bundled starter was never measured on this project's cells: look at each suggestion.")
+        return tr(
+            "The bundled starter has not been evaluated on this project's cells: review each suggestion."
+        )
     if not held_out(model):
-        return tr("Model {id} has not been measured on held-out cells: look at each suggestion.", id=model.id)
+        return tr("Model {id} has not been evaluated on held-out cells: review each suggestion.", id=model.id)
     bulk = _bulk(model)
     units, wrong, of = (_count(bulk.get(key)) for key in ("units", "wrong", "of"))
     if units is None or wrong is None or of is None or "least" not in bulk:
         return tr(
-            "An older version measured model {id}, not by patient: look at each suggestion. "
-            "The next training measures it.",
+            "Model {id} was evaluated by an older version, not by patient: review each suggestion. The "
+            "next training evaluates it.",
             id=model.id,
         )
     (whose,) = in_words([of_units(units, _count(bulk.get("of_fields")))])
@@ -218,7 +220,7 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
 
 
 def class_refusal(model: Model | None, name: str | None, title: str) -> str:
-    """Say why suggestions of a class may not be accepted many at once; empty where they may.
+    """Explain why suggestions of a class may not be accepted many at once; empty if they may.
 
     Counted on held-out cells: how many of those that the model said to be of the class were.
 
@@ -240,14 +242,14 @@ def class_refusal(model: Model | None, name: str | None, title: str) -> str:
 
 
 def _bulk(model: Model | None) -> Mapping[str, Any]:
-    """Give from which probability suggestions may be accepted at once (`evaluation.bulk_accept`)."""
+    """Return from which probability suggestions may be accepted at once (`evaluation.bulk_accept`)."""
     metrics = model.card.get("metrics") if model is not None else None
     bulk = metrics.get("bulk") if isinstance(metrics, Mapping) else None
     return bulk if isinstance(bulk, Mapping) else {}
 
 
 def _counts(pair: Any) -> tuple[int, int] | None:
-    """Give how many were right, of how many; ``None`` where a card holds something else."""
+    """Return how many were right, of how many; ``None`` if a card holds something else."""
     right, of = map(_count, pair) if isinstance(pair, list) and len(pair) == 2 else (None, None)
     return (right, of) if right is not None and of is not None and right <= of else None
 
@@ -257,6 +259,6 @@ def _count(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """Give a finite number of a card, or ``None``: cards come from files."""
+    """Return a finite number of a card, or ``None``: cards come from files."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if known and -_MOST <= value <= _MOST else None

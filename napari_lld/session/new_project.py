@@ -19,7 +19,7 @@ _LONGEST_PATH = 400
 
 
 def folder_problem(place: Path, name: str) -> str:
-    """Say why no project of a name can be made in a folder; empty where nothing is known against it.
+    """Explain why no project of a name can be made in a folder; empty if nothing is known against it.
 
     The store itself says the last word as it makes the project.
     """
@@ -51,7 +51,7 @@ def folder_problem(place: Path, name: str) -> str:
 
 
 def images_problem(images: Path | None) -> str:
-    """Say why no images can be taken from a folder; empty where nothing is known against it.
+    """Explain why no images can be taken from a folder; empty if nothing is known against it.
 
     Whether it holds any is known only once it has been walked: `find_images` says it as the project is made.
     """
@@ -63,9 +63,9 @@ def images_problem(images: Path | None) -> str:
         found = images.is_dir()
     except (OSError, ValueError):  # a name that the system cannot even look for
         found = False
-    return "" if found else tr("There is no such folder: choose another, or leave it empty.")
+    return "" if found else tr("This folder does not exist: choose another, or leave it empty.")
 
 
 def _not_whole() -> str:
-    """Say that a path is relative: the user of a window does not know in which folder the program runs."""
+    """Explain that a path is relative: nobody at a window knows in which folder the program runs."""
     return tr("Give the whole path of the folder, from the root.")

@@ -39,7 +39,7 @@ class Coverage:
         return text
 
     def told(self, before: Coverage) -> str:
-        """Say how things stand after something, and before it."""
+        """Describe how things stand after something, and before it."""
         sentence = tr("Patients: {now} (before: {before}).", now=self, before=before)
         if self.without > before.without:
             sentence += " " + tr("☰ › Patients … reads them from the names.")
@@ -53,17 +53,17 @@ def coverage(fields: Iterable[Field]) -> Coverage:
 
 
 def in_words(expression: str | None) -> str:
-    """Say a rule in words; one of the user's own is said as it is."""
+    """Describe a rule in words; a custom rule is shown unchanged."""
     return tr(dict(RULES).get(expression or "", expression or ""))
 
 
 def path_of(field: Field) -> Path:
-    """Give the name of a field as the rules read it, in its folder if it is a slide: an image has none."""
+    """Return the name of a field as the rules read it, in its folder if it is a slide: an image has none."""
     return Path(field.source_path).with_name(Path(field.name).name) if field.is_slide else Path(field.name)
 
 
 def patients_by(expression: str, fields: Iterable[Field]) -> dict[int, dict[str, str]]:
-    """Give what a rule reads from the names of fields (patient, slide, domain), by their ids.
+    """Return what a rule reads from the names of fields (patient, slide, domain), by their ids.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def patients_by(expression: str, fields: Iterable[Field]) -> dict[int, dict[str,
 
 
 def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
-    """Say what a rule reads from names, and whether the rule can be read at all.
+    """Describe what a rule reads from names, and whether the rule can be read at all.
 
     It is asked at every key stroke: give it a bounded number of names.
     """

@@ -13,7 +13,7 @@ from training.evaluation.uncertainty import information
 
 
 def doubt(proposal: Proposal, schema: Schema) -> float | None:
-    """Give how much one would learn from labelling it, or ``None`` where no model says anything of it."""
+    """Return how much one would learn from labelling it, or ``None`` if no model says anything of it."""
     if not proposal.class_probabilities and not any(proposal.attribute_probabilities.values()):
         return None
     return information(proposal, [group.classes for group in schema.groups])
@@ -29,7 +29,7 @@ class Disagreement(NamedTuple):
     instead
         The title of what the model predicts instead; empty where its most probable value is the label.
     share
-        The probability of `instead`; 0 where there is none.
+        The probability of `instead`; 0 if there is none.
     """
 
     improbable: float
@@ -47,7 +47,7 @@ def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
     Returns
     -------
     Disagreement or None
-        ``None`` where the two cannot be compared.
+        ``None`` if the two cannot be compared.
     """
     if entry.kind != "cell":
         return None
@@ -79,7 +79,7 @@ def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
 
 
 def label_probability(entry: Entry, schema: Schema) -> float | None:
-    """Return the probability of what an entry states, or ``None`` where no model saw it.
+    """Return the probability of what an entry states, or ``None`` if no model saw it.
 
     Of a suggestion that is what accepting writes, of a cell its class (a group: any of its classes); where it
     has none that the model knows, that it is a cell.
@@ -100,5 +100,5 @@ def _says(schema: Schema, name: str) -> bool:
 
 
 def best(probabilities: Mapping[str, float]) -> str | None:
-    """Give the most probable word, or ``None`` where none is known."""
+    """Return the most probable word, or ``None`` if none is known."""
     return max(probabilities, key=probabilities.__getitem__, default=None)

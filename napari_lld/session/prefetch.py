@@ -29,7 +29,7 @@ class PixelCache:
         self._pixels: dict[int, Future[Pixels]] = {}
 
     def get(self, field_id: int) -> Pixels:
-        """Give a field's pixels: those fetched before, else one decode here and now.
+        """Return a field's pixels: those fetched before, else one decode here and now.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class PixelCache:
         return pixels
 
     def keep(self, shown: int, neighbours: Sequence[int]) -> None:
-        """Let go of all but these fields, and fetch the neighbours that are not there yet."""
+        """Drop all fields but these, and fetch missing neighbours."""
         kept = {shown, *neighbours}
         for field_id in [known for known in self._pixels if known not in kept]:
             self._pixels.pop(field_id).cancel()

@@ -49,12 +49,12 @@ class _Handler(RotatingFileHandler):
     failed = False
 
     def handleError(self, _record: logging.LogRecord) -> None:
-        """Take note, and say nothing on the console."""
+        """Record the message without printing it."""
         self.failed = True
 
 
 def log_error(project: Path, kind: str, sentence: str, details: str, fields: Iterable[Field]) -> Path | None:
-    """Write what went wrong to the log of a project; ``None`` where it cannot be written.
+    """Write what went wrong to the log of a project; ``None`` if it cannot be written.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ class ProposedRegions(MarkActions):
             self.tell("hint", tr("Nothing to propose here: the field is known already."))
             return
         if self._proposed_region is not None and len(self._proposals) == 1:
-            self.tell("hint", tr("There is no other place to propose here."))
+            self.tell("hint", tr("No other place to propose here."))
             return
         self._proposal_at = (self._proposal_at + 1) % len(self._proposals)
         best = self._proposals[self._proposal_at]

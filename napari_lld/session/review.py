@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
 
 
 def unknown_refusal(count: int) -> str:
-    """Say why so many unknown cells are not accepted at once."""
+    """Explain why so many unknown cells are not accepted at once."""
     return trn(
         "{count} is unlike anything that was taught: look at it and name its class.",
         "{count} are unlike anything that was taught: look at each and name its class.",
@@ -44,7 +44,7 @@ def unknown_refusal(count: int) -> str:
 
 
 def unchecked_refusal(count: int) -> str:
-    """Say why so many suggestions of films where nothing was checked are not accepted at once."""
+    """Explain why so many suggestions of films where nothing was checked are not accepted at once."""
     return trn(
         "{count} is of a film that the model has not learned from: look at it. Once {needed} cells of a film "
         "are labelled, let the model look again.",
@@ -117,7 +117,7 @@ class ReviewActions(ProposedRegions):
 
     @property
     def lesson(self) -> str:
-        """Say what the model would learn from the current suggestion, in the queue that asks for it."""
+        """Describe what the model would learn from the current suggestion, in the queue that asks for it."""
         suggestion = self.suggestion
         if suggestion is None or self._queue is Queue.ACCEPT:
             return ""
@@ -163,7 +163,9 @@ class ReviewActions(ProposedRegions):
         self.show_field(following)
         if self.suggestions:
             self.select("suggestion", self.suggestions[0].id)
-        self.tell("hint", tr("No suggestion was left on that field: this is the next one where some wait."))
+        self.tell(
+            "hint", tr("No suggestions were left on that field: this is the next one with pending ones.")
+        )
         return True
 
     # ------------------------------------------------------------------ one at a time
@@ -211,15 +213,15 @@ class ReviewActions(ProposedRegions):
             self.tell(
                 "hint",
                 tr(
-                    "All suggestions above the threshold are settled on this field. "
-                    "[suggestion.next] goes to the next field where some wait."
+                    "All suggestions above the threshold are reviewed on this field. [suggestion.next] "
+                    "goes to the next field with pending ones."
                 ),
             )
 
     # ------------------------------------------------------------------ many at once
 
     def earned(self, candidates: Iterable[Candidate]) -> tuple[list[int], list[str]]:
-        """Say which suggestions may be accepted without a look at each, and why the others may not.
+        """Return which suggestions may be accepted without a look at each, and why the others may not.
 
         They may where, on held-out cells, few enough of what is at least as probable were wrong
         (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`). Unknown ones never
@@ -261,7 +263,7 @@ class ReviewActions(ProposedRegions):
 
     @property
     def bulk_refusal(self) -> str:
-        """Say why none of the suggestions shown may be accepted all at once; empty where some may."""
+        """Explain why none of the suggestions shown may be accepted all at once; empty where some may."""
         if not self.suggestions:
             return self._no_suggestions()
         allowed, reasons = self._earned_here()
@@ -269,7 +271,7 @@ class ReviewActions(ProposedRegions):
 
     @property
     def bulk_choice(self) -> str:
-        """Say which of the suggestions that are shown *accept all* takes, and which it leaves, and why."""
+        """Return which of the suggestions that are shown *accept all* takes, and which it leaves, and why."""
         schema, shown = self.schema, self.suggestions
         if schema is None or not shown:
             return self._no_suggestions()
@@ -317,7 +319,7 @@ class ReviewActions(ProposedRegions):
         self._models_read.clear()
 
     def _model(self, model_id: int | None) -> Model | None:
-        """Give a model, read once until the models change: its card is large."""
+        """Return a model, read once until the models change: its card is large."""
         project = self.project
         if model_id is None or project is None:
             return None

@@ -41,7 +41,7 @@ class Planned:
 
     @property
     def title(self) -> str:
-        """Name it."""
+        """List it."""
         if self.why is Why.AUTOMATIC:
             return tr("Automatic round")
         if self.why is Why.LONGER:
@@ -106,7 +106,7 @@ class Rounds:
     # ------------------------------------------------------------------ by themselves
 
     def look(self) -> None:
-        """Count the new cells, and begin or queue an automatic round where there are enough."""
+        """Count the new cells, and begin or queue an automatic round if there are enough."""
         project = self._session.project
         if project is None or not self._preferences.automatic:
             return
@@ -126,7 +126,7 @@ class Rounds:
             self._start(planned)
 
     def outlook(self) -> str:
-        """Say when the next automatic round begins; nothing where there are none."""
+        """Describe when the next automatic round begins; nothing if there are none."""
         every = self._preferences.automatic
         if not every:
             return ""
@@ -167,7 +167,7 @@ class Rounds:
             self._stopped = True
 
     def _on_ended(self) -> None:
-        """Go on with what waits; after a failure nothing begins by itself."""
+        """Continue with what waits; after a failure nothing begins by itself."""
         ended, self.running = self.running, None
         stopped, self._stopped = self._stopped, False
         failed = self._session.training.failed

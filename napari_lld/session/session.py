@@ -39,7 +39,7 @@ class Session(LabelErrorActions):
     # ------------------------------------------------------------------ boxes
 
     def move_box(self, box: Box) -> None:
-        """Give the current cell another box; a current suggestion is accepted with it."""
+        """Change the box of the current cell; a current suggestion is accepted with it."""
         self._change(box=box)
 
     # ------------------------------------------------------------------ values
@@ -90,7 +90,7 @@ class Session(LabelErrorActions):
             if self.is_artefact(cell_class):
                 attributes = {}
             if cell_class == cell.cell_class and not attributes:
-                self.tell("hint", tr("Nothing is filled: what was said of this cell stays."))
+                self.tell("hint", tr("Nothing to fill in: the values of this cell stay."))
                 return
         if self._change(cell_class=cell_class, attributes=attributes):
             self.set_caret(self._first_row())
@@ -104,12 +104,12 @@ class Session(LabelErrorActions):
             self.tell("hint", tr("Complete. This is the next cell; [edit.undo] goes back."))
 
     def set_class(self, name: str | None) -> None:
-        """Give the current cell a class, a class group, ``unsure``, or ``None`` for missing."""
+        """Set the class of the current cell: a class, a group, ``unsure``, or ``None`` for missing."""
         if self._change(cell_class=name) and self.is_artefact(name):
             self.set_caret(None)
 
     def set_value(self, attribute: str, value: str | None) -> None:
-        """Give the current cell a value of an attribute, ``unsure``, or ``None`` for missing."""
+        """Set an attribute of the current cell: a value, ``unsure``, or ``None`` for missing."""
         row = next((i for i, a in enumerate(self.attributes) if a.name == attribute), None)
         if row is None:
             return
@@ -151,7 +151,7 @@ class Session(LabelErrorActions):
         self.set_value(attribute.name, attribute.values[number - 1].name)
 
     def set_value_unsure(self) -> None:
-        """Say of the row of the caret: looked, cannot tell."""
+        """Describe of the row of the caret: looked, cannot tell."""
         attribute = self._caret_attribute()
         if attribute is not None:
             self.set_value(attribute.name, UNSURE)
@@ -192,7 +192,7 @@ class Session(LabelErrorActions):
         return self.project.redoable(self._field_id) if self.project and self._field_id is not None else None
 
     def undo(self) -> None:
-        """Take back the user's last edit on this field."""
+        """Undo the user's last edit on this field."""
         project, field_id = self.project, self._field_id
         if project is None or field_id is None:
             return
@@ -200,7 +200,7 @@ class Session(LabelErrorActions):
             self._travel(lambda: project.undo(field_id), tr("Nothing to undo on this field."))
 
     def redo(self) -> None:
-        """Bring back what was undone last on this field."""
+        """Redo what was undone last on this field."""
         project, field_id = self.project, self._field_id
         if project is not None and field_id is not None:
             self._travel(lambda: project.redo(field_id), tr("Nothing to redo on this field."))
@@ -281,7 +281,7 @@ class Session(LabelErrorActions):
         """Make a model the active one; ``None`` = the bundled starter."""
         project = self.project
         if project is not None and self._done(lambda: project.models.activate(model_id)):
-            self.tell("hint", tr("It suggests from now on; press Suggest to let it look again."))
+            self.tell("hint", tr("It makes the suggestions from now on; press Suggest to run it."))
 
     def roll_back(self) -> None:
         """Go back to the model before the active one."""

@@ -195,7 +195,7 @@ class SessionState(ChosenFields):
         self.selection_changed.emit()
 
     def select_at(self, x: float, y: float) -> bool:
-        """Make the smallest box around a point current; False where there is none."""
+        """Make the smallest box around a point current; False if there is none."""
         marks = self._marks
         found: list[tuple[Kind, Cell | Suggestion]] = []
         if marks is not None:
@@ -242,7 +242,7 @@ class SessionState(ChosenFields):
                 pending=self.pending,
                 threshold=self._threshold,
             )
-        return tr("No suggestion waits on this field.")
+        return tr("No pending suggestions on this field.")
 
     # ------------------------------------------------------------------ the caret
 
@@ -273,7 +273,7 @@ class SessionState(ChosenFields):
         return self._missing_row(cell, 0) if cell else None
 
     def _missing_row(self, cell: Cell, start: int) -> int | None:
-        """Give the first attribute at or after a row, then from the top, that nobody looked at."""
+        """Return the first attribute at or after a row, then from the top, that nobody looked at."""
         if self.is_artefact(cell.cell_class):
             return None
         names = [attribute.name for attribute in self.attributes]
@@ -281,17 +281,17 @@ class SessionState(ChosenFields):
         return next((row for row in order if names[row] not in cell.attributes), None)
 
     def is_artefact(self, cell_class: str | None) -> bool:
-        """Whether a class is one without attributes (an artefact)."""
+        """Return whether a class is one without attributes (an artefact)."""
         if self.schema is None or cell_class not in self.schema.class_names:
             return False
         return self.schema.class_named(cell_class).artefact
 
     def is_incomplete(self, cell: Cell) -> bool:
-        """Whether a cell lacks a class or an attribute."""
+        """Return whether a cell lacks a class or an attribute."""
         return cell.cell_class is None or self._missing_row(cell, 0) is not None
 
     def _incomplete_after(self, cell: Cell | None) -> Cell | None:
-        """Give the next cell that lacks something, in the order of reading; last of all the cell itself."""
+        """Return the next cell that lacks something, in the order of reading; last of all the cell itself."""
         order = sorted(self.cells, key=lambda c: (round(c.box[1] / 64), c.box[0]))
         ids = [c.id for c in order]
         start = ids.index(cell.id) + 1 if cell is not None and cell.id in ids else 0

@@ -59,7 +59,7 @@ class TrainingProgress:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the stage is done, 0 to 1, or ``None`` where nobody knows."""
+        """How much of the stage is done, 0 to 1, or ``None`` if nobody knows."""
         return min(self.done / self.total, 1.0) if self.total else None
 
     @property
@@ -106,7 +106,7 @@ class TrainingState:
             self.changed.emit()
 
     def begin(self, task: str) -> None:
-        """Take note that a worker is being started."""
+        """Record that a worker is being started."""
         self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
         self.progress, self.loss_history, self.notices = TrainingProgress(), [], []
         self.started_at = time.monotonic()
@@ -118,13 +118,13 @@ class TrainingState:
         self.changed.emit()
 
     def worker_waits(self, memory: int | None) -> None:
-        """Take note of a worker that is ready for a request; ``None`` = there is none any more."""
+        """Record a worker that is ready for a request; ``None`` = there is none any more."""
         if memory != self.worker_memory:
             self.worker_memory = memory
             self.changed.emit()
 
     def cancelling(self) -> None:
-        """Take note that the user asked to stop."""
+        """Record that the user asked to stop."""
         if self.busy:
             self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")
             self.changed.emit()
@@ -141,7 +141,7 @@ class TrainingState:
         self.changed.emit()
 
     def forget(self) -> None:
-        """Forget what the last training of another project said."""
+        """Delete what the last training of another project said."""
         if not self.busy:
             self._end("")
 
@@ -229,11 +229,11 @@ class TrainingState:
 
 
 def _trust(message: Any) -> str:
-    """Say how far what was suggested can be relied on; nothing where there is nothing to say."""
+    """Describe how far what was suggested can be relied on; nothing if there is nothing to say."""
     return " ".join(f"{sentence}." for sentence in in_words(trust_reasons(message.result)))
 
 
 def _left_out(message: Any) -> str:
-    """Say what a training has left out to keep its time; nothing where it did all."""
+    """Describe what a training has left out to keep its time; nothing if it did all."""
     what = in_words(Reason.read(one) for one in message.result.get("left_out", ()))
     return tr("Time ran short: {what}.", what="; ".join(what)) if what else ""

@@ -33,7 +33,7 @@ class Unsaved:
             self.changed.emit()
 
     def take(self) -> Sequence[Action]:
-        """Give what was kept, to be done again: the project is back."""
+        """Return what was kept, to be done again: the project is back."""
         actions, self._actions, self.why = self._actions, [], ""
         self.changed.emit()
         return actions

@@ -22,12 +22,12 @@ _MOST_BYTES = 10_000_000
 
 
 def state_file() -> Path:
-    """Give the file the memory is kept in (it need not exist)."""
+    """Return the file the memory is kept in (it need not exist)."""
     return Path(platformdirs.user_state_dir("napari-lld")) / "desk.json"
 
 
 def sample_project_folder() -> Path:
-    """Give the folder of the sample project that the start page opens."""
+    """Return the folder of the sample project that the start page opens."""
     return Path(platformdirs.user_data_dir("napari-lld")) / "sample-project.lld"
 
 
@@ -75,13 +75,13 @@ def remember_project(path: Path, **facts: Any) -> None:
 
 
 def recall_project(path: Path) -> dict[str, Any]:
-    """Give the facts remembered of a project."""
+    """Return the facts remembered of a project."""
     entry = _projects(_load()).get(str(path.resolve()), {})
     return dict(entry) if isinstance(entry, dict) else {}
 
 
 def within(value: object, least: float, most: float) -> float | None:
-    """Return a remembered number, ``None`` where it is none or out of range: a file may hold anything."""
+    """Return a remembered number, ``None`` if it is none or out of range: a file may hold anything."""
     if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
         return float(value)
     return None
@@ -95,5 +95,5 @@ def remember(key: str, value: Any) -> None:
 
 
 def recall(key: str, default: Any = None) -> Any:
-    """Give a fact kept with `remember`."""
+    """Return a fact kept with `remember`."""
     return _load().get(key, default)

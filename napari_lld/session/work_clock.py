@@ -63,7 +63,7 @@ class WorkClock:
         self.changed.emit()
 
     def seconds(self) -> tuple[float, float]:
-        """Give the seconds of this annotator on the field that is shown, and in the project."""
+        """Return the seconds of this annotator on the field that is shown, and in the project."""
         here = self._kept.get(self._field_id, 0.0) if self._field_id is not None else 0.0
         return here + self._pending, sum(self._kept.values()) + self._pending
 

@@ -127,7 +127,7 @@ def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) ->
     assert told == ["Nothing was worked out yet: that comes with the first training."]
     assert session.project is not None
     rank(session.project, [3, 5, 1])
-    assert told[-1].startswith("Where to look next was worked out anew")
+    assert told[-1].startswith("The fields have been ranked again")
     assert list(session.listed) == [1, 3, 4, 2, 5]  # open ones, as they came; not under the hand
     session.arrange_fields()
     assert list(session.listed) == [3, 1, 4, 2, 5]  # 2 is reviewed and 5 is skipped: they come last

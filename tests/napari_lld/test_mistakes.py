@@ -226,7 +226,7 @@ def test_without_a_model_and_without_contradictions_it_is_said_why_there_is_noth
     sentences = told(session)
     session.open(small_project, annotator="Ada")
     session.check_label_errors()
-    assert session.label_errors_state.startswith("No model has looked at these fields yet")
+    assert session.label_errors_state.startswith("No model has predicted these fields yet")
     session.next_suggestion()
     assert sentences[-1] == session.label_errors_state
     with Project.open(small_project, annotator="model") as project:

@@ -66,7 +66,7 @@ def test_where_there_is_one_place_only_another_is_refused_in_words(session: Sess
     session.propose_region()
     session.shift_proposed_region((30, 20, 60, 50))
     session.propose_region()
-    assert told == ["There is no other place to propose here."]
+    assert told == ["No other place to propose here."]
     assert session.proposed_region is not None
     assert session.proposed_region.box == (30, 20, 60, 50)
 
