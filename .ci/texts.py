@@ -93,7 +93,10 @@ def _walk(node: ast.AST, found: Found, *, shown: bool) -> None:
             for child in ast.iter_child_nodes(node):
                 _walk(child, found, shown=False)
             return
-        case ast.AnnAssign(annotation=_, value=value):
+        case ast.AnnAssign(annotation=annotation, value=value):
+            for note in ast.walk(annotation):  # Annotated[…, About(later("…"))]
+                if isinstance(note, ast.Call):
+                    _walk(note, found, shown=False)
             if value is not None:
                 _walk(value, found, shown=shown)
             return

@@ -222,9 +222,7 @@ class WindowServices(QObject):
         if answer is not None:
             self.desk.jobs.start(
                 tr("Writing the report"),
-                lambda tell: actions.report(
-                    place, answer.out, tell, names=answer.names, title=answer.title, reading=reading
-                ),
+                lambda tell: actions.report(place, answer.out, tell, answer.options, reading=reading),
                 lambda message: self.session.tell("info", message),
                 self.desk.fail,
             )

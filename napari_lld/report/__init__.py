@@ -6,6 +6,7 @@ number in it was measured when the model was made, on the cells it names.
 
 from __future__ import annotations
 
-from napari_lld.report.page import Options, render_project, write_report
+from napari_lld.options import ReportOptions
+from napari_lld.report.page import render_project, write_report
 
-__all__ = ["Options", "render_project", "write_report"]
+__all__ = ["ReportOptions", "render_project", "write_report"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
-from napari_lld.report import Options, write_report
+from napari_lld.report import ReportOptions, write_report
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     request = json.loads(sys.stdin.read())
     try:
         with Project.open(request["project"], reading=request["reading"], read_only=True) as project:
-            options = Options(request["names"], request["title"])
+            options = ReportOptions(**request["options"])
             # the dialog has asked whether a file may be replaced
             write_report(project, Path(request["out"]), options, overwrite=True)
     except LLDError as error:

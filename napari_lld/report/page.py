@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from annotation_store import Project
 from annotation_store.files.outputs import check_output, write_file
 from napari_lld.i18n.durations import duration
+from napari_lld.options import ReportOptions
 from napari_lld.report.agreement import agreement_of
 from napari_lld.report.card import card_rows
 from napari_lld.report.facts import Facts
@@ -38,25 +38,8 @@ from napari_lld.report.work import work
 from training.evaluation.unchecked_films import CHECKED, MEASURED, UNCHECKED_AT_MOST
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a report is made.
-
-    Attributes
-    ----------
-    names
-        Whether patients, files and the project are called by their names. Else none of these shows
-        anywhere: a file's name often holds a patient's.
-    title
-        What stands at its head.
-    """
-
-    names: bool = False
-    title: str = ""
-
-
 def write_report(
-    project: Project, out: Path, options: Options | None = None, *, overwrite: bool = False
+    project: Project, out: Path, options: ReportOptions | None = None, *, overwrite: bool = False
 ) -> Path:
     """Write the report of a project as one HTML file that refers to nothing outside itself.
 
@@ -79,9 +62,9 @@ def write_report(
     return out
 
 
-def render_project(project: Project, options: Options | None = None) -> str:
+def render_project(project: Project, options: ReportOptions | None = None) -> str:
     """Render the report of a project."""
-    options = options or Options()
+    options = options or ReportOptions()
     facts = Facts.of(project, names=options.names)
     seen, done = overview(project, facts), work(project, facts)
     measured = measurements(facts)

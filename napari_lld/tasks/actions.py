@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from annotation_store.records import Box, Shape
 from napari_lld import sample
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
+from napari_lld.options import ReportOptions
 from napari_lld.session.patient_rule import coverage
 from training.client import worker_environment
 
@@ -157,16 +159,15 @@ def report(
     project: Path,
     out: Path,
     tell: Tell,
+    options: ReportOptions,
     *,
-    names: bool = False,
-    title: str = "",
     reading: int | None = None,
 ) -> str:
     """Write the report of a project, in the reading that is shown.
 
     In a process of its own: what it imports and counts would hold up the window even from a thread.
     """
-    about = {"project": str(project), "out": str(out), "names": names, "title": title, "reading": reading}
+    about = {"project": str(project), "out": str(out), "options": asdict(options), "reading": reading}
     request: str | None = json.dumps(about)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "napari_lld.report"],

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
+from napari_lld.options import ReportOptions
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Stopped
 from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
@@ -21,12 +22,12 @@ def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
     dialog = ReportDialog(tmp_path / "a-report.html")
     qtbot.addWidget(dialog)
     dialog.show()
-    assert dialog.answer() == Wanted(tmp_path / "a-report.html", "", False)
+    assert dialog.answer() == Wanted(tmp_path / "a-report.html", ReportOptions())
     assert "annotators stand with their names" in dialog.problem.text()
-    dialog.names.setChecked(True)
-    dialog.title.setText(" Ward 4 ")
+    dialog.options.controls["names"].value = True
+    dialog.options.controls["title"].value = " Ward 4 "
     dialog.place.setText(str(tmp_path / "other"))
-    assert dialog.answer() == Wanted(tmp_path / "other.html", "Ward 4", True)
+    assert dialog.answer() == Wanted(tmp_path / "other.html", ReportOptions(title="Ward 4", names=True))
     assert "hand it on with care" in dialog.problem.text()
 
 
@@ -62,7 +63,7 @@ def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path
     with Project.open(small_project, annotator="Ada") as project:
         project.fields.update(project.fields.all()[0].id, patient="Jane Doe")
         out, second = tmp_path / "r.html", project.readings.add("Second look").id
-        told = actions.report(small_project, out, lambda *_: None, title="Ward 4", reading=second)
+        told = actions.report(small_project, out, lambda *_: None, ReportOptions(title="Ward 4"), reading=second)
     assert str(out) in told
     assert "<h1>Ward 4</h1>" in out.read_text("utf-8")
     assert "Jane Doe" not in out.read_text("utf-8")
@@ -74,12 +75,12 @@ def test_what_goes_wrong_is_one_sentence_and_a_stop_leaves_nothing(
 ) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(LLDError, match="is a folder"):
-        actions.report(small_project, tmp_path / "folder", lambda *_: None)
+        actions.report(small_project, tmp_path / "folder", lambda *_: None, ReportOptions())
     before = sorted(tmp_path.iterdir())
 
     def stop(_done: int, _total: int) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        actions.report(small_project, tmp_path / "r.html", stop)
+        actions.report(small_project, tmp_path / "r.html", stop, ReportOptions())
     assert sorted(tmp_path.iterdir()) == before

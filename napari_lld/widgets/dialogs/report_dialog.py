@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_lld.i18n.translate import tr
+from napari_lld.options import ReportOptions
+from napari_lld.widgets.base.form import OptionsForm
 from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
 from napari_lld.widgets.base.save_place import SavePlace, problem_of
 
@@ -17,8 +19,7 @@ class Wanted:
     """Where the report goes, and what it says."""
 
     out: Path
-    title: str
-    names: bool
+    options: ReportOptions
 
 
 class ReportDialog(QDialog):
@@ -30,27 +31,23 @@ class ReportDialog(QDialog):
         self.setMinimumWidth(540)
         self.place = QLineEdit(str(start))
         self._save_place = SavePlace(self)
-        self.title = QLineEdit()
-        self.title.setPlaceholderText(tr("Annotation project"))
-        self.names = QCheckBox(tr("With the names of patients, files and the project"))
         self.problem = label(role="notice", wrap=True)
         self.problem.setMinimumHeight(2 * self.problem.fontMetrics().lineSpacing())
         form = QFormLayout()
         form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
-        form.addRow(tr("Title"), self.title)
-        form.addRow("", self.names)
+        self.options = OptionsForm(ReportOptions, form)
         form.addRow("", self.problem)
         buttons, self.ok = confirm_buttons(self, tr("Write"))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(buttons)
         self.place.textChanged.connect(lambda *_: self._tell())
-        self.names.toggled.connect(lambda *_: self._tell())
+        self.options.changed.connect(lambda *_: self._tell())
         self._tell()
 
     def answer(self) -> Wanted:
         """Return what was chosen."""
-        return Wanted(self._out(), self.title.text().strip(), self.names.isChecked())
+        return Wanted(self._out(), self.options.value())
 
     def _out(self) -> Path:
         out = Path(self.place.text().strip()).expanduser()
@@ -69,7 +66,7 @@ class ReportDialog(QDialog):
             problem = problem_of(self._out())
         lines = [
             tr("Patients can be known from it: hand it on with care.")
-            if self.names.isChecked()
+            if self.options.value().names
             else tr("Patients and fields have numbers; annotators stand with their names.")
         ]
         self.problem.setText(problem or "\n".join(lines))

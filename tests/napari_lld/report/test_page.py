@@ -13,7 +13,7 @@ import pytest
 
 from annotation_store import Project
 from annotation_store.splits import units
-from napari_lld.report import Options, render_project, write_report
+from napari_lld.report import ReportOptions, render_project, write_report
 from tests.napari_lld.report.conftest import ANNOTATOR, PATIENTS, Page, add_model
 
 SECTIONS = (
@@ -76,7 +76,7 @@ def test_words_of_a_card_or_of_single_cells_are_text_too_whoever_wrote_them(rich
         project.models.add(number, parent=evil, card=card, activate=True)
         field = project.fields.all()[0]
         project.fields.update(field.id, domain=evil, slide=evil)
-        page = Page(render_project(project, Options(names=True, title=evil)))
+        page = Page(render_project(project, ReportOptions(names=True, title=evil)))
     for section in ("", "Model card", "Single cells", "How well classes are told"):
         assert evil in page.text(section)
     assert "<img src=https" not in page.html
@@ -86,7 +86,7 @@ def test_words_of_a_card_or_of_single_cells_are_text_too_whoever_wrote_them(rich
 def test_no_patient_file_or_project_is_named_unless_names_are_asked_for(page: Page, rich: Path) -> None:
     with Project.open(rich, read_only=True) as project:
         files = [field.name for field in project.fields.all()]
-        named = Page(render_project(project, Options(names=True)))
+        named = Page(render_project(project, ReportOptions(names=True)))
     for name in (*PATIENTS, "Müller", "Yılmaz", *files, *(Path(name).stem for name in files)):
         assert name not in page.html
         assert name not in page.text()
