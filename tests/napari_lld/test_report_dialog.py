@@ -63,7 +63,9 @@ def test_it_is_written_beside_the_window_as_it_was_asked_for(small_project: Path
     with Project.open(small_project, annotator="Ada") as project:
         project.fields.update(project.fields.all()[0].id, patient="Jane Doe")
         out, second = tmp_path / "r.html", project.readings.add("Second look").id
-        told = actions.report(small_project, out, lambda *_: None, ReportOptions(title="Ward 4"), reading=second)
+        told = actions.report(
+            small_project, out, lambda *_: None, ReportOptions(title="Ward 4"), reading=second
+        )
     assert str(out) in told
     assert "<h1>Ward 4</h1>" in out.read_text("utf-8")
     assert "Jane Doe" not in out.read_text("utf-8")
