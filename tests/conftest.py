@@ -8,14 +8,20 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partialmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+import sqlalchemy as sa
 from pytestqt.qtbot import QtBot
 from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from annotation_store import Project
+
 
 # Before Qt, napari and platformdirs are imported by anybody:
 _HOME = Path(tempfile.mkdtemp(prefix="napari-lld-tests-"))
@@ -205,3 +211,23 @@ def no_leaks(qapp: object) -> Iterator[None]:
     QApplication.processEvents()
     left = [w for w in QApplication.topLevelWidgets() if id(w) not in before and w.isVisible()]
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def statements() -> Callable[[Project], AbstractContextManager[list[str]]]:
+    """Count what a project asks of its database inside a `with`."""
+
+    @contextmanager
+    def counted(project: Project) -> Iterator[list[str]]:
+        seen: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            seen.append(statement)
+
+        sa.event.listen(project._db._engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            sa.event.remove(project._db._engine, "before_cursor_execute", note)
+
+    return counted

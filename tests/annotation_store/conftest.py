@@ -7,11 +7,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from PIL import Image
@@ -114,24 +112,6 @@ def old_project(folder: Path) -> Path:
         )
     engine.dispose()
     return folder
-
-
-@pytest.fixture
-def statements() -> Callable[[Project], AbstractContextManager[list[str]]]:
-    """Count what a project asks of its database inside a `with`."""
-
-    @contextmanager
-    def counted(project: Project) -> Iterator[list[str]]:
-        seen: list[str] = []
-
-        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            seen.append(statement)
-
-        sa.event.listen(project._db._engine, "before_cursor_execute", note)
-        yield seen
-        sa.event.remove(project._db._engine, "before_cursor_execute", note)
-
-    return counted
 
 
 AsNobody = Callable[[Path], AbstractContextManager[None]]

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from annotation_store import Project, Proposal, RegionState, Shape
 
-
-@contextmanager
-def statements(project: Project) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    sa.event.listen(project._db._engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(project._db._engine, "before_cursor_execute", note)
+Statements = Callable[[Project], AbstractContextManager[list[str]]]
 
 
 def prepared(project: Project) -> dict[str, Callable[[], object]]:
@@ -59,7 +46,9 @@ def prepared(project: Project) -> dict[str, Callable[[], object]]:
     }
 
 
-def test_every_edit_is_one_transaction_of_six_statements_at_most(project: Project) -> None:
+def test_every_edit_is_one_transaction_of_six_statements_at_most(
+    project: Project, statements: Statements
+) -> None:
     for name, edit in prepared(project).items():
         before = len({row.edit_id for row in project.history.rows()})
         project.fields.get(1)
@@ -71,7 +60,7 @@ def test_every_edit_is_one_transaction_of_six_statements_at_most(project: Projec
         assert len({row.edit_id for row in project.history.rows()}) == before + 1, name
 
 
-def test_an_accept_is_undone_in_six_statements_too(project: Project) -> None:
+def test_an_accept_is_undone_in_six_statements_too(project: Project, statements: Statements) -> None:
     ids = project.suggestions.replace(1, [Proposal((1, 1, 20, 20), 0.5)] * 3, model_id=None)
     project.suggestions.accept_many(ids)
     with statements(project) as seen:
@@ -79,7 +68,7 @@ def test_an_accept_is_undone_in_six_statements_too(project: Project) -> None:
     assert len(seen) <= 6, seen
 
 
-def test_the_cells_of_a_field_are_one_statement(project: Project) -> None:
+def test_the_cells_of_a_field_are_one_statement(project: Project, statements: Statements) -> None:
     for i in range(30):
         project.cells.add(1, (i, 1, 20, 20))
     for ask in (project.cells.all, project.regions.all, project.ignore_areas.all, project.suggestions.find):
@@ -92,7 +81,7 @@ def test_the_cells_of_a_field_are_one_statement(project: Project) -> None:
 
 
 def test_field_summaries_take_the_same_few_statements_however_many_fields(
-    project: Project, tmp_path: Any
+    project: Project, tmp_path: Any, statements: Statements
 ) -> None:
     from PIL import Image
 
@@ -107,7 +96,7 @@ def test_field_summaries_take_the_same_few_statements_however_many_fields(
     assert len(many) == len(few) <= 4
 
 
-def test_an_idle_refresh_is_one_statement(project: Project) -> None:
+def test_an_idle_refresh_is_one_statement(project: Project, statements: Statements) -> None:
     with statements(project) as seen:
         assert not project.refresh()
     assert len(seen) == 1
@@ -115,7 +104,7 @@ def test_an_idle_refresh_is_one_statement(project: Project) -> None:
 
 @pytest.mark.parametrize("count", [1, 100])
 def test_fields_come_in_with_a_constant_number_of_statements_a_batch(
-    project: Project, tmp_path: Any, count: int
+    project: Project, tmp_path: Any, count: int, statements: Statements
 ) -> None:
     from PIL import Image
 

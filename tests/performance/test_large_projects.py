@@ -12,15 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from annotation_store import Project, formats
 from annotation_store._db.tables import fields
+
+Statements = Callable[[Project], AbstractContextManager[list[str]]]
 
 FIELDS, ANNOTATED, CELLS = 10_000, 1_000, 100_000
 MEGABYTES = 500
@@ -114,20 +115,6 @@ def large(imported: tuple[Path, Any]) -> Iterator[Project]:
         yield project
 
 
-@contextmanager
-def statements(project: Project) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    sa.event.listen(project._db._engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(project._db._engine, "before_cursor_execute", note)
-
-
 def test_importing_100_000_cells(imported: tuple[Path, Any], tell: Callable[..., None]) -> None:
     cells, seconds, processor, size = imported[1]
     assert cells == CELLS
@@ -170,7 +157,7 @@ def test_the_report_of_100_000_cells(
 
 
 def test_opening_takes_a_handful_of_statements(
-    imported: tuple[Path, Any], large: Project, tell: Callable[..., None]
+    imported: tuple[Path, Any], large: Project, tell: Callable[..., None], statements: Statements
 ) -> None:
     begun = time.perf_counter()
     with Project.open(imported[0], annotator="Ada") as project:
@@ -183,7 +170,9 @@ def test_opening_takes_a_handful_of_statements(
     tell("opening with the list of 10,000 fields", seconds * 1000, "ms", "1000 ms")
 
 
-def test_the_cells_of_a_field_are_one_statement(large: Project, tell: Callable[..., None]) -> None:
+def test_the_cells_of_a_field_are_one_statement(
+    large: Project, tell: Callable[..., None], statements: Statements
+) -> None:
     large.cells.all(1)
     with statements(large) as seen:
         begun = time.perf_counter()
@@ -196,7 +185,9 @@ def test_the_cells_of_a_field_are_one_statement(large: Project, tell: Callable[.
     tell("100 cells of a field", seconds * 1000, "ms", "5 ms")
 
 
-def test_an_edit_costs_the_same_as_in_a_small_project(large: Project, tell: Callable[..., None]) -> None:
+def test_an_edit_costs_the_same_as_in_a_small_project(
+    large: Project, tell: Callable[..., None], statements: Statements
+) -> None:
     cell = large.cells.add(9, (1, 1, 20, 20), cell_class="Monocyte")
     edits: list[Callable[[int], object]] = [
         lambda i: large.cells.add(9, (i, 100, 20, 20), cell_class="Monocyte"),

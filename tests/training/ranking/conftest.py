@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 from PIL import Image
 
 from annotation_store import Project, Proposal
@@ -38,16 +37,12 @@ def project(tmp_path: Path, pictures: list[Path]) -> Iterator[Project]:
 
 
 @pytest.fixture
-def statements(project: Project) -> Iterator[list[str]]:
+def statements(
+    project: Project, statements: Callable[[Project], AbstractContextManager[list[str]]]
+) -> Iterator[list[str]]:
     """The statements that the project's database is asked, as they come."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    sa.event.listen(project._db._engine, "before_cursor_execute", note)
-    yield seen
-    sa.event.remove(project._db._engine, "before_cursor_execute", note)
+    with statements(project) as seen:
+        yield seen
 
 
 Candidate = Callable[..., Proposal]
