@@ -13,7 +13,7 @@ from napari_lld.options import options_of
 
 
 def asks(action: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of an action in place of its parameter ``options``."""
+    """Replace a command's parameter ``options`` by the options of an action."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)

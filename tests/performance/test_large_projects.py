@@ -41,7 +41,7 @@ with Project.open(folder, annotator="Ada") as project:
     else:
         getattr(formats, what)("coco", project, file)
     seconds, processor = time.perf_counter() - begun, time.process_time() - used
-    cells = sum(summary.cells for summary in project.field_summaries())
+    cells = sum(summary.cells for summary in project.fields.summaries())
 status = Path("/proc/self/status")
 if status.exists():  # on Linux getrusage begins with the size of the process that started this one
     size = int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 2**10

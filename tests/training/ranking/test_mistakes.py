@@ -122,7 +122,7 @@ def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finish
     assert "none is boxed" in found[1].reasons[0]
     assert found[2].reasons[0] == "The model sees no cell here"
     assert found[2].said is None
-    finished.add_ignore_area(1, Shape.rectangle(45, 45, 30, 30))
+    finished.ignore_areas.add(1, Shape.rectangle(45, 45, 30, 30))
     assert [one.id for one in label_errors(finished)] == [shifted, lonely]
 
 
