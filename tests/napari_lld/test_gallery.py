@@ -190,7 +190,7 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
     window.commands.run("suggestion.accept")
     assert dock.desk.session.project is not None
     assert len(dock.desk.session.project.cells.all()) == seen
-    assert f"{300 - seen} that were not on the screen are left: The bundled starter was never" in told[-1]
+    assert f"{300 - seen} that were not on the screen are left: The bundled starter has not" in told[-1]
 
 
 def test_a_double_click_goes_to_the_cell_in_its_field(

@@ -221,7 +221,7 @@ def test_accept_goes_to_the_next_one(
     session.reject()
     assert session.suggestion is None
     assert not session.suggestions
-    assert "settled" in told.last[1]
+    assert "are reviewed" in told.last[1]
     assert len(session.project.suggestions.rejected_boxes()[session.field_id]) == 1  # type: ignore[union-attr, index]
 
 
