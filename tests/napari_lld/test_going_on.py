@@ -81,7 +81,7 @@ def test_copying_fills_what_is_missing_and_leaves_what_was_given(session: Sessio
     assert session.cell.cell_class == "Neutrophil"
     assert dict(session.cell.attributes) == {**before, "cell_size": "small"}
     session.copy_previous()
-    assert "Nothing is filled" in told[-1]
+    assert "Nothing to fill in" in told[-1]
     session.undo()
     assert dict(session.cell.attributes) == {"cell_size": "small"}
     session.set_class("None")  # an artefact, without values
