@@ -75,7 +75,7 @@ def measured(**bulk: Any) -> Model:
 
 def test_many_are_accepted_at_once_only_where_it_can_be_promised() -> None:
     assert "starter" in bulk_refusal(None, 0.9)
-    assert "not been measured" in bulk_refusal(model(), 0.9)
+    assert "not been evaluated" in bulk_refusal(model(), 0.9)
     assert "older version" in bulk_refusal(model(HELD_OUT), 0.9)
     assert bulk_refusal(measured(), 0.7) == ""
     assert "70%" in bulk_refusal(measured(), 0.69)

@@ -102,7 +102,7 @@ def test_each_entry_is_judged_as_it_is_typed(dialog: NewProjectDialog, tmp_path:
     dialog.name.setText("new")
     dialog.images.setText(str(tmp_path / "nowhere"))
     assert not dialog.problem.isVisible()
-    assert "no such folder" in dialog.images_problem.text()
+    assert "does not exist" in dialog.images_problem.text()
 
 
 def test_names_and_places_that_cannot_be_are_known_beforehand(
