@@ -35,8 +35,7 @@ from annotation_store._collections.slides import Slides
 from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._collections.suggestions import Suggestions
 from annotation_store._collections.work_time import WorkTime
-from annotation_store._db import history as _history
-from annotation_store._db import migrate
+from annotation_store._db import history, migrate
 from annotation_store._db.engine import damaged, keep_copy, make_engine, plain_errors, refuse_foreign_wal
 from annotation_store._db.session import DatabaseSession, ProjectEvents, database_identity, open_here
 from annotation_store._db.tables import (
@@ -129,7 +128,7 @@ class Project:
         ----------
         annotator
             Who edits; the account's name where not given. `reading` is this annotator's own, else the one
-            that they chose to continue; see `reading_undecided` for who has neither.
+            that they chose to continue; see `Readings.undecided` for who has neither.
         reading
             The number of the reading to work in, instead.
         read_only
@@ -358,30 +357,30 @@ class Project:
             Somebody has changed the same thing since.
         """
         with self._db.writing() as connection:
-            edit = _history.undo(connection, self._db.scope(field_id))
+            edit = history.undo(connection, self._db.scope(field_id))
         self._db.announce([edit] if edit else [])
         return edit
 
     def redo(self, field_id: int) -> Edit | None:
         """Redo what this annotator last undid on a field; ``None`` if there is nothing."""
         with self._db.writing() as connection:
-            edit = _history.redo(connection, self._db.scope(field_id))
+            edit = history.redo(connection, self._db.scope(field_id))
         self._db.announce([edit] if edit else [])
         return edit
 
     def undoable(self, field_id: int) -> str | None:
         """Return the command that `undo` would take back, for the menu."""
         with plain_errors(self.path):
-            return _history.undoable(self._db.connection, self._db.scope(field_id))
+            return history.undoable(self._db.connection, self._db.scope(field_id))
 
     def redoable(self, field_id: int) -> str | None:
         """Return the command that `redo` would bring back, for the menu."""
         with plain_errors(self.path):
-            return _history.redoable(self._db.connection, self._db.scope(field_id))
+            return history.redoable(self._db.connection, self._db.scope(field_id))
 
     def undo_step(self, field_id: int) -> int | None:
         """Return the number of the edit that `undo` would take back."""
-        return _history.undo_top(self._db.connection, self._db.scope(field_id))
+        return history.undo_top(self._db.connection, self._db.scope(field_id))
 
     # -- damage ----------------------------------------------------------------------------------
 

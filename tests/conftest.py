@@ -45,6 +45,11 @@ _DESK = {"e2e", "napari_lld", "performance"}
 HAS_WINDOWS = os.environ.get("QT_QPA_PLATFORM") != "offscreen"
 
 
+def _shows_widgets(nodeid: str) -> bool:
+    """Return whether a test stands in one of the folders whose tests show widgets."""
+    return bool(set(nodeid.split("::")[0].split("/")) & _DESK)
+
+
 class _Shares(LoadScopeScheduling):  # type: ignore[misc]
     """A file's tests stay together, for their fixtures, and all that shows widgets stays in one process.
 
@@ -52,8 +57,7 @@ class _Shares(LoadScopeScheduling):  # type: ignore[misc]
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        return "desk" if set(file.split("/")) & _DESK else file
+        return "desk" if _shows_widgets(nodeid) else nodeid.split("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -76,7 +80,7 @@ _SLOW = (
 
 def _when(item: pytest.Item) -> tuple[int, int]:
     """Return where a test's file comes in the run: what shows widgets, then slow files, then the others."""
-    if set(item.nodeid.split("::")[0].split("/")) & _DESK:
+    if _shows_widgets(item.nodeid):
         return 0, 0
     slow = next((place for place, path in enumerate(_SLOW) if item.nodeid.startswith(path)), None)
     return (2, 0) if slow is None else (1, slow)

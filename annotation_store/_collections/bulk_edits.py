@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from annotation_store import validation
 from annotation_store._collections.cells import Cells
 from annotation_store._collections.marks import CellRows
 from annotation_store._collections.regions import Regions
@@ -184,11 +183,7 @@ class BulkEdits:
         EditError
             One of them is gone or settled already, or the schema lacks the class or value.
         """
-        given: dict[str, Any] = {}
-        if not isinstance(cell_class, Keep):
-            given["cell_class"] = validation.cell_class(self._db.schema, cell_class)
-        if attributes:
-            given["attributes"] = validation.attributes(self._db.schema, attributes)
+        given = self._rows.given(cell_class, attributes)
         proposed = list(dict.fromkeys(suggestion_ids))
         by_field: dict[int, list[Change]] = {}
         counts: dict[int, int] = {}

@@ -119,11 +119,7 @@ class Cells:
         confirm
             What is given was weighed against a model's word: see `Project.label_reviews`.
         """
-        given: dict[str, Any] = {}
-        if not isinstance(cell_class, Keep):
-            given["cell_class"] = validation.cell_class(self._db.schema, cell_class)
-        if attributes:
-            given["attributes"] = validation.attributes(self._db.schema, attributes)
+        given = self._rows.given(cell_class, attributes)
         if not isinstance(cut, Keep):
             given["cut"] = bool(cut)
         if not isinstance(comment, Keep):

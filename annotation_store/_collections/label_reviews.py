@@ -68,11 +68,7 @@ class LabelReviews:
 
         A model suggests nothing where all is known; what it sees there is its opinion (`Project.embeddings`).
         """
-        given: dict[str, Any] = {}
-        if not isinstance(cell_class, Keep):
-            given["cell_class"] = validation.cell_class(self._db.schema, cell_class)
-        if attributes:
-            given["attributes"] = validation.attributes(self._db.schema, attributes)
+        given = self._rows.given(cell_class, attributes)
         place = {} if isinstance(box, Keep) else self._rows.box(field_id, box)
 
         def settle(connection: sa.Connection, seen: Suggestion) -> list[Change]:

@@ -11,7 +11,7 @@ from annotation_store import validation
 from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession, only_differences
 from annotation_store.errors import EditError
-from annotation_store.records import Origin, Shape
+from annotation_store.records import Keep, Origin, Shape
 
 Mark = TypeVar("Mark")
 
@@ -35,6 +35,7 @@ class MarkTable(Generic[Mark]):
         self, db: DatabaseSession, entity: str, table: sa.Table, read: Callable[[Any], Mark]
     ) -> None:
         self._db, self._entity, self._table, self._read = db, entity, table, read
+        self._title = entity.replace("_", " ")
 
     def all(self, field_id: int | None = None) -> list[Mark]:
         """Return the marks of one field, or of all fields, in the order in which they were made."""
@@ -58,8 +59,7 @@ class MarkTable(Generic[Mark]):
         query = self._live().where(self._table.c.id == mark_id)
         row = connection.execute(query).first() if connection else next(iter(self._db.rows(query)), None)
         if row is None:
-            what = self._entity.replace("_", " ")
-            raise EditError(f"There is no {what} {mark_id} in this reading: it may have been deleted.")
+            raise EditError(f"There is no {self._title} {mark_id} in this reading: it may have been deleted.")
         return row
 
     def rows(self, mark_ids: Sequence[int], connection: sa.Connection) -> list[Any]:
@@ -76,9 +76,8 @@ class MarkTable(Generic[Mark]):
             found.update({row.id: row for row in connection.execute(query)})
         for mark_id in mark_ids:
             if mark_id not in found:
-                what = self._entity.replace("_", " ")
                 raise EditError(
-                    f"There is no {what} {mark_id} in this reading: it may have been deleted. "
+                    f"There is no {self._title} {mark_id} in this reading: it may have been deleted. "
                     "Nothing was changed."
                 )
         return [found[mark_id] for mark_id in mark_ids]
@@ -163,7 +162,25 @@ class CellRows:
         old, new = only_differences({name: getattr(row, name) for name in after}, after)
         return Change("cell", row.id, old, new) if new else None
 
+    def given(
+        self, cell_class: str | Keep | None, attributes: Mapping[str, str | None] | None
+    ) -> dict[str, Any]:
+        """Check a class and attributes that change; return the columns of those that are given.
+
+        Raises
+        ------
+        EditError
+            The schema lacks one of them.
+        """
+        columns: dict[str, Any] = {}
+        if not isinstance(cell_class, Keep):
+            columns["cell_class"] = validation.cell_class(self._db.schema, cell_class)
+        if attributes:
+            columns["attributes"] = validation.attributes(self._db.schema, attributes)
+        return columns
+
     def box(self, field_id: int, box: Any) -> dict[str, Any]:
+        """Return the columns of a box, clipped to its field (then the cell is cut)."""
         (x, y, w, h), cut = validation.box_in_field(self._db.field(field_id), box)
         return {"x": x, "y": y, "w": w, "h": h, **({"cut": True} if cut else {})}
 
@@ -174,5 +191,6 @@ class CellRows:
         }
 
     def mark(self, field_id: int, shape: Shape) -> dict[str, Any]:
+        """Return the columns of a region or an ignore area, clipped to its field."""
         coords = validation.shape_in_field(self._db.field(field_id), shape).coords
         return {"field_id": field_id, "reading_id": self._db.reading.id, "shape": list(coords)}

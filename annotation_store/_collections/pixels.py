@@ -30,7 +30,6 @@ Pixels = npt.NDArray[np.uint8]
 THUMBNAIL_SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Longer sides of the thumbnails that are kept: what is asked for is made of the next larger one."""
 _LEAST_SIDE = 16
-_OPEN_SLIDES = 4
 
 
 class FieldPixels:

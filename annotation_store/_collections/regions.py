@@ -6,7 +6,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from annotation_store import validation
 from annotation_store._collections.blind import Uncovered
 from annotation_store._collections.marks import CellRows, MarkTable
 from annotation_store._db import row_mappers
@@ -51,7 +50,7 @@ class Regions:
             row = self._marks.row(region_id, connection)
             after: dict[str, Any] = {}
             if shape is not None:
-                after["shape"] = list(validation.shape_in_field(self._db.field(row.field_id), shape).coords)
+                after["shape"] = self._rows.mark(row.field_id, shape)["shape"]
             if state is not None:
                 after["state"] = RegionState(state).value
             old, new = only_differences({name: getattr(row, name) for name in after}, after)

@@ -145,11 +145,7 @@ class Suggestions:
 
         Where nothing differs from the suggestion it counts as accepted, else as corrected.
         """
-        given: dict[str, Any] = {}
-        if not isinstance(cell_class, Keep):
-            given["cell_class"] = validation.cell_class(self._db.schema, cell_class)
-        if attributes:
-            given["attributes"] = validation.attributes(self._db.schema, attributes)
+        given = self._rows.given(cell_class, attributes)
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
             place = {} if isinstance(box, Keep) else self._rows.box(suggestion.field_id, box)

@@ -30,18 +30,7 @@ class Check:
         self._db = db
 
     def run(self, *, quick: bool = False) -> list[str]:
-        """Check the whole project: every row, pixel, original and weight is read.
-
-        Parameters
-        ----------
-        quick
-            Of pixels, originals and weights look only whether they are there.
-
-        Returns
-        -------
-        list of str
-            A sentence for each problem; empty if the project is sound.
-        """
+        """Check the whole project; see `annotation_store.Project.check`."""
         if damaged := [*self._check_database(), *Audit(self._db).types()]:
             return [*damaged, *self._check_fields(quick)]  # the rest would stumble over the same rows
         return [
@@ -119,7 +108,7 @@ class Check:
         return True
 
     def _check_slide(self, row: Any) -> list[str]:
-        """Check whether a slide is there and opens; reading gigabytes through is left to `relocate`."""
+        """Check whether a slide is there and opens; to read it through is left to `Slides.relocate`."""
         problems: list[str] = []
         if not self.sound_overview(row):
             problems.append(f"The overview of the slide {row.name} is missing or damaged.")

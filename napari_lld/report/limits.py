@@ -217,6 +217,6 @@ def _starter(facts: Facts) -> Iterator[str]:
     if (
         facts.model is not None
         and facts.model.card.get("origin", facts.model.parent) == "starter"
-        and (limits := starter_limits())
+        and (stated := starter_limits())
     ):
-        yield f"The model began as the bundled starter, whose limits it may share. {limits[0]}"
+        yield f"The model began as the bundled starter, whose limits it may share. {stated[0]}"

@@ -49,7 +49,7 @@ class _Handler(RotatingFileHandler):
     failed = False
 
     def handleError(self, _record: logging.LogRecord) -> None:
-        """Record the message without printing it."""
+        """Note that the message could not be written; print nothing."""
         self.failed = True
 
 

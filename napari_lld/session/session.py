@@ -151,7 +151,7 @@ class Session(LabelErrorActions):
         self.set_value(attribute.name, attribute.values[number - 1].name)
 
     def set_value_unsure(self) -> None:
-        """Describe of the row of the caret: looked, cannot tell."""
+        """Set the row of the caret to *unsure*: looked at, cannot be told."""
         attribute = self._caret_attribute()
         if attribute is not None:
             self.set_value(attribute.name, UNSURE)

@@ -108,7 +108,7 @@ def _first(ticket: Path) -> bool:
 
 
 def _holder(place: Path) -> Reason:
-    """Record who trains, and since when, beside the lock, which not every system lets others read."""
+    """Return who trains, and since when: read from beside the lock, which others may not read."""
     try:
         about = json.loads(place.read_bytes())
         since = datetime.fromisoformat(about["since"])

@@ -396,7 +396,7 @@ def _word(value: Any) -> str | None:
 
 
 def _extra(annotation: Mapping[str, Any], box: Sequence[float]) -> dict[str, Any] | None:
-    """Store what has no column, so that an export can write it again."""
+    """Return what has no column, so that an export can write it again."""
     extra = {
         str(name)[:80]: value
         for name, value in annotation.items()

@@ -62,7 +62,7 @@ class FormatOptions(QWidget):
         return found
 
     def retitle(self, name: str, titles: Iterable[tuple[str, str]], *, chosen: str | None = None) -> None:
-        """Describe what the values of a choice do here, and choose one."""
+        """Set what the values of a choice are called here, and choose one."""
         control = self.controls.get(name)
         if not isinstance(control, QComboBox):
             return
