@@ -13,9 +13,12 @@ import pytest
 from annotation_store import Project, Proposal
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from pytestqt.qtbot import QtBot
+    from qtpy.QtWidgets import QAbstractButton
 
     from napari_lld.controllers.dock import AnnotateDock
+    from napari_lld.session.session import Session
 
 
 def _windows() -> dict[int, Any]:
@@ -48,18 +51,67 @@ def no_widget_leaks() -> Iterator[None]:
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
-    """Give a dock of a usual size on a viewer without a canvas."""
+def viewer() -> ViewerModel:
+    """Give a viewer without a canvas."""
     from napari.components import ViewerModel
 
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
+    """Give a dock of a usual size on that viewer."""
     from napari_lld.controllers.dock import AnnotateDock
 
-    dock = AnnotateDock(ViewerModel())
+    dock = AnnotateDock(viewer)
     qtbot.addWidget(dock)
     dock.resize(420, 703)
     dock.show()
     yield dock
     dock.release()
+
+
+def button(dock: AnnotateDock, name: str) -> QAbstractButton:
+    """Find a button by its name without ``lld_``."""
+    from qtpy.QtWidgets import QAbstractButton
+
+    found = dock.findChild(QAbstractButton, f"lld_{name}")
+    assert found is not None, name
+    return found
+
+
+@pytest.fixture
+def new_session() -> Iterator[Session]:
+    """Give a session without a project and without a window."""
+    from napari_lld.session.session import Session
+
+    session = Session()
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def session(new_session: Session, small_project: Path) -> Session:
+    """Give a session of Ada's on the small project."""
+    assert new_session.open(small_project, annotator="Ada")
+    return new_session
+
+
+def listen(session: Session) -> list[str]:
+    """Give a list that grows by each sentence the session tells from now on."""
+    sentences: list[str] = []
+    session.notice.connect(lambda _level, sentence: sentences.append(sentence))
+    return sentences
+
+
+@pytest.fixture
+def german() -> Iterator[None]:
+    """Let the window speak German."""
+    from napari_lld.i18n.translate import use_language
+
+    use_language("de")
+    yield
+    use_language("en")
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from napari_lld.session.differential import as_csv, differential
 from napari_lld.widgets.counts.differential_panel import DifferentialPanel, in_two_columns
 from napari_lld.widgets.dialogs import dialogs
 
+from .conftest import listen
+
 
 def cells(*classes: str | None, kind: str | None = None) -> list[ClassCount]:
     return [ClassCount(name, kind, 1) for name in classes]
@@ -124,8 +126,7 @@ def test_it_counts_to_a_target_per_patient_or_slide(
     assert scope is not None
     assert target is not None
     assert progress is not None
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     target.setCurrentIndex(target.findData(200))
     target.activated.emit(2)
     assert (progress.value(), progress.maximum()) == (159, 200)
@@ -194,8 +195,7 @@ def test_the_user_says_that_fields_overlap_by_pixels_or_by_one_cell_and_takes_it
     def counted() -> int:
         return sum(count.count for count in own.cells.count_by_class())
 
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     monkeypatch.setattr(dialogs, "ask_overlapping_field", lambda _name, others, _parent: others[0])
     assert commands.run("overlap.find")
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=30_000)

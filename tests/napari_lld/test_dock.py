@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,22 +17,9 @@ from annotation_store import Project, Shape
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.widgets.base.parts import ChoiceButton
 
+from .conftest import button
+
 Suggest = Callable[[Path], list[int]]
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def dock(viewer: ViewerModel, qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
-    dock = AnnotateDock(viewer)
-    qtbot.addWidget(dock)
-    dock.resize(420, 703)
-    dock.show()
-    yield dock
-    dock.release()
 
 
 @pytest.fixture
@@ -44,12 +31,6 @@ def open_dock(dock: AnnotateDock, small_project: Path, qtbot: QtBot) -> Annotate
 
 def settle(qtbot: QtBot) -> None:
     qtbot.wait(120)  # parts refresh once the events under way have been told
-
-
-def button(dock: AnnotateDock, name: str) -> QAbstractButton:
-    found = dock.findChild(QAbstractButton, f"lld_{name}")
-    assert found is not None, name
-    return found
 
 
 def texts(dock: AnnotateDock) -> str:

@@ -38,10 +38,6 @@ def choose(dialog: ExportDialog, form: str, *, suggestions: bool = False) -> Non
     dialog.what.setCurrentIndex(int(suggestions))
 
 
-def can_export(dialog: ExportDialog) -> bool:
-    return bool(dialog.ok.isEnabled())
-
-
 def test_every_format_of_the_registry_can_be_chosen(dialog: ExportDialog) -> None:
     assert set(TITLES) == set(formats.names(writing=True))
     assert dialog.form.count() == len(TITLES)
@@ -59,22 +55,22 @@ def test_it_says_what_goes_out_and_what_is_lost(dialog: ExportDialog) -> None:
 
 def test_suggestions_are_refused_where_the_format_has_no_place_for_them(dialog: ExportDialog) -> None:
     choose(dialog, "voc", suggestions=True)
-    assert not can_export(dialog)
+    assert not dialog.ok.isEnabled()
     choose(dialog, "coco", suggestions=True)
-    assert can_export(dialog)
+    assert dialog.ok.isEnabled()
     assert dialog.answer().suggestions
 
 
 def test_a_place_that_cannot_be_is_said_at_once(dialog: ExportDialog, tmp_path: Path) -> None:
     choose(dialog, "crops")
-    assert can_export(dialog)
+    assert dialog.ok.isEnabled()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     dialog.place.setText(str(tmp_path / "full"))
-    assert not can_export(dialog)
+    assert not dialog.ok.isEnabled()
     assert "holds something" in dialog.loses.text()
     dialog.place.setText(str(tmp_path / "nowhere" / "crops"))
-    assert not can_export(dialog)
+    assert not dialog.ok.isEnabled()
 
 
 def test_the_answer_has_the_suffix_and_the_options_of_the_format(
@@ -123,7 +119,7 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     assert fields.currentData() == "annotated", "there is nothing else to export"
     assert "--" not in dialog.loses.text()
     fields.setCurrentIndex(fields.findData("covered"))
-    assert not can_export(dialog)
+    assert not dialog.ok.isEnabled()
     assert "No field is annotated completely" in dialog.loses.text()
 
 
@@ -137,7 +133,7 @@ def test_a_place_without_a_name_is_said(dialog: ExportDialog, form: str) -> None
     choose(dialog, form)
     for place in ("/", ".", ".."):
         dialog.place.setText(place)
-        assert not can_export(dialog)
+        assert not dialog.ok.isEnabled()
         choose(dialog, "voc" if form != "voc" else "coco")
         choose(dialog, form)
 

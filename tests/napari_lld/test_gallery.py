@@ -25,6 +25,8 @@ from napari_lld.session.gallery import Order, Scope, Show, crop_window, read_ite
 from napari_lld.session.predictions import Disagreement, disagreement
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 
+from .conftest import listen
+
 
 @pytest.fixture
 def dock(qtbot: QtBot, no_leaks: None) -> Iterator[AnnotateDock]:
@@ -137,8 +139,7 @@ def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(
     qtbot.keyClick(window.grid, Qt.Key.Key_3)
     settle(window, qtbot)
     assert sum(cell.attributes.get("cell_size") == "large" for cell in session.project.cells.all()) == 2
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window.grid, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     settle(window, qtbot)
@@ -167,8 +168,7 @@ def test_suggestions_are_accepted_and_rejected_with_a_reason(
     settle(window, qtbot)
     assert [cell.suggestion_id for cell in project.cells.all()] == [ids[2]]
     choose(window, 0)
-    told: list[str] = []
-    dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(dock.desk.session)
     qtbot.keyClick(window.grid, Qt.Key.Key_X)
     assert told == ["None of the selected crops is a waiting suggestion."]
 
@@ -181,8 +181,7 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
         proposals = [Proposal(box, 0.9, {"Monocyte": 1.0}) for box in boxes]
         project.suggestions.replace(project.fields.all()[0].id, proposals, model_id=None)
     window = opened(dock, small_project, qtbot)
-    told: list[str] = []
-    dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(dock.desk.session)
     window.grid.selectAll()
     assert len(window.grid.chosen()) == 300
     seen = len(window.grid.model_.seen)
@@ -417,8 +416,7 @@ def test_keys_without_a_selection_are_answered_in_the_gallery_s_words(
     """They had been told to click on a cell or to draw a box."""
     suggest(small_project)
     window = opened(dock, small_project, qtbot)
-    told: list[str] = []
-    dock.desk.session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(dock.desk.session)
     choose(window)
     for key, modifier in (
         (Qt.Key.Key_3, Qt.KeyboardModifier.NoModifier),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,7 @@ from pytestqt.qtbot import QtBot
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.session import Session
 
-
-@pytest.fixture
-def session(small_project: Path) -> Iterator[Session]:
-    session = Session()
-    assert session.open(small_project, annotator="Ada")
-    yield session
-    session.close()
+from .conftest import listen
 
 
 def test_after_the_last_value_the_next_incomplete_cell_comes(session: Session) -> None:
@@ -46,8 +40,7 @@ def test_a_cell_without_a_class_keeps_the_place(session: Session) -> None:
 
 
 def test_class_and_values_are_copied_from_the_cell_before(session: Session) -> None:
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     session.add_box((10, 10, 20, 20))
     session.copy_previous()
     assert "nothing to copy" in told[-1]
@@ -66,8 +59,7 @@ def test_class_and_values_are_copied_from_the_cell_before(session: Session) -> N
 
 def test_copying_fills_what_is_missing_and_leaves_what_was_given(session: Session) -> None:
     """L had overwritten a class that was given a second before."""
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     session.add_box((10, 10, 20, 20))
     session.set_class("Monocyte")
     session.set_value_number(2)

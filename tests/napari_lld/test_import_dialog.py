@@ -55,17 +55,13 @@ def settled(qtbot: QtBot, dialog: ImportDialog) -> None:
     qtbot.waitUntil(lambda: dialog._look is not None and not dialog.jobs.busy, timeout=10_000)
 
 
-def can_import(dialog: ImportDialog) -> bool:
-    return bool(dialog.ok.isEnabled())
-
-
 def test_every_format_and_every_meaning_of_unmarked_area_can_be_chosen(
     ask: Callable[..., ImportDialog],
 ) -> None:
     dialog = ask()
     assert set(TITLES) == set(formats.names(reading=True))
     assert REGIONS[0][0] == dialog.regions.currentData() == "stated"
-    assert not can_import(dialog)
+    assert not dialog.ok.isEnabled()
     assert "Choose" in dialog.holds.text()
 
 
@@ -80,14 +76,14 @@ def test_it_says_what_comes_in_before_anything_does(
         "4 cells, 0 finished regions; 0 new fields, 2 that are here already"
     )
     assert "'Dragon cell' is not in the schema" in dialog.left_out.text()
-    assert not can_import(dialog), "a file that does not fit is refused"
+    assert not dialog.ok.isEnabled(), "a file that does not fit is refused"
     dialog.skip.setChecked(True)
-    assert can_import(dialog)
+    assert dialog.ok.isEnabled()
     dialog.regions.setCurrentIndex(dialog.regions.findData("full"))
-    assert not can_import(dialog), "what was said was said of something else"
+    assert not dialog.ok.isEnabled(), "what was said was said of something else"
     settled(qtbot, dialog)
     assert "2 finished regions" in dialog.holds.text()
-    assert not can_import(dialog)
+    assert not dialog.ok.isEnabled()
     with Project.open(small_project) as project:
         assert project.cells.all() == []
 
@@ -119,7 +115,7 @@ def test_what_cannot_be_imported_is_one_plain_sentence(
         settled(qtbot, dialog)
         assert told in dialog.left_out.text(), name
         assert "--" not in dialog.left_out.text()
-        assert not can_import(dialog)
+        assert not dialog.ok.isEnabled()
 
 
 def test_labels_come_into_a_blind_reading_only_as_its_own(
@@ -129,9 +125,9 @@ def test_labels_come_into_a_blind_reading_only_as_its_own(
     dialog.path.setText(str(file))
     settled(qtbot, dialog)
     dialog.skip.setChecked(True)
-    assert not can_import(dialog)
+    assert not dialog.ok.isEnabled()
     dialog.own.setChecked(True)
-    assert can_import(dialog)
+    assert dialog.ok.isEnabled()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from annotation_store.schema import load_schema
 from napari_lld.commands import keymap
@@ -24,6 +24,8 @@ from napari_lld.widgets.base.keys import french_digit, key_name
 from napari_lld.widgets.base.theme import colours
 from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
 from napari_lld.widgets.dialogs.key_editor import KeyEditor
+
+from .conftest import button
 
 FREQUENT = (
     "suggestion.accept",
@@ -40,6 +42,7 @@ FREQUENT = (
     "tool.box",
     "region.finish",
 )
+
 # What is printed on the keys of each half, letters and digits, by layout.
 HALVES = {
     "us": ("123456qwertasdfgzxcvb", "7890yuiophjklnm"),
@@ -119,12 +122,6 @@ def dock(qtbot: QtBot, small_project: Path, no_leaks: None) -> Iterator[Annotate
     dock.release()
 
 
-def _button(dock: AnnotateDock, name: str) -> QAbstractButton:
-    found = dock.findChild(QAbstractButton, f"lld_{name}")
-    assert found is not None, name
-    return found
-
-
 def _editor(commands: Commands, qtbot: QtBot) -> KeyEditor:
     editor = KeyEditor(commands, colours())
     qtbot.addWidget(editor)
@@ -142,18 +139,18 @@ def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(
     QTest.keyClick(field, Qt.Key.Key_F6)
     assert commands.for_key("F6") is commands["tool.box"]
     assert commands.for_key("B") is None
-    assert _button(dock, "tool.box").text() == "Box  F6"
-    assert "(F6)" in _button(dock, "tool.box").toolTip()
+    assert button(dock, "tool.box").text() == "Box  F6"
+    assert "(F6)" in button(dock, "tool.box").toolTip()
     overlay = HelpOverlay(commands, colours())
     assert "F6" in {label.text() for label in overlay.findChildren(QLabel)}
     overlay.deleteLater()
     assert keymap.load().changed == {"tool.box": ("F6",)}
     editor.choose("value.2")
     editor.give_key("F7")
-    assert _button(dock, "value_nucleolus_prominent").hint == "F7"  # type: ignore[attr-defined]
+    assert button(dock, "value_nucleolus_prominent").hint == "F7"  # type: ignore[attr-defined]
     editor.choose("class.Neutrophil")
     editor.give_key("Ctrl+N")
-    assert _button(dock, "class_Neutrophil").hint == "Ctrl+N"  # type: ignore[attr-defined]
+    assert button(dock, "class_Neutrophil").hint == "Ctrl+N"  # type: ignore[attr-defined]
 
 
 def test_a_key_of_another_command_is_refused_with_a_sentence(dock: AnnotateDock, qtbot: QtBot) -> None:
@@ -183,7 +180,7 @@ def test_the_profile_brings_all_its_keys_back(dock: AnnotateDock, qtbot: QtBot) 
     profile.setCurrentIndex(profile.findData(LEFT))
     assert commands["tool.box"].key == "F6"  # what was changed stays
     assert commands["suggestion.accept"].key == "L"
-    assert _button(dock, "suggestion.accept").text() == "Accept  L"
+    assert button(dock, "suggestion.accept").text() == "Accept  L"
     editor._reset.click()
     assert commands["tool.box"].key == "N"
     assert keymap.load() == KeyMap(LEFT)

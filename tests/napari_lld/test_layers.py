@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,19 +20,15 @@ from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.desk_layers import _DIM, CASINGS
 from napari_lld.session.session import Session, Tool
 
+from .conftest import listen
+
 Suggest = Callable[[Path], list[int]]
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    session.close()
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
+def session(new_session: Session) -> Session:
+    """Give a session that has not opened the project yet."""
+    return new_session
 
 
 @pytest.fixture
@@ -148,8 +144,7 @@ def test_the_ink_follows_the_pixels() -> None:
 def test_the_field_comes_back_when_its_layer_is_deleted(
     layers: DeskLayers, viewer: ViewerModel, session: Session, qtbot: QtBot
 ) -> None:
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     names = [layer.name for layer in viewer.layers]
     session.add_box((20, 40, 20, 20))
     for deleted in (["Field"], ["Cells"], ["Unknown area", "Regions: casing"], names):
@@ -184,8 +179,7 @@ def test_a_field_that_cannot_be_read_is_a_notice(
     def broken(*_args: object, **_options: object) -> object:
         raise ImageError("The disk is gone.")
 
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.read", broken)
     monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.thumbnail", broken)
     session.open(small_project)

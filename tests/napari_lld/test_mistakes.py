@@ -17,15 +17,14 @@ from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.label_error_text import model_says
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
+from tests.training.ranking.conftest import says
 from training import ranking
 from training.ranking.label_errors import LabelErrors
 
+from .conftest import listen
+
 VECTOR = np.ones(4, np.float32)
 SMALL = {"cell_size": {"small": 0.95, "medium": 0.03, "large": 0.02}}
-
-
-def says(x: float, y: float, confidence: float = 0.95, **classes: float) -> Proposal:
-    return Proposal((x, y, 20.0, 20.0), confidence, classes)
 
 
 def look(folder: Path, maker: str = "starter", *more: Proposal) -> None:
@@ -75,12 +74,6 @@ MISSED = "The model sees a cell at 90%; none is boxed, and the area is finished"
 SIZE = "Cell size: labelled Large, predicted Small at 95%"
 
 
-def told(session: Session) -> list[str]:
-    sentences: list[str] = []
-    session.notice.connect(lambda _level, sentence: sentences.append(sentence))
-    return sentences
-
-
 def test_the_likeliest_comes_first_and_is_shown_on_its_field_with_both_words(session: Session) -> None:
     session.next_field()
     session.check_label_errors()
@@ -122,7 +115,7 @@ def test_what_is_kept_goes_and_comes_back_with_an_undo(session: Session) -> None
 
 
 def test_the_models_word_is_taken_and_the_next_one_on_the_field_comes_by_itself(session: Session) -> None:
-    sentences = told(session)
+    sentences = listen(session)
     session.check_label_errors()
     session.accept()
     assert session.cells[0].cell_class == "Lymphocyte"
@@ -199,7 +192,7 @@ def test_a_box_where_the_model_sees_nothing_is_kept_or_deleted(folder: Path) -> 
 
 
 def test_the_other_rejections_settle_no_label_error(session: Session) -> None:
-    sentences = told(session)
+    sentences = listen(session)
     session.check_label_errors()
     session.reject(RejectionReason.DUPLICATE)
     assert reasons(session) == [CLASS, MISSED, SIZE]
@@ -223,7 +216,7 @@ def test_without_a_model_and_without_contradictions_it_is_said_why_there_is_noth
     small_project: Path,
 ) -> None:
     session = Session()
-    sentences = told(session)
+    sentences = listen(session)
     session.open(small_project, annotator="Ada")
     session.check_label_errors()
     assert session.label_errors_state.startswith("No model has predicted these fields yet")
@@ -303,7 +296,7 @@ def test_who_went_elsewhere_meanwhile_is_not_taken_away(session: Session) -> Non
     session.search_label_errors()
     reader.then[1](LabelErrors("starter"))
     assert session.looking_for_label_errors, "only the last one asked for counts"
-    sentences = told(session)
+    sentences = listen(session)
     reader.then[2]("The disk is gone.")
     assert sentences == ["The disk is gone."]
     assert len(session.label_errors) == 3

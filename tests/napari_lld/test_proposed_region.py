@@ -14,6 +14,8 @@ from annotation_store.records import Proposal, RegionState
 from napari_lld.layers import DeskLayers, Pointer, outlines
 from napari_lld.session.session import Session
 
+from .conftest import listen
+
 Suggest = Callable[[Path], list[int]]
 
 
@@ -24,12 +26,6 @@ def session(small_project: Path, suggest: Suggest) -> Iterator[Session]:
     session.open(small_project, annotator="Ada")
     yield session
     session.close()
-
-
-def hints(session: Session) -> list[str]:
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
-    return told
 
 
 def test_the_ranking_proposes_a_region_with_its_reason(session: Session) -> None:
@@ -62,7 +58,7 @@ def test_once_more_proposes_another_place(session: Session, tmp_path: Path) -> N
 
 
 def test_where_there_is_one_place_only_another_is_refused_in_words(session: Session) -> None:
-    told = hints(session)
+    told = listen(session)
     session.propose_region()
     session.shift_proposed_region((30, 20, 60, 50))
     session.propose_region()
@@ -100,7 +96,7 @@ def test_what_is_left_and_what_belongs_to_another_field_is_gone(session: Session
 
 
 def test_a_known_field_proposes_nothing_and_says_so(session: Session) -> None:
-    told = hints(session)
+    told = listen(session)
     session.mark_whole_field()
     session.propose_region()
     assert session.proposed_region is None
@@ -108,7 +104,7 @@ def test_a_known_field_proposes_nothing_and_says_so(session: Session) -> None:
 
 
 def test_a_blind_reading_gets_no_proposal(session: Session) -> None:
-    told = hints(session)
+    told = listen(session)
     session.add_reading("Second", blind=True)
     session.propose_region()
     assert session.proposed_region is None

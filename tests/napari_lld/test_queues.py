@@ -18,6 +18,8 @@ from napari_lld.layers.desk_layers import SUGGESTION_LETTERS
 from napari_lld.session.review import Queue
 from napari_lld.widgets.base.parts import ChoiceButton
 
+from .conftest import listen
+
 
 def at(x: float, confidence: float, **classes: float) -> Proposal:
     return Proposal((x, 10.0, 20.0, 20.0), confidence, classes)
@@ -148,8 +150,7 @@ def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
     assert button.isEnabled()
     assert "Takes: Neutrophil 2." in button.toolTip()
     assert "Leaves: Monocyte 1. Monocyte: right in 17 of 20" in button.toolTip()
-    told: list[str] = []
-    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    told = listen(session)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert [cell.cell_class for cell in session.cells] == ["Neutrophil", "Neutrophil"]
     assert session.pending == 1

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from annotation_store import Project, Proposal
 from napari_lld.i18n.reasons import in_words
-from napari_lld.i18n.translate import use_language
 from napari_lld.session.field_order import Order
 from napari_lld.session.session import Session
 from training import ranking
 from training.reasons import Reason
 
-
-@pytest.fixture(autouse=True)
-def _german() -> Iterator[None]:
-    use_language("de")
-    yield
-    use_language("en")
+pytestmark = pytest.mark.usefixtures("german")
 
 
 def test_a_reason_is_said_in_german_with_the_reasons_in_it_and_in_english_to_other_programs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,9 @@ import yaml
 from annotation_store.schema import Schema, load_schema
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.schema_texts import PRESETS, kind_title, shown, word
-from napari_lld.i18n.translate import languages, use_language
+from napari_lld.i18n.translate import languages
 from napari_lld.session.session import Session
 from training.reasons import Reason
-
-
-@pytest.fixture
-def german() -> Iterator[None]:
-    use_language("de")
-    yield
-    use_language("en")
 
 
 @pytest.mark.parametrize("preset", PRESETS)

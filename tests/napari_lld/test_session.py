@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,14 +27,6 @@ class Told:
     @property
     def last(self) -> tuple[str, str]:
         return self.notices[-1]
-
-
-@pytest.fixture
-def session(small_project: Path) -> Iterator[Session]:
-    session = Session()
-    assert session.open(small_project, annotator="Ada")
-    yield session
-    session.close()
 
 
 @pytest.fixture

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from annotation_store import RegionState, Shape
 from napari_lld.session.session import Session
-
-
-@pytest.fixture
-def session(small_project: Path) -> Iterator[Session]:
-    session = Session()
-    assert session.open(small_project, annotator="Ada")
-    yield session
-    session.close()
 
 
 def test_a_draft_is_finished_after_its_doubts_are_told(

@@ -20,7 +20,7 @@ from napari_lld.session.training_state import TrainingState
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.cell.cell_panel import AttributeRow
 
-from .conftest import suggest_by_a_model
+from .conftest import listen, suggest_by_a_model
 
 LLD = load_schema("lld")
 CLASSES = {"Monocyte": 0.5, "Lymphocyte": 0.4, "Neutrophil": 0.1}
@@ -129,8 +129,7 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
     gallery = Gallery(session)
     gallery.attach()
     gallery.take(None, read_items(session.project, None))
-    told: list[str] = []
-    session.notice.connect(lambda _level, text: told.append(text))
+    told = listen(session)
     gallery.accept(gallery.shown, seen={item.key for item in gallery.shown})
     assert told[-1].startswith("3 suggestions accepted. 1 is of a film that the model has not learned from")
     assert [s.proposal for s in session.waiting] == [UNCHECKED]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,21 +29,14 @@ def with_slide(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return small_project
 
 
-@pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    session.close()
-
-
-def test_switching_between_fields_and_a_slide(session: Session, with_slide: Path) -> None:
+def test_switching_between_fields_and_a_slide(new_session: Session, with_slide: Path) -> None:
     viewer = ViewerModel()
-    layers = DeskLayers(session, viewer)
-    session.open(with_slide)
+    layers = DeskLayers(new_session, viewer)
+    new_session.open(with_slide)
     for field_id, is_slide in ((1, False), (3, True), (2, False), (3, True), (3, True), (1, False)):
-        session.show_field(field_id)
+        new_session.show_field(field_id)
         layer = viewer.layers["Field"]
-        field = session.field
+        field = new_session.field
         assert field is not None
         assert layer.multiscale is is_slide
         assert viewer.layers.index(layer) == 0, "under the marks"
@@ -55,15 +47,15 @@ def test_switching_between_fields_and_a_slide(session: Session, with_slide: Path
 
 
 def test_a_slide_that_was_moved_is_told_and_its_overview_shown(
-    session: Session, with_slide: Path, tmp_path: Path
+    new_session: Session, with_slide: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "slide.tif").unlink()
     told: list[str] = []
-    session.notice.connect(lambda *notice: told.append(str(notice)))
+    new_session.notice.connect(lambda *notice: told.append(str(notice)))
     viewer = ViewerModel()
-    layers = DeskLayers(session, viewer)
-    session.open(with_slide)
-    session.show_field(3)
+    layers = DeskLayers(new_session, viewer)
+    new_session.open(with_slide)
+    new_session.show_field(3)
     layer = viewer.layers["Field"]
     assert any("no longer at" in sentence for sentence in told)
     assert not layer.multiscale
@@ -72,36 +64,36 @@ def test_a_slide_that_was_moved_is_told_and_its_overview_shown(
 
 
 def test_a_field_whose_pixels_are_lost_is_told_and_the_desk_goes_on(
-    session: Session, with_slide: Path
+    new_session: Session, with_slide: Path
 ) -> None:
     shutil.rmtree(with_slide / "fields.zarr" / "1")
     told: list[str] = []
-    session.notice.connect(lambda *notice: told.append(str(notice)))
+    new_session.notice.connect(lambda *notice: told.append(str(notice)))
     viewer = ViewerModel()
-    layers = DeskLayers(session, viewer)
-    session.open(with_slide)
-    session.show_field(2)
-    session.show_field(1)
+    layers = DeskLayers(new_session, viewer)
+    new_session.open(with_slide)
+    new_session.show_field(2)
+    new_session.show_field(1)
     assert any("missing or damaged" in sentence for sentence in told)
-    session.show_field(2)
+    new_session.show_field(2)
     assert viewer.layers["Field"].data.shape == (100, 120, 3)
     layers.close()
 
 
-def test_a_region_of_a_slide_becomes_a_field_and_is_shown(session: Session, with_slide: Path) -> None:
-    commands = Commands(session)
-    commands.add(session_commands(session))
+def test_a_region_of_a_slide_becomes_a_field_and_is_shown(new_session: Session, with_slide: Path) -> None:
+    commands = Commands(new_session)
+    commands.add(session_commands(new_session))
     viewer = ViewerModel()
-    layers = DeskLayers(session, viewer)
-    session.open(with_slide)
-    session.show_field(1)
-    session.add_region(Shape.rectangle(0, 0, 50, 50))
+    layers = DeskLayers(new_session, viewer)
+    new_session.open(with_slide)
+    new_session.show_field(1)
+    new_session.add_region(Shape.rectangle(0, 0, 50, 50))
     assert not commands.run("field.cut"), "only a slide is cut up"
-    session.show_field(3)
-    session.add_region(Shape.rectangle(100, 200, 300, 150))
+    new_session.show_field(3)
+    new_session.add_region(Shape.rectangle(100, 200, 300, 150))
     assert commands.run("field.cut")
-    assert session.field is not None
-    assert session.field.name == "slide (100, 200, 300, 150).png"
+    assert new_session.field is not None
+    assert new_session.field.name == "slide (100, 200, 300, 150).png"
     assert viewer.layers["Field"].data.shape == (150, 300, 3)
-    assert [summary.field.id for summary in session.summaries()] == [1, 2, 3, 4]
+    assert [summary.field.id for summary in new_session.summaries()] == [1, 2, 3, 4]
     layers.close()

@@ -19,13 +19,9 @@ from napari_lld.session.session import Session, Tool
 from napari_lld.widgets.fields.field_model import WHY_ROLE
 from training import ranking
 
+from .conftest import listen
+
 Suggest = Callable[[Path], list[int]]
-
-
-def told(session: Session) -> list[str]:
-    sentences: list[str] = []
-    session.notice.connect(lambda _level, sentence: sentences.append(sentence))
-    return sentences
 
 
 def test_before_any_training_the_order_is_worked_out_beside_the_window(
@@ -33,7 +29,7 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
 ) -> None:
     session = dock.desk.session
     session.open(sample_project)
-    sentences = told(session)
+    sentences = listen(session)
     shown, before = session.field_id, list(session.listed)
     session.order = Order.RANK
     assert list(session.listed) == before
@@ -58,7 +54,7 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
 
 def test_with_nothing_left_it_is_said(session_of: Callable[[], Session]) -> None:
     session = session_of()
-    sentences = told(session)
+    sentences = listen(session)
     assert session.project is not None
     for field in session.project.fields.all():
         session.project.regions.add_whole_field(field.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +26,6 @@ class Time:
 @pytest.fixture
 def time() -> Time:
     return Time()
-
-
-@pytest.fixture
-def session(small_project: Path) -> Iterator[Session]:
-    session = Session()
-    session.open(small_project, annotator="Ada")
-    yield session
-    session.close()
 
 
 @pytest.fixture

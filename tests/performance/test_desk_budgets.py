@@ -51,16 +51,6 @@ print(json.dumps([sorted(heavy), len(set(sys.modules) - before), seconds, proces
 pytestmark = pytest.mark.usefixtures("no_warm_worker")
 
 
-@pytest.fixture
-def tell(record_property: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    def say(what: str, value: float, unit: str, budget: str) -> None:
-        record_property(what.replace(" ", "_"), round(value, 2))
-        with capsys.disabled():
-            print(f"\n  {what}: {value:.1f} {unit} (budget {budget})", end="")  # noqa: T201
-
-    return say
-
-
 def propose(project: Project, count: int) -> None:
     """Put suggestions in rows over the first field of 120 x 100 pixels."""
     boxes = [(3.0 * (i % 38), 3.0 * (i // 38), 3.0, 3.0) for i in range(count)]

@@ -51,16 +51,6 @@ print(json.dumps([cells, seconds, processor, size]))
 """
 
 
-@pytest.fixture
-def tell(record_property: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    def say(what: str, value: float, unit: str, budget: str) -> None:
-        record_property(what.replace(" ", "_"), round(value, 2))
-        with capsys.disabled():
-            print(f"\n  {what}: {value:.1f} {unit} (budget {budget})", end="")  # noqa: T201
-
-    return say
-
-
 def measured(what: str, folder: Path, file: Path) -> tuple[int, float, float, float]:
     words = [sys.executable, "-c", MEASURE, what, str(folder), str(file)]
     run = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ import pytest
 from annotation_store.records import Box, Shape
 from training.engine.data import LabelledCell, TrainingField
 from training.networks.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.models.model import LearnedModel
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +87,8 @@ class FieldMaker:
 @pytest.fixture
 def make_field() -> FieldMaker:
     return FieldMaker()
+
+
+def weights(model: LearnedModel) -> dict[str, torch.Tensor]:
+    """Copy all that a model has learnt."""
+    return {name: tensor.clone() for name, tensor in model.tensors()}

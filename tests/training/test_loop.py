@@ -16,6 +16,8 @@ from training.engine.presets import CellsFound, settings
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
 
+from .conftest import weights
+
 TINY = LearningConfig(epochs=3, window=64, batch=2, crops=4)
 
 
@@ -23,10 +25,6 @@ def make(model: LearnedModel, make_field: Any, config: LearningConfig = TINY, **
     fields = [make_field(name=f"f{i}") for i in range(3)]
     ready = [prepare_field(field, 96) for field in fields]
     return Loop(model, ready, cut_patches(fields, model.vocabulary), config, **options)
-
-
-def weights(model: LearnedModel) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.tensors()}
 
 
 def test_an_epoch_is_one_view_of_every_field(words: Vocabulary, make_field: Any) -> None:

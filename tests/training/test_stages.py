@@ -20,6 +20,8 @@ from training.worker import stages as module
 from training.worker.resume import epochs_done, forget_state, stage_file
 from training.worker.stages import Plan, Stages, plan
 
+from .conftest import weights
+
 TINY = LearningConfig(window=64, batch=2, crops=4)
 
 
@@ -69,10 +71,6 @@ def make(model: LearnedModel, make_field: Any, state: Path, scores: list[float],
         on_prepared=lambda _: None,
         others=options.get("others", ()),
     )
-
-
-def weights(model: LearnedModel) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.tensors()}
 
 
 def same(one: LearnedModel, other: dict[str, torch.Tensor]) -> bool:

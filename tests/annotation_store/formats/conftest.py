@@ -43,3 +43,10 @@ def room(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / f"export{count}{suffix}"
 
     return make
+
+
+def put(path: Path, text: str) -> Path:
+    """Write a text file, with the folders that lead to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path

@@ -15,13 +15,9 @@ from annotation_store import Project, formats
 from annotation_store.errors import FormatError
 from annotation_store.formats._io.tables import escaped, unescaped
 
+from .conftest import put
+
 Blank = Callable[[], Project]
-
-
-def put(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
-    return path
 
 
 # -- YOLO ----------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ from annotation_store.formats.lld.codes import Codes
 from annotation_store.formats.yolo import names, yolo
 from annotation_store.schema import load_schema
 
+from .conftest import put
+
 LLD = load_schema("lld")
 CODES = Codes(LLD)
 NOTHING = Images([])
@@ -307,30 +309,24 @@ def file_with(name: str, place: str, folder: Path) -> Path:
     shape = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": box}, "properties": {}}
     flat = {"images": [{"id": 1, "file_name": place, "width": 100, "height": 80}], "annotations": []}
     if name in ("coco", "lld"):
-        return written(folder / "x.json", json.dumps(flat))
+        return put(folder / "x.json", json.dumps(flat))
     if name == "csv":
-        return written(folder / "x.csv", f'field,x,y,w,h\n"{place}",1,1,9,9\n')
+        return put(folder / "x.csv", f'field,x,y,w,h\n"{place}",1,1,9,9\n')
     if name == "voc":
-        return written(folder / "x.xml", f"<annotation><filename>{place}</filename></annotation>")
+        return put(folder / "x.xml", f"<annotation><filename>{place}</filename></annotation>")
     if name == "geojson":
         said = {"type": "FeatureCollection", "napari_lld": {"field": place}, "features": [shape]}
-        return written(folder / "x.geojson", json.dumps(said))
+        return put(folder / "x.geojson", json.dumps(said))
     if name == "labelstudio":
-        return written(
+        return put(
             folder / "x.json",
             json.dumps([{"data": {"image": "a.png", "field": place, "regions_stated": True}}]),
         )
     flat["images"][0]["files"] = ["images/a.png"]
-    written(folder / "regions.json", json.dumps(flat))
-    written(folder / "data.yaml", "names: [None]")
-    written(folder / "labels" / "a.txt", "0 0.5 0.5 0.1 0.1")
+    put(folder / "regions.json", json.dumps(flat))
+    put(folder / "data.yaml", "names: [None]")
+    put(folder / "labels" / "a.txt", "0 0.5 0.5 0.1 0.1")
     return folder
-
-
-def written(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
-    return path
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -354,8 +350,8 @@ def test_a_link_out_of_a_data_set_is_not_followed(
     project: Project, tmp_path: Path, image_folder: Path
 ) -> None:
     folder = tmp_path / "set"
-    written(folder / "data.yaml", "names: [None]")
-    written(folder / "labels" / "c.txt", "0 0.5 0.5 0.1 0.1")
+    put(folder / "data.yaml", "names: [None]")
+    put(folder / "labels" / "c.txt", "0 0.5 0.5 0.1 0.1")
     (folder / "images").mkdir()
     (folder / "images" / "c.jpg").symlink_to(image_folder / "c.jpg")
     with pytest.raises(FormatError, match="None of the 1 images"):
@@ -367,7 +363,7 @@ def test_names_that_deceive_are_made_plain(project: Project, tmp_path: Path, ima
     folder.mkdir()
     (folder / "evil\u202egnp.png").write_bytes((image_folder / "c.jpg").read_bytes())
     image = {"id": 1, "file_name": "evil\u202egnp.png", "patient": "two\nlines", "width": 64, "height": 64}
-    path = written(folder / "x.json", json.dumps({"images": [image], "annotations": []}))
+    path = put(folder / "x.json", json.dumps({"images": [image], "annotations": []}))
     formats.read("coco", project, path)
     added = project.fields.all()[-1]
     assert (added.name, added.patient) == ("evil_gnp.png", "two_lines")
@@ -385,8 +381,8 @@ def test_an_image_of_absurd_size_beside_labels_is_refused(project: Project, tmp_
         + b"\0" * 4
     )
     folder = tmp_path / "set"
-    written(folder / "data.yaml", "names: [None]")
-    written(folder / "labels" / "z.txt", "0 0.5 0.5 0.1 0.1")
+    put(folder / "data.yaml", "names: [None]")
+    put(folder / "labels" / "z.txt", "0 0.5 0.5 0.1 0.1")
     (folder / "images").mkdir()
     (folder / "images" / "z.png").write_bytes(head)
     with pytest.raises(FormatError):

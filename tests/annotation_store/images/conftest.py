@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from annotation_store import Project
+
+RGB = np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8)
 
 Slide = Callable[..., tuple[Path, np.ndarray]]
 
@@ -66,3 +70,10 @@ def empty(tmp_path: Path) -> Iterator[Project]:
     """An empty project, open."""
     with Project.create(tmp_path / "own" / "project", annotator="Ada") as project:
         yield project
+
+
+def by_pillow(kind: str, array: Any = RGB, **options: Any) -> bytes:
+    """Give the bytes of an image as Pillow writes it."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()

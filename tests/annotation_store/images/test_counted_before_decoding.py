@@ -23,13 +23,7 @@ from annotation_store.images.bounds import judge, judge_jpeg
 from annotation_store.images.colour import ColourError
 from annotation_store.images.zarr_writer import level_sizes, read_pixels, write_pixels
 
-RGB = np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8)
-
-
-def by_pillow(kind: str, array: Any = RGB, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, kind, **options)
-    return buffer.getvalue()
+from .conftest import RGB, by_pillow
 
 
 def by_tifffile(array: Any = RGB, **options: Any) -> bytes:

@@ -27,13 +27,7 @@ from annotation_store.images import decode
 from annotation_store.images.slide import find_slide
 from annotation_store.images.zarr_reader import files_of, pack
 
-RGB = np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8)
-
-
-def by_pillow(kind: str, array: Any = RGB, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, kind, **options)
-    return buffer.getvalue()
+from .conftest import RGB, by_pillow
 
 
 def by_tifffile(array: Any = RGB, **options: Any) -> bytes:

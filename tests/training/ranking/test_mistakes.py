@@ -12,15 +12,13 @@ from annotation_store import Cell, Embedding, Project, Proposal, RejectionReason
 from training import ranking
 from training.ranking import Ranked
 
+from .conftest import says
+
 VECTOR = np.ones(4, np.float32)
 
 
 def label_errors(project: Project) -> list[Ranked]:
     return list(ranking.label_errors(project).items)
-
-
-def says(x: float, y: float, confidence: float = 0.95, **classes: float) -> Proposal:
-    return Proposal((x, y, 20.0, 20.0), confidence, classes)
 
 
 @pytest.fixture
