@@ -15,14 +15,14 @@ def name_pattern(expression: str | None) -> re.Pattern[str] | None:
     Raises
     ------
     FormatError
-        It is no regular expression.
+        It is not a regular expression.
     """
     if not expression:
         return None
     try:
         return re.compile(expression)
     except re.error as error:
-        raise FormatError(f"{expression!r} is no regular expression ({error}): correct it.") from error
+        raise FormatError(f"{expression!r} is not a regular expression ({error}): correct it.") from error
 
 
 def read_name(path: Path, pattern: re.Pattern[str] | None) -> dict[str, str]:

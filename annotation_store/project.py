@@ -156,12 +156,12 @@ class Project:
         if not whole:
             if any((folder / BACKUPS).glob("*.db")):
                 raise ProjectError(
-                    f"The project {folder} has lost its {DATABASE}: restore a backup with "
+                    f"The project {folder} has no {DATABASE} any more: restore a backup with "
                     f"'napari-lld restore {folder}'."
                 )
             raise ProjectError(
-                f"{folder} is no napari-lld project (it holds no {DATABASE}): "
-                "choose another folder, or make one with napari-lld new."
+                f"{folder} is not a napari-lld project (it contains no {DATABASE}): "
+                "choose another folder, or create one with napari-lld new."
             )
         refuse_links(folder)
         _refuse_unreadable(database, folder)
@@ -319,7 +319,7 @@ class Project:
         if fresh._uid != self._uid:
             fresh.close()
             raise ProjectGoneError(
-                f"Another project lies in {self.path} now: bring back the one that was there, "
+                f"The folder {self.path} now contains another project: move the previous one back, "
                 "or open this one."
             )
         last = max({self._seen["edits"], *self._db.own["edits"]})

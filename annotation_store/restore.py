@@ -92,7 +92,7 @@ def restore(folder: str | Path, backup: str | Path | None = None) -> RestoreRepo
     # before the lock is held: to close a file gives up this process's locks on it
     here, there = _uid_of(project / DATABASE), _uid_of(chosen.path)
     if here is not None and here != there:
-        raise ProjectError(f"The backup {chosen.path} is of another project: choose one of {project}.")
+        raise ProjectError(f"The backup {chosen.path} belongs to another project: choose one of {project}.")
     try:
         with _closed_elsewhere(project / DATABASE):
             new = _copied(chosen.path, project)

@@ -39,7 +39,7 @@ def number(value: Any, what: str) -> float:
     except (TypeError, ValueError, OverflowError) as error:
         raise EditError(f"The {what} {value!r} is not a number.") from error
     if not math.isfinite(result):
-        raise EditError(f"The {what} is {result}, which is no usable number.")
+        raise EditError(f"The {what} is {result}, which is not a valid number.")
     return result
 
 
@@ -85,12 +85,12 @@ def shape_in_field(field: Field, shape: Any) -> Shape:
     try:
         values = tuple(number(v, "coordinate") for v in coords)
     except TypeError as error:
-        raise EditError(f"{shape!r} is no rectangle and no polygon.") from error
+        raise EditError(f"{shape!r} is neither a rectangle nor a polygon.") from error
     if len(values) == 4:
         box, _ = box_in_field(field, values)
         return Shape(box)
     if len(values) < 6 or len(values) % 2:
-        raise EditError("A polygon needs three points or more, each with x and y.")
+        raise EditError("A polygon needs at least three points, each with x and y.")
     if len(values) > 2 * _MAX_POINTS:
         raise EditError(f"A polygon may have {_MAX_POINTS} points at most.")
     polygon = shapely.Polygon(list(zip(values[::2], values[1::2], strict=True)))
@@ -202,14 +202,17 @@ def _sets(schema: Schema, given: Mapping[str, Sequence[str]]) -> dict[str, list[
             attributes(schema, {name: None})
             known = schema.attribute_named(name).value_names
         if not values or len(set(values)) < len(values) or not set(values) <= set(known):
-            raise EditError(f"The set of {name} is empty, or holds what the schema {schema.name} lacks.")
+            raise EditError(
+                f"The set of {name} is empty, repeats a value, or contains one that the schema "
+                f"{schema.name} lacks."
+            )
     return {name: list(values) for name, values in given.items()}
 
 
 def _probability(value: Any, what: str) -> float:
     result = number(value, what)
     if not -_SLACK <= result <= 1 + 1e-4:
-        raise EditError(f"The {what} {result:g} is no probability between 0 and 1.")
+        raise EditError(f"The {what} {result:g} is not a probability between 0 and 1.")
     return min(max(result, 0.0), 1.0)
 
 
@@ -238,11 +241,11 @@ def field_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "pixel_size_um":
             checked[name] = None if value is None else number(value, "pixel size")
             if checked[name] is not None and not 0.001 <= checked[name] <= 100:
-                raise EditError(f"A pixel size of {checked[name]:g} µm cannot be right.")
+                raise EditError(f"A pixel size of {checked[name]:g} µm is out of range.")
         elif name == "magnification":
             checked[name] = None if value is None else number(value, "magnification")
             if checked[name] is not None and not 0.1 <= checked[name] <= 1000:
-                raise EditError(f"A magnification of {checked[name]:g} cannot be right.")
+                raise EditError(f"A magnification of {checked[name]:g} is out of range.")
         else:
-            raise EditError(f"{name!r} of a field cannot be changed.")
+            raise EditError(f"The property {name!r} of a field cannot be changed.")
     return checked

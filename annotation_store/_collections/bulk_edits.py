@@ -238,7 +238,8 @@ class BulkEdits:
                         self._db.field(row.field_id).name if row is not None and row.field_id else "a field"
                     )
                     raise EditError(
-                        f"Something else was done on {name} since: undo that there first. Nothing was undone."
+                        f"The field {name} was edited after that: undo the later edit first. Nothing was "
+                        "undone."
                     )
                 edit = history.undo(connection, scope)
                 assert edit is not None

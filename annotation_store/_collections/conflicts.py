@@ -52,7 +52,9 @@ class Conflicts:
             if row is None:
                 raise EditError(f"There is no conflict {conflict_id} in this reading.")
             if row.state != "open":
-                raise EditError(f"The conflict {conflict_id} is closed ({row.state}): undo that first.")
+                raise EditError(
+                    f"The conflict {conflict_id} is already closed ({row.state}): undo that edit first."
+                )
             closed = Change("conflict", row.id, {"state": "open"}, {"state": "taken" if take else "kept"})
             changes = [*self._taken(connection, row), closed] if take else [closed]
             return row.field_id, changes

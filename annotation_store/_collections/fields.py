@@ -289,7 +289,7 @@ class Fields:
         Raises
         ------
         FormatError
-            It is no regular expression.
+            It is not a regular expression.
         """
         name_pattern(expression)  # refuses what cannot be read
         with self._db.writing() as connection:

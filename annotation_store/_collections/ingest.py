@@ -195,7 +195,7 @@ class Ingest:
             str(item.path.absolute()).encode()
         except UnicodeEncodeError as error:  # a path that the database could not give back
             raise ImageError(
-                f"The slide {shown(item.path)} has a name that cannot be kept: rename it."
+                f"The name of the slide {shown(item.path)} cannot be stored: rename the file."
             ) from error
         content_hash, size = fingerprint(item.path)
         if content_hash in known:

@@ -142,7 +142,7 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
         plain = _plain_part(value)
         json.dumps(plain, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise EditError(f"The description cannot be kept as JSON: {error}.") from error
+        raise EditError(f"The description cannot be stored as JSON: {error}.") from error
     return dict(plain)
 
 

@@ -62,7 +62,7 @@ class Overlaps:
             raise EditError("A field does not overlap itself: choose another one.")
         x, y = validation.number(dx, "offset"), validation.number(dy, "offset")
         if not (-other.width < x < one.width and -other.height < y < one.height):
-            raise EditError(f"Laid so, the fields {one.name} and {other.name} have no part in common.")
+            raise EditError(f"At this offset, the fields {one.name} and {other.name} do not overlap.")
         self._change("Fields overlap", field_id, other_id, [x, y])
 
     def remove(self, field_id: int, other_id: int) -> None:

@@ -70,7 +70,7 @@ class FieldPixels:
         if not 0 <= level < len(sizes):
             raise ImageError(f"The field {field.name} has {len(sizes)} levels: there is no level {level}.")
         if not all(math.isfinite(v) for v in box):
-            raise ImageError("The area has a number that is none.")
+            raise ImageError("The area contains a value that is not a number.")
         width, height = sizes[level]
         down = 2**level
         x, y, w, h = box
@@ -127,14 +127,14 @@ class FieldPixels:
             if not path.exists():
                 raise ImageError(
                     f"The slide at {shown(path)} is no longer there: "
-                    "put it back, or say where to look (napari-lld check --slides FOLDER)."
+                    "move it back, or search for it (napari-lld check --slides FOLDER)."
                 )
             return path
         path = original_path(self._db.path, rows[0].content_hash, rows[0].suffix)
         if not path.is_file():
             raise ImageError(f"The original {path} is missing: run napari-lld check --repair.")
         if hash_of(path) != rows[0].content_hash:
-            raise ImageError(f"The original {path} has been altered: run napari-lld check --repair.")
+            raise ImageError(f"The original {path} was changed: run napari-lld check --repair.")
         return path
 
     def _pixel_folder(self, field_id: int) -> Path:

@@ -151,7 +151,7 @@ class Rankings:
                 "entries": json.loads(json.dumps([dict(one) for one in items], allow_nan=False)),
             }
         except (TypeError, ValueError) as error:
-            raise EditError(f"The ranking cannot be kept as JSON: {error}.") from error
+            raise EditError(f"The ranking cannot be stored as JSON: {error}.") from error
         with self._db.writing() as connection:
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(rankings.c.id), 0))).scalar_one()
             connection.execute(rankings.insert(), [{"id": last + 1, **row}])

@@ -50,7 +50,7 @@ class Readings:
         )
         with self._db.writing() as connection:
             if connection.execute(sa.select(readings.c.id).where(readings.c.name == clean)).first():
-                raise EditError(f"There is a reading called {clean!r} already: choose another name.")
+                raise EditError(f"A reading called {clean!r} already exists: choose another name.")
             row = {"name": clean, "annotator": reader, "blind": blind}
             reading_id = history.next_id(connection, readings)
             connection.execute(readings.insert(), [{"id": reading_id, **row}])
@@ -132,7 +132,7 @@ class Readings:
         if self._undecided and (self._db.named or len(self.all()) > 1):
             reading, annotator = self._db.reading, self._db.annotator
             raise EditError(
-                f"The reading {reading.name!r} is {reading.annotator or 'nobody'}'s, and {annotator} "
-                "has none in this project: begin one, or choose to continue that one "
+                f"The reading {reading.name!r} belongs to {reading.annotator or 'no one'}, and {annotator} "
+                "has none in this project: start a new one, or continue that one "
                 "(in the window: ☰ › Readings; in the terminal: --reading)."
             )

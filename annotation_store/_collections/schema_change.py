@@ -104,7 +104,7 @@ class SchemaVersions:
             row = connection.execute(sa.select(project_table.c.schema, project_table.c.schema_version)).one()
             if row.schema_version != self._db.schema_version:
                 raise EditError(
-                    "Another program has changed the schema meanwhile: look at it, then try again."
+                    "Another program changed the schema in the meantime: check it, then try again."
                 )
             translation = Translation(self._db.schema, new, given)
             changes = self._translated_cells(connection, translation)
@@ -196,6 +196,6 @@ def _unmapped(used: Counter[str], new: Schema) -> str:
     listed = ", ".join(f"{word} ({n} cell{'s' if n > 1 else ''})" for word, n in used.most_common(8))
     more = f" and {len(used) - 8} more" if len(used) > 8 else ""
     return (
-        f"The schema {new.name} lacks what cells of this project say: {listed}{more}. "
-        "Say what becomes of each (--map OLD=NEW, or OLD= for missing). Nothing was changed."
+        f"The schema {new.name} lacks labels that cells of this project have: {listed}{more}. "
+        "Map each of them (--map OLD=NEW, or OLD= for missing). Nothing was changed."
     )

@@ -58,19 +58,19 @@ class Slides:
         """
         field = self._db.field(field_id)
         if not field.is_slide:
-            raise ImageError(f"The field {field.name} is no whole slide: read its pixels.")
+            raise ImageError(f"The field {field.name} is not a whole slide: read it with Project.pixels.")
         opened = self._opened.pop(field_id, None)
         if opened is None:
             path = Path(field.source_path)
             if not path.exists():
                 raise ImageError(
                     f"The slide {field.name} is no longer at {shown(path)}: "
-                    "put it back, or say where to look (napari-lld check --slides FOLDER)."
+                    "move it back, or search for it (napari-lld check --slides FOLDER)."
                 )
             opened = open_slide(path)
             if (opened.width, opened.height) != (field.width, field.height):
                 opened.close()
-                raise ImageError(f"Another slide lies at {shown(path)}: put {field.name} back.")
+                raise ImageError(f"The file {shown(path)} is another slide: move {field.name} back there.")
         self._opened[field_id] = opened  # the newest last
         while len(self._opened) > _OPEN_SLIDES:
             self._opened.pop(next(iter(self._opened))).close()

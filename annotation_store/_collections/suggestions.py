@@ -168,13 +168,14 @@ class Suggestions:
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
             if suggestion.is_unknown:
                 raise EditError(
-                    f"The suggestion {suggestion.id} is of an unknown cell, unlike anything that was taught: "
-                    "look at it and accept it alone, or give it a class. Nothing was accepted."
+                    f"The suggestion {suggestion.id} is an unknown cell, unlike those that the model was "
+                    "trained on: "
+                    "accept it individually, or choose its class. Nothing was accepted."
                 )
             if suggestion.proposal.unchecked:
                 raise EditError(
-                    f"The suggestion {suggestion.id} is of a film that its model has not learnt from: look "
-                    "at it and accept it alone. Nothing was accepted."
+                    f"The suggestion {suggestion.id} is from a film that its model was not trained on: "
+                    "accept it individually. Nothing was accepted."
                 )
             return SuggestionState.ACCEPTED, self._pending.cell_of(suggestion)
 

@@ -29,7 +29,7 @@ class WorkTime:
         """
         more = validation.number(seconds, "time")
         if not 0 <= more <= _LONGEST:
-            raise EditError(f"{more:g} seconds of work at once cannot be right.")
+            raise EditError(f"A working time of {more:g} seconds is out of range.")
         self._db.field(field_id)
         with self._db.writing() as connection:
             connection.exec_driver_sql(

@@ -329,7 +329,7 @@ def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
             parameters.append(row)
         if connection.execute(statement, parameters).rowcount != len(group):
             raise EditError(
-                "This edit cannot be taken back or repeated: somebody has changed "
+                "This edit cannot be undone or redone: someone has changed "
                 f"the same {entity.replace('_', ' ')} since. Change it by hand instead."
             )
 

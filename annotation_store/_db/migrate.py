@@ -72,7 +72,9 @@ def bring_up_to_date(engine: sa.Engine, folder: Path, database: Path, *, read_on
     if found == HEAD:
         return
     if found is None:
-        raise ProjectError(f"{folder} is no napari-lld project: its project.db was not made by napari-lld.")
+        raise ProjectError(
+            f"{folder} is not a napari-lld project: its project.db was not made by napari-lld."
+        )
     if found not in known_revisions():
         raise ProjectError(
             f"The project {folder} was made by a newer version of napari-lld ({found}): update napari-lld."
@@ -103,7 +105,7 @@ def back_up(database: Path, folder: Path, label: str) -> Path:
             move(part, target)
     except (OSError, sqlite3.Error) as error:
         raise ProjectError(
-            f"The project {database.parent} must be copied before it is changed, and cannot be ({error}): "
+            f"The project {database.parent} cannot be backed up before it is updated ({error}): "
             "free some space, then try again. Nothing was changed."
         ) from error
     sweep(folder, ".")

@@ -72,8 +72,8 @@ def inside(project: Path, *names: str) -> Path:
         path = path / name
         if is_link(path):
             raise ProjectError(
-                f"{path} is a link, and links inside a project are not followed: "
-                "put what it points to in its place."
+                f"{path} is a link, which is not allowed inside a project: "
+                "replace it with the file or folder that it points to."
             )
     return path
 
@@ -100,7 +100,7 @@ def original_path(project: Path, content_hash: object, suffix: object) -> Path:
     """
     if not _HASH.fullmatch(str(content_hash)) or not _SUFFIX.fullmatch(str(suffix)):
         raise ProjectError(
-            f"The database of the project {project} names a file that no project has "
+            f"The database of the project {project} contains an invalid file name "
             f"({f'{content_hash}{suffix}'[:80]!r}): it was changed or is damaged. Run napari-lld check."
         )
     return inside(project, ORIGINALS, f"{content_hash}{suffix}")

@@ -30,7 +30,7 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
     """
     project = project_around(out)
     if project is not None:
-        raise OutputError(f"{out} lies inside the project {project}: name a place outside it.")
+        raise OutputError(f"{out} lies inside the project {project}: choose a place outside it.")
     if not overwrite and os.path.lexists(out) and not out.is_dir():
         raise OutputError(f"{out} already exists: name another file, or give --overwrite to replace it.")
 
@@ -40,7 +40,9 @@ def project_around(out: Path) -> Path | None:
     try:
         places = {out.parent.resolve() / out.name, out.resolve()}
     except (OSError, RuntimeError) as error:  # a loop of links
-        raise OutputError(f"{out} cannot be written: its path leads nowhere. Name another place.") from error
+        raise OutputError(
+            f"{out} cannot be written: its path contains a loop of links. Choose another place."
+        ) from error
     for place in places:
         for folder in (place, *place.parents):
             with suppress(OSError):

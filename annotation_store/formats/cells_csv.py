@@ -149,12 +149,12 @@ def _header(row: Sequence[str], schema: Schema, source: str) -> list[str]:
     missing = [name for name in ("field", "x", "y", "w", "h") if name not in names]
     if missing:
         raise FormatError(
-            f"The file {source} is no table of cells: the column{'s' * (len(missing) > 1)} "
-            f"{', '.join(missing)} lack{'s' * (len(missing) == 1)}."
+            f"The file {source} is not a table of cells: the column{'s' * (len(missing) > 1)} "
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
         )
     named = [name for name in names if name]
     if len(set(named)) < len(named):
-        raise FormatError(f"The file {source} has a column twice: {_twin(named)}.")
+        raise FormatError(f"The file {source} contains the column {_twin(named)} twice.")
     return names
 
 
@@ -232,7 +232,7 @@ class _Reader:
                 number = self._number(text, where)
             except FormatError:
                 self._document.skipped.count(
-                    f"{key} {shown(text)} is no usable number: left out ({{n}} rows)."
+                    f"{key} {shown(text)} is not a valid number: left out ({{n}} rows)."
                 )
             else:
                 setattr(field, target, number if key == "pixel_size_um" else round(number))
@@ -316,7 +316,7 @@ def write(
         skipped.count("{n} fields have a region but no cell: a table of cells has no row for them.")
     counts = contents.count(fields)
     for _ in range(sum(map(len, contents.regions.values()))):
-        skipped.count("A table of cells has no place for regions: {n} were left out.")
+        skipped.count("A table of cells cannot store regions: {n} were left out.")
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "csv")]
     return ExportReport(out, **(counts | {"regions": 0}), skipped=lost)
 

@@ -63,7 +63,7 @@ def write(
     names = Names.of_project(project, anonymise=anonymise)
     skipped = Skipped()
     for _ in range(sum(map(len, contents.regions.values()))):
-        skipped.count("Crops have no place for regions: {n} were left out.")
+        skipped.count("Crops cannot store regions: {n} were left out.")
     fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
     refuse_nothing(fields, skipped)
     files = file_names(fields, names)
@@ -71,7 +71,7 @@ def write(
     homes = _folders(contents)
     for label, home in homes.items():
         if home != label:
-            skipped.one("folders", f"The crops of {label!r} stand in the folder {home}.")
+            skipped.one("folders", f"The crops of {label!r} are in the folder {home}.")
     with new_folder(out) as folder:
         for field in each(fields, contents.progress):
             pixels = None if field.is_slide else project.pixels.read(field.id)

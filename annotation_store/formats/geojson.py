@@ -131,7 +131,7 @@ def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pa
     name = file.name
     features = data.get("features", [data]) if isinstance(data, dict) else data
     if not isinstance(features, list):
-        raise FormatError(f"{name} is no GeoJSON: it needs a list of features. Export it from QuPath again.")
+        raise FormatError(f"{name} is not GeoJSON: it needs a list of features. Export it from QuPath again.")
     field = _field(data if isinstance(data, dict) else {}, file, pairing, document.skipped)
     document.fields.append(field)
     nameless: list[Box] = []
@@ -152,7 +152,7 @@ def _read(
     skipped = document.skipped
     properties = (feature.get("properties") or {}) if isinstance(feature, dict) else None
     if not isinstance(properties, dict) or feature.get("type") != "Feature":
-        raise FormatError(f"{at} is no GeoJSON feature.")
+        raise FormatError(f"{at} is not a GeoJSON feature.")
     label = _label(properties.get("classification"), at)
     if label in (REGION, IGNORE):
         _take_area(feature.get("geometry"), label, field, skipped, at)
@@ -169,11 +169,11 @@ def _read(
         return
     document.annotations += 1
     if not points:
-        skipped.count("{n} points, lines and empty shapes were skipped: cells are boxes here.")
+        skipped.count("{n} points, lines and empty shapes were skipped: only areas are imported as cells.")
         field.left_out(None)
         return
     if not _is_box(rings):
-        skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+        skipped.count("{n} outlines were converted to their bounding boxes.")
     _take(_bounds(points), label, properties, field, schema, skipped, at)
 
 
@@ -233,7 +233,7 @@ def _label(given: Any, at: str) -> str | None:
         names = given.get("names")
         given = ": ".join(map(str, names)) if isinstance(names, list) else given.get("name")
     if given is not None and not isinstance(given, str):
-        raise FormatError(f"In {at}, the classification is {shown(given)}, which is no name.")
+        raise FormatError(f"In {at}, the classification is {shown(given)}, which is not a name.")
     return given or None
 
 
@@ -255,13 +255,13 @@ def _polygons(geometry: Any, at: str) -> tuple[list[Points], bool]:
         return [], False
     polygons = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(polygons, list) or not all(isinstance(p, list) for p in polygons):
-        raise FormatError(f"In {at}, the coordinates are no rings of points.")
+        raise FormatError(f"In {at}, the coordinates are not rings of points.")
     return [_ring(p[0], at) for p in polygons if p], any(len(p) > 1 for p in polygons)
 
 
 def _ring(given: Any, at: str) -> Points:
     if not isinstance(given, list) or not all(isinstance(p, list) and len(p) >= 2 for p in given):
-        raise FormatError(f"In {at}, the coordinates are no rings of points.")
+        raise FormatError(f"In {at}, the coordinates are not rings of points.")
     points = [(_number(p[0], at), _number(p[1], at)) for p in given]
     return points[:-1] if len(points) > 1 and points[0] == points[-1] else points
 
@@ -272,7 +272,7 @@ def _number(value: Any, at: str) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise FormatError(f"In {at}, {shown(value)} is no usable number.")
+        raise FormatError(f"In {at}, {shown(value)} is not a valid number.")
     return number
 
 
@@ -302,11 +302,11 @@ def _take_area(geometry: Any, label: str, field: FieldIn, skipped: Skipped, at: 
     if label == REGION:
         areas = field.regions = field.regions or []
         if holes:
-            skipped.count("{n} regions with holes were skipped: nobody says what is known in the holes.")
+            skipped.count("{n} regions with holes were skipped: whether the holes are annotated is unknown.")
             return
     drawn = [ring for ring in rings if len(ring) >= 3]
     if not drawn:
-        skipped.count("{n} regions and ignore areas are no areas: left out.")
+        skipped.count("{n} regions and ignore areas have no area: left out.")
     for ring in drawn:
         areas.append(_bounds(ring) if _is_box([ring]) else tuple(v for point in ring for v in point))
 
@@ -415,12 +415,12 @@ def write(
     if what == "suggestions":
         fields = [field for field in fields if field.id in contents.suggestions]
     for _ in range(len(contents.fields) - len(fields)):
-        skipped.count("{n} fields say nothing: they have no file.")
+        skipped.count("{n} fields have no annotations: no file was written for them.")
     report = ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
     if out.suffix.lower() in _SUFFIXES and not out.is_dir():
         if len(fields) != 1:
             raise FormatError(
-                f"QuPath reads one file an image, and {len(fields)} fields are to be exported: "
+                f"QuPath reads one file per image, and {len(fields)} fields are exported: "
                 "name a folder, without .geojson."
             )
         write_file(out, _text(to_geojson(contents, fields[0], names, kind)))

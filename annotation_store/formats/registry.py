@@ -171,7 +171,7 @@ def _read(
         raise FormatError(f"Regions cannot be {regions!r}: give file, stated, none or full.")
     chosen = _format(name)
     if chosen.read is None:
-        raise FormatError(f"The format {name} can only be written.")
+        raise FormatError(f"The format {name} can be exported, but not imported.")
     return chosen.read(
         project,
         Path(path),
@@ -240,7 +240,7 @@ def write(
         raise FormatError(f"{what!r} cannot be exported: give cells or suggestions.")
     chosen = _format(name)
     if chosen.write is None:
-        raise FormatError(f"The format {name} can only be read.")
+        raise FormatError(f"The format {name} can be imported, but not exported.")
     extra = _options(chosen, chosen.write_options, options)
     out = Path(path)
     for place in targets(chosen, out):

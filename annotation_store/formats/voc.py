@@ -137,14 +137,17 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, pairing:
         root = SafeTree.fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
         raise FormatError(
-            f"The file {source} declares a document type or entities, which can be a trap: remove them."
+            f"The file {source} declares a document type or entities, which are not accepted for safety: "
+            "remove them."
         ) from error
     except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
         raise FormatError(
             f"The file {source} is not valid XML ({_brief(error)}): export it again."
         ) from error
     if root.tag != "annotation":
-        raise FormatError(f"The file {source} is no VOC annotation: it begins with {shown(root.tag)}.")
+        raise FormatError(
+            f"The file {source} is not a VOC annotation: its root element is {shown(root.tag)}."
+        )
     field = _field(root, source, pairing, file, document.skipped)
     document.fields.append(field)
     for position, element in enumerate(root.findall("object"), start=1):
@@ -158,7 +161,7 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, pairing:
             field.left_out(None)
             continue
         if element.find("bndbox") is None:
-            document.skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+            document.skipped.count("{n} outlines were converted to their bounding boxes.")
         _take(element, box, field, schema, document.skipped, f"object {position}")
     if field.proposals and field.regions is None:
         field.regions = []  # where only a machine looked, nothing is finished
@@ -248,7 +251,7 @@ def _areas(root: Any, tag: str, source: str) -> list[tuple[float, ...]] | None:
         values = tuple(number(word, f"{tag} of {source}") for word in (area.text or "").split())
         if len(values) != 4 and (len(values) < 6 or len(values) % 2):
             raise FormatError(
-                f"In {tag} of {source}, an area has {len(values)} numbers: give 4, or 6 and more in pairs."
+                f"In {tag} of {source}, an area has {len(values)} numbers: give 4, or an even number from 6."
             )
         areas.append(values)
     return areas
@@ -310,13 +313,13 @@ def write(
 ) -> ExportReport:
     """Write a VOC folder; see `annotation_store.formats.write`."""
     if what == "suggestions":
-        raise FormatError("Pascal VOC has no place for suggestions: export them as coco.")
+        raise FormatError("Pascal VOC cannot store suggestions: export them as coco.")
     refuse_full(out)
     skipped = Skipped()
     contents = Contents.of(project, what, progress).without_slides(skipped)
     fields = contents.annotated()
     for _ in range(len(contents.fields) - len(fields)):
-        skipped.count("{n} fields say nothing (no region, no cell): left out.")
+        skipped.count("{n} fields have no region and no cell: left out.")
     refuse_nothing(fields, skipped)
     val = option_values.share(options, "val", 0.2)
     parts = split_fields(

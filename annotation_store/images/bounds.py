@@ -52,7 +52,7 @@ def judge_jpeg(data: bytes) -> None:
         segments += 1
         scans += marker == 0xDA
         if scans > MAX_SCANS or segments > MAX_SEGMENTS:
-            raise ColourError("is cut into more scans or segments than any camera writes: export it again")
+            raise ColourError("has an implausible number of scans or segments: export it again")
         at += 2
         if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
             continue
@@ -76,7 +76,7 @@ def judge_png(data: bytes) -> None:
         else:
             others += 1
         if others > MAX_SEGMENTS or pixels > MAX_PNG_CHUNKS:
-            raise ColourError("is cut into more chunks than any program writes: export it again")
+            raise ColourError("has an implausible number of chunks: export it again")
         at += 12 + length
 
 
@@ -114,7 +114,7 @@ def _judge_tiff(file: BinaryIO) -> None:
         (here,) = struct.unpack(count, file.read(struct.calcsize(count)))
         tags += here
         if tags > MAX_TAGS:
-            raise ColourError("has more tags than any program writes: export it again")
+            raise ColourError("has an implausible number of tags: export it again")
         table = file.read(here * struct.calcsize(entry))
         following = file.read(struct.calcsize(link))
         for place, (tag, kind, number, _) in enumerate(struct.iter_unpack(entry, table)):
@@ -130,7 +130,7 @@ def _judge_tiff(file: BinaryIO) -> None:
 
 def _judge_description(file: BinaryIO, value: bytes, size: int, link: str) -> None:
     if size > MAX_XML:
-        raise ColourError("has a description of absurd size: export it again")
+        raise ColourError("has an implausibly large description: export it again")
     if size > len(value):
         file.seek(struct.unpack(link, value)[0])
         value = file.read(size)
@@ -147,14 +147,16 @@ def judge_ome_xml(text: bytes) -> None:
         depth += 1
         elements += 1
         if depth > MAX_XML_DEPTH or elements > MAX_XML_ELEMENTS:
-            raise ColourError("has an OME-XML that nests or repeats without end: export it again")
+            raise ColourError("has an OME-XML that is nested or repeated too deeply: export it again")
         if name.rpartition(":")[2] == "Pixels":
             planes = 1
             for axis in "ZCT":
                 number = attributes.get(f"Size{axis}", "1").strip()
                 planes *= int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else 1
                 if len(number) >= 20 or planes > MAX_PLANES:
-                    raise ColourError("claims planes or times that it does not hold: export one plane")
+                    raise ColourError(
+                        "declares planes or time points that it does not contain: export one plane"
+                    )
 
     def end(_name: str) -> None:
         nonlocal depth

@@ -1,4 +1,4 @@
-"""Values of any kind to RGB, 8 bits a channel; the rule is stated in `annotation_store.images.read`."""
+"""Values of any kind to RGB, 8 bits per channel; the rule is stated in `annotation_store.images.read`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _from_integers(colour: Values, bits: int | None) -> tuple[Pixels, float]:
         return colour, 255.0
     low, high = int(colour.min()), int(colour.max())
     if low < 0 or high > 65_535:
-        raise ColourError(f"has values from {low} to {high}: export it with 8 or 16 bits a channel")
+        raise ColourError(f"has values from {low} to {high}: export it with 8 or 16 bits per channel")
     if bits is None or bits > 15 or high >= 1 << bits:
         bits = next(depth for depth in (8, 10, 12, 14, 16) if high < 1 << depth)
     top = (1 << bits) - 1
@@ -81,7 +81,7 @@ def _over_white(values: Pixels, opacity: Values, *, premultiplied: bool) -> Pixe
 def from_cmyk(array: Values) -> Values:
     """Return RGB of ``(height, width, 4)`` ink: (full - ink) * (full - black) / full, as Pillow has it."""
     if array.dtype not in (np.uint8, np.uint16):
-        raise ColourError(f"has ink values of type {array.dtype}: export it as RGB")
+        raise ColourError(f"has CMYK values of type {array.dtype}: export it as RGB")
     full = int(np.iinfo(array.dtype).max)
     light = full - array.astype(np.uint64)
     rgb: Values = (light[..., :3] * light[..., 3:] // full).astype(array.dtype)
@@ -115,7 +115,7 @@ def refuse_stacks(axes: str, shape: tuple[int, ...]) -> None:
     """Reject anything but a single plane with one set of channels: no rule could choose another."""
     sizes = dict(zip(axes, shape, strict=True))
     if "Y" not in sizes or "X" not in sizes:
-        raise ColourError("has no plane of pixels: export it as one plane")
+        raise ColourError("has no image plane: export it as one plane")
     others = {axis: n for axis, n in sizes.items() if axis not in "YXSC" and n > 1}
     if others:
         count = int(np.prod(list(others.values()), dtype=object))
@@ -123,7 +123,7 @@ def refuse_stacks(axes: str, shape: tuple[int, ...]) -> None:
         what = kinds.get(next(iter(others)), "planes") if len(others) == 1 else "planes"
         raise ColourError(f"is a stack of {count} {what}: export one plane as a field")
     if sizes.get("S", 1) > 1 and sizes.get("C", 1) > 1:
-        raise ColourError("has channels of channels: export it as RGB")
+        raise ColourError("has nested channels: export it as RGB")
     channels = max(sizes.get("S", 1), sizes.get("C", 1))
     if channels not in (1, 2, 3, 4) or sizes.get("C", 1) not in (1, 3):
         raise ColourError(f"has {channels} channels: export it as RGB or grey")

@@ -1,4 +1,4 @@
-"""Image files to RGB, 8 bits a channel, by one rule.
+"""Image files to RGB, 8 bits per channel, by one rule.
 
 The rule
 --------
@@ -201,7 +201,7 @@ def decode_with_facts(data: bytes, path: Path) -> Decoded:
     height, width = pixels.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise ImageError(
-            f"The image {name} is {width} x {height} pixels: a field needs {MIN_SIDE} a side at least."
+            f"The image {name} is {width} x {height} pixels: a field needs at least {MIN_SIDE} on each side."
         )
     return Decoded(np.ascontiguousarray(pixels), facts)
 

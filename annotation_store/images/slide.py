@@ -72,7 +72,7 @@ class SlideLevel:
             if isinstance(given, slice):
                 start, stop, step = given.indices(length)
                 if step < 1:
-                    raise IndexError("A slide is read forwards only.")
+                    raise IndexError("A slide can only be read forwards.")
                 spans.append((start, max(start, stop)))
                 inner.append(slice(None, None, step))
             else:
@@ -154,7 +154,7 @@ class Slide:
                 f"choose one from 0 to {len(self.levels) - 1}, not {level}."
             )
         if not all(math.isfinite(v) for v in box):
-            raise ImageError("The area has a number that is none.")
+            raise ImageError("The area contains a value that is not a number.")
         one = self.levels[level]
         down_x, down_y = self.width / one.width, self.height / one.height
         x, y, w, h = box
@@ -261,13 +261,13 @@ def open_slide(path: Path) -> Slide:
     """
     slide = find_slide(path)
     if slide is None:
-        raise ImageError(f"{shown(path)} is no whole slide that can be read: check the path.")
+        raise ImageError(f"{shown(path)} is not a readable whole slide: check the path.")
     return slide
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_SLIDE_PIXELS:
-        raise ColourError(f"claims {width:,} x {height:,} pixels, which no slide has: export it again")
+        raise ColourError(f"declares an implausible size of {width:,} x {height:,} pixels: export it again")
 
 
 def _tiff_slide(path: Path) -> Slide | None:
@@ -287,16 +287,16 @@ def _tiff_slide(path: Path) -> Slide | None:
         model = tiff_reader.photometric(page)
         if page.compression in _COMPRESSIONS_REFUSED:
             kind = _COMPRESSIONS_REFUSED[page.compression]
-            raise ColourError(f"keeps its tiles as {kind}: convert it to JPEG or JPEG 2000 in RGB")
+            raise ColourError(f"stores its tiles as {kind}: convert it to JPEG or JPEG 2000 in RGB")
         if np.dtype(series.dtype) != np.uint8 or page.bitspersample != 8:
-            raise ColourError("has no 8 bits a channel: export it so")
+            raise ColourError("does not have 8 bits per channel: export it with 8 bits per channel")
         if model not in ("RGB", "MINISBLACK") and not (model == "YCBCR" and page.compression == 7):
-            raise ColourError(f"keeps its colours as {model}: export it as RGB")
+            raise ColourError(f"stores its colours as {model}: export it as RGB")
         if int(page.tags.valueof(274, 1) or 1) != 1:
-            raise ColourError("is stored turned: export it upright")
+            raise ColourError("is stored rotated: export it upright")
         channels = {axis: n for axis, n in zip(axes, series.shape, strict=True) if axis in "SC"}
         if not set(channels.values()) <= {1, 3}:
-            raise ColourError("has a channel of opacity: export it as RGB")
+            raise ColourError("has an alpha channel: export it as RGB")
         levels = []
         for number, level in enumerate(series.levels):
             tiff_reader.refuse_absurd_tiles(level.keyframe)
@@ -318,7 +318,7 @@ def _zarr_slide(folder: Path) -> Slide | None:
         return None
     _check_size(width, height)
     if any(np.dtype(kind) != np.uint8 for kind in plan.types):
-        raise ColourError("has no 8 bits a channel: export it so")
+        raise ColourError("does not have 8 bits per channel: export it with 8 bits per channel")
 
     import zarr  # half a second, not needed to list cells
 

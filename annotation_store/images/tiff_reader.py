@@ -93,7 +93,7 @@ def decode(data: bytes, name: str, check_size: Any) -> tuple[Pixels, metadata.Fa
         if model == "YCBCR" and page.compression != _JPEG:
             raise AnotherDecoderError(facts)
         if model not in _PLAIN | {"YCBCR"}:
-            raise ColourError(f"keeps its colours as {model}: export it as RGB")
+            raise ColourError(f"stores its colours as {model}: export it as RGB")
         array = colour.plane(series.asarray(), axes)
         bits = page.bitspersample if isinstance(page.bitspersample, int) else None
         orientation = int(page.tags.valueof(274, 1) or 1)
@@ -108,9 +108,9 @@ def refuse_absurd(shape: tuple[int, ...], page: Any) -> None:
     whole = int(np.prod([int(n) for n in shape], dtype=object)) * item
     chunk = int(np.prod([int(n) for n in page.chunks], dtype=object)) * item
     if whole > _MAX_BYTES or chunk > max(MAX_CHUNK_BYTES, 2 * whole):
-        raise ColourError("claims a size that no field has: export it again")
+        raise ColourError("declares an implausible size: export it again")
     if int(np.prod([int(n) for n in page.chunked], dtype=object)) > MAX_CHUNKS:
-        raise ColourError("is cut into more tiles or strips than any program writes: export it again")
+        raise ColourError("has an implausible number of tiles or strips: export it again")
 
 
 def to_light(array: Values, page: Any) -> tuple[Values, str | None]:
@@ -142,12 +142,12 @@ def refuse_absurd_tiles(page: Any) -> None:
     """Reject a level whose tiles are too large to be read one by one, or not as many as it claims."""
     item = np.dtype(page.dtype).itemsize
     if int(np.prod([int(n) for n in page.chunks], dtype=object)) * item > 64_000_000:
-        raise ColourError("has tiles too large to be read one by one: export it with tiles of 256 to 1,024")
+        raise ColourError("has tiles that are too large: export it with tiles of 256 to 1,024")
     expected = int(np.prod([int(n) for n in page.chunked], dtype=object))
     if expected > MAX_CHUNKS and int(np.prod([int(n) for n in page.chunks], dtype=object)) < LEAST_CHUNK:
-        raise ColourError("is cut into tiles of a few pixels: export it with tiles of 256 to 1,024")
+        raise ColourError("has tiles of only a few pixels: export it with tiles of 256 to 1,024")
     if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
-        raise ColourError("lacks tiles that it claims to have: copy it again")
+        raise ColourError("has missing tiles: copy it again")
 
 
 def refuse_incomplete(page: Any, length: int) -> None:
@@ -155,7 +155,7 @@ def refuse_incomplete(page: Any, length: int) -> None:
     expected = int(np.prod([int(n) for n in page.keyframe.chunked], dtype=object))
     spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))[:expected]
     if len(spans) < expected or any(not at or not size or at + size > length for at, size in spans):
-        raise ColourError("lacks a part of its pixels: export it again")
+        raise ColourError("is missing some of its pixels: export it again")
 
 
 def guard(page: Any) -> None:
@@ -164,7 +164,7 @@ def guard(page: Any) -> None:
     A JPEG of a few bytes may claim 65,535 x 65,535 pixels, and is decoded so before anybody compares.
     """
     if page.compression not in _BOUNDED | _J2K | {_JPEG}:
-        raise ColourError(f"is compressed in a way that is not read ({int(page.compression)})")
+        raise ColourError(f"uses an unsupported compression ({int(page.compression)})")
     if page.compression in _BOUNDED:
         return
     stated = _j2k_size if page.compression in _J2K else _jpeg_size
@@ -177,7 +177,7 @@ def guard(page: Any) -> None:
             judge_jpeg(bytes(data))
         # an encoder may pad to its blocks
         if size is not None and size[0] * size[1] > 2 * (width + 64) * (height + 64):
-            raise ColourError("has a tile that is no tile: export it again")
+            raise ColourError("has an invalid tile: export it again")
         return decode_tile(data, index, **options)
 
     page.__dict__["decode"] = decode  # where its cached property is kept

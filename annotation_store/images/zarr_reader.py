@@ -89,13 +89,13 @@ def examine(get: Get) -> Plan:
         raise ColourError("is a plate of wells: give its images")
     scales = attributes.get("multiscales")
     if not isinstance(scales, list) or not scales or not isinstance(scales[0], dict):
-        raise ColourError("is no OME-Zarr image (it has no multiscales): give the folder of one image")
+        raise ColourError("is not an OME-Zarr image (it has no multiscales): give the folder of one image")
     if isinstance(attributes.get("image-label"), dict):
         raise ColourError("holds labels, not an image: give the folder of the image")
     axes, units = _axes(scales[0].get("axes"))
     paths, shapes, types = [], [], []
     if len(scales[0]["datasets"]) > _MAX_LEVELS:
-        raise ColourError("has more levels than any program writes: export it again")
+        raise ColourError("has an implausible number of levels: export it again")
     for dataset in scales[0]["datasets"]:
         path = str(dataset["path"])
         if not re.fullmatch(r"[\w.+-]+(/[\w.+-]+)*", path) or ".." in path:
@@ -115,7 +115,7 @@ def _load(data: bytes | None) -> Mapping[str, Any]:
     if data is None:
         return {}
     if len(data) > _MAX_JSON:
-        raise ColourError("has metadata of absurd size: export it again")
+        raise ColourError("has implausibly large metadata: export it again")
     found = json.loads(data)
     return found if isinstance(found, dict) else {}
 
@@ -128,11 +128,11 @@ def _attributes(get: Get, root: str) -> Mapping[str, Any]:
 
 def _axes(given: Any) -> tuple[str, list[Any]]:
     if not isinstance(given, list) or len(given) > 5:
-        raise ColourError("says nothing of its axes (OME-Zarr before 0.4?): convert it to 0.4 or 0.5")
+        raise ColourError("does not name its axes (OME-Zarr before 0.4?): convert it to 0.4 or 0.5")
     named = [axis if isinstance(axis, dict) else {"name": axis} for axis in given]
     axes = "".join(str(axis.get("name", "?"))[:1].upper() for axis in named)
     if len(set(axes)) != len(axes):
-        raise ColourError("has an axis twice: export it again")
+        raise ColourError("names an axis twice: export it again")
     return axes, [axis.get("unit") for axis in named]
 
 
@@ -141,7 +141,7 @@ def array_facts(get: Get, path: str) -> tuple[tuple[int, ...], str]:
     new = _load(get(f"{path}/zarr.json"))
     old = {} if new else _load(get(f"{path}/.zarray"))
     if not new and not old:
-        raise ColourError(f"lacks its pixels ({path}): export it again")
+        raise ColourError(f"has no pixels ({path}): export it again")
     if new:
         kind, chunks = new.get("data_type"), new["chunk_grid"]["configuration"]["chunk_shape"]
         allowed = kind in _V3_TYPES
@@ -153,15 +153,15 @@ def array_facts(get: Get, path: str) -> tuple[tuple[int, ...], str]:
         allowed = isinstance(kind, str) and bool(_V2_TYPE.fullmatch(kind))
         for codec in [old.get("compressor"), *(old.get("filters") or [])]:
             if codec is not None and codec.get("id") not in _V2_CODECS:
-                raise ColourError(f"is compressed in a way that is not read ({codec.get('id')!r:.40})")
+                raise ColourError(f"uses an unsupported compression ({codec.get('id')!r:.40})")
         item = 8
     if not allowed:
         raise ColourError(f"has values of type {kind!r:.40}: export it with 8 or 16 bits")
     numbers = [*shape, *chunks]
     if not all(type(n) is int and 0 < n < 2**40 for n in numbers) or len(shape) != len(chunks):
-        raise ColourError("claims a size that no field has: export it again")
+        raise ColourError("declares an implausible size: export it again")
     if int(np.prod(chunks, dtype=object)) * item > MAX_CHUNK_BYTES * 8:
-        raise ColourError("claims chunks of absurd size: export it again")
+        raise ColourError("declares an implausible chunk size: export it again")
     _judge_number(shape, chunks)
     return tuple(shape), str(kind)
 
@@ -170,21 +170,21 @@ def _judge_number(shape: Any, chunks: Any) -> None:
     """Reject many chunks of a few values: each costs as much as a thousand pixels."""
     number = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
     if number > MAX_CHUNKS and math.prod(chunks) < LEAST_CHUNK:
-        raise ColourError("is cut into chunks of a few pixels: export it with chunks of 256 to 1,024")
+        raise ColourError("has chunks of only a few pixels: export it with chunks of 256 to 1,024")
 
 
 def _judge_codecs(codecs: Any, shape: Any, *, depth: int) -> None:
     if not isinstance(codecs, list) or depth > 2:
-        raise ColourError("is compressed in a way that is not read: export it again")
+        raise ColourError("uses an unsupported compression: export it again")
     for codec in codecs:
         name = codec.get("name") if isinstance(codec, dict) else codec
         if name not in _V3_CODECS:
-            raise ColourError(f"is compressed in a way that is not read ({name!r:.40})")
+            raise ColourError(f"uses an unsupported compression ({name!r:.40})")
         if name == "sharding_indexed":
             settings = codec["configuration"]
             inner = settings["chunk_shape"]
             if not all(type(n) is int and 0 < n < 2**40 for n in inner):
-                raise ColourError("claims chunks of absurd size: export it again")
+                raise ColourError("declares an implausible chunk size: export it again")
             if len(inner) == len(shape) and all(type(n) is int and 0 < n < 2**40 for n in shape):
                 _judge_number(shape, inner)
             for key in ("codecs", "index_codecs"):
@@ -274,7 +274,7 @@ def decode_packed(data: bytes, check_size: Any) -> tuple[Pixels, metadata.Facts]
     plan = examine(entries.get)
     check_size(*plan.size)
     if int(np.prod(plan.shapes[0], dtype=object)) * np.dtype(plan.types[0]).itemsize > 1_600_000_000:
-        raise ColourError("claims a size that no field has: export it again")
+        raise ColourError("declares an implausible size: export it again")
 
     import zarr  # half a second, not needed to list cells
     from zarr.core.buffer import default_buffer_prototype

@@ -106,7 +106,7 @@ def read_pixels(folder: Path) -> Pixels:
     if is_slide(folder):
         raise ImageError(
             f"The field {_name(folder)} is a whole slide, too large to be read whole: "
-            "make fields of areas of it (Project.fields.add_area)."
+            "create fields from areas of it (Project.fields.add_area)."
         )
     return _read(folder, "0")
 

@@ -85,14 +85,14 @@ class Audit:
                     continue
                 row = rows.get(entity_id)
                 if row is None:
-                    yield f"{what} {entity_id} stands in the history, but is not there."
+                    yield f"{what} {entity_id} is in the history, but not in the project."
                     continue
                 for name, value in columns.items():
                     if name in table.c and getattr(row, name) != value:
-                        yield f"{what} {entity_id}: its {name} is not what its history says."
+                        yield f"{what} {entity_id}: its {name} differs from its history."
                         break
             if entity in ("cell", "region", "ignore_area"):
                 unheard = sorted(row_id for row_id in rows if (entity, row_id) not in recorded)
                 yield from (
-                    f"{what} {row_id} has no history: nobody knows who made it." for row_id in unheard
+                    f"{what} {row_id} has no history: its annotator is unknown." for row_id in unheard
                 )

@@ -45,9 +45,7 @@ class Check:
             result = self._db.connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
             broken = self._db.connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         problems = [f"The database is damaged: {text}." for text in result if text != "ok"]
-        problems += [
-            f"Row {row[1]} of {row[0]} points at a row of {row[2]} that is not there." for row in broken
-        ]
+        problems += [f"Row {row[1]} of {row[0]} refers to a missing row of {row[2]}." for row in broken]
         return problems
 
     def _check_fields(self, quick: bool) -> list[str]:
@@ -67,7 +65,7 @@ class Check:
                 f"{folder / 'zarr.json'} is missing or damaged: other programs cannot read {PIXELS}."
             )
         strays = [p for p in folder.glob("*") if p.name.isdigit() and p.name not in known]
-        problems += [f"{p} holds pixels that belong to no field." for p in sorted(strays)]
+        problems += [f"{p} contains pixels that belong to no field." for p in sorted(strays)]
         return problems
 
     def _check_original(self, row: Any, quick: bool) -> list[str]:
@@ -78,7 +76,7 @@ class Check:
         if not original.is_file():
             return [f"The original file of the field {row.name} is missing ({original})."]
         if not quick and hash_of(original) != row.content_hash:
-            return [f"The original file of the field {row.name} has been altered ({original})."]
+            return [f"The original file of the field {row.name} was changed ({original})."]
         return []
 
     def _has_pixels(self, row: Any) -> bool:
@@ -116,10 +114,10 @@ class Check:
         if not path.exists():
             problems.append(
                 f"The slide {row.name} is no longer at {shown(path)}: put it back, "
-                "or say where to look (napari-lld check --slides FOLDER)."
+                "or search for it (napari-lld check --slides FOLDER)."
             )
         elif (size := size_on_disk(path)) is not None and size != row.source_bytes:
-            problems.append(f"The slide {row.name} has been altered ({shown(path)}).")
+            problems.append(f"The slide {row.name} was changed ({shown(path)}).")
         else:
             try:
                 open_slide(path).close()
@@ -139,7 +137,7 @@ class Check:
                 problems.append(f"Cell {row.id}: {error}")
         query = sa.select(suggestions.c.id, suggestions.c.cell_id).where(suggestions.c.cell_id.is_not(None))
         problems += [
-            f"Suggestion {row.id} became cell {row.cell_id}, which is not there."
+            f"Suggestion {row.id} became cell {row.cell_id}, which does not exist."
             for row in self._db.rows(query)
             if row.cell_id not in known
         ]

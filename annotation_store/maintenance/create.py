@@ -71,7 +71,7 @@ def _refuse_occupied(folder: Path) -> None:
             f"The folder {folder} cannot be read ({error.strerror}): choose a folder where you may write."
         ) from error
     if DATABASE in inside:
-        raise ProjectError(f"{folder} is a project already: open it, or choose another folder.")
+        raise ProjectError(f"{folder} is already a project: open it, or choose another folder.")
     refuse_links(folder)
     # what an interrupted creation left is no reason to refuse; anything in it would be somebody's work
     blank = {n for n in inside & set(_SKELETON) if not _files_in(folder / n)}
@@ -103,7 +103,7 @@ def _alone(folder: Path) -> Iterator[None]:
     with open_to_lock(place, make=True) as lock:
         # one that was removed meanwhile is of a program that has just finished
         if try_lock(lock) is False or not _is_at(lock, place):
-            raise ProjectError(f"Another program is making a project in {folder}: wait, then open it.")
+            raise ProjectError(f"Another program is creating a project in {folder}: wait, then open it.")
         try:
             yield
         finally:

@@ -100,13 +100,13 @@ class Repair:
         for name in (ORIGINALS, MODELS, PIXELS):
             if not (self._db.path / name).is_dir():
                 make_folder(self._db.path / name)
-                mended.append(f"The folder {name} was missing: made anew.")
+                mended.append(f"The folder {name} was missing: created again.")
         root = self._db.path / PIXELS
         if not is_root(root):
             if (root / "zarr.json").exists():
                 set_aside(self._db.path, root / "zarr.json")
             create_root(root)
-            mended.append(f"{PIXELS} had lost its root: made anew.")
+            mended.append(f"{PIXELS} had no root: created again.")
         return mended
 
     def _mend_database(self) -> list[str]:
@@ -120,7 +120,7 @@ class Repair:
             copy = back_up(self._db.path / DATABASE, self._db.path / BACKUPS, "before-repair")
             ask("REINDEX")
             if ask("PRAGMA integrity_check").scalars().all() == ["ok"]:
-                return [f"The database's indexes were damaged: made anew (a copy is {copy})."]
+                return [f"The database's indexes were damaged: rebuilt (a copy is {copy})."]
         return []
 
     def _mend_originals(self, originals: Path | None) -> list[str]:
@@ -192,7 +192,7 @@ class Repair:
                         set_aside(self._db.path, target)
                     move(staged, target)
             what = "overview of the slide" if slide else "pixels of the field"
-            mended.append(f"The {what} {row.name} were made again.")
+            mended.append(f"The {what} {row.name} were created again.")
         return mended
 
     def _pixels_again(self, row: Any, staged: Path) -> bool:
@@ -234,7 +234,7 @@ class Repair:
             for path in strays:
                 set_aside(self._db.path, path)
         self._ingest.sweep()
-        mended = [f"{p.name} in {p.parent.name} belongs to nothing: moved to {LOST}." for p in strays]
+        mended = [f"{p.name} in {p.parent.name} is not used: moved to {LOST}." for p in strays]
         for path in inside(self._db.path, STAGING).glob("*"):
             if not (path / ".lock").exists():  # of an older version
                 set_aside(self._db.path, path)
@@ -249,7 +249,7 @@ class Repair:
                 continue
             if not _THUMBNAIL.fullmatch(path.name) or is_link(path) or not path.is_file():
                 set_aside(self._db.path, path)
-                mended.append(f"{path.name} in {THUMBNAILS} is no thumbnail: moved to {LOST}.")
+                mended.append(f"{path.name} in {THUMBNAILS} is not a thumbnail: moved to {LOST}.")
                 continue
             try:
                 with Image.open(path, formats=("JPEG",)) as image:
@@ -258,7 +258,7 @@ class Repair:
                 path.unlink(missing_ok=True)
                 removed += 1
         if removed:
-            mended.append(f"{removed} damaged thumbnails were removed: they are made again.")
+            mended.append(f"{removed} damaged thumbnails were removed: they are created again.")
         return mended
 
     def _mend_models(self) -> list[str]:
@@ -277,4 +277,4 @@ class Repair:
             connection.execute(models.update().where(models.c.id == sound).values(active=True))
         self._db.events.models_changed.emit()
         instead = "the starter" if sound is None else f"model {sound}"
-        return [f"Model {damaged} cannot be used ({why}): {instead} suggests now."]
+        return [f"Model {damaged} cannot be used ({why}): {instead} is now in use."]

@@ -36,7 +36,7 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
         The document has no usable categories.
     """
     if not isinstance(document, dict):
-        raise SchemaError(f"{source} is not a COCO file: it holds no object with images and annotations.")
+        raise SchemaError(f"{source} is not a COCO file: it contains no object with images and annotations.")
     own = document.get("napari_lld")
     if isinstance(own, dict) and isinstance(own.get("schema"), dict) and not too_large(own["schema"]):
         try:

@@ -83,7 +83,9 @@ def _parsed(text: str, source: str) -> Schema:
 
 def _validated(data: Any, source: str) -> Schema:
     if not isinstance(data, dict):
-        raise SchemaError(f"The schema file {source} holds no schema: it needs name, classes and attributes.")
+        raise SchemaError(
+            f"The schema file {source} does not define a schema: it needs name, classes and attributes."
+        )
     if reason := too_large(data):
         raise SchemaError(f"The schema file {source} is too large: {reason}.")
     try:

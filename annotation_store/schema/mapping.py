@@ -61,12 +61,12 @@ class Translation:
 
     def _refuse(self, still_there: bool, word: str) -> None:
         if still_there:
-            raise EditError(f"{word!r} is still in the new schema: take it out there, or do not map it.")
+            raise EditError(f"{word!r} is still in the new schema: remove it there, or do not map it.")
 
     def _require(self, there: bool, word: str, successor: str | None) -> None:
         if not there:
             raise EditError(
-                f"{word!r} cannot become {successor!r}: the schema {self.new.name} has no such word."
+                f"{word!r} cannot become {successor!r}: the schema {self.new.name} does not contain it."
             )
 
     def cell(self, cell_class: str | None, attributes: Mapping[str, str], kind: str | None) -> dict[str, Any]:

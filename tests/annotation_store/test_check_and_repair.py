@@ -72,7 +72,7 @@ def test_damaged_pixels_are_made_again_from_the_original(project: Project, damag
     assert "a.png" in problem
     report = project.repair()
     assert report.left == []
-    assert any("made again" in line for line in report.mended)
+    assert any("created again" in line for line in report.mended)
     np.testing.assert_array_equal(project.pixels.read(1), before)
 
 
@@ -182,7 +182,7 @@ def test_a_damaged_model_is_told_and_the_sound_one_before_it_suggests(
     active = project.models.active()
     assert active is not None
     assert active.id == 1
-    assert any("Model 3" in line and "model 1 suggests now" in line for line in report.mended)
+    assert any("Model 3" in line and "model 1 is now in use" in line for line in report.mended)
     assert len(list((project.path / "models").rglob("model.*"))) >= 5, "nothing is deleted"
 
 
@@ -288,7 +288,7 @@ def test_a_row_changed_behind_the_store_s_back_is_found(project: Project) -> Non
     ask(f"UPDATE cells SET cell_class = 'Neutrophil' WHERE id = {cell}")
     ask("INSERT INTO cells (field_id, reading_id, x, y, w, h, attributes) VALUES (1, 1, 1, 1, 5, 5, '{}')")
     problems = project.check()
-    assert any(f"Cell {cell}: its cell_class is not what its history says" in p for p in problems)
+    assert any(f"Cell {cell}: its cell_class differs from its history" in p for p in problems)
     assert any("has no history" in p for p in problems)
     assert project.repair().left == problems
 

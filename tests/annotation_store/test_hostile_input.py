@@ -187,7 +187,7 @@ def test_another_programs_database_is_a_sentence(tmp_path: Path) -> None:
     other.execute("CREATE TABLE songs (id INTEGER)")
     other.commit()
     other.close()
-    with pytest.raises(ProjectError, match="no napari-lld project"):
+    with pytest.raises(ProjectError, match="not a napari-lld project"):
         Project.open(tmp_path)
 
 

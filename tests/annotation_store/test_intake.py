@@ -201,7 +201,7 @@ def test_check_finds_missing_pixels_altered_originals_and_strays(project: Projec
     problems = project.check()
     assert len(problems) == 3
     assert "pixels of the field a.png are missing" in problems[0]
-    assert "original file of the field b.png has been altered" in problems[1]
+    assert "original file of the field b.png was changed" in problems[1]
     assert "belong to no field" in problems[2]
     with pytest.raises(ProjectError, match="check"):
         project.pixels.read(1)

@@ -26,9 +26,9 @@ def read(small_project: Path) -> Path:
 def test_the_second_reader_does_not_mark_in_the_first_ones_reading(read: Path) -> None:
     with Project.open(read, annotator="Ben") as project:
         assert project.readings.undecided
-        with pytest.raises(EditError, match="'Reading 1' is Ada's, and Ben has none"):
+        with pytest.raises(EditError, match="'Reading 1' belongs to Ada, and Ben has none"):
             project.cells.change(1, cell_class="Monocyte")
-        with pytest.raises(EditError, match="begin one, or choose to continue"):
+        with pytest.raises(EditError, match="start a new one, or continue"):
             project.regions.add(1, Shape.rectangle(0, 0, 50, 50))
         assert project.cells.get(1).cell_class == "Basophil"
         project.fields.update(1, quality="good")  # of the field, not of a reading
@@ -75,7 +75,7 @@ def test_the_first_reading_belongs_to_whoever_marks_first(small_project: Path) -
         assert not cem.readings.undecided
         cell = ben.cells.add(1, BOX)
         assert ben.reading.annotator == "Ben"
-        with pytest.raises(EditError, match="is Ben's, and Cem has none"):
+        with pytest.raises(EditError, match="belongs to Ben, and Cem has none"):
             cem.cells.add(1, (40, 40, 20, 20))
         ben.undo(1)
         ben.redo(1)

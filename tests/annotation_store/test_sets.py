@@ -62,7 +62,7 @@ def test_suggestions_from_before_claim_nothing(folder: Path) -> None:
 
 def test_what_was_not_checked_is_never_accepted_among_many(project: Project) -> None:
     ids = project.suggestions.replace(1, [WITH_SETS, UNCHECKED], model_id=None)
-    with pytest.raises(EditError, match="has not learnt from"):
+    with pytest.raises(EditError, match="was not trained on"):
         project.suggestions.accept_many(ids)
     assert project.cells.all() == []
     assert len(project.suggestions.accept_many(ids[:1])) == 1

@@ -172,7 +172,7 @@ def test_what_somebody_else_changed_since_is_not_thrown_away(folder: Any) -> Non
     ):
         cell_id = ada.cells.add(1, (1, 1, 20, 20), cell_class="Monocyte")
         ben.cells.change(cell_id, cell_class="Lymphocyte")
-        with pytest.raises(EditError, match="somebody has changed"):
+        with pytest.raises(EditError, match="someone has changed"):
             ada.undo(1)
         assert ada.cells.get(cell_id).cell_class == "Lymphocyte"
         assert ada.undoable(1) == "Box cell"

@@ -95,7 +95,7 @@ def test_a_class_that_a_person_gives_to_an_unknown_cell_counts(project: Project)
 
 def test_an_unknown_cell_is_never_accepted_among_many(project: Project) -> None:
     ids = project.suggestions.replace(1, [KNOWN, UNKNOWN], model_id=None)
-    with pytest.raises(EditError, match="unlike anything that was taught"):
+    with pytest.raises(EditError, match="unlike those that the model was trained on"):
         project.suggestions.accept_many(ids)
     assert project.cells.all() == []
     assert len(project.suggestions.accept_many(ids[:1])) == 1

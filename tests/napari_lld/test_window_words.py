@@ -50,14 +50,14 @@ def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_win
 @pytest.mark.parametrize(
     ("sentence", "wanted"),
     [
-        ("say where they are with --images (a.png)", "say where they are under “Images” (a.png)"),
+        ("give their folder with --images (a.png)", "give their folder under “Images” (a.png)"),
         (
             "Leave them out (--option fields=covered), or train here.",
             "Leave them out (Options › “Fields”: Only completely annotated fields), or train here.",
         ),
         (
-            "say where to look (napari-lld check --slides FOLDER).",
-            "say where to look (in a terminal: napari-lld check --slides FOLDER).",
+            "search for it (napari-lld check --slides FOLDER).",
+            "search for it (in a terminal: napari-lld check --slides FOLDER).",
         ),
         (
             "Continue it (in the window: ☰ › Readings; in the terminal: --reading).",

@@ -133,9 +133,9 @@ def _merged(
         if theirs:
             words = spelled(mine, theirs, "first", "then")
             skipped.one(
-                "conflicts", f"{name}, {cell.where}: stands twice in the file, the first is kept: {words}."
+                "conflicts", f"{name}, {cell.where}: is in the file twice, the first is kept: {words}."
             )
-        skipped.count("{n} cells stand twice in the file: not added again.")
+        skipped.count("{n} cells are in the file twice: not added again.")
         if row is None:
             return there
         row.update(after)
@@ -186,8 +186,8 @@ def new_areas(
         finished = []
         document.skipped.one(
             "fields with marks whose place cannot be read",
-            f"{field.name}: not called finished, because nobody can tell where {marks.unplaced:,} of its "
-            "marks lie: look for them and finish it yourself.",
+            f"{field.name}: not marked as finished, because the positions of {marks.unplaced:,} of its "
+            "marks cannot be read: check the field and finish it by hand.",
         )
     rows = [row for row in finished + ignored if _key(row, field) not in here.areas]
     known = [*here.finished.get(field.id, ()), *(Shape(tuple(row["shape"])) for _, row in finished)]
@@ -199,7 +199,7 @@ def new_areas(
             rows.append(row)
             document.skipped.count(
                 "{n} marks that were left out lie in finished regions: they became ignore areas, "
-                "so that nobody takes them for background."
+                "so that they are not taken for background."
             )
     return rows
 
@@ -253,7 +253,7 @@ def new_proposals(
             document.skipped.count(
                 "{n} suggestions are in the project already: not added again."
                 if same[0] < before
-                else "{n} suggestions stand twice in the file: not added again."
+                else "{n} suggestions are in the file twice: not added again."
             )
             continue
         index.add(len(pending), box)

@@ -129,7 +129,7 @@ def lost_by_suggestions(contents: Contents, form: str) -> list[str]:
 _SENTENCES = {
     "probabilities": "{n} suggestions keep only their most probable class and values, not all probabilities.",
     "novelty": "{n} suggestions lose how unlike the taught classes they are (novelty).",
-    "unchecked": "{n} suggestions lose the mark that nothing was checked on their film.",
+    "unchecked": "{n} suggestions lose the mark that predictions on their film are unchecked.",
     "sets": "{n} suggestions lose their sets of values.",
 }
 

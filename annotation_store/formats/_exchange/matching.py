@@ -36,7 +36,7 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
     if document.fields and not matches:
         raise FormatError(
             f"None of the {len(document.fields)} images of {document.source} was found in {images.where()}: "
-            f"say where they are with --images ({reasons[0]})"
+            f"give their folder with --images ({reasons[0]})"
         )
     for reason in reasons:
         document.skipped.one("images not found", reason)

@@ -136,7 +136,7 @@ def _refuse_useless(document: Document) -> None:
         reasons = document.skipped.sentences()
         raise FormatError(
             f"Nothing in {document.source} fits the schema of this project "
-            f"({reasons[0] if reasons else 'no usable annotation'}) "
+            f"({reasons[0] if reasons else 'no usable annotation'}). "
             "Make a project with the file as its schema, or correct the file."
         )
 

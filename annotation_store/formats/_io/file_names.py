@@ -31,8 +31,8 @@ def safe_name(name: object, source: str, *, foreign: bool = False) -> str:
     climbs = ".." in name.replace("\\", "/").split("/")
     if climbs or "\x00" in name or (is_absolute(name) and not foreign):
         raise FormatError(
-            f"The file name {name[:100]!r} in {source} leads out of the images' folder: "
-            "give names inside that folder."
+            f"The file name {name[:100]!r} in {source} points outside the folder of the images: "
+            "use names inside that folder."
         )
     return name
 

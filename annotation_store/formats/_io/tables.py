@@ -167,8 +167,9 @@ class Table:
         if found.keys() & {"comma", "either", "both"}:
             texts = " and ".join(shown(text) for text in found.values())
             raise FormatError(
-                f"The numbers of {self.source} cannot be read for sure ({texts}): a comma may be a decimal "
-                "sign or not. Write all numbers with one decimal sign, and without thousands separators."
+                f"The numbers in {self.source} are ambiguous ({texts}): a comma may be a decimal "
+                "or a thousands separator. Write all numbers with one decimal separator and no thousands "
+                "separators."
             )
         return False
 

@@ -34,7 +34,7 @@ def read_file(path: Path, *, limit: int = MAX_BYTES) -> bytes:
             f"The file {path} cannot be read ({error.strerror}): check its permissions."
         ) from error
     except ValueError as error:  # a name with a zero byte
-        raise FormatError(f"{str(path)!r} is no usable file name: check the path.") from error
+        raise FormatError(f"{str(path)!r} is not a valid file name: check the path.") from error
 
 
 def decoded(data: bytes, source: str) -> str:
@@ -51,7 +51,7 @@ def decoded(data: bytes, source: str) -> str:
     except UnicodeDecodeError as error:
         raise FormatError(f"The file {source} is not UTF-8 text: save it as UTF-8.") from error
     if "\x00" in text:
-        raise FormatError(f"The file {source} is no text: it holds zero bytes.")
+        raise FormatError(f"The file {source} is not text: it contains null bytes.")
     return text
 
 
@@ -101,7 +101,7 @@ def number(text: str, at: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise FormatError(f"In {at}, {shown(text)} is no usable number.")
+        raise FormatError(f"In {at}, {shown(text)} is not a valid number.")
     return value
 
 
@@ -109,7 +109,7 @@ def whole(text: str, at: str) -> int:
     """Read a whole number, written with a decimal point or without."""
     value = number(text, at)
     if value != int(value) or abs(value) > 1e9:
-        raise FormatError(f"In {at}, {shown(text)} is no whole number of a usable size.")
+        raise FormatError(f"In {at}, {shown(text)} is not a valid whole number.")
     return int(value)
 
 

@@ -113,7 +113,7 @@ class _Reader:
     def read(self, data: Any) -> Document:
         if not isinstance(data, dict) or not isinstance(data.get("images"), list):
             raise FormatError(
-                f"{self.source} is no COCO file: it needs a list of images, and one of annotations. "
+                f"{self.source} is not a COCO file: it needs a list of images and a list of annotations. "
                 "Export it again as COCO."
             )
         for part in ("annotations", "categories"):
@@ -125,7 +125,7 @@ class _Reader:
         annotations = data.get("annotations") or []
         for position, annotation in enumerate(annotations, start=1):
             if not isinstance(annotation, dict):
-                self.skipped.count("{n} annotations are no objects: left out.")
+                self.skipped.count("{n} annotations are not objects: left out.")
             elif (image_id := known_id(annotation.get("image_id"), fields)) is None:
                 self._astray(annotation, fields)
             else:
@@ -181,7 +181,7 @@ class _Reader:
             if _PIXEL_SIZES[0] <= pixel_size <= _PIXEL_SIZES[1]:
                 given.pixel_size_um = pixel_size
             else:
-                self.skipped.count("{n} pixel sizes cannot be right: left out.")
+                self.skipped.count("{n} pixel sizes are out of range: left out.")
         if "annotated_regions" in image:  # null is not absent: it says of nothing that it is annotated
             stated = image["annotated_regions"]
             areas = (
@@ -189,7 +189,9 @@ class _Reader:
             )
             given.regions = [a for a in areas if a is not None]
             for _ in range(areas.count(None)):
-                self.skipped.count("{n} annotated regions cannot be read: nothing there counts as annotated.")
+                self.skipped.count(
+                    "{n} annotated regions cannot be read: these areas do not count as annotated."
+                )
         ignored = image.get("ignore_areas")
         for found in map(area, ignored) if isinstance(ignored, list) else () if ignored is None else (None,):
             if found is not None:
@@ -205,7 +207,7 @@ class _Reader:
             return round(number)
         if value is not None:
             self.skipped.one(
-                "odd sizes", f"{clean_name(name)}: its {side} in the file is no size, and is not used."
+                "odd sizes", f"{clean_name(name)}: its {side} in the file is not a size, and is ignored."
             )
         return None
 
@@ -249,9 +251,9 @@ class _Reader:
             given.proposals.append((where, self._proposal(annotation, box, cell_class, attributes)))
             return
         if outlined:
-            self.skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+            self.skipped.count("{n} outlines were converted to their bounding boxes.")
         elif annotation.get("segmentation"):
-            self.skipped.count("{n} outlines (segmentation) were left out: cells are boxes here.")
+            self.skipped.count("{n} outlines (segmentation) were left out: only boxes are imported.")
         flags = self._flags(annotation, cell_class)
         given.cells.append(CellIn(where, box, cell_class, attributes, flags, _extra(annotation, box)))
 
@@ -293,7 +295,7 @@ class _Reader:
     def _attributes(self, annotation: Mapping[str, Any]) -> dict[str, str | None]:
         given = annotation.get("attributes")
         if not isinstance(given, dict | None):
-            self.skipped.count("attributes that are no names and values were left out ({n} cells).")
+            self.skipped.count("attributes that are not names with values were left out ({n} cells).")
         found: dict[str, str | None] = {}
         for name, value in given.items() if isinstance(given, dict) else ():
             attribute, word = self.schema.find_attribute(name), value_word(value)
@@ -348,7 +350,7 @@ class _Reader:
         """Read a suggestion; where only the most probable value is given, it is taken for certain."""
         score = self._confidence(annotation)
         if not score and finite(annotation.get("score")) is None:
-            self.skipped.count("{n} suggestions state no usable score: their confidence is 0.")
+            self.skipped.count("{n} suggestions have no valid score: their confidence is 0.")
         sure_classes, sure_values = certain(cell_class, attributes, self.schema)
         classes: dict[str, float] = {}
         for name, p in self._probabilities(annotation.get("class_probabilities")).items():
@@ -374,7 +376,9 @@ class _Reader:
     def _probabilities(self, given: Any) -> dict[str, float]:
         numbers = {n: finite(p) for n, p in given.items()} if isinstance(given, dict) else {}
         if not isinstance(given, dict | None) or None in numbers.values():
-            self.skipped.count("probabilities that are no names and numbers were left out ({n} suggestions).")
+            self.skipped.count(
+                "probabilities that are not names with numbers were left out ({n} suggestions)."
+            )
             return {}
         return {name: p for name, p in numbers.items() if p is not None}
 

@@ -53,7 +53,7 @@ def parse(data: Any, schema: Schema, source: str, images: Images) -> Document:
     tasks = [data] if isinstance(data, dict) else data
     if not isinstance(tasks, list) or not any(isinstance(task, dict) for task in tasks):
         raise FormatError(
-            f"{source} is no Label Studio export: it needs a list of tasks, each with data. "
+            f"{source} is not a Label Studio export: it needs a list of tasks, each with data. "
             "Export it again as JSON."
         )
     document = Document(source, [], Skipped())
@@ -178,7 +178,7 @@ def _list(given: Any) -> list[Any]:
 def _results(given: Mapping[str, Any], at: str) -> list[dict[str, Any]]:
     results = given.get("result")
     if not isinstance(results, list):
-        raise FormatError(f"{at} has results that are no list.")
+        raise FormatError(f"{at} has results that are not a list.")
     return [result if isinstance(result, dict) else {} for result in results]
 
 
@@ -202,13 +202,13 @@ def _places(data: Mapping[str, Any], results: Sequence[Mapping[str, Any]], at: s
     targets = {str(r["to_name"]) for r in results if is_shape(r) and isinstance(r.get("to_name"), str)}
     if len(targets) > 1:
         if not targets <= named.keys():
-            raise FormatError(f"{at} marks several images, and does not say which are which.")
+            raise FormatError(f"{at} annotates several images without naming them in its data.")
         return [(named[target], _is_on(target)) for target in sorted(targets)]
     if targets and (place := named.get(next(iter(targets)))):
         return [(place, _anything)]
     usual = [named[key] for key in _USUAL if key in named] or [*dict.fromkeys(named.values())]
     if len(usual) > 1 and "image" not in named:
-        raise FormatError(f"{at} names several images, and does not say which is marked.")
+        raise FormatError(f"{at} names several images without stating which one is annotated.")
     if not usual and isinstance(data.get("image"), str):
         usual = [data["image"]]
     if not usual:
@@ -415,7 +415,7 @@ class _Marks:
         for result in results:
             if isinstance(result.get("value"), dict) or result.get("type") == "relation":
                 continue
-            skipped.count("{n} results have no value that could be read: left out.")
+            skipped.count("{n} results have no value that can be read: left out.")
             if self.scored is None:
                 self.field.left_out(None)
         yield from marks.values()
@@ -443,7 +443,7 @@ class _Marks:
         size = self.images.size(self.field.image, self.field.name)
         if size is None:
             raise FormatError(
-                f"In {self.at}, nothing says how large the image is: give the images with --images."
+                f"In {self.at}, the size of the image is unknown: give the images with --images."
             )
         return size
 

@@ -17,7 +17,7 @@ Size = tuple[int, int]
 _SHAPES = ("rectangle", "polygon", "ellipse", "brush", "bitmask", "keypoint", "vector", "magicwand")
 _PLACE = ("x", "y", "width", "height", "radiusX", "radiusY", "rotation", "points", "vertices", "rle")
 
-OUTLINES = "{n} outlines became the boxes around them: cells are boxes here."
+OUTLINES = "{n} outlines were converted to their bounding boxes."
 TURNED = "{n} turned boxes became the upright boxes around them."
 
 
@@ -49,7 +49,7 @@ def points_of(result: Mapping[str, Any], size: Size, at: str) -> tuple[Points, s
     if kind.startswith("polygon"):
         points = value.get("points")
         if not isinstance(points, list) or not points or not all(_is_pair(p) for p in points):
-            raise FormatError(f"In {at}, the points of a polygon are no pairs of numbers.")
+            raise FormatError(f"In {at}, the points of a polygon are not pairs of numbers.")
         return [(number(x, at) * width / 100, number(y, at) * height / 100) for x, y in points], OUTLINES
     angle = math.radians(number(value.get("rotation") or 0, at))
     turn, lean = math.cos(angle), math.sin(angle)
@@ -59,7 +59,7 @@ def points_of(result: Mapping[str, Any], size: Size, at: str) -> tuple[Points, s
         across, down = math.hypot(rx * turn, ry * lean), math.hypot(rx * lean, ry * turn)
         return [(x - across, y - down), (x + across, y + down)], OUTLINES
     if not (kind.startswith("rectangle") or kind == "labels"):
-        raise FormatError(f"In {at}, a mark of the kind {shown(kind)} has no area that could be read.")
+        raise FormatError(f"In {at}, an annotation of type {shown(kind)} has no area that can be read.")
     x, y, w, h = (number(value.get(k), at) for k in ("x", "y", "width", "height"))
     left, top, w, h = x * width / 100, y * height / 100, w * width / 100, h * height / 100
     # Label Studio turns a box around its top left corner
@@ -80,7 +80,7 @@ def number(value: Any, at: str) -> float:
     except OverflowError:
         found = math.inf
     if not math.isfinite(found) or abs(found) > 1e9:
-        raise FormatError(f"In {at}, {shown(value)} is no usable number.")
+        raise FormatError(f"In {at}, {shown(value)} is not a valid number.")
     return found
 
 
@@ -123,7 +123,7 @@ def _brushed(rle: Any, size: Size, at: str) -> Box:
         count, word = stream.read(32), stream.read(5) + 1
         lengths = [stream.read(4) + 1 for _ in range(4)]
         if count != 4 * width * height or width * height > MAX_PIXELS:
-            raise ValueError("it is of another size")
+            raise ValueError("its size differs")
         found = _opaque(stream, count, word, lengths, width)
     except (TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"In {at}, a brush stroke cannot be read ({str(error)[:60]}).") from error

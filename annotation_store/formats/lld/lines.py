@@ -58,7 +58,8 @@ def _row(words: Sequence[str], at: str) -> Row | Unreadable:
         x, y, w, h = (number(word, at) for word in words[1:5])
         if not all(_LEAST <= v <= _MOST for v in (x, y, w, h)):
             raise FormatError(
-                f"In {at}, the box lies outside 0 to 1: boxes are shares of the image's width and height."
+                f"In {at}, the box lies outside 0 to 1: box coordinates are fractions of the image's "
+                "width and height."
             )
         box = x, y, w, h
         class_id = whole(words[0], at)
@@ -70,7 +71,7 @@ def _row(words: Sequence[str], at: str) -> Row | Unreadable:
             patch = (first, second, third, fourth)
         codes = tuple(whole(word, at) for word in words[-_ATTRIBUTES:])
         if not all(0 <= code <= 9 for code in codes):
-            raise FormatError(f"In {at}, an attribute is coded below 0 or above 9: this is no LLD label.")
+            raise FormatError(f"In {at}, an attribute is coded below 0 or above 9: this is not an LLD label.")
     except FormatError as error:
         return Unreadable(str(error), box)
     return Row(class_id, box, patch, codes)
@@ -143,7 +144,7 @@ def patch_order(rows: Iterable[tuple[Row, Size]], source: str) -> str:
     which = "both orders" if fitting["xyxy"] == len(patched) else "neither order"
     raise FormatError(
         f"The patches in {source} can be read as x1 y1 x2 y2 or as x1 x2 y1 y2, and {which} of their numbers "
-        "fit the cells: say which it is (--option patch_order=xyxy or patch_order=xxyy)."
+        "fit the cells: choose one (--option patch_order=xyxy or patch_order=xxyy)."
     )
 
 

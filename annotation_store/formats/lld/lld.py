@@ -347,14 +347,14 @@ def write(
 ) -> ExportReport:
     """Write a JSON file (``.json``) or a folder; see `annotation_store.formats.write`."""
     if what == "suggestions":
-        raise FormatError("LLD's files have no place for suggestions: export them as coco.")
+        raise FormatError("LLD files cannot store suggestions: export them as coco.")
     skipped = Skipped()
     contents = Contents.of(project, what, progress).without_slides(skipped)
     fields = contents.annotated()
     names = Names.of_project(project, anonymise=anonymise)
     export = Export(contents, fields, Codes(project.schema), names, skipped)
     for _ in range(len(contents.fields) - len(fields)):
-        export.skipped.count("{n} fields say nothing (no region, no cell): left out.")
+        export.skipped.count("{n} fields have no region and no cell: left out.")
     layout = option_values.choice(options, "layout", ("text", "coco"))
     columns = option_values.choice(options, "columns", ("auto", "12", "16"))
     test, seed = option_values.share(options, "test", 0.2), option_values.integer(options, "seed", 0)
@@ -418,7 +418,7 @@ def _sayable(cells: Iterable[Cell], export: Export) -> list[tuple[Cell, int]]:
         number = export.codes.class_number(cell.cell_class)
         if number is None:
             kind = "whose class is missing" if cell.cell_class is None else f"of class {cell.cell_class}"
-            skipped.count(f"{{n}} cells {kind}: LLD's files cannot say it, left out.")
+            skipped.count(f"{{n}} cells {kind}: LLD files cannot store this, left out.")
             export.lost.setdefault(cell.field_id, []).append(cell)
             continue
         for lost in export.codes.losses(cell.attributes):
@@ -429,7 +429,7 @@ def _sayable(cells: Iterable[Cell], export: Export) -> list[tuple[Cell, int]]:
             )
             skipped.count(f"{word} ({{n}} cells).")
         if cell.comment or cell.kind or cell.bookmark or cell.second_opinion:
-            skipped.count("LLD has no place for kinds, flags and comments: those of {n} cells were left out.")
+            skipped.count("LLD cannot store kinds, flags and comments: those of {n} cells were left out.")
         found.append((cell, number))
     return found
 
@@ -463,8 +463,8 @@ def _write_text(project: Project, folder: Path, export: Export, columns: str) ->
     for field in each(export.fields, export.contents.progress):
         if columns == "12" and not contents.covered(field):
             skipped.count(
-                "Take care: {n} fields have unknown area, which text of 12 columns calls background: "
-                "--option columns=16 says what is known."
+                "Warning: {n} fields have unknown area, which text of 12 columns calls background: "
+                "--option columns=16 also writes which areas are annotated."
             )
         own = _sayable(contents.cells.get(field.id, ()), export)
         written: set[int] = set()
@@ -510,7 +510,7 @@ def _sheets(shapes: Sequence[Shape], cells: Sequence[tuple[Cell, int]], skipped:
             found.append((patch, inside))
         else:
             skipped.count(
-                "{n} regions hold no cell that can be said: text of 16 columns has no line for them."
+                "{n} regions contain no cell that LLD can store: text of 16 columns has no line for them."
             )
     return found
 

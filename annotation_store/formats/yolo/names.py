@@ -56,8 +56,8 @@ def data_set_of(path: Path) -> DataSet:
         if (found := in_folder(place)) is not None:
             return DataSet(root, found.names, found.point_columns)
     raise FormatError(
-        f"The folder {root} has no data.yaml: without it nobody knows which class a number stands for. "
-        "Put the data.yaml of the data set there, or name its YAML file."
+        f"The folder {root} has no data.yaml, which names the classes. "
+        "Copy the data.yaml of the data set there, or choose its YAML file."
     )
 
 
@@ -88,8 +88,8 @@ def in_folder(folder: Path) -> DataSet | None:
             continue
     if len({tuple(sorted(one.names.items())) for one in found.values()}) > 1:
         raise FormatError(
-            f"In {folder}, {' and '.join(map(shown, found))} name different classes: "
-            "name the one that is meant instead of the folder."
+            f"In {folder}, {' and '.join(map(shown, found))} list different classes: "
+            "choose the correct one instead of the folder."
         )
     return next(iter(found.values()), None)
 
@@ -99,7 +99,7 @@ def _listed(path: Path) -> dict[int, str]:
     while found and not found[-1]:
         found.pop()
     if not found:
-        raise FormatError(f"The file {path} is empty: it must list the classes, one a line.")
+        raise FormatError(f"The file {path} is empty: it must list the classes, one per line.")
     return {number: name for number, name in enumerate(found) if name}
 
 
@@ -151,7 +151,8 @@ def _names(given: Any, source: str) -> dict[int, str]:
         number = _whole(key)
         if number is None or not isinstance(value, str | None):
             raise FormatError(
-                f"The names in {source} must be whole numbers, each with a text: correct {shown(key)}."
+                f"The keys of names in {source} must be whole numbers, each with a text: correct "
+                f"{shown(key)}."
             )
         if number in found:
             raise FormatError(f"The file {source} names the class {number} twice: correct it.")

@@ -181,7 +181,7 @@ def _take(
             field.strangers.append((names.get(row.class_id, str(row.class_id)), row.box(size)))
         return
     if row.outline:
-        skipped.count("{n} outlines became the boxes around them: cells are boxes here.")
+        skipped.count("{n} outlines were converted to their bounding boxes.")
     if row.confidence is None:
         field.cells.append(CellIn(where, row.box(size), cell_class))
         return
@@ -271,7 +271,7 @@ def _row(words: Sequence[str], at: str) -> Row | Unreadable:
     try:
         if len(words) < 5 or (len(words) > 6 and len(words) % 2 == 0):
             hint = ": read it as lld" if len(words) in (12, 16) else ""
-            raise FormatError(f"In {at}, {len(words)} numbers are no YOLO label{hint}.")
+            raise FormatError(f"In {at}, {len(words)} numbers are not a YOLO label{hint}.")
         values = [number(word, at) for word in (words[1:] if len(words) > 6 else words[1:5])]
         row = _outline(values) if len(words) > 6 else Row(-1, values[0], values[1], values[2], values[3])
     except FormatError as error:
@@ -357,7 +357,7 @@ def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> li
     if what == "suggestions":
         return [field for field in annotated if field.id in contents.suggestions]
     for _ in range(len(contents.fields) - len(annotated)):
-        skipped.count("{n} fields say nothing (no region, no cell): left out.")
+        skipped.count("{n} fields have no region and no cell: left out.")
     partly = [field for field in annotated if not contents.covered(field)]
     if choice == "covered":
         for _ in partly:
@@ -365,7 +365,7 @@ def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> li
         return [field for field in annotated if contents.covered(field)]
     for _ in partly:
         skipped.count(
-            "Take care: {n} fields have unknown area, which YOLO will train as background. "
+            "Warning: {n} fields have unknown area, which YOLO will train as background. "
             "Leave them out (--option fields=covered), or train here, where it is masked."
         )
     return annotated
@@ -417,10 +417,10 @@ def _tell_losses(
         for cell in contents.cells.get(field.id, ()):
             label = label_of(cell.cell_class, contents.schema)
             if label in spare:
-                skipped.count(f"{{n}} cells stand under the extra class {label!r}.")
+                skipped.count(f"{{n}} cells were written as the extra class {label!r}.")
             if cell.attributes:
-                skipped.count("YOLO has no place for attributes: those of {n} cells were left out.")
+                skipped.count("YOLO cannot store attributes: those of {n} cells were left out.")
             if cell.comment or cell.kind or cell.bookmark or cell.second_opinion:
                 skipped.count(
-                    "YOLO has no place for kinds, flags and comments: those of {n} cells were left out."
+                    "YOLO cannot store kinds, flags and comments: those of {n} cells were left out."
                 )

@@ -77,7 +77,7 @@ def test_splits_of_an_export_keep_patients_whole(project: Project, tmp_path: Pat
     folders = {p.parent.name for p in (tmp_path / "out" / "images").rglob("*.png")}
     assert len(folders) == 1
     assert any("too few patients" in line for line in report.skipped)
-    assert any(line.startswith("Take care: 2 fields have unknown area") for line in report.skipped)
+    assert any(line.startswith("Warning: 2 fields have unknown area") for line in report.skipped)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_a_table_from_a_spreadsheet(project: Project, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("field,x,y,w\n", "column h lacks"),
-        ("field,x,y,w,h\na.png,1,2,3\n", "no usable number"),
+        ("field,x,y,w\n", "column h is missing"),
+        ("field,x,y,w,h\na.png,1,2,3\n", "not a valid number"),
         ("field,x,y,w,h\na.png,1,2,3,4,5\n", "6 cells"),
-        ("field,x,y,w,h\na.png,1;5,2,3,4\n", "no usable number"),
-        ("field,x,y,w,h\na.png,nan,2,3,4\n", "no usable number"),
+        ("field,x,y,w,h\na.png,1;5,2,3,4\n", "not a valid number"),
+        ("field,x,y,w,h\na.png,nan,2,3,4\n", "not a valid number"),
         ('field,x,y,w,h\n"a.png,1', "broken"),
     ],
 )

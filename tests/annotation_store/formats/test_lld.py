@@ -280,7 +280,7 @@ def test_the_yaml_of_a_data_set_says_which_class_a_number_is(
         with blank() as project:
             formats.read("lld", project, folder / name)
             assert [cell.cell_class for cell in project.cells.all()] == [found]
-    with blank() as project, pytest.raises(FormatError, match="name different classes"):
+    with blank() as project, pytest.raises(FormatError, match="list different classes"):
         formats.read("lld", project, folder)
 
 

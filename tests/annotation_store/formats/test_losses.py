@@ -132,7 +132,7 @@ def test_an_export_of_suggestions_reads_them_once_and_says_what_its_format_loses
     says = {
         "probabilities": "most probable class",
         "novelty": "(novelty)",
-        "unchecked": "nothing was checked",
+        "unchecked": "are unchecked",
         "sets": "sets of values",
     }
     for kind, words in says.items():

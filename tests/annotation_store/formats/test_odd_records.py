@@ -57,7 +57,7 @@ def test_a_field_with_a_mark_that_has_no_place_is_not_finished(
     report = bring(project, given)
     assert (report.cells, report.regions) == (1, 0)
     assert not project.regions.all(1)
-    assert any("a.png: not called finished" in line for line in report.skipped)
+    assert any("a.png: not marked as finished" in line for line in report.skipped)
 
 
 def test_what_lies_where_nothing_is_finished_or_is_judged_hides_nothing(project: Project) -> None:

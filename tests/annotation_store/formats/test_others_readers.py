@@ -157,7 +157,7 @@ def test_shapely_reads_the_geojson(annotated: Project, tmp_path: Path) -> None:
 
 
 def test_geojson_files_need_one_field_each(annotated: Project, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="one file an image"):
+    with pytest.raises(FormatError, match="one file per image"):
         formats.write("geojson", annotated, tmp_path / "x.geojson")
 
 
@@ -239,5 +239,5 @@ def test_suggestions_go_out_and_come_in(
 
 @pytest.mark.parametrize("name", ["lld", "voc"])
 def test_formats_without_a_place_for_suggestions_say_so(project: Project, tmp_path: Path, name: str) -> None:
-    with pytest.raises(FormatError, match="no place for suggestions"):
+    with pytest.raises(FormatError, match="cannot store suggestions"):
         formats.write(name, project, tmp_path / "out", what="suggestions")

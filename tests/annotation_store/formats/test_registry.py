@@ -28,7 +28,7 @@ def test_names_by_direction() -> None:
 def test_what_is_not_there_is_refused(project: Project, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="choose one of coco"):
         formats.write("dicom", project, tmp_path / "x")
-    with pytest.raises(FormatError, match="only be written"):
+    with pytest.raises(FormatError, match="but not imported"):
         formats.read("crops", project, tmp_path)
     with pytest.raises(FormatError, match="no option 'vall': it has val"):
         formats.write("yolo", project, tmp_path / "x", options={"vall": "0.1"})

@@ -70,13 +70,10 @@ def test_a_box_that_stands_twice_in_a_file_is_one_cell(project: Project, tmp_pat
     ]
     assert report.conflicts == 0, "not a conflict with what is here"
     told = "\n".join(report.skipped)
-    assert "3 cells stand twice in the file: not added again." in told
-    assert (
-        "annotation 3: stands twice in the file, the first is kept: class Neutrophil first, Lymphocyte"
-        in told
-    )
+    assert "3 cells are in the file twice: not added again." in told
+    assert "annotation 3: is in the file twice, the first is kept: class Neutrophil first, Lymphocyte" in told
     assert report.suggestions == 1
-    assert "1 suggestions stand twice" in told
+    assert "1 suggestions are in the file twice" in told
 
 
 def test_a_cell_at_the_edge_is_not_added_again(project: Project, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_table_in_utf_16_with_decimal_commas_is_read() -> None:
     ["14,5;14.25;20;20", "1.234,5;10;20;20", "1,234.5;10;20;20", "14,5;1.234;20;20"],
 )
 def test_commas_that_may_be_either_sign_are_refused(numbers: str) -> None:
-    with pytest.raises(FormatError, match=r"cannot be read for sure .*one decimal sign"):
+    with pytest.raises(FormatError, match=r"are ambiguous .*one decimal separator"):
         parsed(f"field;x;y;w;h\na.png;{numbers}\n")
 
 
@@ -284,4 +284,4 @@ def test_each_class_has_a_folder_of_its_own_among_the_crops(image_folder: Path, 
         report = formats.write("crops", project, tmp_path / "crops")
     folders = [p.name for p in (tmp_path / "crops").iterdir() if p.is_dir()]
     assert sorted(folders) == ["Blast", "_con", "_nul", "a_b", "a_b_2"]
-    assert "The crops of 'con' stand in the folder _con." in report.skipped
+    assert "The crops of 'con' are in the folder _con." in report.skipped

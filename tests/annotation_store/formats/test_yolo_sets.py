@@ -70,7 +70,7 @@ def test_an_empty_line_in_a_list_of_classes_shifts_no_number(make_set: MakeSet) 
 
 def test_files_that_name_different_classes_are_refused(make_set: MakeSet) -> None:
     folder = make_set(**{"1.yaml": "names: [Monocyte]", "2.yaml": "names: [Basophil]", "args.yaml": "lr: 1"})
-    with pytest.raises(FormatError, match=r"'1\.yaml' and '2\.yaml' name different"):
+    with pytest.raises(FormatError, match=r"'1\.yaml' and '2\.yaml' list different"):
         read(folder)
 
 

@@ -121,7 +121,7 @@ def test_the_depth_of_the_camera_is_found(tmp_path: Path, bits: int, top: int) -
         (np.full((20, 20), 300.0, np.float32), {}, "8 or 16 bits"),
         (np.full((20, 20), np.nan, np.float32), {}, "not numbers"),
         (np.zeros((20, 20), np.complex64), {}, "complex"),
-        (np.zeros((4, 4), np.uint8), {}, "8 a side"),
+        (np.zeros((4, 4), np.uint8), {}, "at least 8"),
     ],
 )
 def test_what_no_rule_could_decide_is_refused(

@@ -113,31 +113,34 @@ ABSURD: dict[str, tuple[Callable[[], bytes], str]] = {
     "BigTIFF of 5,000 pages": (lambda: pages(5_000, big=True), "more than 1,000 pages"),
     "OME-TIFF of 10^9 planes": (
         lambda: described(ome('SizeX="32" SizeY="24" SizeZ="1000000000" SizeC="3" SizeT="1"')),
-        "claims planes",
+        "declares planes",
     ),
     "OME-TIFF of planes whose product is absurd": (
         lambda: described(ome('SizeX="32" SizeY="24" SizeZ="9999" SizeC="9999" SizeT="9999"')),
-        "claims planes",
+        "declares planes",
     ),
     "OME-XML that nests": (
         lambda: described(ome(inside="<A>" * 100_000 + "</A>" * 100_000)),
-        "nests or repeats",
+        "nested or repeated",
     ),
-    "OME-XML that repeats": (lambda: described(ome(inside="<A/>" * 300_000)), "nests or repeats"),
+    "OME-XML that repeats": (lambda: described(ome(inside="<A/>" * 300_000)), "nested or repeated"),
     "OME-XML with entities": (
         lambda: described('<!DOCTYPE OME [<!ENTITY a "aaaa">]>' + ome().partition("?>")[2]),
         "defines entities",
     ),
-    "JPEG of 20,000 scans": (lambda: scans(20_000), "more scans"),
-    "JPEG of 10^6 comments": (lambda: segments(1_000_000), "more scans or segments"),
-    "PNG of 50,000 texts": (lambda: png_chunks(50_000), "more chunks"),
-    "zarr of a million chunks": (lambda: zarr_zip([3, 1_000, 1_000], [3, 1, 1]), "chunks of a few pixels"),
+    "JPEG of 20,000 scans": (lambda: scans(20_000), "number of scans"),
+    "JPEG of 10^6 comments": (lambda: segments(1_000_000), "number of scans or segments"),
+    "PNG of 50,000 texts": (lambda: png_chunks(50_000), "number of chunks"),
+    "zarr of a million chunks": (
+        lambda: zarr_zip([3, 1_000, 1_000], [3, 1, 1]),
+        "chunks of only a few pixels",
+    ),
     "zarr of a million chunks in a shard": (
         lambda: zarr_zip([3, 1_000, 1_000], [3, 1_000, 1_000], inner=[3, 1, 1]),
-        "chunks of a few pixels",
+        "chunks of only a few pixels",
     ),
     "zarr of 10^12 pixels": (lambda: zarr_zip([3, 10**6, 10**6], [3, 512, 512]), "more than 89 million"),
-    "zarr of 10,000 levels": (lambda: zarr_zip([3, 9, 9], [3, 9, 9], levels=10_000), "more levels"),
+    "zarr of 10,000 levels": (lambda: zarr_zip([3, 9, 9], [3, 9, 9], levels=10_000), "number of levels"),
 }
 
 
