@@ -16,6 +16,8 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 
+from annotation_store import formats
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_lld"
 REASONS = (
@@ -222,7 +224,16 @@ def missing(path: Path) -> list[tuple[str, ...]]:
 
 
 def _said() -> set[tuple[str, ...]]:
-    return {message for source in sources() for message in read(source).messages if message[0]}
+    messages = {message for source in sources() for message in read(source).messages}
+    return {message for message in messages | {(text,) for text in _of_formats()} if message[0]}
+
+
+def _of_formats() -> Iterator[str]:
+    """Give what forms show of the formats: the registry describes them."""
+    for form in formats.FORMATS.values():
+        yield form.title
+        for option in form.options:
+            yield from option.texts()
 
 
 def _names(text: str) -> list[str]:

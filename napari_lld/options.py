@@ -6,8 +6,8 @@ dialog, and the Python function takes the dataclass itself (`docs/adr/0014-optio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Any, get_args, get_type_hints
 
 from napari_lld.i18n.translate import later
@@ -25,21 +25,41 @@ class About:
         What it does: in the command's help, and as the tooltip in a form.
     empty
         What a form shows in place of an empty text.
+    choices
+        What it may be, each with what a form calls it, where the dialog does not name it; empty: any value
+        of its type.
+    flag
+        Its name on the command line, where that is not the field's own.
+    metavar
+        What stands for its value in the command's help.
     """
 
     title: str
     help: str
     empty: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    flag: str = ""
+    metavar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of an action, as its dataclass declares it."""
+    """One option of an action, as its dataclass declares it; without a default the command requires it."""
 
     name: str
     type: Any
     default: Any
     about: About
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is MISSING
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return self.about.flag or f"--{self.name.replace('_', '-')}"
 
 
 def options_of(action: type) -> Iterator[Option]:
@@ -48,15 +68,16 @@ def options_of(action: type) -> Iterator[Option]:
     Raises
     ------
     TypeError
-        A field lacks its default or its `About`.
+        A field lacks its `About`.
     """
     hints = get_type_hints(action, include_extras=True)
-    for field in fields(action):
-        kind, *notes = get_args(hints[field.name]) or (hints[field.name],)
+    for one in fields(action):
+        kind, *notes = get_args(hints[one.name]) or (hints[one.name],)
         about = next((note for note in notes if isinstance(note, About)), None)
-        if about is None or field.default is MISSING:
-            raise TypeError(f"{action.__name__}.{field.name}: give it a default and Annotated[…, About(…)]")
-        yield Option(field.name, kind, field.default, about)
+        if about is None:
+            raise TypeError(f"{action.__name__}.{one.name}: give it Annotated[…, About(…)]")
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        yield Option(one.name, kind, default, about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +98,43 @@ class ReportOptions:
             later("Call patients, files and the project by name; else they have numbers."),
         ),
     ] = False
+
+
+_READ_FORMATS = ("coco", "yolo", "lld", "voc", "csv", "geojson", "labelstudio")
+_WRITE_FORMATS = (*_READ_FORMATS, "crops")
+"""The formats by name, known without loading the store; a test holds them to its registry."""
+
+_FORMAT_OPTIONS = About(
+    later("Options"),
+    later("What else the format asks, e.g. val=0.1 for yolo; an unknown NAME is answered with all."),
+    flag="--option",
+    metavar="NAME=VALUE",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What is exported, and how (`annotation_store.formats.write`)."""
+
+    format: Annotated[
+        str, About(later("Format"), later("How to write it."), choices=dict.fromkeys(_WRITE_FORMATS, ""))
+    ]
+    what: Annotated[
+        str,
+        About(
+            later("Export"),
+            later("Annotated cells, or the pending suggestions."),
+            choices={"cells": "", "suggestions": ""},
+        ),
+    ] = "cells"
+    anonymise: Annotated[
+        bool,
+        About(
+            later("Leave out patients, slides, comments and names of files and people"),
+            later(
+                "Replace the names of patients, slides and files by keyed hashes, and leave out comments "
+                "and people."
+            ),
+        ),
+    ] = False
+    options: Annotated[Mapping[str, str], _FORMAT_OPTIONS] = field(default_factory=dict)

@@ -3,49 +3,116 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import pytest
 import typer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QWidget
 
+from annotation_store import formats
 from napari_lld.cli._app import app
 from napari_lld.cli._faces import asks
-from napari_lld.i18n.translate import use_language
-from napari_lld.options import About, ReportOptions, options_of
+from napari_lld.i18n.translate import tr, use_language
+from napari_lld.options import About, ExportOptions, Option, ReportOptions, options_of
 from napari_lld.report import write_report
 from napari_lld.widgets.base.form import OptionsForm
+from napari_lld.widgets.dialogs.export_dialog import ExportDialog
 from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
 
-NOT_OF_THE_ACTION = {"project", "out", "overwrite", "reading", "help"}
-"""What says where from, where to, and in whose reading."""
+ACTIONS: dict[str, type] = {"export": ExportOptions, "report": ReportOptions}
+EACH = [
+    pytest.param(name, option, id=f"{name}-{option.name}")
+    for name in ACTIONS
+    for option in options_of(ACTIONS[name])
+]
+NOT_OF_THE_ACTION = {"project", "out", "overwrite", "reading", "help", "as_json"}
+"""What says where from, where to, in whose reading, and how the answer is printed."""
 
 
-def test_the_command_has_the_options_of_the_action_with_their_defaults_and_help() -> None:
-    command = typer.main.get_command(app).commands["report"]  # type: ignore[attr-defined]
-    asked = {one.name: one for one in command.params if one.name not in NOT_OF_THE_ACTION}
-    wanted = {one.name: one for one in options_of(ReportOptions)}
-    assert list(asked) == list(wanted)
-    for name, option in wanted.items():
-        assert asked[name].opts == [f"--{name}"]
-        assert asked[name].secondary_opts == []
-        assert (asked[name].default, asked[name].help) == (option.default, option.about.help)
+def _parameters(command: str) -> dict[str, Any]:
+    made = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    return {one.name: one for one in made.params if one.name not in NOT_OF_THE_ACTION}
 
 
-def test_the_dialog_has_the_options_of_the_action_and_no_controls_besides(
-    tmp_path: Path, qtbot: QtBot
+def _export(folder: Path) -> tuple[QDialog, OptionsForm[Any]]:
+    survey = formats.Survey(**dict.fromkeys(inspect.signature(formats.Survey).parameters, 2))
+    dialog = ExportDialog(survey, folder)
+    return dialog, dialog.options
+
+
+def _report(folder: Path) -> tuple[QDialog, OptionsForm[Any]]:
+    dialog = ReportDialog(folder / "r.html")
+    return dialog, dialog.options
+
+
+DIALOGS: dict[str, Callable[[Path], tuple[QDialog, OptionsForm[Any]]]] = {
+    "export": _export,
+    "report": _report,
+}
+
+
+OWN_CONTROLS = {"options"}
+"""Made by the dialogs of several widgets, each with its own help."""
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_the_command_has_the_options_of_the_action_and_none_besides(action: str) -> None:
+    assert list(_parameters(action)) == [one.name for one in options_of(ACTIONS[action])]
+
+
+@pytest.mark.parametrize(("action", "option"), EACH)
+def test_an_option_of_the_command_has_the_name_default_and_help_of_its_field(
+    action: str, option: Option
 ) -> None:
+    asked = _parameters(action)[option.name]
+    assert asked.opts == [option.flag]
+    assert asked.secondary_opts == []
+    assert asked.required == option.required
+    assert asked.help == option.about.help
+    if not option.required:
+        assert (asked.default or None) == (option.default or None)
+
+
+@pytest.mark.parametrize("action", DIALOGS)
+def test_the_dialog_has_the_options_of_the_action_with_their_defaults_and_help(
+    action: str, tmp_path: Path, qtbot: QtBot
+) -> None:
+    dialog, form = DIALOGS[action](tmp_path)
+    qtbot.addWidget(dialog)
+    wanted = list(options_of(ACTIONS[action]))
+    assert list(form.controls) == [one.name for one in wanted]
+    chosen = form.value()
+    for option in wanted:
+        native = form.controls[option.name].native
+        assert dialog.isAncestorOf(native)
+        if option.name not in OWN_CONTROLS:
+            assert native.toolTip() == option.about.help
+        if not option.required:
+            assert getattr(chosen, option.name) == option.default
+
+
+@pytest.mark.parametrize(("action", "option"), EACH)
+def test_an_option_is_described_in_the_language_of_the_window(action: str, option: Option) -> None:
+    use_language("de")
+    try:
+        for text in (option.about.title, option.about.help):
+            assert tr(text) != text or text in SAME_IN_GERMAN
+    finally:
+        use_language("en")
+
+
+SAME_IN_GERMAN = {"Format"}
+
+
+def test_the_report_asks_nothing_besides_its_options(tmp_path: Path, qtbot: QtBot) -> None:
     dialog = ReportDialog(tmp_path / "r.html")
     qtbot.addWidget(dialog)
-    controls = dialog.options.controls
-    assert list(controls) == [one.name for one in options_of(ReportOptions)]
-    for option in options_of(ReportOptions):
-        assert controls[option.name].native.toolTip() == option.about.help
-    native = {one.native for one in controls.values()}
+    native = {one.native for one in dialog.options.controls.values()}
     assert {*dialog.findChildren(QLineEdit), *dialog.findChildren(QCheckBox)} == {dialog.place, *native}
     assert dialog.answer() == Wanted(tmp_path / "r.html", ReportOptions())
 
@@ -54,7 +121,26 @@ def test_the_python_function_takes_the_options_of_the_action() -> None:
     taken = inspect.signature(write_report).parameters
     assert set(taken) == {"project", "out", "options", "overwrite"}
     assert get_type_hints(write_report)["options"] == ReportOptions | None
-    assert {one.name for one in fields(ReportOptions)} == {one.name for one in options_of(ReportOptions)}
+
+
+def test_the_store_exports_with_the_defaults_of_the_action() -> None:
+    taken = inspect.signature(formats.write).parameters
+    for option in options_of(ExportOptions):
+        if not option.required:
+            assert (taken[option.name].default or None) == (option.default or None)
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_the_options_of_a_format_are_described_once_and_translated(name: str) -> None:
+    use_language("de")
+    try:
+        for option in formats.FORMATS[name].options:
+            assert tr(option.title) != option.title or option.title in {"Layout"}
+            assert tr(option.help) != option.help
+            assert not option.values or option.default in option.values
+            assert option.read({}) == option.default == option.read({option.name: f"{option.default}"})
+    finally:
+        use_language("en")
 
 
 def test_a_form_is_translated_and_can_be_reached_by_keyboard_and_screen_reader(qtbot: QtBot) -> None:
@@ -66,6 +152,7 @@ def test_a_form_is_translated_and_can_be_reached_by_keyboard_and_screen_reader(q
     finally:
         use_language("en")
     names = form.controls["names"].native
+    assert isinstance(names, QCheckBox)
     assert names.text() == names.accessibleName() == "Mit den Namen von Patienten, Dateien und Projekt"
     assert form.controls["title"].native.accessibleName() == "Titel"
     for control in form.controls.values():
@@ -79,23 +166,31 @@ def test_a_form_tells_each_change_and_gives_the_options(qtbot: QtBot) -> None:
     form = OptionsForm(ReportOptions, QFormLayout(holder))
     told: list[ReportOptions] = []
     form.changed.connect(lambda: told.append(form.value()))
-    form.controls["names"].native.click()
-    form.controls["title"].native.setText(" Ward 4 ")
+    names, title = form.controls["names"].native, form.controls["title"].native
+    assert isinstance(names, QCheckBox)
+    assert isinstance(title, QLineEdit)
+    names.click()
+    title.setText(" Ward 4 ")
     assert told == [ReportOptions(names=True), ReportOptions(names=True, title="Ward 4")]
 
 
-def test_an_option_without_help_or_default_is_refused() -> None:
+def test_an_option_without_help_is_refused() -> None:
     @dataclass(frozen=True)
     class Unsaid:
         names: bool = False
 
+    with pytest.raises(TypeError, match=r"names: give it Annotated"):
+        list(options_of(Unsaid))
+
+
+def test_an_option_without_a_default_is_required() -> None:
     @dataclass(frozen=True)
     class Undecided:
         names: Annotated[bool, About("Names", "Call them by name.")]
 
-    for action in (Unsaid, Undecided):
-        with pytest.raises(TypeError, match=r"names: give it a default"):
-            list(options_of(action))
+    (option,) = options_of(Undecided)
+    assert option.required
+    assert option.default is MISSING
 
 
 def test_a_command_must_say_where_the_options_go() -> None:

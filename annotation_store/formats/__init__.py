@@ -9,6 +9,7 @@ from annotation_store.formats._exchange.losses import (
     survey,
 )
 from annotation_store.formats._exchange.recognise import recognise
+from annotation_store.formats._io.option import Option
 from annotation_store.formats.registry import FORMATS, Format, names, preview, read, targets, write
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "NO_UNKNOWN_AREA",
     "REGIONS_OF_OUR_OWN",
     "Format",
+    "Option",
     "Survey",
     "names",
     "preview",

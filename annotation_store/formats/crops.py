@@ -31,9 +31,9 @@ from annotation_store.formats._exchange.export import (
     usable,
 )
 from annotation_store.formats._exchange.losses import lost_by_suggestions
-from annotation_store.formats._io import option_values
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import label_of
+from annotation_store.formats._io.option import Option
 from annotation_store.formats._io.tables import MARK, escaped
 from annotation_store.formats.cells_csv import rows, written
 from annotation_store.records import Box, Cell, ExportReport, Field, Suggestion
@@ -42,9 +42,13 @@ from annotation_store.schema import Schema
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-WRITE_OPTIONS: Mapping[str, str] = {
-    "margin": "what to show around a cell, as a share of its box's longer side (0)",
-}
+_MARGIN = Option(
+    "margin",
+    0.0,
+    title="Margin around a cell, as a share of its longer side",
+    help="How much is shown around a cell, as a share of its box's longer side, 0 to 1.",
+)
+WRITE_OPTIONS = (_MARGIN,)
 
 
 def write(
@@ -58,7 +62,7 @@ def write(
 ) -> ExportReport:
     """Write a folder of crops; see `annotation_store.formats.write`."""
     refuse_full(out)
-    margin = option_values.share(options, "margin", 0.0)
+    margin = _MARGIN.read(options)
     contents = Contents.of(project, what, progress)
     names = Names.of_project(project, anonymise=anonymise)
     skipped = Skipped()

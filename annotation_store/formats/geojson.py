@@ -42,7 +42,6 @@ from annotation_store.formats._exchange.export import (
 from annotation_store.formats._exchange.images import Images, walk
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.pairing import Pairing
-from annotation_store.formats._io import option_values
 from annotation_store.formats._io.file_names import Names, safe_name
 from annotation_store.formats._io.labels import (
     CONFIDENCES,
@@ -56,6 +55,7 @@ from annotation_store.formats._io.labels import (
     read_values,
     sets_of,
 )
+from annotation_store.formats._io.option import Option
 from annotation_store.formats._io.text import shown
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
 from annotation_store.schema import Schema
@@ -64,9 +64,17 @@ from annotation_store.validation import clean_name
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-WRITE_OPTIONS: Mapping[str, str] = {
-    "cells": "annotation (QuPath's users can edit them) or detection (drawn faster)",
-}
+_KIND = Option(
+    "cells",
+    "annotation",
+    title="Cells as",
+    help="What a cell is in QuPath.",
+    values={
+        "annotation": "Annotations, which can be edited in QuPath",
+        "detection": "Detections, which are drawn faster",
+    },
+)
+WRITE_OPTIONS = (_KIND,)
 
 REGION, IGNORE = "Region*", "Ignore*"
 _CONFIDENCE = "Confidence"
@@ -408,7 +416,7 @@ def write(
 ) -> ExportReport:
     """Write a folder of GeoJSON files, or one file; see `annotation_store.formats.write`."""
     contents = Contents.of(project, what, progress)
-    kind = option_values.choice(options, "cells", ("annotation", "detection"))
+    kind = _KIND.read(options)
     names = Names.of_project(project, anonymise=anonymise)
     skipped = Skipped()
     fields = contents.annotated()

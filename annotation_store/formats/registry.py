@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from annotation_store.errors import FormatError
 from annotation_store.files.outputs import check_output
 from annotation_store.formats import cells_csv, crops, geojson, voc
 from annotation_store.formats._exchange.document import Regions
+from annotation_store.formats._io.option import Option
 from annotation_store.formats.coco import coco
 from annotation_store.formats.labelstudio import labelstudio
 from annotation_store.formats.lld import lld
@@ -36,7 +37,7 @@ class Format:
     target
         What an export is: a file, a folder (a new or empty one), or either, by the suffix.
     read_options, write_options
-        What else may be said, name to a line of help; values are text.
+        What else may be said; values are given as text.
     """
 
     name: str
@@ -44,19 +45,24 @@ class Format:
     read: Callable[..., ImportReport] | None
     write: Callable[..., ExportReport] | None
     target: Literal["file", "folder", "either"] = "file"
-    read_options: Mapping[str, str] = field(default_factory=dict)
-    write_options: Mapping[str, str] = field(default_factory=dict)
+    read_options: tuple[Option[Any], ...] = ()
+    write_options: tuple[Option[Any], ...] = ()
     beside: str = ""
+
+    @property
+    def options(self) -> tuple[Option[Any], ...]:
+        """The options of both ways."""
+        return (*self.read_options, *self.write_options)
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         f.name: f
         for f in (
-            Format("coco", "COCO JSON, with regions and attributes", coco.read, coco.write),
+            Format("coco", "COCO JSON: with regions and attributes", coco.read, coco.write),
             Format(
                 "yolo",
-                "Ultralytics YOLO data set folder",
+                "YOLO folder, as Ultralytics trains on",
                 yolo.read,
                 yolo.write,
                 target="folder",
@@ -64,7 +70,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             ),
             Format(
                 "lld",
-                "LLD / LeukemiaAttri as published: label text (a folder) or COCO JSON (.json)",
+                "LLD as published: label text (a folder) or COCO JSON (.json)",
                 lld.read,
                 lld.write,
                 target="either",
@@ -72,12 +78,12 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 write_options=lld.WRITE_OPTIONS,
             ),
             Format(
-                "voc", "Pascal VOC folder", voc.read, voc.write, "folder", write_options=voc.WRITE_OPTIONS
+                "voc", "Pascal VOC: XML files", voc.read, voc.write, "folder", write_options=voc.WRITE_OPTIONS
             ),
-            Format("csv", "One cell a row, for spreadsheets", cells_csv.read, cells_csv.write),
+            Format("csv", "CSV: one cell a row, for spreadsheets", cells_csv.read, cells_csv.write),
             Format(
                 "geojson",
-                "QuPath GeoJSON, a file an image",
+                "QuPath GeoJSON: a file an image",
                 geojson.read,
                 geojson.write,
                 target="either",
@@ -93,7 +99,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             ),
             Format(
                 "crops",
-                "Pictures of single cells in folders by class",
+                "Pictures of single cells, in folders by class",
                 None,
                 crops.write,
                 target="folder",
@@ -254,12 +260,12 @@ def targets(chosen: Format, out: Path) -> list[Path]:
 
 
 def _options(
-    chosen: Format, known: Mapping[str, str], given: Mapping[str, str] | None
+    chosen: Format, known: tuple[Option[Any], ...], given: Mapping[str, str] | None
 ) -> dict[str, Mapping[str, str]]:
-    for option in given or {}:
-        if option not in known:
-            choice = f"it has {', '.join(known)}" if known else "it has none"
-            raise FormatError(f"The format {chosen.name} has no option {option!r}: {choice}.")
+    for name in given or {}:
+        if name not in {option.name for option in known}:
+            choice = f"it has {', '.join(option.usage for option in known)}" if known else "it has none"
+            raise FormatError(f"The format {chosen.name} has no option {name!r}: {choice}.")
     return {"options": dict(given or {})} if known else {}
 
 

@@ -42,7 +42,6 @@ from annotation_store.formats._exchange.export import (
 from annotation_store.formats._exchange.images import Images, walk
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.pairing import Pairing
-from annotation_store.formats._io import option_values
 from annotation_store.formats._io.file_names import Names, is_absolute, safe_name
 from annotation_store.formats._io.labels import (
     CONFIDENCES,
@@ -54,6 +53,7 @@ from annotation_store.formats._io.labels import (
     read_flags,
     read_values,
 )
+from annotation_store.formats._io.option import SEED, VALIDATION
 from annotation_store.formats._io.text import number, read_file, shown
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal
 from annotation_store.schema import Schema
@@ -64,10 +64,7 @@ from annotation_store.validation import clean_name
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-WRITE_OPTIONS: Mapping[str, str] = {
-    "val": "share of the fields for validation, patients kept whole (0.2)",
-    "seed": "another seed, another split (0)",
-}
+WRITE_OPTIONS = (VALIDATION, SEED)
 
 _MAX_BYTES = 20_000_000
 _FLAGS = ("kind", "comment", "bookmark", "second_opinion")
@@ -321,10 +318,8 @@ def write(
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields have no region and no cell: left out.")
     refuse_nothing(fields, skipped)
-    val = option_values.share(options, "val", 0.2)
-    parts = split_fields(
-        fields, {"train": 1 - val, "val": val}, seed=option_values.integer(options, "seed", 0)
-    )
+    val = VALIDATION.read(options)
+    parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=SEED.read(options))
     names = Names.of_project(project, anonymise=anonymise)
     files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
     with new_folder(out) as folder:

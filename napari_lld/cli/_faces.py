@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from napari_lld.options import options_of
+from napari_lld.cli._console import UsageError
+from napari_lld.options import Option, options_of
+
+_PAIRS = Mapping[str, str]
+_choice: Callable[[Mapping[str, str]], Any] = functools.partial(StrEnum, "Choice")
 
 
 def asks(action: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -19,11 +24,13 @@ def asks(action: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
         signature = inspect.signature(command, eval_str=True)
         own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
         place = [one.name for one in own].index("options")
-        own[place : place + 1] = asked = _parameters(action)
+        wanted = list(options_of(action))
+        own[place : place + 1] = [_parameter(option) for option in wanted]
 
         @functools.wraps(command)
         def run(**given: Any) -> None:
-            command(options=action(**{one.name: given.pop(one.name) for one in asked}), **given)
+            options = {option.name: _read(option, given.pop(option.name)) for option in wanted}
+            command(options=action(**options), **given)
 
         # typer asks both what a command takes
         run.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
@@ -33,21 +40,43 @@ def asks(action: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return decorate
 
 
-def _parameters(action: type) -> list[inspect.Parameter]:
-    """Make a parameter for each option: a switch can only be turned on."""
-    return [
-        inspect.Parameter(
-            option.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=option.default,
-            annotation=Annotated[
-                option.type,
-                typer.Option(
-                    f"--{option.name.replace('_', '-')}",
-                    help=option.about.help,
-                    show_default=option.default not in ("", None),
-                ),
-            ],
-        )
-        for option in options_of(action)
-    ]
+def _parameter(option: Option) -> inspect.Parameter:
+    """Make the parameter of an option: a switch can only be turned on."""
+    about, default = option.about, option.default
+    kind: Any = option.type
+    if about.choices:
+        kind = _choice({one.upper(): one for one in about.choices})
+    elif kind == _PAIRS:
+        kind, default = list[str] | None, None
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if option.required else default,
+        annotation=Annotated[
+            kind,
+            typer.Option(
+                option.flag,
+                help=about.help,
+                metavar=about.metavar,
+                show_default=not option.required and default not in ("", None),
+            ),
+        ],
+    )
+
+
+def _read(option: Option, given: Any) -> Any:
+    """Return what was given as the action takes it."""
+    if isinstance(given, StrEnum):
+        return given.value
+    return _pairs(option.flag, given or ()) if option.type == _PAIRS else given
+
+
+def _pairs(flag: str, given: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """Read ``NAME=VALUE``, which may be repeated."""
+    pairs = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name:
+            raise UsageError(f"{flag} {one}: give NAME=VALUE")
+        pairs[name] = value
+    return pairs

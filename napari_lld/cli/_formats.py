@@ -22,19 +22,6 @@ class ReadFormat(StrEnum):
     LABELSTUDIO = "labelstudio"
 
 
-class WriteFormat(StrEnum):
-    """The formats that can be exported."""
-
-    COCO = "coco"
-    YOLO = "yolo"
-    LLD = "lld"
-    VOC = "voc"
-    CSV = "csv"
-    GEOJSON = "geojson"
-    LABELSTUDIO = "labelstudio"
-    CROPS = "crops"
-
-
 Options = Annotated[
     list[str] | None,
     typer.Option(

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_lld.cli._console import UsageError, listed, plural, say, say_json
-from napari_lld.cli._formats import Options, WriteFormat, options_of
+from napari_lld.cli._faces import asks
 from napari_lld.cli._options import Json, Overwrite, ProjectPath, ReadingName, open_project
+from napari_lld.options import ExportOptions
 
 
-class What(StrEnum):
-    """What an export holds."""
-
-    CELLS = "cells"
-    SUGGESTIONS = "suggestions"
-
-
+@asks(ExportOptions)
 def export(
     project: ProjectPath,
     out: Annotated[
         Path,
         typer.Argument(metavar="OUT", help="The file to write, or the new folder.", show_default=False),
     ],
-    form: Annotated[WriteFormat, typer.Option("--format", help="How to write it.", show_default=False)],
-    what: Annotated[What, typer.Option(help="Annotated cells, or the pending suggestions.")] = What.CELLS,
-    anonymise: Annotated[
-        bool, typer.Option("--anonymise", help="Leave out patients, annotators and file names.")
-    ] = False,
-    option: Options = None,
+    options: ExportOptions,
     overwrite: Overwrite = False,
     reading: ReadingName = None,
     as_json: Json = False,
@@ -39,25 +28,24 @@ def export(
     """Export cells or suggestions."""
     from annotation_store import formats
 
-    options = options_of(option)
-    chosen = formats.FORMATS[form.value]
+    chosen = formats.FORMATS[options.format]
     for place in formats.targets(chosen, out):
         check_out(place, folder=chosen.target != "file", overwrite=overwrite)
     with open_project(project, read_only=True, reading=reading) as opened:
         report = formats.write(
-            form.value,
+            options.format,
             opened,
             out,
-            what=what.value,
-            anonymise=anonymise,
-            options=options,
+            what=options.what,
+            anonymise=options.anonymise,
+            options=options.options,
             overwrite=overwrite,
         )
     if as_json:
         say_json(
             {
                 "out": out.absolute(),
-                "what": what.value,
+                "what": options.what,
                 "fields": report.fields,
                 "regions": report.regions,
                 "cells": report.cells,
@@ -67,7 +55,7 @@ def export(
         )
         return
     count = plural(report.cells, "cell")
-    if what is What.SUGGESTIONS:
+    if options.what == "suggestions":
         count = plural(report.suggestions, "suggestion")
     say(f"Wrote {count} of {plural(report.fields, 'field')} to {out}.")
     if report.skipped:

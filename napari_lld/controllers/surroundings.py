@@ -194,16 +194,7 @@ class WindowServices(QObject):
             return
         self.desk.jobs.start(
             tr("Exporting"),
-            lambda tell: actions.export(
-                place,
-                answer.form,
-                answer.out,
-                tell,
-                suggestions=answer.suggestions,
-                anonymise=answer.anonymise,
-                options=answer.options,
-                reading=reading,
-            ),
+            lambda tell: actions.export(place, answer.out, tell, answer.options, reading=reading),
             lambda message: self.session.tell("info", message),
             self.desk.fail,
             left=tr("Nothing was written."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from napari_lld.i18n.format_texts import OPTIONS, Choice
+from annotation_store import formats
 from napari_lld.i18n.translate import tr
 
 _OPTION = re.compile(r"--option (\w+)=([\w.]+)( or \w+=[\w.]+)*")
@@ -63,8 +63,8 @@ def in_the_window(sentence: str) -> str:
 def _option(found: re.Match[str]) -> str:
     """Label an option of a format by its control, and the value by its words."""
     name, value = found[1], found[2]
-    for (_form, known), option in OPTIONS.items():
-        if known == name:
-            words = dict(option.values).get(value, value) if isinstance(option, Choice) else value
+    for option in (one for form in formats.FORMATS.values() for one in form.options):
+        if option.name == name:
+            words = option.values.get(value, value)
             return tr("Options › “{title}”: {value}", title=tr(option.title), value=tr(words))
     return tr("Options › “{title}”: {value}", title=name, value=value)

@@ -23,7 +23,7 @@ from annotation_store.records import Box, Shape
 from napari_lld import sample
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
-from napari_lld.options import ReportOptions
+from napari_lld.options import ExportOptions, ReportOptions
 from napari_lld.session.patient_rule import coverage
 from training.client import worker_environment
 
@@ -120,13 +120,10 @@ def count_for_export(project: Path, _tell: Tell, *, reading: int | None = None) 
 
 def export(
     project: Path,
-    form: str,
     out: Path,
     tell: Tell,
+    options: ExportOptions,
     *,
-    suggestions: bool,
-    anonymise: bool,
-    options: Mapping[str, str] | None = None,
     reading: int | None = None,
 ) -> str:
     """Write a project's cells or suggestions in one of the formats; return a sentence on what went out.
@@ -135,18 +132,18 @@ def export(
     """
     with Project.open(project, reading=reading, read_only=True) as own:
         report = formats.write(
-            form,
+            options.format,
             own,
             out,
-            what="suggestions" if suggestions else "cells",
-            anonymise=anonymise,
-            options=options,
+            what=options.what,
+            anonymise=options.anonymise,
+            options=options.options,
             progress=tell,
             overwrite=True,  # the dialog has asked
         )
     things = (
         trn("{count} suggestion", "{count} suggestions", report.suggestions)
-        if suggestions
+        if options.what == "suggestions"
         else trn("{count} cell", "{count} cells", report.cells)
     )
     messages = [tr("{things} exported to {out}.", things=things, out=out)]

@@ -115,7 +115,7 @@ def carry_out(place: Place, options: Import, tell: Tell) -> ImportReport:
 
 def _read(own: Project, form: str, options: Import, tell: Tell, *, preview: bool) -> ImportReport:
     run = formats.preview if preview else formats.read
-    known = formats.FORMATS[form].read_options
+    known = {option.name for option in formats.FORMATS[form].read_options}
     report = run(
         form,
         own,

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QListView, QSlide
 
 from annotation_store import Project, Shape
 from napari_lld.controllers.dock import AnnotateDock
+from napari_lld.options import ExportOptions
 from napari_lld.widgets.base.parts import ChoiceButton
 
 from .conftest import button
@@ -268,7 +269,7 @@ def test_images_are_added_and_cells_exported(
     assert len(session.summaries()) == 3
 
     out = tmp_path / "export.json"
-    wanted = export_dialog.Export("coco", out, suggestions=False, anonymise=False)
+    wanted = export_dialog.Export(out, ExportOptions(format="coco"))
     monkeypatch.setattr(export_dialog, "ask_export", lambda *_: wanted)
     click(qtbot, open_dock, "project.export")
     qtbot.waitUntil(lambda: out.exists() and not open_dock.desk.jobs.busy, timeout=20_000)

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
 
 from annotation_store import Project, formats
-from napari_lld.widgets.dialogs.export_dialog import TITLES, ExportDialog, said
+from napari_lld.widgets.dialogs.export_dialog import ExportDialog, said
 
 
 @pytest.fixture
@@ -34,13 +34,17 @@ def dialog(survey: formats.Survey, tmp_path: Path, qtbot: QtBot) -> ExportDialog
 
 
 def choose(dialog: ExportDialog, form: str, *, suggestions: bool = False) -> None:
-    dialog.form.setCurrentIndex(dialog.form.findData(form))
-    dialog.what.setCurrentIndex(int(suggestions))
+    for name, value in (("format", form), ("what", "suggestions" if suggestions else "cells")):
+        combo = dialog.options.controls[name].native
+        assert isinstance(combo, QComboBox)
+        combo.setCurrentIndex(combo.findData(value))
 
 
 def test_every_format_of_the_registry_can_be_chosen(dialog: ExportDialog) -> None:
-    assert set(TITLES) == set(formats.names(writing=True))
-    assert dialog.form.count() == len(TITLES)
+    combo = dialog.options.controls["format"].native
+    assert isinstance(combo, QComboBox)
+    titles = [combo.itemText(i) for i in range(combo.count())]
+    assert titles == [formats.FORMATS[name].title for name in formats.names(writing=True)]
 
 
 def test_it_says_what_goes_out_and_what_is_lost(dialog: ExportDialog) -> None:
@@ -58,7 +62,7 @@ def test_suggestions_are_refused_where_the_format_has_no_place_for_them(dialog: 
     assert not dialog.ok.isEnabled()
     choose(dialog, "coco", suggestions=True)
     assert dialog.ok.isEnabled()
-    assert dialog.answer().suggestions
+    assert dialog.answer().options.what == "suggestions"
 
 
 def test_a_place_that_cannot_be_is_said_at_once(dialog: ExportDialog, tmp_path: Path) -> None:
@@ -80,10 +84,10 @@ def test_the_answer_has_the_suffix_and_the_options_of_the_format(
     dialog.place.setText(str(tmp_path / "cells"))
     assert dialog.answer().out == tmp_path / "cells.csv"
     choose(dialog, "crops")
-    margin = dialog.options.controls["margin"]
+    margin = dialog.format_options.controls["margin"].native
     assert isinstance(margin, QDoubleSpinBox)
     margin.setValue(0.5)
-    assert dialog.answer().options == {"margin": "0.5"}
+    assert dialog.answer().options.options == {"margin": "0.5"}
     assert dialog.answer().out.suffix == ""
 
 
@@ -94,7 +98,7 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     assert (survey.annotated, survey.covered) == (1, 1)
     choose(dialog, "yolo")
     assert "unmarked" not in dialog.loses.text()
-    assert dialog.answer().options == {}
+    assert dialog.answer().options.options == {}
     dialog._survey = dataclasses.replace(survey, annotated=20, covered=3)
     choose(dialog, "coco")
     assert "Other programs will take the unmarked area of 17 fields for background." in dialog.loses.text()
@@ -103,18 +107,18 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     choose(dialog, "geojson")
     assert "unmarked" not in dialog.loses.text()
     choose(dialog, "yolo")
-    fields = dialog.options.controls["fields"]
+    fields = dialog.format_options.controls["fields"].native
     assert isinstance(fields, QComboBox)
     assert fields.currentText() == "Only completely annotated fields (3 of 20)"
-    assert dialog.answer().options == {"fields": "covered"}
+    assert dialog.answer().options.options == {"fields": "covered"}
     assert "17 fields are left out" in dialog.loses.text()
     fields.setCurrentIndex(fields.findData("annotated"))
     assert "The unmarked area of 17 fields will count as background" in dialog.loses.text()
-    assert dialog.answer().options == {}
+    assert dialog.answer().options.options == {}
     dialog._survey = dataclasses.replace(survey, annotated=20, covered=0)
     choose(dialog, "coco")
     choose(dialog, "yolo")
-    fields = dialog.options.controls["fields"]
+    fields = dialog.format_options.controls["fields"].native
     assert isinstance(fields, QComboBox)
     assert fields.currentData() == "annotated", "there is nothing else to export"
     assert "--" not in dialog.loses.text()

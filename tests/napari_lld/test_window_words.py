@@ -11,8 +11,6 @@ import pytest
 
 import annotation_store
 import training
-from annotation_store import formats
-from napari_lld.i18n.format_texts import OPTIONS
 from napari_lld.i18n.worker_texts import in_the_window
 
 ELSEWHERE = {"--detector", "--from", "--map", "--stay", "--truth"}
@@ -72,12 +70,3 @@ def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_win
 )
 def test_advice_names_the_controls_of_the_window(sentence: str, wanted: str) -> None:
     assert in_the_window(sentence) == wanted
-
-
-def test_every_option_of_a_format_is_a_control_in_words() -> None:
-    known = {
-        (name, option)
-        for name, f in formats.FORMATS.items()
-        for option in (*f.write_options, *f.read_options)
-    }
-    assert known == set(OPTIONS)

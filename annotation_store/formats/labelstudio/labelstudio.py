@@ -32,6 +32,7 @@ from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import flag_words, label_of, labels
+from annotation_store.formats._io.option import Option
 from annotation_store.formats.labelstudio.reader import FLAGS, IGNORE, REGION, STATED, TAKEN, parse
 from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Shape
 from annotation_store.schema import Schema
@@ -43,9 +44,13 @@ if TYPE_CHECKING:
 CONFIGURATION = "{stem}_config.xml"
 """The labelling configuration, beside the tasks."""
 
-WRITE_OPTIONS: Mapping[str, str] = {
-    "prefix": "what stands before an image's name (/data/local-files/?d=)",
-}
+_PREFIX = Option(
+    "prefix",
+    "/data/local-files/?d=",
+    title="Before an image's name",
+    help="What stands before an image's name: where Label Studio finds it.",
+)
+WRITE_OPTIONS = (_PREFIX,)
 
 _GREY = "#808080"
 
@@ -92,7 +97,7 @@ def write(
     """Write tasks and their configuration; see `annotation_store.formats.write`."""
     contents = Contents.of(project, what, progress)
     names = Names.of_project(project, anonymise=anonymise)
-    prefix = options.get("prefix", "/data/local-files/?d=")
+    prefix = _PREFIX.read(options)
     tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields, contents.progress)]
     found = [c.cell_class for own in contents.cells.values() for c in own]
     found += [s.stated_class for own in contents.suggestions.values() for s in own]

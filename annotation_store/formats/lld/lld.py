@@ -48,8 +48,8 @@ from annotation_store.formats._exchange.export import (
 from annotation_store.formats._exchange.images import Images, Size, walk
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
-from annotation_store.formats._io import option_values
 from annotation_store.formats._io.file_names import Names
+from annotation_store.formats._io.option import SEED, Option, share_for_test
 from annotation_store.formats._io.text import read_file, shown
 from annotation_store.formats.coco.coco import to_coco
 from annotation_store.formats.coco.reader import from_coco
@@ -65,15 +65,38 @@ from annotation_store.validation import clean_name
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-READ_OPTIONS: Mapping[str, str] = {
-    "patch_order": "order of the patch's four numbers where the file leaves it open: xyxy or xxyy",
-}
-WRITE_OPTIONS: Mapping[str, str] = {
-    "layout": "text (label files) or coco (Annotations/ and Images/)",
-    "columns": "auto (12 where nothing is unknown, else 16), 12 or 16",
-    "test": "share of the fields for the test, patients kept whole (0.2)",
-    "seed": "another seed, another split (0)",
-}
+_ORDER = Option(
+    "patch_order",
+    "",
+    title="Order of the patch's four numbers",
+    help="The order of the patch's four numbers, where the file leaves it open.",
+    values={"": "As the file shows", "xyxy": "x0 y0 x1 y1", "xxyy": "x0 x1 y0 y1"},
+)
+READ_OPTIONS = (_ORDER,)
+_LAYOUT = Option(
+    "layout",
+    "",
+    title="Layout",
+    help="How the data set is laid out.",
+    values={
+        "": "By the name: text in a folder, COCO in a .json file",
+        "text": "Label text in a folder",
+        "coco": "COCO JSON with its images",
+    },
+)
+_COLUMNS = Option(
+    "columns",
+    "auto",
+    title="Columns",
+    help="How many columns the label text has.",
+    values={
+        "auto": "12 where nothing is unknown, else 16",
+        "12": "12: as published",
+        "16": "16: marks unknown area",
+    },
+)
+_TEST = share_for_test(0.2)
+WRITE_OPTIONS = (_LAYOUT, _COLUMNS, _TEST, SEED)
 
 
 # -- in ------------------------------------------------------------------------------------------
@@ -92,9 +115,7 @@ def read(
 ) -> ImportReport:
     """Merge LLD text or JSON; see `annotation_store.formats.read`."""
     codes = Codes(project.schema)
-    order = options.get("patch_order")
-    if order is not None and order not in lines.ORDERS:
-        raise FormatError(f"The option patch_order cannot be {shown(order)}: give xyxy or xxyy.")
+    order = _ORDER.read(options) or None
     named = of_yaml(path) if path.suffix.lower() in SUFFIXES and path.is_file() else None
     path = path if named is None else named.root
     finder = Images.of(path, images, project)
@@ -355,9 +376,8 @@ def write(
     export = Export(contents, fields, Codes(project.schema), names, skipped)
     for _ in range(len(contents.fields) - len(fields)):
         export.skipped.count("{n} fields have no region and no cell: left out.")
-    layout = option_values.choice(options, "layout", ("text", "coco"))
-    columns = option_values.choice(options, "columns", ("auto", "12", "16"))
-    test, seed = option_values.share(options, "test", 0.2), option_values.integer(options, "seed", 0)
+    layout, columns = _LAYOUT.read(options), _COLUMNS.read(options)
+    test, seed = _TEST.read(options), SEED.read(options)
     if out.suffix.lower() == ".json":
         document, cells = to_json(export, fields)
         write_file(out, json.dumps(document, ensure_ascii=False, allow_nan=False))

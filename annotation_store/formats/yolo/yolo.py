@@ -43,9 +43,9 @@ from annotation_store.formats._exchange.images import Images, Size, walk
 from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
-from annotation_store.formats._io import option_values
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import certain, label_of, labels, read_class
+from annotation_store.formats._io.option import SEED, VALIDATION, Option, share_for_test
 from annotation_store.formats._io.text import lines, number, read_file, whole
 from annotation_store.formats.yolo.names import DataSet, data_set_of
 from annotation_store.images import IMAGE_SUFFIXES
@@ -56,12 +56,18 @@ from annotation_store.splits import split_fields
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-WRITE_OPTIONS: Mapping[str, str] = {
-    "val": "share of the fields for validation, patients kept whole (0.2)",
-    "test": "share of the fields for a test (0)",
-    "seed": "another seed, another split (0)",
-    "fields": "annotated (all that say anything) or covered (only those with no unknown area)",
-}
+_FIELDS = Option(
+    "fields",
+    "annotated",
+    title="Fields",
+    help="What becomes of unmarked area, which YOLO takes for background.",
+    values={
+        "annotated": "All annotated fields, the rest as background",
+        "covered": "Only completely annotated fields",
+    },
+)
+_TEST = share_for_test(0.0)
+WRITE_OPTIONS = (_FIELDS, VALIDATION, _TEST, SEED)
 
 # a box of float32 may pass the edge by a hair; Ultralytics accepts as much
 _LEAST, _MOST = -0.01, 1.01
@@ -318,15 +324,13 @@ def write(
 ) -> ExportReport:
     """Write a dataset folder; see `annotation_store.formats.write`."""
     refuse_full(out)
-    val, test = option_values.share(options, "val", 0.2), option_values.share(options, "test", 0.0)
+    val, test = VALIDATION.read(options), _TEST.read(options)
     skipped = Skipped()
     contents = Contents.of(project, what, progress).without_slides(skipped)
-    fields = _chosen(
-        contents, option_values.choice(options, "fields", ("annotated", "covered")), what, skipped
-    )
+    fields = _chosen(contents, _FIELDS.read(options), what, skipped)
     refuse_nothing(fields, skipped)
     shares = {"train": 1 - val - test, "val": val, "test": test}
-    parts = split_fields(fields, shares, seed=option_values.integer(options, "seed", 0))
+    parts = split_fields(fields, shares, seed=SEED.read(options))
     for part, share in shares.items():
         if share and fields and part not in parts.values():
             skipped.count(f"There are too few patients for {part}: it is empty.")

@@ -2,48 +2,117 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValueWidget
 from psygnal import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLineEdit
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLineEdit, QWidget
 
 from napari_lld.i18n.translate import tr
-from napari_lld.options import options_of
+from napari_lld.options import Option, options_of
 
 Options = TypeVar("Options")
 
+_SHORTEST = 46
+"""Characters that a choice shows at least; more must not widen the dialog beyond a small screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What asks for an option: its widget, what was chosen there, and a signal that tells of each change."""
+
+    native: QWidget
+    read: Callable[[], Any]
+    changed: Any
+
+    @property
+    def value(self) -> Any:
+        """What is chosen, a text without the blanks around it."""
+        value = self.read()
+        return value.strip() if isinstance(value, str) else value
+
+
+def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control:
+    """Make the control of an option, with its help and its accessible name.
+
+    Parameters
+    ----------
+    choices
+        What may be chosen, and what it is called here; else what the option says.
+    """
+    about = option.about
+    more: dict[str, Any] = {}
+    choices = choices or about.choices
+    if choices:
+        more = {
+            "widget_type": "ComboBox",
+            "choices": [(tr(words) or one, one) for one, words in choices.items()],
+        }
+    elif option.type is int:
+        more = {"min": 0, "max": 2**31 - 1}
+    elif option.type is float:
+        more = {"min": 0.0, "max": 1.0, "step": 0.05}
+    usual = {} if option.required else {"value": option.default}
+    widget = create_widget(annotation=option.type, name=option.name, options=more, **usual)
+    assert isinstance(widget, ValueWidget)
+    native = widget.native
+    native.setToolTip(tr(about.help))
+    native.setAccessibleName(tr(about.title))
+    if isinstance(native, QComboBox):
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        native.setMinimumContentsLength(_SHORTEST)
+    elif isinstance(native, QLineEdit):
+        native.setPlaceholderText(tr(about.empty))
+    return Control(native, widget.get_value, widget.changed)
+
+
+def add_row(form: QFormLayout, option: Option, control: Control) -> None:
+    """Add the control of an option to a form; a switch carries its title itself."""
+    title = tr(option.about.title)
+    if isinstance(control.native, QCheckBox):
+        control.native.setText(title)
+        form.addRow("", control.native)
+    else:
+        form.addRow(title, control.native)
+
 
 class OptionsForm(Generic[Options]):
-    """A control for each option of an action, added to a form in the order of its dataclass."""
+    """A control for each option of an action, added to a form in the order of its dataclass.
+
+    Parameters
+    ----------
+    choices
+        Of an option: what may be chosen in this form, and what it is called here.
+    own
+        Controls that the dialog made itself; it adds those to the form.
+    """
 
     changed = Signal()
 
-    def __init__(self, action: type[Options], form: QFormLayout) -> None:
+    def __init__(
+        self,
+        action: type[Options],
+        form: QFormLayout,
+        *,
+        choices: Mapping[str, Mapping[Any, str]] | None = None,
+        own: Mapping[str, Control] | None = None,
+    ) -> None:
         self._action = action
-        self.controls: dict[str, ValueWidget[Any]] = {}
+        self.controls: dict[str, Control] = {}
         for option in options_of(action):
-            about = option.about
-            control = create_widget(value=option.default, annotation=option.type, name=option.name)
-            assert isinstance(control, ValueWidget)
-            native, title = control.native, tr(about.title)
-            native.setToolTip(tr(about.help))
-            native.setAccessibleName(title)
-            if isinstance(native, QCheckBox):
-                native.setText(title)
-                form.addRow("", native)
-            else:
-                form.addRow(title, native)
-            if isinstance(native, QLineEdit):
-                native.setPlaceholderText(tr(about.empty))
-            control.changed.connect(self._tell)
-            self.controls[option.name] = control
+            made = (own or {}).get(option.name)
+            if made is None:
+                made = control(option, (choices or {}).get(option.name))
+                add_row(form, option, made)
+            made.changed.connect(self._tell)
+            self.controls[option.name] = made
 
     def value(self) -> Options:
-        """Return what is chosen, texts without the blanks around them."""
-        given = {name: control.value for name, control in self.controls.items()}
-        return self._action(**{n: v.strip() if isinstance(v, str) else v for n, v in given.items()})
+        """Return what is chosen."""
+        return self._action(**{name: control.value for name, control in self.controls.items()})
 
     def _tell(self) -> None:
         self.changed.emit()

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDialog,
-    QFormLayout,
-    QLineEdit,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from annotation_store import formats
-from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.options import ExportOptions
+from napari_lld.widgets.base.form import OptionsForm
 from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
 from napari_lld.widgets.base.save_place import SavePlace, problem_of
 from napari_lld.widgets.dialogs.format_options import FormatOptions
 
-TITLES = {
-    "coco": later("COCO JSON: everything but the history"),
-    "yolo": later("YOLO folder, to train Ultralytics' own models"),
-    "lld": later("LLD as published: label text (a folder) or COCO JSON (.json)"),
-    "voc": later("Pascal VOC folder"),
-    "csv": later("CSV: one cell a row, for spreadsheets"),
-    "geojson": later("QuPath GeoJSON"),
-    "labelstudio": later("Label Studio JSON"),
-    "crops": later("Pictures of single cells, in folders by class"),
-}
 _SUFFIXES = {"coco": ".json", "csv": ".csv", "labelstudio": ".json"}
 _NAMELESS = frozenset({"", ".."})
 """What the last part of a path is where it names no file: ``/``, ``.``, ``..``."""
@@ -40,13 +23,10 @@ _NAMELESS = frozenset({"", ".."})
 
 @dataclass(frozen=True)
 class Export:
-    """What to export, and where to."""
+    """What to export, how, and where to."""
 
-    form: str
     out: Path
-    suggestions: bool
-    anonymise: bool
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: ExportOptions
 
 
 class ExportDialog(QDialog):
@@ -58,63 +38,54 @@ class ExportDialog(QDialog):
         self.setMinimumWidth(540)
         self._survey = survey
         self._save_place = SavePlace(self)
-        self.form = QComboBox()
-        for name in formats.names(writing=True):
-            self.form.addItem(tr(TITLES[name]), name)
-        self.what = QComboBox()
-        self.what.addItem(
-            trn(
-                "{count} cell and the finished regions",
-                "{count} cells and the finished regions",
-                survey.cells,
-            ),
-            False,
-        )
-        self.what.addItem(
-            trn("{count} pending suggestion", "{count} pending suggestions", survey.suggestions), True
-        )
         self.place = QLineEdit(str(folder / "export.json"))
-        self.anonymise = QCheckBox(tr("Leave out patients, slides, comments and names of files and people"))
         self.holds = label(wrap=True)
         self.loses = label(role="notice", wrap=True)
         for target, lines in ((self.holds, 2), (self.loses, 5)):
             target.setMinimumHeight(lines * target.fontMetrics().lineSpacing())
             target.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self.options = FormatOptions()
-        self.options.changed.connect(self._tell)
+        self.format_options = FormatOptions()
         form = QFormLayout()
-        form.addRow(tr("Format"), self.form)
-        form.addRow(tr("Export"), self.what)
         form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
-        form.addRow("", self.anonymise)
+        things = {
+            "cells": trn(
+                "{count} cell and the finished regions",
+                "{count} cells and the finished regions",
+                survey.cells,
+            ),
+            "suggestions": trn(
+                "{count} pending suggestion", "{count} pending suggestions", survey.suggestions
+            ),
+        }
+        names = {name: formats.FORMATS[name].title for name in formats.names(writing=True)}
+        self.options = OptionsForm(
+            ExportOptions,
+            form,
+            choices={"format": names, "what": things},
+            own={"options": self.format_options.control()},
+        )
         form.addRow(tr("Goes out"), self.holds)
         form.addRow(tr("Lost"), self.loses)
-        form.addRow(tr("Options"), self.options)
+        form.addRow(tr("Options"), self.format_options)
         buttons, self.ok = confirm_buttons(self, tr("Export"))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(buttons)
-        self.form.currentIndexChanged.connect(lambda *_: self._on_form())
-        self.what.currentIndexChanged.connect(lambda *_: self._tell())
+        self.options.controls["format"].changed.connect(self._on_form)
+        self.options.changed.connect(self._tell)
         self.place.textChanged.connect(lambda *_: self._tell())
         self._on_form()
 
     def answer(self) -> Export:
         """Return what was chosen."""
-        return Export(
-            str(self.form.currentData()),
-            self._out(),
-            bool(self.what.currentData()),
-            self.anonymise.isChecked(),
-            self.options.values(),
-        )
+        return Export(self._out(), self.options.value())
 
     # ------------------------------------------------------------------ showing
 
     def _on_form(self) -> None:
         """Offer what the format asks, and a name that suits it."""
-        name = self.form.currentData()
-        self.options.offer(name, formats.FORMATS[name].write_options, none=True)
+        name = self._format.name
+        self.format_options.offer(self._format.write_options, none=True)
         self._offer_fields()
         out = Path(self.place.text().strip() or "export")
         bare = out.with_suffix("") if out.suffix.lower() in _SUFFIXES.values() else out
@@ -137,13 +108,15 @@ class ExportDialog(QDialog):
                 annotated=survey.annotated,
             ),
         }
-        self.options.retitle("fields", titles.items(), chosen="covered" if survey.covered else "annotated")
+        self.format_options.retitle(
+            "fields", titles.items(), chosen="covered" if survey.covered else "annotated"
+        )
 
     def _unknown_area(self) -> str:
         """Describe what becomes of unmarked area with what is chosen; nothing if it stays unknown."""
-        survey, name = self._survey, self.form.currentData()
+        survey, name = self._survey, self._format.name
         partly = survey.annotated - survey.covered
-        if not partly or self.what.currentData():
+        if not partly or self._suggestions:
             return ""
         if name in formats.REGIONS_OF_OUR_OWN:
             return trn(
@@ -153,7 +126,7 @@ class ExportDialog(QDialog):
             )
         if name not in formats.NO_UNKNOWN_AREA:
             return ""
-        if self.options.values().get("fields") == "covered":
+        if self._only_covered:
             return trn(
                 "{count} field is left out: it has unmarked area.",
                 "{count} fields are left out: they have unmarked area.",
@@ -166,8 +139,7 @@ class ExportDialog(QDialog):
         )
 
     def _tell(self) -> None:
-        name, suggestions = self.form.currentData(), bool(self.what.currentData())
-        survey = self._survey
+        name, suggestions, survey = self._format.name, self._suggestions, self._survey
         self.holds.setText(self._going_out(suggestions))
         lines: list[str] = []
         refused = suggestions and name in formats.NO_SUGGESTIONS
@@ -175,7 +147,7 @@ class ExportDialog(QDialog):
             lines.append(tr("This format has no place for suggestions: choose another."))
         else:
             lines += filter(None, [self._unknown_area()])
-            lines += [said(kind, n) for kind, n in survey.lost(name, self._what()).items()]
+            lines += [said(kind, n) for kind, n in survey.lost(name, self.options.value().what).items()]
         problem = self._problem()
         empty = not (survey.suggestions if suggestions else survey.cells + survey.regions)
         if empty:
@@ -184,8 +156,17 @@ class ExportDialog(QDialog):
         show_whole(self.loses)
         self.ok.setEnabled(not refused and not problem)
 
-    def _what(self) -> str:
-        return "suggestions" if self.what.currentData() else "cells"
+    @property
+    def _format(self) -> formats.Format:
+        return formats.FORMATS[self.options.controls["format"].value]
+
+    @property
+    def _only_covered(self) -> bool:
+        return self.format_options.values().get("fields") == "covered"
+
+    @property
+    def _suggestions(self) -> bool:
+        return bool(self.options.controls["what"].value == "suggestions")
 
     def _going_out(self, suggestions: bool) -> str:
         survey = self._survey
@@ -194,7 +175,7 @@ class ExportDialog(QDialog):
             if suggestions
             else trn("{count} cell", "{count} cells", survey.cells)
         ]
-        if "regions" not in formats.LOST[self.form.currentData()]:
+        if "regions" not in formats.LOST[self._format.name]:
             things.append(trn("{count} finished region", "{count} finished regions", survey.regions))
             if survey.ignore_areas:
                 things.append(trn("{count} ignore area", "{count} ignore areas", survey.ignore_areas))
@@ -208,7 +189,7 @@ class ExportDialog(QDialog):
 
     def _out(self) -> Path:
         out = Path(self.place.text().strip()).expanduser()
-        return _suffixed(out, _SUFFIXES.get(self.form.currentData(), ""))
+        return _suffixed(out, _SUFFIXES.get(self._format.name, ""))
 
     def _problem(self) -> str:
         """Describe what is wrong with the place; what the store refuses is known before it is tried."""
@@ -219,13 +200,13 @@ class ExportDialog(QDialog):
             return tr("Choose a location.")
         if not out.absolute().parent.is_dir():
             return tr("The folder {folder} does not exist.", folder=out.absolute().parent)
-        single = formats.FORMATS[self.form.currentData()].target == "file"
+        single = self._format.target == "file"
         if out.is_dir() and (single or any(out.iterdir())):
             return tr("{name} is a folder that holds something: give another name.", name=out.name)
         if not single and out.suffix != ".json" and out.is_file():
             return tr("{name} is a file: give another name.", name=out.name)
         survey = self._survey
-        if self.options.values().get("fields") == "covered" and survey.annotated and not survey.covered:
+        if self._only_covered and survey.annotated and not survey.covered:
             return tr("No field is annotated completely: choose all annotated fields.")
         return problem_of(out)
 
@@ -234,7 +215,7 @@ class ExportDialog(QDialog):
 
     def accept(self) -> None:
         """Close the dialog, once it is agreed what is replaced."""
-        if self._save_place.agreed(*formats.targets(formats.FORMATS[self.form.currentData()], self._out())):
+        if self._save_place.agreed(*formats.targets(self._format, self._out())):
             super().accept()
 
 

@@ -29,15 +29,6 @@ from napari_lld.widgets.base.room import keep_on_screen
 from napari_lld.widgets.dialogs.format_options import FormatOptions
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
-TITLES = {
-    "coco": later("COCO JSON"),
-    "yolo": later("YOLO folder"),
-    "lld": later("LLD as published: label text (a folder) or JSON"),
-    "voc": later("Pascal VOC: a folder, or one XML file"),
-    "csv": later("CSV: one cell a row"),
-    "geojson": later("QuPath GeoJSON: a file, or a folder"),
-    "labelstudio": later("Label Studio JSON"),
-}
 REGIONS = (
     ("stated", later("As stated in the file; the rest is unknown")),
     ("file", later("As stated in the file; if not stated, the whole image is annotated")),
@@ -90,7 +81,7 @@ class ImportDialog(QDialog):
         self.form = QComboBox()
         self.form.addItem(tr("Recognise"), "")
         for name in formats.names(reading=True):
-            self.form.addItem(tr(TITLES[name]), name)
+            self.form.addItem(tr(formats.FORMATS[name].title), name)
         self.images = QLineEdit()
         self.images.setPlaceholderText(tr("beside the labels"))
         self.images.setToolTip(
@@ -204,8 +195,8 @@ class ImportDialog(QDialog):
         name = str(self.form.currentData())
         if chosen:
             self._recognised = not name
-        known = formats.FORMATS[name].read_options if name else {}
-        self.options.offer(name, known)
+        known = formats.FORMATS[name].read_options if name else ()
+        self.options.offer(known)
         self._form.setRowVisible(self.options, bool(known))
         if chosen:
             self._look_soon()
