@@ -152,7 +152,7 @@ class Project:
                 "permissions."
             ) from error
         if not there:
-            raise ProjectError(f"There is no folder {folder}: make the project first (napari-lld new).")
+            raise ProjectError(f"There is no folder {folder}: create a project first (napari-lld new).")
         if not whole:
             if any((folder / BACKUPS).glob("*.db")):
                 raise ProjectError(

@@ -167,7 +167,7 @@ def run_worker(request: Request, *, on_message: Callable[[Message], None] | None
             code = process.returncode
             how = "was killed by the system, often short of memory," if code in (-9, 137) else "ended"
             raise TrainingError(
-                f"The training process {how} without an answer (exit code {code}).",
+                f"The training process {how} without a result (exit code {code}).",
                 "Try again with a smaller --size; --debug shows what it printed.",
                 "".join(log),
             )

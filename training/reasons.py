@@ -53,12 +53,12 @@ class Reason(str):
         if isinstance(content, str):
             return cls(content)
         if not isinstance(content, list) or not 2 <= len(content) <= 3 or not isinstance(content[-1], dict):
-            raise ValueError(f"{content!r} is no reason")
+            raise ValueError(f"{content!r} is not a reason")
         texts, values = [str(text) for text in content[:-1]], content[-1]
         if not all(map(_is_template, texts)):
-            raise ValueError(f"{texts!r} ask for more than names")
+            raise ValueError(f"{texts!r} contain more than names")
         if len(texts) == 2 and not isinstance(values["count"], int):
-            raise ValueError(f"{values['count']!r} is no count")
+            raise ValueError(f"{values['count']!r} is not a count")
         return cls(*texts, **{k: cls.read(v) if isinstance(v, list) else v for k, v in values.items()})
 
 

@@ -34,9 +34,9 @@ from napari_lld.cli._console import UsageError, complain
 
 app = typer.Typer(
     name="napari-lld",
-    help="Find, classify and describe white blood cells in blood films: annotate a corner, train, review "
+    help="Detect, classify and describe white blood cells in blood films: annotate a region, train, review "
     "suggestions. Research use only, not for diagnosis.",
-    epilog="napari-lld alone, or with a PROJECT, opens the window. --debug, with any command, shows the "
+    epilog="napari-lld opens the window, with PROJECT if given. --debug, with any command, shows the "
     "traceback of an error.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -112,7 +112,7 @@ def execute(words: Sequence[str], *, debug: bool = False) -> int:
     except Exception as error:
         return _answer(error, words[0] if words else "", debug=debug)
     if code == INTERRUPTED:  # raised, or turned into this code by typer
-        complain("Stopped. What was finished before is kept; nothing was left half-written.")
+        complain("Stopped. Completed work is saved, and no file is incomplete.")
     return code if isinstance(code, int) else 0
 
 
@@ -133,8 +133,12 @@ def _answer(error: Exception, command: str, *, debug: bool) -> int:
         return 2
     if isinstance(error, OSError) and error.filename is not None:
         complain(
-            f"{error.filename}: {error.strerror or error}. Check the path, its rights and the space left."
+            f"{error.filename}: {error.strerror or error}. Check the path, its permissions and the free "
+            "space."
         )
         return 2
-    complain(f"Unexpected {type(error).__name__}: {error}. Run again with --debug and report what it shows.")
+    complain(
+        f"Unexpected {type(error).__name__}: {error}. Run the command again with --debug and report the "
+        "traceback."
+    )
     return 1

@@ -50,7 +50,7 @@ def say(text: str = "") -> None:
 def say_unknown(count: int) -> None:
     """Write how many suggestions are of unknown cells, if any are."""
     if count:
-        say(f"{count} of them unknown: unlike the cells that the model was taught.")
+        say(f"{count} of them unknown: unlike the cells that the model was trained on.")
 
 
 def complain(text: str) -> None:
@@ -145,7 +145,7 @@ def show_message(message: Message, update: Update, *, prefix: str = "") -> None:
     """Show on a bar how far the worker is, and write what people should know to standard error."""
     if message.type == "waiting":
         update("Waiting for another training", 0, 0, None)
-        complain(f"{_sentence(message.told)} This training waits for its end.")
+        complain(f"{_sentence(message.told)} This training starts when that one has ended.")
     elif message.type == "notice":
         complain(_sentence(message.told))
     elif message.type == "progress":

@@ -27,7 +27,7 @@ Options = Annotated[
     typer.Option(
         "--option",
         metavar="NAME=VALUE",
-        help="What else the format asks, e.g. val=0.1 for yolo; an unknown NAME is answered with all.",
+        help="Option of the format, e.g. val=0.1 for yolo; an unknown NAME lists all options.",
     ),
 ]
 

@@ -8,7 +8,7 @@ from typing import Any
 from napari_lld.cli._console import new_table, number, plural, say, say_table
 from training.evaluation.units import of_units
 
-NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "nothing said"
+NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "no prediction"
 
 
 def say_metrics(metrics: Mapping[str, Any]) -> None:
@@ -24,16 +24,14 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
             return
         caution = metrics.get("caution")
         metrics = metrics["held_out"]
-        say(
-            f"Measured on held-out cells{f'. {caution}' if caution else ', which no model has learned from.'}"
-        )
+        say(f"Measured on held-out cells{f'. {caution}' if caution else ' that no model was trained on.'}")
     cells = int(metrics.get("cells") or 0)
     if not cells:
-        say("Not measured: there is no true cell to measure on.")
+        say("Not measured: there are no annotated cells to compare with.")
         return
     fields = int(metrics.get("fields") or 0)
     empty = fields - int(metrics.get("fields_with_cells") or fields)
-    without = f" ({empty} of the fields without any)" if empty else ""
+    without = f" ({empty} fields without cells)" if empty else ""
     say(f"On {plural(fields, 'field')} with {plural(cells, 'cell')}{without}:")
     spread: Mapping[str, Any] = metrics.get("intervals") or {}
     table = new_table("measure", "value", *(["95% interval"] if spread else []), "n")
@@ -71,13 +69,13 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
         if spread["patients"] > 1:
             say(f"Intervals: {plural(int(spread['resamples']), 'resample')} of the cells {whose}.")
         else:
-            say(f"No intervals: all of it is {whose}.")
+            say(f"No confidence intervals: all cells are {whose}.")
     if metrics.get("domains"):
         _say_domains(metrics["domains"])
     if metrics.get("calibration"):
         _say_calibration(metrics["calibration"])
     if metrics.get("confusion") and of_training:  # eight tables after each round are too many
-        say("napari-lld evaluate also shows what was taken for what.")
+        say("napari-lld evaluate also shows the confusion matrices.")
     elif metrics.get("confusion"):
         _say_confusion("class", metrics["confusion"]["class"])
         for name, confusion in metrics["confusion"]["attributes"].items():
@@ -118,7 +116,7 @@ def _say_confusion(name: str, confusion: Mapping[str, Any]) -> None:
         return
     predicted: Sequence[str | None] = confusion["said"]
     table = new_table(
-        f"{name}: truth ↓ said →", *(NOT_FOUND if s is None else s or SILENT for s in predicted)
+        f"{name}: truth ↓ predicted →", *(NOT_FOUND if s is None else s or SILENT for s in predicted)
     )
     for truth, counts in zip(confusion["truth"], confusion["counts"], strict=True):
         # nobody can fail to find what is not there

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from annotation_store import Project
 
 ProjectPath = Annotated[
-    Path, typer.Argument(metavar="PROJECT", help="The project's folder.", show_default=False)
+    Path, typer.Argument(metavar="PROJECT", help="Folder of the project.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it already exists.")]
@@ -22,21 +22,23 @@ Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N|mps", help="Where 
 Model = Annotated[
     str,
     typer.Option(
-        metavar="ID|active|starter", help="Which model: its number, the active one, or the starter."
+        metavar="ID|active|starter", help="Model to use: its number, the active one, or the starter."
     ),
 ]
 
 
 Annotator = Annotated[
     str | None,
-    typer.Option("--annotator", metavar="NAME", help="Name of the annotator; else the account's name."),
+    typer.Option(
+        "--annotator", metavar="NAME", help="Name of the annotator; by default the name of your user account."
+    ),
 ]
 ReadingName = Annotated[
     str | None,
     typer.Option(
         "--reading",
         metavar="NAME",
-        help="In which reading, by its name or number; else the annotator's own, or else the first.",
+        help="Name or number of the reading; by default the annotator's own, or else the first.",
     ),
 ]
 

@@ -25,21 +25,25 @@ def add(
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="Takes the patient from each file's name, e.g. '^(\\d+)_'; training never cuts one in two. "
-            "The project keeps it for images added later; '' = no rule any more.",
+            help="Regular expression for the patient in a file name, e.g. '^(\\d+)_'; a patient's fields "
+            "stay together in training or test. "
+            "The project stores it for images added later; '' removes it.",
         ),
     ] = None,
     microscope: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The microscope that all of them come from.")
+        str | None, typer.Option(metavar="NAME", help="Microscope of all these images.")
     ] = None,
-    camera: Annotated[str | None, typer.Option(metavar="NAME", help="The camera.")] = None,
+    camera: Annotated[str | None, typer.Option(metavar="NAME", help="Camera of all these images.")] = None,
     magnification: Annotated[
-        float | None, typer.Option(metavar="N", help="The objective's magnification, where files say none.")
+        float | None,
+        typer.Option(metavar="N", help="Magnification of the objective, for files that do not state it."),
     ] = None,
-    stain: Annotated[str | None, typer.Option(metavar="NAME", help="The stain.")] = None,
+    stain: Annotated[str | None, typer.Option(metavar="NAME", help="Stain of all these images.")] = None,
     domain: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What sets their look apart; results are shown per domain."),
+        typer.Option(
+            metavar="NAME", help="Name for images of the same appearance; results are reported per domain."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +84,7 @@ def add(
     say(f"Added {plural(len(report.added), 'field')}; the project has {len(names):,}.")
     say(f"Patients: {now} (before: {before}).")
     if now.without > before.without:
-        say("Fields of unknown patients can be split between training and test: see add --patient-from.")
+        say("Fields of an unknown patient may be divided between training and test; see add --patient-from.")
     if report.skipped:
         say(f"Skipped {plural(len(report.skipped), 'file')}:")
         for line in listed([f"  {path}: {why}" for path, why in report.skipped]):
@@ -109,8 +113,8 @@ def check_named(files: list[Path]) -> None:
         more = f" And {len(broken) - _MOST_TOLD} more." if len(broken) > _MOST_TOLD else ""
         raise UsageError(
             f"{len(broken)} of the {plural(len(files), 'named file')} cannot be read, so nothing was added. "
-            f"{' '.join(broken[:_MOST_TOLD])}{more} Leave them out, or give their folder: what can be read "
-            "in a folder is added."
+            f"{' '.join(broken[:_MOST_TOLD])}{more} Leave them out, or give their folder: readable images "
+            "in a folder are added."
         )
 
 

@@ -17,7 +17,7 @@ def agreement(
     project: ProjectPath,
     consensus: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Also add a reading of this name that says what most say."),
+        typer.Option(metavar="NAME", help="Also add a reading of this name with the majority's labels."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -56,10 +56,10 @@ def agreement(
         say_json(answer)
         return
     if not found["cells"]:
-        say("There is nothing to compare: no cell lies in an area that two readings have finished.")
+        say("Nothing to compare: no cell lies in an area that is finished in two readings.")
     else:
         _say(found, schema)
-        say(f"{plural(len(differ), 'cell')} to look at together" + (":" if differ else "."))
+        say(f"{plural(len(differ), 'cell')} to discuss" + (":" if differ else "."))
         lines = [
             f"  {fields[d.field_id]} at {d.box[0]:.0f}, {d.box[1]:.0f}: {'; '.join(d.what)}" for d in differ
         ]

@@ -17,44 +17,46 @@ def check(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Look in this folder for whole slides that were moved; they are known by their content.",
+            help="Search this folder for whole slides that were moved; they are recognised by content.",
         ),
     ] = None,
     repair: Annotated[
         bool,
         typer.Option(
             "--repair",
-            help="Mend what can be mended: pixels are made again, lost files found again, a damaged model no "
-            "longer suggests. Nothing is deleted: strays move to lost+found. Annotations are never touched.",
+            help="Repair what can be repaired: convert pixels again, find lost files, deactivate damaged "
+            "models. "
+            "Nothing is deleted: unused files move to lost+found. Annotations are never changed.",
         ),
     ] = False,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help="Look only whether pixels, originals and weights are there.",
+            help="Only check that pixels, originals and weights exist.",
         ),
     ] = False,
     originals: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="With --repair: look in this folder for originals that the project has lost; they are known "
+            help="With --repair: search this folder for originals missing from the project; they are "
+            "recognised "
             "by name and content.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Check that a project's files and rows are sound; exit code 2 where they are not."""
+    """Check that a project's files and database are intact; exit code 2 if not."""
     if quick and repair:
-        raise UsageError("--repair reads everything; leave --quick out")
+        raise UsageError("--repair checks everything; leave out --quick")
     if originals is not None and not (repair and originals.is_dir()):
-        raise UsageError(f"--originals {originals}: give a folder, and --repair with it")
+        raise UsageError(f"--originals {originals}: give a folder, together with --repair")
     found: list[str] = []
     mended: list[str] = []
     with open_project(project, read_only=slides is None and not repair, to_mend=True) as opened:
         if slides is not None:
-            with progress("Looking for slides") as tick:
+            with progress("Searching for slides") as tick:
                 found = [
                     opened.fields.get(i).name for i in opened.slides.relocate(slides, progress=tick).found
                 ]
@@ -74,16 +76,16 @@ def check(
         for name in found:
             say(f"Found {name} again.")
         for sentence in mended:
-            say(f"Mended: {sentence}")
+            say(f"Repaired: {sentence}")
         for problem in problems:
             say(problem)
         if not problems:
             say(f"{project} is sound.")
     if problems:
         cure = (
-            f"mend what is named, or restore a backup (napari-lld restore {project})"
+            f"fix the problems listed, or restore a backup (napari-lld restore {project})"
             if repair
-            else "try check --repair"
+            else f"run: napari-lld check {project} --repair"
         )
         complain(f"{project} has {plural(len(problems), 'problem')}; {cure}.")
         return 2

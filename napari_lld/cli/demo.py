@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write, new or empty.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to, new or empty.")] = Path(
         "napari-lld-demo"
     ),
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier demo in DIR, its project too.")
+        bool, typer.Option("--overwrite", help="Replace an earlier demo in DIR, including its project.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -62,7 +62,7 @@ def demo(
     say(f"  report   {outcome.report}")
     say(f"  export   {outcome.export}")
     say(f"  project  {outcome.project}")
-    say(f"Look at the project with: napari-lld open {outcome.project}")
+    say(f"Open the project with: napari-lld open {outcome.project}")
 
 
 def rounds_table(rounds: Sequence[Round]) -> Table:

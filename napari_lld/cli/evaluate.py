@@ -29,11 +29,15 @@ def evaluate(
     truth: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A COCO file in which every white cell is annotated; else the held-out."
+            metavar="FILE",
+            help="COCO file in which every white cell is annotated; by default the held-out regions.",
         ),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the truth's images lie; else beside it.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the images of --truth; by default the folder of that file."
+        ),
     ] = None,
     device: Device = "auto",
     reading: ReadingName = None,
@@ -51,9 +55,9 @@ def evaluate(
     which = model_of(model)
     device = device_of(device)
     if images is not None and truth is None:
-        raise UsageError("--images goes with --truth; give the annotated COCO file too")
+        raise UsageError("--images requires --truth; give the annotated COCO file too")
     if images is not None and not images.is_dir():
-        raise UsageError(f"--images {images} is not a folder; give the folder that holds the truth's images")
+        raise UsageError(f"--images {images} is not a folder; give the folder of the images of --truth")
     if truth is not None:
         existing_file(truth, "a COCO file")
     with open_project(project, read_only=True, reading=reading) as opened:

@@ -18,7 +18,7 @@ def export(
     project: ProjectPath,
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT", help="The file to write, or the new folder.", show_default=False),
+        typer.Argument(metavar="OUT", help="File to write, or new folder.", show_default=False),
     ],
     options: ExportOptions,
     overwrite: Overwrite = False,
@@ -71,5 +71,5 @@ def check_out(out: Path, *, folder: bool = False, overwrite: bool = False) -> No
     if out.is_dir() and not folder:
         raise UsageError(f"{out} is a folder; give the name of the file to write")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"{out.absolute().parent} does not exist; make that folder or name another file")
+        raise UsageError(f"{out.absolute().parent} does not exist; create that folder or choose another file")
     check_output(out, overwrite=overwrite)

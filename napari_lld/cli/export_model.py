@@ -15,7 +15,7 @@ from napari_lld.cli.predict import check_model
 
 def export_model(
     project: ProjectPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write.", show_default=False)],
     model: Model = "active",
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -26,7 +26,7 @@ def export_model(
 
     which = model_of(model)
     if out.suffix.lower() != ".onnx":
-        raise UsageError(f"{out}: give a file whose name ends with .onnx")
+        raise UsageError(f"{out}: give a file name that ends with .onnx")
     check_out(out, overwrite=overwrite)
     with open_project(project, read_only=True) as opened:
         check_model(opened.path, [made.id for made in opened.models.all()], which)
@@ -45,4 +45,4 @@ def export_model(
     values = sum(map(len, heads.values()))
     known = f"{plural(values, 'value')} of {plural(len(heads), 'head')}" if heads else "no class or attribute"
     say(f"{name} is in {out}: detector {done.result['detector']}, {known}.")
-    say("How to run it stands in its metadata and in docs/onnx.md.")
+    say("The file's metadata and docs/onnx.md describe how to run it.")

@@ -31,40 +31,47 @@ def import_annotations(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="The annotations: a file, or a data set's folder.", show_default=False
+            metavar="FILE", help="Annotations: a file, or the folder of a data set.", show_default=False
         ),
     ],
     form: Annotated[
-        ReadFormat, typer.Option("--format", help="How the file is written.", show_default=False)
+        ReadFormat, typer.Option("--format", help="Format of the annotations.", show_default=False)
     ],
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the images lie; else beside FILE. Those new here are added."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the images; by default that of FILE. Images new to the project are added.",
+        ),
     ] = None,
     regions: Annotated[
         Regions,
         typer.Option(
-            help="Finished regions: as the file says (a field it says nothing of is annotated whole), only "
-            "those it states, none, or every field whole."
+            help="Finished regions: as the file states (fields without a statement are finished as a "
+            "whole), only "
+            "those stated, none, or every whole field."
         ),
     ] = Regions.FILE,
     skip_unknown: Annotated[
         bool,
         typer.Option(
             "--skip-unknown",
-            help="Of a COCO file, leave out the classes, values, boxes and images that do not fit, and list "
-            "them; without it a file that holds such is refused.",
+            help="Leave out the classes, values, boxes and images of a COCO file that do not fit, and list "
+            "them; by default such a file is refused.",
         ),
     ] = False,
     patient_from: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Takes the patient from each image's name, as in add.")
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="Regular expression for the patient in an image's name, as in add."
+        ),
     ] = None,
     option: Options = None,
     annotator: Annotator = None,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
-    """Import annotations: merges, never overwrites; tells what was skipped and why."""
+    """Import annotations, without overwriting any; report what was skipped and why."""
     from annotation_store import formats
 
     check_pattern(patient_from)
@@ -109,9 +116,9 @@ def import_annotations(
     if report.suggestions:
         say(f"{plural(report.suggestions, 'suggestion')} to review.")
     if report.filled:
-        say(f"{plural(report.filled, 'cell')} that were here had missing values filled in.")
+        say(f"{plural(report.filled, 'cell')} of the project got missing values filled in.")
     if report.conflicts:
-        say(f"{plural(report.conflicts, 'conflict')} kept: nothing was overwritten (napari-lld info).")
+        say(f"{plural(report.conflicts, 'conflict')} recorded: nothing was overwritten (napari-lld info).")
     if report.skipped:
         say(f"Skipped {len(report.skipped):,}:")
         for line in listed([f"  {reason}" for reason in report.skipped]):
@@ -126,7 +133,7 @@ def check_fits(project: Project, file: Path, images: Path | None) -> None:
     if not found:
         return
     more = f", and {len(found) - 2} more such" if len(found) > 2 else ""
-    where = "name the folder of the images with --images, " if "was not found" in " ".join(found) else ""
+    where = "give the folder of the images with --images, " if "was not found" in " ".join(found) else ""
     raise UsageError(
         f"{file} does not fit {project.path}, nothing was imported: {'; '.join(found[:2])}{more}. "
         f"Correct the file, {where}or leave those out with --skip-unknown"

@@ -46,7 +46,7 @@ def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fals
             table.add_row(number(model["id"]), made, model["parent"], "yes" if model["active"] else "")
         say_table(table)
     else:
-        say("No model yet: the bundled starter suggests.")
+        say("No model yet: the bundled starter makes the suggestions.")
 
 
 def collect(project: Project) -> dict[str, Any]:

@@ -19,13 +19,11 @@ def models(
     project: ProjectPath,
     activate: Annotated[
         str | None,
-        typer.Option(metavar="ID|starter", help="Let this model suggest from now on; nothing is lost."),
+        typer.Option(metavar="ID|starter", help="Make this model active; no other model is deleted."),
     ] = None,
     roll_back: Annotated[
         bool,
-        typer.Option(
-            "--roll-back", help="Go back one step: to the model that was active before, or the starter."
-        ),
+        typer.Option("--roll-back", help="Reactivate the model that was active before, or the starter."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -40,7 +38,9 @@ def models(
         if roll_back:
             back = rollback(opened.models.all())
             if back is None:
-                raise UsageError(f"{project} uses the starter already; there is nothing to go back to")
+                raise UsageError(
+                    f"{project} already uses the starter; there is no earlier model to go back to"
+                )
             choice = back.model.id if back.model is not None else "starter"
         if isinstance(choice, int):
             numbers = [made.id for made in opened.models.all()]
@@ -50,7 +50,7 @@ def models(
             why = damage(opened.models.folder(choice))
             if why is not None:
                 raise UsageError(
-                    f"{why} The model in use stays as it was; give another model's number, or "
+                    f"{why} The active model was not changed; give the number of another model, or "
                     "--activate starter."
                 )
         if choice is not None:
@@ -64,13 +64,13 @@ def models(
         say_json({"project": project.absolute(), "active": active, "models": rows})
         return
     if choice is not None:
-        say("The bundled starter suggests now." if active == "starter" else f"Model {active} suggests now.")
+        say("The bundled starter is active now." if active == "starter" else f"Model {active} is active now.")
     if not rows:
-        say("No model yet: the bundled starter suggests.")
+        say("No model yet: the bundled starter makes the suggestions.")
         return
     _show(rows)
     if active == "starter" and choice is None:
-        say("None of them is active: the bundled starter suggests.")
+        say("None of them is active: the bundled starter makes the suggestions.")
 
 
 def _wanted(text: str) -> int | str:

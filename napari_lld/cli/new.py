@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def new(
     project: Annotated[
-        Path, typer.Argument(metavar="PROJECT", help="The folder to make; must not exist or be empty.")
+        Path, typer.Argument(metavar="PROJECT", help="Folder to create; must not exist or be empty.")
     ],
     schema: Annotated[
         str,
         typer.Option(
             metavar="lld|wbcatt|FILE",
-            help="Classes and attributes: a preset, a schema file (.yaml, .json), or a COCO file whose "
-            "categories and attribute values are taken.",
+            help="Classes and attributes: a preset, a schema file (.yaml), or a COCO file (.json) whose "
+            "categories and attribute values become the schema.",
         ),
     ] = "lld",
     annotator: Annotator = None,
@@ -45,7 +45,7 @@ def new(
             )
             return
         say(
-            f"Made {project} with schema {made.schema.name}: {plural(classes, 'class', 'classes')}, "
+            f"Created {project} with schema {made.schema.name}: {plural(classes, 'class', 'classes')}, "
             f"{plural(attributes, 'attribute')}."
         )
         say(f"Next: napari-lld add {project} IMAGES…")

@@ -21,7 +21,7 @@ BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 def open_window(
     context: typer.Context,
     project: Annotated[
-        Path | None, typer.Argument(metavar="[PROJECT]", help="A project's folder.", show_default=False)
+        Path | None, typer.Argument(metavar="[PROJECT]", help="Folder of a project.", show_default=False)
     ] = None,
 ) -> None:
     """Open napari with the plugin; without PROJECT, on a page to make or choose one."""
@@ -39,7 +39,7 @@ def check_project(path: Path, commands: Sequence[str]) -> None:
         near = difflib.get_close_matches(str(path), commands, n=1)
         if near and path.parent == Path():
             raise UsageError(f"There is neither a command nor a project '{path}'; did you mean '{near[0]}'?")
-        raise UsageError(f"{path} does not exist; make a project with: napari-lld new {path}")
+        raise UsageError(f"{path} does not exist; create a project with: napari-lld new {path}")
     open_project(path, read_only=True).close()
 
 
@@ -47,7 +47,7 @@ def check_window() -> None:
     """Raise a plain sentence where no window can open: no Qt binding, or no display."""
     if not any(importlib.util.find_spec(name) for name in BINDINGS):
         raise UsageError(
-            "The window needs a Qt binding and none is installed; install one with: "
+            "The window needs a Qt binding, and none is installed; install one with: "
             'pip install "napari-lld[desktop]"'
         )
     if sys.platform.startswith("linux") and not any(
@@ -55,5 +55,5 @@ def check_window() -> None:
     ):
         raise UsageError(
             "There is no display to open a window on (DISPLAY is not set); start it on a desktop, with "
-            "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need none"
+            "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need no display"
         )

@@ -39,16 +39,18 @@ def predict(
     model: Model = "active",
     images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH...", help="Other images, or folders of them, than the project's fields."),
+        typer.Option(
+            metavar="PATH...", help="Images, or folders of images, to use instead of the project's fields."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="The COCO file to write; goes with --images.")
+        Path | None, typer.Option(metavar="FILE.json", help="COCO file to write; requires --images.")
     ] = None,
     min_confidence: Annotated[
         float,
         typer.Option(
             metavar="P",
-            help="Leave out boxes that are less probably a white cell, of whatever class, 0 to 1.",
+            help="Leave out boxes with a lower probability of being a white cell, 0 to 1.",
         ),
     ] = 0.25,
     overwrite: Overwrite = False,

@@ -37,14 +37,16 @@ class Queue(StrEnum):
 def rank(
     project: ProjectPath,
     what: Annotated[
-        What, typer.Option(help="What to put in order; label-errors: labels that the model contradicts.")
+        What,
+        typer.Option(help="What to rank; label-errors are labels that differ from the model's predictions."),
     ] = What.FIELDS,
-    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many to print.")] = 10,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Number of rows to print.")] = 10,
     queue: Annotated[
-        Queue, typer.Option(help="Of cells: those that teach the model most, or those to accept fast.")
+        Queue,
+        typer.Option(help="For cells: teach = most informative for training, accept = quickest to accept."),
     ] = Queue.TEACH,
     least: Annotated[
-        float, typer.Option(min=0, max=1, help="Of label-errors: the probability from which they are listed.")
+        float, typer.Option(min=0, max=1, help="For label-errors: minimum probability of an error.")
     ] = 0.5,
     reading: ReadingName = None,
     as_json: Json = False,
@@ -75,10 +77,11 @@ def rank(
 
 
 _NOTHING = {
-    What.FIELDS: "Every field is annotated: nothing is left to do.",
-    What.REGIONS: "Every field is annotated: nothing is left to do.",
-    What.LABEL_ERRORS: "The model contradicts no label, or has not looked yet: napari-lld predict PROJECT",
-    What.CELLS: "No suggestion waits. Make some with: napari-lld predict PROJECT",
+    What.FIELDS: "Nothing to rank: every field is annotated.",
+    What.REGIONS: "Nothing to rank: every field is annotated.",
+    What.LABEL_ERRORS: "No possible label errors, or the model has not predicted yet: napari-lld predict "
+    "PROJECT",
+    What.CELLS: "No suggestions. Create some with: napari-lld predict PROJECT",
 }
 
 
@@ -95,19 +98,19 @@ def _ranked(
         notes = []
         if label_errors.maker is not None and label_errors.unchecked:
             notes = [
-                f"Not yet checked by what other cells teach: {label_errors.unchecked} (ten labelled cells "
-                f"are needed; then: napari-lld predict {project.path})."
+                f"Not yet checked against other cells: {label_errors.unchecked} (needs ten labelled cells; "
+                f"then: napari-lld predict {project.path})."
             ]
         return list(label_errors.items[:count]), notes
     stain: Mapping[int, Embedding] = {}
     if not set(project.embeddings.count_by_maker()) - {
         ranking.STAIN
     }:  # no model has looked: the stain tells something
-        with progress("Looking at the fields") as tick:
+        with progress("Reading the fields") as tick:
             stain = ranking.look_at_stain(project, progress=tick)
     # an order that is stored is the window's, and is not to change under anybody's hand
     ranked = ranking.update(project, budget=count, store=project.rankings.latest_facts() is None, stain=stain)
-    notes = [f"{project.path} cannot be written: the order was not kept."] if project.read_only else []
+    notes = [f"{project.path} is read-only: the ranking was not saved."] if project.read_only else []
     if what is What.FIELDS:
         return ranked[:count], notes
     return ranking.best_regions(project, ranked, count, stain=stain), notes

@@ -17,7 +17,7 @@ from napari_lld.options import ReportOptions
 @asks(ReportOptions)
 def report(
     project: ProjectPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="The file to write.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="File to write.", show_default=False)],
     options: ReportOptions,
     overwrite: Overwrite = False,
     reading: ReadingName = None,

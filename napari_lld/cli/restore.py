@@ -16,10 +16,14 @@ def restore(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="BACKUP", help="The backup to restore; the newest sound one in PROJECT/backups."
+            "--from",
+            metavar="BACKUP",
+            help="Backup to restore; by default the newest intact one in PROJECT/backups.",
         ),
     ] = None,
-    only_list: Annotated[bool, typer.Option("--list", help="List the backups, and change nothing.")] = False,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="List the backups without restoring one.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Restore a project's database from a backup; nothing is deleted.
@@ -54,17 +58,20 @@ def restore(
         )
     else:
         made = f"{report.backup.made:%Y-%m-%d %H:%M} UTC"
-        say(f"Restored {project} from {report.backup.path}, made {made}. What was done since is not in it.")
-        say(f"The database that was there is kept in {report.kept_in}.")
+        say(f"Restored {project} from {report.backup.path}, made {made}. Later changes are not in it.")
+        say(f"The previous database is kept in {report.kept_in}.")
         if report.unknown:
             count = plural(len(report.unknown), "file or folder", "files and folders")
-            say(f"{count} of which the backup does not know moved beside it:")
+            say(f"{count} not known to the backup moved there too:")
             for name in listed(report.unknown):
                 say(f"  {name}")
-            say(f"Images among them can be added again: napari-lld add {project} {report.kept_in}-originals")
+            say(f"Add images among them again with: napari-lld add {project} {report.kept_in}-originals")
         for problem in report.problems:
             say(problem)
     if report.problems:
-        complain(f"{project} has {plural(len(report.problems), 'problem')}; try check --repair.")
+        complain(
+            f"{project} has {plural(len(report.problems), 'problem')}; run: napari-lld check {project} "
+            "--repair"
+        )
         return 2
     return 0

@@ -15,17 +15,15 @@ def schema(
     project: ProjectPath,
     new: Annotated[
         Path | None,
-        typer.Option(
-            "--set", metavar="FILE.yaml", help="The schema that the project shall have from now on."
-        ),
+        typer.Option("--set", metavar="FILE.yaml", help="New schema of the project."),
     ] = None,
     mapped: Annotated[
         list[str] | None,
         typer.Option(
             "--map",
             metavar="OLD=NEW",
-            help="What becomes of a word that is gone: a class, ATTRIBUTE:VALUE, an attribute, or "
-            "kind:NAME; nothing after the = makes it missing. May be given several times.",
+            help="New name of a word that the new schema lacks: a class, ATTRIBUTE:VALUE, an attribute, or "
+            "kind:NAME; without a name after the = its labels become missing. May be repeated.",
         ),
     ] = None,
     as_json: Json = False,
@@ -33,7 +31,7 @@ def schema(
     """Print a project's schema as YAML; with --set, change it without losing a label."""
     if new is None:
         if mapped:
-            raise UsageError("--map says what becomes of words under another schema; give it with --set")
+            raise UsageError("--map requires --set; give the new schema too")
         with open_project(project, read_only=True) as opened:
             content = opened.schema.model_dump(mode="json", exclude_defaults=True)
             version = opened.schema_versions.current
@@ -59,12 +57,12 @@ def schema(
     say(
         f"{project} has schema {new_schema.name} (version {change.version}): "
         f"{plural(change.cells, 'cell')} and "
-        f"{plural(change.suggestions, 'suggestion')} say something else now."
+        f"{plural(change.suggestions, 'suggestion')} changed."
     )
 
 
 def _pair(text: str) -> tuple[str, str | None]:
     old, equals, successor = text.partition("=")
     if not equals or not old.strip():
-        raise UsageError(f"--map {text}: give OLD=NEW, or OLD= where its labels shall become missing")
+        raise UsageError(f"--map {text}: give OLD=NEW, or OLD= to make its labels missing")
     return old.strip(), successor.strip() or None

@@ -33,46 +33,55 @@ def train(
         str,
         typer.Option(
             metavar="active|starter|scratch|ID|PATH",
-            help="Go on from the model in use (the starter at first); or start from the bundled starter, "
-            "random weights, a model of the project, a model that napari-lld trained elsewhere (its folder, "
-            "with model.safetensors and model.json), or a detector that Ultralytics has trained (a .pt file "
+            help="Continue from the active model (at first the starter), or start from the bundled starter, "
+            "random weights, a model of the project, a model that napari-lld trained elsewhere (a folder "
+            "with model.safetensors and model.json), or a detector trained with Ultralytics (a .pt file "
             f"of {TITLES}).",
         ),
     ] = "active",
     detector: Annotated[
         DetectorSize | None,
         typer.Option(
-            help="Size of the detector, a YOLO26; else that of the start. The starter is n: for another, "
+            help="Size of the YOLO26 detector; by default that of the initial model. The starter has "
+            "size n: for another, "
             "give --init yolo26s.pt, or --init scratch for random weights.",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Views of every training field; else as many as suit the project."
+            min=1,
+            metavar="N",
+            help="Passes over the training fields; chosen by the project's size if not given.",
         ),
     ] = None,
     size: Annotated[
-        int, typer.Option(min=64, max=4096, metavar="PX", help="Pixels of a field's longer side in training.")
+        int,
+        typer.Option(min=64, max=4096, metavar="PX", help="Longer side of a field in training, in pixels."),
     ] = 448,
     budget: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="The most that the whole command may take; it says what it left out to keep to it.",
+            help="Maximum time of the whole command, in seconds; it reports what it left out to finish "
+            "in time.",
         ),
     ] = None,
     holdout: Annotated[
         float,
         typer.Option(
-            metavar="FRACTION", help="Share of the cells kept out to measure the model; 0 = no gate."
+            metavar="FRACTION",
+            help="Fraction of the cells held out to measure the model; 0 disables the comparison with "
+            "the active model.",
         ),
     ] = 0.2,
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same data: same model.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Random seed: the same seed and data give the same model.")
+    ] = 0,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Where another training runs on the project, queue behind it."),
+        typer.Option("--wait", help="Wait while another training runs on the project."),
     ] = False,
     reading: ReadingName = None,
     as_json: Json = False,
@@ -88,7 +97,7 @@ def train(
     if budget is not None and not 0 < budget < math.inf:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
     if not 0 <= holdout < 1:
-        raise UsageError(f"--holdout {holdout:g}: give a share of the cells, 0 or more and less than 1")
+        raise UsageError(f"--holdout {holdout:g}: give a fraction of the cells, at least 0 and less than 1")
     device = device_of(device)
     start = init_of(init)
     with open_project(project, reading=reading) as opened:
@@ -138,8 +147,8 @@ def train(
         say_json(answer | {"metrics": done.metrics})
         return
     if resumed:
-        say(f"Went on where an interrupted run had stopped, after {plural(resumed, 'epoch')}.")
-    say(f"Model {done.model_id} is {'active' if active else 'kept, but not active'}. {why or ''}".rstrip())
+        say(f"Resumed an interrupted run after {plural(resumed, 'epoch')}.")
+    say(f"Model {done.model_id} is {'active' if active else 'saved, but not active'}. {why or ''}".rstrip())
     say(f"{plural(suggestions, 'suggestion')} to review.")
     say_unknown(unknown)
     if left_out:
@@ -177,9 +186,9 @@ def check_evidence(project: Project, path: Path) -> None:
     if not project.fields.all():
         raise UsageError(f"{path} has no fields yet; add some with: napari-lld add {path} IMAGES…")
     finished = [region for region in project.regions.all() if region.state == "finished"]
-    missing = "a finished region" if not finished else "a cell" if not project.cells.all() else ""
+    missing = "finished region" if not finished else "cell" if not project.cells.all() else ""
     if missing:
         raise UsageError(
-            f"{path} has not {missing} to learn from; annotate with: napari-lld open {path}, or import "
+            f"{path} has no {missing} to train on; annotate with: napari-lld open {path}, or import "
             f"annotations with: napari-lld import {path} FILE --format coco"
         )

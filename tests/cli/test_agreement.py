@@ -47,6 +47,6 @@ def test_agreement_differences_and_a_consensus(cli: Cli, two_readings: Path) -> 
 
 
 def test_one_reading_says_that_there_is_nothing_to_compare(cli: Cli, annotated: Path) -> None:
-    assert "nothing to compare" in cli("agreement", annotated).out
+    assert "Nothing to compare" in cli("agreement", annotated).out
     assert cli("agreement", annotated, "--json").json["cells"] == 0
     cli("agreement", annotated, "--consensus", "x").refuses("two readings")

@@ -268,7 +268,7 @@ def test_training_without_a_finished_region_or_a_cell_is_refused_and_names_the_c
     cli("train", project).refuses("finished region", "napari-lld")
     with Project.open(project) as opened:
         opened.regions.add_whole_field(opened.fields.all()[0].id)
-    cli("train", project).refuses("a cell")
+    cli("train", project).refuses("no cell")
     assert asked == []
     assert state(project)["models"] == before["models"] == []
 

@@ -68,19 +68,19 @@ def test_models_are_listed_with_what_they_are_worth(cli, three: Path) -> None:
 def test_a_project_without_models_says_that_the_starter_suggests(cli, project: Path) -> None:
     assert "starter" in cli("models", project).out
     assert cli("models", project, "--json").json["active"] == "starter"
-    cli("models", project, "--roll-back").refuses("starter already")
+    cli("models", project, "--roll-back").refuses("already uses the starter")
 
 
 def test_another_model_is_made_active_and_taken_back_one_step_at_a_time(cli, three: Path) -> None:
-    assert "Model 3 suggests now" in cli("models", three, "--activate", "3").out
+    assert "Model 3 is active now" in cli("models", three, "--activate", "3").out
     assert active(three) == 3
     assert cli("models", three, "--activate", "2").code == 0
     assert cli("models", three, "--roll-back", "--json").json["active"] == 1
     assert cli("models", three, "--roll-back", "--json").json["active"] == "starter"
     assert active(three) is None
-    cli("models", three, "--roll-back").refuses("starter already")
+    cli("models", three, "--roll-back").refuses("already uses the starter")
     assert cli("models", three, "--activate", "2").code == 0
-    assert "starter suggests" in cli("models", three, "--activate", "starter").out
+    assert "starter is active now" in cli("models", three, "--activate", "starter").out
 
 
 def test_a_model_that_is_not_there_or_was_changed_is_not_activated(cli, three: Path) -> None:
@@ -88,9 +88,9 @@ def test_a_model_that_is_not_there_or_was_changed_is_not_activated(cli, three: P
     cli("models", three, "--activate", "newest").refuses("newest")
     cli("models", three, "--activate", "1", "--roll-back").refuses("one of them")
     (three / "models" / "1" / "model.safetensors").write_bytes(b"foreign")
-    cli("models", three, "--activate", "1").refuses("changed or damaged", "stays as it was")
+    cli("models", three, "--activate", "1").refuses("changed or damaged", "was not changed")
     (three / "models" / "1" / "model.json").write_text("[]")
-    cli("models", three, "--roll-back").refuses("not the card")
+    cli("models", three, "--roll-back").refuses("not the model card")
     (three / "models" / "1" / "model.safetensors").unlink()
     cli("models", three, "--activate", "1").refuses("missing")
     assert active(three) == 2

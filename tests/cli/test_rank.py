@@ -46,7 +46,7 @@ def test_regions_lie_off_what_is_finished(cli: Cli, annotated: Path) -> None:
 
 
 def test_cells_in_two_queues_and_text_for_people(cli: Cli, annotated: Path) -> None:
-    assert "No suggestion waits" in cli("rank", annotated, "--what", "cells").out
+    assert "No suggestions." in cli("rank", annotated, "--what", "cells").out
     with Project.open(annotated) as project:
         some = [
             Proposal((10, 10, 20, 20), 0.9, {"Monocyte": 0.9, "Lymphocyte": 0.1}),
@@ -74,14 +74,14 @@ def test_the_order_that_the_window_shows_is_left_alone(cli: Cli, annotated: Path
 
 
 def test_a_project_that_cannot_be_written_is_ranked_all_the_same(cli: Cli, unwritable: Path) -> None:
-    kept = "cannot be written: the order was not kept"
+    kept = "is read-only: the ranking was not saved"
     told = cli("rank", unwritable)
     assert "likely cell" in told.out, "what the stain tells counts, although it is not kept"
     assert kept in told.out
     regions = cli("rank", unwritable, "--what", "regions", "-n", "2", "--json").json
     assert any("likely cell" in reason for one in regions for reason in one["reasons"])
-    assert "contradicts no label" in cli("rank", unwritable, "--what", "label-errors").out
-    assert "No suggestion waits" in cli("rank", unwritable, "--what", "cells").out
+    assert "No possible label errors" in cli("rank", unwritable, "--what", "label-errors").out
+    assert "No suggestions." in cli("rank", unwritable, "--what", "cells").out
 
 
 def test_commands_that_only_read_take_a_project_that_cannot_be_written(
@@ -105,7 +105,7 @@ def test_nothing_left_and_nothing_there_are_said(cli: Cli, annotated: Path) -> N
     with Project.open(annotated) as opened:
         for field in opened.fields.all():
             opened.regions.add_whole_field(field.id)
-    assert "nothing is left to do" in cli("rank", annotated).out
+    assert "Nothing to rank" in cli("rank", annotated).out
     assert cli("rank", annotated, "--json").json == []
 
 
@@ -122,7 +122,7 @@ def test_json_is_one_document(cli: Cli, annotated: Path, what: str) -> None:
 
 
 def test_likely_label_errors_are_named(cli: Cli, annotated: Path) -> None:
-    assert "contradicts no label" in cli("rank", annotated, "--what", "label-errors").out
+    assert "No possible label errors" in cli("rank", annotated, "--what", "label-errors").out
     with Project.open(annotated) as project:
         cell = project.cells.all()[0]
         project.cells.change(cell.id, cell_class="Neutrophil")
@@ -132,4 +132,4 @@ def test_likely_label_errors_are_named(cli: Cli, annotated: Path) -> None:
     (one,) = [item for item in told if item["id"] == cell.id]
     assert set(one) == CONTRACT | {"box"}
     assert one["reasons"][0] == "Labelled Neutrophil, predicted Basophil at 99%"
-    assert "Not yet checked by what other cells teach" in cli("rank", annotated, "--what", "label-errors").out
+    assert "Not yet checked against other cells" in cli("rank", annotated, "--what", "label-errors").out

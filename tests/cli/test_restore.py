@@ -22,7 +22,7 @@ def test_a_damaged_project_is_restored_as_its_error_advises(cli, annotated: Path
     assert f"napari-lld restore {annotated}" in told.err
     restored = cli("restore", annotated)
     assert restored.code == 0, restored.err
-    assert "What was done since is not in it" in restored.out
+    assert "Later changes are not in it" in restored.out
     assert "lost+found" in restored.out
     assert cli("info", annotated, "--json").json["cells"]["total"] == cells
     again = cli("restore", annotated, "--json").json

@@ -186,8 +186,11 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "poses": (lambda _, f: save(nameless("PoseModel"), f), "for poses"),
     "oriented boxes": (lambda _, f: save(nameless("OBBModel"), f), "oriented boxes"),
     "an unknown detector": (lambda _, f: save(nameless("DetectionModel"), f), "another architecture"),
-    "bare weights": (lambda _, f: torch.save({"w": torch.zeros(3)}, f), "no model of Ultralytics"),
-    "one tensor": (lambda _, f: torch.save(torch.zeros(3), f), "no model of Ultralytics"),
+    "bare weights": (
+        lambda _, f: torch.save({"w": torch.zeros(3)}, f),
+        "does not contain an Ultralytics model",
+    ),
+    "one tensor": (lambda _, f: torch.save(torch.zeros(3), f), "does not contain an Ultralytics model"),
     "truncated": (lambda s, f: f.write_bytes(s.read_bytes()[:-1000]), "damaged"),
     "cut in half": (lambda s, f: f.write_bytes(s.read_bytes()[: s.stat().st_size // 2]), "damaged"),
     "10 GB": (_sparse, "too large"),
@@ -294,7 +297,7 @@ def test_a_card_that_names_another_detector_is_refused(tmp_path: Path, words: Vo
     model = new_model(words, size=96)
     write_model(model, tmp_path / "model.safetensors", tmp_path / "model.json")
     card = tmp_path / "model.json"
-    for name, says in (("yolo11n", "do not fit"), ("yolo99x", "holds what no model has")):
+    for name, says in (("yolo11n", "do not fit"), ("yolo99x", "has an invalid entry")):
         shutil.copy(card, tmp_path / "kept")
         card.write_text(card.read_text().replace('"detector": "yolo26n"', f'"detector": "{name}"'))
         with pytest.raises(ModelError, match=says):

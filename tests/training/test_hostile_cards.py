@@ -50,7 +50,7 @@ HOSTILE: dict[str, tuple[Change | str, str]] = {
     "infinite version": ('{"format": "napari-lld model", "version": 1e999}', "too large a number"),
     "NaN": ('{"format": "napari-lld model", "version": NaN}', "holds NaN"),
     "many digits": ('{"format": "napari-lld model", "version": ' + "9" * 5_000 + "}", "digits"),
-    "version in words": ('{"format": "napari-lld model", "version": "x"}', "not the card"),
+    "version in words": ('{"format": "napari-lld model", "version": "x"}', "not the model card"),
     "size 40,000": (setting("size", to=40_000), "size"),
     "size 10^9": (setting("size", to=10**9), "size"),
     "size 0": (setting("size", to=0), "size"),
@@ -64,7 +64,7 @@ HOSTILE: dict[str, tuple[Change | str, str]] = {
     "a million classes": (setting("vocabulary", "classes", to=[str(i) for i in range(10**6)]), "classes"),
     "many heads": (
         setting("vocabulary", "attributes", to={f"a{i}": [str(v) for v in range(900)] for i in range(900)}),
-        "more words than any schema",
+        "more names than a schema may have",
     ),
     "no words": (setting("vocabulary", to=[]), "vocabulary"),
     "a word twice": (setting("vocabulary", "classes", to=["A", "A"]), "twice"),

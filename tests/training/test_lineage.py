@@ -215,7 +215,7 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
 
     assert measured(None) == ["P2", "P3"]
     assert measured(middle) == ["P3"]
-    with pytest.raises(LLDError, match=f"Model {early} has learnt from all"):
+    with pytest.raises(LLDError, match=f"Model {early} was trained on all"):
         measured(early)
 
 

@@ -58,7 +58,7 @@ def test_a_foreign_card_is_refused(saved: Path) -> None:
     card = saved / "model.json"
     for content in ("{}", "[]", "not json", json.dumps({"format": "other", "version": 1})):
         card.write_text(content)
-        with pytest.raises(ModelError, match="not the card"):
+        with pytest.raises(ModelError, match="not the model card"):
             read_model(saved)
 
 

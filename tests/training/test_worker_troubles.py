@@ -297,7 +297,7 @@ def test_a_loss_that_is_no_number_fails_with_a_cure_and_is_not_resumed(
     with pytest.raises(DivergedError) as caught:
         here(quick(project))
     message = failure(caught.value)
-    assert "no longer a number" in message.cause
+    assert "not a finite number" in message.cause
     assert "--seed" in message.cure
     assert not state_of(project).exists()
     assert here(quick(project))[0].result["resumed_epochs"] == 0

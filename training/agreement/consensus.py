@@ -63,7 +63,7 @@ def write_consensus(
     if not areas:
         raise EditError(
             "There is no area that two readings have finished: a consensus needs two. "
-            "Let somebody else annotate the same fields in a reading of their own."
+            "A second annotator has to annotate the same fields in another reading."
         )
     made = project.readings.add(name, annotator="")  # nobody's: no reader begins in it
     cells = unsure = disputed = 0

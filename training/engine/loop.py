@@ -41,8 +41,8 @@ class DivergedError(LLDError):
     """The loss is no longer a number."""
 
     cure = (
-        "Train again with another --seed or from --init starter; if it comes back, look for boxes of no "
-        "size and for damaged images."
+        "Train again with another --seed or from --init starter; if it happens again, look for boxes without "
+        "area and for damaged images."
     )
 
 
@@ -269,7 +269,7 @@ class Loop:
 
     def _backward(self, loss: torch.Tensor) -> None:
         if not bool(torch.isfinite(loss)):
-            raise DivergedError("Training went astray: the loss is no longer a number.")
+            raise DivergedError("Training diverged: the loss is not a finite number.")
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
 

@@ -193,4 +193,6 @@ def _compare(content: bytes, whole: nn.Module, inputs: dict[str, torch.Tensor]) 
     off = [float((torch.from_numpy(a) - b).abs().max()) for a, b in zip(given, expected, strict=True)]
     off[0] /= float(inputs["pixels"].shape[-1])  # of boxes: as a share of the field
     if not max(off) <= _MOST_OFF:
-        raise OnnxError(f"The exported model gives other results in ONNX Runtime (by {max(off):.2g}).")
+        raise OnnxError(
+            f"The exported model gives different results in ONNX Runtime (by up to {max(off):.2g})."
+        )

@@ -50,13 +50,13 @@ class VocabularyCard(_Bounded):
     def _sensible(self) -> VocabularyCard:
         heads = [self.classes, *self.attributes.values()]
         if any(len(set(words)) != len(words) for words in heads):
-            raise ValueError("a word stands there twice")
+            raise ValueError("a name is listed twice")
         if sum(map(len, heads)) > _MOST_VALUES:
-            raise ValueError("it has more words than any schema")
+            raise ValueError("it has more names than a schema may have")
         if not set().union(*self.groups.values()) <= set(self.classes):
-            raise ValueError("a group holds a class that is not there")
+            raise ValueError("a group contains an unknown class")
         if "class" in self.attributes or not set(self.groups).isdisjoint(self.classes):
-            raise ValueError("a word stands for two things")
+            raise ValueError("a name is used for two things")
         return self
 
 
@@ -105,7 +105,7 @@ class ModelCard(_Bounded):
     @model_validator(mode="after")
     def _in_order(self) -> ModelCard:
         if self.cell_sides is not None and not 0 < self.cell_sides[0] < self.cell_sides[1] <= 10:
-            raise ValueError("cell_sides are no range")
+            raise ValueError("cell_sides is not a range")
         return self
 
 
@@ -134,7 +134,7 @@ def read_card(card: Path) -> dict[str, Any]:
         where = ".".join(str(part)[:40] for part in first["loc"][:4])
         why = first["msg"].removeprefix("Value error, ")[:120]
         raise ModelError(
-            f"{card} holds what no model has ({where + ': ' if where else ''}{why}): "
+            f"{card} has an invalid entry ({where + ': ' if where else ''}{why}): "
             "use another copy of the model."
         ) from error
     return content
@@ -143,7 +143,7 @@ def read_card(card: Path) -> dict[str, Any]:
 def _load(card: Path) -> dict[str, Any]:
     try:
         if card.stat().st_size > _MOST_BYTES:
-            raise ModelError(f"{card} is too large for the card of a model: use another copy of the model.")
+            raise ModelError(f"{card} is too large for a model card: use another copy of the model.")
         content = strict_json.loads(card.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(
@@ -159,4 +159,4 @@ def _load(card: Path) -> dict[str, Any]:
 
 
 def _foreign(card: Path) -> ModelError:
-    return ModelError(f"{card} is not the card of a napari-lld model.")
+    return ModelError(f"{card} is not the model card of a napari-lld model.")

@@ -61,7 +61,7 @@ class Memory:
         if len(self.labels) != n:
             raise ValueError(f"a memory of {n} cells has labels for {len(self.labels)}")
         if self.looks.ndim != 2 or self.looks.shape[1] not in (0, self.features.shape[1]):
-            raise ValueError("the looks that a memory knows must have as many features as its cells")
+            raise ValueError("the embeddings in a memory must have as many features as its cells")
         if not len(self.looks):
             object.__setattr__(self, "looks", np.zeros((0, self.features.shape[1]), np.float16))
         if not self.weights.size:
@@ -106,9 +106,9 @@ class Memory:
         if self.features.shape[1] != features or self.labels.shape[1] != len(sizes):
             raise ValueError("its memory is of another model")
         if (self.labels < -1).any() or (self.labels >= sizes).any():
-            raise ValueError("its memory has words that the model lacks")
+            raise ValueError("its memory has labels that the model lacks")
         if not ((self.weights >= 0) & (self.weights <= 1)).all():
-            raise ValueError("its memory has weights that are no shares")
+            raise ValueError("its memory has weights that are not fractions")
         return self
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -30,7 +30,7 @@ _MOST_LETTERS = 500
 """Of modules and tensors; real ones have a tenth of these at most."""
 _MOST_AXES = 8
 
-_CURE = f"Give a detector that Ultralytics has trained (best.pt or last.pt): {TITLES}."
+_CURE = f"Give a detector trained with Ultralytics (best.pt or last.pt): {TITLES}."
 
 _NAMES = re.compile(
     r"ultralytics\.nn\.(tasks|modules(\.\w+)?) \w+"
@@ -104,7 +104,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
             raise ModelError(f"{file} is not a file. {_CURE}")
         if file.stat().st_size > _MOST_BYTES:
             raise ModelError(
-                f"{file} is too large: no such detector has over {_MOST_BYTES // 10**6} MB. {_CURE}"
+                f"{file} is too large: such a detector has at most {_MOST_BYTES // 10**6} MB. {_CURE}"
             )
         return _read(file)
     except OSError as error:
@@ -112,7 +112,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
             f"{file} cannot be read ({error.strerror or error}): check its permissions."
         ) from error
     except _DAMAGE as error:
-        raise ModelError(f"{file} is damaged, or not a file that PyTorch has written. {_CURE}") from error
+        raise ModelError(f"{file} is damaged, or was not written by PyTorch. {_CURE}") from error
 
 
 def _read(file: Path) -> Checkpoint:
@@ -125,7 +125,7 @@ def _read(file: Path) -> Checkpoint:
             raise ModelError(f"{file} is a TorchScript program, not a checkpoint. {_CURE}")
         pickled = archive.getinfo(names["data.pkl"])
         if pickled.file_size > _MOST_PICKLE:
-            raise ModelError(f"{file} describes far more than a detector. {_CURE}")
+            raise ModelError(f"{file} contains far more than a detector. {_CURE}")
         with archive.open(pickled) as opened:
             content = _follow(opened.read(_MOST_PICKLE), file)
         tensors = _tensors(_detector(content, file), file)
@@ -234,7 +234,8 @@ def _follow(pickled: bytes, file: Path) -> Any:
             case "GLOBAL":
                 if not _NAMES.fullmatch(argument):
                     raise ModelError(
-                        f"{file} is refused: it names {_shown(argument)}, which is no layer of a detector; "
+                        f"{file} is refused: it names {_shown(argument)}, which is not a layer of a "
+                        "detector; "
                         f"such a file may run a program when it is opened. {_CURE}"
                     )
                 module, _, name = argument.partition(" ")
@@ -305,7 +306,7 @@ def _detector(content: Any, file: Path) -> _Thing:
     if isinstance(content, dict):
         model = content.get("ema") or content.get("model")
     if not isinstance(model, _Thing):
-        raise ModelError(f"{file} holds no model of Ultralytics. {_CURE}")
+        raise ModelError(f"{file} does not contain an Ultralytics model. {_CURE}")
     kind = model.of.name
     if kind != "DetectionModel":
         raise ModelError(
@@ -324,7 +325,7 @@ def _tensors(model: _Thing, file: Path) -> dict[str, _Tensor]:
         groups = [module.state.get(group) or {} for group in ("_parameters", "_buffers", "_modules")]
         seen += 1 + sum(map(len, groups))
         if seen > _MOST_NAMES or len(prefix) > _MOST_LETTERS:
-            raise ModelError(f"{file} describes far more than a detector. {_CURE}")
+            raise ModelError(f"{file} contains far more than a detector. {_CURE}")
         for group in groups:
             for name, value in group.items():
                 if isinstance(value, _Tensor):
@@ -360,7 +361,7 @@ def _load(
         count = math.prod(one.shape)
         left -= (one.offset + count) * kind.itemsize
         if left < 0:
-            raise ModelError(f"{file} describes far more than a detector. {_CURE}")
+            raise ModelError(f"{file} contains far more than a detector. {_CURE}")
         part = archive.getinfo(names[f"data/{one.storage.key}"])
         with archive.open(part) as opened:
             opened.seek(one.offset * kind.itemsize)

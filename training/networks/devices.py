@@ -32,11 +32,11 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"'{name}' is no device; use auto, cpu, cuda:N or mps.") from error
+        raise DeviceError(f"'{name}' is not a device; use auto, cpu, cuda:N or mps.") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"There is no graphics processor '{name}' here; use --device auto or cpu.")
+        raise DeviceError(f"The graphics processor '{name}' was not found; use --device auto or cpu.")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("There is no Apple graphics processor here; use --device auto or cpu.")
+        raise DeviceError("No Apple graphics processor was found; use --device auto or cpu.")
     if device.type not in {"cpu", "cuda", "mps"}:
         raise DeviceError(f"'{name}' is not supported; use auto, cpu, cuda:N or mps.")
     return device

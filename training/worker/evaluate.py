@@ -96,7 +96,7 @@ def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedFie
     some = [k for k in finished if k.patient in held]
     if not some:
         raise LLDError(
-            f"Nothing is held out yet: that begins with a training run at {FEWEST_CELLS} cells in finished "
+            f"No cells are held out yet: training holds cells out from {FEWEST_CELLS} cells in finished "
             "regions. To measure against a fully annotated file, give --truth and --images."
         )
     lineage = Lineage.of(project, number)
@@ -104,7 +104,7 @@ def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedFie
     some = [k for k in some if k.patient not in learnt]
     if not some:
         raise LLDError(
-            f"Model {number} has learnt from all that is held out, so nothing can be measured on it. To "
+            f"Model {number} was trained on all held-out cells, so it cannot be measured on them. To "
             "measure against a fully annotated file, give --truth and --images."
         )
     return [

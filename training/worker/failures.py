@@ -42,7 +42,7 @@ def _sentences(error: BaseException) -> tuple[str, str]:
             "Close other programs, or choose a smaller --size.",
         )
     if _disk_is_full(error):
-        return "The disk is full.", "Free some space and start again; what was saved before is unharmed."
+        return "The disk is full.", "Free some space and start again; everything saved before is intact."
     if isinstance(error, LLDError):
         return str(error), getattr(error, "cure", "")
     if isinstance(error, ProtocolError):
@@ -51,11 +51,11 @@ def _sentences(error: BaseException) -> tuple[str, str]:
         where = system.filename or "a file of the project"
         return f"{where} cannot be written.", "Check that the project's folder is writable."
     if isinstance(error, FileNotFoundError):
-        return f"{error.filename} is not there.", ""
+        return f"{error.filename} does not exist.", ""
     if isinstance(error, ImportError):
         return f"A part of the program is missing: {error}.", "Install napari-lld again."
     return (
-        f"Something unexpected went wrong ({type(error).__name__}: {error}).",
+        f"An unexpected error occurred ({type(error).__name__}: {error}).",
         "Please report it, with the details that --debug prints.",
     )
 

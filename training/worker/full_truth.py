@@ -70,7 +70,7 @@ def read_truth(
             document.skipped.count(reason)
     notes = document.skipped.sentences()
     if document.annotations and not any(one.truth.cells for one in found):
-        raise FormatError(f"No white cell of {file} can be measured on. {notes[0] if notes else ''}".strip())
+        raise FormatError(f"{file} contains no white cell to measure on. {notes[0] if notes else ''}".strip())
     return found, notes
 
 
@@ -106,7 +106,7 @@ def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: 
         skipped.count("{n} images have marks whose place cannot be read: left out.")
         return None
     for _ in given.proposals:
-        skipped.count("{n} suggestions (annotations with a score) are no truth: left out.")
+        skipped.count("{n} suggestions (annotations with a score) are not annotations: left out.")
     outside = [Shape(upright(a) if len(a) == 4 else a) for a in given.ignore_areas]
     truth = FieldTruth(
         name=given.name,

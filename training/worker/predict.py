@@ -53,8 +53,8 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             for field in project.fields.all():
                 if field.is_slide and field.id in field_ids:
                     raise LLDError(
-                        f"{field.name} is a whole slide, too large to be searched at once: "
-                        "make fields of its areas and predict on those."
+                        f"{field.name} is a whole slide, too large to predict on at once: "
+                        "create fields from its areas and predict on those."
                     )
             missing = field_ids - {one.field.id for one in known}
             if missing:
@@ -114,10 +114,10 @@ def _to_file(
 ) -> Done:
     files = image_files(request.images or [])
     if not out.parent.is_dir():
-        raise LLDError(f"The folder {out.parent} is not there; make it first.")
+        raise LLDError(f"The folder {out.parent} does not exist; create it first.")
     check_output(out, overwrite=request.overwrite)
     if out.exists() and any(file.exists() and file.samefile(out) for file in files):
-        raise LLDError(f"{out} is one of the images: name another file to write.")
+        raise LLDError(f"{out} is one of the images: choose another file to write.")
     channel.send(
         Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))
     )

@@ -150,7 +150,7 @@ class _Reader:
                 name.encode()
             except (FormatError, UnicodeEncodeError) as error:
                 reason = (
-                    str(error) if isinstance(error, FormatError) else f"The file name of {at} is no text."
+                    str(error) if isinstance(error, FormatError) else f"The file name of {at} is not text."
                 )
                 self.skipped.one("images that cannot be used", reason)
                 self.unusable.setdefault(image["id"], set())

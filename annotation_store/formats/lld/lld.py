@@ -319,7 +319,7 @@ def _code(value: object, at: str) -> int | None:
             return int(number)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise FormatError(f"In {at}, an attribute is coded by {shown(value)}, which is no whole number.")
+    raise FormatError(f"In {at}, an attribute is coded by {shown(value)}, which is not a whole number.")
 
 
 # -- out -----------------------------------------------------------------------------------------
