@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from napari_lld.i18n.translate import later
 
@@ -31,7 +31,12 @@ class About:
     flag
         Its name on the command line, where that is not the field's own.
     metavar
-        What stands for its value in the command's help.
+        What stands for its value in the command's help: its unit, where it has one.
+    least, most
+        Bounds of a number, both included.
+    window
+        Where the window asks it: in the form of the action, in the preferences, or in a panel; or else it
+        keeps to the default.
     """
 
     title: str
@@ -40,6 +45,9 @@ class About:
     choices: Mapping[str, str] = field(default_factory=dict)
     flag: str = ""
     metavar: str | None = None
+    least: float | None = None
+    most: float | None = None
+    window: Literal["form", "preferences", "panel", "default"] = "form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,11 @@ class Option:
     def required(self) -> bool:
         """Whether it has no default."""
         return self.default is MISSING
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole number."""
+        return self.type in (int, int | None)
 
     @property
     def flag(self) -> str:
@@ -138,3 +151,36 @@ class ExportOptions:
         ),
     ] = False
     options: Annotated[Mapping[str, str], _FORMAT_OPTIONS] = field(default_factory=dict)
+
+
+DEVICE = About(
+    later("Train and predict on"),
+    later("Where to compute."),
+    metavar="auto|cpu|cuda:N|mps",
+    window="preferences",
+)
+MODEL = About(
+    later("Model"),
+    later("Model to use: its number, the active one, or the starter."),
+    metavar="ID|active|starter",
+    window="panel",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions:
+    """How cells are suggested (`training.protocol.PredictRequest`)."""
+
+    model: Annotated[str, MODEL] = "active"
+    min_confidence: Annotated[
+        float,
+        About(
+            later("Least confidence"),
+            later("Leave out boxes with a lower probability of being a white cell, 0 to 1."),
+            metavar="P",
+            least=0.0,
+            most=1.0,
+            window="default",
+        ),
+    ] = 0.25
+    device: Annotated[str, DEVICE] = "auto"

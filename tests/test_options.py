@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import pytest
 import typer
+from pydantic import BaseModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QWidget
@@ -18,19 +19,21 @@ from annotation_store import formats
 from napari_lld.cli._app import app
 from napari_lld.cli._faces import asks
 from napari_lld.i18n.translate import tr, use_language
-from napari_lld.options import About, ExportOptions, Option, ReportOptions, options_of
+from napari_lld.options import About, ExportOptions, Option, PredictOptions, ReportOptions, options_of
 from napari_lld.report import write_report
+from napari_lld.session.preferences import Preferences
 from napari_lld.widgets.base.form import OptionsForm
 from napari_lld.widgets.dialogs.export_dialog import ExportDialog
 from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
+from training.protocol import PredictRequest
 
-ACTIONS: dict[str, type] = {"export": ExportOptions, "report": ReportOptions}
+ACTIONS: dict[str, type] = {"export": ExportOptions, "predict": PredictOptions, "report": ReportOptions}
 EACH = [
     pytest.param(name, option, id=f"{name}-{option.name}")
     for name in ACTIONS
     for option in options_of(ACTIONS[name])
 ]
-NOT_OF_THE_ACTION = {"project", "out", "overwrite", "reading", "help", "as_json"}
+NOT_OF_THE_ACTION = {"project", "images", "out", "overwrite", "reading", "help", "as_json"}
 """What says where from, where to, in whose reading, and how the answer is printed."""
 
 
@@ -84,7 +87,7 @@ def test_the_dialog_has_the_options_of_the_action_with_their_defaults_and_help(
 ) -> None:
     dialog, form = DIALOGS[action](tmp_path)
     qtbot.addWidget(dialog)
-    wanted = list(options_of(ACTIONS[action]))
+    wanted = [one for one in options_of(ACTIONS[action]) if one.about.window == "form"]
     assert list(form.controls) == [one.name for one in wanted]
     chosen = form.value()
     for option in wanted:
@@ -121,6 +124,28 @@ def test_the_python_function_takes_the_options_of_the_action() -> None:
     taken = inspect.signature(write_report).parameters
     assert set(taken) == {"project", "out", "options", "overwrite"}
     assert get_type_hints(write_report)["options"] == ReportOptions | None
+
+
+def test_what_no_form_asks_has_its_place_in_the_window() -> None:
+    for name, action in ACTIONS.items():
+        asked = {option.about.window for option in options_of(action)}
+        assert ("form" in asked) == (name in DIALOGS)
+        for option in options_of(action):
+            assert option.about.window != "preferences" or hasattr(Preferences, option.name)
+
+
+@pytest.mark.parametrize(("action", "request_"), [(PredictOptions, PredictRequest)])
+def test_the_worker_has_the_defaults_and_bounds_of_the_action(
+    action: type, request_: type[BaseModel]
+) -> None:
+    for option in options_of(action):
+        field = request_.model_fields[option.name]
+        assert field.default == option.default
+        least = [one.ge for one in field.metadata if hasattr(one, "ge")]
+        most = [one.le for one in field.metadata if hasattr(one, "le")]
+        assert (least, most) == tuple(
+            [] if b is None else [b] for b in (option.about.least, option.about.most)
+        )
 
 
 def test_the_store_exports_with_the_defaults_of_the_action() -> None:

@@ -58,6 +58,8 @@ def _parameter(option: Option) -> inspect.Parameter:
                 option.flag,
                 help=about.help,
                 metavar=about.metavar,
+                min=about.least if option.whole else None,
+                max=about.most if option.whole else None,
                 show_default=not option.required and default not in ("", None),
             ),
         ],
@@ -68,7 +70,12 @@ def _read(option: Option, given: Any) -> Any:
     """Return what was given as the action takes it."""
     if isinstance(given, StrEnum):
         return given.value
-    return _pairs(option.flag, given or ()) if option.type == _PAIRS else given
+    if option.type == _PAIRS:
+        return _pairs(option.flag, given or ())
+    least, most = option.about.least, option.about.most
+    if isinstance(given, float) and least is not None and most is not None and not least <= given <= most:
+        raise UsageError(f"{option.flag} {given:g}: give a number between {least:g} and {most:g}")
+    return given
 
 
 def _pairs(flag: str, given: list[str] | tuple[str, ...]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_lld.cli._console import UsageError
+from napari_lld.options import DEVICE, MODEL
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -18,13 +19,8 @@ ProjectPath = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it already exists.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N|mps", help="Where to compute.")]
-Model = Annotated[
-    str,
-    typer.Option(
-        metavar="ID|active|starter", help="Model to use: its number, the active one, or the starter."
-    ),
-]
+Device = Annotated[str, typer.Option(metavar=DEVICE.metavar, help=DEVICE.help)]
+Model = Annotated[str, typer.Option(metavar=MODEL.metavar, help=MODEL.help)]
 
 
 Annotator = Annotated[
@@ -122,13 +118,6 @@ def device_of(text: str) -> str:
     if (text in ("auto", "cpu", "mps", "cuda")) or (kind == "cuda" and rest.isascii() and rest.isdigit()):
         return text
     raise UsageError(f"--device {text}: give auto, cpu, cuda:N or mps")
-
-
-def share_of(name: str, value: float, *, below: float = 1.0) -> float:
-    """Check a number that must lie between 0 and 1."""
-    if not 0.0 <= value <= below:
-        raise UsageError(f"{name} {value:g}: give a number between 0 and {below:g}")
-    return value
 
 
 def existing_file(path: Path, what: str) -> Path:

@@ -19,24 +19,24 @@ from napari_lld.cli._console import (
     say_unknown,
     worker_progress,
 )
+from napari_lld.cli._faces import asks
 from napari_lld.cli._options import (
-    Device,
     Json,
-    Model,
     Overwrite,
     ProjectPath,
     ReadingName,
     device_of,
     model_of,
     open_project,
-    share_of,
 )
 from napari_lld.cli.export import check_out
+from napari_lld.options import PredictOptions
 
 
+@asks(PredictOptions)
 def predict(
     project: ProjectPath,
-    model: Model = "active",
+    options: PredictOptions,
     images: Annotated[
         list[Path] | None,
         typer.Option(
@@ -46,15 +46,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="COCO file to write; requires --images.")
     ] = None,
-    min_confidence: Annotated[
-        float,
-        typer.Option(
-            metavar="P",
-            help="Leave out boxes with a lower probability of being a white cell, 0 to 1.",
-        ),
-    ] = 0.25,
     overwrite: Overwrite = False,
-    device: Device = "auto",
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
@@ -62,9 +54,8 @@ def predict(
     from training.client import run_worker
     from training.protocol import PredictRequest
 
-    which = model_of(model)
-    device = device_of(device)
-    share_of("--min-confidence", min_confidence)
+    which = model_of(options.model)
+    device_of(options.device)
     if (out is None) != (not images):
         raise UsageError("--images and --out go together: give both, or neither to suggest in the project")
     for path in images or []:
@@ -86,8 +77,8 @@ def predict(
                 images=[str(path.absolute()) for path in images] if images else None,
                 out=None if out is None else str(out.absolute()),
                 overwrite=overwrite,
-                min_confidence=min_confidence,
-                device=device,
+                min_confidence=options.min_confidence,
+                device=options.device,
             ),
             on_message=show,
         )

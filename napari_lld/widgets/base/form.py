@@ -52,19 +52,16 @@ def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control
             "choices": [(tr(words) or one, one) for one, words in choices.items()],
         }
     elif option.type is int:
-        more = {"min": 0, "max": 2**31 - 1}
+        more = {"min": about.least or 0, "max": about.most or 2**31 - 1}
     elif option.type is float:
-        more = {"min": 0.0, "max": 1.0, "step": 0.05}
+        more = {"min": about.least or 0.0, "max": about.most or 1.0, "step": 0.05}
     usual = {} if option.required else {"value": option.default}
     widget = create_widget(annotation=option.type, name=option.name, options=more, **usual)
     assert isinstance(widget, ValueWidget)
     native = widget.native
     native.setToolTip(tr(about.help))
     native.setAccessibleName(tr(about.title))
-    if isinstance(native, QComboBox):
-        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        native.setMinimumContentsLength(_SHORTEST)
-    elif isinstance(native, QLineEdit):
+    if isinstance(native, QLineEdit):
         native.setPlaceholderText(tr(about.empty))
     return Control(native, widget.get_value, widget.changed)
 
@@ -72,6 +69,9 @@ def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control
 def add_row(form: QFormLayout, option: Option, control: Control) -> None:
     """Add the control of an option to a form; a switch carries its title itself."""
     title = tr(option.about.title)
+    if isinstance(control.native, QComboBox):
+        control.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        control.native.setMinimumContentsLength(_SHORTEST)
     if isinstance(control.native, QCheckBox):
         control.native.setText(title)
         form.addRow("", control.native)
