@@ -30,6 +30,8 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 for _name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
     os.environ[_name] = str(_HOME / _name.lower())
 os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="en")  # the texts that tests look for are the English ones
+# for the processes that tests start: other tests take the other cores, and threads would wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
 # The LLVM of Mesa's software GL (window tests) and that of triton (which torch imports where it can, and
 # which we never use) cannot live in one process: the second to come crashes. The program never has both.

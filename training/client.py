@@ -1,7 +1,8 @@
 """Starts the worker and understands it, for the plugin (QProcess) and the command line; no torch.
 
 The plugin uses `warm_worker_command`, `worker_environment`, `request_line` and `parse_message` around a
-QProcess; the command line calls `run_worker`, which blocks, and starts a process for each request.
+QProcess; the command line calls `run_worker`, which blocks, and starts a process for each request, or
+`StayingWorker`, whose process stays for the next one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from annotation_store.errors import LLDError
@@ -32,6 +33,7 @@ from training.protocol import (
 
 __all__ = [
     "CANCEL_LINE",
+    "StayingWorker",
     "TrainingCancelled",
     "TrainingError",
     "parse_message",
@@ -129,81 +131,127 @@ def run_worker(request: Request, *, on_message: Callable[[Message], None] | None
         After the worker, asked to stop by Ctrl+C, has gone.
     """
     with temporary_folder("request") as folder:
-        file = write_request(request, folder)
-        process = subprocess.Popen(
-            worker_command(file),
+        process = _Process(worker_command(write_request(request, folder)))
+        try:
+            last = process.follow(on_message)
+        finally:
+            process.end()
+    return process.outcome(last)
+
+
+class StayingWorker:
+    """A worker that stays for several requests, so that only the first one waits for its imports.
+
+    Use it in a ``with`` statement, at whose end the process ends.
+    """
+
+    def __init__(self) -> None:
+        self._process: _Process | None = None
+
+    def __enter__(self) -> StayingWorker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def ask(self, request: Request, *, on_message: Callable[[Message], None] | None = None) -> Done:
+        """Do a request, as `run_worker` does."""
+        if self._process is None:
+            self._process = _Process(warm_worker_command())
+        process, last = self._process, None
+        try:
+            process.write(request_line(request))
+            last = process.follow(on_message)
+        finally:
+            if not isinstance(last, Done):  # a failure may end it, too
+                self.leave()
+        return process.outcome(last)
+
+    def leave(self) -> None:
+        """End the process; the next request starts another one."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
+
+class _Process:
+    """A worker process, and the last lines of its standard error."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=worker_environment(),
             encoding="utf-8",
             errors="replace",
-            # a Ctrl+C in the terminal reaches the whole group: the worker is told by line instead
+            # a Ctrl+C in the terminal reaches the whole group: the worker hears of it by its closed input
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        log: deque[str] = deque(maxlen=200)
-        reader = threading.Thread(target=_keep_tail, args=(process, log), daemon=True)
-        reader.start()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._in, self._out, self._errors = self._process.stdin, self._process.stdout, self._process.stderr
+        self._log: deque[str] = deque(maxlen=200)
+        self._reader = threading.Thread(target=_read_all, args=(self._errors, self._log.append), daemon=True)
+        self._reader.start()
+
+    def write(self, line: str) -> None:
+        """Send a line; a process that has ended tells why by itself."""
+        with contextlib.suppress(OSError, ValueError):
+            self._in.write(line)
+            self._in.flush()
+
+    def follow(self, on_message: Callable[[Message], None] | None) -> Message | None:
+        """Read messages to that which ends the task; ``None`` if the process ends without one."""
+        for line in self._out:
+            with contextlib.suppress(ProtocolError):  # a line of a later version: skip what is not understood
+                message = parse_message(line)
+                if on_message is not None:
+                    on_message(message)
+                if isinstance(message, Done | Failed | Cancelled):
+                    return message
+        return None
+
+    def end(self) -> None:
+        """Close the input, which cancels a task and ends the process, and kill it when it does not end."""
+        with contextlib.suppress(OSError, ValueError):
+            self._in.close()
+        # a full pipe would hold the worker back from ending
+        drain = threading.Thread(target=_read_all, args=(self._out, lambda _line: None), daemon=True)
+        drain.start()
         try:
-            last = _follow(process, on_message)
-        except BaseException:
-            _stop(process)
-            raise
-        finally:
-            reader.join(timeout=1)
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-    match last:
-        case Done():
-            return last
-        case Failed(cause=cause, cure=cure, details=details):
-            raise TrainingError(cause, cure, details)
-        case Cancelled():
-            raise TrainingCancelled("The task was cancelled.")
-        case _:
-            code = process.returncode
-            how = "was killed by the system, often short of memory," if code in (-9, 137) else "ended"
-            raise TrainingError(
-                f"The training process {how} without a result (exit code {code}).",
-                "Try again with a smaller --size; --debug shows what it printed.",
-                "".join(log),
-            )
+            self._process.wait(timeout=_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for thread, pipe in ((drain, self._out), (self._reader, self._errors)):
+            thread.join(timeout=1)
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def outcome(self, last: Message | None) -> Done:
+        """Return the last message, or raise what it says went wrong."""
+        match last:
+            case Done():
+                return last
+            case Failed(cause=cause, cure=cure, details=details):
+                raise TrainingError(cause, cure, details)
+            case Cancelled():
+                raise TrainingCancelled("The task was cancelled.")
+            case _:
+                code = self._process.returncode
+                how = "was killed by the system, often short of memory," if code in (-9, 137) else "ended"
+                raise TrainingError(
+                    f"The training process {how} without a result (exit code {code}).",
+                    "Try again with a smaller --size; --debug shows what it printed.",
+                    "".join(self._log),
+                )
 
 
-def _follow(process: subprocess.Popen[str], on_message: Callable[[Message], None] | None) -> Message | None:
-    """Read messages until the worker ends; return the last one."""
-    last: Message | None = None
-    assert process.stdout is not None
-    for line in process.stdout:
-        with contextlib.suppress(ProtocolError):  # a line of a later version: skip what is not understood
-            last = parse_message(line)
-            if on_message is not None:
-                on_message(last)
-    process.wait()
-    return last
-
-
-def _keep_tail(process: subprocess.Popen[str], log: deque[str]) -> None:
-    assert process.stderr is not None
+def _read_all(lines: Iterable[str], hear: Callable[[str], None]) -> None:
     with contextlib.suppress(ValueError, OSError):
-        for line in process.stderr:
-            log.append(line)
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Ask the worker to stop, and end it when it does not."""
-    with contextlib.suppress(OSError, ValueError):
-        if process.stdin is not None:
-            process.stdin.write(CANCEL_LINE)
-            process.stdin.flush()
-    drain = threading.Thread(target=lambda: process.stdout and process.stdout.read(), daemon=True)
-    drain.start()  # a full pipe would hold the worker back from ending
-    try:
-        process.wait(timeout=_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    drain.join(timeout=1)
+        for line in lines:
+            hear(line)

@@ -65,7 +65,7 @@ def train(
         none stays from before.
     """
     begun = time.monotonic()
-    done = ask(TrainRequest(project=str(project.path), **options), on_message)
+    done = ask(TrainRequest(project=str(project.path), **options), on_message=on_message)
     seconds = time.monotonic() - begun
     project.refresh()
     outcome = {name: done.result.get(name) for name in ("active", "epochs")}

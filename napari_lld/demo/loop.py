@@ -27,7 +27,7 @@ from napari_lld.demo.report import FieldPage, Report, Round, render
 from napari_lld.demo.scoring import LEAST, SUGGESTED, read_proposals, score
 from napari_lld.demo.truth import read_truth
 from napari_lld.report.card import model_rows, starter_rows
-from training.client import run_worker
+from training.client import StayingWorker
 from training.evaluation.metrics import FieldTruth
 from training.protocol import Message, PredictRequest, TrainRequest
 
@@ -136,8 +136,8 @@ def run_demo(out: Path, settings: Settings, watch: Watcher, *, overwrite: bool =
         If a worker fails; `out` is then as it was before.
     """
     out = out.absolute()
-    with fresh_folder(out, overwrite=overwrite) as work:
-        loop = _Loop(work, settings, watch)
+    with fresh_folder(out, overwrite=overwrite) as work, StayingWorker() as worker:
+        loop = _Loop(work, settings, watch, worker)
         try:
             loop.run()
         finally:
@@ -155,8 +155,8 @@ def run_demo(out: Path, settings: Settings, watch: Watcher, *, overwrite: bool =
 
 
 class _Loop:
-    def __init__(self, work: Path, settings: Settings, watch: Watcher) -> None:
-        self.work, self.settings, self.watch = work, settings, watch
+    def __init__(self, work: Path, settings: Settings, watch: Watcher, worker: StayingWorker) -> None:
+        self.work, self.settings, self.watch, self.worker = work, settings, watch, worker
         self.began = time.monotonic()
         self.rounds: list[Round] = []
         self.measuring = 0.0  # seconds
@@ -182,7 +182,7 @@ class _Loop:
         request = PredictRequest(
             project=str(project.path), model="starter", min_confidence=SUGGESTED, annotator=ANNOTATOR
         )
-        run_worker(request, on_message=watch.hear)
+        self.worker.ask(request, on_message=watch.hear)
         project.refresh()
         self._finish_round(0, "starter", self.first)
         for number, fields in ((1, self.first + self.second), (2, [])):
@@ -217,7 +217,7 @@ class _Loop:
             min_confidence=SUGGESTED,
             annotator=ANNOTATOR,
         )
-        done = run_worker(request, on_message=self.watch.hear)
+        done = self.worker.ask(request, on_message=self.watch.hear)
         self.project.refresh()
         assert done.model_id is not None
         return done.model_id
@@ -270,7 +270,7 @@ class _Loop:
                 out=str(file),
                 min_confidence=LEAST,
             )
-            run_worker(request, on_message=self.watch.hear)
+            self.worker.ask(request, on_message=self.watch.hear)
             return read_proposals(file)
 
     def _ids(self, names: Sequence[str]) -> list[int]:

@@ -60,7 +60,9 @@ def some() -> Callable[..., Settings]:
 def quick_worker(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """Replace the worker: it finds every second true cell and calls all of them eosinophils of large size."""
     requests: list[Request] = []
-    monkeypatch.setattr(loop, "run_worker", lambda request, **given: work(request, requests, **given))
+    monkeypatch.setattr(
+        loop.StayingWorker, "ask", lambda _self, request, **given: work(request, requests, **given)
+    )
     return requests
 
 

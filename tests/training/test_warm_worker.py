@@ -19,7 +19,15 @@ from PIL import Image
 
 from annotation_store.project import Project
 from annotation_store.records import Shape
-from training.client import CANCEL_LINE, parse_message, request_line, warm_worker_command, worker_environment
+from training.client import (
+    CANCEL_LINE,
+    StayingWorker,
+    TrainingError,
+    parse_message,
+    request_line,
+    warm_worker_command,
+    worker_environment,
+)
 from training.protocol import Done, Message, PredictRequest, Ready, Request, TrainRequest
 from training.worker import warm as staying
 from training.worker.channel import Task
@@ -268,3 +276,49 @@ def test_a_process_makes_the_same_model_whatever_it_has_done_before(
     assert weights(project, worker.ask(quick(project))) == first.model
     with Project.open(project) as opened:
         assert [run.state for run in opened.runs.all()] == ["done", "cancelled", "done"]
+
+
+@pytest.fixture
+def staying_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[StayingWorker]:
+    monkeypatch.setattr("training.client.warm_worker_command", lambda: [sys.executable, "-c", LIGHT, "61"])
+    with StayingWorker() as made:
+        yield made
+
+
+def processes() -> list[psutil.Process]:
+    """Give those of `staying_worker`."""
+    return [one for one in psutil.Process().children() if one.cmdline()[-1:] == ["61"]]
+
+
+def test_the_command_line_starts_one_process_for_request_after_request(
+    staying_worker: StayingWorker,
+) -> None:
+    heard: list[Any] = []
+    for _ in range(3):
+        assert staying_worker.ask(like("works"), on_message=heard.append).task == "train"
+    assert [one.tasks for one in heard if isinstance(one, Ready)] == [0, 1, 2]
+    with pytest.raises(TrainingError, match="No"):
+        staying_worker.ask(like("refuses"))
+    assert staying_worker.ask(like("works")).task == "train", "another process answers after a failure"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_process_that_ends_between_requests_is_explained_and_followed_by_another(
+    staying_worker: StayingWorker,
+) -> None:
+    staying_worker.ask(like("works"))
+    (process,) = processes()
+    process.kill()
+    with pytest.raises(TrainingError, match="killed"):
+        staying_worker.ask(like("works"))
+    assert staying_worker.ask(like("works")).task == "train"
+
+
+def test_leaving_a_task_half_done_ends_its_process(staying_worker: StayingWorker) -> None:
+    def interrupt(message: Message) -> None:
+        if isinstance(message, Ready):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        staying_worker.ask(like("waits"), on_message=interrupt)
+    assert processes() == []
