@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from napari_lld.i18n.translate import later
@@ -34,6 +35,8 @@ class About:
         What stands for its value in the command's help: its unit, where it has one.
     least, most
         Bounds of a number, both included.
+    starts
+        What a form chooses at first, where that is not the default.
     window
         Where the window asks it: in the form of the action, in the preferences, or in a panel; or else it
         keeps to the default.
@@ -47,6 +50,7 @@ class About:
     metavar: str | None = None
     least: float | None = None
     most: float | None = None
+    starts: Any = None
     window: Literal["form", "preferences", "panel", "default"] = "form"
 
 
@@ -119,7 +123,7 @@ _WRITE_FORMATS = (*_READ_FORMATS, "crops")
 
 _FORMAT_OPTIONS = About(
     later("Options"),
-    later("What else the format asks, e.g. val=0.1 for yolo; an unknown NAME is answered with all."),
+    later("Option of the format, e.g. val=0.1 for yolo; an unknown NAME lists all options."),
     flag="--option",
     metavar="NAME=VALUE",
 )
@@ -150,6 +154,62 @@ class ExportOptions:
             ),
         ),
     ] = False
+    options: Annotated[Mapping[str, str], _FORMAT_OPTIONS] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """How annotations of others are understood (`annotation_store.formats.read`)."""
+
+    format: Annotated[
+        str,
+        About(later("Format"), later("Format of the annotations."), choices=dict.fromkeys(_READ_FORMATS, "")),
+    ]
+    images: Annotated[
+        Path | None,
+        About(
+            later("Images"),
+            later("Folder of the images; by default that of FILE. Images new to the project are added."),
+            empty=later("beside the labels"),
+            metavar="DIR",
+        ),
+    ] = None
+    # the window guesses nothing unless it is told to
+    regions: Annotated[
+        str,
+        About(
+            later("Unmarked area"),
+            later(
+                "Finished regions: as the file states (fields without a statement are finished as a whole), "
+                "only those stated, none, or every whole field."
+            ),
+            choices={
+                "file": later("As stated in the file; if not stated, the whole image is annotated"),
+                "stated": later("As stated in the file; the rest is unknown"),
+                "none": later("Unknown everywhere"),
+                "full": later("All is annotated, in every image"),
+            },
+            starts="stated",
+        ),
+    ] = "file"
+    skip_unknown: Annotated[
+        bool,
+        About(
+            later("Leave that out, and import the rest"),
+            later(
+                "Leave out the classes, values, boxes and images of a COCO file that do not fit, and list "
+                "them; by default such a file is refused."
+            ),
+        ),
+    ] = False
+    patient_from: Annotated[
+        str | None,
+        About(
+            later("Patient from name"),
+            later("Regular expression for the patient in an image's name, as in add."),
+            metavar="REGEX",
+        ),
+    ] = None
     options: Annotated[Mapping[str, str], _FORMAT_OPTIONS] = field(default_factory=dict)
 
 

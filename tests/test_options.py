@@ -16,35 +16,58 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QWidget
 
 from annotation_store import formats
+from annotation_store.records import Reading
 from napari_lld.cli._app import app
 from napari_lld.cli._faces import asks
 from napari_lld.i18n.translate import tr, use_language
-from napari_lld.options import About, ExportOptions, Option, PredictOptions, ReportOptions, options_of
+from napari_lld.options import (
+    About,
+    ExportOptions,
+    ImportOptions,
+    Option,
+    PredictOptions,
+    ReportOptions,
+    options_of,
+)
 from napari_lld.report import write_report
 from napari_lld.session.preferences import Preferences
+from napari_lld.tasks.import_preview import Place
 from napari_lld.widgets.base.form import OptionsForm
 from napari_lld.widgets.dialogs.export_dialog import ExportDialog
+from napari_lld.widgets.dialogs.import_dialog import ImportDialog
 from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
 from training.protocol import PredictRequest
 
-ACTIONS: dict[str, type] = {"export": ExportOptions, "predict": PredictOptions, "report": ReportOptions}
+ACTIONS: dict[str, type] = {
+    "export": ExportOptions,
+    "import": ImportOptions,
+    "predict": PredictOptions,
+    "report": ReportOptions,
+}
 EACH = [
     pytest.param(name, option, id=f"{name}-{option.name}")
     for name in ACTIONS
     for option in options_of(ACTIONS[name])
 ]
-NOT_OF_THE_ACTION = {"project", "images", "out", "overwrite", "reading", "help", "as_json"}
+NOT_OF_THE_ACTION = {"project", "file", "out", "annotator", "overwrite", "reading", "help", "as_json"}
 """What says where from, where to, in whose reading, and how the answer is printed."""
 
 
 def _parameters(command: str) -> dict[str, Any]:
     made = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
-    return {one.name: one for one in made.params if one.name not in NOT_OF_THE_ACTION}
+    other = NOT_OF_THE_ACTION | ({"images"} if command == "predict" else set())
+    return {one.name: one for one in made.params if one.name not in other}
 
 
 def _export(folder: Path) -> tuple[QDialog, OptionsForm[Any]]:
     survey = formats.Survey(**dict.fromkeys(inspect.signature(formats.Survey).parameters, 2))
     dialog = ExportDialog(survey, folder)
+    return dialog, dialog.options
+
+
+def _import(folder: Path) -> tuple[QDialog, OptionsForm[Any]]:
+    place = Place(folder, 1, "Ada")
+    dialog = ImportDialog(place, Reading(1, "first", "Ada", blind=False))
     return dialog, dialog.options
 
 
@@ -55,12 +78,9 @@ def _report(folder: Path) -> tuple[QDialog, OptionsForm[Any]]:
 
 DIALOGS: dict[str, Callable[[Path], tuple[QDialog, OptionsForm[Any]]]] = {
     "export": _export,
+    "import": _import,
     "report": _report,
 }
-
-
-OWN_CONTROLS = {"options"}
-"""Made by the dialogs of several widgets, each with its own help."""
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -93,10 +113,9 @@ def test_the_dialog_has_the_options_of_the_action_with_their_defaults_and_help(
     for option in wanted:
         native = form.controls[option.name].native
         assert dialog.isAncestorOf(native)
-        if option.name not in OWN_CONTROLS:
-            assert native.toolTip() == option.about.help
+        assert native.toolTip() == option.about.help
         if not option.required:
-            assert getattr(chosen, option.name) == option.default
+            assert getattr(chosen, option.name) == (option.about.starts or option.default)
 
 
 @pytest.mark.parametrize(("action", "option"), EACH)
@@ -148,10 +167,13 @@ def test_the_worker_has_the_defaults_and_bounds_of_the_action(
         )
 
 
-def test_the_store_exports_with_the_defaults_of_the_action() -> None:
-    taken = inspect.signature(formats.write).parameters
-    for option in options_of(ExportOptions):
-        if not option.required:
+@pytest.mark.parametrize(("action", "run"), [(ExportOptions, formats.write), (ImportOptions, formats.read)])
+def test_the_store_reads_and_writes_with_the_defaults_of_the_action(
+    action: type, run: Callable[..., Any]
+) -> None:
+    taken = inspect.signature(run).parameters
+    for option in options_of(action):
+        if not option.required and option.name != "skip_unknown":  # without it nothing is read
             assert (taken[option.name].default or None) == (option.default or None)
 
 

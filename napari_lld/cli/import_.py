@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
-from napari_lld.cli._formats import Options, ReadFormat, options_of
+from napari_lld.cli._faces import asks
 from napari_lld.cli._options import Annotator, Json, ProjectPath, ReadingName, existing_file, open_project
 from napari_lld.cli.add import check_pattern
+from napari_lld.options import ImportOptions
 
 if TYPE_CHECKING:
     from annotation_store import Project
 
 
-class Regions(StrEnum):
-    """Which areas of a field an imported file has annotated."""
-
-    FILE = "file"
-    STATED = "stated"
-    NONE = "none"
-    FULL = "full"
-
-
+@asks(ImportOptions)
 def import_annotations(
     project: ProjectPath,
     file: Annotated[
@@ -34,39 +26,7 @@ def import_annotations(
             metavar="FILE", help="Annotations: a file, or the folder of a data set.", show_default=False
         ),
     ],
-    form: Annotated[
-        ReadFormat, typer.Option("--format", help="Format of the annotations.", show_default=False)
-    ],
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder of the images; by default that of FILE. Images new to the project are added.",
-        ),
-    ] = None,
-    regions: Annotated[
-        Regions,
-        typer.Option(
-            help="Finished regions: as the file states (fields without a statement are finished as a "
-            "whole), only "
-            "those stated, none, or every whole field."
-        ),
-    ] = Regions.FILE,
-    skip_unknown: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unknown",
-            help="Leave out the classes, values, boxes and images of a COCO file that do not fit, and list "
-            "them; by default such a file is refused.",
-        ),
-    ] = False,
-    patient_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX", help="Regular expression for the patient in an image's name, as in add."
-        ),
-    ] = None,
-    option: Options = None,
+    options: ImportOptions,
     annotator: Annotator = None,
     reading: ReadingName = None,
     as_json: Json = False,
@@ -74,25 +34,25 @@ def import_annotations(
     """Import annotations, without overwriting any; report what was skipped and why."""
     from annotation_store import formats
 
-    check_pattern(patient_from)
-    options = options_of(option)
-    if formats.FORMATS[form.value].target == "file":
-        existing_file(file, f"a {form.value} file")
+    form, images = options.format, options.images
+    check_pattern(options.patient_from)
+    if formats.FORMATS[form].target == "file":
+        existing_file(file, f"a {form} file")
     elif not file.exists():
-        raise UsageError(f"{file} does not exist; give the {form.value} file or folder")
+        raise UsageError(f"{file} does not exist; give the {form} file or folder")
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images} is not a folder; give the folder that holds the images")
     with open_project(project, annotator=annotator, reading=reading) as opened, progress("Importing") as tick:
-        if form is ReadFormat.COCO and not skip_unknown:
+        if form == "coco" and not options.skip_unknown:
             check_fits(opened, file, images)
         report = formats.read(
-            form.value,
+            form,
             opened,
             file,
             images=images,
-            regions=regions.value,
-            patient_from=patient_from,
-            options=options,
+            regions=options.regions,
+            patient_from=options.patient_from,
+            options=options.options,
             progress=tick,
         )
     if as_json:

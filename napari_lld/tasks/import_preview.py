@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from annotation_store.errors import FormatError, LLDError
 from annotation_store.records import ImportReport
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
+from napari_lld.options import ImportOptions
 from napari_lld.tasks.coco_check import problems
 
 if TYPE_CHECKING:
@@ -41,23 +42,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Import:
-    """What to import, and how it is to be understood.
-
-    Attributes
-    ----------
-    form
-        ``""``: whatever is recognised.
-    skip
-        Leave out what the project has no word for; otherwise such a file is refused.
-    """
+    """What to import, and how it is to be understood; a format ``""`` is whatever is recognised."""
 
     path: Path
-    form: str = ""
-    images: Path | None = None
-    regions: str = "stated"
-    patient_from: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
-    skip: bool = False
+    options: ImportOptions
 
 
 @dataclass(frozen=True)
@@ -80,21 +68,21 @@ class ImportPreview:
     problem: str = ""
 
 
-def look(place: Place, options: Import, tell: Tell) -> ImportPreview:
+def look(place: Place, wanted: Import, tell: Tell) -> ImportPreview:
     """Carry the import out, take it back, and report what it would have done."""
-    form = options.form or formats.recognise(options.path) or ""
+    form = wanted.options.format or formats.recognise(wanted.path) or ""
     if not form:
-        return ImportPreview("", problem=_unrecognised(options.path))
+        return ImportPreview("", problem=_unrecognised(wanted.path))
     try:
         with place.open() as own:
-            report = _read(own, form, options, tell, preview=True)
-            refused = tuple(_refused(own, form, options, report))
+            report = _read(own, form, wanted, tell, preview=True)
+            refused = tuple(_refused(own, form, wanted, report))
     except LLDError as error:
         return ImportPreview(form, problem=in_the_window(str(error)))
     return ImportPreview(form, report, refused)
 
 
-def carry_out(place: Place, options: Import, tell: Tell) -> ImportReport:
+def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
     """Import, all of it or nothing.
 
     Raises
@@ -102,24 +90,25 @@ def carry_out(place: Place, options: Import, tell: Tell) -> ImportReport:
     LLDError
         It cannot be; nothing was imported.
     """
+    options = wanted.options
     try:
         with place.open() as own:
             # the file may have changed since it was looked at
-            found = [] if options.skip or options.form != "coco" else _misfits(own, options)
+            found = [] if options.skip_unknown or options.format != "coco" else _misfits(own, wanted)
             if found:
                 raise FormatError(tr("Nothing was imported: {problem}.", problem=found[0]))
-            return _read(own, options.form, options, tell, preview=False)
+            return _read(own, options.format, wanted, tell, preview=False)
     except LLDError as error:
         raise FormatError(in_the_window(str(error))) from error
 
 
-def _read(own: Project, form: str, options: Import, tell: Tell, *, preview: bool) -> ImportReport:
-    run = formats.preview if preview else formats.read
+def _read(own: Project, form: str, wanted: Import, tell: Tell, *, preview: bool) -> ImportReport:
+    run, options = formats.preview if preview else formats.read, wanted.options
     known = {option.name for option in formats.FORMATS[form].read_options}
     report = run(
         form,
         own,
-        options.path,
+        wanted.path,
         images=options.images,
         regions=options.regions,
         patient_from=options.patient_from,
@@ -129,14 +118,14 @@ def _read(own: Project, form: str, options: Import, tell: Tell, *, preview: bool
     return replace(report, skipped=[*map(in_the_window, report.skipped)])
 
 
-def _misfits(own: Project, options: Import) -> list[str]:
-    return problems(own, options.path, options.images)
+def _misfits(own: Project, wanted: Import) -> list[str]:
+    return problems(own, wanted.path, wanted.options.images)
 
 
-def _refused(own: Project, form: str, options: Import, report: ImportReport) -> list[str]:
+def _refused(own: Project, form: str, wanted: Import, report: ImportReport) -> list[str]:
     """Describe what the command line refuses (of COCO), and classes that the schema lacks in any format."""
     if form == "coco":
-        return _misfits(own, options)
+        return _misfits(own, wanted)
     return [
         trn(
             "class '{name}' is not in the schema: {count} box",

@@ -13,8 +13,7 @@ from faster_coco_eval import COCO
 
 from annotation_store import formats
 from napari_lld import sample
-from napari_lld.cli._formats import ReadFormat
-from napari_lld.options import ExportOptions, options_of
+from napari_lld.options import ExportOptions, ImportOptions, options_of
 
 TXL = [path for path in sample.fields() if path.name.startswith("txl_")]
 FOLDER = TXL[0].parent
@@ -238,9 +237,9 @@ def test_suggestions_are_exported_with_nothing_waiting_as_none(cli, annotated: P
 
 
 def test_the_formats_of_the_command_are_those_of_the_store() -> None:
-    assert [form.value for form in ReadFormat] == formats.names(reading=True)
-    written = next(one for one in options_of(ExportOptions) if one.name == "format")
-    assert [*written.about.choices] == formats.names(writing=True)
+    of = {action: next(options_of(action)).about.choices for action in (ImportOptions, ExportOptions)}
+    assert [*of[ImportOptions]] == formats.names(reading=True)
+    assert [*of[ExportOptions]] == formats.names(writing=True)
 
 
 def test_a_data_set_folder_goes_out_and_comes_in(cli, annotated: Path, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QWidget
 
 from annotation_store import Project, formats
 from napari_lld.controllers.desk import Desk, desk_for
+from napari_lld.options import ImportOptions
 from napari_lld.tasks import import_preview
 from napari_lld.tasks.import_preview import Import, Place
-from napari_lld.widgets.dialogs.import_dialog import REGIONS, ImportDialog, ImportedDialog
+from napari_lld.widgets.dialogs.import_dialog import ImportDialog, ImportedDialog
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_every_format_and_every_meaning_of_unmarked_area_can_be_chosen(
     dialog = ask()
     known = [dialog.form.itemData(i) for i in range(1, dialog.form.count())]
     assert known == formats.names(reading=True)
-    assert REGIONS[0][0] == dialog.regions.currentData() == "stated"
+    assert dialog.regions.currentData() == "stated"
     assert not dialog.ok.isEnabled()
     assert "Choose" in dialog.holds.text()
 
@@ -140,7 +141,7 @@ def desk(qtbot: QtBot, small_project: Path) -> Iterator[Desk]:
 
 
 def wanted(file: Path, **changes: Any) -> Import:
-    return Import(file, "coco", **{"skip": True, **changes})
+    return Import(file, ImportOptions(format="coco", **{"skip_unknown": True, **changes}))
 
 
 def test_an_import_goes_into_the_reading_that_is_open_and_can_be_undone(
@@ -168,7 +169,7 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(desk: Desk, file:
     project = desk.session.project
     assert project is not None
     with pytest.raises(Exception, match="Nothing was imported: class 'Dragon cell'"):
-        import_preview.carry_out(Place.of(project), wanted(file, skip=False), lambda *_: None)
+        import_preview.carry_out(Place.of(project), wanted(file, skip_unknown=False), lambda *_: None)
     assert project.cells.all() == []
 
 

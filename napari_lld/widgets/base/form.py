@@ -22,11 +22,18 @@ _SHORTEST = 46
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What asks for an option: its widget, what was chosen there, and a signal that tells of each change."""
+    """What asks for an option: its widget, what was chosen there, and a signal that tells of each change.
+
+    Attributes
+    ----------
+    row
+        What stands in the row of the form; nothing: the dialog adds it elsewhere.
+    """
 
     native: QWidget
     read: Callable[[], Any]
     changed: Any
+    row: QWidget | None = None
 
     @property
     def value(self) -> Any:
@@ -36,7 +43,7 @@ class Control:
 
 
 def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control:
-    """Make the control of an option, with its help and its accessible name.
+    """Make the control of an option.
 
     Parameters
     ----------
@@ -55,28 +62,31 @@ def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control
         more = {"min": about.least or 0, "max": about.most or 2**31 - 1}
     elif option.type is float:
         more = {"min": about.least or 0.0, "max": about.most or 1.0, "step": 0.05}
-    usual = {} if option.required else {"value": option.default}
+    start = option.default if about.starts is None else about.starts
+    usual = {} if option.required else {"value": start}
     widget = create_widget(annotation=option.type, name=option.name, options=more, **usual)
     assert isinstance(widget, ValueWidget)
     native = widget.native
-    native.setToolTip(tr(about.help))
-    native.setAccessibleName(tr(about.title))
     if isinstance(native, QLineEdit):
         native.setPlaceholderText(tr(about.empty))
-    return Control(native, widget.get_value, widget.changed)
+    return Control(native, widget.get_value, widget.changed, row=native)
 
 
 def add_row(form: QFormLayout, option: Option, control: Control) -> None:
-    """Add the control of an option to a form; a switch carries its title itself."""
+    """Add the control of an option to a form, with its help; a switch carries its title itself."""
     title = tr(option.about.title)
+    control.native.setToolTip(tr(option.about.help))
+    control.native.setAccessibleName(title)
+    if control.row is None:
+        return
     if isinstance(control.native, QComboBox):
         control.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         control.native.setMinimumContentsLength(_SHORTEST)
     if isinstance(control.native, QCheckBox):
         control.native.setText(title)
-        form.addRow("", control.native)
+        form.addRow("", control.row)
     else:
-        form.addRow(title, control.native)
+        form.addRow(title, control.row)
 
 
 class OptionsForm(Generic[Options]):
@@ -87,7 +97,7 @@ class OptionsForm(Generic[Options]):
     choices
         Of an option: what may be chosen in this form, and what it is called here.
     own
-        Controls that the dialog made itself; it adds those to the form.
+        Controls that the dialog made itself.
     """
 
     changed = Signal()
@@ -103,16 +113,20 @@ class OptionsForm(Generic[Options]):
         self._action = action
         self.controls: dict[str, Control] = {}
         for option in options_of(action):
-            made = (own or {}).get(option.name)
-            if made is None:
-                made = control(option, (choices or {}).get(option.name))
-                add_row(form, option, made)
+            made = (own or {}).get(option.name) or control(option, (choices or {}).get(option.name))
+            add_row(form, option, made)
             made.changed.connect(self._tell)
             self.controls[option.name] = made
 
     def value(self) -> Options:
         """Return what is chosen."""
         return self._action(**{name: control.value for name, control in self.controls.items()})
+
+    def combo(self, name: str) -> QComboBox:
+        """Return the combo box of an option with choices."""
+        combo = self.controls[name].native
+        assert isinstance(combo, QComboBox)
+        return combo
 
     def _tell(self) -> None:
         self.changed.emit()

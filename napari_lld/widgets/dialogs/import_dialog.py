@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -22,19 +22,15 @@ from qtpy.QtWidgets import (
 from annotation_store import formats
 from annotation_store.records import ImportReport, Reading
 from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.options import ImportOptions
 from napari_lld.tasks.import_preview import Import, ImportPreview, Place, comes_in, look, shortened
 from napari_lld.tasks.jobs import Jobs
+from napari_lld.widgets.base.form import Control, OptionsForm
 from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
 from napari_lld.widgets.base.room import keep_on_screen
 from napari_lld.widgets.dialogs.format_options import FormatOptions
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
-REGIONS = (
-    ("stated", later("As stated in the file; the rest is unknown")),
-    ("file", later("As stated in the file; if not stated, the whole image is annotated")),
-    ("none", later("Unknown everywhere")),
-    ("full", later("All is annotated, in every image")),
-)
 _MEANS = {
     "stated": later(
         "Only areas that the file itself calls annotated become finished regions. Nothing is guessed."
@@ -78,22 +74,11 @@ class ImportDialog(QDialog):
 
         self.path = QLineEdit()
         self.path.setPlaceholderText(tr("the file of labels, or the data set's folder"))
-        self.form = QComboBox()
-        self.form.addItem(tr("Recognise"), "")
-        for name in formats.names(reading=True):
-            self.form.addItem(tr(formats.FORMATS[name].title), name)
         self.images = QLineEdit()
         self.images.setPlaceholderText(tr("beside the labels"))
-        self.images.setToolTip(
-            tr("The folder of the images. Fields that the project has already are found without it.")
-        )
-        self.regions = QComboBox()
-        for mode, title in REGIONS:
-            self.regions.addItem(tr(title), mode)
         self._means = label(role="muted", wrap=True)
         self.patients = PatientChooser(place.patient_rule)
-        self.options = FormatOptions()
-        self.options.changed.connect(self._look_soon)
+        self.format_options = FormatOptions()
         self.holds = label(wrap=True)
         self.left_out = label(role="notice", wrap=True)
         for target, lines in ((self.holds, 3), (self.left_out, 5), (self._means, 2)):
@@ -119,12 +104,22 @@ class ImportDialog(QDialog):
         form = QFormLayout()
         self._form = form
         form.addRow(tr("From"), path_row(self.path, *ways))
-        form.addRow(tr("Format"), self.form)
-        form.addRow(tr("Images"), path_row(self.images, browse))
-        form.addRow(tr("Unmarked area"), self.regions)
-        form.addRow("", self._means)
-        form.addRow(tr("Patient from name"), self.patients)
-        form.addRow(tr("Options"), self.options)
+        names = {name: formats.FORMATS[name].title for name in formats.names(reading=True)}
+        images, patients = path_row(self.images, browse), self.patients
+        self.options = OptionsForm(
+            ImportOptions,
+            form,
+            choices={"format": {"": tr("Recognise"), **names}},
+            own={
+                "images": Control(self.images, self._folder, self.images.textChanged, row=images),
+                "patient_from": Control(patients, self._patient_rule, patients.changed, row=patients),
+                "options": replace(self.format_options.control(), row=self.format_options),
+                "skip_unknown": Control(self.skip, self.skip.isChecked, self.skip.toggled),
+            },
+        )
+        self.form = self.options.combo("format")
+        self.regions = self.options.combo("regions")
+        form.insertRow(form.getWidgetPosition(self.regions)[0] + 1, "", self._means)
         form.addRow(tr("Comes in"), self.holds)
         form.addRow(tr("Left out"), self.left_out)
         form.addRow("", self.skip)
@@ -136,28 +131,23 @@ class ImportDialog(QDialog):
         layout.addWidget(buttons)
         self.path.textChanged.connect(lambda *_: self._on_path())
         self.form.currentIndexChanged.connect(lambda *_: self._on_form(chosen=True))
-        self.images.textChanged.connect(lambda *_: self._look_soon())
-        self.regions.currentIndexChanged.connect(lambda *_: self._look_soon())
-        self.patients.changed.connect(self._look_soon)
-        for box in (self.skip, self.own):
-            box.toggled.connect(lambda *_: self._tell())
+        self.options.changed.connect(self._look_soon)
+        self.own.toggled.connect(lambda *_: self._tell())
         self._on_form(chosen=False)
         self.path.setText(str(start or ""))
         self._look_soon()
 
     def answer(self) -> Import:
         """Return what was chosen."""
-        images = self.images.text().strip()
+        return Import(Path(self.path.text().strip()).expanduser(), self.options.value())
+
+    def _folder(self) -> Path | None:
+        given = self.images.text().strip()
+        return Path(given).expanduser() if given else None
+
+    def _patient_rule(self) -> str | None:
         rule = self.patients.expression
-        return Import(
-            Path(self.path.text().strip()).expanduser(),
-            str(self.form.currentData()),
-            Path(images).expanduser() if images else None,
-            str(self.regions.currentData()),
-            rule if rule != self._place.patient_rule else None,
-            self.options.values(),
-            self.skip.isChecked(),
-        )
+        return rule if rule != self._place.patient_rule else None
 
     def done(self, result: int) -> None:
         """Stop looking, whichever way the dialog ends."""
@@ -196,8 +186,8 @@ class ImportDialog(QDialog):
         if chosen:
             self._recognised = not name
         known = formats.FORMATS[name].read_options if name else ()
-        self.options.offer(known)
-        self._form.setRowVisible(self.options, bool(known))
+        self.format_options.offer(known)
+        self._form.setRowVisible(self.format_options, bool(known))
         if chosen:
             self._look_soon()
 
@@ -218,8 +208,8 @@ class ImportDialog(QDialog):
     def _question(self) -> Import:
         """Return the options that the preview depends on."""
         answer = self.answer()
-        form = "" if self._recognised else answer.form
-        return Import(answer.path, form, answer.images, answer.regions, answer.patient_from, answer.options)
+        form = "" if self._recognised else answer.options.format
+        return replace(answer, options=replace(answer.options, format=form, skip_unknown=False))
 
     def _look_now(self) -> None:
         if self.jobs.busy:  # it has been asked to stop, and says so when it has
@@ -233,7 +223,9 @@ class ImportDialog(QDialog):
             tr("Looking"),
             lambda tell: look(place, question, tell),
             lambda found: self._on_look(question, found),
-            lambda sentence: self._on_look(question, ImportPreview(question.form, problem=sentence)),
+            lambda sentence: self._on_look(
+                question, ImportPreview(question.options.format, problem=sentence)
+            ),
         )
 
     def _on_look(self, question: Import, found: ImportPreview) -> None:
@@ -258,7 +250,7 @@ class ImportDialog(QDialog):
             return tr("Choose what to import.")
         if not self.answer().path.exists():
             return tr("This file or folder does not exist.")
-        images = self.answer().images
+        images = self._folder()
         if images is not None and not images.is_dir():
             return tr("The folder {folder} does not exist.", folder=images)
         return ""
