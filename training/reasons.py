@@ -1,4 +1,4 @@
-"""A reason to look: an English sentence that knows what it was made from."""
+"""Reasons to look at a cell or field: English sentences that keep their template, for translation."""
 
 from __future__ import annotations
 
@@ -9,18 +9,38 @@ from typing import Any
 _TEMPLATE = re.compile(r"(?:[^{}]|\{\w+(?::\.0%)?\})*")
 """Names in braces and shares: what comes from a file may ask for no more."""
 
+_REWORDED = {
+    "Labelled {label}, the model says {other} at {share:.0%}": (
+        "Labelled {label}, predicted {other} at {share:.0%}"
+    ),
+    "{attribute}: labelled {label}, the model says {other} at {share:.0%}": (
+        "{attribute}: labelled {label}, predicted {other} at {share:.0%}"
+    ),
+    "Not looked at by the model yet": "Not yet predicted by the model",
+    "The model is fairly sure of it": "The model predicts it with fair confidence",
+    "It could not be compared with the model before: one of them began at a file, or at a model that "
+    "is no longer here, and nobody knows whether that had learnt from the held-out cells": (
+        "It could not be compared with the model before: one of them started from a file, or from a model "
+        "that was deleted, and may have been trained on the held-out cells"
+    ),
+}
+"""Templates that projects and models of earlier versions have stored, and their wording today.
+
+The catalogues translate today's only.
+"""
+
 
 class Reason(str):
-    """A sentence without a full stop, in English; whoever shows it can say it in another language.
+    """A sentence in English, without a full stop, that can be shown in another language.
 
     ``Reason("{count} likely cell", "{count} likely cells", count=3)`` is ``"3 likely cells"``.
 
     Parameters
     ----------
     texts
-        A template, or two: for a `count` of one, and for any other.
+        A template, or two: for a `count` of one and for any other count.
     values
-        What stands for the names in braces; reasons too.
+        Values of the names in braces; reasons too.
     """
 
     __slots__ = ("texts", "values")
@@ -43,18 +63,19 @@ class Reason(str):
 
     @classmethod
     def read(cls, content: object) -> Reason:
-        """Read what was stored; sentences without values are those of earlier versions too.
+        """Read what was stored, by this version or an earlier one.
 
         Raises
         ------
         ValueError, KeyError
-            It is no reason.
+            It is not a reason.
         """
         if isinstance(content, str):
-            return cls(content)
+            return cls(_REWORDED.get(content, content))
         if not isinstance(content, list) or not 2 <= len(content) <= 3 or not isinstance(content[-1], dict):
             raise ValueError(f"{content!r} is not a reason")
-        texts, values = [str(text) for text in content[:-1]], content[-1]
+        texts = [_REWORDED.get(text, text) for text in map(str, content[:-1])]
+        values = content[-1]
         if not all(map(_is_template, texts)):
             raise ValueError(f"{texts!r} contain more than names")
         if len(texts) == 2 and not isinstance(values["count"], int):

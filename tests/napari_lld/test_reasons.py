@@ -53,3 +53,24 @@ def test_the_window_says_the_stored_order_in_german_and_that_of_an_earlier_versi
     session.arrange_fields()
     assert session.why_look(first) == "{4} cells, maybe"
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        (
+            ["Labelled {label}, the model says {other} at {share:.0%}"],
+            "Annotiert: Lymphozyt, vorhergesagt: Monozyt mit 91%",
+        ),
+        (
+            ["{attribute}: labelled {label}, the model says {other} at {share:.0%}"],
+            "Chromatin: annotiert Lymphozyt, vorhergesagt Monozyt mit 91%",
+        ),
+        ("Not looked at by the model yet", "Noch ohne Vorhersage des Modells"),
+        ("The model is fairly sure of it", "Das Modell ist ziemlich sicher"),
+    ],
+)
+def test_a_reason_that_an_earlier_version_stored_is_translated(stored: str | list[str], shown: str) -> None:
+    values = {"attribute": "Chromatin", "label": "Lymphocyte", "other": "Monocyte", "share": 0.91}
+    reason = Reason.read(stored if isinstance(stored, str) else [*stored, values])
+    assert in_words([reason]) == [shown]

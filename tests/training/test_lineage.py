@@ -199,7 +199,7 @@ def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: 
 def test_beside_a_file_nobody_knows_of_nothing_is_compared(project: Project, judged: Any) -> None:
     comparison, _ = judged("file")
     assert comparison.verdict == "cannot_judge"
-    assert "began at a file" in comparison.told
+    assert "started from a file" in comparison.told
     add(project, "file", learnt_fields=[])
     assert judged()[0].verdict == "cannot_judge"
 
