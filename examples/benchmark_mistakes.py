@@ -140,7 +140,7 @@ def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[B
 
     Of a box that holds a labelled cell the class is that which models say that did not learn from it.
     """
-    looks = made.embeddings.of(ranking.label_errors(made).maker or "", predictions=True)
+    looks = made.embeddings.of(ranking.label_errors(made).source or "", predictions=True)
     found: dict[str, list[tuple[Box, str, float]]] = {}
     for field in made.fields.all():
         look = looks[field.id]

@@ -220,12 +220,12 @@ class Waiting(_Answer):
 
     Attributes
     ----------
-    told
+    reason
         Who trains, as `training.reasons.Reason.stored` gives it.
     """
 
     type: Literal["waiting"] = "waiting"
-    told: str | list[Any]
+    reason: str | list[Any]
 
 
 class Notice(_Answer):
@@ -233,12 +233,12 @@ class Notice(_Answer):
 
     Attributes
     ----------
-    told
+    reason
         A sentence, as `training.reasons.Reason.stored` gives it.
     """
 
     type: Literal["notice"] = "notice"
-    told: str | list[Any]
+    reason: str | list[Any]
 
 
 class Metrics(_Answer):
@@ -252,14 +252,14 @@ class Saved(_Answer):
     """A model is in the project.
 
     `why` says why it did not become active, or what is open about how it compares with the model before;
-    `told` is the same as `training.reasons.Reason.stored` gives it, for other languages.
+    `reason` is the same as `training.reasons.Reason.stored` gives it, for other languages.
     """
 
     type: Literal["saved"] = "saved"
     model_id: int
     active: bool
     why: str | None = None
-    told: str | list[Any] | None = None
+    reason: str | list[Any] | None = None
 
 
 class Suggested(_Answer):

@@ -48,7 +48,7 @@ class StoredRanking:
 
     Attributes
     ----------
-    maker
+    source
         The model whose looks it was made from (see `Embeddings.save`).
     about
         What holds for the whole project and is needed again for each field.
@@ -57,7 +57,7 @@ class StoredRanking:
     """
 
     id: int
-    maker: str
+    source: str
     about: Mapping[str, Any]
     items: tuple[Mapping[str, Any], ...]
 
@@ -68,12 +68,12 @@ class Embeddings:
     def __init__(self, db: DatabaseSession) -> None:
         self._db = db
 
-    def save(self, maker: str, found: Mapping[int, Embedding]) -> None:
+    def save(self, source: str, found: Mapping[int, Embedding]) -> None:
         """Store a model's embeddings of some fields, replacing earlier ones.
 
         Parameters
         ----------
-        maker
+        source
             A model's number, ``"starter"``, or ``"stain"`` (no model).
         found
             Field id to look.
@@ -81,7 +81,7 @@ class Embeddings:
         rows = [
             {
                 "field_id": field_id,
-                "maker": str(maker),
+                "maker": str(source),
                 "vector": np.asarray(look.vector, "<f2").tobytes(),
                 "opinions": [_prediction(one) for one in look.predictions]
                 + [{"cell": int(cell), **_prediction(one)} for cell, one in look.cells.items()],
@@ -94,7 +94,7 @@ class Embeddings:
             connection.execute(looks.insert().prefix_with("OR REPLACE"), rows)
 
     def of(
-        self, maker: str, *, field_id: int | None = None, predictions: bool = False
+        self, source: str, *, field_id: int | None = None, predictions: bool = False
     ) -> dict[int, Embedding]:
         """Return what a model saw, by field; one statement. A row that cannot be read counts as not looked.
 
@@ -106,7 +106,7 @@ class Embeddings:
         columns: list[sa.ColumnElement[Any]] = [looks.c.field_id, looks.c.vector]
         if predictions:
             columns.append(sa.cast(looks.c.opinions, sa.Text).label("opinions"))
-        query = sa.select(*columns).where(looks.c.maker == str(maker)).order_by(looks.c.field_id)
+        query = sa.select(*columns).where(looks.c.maker == str(source)).order_by(looks.c.field_id)
         if field_id is not None:
             query = query.where(looks.c.field_id == field_id)
         found = {}
@@ -122,8 +122,8 @@ class Embeddings:
                 found[row.field_id] = Embedding(vector, of_field, of_cells)
         return found
 
-    def count_by_maker(self) -> dict[str, int]:
-        """Count, for each maker, the fields it has looked at."""
+    def count_by_source(self) -> dict[str, int]:
+        """Count the fields with embeddings, per source."""
         query = sa.select(looks.c.maker, sa.func.count().label("n")).group_by(looks.c.maker)
         return {row.maker: row.n for row in self._db.rows(query)}
 
@@ -140,12 +140,12 @@ class Rankings:
         self._db = db
 
     def store(
-        self, maker: str, items: Sequence[Mapping[str, Any]], *, about: Mapping[str, Any] | None = None
+        self, source: str, items: Sequence[Mapping[str, Any]], *, about: Mapping[str, Any] | None = None
     ) -> None:
         """Put a ranking in the place of the last one."""
         try:
             row = {
-                "maker": str(maker),
+                "maker": str(source),
                 "at": now(),
                 "about": json.loads(json.dumps(dict(about or {}), allow_nan=False)),
                 "entries": json.loads(json.dumps([dict(one) for one in items], allow_nan=False)),

@@ -145,9 +145,9 @@ def show_message(message: Message, update: Update, *, prefix: str = "") -> None:
     """Show on a bar how far the worker is, and write what people should know to standard error."""
     if message.type == "waiting":
         update("Waiting for another training", 0, 0, None)
-        complain(f"{_sentence(message.told)} This training starts when that one has ended.")
+        complain(f"{_sentence(message.reason)} This training starts when that one has ended.")
     elif message.type == "notice":
-        complain(_sentence(message.told))
+        complain(_sentence(message.reason))
     elif message.type == "progress":
         title = _STAGES.get(message.stage, message.stage.capitalize())
         if prefix:

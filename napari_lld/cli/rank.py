@@ -96,14 +96,14 @@ def _ranked(
     if what is What.LABEL_ERRORS:
         label_errors = ranking.label_errors(project, least=least)
         notes = []
-        if label_errors.maker is not None and label_errors.unchecked:
+        if label_errors.source is not None and label_errors.unchecked:
             notes = [
                 f"Not yet checked against other cells: {label_errors.unchecked} (needs ten labelled cells; "
                 f"then: napari-lld predict {project.path})."
             ]
         return list(label_errors.items[:count]), notes
     stain: Mapping[int, Embedding] = {}
-    if not set(project.embeddings.count_by_maker()) - {
+    if not set(project.embeddings.count_by_source()) - {
         ranking.STAIN
     }:  # no model has looked: the stain tells something
         with progress("Reading the fields") as tick:

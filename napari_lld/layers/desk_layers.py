@@ -497,8 +497,8 @@ class DeskLayers:
             parts.append(draw([self._grown(mark.box)]))
             parts.append(self._handles(mark.box))
         label_error = session.label_error
-        if label_error is not None and label_error.id is not None and label_error.said is not None:
-            parts.append(outlines.box_brackets([label_error.said.box]))
+        if label_error is not None and label_error.id is not None and label_error.prediction is not None:
+            parts.append(outlines.box_brackets([label_error.prediction.box]))
         region = session.region
         if region is not None:
             parts.append(outlines.path_outline(region.shape.points, closed=True))

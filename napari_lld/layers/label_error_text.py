@@ -19,7 +19,7 @@ def model_says(session: Session) -> str:
     item, schema = session.label_error, session.schema
     if item is None or schema is None:
         return ""
-    predicted, other = item.said, session.contradicted
+    predicted, other = item.prediction, session.contradicted
     if predicted is None:
         word = tr("no cell")
     elif item.id is None:

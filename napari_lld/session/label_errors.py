@@ -137,7 +137,7 @@ class LabelErrorActions(ReviewActions):
             return tr("Hidden in blind readings, to avoid bias.")
         if self.looking_for_label_errors or self._found is None:
             return tr("Labels are compared with the model's predictions …")
-        if self._found.maker is None:
+        if self._found.source is None:
             return tr("No model has predicted these fields yet: train one, or run one (Model).")
         if self.label_errors:
             return tr("More is known by now than when this list was made.") if self._stale else ""
@@ -300,10 +300,10 @@ class LabelErrorActions(ReviewActions):
         if self._id_of("suggestion") != _MISSED:
             return super().suggestion
         item = self.label_error
-        if item is None or item.said is None or item.field_id != self._field_id:
+        if item is None or item.prediction is None or item.field_id != self._field_id:
             return None
         model_id = self._found.model_id if self._found is not None else None
-        return Suggestion(_MISSED, item.field_id, model_id, item.said, SuggestionState.PENDING)
+        return Suggestion(_MISSED, item.field_id, model_id, item.prediction, SuggestionState.PENDING)
 
     @property
     def lesson(self) -> str:
@@ -316,9 +316,9 @@ class LabelErrorActions(ReviewActions):
     def contradicted(self) -> Contradiction:
         """What the model would have the current cell say instead; empty without a possible label error."""
         item, cell, schema = self.label_error, self.cell, self.schema
-        if item is None or item.said is None or cell is None or schema is None or self._found is None:
+        if item is None or item.prediction is None or cell is None or schema is None or self._found is None:
             return Contradiction()
-        return self._found.contradiction(cell, item.said, schema)
+        return self._found.contradiction(cell, item.prediction, schema)
 
     @property
     def model_would(self) -> str:
@@ -328,7 +328,7 @@ class LabelErrorActions(ReviewActions):
             return ""
         if item.id is None:
             return tr("Box it")
-        if item.said is None or cell is None:
+        if item.prediction is None or cell is None:
             return tr("Delete the box")
         other = self.contradicted
         if not other:
@@ -389,7 +389,12 @@ class LabelErrorActions(ReviewActions):
             return
         if not self._done(lambda: action(project, item)):
             return
-        if item.id is None and item.said is not None and item.said.is_unknown and self.cell is not None:
+        if (
+            item.id is None
+            and item.prediction is not None
+            and item.prediction.is_unknown
+            and self.cell is not None
+        ):
             self._ask_its_class()
             return
         following = self._label_error_beside(1)
@@ -404,7 +409,7 @@ class LabelErrorActions(ReviewActions):
             self.tell("hint", message)
 
     def _take_word(self, project: Project, item: Ranked) -> None:
-        cell, predicted = self.cell, item.said
+        cell, predicted = self.cell, item.prediction
         if item.id is None:
             if predicted is not None:
                 made = project.label_reviews.accept(item.field_id, predicted, model_id=self._model_asked)
@@ -423,8 +428,8 @@ class LabelErrorActions(ReviewActions):
     def _keep(self, project: Project, item: Ranked) -> None:
         if item.id is not None:
             project.label_reviews.confirm(item.id)
-        elif item.said is not None:
-            project.label_reviews.reject(item.field_id, item.said, model_id=self._model_asked)
+        elif item.prediction is not None:
+            project.label_reviews.reject(item.field_id, item.prediction, model_id=self._model_asked)
 
     @property
     def _model_asked(self) -> int | None:

@@ -161,10 +161,10 @@ class TrainingState:
                 )
             case "waiting":
                 self.message = tr(
-                    "{who}. This training waits for its end.", who=in_words([Reason.read(message.told)])[0]
+                    "{who}. This training waits for its end.", who=in_words([Reason.read(message.reason)])[0]
                 )
             case "notice":
-                self.notices.append(f"{in_words([Reason.read(message.told)])[0]}.")
+                self.notices.append(f"{in_words([Reason.read(message.reason)])[0]}.")
             case "progress":
                 if self.phase is TrainingPhase.STARTING:
                     self.phase = TrainingPhase.RUNNING
@@ -179,7 +179,7 @@ class TrainingState:
                     elapsed = time.monotonic() - (self.started_at or time.monotonic())
                     self.loss_history.append((elapsed, dict(message.losses)))
             case "saved":
-                why = in_words([Reason.read(message.told)])[0] if message.told else message.why
+                why = in_words([Reason.read(message.reason)])[0] if message.reason else message.why
                 if not message.active:
                     self.message = tr(
                         "Model {id} saved; it is not the active one: {why}", id=message.model_id, why=why

@@ -89,7 +89,7 @@ def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | 
     from training import ranking
 
     with Project.open(project, annotator=annotator, reading=reading_id) as own:
-        if not set(own.embeddings.count_by_maker()) - {ranking.STAIN}:
+        if not set(own.embeddings.count_by_source()) - {ranking.STAIN}:
             ranking.look_at_stain(own, progress=tell)
         ranking.update(own)
 

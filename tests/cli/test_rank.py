@@ -28,7 +28,7 @@ def test_a_project_without_any_model_is_ranked_by_stain_and_difference(cli: Cli,
     with Project.open(annotated, read_only=True) as project:
         names = {field.name: field.id for field in project.fields.all()}
         assert {one["field"]: one["id"] for one in told}.items() <= names.items()
-        assert list(project.embeddings.count_by_maker()) == ["stain"]
+        assert list(project.embeddings.count_by_source()) == ["stain"]
     assert cli("rank", annotated, "--json").json == told
     assert len(cli("rank", annotated, "-n", "2", "--json").json) == 2
 

@@ -125,7 +125,7 @@ def test_the_end_of_a_training_tells_how_its_model_compares(active: bool, start:
     told = compare([], [])
     training = TrainingState()
     training.begin("train")
-    training.receive(Saved(model_id=3, active=active, why=f"{told.told}.", told=told.stored()["told"]))
+    training.receive(Saved(model_id=3, active=active, why=f"{told.reason}.", reason=told.stored()["told"]))
     assert training.message.startswith(start)
     assert "could not be compared with the model before" in training.message
     training.receive(Saved(model_id=4, active=True))

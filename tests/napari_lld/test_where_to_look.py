@@ -36,7 +36,7 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=60_000)
     assert sentences[-1].startswith("Sorted by")
     with Project.open(sample_project, read_only=True) as project:
-        assert set(project.embeddings.count_by_maker()) == {"stain"}
+        assert set(project.embeddings.count_by_source()) == {"stain"}
         assert list(session.listed) == [one.field_id for one in ranking.order(project)]
     assert sorted(session.listed) == sorted(before)
     assert list(session.listed) != before

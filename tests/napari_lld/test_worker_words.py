@@ -17,8 +17,8 @@ WHO = Reason(
     process=4,
     host="lab",
 )
-WAITING = Waiting(told=WHO.stored())
-NOTICE = Notice(told=stain_reason(2).stored())
+WAITING = Waiting(reason=WHO.stored())
+NOTICE = Notice(reason=stain_reason(2).stored())
 SHOWN = "On 2 fields the starter finds nothing; the boxes there come from the colour of the nuclei alone."
 
 
@@ -28,7 +28,7 @@ def test_the_window_says_whom_a_training_waits_for_until_it_starts() -> None:
     training.receive(WAITING)
     assert training.busy
     assert training.message.startswith("Anna has been training")
-    assert training.message.endswith("This training waits for its end.")
+    assert training.message.endswith("This training starts when that one has ended.")
     training.receive(Started(task="train"))
     assert "Anna" not in training.message
 
@@ -56,5 +56,5 @@ def test_the_command_line_says_that_a_training_waits_only_where_it_waits(
     show_message(WAITING, lambda title, *_: titles.append(title))
     told = capsys.readouterr().err
     assert "Anna has been training" in told
-    assert "This training waits for its end." in told
+    assert "This training starts when that one has ended." in told
     assert titles == ["Waiting for another training"]

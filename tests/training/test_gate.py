@@ -45,7 +45,7 @@ def test_too_few_patients_are_not_judged_by(patients: int) -> None:
     bad, good = [np.zeros(20, bool)] * patients, [np.ones(20, bool)] * patients
     comparison = compare(results(bad), results(good), measure=share)
     assert (comparison.verdict, comparison.units, comparison.worse) == ("cannot_judge", patients, False)
-    assert f"{patients} patient" in str(comparison.told)
+    assert f"{patients} patient" in str(comparison.reason)
     empty = results([np.zeros(0, bool)] * 20)
     more = compare(results(bad) + empty, results(good) + empty, measure=share)
     assert more.verdict == "cannot_judge", "a patient without cells shows nothing"
@@ -54,10 +54,10 @@ def test_too_few_patients_are_not_judged_by(patients: int) -> None:
 def test_what_is_too_few_is_said_in_the_unit_that_was_counted() -> None:
     unknown = [replace(one, patient=field_unit(one.patient)) for one in results([np.ones(20, bool)] * 4)]
     assert "are of 4 fields whose patients are not known, and 5 are needed" in str(
-        compare(unknown, unknown).told
+        compare(unknown, unknown).reason
     )
     mixed = [*unknown[:3], *results([np.ones(20, bool)])]
-    assert "are of 1 patient and of 3 fields whose" in str(compare(mixed, mixed).told)
+    assert "are of 1 patient and of 3 fields whose" in str(compare(mixed, mixed).reason)
     assert of_units(1, 1) == "of 1 field whose patient is not known"
     assert of_units(2, None) == "of 2 patients (a field counts as one where no patient is known)"
 
@@ -74,7 +74,7 @@ def test_an_equal_model_is_hardly_ever_refused_and_a_clearly_worse_one_mostly_is
 
 def test_a_loss_within_the_margin_is_taken_and_what_is_open_is_said() -> None:
     slight = compare(results([np.arange(100) < 97] * 6), results([np.arange(100) < 99] * 6), measure=share)
-    assert (slight.verdict, slight.told) == ("not_worse", None)
+    assert (slight.verdict, slight.reason) == ("not_worse", None)
     assert slight.difference == pytest.approx(-0.02)
     rng = np.random.default_rng(1)
     hits = [rng.random(6) < 0.7 for _ in range(6)]

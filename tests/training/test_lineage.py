@@ -181,7 +181,7 @@ def test_a_damaged_model_in_use_is_replaced_without_a_comparison(
     add(project, learnt_fields=[])
     comparison, old = judged()
     assert (comparison.verdict, comparison.worse, old) == ("cannot_judge", False, 0)
-    assert "missing or damaged" in comparison.told
+    assert "missing or damaged" in comparison.reason
 
 
 def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: Project, judged: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: 
     add(project, learnt_fields=ids[:6])
     comparison, old = judged()
     assert (comparison.verdict, comparison.units, old) == ("cannot_judge", 4, 0)
-    assert "held out now (of 4 patients and of 2 fields" in comparison.told
+    assert "held out now (of 4 patients and of 2 fields" in comparison.reason
     add(project, learnt_fields=ids[:3])
     comparison, old = judged()
     assert (comparison.verdict, comparison.units, old) == ("not_worse", 7, 7), "on those it has not seen"
@@ -199,7 +199,7 @@ def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: 
 def test_beside_a_file_nobody_knows_of_nothing_is_compared(project: Project, judged: Any) -> None:
     comparison, _ = judged("file")
     assert comparison.verdict == "cannot_judge"
-    assert "started from a file" in comparison.told
+    assert "started from a file" in comparison.reason
     add(project, "file", learnt_fields=[])
     assert judged()[0].verdict == "cannot_judge"
 
@@ -222,11 +222,11 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
 def test_what_is_to_be_known_of_the_numbers_is_said_in_plain_sentences() -> None:
     assert cautions.cautions(known=True, lost=0, chosen=False, chosen_before=False) == ""
     told = cautions.cautions(known=False, lost=2, chosen=True, chosen_before=True)
-    for part in ("began at a file", "held out before 2 can no longer be measured on", "too good"):
+    for part in ("started from a file", "held out before 2 can no longer be measured on", "too high"):
         assert part in told
-    assert told.count("too good") == 1
+    assert told.count("too high") == 1
     before = cautions.cautions(known=True, lost=0, chosen=False, chosen_before=True)
-    assert "a model that it goes on from" in before
+    assert "an earlier model" in before
     assert "holdout 0" in cautions.why_not_measured(99, 0, 0)
     assert "begins at 30 cells" in cautions.why_not_measured(29, 0.2, 0)
     gone = cautions.why_not_measured(99, 0.2, 3)

@@ -346,7 +346,7 @@ def test_what_a_start_without_a_memory_forgets_is_said(project: Project, tmp_pat
         opened.models.add(number, parent="starter", card=old.card, activate=True)
     done, _ = here(quick(project, epochs=1, size=64, suggest=False))
     assert (
-        f"It began at the starter: model {number}, in use before, remembers no cells" in done.metrics["note"]
+        f"It started from the starter: the active model {number} remembers no cells" in done.metrics["note"]
     )
 
 
@@ -452,7 +452,7 @@ def larger(tmp_path: Path) -> Path:
 def test_a_model_shown_worse_is_kept_but_does_not_become_active(
     larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = Comparison("worse", 9, -0.2, -0.3, -0.1, told=Reason("It is worse"))
+    shown = Comparison("worse", 9, -0.2, -0.3, -0.1, reason=Reason("It is worse"))
     monkeypatch.setattr("training.worker.comparison.compare", lambda *_, **__: shown)
     done, seen = here(quick(larger, epochs=1, suggest=False))
     saved = next(m for m in seen if m.type == "saved")
@@ -546,7 +546,7 @@ def test_where_the_starter_finds_nothing_the_stain_suggests_and_says_so(tmp_path
     assert {names[s.field_id] for s in suggestions} == {"yellow.png"}
     assert all(is_from_stain(s.proposal, s.model_id) for s in suggestions)
     assert done.result["from_stain"] == 1
-    told = [str(Reason.read(m.told)) for m in messages if m.type == "notice"]
+    told = [str(Reason.read(m.reason)) for m in messages if m.type == "notice"]
     assert any("colour of the nuclei" in one for one in told)
     # the same for other images, into a file; surer suggestions than the stain can give are none at all
     out = tmp_path / "out.json"

@@ -178,7 +178,7 @@ def test_a_second_training_queues_and_a_cancel_leaves_the_queue(project: Path) -
         listener = Listener(lambda m: setattr(listener, "stop", m.type == "waiting"))
         with pytest.raises(CancelledError):
             here(quick(project), listener)
-        assert "Anna has been training" in str(Reason.read(listener.messages[0].told))
+        assert "Anna has been training" in str(Reason.read(listener.messages[0].reason))
     second.join(10)
     assert seen[-1] == "begun after True"
     assert list((project / "runs" / "queue").iterdir()) == []

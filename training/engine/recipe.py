@@ -204,7 +204,7 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
         if shown.counts(i) < FEWEST_TO_CHOOSE:
             continue
         lines = crossed.keep(probe.describer.lines[i])
-        logits, of_lines = crossed.logits[first], crossed.said[first]
+        logits, of_lines = crossed.logits[first], crossed.scores[first]
         mixed = lines.mixed(torch.from_numpy(logits), torch.from_numpy(of_lines))
         predictions[i] = np.where(of_lines > NEVER, mixed.exp().numpy(), 0.0)
     return predictions
@@ -276,7 +276,7 @@ class _Crossed:
 
     Attributes
     ----------
-    said
+    scores
         ``(n, K)`` its scores, divided by the temperature `cooling`; `NEVER` of what no other cell shows.
     logits
         ``(n, K)`` what the head alone says, divided by `of_head`.
@@ -284,7 +284,7 @@ class _Crossed:
         What the discriminant's word weighs among the head's own values.
     """
 
-    said: np.ndarray
+    scores: np.ndarray
     cooling: float
     logits: np.ndarray
     of_head: float

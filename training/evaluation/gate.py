@@ -49,7 +49,7 @@ class Comparison:
         below -`margin`. ``"undecided"``: neither. ``"cannot_judge"``: there is no interval.
     units
         How many patients (fields where no patient is known) it stands on.
-    told
+    reason
         Caveats of the comparison; ``None`` if the model is shown to be not worse.
     """
 
@@ -60,7 +60,7 @@ class Comparison:
     high: float | None = None
     margin: float = MARGIN
     level: float = LEVEL
-    told: Reason | None = None
+    reason: Reason | None = None
 
     @property
     def worse(self) -> bool:
@@ -70,12 +70,12 @@ class Comparison:
     def stored(self) -> dict[str, Any]:
         """Return the entry for a model's card."""
         numbers = dataclasses.asdict(self)
-        return numbers | {"told": None if self.told is None else self.told.stored()}
+        return numbers | {"told": None if self.reason is None else self.reason.stored()}
 
 
 def cannot_judge(reason: Reason, units: int = 0) -> Comparison:
     """Return the result for two models that cannot be compared, with the reason."""
-    return Comparison("cannot_judge", units, told=reason)
+    return Comparison("cannot_judge", units, reason=reason)
 
 
 def few(units: Collection[str]) -> Comparison:
@@ -151,4 +151,4 @@ def compare(
             **values,
         ),
     }[verdict]
-    return Comparison(verdict, len(units), whole, low, high, told=numbers)
+    return Comparison(verdict, len(units), whole, low, high, reason=numbers)

@@ -85,8 +85,8 @@ class Sets:
             if one.mass is not None and (predicted := _said(proposal, name))
         }
 
-    def told(self) -> dict[str, Any] | None:
-        """Return what is told of them, as `to_dict`; ``None`` if none is claimed."""
+    def summary(self) -> dict[str, Any] | None:
+        """Return `to_dict` for users; ``None`` if no set is claimed."""
         return self.to_dict() if self else None
 
     def to_dict(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _numbers(content: object) -> dict[str, float]:
     return {str(k): float(v) for k, v in content.items() if isinstance(v, int | float)}
 
 
-def worth(proposal: Proposal, labels: Labels, groups: Groups = ()) -> float:
+def acquisition_value(proposal: Proposal, labels: Labels, groups: Groups = ()) -> float:
     """Return the information of a candidate, with a bonus for each rare class and value that is likely."""
     bonus = RARE_BONUS * _expected(proposal.class_probabilities, labels.rare)
     bonus += VALUE_BONUS * math.fsum(
@@ -91,7 +91,7 @@ def _expected(probabilities: Mapping[str, float], rare: Mapping[str, float]) -> 
 
 def total(candidates: Iterable[Proposal], labels: Labels, groups: Groups = ()) -> float:
     """Sum up what candidates are worth."""
-    return math.fsum(worth(one, labels, groups) for one in candidates)
+    return math.fsum(acquisition_value(one, labels, groups) for one in candidates)
 
 
 def rarity(labels: Iterable[str | None], members: Mapping[str, Sequence[str]]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from annotation_store.records import Suggestion
 from training.evaluation.uncertainty import Groups, doubt
-from training.ranking.acquisition import RARE_FROM, worth
+from training.ranking.acquisition import RARE_FROM, acquisition_value
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.explanations import IN_DOUBT, UNKNOWN, Words, contenders
 from training.ranking.items import Ranked
@@ -43,7 +43,7 @@ def rank_cells(
     teaches = Queue(queue) is Queue.TEACH
     items = []
     for one in suggestions:
-        score = worth(one.proposal, words.labels, groups) if teaches else one.probability
+        score = acquisition_value(one.proposal, words.labels, groups) if teaches else one.probability
         seconds = cost.candidate(one.proposal, attributes)
         reasons = tuple(_teaching(one, words) if teaches else _sure(one, words))
         item = Ranked("cell", one.id, one.field_id, score, seconds, reasons, one.box)

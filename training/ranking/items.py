@@ -29,7 +29,7 @@ class Ranked:
         Why: English sentences that can be said in another language.
     reserve
         Drawn at random, not by score: what is found there tells how good the model is without bias.
-    said
+    prediction
         What the model predicts there (for a label error; ``None`` if it finds no cell).
     errors
         Of a mistake how probable each kind of error is: ``"class"``, ``"value"``, ``"box"``, ``"missing"`` (a
@@ -44,7 +44,7 @@ class Ranked:
     reasons: tuple[Reason, ...] = ()
     box: Box | None = None
     reserve: bool = False
-    said: Proposal | None = None
+    prediction: Proposal | None = None
     errors: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self, field_name: str) -> dict[str, Any]:

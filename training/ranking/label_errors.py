@@ -28,7 +28,7 @@ from training.models.lineage import Lineage
 from training.ranking.cost import CostModel
 from training.ranking.explanations import Words
 from training.ranking.items import Ranked
-from training.ranking.project import STAIN, by_field, newest_maker
+from training.ranking.project import STAIN, by_field, newest_source
 from training.reasons import Reason
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class SeenField:
 
     field: Field
     cells: tuple[Cell, ...]
-    said: tuple[Proposal, ...]
+    predictions: tuple[Proposal, ...]
     finished: tuple[Shape, ...] = ()
     ignore: tuple[Shape, ...] = ()
     rejected: tuple[Box, ...] = ()
@@ -91,7 +91,7 @@ class SeenField:
     def partners(self) -> tuple[list[Proposal], np.ndarray, dict[int, Proposal]]:
         """Return what is said, the most confident first; its overlaps with the cells; and each cell's own."""
         boxes = np.array([cell.box for cell in self.cells]).reshape(-1, 4)
-        predicted = sorted(self.said, key=lambda p: -p.confidence)
+        predicted = sorted(self.predictions, key=lambda p: -p.confidence)
         overlaps = iou_matrix(np.array([p.box for p in predicted]), boxes)
         partner = match(overlaps, range(len(predicted)), np.zeros(len(self.cells), bool))
         return predicted, overlaps, {int(cell): predicted[i] for i, cell in enumerate(partner) if cell >= 0}
@@ -298,7 +298,7 @@ def find_label_errors(
                         seconds,
                         tuple(reasons),
                         cell.box,
-                        said=prediction,
+                        prediction=prediction,
                         errors=errors,
                     )
                 )
@@ -384,7 +384,15 @@ def _missed(
         errors = {"missing": error}
         found.append(
             Ranked(
-                "label_error", None, one.field.id, error, seconds, reasons, box, said=proposal, errors=errors
+                "label_error",
+                None,
+                one.field.id,
+                error,
+                seconds,
+                reasons,
+                box,
+                prediction=proposal,
+                errors=errors,
             )
         )
     return found
@@ -399,14 +407,14 @@ class LabelErrors:
 
     Attributes
     ----------
-    maker
+    source
         Who looked: a model's number or ``"starter"``; ``None`` = no model has looked at the fields yet.
     unchecked
         How many labelled cells no model has judged that did not learn from them: they came since, or fewer
         than ten are labelled.
     """
 
-    maker: str | None = None
+    source: str | None = None
     items: tuple[Ranked, ...] = ()
     seen: Mapping[int, SeenField] = dataclasses.field(default_factory=dict)
     usual: Usual = dataclasses.field(default_factory=Usual)
@@ -415,7 +423,7 @@ class LabelErrors:
     @property
     def model_id(self) -> int | None:
         """The model's number; ``None`` for the starter."""
-        return _number(self.maker)
+        return _number(self.source)
 
     def now(self, project: Project, field_id: int) -> list[Ranked]:
         """Evaluate a field's possible label errors again, from its present cells; as cheap as reading it."""
@@ -424,7 +432,7 @@ class LabelErrors:
             return []
         marks = _marks(project, self.model_id, field_id)
         again = replace(
-            marks.of(project.fields.get(field_id), seen.said), learnt=seen.learnt, judged=seen.judged
+            marks.of(project.fields.get(field_id), seen.predictions), learnt=seen.learnt, judged=seen.judged
         )
         return find_label_errors([again], project.schema, usual=self.usual)
 
@@ -445,11 +453,11 @@ def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
     least
         Probability from which an error is listed; 0 = all that can be judged, in order.
     """
-    maker = newest_maker(project, besides=(STAIN,))
-    if maker is None or project.reading.blind:
+    source = newest_source(project, besides=(STAIN,))
+    if source is None or project.reading.blind:
         return LabelErrors()
-    looks = project.embeddings.of(maker, predictions=True)
-    number = _number(maker)
+    looks = project.embeddings.of(source, predictions=True)
+    number = _number(source)
     marks = _marks(project, number)
     cards = {model.id: (model.card, model.parent) for model in project.models.all()}
     lineage = Lineage.of(project, number, cards)
@@ -457,7 +465,7 @@ def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
     for field in project.fields.all():
         if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
             continue
-        predicted = (*looks[field.id].predictions, *marks.said.get(field.id, ()))
+        predicted = (*looks[field.id].predictions, *marks.predictions.get(field.id, ()))
         judged = looks[field.id].cells
         seen.append(replace(marks.of(field, predicted), learnt=lineage.learnt(field), judged=judged))
     recall = None
@@ -472,7 +480,7 @@ def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
         for cell in one.cells
     )
     kept = {one.field.id: one for one in seen if one.field.id in listed}
-    return LabelErrors(maker, tuple(items), kept, usual, unchecked)
+    return LabelErrors(source, tuple(items), kept, usual, unchecked)
 
 
 def _measured_recall(card: Mapping[str, Any]) -> float | None:
@@ -483,8 +491,8 @@ def _measured_recall(card: Mapping[str, Any]) -> float | None:
     return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else None
 
 
-def _number(maker: str | None) -> int | None:
-    return int(maker) if maker is not None and maker.isdecimal() else None
+def _number(source: str | None) -> int | None:
+    return int(source) if source is not None and source.isdecimal() else None
 
 
 @dataclass(frozen=True)
@@ -494,7 +502,7 @@ class _Marks:
     cells: Mapping[int, list[Cell]]
     finished: Mapping[int, list[Shape]]
     ignored: Mapping[int, list[Shape]]
-    said: Mapping[int, list[Proposal]]
+    predictions: Mapping[int, list[Proposal]]
     rejected: Mapping[int, list[Box]]
     decided: Mapping[int, list[int]]
 

@@ -22,7 +22,7 @@ from annotation_store.records import (
     Suggestion,
 )
 from annotation_store.schema import Schema
-from training.ranking.acquisition import Labels, worth
+from training.ranking.acquisition import Labels, acquisition_value
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.explanations import Words
 from training.ranking.fields import (
@@ -78,8 +78,8 @@ def update(
     stain
         What the stain tells, beside what the project keeps of it (`look_at_stain`).
     """
-    maker = newest_maker(project)
-    views = _views(project, maker, stain or {})
+    source = newest_source(project)
+    views = _views(project, source, stain or {})
     keeps = not project.read_only and not project.reading.blind
     drawn = project.random_sample.fields()
     new = draw(views, drawn, seed=seed)
@@ -98,7 +98,7 @@ def update(
     )
     if keeps and store:
         about = {**labels.stored(), "region": _usual_region(project)}
-        project.rankings.store(maker or "", [_stored(one) for one in ranked], about=about)
+        project.rankings.store(source or "", [_stored(one) for one in ranked], about=about)
     return ranked
 
 
@@ -152,25 +152,27 @@ def _read(item: Mapping[str, Any]) -> Ranked | None:
         return None
 
 
-def newest_maker(project: Project, *, besides: Sequence[str] = ()) -> str | None:
+def newest_source(project: Project, *, besides: Sequence[str] = ()) -> str | None:
     """Return the model whose embeddings to use: that of most fields; of equals the newest."""
-    counts = {maker: n for maker, n in project.embeddings.count_by_maker().items() if maker not in besides}
-    return max(counts, key=lambda maker: (counts[maker], _age(maker)), default=None)
+    counts = {
+        source: n for source, n in project.embeddings.count_by_source().items() if source not in besides
+    }
+    return max(counts, key=lambda source: (counts[source], _age(source)), default=None)
 
 
-def _age(maker: str) -> int:
-    return int(maker) if maker.isdecimal() else {STAIN: -2, STARTER: -1}.get(maker, -3)
+def _age(source: str) -> int:
+    return int(source) if source.isdecimal() else {STAIN: -2, STARTER: -1}.get(source, -3)
 
 
-def _views(project: Project, maker: str | None, stain: Mapping[int, Embedding]) -> list[FieldView]:
+def _views(project: Project, source: str | None, stain: Mapping[int, Embedding]) -> list[FieldView]:
     """Read what the ranking sees; a fixed number of statements however many fields there are."""
     suggested = by_field((s.field_id, s.proposal) for s in project.suggestions.find())
     rejected = project.suggestions.rejected_boxes()
     cells = by_field((cell.field_id, cell.box) for cell in project.cells.all())
     regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions.all())
     ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas.all())
-    looks = dict(stain) if maker in (None, STAIN) else {}
-    looks |= project.embeddings.of(maker) if maker is not None else {}
+    looks = dict(stain) if source in (None, STAIN) else {}
+    looks |= project.embeddings.of(source) if source is not None else {}
     stained = (
         {}
         if suggested or project.reading.blind
@@ -270,7 +272,7 @@ def regions(
         found = list(stain.predictions) if stain is not None else []
     some = candidates(found, known, boxes)
     groups = groups_of(project.schema)
-    worths = weights = np.array([worth(p, words.labels, groups) for p in some])
+    worths = weights = np.array([acquisition_value(p, words.labels, groups) for p in some])
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
     random = field_id in project.random_sample.fields()
     if random:

@@ -23,20 +23,18 @@ def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> st
     """
     warnings = []
     if not known:
-        warnings.append(
-            "It began at a file, and nobody knows whether that had learnt from the held-out cells."
-        )
+        warnings.append("It started from a file that may have been trained on the held-out cells.")
     if lost:
         warnings.append(_of_lost(lost))
     if chosen:
         warnings.append(
-            "How much of what it learnt about finding cells was kept was decided on the held-out cells too, "
-            "so the numbers are a little too good."
+            "How much of its new detector was kept was also decided on the held-out cells, "
+            "so the numbers are slightly too high."
         )
     elif chosen_before:
         warnings.append(
-            "How much of what a model that it goes on from had learnt about finding cells was kept was "
-            "decided on these held-out cells, so the numbers are a little too good."
+            "How much of the detector of an earlier model was kept was "
+            "decided on these held-out cells, so the numbers are slightly too high."
         )
     return " ".join(warnings)
 
@@ -53,13 +51,14 @@ def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:
     """
     if passed_over is not None:
         return (
-            f"It began at the starter: model {passed_over}, in use before, remembers no cells, and going on "
+            f"It started from the starter: the active model {passed_over} remembers no cells, and continuing "
             "from it would have forgotten classes that the project does not show."
         )
     if not forgotten:
         return ""
     return (
-        "It began at a model that remembers no cells, so it may no longer tell the classes that the project "
+        "It started from a model that remembers no cells, so it may no longer recognise the classes that "
+        "the project "
         f"does not show: {', '.join(forgotten)}."
     )
 

@@ -57,7 +57,8 @@ def compare_with_active(
     before = Lineage.of(project, active.id if active is not None else None)
     if not (lineage.known and before.known):
         reason = Reason(
-            "It could not be compared with the model before: one of them started from a file, or from a model "
+            "It could not be compared with the model before: one of them started from a file, or from a "
+            "model "
             "that was deleted, and may have been trained on the held-out cells"
         )
         return cannot_judge(reason), []

@@ -67,7 +67,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             "on": on,
             "outside_regions": request.outside_regions,
             **films.trust(),
-            "sets": model.sets.told(),
+            "sets": model.sets.summary(),
             **measured(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))
@@ -131,7 +131,7 @@ def _against_file(
         found = outside_regions(found, fields, {k.field.id: k.finished for k in known})
     if notes:
         more = f" (and {len(notes) - _TOLD} more)" if len(notes) > _TOLD else ""
-        channel.send(Notice(told=(" ".join(notes[:_TOLD]) + more).removesuffix(".")))
+        channel.send(Notice(reason=(" ".join(notes[:_TOLD]) + more).removesuffix(".")))
     of_project = {k.field.id: k for k in known}
     shown = []
     for one in found:

@@ -84,7 +84,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         "unlike": outcome.unlike,
         "unchecked": outcome.unchecked,
         "labelled": outcome.labelled,
-        "sets": model.sets.told(),
+        "sets": model.sets.summary(),
     }
     return Done(task="predict", model_id=number, result=result)
 
@@ -151,7 +151,7 @@ def _to_file(
         more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
         raise LLDError(f"No image could be read, so nothing was written. {skipped[0]['why']}{more}")
     if from_stain:
-        channel.send(Notice(told=stain_reason(len(from_stain)).stored()))
+        channel.send(Notice(reason=stain_reason(len(from_stain)).stored()))
     trust = films.trust()
     if trust["unlike"]:
         found = [
@@ -176,7 +176,7 @@ def _to_file(
             "out": str(out),
             "from_stain": len(from_stain),
             **trust,
-            "sets": model.sets.told(),
+            "sets": model.sets.summary(),
         },
     )
 

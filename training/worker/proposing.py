@@ -27,14 +27,14 @@ class Proposer:
 
     Attributes
     ----------
-    said
+    predicted
         What the model that is being made says, by field id: kept for its suggestions.
     """
 
     project: Project
     channel: Channel
     budget: Budget
-    said: dict[int, RawProposals] = field(default_factory=dict)
+    predicted: dict[int, RawProposals] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -85,7 +85,7 @@ class Proposer:
                 self.channel.send(progress)
         if keep:
             done = some[: len(raws)]
-            self.said.update(zip((k.field.id for k in done), raws, strict=True))
+            self.predicted.update(zip((k.field.id for k in done), raws, strict=True))
         return raws
 
 

@@ -51,7 +51,7 @@ class _Waiting:
         self._channel.check()
         if who != self._said:
             self._said = who
-            self._channel.send(Waiting(told=who.stored()))
+            self._channel.send(Waiting(reason=who.stored()))
 
 
 def _run(request: Request, channel: Channel, begun: float) -> Done:

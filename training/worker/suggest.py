@@ -69,7 +69,7 @@ def suggest_on(
     from_stain: list[int] = []
     known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
     ready = ready or {}
-    maker = ranking.STARTER if number is None else str(number)
+    source = ranking.STARTER if number is None else str(number)
     budget = budget or Budget(None, 0.0)
     place = {one.field_id: i for i, one in enumerate(ranking.order(project))}
     known.sort(key=lambda one: place.get(one.field.id, len(place)))
@@ -121,14 +121,14 @@ def suggest_on(
                 shown = {id(proposal) for proposal in kept}
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
                 if checked is None:
-                    before = project.embeddings.of(maker, field_id=one.field.id, predictions=True).get(
+                    before = project.embeddings.of(source, field_id=one.field.id, predictions=True).get(
                         one.field.id
                     )
                     of_cells = before.cells if before is not None else {}
                 else:
                     of_cells = checked.get(one.field.id, {})
                 looks[one.field.id] = Embedding(proposals.vector, rest, of_cells)
-        project.embeddings.save(maker, looks)
+        project.embeddings.save(source, looks)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
     budget.leave_out(SUGGESTIONS, len(done) + len(damaged), len(known))
@@ -137,10 +137,10 @@ def suggest_on(
             "Fields whose image is damaged got no suggestions: {names}. Run napari-lld check --repair.",
             names=", ".join(damaged.values()),
         )
-        channel.send(Notice(told=reason.stored()))
-    _rank(project, maker, channel, whole=len(done) == sum(not f.is_slide for f in project.fields.all()))
+        channel.send(Notice(reason=reason.stored()))
+    _rank(project, source, channel, whole=len(done) == sum(not f.is_slide for f in project.fields.all()))
     if from_stain:
-        channel.send(Notice(told=stain_reason(len(from_stain)).stored()))
+        channel.send(Notice(reason=stain_reason(len(from_stain)).stored()))
     trust = films.trust()
     if trust["unlike"]:  # known only when all of a film was looked at
         project.suggestions.withdraw_sets(k.field.id for k in known if domain_of(k.field) in trust["unlike"])
@@ -169,16 +169,16 @@ def _images(
     return images
 
 
-def _rank(project: Project, maker: str, channel: Channel, *, whole: bool) -> None:
+def _rank(project: Project, source: str, channel: Channel, *, whole: bool) -> None:
     """Rank the fields; a failure does not lose the round."""
     try:
         if whole:
-            project.embeddings.delete(keep=[maker])
+            project.embeddings.delete(keep=[source])
         ranking.update(project)
     except Exception as error:
         cause = str(error).rstrip(".")
         reason = Reason("The order of the fields could not be worked out: {error}", error=cause)
-        channel.send(Notice(told=reason.stored()))
+        channel.send(Notice(reason=reason.stored()))
 
 
 class Sides:

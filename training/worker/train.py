@@ -204,7 +204,7 @@ class _Training:
         number = self._save(model, parent, config, epochs, metrics, about, active)
         forget_state(state)
         stored = metrics.get("difference", {}).get("told")
-        self.channel.send(Saved(model_id=number, active=active, why=verdict, told=stored))
+        self.channel.send(Saved(model_id=number, active=active, why=verdict, reason=stored))
         trust: dict[str, Any] = {"unlike": [], "unchecked": [], "labelled": {}}
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
@@ -219,7 +219,7 @@ class _Training:
                 self.channel,
                 films=self.films if active else Films(project, using, self.known),
                 min_confidence=request.min_confidence,
-                ready=self.propose.said if active else None,
+                ready=self.propose.predicted if active else None,
                 checked=check_labels(
                     project, trunk, self.known, self.channel, ready=seen, budget=self.budget
                 ),
@@ -229,7 +229,7 @@ class _Training:
                 "unlike": suggested.unlike,
                 "unchecked": suggested.unchecked,
                 "labelled": suggested.labelled,
-                "sets": using.sets.told(),
+                "sets": using.sets.summary(),
             }
         result = {
             "active": active,
@@ -467,7 +467,7 @@ class _Training:
             metrics["caution"] = " ".join(filter(None, (caution, start)))
         self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
-        verdict = f"{comparison.told}." if comparison.told is not None else None
+        verdict = f"{comparison.reason}." if comparison.reason is not None else None
         return metrics, not comparison.worse, verdict
 
     def _propose_in_use(self, model: LearnedModel, some: Sequence[AnnotatedField]) -> list[RawProposals]:

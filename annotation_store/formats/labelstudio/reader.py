@@ -341,11 +341,11 @@ def _read(task: _Task, names: _Names, schema: Schema, document: Document, images
 
 @dataclass(slots=True)
 class _Mark:
-    """A shape, and what the other results of its id say of it."""
+    """A shape, with the values of the other results of the same id."""
 
     shape: Mapping[str, Any]
     labels: list[str] = field(default_factory=list)
-    said: dict[str, list[str]] = field(default_factory=dict)
+    values: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -429,7 +429,9 @@ class _Marks:
         given = next((value[kind] for kind in kinds if value.get(kind) is not None), None)
         for word in given if isinstance(given, list) else [] if given is None else [given]:
             # of a taxonomy the path's end
-            mark.said.setdefault(name, []).append(str(word[-1] if isinstance(word, list) and word else word))
+            mark.values.setdefault(name, []).append(
+                str(word[-1] if isinstance(word, list) and word else word)
+            )
 
     def _size(self, result: Mapping[str, Any]) -> Size:
         if result.get("image_rotation") not in (None, 0):
@@ -462,7 +464,7 @@ class _Marks:
     def _cell(self, mark: _Mark, points: Points) -> None:
         schema, skipped, given = self.schema, self.document.skipped, self.field
         box = bounds(points)
-        stated = {name: words for name, words in mark.said.items() if words}
+        stated = {name: words for name, words in mark.values.items() if words}
         cell_class, known = self._class(mark, stated)
         if not known:
             if self.scored is None:

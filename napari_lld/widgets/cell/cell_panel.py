@@ -158,8 +158,8 @@ class CellPanel(Part):
         )
         # groups and *unsure* are for people: no model proposes them
         other, label_error = self.session.contradicted, self.session.label_error
-        if other.cell_class is not None and label_error is not None and label_error.said is not None:
-            probabilities = {other.cell_class: label_error.said.class_probabilities[other.cell_class]}
+        if other.cell_class is not None and label_error is not None and label_error.prediction is not None:
+            probabilities = {other.cell_class: label_error.prediction.class_probabilities[other.cell_class]}
         among = (
             set_word(self._schema, predicted, "class")
             if predicted is not None and self._schema is not None
@@ -181,7 +181,7 @@ class CellPanel(Part):
         for number, attribute_row in enumerate(self._rows):
             attribute_row.show_target(
                 cell,
-                suggestion.proposal if suggestion else label_error.said if label_error else None,
+                suggestion.proposal if suggestion else label_error.prediction if label_error else None,
                 caret=self.session.caret == number,
                 off=artefact or bool(self.session.why_no_edits),
                 instead=other.attributes,

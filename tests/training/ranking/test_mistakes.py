@@ -114,12 +114,12 @@ def test_a_box_where_the_model_sees_nothing_and_a_cell_that_may_be_missed(finish
     found = label_errors(finished)
     assert [one.id for one in found] == [shifted, None, lonely]
     assert found[0].reasons[0] == "The model draws the box elsewhere"
-    assert found[0].said is not None
-    assert found[0].said.box == (62, 10, 20, 20)
+    assert found[0].prediction is not None
+    assert found[0].prediction.box == (62, 10, 20, 20)
     assert found[1].box == (50, 50, 20, 20)
     assert "none is boxed" in found[1].reasons[0]
     assert found[2].reasons[0] == "The model sees no cell here"
-    assert found[2].said is None
+    assert found[2].prediction is None
     finished.ignore_areas.add(1, Shape.rectangle(45, 45, 30, 30))
     assert [one.id for one in label_errors(finished)] == [shifted, lonely]
 
@@ -214,10 +214,10 @@ def test_a_label_given_in_the_face_of_the_model_is_not_doubted_again(finished: P
 def test_a_missed_cell_that_was_boxed_or_refused_does_not_come_again(finished: Project) -> None:
     looked(finished, says(10, 10, Lymphocyte=1.0), says(60, 60))
     boxed, refused = label_errors(finished)
-    assert boxed.said is not None
-    assert refused.said is not None
-    finished.label_reviews.accept(1, boxed.said, model_id=None, cell_class="Monocyte")
-    finished.label_reviews.reject(1, refused.said, model_id=None)
+    assert boxed.prediction is not None
+    assert refused.prediction is not None
+    finished.label_reviews.accept(1, boxed.prediction, model_id=None, cell_class="Monocyte")
+    finished.label_reviews.reject(1, refused.prediction, model_id=None)
     assert label_errors(finished) == []
     looked(finished, says(11, 10, Monocyte=1.0), says(60, 61), maker="3")
     finished.embeddings.delete(keep=("3",))
@@ -231,7 +231,7 @@ def test_a_field_is_judged_again_by_what_its_cells_say_now(finished: Project) ->
     lonely = finished.cells.add(1, (90, 10, 20, 20))
     looked(finished, says(10, 11, Lymphocyte=0.97, Monocyte=0.03), says(60, 60))
     found = ranking.label_errors(finished)
-    assert found.maker == "starter"
+    assert found.source == "starter"
     assert found.now(finished, 1) == list(found.items)
     assert found.now(finished, 2) == []
     finished.cells.change(wrong, cell_class="Lymphocyte")
@@ -299,8 +299,8 @@ def test_what_a_model_that_did_not_learn_from_a_cell_says_stands_for_what_the_ot
     assert ranking.label_errors(finished).unchecked == 0
     (one,) = label_errors(finished)
     assert (one.id, one.reasons[1]) == (wrong.id, "The model did not learn from this very cell")
-    assert one.said is not None
-    assert (one.said.best_class, one.said.box) == ("Lymphocyte", (10, 10, 20, 20))
+    assert one.prediction is not None
+    assert (one.prediction.best_class, one.prediction.box) == ("Lymphocyte", (10, 10, 20, 20))
     finished.cells.change(wrong.id, box=(30, 30, 20, 20))  # it was said of another place
     assert "class" not in {
         kind for item in label_errors(finished) for kind, p in item.errors.items() if p >= 0.5

@@ -72,7 +72,7 @@ def test_one_forward_pass_a_field_gives_vectors_opinions_and_the_order(
     assert project.suggestions.find(2)
     stored = project.rankings.latest()
     assert stored is not None
-    assert stored.maker == "starter"
+    assert stored.source == "starter"
     assert sorted(one.field_id for one in ranking.order(project)) == list(range(2, 13))
     assert not any(m.type == "notice" for m in listener.messages)
 
@@ -83,10 +83,10 @@ def test_a_pass_that_is_cut_off_keeps_what_it_saw_and_the_old_order(project: Pro
     with pytest.raises(CancelledError):
         run(PredictRequest(project=str(project.path)), Quiet(cancel_after=2), time.monotonic())
     assert ranking.order(project) == before
-    assert 0 < project.embeddings.count_by_maker()["starter"] < 12
-    assert project.embeddings.count_by_maker()["7"] == 1
+    assert 0 < project.embeddings.count_by_source()["starter"] < 12
+    assert project.embeddings.count_by_source()["7"] == 1
     run(PredictRequest(project=str(project.path)), Quiet(), time.monotonic())
-    assert project.embeddings.count_by_maker() == {"starter": 12}
+    assert project.embeddings.count_by_source() == {"starter": 12}
 
 
 def project_look() -> Any:
@@ -131,8 +131,8 @@ def test_after_a_training_the_order_is_that_of_the_new_model(project: Project, p
     # what calibration looked at is not looked at again; how large a cell is, is asked of a few fields first,
     # as is what the start finds, and how much of it should stay
     assert 12 <= sum(passes) <= 12 + 4 * LOOK + 1 + len(SHARES)
-    assert project.embeddings.count_by_maker() == {str(done.model_id): 12}
+    assert project.embeddings.count_by_source() == {str(done.model_id): 12}
     assert list(project.embeddings.of(str(done.model_id), predictions=True)[1].cells) == [cell]
     stored = project.rankings.latest()
     assert stored is not None
-    assert stored.maker == str(done.model_id)
+    assert stored.source == str(done.model_id)
