@@ -28,12 +28,12 @@ from types import SimpleNamespace
 from typing import Any
 
 KEYS_PER_CELL, MOUSE_PER_CELL, KEYS_PER_SUGGESTION = 9, 2, 2
-FIELDS = [f"pbc_{number:02}.jpg" for number in range(6)]
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--quick", action="store_true", help="no window, half as many cells a field")
+parser.add_argument("--quick", action="store_true", help="no window, three fields with half as many cells")
 parser.add_argument("--out", type=Path, default=Path("desk-tour"), help="for the pictures (%(default)s)")
 options = parser.parse_args()
+FIELDS = [f"pbc_{number:02}.jpg" for number in range(3 if options.quick else 6)]
 NEW_CELLS, SUGGESTED = (2, 4) if options.quick else (4, 8)  # of a field
 WINDOW = not options.quick and (not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY")))
 if not WINDOW:
@@ -287,7 +287,7 @@ class Hematologist:
 
 
 def prepare(folder: Path, truth: dict[str, list[TrueCell]]) -> None:
-    """Make a project of six fields whose cells are suggested, but for those to be labelled by hand."""
+    """Make a project of fields whose cells are suggested, but for those to be labelled by hand."""
     with Project.create(folder, annotator="Dr. Example") as project:
         project.fields.add([path for path in sample.fields() if path.name in FIELDS])
         names = [attribute.name for attribute in project.schema.attributes]
