@@ -62,7 +62,7 @@ class Project:
     What the project holds is reached by its collections; `Project` itself opens and closes, undoes, checks,
     and notices what other programs wrote. The methods belong to the thread that opened the project
     (`pixels.read` and `pixels.thumbnail` excepted); another thread, and another process, opens its own.
-    Writers wait for each other, readers wait for nobody.
+    Writers wait for each other, readers do not wait.
 
     Every edit is one transaction that writes the rows and their history. A method that raises has changed
     nothing; `EditError` says which rule was broken.
@@ -354,7 +354,7 @@ class Project:
         Raises
         ------
         EditError
-            Somebody has changed the same thing since.
+            The same thing was changed since.
         """
         with self._db.writing() as connection:
             edit = history.undo(connection, self._db.scope(field_id))

@@ -155,8 +155,8 @@ class Field:
     kind
         A slide has no `Project.pixels.read`: read its areas (`Project.pixels.read_area`).
     skipped
-        Passed over: nobody looks at it next, and models suggest nothing on it. What stands on it stays,
-        and teaches as before.
+        Skipped: it is not ranked, and models suggest nothing on it. Its annotations stay,
+        and are trained on as before.
     """
 
     id: int
@@ -223,7 +223,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class IgnoreArea:
-    """An area nobody can read: neither known nor background, outside every metric."""
+    """An area that cannot be read: neither annotated nor background, and outside every metric."""
 
     id: int
     field_id: int
@@ -254,8 +254,8 @@ class Cell:
     suggestion_id
         The suggestion it was made from, if any.
     confirmed
-        What somebody kept or gave although a model contradicted it, of ``cell_class``, ``attributes`` and
-        ``box``; it holds as long as the cell still says so.
+        What a person kept or gave although a model predicted otherwise, of ``cell_class``, ``attributes`` and
+        ``box``; valid while the cell still has these values.
     """
 
     id: int
@@ -290,7 +290,7 @@ class Proposal:
         p-value of being a cell of a taught class: low = unlike anything taught; ``None`` = the model cannot
         tell.
     unchecked
-        Whether it is of a film that the model has not learnt from and nobody has labelled: its
+        Whether it is from a film that the model was not trained on and that has no labels: its
         probabilities were never checked there, and none of a class or value is high.
     sets
         ``"class"`` or an attribute's name to the values among which the true one is at 95%, the most

@@ -179,7 +179,7 @@ def _closed_elsewhere(database: Path) -> Iterator[None]:
 
 
 def _copied(backup: Path, project: Path) -> Path:
-    """Copy a backup into the project's folder, under a name that nobody opens."""
+    """Copy a backup into the project's folder, under a temporary name."""
     new = project / UNFINISHED
     try:
         new.unlink(missing_ok=True)

@@ -79,7 +79,7 @@ def shape_in_field(field: Field, shape: Any) -> Shape:
     Raises
     ------
     EditError
-        It is no shape, crosses itself, is empty, or lies outside the field.
+        It is not a shape, crosses itself, is empty, or lies outside the field.
     """
     coords = shape.coords if isinstance(shape, Shape) else shape
     try:

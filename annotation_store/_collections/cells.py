@@ -112,7 +112,7 @@ class Cells:
         """Change a cell; what is not given (`KEEP`) stays.
 
         `attributes` are merged into the cell's; ``None`` makes one missing. A kind goes when the new class
-        is no artefact. A change that changes nothing leaves no trace.
+        is not an artefact. A change that changes nothing leaves no trace.
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ class EditWriter:
     def write(
         self, connection: sa.Connection, field_id: int, command: str, changes: Sequence[Change]
     ) -> Edit:
-        """Write changes of a field as one edit; tell nobody yet."""
+        """Write changes of a field as one edit, without emitting an event."""
         return self._db.write_edit(connection, field_id, command, changes)
 
     def add_suggestions(

@@ -218,7 +218,7 @@ class Fields:
         Raises
         ------
         ImageError
-            The area is too small or too large for a field, or the slide is not where it was.
+            The area is too small or too large for a field, or the slide was moved.
         """
         source = self._db.field(field_id)
         pixels = self._pixels.read_area(field_id, box)

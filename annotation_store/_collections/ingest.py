@@ -159,7 +159,7 @@ class Ingest:
     def _prepare_one(
         self, item: Incoming, staged: Path | None, known: Mapping[str, int]
     ) -> _Prepared | Outcome:
-        """Read a file and put its pixels and bytes on disk, where nobody sees them yet."""
+        """Read a file and put its pixels and bytes on disk, not yet visible to readers."""
         try:
             slide = find_slide(item.path)
             if slide is not None:
@@ -300,7 +300,7 @@ class Ingest:
         sweep(inside(self._db.path, STAGING))
         if not self._strays():
             return
-        # with the write lock held nobody is between moving pixels in and committing their field
+        # with the write lock held, no other process is between moving pixels in and committing their field
         with self._db.writing():
             for stray in self._strays():
                 set_aside(self._db.path, stray)

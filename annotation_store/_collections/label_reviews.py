@@ -26,7 +26,7 @@ from annotation_store.records import (
     SuggestionState,
 )
 
-# Nobody sees it as a suggestion, neither before it is settled nor after that was undone.
+# It is never shown as a suggestion, neither before it is settled nor after an undo.
 _UNSEEN: Mapping[str, Any] = {"state": SuggestionState.SUPERSEDED.value, "reason": None, "cell_id": None}
 
 
@@ -97,7 +97,7 @@ class LabelReviews:
         model_id: int | None,
         settle: Callable[[sa.Connection, Suggestion], list[Change]],
     ) -> Mapping[str, tuple[int, ...]]:
-        """Keep an opinion as a suggestion that nobody sees, and settle it at once; give what was touched."""
+        """Store a prediction as a hidden suggestion, settle it at once, and return what was touched."""
         row = validation.proposal(self._db.schema, self._db.field(field_id), self._as_known(proposal))
         placed = replace(proposal, box=(row["x"], row["y"], row["w"], row["h"]))
 

@@ -26,5 +26,5 @@ class Pseudonyms:
         return folder_pseudonym(self._db.secret, folder)
 
     def of_domain(self, domain: str) -> str:
-        """Return what stands for a domain; one that names nobody (``H_100x_C1``) stays as it is."""
+        """Return the pseudonym of a domain; a domain without a name in it (``H_100x_C1``) is kept."""
         return domain_pseudonym(self._db.secret, domain)

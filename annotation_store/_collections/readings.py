@@ -40,7 +40,7 @@ class Readings:
         Parameters
         ----------
         annotator
-            Whose it is; by default the current annotator's. Empty: nobody's, as a consensus is.
+            Its annotator; by default the current one. Empty for a reading without one, such as a consensus.
         """
         clean = validation.clean_name(validation.text(name, "name"))
         reader = (
@@ -91,8 +91,8 @@ class Readings:
     def undecided(self) -> bool:
         """Whether the annotator has no reading here and has not chosen to continue another's.
 
-        `Project.reading` is then somebody else's: for reading only, until `use` is called. Only the account
-        that nobody named may mark in it, where the project has no other.
+        `Project.reading` then belongs to another annotator and is read-only until `use` is called. Only an
+        annotator named by the account may edit it, if the project has no other reading.
         """
         return self._undecided
 

@@ -71,18 +71,18 @@ class Regions:
 
 
 class IgnoreAreas:
-    """`Project.ignore_areas`: what nobody can read."""
+    """`Project.ignore_areas`: areas that cannot be read."""
 
     def __init__(self, db: DatabaseSession, rows: CellRows) -> None:
         self._rows = rows
         self._marks = MarkTable(db, "ignore_area", ignore_areas, row_mappers.ignore_area)
 
     def all(self, field_id: int | None = None) -> list[IgnoreArea]:
-        """List the areas nobody can read, in the current reading."""
+        """List the ignore areas of the current reading."""
         return self._marks.all(field_id)
 
     def add(self, field_id: int, shape: Shape) -> int:
-        """Add an area that nobody can read; give its id."""
+        """Add an ignore area and return its id."""
         return self._marks.add(field_id, "Add ignore area", self._rows.mark(field_id, shape))
 
     def delete(self, ignore_area_id: int) -> None:

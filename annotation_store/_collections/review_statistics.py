@@ -98,7 +98,7 @@ class ReviewStatistics:
             last = rows[-1].id
             for row in rows:
                 if (row.before or {}).get("state") == SuggestionState.SUPERSEDED.value:
-                    continue  # nobody was shown it as a suggestion: see `label_reviews`
+                    continue  # it was never shown as a suggestion: see `label_reviews`
                 suggestion = row_mappers.suggestion(row)
                 made = row.cell_deleted is not None
                 yield Decision(

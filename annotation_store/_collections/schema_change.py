@@ -117,7 +117,7 @@ class SchemaVersions:
             connection.execute(words.insert().prefix_with("OR IGNORE"), words_of(new))
             for (field_id, reading_id), group in changes.items():
                 scope = Scope(field_id, self._db.annotator, reading_id)
-                # outside anyone's undo: it would bring back words that nobody knows any more
+                # cannot be undone: that would restore labels that the schema no longer has
                 edits.append(
                     history.write(connection, scope, command="Change schema", changes=group, system=True)
                 )

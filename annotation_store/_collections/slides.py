@@ -54,7 +54,7 @@ class Slides:
         Raises
         ------
         ImageError
-            The field is no slide, or the slide is not where it was.
+            The field is not a slide, or the slide was moved.
         """
         field = self._db.field(field_id)
         if not field.is_slide:

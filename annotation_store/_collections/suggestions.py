@@ -162,7 +162,7 @@ class Suggestions:
         ------
         EditError
             One of them is unknown (`Proposal.is_unknown`) or of a film where nothing was checked
-            (`Proposal.unchecked`): nobody accepts that without a look. Nothing was accepted.
+            (`Proposal.unchecked`): these must be accepted individually. Nothing was accepted.
         """
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:

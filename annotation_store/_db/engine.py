@@ -67,7 +67,7 @@ def open_for_reading(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> s
 
 
 def open_unchanging(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
-    """Open a database that nobody writes, without making a file beside it."""
+    """Open a database that no process writes, without creating a file beside it."""
     # `immutable` passes the journals over: where they hold something, a copy is read that takes it in
     if any(_size(place) for place in _journals(file)):
         return _of_copy(file, busy_timeout_ms)
@@ -219,7 +219,7 @@ def plain_errors(path: Path) -> Iterator[None]:
         raise ProjectError(_sentence(path, error.orig)) from error
     except sqlite3.DatabaseError as error:
         raise ProjectError(_sentence(path, error)) from error
-    except (json.JSONDecodeError, RecursionError) as error:  # a column that somebody else wrote
+    except (json.JSONDecodeError, RecursionError) as error:  # a column written by another program
         raise ProjectError(damaged(path)) from error
 
 

@@ -287,7 +287,7 @@ def _grouped(changes: Iterable[Change]) -> list[tuple[tuple[str, str], list[Chan
 def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
     """Write changes of an undo or redo, provided that each row still says what they expect of it.
 
-    Somebody else, or another program, may have changed a row since; to put the old value back then would
+    Another annotator or program may have changed a row since; restoring the old value would
     silently throw that work away.
     """
     for (entity, action), group in _grouped(changes):

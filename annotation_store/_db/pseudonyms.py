@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 _TECHNICAL = re.compile(r"[HL]_\d{1,3}x_C\d{1,2}|\d{1,7}×\d{1,7} px|domain-[0-9a-f]{16}")
-"""Domains that name nobody: of LLD (microscope, magnification, camera), sizes of images, hashes already."""
+"""Domains without a name in them: of LLD (microscope, magnification, camera), image sizes, hashes."""
 
 
 def pseudonym(secret: str, text: str) -> str:

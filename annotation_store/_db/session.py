@@ -47,7 +47,7 @@ class DatabaseSession:
     engine
         An engine on that file; `close` disposes of it.
     annotator, named
-        Who edits, and whether somebody gave that name; otherwise it is the account's.
+        The annotator, and whether the name was given; otherwise it is that of the user account.
     """
 
     schema: Schema
@@ -133,7 +133,7 @@ class DatabaseSession:
     def check_present(self) -> None:
         """Raise where the project is no longer the one that was opened; cheap, any thread may call it.
 
-        SQLite goes on writing into a database that was deleted or replaced, and nobody would ever read it.
+        SQLite continues to write into a database that was deleted or replaced, and the edits would be lost.
 
         Raises
         ------

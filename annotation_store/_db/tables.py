@@ -169,7 +169,7 @@ cells = Table(
     Column("suggestion_id", ForeignKey("suggestions.id")),
     Column("origin", String, nullable=False, server_default=text("'by hand'")),
     Column("extra", JSON(none_as_null=True)),  # what an imported file said that the store has no word for
-    # what somebody kept or gave although a model contradicted it: cell_class, attributes, box
+    # what a person kept or gave although a model predicted otherwise: cell_class, attributes, box
     Column("confirmed", JSON(none_as_null=True)),
     _deleted(),
     _box_is_sane(),

@@ -34,7 +34,8 @@ def open_to_lock(path: Path, *, make: bool = False, new: bool = False) -> Binary
 def try_lock(file: BinaryIO) -> bool | None:
     """Lock a file without waiting.
 
-    Windows lets nobody else read the first byte of a locked file: what others are to read stands beside it.
+    Windows does not let other processes read the first byte of a locked file: their information is in a file
+    beside it.
 
     Returns
     -------

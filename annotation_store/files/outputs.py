@@ -104,5 +104,5 @@ def place_beside(out: Path, *, tidy: bool = True) -> Iterator[Path]:
 
 
 def is_place_beside(path: Path) -> bool:
-    """Return whether a folder is one of `place_beside`: what somebody is writing, or was killed over."""
+    """Return whether a folder is one of `place_beside`: being written, or left by a killed process."""
     return path.name.startswith(".") and _BESIDE in path.name and path.is_dir() and not is_link(path)

@@ -28,7 +28,7 @@ _process = os.getpid()
 
 @contextmanager
 def locked_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
-    """Make a folder that nobody sweeps while this process lives; it is removed at the end."""
+    """Create a folder that no other process removes while this one lives; it is removed at the end."""
     parent.mkdir(parents=True, exist_ok=True)
     folder, lock = _new(parent, prefix)
     try:
@@ -96,10 +96,10 @@ def _new(parent: Path, prefix: str) -> tuple[Path, BinaryIO]:
             with suppress(OSError):
                 folder.rmdir()
             raise
-        # where there are no locks (`None`) nobody can take it, and so nobody sweeps it
+        # without file locks (`None`) no process can take the lock, so none removes the folder
         if try_lock(lock) is not False and (folder / _LOCK).exists():
             return folder, lock
-        lock.close()  # somebody swept it before it was locked: another one
+        lock.close()  # removed by another process before it was locked: try another one
 
 
 def _remove(folder: Path, lock: BinaryIO) -> None:

@@ -11,7 +11,7 @@ _DEPTH = 30
 
 
 class BadYamlError(ValueError):
-    """A text is no YAML that can be read; the message says why, without a full stop."""
+    """A text is not YAML that can be read; the message says why, without a full stop."""
 
 
 def load_yaml(text: str) -> Any:
@@ -20,7 +20,7 @@ def load_yaml(text: str) -> Any:
     Raises
     ------
     BadYamlError
-        It is no YAML, or has aliases.
+        It is not YAML, or has aliases.
     """
     _refuse_traps(text)
     try:
@@ -32,12 +32,12 @@ def load_yaml(text: str) -> Any:
 def load_words(text: str) -> Any:
     """Read YAML into `Pairs`, lists and texts: each scalar as it is written, or ``None`` if it is null.
 
-    ``No`` is no boolean then, ``1e5`` no number, and no key of a mapping is lost.
+    ``No`` is not a boolean then, ``1e5`` no number, and no key of a mapping is lost.
 
     Raises
     ------
     BadYamlError
-        It is no YAML, or has aliases.
+        It is not YAML, or has aliases.
     """
     _refuse_traps(text)
     try:

@@ -14,7 +14,7 @@ Texts that a reader would take for a formula, for no value, a number or a date a
 with an apostrophe before them (see `_io/tables.py`), and read back exactly. Where a table has a column
 ``confidence``, every row is a suggestion, also one that gives none.
 
-A row that cannot be read is left out and told; the others come in.
+A row that cannot be read is skipped and reported; the others come in.
 
 What it loses: regions and ignore areas, so on reading nothing counts as annotated unless ``--regions full``
 says so; fields without cells; the probabilities of suggestions (the most probable is kept).
@@ -115,7 +115,7 @@ def parse(data: bytes, schema: Schema, source: str) -> Document:
     Raises
     ------
     FormatError
-        It is no such table: columns lack, a row has too many cells, a box is no four numbers, …
+        It is not such a table: columns are missing, a row has too many cells, a box is no four numbers, …
     """
     document = Document(source, [], Skipped())
     text, western = decoded_western(data, source)
@@ -215,7 +215,7 @@ class _Reader:
     def _field(self, values: Mapping[str, str], where: str) -> FieldIn:
         name = safe_name(unescaped(values["field"]), f"{where} of {self._document.source}", foreign=True)
         if name not in self.fields:
-            # a table of cells does not say where somebody looked
+            # a table of cells does not state which areas are annotated
             self.fields[name] = FieldIn(name, regions=[])
         field = self.fields[name]
         for key in ("patient", "slide", "domain"):

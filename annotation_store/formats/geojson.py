@@ -83,7 +83,7 @@ _NOVELTY, _UNCHECKED, _SET = "Novelty", "Unchecked", "Set: "
 _FLAGS = ("kind", "cut", "bookmark", "second_opinion", "comment")
 _SPACE = uuid.UUID("5b1b0e0e-3d0c-4f4e-9a55-3c7f0f6a8e11")
 _SUFFIXES = (".geojson", ".json")
-# what QuPath finds is cells, classified or not; what somebody draws without a class may be anything
+# what QuPath finds is cells, classified or not; a drawn shape without a class may be anything
 _CELLS = frozenset({"detection", "cell", "PathDetectionObject", "PathCellObject"})
 
 Points = list[tuple[float, float]]
@@ -134,7 +134,7 @@ def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pa
     Raises
     ------
     FormatError
-        It is no GeoJSON.
+        It is not GeoJSON.
     """
     name = file.name
     features = data.get("features", [data]) if isinstance(data, dict) else data

@@ -11,7 +11,7 @@ What it loses: suggestions (use COCO); an object with a confidence or score is r
 file without ``annotated_regions``, and without such objects, says that the whole image is annotated; an
 object's parts and poses are passed over. The image is the one that goes by the XML's own name, as LabelImg
 has it, or by the name in it. A file that cannot be read is left out, and so is an object without a box, which
-is no background then.
+is not background then.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, pairing:
     Raises
     ------
     FormatError
-        It is no XML, declares entities, or is no VOC annotation.
+        It is not XML, declares entities, or is not a VOC annotation.
     """
     try:
         root = SafeTree.fromstring(data, forbid_dtd=True)

@@ -139,7 +139,7 @@ def read_bytes(path: Path) -> bytes:
     """Read a file that should be an image; refuse what is missing, no file, empty or absurdly large."""
     name = shown(path)
     try:
-        # a pipe would be waited for, did nobody look first; a pipe put there since is not waited for either
+        # opening a pipe would block; a pipe put there after this check does not block either
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(file.fileno())

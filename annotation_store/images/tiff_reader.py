@@ -133,7 +133,7 @@ def to_light(array: Values, page: Any) -> tuple[Values, str | None]:
     colours = 1 if channels in (1, 2) else 3
     if channels == colours:
         return array, None
-    # 1: colours multiplied by opacity, 2: not multiplied; anything else is no opacity and says nothing
+    # 1: colours multiplied by opacity, 2: not multiplied; anything else is not an opacity and says nothing
     kind = {1: "premultiplied", 2: "straight"}.get(int((page.extrasamples or (0,))[0]))
     return (array, kind) if kind else (array[..., :colours], None)
 

@@ -40,7 +40,7 @@ class Audit:
         self._db = db
 
     def types(self) -> list[str]:
-        """Find columns that hold what nobody could read; such a project opens, and then fails."""
+        """Find columns with unreadable content, with which a project opens and fails later."""
         problems: list[str] = []
         for table, columns in _JSON.items():
             for column, kind in columns.items():

@@ -73,7 +73,7 @@ def _refuse_occupied(folder: Path) -> None:
     if DATABASE in inside:
         raise ProjectError(f"{folder} is already a project: open it, or choose another folder.")
     refuse_links(folder)
-    # what an interrupted creation left is no reason to refuse; anything in it would be somebody's work
+    # leftovers of an interrupted creation are accepted; any other content may be a person's work
     blank = {n for n in inside & set(_SKELETON) if not _files_in(folder / n)}
     ours = (UNFINISHED, _LOCK, f"{DATABASE}.")
     if others := sorted(n for n in inside - blank if not n.startswith(ours)):

@@ -63,12 +63,12 @@ def _card_damage(folder: Path, expected: object) -> str | None:
 
 def _sound(path: Path) -> bool:
     """Return whether every tensor of a file can be read, and holds numbers."""
-    import numpy as np  # neither is needed before somebody checks
+    import numpy as np  # only needed for a check
     import safetensors
 
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
+            for name in file.keys():  # noqa: SIM118 - it is not a mapping
                 is_float = file.get_slice(name).get_dtype() in _FLOATS
                 if is_float and not np.isfinite(file.get_tensor(name)).all():
                     return False

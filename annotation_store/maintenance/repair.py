@@ -187,7 +187,7 @@ class Repair:
                     continue  # `check` says so
                 sync_tree(staged)
                 target = self._db.path / PIXELS / str(int(row.id))
-                with self._db.writing():  # nobody is adding fields meanwhile
+                with self._db.writing():  # no process adds fields in the meantime
                     if target.exists() or is_link(target):
                         set_aside(self._db.path, target)
                     move(staged, target)
@@ -262,7 +262,7 @@ class Repair:
         return mended
 
     def _mend_models(self) -> list[str]:
-        """Let a damaged model suggest no more: predictions would fail until somebody notices."""
+        """Deactivate a damaged model: predictions with it would fail."""
         query = sa.select(models.c.id, models.c.card)
         active = self._db.rows(query.where(models.c.active))
         if not active or (why := self._check.model_damage(active[0])) is None:

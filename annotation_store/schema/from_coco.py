@@ -103,7 +103,7 @@ def _attributes(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"name": attribute, "values": [{"name": v} for v in known]}
         for attribute, known in values.items()
-        if len(known) <= MAX_VALUES  # else a measurement or a number of its own, which is no category
+        if len(known) <= MAX_VALUES  # else a measurement or a number of its own, which is not a category
     ]
 
 

@@ -136,7 +136,7 @@ class Translation:
                 if (pair := self._value(name, value)) is not None:
                     own = attributes.setdefault(pair[0], {})
                     own[pair[1]] = own.get(pair[1], 0.0) + share
-        self.unmapped = before  # a suggestion is no label: nothing is lost with it
+        self.unmapped = before  # a suggestion is not a label: nothing is lost with it
         scaled = {name: _scaled(shares) for name, shares in attributes.items()}
         return {
             "class_probabilities": _scaled(classes),

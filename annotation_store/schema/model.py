@@ -62,7 +62,7 @@ class CellClass(_Part):
     key
         Keyboard key that sets the class, if any.
     artefact
-        Whether it stands for what is no white cell, or ruined; such a cell may have a kind.
+        Whether it stands for what is not a white cell, or ruined; such a cell may have a kind.
     kinds
         Kinds of an artefact (smudge, nucleated red cell, …).
     spellings

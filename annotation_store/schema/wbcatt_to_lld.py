@@ -1,6 +1,6 @@
 """WBCAtt's eleven attributes in the words of LLD's seven.
 
-A mapping of words, not a new reading of the cells: nobody looked at a cell again. The nucleolus has no
+A mapping of labels, not a new annotation: the cells were not looked at again. The nucleolus has no
 counterpart and stays missing. Both vocabularies are those of the published data sets (Tsutsui et al.,
 NeurIPS 2023; LLD, Medical Image Analysis 106, 103760).
 """

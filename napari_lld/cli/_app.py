@@ -106,7 +106,7 @@ def execute(words: Sequence[str], *, debug: bool = False) -> int:
         code = INTERRUPTED
     except BrokenPipeError:
         # the reader of our output has gone (`napari-lld info P | head -1`): nothing is wrong; and the
-        # interpreter must not fail on flushing what nobody reads
+        # interpreter must not fail on flushing to a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

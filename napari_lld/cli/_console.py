@@ -99,7 +99,7 @@ def say_table(table: Table) -> None:
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
-    # a file has no width: 80 columns would fold the cells of a table that somebody will grep
+    # a file has no width: 80 columns would fold the cells of a table
     Console(file=sys.stdout, width=None if terminal else 160).print(table)
 
 

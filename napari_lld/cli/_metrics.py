@@ -119,7 +119,7 @@ def _say_confusion(name: str, confusion: Mapping[str, Any]) -> None:
         f"{name}: truth ↓ predicted →", *(NOT_FOUND if s is None else s or SILENT for s in predicted)
     )
     for truth, counts in zip(confusion["truth"], confusion["counts"], strict=True):
-        # nobody can fail to find what is not there
+        # a cell that does not exist cannot be missed
         cells = [
             "" if truth is None and s is None else str(c) for s, c in zip(predicted, counts, strict=True)
         ]

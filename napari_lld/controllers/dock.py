@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 WIDTH = 420
 _LEAST = QSize(320, 120)
 _SHARE = 0.4
-"""How much of the screen's width the dock takes at most before somebody widens it."""
+"""How much of the screen's width the dock takes by default."""
 _HINT_MS = 8000
 
 

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: a sentence and a log entry instead of a traceback in the user's face."""
+"""Unexpected errors: show a sentence and write a log entry instead of a traceback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Catcher:
             sys.excepthook = self._caught
 
     def remove(self) -> None:
-        """Stop catching; somebody who came later is left alone."""
+        """Remove the hook, unless another one was installed later."""
         if sys.excepthook == self._caught and self._before is not None:
             sys.excepthook = self._before
 

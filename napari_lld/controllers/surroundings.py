@@ -130,7 +130,7 @@ class WindowServices(QObject):
     # ------------------------------------------------------------------ log and errors
 
     def catch_errors(self) -> None:
-        """Catch what nobody foresaw, once the window's loop runs: napari sets its own hook as it starts."""
+        """Catch unexpected errors once the window's loop runs: napari sets its own hook as it starts."""
         self._catcher.install()
         QTimer.singleShot(0, self._catcher.install)
 

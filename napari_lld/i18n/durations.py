@@ -11,7 +11,7 @@ def duration(seconds: float, *, in_minutes: bool = False) -> str:
     Parameters
     ----------
     in_minutes
-        Whether to leave out seconds, as of time that somebody works.
+        Whether to leave out seconds, as for working time.
     """
     if not math.isfinite(seconds) or seconds < 0:
         return "–"

@@ -141,7 +141,7 @@ class DeskLayers:
         QTimer.singleShot(0, self._bring_back)  # the viewer is not done with the removal yet
 
     def _bring_back(self) -> None:
-        """Make our layers anew where somebody has deleted one of them: a field must never be blank."""
+        """Create the plugin's layers again if one was deleted: a field must never be blank."""
         lost = [name for name, layer in self._layers.items() if layer not in self._viewer.layers]
         if self._closed or not lost or self._session.field is None:
             return
@@ -463,7 +463,7 @@ class DeskLayers:
                 layer.refresh_text()
 
     def _draw_proposed(self) -> None:
-        """Draw what nobody has decided: a region that is proposed, what the model says instead of a label."""
+        """Draw what is undecided: a proposed region, and what the model predicts instead of a label."""
         session = self._session
         boxes: list[Box] = []
         texts = []

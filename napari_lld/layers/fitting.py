@@ -1,4 +1,4 @@
-"""Keep the whole field in sight until somebody moves the view."""
+"""Keep the whole field in view until the user moves the camera."""
 
 from __future__ import annotations
 

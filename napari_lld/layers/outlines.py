@@ -105,7 +105,7 @@ def shape_outlines(shapes: Sequence[Shape]) -> Segments:
 
 
 def crossed_outline(shape: Shape) -> Segments:
-    """Draw an area crossed out: nobody can read it."""
+    """Draw an ignore area crossed out."""
     x, y, w, h = shape.bounds
     cross = [[[y, x], [h, w]], [[y + h, x], [-h, w]]]
     return np.concatenate([path_outline(shape.points, closed=True), np.array(cross, dtype=np.float32)])

@@ -16,7 +16,7 @@ from training.evaluation.prediction_sets import LEVEL
 Rgba = tuple[float, float, float, float]
 
 MISSING = "#f2f2f2"
-"""A cell whose class nobody gave: near white, the colour of no class."""
+"""A cell without a class: near white, the colour of no class."""
 UNSURE_COLOUR = "#b0b0b0"
 UNKNOWN = "#ff4488"
 """A suggestion of a cell unlike anything taught: the colour of no class, to the colour-blind too."""

@@ -21,7 +21,7 @@ MOST_DOMAINS = 40
 
 @dataclass(frozen=True, slots=True)
 class PatientRow:
-    """One patient (or all fields of nobody known): what is there, and whether models learn from it."""
+    """One patient (or all fields without a patient): its annotations, and whether it is used for training."""
 
     title: str
     slides: int

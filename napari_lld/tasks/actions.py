@@ -178,7 +178,7 @@ def report(
     )
     try:
         while True:
-            tell(0, 0)  # raises where somebody asked to stop
+            tell(0, 0)  # raises if a stop was requested
             try:
                 _, output = process.communicate(request, timeout=0.2)
                 break

@@ -17,7 +17,7 @@ Work = Callable[[Tell], Any]
 
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """Raised in the work, where it tells how far it is, once somebody asked to stop."""
+    """Raised where the work reports its progress, after a stop was requested."""
 
 
 class Jobs(QObject):

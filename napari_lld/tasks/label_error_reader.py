@@ -22,7 +22,7 @@ class LabelErrorThread:
 
     @property
     def busy(self) -> bool:
-        """Whether something is being read that somebody waits for."""
+        """Whether a requested result is still being read."""
         return self._task.busy
 
     def read(self, path: Path, reading_id: int, then: Then) -> None:

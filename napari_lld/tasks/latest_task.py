@@ -29,7 +29,7 @@ class LatestTask(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something runs that somebody waits for."""
+        """Whether a requested task is still running."""
         return self._then is not None
 
     def start(

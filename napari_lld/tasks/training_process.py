@@ -107,7 +107,7 @@ class TrainingProcess(QObject):
             environment.insert(name, value)
         process = QProcess(self)
         process.setProcessEnvironment(environment)
-        # What libraries print goes to a file: a pipe that nobody empties would stop the worker.
+        # What libraries print goes to a file: a full pipe would stop the worker.
         process.setStandardErrorFile(str(self._log))
         process.readyReadStandardOutput.connect(self._read)
         process.finished.connect(self._on_finished)

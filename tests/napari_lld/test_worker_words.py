@@ -28,7 +28,7 @@ def test_the_window_says_whom_a_training_waits_for_until_it_starts() -> None:
     training.receive(WAITING)
     assert training.busy
     assert training.message.startswith("Anna has been training")
-    assert training.message.endswith("This training starts when that one has ended.")
+    assert training.message.endswith("This training waits for its end.")
     training.receive(Started(task="train"))
     assert "Anna" not in training.message
 

@@ -1,7 +1,7 @@
 """How far several readings agree, where they do not, and what they say together; no torch.
 
-Only areas that the readings compared have both finished count: elsewhere nobody promised anything, and a
-blind reader learns nothing before a region is finished.
+Only areas that the readings compared have both finished count: elsewhere nothing is known to be complete, and
+a blind reader learns nothing before a region is finished.
 """
 
 from training.agreement.consensus import ConsensusReport, write_consensus

@@ -65,7 +65,7 @@ def write_consensus(
             "There is no area that two readings have finished: a consensus needs two. "
             "A second annotator has to annotate the same fields in another reading."
         )
-    made = project.readings.add(name, annotator="")  # nobody's: no reader begins in it
+    made = project.readings.add(name, annotator="")  # without an annotator: no one edits it by default
     cells = unsure = disputed = 0
     by_field: dict[int, list[Unit]] = {}
     for unit in found.units:

@@ -103,8 +103,8 @@ def agreement(project: Project, readings: Sequence[int] | None = None, *, seed: 
     dict
         ``readings`` (names); ``cells`` (that two or more judge); ``detection``: for each two readings
         ``readings``, ``f1``, ``interval``, ``both``, ``only``; ``class`` and ``attributes`` (name to the
-        same): see `training.agreement.measures.measure`. Missing and unsure are no labels; ``unsure`` says
-        how often each reading was. A class group beside one of its own classes is no label either: the two
+        same): see `training.agreement.measures.measure`. Missing and unsure are not labels; ``unsure`` says
+        how often each reading was. A class group beside one of its own classes is not a label either: the two
         do not contradict each other.
     """
     found = read(project, readings)

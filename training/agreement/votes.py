@@ -67,7 +67,7 @@ def votes(project: Project) -> dict[int, Votes]:
     """Return the votes on the cells of the current reading that others have boxed too, by the cell's id.
 
     Every reading has one vote on each cell that it has boxed in an area that it has finished; a reading of
-    nobody (a consensus) has none. Missing values, *unsure* and class groups are no votes. What somebody has
+    nobody (a consensus) has none. Missing values, *unsure* and class groups are not votes. What a person has
     changed in a consensus stands as it is.
     """
     own, schema = project.reading.id, project.schema
@@ -95,7 +95,7 @@ def _shares(
         values = [value for one in voters if (value := _value(one, name)) is not None]
         groups = schema if name == CLASS else None
         if consensus is not None and _value(consensus, name) != majority(values, groups):
-            continue  # somebody has decided it
+            continue  # a person has decided it
         cast = Counter(v for v in values if v != UNSURE and not (groups is not None and groups.is_group(v)))
         if cast:
             order = sorted(cast, key=lambda value: (-cast[value], value))

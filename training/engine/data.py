@@ -323,7 +323,7 @@ def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> Cell
 def log_priors(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the log of how often each value occurs: ``(K,)`` float32 from ``(n, K)`` bool.
 
-    A group counts for its members in equal parts. One count is added to each, so that a value that nobody
+    A group counts for its members in equal parts. One count is added to each, so that a value that no cell
     has met yet is rare and not impossible.
 
     Parameters

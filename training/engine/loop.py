@@ -47,7 +47,7 @@ class DivergedError(LLDError):
 
 
 class StoppedError(Exception):
-    """Somebody asked the loop to stop."""
+    """The loop was asked to stop."""
 
 
 @dataclass(frozen=True)

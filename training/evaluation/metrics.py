@@ -449,7 +449,7 @@ def written_right(results: Sequence[FieldResult], threshold: float) -> dict[str,
 
     What counts is `Proposal.probability` and the class written; a proposal without class is right where it
     found a cell. Cells whose own class is missing, unsure or a group judge no class and are left out, and so
-    are unknown ones (`Proposal.is_unknown`), which nobody accepts without a look.
+    are unknown ones (`Proposal.is_unknown`), which must be accepted individually.
 
     Returns
     -------

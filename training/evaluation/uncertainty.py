@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from annotation_store.records import Proposal
 
 NOTHING_KNOWN = 1.0
-"""Of a candidate that nobody says anything of: no doubt could be greater than that about its class."""
+"""Of a candidate without predictions: the highest possible uncertainty of the class."""
 
 ATTRIBUTES = 0.5
 """What the attributes together weigh beside the class."""

@@ -291,7 +291,7 @@ def novelty_of(model: LearnedModel) -> Novelty | None:
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
     """Convert raw proposals into records with probabilities, most confident first.
 
-    A class or value that nobody taught is absent, which is not the same as improbable, and a head that knows
+    An untrained class or value is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
     `LEAST_ATTRIBUTE_SIDE` gets no attributes. Of a film where nothing was checked the probabilities are
     drawn towards even ones, so that none is above `UNCHECKED_AT_MOST` and the order stays.

@@ -59,7 +59,7 @@ class LearnedModel:
     card
         Parent, config, seed, metrics and whatever else is to be kept with the weights.
     taught
-        Head name to value name to how many cells taught it, the parents' included. What nobody taught is
+        Head name to value name to how many cells taught it, the parents' included. An untrained value is
         not proposed: its weights say something all the same, and it would mean nothing.
     architecture
         The detector's. The describer's trunk is that of a YOLO26n whatever the detector.

@@ -16,7 +16,7 @@ RARE_FROM = 0.2
 """A class or value is likely when a candidate has it with this probability."""
 
 RARE_BONUS = 0.5
-"""What a class that nobody has labelled yet adds to a candidate that surely is one."""
+"""Bonus of a class without labels for a candidate that certainly has it."""
 
 VALUE_BONUS = RARE_BONUS * ATTRIBUTES
 """The same for a value of an attribute."""
@@ -29,7 +29,7 @@ class Labels:
     Attributes
     ----------
     rare
-        Class to 0 (common) … 1 (nobody has labelled one yet).
+        Class to 0 (common) … 1 (not labelled yet).
     rare_values
         Attribute to the same of its values.
     """

@@ -72,7 +72,7 @@ class CostModel:
     measured_fields: int = 0
 
     def new_cell(self, attributes: int) -> float:
-        """To box and label a cell that nobody proposed."""
+        """To box and label a cell without a suggestion, in seconds."""
         return self.factor * (self.box + self.label_class + attributes * self.attribute)
 
     def accepted(self, attributes: int, values: float = 0.0, boxes: float = 0.0) -> float:

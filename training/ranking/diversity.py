@@ -18,7 +18,7 @@ def k_center(
     ----------
     vectors
         ``(n, d)``; best first, for the earlier of two that are equally far is chosen. A row that is not
-        finite (nobody looked) is as far as the mean of the others.
+        finite (no embedding) is as far as the mean of the others.
     known
         ``(m, d)``: what is there already.
     first

@@ -46,7 +46,7 @@ class FieldView:
     candidates
         In the unknown area.
     touched
-        Whether somebody has worked on it.
+        Whether it has annotations.
     """
 
     id: int
@@ -102,7 +102,7 @@ def draw_key(key: str, seed: int = 0) -> str:
 
 
 def draw(views: Sequence[FieldView], already: Collection[int], *, seed: int = 0) -> list[int]:
-    """Draw fields at random until `RESERVE` of all are drawn, from those that nobody has touched.
+    """Draw fields at random until `RESERVE` of all are drawn, from those without annotations.
 
     Returns
     -------

@@ -33,7 +33,7 @@ class Ranked:
         What the model predicts there (for a label error; ``None`` if it finds no cell).
     errors
         Of a mistake how probable each kind of error is: ``"class"``, ``"value"``, ``"box"``, ``"missing"`` (a
-        cell that nobody boxed) and ``"spurious"`` (a box without a cell).
+        cell without a box) and ``"spurious"`` (a box without a cell).
     """
 
     kind: str

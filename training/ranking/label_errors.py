@@ -51,7 +51,7 @@ _LEAST_OFF, _USUALLY_OFF = 0.06, 0.1
 """How far (1 - IoU) boxes usually lie from what the model draws: the least of many, and that of few boxes."""
 
 _FOUND, _FOUND_OF = 0.9, 10
-"""Share of cells that a model finds where nobody measured it, and how many cells that counts for."""
+"""Assumed recall of a model that was not measured, and the number of cells this counts for."""
 
 _CELL_TAUGHT = Reason("The model learnt from this very cell")
 _CELL_NOT_TAUGHT = Reason("The model did not learn from this very cell")
@@ -207,10 +207,10 @@ def contradiction(
 def _labels(
     cell: Cell, predicted: Proposal | None, schema: Schema
 ) -> Iterator[tuple[str, str, float, str | None]]:
-    """Return each label that a model can judge and nobody has confirmed.
+    """Return each label that a model can judge and that no person has confirmed.
 
-    Of a class or value that nobody taught it a model says nothing; it may be older than the schema. Of a cell
-    unlike anything taught it states no class.
+    A model predicts nothing for a class or value it was not trained on; it may be older than the schema. Of a
+    cell unlike anything taught it states no class.
 
     Yields
     ------

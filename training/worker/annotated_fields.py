@@ -153,7 +153,7 @@ def held_before(project: Project, known: Sequence[AnnotatedField]) -> tuple[set[
 def unannotated(
     known: Sequence[AnnotatedField], held: Collection[str], *, most: int, seed: int
 ) -> list[AnnotatedField]:
-    """Choose fields that nobody has annotated to learn from: none skipped, none of a held-out patient.
+    """Choose fields without annotations to train on: none skipped, none of a held-out patient.
 
     Parameters
     ----------

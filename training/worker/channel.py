@@ -123,7 +123,7 @@ class Channel:
         try:
             while data and not self._broken:
                 data = data[os.write(self._out, data) :]
-        except OSError:  # nobody reads any more
+        except OSError:  # the reader has gone
             self._gone = self._broken = True
             self._waiting.put(None)
 

@@ -38,7 +38,7 @@ def read_truth(
     """Read every white cell of a COCO file, and say in sentences what was left out.
 
     Categories and values are found by the schema's spellings; a category that says only "white cell" is a
-    missing class; a category of another kind (red cells, platelets) is no white cell. What the file calls
+    missing class; a category of another kind (red cells, platelets) is not a white cell. What the file calls
     ``annotated_regions`` limits the evaluated area; ``ignore_areas``, crowds and what cannot be used are
     taken out of it.
 
@@ -50,7 +50,7 @@ def read_truth(
     Raises
     ------
     FormatError
-        It is no COCO file, an image was not found, or there is no white cell in it.
+        It is not COCO file, an image was not found, or there is no white cell in it.
     """
     document = from_coco(read_json(file, nan_as_null=True), schema, source=str(file))
     if names is not None:

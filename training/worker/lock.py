@@ -28,7 +28,7 @@ _TICKET = re.compile(r"\d{20}-\d+")
 
 
 class BusyError(LLDError):
-    """Somebody trains on the project already."""
+    """Another training runs on the project."""
 
     cure = "Try again when it has ended, or queue behind it with --wait."
 

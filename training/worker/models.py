@@ -92,7 +92,7 @@ def beginning(
             parent, found = resolve(project, "starter")  # made before models had a memory: it would forget
         name = "starter" if found is None else str(found)
     else:
-        parent, name = read_model(Path(str(init))), "file"  # its path may name somebody
+        parent, name = read_model(Path(str(init))), "file"  # its path may contain a person's name
     child = adapted(parent, vocabulary, source_of(project.uid))
     child.size = size
     return child, name
@@ -123,7 +123,7 @@ def _with_detector_of(
     take_weights(model.detector, checkpoint)
     model.architecture, model.untaught, model.size = architecture, True, size
     model.calibration = Calibration(temperatures=model.calibration.temperatures)  # the scores are others
-    return model.evaluating(), checkpoint.architecture.file_name  # its own may name somebody
+    return model.evaluating(), checkpoint.architecture.file_name  # its own may contain a person's name
 
 
 def _number(choice: str | int) -> int | None:

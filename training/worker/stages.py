@@ -2,7 +2,7 @@
 
 The first stage learns with the unknown area masked, and takes all the epochs. Where enough cells are held out
 to judge by, and time allows, a second goes over the fields with pseudo-cells
-(`training.inference.pseudo_labels`), fields that nobody has annotated among them, and a third, short, without
+(`training.inference.pseudo_labels`), fields without annotations among them, and a third, short, without
 them.
 The result is kept only where the held-out score does not fall. Each stage is a `Loop` whose state carries its
 own name, and the results of the first two are kept beside it, so that a run that was cut off goes on in the

@@ -153,7 +153,7 @@ class _Training:
         state = state_file(project.path)
         resumed = epochs_done(state, mark)
         if not resumed:
-            forget_state(state)  # of other data or settings: nobody will go on from it
+            forget_state(state)  # of other data or settings: it cannot be resumed
         self.channel.send(
             Started(
                 task="train",

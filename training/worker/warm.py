@@ -2,7 +2,7 @@
 
 It imports everything first, then does what comes over its standard input, one request after the other. It
 ends by itself after some idle time, when its input ends, when it holds too much memory after a task, and
-after a failure that nobody foresaw, which may have left anything behind (a graphics card that hangs).
+after an unexpected failure, which may have left anything behind (a graphics card that hangs).
 """
 
 from __future__ import annotations

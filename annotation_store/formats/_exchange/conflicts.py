@@ -15,7 +15,7 @@ from annotation_store.schema import Schema
 def missing_here(there: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the columns that a file's cell fills in, as they are and as they become.
 
-    *Missing* means that nobody looked: to take what the file says overwrites nobody's word. An artefact has
+    *Missing* means not yet labelled: taking the file's value overwrites no label. An artefact has
     no attributes, so it gets none.
     """
     before: dict[str, Any] = {}

@@ -77,7 +77,7 @@ class FieldIn:
         Parameters
         ----------
         box
-            Where it lies, four finite numbers; ``None`` if nobody can tell.
+            Its position, four finite numbers in pixels; ``None`` if unknown.
         reason
             A sentence with ``{n}`` for how many such there are, unless it is told otherwise.
         """

@@ -63,7 +63,7 @@ def walk(root: Path) -> Iterator[Path]:
     Raises
     ------
     FormatError
-        There is no such folder, or it holds absurdly many files.
+        There is no such folder, or it contains too many files.
     """
     if not root.is_dir():
         raise FormatError(f"There is no folder {root}: check the path.")

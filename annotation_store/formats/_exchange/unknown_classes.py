@@ -46,7 +46,7 @@ _SAME_PLACE = 0.5
 
 
 def is_surely_not_white(label: str) -> bool:
-    """Return whether a class that the schema lacks names something that is no white cell."""
+    """Return whether a class that the schema lacks names something that is not a white cell."""
     plain = normalise(label)
     return plain in _NOT_WHITE or plain.removesuffix("s") in _NOT_WHITE
 

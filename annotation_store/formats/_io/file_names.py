@@ -24,7 +24,7 @@ def safe_name(name: object, source: str, *, foreign: bool = False) -> str:
     Raises
     ------
     FormatError
-        It is no text, empty, absolute (unless `foreign`), or climbs out with ``..``.
+        It is not text, empty, absolute (unless `foreign`), or climbs out with ``..``.
     """
     if not isinstance(name, str) or not name.strip():
         raise FormatError(f"An image in {source} has no file name: correct the file.")

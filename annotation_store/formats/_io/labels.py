@@ -139,7 +139,7 @@ def confidence_of(values: Mapping[str, Any], schema: Schema | None = None) -> fl
     said
         Names with values; of several confidences the first number counts.
     schema
-        Whose attributes are no confidences, whatever their names.
+        Whose attributes are not confidences, whatever their names.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def confidence_of(values: Mapping[str, Any], schema: Schema | None = None) -> fl
 
 
 def novelty_of(value: Any, skipped: Skipped) -> float | None:
-    """Read the p-value of being of a taught class; what is no probability is left out and told."""
+    """Read the p-value of being of a taught class; what is not a probability is skipped and reported."""
     if value is None or value == "":
         return None
     number = _as_number(value)
@@ -166,7 +166,7 @@ def novelty_of(value: Any, skipped: Skipped) -> float | None:
 
 
 def sets_of(value: Any, schema: Schema, skipped: Skipped) -> dict[str, tuple[str, ...]]:
-    """Read sets of values (`Proposal.sets`); one that holds what the schema lacks is left out and told."""
+    """Read sets of values (`Proposal.sets`); one that holds what the schema lacks is skipped and reported."""
     found: dict[str, tuple[str, ...]] = {}
     if value is not None and not isinstance(value, dict):
         skipped.count("sets that cannot be read were left out ({n} suggestions).")

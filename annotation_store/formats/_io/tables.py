@@ -132,7 +132,7 @@ class Table:
         Raises
         ------
         FormatError
-            It is no table, or has absurdly many rows.
+            It is no table, or has too many rows.
         """
         reader = csv.reader(io.StringIO(self.text, newline=""), delimiter=self.delimiter, strict=True)
         try:

@@ -85,7 +85,7 @@ def lines(data: bytes, source: str) -> list[str]:
     Raises
     ------
     FormatError
-        It is no text, or has absurdly many lines.
+        It is not text, or has too many lines.
     """
     found = decoded(data, source).splitlines()
     if len(found) > MAX_LINES:

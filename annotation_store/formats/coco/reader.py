@@ -1,6 +1,6 @@
 """COCO objects read in the words of a schema; see `coco` for the dialect.
 
-Only a wrong overall structure is an error. An odd record is left out and told: where it may be a cell it
+Only a wrong overall structure is an error. An odd record is skipped and reported: where it may be a cell it
 never becomes background (`FieldIn.left_out`).
 """
 
@@ -227,7 +227,7 @@ class _Reader:
 
     def _annotation(self, annotation: Mapping[str, Any], given: FieldIn, where: str) -> None:
         box, outlined = box_of(annotation.get("bbox"), annotation.get("segmentation"))
-        is_suggestion = self._confidence(annotation) is not None  # null, too: nobody has looked
+        is_suggestion = self._confidence(annotation) is not None  # null, too: not yet reviewed
         label = self._label(annotation.get("category_id"))
         if box is None:
             if is_suggestion or (label is not None and is_surely_not_white(label)):

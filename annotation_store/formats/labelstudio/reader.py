@@ -1,7 +1,7 @@
 """Label Studio's tasks into a document: images, annotations, predictions.
 
 A mark may be several results of one id (its shape, its label, choices, texts), which are joined here. What
-cannot be read is left out and told, a task or a mark alone, and never becomes background.
+cannot be read is skipped and reported, a task or a mark alone, and never becomes background.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _as_task(task: Any, at: str, names: Collection[str]) -> Mapping[str, Any]:
             for name, values in found.items()
             for value in values
         ]
-        # a task without labels is one that nobody has looked at yet
+        # a task without labels is not annotated yet
         task = {"data": task} | ({"annotations": [{"result": results}]} if found else {})
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         raise FormatError(f"{at} has no data.")
@@ -360,7 +360,7 @@ class _Marks:
     scored: float | None = None
 
     def take(self, results: Sequence[Mapping[str, Any]]) -> None:
-        """Join the results and take each mark; one that cannot be read is left out and told."""
+        """Join the results and take each mark; one that cannot be read is skipped and reported."""
         for mark in self._joined(results):
             areas = {label for label in mark.labels if label in (REGION, IGNORE)}
             if areas and self.scored is not None:

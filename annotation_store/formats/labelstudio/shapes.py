@@ -38,7 +38,7 @@ def points_of(result: Mapping[str, Any], size: Size, at: str) -> tuple[Points, s
     Raises
     ------
     FormatError
-        It is no area (a point, a line), or a number is none.
+        It is no area (a point, a line), or a number is invalid.
     """
     value = result["value"]
     kind = str(result.get("type", ""))
@@ -115,7 +115,7 @@ def _brushed(rle: Any, size: Size, at: str) -> Box:
     Raises
     ------
     FormatError
-        It is no such stroke, not of this image, or empty.
+        It is not such a stroke, not of this image, or empty.
     """
     width, height = size
     try:

@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A line that is no label, why, and its box if that can be read as shares of the image."""
+    """A line that is not a label, why, and its box if that can be read as shares of the image."""
 
     reason: str
     box: tuple[float, float, float, float] | None = None

@@ -155,7 +155,7 @@ def from_folder(
     patch_order: str | None = None,
     names: Mapping[int, str] = MappingProxyType({}),
 ) -> Document:
-    """Read a folder of label files, or one of ``Annotations/*.json``; a line that is no label is left out.
+    """Read a folder of label files, or one of ``Annotations/*.json``; a line that is not a label is left out.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def from_folder(
 def _readable(
     label: Path, root: Path, field: FieldIn, size: Size, document: Document
 ) -> list[tuple[int, lines.Row]]:
-    """Read the lines of a label file by their numbers; what is no label is left out and told."""
+    """Read the lines of a label file by their numbers; what is not a label is skipped and reported."""
     rows: list[lines.Row | lines.Unreadable]
     try:
         rows = lines.parse(read_file(label), str(label.relative_to(root)))
@@ -260,7 +260,7 @@ def from_json(data: Any, codes: Codes, *, source: str, skipped: Skipped | None =
     Raises
     ------
     FormatError
-        It is no COCO.
+        It is not COCO.
     """
     annotations = data.get("annotations") if isinstance(data, dict) else None
     if isinstance(annotations, list):

@@ -157,7 +157,7 @@ def _names(given: Any, source: str) -> dict[int, str]:
         if number in found:
             raise FormatError(f"The file {source} names the class {number} twice: correct it.")
         found[number] = value
-    # null is a number without a name; the plain word None is no null in YAML, and a class of LLD
+    # null is a number without a name; the plain word None is not a null in YAML, and a class of LLD
     return {number: name for number, name in found.items() if name is not None}
 
 

@@ -128,7 +128,7 @@ def read(
 
 
 def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
-    """Read a dataset folder in the words of a schema; what is no label is left out and told.
+    """Read a dataset folder in the words of a schema; what is not a label is skipped and reported.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: 
 
 
 class Unreadable(NamedTuple):
-    """A line that is no label, why, and its box if that can be read as shares of the image."""
+    """A line that is not a label, why, and its box if that can be read as shares of the image."""
 
     reason: str
     row: Row | None = None
@@ -303,7 +303,7 @@ def _outline(values: Sequence[float]) -> Row:
 
 
 def _confidence(word: str, at: str) -> float:
-    """Read how sure a machine was; a word that is not a number is no confidence, yet a machine's."""
+    """Read how sure a machine was; a word that is not a number is not a confidence, yet a machine's."""
     try:
         return min(max(number(word, at), 0.0), 1.0)
     except FormatError:

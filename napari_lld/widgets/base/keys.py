@@ -2,7 +2,7 @@
 
 An event filter and no QShortcut: napari's menus and layers have shortcuts of their own, and two
 shortcuts on one key silence each other. The filter takes a key before both, but only when it is ours
-to take: not while somebody types in a text field, and not while a layer of somebody else is active.
+to take: not while the user types in a text field, and not while a layer of another plugin is active.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class SavePlace:
         return chosen
 
     def agreed(self, *places: Path) -> bool:
-        """Return whether the places may be written; ask about files that nobody was asked about yet."""
+        """Return whether the places may be written; ask about files not asked about yet."""
         there = [one for one in places if os.path.lexists(one) and not one.is_dir() and one != self._agreed]
         if not there:
             return True

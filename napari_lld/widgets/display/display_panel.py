@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _WIDTH = 248
 _LEAST = QSize(150, 120)
 _SHARE = 0.2
-"""How much of the screen's width the view takes at most before somebody widens it."""
+"""How much of the screen's width the view takes by default."""
 _CLOSER = (0.25, 4.0)
 
 

@@ -44,7 +44,7 @@ class GalleryModel(QAbstractListModel):
         self.gallery = gallery
         self.items: Sequence[Item] = ()
         self.seen: set[Key] = set()
-        """What was painted with its crop: nobody accepts what was never on the screen."""
+        """Items painted with their crop: only these can be accepted."""
         self._rows: dict[Key, int] = {}
         self._crops: OrderedDict[Wanted, QPixmap | None] = OrderedDict()
 

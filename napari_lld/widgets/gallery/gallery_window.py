@@ -338,7 +338,7 @@ class GalleryWindow(Part):
         self.grid.setFocus()
 
     def hideEvent(self, event: Any) -> None:
-        """Read nothing while nobody looks."""
+        """Pause reading while the window is hidden."""
         super().hideEvent(event)
         if not event.spontaneous():
             self._stop_reader()

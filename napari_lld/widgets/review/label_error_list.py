@@ -24,7 +24,7 @@ _WHERE = Qt.ItemDataRole.UserRole + 2
 
 
 class LabelErrorList(Part):
-    """The possible label errors that nobody has settled; a click shows one on its field."""
+    """The undecided possible label errors; a click shows one on its field."""
 
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
