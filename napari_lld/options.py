@@ -97,6 +97,11 @@ def options_of(action: type) -> Iterator[Option]:
         yield Option(one.name, kind, default, about)
 
 
+def option_of(action: type, name: str) -> Option:
+    """Return one option of an action."""
+    return next(option for option in options_of(action) if option.name == name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:
     """How a report is made.
@@ -244,3 +249,98 @@ class PredictOptions:
         ),
     ] = 0.25
     device: Annotated[str, DEVICE] = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """How a model is trained (`training.protocol.TrainRequest`)."""
+
+    init: Annotated[
+        str,
+        About(
+            later("Initial model"),
+            later(
+                "Continue from the active model (at first the starter), or start from the bundled starter, "
+                "random weights, a model of the project, a model that napari-lld trained elsewhere (a folder "
+                "with model.safetensors and model.json), or a detector trained with Ultralytics (a .pt file "
+                "of YOLO26 n, s or m, YOLO11 n or s, or YOLOv8 n or s)."
+            ),
+            metavar="active|starter|scratch|ID|PATH",
+            window="panel",
+        ),
+    ] = "active"
+    detector: Annotated[
+        Literal["n", "s", "m"] | None,
+        About(
+            later("Detector"),
+            later(
+                "Size of the YOLO26 detector; by default that of the initial model. The starter has size n: "
+                "for another, give --init yolo26s.pt, or --init scratch for random weights."
+            ),
+            choices={"n": "", "s": "", "m": ""},
+            window="default",
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None,
+        About(
+            later("Epochs"),
+            later("Passes over the training fields; chosen by the project's size if not given."),
+            metavar="N",
+            least=1,
+            most=10_000,
+            window="default",
+        ),
+    ] = None
+    size: Annotated[
+        int,
+        About(
+            later("Size"),
+            later("Longer side of a field in training, in pixels."),
+            metavar="PX",
+            least=64,
+            most=4096,
+            window="default",
+        ),
+    ] = 448
+    budget: Annotated[
+        float | None,
+        About(
+            later("Time"),
+            later(
+                "Maximum time of the whole training, in seconds, suggestions included; it reports what it "
+                "left out to finish in time."
+            ),
+            metavar="SECONDS",
+            window="panel",
+        ),
+    ] = None
+    holdout: Annotated[
+        float,
+        About(
+            later("Held out"),
+            later(
+                "Fraction of the cells held out to measure the model; 0 disables the comparison with the "
+                "active model."
+            ),
+            metavar="FRACTION",
+            least=0.0,
+            window="default",
+        ),
+    ] = 0.2
+    device: Annotated[str, DEVICE] = "auto"
+    seed: Annotated[
+        int,
+        About(
+            later("Random seed"),
+            later("Random seed: the same seed and data give the same model."),
+            metavar="N",
+            least=0,
+            window="default",
+        ),
+    ] = 0
+    # the window queues a training itself
+    wait: Annotated[
+        bool,
+        About(later("Wait"), later("Wait while another training runs on the project."), window="default"),
+    ] = False

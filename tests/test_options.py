@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QDialog, QFormLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDialog, QFormLayout, QLineEdit, QWidget
 
 from annotation_store import formats
 from annotation_store.records import Reading
@@ -27,22 +27,26 @@ from napari_lld.options import (
     Option,
     PredictOptions,
     ReportOptions,
+    TrainOptions,
+    option_of,
     options_of,
 )
 from napari_lld.report import write_report
 from napari_lld.session.preferences import Preferences
 from napari_lld.tasks.import_preview import Place
-from napari_lld.widgets.base.form import OptionsForm
+from napari_lld.widgets.base.form import OptionsForm, control
 from napari_lld.widgets.dialogs.export_dialog import ExportDialog
 from napari_lld.widgets.dialogs.import_dialog import ImportDialog
 from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
-from training.protocol import PredictRequest
+from training.networks.architectures import TITLES
+from training.protocol import PredictRequest, TrainRequest
 
 ACTIONS: dict[str, type] = {
     "export": ExportOptions,
     "import": ImportOptions,
     "predict": PredictOptions,
     "report": ReportOptions,
+    "train": TrainOptions,
 }
 EACH = [
     pytest.param(name, option, id=f"{name}-{option.name}")
@@ -153,13 +157,16 @@ def test_what_no_form_asks_has_its_place_in_the_window() -> None:
             assert option.about.window != "preferences" or hasattr(Preferences, option.name)
 
 
-@pytest.mark.parametrize(("action", "request_"), [(PredictOptions, PredictRequest)])
+@pytest.mark.parametrize(
+    ("action", "request_"), [(PredictOptions, PredictRequest), (TrainOptions, TrainRequest)]
+)
 def test_the_worker_has_the_defaults_and_bounds_of_the_action(
     action: type, request_: type[BaseModel]
 ) -> None:
     for option in options_of(action):
         field = request_.model_fields[option.name]
-        assert field.default == option.default
+        # a command that is not told to wait fails at once, a request waits
+        assert field.default == (True if option.name == "wait" else option.default)
         least = [one.ge for one in field.metadata if hasattr(one, "ge")]
         most = [one.le for one in field.metadata if hasattr(one, "le")]
         assert (least, most) == tuple(
@@ -202,9 +209,9 @@ def test_a_form_is_translated_and_can_be_reached_by_keyboard_and_screen_reader(q
     assert isinstance(names, QCheckBox)
     assert names.text() == names.accessibleName() == "Mit den Namen von Patienten, Dateien und Projekt"
     assert form.controls["title"].native.accessibleName() == "Titel"
-    for control in form.controls.values():
-        assert control.native.focusPolicy() & Qt.FocusPolicy.TabFocus
-        assert control.native.toolTip()
+    for made in form.controls.values():
+        assert made.native.focusPolicy() & Qt.FocusPolicy.TabFocus
+        assert made.native.toolTip()
 
 
 def test_a_form_tells_each_change_and_gives_the_options(qtbot: QtBot) -> None:
@@ -219,6 +226,24 @@ def test_a_form_tells_each_change_and_gives_the_options(qtbot: QtBot) -> None:
     names.click()
     title.setText(" Ward 4 ")
     assert told == [ReportOptions(names=True), ReportOptions(names=True, title="Ward 4")]
+
+
+def test_the_help_names_every_architecture_that_a_training_starts_from() -> None:
+    assert TITLES in option_of(TrainOptions, "init").about.help
+
+
+def test_choosing_none_is_a_change_too(qtbot: QtBot) -> None:
+    made = control(option_of(TrainOptions, "budget"), {120.0: "2 minutes", None: "no limit"})
+    qtbot.addWidget(made.native)
+    assert isinstance(made.native, QComboBox)
+    assert [made.native.itemText(i) for i in range(made.native.count())] == ["2 minutes", "no limit"]
+    assert made.value is None
+    told: list[float | None] = []
+    made.changed.connect(lambda *_: told.append(made.value))
+    for index in (0, 1):
+        made.native.setCurrentIndex(index)
+    assert made.value is None
+    assert told == [120.0, None]
 
 
 def test_an_option_without_help_is_refused() -> None:

@@ -46,6 +46,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     kind: Any = option.type
     if about.choices:
         kind = _choice({one.upper(): one for one in about.choices})
+        kind = kind | None if default is None else kind
     elif kind == _PAIRS:
         kind, default = list[str] | None, None
     return inspect.Parameter(

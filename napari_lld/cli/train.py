@@ -3,86 +3,25 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from napari_lld.cli._console import UsageError, plural, say, say_json, say_unknown, worker_progress
+from napari_lld.cli._faces import asks
 from napari_lld.cli._metrics import say_metrics
-from napari_lld.cli._options import Device, Json, ProjectPath, ReadingName, device_of, open_project
-from training.networks.architectures import TITLES
+from napari_lld.cli._options import Json, ProjectPath, ReadingName, device_of, open_project
+from napari_lld.options import TrainOptions
 
 if TYPE_CHECKING:
     from annotation_store import Project
     from training.protocol import Message
 
 
-class DetectorSize(StrEnum):
-    """What ``--detector`` chooses from."""
-
-    N = "n"
-    S = "s"
-    M = "m"
-
-
+@asks(TrainOptions)
 def train(
     project: ProjectPath,
-    init: Annotated[
-        str,
-        typer.Option(
-            metavar="active|starter|scratch|ID|PATH",
-            help="Continue from the active model (at first the starter), or start from the bundled starter, "
-            "random weights, a model of the project, a model that napari-lld trained elsewhere (a folder "
-            "with model.safetensors and model.json), or a detector trained with Ultralytics (a .pt file "
-            f"of {TITLES}).",
-        ),
-    ] = "active",
-    detector: Annotated[
-        DetectorSize | None,
-        typer.Option(
-            help="Size of the YOLO26 detector; by default that of the initial model. The starter has "
-            "size n: for another, "
-            "give --init yolo26s.pt, or --init scratch for random weights.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Passes over the training fields; chosen by the project's size if not given.",
-        ),
-    ] = None,
-    size: Annotated[
-        int,
-        typer.Option(min=64, max=4096, metavar="PX", help="Longer side of a field in training, in pixels."),
-    ] = 448,
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            help="Maximum time of the whole command, in seconds; it reports what it left out to finish "
-            "in time.",
-        ),
-    ] = None,
-    holdout: Annotated[
-        float,
-        typer.Option(
-            metavar="FRACTION",
-            help="Fraction of the cells held out to measure the model; 0 disables the comparison with "
-            "the active model.",
-        ),
-    ] = 0.2,
-    device: Device = "auto",
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Random seed: the same seed and data give the same model.")
-    ] = 0,
-    wait: Annotated[
-        bool,
-        typer.Option("--wait", help="Wait while another training runs on the project."),
-    ] = False,
+    options: TrainOptions,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
@@ -94,17 +33,18 @@ def train(
     from training.start import check_start
     from training.worker.cautions import time_ran_short
 
+    budget, holdout = options.budget, options.holdout
     if budget is not None and not 0 < budget < math.inf:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
     if not 0 <= holdout < 1:
         raise UsageError(f"--holdout {holdout:g}: give a fraction of the cells, at least 0 and less than 1")
-    device = device_of(device)
-    start = init_of(init)
+    device_of(options.device)
+    start = init_of(options.init)
     with open_project(project, reading=reading) as opened:
         number = opened.reading.id
         check_evidence(opened, project)
         check_init(opened, start)
-        check_start(opened, start, detector.value if detector else None)
+        check_start(opened, start, options.detector)
     saved: Saved | None = None
     suggestions = unknown = 0
     with worker_progress() as show:
@@ -122,15 +62,7 @@ def train(
             TrainRequest(
                 reading=number,
                 project=str(project.absolute()),
-                init=start,
-                detector=detector.value if detector else None,
-                epochs=epochs,
-                size=size,
-                budget=budget,
-                holdout=holdout,
-                device=device,
-                seed=seed,
-                wait=wait,
+                **asdict(options) | {"init": start},
             ),
             on_message=hear,
         )

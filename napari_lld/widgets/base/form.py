@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLineEdit, QWidget
 
 from napari_lld.i18n.translate import tr
-from napari_lld.options import Option, options_of
+from napari_lld.options import About, Option, options_of
 
 Options = TypeVar("Options")
 
@@ -57,6 +57,7 @@ def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control
         more = {
             "widget_type": "ComboBox",
             "choices": [(tr(words) or one, one) for one, words in choices.items()],
+            "nullable": False,  # or else it has one choice more, for None
         }
     elif option.type is int:
         more = {"min": about.least or 0, "max": about.most or 2**31 - 1}
@@ -67,16 +68,23 @@ def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control
     widget = create_widget(annotation=option.type, name=option.name, options=more, **usual)
     assert isinstance(widget, ValueWidget)
     native = widget.native
+    # magicgui tells of no change to None
+    changed = native.currentIndexChanged if isinstance(native, QComboBox) else widget.changed
+    return Control(native, widget.get_value, changed, row=native)
+
+
+def describe(native: QWidget, about: About) -> None:
+    """Give a control its help and its name for a screen reader."""
+    native.setToolTip(tr(about.help))
+    native.setAccessibleName(tr(about.title))
     if isinstance(native, QLineEdit):
         native.setPlaceholderText(tr(about.empty))
-    return Control(native, widget.get_value, widget.changed, row=native)
 
 
 def add_row(form: QFormLayout, option: Option, control: Control) -> None:
     """Add the control of an option to a form, with its help; a switch carries its title itself."""
     title = tr(option.about.title)
-    control.native.setToolTip(tr(option.about.help))
-    control.native.setAccessibleName(title)
+    describe(control.native, option.about)
     if control.row is None:
         return
     if isinstance(control.native, QComboBox):

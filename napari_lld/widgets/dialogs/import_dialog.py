@@ -75,7 +75,6 @@ class ImportDialog(QDialog):
         self.path = QLineEdit()
         self.path.setPlaceholderText(tr("the file of labels, or the data set's folder"))
         self.images = QLineEdit()
-        self.images.setPlaceholderText(tr("beside the labels"))
         self._means = label(role="muted", wrap=True)
         self.patients = PatientChooser(place.patient_rule)
         self.format_options = FormatOptions()

@@ -9,22 +9,24 @@ from annotation_store.records import Model
 from napari_lld.commands.registry import Commands
 from napari_lld.i18n.durations import duration
 from napari_lld.i18n.translate import later, tr
+from napari_lld.options import TrainOptions, option_of
 from napari_lld.session.model_facts import about, damages, model_title
 from napari_lld.session.rounds import Rounds
 from napari_lld.session.session import Session
 from napari_lld.session.training_state import TrainingPhase
 from napari_lld.tasks.latest_task import LatestTask
+from napari_lld.widgets.base.form import control, describe
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.room import FoldingRow
 from napari_lld.widgets.training.rounds_menu import RoundsMenu
 
-BUDGETS: tuple[tuple[str, float | None], ...] = (
-    (later("2 minutes"), 120.0),
-    (later("5 minutes"), 300.0),
-    (later("15 minutes"), 900.0),
-    (later("1 hour"), 3600.0),
-    (later("no limit"), None),
-)
+_BUDGETS: dict[float | None, str] = {
+    120.0: later("2 minutes"),
+    300.0: later("5 minutes"),
+    900.0: later("15 minutes"),
+    3600.0: later("1 hour"),
+    None: later("no limit"),
+}
 
 
 class TrainingPanel(Part):
@@ -44,13 +46,13 @@ class TrainingPanel(Part):
         self._start = self.button("training.start", primary=True, hint=False)
         self._suggest = self.button("training.suggest")
         self._cancel = self.button("training.cancel")
-        self.budget = QComboBox()
+        option = option_of(TrainOptions, "budget")
+        self._seconds = control(option, _BUDGETS)
+        self.budget = self._seconds.native
+        describe(self.budget, option.about)
         self.budget.setObjectName("lld_budget")
         self.budget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.budget.setToolTip(tr("How long a training may take"))
-        for title, seconds in BUDGETS:
-            self.budget.addItem(tr(title), seconds)
-        self.budget.currentIndexChanged.connect(self._on_budget)
+        self._seconds.changed.connect(lambda *_: session.training.set_budget(self._seconds.value))
         self._plan = QToolButton()
         self._plan.setObjectName("lld_rounds")
         self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -104,7 +106,7 @@ class TrainingPanel(Part):
         super().refresh()
         training = self.session.training
         busy = training.busy
-        self.budget.setCurrentIndex([seconds for _title, seconds in BUDGETS].index(training.budget))
+        self.budget.setCurrentIndex(list(_BUDGETS).index(training.budget))
         self._suggest.setVisible(not busy)
         waiting = len(self._rounds.queue)
         automatic = self.session.preferences.automatic
@@ -199,9 +201,6 @@ class TrainingPanel(Part):
 
     def _looked_at(self) -> Model | None:
         return next((m for m in self._listed if m.id == self._models.currentData()), None)
-
-    def _on_budget(self, _index: int) -> None:
-        self.session.training.set_budget(self.budget.currentData())
 
     def _on_activate(self) -> None:
         model_id = self._models.currentData()
