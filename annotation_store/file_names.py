@@ -1,4 +1,4 @@
-"""What the name of an image file says of patient, slide and domain."""
+"""Patient, slide and domain from the name of an image file."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Project:
     Writers wait for each other, readers do not wait.
 
     Every edit is one transaction that writes the rows and their history. A method that raises has changed
-    nothing; `EditError` says which rule was broken.
+    nothing; `EditError` names the rule that was broken.
 
     Attributes
     ----------
@@ -257,7 +257,7 @@ class Project:
 
     @property
     def uid(self) -> str:
-        """What tells this project from all others, copies of it aside."""
+        """Identity of the project, shared only with its copies."""
         return self._uid
 
     @property
@@ -412,7 +412,7 @@ class Project:
     # -- other processes -------------------------------------------------------------------------
 
     def _mark_seen(self) -> None:
-        """Store how far the database has grown; `refresh` tells of what comes after."""
+        """Store how far the database has grown; `refresh` reports later changes."""
         self._version = self._data_version()
         self._seen = {
             table.name: int(self._db.rows(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)))[0][0])
@@ -432,7 +432,7 @@ class Project:
         return tuple((row.id, row.active) for row in self._db.rows(query))
 
     def refresh(self) -> bool:
-        """Check whether another process wrote, and tell the listeners what changed.
+        """Check whether another process wrote, and emit events for what changed.
 
         Returns
         -------

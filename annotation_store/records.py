@@ -41,7 +41,7 @@ KEEP: Final = Keep.KEEP
 
 
 class RegionState(StrEnum):
-    """A draft region promises nothing; a finished one says every white cell in it is boxed."""
+    """In a finished region every white cell is boxed; a draft is incomplete."""
 
     DRAFT = "draft"
     FINISHED = "finished"
@@ -276,7 +276,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a model (or the classical proposer) says of one white cell, before the store keeps it.
+    """The prediction of a model (or of the stain proposals) for one white cell, before it is stored.
 
     Attributes
     ----------
@@ -402,7 +402,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One change of one thing: who, when, what it said before and after.
+    """One change of one row: annotator, time, values before and after.
 
     Attributes
     ----------
@@ -452,7 +452,7 @@ class CellHistory:
 
     @property
     def labelled_by(self) -> str:
-        """Who last said what it is (class or attributes)."""
+        """Who last changed its class or attributes."""
         labels = ("cell_class", "attributes")
         return next(
             (r.annotator for r in reversed(self.rows) if any(name in (r.after or {}) for name in labels)),
@@ -520,7 +520,7 @@ class AddReport:
     added
         Ids of the new fields.
     skipped
-        Files that did not become fields, each with a sentence that says why.
+        Files that did not become fields, each with the reason.
     """
 
     added: list[int]
@@ -539,13 +539,13 @@ class ImportReport:
     filled: int = 0  # cells that were here, whose missing values the file states
     conflicts: int = 0  # new ones; see `Project.conflicts.all`
     named: int = 0  # fields that the file speaks of, new or not
-    unstated: int = 0  # of those: the file does not say which areas of it are annotated
+    unstated: int = 0  # of those: the file does not state which areas are annotated
     unknown: dict[str, int] = field(default_factory=dict)  # classes that the schema lacks: how many boxes
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaChange:
-    """What `Project.schema_versions.change` did: the new version, and how much says something else now."""
+    """What `Project.schema_versions.change` did: the new version, and how many rows changed."""
 
     version: int
     cells: int
@@ -573,7 +573,7 @@ class Conflict:
     source, place
         The file, and where in it.
     here, there
-        What the project said and what the file says: ``cell_class``, and those ``attributes`` that differ.
+        The project's and the file's values: ``cell_class``, and those ``attributes`` that differ.
     state
         ``"open"``, ``"kept"`` (what is here stays) or ``"taken"`` (the file's word was taken).
     """

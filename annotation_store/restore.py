@@ -52,7 +52,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """What was restored, where the damaged database is, what the backup does not know, what `check` says."""
+    """What was restored, where the damaged database is, what the backup lacks, what `check` finds."""
 
     backup: Backup
     kept_in: Path

@@ -312,7 +312,7 @@ class Failed(_Answer):
 
 
 class Ready(_Answer):
-    """A worker that stays waits for a request; told between tasks, never during one.
+    """A persistent worker waits for a request; sent between tasks, never during one.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ class Entry:
     Attributes
     ----------
     cell_class, attributes
-        What a person says of the cell; empty for a suggestion.
+        Labels that a person gives the cell; empty for a suggestion.
     confidence, class_probabilities, attribute_probabilities, novelty, unchecked, sets
         A suggestion's own; of a cell those of the suggestion it came from, else of the newest one on the
         same place. ``None`` and empty if no model saw it.
@@ -176,7 +176,8 @@ class BulkEdits:
     ) -> list[Edit]:
         """Set the same class or values on several cells; suggestions become cells with that change.
 
-        One transaction, all or nothing; on each field it is one edit. What says so already is left as it is.
+        One transaction, all or nothing; it is one edit per field. Cells that have these values already are
+        not changed.
 
         Raises
         ------

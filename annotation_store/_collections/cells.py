@@ -25,7 +25,7 @@ _RECENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """How many cells say the same: class (``None`` = missing) and kind of artefact."""
+    """Number of cells with the same class (``None`` = missing) and kind of artefact."""
 
     cell_class: str | None
     kind: str | None
@@ -157,7 +157,7 @@ class Cells:
         return [row.cell_class for row in self._db.rows(query.distinct())]
 
     def batches(self, size: int) -> Iterator[list[tuple[Cell, dict[str, Any] | None]]]:
-        """Yield the cells of the current reading, a few at a time, each with what its file said besides."""
+        """Yield the cells of the current reading, a few at a time, each with the extra values of its file."""
         last = 0
         query = (
             sa.select(cells)

@@ -19,7 +19,7 @@ from annotation_store.records import Conflict
 
 
 class Conflicts:
-    """`Project.conflicts`: what imported files say otherwise."""
+    """`Project.conflicts`: values that differ between imported files and the project."""
 
     def __init__(self, db: DatabaseSession, rows: CellRows, cells: Cells) -> None:
         self._db, self._rows, self._cells = db, rows, cells
@@ -36,7 +36,7 @@ class Conflicts:
         return [row_mappers.conflict(row) for row in self._db.rows(query)]
 
     def resolve(self, conflict_id: int, *, take: bool) -> None:
-        """Close a conflict: take what the file says, or keep what is here; an undo opens it again.
+        """Close a conflict: take the file's values or keep the project's; an undo opens it again.
 
         Raises
         ------

@@ -53,7 +53,7 @@ class EditWriter:
         return self._suggestion_rows.insert(connection, field_id, rows, None, first)
 
     def keep_conflicts(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Write what a file says otherwise of cells that are there."""
+        """Write the conflicts between a file and existing cells."""
         self._conflicts.keep(connection, rows)
 
     def announce(self, edits: Sequence[Edit], suggestion_ids: Sequence[int], fields: Sequence[int]) -> None:

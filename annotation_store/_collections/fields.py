@@ -173,7 +173,7 @@ class Fields:
             empty = no rule any more.
         about
             What holds for all of them, as in `update`: ``{"microscope": "H", "stain": "Wright"}``.
-            What a file's own name or content says goes before it.
+            Values from a file's own name or content take precedence.
         progress
             Called with (files done, files in all).
 

@@ -11,7 +11,7 @@ from annotation_store.records import Edit, HistoryRow
 
 
 class History:
-    """`Project.history`: every change, with what a row said before and after."""
+    """`Project.history`: every change, with the row's values before and after."""
 
     def __init__(self, db: DatabaseSession) -> None:
         self._db = db
@@ -19,7 +19,7 @@ class History:
     def rows(
         self, field_id: int | None = None, *, entity: str | None = None, entity_id: int | None = None
     ) -> list[HistoryRow]:
-        """List what was changed, oldest first: who, when, what it said before and after."""
+        """List all changes, oldest first: annotator, time, values before and after."""
         query = (
             sa.select(
                 history, edits.c.at, edits.c.annotator, edits.c.field_id, edits.c.command, edits.c.undoes

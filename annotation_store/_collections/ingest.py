@@ -319,7 +319,7 @@ def _original_beside(staged: Path) -> Path:
 
 
 def described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
-    """Make an incoming file, with what its name says of patient, slide and domain."""
+    """Create an incoming file, with the patient, slide and domain from its name."""
     return Incoming(path, **read_name(path, pattern))  # type: ignore[arg-type]
 
 

@@ -37,9 +37,9 @@ class LabelReviews:
         self._db, self._rows, self._pending, self._cells = db, rows, pending, cells
 
     def confirm(self, cell_id: int) -> None:
-        """Keep what a cell says although a model contradicts it.
+        """Confirm a cell's labels although a model predicts otherwise.
 
-        Nothing of it is brought up again, by this model or a later one, as long as the cell still says so.
+        They are not listed again, for this model or a later one, while the cell has these values.
         """
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
@@ -114,7 +114,7 @@ class LabelReviews:
         return edit.touched
 
     def _as_known(self, proposal: Proposal) -> Proposal:
-        """Leave out what the schema no longer says: an opinion may be older than it."""
+        """Leave out what the schema no longer has: a prediction may be older than it."""
         schema, classes = self._db.schema, proposal.class_probabilities
         values = {a.name: set(a.value_names) for a in schema.attributes}
         return replace(

@@ -50,7 +50,8 @@ class Overlaps:
     def add(self, field_id: int, other_id: int, dx: float, dy: float) -> None:
         """Record that two fields overlap: the other one's top left corner lies at (dx, dy) in the first.
 
-        An edit of the first field, undone there. Said again of the same two fields it replaces what was said.
+        An edit of the first field, undone there. Calling it again for the same two fields replaces the
+        offset.
 
         Raises
         ------

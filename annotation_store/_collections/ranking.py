@@ -33,7 +33,7 @@ class Embedding:
     opinions
         What it proposes where the truth is known: of cells that are there, and inside finished regions.
     cells
-        By a labelled cell's id, what is said of it by a model that did not learn from that cell (nor from
+        By a labelled cell's id, the prediction of a model that was not trained on that cell (nor from
         others of its patient); the box is the cell's as it was then.
     """
 

@@ -16,7 +16,7 @@ from annotation_store.records import IgnoreArea, Region, RegionState, Shape
 
 
 class Regions:
-    """`Project.regions`: where a person says that every white cell is boxed."""
+    """`Project.regions`: areas in which every white cell is boxed, and drafts."""
 
     def __init__(self, db: DatabaseSession, rows: CellRows) -> None:
         self._db, self._rows = db, rows

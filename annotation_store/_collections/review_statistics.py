@@ -30,7 +30,7 @@ class Decision:
         Who decided, and in which reading.
     changed
         In what the cell differs from the suggestion today: ``"box"``, ``"class"``, ``"attribute:NAME"``. What
-        was changed at once and what was changed later are told alike: both were not right as proposed.
+        was changed at once and what was changed later count alike: both were not right as proposed.
     deleted
         The cell was made, and removed later.
     """

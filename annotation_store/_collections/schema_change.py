@@ -46,7 +46,7 @@ class SchemaVersions:
         return self._db.schema_version
 
     def load(self) -> bool:
-        """Read the schema, where another program has changed it; tell whether it did."""
+        """Read the schema again if another program has changed it; return whether it did."""
         version = self._db.rows(sa.select(project_table.c.schema_version))
         if version and version[0][0] == self._db.schema_version:
             return False
@@ -88,7 +88,7 @@ class SchemaVersions:
         Returns
         -------
         SchemaChange
-            How many cells and waiting suggestions say something else now. History keeps what they said;
+            The number of cells and pending suggestions changed. The history keeps their previous values;
             undo does not bring vanished words back.
 
         Raises
@@ -167,7 +167,7 @@ class SchemaVersions:
     def _translated_suggestions(
         self, connection: sa.Connection, translation: Translation
     ) -> dict[tuple[int, int], list[Change]]:
-        """Let what waits for review say only what can be accepted; what is judged stays as it was said."""
+        """Reduce pending suggestions to what can be accepted; decided ones are not changed."""
         changes: dict[tuple[int, int], list[Change]] = {}
         query = sa.select(suggestions).where(suggestions.c.state == "pending").order_by(suggestions.c.id)
         for row in connection.execute(query):

@@ -54,7 +54,7 @@ class SuggestionRows:
 
     def cell_of(self, suggestion: Suggestion) -> dict[str, Any]:
         proposal = suggestion.proposal
-        # it may be older than the schema: only what the schema still says can be accepted
+        # it may be older than the schema: only what the schema still has can be accepted
         chances = {n: p for n, p in proposal.class_probabilities.items() if self._db.schema.is_class(n)}
         best = None if proposal.is_unknown else max(chances, key=chances.__getitem__, default=None)
         x, y, w, h = proposal.box

@@ -30,7 +30,7 @@ _QUICKLY_CHECKED = 32_000_000
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 _NOT_AS_IT_WAS_MADE = ("no such table", "no such column", "malformed json", "unsupported file format")
-"""What SQLite says of a damaged database under its code for every other error."""
+"""Messages of SQLite about a damaged database that share the code of other errors."""
 
 
 def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sa.Engine:

@@ -285,7 +285,7 @@ def _grouped(changes: Iterable[Change]) -> list[tuple[tuple[str, str], list[Chan
 
 
 def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
-    """Write changes of an undo or redo, provided that each row still says what they expect of it.
+    """Write changes of an undo or redo, provided that each row still has the expected values.
 
     Another annotator or program may have changed a row since; restoring the old value would
     silently throw that work away.
@@ -335,7 +335,7 @@ def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
 
 
 def _reopened(row: Any) -> Columns | None:
-    """Return what an undone row says again; see `_replaced`."""
+    """Return the values of a row after an undo; see `_replaced`."""
     before: Columns | None = row.before
     if row.replaced and before is not None and before.get("state") == SuggestionState.PENDING.value:
         return {**before, "state": SuggestionState.SUPERSEDED.value}

@@ -43,7 +43,7 @@ class DatabaseSession:
     folder
         The project's folder.
     database, identity
-        The database file and what tells it from another of the same name; see `database_identity`.
+        The database file and what distinguishes it from another of the same name; see `database_identity`.
     engine
         An engine on that file; `close` disposes of it.
     annotator, named
@@ -177,7 +177,7 @@ class DatabaseSession:
     def edit(
         self, command: str, build: Callable[[sa.Connection], tuple[int, Sequence[Change]]]
     ) -> Edit | None:
-        """Write one edit in one transaction and tell the listeners; no changes, no edit.
+        """Write one edit in one transaction and emit its event; without changes nothing is written.
 
         `build` runs inside the transaction, so what it reads still holds when it is written.
         """
@@ -216,7 +216,7 @@ class DatabaseSession:
         """Emit edits that are on disk."""
         edits = list(edits)
         self.own["edits"].update(edit.id for edit in edits)
-        # before anyone is told: a listener may ask for a field
+        # before the event is emitted: a listener may ask for a field
         for edit in edits:
             for field_id in edit.touched.get("field", ()):
                 self.cached_fields.pop(field_id, None)

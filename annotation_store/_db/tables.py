@@ -187,7 +187,7 @@ suggestions = Table(
     Column("confidence", Float, nullable=False),
     # of what is stated (`Proposal.probability`), kept so that the database can order and filter by it
     Column("probability", Float, nullable=False, server_default="0"),
-    Column("novelty", Float),  # p-value of being of a taught class; NULL = its model could not tell
+    Column("novelty", Float),  # p-value of being of a taught class; NULL = not computed by its model
     # of a film that its model has not learnt from: no probability was checked there
     Column("unchecked", Boolean, nullable=False, server_default=text("0")),
     # "class" or attribute to the values among which the true one is at 95%; absent where nothing is claimed

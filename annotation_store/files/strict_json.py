@@ -1,4 +1,4 @@
-"""JSON of strangers: whatever is wrong with it is a `ValueError` that says so, and no number is infinite."""
+"""Strict JSON for foreign files: every fault raises a `ValueError`, and numbers are finite."""
 
 from __future__ import annotations
 

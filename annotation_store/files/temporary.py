@@ -1,7 +1,7 @@
-"""Folders of work in progress that say by a lock whether their program lives.
+"""Folders of work in progress, with a lock that shows whether their process is alive.
 
 The operating system drops a lock with the process that held it. So a folder whose lock can be taken was
-left by a program that was killed, whatever the clocks say, and is removed when the next one is made.
+left by a program that was killed, whatever the clock shows, and is removed when the next one is made.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ _DEPTH = 30
 
 
 class BadYamlError(ValueError):
-    """A text is not YAML that can be read; the message says why, without a full stop."""
+    """A text is not valid YAML; the message gives the reason, without a full stop."""
 
 
 def load_yaml(text: str) -> Any:
@@ -59,7 +59,7 @@ def _refuse_traps(text: str) -> None:
     """Reject aliases, of which a few lines expand to gigabytes, and depths, for which parsers take hours."""
     depth = 0
     try:
-        # the parser tells an alias from an ampersand or an asterisk
+        # the parser distinguishes an alias from an ampersand or an asterisk
         for event in yaml.parse(text, Loader=_LOADER):
             if isinstance(event, yaml.AliasEvent):
                 raise BadYamlError("it uses aliases; write every value out")

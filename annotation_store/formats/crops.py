@@ -112,7 +112,7 @@ def _folders(contents: Contents) -> dict[str, str]:
     for label in sorted({_label(thing, contents.schema) for thing in things}):
         base = folder = usable(label)
         number = 2
-        # capitals are not told apart on Windows and macOS
+        # names are case-insensitive on Windows and macOS
         while folder.casefold() in (other.casefold() for other in chosen.values()):
             folder = f"{base}_{number}"
             number += 1

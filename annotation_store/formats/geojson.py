@@ -11,7 +11,7 @@ suggestions the confidence, all probabilities, ``Novelty``, ``Unchecked`` and th
 place in the set: ``Set: class: Monocyte`` 1), as measurements. A member ``napari_lld`` holds the field's
 name, patient, slide, domain and pixel size; QuPath passes it over, and drops it when it writes the file anew.
 
-What it loses: fields that say nothing. On reading, only ``Region*`` says what is annotated; outlines become
+What it loses: fields without annotations. On reading, only ``Region*`` marks annotated areas; outlines become
 the boxes around them; points and lines are skipped, as are a region with a hole, which would claim the hole,
 and an annotation without a class, which may be anything.
 """

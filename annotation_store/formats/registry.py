@@ -37,7 +37,7 @@ class Format:
     target
         What an export is: a file, a folder (a new or empty one), or either, by the suffix.
     read_options, write_options
-        What else may be said; values are given as text.
+        Further options of the format; values are text.
     """
 
     name: str
@@ -140,7 +140,7 @@ def read(
         The folder of the images; looked for beside the file, and in ``images/`` there, where not given.
     regions
         ``"file"``: the regions that the file states (COCO without any states that the whole field is
-        annotated); ``"stated"``: those alone, and none where the file says nothing; ``"none"``: no regions;
+        annotated); ``"stated"``: those alone, and none where the file states none; ``"none"``: no regions;
         ``"full"``: every field is annotated as a whole.
     patient_from
         As in `Project.fields.add`.

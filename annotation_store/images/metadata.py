@@ -32,7 +32,7 @@ _MICROMETRES = {
 
 _LEAST, _MOST = 0.001, 100.0
 _MOST_PRINTED = 10.0
-"""A resolution for printers (72, 96, 300 dots per inch) says nothing of the film: 300 dpi are 85 µm."""
+"""A resolution for printers (72, 96, 300 dots per inch) is not that of the film: 300 dpi are 85 µm."""
 
 
 @dataclass(frozen=True, slots=True)

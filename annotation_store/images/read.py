@@ -48,7 +48,7 @@ MIN_SIDE = 8
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded image: RGB pixels ``(height, width, 3)``, and what the file says beside them."""
+    """A decoded image: RGB pixels ``(height, width, 3)``, and the metadata of the file."""
 
     pixels: Pixels
     facts: Facts
@@ -107,7 +107,7 @@ def check_image(path: Path) -> None:
     Raises
     ------
     ImageError
-        It cannot; the sentence says why.
+        It cannot be read; the message gives the reason.
     """
     from annotation_store.images.slide import find_slide
 
@@ -174,7 +174,7 @@ def decode(data: bytes, path: Path) -> Pixels:
 
 
 def decode_with_facts(data: bytes, path: Path) -> Decoded:
-    """Decode an image's bytes, and read what it says of pixel size and magnification.
+    """Decode an image's bytes, and read its pixel size (µm) and magnification.
 
     Raises
     ------

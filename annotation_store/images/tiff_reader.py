@@ -114,7 +114,7 @@ def refuse_absurd(shape: tuple[int, ...], page: Any) -> None:
 
 
 def to_light(array: Values, page: Any) -> tuple[Values, str | None]:
-    """Undo the colour model, so that high values are light; say what the last channel is."""
+    """Undo the colour model, so that high values are light; return the kind of the last channel."""
     model = photometric(page)
     if model == "MINISWHITE":
         if array.dtype.kind != "u":

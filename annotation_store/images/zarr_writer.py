@@ -36,7 +36,7 @@ def create_root(folder: Path) -> None:
 
 
 def is_root(folder: Path) -> bool:
-    """Return whether a folder says that it is the group that holds the fields."""
+    """Return whether a folder is the Zarr group of the fields."""
     try:
         return bool(json.loads((folder / "zarr.json").read_bytes())["node_type"] == "group")
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

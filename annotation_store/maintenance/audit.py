@@ -1,4 +1,4 @@
-"""Whether rows are what they must be: types and JSON, and what their history says of them."""
+"""Checks of rows: types, JSON, and agreement with their history."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Audit:
         return [f"Row {row[0]} of {table} is damaged: {column} cannot be read." for row in rows]
 
     def history(self) -> list[str]:
-        """Compare every row with what its history says that it says."""
+        """Compare every row with the values in its history."""
         recorded: dict[tuple[str, int], dict[str, Any]] = {}
         for entity, entity_id, action, after in self._db.rows(
             sa.select(history.c.entity, history.c.entity_id, history.c.action, history.c.after).order_by(

@@ -87,7 +87,7 @@ def _files_in(folder: Path) -> bool:
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those above it; `made` tells which were made."""
+    """Create a folder and its parents; `made` gets those created."""
     if folder.is_dir():
         return
     _make_folders(folder.absolute().parent, made)

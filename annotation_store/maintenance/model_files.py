@@ -22,7 +22,7 @@ def damage_of(folder: Path, card: Mapping[str, Any], *, quick: bool = False) -> 
     Parameters
     ----------
     card
-        What the database says of the model; with the hash of its weights, if it was made by the worker.
+        The model's row in the database; with the hash of its weights, if it was made by the worker.
     quick
         Look only whether the files are there.
     """

@@ -1,4 +1,4 @@
-"""Mending a project: what can be made again is, what cannot be is said; nothing of the user's is deleted."""
+"""Repair of a project: recreate what can be recreated, report the rest, delete nothing of the user's."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Repair:
         for name, row in lost:
             data = self._bytes_of(row, by_hash, originals)
             if data is None:
-                continue  # `check` says so
+                continue  # `check` reports it
             target = self._db.path / ORIGINALS / name
             if target.exists():
                 set_aside(self._db.path, target)
@@ -184,7 +184,7 @@ class Repair:
                     if not (self._overview_again if slide else self._pixels_again)(row, staged):
                         continue
                 except LLDError:
-                    continue  # `check` says so
+                    continue  # `check` reports it
                 sync_tree(staged)
                 target = self._db.path / PIXELS / str(int(row.id))
                 with self._db.writing():  # no process adds fields in the meantime

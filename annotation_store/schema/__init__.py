@@ -1,4 +1,4 @@
-"""What can be said of a cell in a project: classes, groups, attributes, their titles, colours and keys."""
+"""The labels of a project: classes, groups, attributes, their titles, colours and keys."""
 
 from annotation_store.schema.from_coco import schema_from_coco
 from annotation_store.schema.load import load_schema, preset_names

@@ -36,7 +36,7 @@ def load_schema(name_or_path: str | Path) -> Schema:
     Raises
     ------
     SchemaError
-        The file is missing, unreadable, or no valid schema; the text says which part is wrong.
+        The file is missing, unreadable, or not a valid schema; the text names the wrong part.
     """
     if isinstance(name_or_path, str) and name_or_path in _PRESETS:
         return _preset(name_or_path)

@@ -70,7 +70,7 @@ class Translation:
             )
 
     def cell(self, cell_class: str | None, attributes: Mapping[str, str], kind: str | None) -> dict[str, Any]:
-        """Translate what a cell says."""
+        """Translate the labels of a cell."""
         new_class = self._class(cell_class)
         values: dict[str, str] = {}
         for name, value in attributes.items():

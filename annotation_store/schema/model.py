@@ -82,7 +82,7 @@ class CellClass(_Part):
 
 
 class ClassGroup(_Part):
-    """Several classes that cannot always be told apart; it trains their summed probability."""
+    """Several classes that cannot always be distinguished; it trains their summed probability."""
 
     name: Name
     title: str = ""

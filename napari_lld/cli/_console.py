@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.protocol import Message
 
 Tick = Callable[[int, int], None]
-"""Told how many of how many are done."""
+"""Called with the number of steps done and the total."""
 
 Update = Callable[[str, int, int, float | None], None]
 """Sets a bar: title, done, total (0 = unknown), seconds left."""
@@ -135,7 +135,7 @@ def progress(title: str) -> Iterator[Tick]:
 
 @contextmanager
 def worker_progress() -> Iterator[Callable[[Message], None]]:
-    """Show what the worker says of its progress; pass the yielded function as ``on_message``."""
+    """Show the worker's progress; pass the yielded function as ``on_message``."""
     with bar() as update:
         update("Starting", 0, 0, None)
         yield lambda message: show_message(message, update)
@@ -198,7 +198,7 @@ def bar() -> Iterator[Update]:
 
 
 def listed(items: Sequence[str], most: int = 10) -> list[str]:
-    """Cut a list for people; the last line says how many are left out."""
+    """Shorten a list for display; the last line gives the number left out."""
     if len(items) <= most:
         return list(items)
     return [*items[:most], f"… and {len(items) - most:,} more (all of them with --json)"]

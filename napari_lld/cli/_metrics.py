@@ -111,7 +111,7 @@ def _say_calibration(calibration: Mapping[str, Any]) -> None:
 
 
 def _say_confusion(name: str, confusion: Mapping[str, Any]) -> None:
-    """Write who was taken for whom: a row a true name, a column what was said."""
+    """Write a confusion matrix: a row per true name, a column per prediction."""
     if not any(truth is not None for truth in confusion["truth"]):
         return
     predicted: Sequence[str | None] = confusion["said"]

@@ -94,7 +94,7 @@ def add(
 def check_named(files: list[Path]) -> None:
     """Read every file that was named before any is added: those that cannot be read fail the command.
 
-    What a folder holds besides is another matter: the store skips it and says why.
+    What a folder holds besides is another matter: the store skips it and gives the reason.
     """
     from annotation_store.errors import ImageError
     from annotation_store.images import check_image

@@ -105,7 +105,7 @@ def _ranked(
     stain: Mapping[int, Embedding] = {}
     if not set(project.embeddings.count_by_source()) - {
         ranking.STAIN
-    }:  # no model has looked: the stain tells something
+    }:  # without a model's embeddings, those of the stain are used
         with progress("Reading the fields") as tick:
             stain = ranking.look_at_stain(project, progress=tick)
     # an order that is stored is the window's, and is not to change under anybody's hand

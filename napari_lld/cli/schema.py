@@ -1,4 +1,4 @@
-"""``napari-lld schema``: what can be said in a project, and changing it."""
+"""``napari-lld schema``: the labels of a project, and changing them."""
 
 from __future__ import annotations
 

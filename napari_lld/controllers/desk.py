@@ -519,7 +519,7 @@ class Desk(QObject):
             self.session.close()
 
     def still_busy(self) -> bool:
-        """Return whether a long action is under way, and say so: before anything is asked for the next."""
+        """Return whether a long action is running, and show a message if so."""
         if self.jobs.busy:
             self.fail(tr("{title} is still under way.", title=self.jobs.title))
         return self.jobs.busy

@@ -12,7 +12,7 @@ from annotation_store.errors import ProjectError
 from annotation_store.files.outputs import check_output
 
 MARKER = "napari-lld-demo.json"
-"""Says that a folder was written by the demonstration, which may therefore replace what it wrote."""
+"""Marks a folder as written by the demo, which may therefore replace it."""
 
 _OURS = ("project", "export.json", "report.html", MARKER)
 _UNFINISHED = ".unfinished"

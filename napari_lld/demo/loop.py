@@ -42,7 +42,7 @@ _SAMPLE_REMARKS = (
 
 
 class Watcher(Protocol):
-    """Told how the demonstration goes on; the command line shows it."""
+    """Callbacks for the progress of the demo; the command line implements them."""
 
     def stage(self, title: str) -> None:
         """Report the stage that starts."""
@@ -51,7 +51,7 @@ class Watcher(Protocol):
         """Report progress."""
 
     def hear(self, message: Message) -> None:
-        """Pass on what the worker says."""
+        """Forward a message of the worker."""
 
     def round(self, finished: Round) -> None:
         """Report the metrics of a round."""

@@ -15,7 +15,7 @@ Then = Callable[[LabelErrors | str], None]
 
 
 class LabelErrorThread:
-    """Finds possible label errors beside the window; of several that were asked for, the last one is told."""
+    """Finds possible label errors in the background; only the latest request's result is delivered."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         self._task = LatestTask("label_errors", parent)
@@ -26,7 +26,7 @@ class LabelErrorThread:
         return self._task.busy
 
     def read(self, path: Path, reading_id: int, then: Then) -> None:
-        """Find the possible label errors of a reading; `then` gets them, or a sentence that says why not."""
+        """Find the possible label errors of a reading; `then` gets them, or an error sentence."""
 
         def work() -> LabelErrors:
             with Project.open(path, reading=reading_id, read_only=True) as project:

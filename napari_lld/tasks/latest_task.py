@@ -1,4 +1,4 @@
-"""Short work in a thread beside the window, of which only what was asked for last is told."""
+"""Short background work in a thread; only the result of the latest request is delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How work beside the window says how far it is."""
+"""Progress of background work."""
 
 from collections.abc import Callable
 

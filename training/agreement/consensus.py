@@ -1,4 +1,4 @@
-"""What several readings say together, as a reading of its own."""
+"""The consensus of several readings, as a separate reading."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ConsensusReport:
 def write_consensus(
     project: Project, name: str = "Consensus", readings: Sequence[int] | None = None
 ) -> ConsensusReport:
-    """Add a reading that says what most readings say.
+    """Add a reading with the labels of the majority of readings.
 
     It covers what all readings that worked on a field have finished there. A cell is in it when more than
     half of them boxed it; where exactly half did, its place becomes an ignore area. Class and each attribute
@@ -91,7 +91,7 @@ def write_consensus(
 
 
 def majority(votes: Sequence[str], schema: Schema | None = None) -> str | None:
-    """Return what most votes say; *unsure* where they are even, ``None`` if there is none.
+    """Return the majority vote; *unsure* where they are even, ``None`` if there is none.
 
     Parameters
     ----------

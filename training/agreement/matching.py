@@ -16,7 +16,7 @@ from annotation_store.records import Box, Cell, Shape
 
 @dataclass(frozen=True)
 class ReadingView:
-    """What one reading says of a field."""
+    """The cells of one reading on a field."""
 
     cells: tuple[Cell, ...]
     finished: tuple[Shape, ...] = ()

@@ -16,7 +16,7 @@ import numpy as np
 from training.evaluation.bootstrap import RESAMPLES, Bootstrap, interval
 
 Labels = Sequence[str | None]
-"""What each reading says of one cell; ``None`` = nothing."""
+"""The label of each reading for one cell; ``None`` = none."""
 
 _AT_ONCE = 10_000
 """Cells whose tables are in memory together."""
@@ -150,7 +150,7 @@ def _number(value: float) -> float | None:
 
 
 def pair_tables(some: np.ndarray, k: int) -> np.ndarray:
-    """Return each cell's table ``(n, k, k)`` of what two readings say."""
+    """Return each cell's table ``(n, k, k)`` of the labels of two readings."""
     tables = np.zeros((len(some), k, k))
     tables[np.arange(len(some)), some[:, 0], some[:, 1]] = 1
     return tables
@@ -166,7 +166,7 @@ def kappa_of(table: np.ndarray) -> float:
 
 
 def counts_of(some: np.ndarray, k: int) -> np.ndarray:
-    """Return how many readings say each value of each cell, ``(n, k)``."""
+    """Return the number of readings with each value, per cell, ``(n, k)``."""
     return np.stack([(some == value).sum(1) for value in range(k)], 1) if k else np.zeros((len(some), 0))
 
 

@@ -161,7 +161,7 @@ def class_labels(unit: Unit, readings: Sequence[int], schema: Schema) -> Labels:
 
 
 def attribute_labels(unit: Unit, readings: Sequence[int], attribute: str) -> Labels:
-    """Return what each reading says of an attribute."""
+    """Return each reading's values of an attribute."""
     labels = [unit.cells[r].attributes.get(attribute) if r in unit.cells else None for r in readings]
     return [None if value == UNSURE else value for value in labels]
 

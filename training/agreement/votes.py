@@ -1,4 +1,4 @@
-"""What several readings say of one cell, as shares of their votes (``docs/adr/0012``)."""
+"""The labels of several readings for one cell, as fractions of their votes (``docs/adr/0012``)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLASS = "class"
 
 @dataclass(frozen=True)
 class Votes:
-    """What several readings say of a cell.
+    """The labels of several readings for a cell.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Votes:
         The mean of their boxes; that of the consensus, where it is one.
     shares
         ``"class"`` or an attribute's name to the share of the votes that each value has, the greatest first.
-        What no reading says is absent.
+        Values without a vote are absent.
     """
 
     box: Box

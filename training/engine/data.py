@@ -28,7 +28,7 @@ MOST_PATCHES_A_VALUE = 500
 
 @dataclass(frozen=True)
 class LabelledCell:
-    """A boxed cell with what is said of it; see `annotation_store.records.Cell`.
+    """A boxed cell with its labels; see `annotation_store.records.Cell`.
 
     Attributes
     ----------

@@ -172,7 +172,7 @@ def teach_heads(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
 
 
 def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0) -> list[np.ndarray | None]:
-    """Return what is said of each cell by discriminants that learnt from other patients' cells alone.
+    """Predict each cell with discriminants fitted on other patients' cells only.
 
     Where all cells are of one patient (or field), each is judged by what the others teach. The heads never
     learnt from the project, nor does a cell that the parents remember of it count.
@@ -279,7 +279,7 @@ class _Crossed:
     scores
         ``(n, K)`` its scores, divided by the temperature `cooling`; `NEVER` of what no other cell shows.
     logits
-        ``(n, K)`` what the head alone says, divided by `of_head`.
+        ``(n, K)`` the head's logits alone, divided by `of_head`.
     share
         What the discriminant's word weighs among the head's own values.
     """

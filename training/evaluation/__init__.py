@@ -1,1 +1,1 @@
-"""How good predictions are, how far that can be told, and what may follow from it."""
+"""The quality of predictions, its uncertainty, and the decisions that follow from it."""

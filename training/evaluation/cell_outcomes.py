@@ -43,7 +43,7 @@ def outcomes(
     threshold: float = THRESHOLD,
     each: int = EACH,
 ) -> list[Row]:
-    """Choose the cells that tell most of how a model does.
+    """Choose the cells that show most about a model's performance.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ SUGGESTED = 0.25
 """Confidence from which a proposal is shown as a suggestion unless told otherwise; these are calibrated."""
 
 Pairs = list[tuple[str, str | None]]
-"""True name and what was said of the cell; ``None`` = the cell was not found."""
+"""True and predicted name of the cell; ``None`` = the cell was not found."""
 
 
 def describe(
@@ -50,7 +50,7 @@ def describe(
     classes, attributes
         The schema's classes, and its attributes with their values, in its order.
     uncalibrated
-        Results of the same raw proposals without calibration; ``None`` = nothing is said of before.
+        Results of the same raw proposals without calibration; ``None`` = not reported.
     threshold
         As for `summarise`.
 
@@ -167,7 +167,7 @@ def _tables(fields: Sequence[Pairs], names: Sequence[str]) -> np.ndarray:
 
 
 def _confusion(pairs: Sequence[tuple[str | None, str | None]], names: Sequence[str]) -> dict[str, Any]:
-    """Count what was said of what; only names that occur, in the schema's order."""
+    """Count predictions per true name; only names that occur, in the schema's order."""
     truths: list[str | None] = [name for name in names if any(t == name for t, _ in pairs)]
     predicted: list[str | None] = [name for name in names if any(name in pair for pair in pairs)]
     if any(s == "" for _, s in pairs):

@@ -35,7 +35,7 @@ BORDER = 0.25
 farther from the cell's own centre, and regions are small, so that a wide border would leave few cells."""
 
 FEWEST_WITHIN = 5
-"""Cells of a class that must have a value before it is asked how well the value is told within the class."""
+"""Cells of a class that must have a value before the value is measured within the class."""
 
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -518,7 +518,7 @@ def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, floa
     Parameters
     ----------
     cells
-        The true class and value of each cell, and what was said.
+        The true class and value of each cell, and the predicted ones.
 
     Returns
     -------

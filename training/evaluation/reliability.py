@@ -1,4 +1,4 @@
-"""How often a model is right when it says how sure it is; no torch."""
+"""Reliability: how often predictions of a given confidence are right; no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEPS = 10
 
 
 def curve(ranking: Ranking, steps: int = STEPS) -> list[dict[str, Any]]:
-    """Return a reliability diagram: a row for each tenth of confidence in which anything was said.
+    """Return a reliability diagram: a row for each tenth of confidence with predictions.
 
     Parameters
     ----------

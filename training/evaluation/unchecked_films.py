@@ -1,4 +1,4 @@
-"""What is told of how far suggestions can be relied on, film by film; no torch."""
+"""Messages on how far suggestions can be relied on, per film; no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom cells are counted by: patients, or fields where no patient is known, in words that say which."""
+"""The units that cells are counted by: patients, or fields without a known patient."""
 
 from __future__ import annotations
 

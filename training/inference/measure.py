@@ -176,7 +176,7 @@ def fit_calibration(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a field says of a calibration: scores with hits, of each head logits with the values allowed."""
+    """The contribution of a field to a calibration: scores with hits, logits and values per head."""
 
     cells: int
     scores: np.ndarray

@@ -32,7 +32,7 @@ Pixels = Callable[[], np.ndarray]
 
 @dataclass
 class RawProposals:
-    """What a model says of one field before calibration.
+    """The raw prediction of a model for one field, before calibration.
 
     Attributes
     ----------
@@ -284,7 +284,7 @@ def describe_crops(
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:
-    """Return what tells cells of other classes than the taught; ``None`` if a model cannot tell."""
+    """Return the novelty detector of a model; ``None`` if it has none."""
     return Novelty.of(model.memory, 0, model.describer) if model.vocabulary.classes else None
 
 

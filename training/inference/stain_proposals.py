@@ -1,4 +1,4 @@
-"""How suggestions that come from the stain alone are told from the starter's; no scikit-image, no torch."""
+"""Messages on suggestions that come from the stain alone; no scikit-image, no torch."""
 
 from __future__ import annotations
 

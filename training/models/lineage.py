@@ -1,4 +1,4 @@
-"""What a model has learnt from, itself or any model it was made from, as far as cards say; no torch."""
+"""The cells that a model and its ancestors were trained on, as stated in their cards; no torch."""
 
 from __future__ import annotations
 

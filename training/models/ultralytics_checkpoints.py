@@ -74,7 +74,7 @@ class Checkpoint:
     Attributes
     ----------
     classes
-        How many it tells apart.
+        Number of classes.
     weights
         Parameter or buffer to its values, as `torch.nn.Module.state_dict` names them; finite.
     """

@@ -132,12 +132,12 @@ class Describer(nn.Module):
         return nn.functional.silu(self.hidden(self.norm(features)).float())
 
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Return what the heads alone say: per head ``(N, n values)`` float32 from ``(N, features)``."""
+        """Return the logits of the heads alone: per head ``(N, n values)`` float32 from ``(N, features)``."""
         x = self.dropout(self.hide(features))
         return [head(x).float() for head in self.heads]
 
     def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Return what heads and discriminants say together: per head ``(N, n values)`` float32."""
+        """Return the logits of heads and discriminants combined: per head ``(N, n values)`` float32."""
         both = zip(self.lines, self.head_logits(features), strict=True)
         return [lines(logits, features) for lines, logits in both]
 

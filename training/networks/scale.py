@@ -44,7 +44,7 @@ WHITE_CELL_UM = 13.0
 """Median side of a white cell's box where a project's own cells do not say; a granulocyte is 12 to 15."""
 
 _FEWEST = 5
-"""Fewer cells than this say nothing of a domain's scale."""
+"""Minimum number of cells to estimate a domain's scale."""
 
 
 def domain_of(one: Field) -> str:

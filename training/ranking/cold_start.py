@@ -1,4 +1,4 @@
-"""Before any model has looked: what thumbnails tell of the fields, and boxes from the stain."""
+"""Cold start: field embeddings from thumbnails, and boxes from the stain."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _look(project: Project, field: Field) -> Embedding | None:
     try:
         small = project.pixels.thumbnail(field.id, _SIDE)
     except LLDError:
-        return None  # its pixels are damaged: `check` tells
+        return None  # its pixels are damaged: `check` reports it
     scale = max(field.width, field.height) / max(small.shape[:2])
     proposals = []
     for one in propose_from_stain(small):

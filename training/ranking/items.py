@@ -26,9 +26,9 @@ class Ranked:
     seconds
         How long it will take, by estimate.
     reasons
-        Why: English sentences that can be said in another language.
+        Reasons: English sentences that can be translated.
     reserve
-        Drawn at random, not by score: what is found there tells how good the model is without bias.
+        Drawn at random, not by score: what is found there measures the model without bias.
     prediction
         What the model predicts there (for a label error; ``None`` if it finds no cell).
     errors

@@ -64,12 +64,12 @@ _SAME = 0.5
 
 @dataclass(frozen=True)
 class SeenField:
-    """A field's labels beside what one model says of it.
+    """A field's labels and one model's predictions for it.
 
     Attributes
     ----------
     judged
-        By the id of a cell, what a model says of it that did not learn from it.
+        By cell id, the prediction of a model that was not trained on the cell.
     learnt
         Id of the last cell that the model learnt from here; ``None`` = it was not shown this field.
     decided
@@ -89,7 +89,7 @@ class SeenField:
     judged: Mapping[int, Proposal] = dataclasses.field(default_factory=dict)
 
     def partners(self) -> tuple[list[Proposal], np.ndarray, dict[int, Proposal]]:
-        """Return what is said, the most confident first; its overlaps with the cells; and each cell's own."""
+        """Return the predictions, the most confident first, their IoU with the cells, and the matches."""
         boxes = np.array([cell.box for cell in self.cells]).reshape(-1, 4)
         predicted = sorted(self.predictions, key=lambda p: -p.confidence)
         overlaps = iou_matrix(np.array([p.box for p in predicted]), boxes)
@@ -173,7 +173,7 @@ def overlooked(confidence: float) -> float:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """What a model would have a cell say instead: only where it is sure, and the label leaves it no room.
+    """The labels that a model predicts instead, where it is confident and contradicts the label.
 
     Attributes
     ----------
@@ -254,7 +254,7 @@ def find_label_errors(
 ) -> list[Ranked]:
     """Rank what the model contradicts, the likeliest mistakes first, with the reason.
 
-    Each score is the probability that something is wrong. It is said whether the model learnt from a cell:
+    Each score is the probability of an error. A reason states whether the model was trained on the cell:
     that it agrees with what it was taught proves nothing, that it disagrees all the more.
 
     Parameters
@@ -442,7 +442,7 @@ class LabelErrors:
 
 
 def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
-    """Rank the possible label errors of the current reading, by what the model that looked last says.
+    """Rank the possible label errors of the current reading, by the newest model's predictions.
 
     A label is judged by what models say that did not learn from it, where the worker has asked them
     (`training.worker.out_of_fold`). Nothing where no model has looked, and nothing in a blind reading: a

@@ -76,7 +76,7 @@ def update(
     store
         Whether the window is to show this order from now on.
     stain
-        What the stain tells, beside what the project keeps of it (`look_at_stain`).
+        Embeddings of the stain that the project does not store (`look_at_stain`).
     """
     source = newest_source(project)
     views = _views(project, source, stain or {})
@@ -254,7 +254,7 @@ def regions(
     suggestions
         The field's waiting suggestions, where the caller has them: to read hundreds is most of the work.
     stain
-        What the stain tells of the field, where the project does not keep it.
+        The field's stain embedding, if the project does not store it.
     """
     field = project.fields.get(field_id)
     if field.is_slide:

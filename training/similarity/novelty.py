@@ -34,7 +34,7 @@ FEWEST = 40
 """With fewer remembered cells there is no p-value: the rarest twentieth of them would be one or two cells."""
 
 FEWEST_ON_A_FILM = 10
-"""With fewer cells nothing is said of how a film looks."""
+"""Minimum number of cells to judge a film."""
 
 UNLIKE = 1.0
 """A film whose cells lie farther off than this, in units of the spread within a class, looks unlike those

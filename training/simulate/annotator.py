@@ -149,7 +149,7 @@ class SimulatedAnnotator:
         return work
 
     def accept_in_bulk(self, suggestions: Sequence[Suggestion]) -> AnnotationWork:
-        """Accept suggestions of a field that is open all at once, unseen; say how many of them are wrong.
+        """Accept all suggestions of an open field at once; return the number of wrong ones.
 
         Unknown ones and those of films where nothing was checked stay, as in a window
         (`Project.suggestions.accept_many`).

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 def answer(read: Callable[[], str], channel: Channel, begun: float) -> tuple[int, bool]:
     """Run one task; return the exit code, and whether the process may do another."""
     try:
-        # after the channel: what fails from here on is said as a message
+        # after the channel: later failures are sent as a message
         from training.protocol import parse_request
         from training.worker.run import run
 

@@ -29,7 +29,7 @@ class NothingToLearnError(LLDError):
 
 @dataclass(frozen=True)
 class AnnotatedField:
-    """A field with everything the current reading says of it, and the votes of others on its cells.
+    """A field with the annotations of the current reading, and the votes of others on its cells.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a model's card says without naming anybody: it travels with the weights."""
+"""A model card without names of people: it is stored with the weights."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _LABELLED = 10
 """Labelled cells of a film that are looked at: more hardly move the mean."""
 
 _LIKELY = 0.5
-"""Confidence from which a proposal is a cell that says how its film looks."""
+"""Minimum confidence of proposals used to judge a film."""
 
 _KEPT = 200
 """Likely cells of a film that are kept to judge its look by."""
@@ -78,7 +78,7 @@ class Films:
         return self._count_labelled(film) < CHECKED
 
     def trust(self) -> dict[str, Any]:
-        """Return what `training.evaluation.unchecked_films.trust_reasons` says of the films shown so far."""
+        """Return what `training.evaluation.unchecked_films.trust_reasons` takes."""
         unchecked = sorted(film for film in self._seen if self.is_unchecked(film))
         labelled = {film: self._count_labelled(film) for film in unchecked}
         return {"unlike": self.unlike(), "unchecked": unchecked, "labelled": labelled}

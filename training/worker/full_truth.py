@@ -25,7 +25,7 @@ from training.networks.scale import domain_of_size
 
 
 class ImageTruth(NamedTuple):
-    """What a file says of an image, and where its pixels are: in a file, or in a field of the project."""
+    """The annotations of an image, and where its pixels are: in a file, or in a field of the project."""
 
     truth: FieldTruth
     path: Path | None
@@ -35,7 +35,7 @@ class ImageTruth(NamedTuple):
 def read_truth(
     file: Path, schema: Schema, images: Images, names: Collection[str] | None = None
 ) -> tuple[list[ImageTruth], list[str]]:
-    """Read every white cell of a COCO file, and say in sentences what was left out.
+    """Read every white cell of a COCO file, with sentences on what was left out.
 
     Categories and values are found by the schema's spellings; a category that says only "white cell" is a
     missing class; a category of another kind (red cells, platelets) is not a white cell. What the file calls

@@ -1,4 +1,4 @@
-"""Which model a request means, and what a project's models say of each other."""
+"""Resolve the model that a request names; the lineage of a project's models."""
 
 from __future__ import annotations
 

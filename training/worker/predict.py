@@ -196,7 +196,7 @@ def _read(files: Sequence[Path], skipped: list[dict[str, str]]) -> tuple[list[Pa
 
 
 class OfImage(NamedTuple):
-    """What a model says of one image of a file.
+    """A model's predictions for one image file.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ class Proposer:
     Attributes
     ----------
     predicted
-        What the model that is being made says, by field id: kept for its suggestions.
+        Predictions of the new model by field id, reused for its suggestions.
     """
 
     project: Project

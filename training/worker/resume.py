@@ -98,7 +98,7 @@ def forget_state(state: Path) -> None:
 
 
 def _about(file: Path) -> dict[str, str]:
-    """Read what a file of weights says of itself; ``{}`` where it cannot be read, or says no epoch."""
+    """Read the metadata of a weights file; ``{}`` if it cannot be read or has no epoch."""
     if not file.is_file():
         return {}
     try:

@@ -41,7 +41,7 @@ def run(request: Request, channel: Channel, begun: float) -> Done:
 
 
 class _Waiting:
-    """Says once whom the task waits for, and listens for a cancel."""
+    """Reports once which training the task waits for, and listens for a cancel."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

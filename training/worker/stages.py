@@ -77,7 +77,7 @@ class Stages:
     judge
         Calibrates a model on the held-out fields and gives its results there.
     tell
-        Told of each step, all stages counted together.
+        Called after each step, with all stages counted together.
     """
 
     model: LearnedModel

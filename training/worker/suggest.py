@@ -63,7 +63,7 @@ def suggest_on(
     Returns
     -------
     Suggested
-        What was told: how many suggestions there are now.
+        The message that was sent: the number of suggestions.
     """
     count = unknown = 0
     from_stain: list[int] = []

@@ -47,7 +47,7 @@ def stay(channel: Channel, answer: Callable[[Task], bool], *, idle: float) -> No
 
 
 def _import_all() -> None:
-    """Import what the tasks need; what cannot be imported is said by the task that needs it."""
+    """Import what the tasks need; a failed import is reported by the task that needs it."""
     with contextlib.suppress(Exception):
         for part in _PARTS:
             import_module(part)

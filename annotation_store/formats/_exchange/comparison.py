@@ -25,7 +25,7 @@ AreaRow = tuple[str, dict[str, Any]]  # region or ignore_area, and its columns
 
 
 class Here:
-    """What the project says before the import, read in a few statements."""
+    """The project's content before the import, read in a few statements."""
 
     def __init__(self, project: Project) -> None:
         self.cells: dict[int, list[Cell]] = {}

@@ -1,4 +1,4 @@
-"""What a file of annotations says, whatever its format: plain data between a parser and the merge."""
+"""The content of an annotation file of any format: plain data between a parser and the merge."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class FieldIn:
         box
             Its position, four finite numbers in pixels; ``None`` if unknown.
         reason
-            A sentence with ``{n}`` for how many such there are, unless it is told otherwise.
+            A sentence with ``{n}`` for the count, unless it is reported otherwise.
         """
         self.lost.append(None if box is None else (box[0], box[1], box[2], box[3]))
         if reason:
@@ -126,7 +126,7 @@ class Skipped:
 
 @dataclass(slots=True)
 class Document:
-    """Everything a file says."""
+    """The content of a file."""
 
     source: str
     fields: list[FieldIn]

@@ -56,7 +56,7 @@ class Contents:
     Attributes
     ----------
     progress
-        Told of each field that is written; what it raises ends the export.
+        Called after each field; an exception raised in it ends the export.
     """
 
     schema: Schema
@@ -89,7 +89,7 @@ class Contents:
         return replace(self, fields=[field for field in self.fields if not field.is_slide])
 
     def annotated(self) -> list[Field]:
-        """List the fields that say anything: a finished region, an ignore area, a cell, a suggestion."""
+        """List the fields with any annotation: a finished region, an ignore area, a cell, a suggestion."""
         parts = [self.regions, self.ignore_areas, self.cells, self.suggestions]
         return [field for field in self.fields if any(field.id in kind for kind in parts)]
 
@@ -151,7 +151,7 @@ def usable(name: str) -> str:
 def file_names(
     fields: Iterable[Field], names: Names, suffixes: Mapping[int, str] | None = None
 ) -> dict[int, str]:
-    """Choose a file name for each field's image, flat and free of twins, capitals not told apart.
+    """Choose a file name for each field's image, flat and without duplicates, ignoring case.
 
     The stems differ too: annotations often stand in a file of the same stem.
     """

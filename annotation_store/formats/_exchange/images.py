@@ -39,7 +39,7 @@ _ORIENTATION = 0x0112
 _EXACT, _NAME, _LOOSE_NAME, _STEM, _LOOSE_STEM, _FAR, _NOTHING = range(7)
 _SHOWN = 3
 _IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "image", "imgs", "img")
-# such a folder only says what it holds, not whose
+# such a folder is named for its content, not for a patient
 _SAY_NOTHING = frozenset(name.lower() for name in _IMAGE_FOLDERS)
 _ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "labels", "label", "ann", "json", "xml"})
 

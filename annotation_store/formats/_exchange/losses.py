@@ -30,7 +30,7 @@ LOST: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "crops": ("regions", "ignore_areas", "probabilities"),
     }
 )
-"""What each format loses, as `docs/formats.md` says; a test goes there and back with each."""
+"""What each format loses, as `docs/formats.md` describes; round-trip tests check it."""
 
 NO_UNKNOWN_AREA = frozenset({"yolo"})
 """Formats whose readers take all that is not boxed for background, whatever is written beside."""
@@ -63,7 +63,7 @@ class Survey:
         Pending suggestions with probabilities of class or values; with the p-value of being of a taught
         class; of films where nothing was checked; with sets of values.
     annotated, covered
-        Fields, without slides, that say anything; of those, the ones that finished regions and ignore areas
+        Fields, without slides, with any annotation; of those, the ones that finished regions and ignore areas
         cover.
     """
 

@@ -11,7 +11,7 @@ _SHOWN = 3
 
 
 def matching_images(document: Document, images: Images) -> dict[int, Match]:
-    """Find the images of a document, by the place of the field in it; tell those that are left out.
+    """Find the images of a document, by the index of the field in it; report those left out.
 
     Raises
     ------

@@ -43,7 +43,7 @@ def merge(
     images
         Where its images are looked for.
     dry_run
-        Take the transaction back in the end and keep no image: the report says what the import would do.
+        Roll back at the end and add no image: the report shows what the import would do.
     """
     for given in document.fields:
         for reason in given.reasons:
@@ -79,7 +79,7 @@ def merge(
 
 
 class _Steps:
-    """Tells how far an import is: an image read is a step, and so is a field written."""
+    """Reports the progress of an import: each image read and each field written is a step."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
         self._progress, self._done, self._total = progress, 0, total
@@ -115,7 +115,7 @@ def _incoming(
 def _pairs(
     project: Project, document: Document, outcomes: dict[int, Outcome], matched: dict[int, Field]
 ) -> list[tuple[Field, FieldIn]]:
-    """Pair the fields of the project with what the document says of them."""
+    """Pair the fields of the project with those of the document."""
     pairs: list[tuple[Field, FieldIn]] = []
     for index, given in enumerate(document.fields):
         outcome = outcomes.get(index)

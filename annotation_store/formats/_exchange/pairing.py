@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from annotation_store.formats._exchange.images import Images, Match
 from annotation_store.images import IMAGE_SUFFIXES
 
-# folders that say what they hold, not whose it is
+# folders named for their content, not for a patient
 _SAY_NOTHING = frozenset(
     {"annotations", "annotation", "xml", "labels", "jpegimages", "images", "geojson", "json"}
 )

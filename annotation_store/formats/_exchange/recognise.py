@@ -61,7 +61,7 @@ def _of_folder(folder: Path) -> str | None:
 
 
 def _columns(labels: Iterable[Path]) -> int:
-    """Count the columns of the first label that says anything."""
+    """Count the columns of the first non-empty label."""
     for file in islice(labels, _LABELS):
         with file.open("rb") as opened:
             for line in opened.read(_TAIL).splitlines():
@@ -71,7 +71,7 @@ def _columns(labels: Iterable[Path]) -> int:
 
 
 def _ends(path: Path) -> bytes:
-    """Read the beginning and the end of a file: keys that tell formats apart stand in every annotation."""
+    """Read the beginning and the end of a file: the keys that identify a format occur in every annotation."""
     with path.open("rb") as opened:
         head = opened.read(_HEAD)
         size = path.stat().st_size

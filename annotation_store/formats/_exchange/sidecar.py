@@ -1,4 +1,4 @@
-"""``regions.json`` beside annotations that cannot say what is known and what is not.
+"""``regions.json`` beside annotation files whose format cannot store annotated areas.
 
 It is a COCO file in the dialect of `coco` without annotations: schema, and for each image the field's name,
 patient, slide, domain, finished regions and ignore areas; ``files`` says which images of the export it is.
@@ -45,7 +45,7 @@ def write_sidecar(
 
 
 def read_sidecar(folder: Path, schema: Schema) -> dict[str, FieldIn]:
-    """Read what it says, by the images' paths within the folder, suffix left out; nothing if it lacks."""
+    """Read it, keyed by the images' paths within the folder without suffix; empty if there is none."""
     path = folder / NAME
     if not path.is_file():
         return {}

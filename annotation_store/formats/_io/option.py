@@ -14,7 +14,7 @@ Value = TypeVar("Value", str, int, float)
 
 @dataclass(frozen=True, slots=True)
 class Option(Generic[Value]):
-    """An option of a format; its default says what kind of value it takes.
+    """An option of a format; the type of its default is that of its value.
 
     A float is a share from 0 to 1, an int a whole number.
 

@@ -182,7 +182,7 @@ class _Reader:
                 given.pixel_size_um = pixel_size
             else:
                 self.skipped.count("{n} pixel sizes are out of range: left out.")
-        if "annotated_regions" in image:  # null is not absent: it says of nothing that it is annotated
+        if "annotated_regions" in image:  # null is not absent: it states that nothing is annotated
             stated = image["annotated_regions"]
             areas = (
                 [area(a) for a in stated] if isinstance(stated, list) else [] if stated is None else [None]

@@ -7,7 +7,7 @@ slide, domain and the field's name in the task's data. Suggestions are ``predict
 most probable class and values are kept.
 
 ``OUT.json`` is imported in Label Studio; ``OUT_config.xml`` goes into *Labeling Interface → Code* first.
-Images are named ``/data/local-files/?d=NAME``: serve them from local storage, or say another ``prefix``.
+Images are named ``/data/local-files/?d=NAME``: serve them from local storage, or give another ``prefix``.
 
 On reading, a task counts as annotated as a whole unless it was written here; of several annotations of a task
 the one marked as ground truth is read, else the last. Polygons, ellipses, brush strokes and turned boxes

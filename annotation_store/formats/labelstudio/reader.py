@@ -152,7 +152,7 @@ def _kind_of(value: Mapping[str, Any]) -> str:
 
 
 def _of_images(task: Mapping[str, Any], at: str) -> list[_Task]:
-    """Make one task for each image: a task may show several, and its results say which they are on."""
+    """Make one task for each image: a task may show several, and its results state which one they are on."""
     chosen = _chosen(task)
     predictions = [p for p in _list(task.get("predictions")) if isinstance(p, dict)]
     given = [] if chosen is None else [chosen[0]]

@@ -162,7 +162,7 @@ def from_text(codes: Sequence[int], *, artefact: bool) -> list[int | None]:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a file's name and folders say of a field."""
+    """The properties of a field in a file's name and folders."""
 
     patient: str | None = None
     diagnosis: str | None = None

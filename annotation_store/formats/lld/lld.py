@@ -183,7 +183,7 @@ def from_folder(
             continue
         size = images.size(field.image, field.name)
         if size is None:
-            continue  # the merge says that the image was not found
+            continue  # the merge reports that the image was not found
         field.width, field.height = size
         rows.append((field, size, pair, _readable(pair.label, root, field, size, document)))
     open_ones = ((row, size) for field, size, _, own in rows if id(field) not in stated for _, row in own)
@@ -399,7 +399,7 @@ def write(
 
 
 def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], int]:
-    """Make their COCO JSON of some fields; also tells how many cells it holds."""
+    """Create the COCO JSON of some fields; also return the number of its cells."""
     sayable = {field.id: _sayable(export.contents.cells.get(field.id, ()), export) for field in fields}
     contents = export.honest()
     document = to_coco(

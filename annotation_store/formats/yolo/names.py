@@ -43,7 +43,7 @@ def data_set_of(path: Path) -> DataSet:
     Raises
     ------
     FormatError
-        There is none, or several that say different things: numbers are not guessed at.
+        There is none, or several that differ: numbers are not guessed.
     """
     if path.is_file():
         if path.suffix.lower() in SUFFIXES:
@@ -67,7 +67,7 @@ def in_folder(folder: Path) -> DataSet | None:
     Raises
     ------
     FormatError
-        Several say different things.
+        Several differ.
     """
     for name in _USUAL:
         if (folder / name).is_file():

@@ -7,12 +7,12 @@ writes predictions (``save_txt`` with ``save_conf``): the confidence is a sixth 
 class is kept; such a folder is for reading, not for training.
 
 What it loses: attributes, kinds, flags, comments, probabilities, and what is *not* known: YOLO takes all that
-is not boxed for background. An export holds the fields that say anything, and warns of those with unknown
+is not boxed for background. An export contains the fields with annotations, and warns of those with unknown
 area; ``fields=covered`` leaves these out. Regions, ignore areas, names, patients and domains stand in
 ``regions.json`` (see `_exchange/sidecar.py`), which the reader here reads back and others ignore.
 
 On reading, a label file without ``regions.json`` says that the whole image is annotated, as Ultralytics takes
-it; an image without a label file says nothing. Polygons and turned boxes become the boxes around them.
+it; an image without a label file is not annotated. Polygons and rotated boxes become their bounding boxes.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
             continue
         size = images.size(field.image, field.name)
         if size is None:
-            continue  # the merge says that the image was not found
+            continue  # the merge reports that the image was not found
         field.width, field.height = size
         source = f"{pair.label.relative_to(root)}"
         try:

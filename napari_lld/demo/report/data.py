@@ -1,4 +1,4 @@
-"""What a report says: plain records, filled by whoever ran the rounds."""
+"""Data of a report: plain records, filled by the caller who ran the rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells the work clock that mouse and keys of one window are used."""
+"""Notifies the work clock of mouse and key events of one window."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class DeskContext(Protocol):
         """Show why an action failed."""
 
     def still_busy(self) -> bool:
-        """Return whether a long action is under way, and say so."""
+        """Return whether a long action is running, and show a message if so."""
 
     def add_paths(self, paths: list[Path]) -> None:
         """Add images and folders of images to the project."""

@@ -69,7 +69,7 @@ class Part(QWidget):
         self._settling.start()
 
     def refresh(self) -> None:
-        """Show what the session says."""
+        """Show the state of the session."""
         for bound in self._buttons:
             bound.button.setEnabled(self.commands[bound.command_id].when(self.session))
             bound.button.setToolTip(self.commands.tooltip(bound.command_id))

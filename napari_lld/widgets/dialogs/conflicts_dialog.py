@@ -1,4 +1,4 @@
-"""What imported files say of cells that the project says otherwise: listed, shown, taken or left."""
+"""Dialog of conflicts with imported files: list, show, take or keep values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLUMNS = (later("Field"), later("Here"), later("In the file"), later("File"))
 
 
 def in_words(values: Mapping[str, Any], schema: Schema) -> str:
-    """Write what is said of a cell: its class, then its values, by their titles."""
+    """Write the labels of a cell: its class, then its values, by their titles."""
     parts = []
     if "cell_class" in values:
         name = values["cell_class"]

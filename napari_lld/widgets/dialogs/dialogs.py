@@ -102,7 +102,7 @@ class NewProjectDialog(QDialog):
             target.setVisible(bool(sentence))
 
     def accept(self) -> None:
-        """Make the project; where that fails the dialog stays with what was typed, and says why."""
+        """Create the project; on failure keep the dialog open and show the reason."""
         self._show_problem()
         if self.jobs.busy or self.problem.text() or self.images_problem.text():
             return

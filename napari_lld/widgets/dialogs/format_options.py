@@ -1,4 +1,4 @@
-"""The options of a format as controls that say in words what they do."""
+"""The options of a format as labelled controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: what was said in this sitting, and what the project kept of what went wrong."""
+"""The log: messages of this session, and errors stored by the project."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from napari_lld.widgets.base.save_place import SavePlace, problem_of
 
 @dataclass(frozen=True)
 class Wanted:
-    """Where the report goes, and what it says."""
+    """Destination and options of the report."""
 
     out: Path
     options: ReportOptions
@@ -83,6 +83,6 @@ class ReportDialog(QDialog):
 
 
 def ask_report(start: Path, parent: QWidget | None) -> Wanted | None:
-    """Ask where the report shall go, and what it may say."""
+    """Ask for the destination and the options of the report."""
     dialog = ReportDialog(start, parent)
     return answered(dialog, dialog.answer)

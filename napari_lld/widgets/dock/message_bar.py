@@ -73,7 +73,7 @@ class MessageBar(QFrame):
         self.hide()
 
     def tell(self, level: str, message: str) -> None:
-        """Show a message; its first line says it, what follows are details."""
+        """Show a message; its first line is the message, the rest are details."""
         self._message = message
         self.setProperty("level", level)
         style = self.style()

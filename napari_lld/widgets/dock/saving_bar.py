@@ -11,7 +11,7 @@ from napari_lld.widgets.base.parts import Part, column, label, row
 
 
 class SavingBar(Part):
-    """Says why nothing is saved, what is kept, and tries again."""
+    """Bar that explains why nothing is saved, and tries again."""
 
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)

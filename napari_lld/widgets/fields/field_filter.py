@@ -1,4 +1,4 @@
-"""The little window that says which fields the list shows."""
+"""Popup that filters the field list."""
 
 from __future__ import annotations
 

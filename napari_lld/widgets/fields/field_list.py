@@ -76,7 +76,7 @@ class FieldList(Part):
         self._view.use_colours(new)
 
     def show_filter(self) -> None:
-        """Open the little window that says which fields are shown."""
+        """Open the filter popup."""
         popup = FieldFilterPopup(self.session, self)
         show_popup(popup, self._filter.mapToGlobal(QPoint(0, self._filter.height() + 2)))
 

@@ -73,7 +73,7 @@ class LabelErrorPanel(Part):
         self._why.setToolTip("\n".join(in_words(current.reasons)) if current is not None else "")
 
     def _cut(self, text: str) -> str:
-        """Cut what a button says, so that the dock keeps its width; its tooltip has it whole."""
+        """Elide the text of a button, so that the dock keeps its width; its tooltip has the full text."""
         return str(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, _BUTTON))
 
     def _reasons(self) -> str:

@@ -1,4 +1,4 @@
-"""What is said of a proposed region, over the field where the eyes are: why, how long, take or leave."""
+"""Bar over the field for a proposed region: reason, expected time, accept or dismiss."""
 
 from __future__ import annotations
 
