@@ -1,4 +1,4 @@
-"""How far boxes overlap: intersection over union, of two or of many at once.
+"""Overlap of boxes: intersection over union, of two or of many at once.
 
 A box is ``x, y, width, height``. What has no area overlaps nothing.
 """

@@ -37,7 +37,7 @@ class Keep(Enum):
 
 
 KEEP: Final = Keep.KEEP
-"""Stands for "not given" where ``None`` means something (a missing class)."""
+"""Means "not given" where ``None`` has a meaning (a missing class)."""
 
 
 class RegionState(StrEnum):
@@ -66,7 +66,7 @@ class RejectionReason(StrEnum):
 
 
 class FieldState(StrEnum):
-    """Where the work on a field stands, for the field list."""
+    """State of the work on a field, for the field list."""
 
     UNTOUCHED = "untouched"
     STARTED = "started"  # cells, or a draft region

@@ -1,4 +1,4 @@
-"""What the store accepts: every rule about values stands here, and nowhere else."""
+"""The rules for values that the store accepts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DECEIVING = re.compile(
 
 
 def clean_name(text: str) -> str:
-    """Replace what must not stand in a name (newlines, control characters, direction marks)."""
+    """Replace what a name must not contain (newlines, control characters, direction marks)."""
     return _DECEIVING.sub("_", text).strip()[:255] or "_"
 
 

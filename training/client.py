@@ -100,7 +100,7 @@ def worker_environment(*, window: bool = False) -> dict[str, str]:
 
 
 def write_request(request: Request, folder: Path | str) -> Path:
-    """Write a request into `folder` (made where it is missing) and give the file's path."""
+    """Write a request into `folder` (made if it is missing) and give the file's path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"request-{uuid.uuid4().hex[:12]}.json"

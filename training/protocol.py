@@ -1,4 +1,4 @@
-"""What the worker and whoever starts it say to each other: one JSON object a line, no torch.
+"""Messages between the worker and its parent process: one JSON object per line, no torch.
 
 The request is a JSON file, or a line on the stdin of a worker that stays for several tasks; answers come on
 the worker's stdout; on its stdin it reads ``{"type": "cancel"}``. ``docs/worker.md`` lists the fields;
@@ -205,7 +205,7 @@ class Started(_Answer):
 
 
 class Progress(_Answer):
-    """How far the task is; `seconds_left` is an estimate."""
+    """Progress of the task; `seconds_left` is an estimate."""
 
     type: Literal["progress"] = "progress"
     stage: str
@@ -229,7 +229,7 @@ class Waiting(_Answer):
 
 
 class Notice(_Answer):
-    """Something that people should know of the result; the task goes on.
+    """Something to know about the result; the task continues.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Whether a training can begin where it is asked to; no torch."""
+"""Check that a training can start from the requested model; no torch."""
 
 from __future__ import annotations
 

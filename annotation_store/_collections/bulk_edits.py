@@ -250,7 +250,7 @@ class BulkEdits:
 
 
 def _newest_about_cell() -> sa.ScalarSelect[Any]:
-    """Return the newest suggestion on the place of a row of cells, whatever became of it."""
+    """Return the newest suggestion on the place of a row of cells, in any state."""
     s = suggestions.alias("about")
     width = sa.func.min(cells.c.x + cells.c.w, s.c.x + s.c.w) - sa.func.max(cells.c.x, s.c.x)
     height = sa.func.min(cells.c.y + cells.c.h, s.c.y + s.c.h) - sa.func.max(cells.c.y, s.c.y)

@@ -172,7 +172,7 @@ class Cells:
     def count_by_class(self, field_ids: Collection[int] | None = None) -> list[ClassCount]:
         """Count the cells of the current reading by class and kind; one statement.
 
-        A cell that stands in two fields which overlap (`Project.overlaps`) counts once: the one with a class,
+        A cell in two overlapping fields (`Project.overlaps`) counts once: the one with a class,
         else the one of the field that came first.
 
         Parameters

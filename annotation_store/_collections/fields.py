@@ -127,7 +127,7 @@ class Fields:
     def beside(self, field_id: int, *, slide: bool = False) -> list[int]:
         """List the fields of a field's patient, or of its slide; one statement.
 
-        Where the patient (or slide) is not known a field stands for itself.
+        A field without a patient (or slide) is its own unit.
         """
         field = self._db.field(field_id)
         known = [fields.c.patient == field.patient] if field.patient else []

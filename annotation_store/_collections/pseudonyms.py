@@ -1,4 +1,4 @@
-"""What stands for names in whatever leaves a project."""
+"""Pseudonyms for names in everything that leaves a project."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Pseudonyms:
         return self._db.secret
 
     def of(self, name: str) -> str:
-        """Return the hash that stands for a name."""
+        """Return the pseudonym of a name."""
         return pseudonym(self._db.secret, name)
 
     def of_folder(self, folder: str) -> str:

@@ -22,7 +22,7 @@ _MOVED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person made of one suggestion, as it stands now.
+    """A person's decision on one suggestion, in its present state.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class ReviewStatistics:
                 )
 
     def suggested_by(self, model_id: int, field_ids: Iterable[int]) -> dict[int, list[Suggestion]]:
-        """Return all that a model suggested on some fields, whatever became of it; one statement."""
+        """Return all that a model suggested on some fields, in any state; one statement."""
         ids = set(field_ids)
         found: dict[int, list[Suggestion]] = {}
         if not ids:

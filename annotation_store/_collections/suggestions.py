@@ -106,7 +106,7 @@ class Suggestions:
         return found
 
     def get(self, suggestion_id: int) -> Suggestion:
-        """Return one suggestion, whatever became of it."""
+        """Return one suggestion, in any state."""
         rows = self._db.rows(sa.select(suggestions).where(suggestions.c.id == suggestion_id))
         if not rows:
             raise EditError(f"There is no suggestion {suggestion_id}.")
@@ -126,7 +126,7 @@ class Suggestions:
         return found
 
     def accept(self, suggestion_id: int) -> int:
-        """Make a cell of a suggestion as it stands; give the cell's id.
+        """Create a cell from an unchanged suggestion; return the cell's id.
 
         Class and attributes are the most probable values; an artefact gets no attributes, and an unknown cell
         no class (`Proposal.stated_class`).

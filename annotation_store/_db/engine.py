@@ -20,7 +20,7 @@ from annotation_store.files.network_share import is_network_share
 from annotation_store.files.temporary import temporary_folder
 
 to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""How JSON stands in the database."""
+"""Format of JSON in the database."""
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process's transaction."""
@@ -173,7 +173,7 @@ def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: 
     try:
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms:d}")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA trusted_schema = OFF")  # the schema may be a stranger's
+        connection.execute("PRAGMA trusted_schema = OFF")  # the schema may be untrusted
         if not read_only:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             # a system without shared memory stays with a rollback journal, whose deletion is the commit
@@ -190,7 +190,7 @@ def _on_share(connection: sqlite3.Connection, busy_timeout_ms: int) -> sqlite3.C
     try:
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms:d}")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA trusted_schema = OFF")  # the schema may be a stranger's
+        connection.execute("PRAGMA trusted_schema = OFF")  # the schema may be untrusted
         # where it comes from a local disk: with the file locked, its WAL is read without shared memory
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()

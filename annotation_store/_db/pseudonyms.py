@@ -1,4 +1,4 @@
-"""What stands for names in whatever leaves the project: keyed hashes, whose key stays in the project."""
+"""Pseudonyms for names in exported data: keyed hashes, whose key stays in the project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TECHNICAL = re.compile(r"[HL]_\d{1,3}x_C\d{1,2}|\d{1,7}×\d{1,7} px|domain-[0-9
 
 
 def pseudonym(secret: str, text: str) -> str:
-    """Return the keyed hash that stands for a name: the same name, the same hash.
+    """Return the keyed hash of a name: the same name gives the same hash.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def pseudonym(secret: str, text: str) -> str:
 
 
 def domain_pseudonym(secret: str, domain: str) -> str:
-    """Return what stands for a domain, which is often a folder's name; a technical one stays."""
+    """Return the pseudonym of a domain, which is often a folder's name; a technical one is kept."""
     return domain if _TECHNICAL.fullmatch(domain) else f"domain-{pseudonym(secret, domain)}"
 
 

@@ -171,7 +171,7 @@ class DatabaseSession:
 
     @cached_property
     def secret(self) -> str:
-        """The key of the hashes that stand for names; it never leaves the project."""
+        """The key of the hashed names; it never leaves the project."""
         return str(self.rows(sa.select(project_table.c.secret))[0].secret)
 
     def edit(

@@ -1,1 +1,1 @@
-"""Write files that survive a power cut, find them again, and read those of strangers safely."""
+"""Write files that survive a power cut, find them again, and read untrusted files safely."""

@@ -1,4 +1,4 @@
-"""Reading JSON that strangers wrote: every way it can be wrong is one plain sentence."""
+"""Read untrusted JSON: every fault becomes one plain sentence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where things lie in a project's folder, and the guard that nothing of it leads out.
 
-A project may come from a stranger: a link in place of one of its folders would have other files of the
-person who opens it read, moved or deleted. So no link is followed inside a project, wherever it points.
+A project may come from an untrusted source: a link in place of one of its folders would have other files of
+the person who opens it read, moved or deleted. So no link is followed inside a project, wherever it points.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RUNS = "runs"
 STAGING = ".staging"
 """Work in progress, in folders with a lock that shows whether their process is alive."""
 THUMBNAILS = ".thumbnails"
-"""Made again where it is missing."""
+"""Created again if missing."""
 LOST = "lost+found"
 """Where files go that belong to nothing, or were damaged: for people to look at."""
 

@@ -22,7 +22,7 @@ def loads(text: str, *, nan_as_null: bool = False) -> Any:
     json.JSONDecodeError
         It is not JSON.
     ValueError
-        It nests too deeply, or holds a number that is none; the text goes on from "the file …".
+        It nests too deeply, or contains an invalid number; the text continues after "the file …".
     """
     try:
         if nan_as_null:

@@ -1,4 +1,4 @@
-"""Reading YAML that strangers wrote: no aliases, no depths, words as they are written."""
+"""Read untrusted YAML: no aliases, no deep nesting, words as they are written."""
 
 from __future__ import annotations
 

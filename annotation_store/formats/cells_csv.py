@@ -1,4 +1,4 @@
-"""One cell a row, in and out, for spreadsheets and statistics.
+"""One cell per row, read and written, for spreadsheets and statistics.
 
 Columns: ``field, patient, slide, domain, pixel_size_um, field_width, field_height, cell, x, y, w, h, class``,
 one for each attribute, ``kind, cut, bookmark, second_opinion, comment``, and for suggestions ``confidence``,

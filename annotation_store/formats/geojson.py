@@ -1,11 +1,11 @@
-"""QuPath's GeoJSON, in and out: one file an image, dragged onto the open image in QuPath.
+"""Read and write QuPath's GeoJSON: one file per image, dragged onto the open image in QuPath.
 
 An export is a folder with ``<image name>.geojson`` for each field that says anything (or one ``.geojson``
 file, where only one does). Cells are annotations, which QuPath lets its users edit; ``cells=detection`` makes
 detections of them, which it draws faster. Suggestions are detections.
 
 What it carries: boxes as polygons; the class as ``classification`` (a class group by its name, *unsure*, and
-*unclassified* where it is missing); attributes, kind, flags and comment as ``metadata`` (QuPath 0.5 and
+*unclassified* if it is missing); attributes, kind, flags and comment as ``metadata`` (QuPath 0.5 and
 later); finished regions as annotations of QuPath's own class ``Region*``, ignore areas as ``Ignore*``; of
 suggestions the confidence, all probabilities, ``Novelty``, ``Unchecked`` and the sets of values (of each its
 place in the set: ``Set: class: Monocyte`` 1), as measurements. A member ``napari_lld`` holds the field's

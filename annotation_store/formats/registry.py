@@ -33,7 +33,7 @@ class Format:
         ``None`` if it goes one way only. Called as `coco.read` and `coco.write` are, and with
         ``options=`` where the format has any.
     beside
-        Another file that is written beside it; ``{stem}`` stands for the target's stem.
+        Another file written beside it; ``{stem}`` is replaced by the target's stem.
     target
         What an export is: a file, a folder (a new or empty one), or either, by the suffix.
     read_options, write_options

@@ -12,7 +12,7 @@ Values = npt.NDArray[Any]
 
 
 class ColourError(ValueError):
-    """Values that cannot be brought to RGB; the text goes on from "The image FILE …"."""
+    """Values that cannot be brought to RGB; the text continues after "The image FILE …"."""
 
 
 def scaled(array: Values, *, bits: int | None = None, alpha: str | None = None) -> Pixels:

@@ -196,7 +196,7 @@ def decode_with_facts(data: bytes, path: Path) -> Decoded:
         raise ImageError(
             f"The image {name} does not fit into memory: export smaller fields of view."
         ) from error
-    except Exception as error:  # decoders raise whatever they like on damaged files
+    except Exception as error:  # decoders raise any exception on damaged files
         raise ImageError(f"The image {name} is damaged ({_brief(error)}): export it again.") from error
     height, width = pixels.shape[:2]
     if min(height, width) < MIN_SIDE:

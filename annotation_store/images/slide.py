@@ -176,7 +176,7 @@ class Slide:
                 raise ImageError(f"The slide {shown(self.path)} is closed: open it again.")
             try:
                 return level.read(x0, y0, x1, y1)
-            except Exception as error:  # decoders raise whatever they like on damaged tiles
+            except Exception as error:  # decoders raise any exception on damaged tiles
                 raise ImageError(
                     f"The slide {shown(self.path)} cannot be read at ({x0}, {y0}): "
                     "the file is damaged, copy it again."

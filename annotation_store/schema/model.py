@@ -262,7 +262,7 @@ class Schema(_Part):
         return (named.value_named(value).title if named is not None and known else "") or _spelled(value)
 
     def members(self, value: str) -> tuple[str, ...]:
-        """Return the classes that a value stands for: a class itself, or a group's classes."""
+        """Return the classes of a value: the class itself, or a group's classes."""
         if value in self._groups_by_name:
             return self._groups_by_name[value].classes
         return (self._classes_by_name[value].name,)

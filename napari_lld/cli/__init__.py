@@ -3,7 +3,7 @@
 Others script against it. Exit code 0: done. 2: bad input or usage, with one plain line on standard error
 that names the file and the cure. 1: a defect of ours. 130: interrupted. Results go to standard output,
 progress and errors to standard error. No command loads Qt or torch into this process, except that `open`
-loads Qt: learning runs in a process of its own (`training.client`).
+loads Qt: learning runs in a separate process (`training.client`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "no prediction"
 
 
 def say_metrics(metrics: Mapping[str, Any]) -> None:
-    """Write what a model scored (`evaluation.metrics.summarise`), with the cells each number stands on.
+    """Write what a model scored (`evaluation.metrics.summarise`), with the number of cells behind each value.
 
     Where there is more (`evaluation.extra_metrics.describe`): 95% intervals, classes, domains,
     calibration and confusion too.

@@ -1,4 +1,4 @@
-"""``napari-lld agreement``: how far several readings agree, and where they do not."""
+"""``napari-lld agreement``: agreement of several readings, and their differences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def agreement(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Report how far readings agree, on areas that they have both finished, and list what differs."""
+    """Report the agreement of readings on areas finished in both, and list their differences."""
     from training.agreement import agreement as measured
     from training.agreement import differences, write_consensus
 

@@ -97,7 +97,7 @@ def _percent(share: float | None) -> str:
 
 
 class _Show:
-    """Shows the demonstration: a bar on a terminal, a line a stage elsewhere, a line a round on both."""
+    """Shows the demo: a bar on a terminal, elsewhere a line per stage, and a line per round on both."""
 
     def __init__(self, update: Update, *, quiet: bool) -> None:
         self._update, self._quiet = update, quiet

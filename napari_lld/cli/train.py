@@ -1,4 +1,4 @@
-"""``napari-lld train``: a new model, learned in a process of its own."""
+"""``napari-lld train``: a new model, learned in a separate process."""
 
 from __future__ import annotations
 

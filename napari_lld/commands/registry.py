@@ -75,7 +75,7 @@ class Command:
     when
         Whether it can be done now; buttons are disabled otherwise, keys do nothing.
     group
-        The heading it stands under in the help.
+        Its heading in the help.
     listed
         Whether the help and the menu list it (the many values of one kind are listed together).
 

@@ -1,4 +1,4 @@
-"""What stands around the annotating: log, work clock, unexpected errors, who annotates."""
+"""Services around the annotation: log, work clock, unexpected errors, annotator."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import math
 
 
 def duration(seconds: float, *, in_minutes: bool = False) -> str:
-    """Write a duration: ``40 s``, ``3 min``, ``2 h 05 min``; a dash where it is not known.
+    """Write a duration: ``40 s``, ``3 min``, ``2 h 05 min``; a dash if unknown.
 
     Parameters
     ----------

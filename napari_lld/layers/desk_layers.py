@@ -1,4 +1,4 @@
-"""The layers of one viewer: the field, what is known of it, and what stands on it."""
+"""The layers of one viewer: the field, its finished regions, and its cells and suggestions."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class DeskLayers:
         self._cell_boxes, self._slots = (), {}
 
     def _layer(self, name: str, make: Callable[[], Layer]) -> Any:
-        """Return a layer, made anew where the user deleted it."""
+        """Return a layer, created again where the user deleted it."""
         layer = self._layers.get(name)
         if layer is None or layer not in self._viewer.layers:
             layer = make()
@@ -365,7 +365,7 @@ class DeskLayers:
             return
         cells = session.cells
         boxes = tuple(cell.box for cell in cells)
-        self._vectors(CELLS)  # where it has to be made anew, its boxes are too
+        self._vectors(CELLS)  # where it has to be created again, its boxes are too
         segments = outlines.box_outlines(boxes) if boxes != self._cell_boxes else None
         self._cell_boxes = boxes
         colours = np.array([palette.rgba(palette.class_colour(schema, c.cell_class)) for c in cells])

@@ -1,4 +1,4 @@
-"""What stands beside a possible label error on the field: what the model says of it, in a word."""
+"""Text beside a possible label error on the field: the model's prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m napari_lld.report``: the report for a window, in a process of its own that cannot hold it up.
+"""``python -m napari_lld.report``: the report for a window, in a separate process that cannot block it.
 
 One JSON object on standard input says what is wanted; what went wrong is a sentence on standard error.
 """

@@ -28,9 +28,9 @@ class Estimate:
     value
         ``None`` = it could not be measured.
     n
-        The cells it stands on.
+        The number of cells it is based on.
     low, high
-        Its 95% interval, where there is one.
+        Its 95% interval, if there is one.
     hits
         Of a share: how many of the n.
     wilson

@@ -59,7 +59,7 @@ class Point:
     Attributes
     ----------
     label, below
-        What stands under it, in two lines.
+        Caption in two lines.
     hollow
         Of a model that was not taken into use.
     """

@@ -1,4 +1,4 @@
-"""How far suggestions can be relied on: sets that are claimed, films the model has not learned from."""
+"""Reliability of suggestions: prediction sets, and films the model was not trained on."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def report(
 ) -> str:
     """Write the report of a project, in the reading that is shown.
 
-    In a process of its own: what it imports and counts would hold up the window even from a thread.
+    In a separate process: what it imports and counts would hold up the window even from a thread.
     """
     about = {"project": str(project), "out": str(out), "options": asdict(options), "reading": reading}
     request: str | None = json.dumps(about)

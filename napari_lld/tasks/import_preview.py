@@ -57,7 +57,7 @@ class ImportPreview:
     form
         The format, ``""`` where none was recognised.
     refused
-        What stands in the way of all of it coming in; the rest can.
+        What prevents a complete import; the rest can be imported.
     problem
         Why nothing can come in.
     """

@@ -1,4 +1,4 @@
-"""How far several readings agree, where they do not, and what they say together; no torch.
+"""Agreement of several readings, their differences and their consensus; no torch.
 
 Only areas that the readings compared have both finished count: elsewhere nothing is known to be complete, and
 a blind reader learns nothing before a region is finished.

@@ -30,12 +30,12 @@ def measure(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measure how far readings agree on one question.
+    """Measure the agreement of readings on one question.
 
     Parameters
     ----------
     rows
-        A row a cell, a column a reading.
+        One row per cell, one column per reading.
     clusters
         Whose each cell is: what is resampled as one.
     names

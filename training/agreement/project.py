@@ -96,7 +96,7 @@ def _views(project: Project) -> dict[int, ReadingView]:
 
 
 def agreement(project: Project, readings: Sequence[int] | None = None, *, seed: int = 0) -> dict[str, Any]:
-    """Measure how far readings agree.
+    """Measure the agreement of readings.
 
     Returns
     -------

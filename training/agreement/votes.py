@@ -57,7 +57,7 @@ class Votes:
 
 
 def true_cell(cell: Cell, counted: Votes | None) -> TrueCell:
-    """Return a cell as truth: by most votes, where there are any."""
+    """Return a cell as truth: by most votes, if there are any."""
     if counted is None:
         return TrueCell(cell.box, cell.cell_class, cell.attributes)
     return TrueCell(counted.box, *counted.labels(cell), counted.ties)

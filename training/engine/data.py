@@ -220,7 +220,7 @@ def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = ST
     step = max(1, len(rows) // 64)
     inside = np.stack((columns[::step], rows[::step]), 1).astype(np.float32) + 0.5
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    # as much weight on the cells as on the area around them, where there are any
+    # as much weight on the cells as on the area around them, if there are any
     share = max(1, len(inside) // max(1, len(centres)))
     focus = np.concatenate((inside, np.repeat(centres, share, 0)))
     if not len(focus):
@@ -232,7 +232,7 @@ def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = ST
 def labelled_cells(
     fields: Sequence[TrainingField], vocabulary: Vocabulary, *, most: int, seed: int = 0
 ) -> tuple[list[list[int]], Labels]:
-    """Choose the cells to learn from: all that have a label, or `most` of each value where there are more.
+    """Choose the cells to learn from: all that have a label, or `most` of each value if there are more.
 
     Returns
     -------

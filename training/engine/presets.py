@@ -29,7 +29,7 @@ class CellsFound:
     cells
         How many cells there are.
     f1
-        Of finding them, whatever their class.
+        Of finding them, regardless of their class.
     """
 
     cells: int

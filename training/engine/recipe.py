@@ -76,7 +76,7 @@ def look_at_cells(
     seed: int = 0,
     on_field: Callable[[int], None] | None = None,
 ) -> Cells:
-    """Return the features of all labelled cells, or of `most` of each value where there are more.
+    """Return the features of all labelled cells, or of `most` of each value if there are more.
 
     Pixels of one field at a time are held in memory.
     """

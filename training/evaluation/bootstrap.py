@@ -26,7 +26,7 @@ class Bootstrap:
     of_row
         ``(rows,)``: the cluster of each row.
     drawn
-        ``(R, clusters)``: how often each cluster was drawn. R is 0 where there is one cluster alone: it says
+        ``(R, clusters)``: how often each cluster was drawn. R is 0 if there is one cluster alone: it says
         nothing of how clusters differ.
     """
 

@@ -31,7 +31,7 @@ def known_as(field: Field, unit: str) -> tuple[str, str]:
 
 
 def held_out_key(project: Project, unit: str) -> str:
-    """Return what stands for a unit in a model's card, which travels with the weights."""
+    """Return the pseudonym of a unit in a model's card, which is stored with the weights."""
     return project.pseudonyms.of(f"held out: {unit}")
 
 
@@ -42,7 +42,7 @@ def listed_as_held_out(cards: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def among(project: Project, names: Iterable[str], listed: Collection[str]) -> set[str]:
-    """Return the entries of cards that stand for any of these names."""
+    """Return the card entries of these names."""
     if not listed:
         return set()
     return {entry for name in names for entry in (name, held_out_key(project, name)) if entry in listed}

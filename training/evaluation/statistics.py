@@ -1,4 +1,4 @@
-"""How far a share that was counted may be from the true one; no torch."""
+"""Confidence intervals of proportions; no torch."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def measured(
 
 
 def _found(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> Ranking:
-    """Rank what was found, whatever its class: no class is ranked for it."""
+    """Rank what was found, regardless of its class: no class is ranked for it."""
     return merged(
         evaluate_field(truth, calibrated(model, raw)).found for truth, raw in zip(truths, raws, strict=True)
     )
@@ -121,7 +121,7 @@ def _found(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[Raw
 def finding_f1(
     model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals], threshold: float = 0.5
 ) -> float:
-    """Return F1 of finding cells, whatever their class; 1 if there is nothing to find."""
+    """Return F1 of finding cells, regardless of their class; 1 if there is nothing to find."""
     found = _found(model, truths, raws)
     if not found.truths:
         return 1.0

@@ -61,7 +61,7 @@ class RawProposals:
 
 
 Move = np.ndarray | float
-"""How far a film's cells are moved, ``(F,)``; 0 where that is not known."""
+"""Shift of a film's features, ``(F,)``; 0 if unknown."""
 
 
 def propose_raw(

@@ -1,4 +1,4 @@
-"""A model's card, read as a stranger's file: every number and list has bounds; no torch.
+"""A model's card, read as an untrusted file: every number and list has bounds; no torch.
 
 What a card says decides how much is allocated and what is divided by, so nothing of it is believed before
 it was judged here.

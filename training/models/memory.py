@@ -42,7 +42,7 @@ class Memory:
         ``(n,)`` int64: which project each comes from; see `source_of`.
     looks
         ``(r, F)`` float16: how other laboratories' looks move features; the sum of the outer products of its
-        rows is the mean of those of the moves. ``(0, F)`` where it is not known.
+        rows is the mean of those of the moves. ``(0, F)`` if unknown.
     weights
         ``(n, heads)`` float16: the share of a cell's votes that a label has, 1 where its readings agree (a
         cell of which they differ has a row for each value, see `training.engine.data.Labels`).

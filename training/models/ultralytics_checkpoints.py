@@ -293,7 +293,7 @@ def _made(of: Any, arguments: Any) -> Any:
 
 
 def _shown(name: str) -> str:
-    """Write a name of a stranger's file in a sentence."""
+    """Quote a name from an untrusted file for a sentence."""
     return "".join(c if c.isprintable() else "?" for c in name.replace(" ", "."))[:80]
 
 
@@ -301,7 +301,7 @@ def _shown(name: str) -> str:
 
 
 def _detector(content: Any, file: Path) -> _Thing:
-    """Find the model: its average where there is one, as Ultralytics takes it."""
+    """Find the model: its average if there is one, as Ultralytics takes it."""
     model = content
     if isinstance(content, dict):
         model = content.get("ema") or content.get("model")

@@ -3,7 +3,7 @@
 A crop around the box at full resolution goes through the first layers of YOLO26n's backbone (its own copy,
 COCO weights at first). Early, high-resolution maps are pooled beside late ones, because vacuoles and
 chromatin are texture of a few pixels; one softmax head stands for the class and one for each attribute.
-The logarithm of the box's size is a feature of its own, since a crop brought to one size has lost it.
+The logarithm of the box's size is a separate feature, since a crop brought to one size has lost it.
 """
 
 from __future__ import annotations

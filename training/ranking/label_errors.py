@@ -484,7 +484,7 @@ def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
 
 
 def _measured_recall(card: Mapping[str, Any]) -> float | None:
-    """Return a share that a card states; cards come from files, so anything may stand there."""
+    """Return a share that a card states; cards come from files, so it may have any value."""
     found: Any = card
     for name in ("metrics", "held_out", "recall"):
         found = found.get(name) if isinstance(found, Mapping) else None
@@ -497,7 +497,7 @@ def _number(source: str | None) -> int | None:
 
 @dataclass(frozen=True)
 class _Marks:
-    """What stands on fields, by field: of a project in five statements, of one field likewise."""
+    """Annotations by field, of a whole project or one field, read in five statements."""
 
     cells: Mapping[int, list[Cell]]
     finished: Mapping[int, list[Shape]]

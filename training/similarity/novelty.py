@@ -125,7 +125,7 @@ class Novelty:
         return _p_values(self._together, together)
 
     def move(self, features: np.ndarray, labels: Sequence[int]) -> np.ndarray:
-        """Estimate how far a film's cells are moved: ``(F,)``, to be taken off their features.
+        """Estimate the shift of a film's features, ``(F,)``, to be subtracted from them.
 
         Parameters
         ----------

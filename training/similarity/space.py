@@ -21,9 +21,9 @@ class Space:
 
     How other laboratories' looks move features (`training.models.memory.Memory.looks`) counts as spread
     within a class: a discriminant then leans on what stays as it is. A label of which readings differ counts
-    by its share of the votes. The first head (the class, where there
-    is one) that has two values and labels half of the cells groups them for all heads: an attribute may have
-    more values, but only the few cells of one project may have it.
+    by its share of the votes. The first head (the class, if there is one) that has two values and labels half
+    of the cells groups them for all heads: an attribute may have more values, but only the few cells of one
+    project may have it.
     """
 
     def __init__(

@@ -160,7 +160,7 @@ def unannotated(
     held
         The held-out patients.
     most
-        How many at most: where there are more, chance chooses.
+        How many at most: if there are more, chance chooses.
     """
     some = [k for k in known if not (k.teaches or k.field.skipped or k.patient in held)]
     return sorted(random.Random(seed).sample(some, min(most, len(some))), key=lambda k: k.field.id)

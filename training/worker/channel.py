@@ -1,4 +1,4 @@
-"""The worker's line to whoever started it: JSON lines out, requests and cancels in.
+"""The worker's connection to its parent process: JSON lines out, requests and cancels in.
 
 Standard output belongs to the protocol alone: before anything else is imported its file descriptor is
 moved away and replaced by that of standard error, so that a library's `print`, even one in C, cannot
@@ -56,7 +56,7 @@ class Channel:
     ----------
     on_gone
         Given by a process that stays for several tasks: each comes as a line, see `next_task`. Called, in
-        another thread, when whoever started the process is gone while no task runs. Without it the process
+        another thread, when the parent process is gone while no task runs. Without it the process
         does one task, which runs from the outset.
     """
 

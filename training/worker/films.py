@@ -66,7 +66,7 @@ class Films:
         return next(iter(films)) if len(films) == 1 else domain_of_size(width, height)
 
     def move(self, film: str) -> Move:
-        """Return how far a film's cells are moved; 0 without a labelled cell of a trained class."""
+        """Return the shift of a film's features; 0 without a labelled cell of a trained class."""
         if self._novelty is None or film not in self._known:
             return 0.0
         if film not in self._moves:

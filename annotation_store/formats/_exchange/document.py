@@ -102,7 +102,7 @@ class Skipped:
         self._listed.setdefault(kind, []).append(sentence)
 
     def listed(self, kind: str) -> list[str]:
-        """Return what was noted of a kind, each in a sentence of its own."""
+        """Return what was noted of a kind, each in a separate sentence."""
         return list(self._listed.get(kind, ()))
 
     def absorb(self, other: Skipped) -> None:

@@ -52,7 +52,7 @@ def image_size(path: Path) -> Size | None:
             with Image.open(path) as image:
                 width, height = image.size
                 turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
-        except Exception:  # decoders raise whatever they like on damaged files
+        except Exception:  # decoders raise any exception on damaged files
             return None
     return (height, width) if turned else (width, height)
 
@@ -248,7 +248,7 @@ class Images:
         return cls(places(path, images), project.fields.all(), project.pseudonyms.of_folder)
 
     def find(self, name: str, *, beside: Path | None = None, stem: str = "") -> Match:
-        """Find the image that a name stands for; where it stands for several, none is chosen.
+        """Find the image of a name; if several match, none is chosen.
 
         Parameters
         ----------
@@ -268,7 +268,7 @@ class Images:
         return self._find(name, beside).path
 
     def known(self, name: str) -> Field | None:
-        """Find the field of the project that a name stands for; no guess between two."""
+        """Find the field of the project with a name; if two match, none is chosen."""
         sought = _Name.of(name)
         return None if sought is None else self._known(name, sought).field
 

@@ -53,7 +53,7 @@ def plain_suffix(path: Path, size: tuple[int, int]) -> str | None:
                 if image.size != size or not _is_plain(image, path):
                     return None
                 known = _SUFFIXES[str(image.format)]
-        except Exception:  # decoders raise whatever they like on damaged files
+        except Exception:  # decoders raise any exception on damaged files
             return None
     suffix = path.suffix.lower()
     return suffix if suffix in known else known[0]

@@ -1,4 +1,4 @@
-"""Pairs files of annotations with images where each image has a file of its own (Pascal VOC, QuPath)."""
+"""Pairs files of annotations with images where each image has its own file (Pascal VOC, QuPath)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Pairing:
         if stem == _stem(file.stem) or not own.found:
             match = named if named.found else own
         elif not named.found or self.stems.get(stem):
-            match = own  # the image of that name has a file of its own
+            match = own  # the image of that name has its own file
         else:
             return stated, Match(alike=(f"{file.stem} (by the file's name)", f"{stated} (by the name in it)"))
         if match.alike and folder:

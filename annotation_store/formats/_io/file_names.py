@@ -1,4 +1,4 @@
-"""File names from strangers, and the names that an export gives."""
+"""File names from untrusted files, and the names that an export gives."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ class Names(NamedTuple):
 
     @property
     def anonymous(self) -> bool:
-        """Whether hashes stand for the names."""
+        """Whether names are replaced by hashes."""
         return self.secret is not None
 
     def of(self, name: str) -> str:
-        """Return a file's name, or what stands for it."""
+        """Return a file's name, or its pseudonym."""
         if self.secret is None:
             return name
         suffix = Path(name).suffix.lower()
         return pseudonym(self.secret, name) + (suffix if suffix.isascii() and len(suffix) <= 5 else "")
 
     def person(self, name: str | None) -> str | None:
-        """Return a patient or slide, or what stands for it."""
+        """Return a patient or slide, or its pseudonym."""
         return name if name is None or self.secret is None else pseudonym(self.secret, name)
 
     def domain(self, name: str | None) -> str | None:
-        """Return a domain, or what stands for it: it is often the name of a folder."""
+        """Return a domain, or its pseudonym: it is often the name of a folder."""
         return name if name is None or self.secret is None else domain_pseudonym(self.secret, name)

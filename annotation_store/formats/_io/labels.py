@@ -1,4 +1,4 @@
-"""Class and value words in formats that know one label a box: what has no label there gets a spare one."""
+"""Class and value words in formats that know one label per box: what has no label there gets a spare one."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ UNCLASSIFIED = "unclassified"
 
 
 def label_of(cell_class: str | None, schema: Schema) -> str:
-    """Return the label that stands for a class, a group, unsure, or a missing class."""
+    """Return the label of a class, a group, unsure, or a missing class."""
     if cell_class is not None:
         return cell_class
     return UNCLASSIFIED if schema.find_class(UNCLASSIFIED) is None else "class missing"
 
 
 def class_of(label: str, schema: Schema) -> tuple[str | None, bool]:
-    """Return the class that a label stands for, and whether the schema knows the label at all."""
+    """Return the class of a label, and whether the schema has the label."""
     found = schema.find_class(label)
     if found is not None:
         return found, True

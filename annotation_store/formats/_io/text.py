@@ -1,4 +1,4 @@
-"""Reading text that strangers wrote: bytes to lines, words to numbers, every fault one plain sentence."""
+"""Read untrusted text: bytes to lines, words to numbers; every fault becomes one plain sentence."""
 
 from __future__ import annotations
 
@@ -114,6 +114,6 @@ def whole(text: str, at: str) -> int:
 
 
 def shown(text: object) -> str:
-    """Quote a stranger's text for a sentence: short, on one line, without marks that turn it around."""
+    """Quote untrusted text for a sentence: short, on one line, without direction marks."""
     quoted = ascii(str(text)[:_SHOWN])
     return quoted if len(str(text)) <= _SHOWN else f"{quoted[:-1]}…'"

@@ -145,7 +145,7 @@ def to_coco(
     Parameters
     ----------
     classes
-        Those of cells that are written beside: what has no class of the schema needs a category of its own.
+        Those of cells that are written beside: what has no class of the schema needs a separate category.
     """
     regions_of = _by_field((r.field_id, r.shape.coords) for r in regions)
     ignored_of = _by_field((a.field_id, a.shape.coords) for a in ignore_areas)

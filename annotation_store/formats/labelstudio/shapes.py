@@ -22,7 +22,7 @@ TURNED = "{n} turned boxes became the upright boxes around them."
 
 
 def is_shape(result: Mapping[str, Any]) -> bool:
-    """Return whether a result marks a place of its own."""
+    """Return whether a result has its own shape."""
     kind = str(result.get("type", ""))
     return kind.startswith(_SHAPES)
 

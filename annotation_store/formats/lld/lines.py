@@ -25,7 +25,7 @@ Patch = tuple[float, float, float, float]
 
 
 class Row(NamedTuple):
-    """One line: class, box as shares of the image, the patch's four numbers as they stand, seven codes."""
+    """One line: class, box as fractions of the image, the patch's four numbers as written, seven codes."""
 
     class_id: int
     box: tuple[float, float, float, float]
@@ -120,7 +120,7 @@ def _fits(row: Row, size: Size, order: str) -> bool:
 
 
 def patch_order(rows: Iterable[tuple[Row, Size]], source: str) -> str:
-    """Return in which order the patches' numbers stand, from all the rows of a data set.
+    """Return the order of the patches' numbers, from all the rows of a data set.
 
     The README of the data set says x1 x2 y1 y2, its code reads x1 y1 x2 y2. Only one of them makes
     rectangles that hold the cells.

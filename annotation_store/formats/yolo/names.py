@@ -1,4 +1,4 @@
-"""Which class a number stands for in a YOLO data set: its YAML, whatever it is called, or a list of names."""
+"""The classes of a YOLO data set by number: from its YAML file of any name, or a list of names."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Ultralytics' dataset folder, in and out: ``data.yaml``, ``images/{train,val}``, ``labels/{train,val}``.
 
-What it carries: boxes, and one class a box. A cell whose class is missing, unsure, or a class group stands
-under a label of its own (*unclassified*, *unsure*, the group's name), after the schema's classes and only
+What it carries: boxes, and one class per box. A cell whose class is missing, unsure, or a class group stands
+under a separate label (*unclassified*, *unsure*, the group's name), after the schema's classes and only
 where some cell needs it: left out, it would be trained as background. Suggestions are written as Ultralytics
 writes predictions (``save_txt`` with ``save_conf``): the confidence is a sixth column, only the most probable
 class is kept; such a folder is for reading, not for training.
@@ -260,7 +260,7 @@ def parse(data: bytes, source: str, *, point_columns: int = 0) -> list[Row | Unr
     Parameters
     ----------
     point_columns
-        How many columns of key points stand after each box: they are passed over.
+        Number of key point columns after each box; they are skipped.
     """
     rows: list[Row | Unreadable] = []
     for position, line in enumerate(lines(data, source), start=1):

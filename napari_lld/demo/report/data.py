@@ -33,7 +33,7 @@ class Scores:
     Attributes
     ----------
     fields, cells, classed
-        How many fields, true cells, and true cells with a class the numbers stand on.
+        Number of fields, true cells, and true cells with a class.
     ap50
         Average precision at IoU 0.5 of "white cell or not", class-free.
     map50

@@ -312,7 +312,7 @@ class ChoiceButton(QAbstractButton):
 
     @property
     def aside(self) -> str:
-        """What stands small beside the text: probability, dash (never taught), or key."""
+        """Small text at the right: probability, dash (not trained), or key."""
         if self.probability is not None:
             share = f"{self.probability:.0%}" if self.probability >= 0.005 else "<1%"
             return f"{share}?" if self.candidate else share
@@ -412,7 +412,7 @@ class ChoiceButton(QAbstractButton):
     def _paint_hint(
         self, painter: QPainter, rect: QRectF, left: float, right: float, ink: QColor, fill: QColor
     ) -> float:
-        """Paint the key, or the probability where there is one, small at the right; give where it begins.
+        """Paint the key, or the probability if there is one, small at the right; give where it begins.
 
         Where both do not fit, the text goes before; of the suggested value the probability does.
         """

@@ -169,7 +169,7 @@ def show_popup(popup: QWidget, at: QPoint) -> None:
 def keep_on_screen(dialog: QDialog) -> None:
     """Let the contents of a dialog scroll where the screen is too small; its buttons are always seen.
 
-    The buttons are the last row of the dialog's layout: a button box, or a row of its own.
+    The buttons are the last row of the dialog's layout: a button box, or a separate row.
     """
     layout = dialog.layout()
     if layout is None or dialog.findChild(Scrolling, options=Qt.FindChildOption.FindDirectChildrenOnly):

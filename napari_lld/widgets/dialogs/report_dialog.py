@@ -1,4 +1,4 @@
-"""Where the report goes, what stands at its head, and whether it names anybody."""
+"""Dialog for the report: destination, title, and whether names are included."""
 
 from __future__ import annotations
 

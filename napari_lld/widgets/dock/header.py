@@ -40,7 +40,7 @@ _MENU = (
     "keys.edit",
     "help.log",
 )
-"""What stands in the menu; nothing is a line."""
+"""The menu's entries; empty for a separator."""
 
 
 class Header(Part):

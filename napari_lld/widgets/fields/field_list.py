@@ -140,7 +140,7 @@ class FieldList(Part):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the list as it stands."""
+        """Show the current list."""
         super().refresh()
         self.model.refresh()
         self._show_title()

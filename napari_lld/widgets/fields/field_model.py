@@ -118,7 +118,7 @@ class FieldsModel(QAbstractListModel):
         self._thumbnails.forget()
 
     def refresh(self) -> None:
-        """Show the list as it stands; only the rows that changed are painted anew."""
+        """Show the current list; only the rows that changed are painted anew."""
         summaries = self._session.all_summaries
         rows = [summaries[field_id] for field_id in self._session.listed]
         before, self._shown = self._shown, rows
@@ -158,7 +158,7 @@ class FieldsModel(QAbstractListModel):
 
 
 def state_words(summary: FieldSummary) -> str:
-    """Return where the work on a field stands."""
+    """Return the state of the work on a field."""
     match standing(summary):
         case Standing.SKIPPED:
             return tr("skipped")

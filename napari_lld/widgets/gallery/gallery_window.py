@@ -25,7 +25,7 @@ _SIZE = QSize(1130, 660)
 
 
 class GalleryWindow(Part):
-    """A window of its own beside napari's; it stays open while one works on."""
+    """A separate window beside napari's; it stays open while one works on."""
 
     _read = Signal(object, object)
     _cut = Signal(object)

@@ -13,7 +13,7 @@ AFTER = (0, 10, 25, 50, 100)
 
 
 class RoundsMenu(QMenu):
-    """Made anew whenever it opens: it keeps nothing."""
+    """Created again whenever it opens: it keeps nothing."""
 
     def __init__(self, session: Session, rounds: Rounds, parent: QWidget | None = None) -> None:
         super().__init__(parent)

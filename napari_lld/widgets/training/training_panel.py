@@ -102,7 +102,7 @@ class TrainingPanel(Part):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show where the training stands."""
+        """Show the state of the training."""
         super().refresh()
         training = self.session.training
         busy = training.busy

@@ -1,4 +1,4 @@
-"""The training in curves, and all models side by side: a window of its own, open while one works."""
+"""The training in curves, and all models side by side: a separate window, open while one works."""
 
 from __future__ import annotations
 
