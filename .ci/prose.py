@@ -19,10 +19,10 @@ _HISTORY = ("docs/adr/", "docs/benchmarks", "CHANGELOG.md", "tests/", "annotatio
 _READ = {".py", ".md", ".html", ".po", ".yaml"}
 
 
-def rules(file: Path = RULES) -> list[tuple[re.Pattern[str], str]]:
-    """Read the rules: what not to write, and what instead."""
+def rules(file: Path = RULES) -> list[tuple[re.Pattern[str], str, list[str]]]:
+    """Read the rules: what not to write, what instead, and the files that a rule is not for."""
     listed = tomllib.loads(file.read_text("utf-8"))["rule"]
-    return [(re.compile(rule["pattern"]), rule["write"]) for rule in listed]
+    return [(re.compile(rule["pattern"]), rule["write"], rule.get("except", [])) for rule in listed]
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -54,8 +54,8 @@ def found(paths: list[Path]) -> Iterator[str]:
             for number, word, write in openings(path, opening):
                 yield f"{path.relative_to(ROOT)}:{number}: docstring opens with {word!r}; write {write}"
         for number, text in texts(path):
-            for pattern, write in listed:
-                for hit in pattern.finditer(text):
+            for pattern, write, exempt in listed:
+                for hit in pattern.finditer(text) if str(path.relative_to(ROOT)) not in exempt else ():
                     yield f"{path.relative_to(ROOT)}:{number}: {hit[0]!r}; write {write}"
 
 

@@ -80,10 +80,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format(
                 "voc", "Pascal VOC: XML files", voc.read, voc.write, "folder", write_options=voc.WRITE_OPTIONS
             ),
-            Format("csv", "CSV: one cell a row, for spreadsheets", cells_csv.read, cells_csv.write),
+            Format("csv", "CSV: one cell per row, for spreadsheets", cells_csv.read, cells_csv.write),
             Format(
                 "geojson",
-                "QuPath GeoJSON: a file an image",
+                "QuPath GeoJSON: one file per image",
                 geojson.read,
                 geojson.write,
                 target="either",

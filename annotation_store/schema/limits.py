@@ -44,7 +44,7 @@ def _lookalikes(schema: Schema) -> str | None:
         *((f"value of {a.name!r}", a.value_names) for a in schema.attributes),
     ]:
         if twin := _twin(some):
-            return f"{what} {twin!r} is there twice, written so alike that nobody can tell them apart"
+            return f"{what} {twin!r} is there twice, in spellings that cannot be distinguished"
     return None
 
 

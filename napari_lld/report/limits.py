@@ -52,7 +52,7 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
     if held.missing:
         yield (
             "No cell is held out: every number of the model stands on cells that it has learned from, and "
-            f"nobody knows how well it does on others. {held.missing}"
+            f"its performance on others is unknown. {held.missing}"
         )
         return
     if caution := facts.metrics.text("caution"):
@@ -116,7 +116,7 @@ def _never_seen(facts: Facts, held: Measurement) -> Iterator[str]:
         if facts.cells and not facts.value_counts[one.name][value]
     ]
     if values:
-        yield f"Attribute values that nobody gave yet: {listed(values, 14)}."
+        yield f"Attribute values without a label yet: {listed(values, 14)}."
 
 
 def _chosen(held: Measurement, random: Measurement) -> Iterator[str]:
@@ -124,13 +124,13 @@ def _chosen(held: Measurement, random: Measurement) -> Iterator[str]:
         return
     if random.missing:
         yield (
-            "The held-out fields were annotated because somebody, or the ranking, chose them, and none was "
+            "The held-out fields were annotated because a person or the ranking chose them, and none was "
             "drawn by chance. They may be harder or richer than the film as a whole."
         )
     elif random.cells < _SMALL:
         yield (
             f"Only {counted(random.cells, 'held-out cell')} lie on fields that chance drew; the others were "
-            "annotated because somebody, or the ranking, chose their field."
+            "annotated because a person or the ranking chose their field."
         )
     yield (
         "Only finished regions are judged. A cell that people overlooked there counts against a model that "
@@ -141,14 +141,11 @@ def _chosen(held: Measurement, random: Measurement) -> Iterator[str]:
 def _calibrated(facts: Facts, held: Measurement) -> Iterator[str]:
     note = "" if facts.model is None else CardPart(facts.model.card).part("calibration").text("note")
     if "held-out cells are still too few" in note:
-        yield (
-            "How sure the model says it is was fitted on cells that it has learned from: it is too sure of "
-            "itself."
-        )
+        yield ("The probabilities were fitted on cells that the model was trained on: they are too high.")
     elif "held-out" in note and "cross-fitted" not in note and not held.missing:
         yield (
-            "How sure the model says it is was fitted on the same held-out cells that the reliability "
-            "diagrams show, so these are a little too good."
+            "The probabilities were fitted on the same held-out cells that the reliability "
+            "diagrams show, so these are slightly too good."
         )
 
 

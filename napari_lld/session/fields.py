@@ -98,7 +98,7 @@ class SessionFields:
             return Project.open(path, annotator=annotator, read_only=True)
 
     def change_annotator(self, name: str) -> bool:
-        """Let somebody else annotate from here on, in a reading of their own, on the same field."""
+        """Change the annotator, and with it the reading; the field stays."""
         project = self.project
         name = name.strip()
         if project is None or not name or name == project.annotator:

@@ -77,7 +77,7 @@ class Item:
     probability
         Of what it states (`opinions.label_probability`).
     disagreement
-        What the model says of a cell's label (`opinions.disagreement`).
+        What the model predicts of a cell's label (`opinions.disagreement`).
     """
 
     entry: Entry

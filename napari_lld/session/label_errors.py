@@ -355,7 +355,7 @@ class LabelErrorActions(ReviewActions):
         return tr("Keep {title}", title=schema.class_title(cell.cell_class))
 
     def accept(self) -> None:
-        """Make the current suggestion a cell, or take what the model says of the possible label error."""
+        """Make the current suggestion a cell, or apply the prediction for the possible label error."""
         if self._checks_current():
             self._settle_label_error(self._take_word)
         else:

@@ -273,7 +273,7 @@ class SessionState(ChosenFields):
         return self._missing_row(cell, 0) if cell else None
 
     def _missing_row(self, cell: Cell, start: int) -> int | None:
-        """Return the first attribute at or after a row, then from the top, that nobody looked at."""
+        """Return the first attribute at or after a row, then from the top, that is missing."""
         if self.is_artefact(cell.cell_class):
             return None
         names = [attribute.name for attribute in self.attributes]
@@ -298,7 +298,7 @@ class SessionState(ChosenFields):
         return next((c for c in [*order[start:], *order[:start]] if self.is_incomplete(c)), None)
 
     def next_missing(self) -> None:
-        """Go to the next thing nobody looked at: in this cell, else in the next incomplete one."""
+        """Go to the next missing value: in this cell, else in the next incomplete one."""
         cell = self.cell
         if cell is not None and self._caret is not None:
             row = self._missing_row(cell, self._caret + 1)

@@ -59,7 +59,7 @@ class TrainingProgress:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the stage is done, 0 to 1, or ``None`` if nobody knows."""
+        """How much of the stage is done, 0 to 1, or ``None`` if unknown."""
         return min(self.done / self.total, 1.0) if self.total else None
 
     @property

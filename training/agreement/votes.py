@@ -67,8 +67,8 @@ def votes(project: Project) -> dict[int, Votes]:
     """Return the votes on the cells of the current reading that others have boxed too, by the cell's id.
 
     Every reading has one vote on each cell that it has boxed in an area that it has finished; a reading of
-    nobody (a consensus) has none. Missing values, *unsure* and class groups are not votes. What a person has
-    changed in a consensus stands as it is.
+    no person (a consensus) has none. Missing values, *unsure* and class groups are not votes. What a person
+    has changed in a consensus stands as it is.
     """
     own, schema = project.reading.id, project.schema
     readers = {one.id for one in project.readings.all() if one.annotator}

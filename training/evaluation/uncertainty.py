@@ -33,7 +33,7 @@ def information(proposal: Proposal, groups: Groups = ()) -> float:
     Returns
     -------
     float
-        0 to 1.5; `NOTHING_KNOWN` where the model says nothing at all. The class of an unknown cell is wholly
+        0 to 1.5; `NOTHING_KNOWN` without any prediction. The class of an unknown cell is wholly
         in doubt, however sure the model is of a candidate.
     """
     class_part = 1.0 if proposal.is_unknown else class_doubt(proposal.class_probabilities, groups)

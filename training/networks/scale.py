@@ -2,7 +2,7 @@
 
 A field is shown with its longer side at the model's `size`, as long as its cells are then of sides that the
 model has learnt; otherwise it is magnified or reduced until they are. How large a white cell is on a field
-is known from the field's micrometres a pixel, or else from the cells that are boxed in its domain.
+is known from the field's micrometres per pixel, or else from the cells that are boxed in its domain.
 """
 
 from __future__ import annotations

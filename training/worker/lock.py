@@ -129,4 +129,4 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
-        return "Somebody"
+        return "Someone"

@@ -1,4 +1,4 @@
-"""What an export would hold, and what its format has no place for, counted before anything is written."""
+"""What an export would hold, and what its format cannot store, counted before anything is written."""
 
 from __future__ import annotations
 

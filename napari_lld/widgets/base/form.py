@@ -74,7 +74,7 @@ def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control
 
 
 def describe(native: QWidget, about: About) -> None:
-    """Give a control its help and its name for a screen reader."""
+    """Set the help of a control and its name for a screen reader."""
     native.setToolTip(tr(about.help))
     native.setAccessibleName(tr(about.title))
     if isinstance(native, QLineEdit):

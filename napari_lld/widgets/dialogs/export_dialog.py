@@ -1,4 +1,4 @@
-"""What to export, how, and where to: with what will go out, and what the format has no place for."""
+"""What to export, how, and where to: with what will go out, and what the format cannot store."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class ExportDialog(QDialog):
         lines: list[str] = []
         refused = suggestions and name in formats.NO_SUGGESTIONS
         if refused:
-            lines.append(tr("This format has no place for suggestions: choose another."))
+            lines.append(tr("This format cannot store suggestions: choose another."))
         else:
             lines += filter(None, [self._unknown_area()])
             lines += [said(kind, n) for kind, n in survey.lost(name, self.options.value().what).items()]

@@ -1,4 +1,4 @@
-"""Looking again at one possible label error: what is labelled, what the model says, keep or take."""
+"""Review of one possible label error: the label, the prediction, keep or take."""
 
 from __future__ import annotations
 

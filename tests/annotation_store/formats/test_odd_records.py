@@ -1,4 +1,4 @@
-"""Records that cannot come in: they are left out and told, they refuse nothing, and are never background."""
+"""Records that cannot be imported are skipped and reported, and never become background."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_agreement_and_what_the_numbers_do_not_show_speak_of_this_project(page: 
     for words in (
         "held-out cells are of 2 patients only",
         "Never annotated in this project: Myeloblast",
-        "Attribute values that nobody gave yet: Nucleolus: Inconspicuous",
+        "Attribute values without a label yet: Nucleolus: Inconspicuous",
         "fitted on the same held-out cells",
         "people lean towards what they are shown",
         "The model began as the bundled starter",
@@ -200,7 +200,7 @@ def test_an_empty_project_says_in_each_section_that_there_is_nothing(tmp_path: P
     for section, words in {
         "The project": "No cell has a class yet.",
         "Patients": "Of no field a patient is known",
-        "Effort": "Nobody has done anything yet",
+        "Effort": "There is no work yet",
         "Learning curves": "No model was trained yet.",
         "How well cells are found": "No model was trained yet.",
         "What was taken for what": "No held-out cell with a label yet",
