@@ -189,7 +189,7 @@ def test_the_options_of_a_format_are_described_once_and_translated(name: str) ->
     use_language("de")
     try:
         for option in formats.FORMATS[name].options:
-            assert tr(option.title) != option.title or option.title in {"Layout"}
+            assert tr(option.title) != option.title
             assert tr(option.help) != option.help
             assert not option.values or option.default in option.values
             assert option.read({}) == option.default == option.read({option.name: f"{option.default}"})
