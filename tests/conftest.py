@@ -222,6 +222,7 @@ def no_leaks(qapp: object) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def statements() -> Callable[[Project], AbstractContextManager[list[str]]]:
     """Count what a project asks of its database inside a `with`."""
+    from tests.database import engine
 
     @contextmanager
     def counted(project: Project) -> Iterator[list[str]]:
@@ -230,10 +231,10 @@ def statements() -> Callable[[Project], AbstractContextManager[list[str]]]:
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             seen.append(statement)
 
-        sa.event.listen(project._db._engine, "before_cursor_execute", note)
+        sa.event.listen(engine(project), "before_cursor_execute", note)
         try:
             yield seen
         finally:
-            sa.event.remove(project._db._engine, "before_cursor_execute", note)
+            sa.event.remove(engine(project), "before_cursor_execute", note)
 
     return counted

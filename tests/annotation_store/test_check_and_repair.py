@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from safetensors.numpy import save
 
 from annotation_store import Project, ProjectError, Proposal, Shape
 from annotation_store.files.outputs import place_beside
+from tests.database import run_sql
 
 
 def original(project: Project, field_id: int = 1) -> Path:
@@ -24,7 +26,7 @@ def original(project: Project, field_id: int = 1) -> Path:
 
 def without_triggers(project: Project) -> None:
     """Let anything be written, as a program that knows no rules could."""
-    ask = project._db.connection.exec_driver_sql
+    ask = partial(run_sql, project)
     for name in ask("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
         ask(f"DROP TRIGGER {name}")
 
@@ -197,7 +199,7 @@ def test_files_under_the_number_of_a_new_model_are_set_aside(project: Project) -
 def test_weights_of_an_old_model_without_a_hash_are_read_through(project: Project) -> None:
     weights = a_model(project, value=float("nan"))
     weights.with_name("model.json").unlink()
-    project._db.connection.exec_driver_sql("UPDATE models SET card = '{}'")
+    run_sql(project, "UPDATE models SET card = '{}'")
     (problem,) = project.check()
     assert "cannot be read" in problem
     project.repair()
@@ -208,7 +210,7 @@ def test_a_lost_root_of_the_pixels_is_written_again_and_pixels_without_an_origin
     project: Project,
 ) -> None:
     before = project.pixels.read(1)
-    project._db.connection.exec_driver_sql("UPDATE fields SET source_path = '/nowhere/a.png'")
+    run_sql(project, "UPDATE fields SET source_path = '/nowhere/a.png'")
     original(project).unlink()
     (project.path / "fields.zarr/zarr.json").unlink()
     assert len(project.check()) == 2
@@ -283,7 +285,7 @@ def test_a_quick_check_looks_only_whether_files_are_there(project: Project) -> N
 
 def test_a_row_changed_behind_the_store_s_back_is_found(project: Project) -> None:
     busy(project)
-    ask = project._db.connection.exec_driver_sql
+    ask = partial(run_sql, project)
     cell = project.cells.all()[0].id
     ask(f"UPDATE cells SET cell_class = 'Neutrophil' WHERE id = {cell}")
     ask("INSERT INTO cells (field_id, reading_id, x, y, w, h, attributes) VALUES (1, 1, 1, 1, 5, 5, '{}')")
@@ -308,7 +310,7 @@ def test_columns_with_nonsense_are_found_and_never_a_traceback(
 ) -> None:
     busy(project)
     without_triggers(project)
-    project._db.connection.exec_driver_sql(statement)
+    run_sql(project, statement)
     if read is not None:
         with pytest.raises(ProjectError, match="damaged"):
             read(project)

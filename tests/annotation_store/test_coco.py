@@ -26,6 +26,7 @@ from annotation_store import (
 )
 from annotation_store.formats.coco import coco
 from annotation_store.geometry import iou
+from tests.database import engine
 
 SAMPLE = Path(__file__).parents[2] / "napari_lld" / "sample"
 LLD = load_schema("lld")
@@ -379,9 +380,7 @@ def test_many_cells_come_in_with_few_statements(project: Project, image_folder: 
     boxes = [[x, y, 1.5, 1.5] for x in range(0, 96, 2) for y in range(0, 76, 2)]
     path = a_file(tmp_path, *({"bbox": box, "attributes": {"cell_size": "small"}} for box in boxes))
     count = [0]
-    sa.event.listen(
-        project._db._engine, "before_cursor_execute", lambda *_: count.__setitem__(0, count[0] + 1)
-    )
+    sa.event.listen(engine(project), "before_cursor_execute", lambda *_: count.__setitem__(0, count[0] + 1))
     assert read(project, path, image_folder).cells == len(boxes) == 1824
     assert count[0] < 25
 

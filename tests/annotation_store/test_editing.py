@@ -15,6 +15,7 @@ from annotation_store import (
     RegionState,
     Shape,
 )
+from tests.database import run_sql
 
 
 def test_a_cell_keeps_everything_that_was_said_of_it_after_reopening(project: Project) -> None:
@@ -269,7 +270,7 @@ def test_the_database_itself_refuses_what_breaks_a_rule(project: Project) -> Non
         "DELETE FROM edits",
     ):
         with pytest.raises((sa.exc.IntegrityError, sa.exc.OperationalError)):
-            project._db.connection.exec_driver_sql(statement)
+            run_sql(project, statement)
     assert len(project.history.rows()) == 1
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store import Project, ProjectGoneError
+from tests.database import writing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody replace an open file")
 
@@ -49,7 +50,7 @@ def test_an_edit_of_a_project_that_is_gone_is_refused_in_a_sentence(
 
 def test_an_edit_during_which_the_database_is_replaced_is_not_acknowledged(folder: Path) -> None:
     with Project.open(folder, annotator="Ada") as project:
-        with pytest.raises(ProjectGoneError), project._db.writing():
+        with pytest.raises(ProjectGoneError), writing(project):
             replaced(folder)
         assert project.cells.all() == []
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from annotation_store import EditError, Project, Proposal, Schema, SuggestionState
+from tests.database import run_sql
 
 
 def edited(schema: Schema, **changes: Any) -> Schema:
@@ -187,4 +188,4 @@ def test_another_window_learns_of_it_and_cannot_write_old_words(project: Project
 def test_the_database_itself_refuses_words_that_the_schema_lacks(project: Project, statement: str) -> None:
     project.cells.add(1, (1, 1, 20, 20), cell_class="blast", attributes={"cell_size": "unsure"})
     with pytest.raises(sa.exc.IntegrityError, match="schema"):
-        project._db.connection.exec_driver_sql(statement)
+        run_sql(project, statement)

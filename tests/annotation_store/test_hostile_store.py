@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from annotation_store import EditError, Project, ProjectError, Proposal, formats
+from tests.database import run_sql
 
 NAMES = [
     "two\nlines.png",
@@ -104,13 +105,13 @@ def test_a_database_cut_short_is_a_sentence(folder: Path, size: int) -> None:
 @pytest.mark.parametrize("schema", ["{}", "[]", "null", '{"name": 3}', "nonsense", '"x"'])
 def test_a_schema_in_the_database_that_is_none_is_a_sentence(folder: Path, schema: str) -> None:
     with Project.open(folder) as project:
-        project._db.connection.exec_driver_sql("UPDATE project SET schema = ?", (schema,))
+        run_sql(project, "UPDATE project SET schema = ?", (schema,))
     with pytest.raises(ProjectError, match="damaged"):
         Project.open(folder)
 
 
 def test_a_project_that_lost_a_table_is_a_sentence(folder: Path) -> None:
     with Project.open(folder) as project:
-        project._db.connection.exec_driver_sql("DROP TABLE conflicts")
+        run_sql(project, "DROP TABLE conflicts")
     with Project.open(folder) as project, pytest.raises(ProjectError, match="damaged"):
         project.check()

@@ -16,9 +16,11 @@ import pytest
 from annotation_store import Project, formats
 from annotation_store._db import migrate
 from annotation_store.restore import list_backups
+from tests.database import run_sql
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the tests fork")
-INSTANTS = [8, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+INSTANTS = int(os.environ.get("LLD_INSTANTS", "8"))
+"""At how many instants a process is killed; each run chooses others."""
 CELLS = 400
 
 
@@ -41,8 +43,7 @@ def how_long(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-@pytest.mark.parametrize("instants", INSTANTS)
-def test_an_import_is_whole_or_absent(folder: Path, tmp_path: Path, instants: int) -> None:
+def test_an_import_is_whole_or_absent(folder: Path, tmp_path: Path) -> None:
     boxes = [[(i % 20) * 4, (i // 20) * 2, 15.5, 15.5] for i in range(CELLS)]
     document = {
         "images": [{"id": 1, "file_name": "a.png", "annotated_regions": [[0, 0, 50, 50]]}],
@@ -56,7 +57,7 @@ def test_an_import_is_whole_or_absent(folder: Path, tmp_path: Path, instants: in
             formats.read("coco", project, file)
 
     whole = how_long(lambda: work(Path(shutil.copytree(folder, tmp_path / "first"))))
-    for instant in range(instants):
+    for instant in range(INSTANTS):
         copy = Path(shutil.copytree(folder, tmp_path / "copy"))
         killed(lambda place=copy: work(place), random.uniform(0, 1.2 * whole))  # type: ignore[misc]
         with Project.open(copy, annotator="Ada") as project:
@@ -66,21 +67,18 @@ def test_an_import_is_whole_or_absent(folder: Path, tmp_path: Path, instants: in
         shutil.rmtree(copy)
 
 
-@pytest.mark.parametrize("instants", INSTANTS)
-def test_a_migration_is_whole_or_not_begun(old_project: Path, tmp_path: Path, instants: int) -> None:
+def test_a_migration_is_whole_or_not_begun(old_project: Path, tmp_path: Path) -> None:
     def work(place: Path) -> None:
         Project.open(place, annotator="Ada").close()
 
     whole = how_long(lambda: work(Path(shutil.copytree(old_project, tmp_path / "first"))))
-    for instant in range(instants):
+    for instant in range(INSTANTS):
         copy = Path(shutil.copytree(old_project, tmp_path / "copy"))
         killed(lambda place=copy: work(place), random.uniform(0, 1.2 * whole))  # type: ignore[misc]
         with Project.open(copy, annotator="Ada") as project:
             assert [cell.cell_class for cell in project.cells.all()] == ["Monocyte"], instant
             assert len(project.history.rows()) == 1
-            version = project._db.connection.exec_driver_sql(
-                "SELECT version_num FROM alembic_version"
-            ).scalar()
+            version = run_sql(project, "SELECT version_num FROM alembic_version").scalar()
             assert version == migrate.HEAD
         # no half backup under its name, nor under another one
         assert all(b.problem is None for b in list_backups(copy)), instant

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store import ImageError, LLDError, Project, ProjectError, formats
+from tests.database import run_sql
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights of their own on Windows")
 
@@ -138,9 +139,7 @@ def test_an_original_behind_a_link_or_altered_is_not_handed_on(
 def test_names_in_the_database_lead_nowhere(project: Project, content_hash: str, suffix: str) -> None:
     secret = project.path.parent / "secret.png"
     secret.write_bytes(b"dear")
-    project._db.connection.exec_driver_sql(
-        "UPDATE fields SET content_hash = ?, suffix = ? WHERE id = 1", (content_hash, suffix)
-    )
+    run_sql(project, "UPDATE fields SET content_hash = ?, suffix = ? WHERE id = 1", (content_hash, suffix))
     with pytest.raises(ProjectError, match="invalid file name"):
         project.pixels.original(1)
     assert any("invalid file name" in problem for problem in project.check())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from annotation_store import Project
 from annotation_store._db import engine
 from annotation_store.files import network_share
+from tests.database import run_sql
 
 MOUNTS = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -56,7 +58,7 @@ def on_share(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 
 def mode(project: Project) -> tuple[str, int]:
-    ask = project._db.connection.exec_driver_sql
+    ask = partial(run_sql, project)
     return ask("PRAGMA journal_mode").scalar_one(), ask("PRAGMA synchronous").scalar_one()
 
 

@@ -14,6 +14,7 @@ import pytest
 from annotation_store import Project, ProjectError
 from annotation_store._db import migrate
 from annotation_store.restore import list_backups, restore
+from tests.database import run_sql
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_no_backup_one_of_another_project_and_one_of_a_newer_version_are_refused
     with pytest.raises(ProjectError, match="another project"):
         restore(folder, tmp_path / "other/project.db")
     with Project.open(tmp_path / "other") as other:
-        other._db.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        run_sql(other, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ProjectError, match="newer version"):
         restore(folder, tmp_path / "other/project.db")
     with pytest.raises(ProjectError, match="There is no backup"):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from annotation_store import EditError, Project, ProjectError
 from annotation_store._db import migrate
+from tests.database import run_sql
 
 
 def test_work_of_an_earlier_version_goes_on(old_project: Path) -> None:
@@ -22,9 +23,9 @@ def test_work_of_an_earlier_version_goes_on(old_project: Path) -> None:
         with pytest.raises(EditError):
             project.cells.change(cell.id, cell_class="Nonsense")
         with pytest.raises(sa.exc.IntegrityError, match="schema"):
-            project._db.connection.exec_driver_sql("UPDATE cells SET cell_class = 'Nonsense'")
+            run_sql(project, "UPDATE cells SET cell_class = 'Nonsense'")
         with pytest.raises(sa.exc.IntegrityError, match="append-only"):
-            project._db.connection.exec_driver_sql("DELETE FROM history")
+            run_sql(project, "DELETE FROM history")
         project.undo(1)
         assert project.cells.all() == []
         project.redo(1)

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from annotation_store import EditError, Project, Proposal
+from tests.database import engine
 
 
 def test_the_story_of_a_cell_is_one_call_and_one_statement(project: Project, folder: Path) -> None:
@@ -25,7 +26,7 @@ def test_the_story_of_a_cell_is_one_call_and_one_statement(project: Project, fol
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    sa.event.listen(project._db._engine, "before_cursor_execute", note)
+    sa.event.listen(engine(project), "before_cursor_execute", note)
     story = project.cells.provenance(cell)
     assert len(seen) == 1
     assert [(r.annotator, r.action, r.command) for r in story.rows] == [

@@ -12,6 +12,7 @@ from PIL import Image
 
 from annotation_store import Project, ProjectError, Proposal
 from annotation_store._db import engine
+from tests.database import writing
 
 WORKER = """
 import sys
@@ -95,7 +96,7 @@ def test_a_writer_that_waits_too_long_gets_a_clear_answer_and_readers_go_on(
         Project.open(folder, annotator="Ben", reading=1) as ben,
     ):
         ben.cells.add(1, (1, 1, 20, 20))
-        with ada._db.writing():
+        with writing(ada):
             with pytest.raises(ProjectError, match="being written by another program"):
                 ben.cells.add(1, (1, 1, 20, 20))
             assert len(ben.cells.all()) == 1

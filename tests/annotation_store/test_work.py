@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from annotation_store import CellsMade, Origin, Project, Proposal, RejectionReason, formats
 from annotation_store._collections import review_statistics
+from tests.database import engine
 
 SIZES = {"cell_size": {"small": 0.9, "medium": 0.05, "large": 0.05}}
 
@@ -82,7 +83,7 @@ def test_decisions_are_read_in_parts_each_one_statement(
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    sa.event.listen(decided._db._engine, "before_cursor_execute", note)
+    sa.event.listen(engine(decided), "before_cursor_execute", note)
     assert list(decided.review_statistics.decisions()) == whole
     assert len(seen) == 2  # the second finds that there are no more
     monkeypatch.setattr(review_statistics, "_AT_ONCE", 2)

@@ -24,6 +24,7 @@ from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.gallery import Order, Scope, Show, crop_window, read_items
 from napari_lld.session.predictions import Disagreement, disagreement
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
+from tests.database import engine
 
 from .conftest import listen
 
@@ -264,11 +265,11 @@ def test_ten_thousand_are_one_statement_and_only_what_is_in_sight_is_cut(
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             asked.append(statement)
 
-        sa.event.listen(self._db._engine, "before_cursor_execute", note)
+        sa.event.listen(engine(self), "before_cursor_execute", note)
         try:
             return entries(self, *args, **more)
         finally:
-            sa.event.remove(self._db._engine, "before_cursor_execute", note)
+            sa.event.remove(engine(self), "before_cursor_execute", note)
 
     monkeypatch.setattr(BulkEdits, "entries", counted)
     window = opened(dock, ten_thousand, qtbot)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from annotation_store import Project
 from annotation_store._collections.ingest import _BATCH
+from tests.database import engine
 
 BUDGET = 15  # fields of 640 x 640 a second on two cores (issue 3); reported, not asserted
 
@@ -84,7 +85,7 @@ def test_a_batch_is_one_transaction_of_few_statements(images: Path, tmp_path: Pa
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             seen.append(statement)
 
-        sa.event.listen(project._db._engine, "before_cursor_execute", note)
+        sa.event.listen(engine(project), "before_cursor_execute", note)
         project.fields.add([images])
     commits = sum(statement.startswith("COMMIT") for statement in seen)
     assert commits <= 3 + 1, seen

@@ -27,6 +27,7 @@ from annotation_store import Project, Proposal
 from annotation_store.records import Cell, Suggestion
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.session import Session
+from tests.database import engine
 
 # in a process of its own, where nothing is imported yet; napari's own part is done before the clock starts
 OPENING = """
@@ -86,7 +87,7 @@ def test_a_label_by_key_is_one_transaction_and_lays_out_no_box(
     qtbot.wait(100)
     statements: list[str] = []
     sa.event.listen(
-        session.project._db._engine,
+        engine(session.project),
         "before_cursor_execute",
         lambda _connection, _cursor, statement, *_: statements.append(statement),
     )

@@ -13,6 +13,7 @@ from alembic.config import Config
 
 from annotation_store import FieldKind, Project
 from annotation_store._db import migrate
+from tests.database import run_sql
 
 
 def made_older(folder: Path) -> None:
@@ -55,7 +56,7 @@ def test_an_older_project_opens_and_its_fields_are_images(folder: Path) -> None:
         assert {field.kind for field in project.fields.all()} == {FieldKind.IMAGE}
         assert len(project.cells.all()) == 1
         assert project.check() == []
-        version = project._db.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        version = run_sql(project, "SELECT version_num FROM alembic_version").scalar()
         assert version == migrate.HEAD
     (backup,) = (folder / "backups").glob("project-0001-*.db")
     with closing(sqlite3.connect(backup)) as old:

@@ -16,6 +16,7 @@ from napari_lld.report.facts import Facts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement
 from napari_lld.report.unseen import before_annotation
+from tests.database import engine
 from tests.napari_lld.report.conftest import add_model
 
 BOXES = [(10.0 + 22 * (k % 5), 10.0 + 30 * (k // 5), 18.0, 18.0) for k in range(12)]
@@ -89,7 +90,7 @@ def test_more_fields_and_cells_cost_no_more_statements(
             seen.append(statement)
 
         with Project.open(small_project, annotator="Ada") as project:
-            sa.event.listen(project._db._engine, "before_cursor_execute", note)
+            sa.event.listen(engine(project), "before_cursor_execute", note)
             render_project(project)
         return len(seen)
 

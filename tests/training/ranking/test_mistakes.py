@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from annotation_store import Cell, Embedding, Project, Proposal, RejectionReason, Shape
+from tests.database import writing
 from training import ranking
 from training.ranking import Ranked
 
@@ -150,7 +151,7 @@ def test_it_is_said_whether_the_model_learnt_from_the_very_cell(finished: Projec
         after: "The model did not learn from this very cell",
     }
     # held out by the whole line: nobody learnt from it
-    with finished._db.writing() as connection:
+    with writing(finished) as connection:
         unit = f"field:{finished.fields.get(1).content_hash}"
         connection.exec_driver_sql(
             "UPDATE models SET card = json_set(card, '$.held_out', json_array(?))", (unit,)

@@ -17,6 +17,7 @@ from annotation_store import Embedding, Project, Proposal, Shape
 from annotation_store._db.tables import fields, suggestions
 from annotation_store.records import Cell, Field, Suggestion, SuggestionState
 from annotation_store.schema import load_schema
+from tests.database import engine, writing
 from training import ranking
 from training.ranking import diversity
 from training.ranking.cells import Queue, rank_cells
@@ -106,7 +107,7 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
         self.statements = self.informations = self.pairs_of_boxes = self.distances = 0
-        sa.event.listen(project._db._engine, "before_cursor_execute", self._statement)
+        sa.event.listen(engine(project), "before_cursor_execute", self._statement)
         # by their names: the package has functions that are called as some of its modules
         module = import_module("training.ranking.acquisition")
         monkeypatch.setattr(module, "information", self._once(module.information))
@@ -144,7 +145,7 @@ class Counted:
 def fill(project: Project, count: int) -> None:
     """Put fields into the database without pixels, with suggestions, cells' places and looks."""
     rng = np.random.default_rng(0)
-    with project._db.writing() as connection:
+    with writing(project) as connection:
         connection.execute(
             fields.insert(),
             [
@@ -211,7 +212,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Cou
                 with pytest.MonkeyPatch.context() as patch:
                     counted = Counted(patch, project)
                     ask(project)
-                    sa.event.remove(project._db._engine, "before_cursor_execute", counted._statement)
+                    sa.event.remove(engine(project), "before_cursor_execute", counted._statement)
                     found[what, count] = counted
     return found
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation_store import Embedding, Project, Proposal, RejectionReason, Shape
+from tests.database import engine, writing
 from training import ranking
 from training.ranking.windows import best_windows
 
@@ -106,7 +107,7 @@ def test_statements_do_not_grow_with_the_fields(project: Project) -> None:
         nonlocal count
         count += 1
 
-    sa.event.listen(project._db._engine, "before_cursor_execute", counted)
+    sa.event.listen(engine(project), "before_cursor_execute", counted)
     ranking.update(project)
     assert count < 30
     count = 0
@@ -183,7 +184,7 @@ def test_damaged_rows_are_as_if_they_were_not_there(project: Project) -> None:
     project.embeddings.save(
         "starter", {1: Embedding(np.ones(4, np.float32)), 2: Embedding(np.ones(4, np.float32))}
     )
-    with project._db.writing() as connection:
+    with writing(project) as connection:
         connection.exec_driver_sql("UPDATE rankings SET entries = '[{\"field\": []}, 3', about = '[]'")
         connection.exec_driver_sql("UPDATE looks SET vector = x'00', opinions = '{' WHERE field_id = 1")
     assert project.rankings.latest() is None
