@@ -54,7 +54,7 @@ def test_a_project_is_reconnected_where_it_lay(boxed: Path, tmp_path: Path) -> N
         assert project.cells.get(1).comment == "x"
         shutil.rmtree(boxed)
         Project.create(boxed).close()
-        with pytest.raises(ProjectGoneError, match="Another project"):
+        with pytest.raises(ProjectGoneError, match="another project"):
             project.reconnect()
 
 

@@ -303,7 +303,7 @@ def test_a_ring_that_cannot_be_right_is_refused_with_a_sentence(
     session.display.fit_ring((0, 0), (0.01, 0))
     hints = told(desk)
     desk.finish_drawing()
-    assert hints == ["A pixel size of 750 µm cannot be right."]
+    assert hints == ["A pixel size of 750 µm is out of range."]
     assert session.display.pixel_size_um is None
 
 

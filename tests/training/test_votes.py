@@ -122,7 +122,7 @@ def test_the_memory_keeps_shares_and_one_of_a_file_from_before_has_whole_votes(
     assert (Memory.from_tensors(plain).weights == 1).all()
     assert "weights" not in Memory.from_tensors(plain).tensors()
     plain["weights"] = torch.full_like(again.tensors()["weights"], 2)
-    with pytest.raises(ValueError, match="no shares"):
+    with pytest.raises(ValueError, match="not fractions"):
         Memory.from_tensors(plain).fitting(words, model.describer.features)
 
 

@@ -281,7 +281,7 @@ def test_bad_requests_fail_in_a_sentence(project: Path, changes: dict[str, Any],
         (FileExistsError(errno.EEXIST, "exists", "/p/models"), "/p/models cannot be written"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
         (PermissionError(errno.EACCES, "denied", "/p/project.db"), "/p/project.db cannot be written"),
-        (DivergedError("Training went astray: the loss is no longer a number."), "not a finite number"),
+        (DivergedError("Training diverged: the loss is not a finite number."), "not a finite number"),
         (KeyError("x"), "unexpected"),
     ],
 )
