@@ -190,8 +190,8 @@ class Hematologist:
 
     def true_cell(self, box: Box) -> TrueCell | None:
         """Return the cell that a box is of."""
-        assert self.session.field is not None
-        cells = self.truth[self.session.field.name]
+        assert self.session.fields.current is not None
+        cells = self.truth[self.session.fields.current.name]
         best = max(cells, key=lambda cell: iou(cell.box, box))
         return best if iou(best.box, box) >= 0.5 else None
 
@@ -206,13 +206,13 @@ class Hematologist:
             self.hand.press("B")  # once: the tool stays
         if not drag:
             self.hand.click(x + w / 2, y + h / 2)
-            proposed = self.session.proposed_box
+            proposed = self.session.selection.proposed_box
             drag = proposed is None or iou(proposed, cell.box) < 0.5  # badly framed: draw it after all
         if drag:
             self.hand.drag((x, y), (x + w, y + h))
         else:
             self.hand.press("Return")
-        if self.session.cell is None or iou(self.session.cell.box, cell.box) < 0.5:
+        if self.session.selection.cell is None or iou(self.session.selection.cell.box, cell.box) < 0.5:
             raise SystemExit(f"no box came where {cell.box} was drawn or taken")
         self.hand.press(self.class_key(cell))
         for attribute in self.session.attributes:
@@ -223,9 +223,9 @@ class Hematologist:
     def review(self) -> None:
         """Accept what is right, correct a wrong class, reject what is not a cell, until none is left."""
         while self.session.suggestions:
-            if self.session.suggestion is None:
+            if self.session.selection.suggestion is None:
                 self.hand.press("S")
-            suggestion = self.session.suggestion
+            suggestion = self.session.selection.suggestion
             assert suggestion is not None
             cell = self.true_cell(suggestion.box)
             if cell is None:
@@ -244,8 +244,8 @@ class Hematologist:
             if number:
                 self.hand.press("N")
                 self.hand.did(self.between)
-            if self.session.field is None or self.session.field.name != name:
-                raise SystemExit(f"{name} was to be shown, not {self.session.field}")
+            if self.session.fields.current is None or self.session.fields.current.name != name:
+                raise SystemExit(f"{name} was to be shown, not {self.session.fields.current}")
             self.hand.settle(200)
             for turn, cell in enumerate(self.truth[name][:NEW_CELLS]):
                 self.label(cell, drag=turn % 2 == 0)
@@ -254,7 +254,8 @@ class Hematologist:
             self.hand.picture(f"{number + 1}-{Path(name).stem}")
             self.review()
             print(
-                f"{name}: {len(self.session.cells)} cells, {len(self.session.suggestions)} suggestions left"
+                f"{name}: {len(self.session.marks.cells)} cells, "
+                f"{len(self.session.suggestions.shown)} suggestions left"
             )
         self.hand.picture("end")
 

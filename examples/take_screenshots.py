@@ -203,7 +203,7 @@ class Album:
             if reached():
                 return
             self.wait(200)
-        raise SystemExit(f"Waited {seconds:.0f} s in vain: {self.session.training.message}")
+        raise SystemExit(f"Waited {seconds:.0f} s in vain: {self.session.training.state.message}")
 
     def dialog(
         self,
@@ -270,12 +270,12 @@ def tutorial(album: Album) -> None:
     """Do what docs/tutorial.md tells to do, by mouse and keys; what it promises must come."""
     session, dock = album.session, album.dock
     album.commands.run("project.sample")
-    album.until(lambda: session.field is not None, 60)
-    assert session.field.name == "pbc_00.jpg", "the tutorial speaks of the first field"
+    album.until(lambda: session.fields.current is not None, 60)
+    assert session.fields.current.name == "pbc_00.jpg", "the tutorial speaks of the first field"
     album.wait(1500)
     album.press("R")
     album.drag((30, 30), (200, 110), (370, 190))
-    drawn = session.regions[-1].shape.bounds
+    drawn = session.marks.regions[-1].shape.bounds
     assert drawn[0] + drawn[2] > 360, (
         "the region goes from where the mouse was pressed to where it was released"
     )
@@ -286,7 +286,7 @@ def tutorial(album: Album) -> None:
     album.press("2", "1", "1")
     album.drag((300, 108))
     album.press("Return", "Shift+N", "3", "2", "2", "1", "2", "1", "1", "Esc")
-    new = [cell for cell in session.cells if len(cell.attributes) == 7]
+    new = [cell for cell in session.marks.cells if len(cell.attributes) == 7]
     assert [cell.cell_class for cell in new] == ["Neutrophil"] * 2, "two cells are labelled in full"
     dock.show_model_tab()
     album.part("model", dock._tabs)
@@ -295,43 +295,43 @@ def tutorial(album: Album) -> None:
         return
     dock._training.budget.setCurrentIndex(0)
     album.press("Ctrl+Shift+L")
-    album.until(lambda: session.training.progress.losses, 300)
+    album.until(lambda: session.training.state.progress.losses, 300)
     album.wait(15_000)
     album.dialog("training", lambda: album.commands.run("training.curves"), shown=False)
-    album.until(lambda: not session.training.busy, 600)
+    album.until(lambda: not session.training.state.busy, 600)
     album.wait(1500)
-    print(session.training.message, flush=True)
-    album.until(lambda: session.pending, 5)
+    print(session.training.state.message, flush=True)
+    album.until(lambda: session.marks.pending, 5)
     dock.show_suggestions_tab()
     album.press("S")
-    assert session.suggestion is not None, "S goes to a suggestion"
-    before = len(session.cells)
+    assert session.selection.suggestion is not None, "S goes to a suggestion"
+    before = len(session.marks.cells)
     album.press("A", "S", "X")
-    assert len(session.cells) == before + 1, "A accepts, X rejects"
+    assert len(session.marks.cells) == before + 1, "A accepts, X rejects"
 
 
 def work(album: Album) -> None:
     """Take the window on a natural field, and its parts."""
     session, dock, run = album.session, album.dock, album.commands.run
-    session.show_field(next(f.id for f in session.project.fields.all() if f.name == FIELD))
-    session.threshold = 0.3
+    session.fields.show(next(f.id for f in session.project.fields.all() if f.name == FIELD))
+    session.marks.threshold = 0.3
     dock.show_suggestions_tab()
     album.viewer.reset_view()
     if album.theme == "dark" and session.suggestions:
-        session.next_suggestion()
+        session.review.next()
     elif session.cells:
-        session.select("cell", session.cells[0].id)
+        session.selection.select("cell", session.marks.cells[0].id)
     album.wait(1200)
     album.viewer.reset_view()
     album.whole(f"desk-{album.theme}" if not options.every else "desk", theme=album.theme)
-    session.select("cell", session.cells[0].id)
+    session.selection.select("cell", session.marks.cells[0].id)
     if not session.display["stains"]:
         run("sight.stains")
     album.wait(500)
     album.part("zoom", dock.desk.binding.display.panel)
     run("sight.stains")
     if session.suggestions:
-        session.select("suggestion", session.suggestions[0].id)
+        session.selection.select("suggestion", session.suggestions.shown[0].id)
     album.part("review", dock)
     dock.show_count_tab()
     dock._differential._scope.setCurrentIndex(2)
@@ -386,10 +386,10 @@ def label_errors(album: Album) -> None:
     """Take the window while possible label errors are gone through."""
     session, run = album.session, album.commands.run
     run("mistakes.check")
-    album.until(lambda: session.label_error, 30)
+    album.until(lambda: session.label_errors.current, 30)
     album.wait(1200)
     album.whole("mistakes", theme=album.theme)
-    session.next_suggestion()
+    session.review.next()
     album.wait(800)
     album.part("mistakes-dock", album.dock, theme=album.theme)
     run("mistakes.check")

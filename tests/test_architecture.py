@@ -156,3 +156,21 @@ def test_tests_know_no_private_name(file: Path) -> None:
     found = list(private(file))
     allowed = ALLOWED_PRIVATE.get(file.relative_to(ROOT / "tests").as_posix(), 0)
     assert len(found) <= allowed, f"{len(found)} where {allowed} were: {found}"
+
+
+@pytest.mark.parametrize(
+    ("folder", "allowed"),
+    [
+        ("napari_lld/session", {("Session", "OpenProject")}),
+        ("annotation_store/_collections", set()),
+    ],
+)
+def test_parts_are_composed_not_inherited(folder: str, allowed: set[tuple[str, str]]) -> None:
+    classes = {
+        node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
+        for path in (ROOT / folder).glob("*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
+    inherited = {(name, base) for name, bases in classes.items() for base in bases if base in classes}
+    assert inherited <= allowed

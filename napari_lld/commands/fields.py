@@ -14,15 +14,15 @@ def field_commands(session: Session) -> Iterator[Command]:
     """Make the commands that need no window."""
 
     def say(quality: str) -> None:
-        field = session.field
+        field = session.fields.current
         if field is not None:
-            session.describe_field(quality=None if field.quality == quality else quality)
+            session.fields.describe(quality=None if field.quality == quality else quality)
 
     def take() -> None:
-        session.take_proposed_region()
+        session.region_proposal.take()
 
     def proposed(session: Session) -> bool:
-        return session.proposed_region is not None
+        return session.region_proposal.current is not None
 
     for quality, title in zip(QUALITIES, _TITLES, strict=True):
         yield Command(
@@ -37,7 +37,7 @@ def field_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "field.skip",
         "Skip this field",
-        session.skip_field,
+        session.fields.skip,
         ("Ctrl+K",),
         "Fields",
         has_field,
@@ -47,7 +47,7 @@ def field_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "region.propose",
         "Propose a region",
-        session.propose_region,
+        session.region_proposal.propose,
         ("Alt+R",),
         "Draw",
         has_field,
@@ -63,12 +63,12 @@ def field_commands(session: Session) -> Iterator[Command]:
         "It becomes a draft: box its white cells, then finish it.",
     )
     yield Command(
-        "region.leave", "Leave the proposed region", session.leave_proposed_region, (), "Draw", proposed
+        "region.leave", "Leave the proposed region", session.region_proposal.leave, (), "Draw", proposed
     )
     yield Command(
         "fields.choose",
         "Choose this field too",
-        session.choose_field,
+        session.fields.choose_current,
         ("Ctrl+Space",),
         "Fields",
         has_field,
@@ -78,7 +78,7 @@ def field_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "fields.choose_all",
         "Choose all fields of the list",
-        session.choose_all_fields,
+        session.fields.choose_all,
         ("Ctrl+A",),
         "Fields",
         has_field,
@@ -87,7 +87,7 @@ def field_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "fields.arrange",
         "Sort and filter again",
-        session.arrange_fields,
+        session.fields.arrange,
         (),
         "Fields",
         has_project,

@@ -7,12 +7,11 @@ from typing import Any
 
 from napari_lld.commands.registry import Command, has_project
 from napari_lld.session.model_facts import rollback
-from napari_lld.session.rounds import Rounds
 from napari_lld.session.session import Session
 
 
 def model_commands(
-    session: Session, rounds: Rounds, options: Callable[[], dict[str, Any]], show_curves: Callable[[], None]
+    session: Session, options: Callable[[], dict[str, Any]], show_curves: Callable[[], None]
 ) -> Iterator[Command]:
     """Make them.
 
@@ -25,7 +24,7 @@ def model_commands(
     """
 
     def idle(session: Session) -> bool:
-        return session.project is not None and not session.training.busy
+        return session.project is not None and not session.training.state.busy
 
     def has_before(session: Session) -> bool:
         return session.project is not None and rollback(session.project.models.all()) is not None
@@ -33,7 +32,7 @@ def model_commands(
     yield Command(
         "training.start",
         "Train",
-        lambda: rounds.train(**options()),
+        lambda: session.training.rounds.train(**options()),
         ("Ctrl+Shift+L",),
         "Model",
         has_project,
@@ -43,7 +42,7 @@ def model_commands(
     yield Command(
         "training.suggest",
         "Suggest",
-        lambda: rounds.suggest(),
+        lambda: session.training.suggest(),
         (),
         "Model",
         idle,
@@ -52,10 +51,10 @@ def model_commands(
     yield Command(
         "training.cancel",
         "Stop",
-        session.cancel_training,
+        session.training.cancel,
         (),
         "Model",
-        lambda session: session.training.busy,
+        lambda session: session.training.state.busy,
         "Stop what runs now; what is queued behind it begins then.",
     )
     yield Command(
@@ -70,7 +69,7 @@ def model_commands(
     yield Command(
         "model.back",
         "Roll back",
-        session.roll_back,
+        session.models.roll_back,
         (),
         "Model",
         has_before,

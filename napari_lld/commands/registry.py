@@ -23,7 +23,8 @@ from annotation_store.schema import CellClass, ClassGroup, Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.keymap import KeyMap
 from napari_lld.i18n.translate import tr
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 
 When = Callable[[Session], bool]
 
@@ -39,29 +40,37 @@ def has_project(session: Session) -> bool:
 
 def has_field(session: Session) -> bool:
     """Return whether a field is shown."""
-    return session.field_id is not None
+    return session.fields.current_id is not None
 
 
 def has_cell(session: Session) -> bool:
     """Return whether a cell is current."""
-    return session.cell is not None
+    return session.selection.cell is not None
 
 
 def has_target(session: Session) -> bool:
     """Return whether a cell or a suggestion, which a value makes a cell, is current."""
-    return session.cell is not None or session.suggestion is not None
+    return session.selection.cell is not None or session.selection.proposal is not None
 
 
 def _on_slide(session: Session) -> bool:
-    return session.field is not None and session.field.is_slide and session.region is not None
+    return (
+        session.fields.current is not None
+        and session.fields.current.is_slide
+        and session.selection.region is not None
+    )
 
 
 def _has_deletable(session: Session) -> bool:
-    return session.cell is not None or session.region is not None or session.ignore_area is not None
+    return (
+        session.selection.cell is not None
+        or session.selection.region is not None
+        or session.selection.ignore_area is not None
+    )
 
 
 def _has_finished(session: Session) -> bool:
-    return session.region is not None and session.region.finished
+    return session.selection.region is not None and session.selection.region.finished
 
 
 @dataclass(frozen=True)
@@ -295,7 +304,7 @@ def _class_commands(session: Session, schema: Schema) -> Iterator[Command]:
         yield Command(
             f"class.{name}",
             item.title,
-            lambda name=name: session.set_class(name),  # type: ignore[misc]
+            lambda name=name: session.labels.set_class(name),  # type: ignore[misc]
             (keys[name],) if name in keys else (),
             "Class",
             has_target,
@@ -303,7 +312,7 @@ def _class_commands(session: Session, schema: Schema) -> Iterator[Command]:
     yield Command(
         "class.unsure",
         "Class unsure",
-        lambda: session.set_class(UNSURE),
+        lambda: session.labels.set_class(UNSURE),
         ("Shift+Q",),
         "Class",
         has_target,
@@ -312,7 +321,7 @@ def _class_commands(session: Session, schema: Schema) -> Iterator[Command]:
     yield Command(
         "class.missing",
         "Class missing",
-        lambda: session.set_class(None),
+        lambda: session.labels.set_class(None),
         ("Shift+Backspace",),
         "Class",
         has_cell,
@@ -330,17 +339,17 @@ def session_commands(session: Session) -> Iterator[Command]:
         return choose
 
     def reject(reason: RejectionReason) -> Callable[[], None]:
-        return lambda: session.reject(reason)
+        return lambda: session.review.reject(reason)
 
     def void(_result: object) -> None:
         return None
 
     def cut_field() -> None:
-        session.field_from_region()
+        session.regions.make_field()
 
     s = session
-    yield Command("field.next", "Next field", s.next_field, ("N",), "Fields", has_project)
-    yield Command("field.previous", "Previous field", s.previous_field, ("P",), "Fields", has_project)
+    yield Command("field.next", "Next field", s.fields.next, ("N",), "Fields", has_project)
+    yield Command("field.previous", "Previous field", s.fields.previous, ("P",), "Fields", has_project)
     yield Command(
         "field.cut",
         "Make a field of this region",
@@ -383,7 +392,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "region.reopen",
         "Make the region a draft again",
-        lambda: void(s.reopen_region()),
+        lambda: void(s.regions.reopen()),
         (),
         "Draw",
         _has_finished,
@@ -410,7 +419,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "missing.next",
         "Next thing missing",
-        s.next_missing,
+        s.labels.next_missing,
         ("Tab",),
         "Describe",
         has_field,
@@ -420,7 +429,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         yield Command(
             f"value.{number}",
             tr("Value {number} of the row", number=number),
-            lambda number=number: s.set_value_number(number),  # type: ignore[misc]
+            lambda number=number: s.labels.set_value_number(number),  # type: ignore[misc]
             (str(number),),
             "Describe",
             has_target,
@@ -429,7 +438,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "value.unsure",
         "Unsure",
-        s.set_value_unsure,
+        s.labels.set_value_unsure,
         ("Q",),
         "Describe",
         has_target,
@@ -438,7 +447,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "value.clear",
         "Clear value",
-        s.clear_value,
+        s.labels.clear_value,
         ("Backspace",),
         "Describe",
         has_cell,
@@ -447,7 +456,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "cell.copy",
         "Copy from the previous cell",
-        s.copy_previous,
+        s.labels.copy_previous,
         ("L",),
         "Describe",
         has_target,
@@ -456,7 +465,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "cell.bookmark",
         "Bookmark",
-        s.toggle_bookmark,
+        s.labels.toggle_bookmark,
         ("M",),
         "Describe",
         has_cell,
@@ -465,23 +474,25 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "cell.second_opinion",
         "Second opinion",
-        s.toggle_second_opinion,
+        s.labels.toggle_second_opinion,
         ("O",),
         "Describe",
         has_cell,
         "Request a second opinion on this cell.",
     )
-    yield Command("caret.down", "Row down", lambda: s.move_caret(1), ("Down",), "Describe", has_target)
-    yield Command("caret.up", "Row up", lambda: s.move_caret(-1), ("Up",), "Describe", has_target)
-
-    yield Command("suggestion.next", "Next suggestion", s.next_suggestion, ("S",), "Suggestions", has_field)
     yield Command(
-        "suggestion.previous", "Previous suggestion", s.previous_suggestion, ("W",), "Suggestions", has_field
+        "caret.down", "Row down", lambda: s.selection.move_caret(1), ("Down",), "Describe", has_target
+    )
+    yield Command("caret.up", "Row up", lambda: s.selection.move_caret(-1), ("Up",), "Describe", has_target)
+
+    yield Command("suggestion.next", "Next suggestion", s.review.next, ("S",), "Suggestions", has_field)
+    yield Command(
+        "suggestion.previous", "Previous suggestion", s.review.previous, ("W",), "Suggestions", has_field
     )
     yield Command(
         "suggestion.queue",
         "Fast accept or teach me",
-        s.other_queue,
+        s.suggestions.other_queue,
         ("Alt+Q",),
         "Suggestions",
         has_field,
@@ -490,7 +501,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "suggestion.accept",
         "Accept",
-        s.accept,
+        s.review.accept,
         ("A",),
         "Suggestions",
         has_field,
@@ -500,7 +511,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "mistakes.check",
         "Possible label errors",
-        s.check_label_errors,
+        s.label_errors.toggle,
         ("Alt+M",),
         "Suggestions",
         has_field,
@@ -509,19 +520,19 @@ def session_commands(session: Session) -> Iterator[Command]:
     yield Command(
         "mistakes.look",
         "Search for label errors again",
-        s.search_label_errors,
+        s.label_errors.search,
         (),
         "Suggestions",
-        lambda session: session.checking and not session.looking_for_label_errors,
+        lambda session: session.label_errors.active and not session.label_errors.searching,
         "Compare all labels with the model's current predictions.",
     )
     yield Command(
         "suggestion.accept_all",
         "Accept all that are shown",
-        lambda: void(s.accept_all()),
+        lambda: void(s.bulk_accept.accept_all()),
         ("Ctrl+Shift+A",),
         "Suggestions",
-        lambda session: has_field(session) and not session.bulk_refusal,
+        lambda session: has_field(session) and not session.bulk_accept.refusal,
         "All suggestions of this field above the threshold become cells, in one step to undo. "
         "Only where the model's precision on held-out cells is 95% or more beyond doubt.",
     )
@@ -553,18 +564,28 @@ def session_commands(session: Session) -> Iterator[Command]:
         "Reject: a cell, but badly framed.",
     )
     yield Command(
-        "threshold.lower", "Show more suggestions", s.lower_threshold, (",",), "Suggestions", has_project
+        "threshold.lower",
+        "Show more suggestions",
+        s.marks.lower_threshold,
+        (",",),
+        "Suggestions",
+        has_project,
     )
     yield Command(
-        "threshold.raise", "Show fewer suggestions", s.raise_threshold, (".",), "Suggestions", has_project
+        "threshold.raise",
+        "Show fewer suggestions",
+        s.marks.raise_threshold,
+        (".",),
+        "Suggestions",
+        has_project,
     )
 
-    yield Command("edit.undo", "Undo", s.undo, ("Ctrl+Z",), "General", has_field)
-    yield Command("edit.redo", "Redo", s.redo, ("Ctrl+Shift+Z",), "General", has_field)
+    yield Command("edit.undo", "Undo", s.history.undo, ("Ctrl+Z",), "General", has_field)
+    yield Command("edit.redo", "Redo", s.history.redo, ("Ctrl+Shift+Z",), "General", has_field)
     yield Command(
         "view.marks",
         "Hide or show marks",
-        s.toggle_marks,
+        s.marks.toggle,
         ("H",),
         "General",
         has_field,

@@ -24,7 +24,8 @@ from napari_lld.i18n.qt import use_qt_language
 from napari_lld.i18n.translate import tr, use_language
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.session import user_state
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.label_error_reader import LabelErrorThread
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
 
-    from napari_lld.session.rounds import Rounds
 
 DOCK_NAME = "Annotate (LLD)"
 """What napari's Plugins menu calls the dock: its entry shows and hides the one that is there."""
@@ -80,18 +80,20 @@ class Desk(QObject):
         self.commands = Commands(self.session)
         self.commands.key_map = keymap.load()
         self.jobs = Jobs(self)
-        self.training_options: Callable[[], dict[str, Any]] = lambda: {"budget": self.session.training.budget}
+        self.training_options: Callable[[], dict[str, Any]] = lambda: {
+            "budget": self.session.training.state.budget
+        }
         self.docks: list[Dock] = []
         self.window: QWidget | None = None
         self.binding: Binding | None = None
         self._closed = self._window_gone = False
         self._help: QWidget | None = None
         self.process = TrainingProcess(self.session, self)
-        self.session.trainer = self.process
+        self.session.training.process = self.process
         self.label_errors = LabelErrorThread(self)
         self._nuclei = LatestTask("nuclei", self)
         self._come_late: Callable[[], bool] = lambda: False
-        self.session.label_error_reader = self.label_errors
+        self.session.label_errors.reader = self.label_errors
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.fields = FieldController(self)
@@ -114,7 +116,7 @@ class Desk(QObject):
         self.jobs.stopped.connect(self._on_stopped)
         self.session.project_changed.connect(self._on_project)
         self.session.notice.connect(self._on_notice)
-        self.session.went_on.connect(self._bring_into_view)
+        self.session.selection.went_on.connect(self._bring_into_view)
 
     # ------------------------------------------------------------------ life
 
@@ -177,7 +179,7 @@ class Desk(QObject):
         self.overlap.close()
         self._unbind()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
-        self.session.trainer = self.session.label_error_reader = None
+        self.session.training.process = self.session.label_errors.reader = None
         self.label_errors.close()
         self._nuclei.close()
 
@@ -212,7 +214,7 @@ class Desk(QObject):
 
     def _window_commands(self) -> Iterator[Command]:
         def idle(session: Session) -> bool:
-            return session.project is not None and not session.training.busy
+            return session.project is not None and not session.training.state.busy
 
         yield Command(
             "tool.select",
@@ -305,18 +307,23 @@ class Desk(QObject):
         """Drop what is being drawn, else leave the tool, else choose nothing."""
         if self.pointer.drawing:
             self.pointer.cancel()
-        elif self.session.proposed_box is not None:
-            self.session.proposed_box = None
-        elif self.session.proposed_region is not None and self.session.selection is None:
-            self.session.leave_proposed_region()
+        elif self.session.selection.proposed_box is not None:
+            self.session.selection.proposed_box = None
+        elif self.session.region_proposal.current is not None and self.session.selection.current is None:
+            self.session.region_proposal.leave()
         elif self.session.tool is not Tool.SELECT:
             self.session.tool = Tool.SELECT
         else:
-            self.session.select(None)
+            self.session.selection.select(None)
 
     def _can_finish_drawing(self, session: Session) -> bool:
         fitted = session.display.fitted_pixel_size is not None
-        return bool(self.pointer.drawing or fitted or session.proposed_box or session.proposed_region)
+        return bool(
+            self.pointer.drawing
+            or fitted
+            or session.selection.proposed_box
+            or session.region_proposal.current
+        )
 
     def finish_drawing(self) -> None:
         """Close the polygon, take the ring for a red cell, or take the box or region that is proposed."""
@@ -324,28 +331,28 @@ class Desk(QObject):
             self.pointer.finish()
         elif self.session.display.fitted_pixel_size is not None:
             take_ring(self)
-        elif self.session.take_proposed_box() is None:
-            self.session.take_proposed_region()
+        elif self.session.boxes.take_proposed() is None:
+            self.session.region_proposal.take()
 
     def finish_region(self) -> None:
         """Finish the draft region, once what may not be right about it has been answered."""
-        session, region = self.session, self.session.region_to_finish()
+        session, region = self.session, self.session.regions.to_finish()
         if region is None:
-            session.finish_region()  # says what to choose
+            session.regions.finish()  # says what to choose
             return
 
         def finish() -> None:
-            session.select("region", region.id)
-            session.finish_region()
+            session.selection.select("region", region.id)
+            session.regions.finish()
 
         self._promise(region.shape, tr("Finish the region"), finish)
 
     def finish_whole_field(self) -> None:
         """Mark the whole field as reviewed, once the user has answered the warnings about it."""
-        field = self.session.field
+        field = self.session.fields.current
         if field is not None:
             shape = Shape.rectangle(0, 0, field.width, field.height)
-            self._promise(shape, tr("Whole field"), self.session.mark_whole_field)
+            self._promise(shape, tr("Whole field"), self.session.regions.add_whole_field)
 
     def _promise(self, shape: Shape, title: str, finish: Callable[[], object]) -> None:
         """Finish an area of the field that is shown: all that is not boxed in it becomes background.
@@ -354,13 +361,13 @@ class Desk(QObject):
         """
         from napari_lld.widgets.dialogs import dialogs
 
-        session, field = self.session, self.session.field
+        session, field = self.session, self.session.fields.current
         if field is None:
             return
         here = (session.project, field.id)
 
         def come_late() -> bool:
-            late = (session.project, session.field_id) != here
+            late = (session.project, session.fields.current_id) != here
             if late:
                 message = tr(
                     "{area}: {field} was not finished: another field was opened before the check ended.",
@@ -373,7 +380,7 @@ class Desk(QObject):
         def ask(nuclei: int) -> None:
             if come_late():
                 return
-            doubts = session.doubts(shape, nuclei)
+            doubts = session.regions.doubts(shape, nuclei)
             if not doubts or dialogs.ask_anyway(title, doubts, self.window):
                 finish()
 
@@ -382,14 +389,14 @@ class Desk(QObject):
             ask(0)
 
         try:
-            pixels = None if field.is_slide else session.pixels(field.id)
+            pixels = None if field.is_slide else session.fields.pixels(field.id)
         except LLDError as error:
             unseen(str(error))
             return
         if pixels is None:
             ask(0)
             return
-        known = session.known_places()
+        known = session.regions.known_places()
         if self._nuclei.busy:
             self._come_late()  # its answer is not waited for any more
         self._come_late = come_late
@@ -399,14 +406,14 @@ class Desk(QObject):
         """Prompt for the comment on the current cell."""
         from napari_lld.widgets.dialogs import dialogs
 
-        cell = self.session.cell
+        cell = self.session.selection.cell
         text = dialogs.ask_comment(cell.comment, self.window) if cell is not None else None
         if text is not None:
-            self.session.set_comment(text)
+            self.session.labels.set_comment(text)
 
     def zoom_to_current(self) -> None:
         """Show the current cell large; once more shows the field again."""
-        mark = self.session.cell or self.session.suggestion
+        mark = self.session.selection.cell or self.session.selection.proposal
         camera = self.viewer.scene.camera
         if mark is None or getattr(self, "_zoomed_on", None) == mark.box:
             self._zoomed_on = None
@@ -420,7 +427,7 @@ class Desk(QObject):
 
     def _bring_into_view(self) -> None:
         """Centre the cell that came by itself where it is out of sight, and keep the zoom on cells."""
-        mark = self.session.cell or self.session.suggestion
+        mark = self.session.selection.cell or self.session.selection.proposal
         if mark is None:
             return
         if getattr(self, "_zoomed_on", None) is not None:
@@ -554,11 +561,6 @@ class Desk(QObject):
         self.session.refresh()
         left = self.jobs.left or tr("What was done before stays.")
         self.session.tell("info", tr("{title}: stopped. {left}", title=title, left=left))
-
-    @property
-    def rounds(self) -> Rounds:
-        """The queue of trainings."""
-        return self.around.rounds
 
     def import_labels(self, path: Path | None = None) -> None:
         """Ask how labels are to be imported, then import them."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari_lld.commands.registry import Command, has_field, has_project
 from napari_lld.i18n.translate import tr
 from napari_lld.imaging.display import DisplaySettings
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 from napari_lld.tasks import actions
 from napari_lld.tasks.import_preview import Place
 
@@ -35,7 +36,7 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         sight.look = DisplaySettings()
 
     def changed(session: Session) -> bool:
-        return session.field_id is not None and not session.display.look.plain
+        return session.fields.current_id is not None and not session.display.look.plain
 
     yield Command(
         "sight.panel",

@@ -82,7 +82,7 @@ class AnnotateDock(QWidget):
         self._review = QStackedWidget()
         self._review.addWidget(self._suggestions)
         self._review.addWidget(self._label_errors)
-        self._training = TrainingPanel(session, commands, self.desk.around.rounds)
+        self._training = TrainingPanel(session, commands)
         self._differential = DifferentialPanel(session, commands)
         self._tabs = QTabWidget()
         self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -145,12 +145,12 @@ class AnnotateDock(QWidget):
         """Whether the hint was given while a box is proposed: without that box it is out of date."""
 
         session.project_changed.connect(self._on_project)
-        session.training.changed.connect(self._on_training)
-        session.marks_changed.connect(self._on_marks)
-        session.field_changed.connect(self._on_marks)
-        session.threshold_changed.connect(self._on_marks)
-        session.proposed_box_changed.connect(self._on_proposed_box)
-        session.label_errors_changed.connect(self._on_label_errors)
+        session.training.state.changed.connect(self._on_training)
+        session.marks.changed.connect(self._on_marks)
+        session.fields.current_changed.connect(self._on_marks)
+        session.marks.threshold_changed.connect(self._on_marks)
+        session.selection.proposed_box_changed.connect(self._on_proposed_box)
+        session.label_errors.changed.connect(self._on_label_errors)
         self.desk.hinted.connect(self._on_hint)
         self.desk.jobs.changed.connect(self._on_job)
         self.desk.viewer.events.theme.connect(self._on_theme)
@@ -238,12 +238,12 @@ class AnnotateDock(QWidget):
         session = self.desk.session
         for signal, slot in (
             (session.project_changed, self._on_project),
-            (session.training.changed, self._on_training),
-            (session.marks_changed, self._on_marks),
-            (session.field_changed, self._on_marks),
-            (session.threshold_changed, self._on_marks),
-            (session.proposed_box_changed, self._on_proposed_box),
-            (session.label_errors_changed, self._on_label_errors),
+            (session.training.state.changed, self._on_training),
+            (session.marks.changed, self._on_marks),
+            (session.fields.current_changed, self._on_marks),
+            (session.marks.threshold_changed, self._on_marks),
+            (session.selection.proposed_box_changed, self._on_proposed_box),
+            (session.label_errors.changed, self._on_label_errors),
         ):
             signal.disconnect(slot, missing_ok=True)
         self.desk.viewer.events.theme.disconnect(self._on_theme)
@@ -269,7 +269,7 @@ class AnnotateDock(QWidget):
 
     def _on_proposed_box(self) -> None:
         """Clear the message about a proposed box that is no longer there."""
-        if self.desk.session.proposed_box is None and self._hint_of_box:
+        if self.desk.session.selection.proposed_box is None and self._hint_of_box:
             self._fading.stop()
             self._rest_hint()
 
@@ -277,15 +277,15 @@ class AnnotateDock(QWidget):
         self._on_proposed_box()
         if not self._fading.isActive():
             self._rest_hint()
-        if self.desk.session.checking:
+        if self.desk.session.label_errors.active:
             self._tabs.setTabText(0, tr("Label errors"))
             return
-        count = len(self.desk.session.suggestions)
+        count = len(self.desk.session.suggestions.shown)
         self._tabs.setTabText(0, tr("Suggestions ({count})", count=count) if count else tr("Suggestions"))
 
     def _on_label_errors(self) -> None:
         """Show possible label errors in the place of fields and suggestions, or these again."""
-        checking = self.desk.session.checking
+        checking = self.desk.session.label_errors.active
         if checking is not bool(self._places.currentIndex()):
             self._places.setCurrentIndex(int(checking))
             self._review.setCurrentIndex(int(checking))
@@ -294,13 +294,13 @@ class AnnotateDock(QWidget):
         self._on_marks()
 
     def _on_training(self) -> None:
-        training = self.desk.session.training
+        training = self.desk.session.training.state
         fraction = training.progress.fraction
         share = f" {fraction:.0%}" if training.busy and fraction is not None else ""
         self._tabs.setTabText(1, tr("Model · at work{share}", share=share) if training.busy else tr("Model"))
 
     def _on_hint(self, sentence: str) -> None:
-        self._hint_of_box = self.desk.session.proposed_box is not None
+        self._hint_of_box = self.desk.session.selection.proposed_box is not None
         self._hint.show()
         self._hint.setText(sentence)
         self._hint.setToolTip(sentence)
@@ -346,9 +346,9 @@ class AnnotateDock(QWidget):
         session = self.desk.session
         if (foreign := self.desk.layers.foreign) is not None:
             return tr("Keys and mouse act on the layer “{name}”, not on the project.", name=foreign)
-        if session.field_id is None:
+        if session.fields.current_id is None:
             return tr("Add fields, or drop images here · [help.keys] shows all keys")
-        if not session.regions:
+        if not session.marks.regions:
             return tr(
                 "[tool.region] draws a region to finish, [tool.box] boxes its cells · "
                 "[help.keys] shows all keys"

@@ -40,7 +40,7 @@ class FieldController:
         self._session: Session = desk.session
         self._session.questions = self
         self._session.project_changed.connect(self._on_project)
-        self._session.ranking_wanted.connect(self.rank)
+        self._session.fields.ranking_wanted.connect(self.rank)
 
     def commands(self) -> Iterator[Command]:
         """Make the commands, with those that need no window."""
@@ -115,7 +115,7 @@ class FieldController:
         """Disconnect from the session."""
         self._session.questions = None
         self._session.project_changed.disconnect(self._on_project, missing_ok=True)
-        self._session.ranking_wanted.disconnect(self.rank, missing_ok=True)
+        self._session.fields.ranking_wanted.disconnect(self.rank, missing_ok=True)
 
     def rank(self) -> None:
         """Rank the fields before the first training."""
@@ -127,7 +127,7 @@ class FieldController:
         def done(_result: None) -> None:
             if session.project is project:
                 session.refresh()
-                session.take_ranking()
+                session.fields.take_ranking()
 
         self._desk.jobs.start(
             tr("Looking where to begin"),
@@ -176,12 +176,12 @@ class FieldController:
         """Prompt for the comment on the field that is shown."""
         from napari_lld.widgets.fields import field_dialogs
 
-        field = self._session.field
+        field = self._session.fields.current
         if field is None:
             return
         text = field_dialogs.ask_field_comment(field.name, field.note, self._desk.window)
         if text is not None:
-            self._session.describe_field(field.id, note=text.strip())
+            self._session.fields.describe(field.id, note=text.strip())
 
     def details(self) -> None:
         """Prompt for patient, slide, domain and size of a pixel of the fields that are meant."""
@@ -190,8 +190,8 @@ class FieldController:
         session = self._session
         if self._desk.still_busy():
             return
-        every = [summary.field for summary in session.summaries()]
-        changes = field_dialogs.ask_field_details(session.fields_meant, every, self._desk.window)
+        every = [summary.field for summary in session.fields.summaries()]
+        changes = field_dialogs.ask_field_details(session.fields.meant, every, self._desk.window)
         if changes:
             self._describe(changes)
 
@@ -202,9 +202,9 @@ class FieldController:
         session, project = self._session, self._session.project
         if project is None or self._desk.still_busy():
             return
-        every = [summary.field for summary in session.summaries()]
+        every = [summary.field for summary in session.fields.summaries()]
         answer = field_dialogs.ask_patients(project.fields.patient_rule, every, self._desk.window)
-        if answer is not None and session.set_patient_rule(answer.rule) and answer.changes:
+        if answer is not None and session.fields.set_patient_rule(answer.rule) and answer.changes:
             self._describe(answer.changes)
 
     def _describe(self, changes: Changes) -> None:
@@ -212,15 +212,15 @@ class FieldController:
         session, project = self._session, self._session.project
         if project is None:
             return
-        place, before = Place.of(project), coverage(s.field for s in session.summaries())
+        place, before = Place.of(project), coverage(s.field for s in session.fields.summaries())
 
         def done(edits: list[int]) -> None:
             if session.project is not project:
                 return
             session.refresh()
-            session.join_edits(edits)
+            session.history.join(edits)
             message = trn("{count} field changed.", "{count} fields changed.", len(edits))
-            now = coverage(summary.field for summary in session.summaries())
+            now = coverage(summary.field for summary in session.fields.summaries())
             if now != before:
                 message += " " + now.told(before)
             session.tell("info", message)
@@ -250,7 +250,7 @@ class FieldController:
             project.annotator, project.readings.all(), project.reading, self._desk.window, begin=begin
         )
         if choice is not None:
-            self._session.go_to_reading(choice)
+            self._session.readings.go_to(choice)
 
     def open_for_reading(self, why: str) -> bool:
         """Ask whether to open a project for reading only, which cannot be written."""

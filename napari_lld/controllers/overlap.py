@@ -62,7 +62,7 @@ class OverlapController:
         from napari_lld.widgets.dialogs import dialogs
 
         session = self._desk.session
-        project, field = session.project, session.field
+        project, field = session.project, session.fields.current
         if project is None or field is None:
             return
         others = [other for other in project.fields.all() if other.id != field.id]
@@ -101,7 +101,7 @@ class OverlapController:
     def same_cell(self) -> None:
         """Select a cell, then the same one in another field."""
         session = self._desk.session
-        cell, field_id = session.cell, session.field_id
+        cell, field_id = session.selection.cell, session.fields.current_id
         if cell is None or field_id is None:
             return
         if self._pointed is None or self._pointed[0] == field_id:
@@ -141,7 +141,7 @@ class OverlapController:
     def remove(self) -> None:
         """Delete the overlaps of the field that is shown."""
         session = self._desk.session
-        project, field_id = session.project, session.field_id
+        project, field_id = session.project, session.fields.current_id
         if project is None or field_id is None:
             return
         overlaps = project.overlaps.all(field_id)

@@ -15,7 +15,6 @@ from napari_lld.controllers.exception_hook import Catcher
 from napari_lld.i18n.translate import tr
 from napari_lld.session.log import Log
 from napari_lld.session.project_log import log_error
-from napari_lld.session.rounds import Rounds
 from napari_lld.session.work_clock import WorkClock
 from napari_lld.tasks import actions
 
@@ -35,7 +34,6 @@ class WindowServices(QObject):
         self.session = desk.session
         self.log = Log()
         self.clock = WorkClock(desk.session)
-        self.rounds = Rounds(desk.session, desk.session.preferences)
         self._catcher = Catcher(self.on_unexpected)
         self._last_trace = ""
         # Counting the new cells takes some statements: once after many edits, not at every key.
@@ -44,26 +42,24 @@ class WindowServices(QObject):
         self._looking.setInterval(_LOOK_MS)
         self._looking.timeout.connect(self._look)
         self.session.notice.connect(self._on_notice)
-        self.session.summaries_changed.connect(self._look_soon)
+        self.session.fields.summaries_changed.connect(self._look_soon)
         self.session.project_changed.connect(self._look_soon)
         self.session.preferences.events.ready.connect(self._on_ready)
 
     def close(self) -> None:
         """Disconnect from the session; what was counted is kept."""
         self._looking.stop()
-        self.rounds.close()
+        self.session.training.rounds.close()
         self.clock.close()
         self._catcher.remove()
         self.session.notice.disconnect(self._on_notice, missing_ok=True)
-        self.session.summaries_changed.disconnect(self._look_soon, missing_ok=True)
+        self.session.fields.summaries_changed.disconnect(self._look_soon, missing_ok=True)
         self.session.project_changed.disconnect(self._look_soon, missing_ok=True)
         self.session.preferences.events.ready.disconnect(self._on_ready, missing_ok=True)
 
     def commands(self) -> Iterator[Command]:
         """Make the commands."""
-        yield from model_commands(
-            self.session, self.rounds, lambda: self.desk.training_options(), self.show_curves
-        )
+        yield from model_commands(self.session, lambda: self.desk.training_options(), self.show_curves)
         yield Command(
             "project.export",
             "Export …",
@@ -94,7 +90,7 @@ class WindowServices(QObject):
             "Change annotator …",
             self.change_annotator,
             group="Project",
-            when=lambda session: has_project(session) and not session.training.busy,
+            when=lambda session: has_project(session) and not session.training.state.busy,
             help="Every edit carries a name, and undo takes back only one's own.",
         )
         yield Command(
@@ -109,9 +105,9 @@ class WindowServices(QObject):
         self._looking.start()
 
     def _look(self) -> None:
-        self.rounds.look()
+        self.session.training.rounds.look()
         if self.session.project is not None and any(
-            summary.finished_regions for summary in self.session.all_summaries.values()
+            summary.finished_regions for summary in self.session.fields.by_id.values()
         ):
             self.warm_up()
 
@@ -141,7 +137,7 @@ class WindowServices(QObject):
         self._last_trace = trace
         self.log.add("trace", what, trace)
         if self.session.project is not None and not self.session.project.read_only:
-            known = [summary.field for summary in self.session.all_summaries.values()]
+            known = [summary.field for summary in self.session.fields.by_id.values()]
             log_error(self.session.project.path, "window", what, trace, known)
         self.session.tell(
             "error",

@@ -13,7 +13,7 @@ from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QTimer
 
 from annotation_store.errors import LLDError
-from annotation_store.records import Box, Field, Suggestion
+from annotation_store.records import Box, Field, Proposal
 from napari_lld.i18n.translate import tr
 from napari_lld.imaging.display import ShownLevel
 from napari_lld.layers import outlines, palette
@@ -83,14 +83,14 @@ class DeskLayers:
         self._source: npt.NDArray[np.uint8] | Sequence[Any] | None = None
         self._backdrop: Backdrop | None = None
         self._closed = False
-        session.field_changed.connect(self._on_field)
-        session.marks_changed.connect(self._on_marks)
-        session.selection_changed.connect(self._draw_proposed)
-        session.proposed_box_changed.connect(self._draw_current)
-        session.proposed_region_changed.connect(self._draw_proposed)
-        session.label_errors_changed.connect(self._draw_proposed)
-        session.threshold_changed.connect(self._on_threshold)
-        session.display_changed.connect(self._on_display)
+        session.fields.current_changed.connect(self._on_field)
+        session.marks.changed.connect(self._on_marks)
+        session.selection.changed.connect(self._draw_proposed)
+        session.selection.proposed_box_changed.connect(self._draw_current)
+        session.region_proposal.changed.connect(self._draw_proposed)
+        session.label_errors.changed.connect(self._draw_proposed)
+        session.marks.threshold_changed.connect(self._on_threshold)
+        session.marks.shown_changed.connect(self._on_display)
         session.display.look_changed.connect(self._on_look)
         session.display.measured.connect(self._draw_current)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
@@ -102,14 +102,14 @@ class DeskLayers:
         """Disconnect from session and viewer, and take the layers away."""
         session = self._session
         for signal, slot in (
-            (session.field_changed, self._on_field),
-            (session.marks_changed, self._on_marks),
-            (session.selection_changed, self._draw_proposed),
-            (session.proposed_box_changed, self._draw_current),
-            (session.proposed_region_changed, self._draw_proposed),
-            (session.label_errors_changed, self._draw_proposed),
-            (session.threshold_changed, self._on_threshold),
-            (session.display_changed, self._on_display),
+            (session.fields.current_changed, self._on_field),
+            (session.marks.changed, self._on_marks),
+            (session.selection.changed, self._draw_proposed),
+            (session.selection.proposed_box_changed, self._draw_current),
+            (session.region_proposal.changed, self._draw_proposed),
+            (session.label_errors.changed, self._draw_proposed),
+            (session.marks.threshold_changed, self._on_threshold),
+            (session.marks.shown_changed, self._on_display),
             (session.display.look_changed, self._on_look),
             (session.display.measured, self._draw_current),
         ):
@@ -143,7 +143,7 @@ class DeskLayers:
     def _bring_back(self) -> None:
         """Create the plugin's layers again if one was deleted: a field must never be blank."""
         lost = [name for name, layer in self._layers.items() if layer not in self._viewer.layers]
-        if self._closed or not lost or self._session.field is None:
+        if self._closed or not lost or self._session.fields.current is None:
             return
         self._remove()
         self._draw_field()
@@ -193,7 +193,7 @@ class DeskLayers:
                 vector_style="line",
                 edge_width=_LINE[name] / self._zoom,
                 edge_color=palette.CURRENT,
-                visible=self._session.marks_shown,
+                visible=self._session.marks.shown,
             ),
         )
 
@@ -209,7 +209,7 @@ class DeskLayers:
     def _draw_field(self) -> bool:
         """Show the field and all on it; false if there is none."""
         session = self._session
-        field = session.field
+        field = session.fields.current
         if session.project is None or field is None:
             self._remove()
             return False
@@ -218,7 +218,9 @@ class DeskLayers:
         try:
             # Of a slide its levels, which napari reads as far as they are seen.
             pixels = (
-                session.project.slides.open(field.id).levels if field.is_slide else session.pixels(field.id)
+                session.project.slides.open(field.id).levels
+                if field.is_slide
+                else session.fields.pixels(field.id)
             )
         except LLDError as error:
             session.tell("error", str(error))
@@ -263,7 +265,7 @@ class DeskLayers:
 
     def _measure(self, shown: Any) -> None:
         """Store how bright the field is behind the letters."""
-        field = self._session.field
+        field = self._session.fields.current
         if field is not None:
             pixels = shown if isinstance(shown, np.ndarray) else None
             self._backdrop = Backdrop(pixels, field.width, field.height)
@@ -285,11 +287,11 @@ class DeskLayers:
             self._ink_letters()
 
     def _on_marks(self, kinds: frozenset[str]) -> None:
-        if self._session.field_id is None:
+        if self._session.fields.current_id is None:
             return
         if kinds & {"region", "ignore_area"}:
             self._draw_regions()
-        if "suggestion" in kinds or ("region" in kinds and self._session.pending):
+        if "suggestion" in kinds or ("region" in kinds and self._session.marks.pending):
             self._draw_suggestions()
         if "cell" in kinds:
             self._draw_cells()
@@ -298,14 +300,14 @@ class DeskLayers:
         self._draw_current()
 
     def _on_threshold(self) -> None:
-        if self._session.field_id is not None:
+        if self._session.fields.current_id is not None:
             self._draw_suggestions()
 
     def _draw_regions(self) -> None:
-        session, field = self._session, self._session.field
+        session, field = self._session, self._session.fields.current
         if field is None:
             return
-        finished = [region.shape for region in session.regions if region.finished]
+        finished = [region.shape for region in session.marks.regions if region.finished]
         mask, scale = outlines.unknown_mask(finished, field.width, field.height)
         if not finished:
             mask = np.zeros((1, 1), dtype=np.uint8)  # all is unknown: nothing to tell apart, so dim nothing
@@ -318,7 +320,7 @@ class DeskLayers:
                 contrast_limits=(0, 1),
                 opacity=_DIM,
                 blending="translucent",
-                visible=session.marks_shown,
+                visible=session.marks.shown,
             ),
         )
         unknown.data = mask
@@ -327,10 +329,10 @@ class DeskLayers:
         if self._backdrop is not None:
             self._backdrop.dim(mask, scale, _DIM)
         parts, colours = [], []
-        for region in session.regions:
+        for region in session.marks.regions:
             parts.append(outlines.shape_outlines([region.shape]))
             colours.append(palette.rgba(palette.REGION, 1 if region.finished else 0.5))
-        for area in session.ignore_areas:
+        for area in session.marks.ignore_areas:
             parts.append(outlines.crossed_outline(area.shape))
             colours.append(palette.rgba(palette.IGNORED))
         # Two unseen points hold the extent of all layers: were it to change with the marks, napari
@@ -363,7 +365,7 @@ class DeskLayers:
         session, schema = self._session, self._session.schema
         if schema is None:
             return
-        cells = session.cells
+        cells = session.marks.cells
         boxes = tuple(cell.box for cell in cells)
         self._vectors(CELLS)  # where it has to be created again, its boxes are too
         segments = outlines.box_outlines(boxes) if boxes != self._cell_boxes else None
@@ -390,7 +392,7 @@ class DeskLayers:
         session, schema = self._session, self._session.schema
         if schema is None:
             return
-        waiting = session.waiting
+        waiting = session.marks.waiting
         layer = self._vectors(SUGGESTIONS)
         segments = None
         if not waiting or any(suggestion.id not in self._slots for suggestion in waiting):
@@ -406,7 +408,7 @@ class DeskLayers:
             boxes = None
         colours = np.zeros((len(self._slots), 4))
         texts = [""] * len(self._slots)
-        for suggestion in session.suggestions:
+        for suggestion in session.suggestions.shown:
             slot = self._slots[suggestion.id]
             texts[slot] = palette.proposal_word(schema, suggestion.proposal)
             colours[slot] = palette.rgba(palette.proposal_colour(schema, suggestion.proposal))
@@ -428,7 +430,7 @@ class DeskLayers:
                 border_width=0,
                 features={"text": np.zeros(0, dtype=object)},
                 text={"string": "{text}", "size": 10, "color": "white", "anchor": "upper_left"},
-                visible=self._session.marks_shown,
+                visible=self._session.marks.shown,
             ),
         )
         if boxes is not None:
@@ -467,43 +469,43 @@ class DeskLayers:
         session = self._session
         boxes: list[Box] = []
         texts = []
-        if session.proposed_region is not None:
-            boxes.append(session.proposed_region.box)
+        if session.region_proposal.current is not None:
+            boxes.append(session.region_proposal.current.box)
             texts.append(tr("proposed"))
-        if (label_error := session.label_error) is not None and label_error.box is not None:
+        if (label_error := session.label_errors.current) is not None and label_error.box is not None:
             boxes.append(label_error.box)
             texts.append(model_says(session))
-        if session.field_id is not None and (boxes or PROPOSED_LETTERS in self._layers):
+        if session.fields.current_id is not None and (boxes or PROPOSED_LETTERS in self._layers):
             self._draw_letters(PROPOSED_LETTERS, boxes, texts)
         self._draw_current()
 
     def _draw_current(self) -> None:
         session = self._session
-        if session.field_id is None:
+        if session.fields.current_id is None:
             return
         parts = [self._draft]
-        if session.proposed_box is not None:
-            parts.append(outlines.box_outlines([session.proposed_box]))
-        proposed = session.proposed_region
+        if session.selection.proposed_box is not None:
+            parts.append(outlines.box_outlines([session.selection.proposed_box]))
+        proposed = session.region_proposal.current
         if proposed is not None:
             parts.append(outlines.dashed_box(proposed.box, _DASH / self._zoom))
-            if session.selection is None:
+            if session.selection.current is None:
                 parts.append(self._handles(proposed.box, centre=True))
-        mark = session.cell or session.suggestion
+        mark = session.selection.cell or session.selection.proposal
         if mark is not None:
             draw = outlines.box_outlines
-            if isinstance(mark, Suggestion):
+            if isinstance(mark, Proposal):
                 draw = outlines.box_spikes if mark.is_unknown else outlines.box_brackets
             parts.append(draw([self._grown(mark.box)]))
             parts.append(self._handles(mark.box))
-        label_error = session.label_error
+        label_error = session.label_errors.current
         if label_error is not None and label_error.id is not None and label_error.prediction is not None:
             parts.append(outlines.box_brackets([label_error.prediction.box]))
-        region = session.region
+        region = session.selection.region
         if region is not None:
             parts.append(outlines.path_outline(region.shape.points, closed=True))
             parts.append(self._handles(region.shape.bounds, centre=True))
-        area = session.ignore_area
+        area = session.selection.ignore_area
         if area is not None:
             parts.append(outlines.crossed_outline(area.shape))
         lines, places, texts = measure_marks(session.display, self._zoom)
@@ -557,7 +559,7 @@ class DeskLayers:
     def _on_display(self) -> None:
         for name in _MARKS:
             if name in self._layers:
-                self._layers[name].visible = self._session.marks_shown
+                self._layers[name].visible = self._session.marks.shown
 
     def _on_zoom(self) -> None:
         # Lines keep their width on the screen, in steps: a Vectors layer is rebuilt for a new width.

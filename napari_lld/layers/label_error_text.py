@@ -16,10 +16,10 @@ _BESIDE = "\u2003" * 3
 
 def model_says(session: Session) -> str:
     """Return the prediction for the current possible label error; empty if there is none."""
-    item, schema = session.label_error, session.schema
+    item, schema = session.label_errors.current, session.schema
     if item is None or schema is None:
         return ""
-    predicted, other = item.prediction, session.contradicted
+    predicted, other = item.prediction, session.label_errors.contradicted
     if predicted is None:
         word = tr("no cell")
     elif item.id is None:

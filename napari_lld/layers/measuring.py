@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_lld.i18n.translate import tr
 from napari_lld.imaging.measure import Point, distance, length
 from napari_lld.layers import outlines
-from napari_lld.session.session import Tool
+from napari_lld.session.tool import Tool
 
 if TYPE_CHECKING:
     from napari_lld.session.display import FieldDisplay

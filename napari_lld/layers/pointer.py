@@ -14,7 +14,8 @@ from napari_lld.i18n.translate import tr
 from napari_lld.layers import outlines
 from napari_lld.layers.measuring import Measuring
 from napari_lld.layers.measuring import point_of as _point
-from napari_lld.session.session import Kind, Tool
+from napari_lld.session.selection import Kind
+from napari_lld.session.tool import Tool
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -44,7 +45,7 @@ class Pointer:
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_double_click_callbacks.append(self._on_double_click)
         session.tool_changed.connect(self._on_tool)
-        session.field_changed.connect(self.cancel)
+        session.fields.current_changed.connect(self.cancel)
 
     def close(self) -> None:
         """Disconnect from viewer and session."""
@@ -57,7 +58,7 @@ class Pointer:
                 callbacks.remove(callback)
         self._let_zoom()
         self._session.tool_changed.disconnect(self._on_tool, missing_ok=True)
-        self._session.field_changed.disconnect(self.cancel, missing_ok=True)
+        self._session.fields.current_changed.disconnect(self.cancel, missing_ok=True)
 
     # ------------------------------------------------------------------ polygons
 
@@ -70,7 +71,7 @@ class Pointer:
         """Drop what is being drawn or measured."""
         self._corners = []
         self._session.display.clear_measures()
-        if self._session.field_id is not None:
+        if self._session.fields.current_id is not None:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
 
     def finish(self) -> None:
@@ -85,9 +86,9 @@ class Pointer:
     def _add_area(self, shape: Shape) -> None:
         session = self._session
         if session.tool is Tool.IGNORE:
-            added = session.add_ignore_area(shape)
+            added = session.regions.add_ignore_area(shape)
         else:
-            added = session.add_region(shape, draft=session.tool is Tool.DRAFT)
+            added = session.regions.add(shape, draft=session.tool is Tool.DRAFT)
         if added is not None:
             session.tool = Tool.SELECT
 
@@ -95,7 +96,7 @@ class Pointer:
 
     def _active(self) -> bool:
         active = self._viewer.layers.selection.active
-        return self._session.field_id is not None and (active is None or self._layers.owns(active))
+        return self._session.fields.current_id is not None and (active is None or self._layers.owns(active))
 
     def _on_tool(self) -> None:
         self.cancel()
@@ -157,8 +158,8 @@ class Pointer:
         if self._session.tool is Tool.BOX:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
             if dragged:
-                self._session.add_box(_box(start, end))
-            elif not self._session.select_at(*start):
+                self._session.boxes.add(_box(start, end))
+            elif not self._session.selection.select_at(*start):
                 self._propose(start)
         elif self._corners or not dragged:
             self._add_corner(end)
@@ -168,10 +169,10 @@ class Pointer:
 
     def _propose(self, point: Point) -> None:
         """Propose the box of the cell under a click; the pixels are those that are shown."""
-        around = self._session.search_around(*point)
+        around = self._session.boxes.search_around(*point)
         pixels = self._layers.pixels(around) if around is not None else None
         if around is not None and pixels is not None:
-            self._session.propose_box(pixels, around[:2], *point)
+            self._session.boxes.propose(pixels, around[:2], *point)
 
     def _add_corner(self, point: Point) -> None:
         if len(self._corners) >= 3 and self._near(point, self._corners[0], _GRIP):
@@ -204,30 +205,36 @@ class Pointer:
             if dragged:
                 self._put(_changed(box, grip, start, end))
                 return
-        if not dragged and not session.select_at(*start):
+        if not dragged and not session.selection.select_at(*start):
             self._choose_region(start)
 
     def _put(self, box: Box) -> None:
-        region, proposed, field = self._session.region, self._session.proposed_region, self._session.field
+        region, proposed, field = (
+            self._session.selection.region,
+            self._session.region_proposal.current,
+            self._session.fields.current,
+        )
         if region is not None:
             if field is not None:
                 box = _pushed_inside(box, region.shape.bounds, field.width, field.height)
-            self._session.change_region(region.id, _fitted(region.shape, box))
-        elif proposed is not None and self._session.selection is None and field is not None:
-            self._session.shift_proposed_region(_pushed_inside(box, proposed.box, field.width, field.height))
+            self._session.regions.change(region.id, _fitted(region.shape, box))
+        elif proposed is not None and self._session.selection.current is None and field is not None:
+            self._session.region_proposal.shift(_pushed_inside(box, proposed.box, field.width, field.height))
         else:
-            self._session.move_box(box)
+            self._session.labels.move_box(box)
 
     def _choose_region(self, point: Point) -> None:
         """Choose a region or an ignore area by its outline: the inside is for the cells."""
         from shapely import Point as GeometryPoint
 
         here, session = GeometryPoint(point), self._session
-        areas: list[tuple[Kind, Region | IgnoreArea]] = [("region", region) for region in session.regions]
-        areas += [("ignore_area", area) for area in session.ignore_areas]
+        areas: list[tuple[Kind, Region | IgnoreArea]] = [
+            ("region", region) for region in session.marks.regions
+        ]
+        areas += [("ignore_area", area) for area in session.marks.ignore_areas]
         for kind, area in areas:
             if area.shape.geometry.exterior.distance(here) <= _GRIP / self._zoom:
-                session.select(kind, area.id)
+                session.selection.select(kind, area.id)
                 return
 
     # ------------------------------------------------------------------ geometry
@@ -240,20 +247,20 @@ class Pointer:
         return max(abs(a[0] - b[0]), abs(a[1] - b[1])) * self._zoom < pixels
 
     def _clamped(self, point: Point) -> Point:
-        field = self._session.field
+        field = self._session.fields.current
         if field is None:
             return point
         return (min(max(point[0], 0.0), field.width), min(max(point[1], 0.0), field.height))
 
     def _current_box(self) -> Box | None:
-        mark = self._session.cell or self._session.suggestion
+        mark = self._session.selection.cell or self._session.selection.proposal
         if mark is not None:
             return mark.box
-        region = self._session.region
+        region = self._session.selection.region
         if region is not None:
             return region.shape.bounds
-        proposed = self._session.proposed_region
-        return proposed.box if proposed is not None and self._session.selection is None else None
+        proposed = self._session.region_proposal.current
+        return proposed.box if proposed is not None and self._session.selection.current is None else None
 
     def _grip(self, box: Box, point: Point) -> tuple[float, float] | None:
         """Return the handle under a press: a side or corner as fractions, (0.5, 0.5) for the whole box."""
@@ -263,7 +270,11 @@ class Pointer:
             return None
         fx = 0.0 if abs(point[0] - x) <= reach else 1.0 if abs(point[0] - x - w) <= reach else 0.5
         fy = 0.0 if abs(point[1] - y) <= reach else 1.0 if abs(point[1] - y - h) <= reach else 0.5
-        if (fx, fy) == (0.5, 0.5) and self._session.cell is None and self._session.suggestion is None:
+        if (
+            (fx, fy) == (0.5, 0.5)
+            and self._session.selection.cell is None
+            and self._session.selection.proposal is None
+        ):
             # Inside a region the mouse pans and chooses cells; only the handle at its centre moves it.
             off = max(abs(point[0] - x - w / 2), abs(point[1] - y - h / 2))
             return (fx, fy) if off <= reach else None

@@ -14,11 +14,12 @@ from annotation_store.records import Field
 from napari_lld.imaging.display import DisplaySettings
 from napari_lld.imaging.measure import RED_CELL_UM, Point, distance
 from napari_lld.session import user_state
+from napari_lld.session.fields import Fields
+from napari_lld.session.open_project import OpenProject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_lld.session.state import SessionState
 
 _SWITCHES = {"panel": True, "stains": False, "smooth": True, "scale_bar": True}
 
@@ -47,8 +48,9 @@ class FieldDisplay:
     measured = Signal()
     """The ruler or the ring."""
 
-    def __init__(self, session: SessionState) -> None:
-        self._session = session
+    def __init__(self, opened: OpenProject, fields: Fields) -> None:
+        self._opened = opened
+        self._fields = fields
         self._looks: dict[str, DisplaySettings] = {}
         self._looks_of: Path | None = None
         kept = user_state.recall("sight")
@@ -66,7 +68,7 @@ class FieldDisplay:
 
     @look.setter
     def look(self, look: DisplaySettings) -> None:
-        project = self._session.project
+        project = self._opened.project
         if project is None or look == self.look:
             return
         looks = self._of_project()
@@ -76,11 +78,11 @@ class FieldDisplay:
         self.look_changed.emit()
 
     def _domain(self) -> str:
-        field = self._session.field
+        field = self._fields.current
         return (field.domain or "") if field is not None else ""
 
     def _of_project(self) -> dict[str, DisplaySettings]:
-        project = self._session.project
+        project = self._opened.project
         path = project.path if project is not None else None
         if path != self._looks_of:
             kept: Any = user_state.recall_project(path).get("looks") if path is not None else None
@@ -110,7 +112,7 @@ class FieldDisplay:
     @property
     def pixel_size_um(self) -> float | None:
         """Micrometres a pixel of the current field, where known."""
-        field = self._session.field
+        field = self._fields.current
         return field.pixel_size_um if field is not None else None
 
     @property
@@ -151,17 +153,14 @@ class FieldDisplay:
 
     def set_pixel_size(self, um: float | None) -> bool:
         """Describe how large a pixel of the current field is: an edit of the field, which undo takes back."""
-        session, project, field_id = self._session, self._session.project, self._session.field_id
-        if project is None or field_id is None:
-            return False
-        return session.describe_field(field_id, pixel_size_um=um)
+        return self._fields.describe(pixel_size_um=um)
 
     def alike(self) -> list[int]:
         """List the other fields that look taken like the current one: same size, microscope, camera, lens.
 
         Those whose pixel size is known otherwise are left out.
         """
-        project, field = self._session.project, self._session.field
+        project, field = self._opened.project, self._fields.current
         if project is None or field is None:
             return []
 

@@ -21,8 +21,8 @@ from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.schema_texts import shown
 from napari_lld.i18n.translate import tr, trn
+from napari_lld.session.bulk_accept import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.session.predictions import Disagreement, best, disagreement, doubt, label_probability
-from napari_lld.session.review import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.session.session import Session
 
 Key = tuple[str, int]
@@ -182,7 +182,7 @@ class Gallery:
 
     def read_all(self) -> None:
         """Start reading the whole list of the scope."""
-        project, field = self._project, self.session.field
+        project, field = self._project, self.session.fields.current
         self._items = {}
         self._field_ids = None
         if project is not None and self.scope is not Scope.ALL:
@@ -321,7 +321,7 @@ class Gallery:
         others = [item for item in waiting if not (item.unknown or item.unchecked)]
         looked_at = [item for item in others if item.key in seen]
         unseen = [item for item in others if item.key not in seen]
-        earned, why = self.session.earned(
+        earned, why = self.session.bulk_accept.earned(
             Candidate(i.entry.id, i.entry.model_id, i.word, i.probability or 0.0) for i in unseen
         )
         ids = [i.entry.id for i in looked_at] + earned
@@ -409,13 +409,13 @@ class Gallery:
     def go_to(self, item: Item) -> None:
         """Show the cell or suggestion in its field."""
         session, entry = self.session, item.entry
-        session.show_field(entry.field_id)
+        session.fields.show(entry.field_id)
         if entry.kind == "suggestion" and not item.pending:
             return
-        if entry.kind == "suggestion" and (item.probability or 0.0) < session.threshold:
-            session.threshold = math.floor(100 * (item.probability or 0.0)) / 100
-        session.select(entry.kind, entry.id)
-        session.went_on.emit()
+        if entry.kind == "suggestion" and (item.probability or 0.0) < session.marks.threshold:
+            session.marks.threshold = math.floor(100 * (item.probability or 0.0)) / 100
+        session.selection.select(entry.kind, entry.id)
+        session.selection.went_on.emit()
 
 
 def _by_disagreement(item: Item) -> tuple[bool, bool, float]:

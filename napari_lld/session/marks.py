@@ -1,343 +1,253 @@
-"""Regions, ignore areas, boxes, and the notes on a cell: what is drawn and what is kept beside the values."""
+"""What stands on the field that is shown, and which of it is to be seen.
+
+The session keeps no truth: cells, regions and suggestions are re-read from the project whenever that says
+that they changed (`FieldMarks` only remembers the last answer).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from annotation_store.errors import LLDError, ProjectGoneError
-from annotation_store.geometry import iou
-from annotation_store.records import Box, Region, RegionState, Shape, Suggestion, SuggestionState
-from napari_lld.i18n.translate import later, tr, trn
-from napari_lld.imaging.click_box import Pixels, box_at, search_window, usual_side
-from napari_lld.session.state import SessionState
+import numpy as np
+from psygnal import Signal
 
-TAKES_BOX = later("Enter takes this box; a drag draws another.")
-"""Holds as long as the proposed box is there."""
+from annotation_store.records import Cell, Edit, IgnoreArea, Region, Suggestion
+from napari_lld.session import user_state
+from napari_lld.session.fields import Fields
+from napari_lld.session.open_project import OpenProject
 
-_TWIN = 0.5
-"""Intersection over union from which two boxes are likely of one cell."""
+if TYPE_CHECKING:
+    from shapely import STRtree
+
+    from annotation_store import Project
+
+Boxed = TypeVar("Boxed", Cell, Suggestion)
+
+DEFAULT_THRESHOLD = 0.2
+_STEP = 0.05
 
 
-_AT_EDGE = 0.5
-"""Pixels from the field's edge at which a box ends there."""
+class BoxIndex(Generic[Boxed]):
+    """Finds the boxes around a point without going through all of them; built at the first question."""
+
+    def __init__(self, marks: Sequence[Boxed]) -> None:
+        self._marks: Sequence[Boxed] = marks
+
+    @cached_property
+    def _tree(self) -> STRtree:
+        from shapely import STRtree, box
+
+        x, y, w, h = np.array([mark.box for mark in self._marks], dtype=float).reshape(-1, 4).T
+        return STRtree(box(x, y, x + w, y + h))
+
+    def at(self, x: float, y: float) -> list[Boxed]:
+        """Return the marks whose box holds a point, edges included, in their order."""
+        from shapely import Point
+
+        # A leaf of the tree is the box itself: what it finds needs no second look.
+        return [self._marks[index] for index in sorted(self._tree.query(Point(x, y)).tolist())]
 
 
-class MarkActions(SessionState):
-    """The state with the actions on marks; those on values come with `Session`."""
+class FieldMarks:
+    """A memo of the store's answers for one field: one statement per kind and change, not per repaint."""
 
-    # ------------------------------------------------------------------ regions
-
-    def add_region(self, shape: Shape, *, draft: bool = False) -> int | None:
-        """Add a region to the current field: finished, or a draft that promises nothing yet."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return None
-        state = RegionState.DRAFT if draft else RegionState.FINISHED
-        region = self._try(lambda: project.regions.add(field_id, shape, state=state))
-        if region is not None:
-            self.select("region", region)
-            self.tell(
-                "hint",
-                tr("Draft: box its white cells, then finish it ([region.finish]).")
-                if draft
-                else tr("Region finished: every white cell in it must be boxed."),
-            )
-        return region
-
-    def region_to_finish(self) -> Region | None:
-        """Return the current region if it is a draft, else the field's only draft."""
-        if self.region is not None:
-            return self.region if self.region.state is RegionState.DRAFT else None
-        drafts = [region for region in self.regions if region.state is RegionState.DRAFT]
-        return drafts[0] if len(drafts) == 1 else None
-
-    def doubts(self, shape: Shape, nuclei: int = 0) -> list[str]:
-        """Describe what may not be right about an area that is to be finished.
-
-        Parameters
-        ----------
-        shape
-            The area.
-        nuclei
-            How many dark nuclei without a box were found in it (`training.inference.stain.unboxed_nuclei`).
-        """
-        from shapely import box as rectangle
-
-        inside = [cell for cell in self.cells if shape.contains_centre(cell.box)]
-        outline = shape.geometry
-        across = sum(
-            not outline.covers(rectangle(x, y, x + w, y + h)) for x, y, w, h in (c.box for c in inside)
-        )
-        waiting = sum(shape.contains_centre(one.box) for one in self._unreviewed())
-        classless = sum(cell.cell_class is None for cell in inside)
-        incomplete = sum(self.is_incomplete(cell) for cell in inside) - classless
-        found = (
-            (nuclei, trn("{count} dark nucleus has no box", "{count} dark nuclei have no box", nuclei)),
-            (across, trn("{count} cell touches the edge", "{count} cells touch the edge", across)),
-            (classless, trn("{count} cell has no class", "{count} cells have no class", classless)),
-            (
-                incomplete,
-                trn("{count} cell lacks an attribute", "{count} cells lack an attribute", incomplete),
-            ),
-            (
-                waiting,
-                trn("{count} suggestion not yet reviewed", "{count} suggestions not yet reviewed", waiting),
-            ),
-        )
-        return [sentence for count, sentence in found if count]
-
-    def finish_region(self) -> bool:
-        """Finish the draft: from now on, what is not boxed in it is background."""
-        region = self.region_to_finish()
-        if region is None:
-            self.tell(
-                "hint", tr("Choose a draft region first: click on its edge, or draw one ([tool.draft]).")
-            )
-            return False
-        return self._set_state(region, RegionState.FINISHED, tr("Region finished."))
-
-    def reopen_region(self) -> bool:
-        """Make the current region a draft again: it promises nothing any more."""
-        if self.region is None:
-            self.tell("hint", tr("Choose a region first: click on its edge."))
-            return False
-        return self._set_state(self.region, RegionState.DRAFT, tr("The region is a draft again."))
-
-    def _set_state(self, region: Region, state: RegionState, message: str) -> bool:
-        project = self.project
-        if project is None or not self._done(lambda: project.regions.change(region.id, state=state)):
-            return False
-        self.select("region", region.id)
-        self.tell("hint", message)
-        return True
-
-    def field_from_region(self) -> int | None:
-        """Make a field of the current region of a slide, and show it."""
-        project, field_id, region = self.project, self._field_id, self.region
-        if project is None or field_id is None or region is None:
-            self.tell("hint", tr("Choose a region first: draw one ([tool.region]), or click on its edge."))
-            return None
-        made = self._try(lambda: project.fields.add_area(field_id, region.shape.bounds))
-        if made is not None:
-            self.refresh()
-            self.show_field(made)
-            self.tell("info", tr("{name} is a field of its own now.", name=project.fields.get(made).name))
-        return made
-
-    def known_places(self) -> list[Box]:
-        """List the boxes of the current field that are judged, or that a suggestion asks about."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return []
-        rejected = (
-            self._try(lambda: project.suggestions.find(field_id, states=(SuggestionState.REJECTED,))) or []
-        )
-        # a bounding box of an area: what lies in its corners is not warned of
-        areas = [area.shape.bounds for area in self.ignore_areas]
-        return [
-            *(cell.box for cell in self.cells),
-            *areas,
-            *(s.box for s in (*rejected, *self._unreviewed())),
-        ]
-
-    def _unreviewed(self) -> list[Suggestion]:
-        """List the suggestions that may be cells, also those that an unclear class hides."""
-        return [one for one in self.waiting if one.confidence >= self._threshold]
-
-    def mark_whole_field(self) -> int | None:
-        """Record that every white cell of this field is boxed."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return None
-        region = self._try(lambda: project.regions.add_whole_field(field_id))
-        if region is not None:
-            self.tell(
-                "info", tr("The whole field counts as reviewed now: all outside its cells is background.")
-            )
-        return region
-
-    def change_region(self, region_id: int, shape: Shape) -> None:
-        """Change the shape of a region."""
-        project = self.project
-        if project is not None:
-            self._done(lambda: project.regions.change(region_id, shape=shape))
-
-    def add_ignore_area(self, shape: Shape) -> int | None:
-        """Record that nobody can read an area of the current field."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return None
-        area = self._try(lambda: project.ignore_areas.add(field_id, shape))
-        if area is not None:
-            self.select("ignore_area", area)
-            self.tell("hint", tr("Ignored: neither learned from nor measured here. Del deletes it."))
-        return area
-
-    # ------------------------------------------------------------------ boxes
-
-    def add_box(self, box: Box) -> int | None:
-        """Box a cell on the current field and make it current; a likely duplicate is told."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return None
-        twin = max(self.cells, key=lambda cell: iou(cell.box, box), default=None)
-        cut = True if self._touches_edge(box) else None
-        cell = self._try(lambda: project.cells.add(field_id, box, cut=cut))
-        if cell is None and self.unsaved.why:
-            self.proposed_box = box  # it stays in sight until it can be saved
-        elif cell is not None:
-            self.proposed_box = None
-            self.select("cell", cell)
-            if twin is not None and iou(twin.box, box) >= _TWIN:
-                self.tell(
-                    "warning",
-                    tr(
-                        "Cell {id} has nearly the same box. "
-                        "If it is the same cell, [edit.undo] takes this one back.",
-                        id=twin.id,
-                    ),
-                )
-        return cell
-
-    def _touches_edge(self, box: Box) -> bool:
-        """Return whether a box ends at the field's edge: the cell goes on beyond it."""
-        field = self.field
-        if field is None:
-            return False
-        x, y, w, h = box
-        return min(x, y, field.width - x - w, field.height - y - h) < _AT_EDGE
-
-    def propose_box(self, pixels: Pixels, origin: tuple[int, int], x: float, y: float) -> Box | None:
-        """Propose the box of the cell at a point of the field, from the pixels around it.
-
-        Parameters
-        ----------
-        pixels
-            What `search_around` asked for.
-        origin
-            Where they begin, as x and y.
-        """
-        left, top = origin
-        found = box_at(pixels, x - left, y - top, self._usual_side())
-        self.proposed_box = None if found is None else (found[0] + left, found[1] + top, found[2], found[3])
-        self.tell(
-            "hint",
-            tr(TAKES_BOX)
-            if found is not None
-            else tr("Nothing here is stained like a nucleus: drag a box instead."),
-        )
-        return self.proposed_box
-
-    def search_around(self, x: float, y: float) -> tuple[int, int, int, int] | None:
-        """Return the part of the field that `propose_box` wants, as left, top, right, bottom."""
-        field = self.field
-        return search_window(x, y, self._usual_side(), field.width, field.height) if field else None
-
-    def _usual_side(self) -> float:
-        field = self.field
-        boxes = [cell.box for cell in self.cells] or [s.box for s in self.suggestions]
-        return usual_side(boxes, field.width, field.height) if field else 1.0
-
-    def take_proposed_box(self) -> int | None:
-        """Make the box that a click proposed a cell."""
-        return self.add_box(self._proposed_box) if self._proposed_box is not None else None
-
-    def delete_current(self) -> None:
-        """Delete the current cell, region or ignore area."""
-        project, selection = self.project, self._selection
-        if project is None or selection is None:
-            return
-        if selection.kind == "cell":
-            self._done(lambda: project.cells.delete(selection.id))
-        elif selection.kind == "region":
-            self._done(lambda: project.regions.delete(selection.id))
-        elif selection.kind == "ignore_area":
-            self._done(lambda: project.ignore_areas.delete(selection.id))
-        else:
-            self.tell("hint", tr("A suggestion is not deleted but rejected."))
-
-    # ------------------------------------------------------------------ notes on a cell
+    def __init__(self, project: Project, field_id: int) -> None:
+        self._project = project
+        self.field_id = field_id
+        self._regions: list[Region] | None = None
+        self._ignore_areas: list[IgnoreArea] | None = None
+        self._cells: list[Cell] | None = None
+        self._suggestions: list[Suggestion] | None = None
+        self._cell_index: BoxIndex[Cell] | None = None
+        self._suggestion_index: BoxIndex[Suggestion] | None = None
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of artefact that the current cell's class knows."""
-        cell, schema = self.cell, self.schema
-        if cell is None or schema is None or cell.cell_class not in schema.class_names:
-            return ()
-        return tuple(schema.class_named(cell.cell_class).kinds)
+    def regions(self) -> list[Region]:
+        """Regions of the current reading."""
+        if self._regions is None:
+            self._regions = self._project.regions.all(self.field_id)
+        return self._regions
 
-    def set_kind(self, kind: str | None) -> None:
-        """Set the kind of artefact of the current cell; the same once more clears it."""
-        cell = self.cell
-        self._note(kind=None if cell is not None and cell.kind == kind else kind)
+    @property
+    def ignore_areas(self) -> list[IgnoreArea]:
+        """Areas nobody can read."""
+        if self._ignore_areas is None:
+            self._ignore_areas = self._project.ignore_areas.all(self.field_id)
+        return self._ignore_areas
 
-    def set_comment(self, text: str) -> None:
-        """Write a comment on the current cell."""
-        self._note(comment=text.strip())
+    @property
+    def cells(self) -> list[Cell]:
+        """Cells of the current reading."""
+        if self._cells is None:
+            self._cells = self._project.cells.all(self.field_id)
+        return self._cells
 
-    def toggle_bookmark(self) -> None:
-        """Bookmark the current cell, or take the bookmark away."""
-        self._note(bookmark=not (self.cell is not None and self.cell.bookmark))
+    @property
+    def suggestions(self) -> list[Suggestion]:
+        """Pending suggestions, surest first."""
+        if self._suggestions is None:
+            self._suggestions = self._project.suggestions.find(self.field_id)
+        return self._suggestions
 
-    def toggle_second_opinion(self) -> None:
-        """Ask for a second opinion on the current cell, or stop asking."""
-        self._note(second_opinion=not (self.cell is not None and self.cell.second_opinion))
+    def cells_at(self, x: float, y: float) -> list[Cell]:
+        """Return the cells whose box holds a point."""
+        if self._cell_index is None:
+            self._cell_index = BoxIndex(self.cells)
+        return self._cell_index.at(x, y)
 
-    def _note(self, **changes: Any) -> None:
-        project, cell, caret = self.project, self.cell, self._caret
-        if project is None or cell is None:
-            self.tell("hint", tr("Choose a cell first: click on one, or draw a box ([tool.box])."))
-        elif self._done(lambda: project.cells.change(cell.id, **changes)):
-            self.set_caret(caret)
+    def suggestions_at(self, x: float, y: float) -> list[Suggestion]:
+        """Return the pending suggestions whose box holds a point."""
+        if self._suggestion_index is None:
+            self._suggestion_index = BoxIndex(self.suggestions)
+        return self._suggestion_index.at(x, y)
 
-    # ------------------------------------------------------------------ other writers
+    def forget(self, kinds: Collection[str]) -> None:
+        """Drop the answers about some kinds of marks."""
+        if "region" in kinds:
+            self._regions = None
+        if "ignore_area" in kinds:
+            self._ignore_areas = None
+        if "cell" in kinds:
+            self._cells = self._cell_index = None
+        if "suggestion" in kinds:
+            self._suggestions = self._suggestion_index = None
 
-    def refresh(self) -> None:
-        """Take in what another process or thread wrote into the project."""
-        project = self.project
-        if project is None:
+
+class Marks:
+    """Regions, ignore areas, cells and suggestions of the current field; the threshold of suggestions."""
+
+    changed = Signal(frozenset)
+    """The kinds of marks of the current field that changed: cell, suggestion, region, ignore_area."""
+    threshold_changed = Signal()
+    shown_changed = Signal()
+
+    def __init__(self, opened: OpenProject, fields: Fields) -> None:
+        self._opened = opened
+        self._fields = fields
+        self._memo: FieldMarks | None = None
+        self._threshold = DEFAULT_THRESHOLD
+        self._shown = True
+        fields.leaving_current.connect(self._on_leaving)
+
+    def recall(self, threshold: object, usual: float) -> None:
+        """Take up the threshold remembered of a project; without one, the usual."""
+        remembered = user_state.within(threshold, 0, 1)
+        self._threshold = usual if remembered is None else remembered
+
+    def _on_leaving(self) -> None:
+        project, field_id = self._opened.project, self._fields.current_id
+        self._memo = FieldMarks(project, field_id) if project and field_id is not None else None
+
+    # ------------------------------------------------------------------ marks of the field
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """Regions of the current field."""
+        return self._memo.regions if self._memo else ()
+
+    @property
+    def ignore_areas(self) -> Sequence[IgnoreArea]:
+        """Areas of the current field that nobody can read."""
+        return self._memo.ignore_areas if self._memo else ()
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """Cells of the current field."""
+        return self._memo.cells if self._memo else ()
+
+    @property
+    def waiting(self) -> Sequence[Suggestion]:
+        """Pending suggestions of the current field, whatever the threshold, surest first."""
+        return self._memo.suggestions if self._memo and not self.blind else ()
+
+    @property
+    def suggestions(self) -> Sequence[Suggestion]:
+        """Pending suggestions of the current field at or above the threshold, surest first."""
+        return [s for s in self.waiting if s.probability >= self._threshold]
+
+    @property
+    def pending(self) -> int:
+        """How many suggestions of the current field are pending, whatever the threshold."""
+        return len(self.waiting)
+
+    @property
+    def blind(self) -> bool:
+        """A blind reader sees no suggestion before a region of this field is finished."""
+        return bool(
+            self._opened.project
+            and self._opened.project.reading.blind
+            and not any(region.finished for region in self.regions)
+        )
+
+    def suggestion(self, suggestion_id: int) -> Suggestion | None:
+        """Return a pending suggestion of the current field, also below the threshold."""
+        known = self._memo.suggestions if self._memo else ()
+        return next((s for s in known if s.id == suggestion_id), None)
+
+    def at(self, x: float, y: float) -> list[Cell | Suggestion]:
+        """Return the cells and the suggestions in sight whose box holds a point."""
+        if self._memo is None:
+            return []
+        found: list[Cell | Suggestion] = [*self._memo.cells_at(x, y)]
+        if self._shown and not self.blind:
+            waiting = self._memo.suggestions_at(x, y)
+            found += [s for s in waiting if s.probability >= self._threshold]
+        return found
+
+    # ------------------------------------------------------------------ what is in sight
+
+    @property
+    def threshold(self) -> float:
+        """Suggestions whose statement is less probable are not shown (`Proposal.probability`)."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        value = round(min(max(value, 0.0), 1.0), 2)
+        if value == self._threshold:
             return
-        if self.unsaved.why:
-            self.try_to_save()
-            return
-        try:
-            project.check_present()
-        except ProjectGoneError as error:
-            self.unsaved.keep(str(error))
-        else:
-            self._done(project.refresh)
+        self._threshold = value
+        self.threshold_changed.emit()
 
-    def try_to_save(self) -> bool:
-        """Open the project anew if its folder is back, and do again what could not be saved."""
-        project = self.project
-        if project is None or not self.unsaved.why:
-            return False
-        try:
-            missing = project.reconnect()
-        except LLDError as error:
-            self.unsaved.keep(str(error))
-            return False
-        kept = self.unsaved.take()
-        self._take_anew()
-        for number, action in enumerate(kept):
-            if self.unsaved.why:  # gone again
-                self.unsaved.keep(self.unsaved.why, *kept[number:])
-                return False
-            self._done(action)
-        self.proposed_box = None
-        message = tr("The project is back.")
-        if kept:
-            message += " " + trn("{count} change was saved.", "{count} changes were saved.", len(kept))
-        self.tell("info", message)
-        if missing:
-            self.tell(
-                "warning",
-                trn(
-                    "An older state of the project came back: the last {count} edit is not in it. "
-                    "Look for a newer copy before you go on.",
-                    "An older state of the project came back: the last {count} edits are not in it. "
-                    "Look for a newer copy before you go on.",
-                    missing,
-                ),
-            )
-        return True
+    def raise_threshold(self) -> None:
+        """Show fewer, surer suggestions."""
+        self.threshold = self._threshold + _STEP
+
+    def lower_threshold(self) -> None:
+        """Show more, less sure suggestions."""
+        self.threshold = self._threshold - _STEP
+
+    @property
+    def shown(self) -> bool:
+        """Whether boxes, letters and regions are drawn over the field."""
+        return self._shown
+
+    def toggle(self) -> None:
+        """Hide or show everything drawn over the field, to see the cells themselves."""
+        self._shown = not self._shown
+        self.shown_changed.emit()
+
+    # ------------------------------------------------------------------ the project's events
+
+    def on_edited(self, edit: Edit) -> None:
+        """Read again what an edit of the current field changed."""
+        if edit.field_id is not None and edit.field_id != self._fields.current_id:
+            return
+        # Of suggestions the project tells in an event of their own, right after this one.
+        kinds = frozenset(edit.touched) - {"suggestion"}
+        if "region" in kinds and self._opened.project is not None and self._opened.project.reading.blind:
+            kinds |= {"suggestion"}  # a finished region uncovers them
+        if kinds:
+            self._reread(kinds)
+
+    def on_suggestions_changed(self, field_ids: list[int]) -> None:
+        """Read the suggestions again if they are of the current field."""
+        if self._fields.current_id in field_ids:
+            self._reread(frozenset({"suggestion"}))
+
+    def _reread(self, kinds: frozenset[str]) -> None:
+        if self._memo is not None:
+            self._memo.forget(kinds)
+            self.changed.emit(kinds)

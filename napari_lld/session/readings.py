@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from psygnal import Signal
+
 from annotation_store import Project
+from annotation_store.records import Reading
+from napari_lld.i18n.translate import tr
+from napari_lld.session.fields import Fields
+from napari_lld.session.label_errors import LabelErrorReview
+from napari_lld.session.open_project import OpenProject
 
 
 @dataclass(frozen=True)
@@ -36,3 +43,63 @@ def take_up(project: Project, choice: ReadingChoice) -> None:
     if isinstance(choice, NewReading):
         choice = project.readings.add(choice.name, blind=choice.blind, annotator=choice.annotator).id
     project.readings.use(choice, remember=True)
+
+
+class Readings:
+    """The readings of the project, and the one that is worked in."""
+
+    changed = Signal()
+
+    def __init__(self, opened: OpenProject, fields: Fields, label_errors: LabelErrorReview) -> None:
+        self._opened = opened
+        self._fields = fields
+        self._label_errors = label_errors
+        self.all: list[Reading] = []
+
+    def read(self) -> None:
+        """Read the list of the project."""
+        self.all = self._opened.project.readings.all() if self._opened.project is not None else []
+
+    def use(self, reading_id: int) -> None:
+        """Work in another reading: its regions, cells and values are shown, and no other's."""
+        project = self._opened.project
+        if project is None or project.reading.id == reading_id:
+            return
+        self._label_errors.forget()  # those of another reading are others
+        if self._opened.done(lambda: project.readings.use(reading_id, remember=True)):
+            self.read()
+            self._fields.read_again()
+            self.changed.emit()
+            self._fields.summaries_changed.emit()
+            self._fields.go_to(self._fields.current_id)
+
+    def add(self, name: str, *, blind: bool, annotator: str | None = None) -> Reading | None:
+        """Start a reading and work in it; one for somebody else is opened when they annotate."""
+        project = self._opened.project
+        if project is None:
+            return None
+        reading = self._opened.attempt(lambda: project.readings.add(name, blind=blind, annotator=annotator))
+        if reading is None:
+            return None
+        if reading.annotator == project.annotator:
+            self.use(reading.id)
+            self._opened.tell("info", tr("The reading {name} begins empty.", name=reading.name))
+        else:
+            self.read()
+            self.changed.emit()
+            self._opened.tell(
+                "info",
+                tr(
+                    "The reading {name} is ready: it is opened when {reader} annotates.",
+                    name=reading.name,
+                    reader=reading.annotator,
+                ),
+            )
+        return reading
+
+    def go_to(self, choice: ReadingChoice) -> None:
+        """Work in a reading that was chosen, or begin it."""
+        if isinstance(choice, NewReading):
+            self.add(choice.name, blind=choice.blind, annotator=choice.annotator)
+        else:
+            self.use(choice)

@@ -10,7 +10,11 @@ from psygnal import Signal
 
 from annotation_store.records import Box, Shape
 from napari_lld.i18n.translate import tr
-from napari_lld.session.marks import MarkActions
+from napari_lld.session.fields import Fields
+from napari_lld.session.marks import Marks
+from napari_lld.session.open_project import OpenProject
+from napari_lld.session.regions import Regions
+from napari_lld.session.selection import Selection
 
 if TYPE_CHECKING:
     from training.ranking import Ranked
@@ -35,81 +39,87 @@ class ProposedRegion:
     seconds: float
 
 
-class ProposedRegions(MarkActions):
-    """The state with the region that is proposed."""
+class RegionProposal:
+    """The region that is proposed on the current field."""
 
-    proposed_region_changed = Signal()
+    changed = Signal()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._proposed_region: ProposedRegion | None = None
+    def __init__(
+        self, opened: OpenProject, fields: Fields, marks: Marks, selection: Selection, regions: Regions
+    ) -> None:
+        self._opened = opened
+        self._fields = fields
+        self._marks = marks
+        self._selection = selection
+        self._regions = regions
+        self._current: ProposedRegion | None = None
         self._proposals: Sequence[Ranked] = ()
         self._proposal_at = -1
+        fields.leaving_current.connect(self._on_leaving)
+        fields.current_shown.connect(self._on_shown)
+
+    def _on_leaving(self) -> None:
+        self._proposals, self._proposal_at = (), -1
+
+    def _on_shown(self) -> None:
+        self._set(None)
 
     @property
-    def proposed_region(self) -> ProposedRegion | None:
+    def current(self) -> ProposedRegion | None:
         """The region that is proposed on this field and was neither taken nor left."""
-        return self._proposed_region
+        return self._current
 
-    def _propose(self, proposed: ProposedRegion | None) -> None:
-        if proposed != self._proposed_region:
-            self._proposed_region = proposed
-            self.proposed_region_changed.emit()
+    def _set(self, proposed: ProposedRegion | None) -> None:
+        if proposed != self._current:
+            self._current = proposed
+            self.changed.emit()
 
-    def propose_region(self) -> None:
+    def propose(self) -> None:
         """Propose the region that is most worth annotating here; once more, the next best."""
         from training.ranking import regions
 
-        project, field_id = self.project, self._field_id
+        project, field_id = self._opened.project, self._fields.current_id
         if project is None or field_id is None:
             return
-        if self._blind:
-            self.tell(
+        if self._marks.blind:
+            self._opened.tell(
                 "hint", tr("A blind reading gets no proposal before a region of the field is finished.")
             )
             return
-        if self._proposed_region is None or not self._proposals:
-            waiting = self.waiting
-            found = self._try(lambda: regions(project, field_id, _CHOICE, suggestions=waiting))
+        if self._current is None or not self._proposals:
+            waiting = self._marks.waiting
+            found = self._opened.attempt(lambda: regions(project, field_id, _CHOICE, suggestions=waiting))
             self._proposals = found or ()
             self._proposal_at = -1
         if not self._proposals:
-            self.tell("hint", tr("Nothing to propose here: the field is known already."))
+            self._opened.tell("hint", tr("Nothing to propose here: the field is known already."))
             return
-        if self._proposed_region is not None and len(self._proposals) == 1:
-            self.tell("hint", tr("No other place to propose here."))
+        if self._current is not None and len(self._proposals) == 1:
+            self._opened.tell("hint", tr("No other place to propose here."))
             return
         self._proposal_at = (self._proposal_at + 1) % len(self._proposals)
         best = self._proposals[self._proposal_at]
         if best.box is None:
             return
-        self.select(None)  # the handles are the proposed region's
-        self._propose(ProposedRegion(best.box, best.reasons, best.seconds))
+        self._selection.select(None)  # the handles are the proposed region's
+        self._set(ProposedRegion(best.box, best.reasons, best.seconds))
 
-    def shift_proposed_region(self, box: Box) -> None:
+    def shift(self, box: Box) -> None:
         """Put the proposed region elsewhere, or make it larger or smaller."""
-        if self._proposed_region is not None:
-            self._propose(replace(self._proposed_region, box=box))
+        if self._current is not None:
+            self._set(replace(self._current, box=box))
 
-    def take_proposed_region(self) -> int | None:
+    def take(self) -> int | None:
         """Make the proposed region a draft, to box its cells in."""
-        proposed = self._proposed_region
+        proposed = self._current
         if proposed is None:
             return None
-        taken = self.add_region(Shape.rectangle(*proposed.box), draft=True)
+        taken = self._regions.add(Shape.rectangle(*proposed.box), draft=True)
         if taken is not None:
-            self.leave_proposed_region()
+            self.leave()
         return taken
 
-    def leave_proposed_region(self) -> None:
+    def leave(self) -> None:
         """Drop the proposed region; nothing is kept of it."""
         self._proposals, self._proposal_at = (), -1
-        self._propose(None)
-
-    def _leave_field(self) -> None:
-        super()._leave_field()
-        self._proposals, self._proposal_at = (), -1
-
-    def _after_field(self) -> None:
-        super()._after_field()
-        self._propose(None)
+        self._set(None)

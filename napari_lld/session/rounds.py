@@ -7,7 +7,7 @@ on held-out cells (`training/worker/train.py`): a later model replaces the one i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,9 +16,9 @@ from typing import Any
 from psygnal import Signal
 
 from napari_lld.i18n.translate import tr, trn
+from napari_lld.session.open_project import OpenProject
 from napari_lld.session.preferences import Preferences
-from napari_lld.session.session import Session
-from napari_lld.session.training_state import TrainingPhase
+from napari_lld.session.training_state import TrainingPhase, TrainingState
 
 SHORT, LONG = 60.0, 600.0
 """Seconds that an automatic round and the longer one after it may take."""
@@ -53,31 +53,46 @@ class Planned:
 
 
 class Rounds:
-    """The queue of one window, and its automatic rounds."""
+    """The queue behind the training that runs, and the automatic rounds.
+
+    Parameters
+    ----------
+    start
+        Starts a training with options of the train request; False where it could not.
+    ready
+        Whether there is a process that a round could run in.
+    """
 
     changed = Signal()
 
-    def __init__(self, session: Session, preferences: Preferences) -> None:
-        self._session = session
+    def __init__(
+        self,
+        opened: OpenProject,
+        preferences: Preferences,
+        state: TrainingState,
+        start: Callable[..., bool],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._opened = opened
         self._preferences = preferences
+        self._state = state
+        self._start_training = start
+        self._ready = ready
         self.running: Planned | None = None
         self.queue: list[Planned] = []
         self.new_cells = 0
         """Cells in finished regions that no training has seen."""
         self._stopped = False
-        session.training.changed.connect(self._on_training)
-        session.training.ended.connect(self._on_ended)
-        session.project_changed.connect(self._on_project)
+        state.changed.connect(self._on_training)
+        state.ended.connect(self._on_ended)
         preferences.events.automatic.connect(self._on_automatic)
         preferences.events.longer.connect(self.changed.emit)
 
     def close(self) -> None:
         """Start nothing any more."""
         self.queue.clear()
-        session = self._session
-        session.training.changed.disconnect(self._on_training, missing_ok=True)
-        session.training.ended.disconnect(self._on_ended, missing_ok=True)
-        session.project_changed.disconnect(self._on_project, missing_ok=True)
+        self._state.changed.disconnect(self._on_training, missing_ok=True)
+        self._state.ended.disconnect(self._on_ended, missing_ok=True)
         self._preferences.events.automatic.disconnect(self._on_automatic, missing_ok=True)
         self._preferences.events.longer.disconnect(self.changed.emit, missing_ok=True)
 
@@ -86,16 +101,12 @@ class Rounds:
     def train(self, **options: Any) -> None:
         """Train now, or when what runs has ended."""
         planned = Planned(Why.ASKED, options)
-        if self._session.training.busy:
+        if self._state.busy:
             self.queue.append(planned)
-            self._session.tell("hint", tr("Queued: it begins when what runs now has ended."))
+            self._opened.tell("hint", tr("Queued: it begins when what runs now has ended."))
             self.changed.emit()
         else:
             self._start(planned)
-
-    def suggest(self) -> None:
-        """Let the active model look for cells."""
-        self._session.start_suggesting(device=self._preferences.device)
 
     def drop(self, planned: Planned) -> None:
         """Take a round out of the queue."""
@@ -107,8 +118,8 @@ class Rounds:
 
     def look(self) -> None:
         """Count the new cells, and begin or queue an automatic round if there are enough."""
-        project = self._session.project
-        if project is None or not self._preferences.automatic:
+        project = self._opened.project
+        if project is None or not self._preferences.automatic or not self._ready():
             return
         before, self.new_cells = self.new_cells, self._count()
         if self.new_cells != before:
@@ -119,7 +130,7 @@ class Rounds:
             return  # it will see these cells as well
         self.queue = [one for one in self.queue if one.why is not Why.LONGER]
         planned = Planned(Why.AUTOMATIC, {"budget": SHORT})
-        if self._session.training.busy:
+        if self._state.busy:
             self.queue.append(planned)
             self.changed.emit()
         else:
@@ -140,7 +151,7 @@ class Rounds:
         )
 
     def _count(self) -> int:
-        project = self._session.project
+        project = self._opened.project
         if project is None:
             return 0
         cells = project.cells.since(self._last_training())
@@ -151,7 +162,7 @@ class Rounds:
         return sum(any(shape.contains_centre(c.box) for shape in shapes[c.field_id]) for c in cells)
 
     def _last_training(self) -> datetime | None:
-        project = self._session.project
+        project = self._opened.project
         runs = project.runs.all() if project is not None else []
         return max((run.started for run in runs if run.config.get("task") == "train"), default=None)
 
@@ -159,27 +170,27 @@ class Rounds:
 
     def _start(self, planned: Planned) -> None:
         options = {"device": self._preferences.device, **planned.options}
-        self.running = planned if self._session.start_training(**options) else None
+        self.running = planned if self._start_training(**options) else None
         self.changed.emit()
 
     def _on_training(self) -> None:
-        if self._session.training.phase is TrainingPhase.CANCELLING:
+        if self._state.phase is TrainingPhase.CANCELLING:
             self._stopped = True
 
     def _on_ended(self) -> None:
         """Continue with what waits; after a failure nothing begins by itself."""
         ended, self.running = self.running, None
         stopped, self._stopped = self._stopped, False
-        failed = self._session.training.failed
+        failed = self._state.failed
         if failed:
             self.queue.clear()
         elif ended is not None and not stopped and not self.queue:
             self.look()
             follows = ended.why is Why.AUTOMATIC and self._preferences.longer and self._preferences.automatic
-            if follows and not self._session.training.busy:
+            if follows and not self._state.busy:
                 self._start(Planned(Why.LONGER, {"budget": LONG}))
                 return
-        if self.queue and not self._session.training.busy:
+        if self.queue and not self._state.busy:
             self._start(self.queue.pop(0))
         self.changed.emit()
 
@@ -189,7 +200,8 @@ class Rounds:
         self.look()
         self.changed.emit()
 
-    def _on_project(self) -> None:
+    def on_project(self) -> None:
+        """Begin anew with another project."""
         self.queue.clear()
         self.new_cells = 0
         self.look()

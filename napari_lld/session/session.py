@@ -1,312 +1,340 @@
-"""The one evented session of the desk, without Qt: what is open, what is current, what can be done.
+"""The one session of the desk, without Qt: what is open, what is current, what can be done.
 
-Widgets and layers bind to its signals and call its methods; they keep nothing. `SessionState` is what is
-open and current, `MarkActions` adds what is drawn, `ReviewActions` what is done with suggestions,
-`MistakeActions` what is looked at again, `Session` what is said of a cell.
+Widgets and layers bind to the signals of its parts and call their methods; they keep nothing. Each part does
+one thing and is given the parts that it needs; the session makes them, and passes the project's events on in
+order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from annotation_store.records import Box, Cell, Edit
-from annotation_store.schema import Attribute
-from annotation_store.schema.reserved import UNSURE
-from napari_lld.i18n.edit_texts import edit_in_words
-from napari_lld.i18n.translate import tr
+from psygnal import Signal
+
+from annotation_store import Project
+from annotation_store.errors import LLDError, NotWritableError, ProjectGoneError
+from annotation_store.records import Edit
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.session import user_state
+from napari_lld.session.boxes import Boxes
+from napari_lld.session.bulk_accept import BulkAccept
 from napari_lld.session.display import FieldDisplay
-from napari_lld.session.label_errors import LabelErrorActions
-from napari_lld.session.model_facts import rollback
-from napari_lld.session.project_log import log_error
-from napari_lld.session.state import DEFAULT_THRESHOLD, Kind, Level, Selection, Tool
+from napari_lld.session.fields import Fields
+from napari_lld.session.history import History
+from napari_lld.session.label_errors import LabelErrorReview
+from napari_lld.session.labels import Labels
+from napari_lld.session.marks import Marks
+from napari_lld.session.model_choice import ModelChoice
+from napari_lld.session.open_project import OpenProject
+from napari_lld.session.preferences import Preferences
+from napari_lld.session.readings import Questions, Readings, take_up
+from napari_lld.session.region_proposal import RegionProposal
+from napari_lld.session.regions import Regions
+from napari_lld.session.review import Review
+from napari_lld.session.selection import Selection
+from napari_lld.session.suggestions import Suggestions
+from napari_lld.session.tool import Tool
+from napari_lld.session.training import Training
 
-__all__ = ["DEFAULT_THRESHOLD", "Kind", "Level", "Selection", "Session", "Tool"]
 
+class Session(OpenProject):
+    """What is open, and the parts that work on it.
 
-class Session(LabelErrorActions):
-    """The state with all its actions.
-
-    Every action is a method and says in a `notice` why it could not be done.
+    Attributes
+    ----------
+    fields
+        The list of fields, and the one that is shown.
+    readings
+        The readings of the project, and the one that is worked in.
+    marks
+        What stands on that field.
+    selection
+        The one mark that is current, and the caret.
+    regions, boxes, labels
+        What people draw and say.
+    region_proposal
+        Where to look next on the field.
+    suggestions, label_errors
+        What a model proposes, and what it contradicts.
+    review
+        The keys of reviewing, for whichever of the two is gone through.
+    bulk_accept
+        Many suggestions at once.
+    models
+        Which model suggests.
+    training
+        The process that learns and predicts.
+    history
+        Undo and redo.
+    display
+        How the field is shown and measured.
     """
+
+    project_changed = Signal()
+    leaving = Signal()
+    """The project is about to be closed, and can still be written."""
+    tool_changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self.display = FieldDisplay(self)
-        self._described: list[int] = []  # the cells described last, at most two
-        self.training.told.connect(self._on_worker_message)
+        self.preferences = Preferences()
+        self.questions: Questions | None = None
+        self._tool = Tool.SELECT
+        # Each part hears of a new field before the window does, and in this order.
+        self.fields = Fields(self)
+        self.marks = Marks(self, self.fields)
+        self.selection = Selection(self, self.fields, self.marks)
+        on_field = (self, self.fields, self.marks, self.selection)
+        self.regions = Regions(*on_field)
+        self.boxes = Boxes(*on_field)
+        self.region_proposal = RegionProposal(*on_field, self.regions)
+        self.models = ModelChoice(self)
+        self.suggestions = Suggestions(*on_field)
+        self.bulk_accept = BulkAccept(self, self.selection, self.suggestions, self.models)
+        self.label_errors = LabelErrorReview(self, self.fields, self.selection, self.suggestions)
+        self.review = Review(self.selection, self.suggestions, self.label_errors)
+        self.labels = Labels(self, self.marks, self.selection, self.review)
+        self.history = History(*on_field)
+        self.readings = Readings(self, self.fields, self.label_errors)
+        self.display = FieldDisplay(self, self.fields)
+        self.training = Training(self, self.preferences)
+        self.training.state.told.connect(self._on_worker_message)
 
-    # ------------------------------------------------------------------ boxes
+    # ------------------------------------------------------------------ open and closed
 
-    def move_box(self, box: Box) -> None:
-        """Change the box of the current cell; a current suggestion is accepted with it."""
-        self._change(box=box)
+    def open(self, path: Path, *, annotator: str | None = None) -> bool:
+        """Open a project, where it was left; False (and a notice) where it cannot be opened.
 
-    # ------------------------------------------------------------------ values
+        Without an annotator it is the one who named themselves last, else the account's name. Who has no
+        reading in the project is asked for one before anything is shown.
+        """
+        annotator = annotator or self.preferences.annotator or None
+        return self._attach(lambda: self._open_or_ask(path, annotator))
 
-    def _change(self, **changes: Any) -> bool:
-        """Change the current cell, or correct the current suggestion (it becomes a cell)."""
-        project, cell, suggestion = self.project, self.cell, self.suggestion
-        if project is None or (cell is None and suggestion is None):
-            self.tell("hint", tr("Choose a cell first: click on one, or draw a box."))
+    def _open_or_ask(self, path: Path, annotator: str | None) -> Project | None:
+        """Open a project, for reading only where it cannot be written and that will do."""
+        try:
+            return Project.open(path, annotator=annotator)
+        except NotWritableError as error:
+            if self.questions is None:
+                raise
+            if not self.questions.open_for_reading(str(error)):
+                return None
+            return Project.open(path, annotator=annotator, read_only=True)
+
+    def change_annotator(self, name: str) -> bool:
+        """Change the annotator, and with it the reading; the field stays."""
+        project = self.project
+        name = name.strip()
+        if project is None or not name or name == project.annotator:
             return False
-        caret = self._caret
-        if cell is not None:
-            cell_id: int | None = cell.id
-            weighed = self._weighed(cell)
-            if not self._done(lambda: project.cells.change(cell.id, **changes, **weighed)):
-                return False
-        else:
-            assert suggestion is not None
-            cell_id = self._try(lambda: self._correct(project, suggestion, changes))
-            if cell_id is None:
-                return False
-        if cell_id is not None and {"cell_class", "attributes"} & set(changes):
-            self._described = [*(i for i in self._described if i != cell_id), cell_id][-2:]
-        self.select("cell", cell_id)
-        self.set_caret(caret)
+        if not self.open(project.path, annotator=name):
+            return False
+        self.preferences.annotator = name
         return True
 
-    def copy_previous(self) -> None:
-        """Fill what the current cell lacks from the cell described before it.
+    def create(self, path: Path, schema: str = "lld", *, annotator: str | None = None) -> bool:
+        """Make an empty project and open it; False (and a notice) where it cannot be made."""
+        return self._attach(lambda: Project.create(path, schema, annotator=annotator))
 
-        What was said of the cell stays. A suggestion says nothing yet for a person: there all is copied.
-        """
-        project, cell = self.project, self.cell
-        current = cell.id if cell is not None else None
-        source_id = next((i for i in reversed(self._described) if i != current), None)
-        if project is None or source_id is None:
-            self.tell("hint", tr("No other cell was described yet: there is nothing to copy."))
-            return
-        source = self._try(lambda: project.cells.get(source_id))
-        if source is None:
-            return
-        cell_class, attributes = source.cell_class, dict(source.attributes)
-        if cell is not None:
-            attributes = {n: v for n, v in attributes.items() if n not in cell.attributes}
-            # an artefact has no values: to become one would take away those that are here
-            if cell.cell_class is not None or (cell.attributes and self.is_artefact(cell_class)):
-                cell_class = cell.cell_class
-            if self.is_artefact(cell_class):
-                attributes = {}
-            if cell_class == cell.cell_class and not attributes:
-                self.tell("hint", tr("Nothing to fill in: the values of this cell stay."))
-                return
-        if self._change(cell_class=cell_class, attributes=attributes):
-            self.set_caret(self._first_row())
+    def _attach(self, make: Callable[[], Project | None]) -> bool:
+        if self.training.state.busy:
+            self.tell("warning", tr("A training is running. Stop it before you open another project."))
+            return False
+        if self.unsaved.count:
+            self.tell("warning", tr("What you did last is not saved: bring the project's folder back first."))
+            return False
+        project = self.attempt(make)
+        if project is None:
+            return False
+        if not self._settle_reading(project):
+            project.close()
+            return False
+        self.close()
+        self.project = project
+        remembered = user_state.recall_project(project.path)
+        user_state.remember_project(project.path)
+        project.events.edited.connect(self._on_edited)
+        project.events.fields_added.connect(self.fields.on_fields_added)
+        project.events.suggestions_changed.connect(self._on_suggestions_changed)
+        project.events.models_changed.connect(self.models.changed.emit)
+        project.events.ranking_changed.connect(self._on_ranking_changed)
+        self.readings.read()
+        self.fields.open(project, remembered.get("order"))
+        self.marks.recall(remembered.get("threshold"), self.preferences.threshold)
+        self.training.state.forget()
+        self.training.rounds.on_project()
+        self.project_changed.emit()
+        last = remembered.get("field")
+        known = isinstance(last, int) and last in self.fields.by_id
+        self.fields.go_to(last if known else next(iter(self.fields.listed), None))
+        return True
 
-    def _go_on(self, cell: Cell) -> None:
-        """After the last value of a cell that lacks nothing, go to the next cell that does."""
-        following = None if self.is_incomplete(cell) else self._incomplete_after(cell)
-        if following is not None:
-            self.select("cell", following.id)
-            self.went_on.emit()
-            self.tell("hint", tr("Complete. This is the next cell; [edit.undo] goes back."))
+    def _settle_reading(self, project: Project) -> bool:
+        """Have an annotator without a reading choose one; False if nobody answers."""
+        if not project.readings.undecided or project.read_only or self.questions is None:
+            return True
+        choice = self.questions.choose_reading(project)
+        return choice is not None and self.done(lambda: take_up(project, choice))
 
-    def set_class(self, name: str | None) -> None:
-        """Set the class of the current cell: a class, a group, ``unsure``, or ``None`` for missing."""
-        if self._change(cell_class=name) and self.is_artefact(name):
-            self.set_caret(None)
-
-    def set_value(self, attribute: str, value: str | None) -> None:
-        """Set an attribute of the current cell: a value, ``unsure``, or ``None`` for missing."""
-        row = next((i for i, a in enumerate(self.attributes) if a.name == attribute), None)
-        if row is None:
-            return
-        was_suggestion = self.suggestion is not None
-        if not self._change(attributes={attribute: value}):
-            return
-        cell = self.cell
-        if cell is None or value is None:
-            self.set_caret(row)
-            return
-        following = self._missing_row(cell, row + 1)
-        if following is None and was_suggestion and row + 1 < len(self.attributes):
-            # All values came with the suggestion: go down row by row, to correct the next one.
-            following = row + 1
-        self.set_caret(following)
-        if following is None and not was_suggestion:
-            self._go_on(cell)
-
-    def set_value_number(self, number: int) -> None:
-        """Fill the row of the caret with its n-th value (from 1) and go on to the next row.
-
-        An artefact has no attributes: there the digit says its kind.
-        """
-        if self.kinds:
-            if number <= len(self.kinds):
-                self.set_kind(self.kinds[number - 1])
-            else:
-                self.tell("hint", tr("There are {kinds} kinds of artefact.", kinds=len(self.kinds)))
-            return
-        attribute = self._caret_attribute()
-        if attribute is None:
-            return
-        if number > len(attribute.values):
-            self.tell(
-                "hint",
-                tr("{title} has {values} values.", title=attribute.title, values=len(attribute.values)),
-            )
-            return
-        self.set_value(attribute.name, attribute.values[number - 1].name)
-
-    def set_value_unsure(self) -> None:
-        """Set the row of the caret to *unsure*: looked at, cannot be told."""
-        attribute = self._caret_attribute()
-        if attribute is not None:
-            self.set_value(attribute.name, UNSURE)
-
-    def clear_value(self) -> None:
-        """Make the row of the caret missing; on an empty row step back and clear that one, as in typing."""
-        cell = self.cell
-        if cell is None or not self.attributes:
-            return
-        row = len(self.attributes) - 1 if self._caret is None else self._caret
-        if self.attributes[row].name not in cell.attributes and row > 0:
-            row -= 1
-        name = self.attributes[row].name
-        if name in cell.attributes:
-            self.set_value(name, None)
-        else:
-            self.set_caret(row)
-
-    def _caret_attribute(self) -> Attribute | None:
-        if not self.cell and not self.suggestion:
-            self.tell("hint", tr("Choose a cell first: click on one, or draw a box."))
-        elif self._caret is None:
-            self.tell("hint", tr("All is given here. ↓ picks a row to change, Tab goes to what is missing."))
-        else:
-            return self.attributes[self._caret]
-        return None
-
-    # ------------------------------------------------------------------ history
-
-    @property
-    def undoable(self) -> str | None:
-        """What undo would take back."""
-        return self.project.undoable(self._field_id) if self.project and self._field_id is not None else None
-
-    @property
-    def redoable(self) -> str | None:
-        """What redo would bring back."""
-        return self.project.redoable(self._field_id) if self.project and self._field_id is not None else None
-
-    def undo(self) -> None:
-        """Undo the user's last edit on this field."""
-        project, field_id = self.project, self._field_id
-        if project is None or field_id is None:
-            return
-        if not self._undo_together(field_id):
-            self._travel(lambda: project.undo(field_id), tr("Nothing to undo on this field."))
-
-    def redo(self) -> None:
-        """Redo what was undone last on this field."""
-        project, field_id = self.project, self._field_id
-        if project is not None and field_id is not None:
-            self._travel(lambda: project.redo(field_id), tr("Nothing to redo on this field."))
-
-    def _travel(self, action: Callable[[], Edit | None], nothing: str) -> None:
-        edit = self._try(lambda: (action(),))
-        if edit is None:
-            return
-        if edit[0] is None:
-            self.tell("hint", nothing)
-            return
-        self.tell("hint", f"{edit_in_words(edit[0].command)}.")
-        self._select_touched(edit[0])
-
-    def _select_touched(self, edit: Edit) -> None:
-        """Show what an undo or redo brought back."""
-        present: Iterable[tuple[Kind, Sequence[Any]]] = (
-            ("suggestion", self.suggestions),
-            ("cell", self.cells),
-            ("region", self.regions),
-            ("ignore_area", self.ignore_areas),
-        )
-        for kind, marks in present:
-            ids = {mark.id for mark in marks}.intersection(edit.touched.get(kind, ()))
-            if ids:
-                self.select(kind, min(ids))
-                return
-
-    # ------------------------------------------------------------------ training
-
-    def start_training(self, **options: Any) -> bool:
-        """Start a training in its own process; options are the fields of the train request."""
+    def close(self) -> None:
+        """Close the project, remembering where the user was."""
         project = self.project
-        if project is None or self.training.busy:
+        if project is None:
+            return
+        self.remember_place()
+        self.leaving.emit()
+        self.project = None
+        self.unsaved.take()
+        self.fields.close()
+        self.history.forget()
+        for signal in (
+            project.events.edited,
+            project.events.fields_added,
+            project.events.suggestions_changed,
+            project.events.models_changed,
+            project.events.ranking_changed,
+        ):
+            signal.disconnect()
+        project.close()
+        self.fields.go_to(None)
+        self.training.rounds.on_project()
+        self.project_changed.emit()
+        self.label_errors.forget()
+
+    def remember_place(self) -> None:
+        """Write down where the user is, for the next time."""
+        if self.project is not None:
+            user_state.remember_project(
+                self.project.path,
+                field=self.fields.current_id,
+                order=str(self.fields.order),
+                threshold=self.marks.threshold,
+            )
+
+    def resolve_conflicts(self, conflict_ids: Sequence[int], *, take: bool) -> None:
+        """Close conflicts of imports: take what the file says of a cell, or keep what is here."""
+        project = self.project
+        for conflict_id in conflict_ids if project is not None else ():
+            assert project is not None
+            number = conflict_id
+            if not self.done(lambda: project.conflicts.resolve(number, take=take)):  # noqa: B023 - called at once
+                return
+
+    # ------------------------------------------------------------------ the mouse
+
+    @property
+    def tool(self) -> Tool:
+        """What the mouse does on the field."""
+        return self._tool
+
+    @tool.setter
+    def tool(self, tool: Tool) -> None:
+        if tool is not self._tool:
+            self.selection.proposed_box = None
+            self._tool = tool
+            self.tool_changed.emit()
+
+    def delete_current(self) -> None:
+        """Delete the current cell, region or ignore area."""
+        project, selection = self.project, self.selection.current
+        if project is None or selection is None:
+            return
+        if selection.kind == "cell":
+            self.done(lambda: project.cells.delete(selection.id))
+        elif selection.kind == "region":
+            self.done(lambda: project.regions.delete(selection.id))
+        elif selection.kind == "ignore_area":
+            self.done(lambda: project.ignore_areas.delete(selection.id))
+        else:
+            self.tell("hint", tr("A suggestion is not deleted but rejected."))
+
+    # ------------------------------------------------------------------ other writers
+
+    def refresh(self) -> None:
+        """Take in what another process or thread wrote into the project."""
+        project = self.project
+        if project is None:
+            return
+        if self.unsaved.why:
+            self.try_to_save()
+            return
+        try:
+            project.check_present()
+        except ProjectGoneError as error:
+            self.unsaved.keep(str(error))
+        else:
+            self.done(project.refresh)
+
+    def try_to_save(self) -> bool:
+        """Open the project anew if its folder is back, and do again what could not be saved."""
+        project = self.project
+        if project is None or not self.unsaved.why:
             return False
-        if self.trainer is None:
-            self.tell("error", tr("This window has no training process."))
+        try:
+            missing = project.reconnect()
+        except LLDError as error:
+            self.unsaved.keep(str(error))
             return False
-        if not any(summary.finished_regions for summary in project.fields.summaries()):
+        kept = self.unsaved.take()
+        self._read_again()
+        for number, action in enumerate(kept):
+            if self.unsaved.why:  # gone again
+                self.unsaved.keep(self.unsaved.why, *kept[number:])
+                return False
+            self.done(action)
+        self.selection.proposed_box = None
+        message = tr("The project is back.")
+        if kept:
+            message += " " + trn("{count} change was saved.", "{count} changes were saved.", len(kept))
+        self.tell("info", message)
+        if missing:
             self.tell(
                 "warning",
-                tr(
-                    "No finished region yet. Draw one ([tool.region]), box its white cells ([tool.box]), "
-                    "then train: a region tells the model where it may learn what is background."
+                trn(
+                    "An older state of the project came back: the last {count} edit is not in it. "
+                    "Look for a newer copy before you go on.",
+                    "An older state of the project came back: the last {count} edits are not in it. "
+                    "Look for a newer copy before you go on.",
+                    missing,
                 ),
             )
-            return False
-        from training.protocol import TrainRequest
-
-        request = TrainRequest(
-            project=str(project.path), annotator=project.annotator, reading=project.reading.id, **options
-        )
-        self.training.begin("train")
-        self.trainer.start(request)
         return True
 
-    def start_suggesting(self, **options: Any) -> bool:
-        """Let the active model (or the starter) propose cells, without training."""
-        project = self.project
-        if project is None or self.training.busy or self.trainer is None:
-            return False
-        from training.protocol import PredictRequest
+    def _read_again(self) -> None:
+        """Read everything of the open project again: it was gone, and is back."""
+        self.readings.read()
+        self.fields.read_again()
+        self.project_changed.emit()
+        self.fields.listed_changed.emit()
+        here = self.fields.current_id
+        self.fields.go_to(here if here in self.fields.by_id else next(iter(self.fields.listed), None))
 
-        self.training.begin("predict")
-        request = PredictRequest(
-            project=str(project.path), annotator=project.annotator, reading=project.reading.id, **options
-        )
-        self.trainer.start(request)
-        return True
+    # ------------------------------------------------------------------ what happens
 
-    def cancel_training(self) -> None:
-        """Stop the training; the worker is gone within seconds."""
-        if self.training.busy and self.trainer is not None:
-            self.training.cancelling()
-            self.trainer.cancel()
+    def _on_edited(self, edit: Edit) -> None:
+        self.label_errors.note_edit(edit)
+        self.marks.on_edited(edit)
+        self.fields.on_edited(edit)
+        self.label_errors.tell()
 
-    def activate_model(self, model_id: int | None) -> None:
-        """Make a model the active one; ``None`` = the bundled starter."""
-        project = self.project
-        if project is not None and self._done(lambda: project.models.activate(model_id)):
-            self.tell("hint", tr("It makes the suggestions from now on; press Suggest to run it."))
+    def _on_suggestions_changed(self, field_ids: list[int]) -> None:
+        self.suggestions.on_suggestions_changed()
+        self.marks.on_suggestions_changed(field_ids)
+        self.fields.on_suggestions_changed(field_ids)
 
-    def roll_back(self) -> None:
-        """Go back to the model before the active one."""
-        back = rollback(self.project.models.all()) if self.project is not None else None
-        if back is None:
-            self.tell("hint", tr("The starter suggests already: there is nothing to go back to."))
-        else:
-            self.activate_model(back.model.id if back.model is not None else None)
+    def _on_ranking_changed(self) -> None:
+        self.fields.on_ranking_changed()
+        self.label_errors.on_ranking_changed()
 
     def _on_worker_message(self, message: Any) -> None:
         if message.type in {"saved", "suggested", "done"}:
             self.refresh()
+        sentence = self.training.state.message
         if message.type == "done":
-            self.tell("info", self.training.message)
+            self.tell("info", sentence)
         elif message.type == "failed":
-            self.tell("error", f"{self.training.message}{self._keep_details(message)}")
-
-    def _keep_details(self, message: Any) -> str:
-        """Keep a failed worker's last words in the project; say where."""
-        if self.project is None or not message.details:
-            return ""
-        known = [summary.field for summary in self.all_summaries.values()]
-        file = log_error(self.project.path, "training", self.training.message, message.details, known)
-        return (
-            " " + tr("Details: {file} in the project's folder.", file=f"{file.parent.name}/{file.name}")
-            if file
-            else ""
-        )
+            known = [summary.field for summary in self.fields.by_id.values()]
+            self.tell("error", f"{sentence}{self.training.keep_details(message, known)}")

@@ -33,7 +33,7 @@ class WorkClock:
         self._field_id: int | None = None
         self._kept: dict[int, float] = {}
         session.project_changed.connect(self._on_project)
-        session.field_changed.connect(self._on_field)
+        session.fields.current_changed.connect(self._on_field)
         session.leaving.connect(self.flush)
         self._on_project()
 
@@ -72,7 +72,7 @@ class WorkClock:
         self.flush()
         session = self._session
         session.project_changed.disconnect(self._on_project, missing_ok=True)
-        session.field_changed.disconnect(self._on_field, missing_ok=True)
+        session.fields.current_changed.disconnect(self._on_field, missing_ok=True)
         session.leaving.disconnect(self.flush, missing_ok=True)
 
     def _advance(self, now: float) -> None:
@@ -85,17 +85,17 @@ class WorkClock:
             self._counted_to = end
 
     def _on_field(self) -> None:
-        if self._session.field_id == self._field_id:
+        if self._session.fields.current_id == self._field_id:
             return
         self.flush()
         self._pending = 0.0
-        self._field_id = self._session.field_id
+        self._field_id = self._session.fields.current_id
         self.changed.emit()
 
     def _on_project(self) -> None:
         project = self._session.project
         self._kept, self._pending, self._used = {}, 0.0, None
-        self._field_id = self._session.field_id
+        self._field_id = self._session.fields.current_id
         if project is not None:
             for row in project.work_time.all():
                 if row.annotator == project.annotator:

@@ -130,7 +130,7 @@ class TrainingProcess(QObject):
 
     def _hear(self, message: Any) -> None:
         if isinstance(message, Ready):
-            self._session.training.worker_waits(message.memory)
+            self._session.training.state.worker_waits(message.memory)
             return
         if self._request is None:  # it has said its last word
             return
@@ -142,7 +142,7 @@ class TrainingProcess(QObject):
         if isinstance(message, Failed):
             words = f"{message.details}\n\n{self._last_words()}".strip()
             message = message.model_copy(update={"details": words})
-        self._session.training.receive(message)
+        self._session.training.state.receive(message)
 
     def _on_finished(self, code: int, _status: Any) -> None:
         process = self._process
@@ -155,9 +155,9 @@ class TrainingProcess(QObject):
         if request is None:
             return
         if self._cancelled:
-            self._session.training.end(tr("Stopped."))
+            self._session.training.state.end(tr("Stopped."))
         elif self._new:
-            self._session.training.receive(_death(code, last_words))
+            self._session.training.state.receive(_death(code, last_words))
         else:
             self._do_again(request, told=code != 0 or self._heard)
 
@@ -171,7 +171,7 @@ class TrainingProcess(QObject):
                 "warning",
                 tr("The training process ended unexpectedly. Nothing is lost: another one has taken over."),
             )
-        self._session.training.begin(request.task)
+        self._session.training.state.begin(request.task)
         self.start(_what_is_left(request) if self._saved else request)
 
     def _on_error(self, error: Any) -> None:
@@ -181,7 +181,7 @@ class TrainingProcess(QObject):
         request, self._request = self._request, None
         self._tidy()
         if request is not None:
-            self._session.training.receive(
+            self._session.training.state.receive(
                 Failed(
                     cause=tr("The training process could not be started: {cause}.", cause=cause),
                     cure=tr("Reinstall napari-lld in the Python that runs napari."),
@@ -209,7 +209,7 @@ class TrainingProcess(QObject):
     def _tidy(self) -> None:
         process, self._process = self._process, None
         self._deadline.stop()
-        self._session.training.worker_waits(None)
+        self._session.training.state.worker_waits(None)
         if process is not None:
             process.deleteLater()
         self._folder.close()

@@ -93,7 +93,7 @@ class Window:
     def show_field(self, start: str) -> Any:
         project = self.session.project
         field = next(f for f in project.fields.all() if f.name.startswith(start))
-        self.session.show_field(field.id)
+        self.session.fields.show(field.id)
         self.settle()
         return field
 

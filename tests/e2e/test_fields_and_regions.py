@@ -50,7 +50,7 @@ def test_what_is_dropped_on_the_canvas_becomes_a_project_or_fields_else_it_is_na
     assert window.session.project.path == small_project
     layers = list(window.viewer.layers)
     assert drop(window, [tmp_path / "more", tmp_path / "blue.png"])
-    window.qtbot.waitUntil(lambda: len(window.session.summaries()) == 4, timeout=20_000)
+    window.qtbot.waitUntil(lambda: len(window.session.fields.summaries()) == 4, timeout=20_000)
     assert list(window.viewer.layers) == layers
     drop(window, [tmp_path / "notes.csv"])
     assert len(opened) == 2
@@ -62,29 +62,31 @@ def test_regions_and_ignore_areas_are_moved_resized_and_deleted_with_the_mouse(
     window = open_window(small_project)
     window.press("R")
     window.drag((20, 20), (60, 50))
-    region = window.session.region
+    region = window.session.selection.region
     assert region.shape.coords == pytest.approx((20, 20, 40, 30), abs=0.6)
     window.drag((40, 35), (50, 45))  # the handle in its middle
-    assert window.session.region.shape.coords == pytest.approx((30, 30, 40, 30), abs=1.2)
+    assert window.session.selection.region.shape.coords == pytest.approx((30, 30, 40, 30), abs=1.2)
     window.drag((70, 60), (90, 80))  # the handle of its corner
-    assert window.session.region.shape.coords == pytest.approx((30, 30, 60, 50), abs=1.8)
+    assert window.session.selection.region.shape.coords == pytest.approx((30, 30, 60, 50), abs=1.8)
     window.press("Escape")
     window.click_field(60, 30)  # on its outline
-    assert window.session.region.id == region.id
+    assert window.session.selection.region.id == region.id
     window.press("Delete")
-    assert not window.session.regions
+    assert not window.session.marks.regions
     window.press("I")  # what cannot be read
     window.drag((20, 20), (60, 50))
-    assert len(window.session.ignore_areas) == 1
+    assert len(window.session.marks.ignore_areas) == 1
     assert window.session.tool == "select"
     window.press("Ctrl+Return")
-    window.qtbot.waitUntil(lambda: bool(window.session.regions), timeout=20_000)  # nuclei are looked for
-    (region,) = window.session.regions
+    window.qtbot.waitUntil(
+        lambda: bool(window.session.marks.regions), timeout=20_000
+    )  # nuclei are looked for
+    (region,) = window.session.marks.regions
     assert region.shape.bounds == (0, 0, 120, 100)
     window.press("Escape")
     window.click_field(40, 20)
     window.press("Delete")
-    assert not window.session.ignore_areas
+    assert not window.session.marks.ignore_areas
 
 
 def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
@@ -112,10 +114,10 @@ def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
     window.qtbot.waitUntil(lambda: len(asked) == 1, timeout=20_000)
     for doubt in ("1 cell touches the edge", "1 cell has no class", "1 cell lacks an attribute"):
         assert doubt in asked[0]
-    assert str(window.session.regions[0].state) == "draft"
+    assert str(window.session.marks.regions[0].state) == "draft"
     window.press("E")
     window.qtbot.waitUntil(lambda: len(asked) == 2, timeout=20_000)
-    assert str(window.session.regions[0].state) == "finished"
+    assert str(window.session.marks.regions[0].state) == "finished"
 
 
 def test_a_proposed_region_is_shifted_taken_and_left_by_mouse_and_key(
@@ -127,25 +129,25 @@ def test_a_proposed_region_is_shifted_taken_and_left_by_mouse_and_key(
     suggest(small_project)
     window = open_window(small_project)
     window.press("Alt+R")
-    box = window.session.proposed_region.box
+    box = window.session.region_proposal.current.box
     bar = window.dock.desk.binding.proposed
     assert bar.isVisible()
     assert window.canvas.rect().contains(bar.geometry())
     assert "3 likely cells" in bar._why.text()
     x, y, w, h = box
     window.drag((x + w / 2, y + h / 2), (x + w / 2 - 10, y + h / 2 - 8))
-    shifted = window.session.proposed_region.box
+    shifted = window.session.region_proposal.current.box
     assert shifted == pytest.approx((x - 10, y - 8, w, h), abs=1.2)
     window.press("Return")
-    assert window.session.regions[0].shape.coords == pytest.approx(shifted)
-    assert str(window.session.regions[0].state) == "draft"
+    assert window.session.marks.regions[0].shape.coords == pytest.approx(shifted)
+    assert str(window.session.marks.regions[0].state) == "draft"
     assert not bar.isVisible()
     window.press("Alt+R")
-    if window.session.proposed_region is not None:
+    if window.session.region_proposal.current is not None:
         window.press("Escape")
-    assert window.session.proposed_region is None
+    assert window.session.region_proposal.current is None
     window.press("Ctrl+Z", "Alt+R")
     leave = bar.findChild(QAbstractButton, "lld_region.leave")
     window.qtbot.mouseClick(leave, Qt.MouseButton.LeftButton)
-    assert window.session.proposed_region is None
-    assert not window.session.regions
+    assert window.session.region_proposal.current is None
+    assert not window.session.marks.regions

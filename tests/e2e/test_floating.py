@@ -36,11 +36,11 @@ def keys_work(window: Any, *, on: Any) -> bool:
 def test_docks_that_float_or_move_go_on_working(open_window: Open, small_project: Path) -> None:
     window = open_window(small_project)
     panel = window.dock.desk.binding.display.panel
-    window.session.add_box((10, 10, 20, 20))
+    window.session.boxes.add((10, 10, 20, 20))
     for floats in (True, False):
         frame(window).setFloating(floats)
         window.settle()
-        assert len(window.session.cells) == 1
+        assert len(window.session.marks.cells) == 1
         assert window.dock.desk.window is window.main
         assert panel.isVisible()
         assert keys_work(window, on=window.dock)
@@ -82,8 +82,8 @@ def test_the_menu_hides_and_shows_the_dock_and_opens_a_closed_one_with_its_proje
     open_window: Open, small_project: Path
 ) -> None:
     window = open_window(small_project)
-    window.session.next_field()
-    place = window.session.field_id
+    window.session.fields.next()
+    place = window.session.fields.current_id
     toggle(window)
     assert not window.dock.isVisible()
     toggle(window)
@@ -97,7 +97,7 @@ def test_the_menu_hides_and_shows_the_dock_and_opens_a_closed_one_with_its_proje
     window.dock = again.widget()
     window.session = window.dock.desk.session
     assert window.session.project.path == small_project
-    assert window.session.field_id == place
+    assert window.session.fields.current_id == place
     assert keys_work(window, on=window.dock)
 
 

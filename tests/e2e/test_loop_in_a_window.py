@@ -50,8 +50,8 @@ def test_annotate_train_while_editing_review_undo_reopen(
     # A region and its cells, with the mouse; class and attributes, by key.
     window.press("R")
     window.drag((2, 2), (field.width / 2, field.height - 2))
-    assert len(session.regions) == 1
-    inside = [box for box in boxes if session.regions[0].shape.contains_centre(box)]
+    assert len(session.marks.regions) == 1
+    inside = [box for box in boxes if session.marks.regions[0].shape.contains_centre(box)]
     assert len(inside) >= 3
     window.press("B")
     for x, y, w, h in inside:
@@ -74,19 +74,21 @@ def test_annotate_train_while_editing_review_undo_reopen(
         "device": "cpu",
     }
     window.click("training.start")
-    assert session.training.busy
+    assert session.training.state.busy
     failures: list[str] = []
     session.notice.connect(lambda level, text: failures.append(text) if level == "error" else None)
-    window.qtbot.waitUntil(lambda: session.training.phase != "starting", timeout=TRAINING_SECONDS * 1000)
-    assert session.training.busy, failures
+    window.qtbot.waitUntil(
+        lambda: session.training.state.phase != "starting", timeout=TRAINING_SECONDS * 1000
+    )
+    assert session.training.state.busy, failures
     with stalls:
         edited = cells[0].id
         x, y, w, h = session.project.cells.get(edited).box
         window.click_field(x + w / 2, y + h / 2)
-        assert session.cell.id == edited
+        assert session.selection.cell.id == edited
         window.press("Shift+M", "Down", "1")
-        assert session.training.busy, "the edit did not fall into the training"
-        window.qtbot.waitUntil(lambda: not session.training.busy, timeout=TRAINING_SECONDS * 1000)
+        assert session.training.state.busy, "the edit did not fall into the training"
+        window.qtbot.waitUntil(lambda: not session.training.state.busy, timeout=TRAINING_SECONDS * 1000)
         window.settle(300)
     assert not failures
     with capsys.disabled():
@@ -95,37 +97,37 @@ def test_annotate_train_while_editing_review_undo_reopen(
     assert session.project.models.active() is not None
 
     # Suggestions have come; review them by key.
-    session.threshold = 0.0
-    waiting = [s for s in session.summaries() if s.pending_suggestions >= 3]
+    session.marks.threshold = 0.0
+    waiting = [s for s in session.fields.summaries() if s.pending_suggestions >= 3]
     assert waiting, "no suggestions came"
-    session.show_field(waiting[0].field.id)
+    session.fields.show(waiting[0].field.id)
     window.dock.show_suggestions_tab()
     window.settle()
-    reviewed = session.field_id
-    before = len(session.cells)
+    reviewed = session.fields.current_id
+    before = len(session.marks.cells)
     window.press("S")
-    first = session.suggestion
+    first = session.selection.suggestion
     window.press("A")
-    second = session.suggestion
+    second = session.selection.suggestion
     assert second is not None
     assert second.id != first.id
     window.press("X")
-    third = session.suggestion
+    third = session.selection.suggestion
     window.press("A")
-    assert len(session.cells) == before + 2
+    assert len(session.marks.cells) == before + 2
     window.press("Ctrl+Z")  # the last accept
-    assert len(session.cells) == before + 1
-    assert third.id in {s.id for s in session.suggestions}
-    pending = len(session.suggestions)
+    assert len(session.marks.cells) == before + 1
+    assert third.id in {s.id for s in session.suggestions.shown}
+    pending = len(session.suggestions.shown)
     window.close()
     assert session.project is None
 
     # Everything is there again.
     again = open_window(bare_project)
     session = again.session
-    assert session.field_id == reviewed
-    assert len(session.cells) == before + 1
-    assert len(session.suggestions) == pending
+    assert session.fields.current_id == reviewed
+    assert len(session.marks.cells) == before + 1
+    assert len(session.suggestions.shown) == pending
     states = {
         s.id: s.state
         for s in session.project.suggestions.find(reviewed, states=tuple(SuggestionState))

@@ -65,12 +65,12 @@ def test_a_label_by_key_with_500_suggestions_is_one_edit_and_one_repaint(
         )
     window = open_window(sample_project)
     session, layers = window.session, window.viewer.layers
-    assert len(session.suggestions) == 500
+    assert len(session.suggestions.shown) == 500
     screen = Screen(window)
     window.press("H")  # the image alone
     alone = middle([screen.after(layers["Field"].refresh)[1] for _ in range(5)])
     window.press("H")
-    session.add_box((200, 200, 60, 60))
+    session.boxes.add((200, 200, 60, 60))
     edits: list[object] = []
     session.project.events.edited.connect(edits.append)
     data = layers["Cells"].data, layers["Suggestions"].data
@@ -99,7 +99,7 @@ def test_the_next_field_is_drawn_twice_at_most(
     session = window.session
     screen = Screen(window)
     image = window.viewer.layers["Field"]
-    other = session.pixels(session.field_id)[::-1].copy()
+    other = session.fields.pixels(session.fields.current_id)[::-1].copy()
 
     def swap() -> None:
         image.data = other
@@ -107,10 +107,10 @@ def test_the_next_field_is_drawn_twice_at_most(
     own = middle([screen.after(swap)[1] for _ in range(3)])
     shown = []
     for _ in range(4):
-        session._cache._pool.submit(lambda: None).result()  # the neighbour is there
-        before = session.field_id
-        shown.append(screen.after(session.next_field)[1])
-        assert session.field_id != before
+        session.fields._cache._pool.submit(lambda: None).result()  # the neighbour is there
+        before = session.fields.current_id
+        shown.append(screen.after(session.fields.next)[1])
+        assert session.fields.current_id != before
         assert len(screen.drawn) <= 2, "more than the field, and its marks"
     tell("the next field until it is on the screen (budget 150 ms beyond napari's own)", middle(shown))
     tell("another image in napari's layer", own)

@@ -22,7 +22,7 @@ def test_a_cell_is_boxed_and_described_by_mouse_and_key(open_window: Open, small
     window.keystrokes = window.mouse_actions = 0
     window.drag((20, 20), (50, 60))
     window.press("Shift+N", "3", "2", "2", "1", "2", "1", "Q")
-    cell = window.session.cell
+    cell = window.session.selection.cell
     assert cell.box == pytest.approx((20, 20, 30, 40), abs=0.5)
     assert cell.cell_class == "Neutrophil"
     assert dict(cell.attributes) == {
@@ -42,11 +42,11 @@ def test_keys_work_with_the_focus_on_the_canvas_and_in_the_dock(
     open_window: Open, small_project: Path
 ) -> None:
     window = open_window(small_project)
-    first = window.session.field_id
+    first = window.session.fields.current_id
     window.press("N", on=window.canvas)
-    assert window.session.field_id != first
+    assert window.session.fields.current_id != first
     window.press("P", on=window.dock)
-    assert window.session.field_id == first
+    assert window.session.fields.current_id == first
     window.press("R", on=window.canvas)
     assert window.session.tool == "region"
     window.press("Escape", on=window.canvas)
@@ -63,25 +63,25 @@ def test_typing_in_a_text_field_is_typing(open_window: Open, small_project: Path
     from qtpy.QtWidgets import QLineEdit
 
     window = open_window(small_project)
-    first = window.session.field_id
+    first = window.session.fields.current_id
     line = QLineEdit()
     window.viewer.window.add_dock_widget(line, name="note", area="bottom")
     line.setFocus()
     window.press("N", "1", on=line)
     assert line.text() == "n1"
-    assert window.session.field_id == first
+    assert window.session.fields.current_id == first
 
 
 def test_keys_are_left_to_layers_of_others(open_window: Open, small_project: Path) -> None:
     import numpy as np
 
     window = open_window(small_project)
-    first = window.session.field_id
+    first = window.session.fields.current_id
     window.viewer.add_points(np.zeros((1, 2)), name="mine")
     window.press("N", on=window.canvas)
-    assert window.session.field_id == first
+    assert window.session.fields.current_id == first
     window.press("N", on=window.dock)
-    assert window.session.field_id != first
+    assert window.session.fields.current_id != first
 
 
 def test_a_drag_without_a_tool_moves_the_view(open_window: Open, small_project: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_drag_without_a_tool_moves_the_view(open_window: Open, small_project: 
     before = window.viewer.scene.camera.center
     window.drag((30, 30), (60, 60))
     assert window.viewer.scene.camera.center != before
-    assert not window.session.cells
+    assert not window.session.marks.cells
 
 
 def test_a_box_tool_does_not_move_the_view(open_window: Open, small_project: Path) -> None:
@@ -98,11 +98,11 @@ def test_a_box_tool_does_not_move_the_view(open_window: Open, small_project: Pat
     window.press("B")
     window.drag((30, 30), (60, 60))
     assert window.viewer.scene.camera.center == before
-    assert len(window.session.cells) == 1
+    assert len(window.session.marks.cells) == 1
     window.press("Escape")
     window.drag((45, 45), (55, 45))  # the current box is moved, not the view
     assert window.viewer.scene.camera.center == before
-    assert window.session.cells[0].box == pytest.approx((40, 30, 30, 30), abs=0.5)
+    assert window.session.marks.cells[0].box == pytest.approx((40, 30, 30, 30), abs=0.5)
 
 
 def test_a_polygon_is_clicked_corner_by_corner(open_window: Open, small_project: Path) -> None:
@@ -112,8 +112,8 @@ def test_a_polygon_is_clicked_corner_by_corner(open_window: Open, small_project:
         window.click_field(*corner)
         window.settle(450)  # slower than a double click
     window.press("Return")
-    assert len(window.session.regions) == 1
-    assert window.session.regions[0].shape.coords == pytest.approx((10, 10, 70, 10, 70, 70), abs=0.6)
+    assert len(window.session.marks.regions) == 1
+    assert window.session.marks.regions[0].shape.coords == pytest.approx((10, 10, 70, 10, 70, 70), abs=0.6)
 
 
 def test_a_double_click_closes_a_polygon_and_does_not_zoom(open_window: Open, small_project: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_double_click_closes_a_polygon_and_does_not_zoom(open_window: Open, sm
     window.click_field(70, 70)
     QTest.mouseDClick(window.canvas, Qt.MouseButton.LeftButton, pos=window.place(70, 70))
     window.settle()
-    assert len(window.session.regions) == 1
+    assert len(window.session.marks.regions) == 1
     assert window.viewer.scene.camera.zoom == zoom
     QTest.mouseDClick(window.canvas, Qt.MouseButton.LeftButton, pos=window.place(110, 90))
     assert window.viewer.scene.camera.zoom > zoom  # without the tool it is napari's again
@@ -144,15 +144,15 @@ def test_suggestions_are_reviewed_by_single_keys(
     window.keystrokes = 0
     window.press("S", "A")
     assert window.keystrokes == 2
-    assert len(window.session.cells) == 1
+    assert len(window.session.marks.cells) == 1
     window.press("D")
     window.press("Shift+M")
-    assert window.session.cell.cell_class == "Monocyte"
-    assert not window.session.suggestions
+    assert window.session.selection.cell.cell_class == "Monocyte"
+    assert not window.session.suggestions.shown
     window.press("Ctrl+Z", "Ctrl+Z", "Ctrl+Z")
-    assert len(window.session.suggestions) == 3
+    assert len(window.session.suggestions.shown) == 3
     window.press("Ctrl+Shift+Z")
-    assert len(window.session.cells) == 1
+    assert len(window.session.marks.cells) == 1
 
 
 def test_the_start_page_leads_to_the_sample(open_window: Open) -> None:
@@ -160,7 +160,7 @@ def test_the_start_page_leads_to_the_sample(open_window: Open) -> None:
     window.click("project.sample")
     window.qtbot.waitUntil(lambda: window.session.project is not None, timeout=60_000)
     window.settle(300)
-    assert len(window.session.summaries()) == 18
+    assert len(window.session.fields.summaries()) == 18
     assert "Field" in window.viewer.layers
 
 
@@ -172,7 +172,7 @@ def test_the_window_reopens_where_it_was_left(open_window: Open, sample_project:
     size = window.main.size()
     window.close()
     again = open_window(sample_project)
-    assert again.session.field_id == field.id
+    assert again.session.fields.current_id == field.id
     assert again.main.size() == size
 
 
@@ -213,11 +213,11 @@ def test_closing_while_a_model_trains_stops_the_worker(
     )
     monkeypatch.setattr(training_process, "warm_worker_command", lambda: [sys.executable, str(script)])
     window = open_window(small_project)
-    window.session.mark_whole_field()
+    window.session.regions.add_whole_field()
     window.dock.show_model_tab()
     window.click("training.start")
     process = window.dock.desk.process
-    window.qtbot.waitUntil(lambda: window.session.training.phase == "running", timeout=20_000)
+    window.qtbot.waitUntil(lambda: window.session.training.state.phase == "running", timeout=20_000)
     window.close()
     assert not process.running
 

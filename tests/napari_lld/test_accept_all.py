@@ -35,15 +35,15 @@ def test_a_sure_model_s_suggestions_are_accepted_and_undone_at_once(
     with_model(small_project, least=0.65, units=30, of=300, wrong=3, classes={"": [297, 300]})
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    session.threshold = 0.6
+    session.marks.threshold = 0.6
     qtbot.wait(100)
-    assert len(session.suggestions) == 2
+    assert len(session.suggestions.shown) == 2
     qtbot.mouseClick(the_button(dock), Qt.MouseButton.LeftButton)
-    assert len(session.cells) == 2
-    assert session.pending == 1  # what is below the threshold still waits
-    session.undo()
-    assert not session.cells
-    assert session.pending == 3
+    assert len(session.marks.cells) == 2
+    assert session.marks.pending == 1  # what is below the threshold still waits
+    session.history.undo()
+    assert not session.marks.cells
+    assert session.marks.pending == 3
 
 
 def test_other_models_must_be_looked_at_one_by_one(
@@ -52,13 +52,13 @@ def test_other_models_must_be_looked_at_one_by_one(
     with_model(small_project, least=None, units=8, of=40, wrong=1, classes={})
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    session.threshold = 0.6
+    session.marks.threshold = 0.6
     qtbot.wait(100)
     button = the_button(dock)
     assert not button.isEnabled()
     assert "1 of 40 held-out suggestions of 8 patients" in button.toolTip()
-    assert session.accept_all() == []
-    assert not session.cells
+    assert session.bulk_accept.accept_all() == []
+    assert not session.marks.cells
 
 
 def test_with_too_few_patients_the_window_says_that_nothing_can_be_promised(

@@ -19,7 +19,7 @@ from annotation_store.images.read import read_image
 from napari_lld import sample
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.imaging.click_box import box_at, search_window, usual_side
-from napari_lld.session.session import Tool
+from napari_lld.session.tool import Tool
 
 
 def test_it_finds_the_sample_s_cells_in_some_milliseconds() -> None:
@@ -53,7 +53,7 @@ def dock(sample_project: Path, qtbot: QtBot, no_leaks: None) -> Iterator[Annotat
     session = dock.desk.session
     session.open(sample_project)
     assert session.project is not None
-    session.show_field(next(f.id for f in session.project.fields.all() if f.name == "txl_00.jpg"))
+    session.fields.show(next(f.id for f in session.project.fields.all() if f.name == "txl_00.jpg"))
     yield dock
     dock.release()
 
@@ -68,17 +68,17 @@ def click(dock: AnnotateDock, x: float, y: float) -> None:
 
 def test_a_click_proposes_and_enter_takes(dock: AnnotateDock) -> None:
     session, commands = dock.desk.session, dock.desk.commands
-    before = len(session.cells)
+    before = len(session.marks.cells)
     commands.run("tool.box")
     click(dock, 180, 182)
-    proposed = session.proposed_box
+    proposed = session.selection.proposed_box
     assert proposed is not None
     assert iou(proposed, (125, 130, 110, 110)) > 0.5
-    assert len(session.cells) == before  # nothing is stored before Enter
+    assert len(session.marks.cells) == before  # nothing is stored before Enter
     assert commands.run("draw.finish")
-    assert session.cell is not None
-    assert session.cell.box == pytest.approx(proposed)
-    assert session.proposed_box is None
+    assert session.selection.cell is not None
+    assert session.selection.cell.box == pytest.approx(proposed)
+    assert session.selection.proposed_box is None
     assert session.tool is Tool.BOX  # the next click proposes the next
 
 
@@ -87,11 +87,11 @@ def test_esc_and_another_field_drop_what_was_proposed(dock: AnnotateDock) -> Non
     commands.run("tool.box")
     click(dock, 180, 182)
     commands.run("tool.select")
-    assert session.proposed_box is None
+    assert session.selection.proposed_box is None
     assert session.tool is Tool.BOX
     click(dock, 180, 182)
-    session.next_field()
-    assert session.proposed_box is None
+    session.fields.next()
+    assert session.selection.proposed_box is None
     assert not commands.run("draw.finish")
 
 
@@ -99,7 +99,7 @@ def test_a_second_box_of_one_cell_is_warned_of(dock: AnnotateDock) -> None:
     session = dock.desk.session
     told: list[str] = []
     session.notice.connect(lambda level, sentence: told.append(sentence) if level == "warning" else None)
-    session.add_box((20, 20, 40, 40))
+    session.boxes.add((20, 20, 40, 40))
     assert not told
-    session.add_box((22, 22, 40, 40))
+    session.boxes.add((22, 22, 40, 40))
     assert "nearly the same box" in told[0]

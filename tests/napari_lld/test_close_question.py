@@ -28,18 +28,18 @@ def test_nothing_at_work_asks_nothing(dock: AnnotateDock, small_project: Path) -
 def test_a_training_says_how_far_it_is_and_what_is_lost(dock: AnnotateDock, small_project: Path) -> None:
     desk = dock.desk
     desk.session.open(small_project, annotator="Ada")
-    desk.session.training.begin("train")
+    desk.session.training.state.begin("train")
     assert what_would_end(desk)[0] == "Training: just begun."
-    desk.session.training.progress = TrainingProgress("train", 30, 100)
-    desk.around.rounds.queue.append(SimpleNamespace(title="later"))  # type: ignore[arg-type]
+    desk.session.training.state.progress = TrainingProgress("train", 30, 100)
+    desk.session.training.rounds.queue.append(SimpleNamespace(title="later"))  # type: ignore[arg-type]
     first, lost, waiting = what_would_end(desk)
     assert first == "Training: 30% done."
     assert "what this training has learnt so far is lost. Earlier models stay." in lost
     assert waiting == "1 queued training will not start."
-    desk.session.training.begin("predict")
+    desk.session.training.state.begin("predict")
     assert "fields it has not reached" in what_would_end(desk)[1]
-    desk.around.rounds.queue.clear()
-    desk.session.training.end("")
+    desk.session.training.rounds.queue.clear()
+    desk.session.training.state.end("")
 
 
 @pytest.mark.parametrize(("pressed", "closes"), [("Stop and close", True), ("Go on working", False)])
@@ -88,7 +88,7 @@ def host(qtbot: QtBot) -> Iterator[HostWindow]:
     put_into(window, dock)
     window.show()
     yield window
-    dock.desk.session.training.end("")
+    dock.desk.session.training.state.end("")
     window.close()
     window.deleteLater()
 
@@ -119,14 +119,14 @@ def test_closing_the_last_dock_asks_and_brings_it_back(
 ) -> None:
     dock, desk = host.dock, host.dock.desk
     desk.session.open(small_project, annotator="Ada")
-    desk.session.training.begin("train")
+    desk.session.training.state.begin("train")
     monkeypatch.setattr(desk, "show_again", lambda one: put_into(host, one))
     answers[:] = ["Go on working"]
     dock.setParent(None)  # as the × of napari's dock does
     QApplication.processEvents()
     assert not answers
     assert dock.isVisible()
-    assert desk.session.training.busy
+    assert desk.session.training.state.busy
     assert desk.session.project is not None
     answers[:] = ["Stop and close"]
     dock.setParent(None)
@@ -136,7 +136,7 @@ def test_closing_the_last_dock_asks_and_brings_it_back(
 
 
 def test_every_way_to_close_the_window_asks_our_question_once(host: HostWindow, answers: list[str]) -> None:
-    host.dock.desk.session.training.begin("train")
+    host.dock.desk.session.training.state.begin("train")
     ways = {
         "Ctrl+Q": lambda: host.close(quit_app=True, confirm_need=True),
         "by a program": lambda: host.close(),
@@ -154,7 +154,7 @@ def test_every_way_to_close_the_window_asks_our_question_once(host: HostWindow, 
     host.close(quit_app=True, confirm_need=True)
     assert host.how == [{"quit_app": True, "confirm_need": False}]
     assert not host.isVisible()
-    assert host.dock.desk.session.trainer is None
+    assert host.dock.desk.session.training.process is None
 
 
 def test_where_nothing_is_at_work_napari_closes_as_it_does(host: HostWindow) -> None:

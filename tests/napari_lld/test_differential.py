@@ -82,11 +82,11 @@ def test_the_count_runs_along_per_patient_or_all(
     assert scope is not None
     assert copy is not None
     assert save is not None
-    session.add_box((10, 10, 20, 20))
-    session.set_class("Monocyte")
-    session.next_field()
-    session.add_box((10, 10, 20, 20))
-    session.set_class("Myeloblast")
+    session.boxes.add((10, 10, 20, 20))
+    session.labels.set_class("Monocyte")
+    session.fields.next()
+    session.boxes.add((10, 10, 20, 20))
+    session.labels.set_class("Myeloblast")
     qtbot.wait(500)
     assert "All blasts · 1" in table.toPlainText()
     assert "Monocyte" not in table.toPlainText()  # another field, and no patient is known
@@ -135,12 +135,12 @@ def test_it_counts_to_a_target_per_patient_or_slide(
     assert (progress.value(), progress.maximum()) == (99, 200)
     target.setCurrentIndex(target.findData(100))
     target.activated.emit(1)
-    session.add_box((1, 1, 9, 9))
-    session.set_class("Neutrophil")
+    session.boxes.add((1, 1, 9, 9))
+    session.labels.set_class("Neutrophil")
     qtbot.wait(500)
     assert "100 white cells are counted." in told
     told.clear()
-    session.next_field()
+    session.fields.next()
     qtbot.wait(400)
     assert progress.value() == 60
     assert not [sentence for sentence in told if "counted" in sentence]
@@ -201,13 +201,13 @@ def test_the_user_says_that_fields_overlap_by_pixels_or_by_one_cell_and_takes_it
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=30_000)
     assert counted() == 1
     assert "1 cell stands in both and counts once." in told[-1]
-    session.undo()
+    session.history.undo()
     assert counted() == 2
-    session.select("cell", session.cells[0].id)
+    session.selection.select("cell", session.marks.cells[0].id)
     commands.run("overlap.same_cell")
     assert counted() == 2
-    session.next_field()
-    session.select("cell", session.cells[0].id)
+    session.fields.next()
+    session.selection.select("cell", session.marks.cells[0].id)
     commands.run("overlap.same_cell")
     assert counted() == 1
     commands.run("overlap.remove")

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QListView, QSlide
 from annotation_store import Project, Shape
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.options import ExportOptions
+from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
 
 from .conftest import button
@@ -87,25 +88,25 @@ def test_class_and_all_attributes_fit_without_scrolling(open_dock: AnnotateDock)
 
 def test_a_cell_is_described_with_the_mouse(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
-    session.add_box((10, 10, 20, 20))
+    session.boxes.add((10, 10, 20, 20))
     settle(qtbot)
     click(qtbot, open_dock, "class_Neutrophil")
     click(qtbot, open_dock, "value_nucleolus_prominent")
     click(qtbot, open_dock, "value_cytoplasm_unsure")
-    assert session.cell is not None
-    assert session.cell.cell_class == "Neutrophil"
-    assert dict(session.cell.attributes) == {"nucleolus": "prominent", "cytoplasm": "unsure"}
+    assert session.selection.cell is not None
+    assert session.selection.cell.cell_class == "Neutrophil"
+    assert dict(session.selection.cell.attributes) == {"nucleolus": "prominent", "cytoplasm": "unsure"}
     assert button(open_dock, "class_Neutrophil").isChecked()
     assert button(open_dock, "value_nucleolus_prominent").isChecked()
     assert not button(open_dock, "value_nucleolus_inconspicuous").isChecked()
     click(qtbot, open_dock, "value_nucleolus_prominent")  # a second click takes it back
-    assert "nucleolus" not in session.cell.attributes
+    assert "nucleolus" not in session.selection.cell.attributes
 
 
 def test_an_artefact_has_no_attributes_to_give(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
-    session.add_box((10, 10, 20, 20))
-    session.set_class("None")
+    session.boxes.add((10, 10, 20, 20))
+    session.labels.set_class("None")
     settle(qtbot)
     assert not button(open_dock, "value_nucleolus_prominent").isEnabled()
 
@@ -121,7 +122,7 @@ def test_a_suggestion_shows_what_the_model_thinks(
     session = open_dock.desk.session
     suggest(small_project)
     session.refresh()
-    session.next_suggestion()
+    session.review.next()
     settle(qtbot)
     shown = texts(open_dock)
     assert "3 of 3 here" in shown
@@ -133,9 +134,9 @@ def test_a_suggestion_shows_what_the_model_thinks(
     assert not proposed.isChecked()
     assert proposed.probability == pytest.approx(0.81)
     click(qtbot, open_dock, "suggestion.accept")
-    assert len(session.cells) == 1
+    assert len(session.marks.cells) == 1
     click(qtbot, open_dock, "reject")
-    assert len(session.suggestions) == 1
+    assert len(session.suggestions.shown) == 1
     menu = button(open_dock, "reject").menu()  # type: ignore[attr-defined]
     assert [a.text().split("  ")[0] for a in menu.actions()] == ["Not a cell", "Duplicate", "Bad box"]
 
@@ -150,9 +151,9 @@ def test_the_slider_is_the_threshold(
     assert slider is not None
     slider.setValue(60)
     settle(qtbot)
-    assert session.threshold == 0.6
+    assert session.marks.threshold == 0.6
     assert "2 of 3 here" in texts(open_dock)
-    session.raise_threshold()
+    session.marks.raise_threshold()
     settle(qtbot)
     assert slider.value() == 65
 
@@ -165,11 +166,11 @@ def test_the_list_shows_states_and_chooses_fields(open_dock: AnnotateDock, qtbot
     assert model is not None
     index = model.index(1, 0)
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center())
-    assert session.field.name == "field_1.png"  # type: ignore[union-attr]
-    session.mark_whole_field()
+    assert session.fields.current.name == "field_1.png"  # type: ignore[union-attr]
+    session.regions.add_whole_field()
     settle(qtbot)
     assert "whole field reviewed" in index.data(Qt.ItemDataRole.ToolTipRole)
-    session.previous_field()
+    session.fields.previous()
     assert view.currentIndex().row() == 0
     qtbot.waitUntil(lambda: index.data(Qt.ItemDataRole.DecorationRole) is not None, timeout=5000)
 
@@ -178,8 +179,8 @@ def test_it_keeps_its_width_whatever_is_said_in_it(open_dock: AnnotateDock, qtbo
     session = open_dock.desk.session
     session.change_annotator("Prof. Dr. Maria-Magdalena von Mustermann-Schmidtbauer")
     session.tell("hint", "a sentence that goes on and on " * 9)
-    session.add_box((10, 10, 20, 20))
-    session.set_class("Abnormal promyelocyte")
+    session.boxes.add((10, 10, 20, 20))
+    session.labels.set_class("Abnormal promyelocyte")
     open_dock.show_count_tab()
     settle(qtbot)
     assert open_dock.minimumSizeHint().width() <= 430
@@ -191,18 +192,18 @@ def test_two_docks_never_disagree(open_dock: AnnotateDock, viewer: ViewerModel, 
     other.show()
     assert other.desk is open_dock.desk
     session = open_dock.desk.session
-    session.add_box((10, 10, 20, 20))
+    session.boxes.add((10, 10, 20, 20))
     settle(qtbot)
     click(qtbot, other, "class_Monocyte")
     assert button(open_dock, "class_Monocyte").isChecked()
-    session.undo()
+    session.history.undo()
     settle(qtbot)
     for dock in (open_dock, other):
         assert not button(dock, "class_Monocyte").isChecked()
     other.release()
     assert session.project is not None  # the first dock still shows it
     click(qtbot, open_dock, "class_Monocyte")
-    assert session.cells[0].cell_class == "Monocyte"
+    assert session.marks.cells[0].cell_class == "Monocyte"
 
 
 def test_training_is_started_watched_and_stopped(open_dock: AnnotateDock, qtbot: QtBot) -> None:
@@ -210,8 +211,10 @@ def test_training_is_started_watched_and_stopped(open_dock: AnnotateDock, qtbot:
 
     session = open_dock.desk.session
     requests: list[object] = []
-    session.trainer = SimpleNamespace(start=requests.append, cancel=lambda: requests.append("cancel"))  # type: ignore[assignment]
-    session.add_region(Shape.rectangle(0, 0, 50, 50))
+    session.training.process = SimpleNamespace(
+        start=requests.append, cancel=lambda: requests.append("cancel")
+    )  # type: ignore[assignment]
+    session.regions.add(Shape.rectangle(0, 0, 50, 50))
     open_dock.show_model_tab()
     budget = open_dock.findChild(QComboBox, "lld_budget")
     assert budget is not None
@@ -219,8 +222,8 @@ def test_training_is_started_watched_and_stopped(open_dock: AnnotateDock, qtbot:
     settle(qtbot)
     click(qtbot, open_dock, "training.start")
     assert requests[0].budget == 120  # type: ignore[attr-defined]
-    session.training.receive(SimpleNamespace(type="started", device="cpu", fields=1, cells=0))
-    session.training.receive(
+    session.training.state.receive(SimpleNamespace(type="started", device="cpu", fields=1, cells=0))
+    session.training.state.receive(
         SimpleNamespace(
             type="progress", stage="train", done=3, total=10, seconds_left=42.0, losses={"box": 1.25}
         )
@@ -231,7 +234,7 @@ def test_training_is_started_watched_and_stopped(open_dock: AnnotateDock, qtbot:
     assert button(open_dock, "training.start").isVisible()  # another one can queue
     click(qtbot, open_dock, "training.cancel")
     assert requests[-1] == "cancel"
-    session.training.receive(SimpleNamespace(type="cancelled"))
+    session.training.state.receive(SimpleNamespace(type="cancelled"))
     settle(qtbot)
     assert button(open_dock, "training.start").isVisible()
 
@@ -245,7 +248,7 @@ def test_the_sample_project_is_made_beside_the_window(dock: AnnotateDock, qtbot:
     session = dock.desk.session
     click(qtbot, dock, "project.sample")
     qtbot.waitUntil(lambda: session.project is not None, timeout=60_000)
-    summaries = session.summaries()
+    summaries = session.fields.summaries()
     assert len(summaries) == 18
     assert all(s.finished_regions == 1 for s in summaries)
     assert sum(s.cells for s in summaries) > 20
@@ -266,7 +269,7 @@ def test_images_are_added_and_cells_exported(
     qtbot.waitUntil(lambda: bool(told), timeout=20_000)
     assert told[-1].startswith("1 field added. Patients: 0 patients, 3 fields without")
     assert " 1 file skipped: see Details.\nbad.png: " in told[-1]
-    assert len(session.summaries()) == 3
+    assert len(session.fields.summaries()) == 3
 
     out = tmp_path / "export.json"
     wanted = export_dialog.Export(out, ExportOptions(format="coco"))
@@ -292,7 +295,7 @@ def test_a_new_project_opens_with_its_images(
     settle(qtbot)
     assert session.schema.name == "wbcatt"  # type: ignore[union-attr]
     assert session.project.annotator == "Ada"  # type: ignore[union-attr]
-    assert len(session.summaries()) == 18
+    assert len(session.fields.summaries()) == 18
     assert dock.findChild(QAbstractButton, "lld_class_Neutrophil") is not None
     assert dock.findChild(QAbstractButton, "lld_class_Myeloblast") is None
 
@@ -301,9 +304,9 @@ def test_what_another_process_writes_appears_by_itself(
     open_dock: AnnotateDock, small_project: Path, suggest: Suggest, qtbot: QtBot
 ) -> None:
     session = open_dock.desk.session
-    assert not session.suggestions
+    assert not session.suggestions.shown
     suggest(small_project)
-    qtbot.waitUntil(lambda: len(session.suggestions) == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: len(session.suggestions.shown) == 3, timeout=10_000)
 
 
 def test_both_themes_are_taken_over(open_dock: AnnotateDock, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -323,13 +326,12 @@ def test_a_released_dock_hears_nothing_more(viewer: ViewerModel, small_project: 
     dock.release()
     assert session.project is None
     assert not viewer.layers
-    signals = (
-        session.project_changed,
-        session.field_changed,
-        session.marks_changed,
-        session.selection_changed,
-    )
-    assert [len(signal) for signal in signals] == [0, 0, 0, 0]
+
+    def listeners(of: Session) -> list[int]:
+        signals = (of.project_changed, of.fields.current_changed, of.marks.changed, of.selection.changed)
+        return [len(signal) for signal in signals]
+
+    assert listeners(session) == listeners(Session()), "only the session's own parts still listen"
     other = AnnotateDock(viewer)
     qtbot.addWidget(other)
     assert other.desk is not dock.desk

@@ -117,12 +117,12 @@ def test_fields_chosen_in_the_list_are_described_and_undone_together(
         qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, modifier, place)
 
     click(2)
-    assert (session.field_id, list(session.chosen_fields)) == (3, [])
+    assert (session.fields.current_id, list(session.fields.chosen)) == (3, [])
     click(4, Qt.KeyboardModifier.ShiftModifier)
-    assert (session.field_id, list(session.chosen_fields)) == (3, [3, 4, 5])
+    assert (session.fields.current_id, list(session.fields.chosen)) == (3, [3, 4, 5])
     assert dock._fields._title.text() == "3 of 6 chosen"
-    session.next_field()  # turning over keeps them
-    assert list(session.chosen_fields) == [3, 4, 5]
+    session.fields.next()  # turning over keeps them
+    assert list(session.fields.chosen) == [3, 4, 5]
     asked: list[list[int]] = []
 
     def answer(chosen: list[Field], _every: object, _parent: object) -> dict[int, dict[str, str]]:
@@ -133,17 +133,17 @@ def test_fields_chosen_in_the_list_are_described_and_undone_together(
     desk.commands.run("field.details")
     qtbot.waitUntil(lambda: not desk.jobs.busy)
     assert asked == [[3, 4, 5]]
-    assert [s.field.patient for s in session.summaries()] == [None, None, "P9", "P9", "P9", None]
-    session.undo()
-    assert [s.field.patient for s in session.summaries()] == [None] * 6
+    assert [s.field.patient for s in session.fields.summaries()] == [None, None, "P9", "P9", "P9", None]
+    session.history.undo()
+    assert [s.field.patient for s in session.fields.summaries()] == [None] * 6
     click(0)
-    assert (session.field_id, list(session.chosen_fields)) == (1, [])
+    assert (session.fields.current_id, list(session.fields.chosen)) == (1, [])
     desk.commands.run("fields.choose_all")  # and by key
-    assert len(session.fields_meant) == 6
+    assert len(session.fields.meant) == 6
     desk.commands.run("fields.choose")
-    assert list(session.chosen_fields) == [2, 3, 4, 5, 6]
+    assert list(session.fields.chosen) == [2, 3, 4, 5, 6]
     session.project.fields.update(4, patient="other")  # type: ignore[union-attr]
-    assert [field.patient for field in session.fields_meant].count("other") == 1
+    assert [field.patient for field in session.fields.meant].count("other") == 1
 
 
 def test_together_is_refused_once_something_else_was_done_and_then_undone_alone(
@@ -153,11 +153,11 @@ def test_together_is_refused_once_something_else_was_done_and_then_undone_alone(
     session.open(six)
     assert session.project is not None
     edits = session.project.fields.update_many({1: {"patient": "P"}, 2: {"patient": "P"}})
-    session.join_edits([edit.id for edit in edits])
+    session.history.join([edit.id for edit in edits])
     session.project.fields.update(2, quality="good")
-    session.undo()
+    session.history.undo()
     assert session.project.fields.get(1).patient == "P"
-    session.undo()
+    session.history.undo()
     assert session.project.fields.get(1).patient is None
     assert session.project.fields.get(2).patient == "P"
 
@@ -187,5 +187,5 @@ def test_the_rule_shows_before_and_after_and_is_kept(
     assert session.project is not None
     assert session.project.fields.patient_rule == r"^([^_]+)_"
     assert len(session.project.fields.patients()) == 3
-    session.undo()
+    session.history.undo()
     assert session.project.fields.patients() == []

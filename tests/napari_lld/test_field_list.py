@@ -81,20 +81,20 @@ def test_what_was_typed_last_holds_when_the_filter_closes(dock: AnnotateDock, qt
     qtbot.keyClicks(asked.text, "film_7")
     qtbot.keyClick(asked.text, Qt.Key.Key_Return)
     assert names(dock) == ["film_7.png"]
-    assert dock.desk.session.filter == FieldFilter(text="film_7")
+    assert dock.desk.session.fields.filter == FieldFilter(text="film_7")
 
 
 def test_quality_skip_and_order_are_said_with_the_mouse(dock: AnnotateDock, qtbot: QtBot) -> None:
     session = dock.desk.session
     choose(dock, "⋯", "Quality: blurred")
-    assert session.field is not None
-    assert session.field.quality == "blurred"
+    assert session.fields.current is not None
+    assert session.fields.current.quality == "blurred"
     choose(dock, "⋯", "Quality: blurred")
-    assert session.field.quality is None
+    assert session.fields.current.quality is None
     choose(dock, "⋯", "Skip this field")
-    assert session.field_id == 2
+    assert session.fields.current_id == 2
     choose(dock, "Sort", "by name")
-    assert session.order is Order.NAME
+    assert session.fields.order is Order.NAME
     assert session.project is not None
     best = {"field": 9, "score": 1.0, "seconds": 5.0, "reasons": [], "reserve": False}
     session.project.rankings.store("stain", [best], about={})
@@ -110,9 +110,9 @@ def test_a_comment_on_the_field_is_kept_and_found(
     monkeypatch.setattr(field_dialogs, "ask_field_comment", lambda *_: " strange crystals \n")
     choose(dock, "⋯", "Comment on this field")
     session = dock.desk.session
-    assert session.field is not None
-    assert session.field.note == "strange crystals"
-    session.filter = FieldFilter(text="crystals")
+    assert session.fields.current is not None
+    assert session.fields.current.note == "strange crystals"
+    session.fields.filter = FieldFilter(text="crystals")
     assert names(dock) == ["field_0.png"]
 
 
@@ -154,11 +154,11 @@ def test_ten_thousand_fields_are_one_model_of_which_only_the_seen_are_painted(
     times["scroll to the end"] = time.perf_counter() - begun
     assert 1 <= len(set(seen)) < 40
     begun = time.perf_counter()
-    session.add_box((10, 10, 20, 20))
+    session.boxes.add((10, 10, 20, 20))
     dock._fields.refresh()
     times["a label told to the list"] = time.perf_counter() - begun
     begun = time.perf_counter()
-    session.filter = FieldFilter(text="slide_99")
+    session.fields.filter = FieldFilter(text="slide_99")
     times["filter"] = time.perf_counter() - begun
     assert len(names(dock)) == 1 + 10 + 90
     for what, seconds in times.items():
@@ -175,11 +175,11 @@ def test_the_filter_button_shows_whether_a_filter_is_active(dock: AnnotateDock, 
     assert not button.isChecked()
     popup.close()
     assert not button.isChecked()
-    dock.desk.session.filter = FieldFilter(text="film_7")
+    dock.desk.session.fields.filter = FieldFilter(text="film_7")
     assert button.isChecked()
     assert button.toolTip().startswith("A filter is active.")
     button.click()
     assert button.isChecked()
     next(w for w in dock.findChildren(FieldFilterPopup) if w.isVisible()).close()
-    dock.desk.session.filter = FieldFilter()
+    dock.desk.session.fields.filter = FieldFilter()
     assert not button.isChecked()

@@ -39,7 +39,7 @@ def session(five: Path) -> Iterator[Session]:
 
 
 def test_each_field_stands_somewhere(session: Session) -> None:
-    assert [standing(s) for s in session.summaries()] == [
+    assert [standing(s) for s in session.fields.summaries()] == [
         Standing.WAITING,
         Standing.REVIEWED,
         Standing.BEGUN,
@@ -61,51 +61,51 @@ def test_each_field_stands_somewhere(session: Session) -> None:
     ],
 )
 def test_a_filter_leaves_what_it_names(session: Session, wanted: FieldFilter, left: list[int]) -> None:
-    session.filter = wanted
-    assert list(session.listed) == left
+    session.fields.filter = wanted
+    assert list(session.fields.listed) == left
 
 
 def test_names_are_sorted_as_people_count(session: Session) -> None:
-    session.order = Order.NAME
-    assert list(session.listed) == [1, 2, 4, 3, 5]  # field_0, field_1, field_9, field_10, other
+    session.fields.order = Order.NAME
+    assert list(session.fields.listed) == [1, 2, 4, 3, 5]  # field_0, field_1, field_9, field_10, other
 
 
 def test_next_and_previous_follow_the_list_and_pass_over_what_is_skipped(session: Session) -> None:
-    session.order = Order.NAME
-    seen = [session.field_id]
+    session.fields.order = Order.NAME
+    seen = [session.fields.current_id]
     for _ in range(4):
-        session.next_field()
-        seen.append(session.field_id)
+        session.fields.next()
+        seen.append(session.fields.current_id)
     assert seen == [1, 2, 4, 3, 3]
-    session.filter = FieldFilter(text="field_1")
-    session.previous_field()
-    assert session.field_id == 2
-    session.next_field()
-    assert session.field_id == 3
+    session.fields.filter = FieldFilter(text="field_1")
+    session.fields.previous()
+    assert session.fields.current_id == 2
+    session.fields.next()
+    assert session.fields.current_id == 3
 
 
 def test_a_list_without_fields_says_so(session: Session) -> None:
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
-    session.filter = FieldFilter(text="nothing like it")
-    session.next_field()
+    session.fields.filter = FieldFilter(text="nothing like it")
+    session.fields.next()
     assert told == ["No field passes the filter of the list."]
-    assert session.field_id == 1
+    assert session.fields.current_id == 1
 
 
 def test_the_list_is_never_reshuffled_under_the_hand(session: Session, five: Path) -> None:
-    session.order = Order.WAITING
-    session.filter = FieldFilter(frozenset({Standing.WAITING, Standing.UNTOUCHED}))
-    assert list(session.listed) == [1, 4]
+    session.fields.order = Order.WAITING
+    session.fields.filter = FieldFilter(frozenset({Standing.WAITING, Standing.UNTOUCHED}))
+    assert list(session.fields.listed) == [1, 4]
     assert session.project is not None
     for suggestion in session.project.suggestions.find(1):
         session.project.suggestions.reject(suggestion.id)
     proposal = Proposal((1.0, 1.0, 10.0, 10.0), 0.9)
     session.project.suggestions.replace(4, [proposal, proposal], model_id=None)
     session.project.suggestions.replace(2, [proposal], model_id=None)
-    assert list(session.listed) == [1, 4]
-    session.arrange_fields()
-    assert list(session.listed) == [4, 2, 1]
+    assert list(session.fields.listed) == [1, 4]
+    session.fields.arrange()
+    assert list(session.fields.listed) == [4, 2, 1]
 
 
 def rank(project: Project, ids: list[int]) -> None:
@@ -123,47 +123,47 @@ def rank(project: Project, ids: list[int]) -> None:
 def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) -> None:
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
-    session.order = Order.RANK
+    session.fields.order = Order.RANK
     assert told == ["Nothing was worked out yet: that comes with the first training."]
     assert session.project is not None
     rank(session.project, [3, 5, 1])
     assert told[-1].startswith("The fields have been ranked again")
-    assert list(session.listed) == [1, 3, 4, 2, 5]  # open ones, as they came; not under the hand
-    session.arrange_fields()
-    assert list(session.listed) == [3, 1, 4, 2, 5]  # 2 is reviewed and 5 is skipped: they come last
-    assert session.why_look(3) == "reason 3"
+    assert list(session.fields.listed) == [1, 3, 4, 2, 5]  # open ones, as they came; not under the hand
+    session.fields.arrange()
+    assert list(session.fields.listed) == [3, 1, 4, 2, 5]  # 2 is reviewed and 5 is skipped: they come last
+    assert session.fields.why_look(3) == "reason 3"
     rank(session.project, [4, 3])
     session.close()
     session.open(five)
-    assert list(session.listed) == [4, 3, 1, 2, 5]  # the order is remembered, the rank is today's
+    assert list(session.fields.listed) == [4, 3, 1, 2, 5]  # the order is remembered, the rank is today's
 
 
 def test_new_fields_come_last(session: Session, tmp_path: Path) -> None:
     from PIL import Image
 
-    session.order = Order.NAME
+    session.fields.order = Order.NAME
     Image.new("RGB", (50, 50), "red").save(tmp_path / "a_first_name.png")
     assert session.project is not None
     session.project.fields.add([tmp_path / "a_first_name.png"])
-    assert list(session.listed) == [1, 2, 4, 3, 5, 6]
+    assert list(session.fields.listed) == [1, 2, 4, 3, 5, 6]
 
 
 def test_a_skipped_field_keeps_its_work_and_undo_takes_the_skip_back(session: Session) -> None:
-    session.show_field(3)
-    session.add_box((10, 10, 20, 20))
-    session.skip_field()
-    assert session.field_id == 4
-    session.show_field(3)
-    assert session.field is not None
-    assert session.field.skipped
-    assert len(session.cells) == 1
-    assert len(session.regions) == 1
-    session.undo()
-    assert session.field.skipped is False
-    session.skip_field()
-    session.show_field(3)
-    session.skip_field()
-    assert session.field.skipped is False
+    session.fields.show(3)
+    session.boxes.add((10, 10, 20, 20))
+    session.fields.skip()
+    assert session.fields.current_id == 4
+    session.fields.show(3)
+    assert session.fields.current is not None
+    assert session.fields.current.skipped
+    assert len(session.marks.cells) == 1
+    assert len(session.marks.regions) == 1
+    session.history.undo()
+    assert session.fields.current.skipped is False
+    session.fields.skip()
+    session.fields.show(3)
+    session.fields.skip()
+    assert session.fields.current.skipped is False
 
 
 def test_an_edit_reads_one_summary_of_ten_thousand(
@@ -172,7 +172,7 @@ def test_an_edit_reads_one_summary_of_ten_thousand(
     more_fields(small_project, [f"film_{n}.png" for n in range(9_998)])
     session = Session()
     session.open(small_project)
-    assert len(session.listed) == 10_000
+    assert len(session.fields.listed) == 10_000
     read: list[int] = []
     original = Fields.summaries
 
@@ -181,9 +181,9 @@ def test_an_edit_reads_one_summary_of_ten_thousand(
         return original(self, field_ids)
 
     monkeypatch.setattr(Fields, "summaries", counted)
-    session.add_box((10, 10, 20, 20))
-    assert session.all_summaries[1].cells == 1
-    session.next_field()
+    session.boxes.add((10, 10, 20, 20))
+    assert session.fields.by_id[1].cells == 1
+    session.fields.next()
     assert read == [1]
-    assert session.field_id == 2
+    assert session.fields.current_id == 2
     session.close()

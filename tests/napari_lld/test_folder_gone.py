@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import NotWritableError, Project, ProjectError, ProjectGoneError, Shape
 from napari_lld.controllers.dock import AnnotateDock
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 from napari_lld.widgets.dialogs import dialogs
 from napari_lld.widgets.dialogs.close_question import what_would_end
 
@@ -63,12 +64,12 @@ def test_what_was_typed_is_saved_once_the_folder_is_back(boxed: Path) -> None:
     told: list[tuple[str, str]] = []
     session.notice.connect(lambda level, sentence: told.append((level, sentence)))
     session.open(boxed)
-    session.select("cell", 1)
+    session.selection.select("cell", 1)
     away(boxed)
-    session.set_comment("looks like a smudge")
-    session.add_box((50, 50, 20, 20))
+    session.labels.set_comment("looks like a smudge")
+    session.boxes.add((50, 50, 20, 20))
     assert session.unsaved.count == 2
-    assert session.proposed_box == (50, 50, 20, 20)  # still in sight
+    assert session.selection.proposed_box == (50, 50, 20, 20)  # still in sight
     assert not told  # a bar says it, no storm
     session.refresh()
     assert session.unsaved.count == 2
@@ -78,10 +79,10 @@ def test_what_was_typed_is_saved_once_the_folder_is_back(boxed: Path) -> None:
     session.refresh()  # the timer's
     assert not session.unsaved.why
     assert told[-1] == ("info", "The project is back. 2 changes were saved.")
-    assert session.proposed_box is None
+    assert session.selection.proposed_box is None
     with Project.open(boxed, read_only=True) as project:
         assert [cell.comment for cell in project.cells.all()] == ["looks like a smudge", ""]
-    session.set_comment("")
+    session.labels.set_comment("")
     session.close()
 
 
@@ -91,7 +92,7 @@ def test_without_an_edit_it_is_noticed_too_and_an_older_state_is_told(boxed: Pat
     session.notice.connect(lambda level, sentence: told.append((level, sentence)))
     session.open(boxed)
     shutil.copytree(boxed, tmp_path / "older")
-    session.add_box((50, 50, 20, 20))
+    session.boxes.add((50, 50, 20, 20))
     shutil.rmtree(boxed)
     session.refresh()
     assert session.why_no_edits
@@ -99,7 +100,7 @@ def test_without_an_edit_it_is_noticed_too_and_an_older_state_is_told(boxed: Pat
     assert session.try_to_save()
     assert told[-1][0] == "warning"
     assert "the last 1 edit is not in it" in told[-1][1]
-    assert len(session.cells) == 1
+    assert len(session.marks.cells) == 1
     session.close()
 
 
@@ -108,7 +109,7 @@ def test_the_dock_says_so_until_it_is_back(dock: AnnotateDock, boxed: Path, qtbo
     session.open(boxed)
     bar, again = dock._saving, dock.findChild(QAbstractButton, "lld_project.save")
     assert bar.isHidden()
-    session.select("cell", 1)
+    session.selection.select("cell", 1)
     away(boxed)
     run("class.Monocyte")
     qtbot.waitUntil(lambda: not bar.isHidden())
@@ -131,7 +132,7 @@ def test_the_dock_says_so_until_it_is_back(dock: AnnotateDock, boxed: Path, qtbo
     back(boxed)
     run("project.save")
     qtbot.waitUntil(lambda: bar.isHidden() and tool.isEnabled())
-    assert [cell.cell_class for cell in session.cells] == ["Monocyte"]
+    assert [cell.cell_class for cell in session.marks.cells] == ["Monocyte"]
 
 
 def test_what_needs_the_folder_says_that_it_is_gone(dock: AnnotateDock, boxed: Path) -> None:
@@ -168,15 +169,15 @@ def test_a_project_that_cannot_be_written_is_opened_for_reading(
     qtbot.waitUntil(lambda: not dock._saving.isHidden())
     assert dock._saving.title.text().startswith("For reading only")
     assert not dock.findChild(QAbstractButton, "lld_training.start").isEnabled()
-    session.select("cell", 1)
+    session.selection.select("cell", 1)
     for command in ("class.Monocyte", "tool.region", "training.suggest", "fields.add", "field.skip"):
         run(command)
         assert "reading only" in dock._hint.text(), command
         session.tell("hint", "")
-    session.move_box((0, 0, 5, 5))  # as the mouse does
-    session.add_region(Shape.rectangle(0, 0, 9, 9))
+    session.labels.move_box((0, 0, 5, 5))  # as the mouse does
+    session.regions.add(Shape.rectangle(0, 0, 9, 9))
     assert "reading only" in dock._hint.text()
-    assert session.cells[0].box == BOX
+    assert session.marks.cells[0].box == BOX
     dock.desk.close_project()
     assert dock._saving.isHidden()
 

@@ -113,7 +113,7 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
     pick(window, "scope", Scope.FIELD)
     settle(window, qtbot)
     assert {item.entry.field_id for item in window.gallery.shown} == {one}
-    dock.desk.session.next_field()
+    dock.desk.session.fields.next()
     settle(window, qtbot)
     assert {item.entry.field_id for item in window.gallery.shown} == {two}
 
@@ -199,16 +199,16 @@ def test_a_double_click_goes_to_the_cell_in_its_field(
     ids = suggest(small_project)
     window = opened(dock, small_project, qtbot)
     session = dock.desk.session
-    session.next_field()
-    session.threshold = 0.95
+    session.fields.next()
+    session.marks.threshold = 0.95
     pick(window, "order", Order.SUREST)
     place = window.grid.visualRect(window.grid.model_.index(1)).center()
     viewport = window.grid.viewport()
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=place)
     qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=place)
-    assert session.suggestion is not None
-    assert session.suggestion.id == ids[1]
-    assert session.threshold == 0.63, "what was asked for is shown"
+    assert session.selection.suggestion is not None
+    assert session.selection.suggestion.id == ids[1]
+    assert session.marks.threshold == 0.63, "what was asked for is shown"
     assert window.isVisible()
 
 
@@ -225,7 +225,7 @@ def test_a_blind_reader_s_gallery_shows_no_suggestion_before_the_region_is_finis
     assert window is not None
     settle(window, qtbot)
     assert window.gallery.shown == []
-    session.add_region(Shape.rectangle(0, 0, 45, 45))
+    session.regions.add(Shape.rectangle(0, 0, 45, 45))
     settle(window, qtbot)
     assert confidences(window) == [0.9]
 
@@ -300,7 +300,7 @@ def test_ten_thousand_are_one_statement_and_only_what_is_in_sight_is_cut(
     chosen = time.perf_counter() - begin
     assert len(grid.chosen()) == 10_000
     asked.clear()
-    dock.desk.session.add_box((1, 1, 9, 9))
+    dock.desk.session.boxes.add((1, 1, 9, 9))
     settle(window, qtbot)
     assert len(asked) == 1, "an edit reads its own field again"
     assert len(window.gallery.shown) == 10_001

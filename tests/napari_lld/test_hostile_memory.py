@@ -68,7 +68,7 @@ def test_a_project_opens_whatever_was_remembered_of_it(small_project: Path, valu
     user_state.remember("projects", {str(small_project.resolve()): kept})
     session = Session()
     assert session.open(small_project)
-    assert 0 <= session.threshold <= 1
+    assert 0 <= session.marks.threshold <= 1
     assert session.display.look.gamma > 0
     session.close()
 

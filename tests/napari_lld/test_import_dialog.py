@@ -151,7 +151,7 @@ def test_an_import_goes_into_the_reading_that_is_open_and_can_be_undone(
     assert project is not None
     desk.window = QWidget()
     qtbot.addWidget(desk.window)
-    desk.session.add_reading("second", blind=False)
+    desk.session.readings.add("second", blind=False)
     desk.imports.run(Place.of(project), wanted(file))
     qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
     assert len(project.cells.all()) == 4

@@ -32,8 +32,8 @@ window.setCentralWidget(dock)
 window.show()
 session = dock.desk.session
 session.open(sys.argv[1], annotator="Ada")
-session.next_field()
-session.add_box((20, 20, 30, 40))
+session.fields.next()
+session.boxes.add((20, 20, 30, 40))
 QTest.keyClick(dock, Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
 for key in "322":
     QTest.keyClick(dock, key)
@@ -58,7 +58,7 @@ def test_a_model_that_arrives_takes_neither_cell_nor_row_from_under_the_hand(
     suggest(small_project)
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    cell = session.add_box((20, 20, 30, 40))
+    cell = session.boxes.add((20, 20, 30, 40))
     qtbot.keyClick(dock, Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
     for key in "32":
         qtbot.keyClick(dock, key)
@@ -67,13 +67,13 @@ def test_a_model_that_arrives_takes_neither_cell_nor_row_from_under_the_hand(
             1, [Proposal((70.0, 60.0, 20.0, 20.0), 0.95, {"Basophil": 1.0})], model_id=None
         )
     session.refresh()
-    assert [s.confidence for s in session.suggestions] == [0.95]
-    assert session.cell is not None
-    assert (session.cell.id, session.caret) == (cell, 2)
+    assert [s.confidence for s in session.suggestions.shown] == [0.95]
+    assert session.selection.cell is not None
+    assert (session.selection.cell.id, session.selection.caret) == (cell, 2)
     for key in "22121":
         qtbot.keyClick(dock, key)
-    assert session.cells[0].cell_class == "Monocyte"
-    assert len(session.cells[0].attributes) == 7
+    assert session.marks.cells[0].cell_class == "Monocyte"
+    assert len(session.marks.cells[0].attributes) == 7
 
 
 def test_a_suggestion_that_a_newer_model_replaced_is_not_accepted_by_the_next_key(
@@ -83,18 +83,18 @@ def test_a_suggestion_that_a_newer_model_replaced_is_not_accepted_by_the_next_ke
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
     qtbot.keyClick(dock, "s")
-    assert session.suggestion is not None
+    assert session.selection.suggestion is not None
     with Project.open(small_project, annotator="model") as worker:
         worker.suggestions.replace(
             1, [Proposal((70.0, 60.0, 20.0, 20.0), 0.95, {"Basophil": 1.0})], model_id=None
         )
     session.refresh()
-    assert session.suggestion is None
+    assert session.selection.suggestion is None
     qtbot.keyClick(dock, "a")  # the hand was under way; nobody has seen the new one yet
-    assert not session.cells
-    assert session.suggestion is not None
+    assert not session.marks.cells
+    assert session.selection.suggestion is not None
     qtbot.keyClick(dock, "a")
-    assert [c.cell_class for c in session.cells] == ["Basophil"]
+    assert [c.cell_class for c in session.marks.cells] == ["Basophil"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
@@ -116,11 +116,11 @@ def test_after_a_crash_every_key_that_was_pressed_is_there_and_can_be_undone(
     (cell,) = session.project.cells.all()
     assert cell.cell_class == "Monocyte"
     assert list(cell.attributes.values()) == ["large", "coarse", "irregular"]
-    session.show_field(cell.field_id)
+    session.fields.show(cell.field_id)
     qtbot.keyClick(dock, Qt.Key.Key_Tab)
-    assert session.caret == 3
+    assert session.selection.caret == 3
     qtbot.keyClick(dock, "1")
-    assert session.cells[0].attributes["nucleolus"] == "inconspicuous"
+    assert session.marks.cells[0].attributes["nucleolus"] == "inconspicuous"
     qtbot.keyClick(dock, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(dock, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)  # one of before the crash
-    assert list(session.cells[0].attributes.values()) == ["large", "coarse"]
+    assert list(session.marks.cells[0].attributes.values()) == ["large", "coarse"]

@@ -190,7 +190,7 @@ def test_sentences_name_the_keys_there_are(desk: Desk) -> None:
     told: list[str] = []
     desk.hinted.connect(told.append)
     desk.commands.key_map = KeyMap(RIGHT, {"tool.box": ("F6",), "tool.region": ()})
-    desk.session.set_comment("x")
+    desk.session.labels.set_comment("x")
     assert told == ["Choose a cell first: click on one, or draw a box (F6)."]
     spelled = desk.commands.spelled("[tool.region] or [no.command] or [1] · a_file.png")
     assert spelled == "“Region” or [no.command] or [1] · a_file.png"

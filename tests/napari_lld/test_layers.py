@@ -18,7 +18,8 @@ from annotation_store.schema.reserved import UNSURE
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
 from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.desk_layers import _DIM, CASINGS
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 
 from .conftest import listen
 
@@ -97,8 +98,8 @@ def test_a_light_class_colour_is_shown_as_it_is() -> None:
 
 
 def test_coloured_lines_lie_on_dark_ones(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
-    session.add_box((20, 40, 20, 20))
-    session.set_class("Basophil")
+    session.boxes.add((20, 40, 20, 20))
+    session.labels.set_class("Basophil")
     for name, casing in CASINGS.items():
         assert viewer.layers.index(casing) == viewer.layers.index(name) - 1
         assert viewer.layers[casing].edge_width > viewer.layers[name].edge_width
@@ -114,10 +115,10 @@ def test_letters_are_read_on_film_on_dimmed_film_and_beside_the_field(
     layers: DeskLayers, viewer: ViewerModel, session: Session, theme: str
 ) -> None:
     viewer.theme = theme
-    session.add_region(Shape.rectangle(0, 0, 60, 100))
+    session.regions.add(Shape.rectangle(0, 0, 60, 100))
     places = {"film": (10, 60), "dimmed": (90, 60), "beside": (20, 0)}
     for x, y in places.values():
-        session.add_box((x, y, 10, 10))
+        session.boxes.add((x, y, 10, 10))
     film = float(palette.luminance([220 / 255] * 3))
     canvas = 0.0 if theme == "dark" else 1.0
     behind = {"film": film, "dimmed": film * (1 - _DIM) ** 2.2, "beside": canvas}
@@ -146,7 +147,7 @@ def test_the_field_comes_back_when_its_layer_is_deleted(
 ) -> None:
     told = listen(session)
     names = [layer.name for layer in viewer.layers]
-    session.add_box((20, 40, 20, 20))
+    session.boxes.add((20, 40, 20, 20))
     for deleted in (["Field"], ["Cells"], ["Unknown area", "Regions: casing"], names):
         for name in deleted:
             viewer.layers.remove(viewer.layers[name])
@@ -185,7 +186,7 @@ def test_a_field_that_cannot_be_read_is_a_notice(
     session.open(small_project)
     assert told == ["The disk is gone."]
     assert np.unique(viewer.layers["Field"].data).tolist() == [128]
-    session.add_box((10, 10, 20, 20))
+    session.boxes.add((10, 10, 20, 20))
     assert len(viewer.layers["Cells"].data) == 4
 
 
@@ -193,25 +194,25 @@ def test_the_next_field_replaces_data_and_no_layer(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
     before = list(viewer.layers)
-    session.add_box((10, 10, 20, 20))
-    session.next_field()
+    session.boxes.add((10, 10, 20, 20))
+    session.fields.next()
     assert list(viewer.layers) == before
     assert viewer.layers["Field"].data[0, 0, 0] == 190
     assert len(viewer.layers["Cells"].data) == 0
 
 
 def test_an_edit_comes_to_the_layers(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
-    session.add_box((10, 10, 20, 20))
+    session.boxes.add((10, 10, 20, 20))
     cells, letters = viewer.layers["Cells"], viewer.layers["Cells: letters"]
     assert len(cells.data) == 4
     assert letters.features["text"].tolist() == ["–"]
-    session.set_class("Neutrophil")
+    session.labels.set_class("Neutrophil")
     assert letters.features["text"].tolist() == ["N…"]
     assert np.allclose(cells.edge_color[0], palette.rgba("#009e73"), atol=0.01)
     for _ in range(7):
-        session.set_value_number(1)
+        session.labels.set_value_number(1)
     assert letters.features["text"].tolist() == ["N"]
-    session.undo()
+    session.history.undo()
     assert letters.features["text"].tolist() == ["N…"]
     session.delete_current()
     assert len(cells.data) == 0
@@ -221,10 +222,10 @@ def test_an_edit_comes_to_the_layers(layers: DeskLayers, viewer: ViewerModel, se
 def test_labelling_redraws_no_box(
     layers: DeskLayers, viewer: ViewerModel, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session.add_box((10, 10, 20, 20))
+    session.boxes.add((10, 10, 20, 20))
     cells = viewer.layers["Cells"]
     before = cells.data
-    session.set_class("Neutrophil")
+    session.labels.set_class("Neutrophil")
     assert cells.data is before or np.shares_memory(cells.data, before)
 
 
@@ -240,17 +241,17 @@ def test_suggestions_look_otherwise_than_cells(
     session.refresh()
     assert drawn(viewer) == 3
     assert viewer.layers["Suggestions: letters"].features["text"].tolist() == ["N 81%", "N 63%", "N 45%"]
-    session.threshold = 0.8
+    session.marks.threshold = 0.8
     assert drawn(viewer) == 1
-    session.next_suggestion()
-    session.accept()
+    session.review.next()
+    session.review.accept()
     assert drawn(viewer) == 0
     assert len(viewer.layers["Cells"].data) == outlines.BOX_SEGMENTS
 
 
 def test_a_region_dims_the_unknown_area(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
     assert viewer.layers["Unknown area"].data.max() == 0  # nothing is known: nothing is dimmed
-    session.add_region(Shape.rectangle(10, 10, 50, 50))
+    session.regions.add(Shape.rectangle(10, 10, 50, 50))
     mask = viewer.layers["Unknown area"].data
     assert mask[0, 0] == 1
     assert mask[30, 30] == 0
@@ -260,7 +261,7 @@ def test_a_region_dims_the_unknown_area(layers: DeskLayers, viewer: ViewerModel,
 def test_what_nobody_can_read_is_crossed_out(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
-    session.project.ignore_areas.add(session.field_id, Shape.rectangle(10, 10, 50, 50))  # type: ignore[union-attr, arg-type]
+    session.project.ignore_areas.add(session.fields.current_id, Shape.rectangle(10, 10, 50, 50))  # type: ignore[union-attr, arg-type]
     assert len(viewer.layers["Regions"].data) == 4 + 2 + 2
 
 
@@ -269,15 +270,15 @@ def test_marks_at_the_edge_change_no_extent(
 ) -> None:
     """Else napari lays out every layer anew for each box near the edge."""
     before = viewer.layers.extent.world.copy()
-    session.add_box((0, 0, 30, 30))
-    session.add_box((90, 70, 30, 30))
+    session.boxes.add((0, 0, 30, 30))
+    session.boxes.add((90, 70, 30, 30))
     assert np.array_equal(viewer.layers.extent.world, before)
 
 
 def test_hidden_marks_leave_the_field(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
-    session.toggle_marks()
+    session.marks.toggle()
     assert [layer.name for layer in viewer.layers if layer.visible] == ["Field"]
-    session.toggle_marks()
+    session.marks.toggle()
     assert all(layer.visible for layer in viewer.layers)
 
 
@@ -285,7 +286,7 @@ def test_a_layer_deleted_by_hand_comes_back(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
     viewer.layers.remove("Cells")
-    session.add_box((10, 10, 20, 20))
+    session.boxes.add((10, 10, 20, 20))
     assert len(viewer.layers["Cells"].data) == 4
 
 
@@ -339,8 +340,8 @@ def mouse(viewer: ViewerModel, pointer: Pointer) -> Mouse:
 def test_a_drag_with_the_box_tool_is_a_cell(mouse: Mouse, session: Session) -> None:
     session.tool = Tool.BOX
     assert mouse.drag((10, 20), (20, 30), (40, 60))
-    assert session.cells[0].box == (10, 20, 30, 40)
-    assert session.cell is not None
+    assert session.marks.cells[0].box == (10, 20, 30, 40)
+    assert session.selection.cell is not None
     assert session.tool is Tool.BOX  # the next cell follows
 
 
@@ -348,28 +349,28 @@ def test_a_drag_ends_where_the_button_is_let_go(mouse: Mouse, session: Session) 
     """Under load a window gets fewer moves than the mouse made."""
     session.tool = Tool.BOX
     mouse.drag((10, 10), (20, 30), let_go=(60, 40))
-    assert session.cells[0].box == (10, 10, 50, 30)
+    assert session.marks.cells[0].box == (10, 10, 50, 30)
     session.tool = Tool.SELECT
     mouse.drag((30, 20), (31, 20), let_go=(40, 25))
-    assert session.cells[0].box == (20, 15, 50, 30)
+    assert session.marks.cells[0].box == (20, 15, 50, 30)
 
 
 def test_a_box_is_kept_inside_the_field(mouse: Mouse, session: Session) -> None:
     session.tool = Tool.BOX
     mouse.drag((100, 80), (150, 130))
-    assert session.cells[0].box == (100, 80, 20, 20)
+    assert session.marks.cells[0].box == (100, 80, 20, 20)
 
 
 def test_a_click_with_the_box_tool_draws_nothing(mouse: Mouse, session: Session) -> None:
     session.tool = Tool.BOX
     mouse.click(10, 20)
-    assert not session.cells
+    assert not session.marks.cells
 
 
 def test_a_drag_with_the_region_tool_is_a_finished_rectangle(mouse: Mouse, session: Session) -> None:
     session.tool = Tool.REGION
     mouse.drag((10, 10), (60, 70))
-    assert session.regions[0].shape.coords == (10, 10, 50, 60)
+    assert session.marks.regions[0].shape.coords == (10, 10, 50, 60)
     assert session.tool is Tool.SELECT
 
 
@@ -379,7 +380,7 @@ def test_clicks_with_the_region_tool_are_a_polygon(mouse: Mouse, session: Sessio
         mouse.click(*point)
     assert pointer.drawing
     mouse.double_click(10, 60)
-    assert session.regions[0].shape.coords == (10, 10, 60, 10, 60, 60, 10, 60)
+    assert session.marks.regions[0].shape.coords == (10, 10, 60, 10, 60, 60, 10, 60)
     assert not pointer.drawing
 
 
@@ -387,41 +388,41 @@ def test_a_polygon_is_closed_by_its_first_corner(mouse: Mouse, session: Session)
     session.tool = Tool.REGION
     for point in ((10, 10), (60, 10), (60, 60), (10, 10)):
         mouse.click(*point)
-    assert len(session.regions) == 1
+    assert len(session.marks.regions) == 1
 
 
 def test_the_current_box_is_moved_and_resized(mouse: Mouse, session: Session) -> None:
-    session.add_box((20, 20, 40, 40))
+    session.boxes.add((20, 20, 40, 40))
     assert mouse.drag((40, 40), (50, 45))
-    assert session.cells[0].box == (30, 25, 40, 40)
+    assert session.marks.cells[0].box == (30, 25, 40, 40)
     assert mouse.drag((70, 65), (80, 70))
-    assert session.cells[0].box == (30, 25, 50, 45)
-    session.undo()
-    assert session.cells[0].box == (30, 25, 40, 40)
+    assert session.marks.cells[0].box == (30, 25, 50, 45)
+    session.history.undo()
+    assert session.marks.cells[0].box == (30, 25, 40, 40)
 
 
 def test_a_drag_elsewhere_is_the_cameras(mouse: Mouse, session: Session) -> None:
-    session.add_box((20, 20, 20, 20))
+    session.boxes.add((20, 20, 20, 20))
     assert not mouse.drag((80, 80), (100, 90))
-    assert session.cells[0].box == (20, 20, 20, 20)
+    assert session.marks.cells[0].box == (20, 20, 20, 20)
 
 
 def test_a_click_chooses(mouse: Mouse, session: Session) -> None:
-    cell = session.add_box((20, 20, 20, 20))
-    session.add_region(Shape.rectangle(0, 0, 80, 80))
+    cell = session.boxes.add((20, 20, 20, 20))
+    session.regions.add(Shape.rectangle(0, 0, 80, 80))
     mouse.click(30, 30)
-    assert session.cell.id == cell  # type: ignore[union-attr]
+    assert session.selection.cell.id == cell  # type: ignore[union-attr]
     mouse.click(80, 50)
-    assert session.region is not None
+    assert session.selection.region is not None
     mouse.click(100, 90)
-    assert session.selection is None
+    assert session.selection.current is None
 
 
 def test_the_mouse_is_left_to_layers_of_others(mouse: Mouse, session: Session, viewer: ViewerModel) -> None:
     viewer.add_points(np.zeros((1, 2)), name="mine")
     session.tool = Tool.BOX
     assert not mouse.drag((10, 20), (40, 60))
-    assert not session.cells
+    assert not session.marks.cells
 
 
 def test_a_smaller_field_fills_the_view_too(tmp_path: Path) -> None:
@@ -437,7 +438,7 @@ def test_a_smaller_field_fills_the_view_too(tmp_path: Path) -> None:
     assert session.open(tmp_path / "p.lld")
     layers = DeskLayers(session, viewer)
     large = viewer.scene.camera.zoom
-    session.next_field()
+    session.fields.next()
     assert viewer.scene.camera.zoom > 4 * large
     layers.close()
     session.close()

@@ -71,7 +71,7 @@ def test_a_refused_model_says_why_and_can_be_activated(
 
     # a damaged one is marked, and cannot be activated
     (project.models.folder(1) / "model.safetensors").write_bytes(b"weighty")
-    session.models_changed.emit()
+    session.models.changed.emit()
     qtbot.waitUntil(lambda: "damaged" in models.itemText(models.findData(1)))
     assert "damaged" not in models.itemText(models.findData(2))
     models.setCurrentIndex(models.findData(1))

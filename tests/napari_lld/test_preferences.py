@@ -51,7 +51,7 @@ def test_who_annotated_last_and_the_threshold_hold_for_the_next_project(small_pr
     session.open(small_project)
     assert session.project is not None
     assert session.project.annotator == "Grace"
-    assert session.threshold == 0.25
+    assert session.marks.threshold == 0.25
     session.change_annotator("Ada")
     assert session.preferences.annotator == "Ada"
     session.close()

@@ -59,8 +59,8 @@ def desk(many: Path) -> Iterator[tuple[Session, ViewerModel]]:
 
 def fetched(session: Session) -> None:
     """Wait until nothing is being fetched."""
-    assert session._cache is not None
-    session._cache._pool.submit(lambda: None).result()
+    assert session.fields._cache is not None
+    session.fields._cache._pool.submit(lambda: None).result()
 
 
 def test_a_prefetched_field_is_shown_without_a_decode(
@@ -71,12 +71,12 @@ def test_a_prefetched_field_is_shown_without_a_decode(
     session.open(many)
     fetched(session)
     assert (decodes.here, decodes.beside) == ([1], [2])
-    session.next_field()
+    session.fields.next()
     assert viewer.layers["Field"].data[0, 0, 0] == 2
     fetched(session)
-    session.next_field()
+    session.fields.next()
     fetched(session)
-    session.previous_field()
+    session.fields.previous()
     assert decodes.here == [1]
     assert sorted(decodes.beside) == [2, 3, 4]
 
@@ -88,7 +88,7 @@ def test_a_field_far_away_is_one_decode(
     session, _viewer = desk
     session.open(many)
     fetched(session)
-    session.show_field(100)
+    session.fields.show(100)
     fetched(session)
     assert decodes.here == [1, 100]
     assert sorted(decodes.beside) == [2, 99, 101]
@@ -102,7 +102,7 @@ def test_a_field_that_is_being_fetched_is_not_decoded_twice(
     session, viewer = desk
     session.open(many)
     threading.Timer(0.1, decodes.gate.set).start()
-    session.next_field()
+    session.fields.next()
     assert viewer.layers["Field"].data[0, 0, 0] == 2
     fetched(session)
     assert [*decodes.here, *decodes.beside].count(2) == 1
@@ -116,12 +116,14 @@ def test_fields_opened_in_turn_leave_three_in_memory(
     session = Session()
     layers = DeskLayers(session, ViewerModel()) if shown else None
     if not shown:
-        session.field_changed.connect(lambda: session.field_id and session.pixels(session.field_id))
+        session.fields.current_changed.connect(
+            lambda: session.fields.current_id and session.fields.pixels(session.fields.current_id)
+        )
     session.open(many)
     for _ in range(fields):
-        session.next_field()
-        assert session._cache is not None
-        assert len(session._cache) <= 3
+        session.fields.next()
+        assert session.fields._cache is not None
+        assert len(session.fields._cache) <= 3
     fetched(session)
     gc.collect()
     alive = [given for given in decodes.given if given() is not None]

@@ -29,15 +29,15 @@ def session(small_project: Path, suggest: Suggest) -> Iterator[Session]:
 
 
 def test_the_ranking_proposes_a_region_with_its_reason(session: Session) -> None:
-    session.propose_region()
-    proposed = session.proposed_region
+    session.region_proposal.propose()
+    proposed = session.region_proposal.current
     assert proposed is not None
     shape = Shape.rectangle(*proposed.box)
-    assert any(shape.contains_centre(s.box) for s in session.suggestions)
+    assert any(shape.contains_centre(s.box) for s in session.suggestions.shown)
     assert "cell" in " ".join(proposed.reasons)
     assert proposed.seconds > 0
-    assert not session.regions
-    assert session.undoable is None  # a proposal is no edit
+    assert not session.marks.regions
+    assert session.history.undoable is None  # a proposal is no edit
 
 
 def test_once_more_proposes_another_place(session: Session, tmp_path: Path) -> None:
@@ -48,66 +48,68 @@ def test_once_more_proposes_another_place(session: Session, tmp_path: Path) -> N
     (wide,) = session.project.fields.add([tmp_path / "wide.png"]).added
     corners = [(20.0, 20.0, 30.0, 30.0), (840.0, 640.0, 30.0, 30.0)]
     session.project.suggestions.replace(wide, [Proposal(box, 0.9) for box in corners], model_id=None)
-    session.show_field(wide)
-    session.propose_region()
-    first = session.proposed_region
-    session.propose_region()
+    session.fields.show(wide)
+    session.region_proposal.propose()
+    first = session.region_proposal.current
+    session.region_proposal.propose()
     assert first is not None
-    assert session.proposed_region is not None
-    assert session.proposed_region.box != first.box
+    assert session.region_proposal.current is not None
+    assert session.region_proposal.current.box != first.box
 
 
 def test_where_there_is_one_place_only_another_is_refused_in_words(session: Session) -> None:
     told = listen(session)
-    session.propose_region()
-    session.shift_proposed_region((30, 20, 60, 50))
-    session.propose_region()
+    session.region_proposal.propose()
+    session.region_proposal.shift((30, 20, 60, 50))
+    session.region_proposal.propose()
     assert told == ["No other place to propose here."]
-    assert session.proposed_region is not None
-    assert session.proposed_region.box == (30, 20, 60, 50)
+    assert session.region_proposal.current is not None
+    assert session.region_proposal.current.box == (30, 20, 60, 50)
 
 
 def test_a_region_that_is_taken_is_a_draft_where_it_was_shifted_to(session: Session) -> None:
-    session.propose_region()
-    session.shift_proposed_region((30, 20, 60, 50))
-    taken = session.take_proposed_region()
-    (region,) = session.regions
+    session.region_proposal.propose()
+    session.region_proposal.shift((30, 20, 60, 50))
+    taken = session.region_proposal.take()
+    (region,) = session.marks.regions
     assert region.id == taken
     assert region.state is RegionState.DRAFT
     assert region.shape.coords == (30, 20, 60, 50)
-    assert session.region == region
-    assert session.proposed_region is None
-    session.propose_region()  # what is drafted is not proposed again
-    if session.proposed_region is not None:
-        both = Shape.rectangle(*session.proposed_region.box).geometry.intersection(region.shape.geometry)
+    assert session.selection.region == region
+    assert session.region_proposal.current is None
+    session.region_proposal.propose()  # what is drafted is not proposed again
+    if session.region_proposal.current is not None:
+        both = Shape.rectangle(*session.region_proposal.current.box).geometry.intersection(
+            region.shape.geometry
+        )
         assert both.area < 0.5 * region.shape.geometry.area
 
 
 def test_what_is_left_and_what_belongs_to_another_field_is_gone(session: Session) -> None:
-    session.propose_region()
-    session.leave_proposed_region()
-    assert session.proposed_region is None
-    session.propose_region()
-    session.next_field()
-    assert session.proposed_region is None
-    assert session.take_proposed_region() is None
+    session.region_proposal.propose()
+    session.region_proposal.leave()
+    assert session.region_proposal.current is None
+    session.region_proposal.propose()
+    session.fields.next()
+    assert session.region_proposal.current is None
+    assert session.region_proposal.take() is None
     assert session.project is not None
     assert session.project.regions.all() == []
 
 
 def test_a_known_field_proposes_nothing_and_says_so(session: Session) -> None:
     told = listen(session)
-    session.mark_whole_field()
-    session.propose_region()
-    assert session.proposed_region is None
+    session.regions.add_whole_field()
+    session.region_proposal.propose()
+    assert session.region_proposal.current is None
     assert told[-1] == "Nothing to propose here: the field is known already."
 
 
 def test_a_blind_reading_gets_no_proposal(session: Session) -> None:
     told = listen(session)
-    session.add_reading("Second", blind=True)
-    session.propose_region()
-    assert session.proposed_region is None
+    session.readings.add("Second", blind=True)
+    session.region_proposal.propose()
+    assert session.region_proposal.current is None
     assert told[-1].startswith("A blind reading gets no proposal")
 
 
@@ -117,10 +119,10 @@ def test_the_ghost_is_dashed_and_named_and_taken_away(small_project: Path, sugge
     layers = DeskLayers(session, viewer)
     session.open(small_project)
     assert "Proposed: letters" not in viewer.layers
-    session.propose_region()
+    session.region_proposal.propose()
     assert viewer.layers["Proposed: letters"].features["text"].tolist() == ["proposed"]
     assert len(viewer.layers["Current"].data) > 4 * 2
-    session.leave_proposed_region()
+    session.region_proposal.leave()
     assert len(viewer.layers["Proposed: letters"].data) == 0
     assert len(viewer.layers["Current"].data) == 0
     layers.close()
@@ -141,8 +143,8 @@ def test_the_ghost_is_shifted_by_its_middle_and_resized_by_its_handles(session: 
     viewer = ViewerModel()
     layers = DeskLayers(session, viewer)
     pointer = Pointer(session, viewer, layers)
-    session.propose_region()
-    session.shift_proposed_region((20, 20, 60, 40))
+    session.region_proposal.propose()
+    session.region_proposal.shift((20, 20, 60, 40))
 
     def drag(start: tuple[float, float], end: tuple[float, float]) -> None:
         event = SimpleNamespace(
@@ -156,12 +158,12 @@ def test_the_ghost_is_shifted_by_its_middle_and_resized_by_its_handles(session: 
         next(steps, None)
 
     drag((50, 40), (60, 45))
-    assert session.proposed_region is not None
-    assert session.proposed_region.box == pytest.approx((30, 25, 60, 40))
+    assert session.region_proposal.current is not None
+    assert session.region_proposal.current.box == pytest.approx((30, 25, 60, 40))
     drag((90, 65), (100, 80))
-    assert session.proposed_region.box == pytest.approx((30, 25, 70, 55))
+    assert session.region_proposal.current.box == pytest.approx((30, 25, 70, 55))
     drag((65, 52), (200, 300))  # never off the field
-    assert session.proposed_region.box == pytest.approx((50, 45, 70, 55))
+    assert session.region_proposal.current.box == pytest.approx((50, 45, 70, 55))
     pointer.close()
     layers.close()
 
@@ -171,5 +173,5 @@ def test_proposing_reads_no_more_than_a_field(session: Session, monkeypatch: pyt
         raise AssertionError("pixels were read")
 
     monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.read", refuse)
-    session.propose_region()
-    assert session.proposed_region is not None
+    session.region_proposal.propose()
+    assert session.region_proposal.current is not None

@@ -15,8 +15,8 @@ from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.desk_layers import SUGGESTION_LETTERS
-from napari_lld.session.review import Queue
 from napari_lld.widgets.base.parts import ChoiceButton
+from training.ranking.cells import Queue
 
 from .conftest import listen
 
@@ -44,21 +44,21 @@ def test_fast_accept_begins_with_the_surest_teach_me_with_what_teaches_most(
     )
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    assert session.queue is Queue.ACCEPT
-    assert [s.confidence for s in session.suggestions] == [0.9, 0.7, 0.8], "0.89, 0.56, 0.4"
+    assert session.suggestions.queue is Queue.ACCEPT
+    assert [s.confidence for s in session.suggestions.shown] == [0.9, 0.7, 0.8], "0.89, 0.56, 0.4"
     queue = dock.findChild(QComboBox, "lld_queue")
     assert queue is not None
     queue.setCurrentIndex(1)
     queue.activated.emit(1)
-    assert session.queue is Queue.TEACH
-    assert [s.confidence for s in session.suggestions] == [0.8, 0.7, 0.9]
-    assert session.suggestion is not None
-    assert session.suggestion.confidence == 0.8
-    session.accept()
-    assert session.suggestion is not None
-    assert session.suggestion.confidence == 0.7, "the queue goes on in its order"
+    assert session.suggestions.queue is Queue.TEACH
+    assert [s.confidence for s in session.suggestions.shown] == [0.8, 0.7, 0.9]
+    assert session.selection.suggestion is not None
+    assert session.selection.suggestion.confidence == 0.8
+    session.review.accept()
+    assert session.selection.suggestion is not None
+    assert session.selection.suggestion.confidence == 0.7, "the queue goes on in its order"
     dock.desk.commands.run("suggestion.queue")
-    assert [s.confidence for s in session.suggestions] == [0.9, 0.7]
+    assert [s.confidence for s in session.suggestions.shown] == [0.9, 0.7]
 
 
 def test_the_next_suggestion_is_on_the_next_field_once_none_is_left_here(
@@ -68,17 +68,17 @@ def test_the_next_suggestion_is_on_the_next_field_once_none_is_left_here(
     propose(small_project, at(5, 0.8, Monocyte=1.0), at(50, 0.1, Monocyte=1.0), field=1)
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    first = session.field_id
-    session.next_suggestion()
-    session.accept()
-    assert session.field_id == first
-    session.next_suggestion()
-    assert session.field_id != first
-    assert session.suggestion is not None
-    assert session.suggestion.confidence == 0.8
-    session.reject(RejectionReason.BAD_BOX)
-    session.next_suggestion()
-    assert session.suggestion is None, "what is below the threshold does not wait"
+    first = session.fields.current_id
+    session.review.next()
+    session.review.accept()
+    assert session.fields.current_id == first
+    session.review.next()
+    assert session.fields.current_id != first
+    assert session.selection.suggestion is not None
+    assert session.selection.suggestion.confidence == 0.8
+    session.review.reject(RejectionReason.BAD_BOX)
+    session.review.next()
+    assert session.selection.suggestion is None, "what is below the threshold does not wait"
 
 
 def test_what_the_model_was_never_taught_is_a_dash_not_a_zero(
@@ -88,7 +88,7 @@ def test_what_the_model_was_never_taught_is_a_dash_not_a_zero(
     propose(small_project, Proposal((5, 5, 20, 20), 0.9, {"Monocyte": 0.9, "Neutrophil": 0.1}, said))
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    session.next_suggestion()
+    session.review.next()
     qtbot.wait(50)
 
     def aside(name: str) -> str:
@@ -103,8 +103,8 @@ def test_what_the_model_was_never_taught_is_a_dash_not_a_zero(
     assert aside("lld_value_cell_size_medium") == "<1%"
     assert aside("lld_value_cell_size_large") == "–"
     assert aside("lld_value_nucleolus_prominent") == "–"
-    session.accept()
-    session.select("cell", session.cells[0].id)
+    session.review.accept()
+    session.selection.select("cell", session.marks.cells[0].id)
     qtbot.wait(50)
     assert aside("lld_value_cell_size_large") == "3", "of a cell the key is shown again"
 
@@ -115,18 +115,18 @@ def test_a_newer_model_replaces_what_waits_and_never_what_was_touched(
     accepted, rejected, waiting = suggest(small_project)
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    session.select("suggestion", accepted)
-    session.accept()
-    session.select("suggestion", rejected)
-    session.reject(RejectionReason.DUPLICATE)
+    session.selection.select("suggestion", accepted)
+    session.review.accept()
+    session.selection.select("suggestion", rejected)
+    session.review.reject(RejectionReason.DUPLICATE)
     assert session.project is not None
-    cells = session.cells
+    cells = session.marks.cells
     propose(small_project, at(10, 0.95, Monocyte=1.0))
     session.refresh()
-    assert [s.confidence for s in session.suggestions] == [0.95]
+    assert [s.confidence for s in session.suggestions.shown] == [0.95]
     states = [session.project.suggestions.get(i).state for i in (accepted, rejected, waiting)]
     assert states == [SuggestionState.ACCEPTED, SuggestionState.REJECTED, SuggestionState.SUPERSEDED]
-    assert session.cells == cells
+    assert session.marks.cells == cells
 
 
 def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
@@ -143,7 +143,7 @@ def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
     )
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    session.threshold = 0.6
+    session.marks.threshold = 0.6
     qtbot.wait(50)
     button = dock.findChild(QToolButton, "lld_suggestion.accept_all")
     assert button is not None
@@ -152,11 +152,11 @@ def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
     assert "Leaves: Monocyte 1. Monocyte: right in 17 of 20" in button.toolTip()
     told = listen(session)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    assert [cell.cell_class for cell in session.cells] == ["Neutrophil", "Neutrophil"]
-    assert session.pending == 1
+    assert [cell.cell_class for cell in session.marks.cells] == ["Neutrophil", "Neutrophil"]
+    assert session.marks.pending == 1
     assert "1 is left: Monocyte: right in 17 of 20" in told[-1]
-    session.undo()
-    assert session.pending == 3
+    session.history.undo()
+    assert session.marks.pending == 3
 
 
 def test_a_blind_reader_is_led_to_no_suggestion(dock: AnnotateDock, small_project: Path) -> None:
@@ -165,12 +165,12 @@ def test_a_blind_reader_is_led_to_no_suggestion(dock: AnnotateDock, small_projec
     session.open(small_project, annotator="Ada")
     assert session.project is not None
     session.project.readings.use(session.project.readings.add("second", blind=True).id)
-    before = session.field_id
-    session.next_suggestion()
-    assert session.field_id == before
-    session.next_field()
-    assert not session.suggestions
-    assert session.accept_all() == []
+    before = session.fields.current_id
+    session.review.next()
+    assert session.fields.current_id == before
+    session.fields.next()
+    assert not session.suggestions.shown
+    assert session.bulk_accept.accept_all() == []
 
 
 def test_everything_goes_by_the_probability_of_what_accepting_writes(
@@ -186,16 +186,16 @@ def test_everything_goes_by_the_probability_of_what_accepting_writes(
         assert project.suggestions.fields(0.73) == [], "that it is a cell is not what is asked"
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    session.threshold = 0.3
-    assert [s.probability for s in session.suggestions] == pytest.approx([0.72, 0.6, 0.35])
+    session.marks.threshold = 0.3
+    assert [s.probability for s in session.suggestions.shown] == pytest.approx([0.72, 0.6, 0.35])
     letters = dock.desk.viewer.layers[SUGGESTION_LETTERS].features["text"]
     assert list(letters) == ["M 72%", "60%", "E 35%"]
-    session.select("suggestion", session.suggestions[-1].id)
+    session.selection.select("suggestion", session.suggestions.shown[-1].id)
     qtbot.wait(50)
     assert any(one.text() == "Suggestion of model 1 · 35%" for one in dock.findChildren(QLabel))
     button = dock.findChild(ChoiceButton, "lld_class_Eosinophil")
     assert button is not None
     assert button.aside == "35%"
-    session.threshold = 0.4
-    assert len(session.suggestions) == 2
-    assert session.suggestion is None
+    session.marks.threshold = 0.4
+    assert len(session.suggestions.shown) == 2
+    assert session.selection.suggestion is None

@@ -65,29 +65,29 @@ def test_a_blind_reader_sees_nothing(
     assert "Reading: Ben's (blind) – your own" in said
     for word in ("to review", "Suggestions (", "1 cell", "region finished", "2 of 3", "3 of 3"):
         assert word not in said
-    assert [s.state for s in session.summaries()] == [FieldState.UNTOUCHED] * 2
-    assert not session.waiting
-    assert not session.cells
+    assert [s.state for s in session.fields.summaries()] == [FieldState.UNTOUCHED] * 2
+    assert not session.marks.waiting
+    assert not session.marks.cells
     for name in ("Suggestions", "Cells", "Suggestions: letters", "Cells: letters"):
         assert len(layers[name].data) == 0
     assert len(layers["Regions"].data) == 2  # the unseen points that hold the extent
     assert not layers["Unknown area"].data.any()
     for command in ("suggestion.next", "suggestion.accept", "region.propose"):
         dock.desk.commands.run(command)
-        assert session.suggestion is None
-        assert session.proposed_region is None
-    assert not session.select_at(20, 20)
-    assert not session.select_at(70, 70)
-    session.undo()
-    session.add_region(Shape.rectangle(0, 0, 40, 40))  # finished: what is in it may be compared
+        assert session.selection.suggestion is None
+        assert session.region_proposal.current is None
+    assert not session.selection.select_at(20, 20)
+    assert not session.selection.select_at(70, 70)
+    session.history.undo()
+    session.regions.add(Shape.rectangle(0, 0, 40, 40))  # finished: what is in it may be compared
     qtbot.wait(120)
     assert "1 suggestion to review" in everything_said(dock)
-    assert len(session.waiting) == 1
-    session.add_region(Shape.rectangle(0, 0, 100, 100))
+    assert len(session.marks.waiting) == 1
+    session.regions.add(Shape.rectangle(0, 0, 100, 100))
     qtbot.wait(120)
     assert "3 suggestions to review" in everything_said(dock)
     assert len(layers["Suggestions"].data) > 0
-    assert not session.cells  # the other reader's stay hers
+    assert not session.marks.cells  # the other reader's stay hers
 
 
 Answers = Callable[..., list[str]]
@@ -119,15 +119,15 @@ def test_each_reader_works_in_a_reading_of_their_own(
     session.open(read, annotator="Ada")
     assert session.change_annotator("Ben")
     assert asked == ["Ben"]
-    session.add_box((5, 5, 20, 20))
+    session.boxes.add((5, 5, 20, 20))
     assert session.project is not None
     assert session.change_annotator("Ada")
-    assert (session.project.reading.id, [c.cell_class for c in session.cells]) == (1, ["Basophil"])
+    assert (session.project.reading.id, [c.cell_class for c in session.marks.cells]) == (1, ["Basophil"])
     for reopen in (lambda: session.change_annotator("Ben"), lambda: session.open(read, annotator="Ben")):
         reopen()
         assert (session.project.reading.name, session.project.reading.blind) == ("Ben's", True)
-        assert len(session.cells) == 1
-        assert not session.waiting
+        assert len(session.marks.cells) == 1
+        assert not session.marks.waiting
         session.open(read, annotator="Ada")
     assert asked == ["Ben"]  # once
 
@@ -151,10 +151,10 @@ def test_one_person_is_never_asked_in_the_window(
     asked = answers()
     session = dock.desk.session
     session.open(small_project)  # made by Ada, nothing in it: the account's from the first mark on
-    session.add_box((5, 5, 20, 20))
+    session.boxes.add((5, 5, 20, 20))
     session.close()
     session.open(small_project)
-    assert len(session.cells) == 1
+    assert len(session.marks.cells) == 1
     assert asked == []
 
 
@@ -165,7 +165,7 @@ def test_anothers_reading_is_named_in_the_header(dock: AnnotateDock, read: Path,
     button = dock.findChild(QAbstractButton, "lld_reading.choose")
     dock._header.refresh()
     assert (button.text(), button.property("others")) == ("Reading: Reading 1 – of Ada", True)
-    assert [cell.cell_class for cell in session.cells] == ["Basophil"]
+    assert [cell.cell_class for cell in session.marks.cells] == ["Basophil"]
     run("reading.add")
     dock._header.refresh()
     assert (button.text(), button.property("others")) == ("Reading: Ben's – your own", False)
@@ -237,22 +237,25 @@ def test_conflicts_are_listed_shown_and_taken_or_left(
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     session.open(conflicting, annotator="Ada")
     assert any(sentence.startswith("2 cells conflict with an imported file") for sentence in told)
-    session.show_field(2)
+    session.fields.show(2)
     dialog = ConflictsDialog(session)
     dialog.show()
-    assert (session.field_id, session.cell and session.cell.id) == (1, 1)  # the first one is shown
+    assert (session.fields.current_id, session.selection.cell and session.selection.cell.id) == (
+        1,
+        1,
+    )  # the first one is shown
     rows = [[dialog.model.index(r, c).data() for c in range(4)] for r in range(2)]
     assert rows[0] == ["field_0.png", "Eosinophil", "Basophil", "before.json"]
     assert rows[1][1:3] == ["Neutrophil, Cell size: Large", "Monocyte, Cell size: Small"]
     dialog.take.click()
     assert session.project is not None
     assert session.project.cells.get(1).cell_class == "Basophil"
-    assert session.field_id == 2
+    assert session.fields.current_id == 2
     dialog.keep.click()
     assert session.project.cells.get(2).cell_class == "Neutrophil"
     assert dialog.model.conflicts == []
     assert not dialog.take.isEnabled()
-    session.undo()
+    session.history.undo()
     assert len(dialog.model.conflicts) == 1  # undone, it is open again
     dialog.close()
-    session.undo()
+    session.history.undo()

@@ -28,7 +28,7 @@ def test_a_worker_is_made_ready_for_who_labels_not_for_who_looks(
     assert around._looking.isActive()  # soon, not while the project opens
     around._look()
     assert calls == []  # nothing to learn from
-    session.mark_whole_field()
+    session.regions.add_whole_field()
     around._look()
     assert calls == ["warm_up"]
 
@@ -48,14 +48,14 @@ def test_the_menu_says_what_a_ready_worker_holds_and_lets_it_go(
 ) -> None:
     session = dock.desk.session
     session.open(small_project)
-    menu = RoundsMenu(session, dock.desk.around.rounds, dock)
+    menu = RoundsMenu(session, dock)
 
     def ready() -> object:
         menu.fill()
         return next(action for action in menu.actions() if action.text().startswith("Keep the training"))
 
     assert ready().text() == "Keep the training process ready"
-    session.training.worker_waits(870_000_000)
+    session.training.state.worker_waits(870_000_000)
     assert "0.9 GB of memory" in ready().text()
     ready().trigger()
     assert calls == ["cool_down"]

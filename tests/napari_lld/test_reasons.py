@@ -43,15 +43,15 @@ def test_the_window_says_the_stored_order_in_german_and_that_of_an_earlier_versi
         ranking.update(project)
     session = Session()
     session.open(small_project, annotator="Ada")
-    session.order = Order.RANK
-    session.arrange_fields()
-    assert "1 wahrscheinliche Zelle" in session.why_look(first)
-    assert "Hier ist keine Zelle vorgeschlagen" in session.why_look(second)
+    session.fields.order = Order.RANK
+    session.fields.arrange()
+    assert "1 wahrscheinliche Zelle" in session.fields.why_look(first)
+    assert "Hier ist keine Zelle vorgeschlagen" in session.fields.why_look(second)
     assert session.project is not None
     old = {"field": first, "score": 1.0, "seconds": 5.0, "reasons": ["{4} cells, maybe"], "reserve": False}
     session.project.rankings.store("stain", [old])
-    session.arrange_fields()
-    assert session.why_look(first) == "{4} cells, maybe"
+    session.fields.arrange()
+    assert session.fields.why_look(first) == "{4} cells, maybe"
     session.close()
 
 

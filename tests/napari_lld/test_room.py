@@ -120,12 +120,12 @@ def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: AnnotateDock, 
 
     before = places()
     open_dock.desk.jobs.start("Waiting", lambda _tell: ended.wait(5), lambda _told: None, lambda _why: None)
-    open_dock.desk.session.training.begin("train")
+    open_dock.desk.session.training.state.begin("train")
     try:
         assert places() == before
     finally:
         ended.set()
-        open_dock.desk.session.training.end("")
+        open_dock.desk.session.training.state.end("")
         qtbot.waitUntil(lambda: not open_dock.desk.jobs.busy)
     assert places() == before
 
@@ -184,20 +184,20 @@ def test_the_list_scrolls_to_the_current_field(
     def seen() -> bool:
         qtbot.wait(90)
         place = view.visualRect(view.currentIndex())
-        assert view.currentIndex().row() == session.place_of(session.field_id)
+        assert view.currentIndex().row() == session.fields.place_of(session.fields.current_id)
         return view.viewport().rect().contains(place.center())
 
-    session.show_field(session.listed[25])
+    session.fields.show(session.fields.listed[25])
     assert seen()
-    session.order = Order.NAME if session.order is not Order.NAME else next(iter(Order))
+    session.fields.order = Order.NAME if session.fields.order is not Order.NAME else next(iter(Order))
     assert seen()
-    session.next_field()
+    session.fields.next()
     assert seen()
     dock.resize(420, 500)
     assert seen()
     session.close()
     assert session.open(small_project)  # where it was left
-    assert session.place_of(session.field_id) > 20
+    assert session.fields.place_of(session.fields.current_id) > 20
     assert seen()
 
 

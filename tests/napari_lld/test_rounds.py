@@ -32,7 +32,7 @@ class Worker:
 
     def end(self, kind: str = "done") -> None:
         about: dict[str, Any] = {"model_id": 1, "result": {}, "cause": "It broke.", "cure": "", "details": ""}
-        self.session.training.receive(SimpleNamespace(type=kind, **about))
+        self.session.training.state.receive(SimpleNamespace(type=kind, **about))
 
     @property
     def budgets(self) -> list[float | None]:
@@ -43,7 +43,7 @@ class Worker:
 def session(small_project: Path) -> Iterator[Session]:
     session = Session()
     session.open(small_project)
-    session.add_region(Shape.rectangle(0, 0, 90, 90))
+    session.regions.add(Shape.rectangle(0, 0, 90, 90))
     yield session
     session.close()
 
@@ -51,18 +51,18 @@ def session(small_project: Path) -> Iterator[Session]:
 @pytest.fixture
 def worker(session: Session) -> Worker:
     worker = Worker(session)
-    session.trainer = worker
+    session.training.process = worker
     return worker
 
 
 @pytest.fixture
 def rounds(session: Session, worker: Worker) -> Rounds:
-    return Rounds(session, session.preferences)
+    return session.training.rounds
 
 
 def add_cells(session: Session, count: int, x: float = 5) -> None:
     for number in range(count):
-        session.add_box((x + 8 * (number % 9), 5 + 8 * (number // 9), 6, 6))
+        session.boxes.add((x + 8 * (number % 9), 5 + 8 * (number // 9), 6, 6))
 
 
 def test_a_second_training_queues_behind_the_first(rounds: Rounds, worker: Worker, session: Session) -> None:
@@ -74,7 +74,7 @@ def test_a_second_training_queues_behind_the_first(rounds: Rounds, worker: Worke
     assert worker.budgets == [120.0, 300.0]
     assert not rounds.queue
     worker.end()
-    assert not session.training.busy
+    assert not session.training.state.busy
 
 
 def test_a_queued_training_can_be_taken_out_and_a_stopped_one_makes_room(
@@ -83,7 +83,7 @@ def test_a_queued_training_can_be_taken_out_and_a_stopped_one_makes_room(
     for budget in (120.0, 300.0, 900.0):
         rounds.train(budget=budget)
     rounds.drop(rounds.queue[0])
-    session.cancel_training()
+    session.training.cancel()
     assert worker.budgets == [120.0, 900.0]
 
 
@@ -101,11 +101,11 @@ def test_enough_new_cells_in_finished_regions_begin_a_short_round(
 ) -> None:
     session.preferences.automatic = 3
     add_cells(session, 2)
-    session.add_box((100, 50, 10, 10))  # outside the region: nobody promised anything there
+    session.boxes.add((100, 50, 10, 10))  # outside the region: nobody promised anything there
     rounds.look()
     assert not worker.requests
     assert "after 1 more cell in finished regions" in rounds.outlook()
-    session.add_box((50, 50, 10, 10))
+    session.boxes.add((50, 50, 10, 10))
     rounds.look()
     assert worker.budgets == [SHORT]
     rounds.look()  # what that training saw counts no more
@@ -122,7 +122,7 @@ def test_a_longer_round_follows_in_the_background(rounds: Rounds, worker: Worker
     assert rounds.running is not None
     assert rounds.running.why is Why.LONGER
     worker.end()
-    assert not session.training.busy  # and nothing after that
+    assert not session.training.state.busy  # and nothing after that
 
 
 def test_no_longer_round_where_something_waits_or_it_is_not_wanted(
@@ -140,7 +140,7 @@ def test_no_longer_round_where_something_waits_or_it_is_not_wanted(
     rounds.look()
     worker.end()
     assert worker.budgets == [SHORT, 300.0, SHORT]
-    assert not session.training.busy
+    assert not session.training.state.busy
 
 
 def test_cells_drawn_during_a_training_begin_the_next_round_after_it(
@@ -177,17 +177,17 @@ def test_a_round_that_was_stopped_does_not_begin_again_at_once(
     session.preferences.automatic = 3
     add_cells(session, 3)
     rounds.look()
-    session.cancel_training()
+    session.training.cancel()
     rounds.look()
     assert worker.budgets == [SHORT]
-    assert not session.training.busy
+    assert not session.training.state.busy
 
 
 def test_the_preferred_device_is_asked_for(rounds: Rounds, worker: Worker, session: Session) -> None:
     session.preferences.device = "cpu"
     rounds.train(budget=120.0)
     worker.end()
-    rounds.suggest()
+    session.training.suggest()
     assert [request.device for request in worker.requests] == ["cpu", "cpu"]
 
 

@@ -61,9 +61,9 @@ def test_the_project_and_its_edits_stay_english(german: None, small_project: Pat
     assert session.schema is not None
     assert session.schema is session.schema, "it is not made anew at each look"
     assert session.attributes[0].title == "Zellgröße"
-    session.add_box((10, 10, 20, 20))
-    session.set_class("Monocyte")
-    session.set_value_number(1)
+    session.boxes.add((10, 10, 20, 20))
+    session.labels.set_class("Monocyte")
+    session.labels.set_value_number(1)
     assert session.project is not None
     assert session.project.schema.class_named("Monocyte").title == "Monocyte"
     (cell,) = session.project.cells.all()

@@ -53,7 +53,9 @@ def session(dock: AnnotateDock, folder: Path) -> Session:
 
 
 def choose(session: Session, proposal: Proposal) -> None:
-    session.select("suggestion", next(s.id for s in session.waiting if s.proposal.box == proposal.box))
+    session.selection.select(
+        "suggestion", next(s.id for s in session.marks.waiting if s.proposal.box == proposal.box)
+    )
 
 
 def thoughts(dock: AnnotateDock) -> str:
@@ -112,13 +114,13 @@ def test_the_panel_says_what_was_not_checked(session: Session, dock: AnnotateDoc
 
 
 def test_what_was_not_checked_is_never_accepted_all_at_once(session: Session) -> None:
-    assert "1 is of a film that the model has not learned from" in session.bulk_choice
-    assert len(session.accept_all()) == 3
-    assert [s.proposal for s in session.waiting] == [UNCHECKED]
-    assert "label" in session.bulk_refusal
+    assert "1 is of a film that the model has not learned from" in session.bulk_accept.choice
+    assert len(session.bulk_accept.accept_all()) == 3
+    assert [s.proposal for s in session.marks.waiting] == [UNCHECKED]
+    assert "label" in session.bulk_accept.refusal
     choose(session, UNCHECKED)
-    session.accept()
-    assert not session.waiting
+    session.review.accept()
+    assert not session.marks.waiting
 
 
 def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> None:
@@ -132,7 +134,7 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
     told = listen(session)
     gallery.accept(gallery.shown, seen={item.key for item in gallery.shown})
     assert told[-1].startswith("3 suggestions accepted. 1 is of a film that the model has not learned from")
-    assert [s.proposal for s in session.waiting] == [UNCHECKED]
+    assert [s.proposal for s in session.marks.waiting] == [UNCHECKED]
     gallery.detach()
 
 

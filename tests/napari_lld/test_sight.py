@@ -19,7 +19,8 @@ from napari_lld.imaging import measure
 from napari_lld.imaging.display import DisplaySettings, ShownLevel, background
 from napari_lld.imaging.stains import stain_channels
 from napari_lld.session import user_state
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 
 PINKISH = DisplaySettings((200, 220, 180), contrast=1.4, gamma=0.8)
 
@@ -61,8 +62,8 @@ def test_a_look_changes_what_is_shown_and_nothing_that_is_stored_or_exported(
 ) -> None:
     session, project = desk.session, desk.session.project
     assert project is not None
-    assert session.field_id is not None
-    session.add_box((10, 10, 20, 20))
+    assert session.fields.current_id is not None
+    session.boxes.add((10, 10, 20, 20))
 
     def fingerprint(out: Path) -> dict[str, str]:
         formats.write("coco", project, out)
@@ -75,12 +76,15 @@ def test_a_look_changes_what_is_shown_and_nothing_that_is_stored_or_exported(
 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    before, pixels = fingerprint(tmp_path / "a" / "out.json"), project.pixels.read(session.field_id).copy()
+    before, pixels = (
+        fingerprint(tmp_path / "a" / "out.json"),
+        project.pixels.read(session.fields.current_id).copy(),
+    )
     session.display.look = PINKISH
     image = desk.viewer.layers["Field"]
     assert not np.array_equal(image.data, pixels)
     assert np.array_equal(image.data, PINKISH.shown(pixels))
-    assert np.array_equal(project.pixels.read(session.field_id), pixels)
+    assert np.array_equal(project.pixels.read(session.fields.current_id), pixels)
     found = desk.layers.pixels((5, 5, 25, 25))  # what a click on a cell looks at
     assert found is not None
     assert np.array_equal(found, pixels[5:25, 5:25])
@@ -131,14 +135,14 @@ def test_the_look_is_that_of_the_project_and_domain_and_is_there_again(desk: Des
     first, second = (field.id for field in project.fields.all())
     project.fields.update(first, domain="H_100x")
     session.display.look = PINKISH
-    session.show_field(second)  # of another domain
+    session.fields.show(second)  # of another domain
     assert session.display.look.plain
     assert np.array_equal(desk.viewer.layers["Field"].data, project.pixels.read(second))
-    session.show_field(first)
+    session.fields.show(first)
     assert session.display.look == PINKISH
     again = Session()
     assert again.open(project.path)
-    again.show_field(first)
+    again.fields.show(first)
     assert again.display.look == PINKISH
     again.close()
 
@@ -167,7 +171,7 @@ def test_white_balance_by_itself_and_by_a_click(desk: Desk) -> None:
     hints = told(desk)
     drag(desk, (-50, -50))
     assert hints == ["Click on an empty place of the field."]
-    assert not session.cells
+    assert not session.marks.cells
 
 
 def test_a_level_of_a_slide_is_changed_as_it_is_read() -> None:
@@ -251,7 +255,7 @@ def test_a_ring_as_wide_as_a_red_cell_is_laid_by_a_click(desk: Desk) -> None:
     assert session.display.ring is not None
     assert session.display.ring.diameter == 30
     assert not desk.commands["draw.finish"].when(session), "a ring that was not fitted calibrates nothing"
-    session.next_field()
+    session.fields.next()
     assert session.display.ring is None
 
 
@@ -279,7 +283,7 @@ def test_a_ring_fitted_to_a_red_cell_says_how_large_a_pixel_is(
     assert project.fields.get(first).pixel_size_um == (None if answer is None else 0.25)
     assert project.fields.get(second).pixel_size_um == (0.25 if answer == "all" else None)
     if answer is not None:
-        session.undo()
+        session.history.undo()
         assert project.fields.get(first).pixel_size_um is None
         assert session.tool is Tool.SELECT
 
@@ -314,14 +318,14 @@ def test_a_box_that_ends_at_the_edge_of_the_field_is_cut(desk: Desk) -> None:
     session = desk.session
     session.tool = Tool.BOX
     drag(desk, (100, 70), (110, 80), (140, 90))
-    assert session.cell is not None
-    assert session.cell.cut
-    session.add_box((90, 10, 30, 20))  # as a click proposes it: kept inside, but ending there
-    assert session.cell.cut
-    session.add_box((10, 10, 20, 20))
-    assert not session.cell.cut
-    session.move_box((-5, 10, 20, 20))
-    assert session.cell.cut
+    assert session.selection.cell is not None
+    assert session.selection.cell.cut
+    session.boxes.add((90, 10, 30, 20))  # as a click proposes it: kept inside, but ending there
+    assert session.selection.cell.cut
+    session.boxes.add((10, 10, 20, 20))
+    assert not session.selection.cell.cut
+    session.labels.move_box((-5, 10, 20, 20))
+    assert session.selection.cell.cut
 
 
 def test_projects_without_pixels_or_fields_are_no_trouble(tmp_path: Path, qapp: object) -> None:

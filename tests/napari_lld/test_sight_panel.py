@@ -48,13 +48,13 @@ def middle(panel: DisplayPanel) -> tuple[int, int, int]:
 def test_the_current_cell_is_shown_in_the_pixels_of_the_field(desk: Desk, panel: DisplayPanel) -> None:
     session, project = desk.session, desk.session.project
     assert project is not None
-    assert session.field_id is not None
+    assert session.fields.current_id is not None
     assert not panel.view.showing
     session.display.switch("smooth", on=False)
-    pixels = project.pixels.read(session.field_id)
+    pixels = project.pixels.read(session.fields.current_id)
     for x, y in ((100, 90), (300, 200), (3, 3)):
-        session.add_box((max(0, x - 20), max(0, y - 20), 41, 41))
-        box = session.cell.box  # type: ignore[union-attr]
+        session.boxes.add((max(0, x - 20), max(0, y - 20), 41, 41))
+        box = session.selection.cell.box  # type: ignore[union-attr]
         wanted = pixels[int(box[1] + box[3] / 2), int(box[0] + box[2] / 2)]
         assert np.abs(np.array(middle(panel)) - wanted).max() <= 1
     session.display.look = DisplaySettings(contrast=2.0)
@@ -68,7 +68,7 @@ def test_small_cells_are_shown_at_four_times_and_large_ones_fill_the_view(
     assert panel.view.scale_for((0, 0, 4, 4)) == 8
     assert 1 < panel.view.scale_for((0, 0, 150, 100)) < 4
     session = desk.session
-    session.add_box((100, 100, 40, 40))
+    session.boxes.add((100, 100, 40, 40))
     panel.refresh()
     assert panel._caption.text().startswith("40 × 40 px · 4.")
     session.display.set_pixel_size(0.25)
@@ -83,13 +83,13 @@ def test_suggestions_and_proposed_boxes_are_shown_too(
     assert session.project is not None
     suggest(session.project.path)
     session.refresh()
-    session.next_suggestion()
+    session.review.next()
     panel.refresh()
     assert panel.view.showing
-    session.select(None)
+    session.selection.select(None)
     panel.refresh()
     assert not panel.view.showing
-    session.proposed_box = (50, 50, 30, 30)
+    session.selection.proposed_box = (50, 50, 30, 30)
     panel.refresh()
     assert panel.view.showing
 
@@ -107,7 +107,7 @@ def test_stains_are_shown_on_demand_and_worked_out_once_a_cell(
         lambda pixels, white: (asked.append(pixels.shape), work(pixels, white))[1],
     )
     session = desk.session
-    session.add_box((100, 100, 40, 40))
+    session.boxes.add((100, 100, 40, 40))
     panel.refresh()
     assert not asked
     assert desk.commands.run("sight.stains")
@@ -129,12 +129,12 @@ def test_cells_of_a_slide_are_shown(
         slide = project.fields.add([tmp_path / "slide.tif"]).added[0]
     desk = Desk(ViewerModel())
     assert desk.session.open(small_project)
-    desk.session.show_field(slide)
+    desk.session.fields.show(slide)
     panel = DisplayPanel(desk)
     qtbot.addWidget(panel)
     panel.resize(248, 700)
     panel.show()
-    desk.session.add_box((300, 200, 60, 60))
+    desk.session.boxes.add((300, 200, 60, 60))
     assert middle(panel) == (90, 50, 140)
     desk.session.display.look = DisplaySettings((200, 150, 190))
     assert middle(panel) == tuple(DisplaySettings((200, 150, 190)).shown(pixels[230:231, 330:331])[0, 0])
@@ -196,4 +196,4 @@ def test_the_dock_is_hidden_by_its_key_stays_so_and_leaves_nothing_behind(desk: 
     assert not dock.bar.isVisible()
     dock.release()
     desk.commands.run("sight.panel")  # nobody listens any more
-    desk.session.next_field()
+    desk.session.fields.next()

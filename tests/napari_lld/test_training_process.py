@@ -65,7 +65,7 @@ Staying = Callable[..., list[list[str]]]
 def session(small_project: Path) -> Iterator[Session]:
     session = Session()
     session.open(small_project)
-    session.add_region(Shape.rectangle(0, 0, 50, 50))
+    session.regions.add(Shape.rectangle(0, 0, 50, 50))
     yield session
     session.close()
 
@@ -75,13 +75,13 @@ def worker(
     session: Session, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[SimpleNamespace]:
     process = TrainingProcess(session)
-    session.trainer = process
+    session.training.process = process
 
     def play(script: str) -> None:
         file = tmp_path / "worker.py"
         file.write_text(script, encoding="utf-8")
         monkeypatch.setattr(training_process, "warm_worker_command", lambda: [sys.executable, str(file)])
-        session.start_training()
+        session.training.start()
 
     yield SimpleNamespace(play=play, process=process)
     process.close()
@@ -100,7 +100,7 @@ def staying(
         monkeypatch.setattr(training_process, "warm_worker_command", lambda: command)
         for _ in range(rounds):
             between()
-            assert session.start_training()
+            assert session.training.start()
             qtbot.waitUntil(idle(session), timeout=20_000)
         return [line.split() for line in seen.read_text().splitlines()]
 
@@ -122,12 +122,12 @@ def errors(session: Session) -> list[str]:
 
 
 def idle(session: Session) -> Callable[[], bool]:
-    return lambda: not session.training.busy
+    return lambda: not session.training.state.busy
 
 
 def test_messages_reach_the_session(worker: SimpleNamespace, session: Session, qtbot: QtBot) -> None:
     told: list[str] = []
-    session.training.told.connect(lambda message: told.append(message.type))
+    session.training.state.told.connect(lambda message: told.append(message.type))
     # a line in two pieces, and one that is no message, are no trouble
     worker.play(
         START
@@ -137,10 +137,10 @@ def test_messages_reach_the_session(worker: SimpleNamespace, session: Session, q
         + 'say(\'"done": 1, "total": 2, "seconds_left": 5, "losses": {"box": 1.0}}\')\n'
         + DONE
     )
-    assert session.training.phase is TrainingPhase.STARTING
+    assert session.training.state.phase is TrainingPhase.STARTING
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert told == ["started", "progress", "done"]
-    assert "Model 1" in session.training.message
+    assert "Model 1" in session.training.state.message
 
 
 def test_a_worker_that_dies_is_a_notice(
@@ -162,7 +162,7 @@ def test_a_worker_that_cannot_start_is_a_notice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(training_process, "warm_worker_command", lambda: ["/nowhere/python"])
-    session.start_training()
+    session.training.start()
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert "could not be started" in errors[0]
 
@@ -174,9 +174,9 @@ def test_a_cancelled_worker_ends_quietly(
         START + "line = sys.stdin.readline()\nassert 'cancel' in line\n"
         'say(\'{"type": "cancelling", "v": 1}\')\nsay(\'{"type": "cancelled", "v": 1}\')\n'
     )
-    qtbot.waitUntil(lambda: session.training.phase is TrainingPhase.RUNNING, timeout=20_000)
-    session.cancel_training()
-    assert session.training.phase is TrainingPhase.CANCELLING
+    qtbot.waitUntil(lambda: session.training.state.phase is TrainingPhase.RUNNING, timeout=20_000)
+    session.training.cancel()
+    assert session.training.state.phase is TrainingPhase.CANCELLING
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert not errors
     qtbot.waitUntil(lambda: not worker.process.running, timeout=20_000)  # what it said comes before its end
@@ -187,19 +187,19 @@ def test_closing_waits_seconds_and_then_kills(
 ) -> None:
     monkeypatch.setattr(training_process, "_FAREWELL_MS", 500)
     worker.play(START + "time.sleep(60)\n")
-    qtbot.waitUntil(lambda: session.training.phase is TrainingPhase.RUNNING, timeout=20_000)
+    qtbot.waitUntil(lambda: session.training.state.phase is TrainingPhase.RUNNING, timeout=20_000)
     begun = time.monotonic()
     worker.process.close()
     assert time.monotonic() - begun < 5
     assert not worker.process.running
-    assert not session.training.busy
+    assert not session.training.state.busy
 
 
 def test_one_training_at_a_time(worker: SimpleNamespace, session: Session, qtbot: QtBot) -> None:
     worker.play(START + "time.sleep(1)\n" + DONE)
-    assert not session.start_training()
+    assert not session.training.start()
     qtbot.waitUntil(idle(session), timeout=20_000)
-    assert session.training.phase is TrainingPhase.IDLE
+    assert session.training.state.phase is TrainingPhase.IDLE
 
 
 def test_the_details_of_a_failure_are_kept_with_the_project(
@@ -227,10 +227,10 @@ def test_one_process_does_one_round_after_the_other(
     seen = staying("done", "done", rounds=2, between=worker.process.warm_up)
     assert [task for _, task in seen] == ["train", "train"]
     assert len({process for process, _ in seen}) == 1
-    qtbot.waitUntil(lambda: session.training.worker_memory == 456_000_000, timeout=20_000)
+    qtbot.waitUntil(lambda: session.training.state.worker_memory == 456_000_000, timeout=20_000)
     worker.process.cool_down()
     qtbot.waitUntil(lambda: not worker.process.running, timeout=20_000)
-    assert session.training.worker_memory is None
+    assert session.training.state.worker_memory is None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

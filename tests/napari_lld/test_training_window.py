@@ -51,12 +51,12 @@ def progress(at: float) -> SimpleNamespace:
 
 
 def test_losses_are_drawn_while_it_trains(window: TrainingWindow, session: Session, qtbot: QtBot) -> None:
-    session.training.begin("train")
+    session.training.state.begin("train")
     for at in range(5):
-        session.training.receive(progress(at))
+        session.training.state.receive(progress(at))
     qtbot.waitUntil(lambda: len(window.losses.listDataItems()) == 2, timeout=3000)
     assert [len(curve.xData) for curve in window.losses.listDataItems()] == [5, 5]
-    session.training.begin("train")
+    session.training.state.begin("train")
     window.draw_losses()
     assert not window.losses.listDataItems()
 

@@ -18,10 +18,10 @@ from napari_lld.layers.label_error_text import model_says
 from napari_lld.session.differential import as_csv, differential
 from napari_lld.session.gallery import Item, Order, Show
 from napari_lld.session.predictions import disagreement, label_probability
-from napari_lld.session.review import Queue
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
 from napari_lld.widgets.gallery.gallery_grid import GalleryModel
+from training.ranking.cells import Queue
 
 from .conftest import suggest_by_a_model
 from .test_class_colours import SIMULATED, distances
@@ -53,15 +53,15 @@ def session(dock: AnnotateDock, folder: Path) -> Session:
 
 
 def proposals(session: Session) -> list[Proposal]:
-    return [s.proposal for s in session.suggestions]
+    return [s.proposal for s in session.suggestions.shown]
 
 
 def test_fast_accept_ends_with_them_and_teach_me_begins_with_them_and_says_why(session: Session) -> None:
     assert proposals(session) == [SURE, DOUBT, UNKNOWN]
-    session.queue = Queue.TEACH
+    session.suggestions.queue = Queue.TEACH
     assert proposals(session) == [UNKNOWN, DOUBT, SURE]
-    session.next_suggestion()
-    assert session.lesson == "Unlike the cells it was taught"
+    session.review.next()
+    assert session.suggestions.lesson == "Unlike the cells it was taught"
 
 
 def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
@@ -69,7 +69,7 @@ def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
 ) -> None:
     layers = dock.desk.viewer.layers
     texts = list(layers[SUGGESTION_LETTERS].features["text"])
-    slot = next(i for i, s in enumerate(session.waiting) if s.is_unknown)
+    slot = next(i for i, s in enumerate(session.marks.waiting) if s.is_unknown)
     assert texts[slot] == "unknown M?", "no number: none is that of a class"
     assert sorted(texts[:slot] + texts[slot + 1 :]) == ["M 40%", "M 89%"]
     own = slice(slot * outlines.BRACKET_SEGMENTS, (slot + 1) * outlines.BRACKET_SEGMENTS)
@@ -77,8 +77,10 @@ def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
     assert np.allclose(drawn.data[own], outlines.box_spikes([UNKNOWN.box]))
     assert np.allclose(drawn.edge_color[own], palette.rgba(palette.UNKNOWN), atol=0.01)
     others = np.delete(drawn.data, np.arange(own.start, own.stop), axis=0)
-    assert np.allclose(others, outlines.box_brackets([s.box for s in session.waiting if not s.is_unknown]))
-    session.select("suggestion", session.waiting[slot].id)
+    assert np.allclose(
+        others, outlines.box_brackets([s.box for s in session.marks.waiting if not s.is_unknown])
+    )
+    session.selection.select("suggestion", session.marks.waiting[slot].id)
     first = outlines.box_spikes([UNKNOWN.box])[0, 1]
     assert np.allclose(np.sign(layers[CURRENT].data[0, 1]), np.sign(first)), "the current one too"
 
@@ -105,7 +107,7 @@ def test_their_colour_differs_from_every_other_to_colour_blind_eyes(name: str, k
 
 
 def test_the_panels_call_its_classes_candidates(session: Session, dock: AnnotateDock, qtbot: QtBot) -> None:
-    session.select("suggestion", next(s.id for s in session.waiting if s.is_unknown))
+    session.selection.select("suggestion", next(s.id for s in session.marks.waiting if s.is_unknown))
     qtbot.wait(50)
     labels = [label.text() for label in dock.findChildren(QLabel)]
     assert "Unknown · unlike anything that was taught" in labels
@@ -121,7 +123,7 @@ def test_the_panels_call_its_classes_candidates(session: Session, dock: Annotate
 
     assert (button("Monocyte").aside, button("Monocyte").suggested) == ("86%?", False)
     assert button("Monocyte").accessibleDescription() == "Only a candidate: the cell is unknown."
-    session.select("suggestion", next(s.id for s in session.waiting if not s.is_unknown))
+    session.selection.select("suggestion", next(s.id for s in session.marks.waiting if not s.is_unknown))
     qtbot.wait(50)
     assert (button("Monocyte").aside, button("Monocyte").suggested) == ("89%", True)
     assert button("Monocyte").accessibleDescription() == ""
@@ -130,34 +132,41 @@ def test_the_panels_call_its_classes_candidates(session: Session, dock: Annotate
 def test_accept_takes_the_box_without_a_class_and_waits_for_its_name(session: Session) -> None:
     told: list[str] = []
     session.notice.connect(lambda _level, text: told.append(text))
-    session.select("suggestion", next(s.id for s in session.waiting if s.is_unknown))
-    session.accept()
-    assert session.cell is not None, "the letter that comes next names this cell, not the next suggestion"
-    assert (session.cell.cell_class, session.cell.attributes) == (None, {"cell_size": "large"})
+    session.selection.select("suggestion", next(s.id for s in session.marks.waiting if s.is_unknown))
+    session.review.accept()
+    assert session.selection.cell is not None, (
+        "the letter that comes next names this cell, not the next suggestion"
+    )
+    assert (session.selection.cell.cell_class, session.selection.cell.attributes) == (
+        None,
+        {"cell_size": "large"},
+    )
     assert told[-1] == "Boxed without a class: name it, or go on with [suggestion.next]."
-    session.set_class("Myeloblast")
-    assert [c.cell_class for c in session.cells] == ["Myeloblast"]
-    session.undo()
-    session.undo()
-    assert (len(session.cells), session.pending) == (0, 3)
+    session.labels.set_class("Myeloblast")
+    assert [c.cell_class for c in session.marks.cells] == ["Myeloblast"]
+    session.history.undo()
+    session.history.undo()
+    assert (len(session.marks.cells), session.marks.pending) == (0, 3)
 
 
 def test_a_class_key_names_it_at_once(session: Session) -> None:
-    session.select("suggestion", next(s.id for s in session.waiting if s.is_unknown))
-    session.set_class("Myeloblast")
-    assert [c.cell_class for c in session.cells] == ["Myeloblast"]
+    session.selection.select("suggestion", next(s.id for s in session.marks.waiting if s.is_unknown))
+    session.labels.set_class("Myeloblast")
+    assert [c.cell_class for c in session.marks.cells] == ["Myeloblast"]
 
 
 def test_all_at_once_leaves_them_and_says_how_many(session: Session) -> None:
-    session.threshold = 0.3
-    assert session.bulk_choice == (
+    session.marks.threshold = 0.3
+    assert session.bulk_accept.choice == (
         "Takes: Monocyte 2.\n"
         "Leaves: unknown 1. 1 is unlike anything that was taught: look at it and name its class."
     )
-    assert len(session.accept_all()) == 2
+    assert len(session.bulk_accept.accept_all()) == 2
     assert proposals(session) == [UNKNOWN]
-    assert session.bulk_refusal == "1 is unlike anything that was taught: look at it and name its class."
-    assert session.accept_all() == []
+    assert (
+        session.bulk_accept.refusal == "1 is unlike anything that was taught: look at it and name its class."
+    )
+    assert session.bulk_accept.accept_all() == []
 
 
 def items(dock: AnnotateDock) -> list[Item]:
@@ -188,12 +197,12 @@ def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: Annot
         "2 suggestions accepted. 1 is unlike anything that was taught: look at it and name its class."
     )
     gallery.show = Show.UNKNOWN
-    gallery.take([session.field_id], items(dock))
+    gallery.take([session.fields.current_id], items(dock))
     (left,) = gallery.shown
     gallery.accept([left], seen={left.key})
     assert told[-1] == "1 is unlike anything that was taught: look at it and name its class."
     gallery.set_class([left], "Myeloblast")
-    assert "Myeloblast" in [c.cell_class for c in session.cells]
+    assert "Myeloblast" in [c.cell_class for c in session.marks.cells]
     gallery.detach()
 
 
@@ -215,7 +224,7 @@ def test_the_differential_counts_them_apart_and_under_no_class(session: Session)
     assert project is not None
     assert (
         project.suggestions.count_unknown(),
-        project.suggestions.count_unknown([session.field_id or 0]),
+        project.suggestions.count_unknown([session.fields.current_id or 0]),
     ) == (1, 1)
     assert project.suggestions.count_unknown([2]) == 0
     found = differential(project.cells.count_by_class(), LLD, unknown=project.suggestions.count_unknown())
@@ -239,14 +248,14 @@ def test_a_missed_cell_that_is_unknown_is_boxed_without_a_class_and_named_next(s
         project.embeddings.save("starter", {field: Embedding(np.ones(4, np.float32), (unknown, strange))})
     session = Session()
     session.open(small_project, annotator="Ada")
-    session.check_label_errors()
-    (missed,) = session.label_errors
+    session.label_errors.toggle()
+    (missed,) = session.label_errors.items
     assert missed.id is None, "an unknown cell contradicts no label"
-    session.next_suggestion()
+    session.review.next()
     assert model_says(session) == "→ unknown M?"
-    session.accept()
-    assert session.cell is not None
-    assert (session.cell.box, session.cell.cell_class) == (unknown.box, None)
-    session.set_class("Myeloblast")
-    assert {c.cell_class for c in session.cells if c.id != wrong} == {"Myeloblast"}
+    session.review.accept()
+    assert session.selection.cell is not None
+    assert (session.selection.cell.box, session.selection.cell.cell_class) == (unknown.box, None)
+    session.labels.set_class("Myeloblast")
+    assert {c.cell_class for c in session.marks.cells if c.id != wrong} == {"Myeloblast"}
     session.close()

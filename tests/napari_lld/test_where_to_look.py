@@ -13,9 +13,10 @@ from qtpy.QtWidgets import QLabel, QListView
 from annotation_store import Embedding, Project, Proposal
 from annotation_store._collections.suggestions import Suggestions
 from napari_lld.controllers.dock import AnnotateDock
+from napari_lld.session.boxes import TAKES_BOX
 from napari_lld.session.field_order import Order
-from napari_lld.session.marks import TAKES_BOX
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 from napari_lld.widgets.fields.field_model import WHY_ROLE
 from training import ranking
 
@@ -30,26 +31,26 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
     session = dock.desk.session
     session.open(sample_project)
     sentences = listen(session)
-    shown, before = session.field_id, list(session.listed)
-    session.order = Order.RANK
-    assert list(session.listed) == before
+    shown, before = session.fields.current_id, list(session.fields.listed)
+    session.fields.order = Order.RANK
+    assert list(session.fields.listed) == before
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=60_000)
     assert sentences[-1].startswith("Sorted by")
     with Project.open(sample_project, read_only=True) as project:
         assert set(project.embeddings.count_by_source()) == {"stain"}
-        assert list(session.listed) == [one.field_id for one in ranking.order(project)]
-    assert sorted(session.listed) == sorted(before)
-    assert list(session.listed) != before
-    assert session.field_id == shown, "nobody is taken elsewhere"
+        assert list(session.fields.listed) == [one.field_id for one in ranking.order(project)]
+    assert sorted(session.fields.listed) == sorted(before)
+    assert list(session.fields.listed) != before
+    assert session.fields.current_id == shown, "nobody is taken elsewhere"
     qtbot.wait(80)
     view = dock.findChild(QListView, "lld_field_view")
     assert view is not None
     reasons = [view.model().index(row, 0).data(WHY_ROLE) for row in range(len(before))]
     assert all(reasons)
     assert any("cell" in reason for reason in reasons)
-    session.propose_region()
-    assert session.proposed_region is not None
-    assert session.proposed_region.reasons
+    session.region_proposal.propose()
+    assert session.region_proposal.current is not None
+    assert session.region_proposal.current.reasons
 
 
 def test_with_nothing_left_it_is_said(session_of: Callable[[], Session]) -> None:
@@ -59,9 +60,9 @@ def test_with_nothing_left_it_is_said(session_of: Callable[[], Session]) -> None
     for field in session.project.fields.all():
         session.project.regions.add_whole_field(field.id)
     ranking.update(session.project)
-    session.order = Order.RANK
+    session.fields.order = Order.RANK
     assert sentences[-1] == "Every field is annotated: nothing is left to do."
-    assert list(session.listed) == [1, 2]
+    assert list(session.fields.listed) == [1, 2]
 
 
 def test_when_all_is_the_same_the_order_is_always_the_same_one(session_of: Callable[[], Session]) -> None:
@@ -74,8 +75,8 @@ def test_when_all_is_the_same_the_order_is_always_the_same_one(session_of: Calla
     orders = set()
     for _ in range(3):
         ranking.update(session.project)
-        session.order = Order.RANK
-        orders.add(tuple(session.listed))
+        session.fields.order = Order.RANK
+        orders.add(tuple(session.fields.listed))
     assert len(orders) == 1
 
 
@@ -94,15 +95,15 @@ def test_the_ghost_region_goes_by_the_suggestions_that_are_there_already(
 ) -> None:
     suggest(small_project)
     session = session_of()
-    assert session.pending == 3
+    assert session.marks.pending == 3
     read: list[int] = []
     original = Suggestions.find
     monkeypatch.setattr(
         Suggestions, "find", lambda self, *args, **more: read.append(1) or original(self, *args, **more)
     )
-    session.propose_region()
-    assert session.proposed_region is not None
-    assert session.proposed_region.reasons[0].startswith("3 likely cells")
+    session.region_proposal.propose()
+    assert session.region_proposal.current is not None
+    assert session.region_proposal.current.reasons[0].startswith("3 likely cells")
     assert not read
 
 
@@ -114,7 +115,7 @@ def test_a_suggestion_is_titled_after_who_made_it(
     session.open(small_project, annotator="Ada")
 
     def title() -> str:
-        session.next_suggestion()
+        session.review.next()
         qtbot.wait(30)
         labels = [label.text() for label in dock.findChildren(QLabel) if "Suggestion" in label.text()]
         return labels[0]
@@ -133,13 +134,13 @@ def test_what_is_said_of_a_proposed_box_goes_with_the_box(
 ) -> None:
     session = dock.desk.session
     session.open(small_project, annotator="Ada")
-    cell = session.add_box((5, 5, 20, 20))
+    cell = session.boxes.add((5, 5, 20, 20))
     assert cell is not None
     session.tool = Tool.BOX
 
     def propose() -> None:
-        session.select(None)
-        session.proposed_box = (50, 50, 20, 20)
+        session.selection.select(None)
+        session.selection.proposed_box = (50, 50, 20, 20)
         session.tell("hint", TAKES_BOX)
         assert dock._hint.toolTip() == TAKES_BOX
 
@@ -150,17 +151,19 @@ def test_what_is_said_of_a_proposed_box_goes_with_the_box(
     dock.desk.escape()  # given up
     assert dock._hint.toolTip() != TAKES_BOX
     propose()
-    session.select("cell", cell)  # another thing is current: Enter is not to take what lies elsewhere
-    assert session.proposed_box is None
+    session.selection.select(
+        "cell", cell
+    )  # another thing is current: Enter is not to take what lies elsewhere
+    assert session.selection.proposed_box is None
     assert dock._hint.toolTip() != TAKES_BOX
     propose()
-    session.next_field()
+    session.fields.next()
     assert dock._hint.toolTip() != TAKES_BOX
-    session.proposed_box = (50, 50, 20, 20)
+    session.selection.proposed_box = (50, 50, 20, 20)
     session.tell("hint", "In other words.")
-    session.proposed_box = None
+    session.selection.proposed_box = None
     assert dock._hint.toolTip() != "In other words.", "whatever was said of it"
     session.tell("hint", "Something else.")
-    session.proposed_box = (50, 50, 20, 20)
-    session.proposed_box = None
+    session.selection.proposed_box = (50, 50, 20, 20)
+    session.selection.proposed_box = None
     assert dock._hint.toolTip() == "Something else."

@@ -52,7 +52,7 @@ def test_time_goes_to_the_field_and_the_annotator(
     clock: WorkClock, session: Session, time: Time, small_project: Path
 ) -> None:
     work(clock, time, 120)
-    session.next_field()
+    session.fields.next()
     work(clock, time, 30)
     session.change_annotator("Grace")
     work(clock, time, 50)
@@ -112,7 +112,7 @@ def test_earlier_sittings_count_in_what_is_shown(
     session.close()
     session.open(small_project, annotator="Ada")
     assert clock.seconds() == (30, 30)
-    session.next_field()
+    session.fields.next()
     assert clock.seconds() == (0, 30)
 
 

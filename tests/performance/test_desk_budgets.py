@@ -81,8 +81,8 @@ def test_a_label_by_key_is_one_transaction_and_lays_out_no_box(
 ) -> None:
     session = dock.desk.session
     assert session.project is not None
-    assert len(session.suggestions) == 500
-    session.add_box((20, 20, 30, 30))
+    assert len(session.suggestions.shown) == 500
+    session.boxes.add((20, 20, 30, 30))
     qtbot.keyClick(dock, Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)  # what is made at first use
     qtbot.wait(100)
     statements: list[str] = []
@@ -106,7 +106,7 @@ def test_a_label_by_key_is_one_transaction_and_lays_out_no_box(
         begins.append(sum(statement.startswith("BEGIN") for statement in statements))
         assert len(statements) <= 8, statements
         qtbot.wait(50)
-    assert len(session.cells[0].attributes) == 7
+    assert len(session.marks.cells[0].attributes) == 7
     assert begins == [1] * 7
     assert all(dock.desk.viewer.layers[name].data is same for name, same in data.items())
     assert not laid_out["Suggestions"], "500 suggestions are drawn anew for a cell's value"
@@ -126,10 +126,10 @@ def test_a_click_among_1_000_boxes_looks_at_the_few_around_it(
             )
     session = Session()
     session.open(small_project, annotator="Ada")
-    marks = session.cells if kind == "cell" else session.suggestions
+    marks = session.marks.cells if kind == "cell" else session.suggestions.shown
     assert len(marks) == 1000
     wanted = marks[700]
-    session.select_at(1, 1)  # builds the index
+    session.selection.select_at(1, 1)  # builds the index
     looked_at: list[int] = []
 
     def noticed(mark: Any, name: str) -> Any:
@@ -141,9 +141,9 @@ def test_a_click_among_1_000_boxes_looks_at_the_few_around_it(
     x, y, w, h = wanted.box
     looked_at.clear()
     begun = time.perf_counter()
-    assert session.select_at(x + w / 2, y + h / 2)
+    assert session.selection.select_at(x + w / 2, y + h / 2)
     seconds = time.perf_counter() - begun
-    selected = session.cell if kind == "cell" else session.suggestion
+    selected = session.selection.cell if kind == "cell" else session.selection.suggestion
     assert selected is not None
     assert selected.id == wanted.id
     assert set(looked_at) == {wanted.id}

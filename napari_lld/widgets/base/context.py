@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from napari_lld.commands.registry import Commands
     from napari_lld.layers import DeskLayers
-    from napari_lld.session.rounds import Rounds
     from napari_lld.session.session import Session
     from napari_lld.tasks.jobs import Jobs
     from napari_lld.tasks.training_process import TrainingProcess
@@ -47,10 +46,6 @@ class DeskContext(Protocol):
     @property
     def process(self) -> TrainingProcess:
         """The worker process."""
-
-    @property
-    def rounds(self) -> Rounds:
-        """The queue of trainings."""
 
     @property
     def training_options(self) -> Callable[[], dict[str, Any]]:

@@ -8,7 +8,7 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
-from annotation_store.records import Cell, Proposal, RegionState, Suggestion
+from annotation_store.records import Cell, Proposal, RegionState
 from annotation_store.schema import Attribute, Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Commands, class_like
@@ -65,11 +65,11 @@ class CellPanel(Part):
         self._attribute_column.addWidget(self._kinds)
         layout.addWidget(self._attributes)
         self.bind(session.project_changed, self._rebuild)
-        self.bind(session.selection_changed, self.refresh_soon)
-        self.bind(session.caret_changed, self.refresh_soon)
-        self.bind(session.field_changed, self.refresh_soon)
-        self.bind(session.marks_changed, self._on_marks)
-        self.bind(session.label_errors_changed, self.refresh_soon)
+        self.bind(session.selection.changed, self.refresh_soon)
+        self.bind(session.selection.caret_changed, self.refresh_soon)
+        self.bind(session.fields.current_changed, self.refresh_soon)
+        self.bind(session.marks.changed, self._on_marks)
+        self.bind(session.label_errors.changed, self.refresh_soon)
         self._rebuild()
 
     # ------------------------------------------------------------------ building
@@ -138,26 +138,25 @@ class CellPanel(Part):
 
     def _choose_class(self, name: str) -> None:
         """Choose a class; a click on the chosen one takes it back."""
-        cell = self.session.cell
-        self.session.set_class(None if cell is not None and cell.cell_class == name else name)
+        cell = self.session.selection.cell
+        self.session.labels.set_class(None if cell is not None and cell.cell_class == name else name)
 
     # ------------------------------------------------------------------ showing
 
     def refresh(self) -> None:
         """Show the current cell or suggestion."""
         super().refresh()
-        cell, suggestion = self.session.cell, self.session.suggestion
-        target = cell or suggestion
-        headline = self._headline(cell, suggestion)
+        cell, predicted = self.session.selection.cell, self.session.selection.proposal
+        target = cell or predicted
+        headline = self._headline(cell, predicted)
         self._title.setText(headline)
         self._title.setToolTip(headline)
-        self._facts.setText(self._fact_line(cell, suggestion))
-        predicted = suggestion.proposal if suggestion else None
+        self._facts.setText(self._fact_line(cell, predicted))
         probabilities = (
             {name: predicted.score(name) for name in predicted.class_probabilities} if predicted else {}
         )
         # groups and *unsure* are for people: no model proposes them
-        other, label_error = self.session.contradicted, self.session.label_error
+        other, label_error = self.session.label_errors.contradicted, self.session.label_errors.current
         if other.cell_class is not None and label_error is not None and label_error.prediction is not None:
             probabilities = {other.cell_class: label_error.prediction.class_probabilities[other.cell_class]}
         among = (
@@ -171,9 +170,9 @@ class CellPanel(Part):
             probability = probabilities.get(name)
             button.show_state(
                 checked=cell is not None and cell.cell_class == name,
-                suggested=name == (suggestion.stated_class if suggestion else other.cell_class),
+                suggested=name == (predicted.stated_class if predicted else other.cell_class),
                 probability=probability if probability is not None and probability >= 0.05 else None,
-                untaught=suggestion is not None and probability is None and name in taught_or_not,
+                untaught=predicted is not None and probability is None and name in taught_or_not,
                 candidate=predicted is not None and predicted.is_unknown and probability is not None,
                 among=among if predicted is not None and name in predicted.sets.get("class", ()) else "",
             )
@@ -181,12 +180,12 @@ class CellPanel(Part):
         for number, attribute_row in enumerate(self._rows):
             attribute_row.show_target(
                 cell,
-                suggestion.proposal if suggestion else label_error.prediction if label_error else None,
-                caret=self.session.caret == number,
+                predicted or (label_error.prediction if label_error else None),
+                caret=self.session.selection.caret == number,
                 off=artefact or bool(self.session.why_no_edits),
                 instead=other.attributes,
             )
-        kinds = self.session.kinds
+        kinds = self.session.labels.kinds
         # The kinds take the place of two rows. Hide before showing: a window that had to grow stays grown.
         if not kinds:
             self._kinds.hide()
@@ -210,7 +209,7 @@ class CellPanel(Part):
             "\n".join(filter(None, (self.commands["cell.comment"].tooltip, comment)))
         )
 
-    def _headline(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
+    def _headline(self, cell: Cell | None, predicted: Proposal | None) -> str:
         schema = self._schema
         if cell is not None and schema is not None:
             if cell.cell_class is None:
@@ -218,20 +217,21 @@ class CellPanel(Part):
             if cell.cell_class == UNSURE:
                 return tr("Cell {id} · class unsure", id=cell.id)
             return tr("Cell {id} · {title}", id=cell.id, title=schema.class_title(cell.cell_class))
-        if suggestion is not None and self.session.label_error is not None:
-            return tr("Possible missed cell · {sure:.0%}", sure=suggestion.probability)
-        if suggestion is not None and suggestion.is_unknown:
+        if predicted is not None and self.session.label_errors.current is not None:
+            return tr("Possible missed cell · {sure:.0%}", sure=predicted.probability)
+        if predicted is not None and predicted.is_unknown:
             return tr("Unknown · unlike anything that was taught")
+        suggestion = self.session.selection.suggestion
         if suggestion is not None:
             sure = suggestion.probability
             if is_from_stain(suggestion.proposal, suggestion.model_id):
                 return tr("From the stain alone · not measured")
-            if suggestion.model_id is None and self.session.from_starter:
+            if suggestion.model_id is None and self.session.suggestions.from_starter:
                 return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
             if suggestion.model_id is None:  # imported, or made by a program
                 return tr("Suggestion from elsewhere · {sure:.0%}", sure=sure)
             return tr("Suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)
-        region = self.session.region
+        region = self.session.selection.region
         if region is not None:
             draft = region.state is RegionState.DRAFT
             return (
@@ -239,11 +239,11 @@ class CellPanel(Part):
                 if draft
                 else tr("Region · every white cell in it is boxed")
             )
-        if self.session.ignore_area is not None:
+        if self.session.selection.ignore_area is not None:
             return tr("Ignore area · unreadable")
         return tr("No cell chosen")
 
-    def _fact_line(self, cell: Cell | None, suggestion: Suggestion | None) -> str:
+    def _fact_line(self, cell: Cell | None, predicted: Proposal | None) -> str:
         def key(command_id: str) -> str:
             return self.commands[command_id].key
 
@@ -256,15 +256,16 @@ class CellPanel(Part):
                 parts.append(tr("cut"))
             parts.append(box_size(cell.box, self.session.display.pixel_size_um))
             return " · ".join(parts)
-        if suggestion is not None and suggestion.is_unknown:
+        if predicted is not None and predicted.is_unknown:
             return tr("{key}: without a class", key=key("suggestion.accept"))
-        if suggestion is not None:
+        if predicted is not None:
             return tr("{key} accepts · a value corrects", key=key("suggestion.accept"))
-        if self.session.region is not None and self.session.region.state is RegionState.DRAFT:
+        region = self.session.selection.region
+        if region is not None and region.state is RegionState.DRAFT:
             return tr("{key} finishes it", key=key("region.finish"))
-        if self.session.region is not None or self.session.ignore_area is not None:
+        if region is not None or self.session.selection.ignore_area is not None:
             return tr("{key} deletes it", key=key("edit.delete"))
-        if self.session.field_id is None:
+        if self.session.fields.current_id is None:
             return ""
         return tr("click one, or draw a box ({key})", key=key("tool.box"))
 
@@ -300,7 +301,7 @@ class KindRow(QWidget):
         button = ChoiceButton(_capital(kind_title(kind)))
         button.setObjectName(f"lld_kind_{kind}")
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        button.clicked.connect(lambda *_: self._session.set_kind(kind))
+        button.clicked.connect(lambda *_: self._session.labels.set_kind(kind))
         self._grid.addWidget(button, number // 2, number % 2)
         return button
 
@@ -386,9 +387,9 @@ class AttributeRow(QWidget):
 
     def _choose(self, value: str) -> None:
         """Choose a value; a click on the chosen one takes it back."""
-        cell = self._session.cell
+        cell = self._session.selection.cell
         known = cell.attributes.get(self._attribute.name) if cell is not None else None
-        self._session.set_value(self._attribute.name, None if known == value else value)
+        self._session.labels.set_value(self._attribute.name, None if known == value else value)
 
     def show_target(
         self,
@@ -442,7 +443,7 @@ class AttributeRow(QWidget):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Put the caret on this row."""
         if self._target and event.button() == Qt.MouseButton.LeftButton:
-            self._session.set_caret(self._number)
+            self._session.selection.set_caret(self._number)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the caret, and a hollow ring where the value is missing."""

@@ -108,7 +108,7 @@ class DifferentialPanel(Part):
         layout.addWidget(self._table, 1)
         self._settling.setInterval(_SOON_MS)
         self.bind(session.project_changed, self._on_project)
-        for signal in (session.field_changed, session.summaries_changed):
+        for signal in (session.fields.current_changed, session.fields.summaries_changed):
             self.bind(signal, self.refresh_soon)
 
     def showEvent(self, event: Any) -> None:
@@ -170,12 +170,14 @@ class DifferentialPanel(Part):
     def _tell_reached(self, counted: int, target: int) -> None:
         """Announce once that the target is reached, while counting only."""
         session = self.session
-        field = session.field
+        field = session.fields.current
         whose = (
             session.project,
             self._scope.currentData(),
             target,
-            (field.patient, field.slide) if field is not None and field.patient else session.field_id,
+            (field.patient, field.slide)
+            if field is not None and field.patient
+            else session.fields.current_id,
         )
         before, self._before = self._before, (whose, counted)
         if target and before is not None and before[0] == whose and before[1] < target <= counted:
@@ -195,7 +197,7 @@ class DifferentialPanel(Part):
         self.refresh_soon()
 
     def _count(self) -> Differential | None:
-        project, field_id = self.session.project, self.session.field_id
+        project, field_id = self.session.project, self.session.fields.current_id
         if project is None:
             return None
         scope = self._scope.currentData()

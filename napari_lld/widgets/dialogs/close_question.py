@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def what_would_end(desk: DeskContext) -> list[str]:
     """Describe what is at work, how far it is, and what is lost by closing; empty if nothing is at work."""
     losses = []
-    training, rounds = desk.session.training, desk.rounds
+    training, rounds = desk.session.training.state, desk.session.training.rounds
     if training.busy:
         progress = training.progress
         losses.append(

@@ -133,8 +133,8 @@ class ConflictsDialog(QDialog):
         selection = self.table.selectionModel()
         assert selection is not None
         selection.selectionChanged.connect(self._on_selection)
-        session.summaries_changed.connect(self.refresh)  # also after an undo, which opens one again
-        session.reading_changed.connect(self.refresh)
+        session.fields.summaries_changed.connect(self.refresh)  # also after an undo, which opens one again
+        session.readings.changed.connect(self.refresh)
         session.project_changed.connect(self.refresh)
         self.refresh()
         if self.model.conflicts:
@@ -168,8 +168,8 @@ class ConflictsDialog(QDialog):
         for button in (self.take, self.keep):
             button.setEnabled(bool(chosen))
         if len(chosen) == 1:
-            self._session.show_field(chosen[0].field_id)
-            self._session.select("cell", chosen[0].cell_id)
+            self._session.fields.show(chosen[0].field_id)
+            self._session.selection.select("cell", chosen[0].cell_id)
 
     def _resolve(self, *, take: bool) -> None:
         row = min((index.row() for index in self.table.selectedIndexes()), default=0)
@@ -185,8 +185,8 @@ class ConflictsDialog(QDialog):
     def closeEvent(self, event: Any) -> None:
         """Disconnect from the session."""
         for signal in (
-            self._session.summaries_changed,
-            self._session.reading_changed,
+            self._session.fields.summaries_changed,
+            self._session.readings.changed,
             self._session.project_changed,
         ):
             signal.disconnect(self.refresh, missing_ok=True)

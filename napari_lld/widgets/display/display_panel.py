@@ -14,7 +14,7 @@ from napari_lld.imaging.display import CONTRAST, GAMMA, Pixels, White, backgroun
 from napari_lld.imaging.measure import box_size, distance, length
 from napari_lld.imaging.stains import stain_channels
 from napari_lld.session import user_state
-from napari_lld.session.session import Tool
+from napari_lld.session.tool import Tool
 from napari_lld.widgets.base.parts import Part, column, label, row, rule
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, available
 from napari_lld.widgets.base.theme import Colours, stylesheet
@@ -95,10 +95,10 @@ class DisplayPanel(Part):
         session = self.session
         for signal in (
             session.project_changed,
-            session.field_changed,
-            session.selection_changed,
-            session.marks_changed,
-            session.proposed_box_changed,
+            session.fields.current_changed,
+            session.selection.changed,
+            session.marks.changed,
+            session.selection.proposed_box_changed,
             session.tool_changed,
             session.display.look_changed,
             session.display.switched,
@@ -150,7 +150,7 @@ class DisplayPanel(Part):
         """Describe what the ruler or the ring measures, else how large a pixel is."""
         sight = self.session.display
         size = sight.pixel_size_um
-        if self.session.field_id is None:
+        if self.session.fields.current_id is None:
             return ""
         if sight.ruler is not None:
             return tr("Ruler: {length}", length=length(distance(*sight.ruler), size))
@@ -163,10 +163,10 @@ class DisplayPanel(Part):
     def _show_cell(self) -> None:
         """Show the current mark, or the box that a click proposed."""
         session, sight = self.session, self.session.display
-        if not self.isVisible() or session.field_id is None:
+        if not self.isVisible() or session.fields.current_id is None:
             return
-        mark = session.cell or session.suggestion
-        box = mark.box if mark is not None else session.proposed_box
+        mark = session.selection.cell or session.selection.proposal
+        box = mark.box if mark is not None else session.selection.proposed_box
         if box is None:
             self._clear(tr("Choose a cell: it is shown here in large."))
             return
@@ -185,7 +185,7 @@ class DisplayPanel(Part):
             self._show_stains(pixels, area, box)
 
     def _show_stains(self, pixels: Pixels, area: tuple[int, int, int, int], box: Box) -> None:
-        key = (self.session.field_id, area)
+        key = (self.session.fields.current_id, area)
         if self._stained is None or self._stained[0] != key:
             self._stained = (key, stain_channels(pixels, self._background()))
         for view, grey in zip(self._stain_views, self._stained[1], strict=True):
@@ -194,7 +194,7 @@ class DisplayPanel(Part):
 
     def _background(self) -> White:
         """Return the colour of the field's empty background, worked out once per field."""
-        field_id = self.session.field_id
+        field_id = self.session.fields.current_id
         if self._white is None or self._white[0] != field_id:
             self._white = (field_id, background_of_field(self._desk) or (255, 255, 255))
         return self._white[1]
@@ -291,7 +291,7 @@ def _value(step: int, limits: tuple[float, float]) -> float:
 
 def background_of_field(desk: DeskContext) -> tuple[int, int, int] | None:
     """Return the colour of the current field's empty background, from a small copy where it is large."""
-    project, field = desk.session.project, desk.session.field
+    project, field = desk.session.project, desk.session.fields.current
     if project is None or field is None:
         return None
     whole = None

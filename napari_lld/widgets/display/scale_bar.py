@@ -33,7 +33,7 @@ class ScaleBar(QWidget):
         self._bar = (0.0, "")
         canvas.installEventFilter(self)
         session = desk.session
-        self._bound = (session.field_changed, session.marks_changed, session.display.switched)
+        self._bound = (session.fields.current_changed, session.marks.changed, session.display.switched)
         for signal in self._bound:
             signal.connect(self._follow)
         desk.viewer.scene.camera.events.zoom.connect(self._follow)
@@ -65,7 +65,7 @@ class ScaleBar(QWidget):
 
     def _follow(self, *_args: object) -> None:
         session = self._desk.session
-        shown = session.field_id is not None and session.display["scale_bar"]
+        shown = session.fields.current_id is not None and session.display["scale_bar"]
         self.setVisible(shown)
         if shown:
             zoom = float(self._desk.viewer.scene.camera.zoom)

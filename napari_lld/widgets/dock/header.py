@@ -9,7 +9,8 @@ from napari_lld.commands.registry import Commands
 from napari_lld.i18n.durations import duration
 from napari_lld.i18n.edit_texts import edit_in_words
 from napari_lld.i18n.translate import later, tr
-from napari_lld.session.session import Session, Tool
+from napari_lld.session.session import Session
+from napari_lld.session.tool import Tool
 from napari_lld.session.work_clock import WorkClock
 from napari_lld.widgets.base.parts import Part, column, label, restyle, row
 from napari_lld.widgets.base.room import FoldingRow
@@ -80,7 +81,7 @@ class Header(Part):
         layout.addLayout(row(self._reading, 1))
         self.bind(clock.changed, self.refresh_soon)
         self.bind(session.project_changed, self.refresh_soon)
-        self.bind(session.reading_changed, self.refresh_soon)
+        self.bind(session.readings.changed, self.refresh_soon)
         self.refresh()
 
     def refresh(self) -> None:
@@ -115,7 +116,7 @@ class Header(Part):
             return
         reading = project.reading
         others = reading.annotator != project.annotator
-        self._reading.setVisible(reading.id > 1 or others or len(self.session.readings) > 1)
+        self._reading.setVisible(reading.id > 1 or others or len(self.session.readings.all) > 1)
         text = tr("Reading: {reading}", reading=reading_title(reading, project.annotator))
         metrics = self._reading.fontMetrics()
         self._reading.setText(metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _READING))
@@ -159,8 +160,12 @@ class ToolBar(Part):
         right = row(self._undo, self._redo, self._marks, 1, spacing=3)
         layout.addWidget(FoldingRow(left, right, spacing=3))
         self.bind(session.tool_changed, self.refresh)
-        self.bind(session.display_changed, self.refresh)
-        for signal in (session.project_changed, session.field_changed, session.summaries_changed):
+        self.bind(session.marks.shown_changed, self.refresh)
+        for signal in (
+            session.project_changed,
+            session.fields.current_changed,
+            session.fields.summaries_changed,
+        ):
             self.bind(signal, self.refresh_soon)
         self.refresh()
 
@@ -171,8 +176,8 @@ class ToolBar(Part):
         self._region.setChecked(session.tool.draws_areas)
         self._region.setText(f"{tr(_AREAS.get(session.tool, 'Region'))}  {self._area_key()}")
         self._box.setChecked(session.tool is Tool.BOX)
-        self._marks.setChecked(not session.marks_shown)
-        undoable, redoable = session.undoable, session.redoable
+        self._marks.setChecked(not session.marks.shown)
+        undoable, redoable = session.history.undoable, session.history.redoable
         free = not session.why_no_edits
         self._undo.setEnabled(undoable is not None and free)
         self._redo.setEnabled(redoable is not None and free)

@@ -26,8 +26,8 @@ class FieldFilterPopup(QFrame):
         self.setStyleSheet("#lld_filter { border: 1px solid palette(mid); }")
         self.setMinimumWidth(260)
         self._session = session
-        current = session.filter
-        summaries = session.summaries()
+        current = session.fields.filter
+        summaries = session.fields.summaries()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(4)
@@ -90,7 +90,7 @@ class FieldFilterPopup(QFrame):
     def apply(self) -> None:
         """Apply the chosen filter to the list."""
         self._pause.stop()
-        self._session.filter = FieldFilter(
+        self._session.fields.filter = FieldFilter(
             frozenset(state for state, box in self.states.items() if box.isChecked()),
             self.patient.currentData(),
             self.quality.currentData(),
@@ -99,7 +99,7 @@ class FieldFilterPopup(QFrame):
 
     def _show_all(self) -> None:
         self._pause.stop()
-        self._session.filter = NO_FILTER
+        self._session.fields.filter = NO_FILTER
         self.close()
 
     def closeEvent(self, event: object) -> None:

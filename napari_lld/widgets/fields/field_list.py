@@ -59,10 +59,10 @@ class FieldList(Part):
         layout.addWidget(self._view, 1)
         self._settling.setInterval(_REFRESH_MS)  # many edits in a row are told as one
         self.bind(session.project_changed, self._on_project)
-        self.bind(session.summaries_changed, self.refresh_soon)
-        self.bind(session.listed_changed, self.refresh)
-        self.bind(session.field_changed, self._on_field)
-        self.bind(session.chosen_changed, self._on_chosen)
+        self.bind(session.fields.summaries_changed, self.refresh_soon)
+        self.bind(session.fields.listed_changed, self.refresh)
+        self.bind(session.fields.current_changed, self._on_field)
+        self.bind(session.fields.chosen_changed, self._on_chosen)
         self._on_project()
 
     def release(self) -> None:
@@ -82,7 +82,7 @@ class FieldList(Part):
 
     def _show_filtered(self) -> bool:
         """Show on the button whether a filter is active."""
-        filtered = self.session.filter != NO_FILTER
+        filtered = self.session.fields.filter != NO_FILTER
         self._filter.setChecked(filtered)
         tip = self.commands["fields.filter"].tooltip
         self._filter.setToolTip(tr("A filter is active.") + "\n" + tip if filtered else tip)
@@ -107,14 +107,14 @@ class FieldList(Part):
         for order in Order:
             action = menu.addAction(tr(order))
             action.setCheckable(True)
-            action.setChecked(order is session.order)
-            action.triggered.connect(lambda *_, chosen=order: setattr(session, "order", chosen))
+            action.setChecked(order is session.fields.order)
+            action.triggered.connect(lambda *_, chosen=order: setattr(session.fields, "order", chosen))
         menu.addSeparator()
         self._add_command(menu, "fields.arrange")
 
     def _field_menu(self, menu: QMenu) -> None:
         menu.clear()
-        field = self.session.field
+        field = self.session.fields.current
         for command in self.commands:
             if command.id.startswith("field.quality."):
                 action = self._add_command(menu, command.id)
@@ -148,13 +148,13 @@ class FieldList(Part):
 
     def _show_title(self) -> None:
         session = self.session
-        summaries = session.all_summaries
+        summaries = session.fields.by_id
         if self._show_filtered():
-            title = tr("Fields · {shown} of {count}", shown=len(session.listed), count=len(summaries))
+            title = tr("Fields · {shown} of {count}", shown=len(session.fields.listed), count=len(summaries))
         else:
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
-        if chosen := len(session.chosen_fields):
-            title = tr("{chosen} of {count} chosen", chosen=chosen, count=len(session.listed))
+        if chosen := len(session.fields.chosen):
+            title = tr("{chosen} of {count} chosen", chosen=chosen, count=len(session.fields.listed))
         self._title.setText(title)
         done = sum(s.finished_regions > 0 for s in summaries.values())
         self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=done))
@@ -163,9 +163,9 @@ class FieldList(Part):
         """Show which field is current, and which are chosen beside it."""
         session = self.session
         self._showing = True
-        self._view.show_current(self.model.index(session.place_of(session.field_id)))
-        if session.chosen_fields:
-            self._view.show_chosen([session.place_of(field_id) for field_id in session.chosen_fields])
+        self._view.show_current(self.model.index(session.fields.place_of(session.fields.current_id)))
+        if session.fields.chosen:
+            self._view.show_chosen([session.fields.place_of(field_id) for field_id in session.fields.chosen])
         self._showing = False
 
     def _on_chosen(self) -> None:
@@ -179,13 +179,13 @@ class FieldList(Part):
             return
         fields = [i.data(SUMMARY_ROLE).field.id for i in self._view.selectedIndexes()]
         self._choosing = True
-        self.session.choose_fields(fields if len(fields) > 1 else ())
+        self.session.fields.choose(fields if len(fields) > 1 else ())
         self._choosing = False
 
     def _on_clicked(self, index: QModelIndex) -> None:
         summary = index.data(SUMMARY_ROLE)
-        if summary is not None and not self.session.chosen_fields:
-            self.session.show_field(summary.field.id)
+        if summary is not None and not self.session.fields.chosen:
+            self.session.fields.show(summary.field.id)
 
     def _on_context(self, place: QPoint) -> None:
         index = self._view.indexAt(place)

@@ -119,8 +119,8 @@ class FieldsModel(QAbstractListModel):
 
     def refresh(self) -> None:
         """Show the current list; only the rows that changed are painted anew."""
-        summaries = self._session.all_summaries
-        rows = [summaries[field_id] for field_id in self._session.listed]
+        summaries = self._session.fields.by_id
+        rows = [summaries[field_id] for field_id in self._session.fields.listed]
         before, self._shown = self._shown, rows
         if len(before) == len(rows) and all(
             a.field.id == b.field.id for a, b in zip(before, rows, strict=True)
@@ -142,17 +142,17 @@ class FieldsModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return summary.field.name
         if role == Qt.ItemDataRole.ToolTipRole:
-            return _facts(summary, self._session.why_look(summary.field.id))
+            return _facts(summary, self._session.fields.why_look(summary.field.id))
         if role == Qt.ItemDataRole.DecorationRole:
             return self._thumbnails.get(summary.field.id)
         if role == SUMMARY_ROLE:
             return summary
         if role == WHY_ROLE:
-            return self._session.why_look(summary.field.id)
+            return self._session.fields.why_look(summary.field.id)
         return None
 
     def _on_thumbnail(self, field_id: int) -> None:
-        row = self._session.place_of(field_id)
+        row = self._session.fields.place_of(field_id)
         if 0 <= row < len(self._shown):
             self.dataChanged.emit(self.index(row), self.index(row))
 

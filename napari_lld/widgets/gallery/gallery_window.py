@@ -51,8 +51,8 @@ class GalleryWindow(Part):
         self._router = KeyRouter(self, self.commands, lambda _focus: True, self._advice)
         self.bind(desk_commands.keys_changed, self._on_keys)
         self.bind(session.project_changed, self._on_project)
-        self.bind(session.reading_changed, self._on_project)  # whose cells it shows
-        self.bind(session.field_changed, self._on_field)
+        self.bind(session.readings.changed, self._on_project)  # whose cells it shows
+        self.bind(session.fields.current_changed, self._on_field)
         self.bind(session.notice, self._on_notice)
         self.bind(self.gallery.shown_changed, self._on_shown)
         self.bind(self.gallery.wanted, self._on_wanted)

@@ -41,8 +41,8 @@ class LabelErrorList(Part):
         self._pages.addWidget(self._view)
         self._pages.addWidget(self._state)
         layout.addWidget(self._pages, 1)
-        self.bind(session.label_errors_changed, self.refresh_soon)
-        self.bind(session.selection_changed, self.refresh_soon)
+        self.bind(session.label_errors.changed, self.refresh_soon)
+        self.bind(session.selection.changed, self.refresh_soon)
         self.refresh()
 
     def use_colours(self, new: Colours) -> None:
@@ -54,23 +54,23 @@ class LabelErrorList(Part):
         """Show what is left, and which one is current."""
         super().refresh()
         session = self.session
-        if not session.checking:
+        if not session.label_errors.active:
             return
-        left = session.label_errors
+        left = session.label_errors.items
         title = (
             tr("Possible label errors · {count}", count=len(left)) if left else tr("Possible label errors")
         )
         self._title.setText(title)
         self.model.show_items(left)
-        self._state.setText(session.label_errors_state)
+        self._state.setText(session.label_errors.state)
         self._pages.setCurrentIndex(0 if left else 1)
-        current = session.label_error
+        current = session.label_errors.current
         self._view.show_current(QModelIndex() if current is None else self.model.index(left.index(current)))
 
     def _on_clicked(self, index: QModelIndex) -> None:
         item = index.data(_ITEM)
         if item is not None:
-            self.session.show_label_error(item)
+            self.session.label_errors.show(item)
 
 
 class _LabelErrorModel(QAbstractListModel):
@@ -110,7 +110,7 @@ class _LabelErrorModel(QAbstractListModel):
             return item
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return in_words(item.reasons)[0]
-        summary = self._session.all_summaries.get(item.field_id)
+        summary = self._session.fields.by_id.get(item.field_id)
         name = summary.field.name if summary is not None else ""
         if role == _WHERE:
             return " · ".join([name, *in_words(item.reasons)[1:]])

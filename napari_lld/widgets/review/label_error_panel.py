@@ -39,9 +39,9 @@ class LabelErrorPanel(Part):
         self._why.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self._why)
         layout.addStretch(1)
-        self.bind(session.label_errors_changed, self.refresh_soon)
-        self.bind(session.selection_changed, self.refresh_soon)
-        self.bind(session.marks_changed, self.refresh_soon)
+        self.bind(session.label_errors.changed, self.refresh_soon)
+        self.bind(session.selection.changed, self.refresh_soon)
+        self.bind(session.marks.changed, self.refresh_soon)
         self.refresh()
 
     def refresh(self) -> None:
@@ -49,16 +49,16 @@ class LabelErrorPanel(Part):
         super().refresh()
         session = self.session
         self._queue.refresh()
-        if not session.checking:
+        if not session.label_errors.active:
             return
-        left, current = session.label_errors, session.label_error
+        left, current = session.label_errors.items, session.label_errors.current
         count = trn("{count} left", "{count} left", len(left)) if left else ""
         if current is not None:
             count = tr("{place} of {count}", place=left.index(current) + 1, count=len(left))
         self._count.setText(count)
-        self._again.setText(("● " if session.label_errors_outdated else "") + tr("Compare again"))
+        self._again.setText(("● " if session.label_errors.outdated else "") + tr("Compare again"))
         take, keep = self.commands["suggestion.accept"], self.commands["suggestion.not_a_cell"]
-        model, label_ = session.model_would, session.keeping
+        model, label_ = session.label_errors.model_would, session.label_errors.keeping
         self._take.setEnabled(current is not None)
         self._keep.setEnabled(current is not None)
         self._take.setText(f"{self._cut(model) or tr('Take its word')}  {take.key}".rstrip())
@@ -78,11 +78,11 @@ class LabelErrorPanel(Part):
 
     def _reasons(self) -> str:
         session = self.session
-        current, state = session.label_error, session.label_errors_state
+        current, state = session.label_errors.current, session.label_errors.state
         if current is not None:
             *why, learnt = in_words(current.reasons)
             return "\n".join((" · ".join(why), learnt))
-        if session.label_errors and not state:
+        if session.label_errors.items and not state:
             return self.commands.spelled(
                 tr("[suggestion.next] or a click in the list shows one. The model may be the one that errs.")
             )

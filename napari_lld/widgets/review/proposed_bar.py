@@ -37,7 +37,7 @@ class ProposedBar(Part):
         foot.insertWidget(0, self._how_long, 1)
         layout.addLayout(foot)
         self.hide()
-        self.bind(session.proposed_region_changed, self.refresh)
+        self.bind(session.region_proposal.changed, self.refresh)
 
     def lie_on(self, canvas: QWidget) -> None:
         """Attach to a canvas."""
@@ -58,7 +58,7 @@ class ProposedBar(Part):
     def refresh(self) -> None:
         """Show what is proposed."""
         super().refresh()
-        proposed = self.session.proposed_region
+        proposed = self.session.region_proposal.current
         if proposed is None or self._canvas is None:
             self.hide()
             return

@@ -7,8 +7,8 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_lld.commands.registry import Commands
 from napari_lld.i18n.translate import tr
-from napari_lld.session.review import Queue
 from napari_lld.session.session import Session
+from training.ranking.cells import Queue
 
 LABEL_ERRORS = "label_errors"
 
@@ -34,14 +34,16 @@ class QueueChoice(QComboBox):
     def refresh(self) -> None:
         """Show which queue it is, and the keys that change it."""
         session = self._session
-        self.setCurrentIndex(self.findData(LABEL_ERRORS if session.checking else session.queue))
+        self.setCurrentIndex(
+            self.findData(LABEL_ERRORS if session.label_errors.active else session.suggestions.queue)
+        )
         tips = [self._commands[name].tooltip for name in ("suggestion.queue", "mistakes.check")]
         self.setToolTip("\n".join(tips))
 
     def _on_chosen(self, _index: int) -> None:
         chosen = self.currentData()
-        if (chosen == LABEL_ERRORS) != self._session.checking:
+        if (chosen == LABEL_ERRORS) != self._session.label_errors.active:
             self._commands.run("mistakes.check")
-        if chosen != LABEL_ERRORS and chosen != self._session.queue:
+        if chosen != LABEL_ERRORS and chosen != self._session.suggestions.queue:
             self._commands.run("suggestion.queue")
         self.refresh()  # what could not be done is not shown as done

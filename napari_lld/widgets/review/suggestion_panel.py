@@ -66,13 +66,13 @@ class SuggestionPanel(Part):
         layout.addStretch(1)
         for signal in (
             session.project_changed,
-            session.field_changed,
-            session.selection_changed,
-            session.threshold_changed,
-            session.queue_changed,
-            session.label_errors_changed,
-            session.models_changed,
-            session.marks_changed,
+            session.fields.current_changed,
+            session.selection.changed,
+            session.marks.threshold_changed,
+            session.suggestions.queue_changed,
+            session.label_errors.changed,
+            session.models.changed,
+            session.marks.changed,
         ):
             self.bind(signal, self.refresh_soon)
         self.refresh()
@@ -81,11 +81,11 @@ class SuggestionPanel(Part):
         """Show counts, threshold and the current suggestion."""
         super().refresh()
         session = self.session
-        shown, pending = len(session.suggestions), session.pending
+        shown, pending = len(session.suggestions.shown), session.marks.pending
         self._slider.blockSignals(True)
-        self._slider.setValue(round(session.threshold * 100))
+        self._slider.setValue(round(session.marks.threshold * 100))
         self._slider.blockSignals(False)
-        self._percent.setText(f"{session.threshold:.0%}")
+        self._percent.setText(f"{session.marks.threshold:.0%}")
         self._count.setText(
             tr("{shown} of {pending} here", shown=shown, pending=pending) if pending else tr("None here")
         )
@@ -96,25 +96,24 @@ class SuggestionPanel(Part):
         self._reject.setText(f"{reject.title}  {reject.key}".rstrip())
         self._reject.setToolTip(reject.tooltip)
         self._queue.refresh()
-        refusal = session.bulk_refusal
+        refusal = session.bulk_accept.refusal
         tip = self.commands["suggestion.accept_all"].tooltip
         self._all.setToolTip(
-            tr("Not now: {refusal}", refusal=refusal) if refusal else f"{tip}\n{session.bulk_choice}"
+            tr("Not now: {refusal}", refusal=refusal) if refusal else f"{tip}\n{session.bulk_accept.choice}"
         )
         self._thoughts.setText(self._thinks(pending))
-        suggestion, schema = session.suggestion, session.schema
-        sets = set_words(schema, suggestion.proposal) if suggestion and schema else []
+        predicted, schema = session.selection.proposal, session.schema
+        sets = set_words(schema, predicted) if predicted and schema else []
         self._thoughts.setToolTip("\n".join(sets))
 
     def _thinks(self, pending: int) -> str:
         """Describe the model's prediction for the current suggestion."""
         session, schema = self.session, self.session.schema
-        suggestion = session.suggestion
-        if suggestion is None or schema is None:
+        predicted = session.selection.proposal
+        if predicted is None or schema is None:
             if pending:
                 return tr("S or a click chooses one. Any class or value key accepts it with that change.")
             return tr("Train a model, or run the active one on all fields (Model).")
-        predicted = suggestion.proposal
         ranked = sorted(predicted.class_probabilities, key=lambda name: -predicted.score(name))[:3]
         named = [
             f"{schema.class_title(name)} {predicted.score(name):.0%}"
@@ -122,18 +121,21 @@ class SuggestionPanel(Part):
             if name in schema.class_names and predicted.score(name) >= 0.01
         ]
         classes = ", ".join(named) or tr("it was never taught classes")
-        text = tr("White cell {sure:.0%} · {classes}", sure=suggestion.confidence, classes=classes)
-        if suggestion.is_unknown:
-            text = tr("White cell {sure:.0%} · its class is unknown", sure=suggestion.confidence)
+        text = tr("White cell {sure:.0%} · {classes}", sure=predicted.confidence, classes=classes)
+        if predicted.is_unknown:
+            text = tr("White cell {sure:.0%} · its class is unknown", sure=predicted.confidence)
             if named:
                 text += " · " + tr("only candidates: {classes}", classes=classes)
         more = " · ".join(
-            filter(None, (set_word(schema, predicted, "class"), _unchecked(predicted), session.lesson))
+            filter(
+                None,
+                (set_word(schema, predicted, "class"), _unchecked(predicted), session.suggestions.lesson),
+            )
         )
         return f"{text}\n{more}".rstrip()
 
     def _on_slider(self, value: int) -> None:
-        self.session.threshold = value / 100
+        self.session.marks.threshold = value / 100
 
 
 def _unchecked(predicted: Proposal) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_lld.i18n.translate import tr
-from napari_lld.session.rounds import LONG, Rounds
+from napari_lld.session.rounds import LONG
 from napari_lld.session.session import Session
 
 AFTER = (0, 10, 25, 50, 100)
@@ -15,10 +15,10 @@ AFTER = (0, 10, 25, 50, 100)
 class RoundsMenu(QMenu):
     """Created again whenever it opens: it keeps nothing."""
 
-    def __init__(self, session: Session, rounds: Rounds, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._rounds = rounds
+        self._rounds = session.training.rounds
         self.aboutToShow.connect(self.fill)
 
     def fill(self) -> None:
@@ -52,7 +52,7 @@ class RoundsMenu(QMenu):
             self._heading(tr("nothing"))
 
     def _about_ready(self) -> str:
-        memory = self._session.training.worker_memory
+        memory = self._session.training.state.worker_memory
         if memory is None:
             return tr("Keep the training process ready")
         return tr("Keep the training process ready (it holds {memory:.1f} GB of memory)", memory=memory / 1e9)

@@ -11,7 +11,6 @@ from napari_lld.i18n.durations import duration
 from napari_lld.i18n.translate import later, tr
 from napari_lld.options import TrainOptions, option_of
 from napari_lld.session.model_facts import about, damages, model_title
-from napari_lld.session.rounds import Rounds
 from napari_lld.session.session import Session
 from napari_lld.session.training_state import TrainingPhase
 from napari_lld.tasks.latest_task import LatestTask
@@ -32,12 +31,10 @@ _BUDGETS: dict[float | None, str] = {
 class TrainingPanel(Part):
     """Start and stop the worker, see it at work, choose the active model."""
 
-    def __init__(
-        self, session: Session, commands: Commands, rounds: Rounds, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_training")
-        self._rounds = rounds
+        self._rounds = session.training.rounds
         self._listed: list[Model] = []
         self._damaged: dict[int, str] = {}
         self._check = LatestTask("models", self)
@@ -52,13 +49,13 @@ class TrainingPanel(Part):
         describe(self.budget, option.about)
         self.budget.setObjectName("lld_budget")
         self.budget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._seconds.changed.connect(lambda *_: session.training.set_budget(self._seconds.value))
+        self._seconds.changed.connect(lambda *_: session.training.state.set_budget(self._seconds.value))
         self._plan = QToolButton()
         self._plan.setObjectName("lld_rounds")
         self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._plan.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._plan.setToolTip(tr("Automatic rounds, and the queue behind the running training"))
-        menu = RoundsMenu(session, rounds, self._plan)
+        menu = RoundsMenu(session, self._plan)
         self._plan.setMenu(menu)
         begin = row(self._start, self.budget, 1)
         layout.addWidget(FoldingRow(begin, row(self._plan, self._suggest, self._cancel, 1)))
@@ -93,18 +90,18 @@ class TrainingPanel(Part):
         layout.addLayout(models)
         layout.addStretch(1)
         self.bind(session.project_changed, self._on_models)
-        self.bind(session.models_changed, self._on_models)
-        self.bind(session.training.changed, self.refresh_soon)
-        self.bind(rounds.changed, self.refresh_soon)
+        self.bind(session.models.changed, self._on_models)
+        self.bind(session.training.state.changed, self.refresh_soon)
+        self.bind(session.training.rounds.changed, self.refresh_soon)
         self.bind(session.preferences.events.automatic, self.refresh_soon)
-        self.bind(session.summaries_changed, self.refresh_soon)
+        self.bind(session.fields.summaries_changed, self.refresh_soon)
         self._on_models()
         self.refresh()
 
     def refresh(self) -> None:
         """Show the state of the training."""
         super().refresh()
-        training = self.session.training
+        training = self.session.training.state
         busy = training.busy
         self.budget.setCurrentIndex(list(_BUDGETS).index(training.budget))
         self._suggest.setVisible(not busy)
@@ -132,7 +129,7 @@ class TrainingPanel(Part):
         self._told.setToolTip(text)
 
     def _sentence(self) -> str:
-        training = self.session.training
+        training = self.session.training.state
         progress = training.progress
         if training.phase is not TrainingPhase.RUNNING or not progress.stage:
             return " ".join(filter(None, (training.message, self._rounds.outlook()))) or self._about()
@@ -205,5 +202,5 @@ class TrainingPanel(Part):
     def _on_activate(self) -> None:
         model_id = self._models.currentData()
         if model_id is not None:
-            self.session.activate_model(model_id)
+            self.session.models.activate(model_id)
             self.refresh_soon()

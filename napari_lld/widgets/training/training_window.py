@@ -98,15 +98,15 @@ class TrainingWindow(QDialog):
         keep_on_screen(self)
         close.clicked.connect(lambda *_: self.close())
         self.activate.clicked.connect(lambda *_: self._activate())
-        self.back.clicked.connect(lambda *_: self._session.roll_back())
+        self.back.clicked.connect(lambda *_: self._session.models.roll_back())
         self.table.itemSelectionChanged.connect(self._on_row)
         # Messages come several a second: the curves are drawn at most twice a second.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_EVERY_MS)
         self._soon.timeout.connect(self.draw_losses)
-        session.training.changed.connect(self._on_training)
-        session.models_changed.connect(self.show_models)
+        session.training.state.changed.connect(self._on_training)
+        session.models.changed.connect(self.show_models)
         session.project_changed.connect(self.show_models)
         self.finished.connect(lambda *_: self.release())
         self.show_models()
@@ -116,8 +116,8 @@ class TrainingWindow(QDialog):
         """Disconnect from the session."""
         self._soon.stop()
         session = self._session
-        session.training.changed.disconnect(self._on_training, missing_ok=True)
-        session.models_changed.disconnect(self.show_models, missing_ok=True)
+        session.training.state.changed.disconnect(self._on_training, missing_ok=True)
+        session.models.changed.disconnect(self.show_models, missing_ok=True)
         session.project_changed.disconnect(self.show_models, missing_ok=True)
         self._check.close()
 
@@ -151,7 +151,7 @@ class TrainingWindow(QDialog):
 
     def draw_losses(self) -> None:
         """Draw the losses so far."""
-        history = self._session.training.loss_history
+        history = self._session.training.state.loss_history
         names = list(dict.fromkeys(name for _at, losses in history for name in losses))
         for gone in set(self._curves) - set(names):
             self.losses.removeItem(self._curves.pop(gone))
@@ -256,4 +256,4 @@ class TrainingWindow(QDialog):
     def _activate(self) -> None:
         model = self._chosen()
         if model is not None:
-            self._session.activate_model(model.id)
+            self._session.models.activate(model.id)

@@ -1,0 +1,153 @@
+"""Many suggestions accepted at once, where a model has earned it on held-out cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.session.model_choice import ModelChoice
+from napari_lld.session.model_facts import bulk_refusal, class_refusal
+from napari_lld.session.open_project import OpenProject
+from napari_lld.session.selection import Selection
+from napari_lld.session.suggestions import Suggestions
+from training.evaluation.unchecked_films import CHECKED
+
+
+class Candidate(NamedTuple):
+    """A suggestion that is to be accepted unseen: its id, its model, its class, how probable that is."""
+
+    id: int
+    model_id: int | None
+    word: str | None
+    probability: float
+    unknown: bool = False
+    unchecked: bool = False
+
+
+def unknown_refusal(count: int) -> str:
+    """Explain why so many unknown cells are not accepted at once."""
+    return trn(
+        "{count} is unlike anything that was taught: look at it and name its class.",
+        "{count} are unlike anything that was taught: look at each and name its class.",
+        count,
+    )
+
+
+def unchecked_refusal(count: int) -> str:
+    """Explain why so many suggestions of films where nothing was checked are not accepted at once."""
+    return trn(
+        "{count} is of a film that the model has not learned from: look at it. Once {needed} cells of a film "
+        "are labelled, let the model look again.",
+        "{count} are of films that the model has not learned from: look at each. Once {needed} cells of a "
+        "film are labelled, let the model look again.",
+        count,
+        needed=CHECKED,
+    )
+
+
+class BulkAccept:
+    """Which suggestions may be accepted unseen, and accepting them."""
+
+    def __init__(
+        self, opened: OpenProject, selection: Selection, suggestions: Suggestions, models: ModelChoice
+    ) -> None:
+        self._opened = opened
+        self._selection = selection
+        self._suggestions = suggestions
+        self._models = models
+
+    def earned(self, candidates: Iterable[Candidate]) -> tuple[list[int], list[str]]:
+        """Return which suggestions may be accepted without a look at each, and why the others may not.
+
+        They may where, on held-out cells, few enough of what is at least as probable were wrong
+        (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`). Unknown ones never
+        may, nor those of films where nothing was checked.
+        """
+        allowed: list[int] = []
+        unknown = unchecked = 0
+        reasons: dict[str, None] = {}
+        known: dict[tuple[int | None, str | None], str] = {}
+        schema = self._opened.schema
+        for candidate in candidates:
+            if candidate.unknown:
+                unknown += 1
+                continue
+            if candidate.unchecked:
+                unchecked += 1
+                continue
+            kind = (candidate.model_id, candidate.word)
+            model = self._models.get(candidate.model_id)
+            if kind not in known:
+                known_as = schema.class_title(candidate.word) if schema and candidate.word else ""
+                known[kind] = class_refusal(model, candidate.word, known_as)
+            why = bulk_refusal(model, candidate.probability) or known[kind]
+            if why:
+                reasons.setdefault(why)
+            else:
+                allowed.append(candidate.id)
+        if unchecked:
+            reasons.setdefault(unchecked_refusal(unchecked))
+        if unknown:
+            reasons.setdefault(unknown_refusal(unknown))
+        return allowed, list(reasons)
+
+    def _earned_here(self) -> tuple[list[int], list[str]]:
+        return self.earned(
+            Candidate(s.id, s.model_id, s.stated_class, s.probability, s.is_unknown, s.proposal.unchecked)
+            for s in self._suggestions.shown
+        )
+
+    @property
+    def refusal(self) -> str:
+        """Explain why none of the suggestions shown may be accepted all at once; empty where some may."""
+        if not self._suggestions.shown:
+            return self._suggestions.why_none
+        allowed, reasons = self._earned_here()
+        return "" if allowed else " ".join(reasons)
+
+    @property
+    def choice(self) -> str:
+        """Return which of the suggestions that are shown *accept all* takes, and which it leaves, and why."""
+        schema, shown = self._opened.schema, self._suggestions.shown
+        if schema is None or not shown:
+            return self._suggestions.why_none
+        allowed, reasons = self._earned_here()
+        among = set(allowed)
+        counts: dict[tuple[bool, str], int] = {}
+        for suggestion in shown:
+            word = suggestion.stated_class
+            title = tr("class missing") if word is None else schema.class_title(word)
+            if suggestion.is_unknown:
+                title = tr("unknown")
+            key = (suggestion.id in among, title)
+            counts[key] = counts.get(key, 0) + 1
+
+        def listed(taken: bool) -> str:
+            return ", ".join(f"{title} {n}" for (which, title), n in counts.items() if which is taken)
+
+        messages = [tr("Takes: {which}.", which=listed(True))] if allowed else []
+        if reasons:
+            messages.append(tr("Leaves: {which}. {why}", which=listed(False), why=" ".join(reasons)))
+        return "\n".join(messages)
+
+    def accept_all(self) -> list[int]:
+        """Accept the suggestions of this field that are shown, as one edit, where the model is that sure."""
+        project, refusal = self._opened.project, self.refusal
+        if project is None or refusal:
+            self._opened.tell("hint", refusal)
+            return []
+        allowed, reasons = self._earned_here()
+        left = len(self._suggestions.shown) - len(allowed)
+        cells = self._opened.attempt(lambda: project.suggestions.accept_many(allowed)) or []
+        if cells:
+            self._selection.select(None)
+            message = tr(
+                "{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells)
+            )
+            if left:
+                message += " " + trn(
+                    "{count} is left: {why}", "{count} are left: {why}", left, why=" ".join(reasons)
+                )
+            self._opened.tell("info", message)
+        return cells

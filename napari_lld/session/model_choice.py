@@ -1,0 +1,50 @@
+"""Which model suggests: activated, rolled back, and read once for those who ask about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from psygnal import Signal
+
+from annotation_store.records import Model
+from napari_lld.i18n.translate import tr
+from napari_lld.session.model_facts import rollback
+from napari_lld.session.open_project import OpenProject
+
+
+class ModelChoice:
+    """The models of the project, and the active one."""
+
+    changed = Signal()
+
+    def __init__(self, opened: OpenProject) -> None:
+        self._opened = opened
+        self._models_read: dict[tuple[Path, int], Model] = {}
+        self.changed.connect(self._on_changed)
+
+    def activate(self, model_id: int | None) -> None:
+        """Make a model the active one; ``None`` = the bundled starter."""
+        project = self._opened.project
+        if project is not None and self._opened.done(lambda: project.models.activate(model_id)):
+            self._opened.tell("hint", tr("It makes the suggestions from now on; press Suggest to run it."))
+
+    def roll_back(self) -> None:
+        """Go back to the model before the active one."""
+        back = rollback(self._opened.project.models.all()) if self._opened.project is not None else None
+        if back is None:
+            self._opened.tell("hint", tr("The starter suggests already: there is nothing to go back to."))
+        else:
+            self.activate(back.model.id if back.model is not None else None)
+
+    def _on_changed(self) -> None:
+        self._models_read.clear()
+
+    def get(self, model_id: int | None) -> Model | None:
+        """Return a model, read once until the models change: its card is large."""
+        project = self._opened.project
+        if model_id is None or project is None:
+            return None
+        key = (project.path, model_id)
+        if key not in self._models_read:
+            self._models_read[key] = project.models.get(model_id)
+        return self._models_read[key]

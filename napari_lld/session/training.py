@@ -1,0 +1,97 @@
+"""Training and prediction in a process of their own: started, cancelled, queued; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from annotation_store.records import Field
+from napari_lld.i18n.translate import tr
+from napari_lld.session.open_project import OpenProject
+from napari_lld.session.preferences import Preferences
+from napari_lld.session.project_log import log_error
+from napari_lld.session.rounds import Rounds
+from napari_lld.session.training_state import Trainer, TrainingState
+
+
+class Training:
+    """The process that learns and predicts, what it is at, and what waits for it.
+
+    Attributes
+    ----------
+    process
+        Who runs the worker; ``None`` where there is no window.
+    """
+
+    def __init__(self, opened: OpenProject, preferences: Preferences) -> None:
+        self._opened = opened
+        self._preferences = preferences
+        self.process: Trainer | None = None
+        self.state = TrainingState()
+        self.rounds = Rounds(opened, preferences, self.state, self.start, lambda: self.process is not None)
+
+    def start(self, **options: Any) -> bool:
+        """Start a training; options are the fields of the train request."""
+        project = self._opened.project
+        if project is None or self.state.busy:
+            return False
+        if self.process is None:
+            self._opened.tell("error", tr("This window has no training process."))
+            return False
+        if not any(summary.finished_regions for summary in project.fields.summaries()):
+            self._opened.tell(
+                "warning",
+                tr(
+                    "No finished region yet. Draw one ([tool.region]), box its white cells ([tool.box]), "
+                    "then train: a region tells the model where it may learn what is background."
+                ),
+            )
+            return False
+        from training.protocol import TrainRequest
+
+        request = TrainRequest(
+            project=str(project.path), annotator=project.annotator, reading=project.reading.id, **options
+        )
+        self.state.begin("train")
+        self.process.start(request)
+        return True
+
+    def suggest(self, **options: Any) -> None:
+        """Let the active model (or the starter) propose cells, without training."""
+        project = self._opened.project
+        if project is None or self.state.busy or self.process is None:
+            return
+        from training.protocol import PredictRequest
+
+        self.state.begin("predict")
+        request = PredictRequest(
+            project=str(project.path),
+            annotator=project.annotator,
+            reading=project.reading.id,
+            **{"device": self._preferences.device, **options},
+        )
+        self.process.start(request)
+
+    def cancel(self) -> None:
+        """Stop the training; the worker is gone within seconds."""
+        if self.state.busy and self.process is not None:
+            self.state.cancelling()
+            self.process.cancel()
+
+    def keep_details(self, message: Any, known: Iterable[Field]) -> str:
+        """Keep a failed worker's last words in the project; say where.
+
+        Parameters
+        ----------
+        known
+            The fields whose names are not to stand in the log.
+        """
+        project = self._opened.project
+        if project is None or not message.details:
+            return ""
+        file = log_error(project.path, "training", self.state.message, message.details, known)
+        return (
+            " " + tr("Details: {file} in the project's folder.", file=f"{file.parent.name}/{file.name}")
+            if file
+            else ""
+        )
