@@ -15,6 +15,7 @@ from annotation_store import Project, formats
 from annotation_store.errors import LLDError
 from napari_lld import sample
 from napari_lld.controllers.desk import Desk, desk_for
+from napari_lld.options import ExportOptions
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.latest_task import LatestTask
@@ -85,7 +86,7 @@ def test_closing_while_exporting_leaves_no_half_written_file_and_no_thread(
             go_on.wait(10)
             tell(done, of)
 
-        return actions.export(place, "yolo", out, slowly, suggestions=False, anonymise=False)
+        return actions.export(place, out, slowly, ExportOptions(format="yolo"))
 
     desk.jobs.start("Exporting", export, lambda _: None, lambda _: None)
     assert begun.wait(10)
@@ -120,7 +121,7 @@ def test_stopping_while_fields_are_added_leaves_a_sound_project(
 def test_the_sample_goes_out_in_every_format(form: str, desk: Desk, tmp_path: Path) -> None:
     place = desk.session.project.path  # type: ignore[union-attr]
     out = tmp_path / ("out.json" if formats.FORMATS[form].target == "file" else "out")
-    told = actions.export(place, form, out, lambda *_: None, suggestions=False, anonymise=True)
+    told = actions.export(place, out, lambda *_: None, ExportOptions(format=form, anonymise=True))
     assert "exported to" in told
     assert out.exists()
 
@@ -133,7 +134,5 @@ def test_an_export_is_of_the_reading_that_the_window_shows(small_project: Path, 
     counted = actions.count_for_export(small_project, lambda *_: None, reading=second)
     assert counted.cells == 1
     out = tmp_path / "out.json"
-    told = actions.export(
-        small_project, "coco", out, lambda *_: None, suggestions=False, anonymise=False, reading=second
-    )
+    told = actions.export(small_project, out, lambda *_: None, ExportOptions(format="coco"), reading=second)
     assert told.startswith("1 cell exported")
