@@ -25,6 +25,7 @@ from napari_lld.i18n.translate import tr, use_language
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.session import user_state
 from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.tool import Tool
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
@@ -114,9 +115,10 @@ class Desk(QObject):
         self._watch.setInterval(_WATCH_MS)
         self._watch.timeout.connect(self.session.refresh)
         self.jobs.stopped.connect(self._on_stopped)
-        self.session.project_changed.connect(self._on_project)
-        self.session.notice.connect(self._on_notice)
-        self.session.selection.went_on.connect(self._bring_into_view)
+        self._listening = Subscriptions()
+        self._listening.add(self.session.project_changed, self._on_project)
+        self._listening.add(self.session.notice, self._on_notice)
+        self._listening.add(self.session.selection.went_on, self._bring_into_view)
 
     # ------------------------------------------------------------------ life
 
@@ -178,7 +180,7 @@ class Desk(QObject):
         self.fields.close()
         self.overlap.close()
         self._unbind()
-        self.session.notice.disconnect(self._on_notice, missing_ok=True)
+        self._listening.close()
         self.session.training.process = self.session.label_errors.reader = None
         self.label_errors.close()
         self._nuclei.close()

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_lld.controllers.desk import desk_for
 from napari_lld.controllers.window_binding import WindowBinding
 from napari_lld.i18n.translate import tr
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.dropping import dropped_paths
 from napari_lld.widgets.base.parts import Part, column, label, rule
 from napari_lld.widgets.base.room import Pages, Scrolling, available
@@ -144,17 +145,18 @@ class AnnotateDock(QWidget):
         self._hint_of_box = False
         """Whether the hint was given while a box is proposed: without that box it is out of date."""
 
-        session.project_changed.connect(self._on_project)
-        session.training.state.changed.connect(self._on_training)
-        session.marks.changed.connect(self._on_marks)
-        session.fields.current_changed.connect(self._on_marks)
-        session.marks.threshold_changed.connect(self._on_marks)
-        session.selection.proposed_box_changed.connect(self._on_proposed_box)
-        session.label_errors.changed.connect(self._on_label_errors)
-        self.desk.hinted.connect(self._on_hint)
-        self.desk.jobs.changed.connect(self._on_job)
-        self.desk.viewer.events.theme.connect(self._on_theme)
-        self.desk.viewer.layers.selection.events.active.connect(self._on_layer)
+        self._listening = Subscriptions()
+        self._listening.add(session.project_changed, self._on_project)
+        self._listening.add(session.training.state.changed, self._on_training)
+        self._listening.add(session.marks.changed, self._on_marks)
+        self._listening.add(session.fields.current_changed, self._on_marks)
+        self._listening.add(session.marks.threshold_changed, self._on_marks)
+        self._listening.add(session.selection.proposed_box_changed, self._on_proposed_box)
+        self._listening.add(session.label_errors.changed, self._on_label_errors)
+        self._listening.add(self.desk.hinted, self._on_hint)
+        self._listening.add(self.desk.jobs.changed, self._on_job)
+        self._listening.add(self.desk.viewer.events.theme, self._on_theme)
+        self._listening.add(self.desk.viewer.layers.selection.events.active, self._on_layer)
         self._on_theme()
         self._on_project()
         self._on_training()
@@ -235,21 +237,7 @@ class AnnotateDock(QWidget):
             return
         self._released = True
         self._fading.stop()
-        session = self.desk.session
-        for signal, slot in (
-            (session.project_changed, self._on_project),
-            (session.training.state.changed, self._on_training),
-            (session.marks.changed, self._on_marks),
-            (session.fields.current_changed, self._on_marks),
-            (session.marks.threshold_changed, self._on_marks),
-            (session.selection.proposed_box_changed, self._on_proposed_box),
-            (session.label_errors.changed, self._on_label_errors),
-        ):
-            signal.disconnect(slot, missing_ok=True)
-        self.desk.viewer.events.theme.disconnect(self._on_theme)
-        self.desk.viewer.layers.selection.events.active.disconnect(self._on_layer)
-        self.desk.hinted.disconnect(self._on_hint)
-        self.desk.jobs.changed.disconnect(self._on_job)
+        self._listening.close()
         for part in self._parts():
             part.release()
         self.desk.drop_dock(self)

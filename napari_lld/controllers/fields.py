@@ -17,6 +17,7 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.patient_rule import coverage
 from napari_lld.session.readings import ReadingChoice
 from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.tasks import actions
 from napari_lld.tasks.import_preview import Place
 
@@ -39,8 +40,9 @@ class FieldController:
         self._desk = desk
         self._session: Session = desk.session
         self._session.questions = self
-        self._session.project_changed.connect(self._on_project)
-        self._session.fields.ranking_wanted.connect(self.rank)
+        self._listening = Subscriptions()
+        self._listening.add(self._session.project_changed, self._on_project)
+        self._listening.add(self._session.fields.ranking_wanted, self.rank)
 
     def commands(self) -> Iterator[Command]:
         """Make the commands, with those that need no window."""
@@ -114,8 +116,7 @@ class FieldController:
     def close(self) -> None:
         """Disconnect from the session."""
         self._session.questions = None
-        self._session.project_changed.disconnect(self._on_project, missing_ok=True)
-        self._session.fields.ranking_wanted.disconnect(self.rank, missing_ok=True)
+        self._listening.close()
 
     def rank(self) -> None:
         """Rank the fields before the first training."""

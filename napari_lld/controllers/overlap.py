@@ -10,6 +10,7 @@ from annotation_store.records import Box
 from napari_lld.commands.registry import Command, has_cell, has_field
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.imaging.overlap import Overlap, find_overlap, offset_of_same_cell
+from napari_lld.session.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
@@ -21,11 +22,12 @@ class OverlapController:
     def __init__(self, desk: DeskContext) -> None:
         self._desk = desk
         self._pointed: tuple[int, Box] | None = None
-        desk.session.project_changed.connect(self._forget)
+        self._listening = Subscriptions()
+        self._listening.add(desk.session.project_changed, self._forget)
 
     def close(self) -> None:
         """Disconnect from the session."""
-        self._desk.session.project_changed.disconnect(self._forget, missing_ok=True)
+        self._listening.close()
 
     def commands(self) -> Iterator[Command]:
         """Make the commands."""

@@ -15,6 +15,7 @@ from napari_lld.controllers.exception_hook import Catcher
 from napari_lld.i18n.translate import tr
 from napari_lld.session.log import Log
 from napari_lld.session.project_log import log_error
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.work_clock import WorkClock
 from napari_lld.tasks import actions
 
@@ -41,10 +42,11 @@ class WindowServices(QObject):
         self._looking.setSingleShot(True)
         self._looking.setInterval(_LOOK_MS)
         self._looking.timeout.connect(self._look)
-        self.session.notice.connect(self._on_notice)
-        self.session.fields.summaries_changed.connect(self._look_soon)
-        self.session.project_changed.connect(self._look_soon)
-        self.session.preferences.events.ready.connect(self._on_ready)
+        self._listening = Subscriptions()
+        self._listening.add(self.session.notice, self._on_notice)
+        self._listening.add(self.session.fields.summaries_changed, self._look_soon)
+        self._listening.add(self.session.project_changed, self._look_soon)
+        self._listening.add(self.session.preferences.events.ready, self._on_ready)
 
     def close(self) -> None:
         """Disconnect from the session; what was counted is kept."""
@@ -52,10 +54,7 @@ class WindowServices(QObject):
         self.session.training.rounds.close()
         self.clock.close()
         self._catcher.remove()
-        self.session.notice.disconnect(self._on_notice, missing_ok=True)
-        self.session.fields.summaries_changed.disconnect(self._look_soon, missing_ok=True)
-        self.session.project_changed.disconnect(self._look_soon, missing_ok=True)
-        self.session.preferences.events.ready.disconnect(self._on_ready, missing_ok=True)
+        self._listening.close()
 
     def commands(self) -> Iterator[Command]:
         """Make the commands."""

@@ -21,6 +21,7 @@ from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.fitting import Fit
 from napari_lld.layers.label_error_text import model_says
 from napari_lld.layers.measuring import measure_marks
+from napari_lld.session.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -83,41 +84,26 @@ class DeskLayers:
         self._source: npt.NDArray[np.uint8] | Sequence[Any] | None = None
         self._backdrop: Backdrop | None = None
         self._closed = False
-        session.fields.current_changed.connect(self._on_field)
-        session.marks.changed.connect(self._on_marks)
-        session.selection.changed.connect(self._draw_proposed)
-        session.selection.proposed_box_changed.connect(self._draw_current)
-        session.region_proposal.changed.connect(self._draw_proposed)
-        session.label_errors.changed.connect(self._draw_proposed)
-        session.marks.threshold_changed.connect(self._on_threshold)
-        session.marks.shown_changed.connect(self._on_display)
-        session.display.look_changed.connect(self._on_look)
-        session.display.measured.connect(self._draw_current)
-        viewer.scene.camera.events.zoom.connect(self._on_zoom)
-        viewer.events.theme.connect(self._ink_letters)
-        viewer.layers.events.removed.connect(self._on_removed)
+        self._listening = Subscriptions()
+        self._listening.add(session.fields.current_changed, self._on_field)
+        self._listening.add(session.marks.changed, self._on_marks)
+        self._listening.add(session.selection.changed, self._draw_proposed)
+        self._listening.add(session.selection.proposed_box_changed, self._draw_current)
+        self._listening.add(session.region_proposal.changed, self._draw_proposed)
+        self._listening.add(session.label_errors.changed, self._draw_proposed)
+        self._listening.add(session.marks.threshold_changed, self._on_threshold)
+        self._listening.add(session.marks.shown_changed, self._on_display)
+        self._listening.add(session.display.look_changed, self._on_look)
+        self._listening.add(session.display.measured, self._draw_current)
+        self._listening.add(viewer.scene.camera.events.zoom, self._on_zoom)
+        self._listening.add(viewer.events.theme, self._ink_letters)
+        self._listening.add(viewer.layers.events.removed, self._on_removed)
         self._on_field()
 
     def close(self, *, remove: bool = True) -> None:
         """Disconnect from session and viewer, and take the layers away."""
-        session = self._session
-        for signal, slot in (
-            (session.fields.current_changed, self._on_field),
-            (session.marks.changed, self._on_marks),
-            (session.selection.changed, self._draw_proposed),
-            (session.selection.proposed_box_changed, self._draw_current),
-            (session.region_proposal.changed, self._draw_proposed),
-            (session.label_errors.changed, self._draw_proposed),
-            (session.marks.threshold_changed, self._on_threshold),
-            (session.marks.shown_changed, self._on_display),
-            (session.display.look_changed, self._on_look),
-            (session.display.measured, self._draw_current),
-        ):
-            signal.disconnect(slot, missing_ok=True)
         self._closed = True
-        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
-        self._viewer.events.theme.disconnect(self._ink_letters)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._listening.close()
         self.view.close()
         if remove:
             self._remove()

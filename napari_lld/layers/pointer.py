@@ -15,6 +15,7 @@ from napari_lld.layers import outlines
 from napari_lld.layers.measuring import Measuring
 from napari_lld.layers.measuring import point_of as _point
 from napari_lld.session.selection import Kind
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.tool import Tool
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class Pointer:
         viewer.mouse_drag_callbacks.append(self._on_drag)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_double_click_callbacks.append(self._on_double_click)
-        session.tool_changed.connect(self._on_tool)
-        session.fields.current_changed.connect(self.cancel)
+        self._listening = Subscriptions()
+        self._listening.add(session.tool_changed, self._on_tool)
+        self._listening.add(session.fields.current_changed, self.cancel)
 
     def close(self) -> None:
         """Disconnect from viewer and session."""
@@ -57,8 +59,7 @@ class Pointer:
             if callback in callbacks:
                 callbacks.remove(callback)
         self._let_zoom()
-        self._session.tool_changed.disconnect(self._on_tool, missing_ok=True)
-        self._session.fields.current_changed.disconnect(self.cancel, missing_ok=True)
+        self._listening.close()
 
     # ------------------------------------------------------------------ polygons
 

@@ -333,7 +333,7 @@ class Fields:
         self.summaries_changed.emit()
 
     def on_ranking_changed(self) -> None:
-        """Say that the list could be sorted anew; it is not, under the hand."""
+        """Show a hint that the list can be sorted again; it is not sorted under the hand."""
         if self._order is Order.RANK:
             self._opened.tell(
                 "hint",

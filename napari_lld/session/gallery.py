@@ -24,6 +24,7 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.bulk_accept import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.session.predictions import Disagreement, best, disagreement, doubt, label_probability
 from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
 
 Key = tuple[str, int]
 """``"cell"`` or ``"suggestion"``, and its id."""
@@ -141,6 +142,7 @@ class Gallery:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._listening = Subscriptions()
         self.scope = Scope.ALL
         self.show = Show.EVERYTHING
         self.order = Order.UNCERTAIN
@@ -161,23 +163,17 @@ class Gallery:
         self.detach()
         self._project = project = self.session.project
         if project is not None:
-            project.events.edited.connect(self._on_edited)
-            project.events.suggestions_changed.connect(self._on_fields)
-            project.events.fields_added.connect(self._on_fields)
+            self._listening.add(project.events.edited, self._on_edited)
+            self._listening.add(project.events.suggestions_changed, self._on_fields)
+            self._listening.add(project.events.fields_added, self._on_fields)
             attributes = project.schema.attribute_names
             self.attribute = attributes[0] if attributes else None
         self.read_all()
 
     def detach(self) -> None:
         """Disconnect from the project."""
-        project, self._project = self._project, None
-        if project is not None:
-            for signal, slot in (
-                (project.events.edited, self._on_edited),
-                (project.events.suggestions_changed, self._on_fields),
-                (project.events.fields_added, self._on_fields),
-            ):
-                signal.disconnect(slot, missing_ok=True)
+        self._project = None
+        self._listening.close()
         self._items, self._batches, self.only_class, self.only_value = {}, [], None, None
 
     def read_all(self) -> None:

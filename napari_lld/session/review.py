@@ -46,7 +46,7 @@ class Review:
         self._list.step(-1)
 
     def accept(self) -> None:
-        """Make the current suggestion a cell, or take what the model says of the possible label error."""
+        """Make the current suggestion a cell, or apply the prediction for the possible label error."""
         self._decided_by.accept()
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:

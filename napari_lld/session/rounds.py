@@ -18,6 +18,7 @@ from psygnal import Signal
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.preferences import Preferences
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.training_state import TrainingPhase, TrainingState
 
 SHORT, LONG = 60.0, 600.0
@@ -83,18 +84,16 @@ class Rounds:
         self.new_cells = 0
         """Cells in finished regions that no training has seen."""
         self._stopped = False
-        state.changed.connect(self._on_training)
-        state.ended.connect(self._on_ended)
-        preferences.events.automatic.connect(self._on_automatic)
-        preferences.events.longer.connect(self.changed.emit)
+        self._listening = Subscriptions()
+        self._listening.add(state.changed, self._on_training)
+        self._listening.add(state.ended, self._on_ended)
+        self._listening.add(preferences.events.automatic, self._on_automatic)
+        self._listening.add(preferences.events.longer, self.changed.emit)
 
     def close(self) -> None:
         """Start nothing any more."""
         self.queue.clear()
-        self._state.changed.disconnect(self._on_training, missing_ok=True)
-        self._state.ended.disconnect(self._on_ended, missing_ok=True)
-        self._preferences.events.automatic.disconnect(self._on_automatic, missing_ok=True)
-        self._preferences.events.longer.disconnect(self.changed.emit, missing_ok=True)
+        self._listening.close()
 
     # ------------------------------------------------------------------ asked for
 

@@ -194,7 +194,7 @@ class Suggestions:
             self.ask_its_class()
 
     def ask_its_class(self) -> None:
-        """Say that the cell that was just boxed has no class yet."""
+        """Show a hint that the new cell has no class yet."""
         self._opened.tell("hint", tr("Boxed without a class: name it, or go on with [suggestion.next]."))
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:

@@ -1,4 +1,4 @@
-"""Training and prediction in a process of their own: started, cancelled, queued; no Qt."""
+"""Training and prediction in a separate process: started, cancelled, queued; no Qt."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from annotation_store.errors import LLDError
 from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
 
 IDLE = 60.0
 """Seconds without mouse or key after which nobody works."""
@@ -32,9 +33,10 @@ class WorkClock:
         self._pending = 0.0
         self._field_id: int | None = None
         self._kept: dict[int, float] = {}
-        session.project_changed.connect(self._on_project)
-        session.fields.current_changed.connect(self._on_field)
-        session.leaving.connect(self.flush)
+        self._listening = Subscriptions()
+        self._listening.add(session.project_changed, self._on_project)
+        self._listening.add(session.fields.current_changed, self._on_field)
+        self._listening.add(session.leaving, self.flush)
         self._on_project()
 
     def touch(self) -> None:
@@ -70,10 +72,7 @@ class WorkClock:
     def close(self) -> None:
         """Count no more."""
         self.flush()
-        session = self._session
-        session.project_changed.disconnect(self._on_project, missing_ok=True)
-        session.fields.current_changed.disconnect(self._on_field, missing_ok=True)
-        session.leaving.disconnect(self.flush, missing_ok=True)
+        self._listening.close()
 
     def _advance(self, now: float) -> None:
         """Count up to now, or to when the idle minute was over."""

@@ -28,6 +28,7 @@ from superqt import QElidingLabel
 from napari_lld.commands.registry import Command, Commands
 from napari_lld.i18n.translate import tr
 from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.room import keep_on_screen
 from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
 
@@ -42,7 +43,7 @@ class Part(QWidget):
         self.session = session
         self.commands = commands
         self.colours: Colours = colours()
-        self._bound: list[tuple[Any, Callable[..., Any]]] = []
+        self._listening = Subscriptions()
         self._buttons: list[_Bound] = []
         self._actions: list[tuple[QAction, str]] = []
         self._settling = QTimer(self)
@@ -54,15 +55,12 @@ class Part(QWidget):
 
     def bind(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Connect a signal of the session until `release`."""
-        signal.connect(slot)
-        self._bound.append((signal, slot))
+        self._listening.add(signal, slot)
 
     def release(self) -> None:
         """Disconnect from the session: a deleted widget must not be called."""
         self._settling.stop()
-        for signal, slot in self._bound:
-            signal.disconnect(slot, missing_ok=True)
-        self._bound.clear()
+        self._listening.close()
 
     def refresh_soon(self, *_args: object) -> None:
         """Refresh once when the events that are under way have been told."""

@@ -22,6 +22,7 @@ from annotation_store.schema import Schema
 from napari_lld.i18n.schema_texts import shown
 from napari_lld.i18n.translate import later, tr, trn
 from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.parts import label
 from napari_lld.widgets.base.room import keep_on_screen
 
@@ -133,9 +134,12 @@ class ConflictsDialog(QDialog):
         selection = self.table.selectionModel()
         assert selection is not None
         selection.selectionChanged.connect(self._on_selection)
-        session.fields.summaries_changed.connect(self.refresh)  # also after an undo, which opens one again
-        session.readings.changed.connect(self.refresh)
-        session.project_changed.connect(self.refresh)
+        self._listening = Subscriptions()
+        self._listening.add(
+            session.fields.summaries_changed, self.refresh
+        )  # also after an undo, which opens one again
+        self._listening.add(session.readings.changed, self.refresh)
+        self._listening.add(session.project_changed, self.refresh)
         self.refresh()
         if self.model.conflicts:
             self.table.selectRow(0)
@@ -184,10 +188,5 @@ class ConflictsDialog(QDialog):
 
     def closeEvent(self, event: Any) -> None:
         """Disconnect from the session."""
-        for signal in (
-            self._session.fields.summaries_changed,
-            self._session.readings.changed,
-            self._session.project_changed,
-        ):
-            signal.disconnect(self.refresh, missing_ok=True)
+        self._listening.close()
         super().closeEvent(event)

@@ -14,6 +14,7 @@ from napari_lld.imaging.display import CONTRAST, GAMMA, Pixels, White, backgroun
 from napari_lld.imaging.measure import box_size, distance, length
 from napari_lld.imaging.stains import stain_channels
 from napari_lld.session import user_state
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.tool import Tool
 from napari_lld.widgets.base.parts import Part, column, label, row, rule
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, available
@@ -240,9 +241,9 @@ class DisplayDock:
         window.resizeDocks([self._dock], [int(width)], Qt.Orientation.Horizontal)
         canvas = window.centralWidget()
         self.bar = ScaleBar(desk, canvas) if canvas is not None else None
-        self._signals = (desk.session.project_changed, desk.session.display.switched)
-        for signal in self._signals:
-            signal.connect(self._follow)
+        self._listening = Subscriptions()
+        self._listening.add(desk.session.project_changed, self._follow)
+        self._listening.add(desk.session.display.switched, self._follow)
         self._follow()
 
     def _follow(self) -> None:
@@ -252,8 +253,7 @@ class DisplayDock:
 
     def release(self) -> None:
         """Remove both."""
-        for signal in self._signals:
-            signal.disconnect(self._follow, missing_ok=True)
+        self._listening.close()
         if self.panel.isVisible():
             user_state.remember("sight_width", self.panel.width())
         self.panel.release()

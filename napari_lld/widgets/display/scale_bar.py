@@ -13,6 +13,7 @@ from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_lld.imaging import measure
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.display.zoom_view import paint_bar
 
 if TYPE_CHECKING:
@@ -33,18 +34,20 @@ class ScaleBar(QWidget):
         self._bar = (0.0, "")
         canvas.installEventFilter(self)
         session = desk.session
-        self._bound = (session.fields.current_changed, session.marks.changed, session.display.switched)
-        for signal in self._bound:
-            signal.connect(self._follow)
-        desk.viewer.scene.camera.events.zoom.connect(self._follow)
+        self._listening = Subscriptions()
+        for signal in (
+            session.fields.current_changed,
+            session.marks.changed,
+            session.display.switched,
+            desk.viewer.scene.camera.events.zoom,
+        ):
+            self._listening.add(signal, self._follow)
         self._place()
         self._follow()
 
     def release(self) -> None:
         """Disconnect from session and viewer."""
-        for signal in self._bound:
-            signal.disconnect(self._follow, missing_ok=True)
-        self._desk.viewer.scene.camera.events.zoom.disconnect(self._follow)
+        self._listening.close()
         self._canvas.removeEventFilter(self)
         self.hide()
         self.deleteLater()

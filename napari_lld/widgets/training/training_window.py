@@ -22,6 +22,7 @@ from napari_lld.i18n.translate import later, tr
 from napari_lld.layers.palette import readable
 from napari_lld.session.model_facts import MEASURES, about, damages, held_out, number, rollback
 from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.widgets.base.parts import label
 from napari_lld.widgets.base.room import keep_on_screen
@@ -105,9 +106,10 @@ class TrainingWindow(QDialog):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_EVERY_MS)
         self._soon.timeout.connect(self.draw_losses)
-        session.training.state.changed.connect(self._on_training)
-        session.models.changed.connect(self.show_models)
-        session.project_changed.connect(self.show_models)
+        self._listening = Subscriptions()
+        self._listening.add(session.training.state.changed, self._on_training)
+        self._listening.add(session.models.changed, self.show_models)
+        self._listening.add(session.project_changed, self.show_models)
         self.finished.connect(lambda *_: self.release())
         self.show_models()
         self.draw_losses()
@@ -115,10 +117,7 @@ class TrainingWindow(QDialog):
     def release(self) -> None:
         """Disconnect from the session."""
         self._soon.stop()
-        session = self._session
-        session.training.state.changed.disconnect(self._on_training, missing_ok=True)
-        session.models.changed.disconnect(self.show_models, missing_ok=True)
-        session.project_changed.disconnect(self.show_models, missing_ok=True)
+        self._listening.close()
         self._check.close()
 
     # ------------------------------------------------------------------ curves
