@@ -19,7 +19,7 @@ from napari_lld.controllers.gallery import GalleryController
 from napari_lld.controllers.importing import ImportController
 from napari_lld.controllers.napari_preferences import bind
 from napari_lld.controllers.overlap import OverlapController
-from napari_lld.controllers.surroundings import WindowServices
+from napari_lld.controllers.window_services import WindowServices
 from napari_lld.i18n.qt import use_qt_language
 from napari_lld.i18n.translate import tr, use_language
 from napari_lld.layers import DeskLayers, Pointer
@@ -101,9 +101,9 @@ class Desk(QObject):
         self.imports = ImportController(self)
         self.commands.add(session_commands(self.session))
         self.commands.add(self.fields.commands())
-        self.around = WindowServices(self, self)
+        self.services = WindowServices(self, self)
         self.commands.add(self._window_commands())
-        self.commands.add(self.around.commands())
+        self.commands.add(self.services.commands())
         self.commands.add(self.imports.commands())
         self.commands.add(display_commands(self))
         self.overlap = OverlapController(self)
@@ -176,7 +176,7 @@ class Desk(QObject):
         self.layers.close(remove=not self._window_gone)
         self.session.project_changed.disconnect(self._on_project, missing_ok=True)
         self.session.close()
-        self.around.close()
+        self.services.close()
         self.fields.close()
         self.overlap.close()
         self._unbind()

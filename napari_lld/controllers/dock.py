@@ -68,7 +68,7 @@ class AnnotateDock(QWidget):
         self._stack.addWidget(self._start)
         page = QWidget()
         layout = column(page, 4, (8, 4, 8, 2))
-        self._header = Header(session, commands, self.desk.around.clock)
+        self._header = Header(session, commands, self.desk.services.clock)
         self._saving = SavingBar(session, commands)
         self._fields = FieldList(session, commands)
         self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
@@ -187,7 +187,7 @@ class AnnotateDock(QWidget):
 
     def _on_tab(self, _index: int) -> None:
         if self._tabs.currentWidget() is self._training:
-            self.desk.around.warm_up()
+            self.desk.services.warm_up()
 
     def show_count_tab(self) -> None:
         """Bring the differential count to the front."""

@@ -223,7 +223,7 @@ class FieldController:
             message = trn("{count} field changed.", "{count} fields changed.", len(edits))
             now = coverage(summary.field for summary in session.fields.summaries())
             if now != before:
-                message += " " + now.told(before)
+                message += " " + now.change_since(before)
             session.tell("info", message)
 
         self._desk.jobs.start(

@@ -41,8 +41,8 @@ class WindowBinding(QObject):
         window.close = self._ask_and_close
         window.installEventFilter(self)
         self._router = KeyRouter(window, desk.commands, self._takes_keys)
-        self._activity = Activity(window, desk.around.clock)
-        desk.around.catch_errors()
+        self._activity = Activity(window, desk.services.clock)
+        desk.services.catch_errors()
         self.display = DisplayDock(desk, window) if isinstance(window, QMainWindow) else None
         self.proposed: ProposedBar | None = None
         self._drops: CanvasDrops | None = None

@@ -35,7 +35,7 @@ class Facts:
     ----------
     cells
         Of the current reading.
-    reserve
+    random_sample
         Ids of the fields that chance drew.
     units
         Ids of fields to their units: see `annotation_store.splits.units`.
@@ -48,7 +48,7 @@ class Facts:
     summaries: Sequence[FieldSummary]
     cells: Sequence[Cell]
     models: Sequence[Model]
-    reserve: frozenset[int]
+    random_sample: frozenset[int]
     units: Mapping[int, str]
     held_units: frozenset[str]
     words: Words

@@ -164,9 +164,9 @@ def _why_missing(facts: Facts, mark: Mark) -> str:
             return "Nothing is held out yet."
         return "Not measured by the version that made this model: the next training will."
     if mark is Mark.RANDOM:
-        if not facts.reserve:
+        if not facts.random_sample:
             return "No field was drawn at random: all had been worked on before the first ranking."
-        drawn, done = len(facts.reserve), _annotated(facts)
+        drawn, done = len(facts.random_sample), _annotated(facts)
         return (
             f"Of the {drawn} fields that were drawn at random {done} had been annotated in part or whole by "
             "now; none of these was held out when the model was measured."
@@ -175,7 +175,7 @@ def _why_missing(facts: Facts, mark: Mark) -> str:
 
 
 def _annotated(facts: Facts) -> int:
-    return sum(one.finished_regions > 0 and one.field.id in facts.reserve for one in facts.summaries)
+    return sum(one.finished_regions > 0 and one.field.id in facts.random_sample for one in facts.summaries)
 
 
 def class_rows(one: Measurement, words: Words) -> list[ClassRow]:

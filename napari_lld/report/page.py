@@ -89,7 +89,7 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
             Mark=Mark,
             few=FEW,
             seen=seen,
-            reserve=len(facts.reserve),
+            reserve=len(facts.random_sample),
             work=done,
             model=facts.model,
             rounds=made if len(made) <= MOST else [made[0], *made[-MOST + 1 :]],

@@ -33,7 +33,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
     looked = set(project.embeddings.of(str(model.id)))
     cells = defaultdict(list)
     for cell in facts.cells:
-        if cell.field_id in facts.reserve:
+        if cell.field_id in facts.random_sample:
             cells[cell.field_id].append(cell)
     later = {i for i, some in cells.items() if min(cell.id for cell in some) > last}
     suggested = project.review_statistics.suggested_by(model.id, later)
@@ -61,7 +61,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
         results.append(evaluate_field(truth, proposed, classes=facts.schema.class_names))
     missing = (
         "None of the fields drawn at random was annotated after this model had suggested there."
-        if facts.reserve
+        if facts.random_sample
         else "No field was drawn at random: all had been worked on before the first ranking."
     )
     if not results:

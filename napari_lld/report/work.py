@@ -129,7 +129,7 @@ def work(project: Project, facts: Facts) -> WorkFacts:
         own, own_reserve = by_model[one.model_id]
         for some in (fate, own, person(one.annotator).fate):
             some.add(one)
-        if one.field_id in facts.reserve:
+        if one.field_id in facts.random_sample:
             on_reserve.add(one)
             own_reserve.add(one)
         if not one.deleted:

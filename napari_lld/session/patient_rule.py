@@ -38,8 +38,8 @@ class Coverage:
             text += ", " + trn("{count} field without", "{count} fields without", self.without)
         return text
 
-    def told(self, before: Coverage) -> str:
-        """Describe how things stand after something, and before it."""
+    def change_since(self, before: Coverage) -> str:
+        """Describe the counts now and before a change."""
         sentence = tr("Patients: {now} (before: {before}).", now=self, before=before)
         if self.without > before.without:
             sentence += " " + tr("☰ › Patients … reads them from the names.")

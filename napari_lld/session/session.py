@@ -100,7 +100,7 @@ class Session(OpenProject):
         self.readings = Readings(self, self.fields, self.label_errors)
         self.display = FieldDisplay(self, self.fields)
         self.training = Training(self, self.preferences)
-        self.training.state.told.connect(self._on_worker_message)
+        self.training.state.received.connect(self._on_worker_message)
 
     # ------------------------------------------------------------------ open and closed
 

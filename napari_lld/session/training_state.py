@@ -72,7 +72,7 @@ class TrainingState:
     """The evented state of training: phase, progress, losses so far, and the last sentence."""
 
     changed = Signal()
-    told = Signal(object)
+    received = Signal(object)
     """Every message of the worker, after the state took it in."""
     ended = Signal()
     """The worker is done, however it went, and everybody has been told."""
@@ -212,12 +212,12 @@ class TrainingState:
             case _:
                 pass
         self.changed.emit()
-        self.told.emit(message)
+        self.received.emit(message)
         return None
 
     def _finish(self, message: Any, sentence: str, *, failed: bool = False) -> None:
         self._end(sentence, failed=failed)
-        self.told.emit(message)
+        self.received.emit(message)
         self.ended.emit()
 
     def _done_sentence(self, message: Any) -> str:

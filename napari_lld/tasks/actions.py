@@ -50,7 +50,7 @@ def add_fields(
         now = coverage(own.fields.all())
     sentence = trn("{count} field added.", "{count} fields added.", len(report.added))
     if report.added:
-        sentence += " " + now.told(before)
+        sentence += " " + now.change_since(before)
     if report.skipped:
         count = len(report.skipped)
         sentence += " " + trn(

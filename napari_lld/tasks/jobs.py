@@ -26,7 +26,7 @@ class Jobs(QObject):
     changed = Signal()
     stopped = Signal(str)
     """What was stopped: its title."""
-    _told = Signal(int, int)
+    _progressed = Signal(int, int)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -37,7 +37,7 @@ class Jobs(QObject):
         self.total = 0
         self._task = LatestTask("job", self)
         self._stop = threading.Event()
-        self._told.connect(self._on_told)
+        self._progressed.connect(self._on_progress)
 
     @property
     def busy(self) -> bool:
@@ -91,14 +91,14 @@ class Jobs(QObject):
         def tell(done: int, total: int) -> None:
             if stop.is_set():
                 raise Stopped
-            self._told.emit(done, total)
+            self._progressed.emit(done, total)
 
         try:
             return work(tell)
         except Stopped as stopped:
             return stopped
 
-    def _on_told(self, done: int, total: int) -> None:
+    def _on_progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
         self.changed.emit()
 

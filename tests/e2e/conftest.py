@@ -120,7 +120,7 @@ def open_window(qtbot: QtBot, no_leaks: None) -> Iterator[Callable[[Path | None]
     unforeseen = [
         entry.text()
         for window in windows
-        for entry in window.dock.desk.around.log.entries
+        for entry in window.dock.desk.services.log.entries
         if entry.level == "trace"
     ]
     for window in windows:

@@ -52,14 +52,14 @@ def test_an_unforeseen_error_is_a_sentence_a_log_entry_and_a_file(
     before = sys.excepthook
     told: list[str] = []
     desk.session.notice.connect(lambda level, sentence: told.append(f"{level}: {sentence}"))
-    catcher = Catcher(desk.around.on_unexpected)
+    catcher = Catcher(desk.services.on_unexpected)
     catcher.install()
     for _ in range(2):
         sys.excepthook(*caught("the same"))  # type: ignore[arg-type]
     assert len(told) == 1
     assert told[0].startswith("error: Something went wrong")
     assert "Traceback" not in told[0]
-    assert "Traceback" in desk.around.log.text()
+    assert "Traceback" in desk.services.log.text()
     project = desk.session.project
     assert project is not None
     (kept,) = (project.path / "logs").iterdir()
@@ -93,7 +93,7 @@ def test_what_a_listener_raises_is_ours_though_psygnal_wraps_it() -> None:
 def test_what_the_window_says_is_in_the_log_newest_last(desk: Desk) -> None:
     desk.session.tell("hint", "first")
     desk.session.tell("hint", "second")
-    lines = desk.around.log.text().splitlines()
+    lines = desk.services.log.text().splitlines()
     assert [line.split()[-1] for line in lines[-2:]] == ["first", "second"]
 
 

@@ -22,14 +22,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_worker_is_made_ready_for_who_labels_not_for_who_looks(
     dock: AnnotateDock, small_project: Path, calls: list[str]
 ) -> None:
-    session, around = dock.desk.session, dock.desk.around
-    around._look()  # no project
+    session, services = dock.desk.session, dock.desk.services
+    services._look()  # no project
     session.open(small_project)
-    assert around._looking.isActive()  # soon, not while the project opens
-    around._look()
+    assert services._looking.isActive()  # soon, not while the project opens
+    services._look()
     assert calls == []  # nothing to learn from
     session.regions.add_whole_field()
-    around._look()
+    services._look()
     assert calls == ["warm_up"]
 
 

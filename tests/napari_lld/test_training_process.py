@@ -127,7 +127,7 @@ def idle(session: Session) -> Callable[[], bool]:
 
 def test_messages_reach_the_session(worker: SimpleNamespace, session: Session, qtbot: QtBot) -> None:
     told: list[str] = []
-    session.training.state.told.connect(lambda message: told.append(message.type))
+    session.training.state.received.connect(lambda message: told.append(message.type))
     # a line in two pieces, and one that is no message, are no trouble
     worker.play(
         START

@@ -64,7 +64,7 @@ def rank_fields(
     groups: Groups = (),
     cost: CostModel | None = None,
     attributes: int = 0,
-    reserve: Collection[int] = (),
+    random_sample: Collection[int] = (),
     budget: int = BUDGET,
 ) -> list[Ranked]:
     """Order the fields that have an unknown area, best first; the order of `views` changes nothing.
@@ -73,7 +73,7 @@ def rank_fields(
     ----------
     attributes
         How many the schema has: what a cell costs.
-    reserve
+    random_sample
         Ids of the fields drawn at random; each seventh place is one of theirs, in the order of the draw.
     """
     words, cost = words or Words(), cost or CostModel()
@@ -87,9 +87,9 @@ def rank_fields(
         scored.append((Ranked("field", view.id, view.id, score, seconds, reasons), view))
     scored.sort(key=lambda pair: (-pair[0].score, pair[0].field_id))
     drawn = sorted(
-        (pair for pair in scored if pair[0].field_id in reserve), key=lambda pair: draw_key(pair[1].key)
+        (pair for pair in scored if pair[0].field_id in random_sample), key=lambda pair: draw_key(pair[1].key)
     )
-    others = [pair for pair in scored if pair[0].field_id not in reserve]
+    others = [pair for pair in scored if pair[0].field_id not in random_sample]
     known = [v.vector for v in sorted(views, key=lambda v: v.id) if v.touched]
     return interleaved(
         [one for one, _ in _thinned(others, known, budget)], [_random(one) for one, _ in drawn]
@@ -133,7 +133,7 @@ def _thinned(pairs: Sequence[Pair], known: Sequence[np.ndarray | None], budget: 
 
 def _random(one: Ranked) -> Ranked:
     reason = Reason("Drawn at random: such fields show, without bias, how good the model is")
-    return dataclasses.replace(one, reasons=(reason, *one.reasons), reserve=True)
+    return dataclasses.replace(one, reasons=(reason, *one.reasons), drawn=True)
 
 
 def interleaved(others: Sequence[Ranked], drawn: Sequence[Ranked]) -> list[Ranked]:

@@ -27,7 +27,7 @@ class Ranked:
         How long it will take, by estimate.
     reasons
         Reasons: English sentences that can be translated.
-    reserve
+    drawn
         Drawn at random, not by score: what is found there measures the model without bias.
     prediction
         What the model predicts there (for a label error; ``None`` if it finds no cell).
@@ -43,7 +43,7 @@ class Ranked:
     seconds: float
     reasons: tuple[Reason, ...] = ()
     box: Box | None = None
-    reserve: bool = False
+    drawn: bool = False
     prediction: Proposal | None = None
     errors: Mapping[str, float] = field(default_factory=dict)
 

@@ -93,7 +93,7 @@ def update(
         groups=groups_of(schema),
         cost=cost_model(project),
         attributes=len(schema.attributes),
-        reserve={*drawn, *new},
+        random_sample={*drawn, *new},
         budget=budget,
     )
     if keeps and store:
@@ -130,7 +130,7 @@ def _stored(one: Ranked) -> dict[str, Any]:
         "score": round(one.score, 6),
         "seconds": round(one.seconds, 2),
         "reasons": [reason.stored() for reason in one.reasons],
-        "reserve": one.reserve,
+        "reserve": one.drawn,
     }
 
 

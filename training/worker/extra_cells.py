@@ -25,7 +25,7 @@ def compact(results: Sequence[FieldResult], words: Vocabulary) -> dict[str, Any]
 def drawn_at_random(
     testing: Sequence[AnnotatedField],
     results: Sequence[FieldResult],
-    reserve: Collection[int],
+    random_sample: Collection[int],
     words: Vocabulary,
 ) -> dict[str, Any] | None:
     """Measure on those held-out fields that chance chose, not the ranking; ``None`` if there are none.
@@ -34,10 +34,10 @@ def drawn_at_random(
     ----------
     testing, results
         The held-out fields and what the model did on each.
-    reserve
+    random_sample
         Ids of the fields that were drawn (`Project.random_sample.fields`).
     """
-    chosen = [r for one, r in zip(testing, results, strict=True) if one.field.id in reserve]
+    chosen = [r for one, r in zip(testing, results, strict=True) if one.field.id in random_sample]
     return compact(chosen, words)
 
 

@@ -72,9 +72,9 @@ class KeyEditor(QDialog):
         self._back = QPushButton(tr("Key of the profile"))
         self._back.clicked.connect(self._take_back)
         layout.addLayout(row(self._key, self._none, self._back, 1))
-        self._told = label(role="notice", wrap=True)
-        self._told.setMinimumHeight(30)
-        layout.addWidget(self._told)
+        self._message = label(role="notice", wrap=True)
+        self._message.setMinimumHeight(30)
+        layout.addWidget(self._message)
         close = QPushButton(tr("Close"))
         close.setAutoDefault(False)
         close.clicked.connect(self.close)
@@ -158,9 +158,9 @@ class KeyEditor(QDialog):
                     self._table.setCurrentItem(item)
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """The sentence below the table."""
-        return str(self._told.text())
+        return str(self._message.text())
 
     # ------------------------------------------------------------------ changing
 
@@ -171,7 +171,7 @@ class KeyEditor(QDialog):
             return
         other = self._commands.for_key(key)
         if other is not None and other.id != command_id:
-            self._told.setText(
+            self._message.setText(
                 tr(
                     "{key} is the key of “{title}”. Give that another key first.",
                     key=pretty_key(key),
@@ -181,7 +181,7 @@ class KeyEditor(QDialog):
             return
         self._change((key,))
         if key in self._napari:
-            self._told.setText(
+            self._message.setText(
                 tr(
                     "{key} is also napari's ({action}): on the field and in the dock it is ours now.",
                     key=pretty_key(key),
@@ -209,7 +209,7 @@ class KeyEditor(QDialog):
         self._use(KeyMap(str(self._profile.currentData()), self._commands.key_map.changed))
 
     def _use(self, chosen: KeyMap) -> None:
-        self._told.setText("")
+        self._message.setText("")
         self._commands.key_map = chosen
         keymap.save(chosen)
         self._fill()

@@ -67,12 +67,12 @@ class TrainingPanel(Part):
         kept.setRetainSizeWhenHidden(True)  # nothing moves when a training starts
         self._bar.setSizePolicy(kept)
         layout.addWidget(self._bar)
-        self._told = label(role="muted", wrap=True)
-        self._told.setObjectName("lld_told")
+        self._message = label(role="muted", wrap=True)
+        self._message.setObjectName("lld_told")
         # Two lines, whatever is said: the panel must not push the classes out of a small screen.
-        self._told.setFixedHeight(2 * self._told.fontMetrics().lineSpacing())
-        self._told.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        layout.addWidget(self._told)
+        self._message.setFixedHeight(2 * self._message.fontMetrics().lineSpacing())
+        self._message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self._message)
         self._models = QComboBox()
         self._models.setObjectName("lld_models")
         self._models.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -120,13 +120,13 @@ class TrainingPanel(Part):
             self._bar.setValue(round(1000 * (fraction or 0)))
         self._looking = self._looking and not busy  # a training that begins is what is to be told
         role = "notice" if training.failed and not self._looking else "muted"
-        if self._told.property("role") != role:  # a restyle costs more than all else here
-            self._told.setProperty("role", role)
-            self._told.style().unpolish(self._told)
-            self._told.style().polish(self._told)
+        if self._message.property("role") != role:  # a restyle costs more than all else here
+            self._message.setProperty("role", role)
+            self._message.style().unpolish(self._message)
+            self._message.style().polish(self._message)
         text = self._about() if self._looking and not busy else self._sentence()
-        self._told.setText(text)
-        self._told.setToolTip(text)
+        self._message.setText(text)
+        self._message.setToolTip(text)
 
     def _sentence(self) -> str:
         training = self.session.training.state

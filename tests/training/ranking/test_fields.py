@@ -64,10 +64,10 @@ def test_random_fields_take_every_seventh_place() -> None:
     views = [view(i, TORN) for i in range(1, 41)]
     drawn = draw(views, ())
     assert len(drawn) == round(RESERVE * 40)
-    ranked = rank_fields(views, reserve=drawn)
-    assert {one.field_id for one in ranked if one.reserve} == set(drawn)
-    assert [i for i, one in enumerate(ranked) if one.reserve] == [3, 10, 17, 24, 31, 38]
-    assert all("at random" in one.reasons[0] for one in ranked if one.reserve)
+    ranked = rank_fields(views, random_sample=drawn)
+    assert {one.field_id for one in ranked if one.drawn} == set(drawn)
+    assert [i for i, one in enumerate(ranked) if one.drawn] == [3, 10, 17, 24, 31, 38]
+    assert all("at random" in one.reasons[0] for one in ranked if one.drawn)
 
 
 def test_what_was_drawn_stays_drawn_and_nothing_touched_is_drawn() -> None:
@@ -99,8 +99,8 @@ def test_the_order_of_the_fields_changes_nothing(data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(views))
     drawn = draw(views, ())
     assert sorted(draw(shuffled, ())) == sorted(drawn)
-    first = rank_fields(views, reserve=drawn, budget=4)
-    assert rank_fields(shuffled, reserve=drawn, budget=4) == first
+    first = rank_fields(views, random_sample=drawn, budget=4)
+    assert rank_fields(shuffled, random_sample=drawn, budget=4) == first
     assert sorted(one.field_id for one in first) == [v.id for v in views if v.unknown > 0]
 
 

@@ -48,7 +48,7 @@ def test_the_order_in_which_fields_were_added_changes_nothing(tmp_path: Path, pi
                 project.embeddings.save("starter", {field_id: Embedding(vector)})
             ranked = ranking.update(project)
             told.append(
-                [(names[one.field_id], round(one.score, 9), one.reasons, one.reserve) for one in ranked]
+                [(names[one.field_id], round(one.score, 9), one.reasons, one.drawn) for one in ranked]
             )
             told.append(sorted(names[i] for i in project.random_sample.fields()))
     assert told[0] == told[2]
