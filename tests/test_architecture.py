@@ -155,7 +155,7 @@ ALLOWED_PRIVATE = {
 def test_tests_know_no_private_name(file: Path) -> None:
     found = list(private(file))
     allowed = ALLOWED_PRIVATE.get(file.relative_to(ROOT / "tests").as_posix(), 0)
-    assert len(found) <= allowed, f"{len(found)} where {allowed} were: {found}"
+    assert len(found) == allowed, f"{len(found)} where {allowed} were (fewer: lower the number): {found}"
 
 
 @pytest.mark.parametrize(
