@@ -222,7 +222,7 @@ class Hematologist:
 
     def review(self) -> None:
         """Accept what is right, correct a wrong class, reject what is not a cell, until none is left."""
-        while self.session.suggestions:
+        while self.session.suggestions.shown:
             if self.session.selection.suggestion is None:
                 self.hand.press("S")
             suggestion = self.session.selection.suggestion
@@ -249,7 +249,7 @@ class Hematologist:
             self.hand.settle(200)
             for turn, cell in enumerate(self.truth[name][:NEW_CELLS]):
                 self.label(cell, drag=turn % 2 == 0)
-            if self.session.suggestions:
+            if self.session.suggestions.shown:
                 self.hand.press("S")
             self.hand.picture(f"{number + 1}-{Path(name).stem}")
             self.review()

@@ -317,9 +317,9 @@ def work(album: Album) -> None:
     session.marks.threshold = 0.3
     dock.show_suggestions_tab()
     album.viewer.reset_view()
-    if album.theme == "dark" and session.suggestions:
+    if album.theme == "dark" and session.suggestions.shown:
         session.review.next()
-    elif session.cells:
+    elif session.marks.cells:
         session.selection.select("cell", session.marks.cells[0].id)
     album.wait(1200)
     album.viewer.reset_view()
@@ -330,7 +330,7 @@ def work(album: Album) -> None:
     album.wait(500)
     album.part("zoom", dock.desk.binding.display.panel)
     run("sight.stains")
-    if session.suggestions:
+    if session.suggestions.shown:
         session.selection.select("suggestion", session.suggestions.shown[0].id)
     album.part("review", dock)
     dock.show_count_tab()

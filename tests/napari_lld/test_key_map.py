@@ -158,7 +158,7 @@ def test_a_key_of_another_command_is_refused_with_a_sentence(dock: AnnotateDock,
     editor = _editor(commands, qtbot)
     editor.choose("tool.box")
     editor.give_key("A")
-    assert editor.told == "A is the key of “Accept”. Give that another key first."
+    assert editor.message == "A is the key of “Accept”. Give that another key first."
     assert commands["tool.box"].key == "B"
     assert not keymap.load().changed
 
@@ -167,7 +167,7 @@ def test_a_key_of_napari_is_given_and_told(dock: AnnotateDock, qtbot: QtBot) -> 
     editor = _editor(dock.desk.commands, qtbot)
     editor.choose("view.cell")
     editor.give_key("Ctrl+R")
-    assert editor.told == "Ctrl+R is also napari's (reset view): on the field and in the dock it is ours now."
+    assert editor.message == "Ctrl+R is also napari's (reset view): on the field and in the dock it is ours now."
     assert dock.desk.commands["view.cell"].keys == ("Ctrl+R",)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QFileDialog, QPushButton
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QPushButton
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
@@ -24,8 +24,11 @@ def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
     dialog.show()
     assert dialog.answer() == Wanted(tmp_path / "a-report.html", ReportOptions())
     assert "annotators stand with their names" in dialog.problem.text()
-    dialog.options.controls["names"].value = True
-    dialog.options.controls["title"].value = " Ward 4 "
+    names, title = (dialog.options.controls[name].native for name in ("names", "title"))
+    assert isinstance(names, QCheckBox)
+    assert isinstance(title, QLineEdit)
+    names.setChecked(True)
+    title.setText(" Ward 4 ")
     dialog.place.setText(str(tmp_path / "other"))
     assert dialog.answer() == Wanted(tmp_path / "other.html", ReportOptions(title="Ward 4", names=True))
     assert "hand it on with care" in dialog.problem.text()

@@ -34,9 +34,9 @@ def test_switching_between_fields_and_a_slide(new_session: Session, with_slide: 
     layers = DeskLayers(new_session, viewer)
     new_session.open(with_slide)
     for field_id, is_slide in ((1, False), (3, True), (2, False), (3, True), (3, True), (1, False)):
-        new_session.show_field(field_id)
+        new_session.fields.show(field_id)
         layer = viewer.layers["Field"]
-        field = new_session.field
+        field = new_session.fields.current
         assert field is not None
         assert layer.multiscale is is_slide
         assert viewer.layers.index(layer) == 0, "under the marks"
@@ -55,7 +55,7 @@ def test_a_slide_that_was_moved_is_told_and_its_overview_shown(
     viewer = ViewerModel()
     layers = DeskLayers(new_session, viewer)
     new_session.open(with_slide)
-    new_session.show_field(3)
+    new_session.fields.show(3)
     layer = viewer.layers["Field"]
     assert any("no longer at" in sentence for sentence in told)
     assert not layer.multiscale
@@ -72,10 +72,10 @@ def test_a_field_whose_pixels_are_lost_is_told_and_the_desk_goes_on(
     viewer = ViewerModel()
     layers = DeskLayers(new_session, viewer)
     new_session.open(with_slide)
-    new_session.show_field(2)
-    new_session.show_field(1)
+    new_session.fields.show(2)
+    new_session.fields.show(1)
     assert any("missing or damaged" in sentence for sentence in told)
-    new_session.show_field(2)
+    new_session.fields.show(2)
     assert viewer.layers["Field"].data.shape == (100, 120, 3)
     layers.close()
 
@@ -86,14 +86,14 @@ def test_a_region_of_a_slide_becomes_a_field_and_is_shown(new_session: Session, 
     viewer = ViewerModel()
     layers = DeskLayers(new_session, viewer)
     new_session.open(with_slide)
-    new_session.show_field(1)
-    new_session.add_region(Shape.rectangle(0, 0, 50, 50))
+    new_session.fields.show(1)
+    new_session.regions.add(Shape.rectangle(0, 0, 50, 50))
     assert not commands.run("field.cut"), "only a slide is cut up"
-    new_session.show_field(3)
-    new_session.add_region(Shape.rectangle(100, 200, 300, 150))
+    new_session.fields.show(3)
+    new_session.regions.add(Shape.rectangle(100, 200, 300, 150))
     assert commands.run("field.cut")
-    assert new_session.field is not None
-    assert new_session.field.name == "slide (100, 200, 300, 150).png"
+    assert new_session.fields.current is not None
+    assert new_session.fields.current.name == "slide (100, 200, 300, 150).png"
     assert viewer.layers["Field"].data.shape == (150, 300, 3)
-    assert [summary.field.id for summary in new_session.summaries()] == [1, 2, 3, 4]
+    assert [summary.field.id for summary in new_session.fields.summaries()] == [1, 2, 3, 4]
     layers.close()

@@ -75,4 +75,4 @@ def test_a_field_whose_image_is_damaged_is_named_and_the_others_get_suggestions(
         )
         assert done.field_ids == [2]
         assert [s.field_id for s in project.suggestions.find()] == [2]
-    assert any(name in str(getattr(message, "told", "")) for message in messages)
+    assert any(name in str(getattr(message, "reason", "")) for message in messages)

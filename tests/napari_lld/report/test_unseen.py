@@ -69,7 +69,9 @@ def test_what_was_known_before_or_not_drawn_or_never_looked_at_does_not_count(su
     suggested.regions.add_whole_field(first)
     facts = Facts.of(suggested)
     assert not before_annotation(suggested, facts).missing
-    assert before_annotation(suggested, _with(facts, random_sample=frozenset())).missing.startswith("No field was")
+    assert before_annotation(suggested, _with(facts, random_sample=frozenset())).missing.startswith(
+        "No field was"
+    )
     assert before_annotation(suggested, _with(facts, models=[])).missing
     add_model(suggested, held=())  # a newer one, which knew these cells and suggested nothing here
     assert judged(suggested).missing
