@@ -167,7 +167,9 @@ def test_a_key_of_napari_is_given_and_told(dock: AnnotateDock, qtbot: QtBot) -> 
     editor = _editor(dock.desk.commands, qtbot)
     editor.choose("view.cell")
     editor.give_key("Ctrl+R")
-    assert editor.message == "Ctrl+R is also napari's (reset view): on the field and in the dock it is ours now."
+    assert (
+        editor.message == "Ctrl+R is also napari's (reset view): on the field and in the dock it is ours now."
+    )
     assert dock.desk.commands["view.cell"].keys == ("Ctrl+R",)
 
 
