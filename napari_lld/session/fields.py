@@ -61,7 +61,7 @@ class Fields:
         self._arrange()
 
     def close(self) -> None:
-        """Forget the project; nobody is told before `show` is."""
+        """Forget the project; the signals follow with `go_to`."""
         self._current_id = self._by_id = None
         self._outdated, self._listed, self._places, self._chosen = set(), [], {}, set()
         self._filter, self._order = NO_FILTER, Order.ADDED

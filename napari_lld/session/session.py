@@ -34,6 +34,7 @@ from napari_lld.session.region_proposal import RegionProposal
 from napari_lld.session.regions import Regions
 from napari_lld.session.review import Review
 from napari_lld.session.selection import Selection
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.suggestions import Suggestions
 from napari_lld.session.tool import Tool
 from napari_lld.session.training import Training
@@ -82,6 +83,7 @@ class Session(OpenProject):
         self.preferences = Preferences()
         self.questions: Questions | None = None
         self._tool = Tool.SELECT
+        self._listening = Subscriptions()
         # Each part hears of a new field before the window does, and in this order.
         self.fields = Fields(self)
         self.marks = Marks(self, self.fields)
@@ -156,11 +158,14 @@ class Session(OpenProject):
         self.project = project
         remembered = user_state.recall_project(project.path)
         user_state.remember_project(project.path)
-        project.events.edited.connect(self._on_edited)
-        project.events.fields_added.connect(self.fields.on_fields_added)
-        project.events.suggestions_changed.connect(self._on_suggestions_changed)
-        project.events.models_changed.connect(self.models.changed.emit)
-        project.events.ranking_changed.connect(self._on_ranking_changed)
+        for signal, slot in (
+            (project.events.edited, self._on_edited),
+            (project.events.fields_added, self.fields.on_fields_added),
+            (project.events.suggestions_changed, self._on_suggestions_changed),
+            (project.events.models_changed, self.models.changed.emit),
+            (project.events.ranking_changed, self._on_ranking_changed),
+        ):
+            self._listening.add(signal, slot)
         self.readings.read()
         self.fields.open(project, remembered.get("order"))
         self.marks.recall(remembered.get("threshold"), self.preferences.threshold)
@@ -190,14 +195,7 @@ class Session(OpenProject):
         self.unsaved.take()
         self.fields.close()
         self.history.forget()
-        for signal in (
-            project.events.edited,
-            project.events.fields_added,
-            project.events.suggestions_changed,
-            project.events.models_changed,
-            project.events.ranking_changed,
-        ):
-            signal.disconnect()
+        self._listening.close()
         project.close()
         self.fields.go_to(None)
         self.training.rounds.on_project()
