@@ -2,6 +2,7 @@
 
 from annotation_store._collections.bulk_edits import Entry
 from annotation_store._collections.cells import ClassCount
+from annotation_store._collections.features import BoxFeatures, box_key
 from annotation_store._collections.overlaps import Overlap
 from annotation_store._collections.ranking import Embedding, StoredRanking
 from annotation_store._collections.review_statistics import CellsMade, Decision
@@ -64,6 +65,7 @@ __all__ = [
     "ActiveTime",
     "AddReport",
     "Box",
+    "BoxFeatures",
     "Cell",
     "CellHistory",
     "CellsMade",
@@ -109,6 +111,7 @@ __all__ = [
     "StoredRanking",
     "Suggestion",
     "SuggestionState",
+    "box_key",
     "formats",
     "load_schema",
     "schema_from_coco",

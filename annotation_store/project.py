@@ -17,6 +17,7 @@ from annotation_store._collections.bulk_edits import BulkEdits
 from annotation_store._collections.cells import Cells
 from annotation_store._collections.conflicts import Conflicts
 from annotation_store._collections.edit_writer import EditWriter
+from annotation_store._collections.features import Features
 from annotation_store._collections.fields import Fields
 from annotation_store._collections.history import History
 from annotation_store._collections.ingest import Ingest
@@ -77,8 +78,8 @@ class Project:
         What models propose, and what became of it.
     conflicts, overlaps, work_time, readings, history
         Contradicting imports, fields of one place, time at work, who reads what, every change.
-    models, runs, embeddings, rankings, random_sample
-        What was learnt, and where to look next.
+    models, runs, embeddings, features, rankings, random_sample
+        What was learnt, what models see of fields and of cells, and where to look next.
     schema_versions, pseudonyms
         Schemas of before, and what stands for names outside.
     edit_writer
@@ -225,6 +226,7 @@ class Project:
         self.models = Models(db)
         self.runs = Runs(db)
         self.embeddings = Embeddings(db)
+        self.features = Features(db)
         self.rankings = Rankings(db)
         self.random_sample = RandomSample(db)
         self.schema_versions = SchemaVersions(db)

@@ -28,11 +28,26 @@ STAGING = ".staging"
 """Work in progress, in folders with a lock that shows whether their process is alive."""
 THUMBNAILS = ".thumbnails"
 """Created again if missing."""
+FEATURES = ".features"
+"""The cache of feature vectors: computed again if missing."""
 LOST = "lost+found"
 """Where files go that belong to nothing, or were damaged: for people to look at."""
 
 JOURNALS = tuple(f"{DATABASE}{end}" for end in ("-wal", "-shm", "-journal"))
-_GUARDED = (PIXELS, ORIGINALS, MODELS, LOGS, BACKUPS, RUNS, STAGING, THUMBNAILS, LOST, DATABASE, *JOURNALS)
+_GUARDED = (
+    PIXELS,
+    ORIGINALS,
+    MODELS,
+    LOGS,
+    BACKUPS,
+    RUNS,
+    STAGING,
+    THUMBNAILS,
+    FEATURES,
+    LOST,
+    DATABASE,
+    *JOURNALS,
+)
 _JUNCTION = 0xA0000003  # Windows' IO_REPARSE_TAG_MOUNT_POINT; a symbolic link is one by its mode
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"(\.[\w.+-]{0,31})?", re.ASCII)

@@ -22,14 +22,16 @@ def one_cell_each(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any, Told]
     from training.worker import suggest
 
     def propose(_model: object, pixels: Any, **_: object) -> list[Any]:
-        return [SimpleNamespace(vector=None) for load in pixels if load() is not None]
+        return [SimpleNamespace(vector=None, features=None) for load in pixels if load() is not None]
 
     monkeypatch.setattr(suggest, "seen_side", lambda *_: None)
     monkeypatch.setattr(suggest, "propose_raw", propose)
     monkeypatch.setattr(
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )
-    model: Any = SimpleNamespace(calibration=SimpleNamespace(raw=lambda value: value))
+    model: Any = SimpleNamespace(
+        calibration=SimpleNamespace(raw=lambda value: value), trunk_digest=lambda: "trunk"
+    )
     films: Any = SimpleNamespace(
         move=lambda _film: 0.0,
         note=lambda _film, _raw: None,

@@ -49,6 +49,8 @@ class RawProposals:
         cannot tell what is new to it.
     unchecked
         Whether the model has not learnt from the film: see `training.worker.films.Films`.
+    features
+        ``(m, F)`` float16: what the describer's trunk sees of the first, those that are not `FAINT`.
     """
 
     boxes: np.ndarray
@@ -58,6 +60,7 @@ class RawProposals:
     places: np.ndarray | None = None
     novelty: np.ndarray | None = None
     unchecked: bool = False
+    features: np.ndarray | None = None
 
 
 Move = np.ndarray | float
@@ -129,13 +132,18 @@ def _propose_batch(
         sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
     scores = np.concatenate([scores for _, scores, _ in kept])
     moved = [move for move, (boxes, _, _) in zip(moves, kept, strict=True) for _ in boxes]
-    logits, places, unlike = describe_crops(model, crops, sizes, scores, moved)
+    features = _features_by_score(model, crops, sizes, scores)
+    logits, places, unlike = describe_features(model, features, moved)
     results, start = [], 0
     for boxes, scores, vector in kept:
-        end = start + len(boxes)
-        new = (None, None) if unlike is None or places is None else (places[start:end], unlike[start:end])
-        results.append(RawProposals(boxes, scores, [head[start:end] for head in logits], vector, *new))
-        start = end
+        some = slice(start, start + len(boxes))
+        start = some.stop
+        seen = features[some][: int((scores >= FAINT).sum())].half().cpu().numpy()
+        of_heads = [head[some] for head in logits]
+        new = RawProposals(boxes, scores, of_heads, vector, features=seen)
+        if places is not None and unlike is not None:
+            new.places, new.novelty = places[some], unlike[some]
+        results.append(new)
     return results
 
 
@@ -238,49 +246,41 @@ def cell_sides(
     return sides
 
 
+def _features_by_score(
+    model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float], scores: np.ndarray
+) -> torch.Tensor:
+    """Return features ``(n, F)``; what is `FAINT` is looked at once and not from eight sides."""
+    describer = model.describer
+    features = torch.zeros((len(crops), describer.features), device=next(describer.parameters()).device)
+    for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
+        if len(rows):
+            some, of = [crops[i] for i in rows.tolist()], [sizes[i] for i in rows.tolist()]
+            features[torch.from_numpy(rows)] = features_of(describer, some, of, once=once)
+    return features
+
+
 @torch.inference_mode()
-def describe_crops(
-    model: LearnedModel,
-    crops: Sequence[np.ndarray],
-    sizes: Sequence[float],
-    scores: np.ndarray,
-    moves: Sequence[Move] | None = None,
+def describe_features(
+    model: LearnedModel, features: torch.Tensor, moves: Sequence[Move] | None = None
 ) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray | None]:
     """Return logits per head ``(n, K)``, and places and p-values as `RawProposals` has them.
 
     Parameters
     ----------
-    crops
-        ``(CROP, CROP, 3)`` uint8 each.
-    sizes
-        As `size_feature` gives them.
-    scores
-        ``(n,)`` raw detection scores: what is `FAINT` is looked at once and not from eight sides.
+    features
+        ``(n, F)`` as `features_of` gives them.
     moves
-        Of each crop's film.
+        Of each cell's film.
     """
-    describer = model.describer
-    device = next(describer.parameters()).device
-    logits = [np.zeros((len(crops), len(values)), np.float32) for values in model.vocabulary.heads]
     novelty = novelty_of(model)
-    places = None if novelty is None else np.zeros((len(crops), novelty.directions))
-    unlike = None if novelty is None else np.ones(len(crops))
-    for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
-        if not len(rows) or not logits:
-            continue
-        features = features_of(
-            describer, [crops[i] for i in rows.tolist()], [sizes[i] for i in rows.tolist()], once=once
-        )
-        with autocast(device):
-            predicted = describer.decide(features)
-        for head, out in zip(logits, predicted, strict=True):
-            head[rows] = out.float().cpu().numpy()
-        if novelty is not None and places is not None and unlike is not None:
-            seen = features.float().cpu().numpy()
-            if moves is not None:
-                seen = seen - np.stack([np.broadcast_to(moves[i], seen.shape[1:]) for i in rows.tolist()])
-            places[rows], unlike[rows] = novelty.places(seen), novelty.p_values(seen)
-    return logits, places, unlike
+    with autocast(features.device):
+        logits = [head.float().cpu().numpy() for head in model.describer.decide(features)]
+    if novelty is None:
+        return logits, None, None
+    seen = features.float().cpu().numpy()
+    if moves is not None and len(seen):
+        seen = seen - np.stack([np.broadcast_to(move, seen.shape[1:]) for move in moves])
+    return logits, novelty.places(seen), novelty.p_values(seen)
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:
@@ -289,17 +289,25 @@ def novelty_of(model: LearnedModel) -> Novelty | None:
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
-    """Convert raw proposals into records with probabilities, most confident first.
+    """Convert raw proposals into records with probabilities, most confident first; see `stated`."""
+    confidences = model.calibration.confidence(raw.scores)
+    order = np.argsort(-confidences, kind="stable")
+    return stated(model, raw, confidences, order[confidences[order] >= min_confidence].tolist())
+
+
+def stated(
+    model: LearnedModel, raw: RawProposals, confidences: np.ndarray, rows: Sequence[int]
+) -> list[Proposal]:
+    """Convert some raw proposals, with the confidence ``(n,)`` of each, into records with probabilities.
 
     An untrained class or value is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
     `LEAST_ATTRIBUTE_SIDE` gets no attributes. Of a film where nothing was checked the probabilities are
     drawn towards even ones, so that none is above `UNCHECKED_AT_MOST` and the order stays.
     """
-    unlike: list[float | None] = [None] * len(raw.scores)
+    unlike: list[float | None] = [None] * len(raw.boxes)
     if raw.novelty is not None:
         unlike = [round(float(p), 4) for p in raw.novelty]
-    confidences = model.calibration.confidence(raw.scores)
     heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
     probabilities = [
         None
@@ -313,9 +321,7 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
             for head, (_, _, known) in zip(probabilities, heads, strict=True)
         ]
     proposals = []
-    for i in np.argsort(-confidences, kind="stable"):
-        if confidences[i] < min_confidence:
-            break
+    for i in rows:
         predicted = [
             {}
             if head is None or known is None

@@ -151,6 +151,15 @@ class LearnedModel:
             heads.append(known if known.sum() >= 2 else None)
         return heads
 
+    def trunk_digest(self) -> str:
+        """Return what its features are known by: equal for all models of one trunk, in a file or not."""
+        digest = hashlib.sha256(b"features 1")  # another number where crops or views change
+        for name, tensor in sorted(self.describer.trunk.state_dict().items()):
+            digest.update(name.encode())
+            stored = tensor.half() if tensor.is_floating_point() else tensor  # as `write_model` keeps it
+            digest.update(stored.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
     def clone(self) -> LearnedModel:
         """Copy the weights too."""
         return copy.deepcopy(self)

@@ -40,8 +40,9 @@ class Space:
         rows, weight = features[grouping >= 0], weights[grouping >= 0, head, None]
         groups = np.unique(grouping[grouping >= 0], return_inverse=True)[1]
         counts = np.bincount(groups, weight[:, 0])
-        sums = np.zeros((len(counts), features.shape[1]))
-        np.add.at(sums, groups, rows * weight)
+        of_group = np.zeros((len(counts), len(rows)))
+        of_group[groups, np.arange(len(rows))] = weight[:, 0]
+        sums = of_group @ rows
         rest = rows - (sums / counts[:, None])[groups]
         total = max(1.0, float(weight.sum()))
         self._features = features
@@ -53,7 +54,9 @@ class Space:
         rest /= self._scale
         rest *= np.sqrt(weight)
         moves /= self._scale
-        covariance = (1 - SHRINKAGE) * ((rest.T @ rest) / total + moves.T @ moves)
+        # single precision is half the time, and the identity in it keeps it far from singular
+        every = np.concatenate((rest / total**0.5, moves)).astype(np.float32)
+        covariance = (1 - SHRINKAGE) * (every.T @ every)
         covariance[np.diag_indices_from(covariance)] += SHRINKAGE
         self._factor = cho_factor(covariance, check_finite=False)
 
@@ -80,7 +83,7 @@ class Space:
             weights = np.ones(len(labels)) if weights is None else weights
             means = np.stack([self._mean(labels == value, weights) for value in np.flatnonzero(met)])
             standard = (means - self._centre) / self._scale
-            solved = cho_solve(self._factor, standard.T, check_finite=False).T
+            solved = cho_solve(self._factor, standard.T.astype(np.float32), check_finite=False).T
             weight[met] = solved / self._scale
             bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
         return weight, bias, met

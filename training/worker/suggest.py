@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotation_store import Embedding, Proposal
+from annotation_store import BoxFeatures, Embedding, Proposal, box_key
 from annotation_store.errors import ProjectError
 from training import ranking
-from training.inference.predict import Pixels, RawProposals, calibrated, propose_raw, seen_side, suggestible
+from training.inference.predict import (
+    Pixels,
+    RawProposals,
+    calibrated,
+    propose_raw,
+    seen_side,
+    suggestible,
+)
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
@@ -76,6 +83,7 @@ def suggest_on(
     asked = [one for one in known if one.field.id not in ready]
     sides = Sides(project, model, asked)
     least = max(0.001, model.calibration.raw(min_confidence))
+    trunk = model.trunk_digest()
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
     done: list[int] = []
     damaged: dict[int, str] = {}
@@ -100,6 +108,7 @@ def suggest_on(
             films.note(film, proposals)
         new = {one.field.id: proposals for one, proposals in zip(missing, raw, strict=True)}
         looks: dict[int, Embedding] = {}
+        features: dict[int, BoxFeatures] = {}
         for one in some:
             proposals = new.get(one.field.id) or ready[one.field.id]
             found = calibrated(model, proposals, min_confidence=min_confidence)
@@ -117,6 +126,8 @@ def suggest_on(
             )
             count += len(project.suggestions.replace(one.field.id, kept, model_id=number))
             unknown += sum(proposal.is_unknown for proposal in kept)
+            if (seen := _seen_of(kept, proposals)) is not None:
+                features[one.field.id] = seen
             if proposals.vector is not None:
                 shown = {id(proposal) for proposal in kept}
                 rest = tuple(proposal for proposal in found if id(proposal) not in shown)
@@ -129,6 +140,7 @@ def suggest_on(
                     of_cells = checked.get(one.field.id, {})
                 looks[one.field.id] = Embedding(proposals.vector, rest, of_cells)
         project.embeddings.save(source, looks)
+        project.features.save(trunk, features)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
     budget.leave_out(SUGGESTIONS, len(done) + len(damaged), len(known))
@@ -153,6 +165,17 @@ def suggest_on(
     )
     channel.send(suggested)
     return suggested
+
+
+def _seen_of(kept: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | None:
+    """Return the features of proposals that were looked at from all sides."""
+    if raw.features is None:
+        return None
+    places = {box_key(box): row for row, box in enumerate(raw.boxes[: len(raw.features)].tolist())}
+    rows = [places[key] for one in kept if (key := box_key(one.box)) in places]
+    if not rows:
+        return None
+    return BoxFeatures(raw.boxes[rows].astype(np.float32), raw.features[rows].astype(np.float32))
 
 
 def _images(

@@ -1,0 +1,203 @@
+"""Feature vectors of boxes: what a describer's trunk sees of cells and suggestions, computed once.
+
+A cache, no truth: it lies in a file of its own, belongs to no backup, and may be deleted at any time. A
+vector is found again by what it was computed from: the trunk, the content of the field's image, and the
+box. A cell that was moved, a field whose number another image has since a restore, or a model with another
+trunk finds nothing, and its vector is computed anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+
+from annotation_store._db.session import DatabaseSession
+from annotation_store._db.tables import fields
+from annotation_store.files.layout import FEATURES, inside
+from annotation_store.records import Box
+
+_FILE = "features.db"
+_BLOCK = 64
+"""Numbers that share a scale: channels of one layer are of one magnitude."""
+_MOST_ON_A_FIELD = 600
+"""Boxes that are kept of a field: the newest."""
+_BUSY_SECONDS = 5.0
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS features (trunk TEXT, content TEXT, count INTEGER NOT NULL, "
+    "length INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (trunk, content)) WITHOUT ROWID"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxFeatures:
+    """Feature vectors of boxes on one field.
+
+    Attributes
+    ----------
+    boxes
+        ``(n, 4)`` float32: x, y, width, height in the field's pixels.
+    vectors
+        ``(n, F)`` float32; 99% of the numbers are within 1% of the greatest of their 64 neighbours.
+    """
+
+    boxes: np.ndarray
+    vectors: np.ndarray
+
+    def places(self) -> dict[Box, int]:
+        """Return the row of each box, rounded as `box_key` does."""
+        return {box_key(box): row for row, box in enumerate(self.boxes.tolist())}
+
+
+def box_key(box: Collection[float]) -> Box:
+    """Return a box to a hundredth of a pixel, by which its vector is found."""
+    x, y, w, h = (round(float(np.float32(v)), 2) for v in box)
+    return (x, y, w, h)
+
+
+class Features:
+    """`Project.features`: vectors that models computed of boxes, kept beside the database."""
+
+    def __init__(self, db: DatabaseSession) -> None:
+        self._db = db
+
+    def of(self, trunk: str, field_ids: Collection[int] | None = None) -> dict[int, BoxFeatures]:
+        """Return the stored vectors of a trunk, by field; fields without any are absent.
+
+        Parameters
+        ----------
+        trunk
+            The digest of what computed them.
+        field_ids
+            Of these fields only.
+        """
+        contents = self._contents(field_ids)
+        found: dict[int, BoxFeatures] = {}
+        with self._opened() as connection:
+            if connection is None:
+                return {}
+            query = "SELECT content, count, length, data FROM features WHERE trunk = ?"
+            if len(contents) == 1:
+                query += " AND content = ?"
+            for content, count, length, data in connection.execute(
+                query, (trunk, *contents)[: query.count("?")]
+            ):
+                if content in contents and (features := _read(count, length, data)) is not None:
+                    found[contents[content]] = features
+        return found
+
+    def save(self, trunk: str, found: Mapping[int, BoxFeatures]) -> None:
+        """Store vectors of boxes beside those that are there; one of the same box is replaced.
+
+        Without room on the disk, or where nothing may be written, nothing is stored: they are computed again.
+        """
+        if self._db.read_only or not found:
+            return
+        with self._opened(write=True) as connection:
+            if connection is None:
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            for content, field_id in self._contents(found).items():
+                new = found[field_id]
+                query = "SELECT count, length, data FROM features WHERE trunk = ? AND content = ?"
+                row = connection.execute(query, (trunk, content)).fetchone()
+                both = _joined(_read(*row) if row else None, new)
+                values = (trunk, content, len(both.boxes), both.vectors.shape[1], _packed(both))
+                connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)", values)
+            connection.execute("COMMIT")
+
+    def _contents(self, field_ids: Collection[int] | None) -> dict[str, int]:
+        query = sa.select(fields.c.id, fields.c.content_hash)
+        among = None if field_ids is None else {int(one) for one in field_ids}
+        if among is not None and len(among) < 1000:
+            query = query.where(fields.c.id.in_(sorted(among)))
+        rows = self._db.rows(query)
+        return {row.content_hash: row.id for row in rows if among is None or row.id in among}
+
+    @contextmanager
+    def _opened(self, *, write: bool = False) -> Iterator[sqlite3.Connection | None]:
+        """Open the cache; ``None`` where there is none, or it cannot be used. A damaged one is deleted."""
+        self._db.check_present()
+        file = inside(self._db.path, FEATURES, _FILE)
+        try:
+            connection = _connected(file, write=write)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(file, error)
+            connection = None
+        if connection is None:
+            yield None
+            return
+        try:
+            with closing(connection):
+                yield connection
+        except sqlite3.Error as error:
+            self._give_up(file, error)
+
+    def _give_up(self, file: Path, error: Exception) -> None:
+        """Delete what is no database; a full disk or another writer is no reason to."""
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        if damaged and not self._db.read_only:
+            for path in (file, file.with_name(f"{file.name}-journal")):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def _connected(file: Path, *, write: bool) -> sqlite3.Connection | None:
+    if not write and not file.is_file():
+        return None
+    if write:
+        file.parent.mkdir(exist_ok=True)  # not those above it: the project may be gone
+    uri = f"{file.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    if write:
+        try:
+            connection.execute("PRAGMA synchronous = OFF")  # after a power cut it is made again
+            connection.execute(_TABLE)
+        except sqlite3.Error:
+            connection.close()
+            raise
+    return connection
+
+
+def _joined(old: BoxFeatures | None, new: BoxFeatures) -> BoxFeatures:
+    if old is None or old.vectors.shape[1] != new.vectors.shape[1]:
+        return new
+    again = new.places()
+    rest = [row for box, row in old.places().items() if box not in again]
+    return BoxFeatures(
+        np.concatenate((old.boxes[rest], new.boxes))[-_MOST_ON_A_FIELD:],
+        np.concatenate((old.vectors[rest], new.vectors))[-_MOST_ON_A_FIELD:],
+    )
+
+
+def _packed(features: BoxFeatures) -> bytes:
+    """Return boxes as float32, a float16 scale for each block of a vector, and the numbers as int8."""
+    vectors = np.asarray(features.vectors, np.float32)
+    starts = np.arange(0, vectors.shape[1], _BLOCK)
+    scales = np.maximum.reduceat(np.abs(vectors), starts, axis=1) / 127 if vectors.size else vectors[:, :0]
+    scales = np.minimum(np.nextafter(scales.astype(np.float16), np.float16(np.inf)), np.float16(60_000))
+    wide = np.repeat(scales.astype(np.float32), _BLOCK, axis=1)[:, : vectors.shape[1]]
+    codes = np.clip(np.rint(vectors / wide), -127, 127).astype(np.int8)
+    parts = (np.asarray(features.boxes, "<f4"), scales.astype("<f2"), codes)
+    return b"".join(part.tobytes() for part in parts)
+
+
+def _read(count: object, length: object, data: object) -> BoxFeatures | None:
+    """Read what `_packed` wrote; ``None`` for a row that is none."""
+    if not (isinstance(count, int) and isinstance(length, int) and isinstance(data, bytes)):
+        return None
+    blocks = -(-length // _BLOCK)
+    if not 0 < count <= _MOST_ON_A_FIELD or length < 1 or len(data) != count * (16 + 2 * blocks + length):
+        return None
+    boxes = np.frombuffer(data, "<f4", 4 * count).reshape(count, 4)
+    scales = np.frombuffer(data, "<f2", blocks * count, 16 * count).reshape(count, blocks).astype(np.float32)
+    codes = np.frombuffer(data, np.int8, length * count, count * (16 + 2 * blocks)).reshape(count, length)
+    vectors = codes * np.repeat(scales, _BLOCK, axis=1)[:, :length]
+    if not (np.isfinite(boxes).all() and np.isfinite(vectors).all()):
+        return None
+    return BoxFeatures(boxes.astype(np.float32), vectors.astype(np.float32))

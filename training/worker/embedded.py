@@ -1,0 +1,232 @@
+"""The feature vectors of a project's boxes, in memory: kept between the requests of a process that stays.
+
+They come from the project's cache (`Project.features`); what it lacks is computed from the pixels, once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotation_store import BoxFeatures, Entry, box_key
+from annotation_store.errors import ProjectError
+from annotation_store.records import Box, Field, SuggestionState
+from training.models.model import LearnedModel
+from training.networks.describer import cut_crop, features_of, size_feature
+from training.networks.scale import CellSides, field_side
+from training.protocol import Progress
+from training.worker.channel import Channel
+from training.worker.models import resolve
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_AT_ONCE = 16
+"""Fields whose boxes are looked at before what was seen is stored."""
+
+
+class Vectors:
+    """Looks up, computes and keeps the feature vectors of boxes.
+
+    Attributes
+    ----------
+    damaged
+        Names of the fields whose pixels could not be read: their boxes have no vector.
+    computed
+        How many vectors were computed since it was made, and not found.
+    """
+
+    def __init__(self, trunk: str) -> None:
+        self._trunk = trunk
+        self._known: dict[int, dict[Box, np.ndarray]] = {}
+        self._content: dict[int, str] = {}
+        self.damaged: set[str] = set()
+        self.computed = 0
+
+    def of(
+        self,
+        project: Project,
+        model: LearnedModel,
+        boxes: Sequence[tuple[int, Box]],
+        *,
+        sides: Mapping[int, float | None] | None = None,
+        on_field: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Return the vectors ``(n, F)`` float32 of boxes; a row of NaN for one that cannot be looked at.
+
+        Parameters
+        ----------
+        boxes
+            Field id and box of each.
+        sides
+            Field id to the median side of a white cell there in its pixels, where the project knows it: a
+            box's size is measured against it.
+        on_field
+            Called with the number of fields looked at and of those to look at; what it raises ends it.
+        """
+        keys = [(field_id, box_key(box)) for field_id, box in boxes]
+        self._read(project, {field_id for field_id, _ in keys})
+        missing: dict[int, dict[Box, Box]] = defaultdict(dict)
+        for (field_id, box), key in zip(boxes, keys, strict=True):
+            if key[1] not in self._known.get(field_id, {}):
+                missing[field_id][key[1]] = box
+        self._look(project, model, missing, sides or {}, on_field)
+        none = np.full(model.describer.features, np.nan, np.float16)
+        found = np.stack([self._known.get(i, {}).get(key, none) for i, key in keys] or [none])[: len(keys)]
+        vectors = found.astype(np.float32)
+        self._measure(project, vectors, boxes, sides or {})
+        return vectors
+
+    def _read(self, project: Project, field_ids: set[int]) -> None:
+        """Take what the cache holds of fields that were not asked for before."""
+        fields = {field.id: field for field in project.fields.all()}
+        for field_id in [i for i, content in self._content.items() if _content(fields.get(i)) != content]:
+            self._known.pop(field_id, None)  # another project's state came back: another image has the number
+            del self._content[field_id]
+        new = {i for i in field_ids if i not in self._content and i in fields}
+        for field_id, seen in project.features.of(self._trunk, new).items() if new else ():
+            self._known[field_id] = dict(zip(seen.places(), seen.vectors.astype(np.float16), strict=False))
+        self._content.update({i: _content(fields[i]) for i in new})
+
+    def _look(
+        self,
+        project: Project,
+        model: LearnedModel,
+        missing: Mapping[int, Mapping[Box, Box]],
+        sides: Mapping[int, float | None],
+        on_field: Callable[[int, int], None] | None,
+    ) -> None:
+        new: dict[int, BoxFeatures] = {}
+        model.evaluating()
+        for done, (field_id, boxes) in enumerate(sorted(missing.items()), 1):
+            try:
+                pixels = project.pixels.read(field_id)
+            except ProjectError:
+                project.check_present()  # then it is all of the project, not one field
+                self.damaged.add(project.fields.get(field_id).name)
+                continue
+            against = field_side(pixels.shape[1], pixels.shape[0], sides.get(field_id))
+            crops = [cut_crop(pixels, box) for box in boxes.values()]
+            sizes = [size_feature(max(box[2:]), against) for box in boxes.values()]
+            seen = features_of(model.describer, crops, sizes).float().cpu().numpy()
+            self.computed += len(seen)
+            known = self._known.setdefault(field_id, {})
+            known.update(zip(boxes, seen.astype(np.float16), strict=True))
+            new[field_id] = BoxFeatures(np.array(list(boxes.values()), np.float32), seen)
+            if len(new) >= _AT_ONCE:
+                project.features.save(self._trunk, new)
+                new = {}
+            if on_field is not None:
+                on_field(done, len(missing))
+        project.features.save(self._trunk, new)
+
+    def _measure(
+        self,
+        project: Project,
+        vectors: np.ndarray,
+        boxes: Sequence[tuple[int, Box]],
+        sides: Mapping[int, float | None],
+    ) -> None:
+        """Write the boxes' sizes anew: what they are measured against is known better by and by."""
+        against = {
+            i: field_side(project.fields.get(i).width, project.fields.get(i).height, side)
+            for i in {field_id for field_id, _ in boxes}
+            if (side := sides.get(i)) is not None
+        }
+        for row, (field_id, box) in enumerate(boxes):
+            if field_id in against:
+                vectors[row, -1] = size_feature(max(box[2:]), against[field_id])
+
+
+def _content(field: Field | None) -> str:
+    return "" if field is None else field.content_hash
+
+
+_MOST_KEPT = 2
+_kept: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
+
+
+def vectors_of(project: Project, model: LearnedModel) -> Vectors:
+    """Return the vectors of a project for a model's trunk, those of an earlier request with them."""
+    key = (project.uid, model.trunk_digest())
+    vectors = _kept.pop(key, None) or Vectors(key[1])
+    _kept[key] = vectors
+    while len(_kept) > _MOST_KEPT:
+        _kept.popitem(last=False)
+    vectors.damaged.clear()
+    return vectors
+
+
+@dataclass
+class Embedded:
+    """A project's cells and pending suggestions as a model's trunk sees them.
+
+    Attributes
+    ----------
+    entries
+        Those that could be looked at, in the order of `BulkEdits.entries`.
+    vectors
+        ``(n, F)`` float32, one for each.
+    model, number
+        The model, and its number; ``None`` = the starter.
+    damaged
+        Names of fields whose image is damaged: their cells are left out.
+    """
+
+    entries: list[Entry]
+    vectors: np.ndarray
+    model: LearnedModel
+    number: int | None
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[tuple[str, int]]:
+        """Kind and id of each entry."""
+        return [(entry.kind, entry.id) for entry in self.entries]
+
+
+def embedded(project: Project, channel: Channel | None = None, model: str | int = "active") -> Embedded:
+    """Return the project's cells and pending suggestions with their vectors; those lacking are computed.
+
+    Parameters
+    ----------
+    channel
+        Hears of the progress, and is asked whether to stop.
+    model
+        As `training.worker.models.resolve` takes it.
+    """
+    learned, number = resolve(project, model)
+    entries = project.bulk_edits.entries(states=(SuggestionState.PENDING,))
+    fields = {field.id: field for field in project.fields.all()}
+    entries = [entry for entry in entries if not fields[entry.field_id].is_slide]
+
+    def looked(done: int, total: int) -> None:
+        if channel is not None:
+            channel.check()
+            channel.send(Progress(stage="look", done=done, total=total))
+
+    sides = _sides(fields, entries)
+    vectors = vectors_of(project, learned)
+    found = vectors.of(project, learned, [(e.field_id, e.box) for e in entries], sides=sides, on_field=looked)
+    whole = np.isfinite(found).all(1)
+    return Embedded(
+        [entry for entry, is_whole in zip(entries, whole, strict=True) if is_whole],
+        found[whole],
+        learned,
+        number,
+        tuple(sorted(vectors.damaged)),
+    )
+
+
+def _sides(fields: Mapping[int, Field], entries: Sequence[Entry]) -> dict[int, float | None]:
+    """Return the median side of a white cell on each field, as far as the project's cells show it."""
+    of_cells: dict[int, list[float]] = {field_id: [] for field_id in fields}
+    for entry in entries:
+        if entry.kind == "cell":
+            of_cells[entry.field_id].append(max(entry.box[2:]))
+    known = CellSides.learn((fields[field_id], sides) for field_id, sides in of_cells.items())
+    return {entry.field_id: known.on(fields[entry.field_id]) for entry in entries}
