@@ -14,6 +14,7 @@ from napari.components import ViewerModel
 from PIL import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QItemSelectionModel, Qt
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QComboBox
 
 from annotation_store import Entry, Project, Proposal
@@ -26,7 +27,7 @@ from napari_lld.session.predictions import Disagreement, disagreement
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 from tests.database import engine
 
-from .conftest import listen
+from .conftest import button, listen
 
 
 @pytest.fixture
@@ -116,6 +117,23 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
     dock.desk.session.fields.next()
     settle(window, qtbot)
     assert {item.entry.field_id for item in window.gallery.shown} == {two}
+
+
+def test_it_opens_from_a_button_and_from_the_menu(
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
+) -> None:
+    dock.desk.session.open(small_project, annotator="Ada")
+    opener = button(dock, "gallery.open")
+    qtbot.waitUntil(opener.isEnabled)
+    assert opener.text() == "Gallery  G"
+    assert "(G)" in opener.toolTip()
+    opener.click()
+    window = dock.desk.gallery.window
+    assert window is not None
+    window.close()
+    entry = next(a for a in dock.findChildren(QAction) if a.text() == "Gallery    G")
+    entry.trigger()
+    assert window.isVisible()
 
 
 def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(

@@ -35,6 +35,8 @@ _MENU = (
     "reading.choose",
     "conflicts.show",
     "",
+    "gallery.open",
+    "",
     "project.close",
     "",
     "help.keys",
@@ -73,7 +75,7 @@ class Header(Part):
             elif command_id in commands:
                 self.menu_action(self._menu, command_id)
         menu_button.setMenu(self._menu)
-        top = row(self.button("project.export", hint=False), menu_button)
+        top = row(self.tool_button("gallery.open"), self.button("project.export", hint=False), menu_button)
         top.insertWidget(0, self._title, 1)
         layout.addLayout(top)
         line = row(label(tr(RESEARCH_USE), "muted"), 1, self._time)
