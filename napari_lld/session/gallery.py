@@ -7,130 +7,24 @@ field, and all that is done to many is one transaction, taken back in one step.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from psygnal import Signal
 
-from annotation_store import Entry, Project
+from annotation_store import Project
 from annotation_store.errors import LLDError
-from annotation_store.records import Box, Edit, RejectionReason, SuggestionState
-from annotation_store.schema import Schema
-from annotation_store.schema.reserved import UNSURE
-from napari_lld.i18n.schema_texts import shown
+from annotation_store.records import Edit, RejectionReason
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.bulk_accept import Candidate, unchecked_refusal, unknown_refusal
-from napari_lld.session.predictions import Disagreement, best, disagreement, doubt, label_probability
+from napari_lld.session.gallery_items import Item, Key
+from napari_lld.session.gallery_order import Order, Places, Scope, Show, SortKey, is_sorted, sort_key
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 
-Key = tuple[str, int]
-"""``"cell"`` or ``"suggestion"``, and its id."""
-
-
-class Scope(StrEnum):
-    """Whose cells are listed."""
-
-    FIELD = "field"
-    PATIENT = "patient"
-    ALL = "all"
-
-
-class Show(StrEnum):
-    """What is listed of them."""
-
-    EVERYTHING = "everything"
-    CELLS = "cells"
-    INCOMPLETE = "incomplete"
-    WAITING = "waiting"
-    REJECTED = "rejected"
-    UNKNOWN = "unknown"
-    BOOKMARKED = "bookmarked"
-    SECOND_OPINION = "second_opinion"
-
-
-class Order(StrEnum):
-    """What comes first."""
-
-    UNCERTAIN = "uncertain"
-    SUREST = "surest"
-    DISAGREEMENT = "disagreement"
-    CLASS = "class"
-    VALUE = "value"
-
-
 MISSING = ""
 """Stands in the filters for a class or value that nobody gave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One crop of the gallery.
-
-    Attributes
-    ----------
-    word
-        The cell's class, or the one that a suggestion states.
-    doubt
-        How much one would learn from it (`opinions.doubt`).
-    probability
-        Of what it states (`opinions.label_probability`).
-    disagreement
-        What the model predicts of a cell's label (`opinions.disagreement`).
-    """
-
-    entry: Entry
-    word: str | None
-    doubt: float | None
-    probability: float | None
-    disagreement: Disagreement | None
-
-    @property
-    def key(self) -> Key:
-        """Kind and id."""
-        return (self.entry.kind, self.entry.id)
-
-    def value(self, attribute: str) -> str | None:
-        """Return the value of an attribute: the cell's, or the most probable one of a suggestion."""
-        if self.entry.kind == "cell":
-            return self.entry.attributes.get(attribute)
-        return best(self.entry.attribute_probabilities.get(attribute, {}))
-
-    @property
-    def unknown(self) -> bool:
-        """Whether it is a suggestion of a cell unlike anything taught."""
-        predicted = self.entry.proposal
-        return self.entry.kind == "suggestion" and predicted is not None and predicted.is_unknown
-
-    @property
-    def unchecked(self) -> bool:
-        """Whether it is a suggestion of a known cell on a film where nothing was checked."""
-        return self.entry.kind == "suggestion" and self.entry.unchecked and not self.unknown
-
-    @property
-    def pending(self) -> bool:
-        """Whether it is a suggestion that waits."""
-        return self.entry.state is SuggestionState.PENDING
-
-
-def read_items(project: Project, field_ids: Collection[int] | None) -> list[Item]:
-    """List cells and suggestions with the numbers they are sorted by; for a thread beside the window."""
-    schema = shown(project.schema)
-    return [_item(entry, schema) for entry in project.bulk_edits.entries(field_ids)]
-
-
-def _item(entry: Entry, schema: Schema) -> Item:
-    predicted = entry.proposal
-    stated = None if predicted is None else predicted.stated_class
-    return Item(
-        entry,
-        entry.cell_class if entry.kind == "cell" else stated,
-        None if predicted is None else doubt(predicted, schema),
-        label_probability(entry, schema),
-        disagreement(entry, schema),
-    )
 
 
 class Gallery:
@@ -150,8 +44,15 @@ class Gallery:
         self.attribute: str | None = None
         self.only_value: str | None = None
         self.shown: list[Item] = []
+        self.counts: Counter[str] = Counter()
+        """How many there are of each class, whichever class is listed alone."""
+        self.outdated = False
+        """Whether the order is no longer what sorting would give."""
+        self.became: Mapping[Key, Key] = {}
+        """What took the place of what by the last change."""
         self.reading = False
         self._items: dict[int, list[Item]] = {}
+        self._places = Places()
         self._field_ids: list[int] | None = None
         self._batches: list[tuple[list[int], int]] = []
         self._project: Project | None = None
@@ -177,18 +78,30 @@ class Gallery:
         self._items, self._batches, self.only_class, self.only_value = {}, [], None, None
 
     def read_all(self) -> None:
-        """Start reading the whole list of the scope."""
-        project, field = self._project, self.session.fields.current
-        self._items = {}
-        self._field_ids = None
-        if project is not None and self.scope is not Scope.ALL:
-            self._field_ids = [field.id] if field is not None else []
-            if self.scope is Scope.PATIENT and field is not None and field.patient:
-                self._field_ids = [f.id for f in project.fields.all() if f.patient == field.patient]
+        """Start reading the whole list of the scope; what is known of it stays listed meanwhile."""
+        self._field_ids = self._scope_fields()
+        if self._field_ids is not None:
+            self._items = {i: self._items[i] for i in self._field_ids if i in self._items}
         self.arrange()
-        if project is not None:
+        if self._project is not None:
             self.reading = True
             self.wanted.emit(self._field_ids)
+
+    def follow(self) -> None:
+        """Read another list where the scope has moved with the field that is shown."""
+        if self._scope_fields() != self._field_ids:
+            self.read_all()
+
+    def _scope_fields(self) -> list[int] | None:
+        """Return the ids of the fields of the scope, or ``None`` for all."""
+        project, field = self._project, self.session.fields.current
+        if project is None or self.scope is Scope.ALL:
+            return None
+        if field is None:
+            return []
+        if self.scope is Scope.PATIENT and field.patient:
+            return [f.id for f in project.fields.all() if f.patient == field.patient]
+        return [field.id]
 
     def _on_edited(self, edit: Edit) -> None:
         if edit.field_id is not None and {"cell", "suggestion", "region"} & set(edit.touched):
@@ -200,10 +113,22 @@ class Gallery:
         if inside:
             self.wanted.emit(inside)
 
-    def take(self, field_ids: Sequence[int] | None, items: Sequence[Item]) -> None:
-        """Take what was read of some fields, or of all that are listed."""
+    def take(
+        self,
+        field_ids: Sequence[int] | None,
+        items: Sequence[Item],
+        became: Mapping[Key, Key] | None = None,
+    ) -> None:
+        """Take what was read of some fields, or of all that are listed.
+
+        Parameters
+        ----------
+        became
+            What stands now where something else stood (`gallery_items.successors`): it takes its place.
+        """
         among = None if self._field_ids is None else set(self._field_ids)
-        if field_ids is None or (self.reading and among is not None and among <= set(field_ids)):
+        whole = field_ids is None or (self.reading and among is not None and among <= set(field_ids))
+        if whole:
             self._items, self.reading = {}, False
         for field_id in field_ids or ():
             self._items.pop(field_id, None)
@@ -211,72 +136,73 @@ class Gallery:
             # what was asked for before the scope was changed may come yet
             if among is None or item.entry.field_id in among:
                 self._items.setdefault(item.entry.field_id, []).append(item)
-        self.arrange()
+        if whole:
+            self.arrange()
+        else:
+            self._renew(became or {})
 
     # ------------------------------------------------------------------ filter and order
 
+    def _all(self) -> Iterator[Item]:
+        for field_id in sorted(self._items):
+            yield from self._items[field_id]
+
     def arrange(self) -> None:
         """Filter and sort anew."""
-        found = [item for field_id in sorted(self._items) for item in self._items[field_id]]
-        self.shown = sorted((item for item in found if self._passes(item)), key=self._sort_key())
+        self.became = {}
+        self._show(self._places.sort(self._all(), self._sort_key()), {})
+        self.outdated = False
         self.shown_changed.emit()
 
+    def _renew(self, became: Mapping[Key, Key]) -> None:
+        """Show what was edited or predicted anew where it stands: what is under the hand does not move."""
+        listed = {item.key: item for item in self.shown}
+        for old, new in became.items():
+            self._places.hand_on(old, new)
+            if old in listed:
+                listed[new] = listed[old]
+        self.became = became
+        self._show(self._places.keep(self._all()), listed)
+        in_order = is_sorted(self.shown, self._sort_key())
+        self.outdated = not in_order or not all(map(self._passes, self.shown))
+        self.shown_changed.emit()
+
+    def _show(self, ordered: Sequence[Item], listed: Mapping[Key, Item]) -> None:
+        """List what passes the filters, and what only a model has changed since it was listed."""
+
+        def stays(item: Item) -> bool:
+            before = listed.get(item.key)
+            return before is not None and not item.done_by_hand(before)
+
+        found = [item for item in ordered if self._passes_but_class(item) or stays(item)]
+        self.counts = Counter(item.word or MISSING for item in found)
+        self.shown = [item for item in found if self._passes_class(item) or stays(item)]
+
     def _passes(self, item: Item) -> bool:
-        entry, show = item.entry, self.show
-        cell = entry.kind == "cell"
-        if self.only_class is not None and (item.word or MISSING) != self.only_class:
-            return False
+        return self._passes_class(item) and self._passes_but_class(item)
+
+    def _passes_class(self, item: Item) -> bool:
+        return self.only_class is None or (item.word or MISSING) == self.only_class
+
+    def _passes_but_class(self, item: Item) -> bool:
         if (
             self.only_value is not None
             and self.attribute is not None
             and (item.value(self.attribute) or MISSING) != self.only_value
         ):
             return False
-        match show:
-            case Show.EVERYTHING:
-                return cell or item.pending
-            case Show.CELLS:
-                return cell
-            case Show.INCOMPLETE:
-                return cell and self._incomplete(entry)
-            case Show.WAITING:
-                return item.pending
-            case Show.REJECTED:
-                return entry.state is SuggestionState.REJECTED
-            case Show.UNKNOWN:
-                return item.pending and item.unknown
-            case Show.BOOKMARKED:
-                return entry.bookmark
-        return entry.second_opinion
+        return self.show.takes(item, self._incomplete)
 
-    def _incomplete(self, entry: Entry) -> bool:
+    def _incomplete(self, item: Item) -> bool:
+        entry = item.entry
         if entry.cell_class is None:
             return True
         if self.session.is_artefact(entry.cell_class):
             return False
         return any(a.name not in entry.attributes for a in self.session.attributes)
 
-    def _sort_key(self) -> Callable[[Item], Any]:
-        def falling(number: float | None) -> tuple[bool, float]:
-            return (number is None, -(number or 0.0))
-
-        if self.order is Order.UNCERTAIN:
-            return lambda item: (not item.unknown, falling(item.doubt))
-        if self.order is Order.SUREST:
-            return lambda item: (item.unknown, falling(item.probability))
-        if self.order is Order.DISAGREEMENT:
-            return _by_disagreement
-        schema, attribute = self.session.schema, self.attribute
-        places: dict[str | None, int] = {}
-        if schema is not None and self.order is Order.CLASS:
-            names = [*schema.class_names, *(group.name for group in schema.groups), UNSURE]
-            places = {name: place for place, name in enumerate(names)}
-            return lambda item: (places.get(item.word, len(places)), falling(item.probability))
-        if schema is not None and attribute is not None:
-            values = [*schema.attribute_named(attribute).value_names, UNSURE]
-            places = {name: place for place, name in enumerate(values)}
-            return lambda item: (places.get(item.value(attribute), len(places)), falling(item.doubt))
-        return lambda item: item.entry.id
+    def _sort_key(self) -> SortKey:
+        return sort_key(self.order, self.session.schema, self.attribute)
 
     # ------------------------------------------------------------------ what is done to many
 
@@ -412,30 +338,3 @@ class Gallery:
             session.marks.threshold = math.floor(100 * (item.probability or 0.0)) / 100
         session.selection.select(entry.kind, entry.id)
         session.selection.went_on.emit()
-
-
-def _by_disagreement(item: Item) -> tuple[bool, bool, float]:
-    """Sort contradicted labels first, then by how improbable a label is; last what cannot be compared."""
-    difference = item.disagreement
-    return (
-        difference is None,
-        not (difference and difference.instead),
-        -difference.improbable if difference else 0.0,
-    )
-
-
-def crop_window(box: Box, width: int, height: int) -> tuple[Box, tuple[int, int, int, int]]:
-    """Return the part of a field that shows a cell with its surroundings, and where it lies in the crop.
-
-    Returns
-    -------
-    tuple
-        The part as a box inside the field, and left, top, right, bottom margins in pixels where a square
-        about the cell passes the field's edge.
-    """
-    x, y, w, h = box
-    side = max(round(1.4 * max(w, h)), 8)
-    left, top = round(x + w / 2 - side / 2), round(y + h / 2 - side / 2)
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    margins = (x0 - left, y0 - top, left + side - x1, top + side - y1)
-    return (float(x0), float(y0), float(x1 - x0), float(y1 - y0)), margins

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from PIL import Image
 from annotation_store import Project
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field
-from napari_lld.session.gallery import Item, Key, crop_window, read_items
+from napari_lld.session.gallery_items import Item, Key, crop_window, read_items, successors
 
 Crop = npt.NDArray[np.uint8]
 _WHOLE = 4_000_000
@@ -46,8 +46,8 @@ class GalleryReader(threading.Thread):
     side
         Pixels of a crop.
     on_items, on_crops, on_failure
-        Called in this thread: fields that were read and what stands on them; crops, ``None`` if the
-        field cannot be read; a sentence.
+        Called in this thread: fields that were read, what stands on them, and what took the place of what
+        since they were read before; crops, ``None`` if the field cannot be read; a sentence.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class GalleryReader(threading.Thread):
         path: Path,
         reading_id: int,
         side: int,
-        on_items: Callable[[list[int] | None, list[Item]], None],
+        on_items: Callable[[list[int] | None, list[Item], Mapping[Key, Key]], None],
         on_crops: Callable[[list[tuple[Wanted, Crop | None]]], None],
         on_failure: Callable[[str], None],
     ) -> None:
@@ -72,6 +72,8 @@ class GalleryReader(threading.Thread):
         self._busy = False
         self._stopped = False
         self._pixels: OrderedDict[int, Crop] = OrderedDict()
+        self._known: dict[int, list[Item]] = {}
+        """What stood on each field when it was last read."""
 
     def read(self, field_ids: list[int] | None) -> None:
         """Request the list of some fields, or of all; pending requests are merged."""
@@ -135,8 +137,18 @@ class GalleryReader(threading.Thread):
             self._on_crops(self._crops(project, batch))
         else:
             project.refresh()  # the schema may have grown
-            self._on_items(field_ids, read_items(project, field_ids))
+            items = read_items(project, field_ids)
+            self._on_items(field_ids, items, self._changes(field_ids, items))
         return True
+
+    def _changes(self, field_ids: list[int] | None, items: list[Item]) -> Mapping[Key, Key]:
+        """Find what has taken the place of what on some fields, and remember what stands there now."""
+        now: dict[int, list[Item]] = {field_id: [] for field_id in field_ids or self._known}
+        for item in items:
+            now.setdefault(item.entry.field_id, []).append(item)
+        before = [item for field_id in now for item in self._known.get(field_id, ())]
+        self._known.update(now)
+        return successors(before, items)
 
     def _crops(self, project: Project, batch: list[Wanted]) -> list[tuple[Wanted, Crop | None]]:
         found: list[tuple[Wanted, Crop | None]] = []

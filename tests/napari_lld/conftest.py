@@ -15,7 +15,7 @@ from annotation_store import Project, Proposal
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from pytestqt.qtbot import QtBot
-    from qtpy.QtWidgets import QAbstractButton
+    from qtpy.QtWidgets import QAbstractButton, QWidget
 
     from napari_lld.controllers.dock import AnnotateDock
     from napari_lld.session.session import Session
@@ -71,7 +71,7 @@ def dock(viewer: ViewerModel, qtbot: QtBot, no_leaks: None) -> Iterator[Annotate
     dock.release()
 
 
-def button(dock: AnnotateDock, name: str) -> QAbstractButton:
+def button(dock: QWidget, name: str) -> QAbstractButton:
     """Find a button by its name without ``lld_``."""
     from qtpy.QtWidgets import QAbstractButton
 

@@ -22,7 +22,8 @@ from annotation_store._collections.bulk_edits import BulkEdits
 from annotation_store.records import RejectionReason, Shape, SuggestionState
 from annotation_store.schema import load_schema
 from napari_lld.controllers.dock import AnnotateDock
-from napari_lld.session.gallery import Order, Scope, Show, crop_window, read_items
+from napari_lld.session.gallery_items import crop_window, read_items
+from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.predictions import Disagreement, disagreement
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 from tests.database import engine
@@ -154,6 +155,7 @@ def test_many_get_a_class_by_one_key_and_one_undo_takes_it_back(
     assert [cell.cell_class for cell in session.project.cells.all()] == ["Monocyte"] * 5
     assert len({row.edit_id for row in session.project.history.rows()}) == edits + 2, "one edit a field"
     assert [item.word for item in window.gallery.shown] == ["Monocyte"] * 5
+    assert len(window.grid.chosen()) == 5, "the cells that suggestions became stay chosen"
     choose(window, 0, 2)
     qtbot.keyClick(window.grid, Qt.Key.Key_3)
     settle(window, qtbot)
@@ -209,6 +211,34 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
     assert dock.desk.session.project is not None
     assert len(dock.desk.session.project.cells.all()) == seen
     assert f"{300 - seen} that were not on the screen are left: The bundled starter has not" in told[-1]
+
+
+def test_nothing_moves_under_the_hand_until_it_is_sorted_again(
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    window = opened(dock, small_project, qtbot)
+    pick(window, "order", Order.SUREST)
+    choose(window, 1)
+    chosen, first = window.grid.chosen()[0].entry.box, window.gallery.shown[0].entry.box
+    project, again = dock.desk.session.project, button(window, "gallery.sort")
+    assert project is not None
+    assert again.isHidden()
+    shown = window.gallery.shown
+    shares = [{"Neutrophil": 0.6 + 0.1 * n, "Monocyte": 0.4 - 0.1 * n} for n in range(3)]
+    anew = [Proposal(item.entry.box, 0.9, share) for item, share in zip(shown, shares, strict=True)]
+    project.suggestions.replace(shown[0].entry.field_id, anew, model_id=None)
+    settle(window, qtbot)
+    assert [round(item.entry.class_probabilities["Neutrophil"], 1) for item in window.gallery.shown] == [
+        *(0.6, 0.7, 0.8)
+    ]
+    assert [item.entry.box for item in window.grid.chosen()] == [chosen]
+    assert not again.isHidden()
+    assert again.text() == "Sort again  F5"
+    qtbot.keyClick(window.grid, Qt.Key.Key_F5)
+    qtbot.waitUntil(again.isHidden)
+    assert window.gallery.shown[-1].entry.box == first
+    assert [item.entry.box for item in window.grid.chosen()] == [chosen]
 
 
 def test_a_double_click_goes_to_the_cell_in_its_field(

@@ -16,7 +16,8 @@ from napari_lld.layers import outlines, palette
 from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
 from napari_lld.layers.label_error_text import model_says
 from napari_lld.session.differential import as_csv, differential
-from napari_lld.session.gallery import Item, Order, Show
+from napari_lld.session.gallery_items import Item
+from napari_lld.session.gallery_order import Order, Show
 from napari_lld.session.predictions import disagreement, label_probability
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
@@ -170,7 +171,7 @@ def test_all_at_once_leaves_them_and_says_how_many(session: Session) -> None:
 
 
 def items(dock: AnnotateDock) -> list[Item]:
-    from napari_lld.session.gallery import read_items
+    from napari_lld.session.gallery_items import read_items
 
     session = dock.desk.session
     assert session.project is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import (
@@ -24,7 +24,8 @@ from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDele
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
 from napari_lld.layers.palette import UNKNOWN, candidate_letters, class_colour, class_letter
-from napari_lld.session.gallery import Gallery, Item, Key
+from napari_lld.session.gallery import Gallery
+from napari_lld.session.gallery_items import Item, Key
 from napari_lld.tasks.gallery_reader import Crop, Wanted
 from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
 
@@ -49,7 +50,12 @@ class GalleryModel(QAbstractListModel):
         self._crops: OrderedDict[Wanted, QPixmap | None] = OrderedDict()
 
     def show_items(self, items: Sequence[Item]) -> None:
-        """Show other items."""
+        """Show other items, or the same ones as they are now."""
+        if [item.key for item in items] == list(self._rows):
+            self.items = items
+            if items:
+                self.dataChanged.emit(self.index(0), self.index(len(items) - 1))
+            return
         self.beginResetModel()
         self.items = items
         self._rows = {item.key: row for row, item in enumerate(items)}
@@ -342,22 +348,30 @@ class GalleryGrid(QListView):
         row = self.currentIndex().row()
         return self.model_.items[row] if 0 <= row < len(self.model_.items) else None
 
-    def show_items(self, items: Sequence[Item]) -> None:
-        """Show other items: what is still there stays selected, the view stays where it was."""
+    def show_items(self, items: Sequence[Item], became: Mapping[Key, Key] | None = None) -> None:
+        """Show other items: what is still there stays selected, the view stays where it was.
+
+        Parameters
+        ----------
+        became
+            What stands now where something else stood: it is selected in its stead.
+        """
         selection, bar = self.selectionModel(), self.verticalScrollBar()
         if selection is None or bar is None:
             return
-        keys = {item.key for item in self.chosen()}
-        row, place = self.currentIndex().row(), bar.value()
+        handed_on = became or {}
+        keys = {handed_on.get(item.key, item.key) for item in self.chosen()}
+        current, row, place = self.current(), self.currentIndex().row(), bar.value()
         self.model_.show_items(items)
         rows = sorted(r for key in keys if (r := self.model_.row_of(key)) is not None)
         chosen = QItemSelection()
         for first, last in _runs(rows):
             chosen.select(self.model_.index(first), self.model_.index(last))
         selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
-        if items and row >= 0:
+        if items and current is not None:
             # the keyboard goes on where it was, also where that crop has left the list
-            index = self.model_.index(rows[0] if rows else min(row, len(items) - 1))
+            stays = self.model_.row_of(handed_on.get(current.key, current.key))
+            index = self.model_.index(min(row, len(items) - 1) if stays is None else stays)
             selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
         self.executeDelayedItemsLayout()
         bar.setValue(place)

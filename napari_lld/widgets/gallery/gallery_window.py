@@ -12,7 +12,8 @@ from annotation_store.records import RejectionReason
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Command, Commands, class_keys, class_like, has_project
 from napari_lld.i18n.translate import later, tr, trn
-from napari_lld.session.gallery import MISSING, Gallery, Order, Scope, Show
+from napari_lld.session.gallery import MISSING, Gallery
+from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.session import Session
 from napari_lld.tasks.gallery_reader import GalleryReader
 from napari_lld.widgets.base.keys import KeyRouter
@@ -27,7 +28,7 @@ _SIZE = QSize(1130, 660)
 class GalleryWindow(Part):
     """A separate window beside napari's; it stays open while one works on."""
 
-    _read = Signal(object, object)
+    _read = Signal(object, object, object)
     _cut = Signal(object)
     _failed = Signal(str)
     went_to = Signal()
@@ -105,9 +106,12 @@ class GalleryWindow(Part):
             ),
             self._on_filter,
         )
+        self._again = self.tool_button("gallery.sort")
+        self._again.setProperty("others", True)
+        self._again.hide()
         self._count = label(role="muted")
         which = row(self._scope, self._show, self._class)
-        line = row(self._attribute, self._value, self._order, 1, self._count)
+        line = row(self._attribute, self._value, self._order, self._again, 1, self._count)
         layout.addWidget(FoldingRow(which, line, stretch=1))
         layout.addWidget(self.grid, 1)
         self._chosen = label(role="muted")
@@ -230,6 +234,15 @@ class GalleryWindow(Part):
             ("Return",),
             "General",
             lambda _session: self.grid.current() is not None,
+        )
+        yield Command(
+            "gallery.sort",
+            "Sort again",
+            self.gallery.arrange,
+            ("F5",),
+            "General",
+            has_project,
+            "The order is out of date: what was edited or predicted anew stayed in its place.",
         )
         yield Command("gallery.close", "Close", self.close, ("Esc",), "General", has_project)
 
@@ -371,7 +384,7 @@ class GalleryWindow(Part):
 
     def _on_field(self) -> None:
         if self.gallery.scope is not Scope.ALL and self.isVisible():
-            self.gallery.read_all()
+            self.gallery.follow()
 
     def _on_attribute(self) -> None:
         self._fill_values()
@@ -391,7 +404,7 @@ class GalleryWindow(Part):
             self.reader.read(field_ids)
 
     def _on_shown(self) -> None:
-        self.grid.show_items(self.gallery.shown)
+        self.grid.show_items(self.gallery.shown, self.gallery.became)
         self.refresh_soon()
 
     def refresh(self) -> None:
@@ -401,6 +414,7 @@ class GalleryWindow(Part):
         self._count.setText(
             tr("Reading …") if self.gallery.reading else trn("{count} crop", "{count} crops", listed)
         )
+        self._again.setVisible(self.gallery.outdated)
         self._chosen.setText(
             tr("{count} chosen", count=chosen)
             if chosen

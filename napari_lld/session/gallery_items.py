@@ -1,0 +1,141 @@
+"""The crops of the gallery: a cell or suggestion with the numbers it is sorted by; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from annotation_store import Entry, Project
+from annotation_store.geometry import SAME_CELL, BoxIndex
+from annotation_store.records import Box, SuggestionState
+from annotation_store.schema import Schema
+from napari_lld.i18n.schema_texts import shown
+from napari_lld.session.predictions import Disagreement, best, disagreement, doubt, label_probability
+
+Key = tuple[str, int]
+"""``"cell"`` or ``"suggestion"``, and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One crop of the gallery.
+
+    Attributes
+    ----------
+    word
+        The cell's class, or the one that a suggestion states.
+    doubt
+        How much one would learn from it (`opinions.doubt`).
+    probability
+        Of what it states (`opinions.label_probability`).
+    disagreement
+        What the model predicts of a cell's label (`opinions.disagreement`).
+    """
+
+    entry: Entry
+    word: str | None
+    doubt: float | None
+    probability: float | None
+    disagreement: Disagreement | None
+
+    @property
+    def key(self) -> Key:
+        """Kind and id."""
+        return (self.entry.kind, self.entry.id)
+
+    def value(self, attribute: str) -> str | None:
+        """Return the value of an attribute: the cell's, or the most probable one of a suggestion."""
+        if self.entry.kind == "cell":
+            return self.entry.attributes.get(attribute)
+        return best(self.entry.attribute_probabilities.get(attribute, {}))
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is a suggestion of a cell unlike anything taught."""
+        predicted = self.entry.proposal
+        return self.entry.kind == "suggestion" and predicted is not None and predicted.is_unknown
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether it is a suggestion of a known cell on a film where nothing was checked."""
+        return self.entry.kind == "suggestion" and self.entry.unchecked and not self.unknown
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is a suggestion that waits."""
+        return self.entry.state is SuggestionState.PENDING
+
+    def done_by_hand(self, before: Item) -> bool:
+        """Return whether a person has changed it since: what only a model has changed is not."""
+        old, new = before.entry, self.entry
+        return (
+            (old.kind, old.cell_class, old.state, old.bookmark, old.second_opinion)
+            != (new.kind, new.cell_class, new.state, new.bookmark, new.second_opinion)
+        ) or old.attributes != new.attributes
+
+
+def read_items(project: Project, field_ids: Collection[int] | None) -> list[Item]:
+    """List cells and suggestions with the numbers they are sorted by; for a thread beside the window."""
+    schema = shown(project.schema)
+    return [_item(entry, schema) for entry in project.bulk_edits.entries(field_ids)]
+
+
+def _item(entry: Entry, schema: Schema) -> Item:
+    predicted = entry.proposal
+    stated = None if predicted is None else predicted.stated_class
+    return Item(
+        entry,
+        entry.cell_class if entry.kind == "cell" else stated,
+        None if predicted is None else doubt(predicted, schema),
+        label_probability(entry, schema),
+        disagreement(entry, schema),
+    )
+
+
+def successors(before: Iterable[Item], now: Iterable[Item]) -> dict[Key, Key]:
+    """Find what stands where something else stood: the cell that a suggestion became, a newer suggestion.
+
+    Parameters
+    ----------
+    before, now
+        All items of the same fields, then and now.
+    """
+    was, there = {item.key: item for item in before}, {item.key: item for item in now}
+    gone = [item for key, item in was.items() if key not in there]
+    new = [item for key, item in there.items() if key not in was and _has_area(item)]
+    if not gone or not new:
+        return {}
+    by_field: dict[int, BoxIndex] = {}
+    for number, item in enumerate(new):
+        index = by_field.setdefault(item.entry.field_id, BoxIndex(SAME_CELL))
+        index.add(number, item.entry.box)
+    taken: set[int] = set()
+    found: dict[Key, Key] = {}
+    for item in filter(_has_area, gone):
+        among = by_field.get(item.entry.field_id)
+        free = (n for n in among.find(item.entry.box) if n not in taken) if among else iter(())
+        if (nearest := next(free, None)) is not None:
+            taken.add(nearest)
+            found[item.key] = new[nearest].key
+    return found
+
+
+def _has_area(item: Item) -> bool:
+    return item.entry.box[2] > 0 and item.entry.box[3] > 0
+
+
+def crop_window(box: Box, width: int, height: int) -> tuple[Box, tuple[int, int, int, int]]:
+    """Return the part of a field that shows a cell with its surroundings, and where it lies in the crop.
+
+    Returns
+    -------
+    tuple
+        The part as a box inside the field, and left, top, right, bottom margins in pixels where a square
+        about the cell passes the field's edge.
+    """
+    x, y, w, h = box
+    side = max(round(1.4 * max(w, h)), 8)
+    left, top = round(x + w / 2 - side / 2), round(y + h / 2 - side / 2)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    margins = (x0 - left, y0 - top, left + side - x1, top + side - y1)
+    return (float(x0), float(y0), float(x1 - x0), float(y1 - y0)), margins

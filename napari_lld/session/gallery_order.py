@@ -1,0 +1,148 @@
+"""What of the gallery is listed, and what comes first; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+
+from annotation_store.records import SuggestionState
+from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
+from napari_lld.session.gallery_items import Item, Key
+
+
+class Scope(StrEnum):
+    """Whose cells are listed."""
+
+    FIELD = "field"
+    PATIENT = "patient"
+    ALL = "all"
+
+
+class Show(StrEnum):
+    """What is listed of them."""
+
+    EVERYTHING = "everything"
+    CELLS = "cells"
+    INCOMPLETE = "incomplete"
+    WAITING = "waiting"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    BOOKMARKED = "bookmarked"
+    SECOND_OPINION = "second_opinion"
+
+    def takes(self, item: Item, incomplete: Callable[[Item], bool]) -> bool:
+        """Return whether it lists an item.
+
+        Parameters
+        ----------
+        incomplete
+            Whether a cell lacks a class or value.
+        """
+        cell = item.entry.kind == "cell"
+        match self:
+            case Show.EVERYTHING:
+                return cell or item.pending
+            case Show.CELLS:
+                return cell
+            case Show.INCOMPLETE:
+                return cell and incomplete(item)
+            case Show.WAITING:
+                return item.pending
+            case Show.REJECTED:
+                return item.entry.state is SuggestionState.REJECTED
+            case Show.UNKNOWN:
+                return item.pending and item.unknown
+            case Show.BOOKMARKED:
+                return item.entry.bookmark
+        return item.entry.second_opinion
+
+
+class Order(StrEnum):
+    """What comes first."""
+
+    UNCERTAIN = "uncertain"
+    SUREST = "surest"
+    DISAGREEMENT = "disagreement"
+    CLASS = "class"
+    VALUE = "value"
+
+
+SortKey = Callable[[Item], Any]
+
+
+def sort_key(order: Order, schema: Schema | None, attribute: str | None) -> SortKey:
+    """Return what to sort items by.
+
+    Parameters
+    ----------
+    attribute
+        Whose values are in order, for `Order.VALUE`.
+    """
+
+    def falling(number: float | None) -> tuple[bool, float]:
+        return (number is None, -(number or 0.0))
+
+    if order is Order.UNCERTAIN:
+        return lambda item: (not item.unknown, falling(item.doubt))
+    if order is Order.SUREST:
+        return lambda item: (item.unknown, falling(item.probability))
+    if order is Order.DISAGREEMENT:
+        return _by_disagreement
+    places: dict[str | None, int] = {}
+    if schema is not None and order is Order.CLASS:
+        names = [*schema.class_names, *(group.name for group in schema.groups), UNSURE]
+        places = {name: place for place, name in enumerate(names)}
+        return lambda item: (places.get(item.word, len(places)), falling(item.probability))
+    if schema is not None and attribute is not None:
+        values = [*schema.attribute_named(attribute).value_names, UNSURE]
+        places = {name: place for place, name in enumerate(values)}
+        return lambda item: (places.get(item.value(attribute), len(places)), falling(item.doubt))
+    return lambda item: item.entry.id
+
+
+def _by_disagreement(item: Item) -> tuple[bool, bool, float]:
+    """Sort contradicted labels first, then by how improbable a label is; last what cannot be compared."""
+    difference = item.disagreement
+    return (
+        difference is None,
+        not (difference and difference.instead),
+        -difference.improbable if difference else 0.0,
+    )
+
+
+def is_sorted(items: Sequence[Item], key: SortKey) -> bool:
+    """Return whether items are in order."""
+    keys = [key(item) for item in items]
+    return all(not after < before for before, after in pairwise(keys))
+
+
+class Places:
+    """Where each item stands, listed or not: kept while the gallery is worked in, made anew by sorting."""
+
+    def __init__(self) -> None:
+        self._places: dict[Key, int] = {}
+        self._next = 0
+
+    def sort(self, items: Iterable[Item], key: SortKey) -> list[Item]:
+        """Sort items anew, and remember where they stand."""
+        ordered = sorted(items, key=key)
+        self._places = {item.key: place for place, item in enumerate(ordered)}
+        self._next = len(ordered)
+        return ordered
+
+    def hand_on(self, old: Key, new: Key) -> None:
+        """Give an item the place of the one that it has taken the place of."""
+        if old in self._places and new not in self._places:
+            self._places[new] = self._places[old]
+
+    def keep(self, items: Iterable[Item]) -> list[Item]:
+        """Return items as they stand, those that have no place yet last."""
+        found = list(items)
+        for item in found:
+            if item.key not in self._places:
+                self._places[item.key] = self._next
+                self._next += 1
+        return sorted(found, key=lambda item: self._places[item.key])
