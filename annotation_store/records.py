@@ -348,7 +348,14 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A proposal kept by the store, with what became of it."""
+    """A proposal kept by the store, with what became of it.
+
+    Attributes
+    ----------
+    renewed
+        Whether class and values were predicted again since, by heads that learnt from newer labels: what was
+        measured of its model says nothing of them.
+    """
 
     id: int
     field_id: int
@@ -357,6 +364,7 @@ class Suggestion:
     state: SuggestionState
     reason: RejectionReason | None = None
     cell_id: int | None = None
+    renewed: bool = False
 
     @property
     def box(self) -> Box:

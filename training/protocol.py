@@ -111,6 +111,57 @@ class PredictRequest(_Record):
     reading: int | None = None
 
 
+class RenewRequest(_Record):
+    """Fit the heads on the labels so far, on features that are known, and predict what is pending anew.
+
+    Classes and values of pending suggestions change, boxes do not; no model is made, nothing is measured.
+
+    Attributes
+    ----------
+    model
+        Whose heads are fitted: ``"active"`` (the starter where the project has none).
+    first
+        Fields whose suggestions are renewed first, and told of at once.
+    keep
+        Ids of suggestions that are left as they are: somebody looks at them.
+    rank
+        Whether to rank the fields anew too.
+    """
+
+    task: Literal["renew"] = "renew"
+    project: str
+    model: str | int = "active"
+    first: list[int] = Field(default_factory=list)
+    keep: list[int] = Field(default_factory=list)
+    rank: bool = True
+    device: str = "cpu"
+    annotator: str | None = None
+    reading: int | None = None
+
+
+class DescribeRequest(_Record):
+    """Predict class and values of boxes on a field, of a cell just drawn for one.
+
+    The heads are those that a `RenewRequest` fitted last, in a process that stays; else the model's.
+
+    Attributes
+    ----------
+    field
+        The field's id.
+    boxes
+        x, y, width, height of each, in the field's pixels.
+    """
+
+    task: Literal["describe"] = "describe"
+    project: str
+    field: int
+    boxes: list[tuple[float, float, float, float]]
+    model: str | int = "active"
+    device: str = "cpu"
+    annotator: str | None = None
+    reading: int | None = None
+
+
 class EvaluateRequest(_Record):
     """Measure a model: on the project's held-out regions, or against a fully annotated COCO file.
 
@@ -157,7 +208,9 @@ class ExportModelRequest(_Record):
     overwrite: bool = False
 
 
-Request = TrainRequest | PredictRequest | EvaluateRequest | ExportModelRequest
+Request = (
+    TrainRequest | PredictRequest | RenewRequest | DescribeRequest | EvaluateRequest | ExportModelRequest
+)
 _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="task")])
 
 
@@ -280,6 +333,14 @@ class Suggested(_Answer):
     labelled: dict[str, int] = Field(default_factory=dict)
 
 
+class Renewed(_Answer):
+    """Suggestions of some fields have other classes or values now."""
+
+    type: Literal["renewed"] = "renewed"
+    field_ids: list[int]
+    count: int
+
+
 class Cancelling(_Answer):
     """A cancel was heard."""
 
@@ -329,7 +390,19 @@ class Ready(_Answer):
 
 Ending = Done | Cancelled | Failed
 """The last message of a task."""
-Message = Started | Waiting | Progress | Notice | Metrics | Saved | Suggested | Cancelling | Ready | Ending
+Message = (
+    Started
+    | Waiting
+    | Progress
+    | Notice
+    | Metrics
+    | Saved
+    | Suggested
+    | Renewed
+    | Cancelling
+    | Ready
+    | Ending
+)
 _messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 

@@ -42,6 +42,8 @@ class Entry:
         same place. ``None`` and empty if no model saw it.
     state
         Of a suggestion; ``None`` for a cell.
+    renewed
+        Whether that was predicted again from labels given since (`Suggestions.renew`).
     """
 
     kind: Literal["cell", "suggestion"]
@@ -61,6 +63,7 @@ class Entry:
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     state: SuggestionState | None = None
     model_id: int | None = None
+    renewed: bool = False
 
     @property
     def proposal(self) -> Proposal | None:
@@ -140,6 +143,7 @@ class BulkEdits:
                 predicted.c.sets,
                 sa.null().label("state"),
                 predicted.c.model_id,
+                predicted.c.renewed,
             )
             .join_from(cells, predicted, predicted.c.id == about, isouter=True)
             .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
@@ -286,6 +290,7 @@ def _suggestion_entries(states: Sequence[str]) -> sa.Select[Any]:
         s.c.sets,
         s.c.state,
         s.c.model_id,
+        s.c.renewed,
     ).where(s.c.state.in_(states))
 
 
@@ -308,4 +313,5 @@ def _entry(row: Any) -> Entry:
         sets=row_mappers.sets(row.sets),
         state=None if row.state is None else SuggestionState(row.state),
         model_id=row.model_id,
+        renewed=bool(row.renewed),
     )

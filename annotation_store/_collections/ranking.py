@@ -122,6 +122,11 @@ class Embeddings:
                 found[row.field_id] = Embedding(vector, of_field, of_cells)
         return found
 
+    def fields(self, source: str) -> list[int]:
+        """List the fields that a model saw."""
+        query = sa.select(looks.c.field_id).where(looks.c.maker == str(source)).order_by(looks.c.field_id)
+        return [row.field_id for row in self._db.rows(query)]
+
     def count_by_source(self) -> dict[str, int]:
         """Count the fields with embeddings, per source."""
         query = sa.select(looks.c.maker, sa.func.count().label("n")).group_by(looks.c.maker)

@@ -17,7 +17,7 @@ from annotation_store._db.history import Change, Scope
 from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import cells, old_schemas, suggestions, words
 from annotation_store._db.tables import project as project_table
-from annotation_store.errors import EditError, ProjectError
+from annotation_store.errors import EditError, ProjectError, SchemaError
 from annotation_store.records import Edit, OldSchema, Proposal, SchemaChange
 from annotation_store.schema import Schema
 from annotation_store.schema.mapping import Translation
@@ -95,7 +95,14 @@ class SchemaVersions:
         ------
         EditError
             A vanished word is in use and not mapped; the text names each, and how often. Nothing changed.
+        SchemaError
+            The schema breaks its own rules, as one changed by `model_copy` may. Nothing changed.
         """
+        try:
+            new = Schema.model_validate(new.model_dump())
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise SchemaError(f"The schema cannot be used: {reason}.") from error
         given = dict(mapping or {})
         if new.digest() == self._db.schema.digest():
             return SchemaChange(self._db.schema_version, 0, 0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from annotation_store import validation
 from annotation_store._collections.marks import CellRows
 from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change
@@ -14,6 +16,9 @@ from annotation_store._db.session import DatabaseSession, only_differences
 from annotation_store._db.tables import cells, suggestions
 from annotation_store.errors import EditError
 from annotation_store.records import Origin, Proposal, Suggestion, SuggestionState
+
+_AS_FOUND = ("x", "y", "w", "h", "confidence")
+"""What the detector said of a suggestion; heads say nothing of it."""
 
 OPEN: Mapping[str, Any] = {"state": SuggestionState.PENDING.value, "reason": None, "cell_id": None}
 
@@ -38,6 +43,24 @@ class SuggestionRows:
         numbered = [{"id": first + i, **shared, **row} for i, row in enumerate(rows)]
         connection.execute(suggestions.insert(), numbered)
         return [row["id"] for row in numbered]
+
+    def renew(self, connection: sa.Connection, predicted: Mapping[int, Proposal]) -> list[int]:
+        """Write class, values and novelty of those that are still pending; return their ids."""
+        s = suggestions.c
+        query = sa.select(s.id, s.field_id, s.x, s.y, s.w, s.h, s.confidence).where(
+            s.id.in_(list(predicted)), s.state == SuggestionState.PENDING.value
+        )
+        rows = []
+        for row in connection.execute(query):
+            box = (row.x, row.y, row.w, row.h)
+            proposal = replace(predicted[row.id], box=box, confidence=row.confidence)
+            checked = validation.proposal(self._db.schema, self._db.field(row.field_id), proposal)
+            changed = {name: value for name, value in checked.items() if name not in _AS_FOUND}
+            rows.append({"renewed_id": row.id, **changed, "renewed": True})
+        if rows:
+            update = suggestions.update().where(s.id == sa.bindparam("renewed_id"))
+            connection.execute(update, rows)
+        return [row["renewed_id"] for row in rows]
 
     def corrected(
         self, suggestion: Suggestion, given: Mapping[str, Any]

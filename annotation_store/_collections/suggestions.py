@@ -28,6 +28,9 @@ from annotation_store.records import (
     SuggestionState,
 )
 
+_RENEWED_AT_ONCE = 250
+"""Suggestions that are renewed in one transaction: some 20 ms, during which no one else can write."""
+
 
 class Suggestions:
     """`Project.suggestions`: what a model proposes, and what a person makes of it."""
@@ -72,6 +75,35 @@ class Suggestions:
         if edit is not None or ids:
             self._db.events.suggestions_changed.emit([field_id])
         return ids
+
+    def renew(self, predicted: Mapping[int, Proposal]) -> list[int]:
+        """Predict class and values of pending suggestions anew; box and confidence stay as they are.
+
+        Those that were settled or superseded meanwhile are left as they are. Short transactions, in the order
+        given: whoever labels at the same time waits for one of them at most. No event is emitted: suggestions
+        are renewed by another process than the window's.
+
+        Parameters
+        ----------
+        predicted
+            Suggestion id to what is predicted now.
+
+        Returns
+        -------
+        list of int
+            The suggestions that were renewed.
+
+        Raises
+        ------
+        EditError
+            The schema lacks a class or value. Those of earlier transactions are renewed.
+        """
+        ids, done = [int(one) for one in predicted], []
+        for start in range(0, len(ids), _RENEWED_AT_ONCE):
+            some = ids[start : start + _RENEWED_AT_ONCE]
+            with self._db.writing() as connection:
+                done += self._pending.renew(connection, {one: predicted[one] for one in some})
+        return done
 
     def withdraw_sets(self, field_ids: Iterable[int]) -> None:
         """Claim no sets (`Proposal.sets`) of what is pending on fields."""

@@ -108,6 +108,7 @@ def suggestion(row: Any) -> Suggestion:
         state=SuggestionState(row.state),
         reason=None if row.reason is None else RejectionReason(row.reason),
         cell_id=row.cell_id,
+        renewed=bool(row.renewed),
     )
 
 

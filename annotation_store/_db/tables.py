@@ -190,6 +190,8 @@ suggestions = Table(
     Column("novelty", Float),  # p-value of being of a taught class; NULL = not computed by its model
     # of a film that its model has not learnt from: no probability was checked there
     Column("unchecked", Boolean, nullable=False, server_default=text("0")),
+    # its class and values were predicted again, by heads that learnt from labels given since
+    Column("renewed", Boolean, nullable=False, server_default=text("0")),
     # "class" or attribute to the values among which the true one is at 95%; absent where nothing is claimed
     Column("sets", JSON, nullable=False, server_default=text("'{}'")),
     Column("class_probabilities", JSON, nullable=False),

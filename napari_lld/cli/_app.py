@@ -25,6 +25,7 @@ from napari_lld.cli import (
     open_,
     predict,
     rank,
+    renew,
     report,
     restore,
     schema,
@@ -56,6 +57,7 @@ _command("import", "films labels.json --format coco --images images/")(import_.i
 _command("export", "films cells.json --format coco --anonymise")(export.export)
 _command("train", "films --epochs 20")(train.train)
 _command("predict", "films --images new/ --out new.json")(predict.predict)
+_command("renew", "films")(renew.renew)
 _command("rank", "films --what regions -n 5")(rank.rank)
 _command("agreement", "films --consensus both")(agreement.agreement)
 _command("evaluate", "films --truth truth.json --images images/")(evaluate.evaluate)

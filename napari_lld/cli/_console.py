@@ -32,6 +32,7 @@ _STAGES = {
     "evaluate": "Measuring",
     "calibrate": "Calibrating",
     "check": "Checking labels",
+    "look": "Examining cells",
     "suggest": "Suggesting",
     "predict": "Predicting",
     "export": "Exporting",

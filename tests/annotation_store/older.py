@@ -11,6 +11,7 @@ _ADDED = {
     "0011": (("suggestions", "novelty"),),
     "0012": (("suggestions", "unchecked"), ("suggestions", "sets")),
     "0013": (("cells", "origin"),),
+    "0014": (("suggestions", "renewed"),),
 }
 """Revision to the columns that it adds; a revision that adds any has a line here."""
 

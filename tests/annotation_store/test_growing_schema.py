@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from annotation_store import EditError, Project, Proposal, Schema, SuggestionState
+from annotation_store import EditError, Project, Proposal, Schema, SchemaError, SuggestionState
 from tests.database import run_sql
 
 
@@ -189,3 +189,13 @@ def test_the_database_itself_refuses_words_that_the_schema_lacks(project: Projec
     project.cells.add(1, (1, 1, 20, 20), cell_class="blast", attributes={"cell_size": "unsure"})
     with pytest.raises(sa.exc.IntegrityError, match="schema"):
         run_sql(project, statement)
+
+
+def test_a_schema_that_breaks_its_own_rules_is_refused_and_nothing_changes(project: Project) -> None:
+    before = project.schema
+    twice = before.model_copy(update={"classes": (*before.classes, before.classes[0])})
+    with pytest.raises(SchemaError, match="cannot be used"):
+        project.schema_versions.change(twice)
+    assert project.schema == before
+    with Project.open(project.path) as again:
+        assert again.schema == before

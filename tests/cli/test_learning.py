@@ -23,6 +23,7 @@ from training.protocol import (
     ExportModelRequest,
     PredictRequest,
     Progress,
+    RenewRequest,
     Request,
     Saved,
     Suggested,
@@ -404,3 +405,25 @@ def test_evaluate_shows_intervals_calibration_and_confusion(
     rows = [line.split() for line in answer.out.splitlines()]
     assert ["Basophil", "3", "0", "3"] in rows  # one of each field taken for a Monocyte, one missed
     assert cli("evaluate", annotated, "--json").json["metrics"]["confusion"] == told["confusion"]
+
+
+def test_renew_asks_for_the_reading_and_says_what_changed(
+    cli, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[Request] = []
+
+    def run_worker(request: Request, *, on_message: Callable[[Any], None]) -> Done:
+        requests.append(request)
+        on_message(Progress(stage="look", done=1, total=2))
+        result = {"cells": 3, "count": 2, "of_another_model": 1, "damaged": ["f.png"]}
+        return Done(task="renew", result=result)
+
+    monkeypatch.setattr("training.client.run_worker", run_worker)
+    said = cli("renew", annotated).out
+    assert "2 suggestions changed; 3 labelled cells" in said
+    assert "1 suggestion of another model" in said
+    assert "f.png" in said
+    assert isinstance(requests[0], RenewRequest)
+    assert requests[0].reading == 1
+    answer = cli("renew", annotated, "--json").json
+    assert (answer["model"], answer["count"]) == ("starter", 2)

@@ -20,6 +20,7 @@ COMMANDS = {
     "train",
     "predict",
     "rank",
+    "renew",
     "agreement",
     "evaluate",
     "info",

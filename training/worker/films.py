@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotation_store.records import Cell
-from training.engine.data import each_cell
 from training.evaluation.unchecked_films import CHECKED
 from training.inference.predict import Move, RawProposals, novelty_of
 from training.models.lineage import learnt_from
 from training.models.model import LearnedModel
-from training.networks.describer import cut_crop, features_of
 from training.networks.scale import domain_of, domain_of_size
 from training.similarity.novelty import Novelty
 from training.worker.annotated_fields import AnnotatedField
+from training.worker.embedded import vectors_of
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -121,15 +120,14 @@ class Films:
     def _look(self, novelty: Novelty, known: Sequence[AnnotatedField]) -> np.ndarray:
         classes = list(self._model.vocabulary.classes)
         taught = {classes[value] for value in novelty.values}
-        cells = [(i, j) for i, k in enumerate(known) for j, c in enumerate(k.cells) if c.cell_class in taught]
-        chosen: dict[int, list[int]] = defaultdict(list)
-        for i, j in random.Random(0).sample(cells, min(_LABELLED, len(cells))):
-            chosen[i].append(j)
-        crops, sizes, labels = [], [], []
-        for i, places in chosen.items():
-            for crop, size in each_cell(known[i].training_field(self._project), places, cut_crop):
-                crops.append(crop)
-                sizes.append(size)
-            labels += [classes.index(str(known[i].cells[j].cell_class)) for j in places]
-        seen = features_of(self._model.describer, crops, sizes).float().cpu().numpy()
-        return novelty.move(seen, labels)
+        cells = [(k, cell) for k in known for cell in k.cells if cell.cell_class in taught]
+        some = random.Random(0).sample(cells, min(_LABELLED, len(cells)))
+        seen = vectors_of(self._project, self._model).of(
+            self._project,
+            self._model,
+            [(one.field.id, cell.box) for one, cell in some],
+            sides={one.field.id: one.cell_side for one, _ in some},
+        )
+        whole = np.isfinite(seen).all(1)
+        labels = np.array([classes.index(str(cell.cell_class)) for _, cell in some], int)
+        return novelty.move(seen[whole], labels[whole].tolist())

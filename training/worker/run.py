@@ -7,10 +7,12 @@ from contextlib import ExitStack
 
 from annotation_store.project import Project
 from training.protocol import (
+    DescribeRequest,
     Done,
     EvaluateRequest,
     ExportModelRequest,
     PredictRequest,
+    RenewRequest,
     Request,
     TrainRequest,
     Waiting,
@@ -71,6 +73,14 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
             from training.worker.predict import predict
 
             return predict(request, channel, device)
+        case RenewRequest():
+            from training.worker.renew import renew
+
+            return renew(request, channel, device)
+        case DescribeRequest():
+            from training.worker.renew import describe
+
+            return describe(request, channel, device)
         case EvaluateRequest():
             from training.worker.evaluate import evaluate
 
@@ -86,5 +96,5 @@ def _check(request: Request) -> None:
     elif isinstance(request, ExportModelRequest):
         check_export(request)
         Project.open(request.project, read_only=True).close()
-    else:
+    elif not isinstance(request, RenewRequest | DescribeRequest):  # these open it at once
         Project.open(request.project, reading=request.reading, read_only=True).close()

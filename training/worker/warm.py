@@ -16,7 +16,7 @@ from training.worker.channel import Channel, Task
 from training.worker.machine import give_back_memory, memory, most_memory
 
 _PARTS = (
-    *(f"training.worker.{task}" for task in ("run", "train", "predict", "evaluate")),
+    *(f"training.worker.{task}" for task in ("run", "train", "predict", "renew", "evaluate")),
     "training.inference.stain",
     "zarr",  # the store imports it with the first pixels
 )

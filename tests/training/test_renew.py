@@ -1,0 +1,188 @@
+"""Between rounds: labels change what is pending at once, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from annotation_store import Project, Proposal, Suggestion
+from annotation_store.records import SuggestionState
+from annotation_store.schema.model import CellClass
+from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewRequest
+from training.worker import renew as module
+from training.worker.predict import predict
+from training.worker.renew import describe, renew
+
+NEW = "Lymphoblast"
+CPU = torch.device("cpu")
+
+
+class Heard:
+    """Stands in for the channel; remembers what was sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.messages.append(message)
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a project of four sample fields with the starter's suggestions, and no label."""
+    from napari_lld import sample
+
+    folder = tmp_path_factory.mktemp("renew") / "project"
+    images = sorted(Path(sample.__file__).parent.rglob("*.jpg"))[:4]
+    with Project.create(folder, annotator="Ada") as project:
+        assert project.fields.add(images).added
+    predict(PredictRequest(project=str(folder), annotator="Ada"), Heard(), CPU)  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "_kept", None)
+    place = tmp_path / "project"
+    shutil.copytree(template, place)
+    return place
+
+
+def once(folder: Path, **more: Any) -> tuple[Any, list[Any]]:
+    heard = Heard()
+    done = renew(RenewRequest(project=str(folder), annotator="Ada", **more), heard, CPU)  # type: ignore[arg-type]
+    return done.result, heard.messages
+
+
+def pending(folder: Path) -> list[Suggestion]:
+    with Project.open(folder, annotator="Ada") as project:
+        return sorted(project.suggestions.find(), key=lambda s: s.id)
+
+
+def label(folder: Path, suggestions: Sequence[Suggestion], cell_class: str) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        project.bulk_edits.label((), [s.id for s in suggestions], cell_class=cell_class)
+
+
+def test_a_class_the_starter_never_saw_is_predicted_after_a_few_labels_and_boxes_stay(folder: Path) -> None:
+    before = pending(folder)
+    assert not any(NEW in s.proposal.class_probabilities for s in before)
+    label(folder, before[:4], NEW)
+    result, _ = once(folder)
+    after = pending(folder)
+    assert result["cells"] == 4
+    assert result["count"] == sum(s.renewed for s in after) > 0
+    assert any(s.proposal.class_probabilities.get(NEW, 0) > 0 for s in after)
+    rest = {s.id: s for s in before}
+    for one in after:
+        assert one.box == rest[one.id].box
+        assert one.confidence == rest[one.id].confidence
+        assert one.model_id == rest[one.id].model_id
+
+
+def test_a_project_without_a_label_changes_nothing(folder: Path) -> None:
+    before = pending(folder)
+    result, messages = once(folder)
+    assert result["cells"] == result["count"] == 0
+    assert pending(folder) == before
+    assert not [m for m in messages if isinstance(m, Renewed)]
+
+
+def test_labels_that_are_taken_back_take_back_what_they_taught(folder: Path) -> None:
+    before = pending(folder)
+    label(folder, before[:3], NEW)
+    once(folder)
+    with Project.open(folder, annotator="Ada") as project:
+        for field in project.fields.all():
+            while project.undoable(field.id):
+                project.undo(field.id)
+    once(folder)
+    first = {s.id: s.proposal for s in before}
+    for one in pending(folder):
+        then = first[one.id].class_probabilities
+        assert one.proposal.class_probabilities.keys() == then.keys()
+        assert all(abs(p - then[name]) < 0.05 for name, p in one.proposal.class_probabilities.items())
+
+
+def test_what_somebody_looks_at_is_left_and_the_field_on_the_screen_comes_first(folder: Path) -> None:
+    before = pending(folder)
+    label(folder, before[:4], NEW)
+    rest = pending(folder)
+    kept, shown = rest[0], rest[-1].field_id
+    _, messages = once(folder, keep=[kept.id], first=[shown])
+    after = {s.id: s for s in pending(folder)}
+    assert after[kept.id] == kept
+    told = [m.field_ids for m in messages if isinstance(m, Renewed)]
+    assert told[0] == [shown]
+    assert len(told) > 1
+
+
+def test_what_others_proposed_or_a_person_settled_is_left(folder: Path) -> None:
+    before = pending(folder)
+    with Project.open(folder, annotator="Ada") as project:
+        field = project.fields.all()[-1].id
+        project.suggestions.replace(field, [Proposal((9, 9, 40, 40), 0.8, {"Monocyte": 1.0})], model_id=None)
+        imported = project.suggestions.find(field)[0]
+        rejected = before[0]
+        project.suggestions.reject(rejected.id)
+        project.bulk_edits.label((), [s.id for s in before[1:4]], cell_class=NEW)
+        result, _ = once(folder)
+        assert result["of_another_model"] == 1
+        assert project.suggestions.get(imported.id) == imported
+        assert project.suggestions.get(rejected.id).state is SuggestionState.REJECTED
+        assert project.suggestions.get(rejected.id).proposal == rejected.proposal
+        assert not project.suggestions.get(rejected.id).renewed
+
+
+def test_renewing_twice_writes_nothing_the_second_time(folder: Path) -> None:
+    label(folder, pending(folder)[:4], NEW)
+    assert once(folder)[0]["count"] > 0
+    assert once(folder)[0]["count"] == 0
+
+
+def test_a_drawn_box_is_described_by_the_heads_that_learnt_last(folder: Path) -> None:
+    some = pending(folder)
+    label(folder, some[:4], NEW)
+    once(folder)
+    first = some[0]
+    request = DescribeRequest(project=str(folder), field=first.field_id, boxes=[first.box], annotator="Ada")
+    (box,) = describe(request, Heard(), CPU).result["boxes"]  # type: ignore[arg-type]
+    assert NEW in box["class"]
+    assert abs(sum(box["class"].values()) - 1) < 1e-6
+    assert set(box) == {"class", "attributes", "novelty", "unchecked"}
+
+
+def test_a_schema_that_grew_is_learnt_from_at_once(folder: Path) -> None:
+    label(folder, pending(folder)[:2], "Monocyte")
+    once(folder)
+    with Project.open(folder, annotator="Ada") as project:
+        schema = project.schema
+        hairy = CellClass(id=99, name="Hairy cell", letter="hc", colour="#123456")
+        project.schema_versions.change(schema.model_copy(update={"classes": (*schema.classes, hairy)}))
+    label(folder, pending(folder)[:3], "Hairy cell")
+    once(folder)
+    assert any("Hairy cell" in s.proposal.class_probabilities for s in pending(folder))
+
+
+def test_how_heads_are_mixed_is_chosen_anew_only_when_there_is_more_to_choose_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.engine import recipe
+
+    chosen: list[int] = []
+    real = recipe._cross_fit
+    monkeypatch.setattr(recipe, "_cross_fit", lambda *given: chosen.append(1) or real(*given))
+    boxes = [(s.field_id, s.box) for s in pending(folder)]
+    with Project.open(folder, annotator="Ada") as project:
+        for count, (field_id, box) in zip((1, 1, 2), boxes, strict=False):
+            project.cells.add(field_id, box, cell_class="Monocyte" if count == 1 else NEW)
+            once(folder)
+            assert len(chosen) == count
