@@ -242,13 +242,23 @@ class Fields:
         if self._opened.project and field_id != self._current_id:
             self.go_to(field_id)
 
-    def go_to(self, field_id: int | None) -> None:
-        """Make a field the current one, also the one that is; ``None`` = none."""
+    def go_to(self, field_id: int | None) -> bool:
+        """Make a field the current one, also the one that is; ``None`` = none.
+
+        Returns
+        -------
+        bool
+            False (and a notice) if the project has no such field: the current one stays.
+        """
+        if field_id is not None and field_id not in self.by_id:
+            self._opened.tell("warning", tr("There is no field {id} in this project.", id=field_id))
+            return False
         self._current_id = field_id
         self.leaving_current.emit()
         self.current_changed.emit()
         self.current_shown.emit()
         self._fetch_neighbours()
+        return True
 
     def _fetch_neighbours(self) -> None:
         cache, shown = self._cache, self._current_id

@@ -121,7 +121,7 @@ class Labels:
         An artefact has no attributes: there the digit says its kind.
         """
         if self.kinds:
-            if number <= len(self.kinds):
+            if 1 <= number <= len(self.kinds):
                 self.set_kind(self.kinds[number - 1])
             else:
                 self._opened.tell("hint", tr("There are {kinds} kinds of artefact.", kinds=len(self.kinds)))
@@ -129,7 +129,7 @@ class Labels:
         attribute = self._caret_attribute()
         if attribute is None:
             return
-        if number > len(attribute.values):
+        if not 1 <= number <= len(attribute.values):
             self._opened.tell(
                 "hint",
                 tr("{title} has {values} values.", title=attribute.title, values=len(attribute.values)),

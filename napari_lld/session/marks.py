@@ -6,6 +6,7 @@ that they changed (`FieldMarks` only remembers the last answer).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -205,6 +206,8 @@ class Marks:
 
     @threshold.setter
     def threshold(self, value: float) -> None:
+        if math.isnan(value):
+            return
         value = round(min(max(value, 0.0), 1.0), 2)
         if value == self._threshold:
             return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from psygnal import Signal
 
 from annotation_store.records import Box, Cell, IgnoreArea, Proposal, Region, Suggestion
+from napari_lld.i18n.translate import tr
 from napari_lld.session.fields import Fields
 from napari_lld.session.marks import Marks
 from napari_lld.session.open_project import OpenProject
@@ -111,16 +113,40 @@ class Selection:
         current = self._id_of("ignore_area")
         return next((area for area in self._marks.ignore_areas if area.id == current), None)
 
-    def select(self, kind: Kind | None, entity_id: int | None = None) -> None:
-        """Make a cell, suggestion, region or ignore area of this field current, or nothing."""
+    def select(self, kind: Kind | None, entity_id: int | None = None) -> bool:
+        """Make a cell, suggestion, region or ignore area of this field current, or nothing.
+
+        Returns
+        -------
+        bool
+            False (and a notice) if this field has no such mark: what is current stays.
+        """
         selection = Selected(kind, entity_id) if kind is not None and entity_id is not None else None
         if selection == self._current:
-            return
+            return True
+        if selection is not None and not self._is_here(selection):
+            self._opened.tell("warning", tr("What you look for is not on this field."))
+            return False
         self._current = selection
         if selection is not None:
             self.proposed_box = None  # one thing is current: Enter must not take what lies elsewhere
         self._caret = self.first_row()
         self.changed.emit()
+        return True
+
+    def _is_here(self, wanted: Selected) -> bool:
+        """Return whether the field that is shown has a mark."""
+        marks = self._marks
+        if wanted.kind == "missed":
+            return self._missed is not None
+        if wanted.kind == "suggestion":
+            return marks.suggestion(wanted.id) is not None
+        found: Sequence[Any] = {
+            "cell": marks.cells,
+            "region": marks.regions,
+            "ignore_area": marks.ignore_areas,
+        }[wanted.kind]
+        return any(mark.id == wanted.id for mark in found)
 
     def select_missed(self, number: int, proposal: Proposal) -> None:
         """Make a cell that nobody boxed current: its number among the label errors, and the proposal."""

@@ -9,9 +9,18 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, QPointF, QSize, Qt
+from qtpy.QtCore import QPoint, QPointF, QRect, QSize, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication, QComboBox, QDialog, QLabel, QListView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QLabel,
+    QListView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from annotation_store import Project, formats
 from napari_lld.controllers.dock import AnnotateDock
@@ -381,3 +390,17 @@ def test_a_viewer_without_a_field_is_left_alone() -> None:
     viewer.canvas.size = (300, 200)
     assert viewer.scene.camera.zoom == 3.0
     fit.close()
+
+
+def test_contents_that_grew_before_they_were_shown_are_laid_out_at_their_size(qtbot: QtBot) -> None:
+    content = QWidget()
+    QVBoxLayout(content).addWidget(QCheckBox("Blind"))
+    area = Scrolling(content)
+    qtbot.addWidget(area)
+    area.resize(600, 200)
+    area.grab()
+    layout = content.layout()
+    assert layout is not None
+    layout.setGeometry(QRect(0, 0, 100, 100))  # as Qt leaves it where a style makes a dialog wider
+    area.show()
+    assert layout.geometry() == content.rect()

@@ -415,3 +415,41 @@ def test_an_edit_of_another_field_leaves_this_one_alone(session: Session) -> Non
     assert isinstance(project, Project)
     project.cells.add(project.fields.all()[1].id, (1, 1, 5, 5))
     assert heard == []
+
+
+def test_a_field_or_mark_that_is_not_there_is_refused_and_the_current_one_stays(
+    session: Session, small_project: Path, told: Told
+) -> None:
+    session.open(small_project)
+    first, cell = session.fields.current_id, box(session)
+    assert not session.fields.go_to(99999)
+    assert told.last == ("warning", "There is no field 99999 in this project.")
+    assert session.fields.current_id == first
+    for kind in ("cell", "suggestion", "region", "ignore_area", "missed"):
+        assert not session.selection.select(kind, 99999)
+        assert told.last == ("warning", "What you look for is not on this field.")
+        assert session.selection.cell is not None
+        assert session.selection.cell.id == cell
+
+
+@pytest.mark.parametrize("number", [0, -1, 99])
+def test_a_value_number_that_the_row_lacks_sets_nothing(
+    session: Session, small_project: Path, told: Told, number: int
+) -> None:
+    session.open(small_project)
+    box(session)
+    session.labels.set_value_number(number)
+    assert session.selection.cell is not None
+    assert not session.selection.cell.attributes
+    assert told.last == (
+        "hint",
+        f"{session.attributes[0].title} has {len(session.attributes[0].values)} values.",
+    )
+
+
+def test_a_threshold_that_is_not_a_number_is_not_taken(session: Session) -> None:
+    session.marks.threshold = 0.4
+    session.marks.threshold = float("nan")
+    assert session.marks.threshold == 0.4
+    session.marks.threshold = float("inf")
+    assert session.marks.threshold == 1

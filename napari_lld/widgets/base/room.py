@@ -85,6 +85,9 @@ class Scrolling(QScrollArea):
         if event is not None and watched is self.widget():
             if event.type() == QEvent.Type.LayoutRequest:
                 self.updateGeometry()
+            elif event.type() == QEvent.Type.Show and (layout := self.widget().layout()) is not None:
+                # a style that asks for more as the contents are shown makes them larger, and Qt tells no one
+                layout.setGeometry(self.widget().rect())
         elif event is not None and event.type() == QEvent.Type.Wheel:
             scrolls = bool(self.verticalScrollBar().maximum() > 0)
             if scrolls:
