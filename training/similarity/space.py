@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from training.networks.describer import NEVER
 
@@ -88,9 +88,35 @@ class Space:
             bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
         return weight, bias, met
 
+    def axes(self, features: np.ndarray, count: int) -> np.ndarray:
+        """Return the directions in which features differ most, in units of the spread within a class.
+
+        Parameters
+        ----------
+        features
+            ``(n, F)``: of any cells, taught or not.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(F, d)`` with d up to `count`: features times these are coordinates.
+        """
+        upper = self._factor[0]  # cho_factor fills the upper half
+        scaled = ((features - features.mean(0)) / self._scale).astype(np.float32)
+        main = main_axes(solve_triangular(upper, scaled.T, trans="T", check_finite=False).T, count)
+        return np.asarray(solve_triangular(upper, main, check_finite=False) / self._scale[:, None])
+
     def _mean(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         some = weights[rows, None]
         return np.asarray((self._features[rows] * some).sum(0) / some.sum())
+
+
+def main_axes(vectors: np.ndarray, count: int) -> np.ndarray:
+    """Return the principal axes ``(F, d)``, d up to `count`, of centred vectors ``(n, F)``."""
+    from sklearn.utils.extmath import randomized_svd
+
+    count = min(count, *vectors.shape)
+    return np.asarray(randomized_svd(vectors, count, random_state=0)[2].T)
 
 
 def _grouping(labels: np.ndarray, weights: np.ndarray) -> int:
