@@ -18,7 +18,7 @@ from qtpy.QtCore import (
     QTimer,
     Signal,
 )
-from qtpy.QtGui import QColor, QFontMetrics, QImage, QPainter, QPen, QPixmap
+from qtpy.QtGui import QColor, QDrag, QFontMetrics, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from annotation_store.schema.reserved import UNSURE
@@ -28,6 +28,7 @@ from napari_lld.session.gallery import Gallery
 from napari_lld.session.gallery_items import Item, Key
 from napari_lld.tasks.gallery_reader import Crop, Wanted
 from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
+from napari_lld.widgets.gallery.class_strip import crops_to_drag, drag_picture
 
 CROP = 96
 """Side of a crop in logical pixels."""
@@ -84,6 +85,11 @@ class GalleryModel(QAbstractListModel):
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             return self.provenance(item)
         return None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Let crops be dragged onto a class."""
+        flags: Qt.ItemFlag = super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsDragEnabled if index.isValid() else flags
 
     def title(self, item: Item) -> str:
         """Return the name of an item's class."""
@@ -180,6 +186,11 @@ class GalleryModel(QAbstractListModel):
         return len(self._crops)
 
 
+def _picture(tile: QRect) -> QRect:
+    """Return where in a tile the crop is painted."""
+    return QRect(tile.left() + (tile.width() - CROP) // 2, tile.top() + 7, CROP, CROP)
+
+
 def _wanted(item: Item) -> Wanted:
     return Wanted(item.key, item.entry.field_id, item.entry.box)
 
@@ -209,7 +220,7 @@ class TilePainter(QStyledItemDelegate):
         painter.setPen(QPen(c.accent, 2) if chosen or current else Qt.PenStyle.NoPen)
         painter.setBrush(mix(c.window, c.accent, 0.35) if chosen else mix(c.window, c.text, 0.06))
         painter.drawRoundedRect(tile, 4, 4)
-        place = QRect(option.rect.left() + (_TILE.width() - CROP) // 2, option.rect.top() + 7, CROP, CROP)
+        place = _picture(option.rect)
         self._paint_crop(painter, place, item)
         schema = self._model.gallery.session.schema
         colour = QColor(class_colour(schema, item.word)) if schema is not None else c.muted
@@ -316,6 +327,7 @@ class GalleryGrid(QListView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMouseTracking(False)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self._looking = QTimer(self)
         self._looking.setSingleShot(True)
         self._looking.setInterval(0)
@@ -378,13 +390,52 @@ class GalleryGrid(QListView):
         self._looking.start()
         self.chosen_changed.emit()
 
+    @property
+    def name(self) -> bytes:
+        """What tells this grid's crops from those of another window, while they are dragged."""
+        return str(id(self)).encode()
+
+    def mousePressEvent(self, event: Any) -> None:
+        """Begin a drag on a picture, else a frame round several."""
+        spot = event.position().toPoint()
+        on_picture = _picture(self.visualRect(self.indexAt(spot))).contains(spot)
+        self.setDragEnabled(on_picture and not event.modifiers())
+        super().mousePressEvent(event)
+
+    def startDrag(self, _actions: Any) -> None:
+        """Drag all that is chosen."""
+        chosen = self.chosen()
+        if not chosen:
+            return
+        drag = QDrag(self)
+        drag.setMimeData(crops_to_drag(self.name))
+        crops = [crop for item in chosen[:3] if (crop := self.model_.crop(item)) is not None]
+        picture, spot = drag_picture(crops, len(chosen), self.painter_.colours)
+        drag.setPixmap(picture)
+        drag.setHotSpot(spot)
+        drag.exec(Qt.DropAction.CopyAction)
+
     def keyboardSearch(self, _search: str | None) -> None:
         """Search for nothing: letters are commands."""
 
     def resizeEvent(self, event: Any) -> None:
-        """Find which crops have come into sight."""
+        """Fill the width, and find which crops have come into sight."""
         super().resizeEvent(event)
+        self._fill_width()
         self._looking.start()
+
+    def _fill_width(self) -> None:
+        port = self.viewport()
+        if port is not None:
+            size = QSize((port.width() - 1) // self.columns, _TILE.height())
+            if size != self.gridSize():
+                self.setGridSize(size)
+
+    @property
+    def columns(self) -> int:
+        """How many crops stand side by side."""
+        port = self.viewport()
+        return max(1, (port.width() - 1) // _TILE.width()) if port is not None else 1
 
     def showEvent(self, event: Any) -> None:
         """Find which crops are in sight."""
@@ -396,7 +447,7 @@ class GalleryGrid(QListView):
         port, bar = self.viewport(), self.verticalScrollBar()
         if port is None or bar is None or not self.model_.items:
             return range(0)
-        columns = max(1, port.width() // _TILE.width())
+        columns = self.columns
         first = max(0, bar.value() // _TILE.height()) * columns
         last = (bar.value() + port.height()) // _TILE.height() + 1
         return range(min(first, len(self.model_.items)), min(last * columns, len(self.model_.items)))

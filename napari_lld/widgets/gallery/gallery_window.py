@@ -20,6 +20,7 @@ from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.room import FoldingRow, available
 from napari_lld.widgets.base.theme import Colours, stylesheet
+from napari_lld.widgets.gallery.class_strip import ClassStrip, command_of
 from napari_lld.widgets.gallery.gallery_grid import CROP, GalleryGrid
 
 _SIZE = QSize(1130, 660)
@@ -92,7 +93,9 @@ class GalleryWindow(Part):
             ),
             self._on_filter,
         )
-        self._class = self._choice("class", (), self._on_filter)
+        self.classes = ClassStrip(self.grid.name)
+        self.classes.picked.connect(self._on_class)
+        self.classes.dropped.connect(lambda name: self.commands.run(command_of(name)))
         self._attribute = self._choice("attribute", (), self._on_attribute)
         self._value = self._choice("value", (), self._on_filter)
         self._order = self._choice(
@@ -110,10 +113,12 @@ class GalleryWindow(Part):
         self._again.setProperty("others", True)
         self._again.hide()
         self._count = label(role="muted")
-        which = row(self._scope, self._show, self._class)
+        which = row(self._scope, self._show)
         line = row(self._attribute, self._value, self._order, self._again, 1, self._count)
         layout.addWidget(FoldingRow(which, line, stretch=1))
-        layout.addWidget(self.grid, 1)
+        middle = row(self.classes, self.grid)
+        middle.setStretch(1, 1)
+        layout.addLayout(middle, 1)
         self._chosen = label(role="muted")
         self._set_class = self._menu_button("set_class", tr("Set class"))
         self._set_value = self._menu_button("set_value", tr("Set value"))
@@ -165,6 +170,9 @@ class GalleryWindow(Part):
 
         def value(number: int) -> Callable[[], None]:
             return lambda: self._set_value_number(number)
+
+        def step(by: int) -> Callable[[], None]:
+            return lambda: self.classes.step(by)
 
         def many(
             command_id: str, title: str, run: Callable[[], None], key: str, group: str, help_: str
@@ -235,6 +243,11 @@ class GalleryWindow(Part):
             "General",
             lambda _session: self.grid.current() is not None,
         )
+        for command_id, title, by, key in (
+            ("gallery.next_class", later("List the next class"), 1, "Alt+Down"),
+            ("gallery.previous_class", later("List the previous class"), -1, "Alt+Up"),
+        ):
+            yield Command(command_id, title, step(by), (key,), "General", has_project)
         yield Command(
             "gallery.sort",
             "Sort again",
@@ -294,7 +307,7 @@ class GalleryWindow(Part):
         schema = self.session.schema
         self.commands.remove("class.")
         self.commands.add(self._class_commands())
-        for box in (self._class, self._attribute, self._value):
+        for box in (self._attribute, self._value):
             box.clear()
         menu = self._set_class.menu()
         if menu is not None:
@@ -303,12 +316,8 @@ class GalleryWindow(Part):
             for command in self.commands:
                 if command.id.startswith("class."):
                     self.menu_action(menu, command.id)
-        self._class.addItem(tr("Any class"), None)
+        self.classes.use_schema(schema)
         if schema is not None:
-            for item in class_like(schema):
-                self._class.addItem(item.title, item.name)
-            self._class.addItem(tr("Class unsure"), UNSURE)
-            self._class.addItem(tr("Class missing"), MISSING)
             for attribute in schema.attributes:
                 self._attribute.addItem(attribute.title, attribute.name)
         for box in (self._attribute, self._value, self._set_value):
@@ -373,7 +382,7 @@ class GalleryWindow(Part):
         """Apply the colours of the theme."""
         super().use_colours(new)
         self.setStyleSheet(stylesheet(new))
-        self.grid.painter_.colours = new
+        self.grid.painter_.colours = self.classes.colours = new
         self.grid.update()
 
     # ------------------------------------------------------------------ what is listed
@@ -390,11 +399,14 @@ class GalleryWindow(Part):
         self._fill_values()
         self._on_filter()
 
+    def _on_class(self, name: str | None) -> None:
+        self.gallery.only_class = name
+        self.gallery.arrange()
+
     def _on_filter(self) -> None:
         gallery = self.gallery
         gallery.show = Show(self._show.currentData())
         gallery.order = Order(self._order.currentData())
-        gallery.only_class = self._class.currentData()
         gallery.attribute = self._attribute.currentData()
         gallery.only_value = self._value.currentData()
         gallery.arrange()
@@ -414,12 +426,13 @@ class GalleryWindow(Part):
         self._count.setText(
             tr("Reading …") if self.gallery.reading else trn("{count} crop", "{count} crops", listed)
         )
+        self.classes.show_counts(self.gallery.counts, self.gallery.only_class)
         self._again.setVisible(self.gallery.outdated)
         self._chosen.setText(
             tr("{count} chosen", count=chosen)
             if chosen
             else tr(
-                "Click chooses, Shift and Ctrl choose more, Ctrl+A all; a double click shows it in its field."
+                "Click chooses, Shift and Ctrl choose more, Ctrl+A all. Pictures dragged onto a class get it."
             )
         )
         for button in (self._set_class, self._set_value, self._reject):
