@@ -16,6 +16,7 @@ from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change, Scope
 from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import cells, edits, suggestions
+from annotation_store._db.tables import history as history_rows
 from annotation_store.errors import EditError
 from annotation_store.geometry import SAME_CELL
 from annotation_store.records import (
@@ -23,6 +24,7 @@ from annotation_store.records import (
     Box,
     Edit,
     Keep,
+    Origin,
     Proposal,
     Suggestion,
     SuggestionState,
@@ -44,6 +46,10 @@ class Entry:
         Of a suggestion; ``None`` for a cell.
     renewed
         Whether that was predicted again from labels given since (`Suggestions.renew`).
+    cut, comment, origin
+        A cell's own.
+    annotator
+        Who changed a cell last.
     """
 
     kind: Literal["cell", "suggestion"]
@@ -64,6 +70,10 @@ class Entry:
     state: SuggestionState | None = None
     model_id: int | None = None
     renewed: bool = False
+    cut: bool = False
+    comment: str = ""
+    origin: Origin | None = None
+    annotator: str = ""
 
     @property
     def proposal(self) -> Proposal | None:
@@ -144,6 +154,8 @@ class BulkEdits:
                 sa.null().label("state"),
                 predicted.c.model_id,
                 predicted.c.renewed,
+                *(cells.c[name] for name in ("cut", "comment", "origin")),
+                _last_annotator().label("annotator"),
             )
             .join_from(cells, predicted, predicted.c.id == about, isouter=True)
             .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
@@ -166,6 +178,10 @@ class BulkEdits:
                         entry.artefact_kind,
                         entry.bookmark,
                         entry.second_opinion,
+                        cut=entry.cut,
+                        comment=entry.comment,
+                        origin=entry.origin,
+                        annotator=entry.annotator,
                     )
                 )
         return seen
@@ -272,6 +288,19 @@ def _newest_about_cell() -> sa.ScalarSelect[Any]:
     )
 
 
+def _last_annotator() -> sa.ScalarSelect[Any]:
+    """Return who changed a row of cells last."""
+    return (
+        sa.select(edits.c.annotator)
+        .join_from(history_rows, edits, edits.c.id == history_rows.c.edit_id)
+        .where(history_rows.c.entity == "cell", history_rows.c.entity_id == cells.c.id)
+        .order_by(history_rows.c.id.desc())
+        .limit(1)
+        .correlate(cells)
+        .scalar_subquery()
+    )
+
+
 def _suggestion_entries(states: Sequence[str]) -> sa.Select[Any]:
     s = suggestions
     return sa.select(
@@ -291,6 +320,10 @@ def _suggestion_entries(states: Sequence[str]) -> sa.Select[Any]:
         s.c.state,
         s.c.model_id,
         s.c.renewed,
+        sa.literal(0).label("cut"),
+        sa.literal("").label("comment"),
+        sa.null().label("origin"),
+        sa.literal("").label("annotator"),
     ).where(s.c.state.in_(states))
 
 
@@ -314,4 +347,8 @@ def _entry(row: Any) -> Entry:
         state=None if row.state is None else SuggestionState(row.state),
         model_id=row.model_id,
         renewed=bool(row.renewed),
+        cut=bool(row.cut),
+        comment=row.comment,
+        origin=None if row.origin is None else Origin(row.origin),
+        annotator=row.annotator or "",
     )

@@ -20,6 +20,7 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.bulk_accept import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.session.gallery_items import Item, Key
 from napari_lld.session.gallery_order import Order, Places, Scope, Show, SortKey, is_sorted, sort_key
+from napari_lld.session.search import EVERYTHING, Query
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 
@@ -43,6 +44,7 @@ class Gallery:
         self.only_class: str | None = None
         self.attribute: str | None = None
         self.only_value: str | None = None
+        self.query = EVERYTHING
         self.shown: list[Item] = []
         self.counts: Counter[str] = Counter()
         """How many there are of each class, whichever class is listed alone."""
@@ -191,7 +193,20 @@ class Gallery:
             and (item.value(self.attribute) or MISSING) != self.only_value
         ):
             return False
-        return self.show.takes(item, self._incomplete)
+        return self.show.takes(item, self._incomplete) and self._is_found(item)
+
+    def _is_found(self, item: Item) -> bool:
+        """Return whether the query lets an item through."""
+        if not self.query.terms:
+            return True
+        summary = self.session.fields.by_id.get(item.entry.field_id)
+        return self.query.matches(item, None if summary is None else summary.field)
+
+    def search(self, query: Query) -> None:
+        """List what a query lets through, of what the filters do."""
+        if query != self.query:
+            self.query = query
+            self.arrange()
 
     def _incomplete(self, item: Item) -> bool:
         entry = item.entry

@@ -480,3 +480,31 @@ def test_keys_without_a_selection_are_answered_in_the_gallery_s_words(
     pick(window, "show", Show.REJECTED)
     qtbot.keyClick(window.grid, Qt.Key.Key_A)
     assert told[-1] == "No crops here: choose other cells above."
+
+
+def test_a_line_searches_the_gallery_and_names_the_word_it_does_not_know(
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    with Project.open(small_project, annotator="Ada") as project:
+        project.cells.add(1, (5, 60, 20, 20), cell_class="Monocyte", comment="a twin")
+    window = opened(dock, small_project, qtbot)
+    assert len(window.gallery.shown) == 4
+    assert window.commands.run("gallery.search")
+    line = window._search.line
+    line.setText("class:monocyte twin")
+    window._search.apply()
+    assert [item.word for item in window.gallery.shown] == ["Monocyte"]
+    line.setText("class:monoclonal")
+    window._search.apply()
+    assert "monoclonal" in window._search.problem.text()
+    assert "Monocyte" in window._search.problem.text()
+    assert len(window.gallery.shown) == 1, "what was found stays while the query cannot be read"
+    qtbot.keyClick(line, Qt.Key.Key_Escape)
+    assert (line.text(), window._search.problem.text()) == ("", "")
+    assert len(window.gallery.shown) == 4
+    qtbot.keyClicks(line, "kind:sugg")
+    assert window._search._words.stringList() == ["kind:suggestion"]
+    window._search._complete("kind:suggestion")
+    window._search.apply()
+    assert len(window.gallery.shown) == 3

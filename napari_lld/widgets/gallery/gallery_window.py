@@ -22,6 +22,7 @@ from napari_lld.widgets.base.room import FoldingRow, available
 from napari_lld.widgets.base.theme import Colours, stylesheet
 from napari_lld.widgets.gallery.class_strip import ClassStrip, command_of
 from napari_lld.widgets.gallery.gallery_grid import CROP, GalleryGrid
+from napari_lld.widgets.gallery.search_line import SearchLine
 
 _SIZE = QSize(1130, 660)
 
@@ -116,6 +117,10 @@ class GalleryWindow(Part):
         which = row(self._scope, self._show)
         line = row(self._attribute, self._value, self._order, self._again, 1, self._count)
         layout.addWidget(FoldingRow(which, line, stretch=1))
+        self._search = SearchLine(lambda: [s.field for s in self.session.fields.by_id.values()])
+        self._search.searched.connect(self.gallery.search)
+        self._search.left.connect(self.grid.setFocus)
+        layout.addWidget(self._search)
         middle = row(self.classes, self.grid)
         middle.setStretch(1, 1)
         layout.addLayout(middle, 1)
@@ -257,6 +262,15 @@ class GalleryWindow(Part):
             has_project,
             "The order is out of date: what was edited or predicted anew stayed in its place.",
         )
+        yield Command(
+            "gallery.search",
+            "Search for cells",
+            self._search_cells,
+            ("Ctrl+F",),
+            "General",
+            has_project,
+            "By class, value, reader, flag, comment, certainty and origin.",
+        )
         yield Command("gallery.close", "Close", self.close, ("Esc",), "General", has_project)
 
     def _class_commands(self) -> Iterator[Command]:
@@ -305,6 +319,7 @@ class GalleryWindow(Part):
     def _fill_words(self) -> None:
         """Fill the choices with the words of the schema."""
         schema = self.session.schema
+        self._search.use_schema(schema)
         self.commands.remove("class.")
         self.commands.add(self._class_commands())
         for box in (self._attribute, self._value):
@@ -346,6 +361,9 @@ class GalleryWindow(Part):
         for title, word, key in ((tr("Unsure"), UNSURE, "Q"), (tr("Missing"), None, "⌫")):
             action = menu.addAction(f"{title}    {key}")
             action.triggered.connect(lambda *_, word=word: self._set_word(word))
+
+    def _search_cells(self) -> None:
+        self._search.start()
 
     def _stop_reader(self) -> None:
         reader, self.reader = self.reader, None

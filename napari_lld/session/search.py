@@ -1,0 +1,378 @@
+"""Searching for cells: a line of words becomes a query that each cell passes or not; no Qt.
+
+``class:neutrophil vacuoles:present flag:second comment:"twin" certainty<60 unknown``: all terms must hold,
+words with commas between them are alternatives, and a minus excludes. Text without a prefix is searched for
+in comments, names of fields and titles of classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from annotation_store import Entry
+from annotation_store.records import Field, Origin
+from annotation_store.schema import Attribute, CellClass, ClassGroup, Schema
+from annotation_store.schema.model import normalise
+from annotation_store.schema.reserved import UNSURE
+from napari_lld.i18n.schema_texts import kind_title
+from napari_lld.i18n.translate import later, tr
+
+_LONGEST = 1000
+_LISTED = 30
+"""How many words an error names."""
+
+_TERM = re.compile(
+    r'(?P<minus>-?)(?:(?P<key>"[^"]+"|[^\s:<>="]+)(?P<op><=|>=|[:<>=])(?P<value>(?:"[^"]*"?|[^\s"])*)'
+    r'|(?P<text>"[^"]*"?|[^\s"]+))'
+)
+_PART = re.compile(r'"([^"]*)"?|([^,"]+)')
+_NUMBER = r"(\d{1,3}(?:[.,]\d{1,6})?)\s*%?"
+_RANGE = re.compile(rf"{_NUMBER}(?:\.\.{_NUMBER})?", re.ASCII)
+
+CLASS, READER, FLAG, COMMENT = later("class"), later("reader"), later("flag"), later("comment")
+FIELD, PATIENT, CERTAINTY = later("field"), later("patient"), later("certainty")
+ORIGIN, KIND, UNKNOWN = later("origin"), later("kind"), later("unknown")
+_KEYS = (CLASS, READER, FLAG, COMMENT, FIELD, PATIENT, CERTAINTY, ORIGIN, KIND)
+_FLAGS = (later("bookmark"), later("second opinion"), later("cut"), later("comment"))
+_ORIGINS = {
+    Origin.BY_HAND: later("by hand"),
+    Origin.SUGGESTED: later("suggested"),
+    Origin.IMPORTED: later("imported"),
+}
+_KINDS = (later("cell"), later("suggestion"))
+_MISSING = ""
+_MISSING_WORD, _UNSURE_WORD = later("missing"), later("unsure")
+
+
+class QueryError(ValueError):
+    """A query that cannot be read; the message names the word, and the words there are."""
+
+
+class Searched(Protocol):
+    """What is searched: a crop of the gallery (`gallery.Item`)."""
+
+    @property
+    def entry(self) -> Entry:
+        """The cell or suggestion."""
+
+    @property
+    def word(self) -> str | None:
+        """Its class, or the one that a suggestion states."""
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of what it states."""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is unlike anything taught."""
+
+    def value(self, attribute: str) -> str | None:
+        """Return the value of an attribute."""
+
+
+Passes = Callable[[Searched, Field | None], bool]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for; the empty one lets everything through."""
+
+    text: str = ""
+    terms: tuple[Passes, ...] = ()
+
+    def matches(self, item: Searched, field: Field | None) -> bool:
+        """Return whether an item passes.
+
+        Parameters
+        ----------
+        field
+            The field that it lies on, if known.
+        """
+        return all(passes(item, field) for passes in self.terms)
+
+
+EVERYTHING = Query()
+
+
+def parse(text: str, schema: Schema) -> Query:
+    """Read a query in the words of a schema.
+
+    Raises
+    ------
+    QueryError
+        A word is unknown; the message names it and the words there are.
+    """
+    if len(text) > _LONGEST:
+        problem = tr("The search is too long: write at most {most} characters.", most=_LONGEST)
+        raise QueryError(problem)
+    return Query(text.strip(), tuple(_term(match, schema) for match in _terms(text)))
+
+
+def _terms(text: str) -> Iterator[re.Match[str]]:
+    return _TERM.finditer(text)
+
+
+def _term(match: re.Match[str], schema: Schema) -> Passes:
+    passes = _text_term(match["text"], schema) if match["text"] else _key_term(match, schema)
+    if not match["minus"]:
+        return passes
+    return lambda item, field: not passes(item, field)
+
+
+def _text_term(text: str, schema: Schema) -> Passes:
+    if normalise(text) in _spellings(UNKNOWN) and not text.startswith('"'):
+        return lambda item, _field: item.unknown
+    sought = text.strip('"').casefold()
+    titles = {
+        name: schema.class_title(name).casefold()
+        for name in (*schema.class_names, *(group.name for group in schema.groups))
+    }
+
+    def passes(item: Searched, field: Field | None) -> bool:
+        return (
+            sought in item.entry.comment.casefold()
+            or (field is not None and sought in field.name.casefold())
+            or sought in titles.get(item.word or "", "")
+        )
+
+    return passes
+
+
+def _key_term(match: re.Match[str], schema: Schema) -> Passes:
+    key, op, value = match["key"].strip('"'), match["op"], match["value"]
+    known = next((name for name in _KEYS if normalise(key) in _spellings(name)), None)
+    attribute = _attribute(key, schema) if known is None else None
+    if known is None and attribute is None:
+        problem = tr(
+            "“{word}” is not known to the search. There are: {words}. Put quotes around text to find.",
+            word=key,
+            words=", ".join([*map(tr, _KEYS), *(a.title or a.name for a in schema.attributes)]),
+        )
+        raise QueryError(problem)
+    if op not in (":", "=") and known != CERTAINTY:
+        problem = tr("Only “{key}” is compared with < and >.", key=tr(CERTAINTY))
+        raise QueryError(problem)
+    parts = [quoted or plain for quoted, plain in _PART.findall(value) if (quoted or plain).strip()]
+    if not parts:
+        problem = tr("Write what to look for after “{key}”.", key=f"{key}{op}")
+        raise QueryError(problem)
+    if known == CERTAINTY:
+        return _certainty(op, value)
+    if attribute is not None:
+        values = _picked(parts, value_words(attribute), attribute.title or attribute.name)
+        name = attribute.name
+        return lambda item, _field: (item.value(name) or _MISSING) in values
+    return _known_term(known or "", parts, schema)
+
+
+def _known_term(known: str, parts: list[str], schema: Schema) -> Passes:
+    texts = [part.casefold() for part in parts]
+
+    def within(text: str | None) -> bool:
+        return text is not None and any(part in text.casefold() for part in texts)
+
+    match known:
+        case "class":
+            words = _picked(parts, class_words(schema), tr(CLASS))
+            for name in [name for name in words if schema.is_group(name)]:
+                words |= set(schema.members(name))
+            return lambda item, _field: (item.word or _MISSING) in words
+        case "flag":
+            flags = _picked(parts, {name: _both(name) for name in _FLAGS}, tr(FLAG))
+            return lambda item, _field: bool(flags & _flags_of(item.entry))
+        case "origin":
+            origins = _picked(parts, {one: _both(word) for one, word in _ORIGINS.items()}, tr(ORIGIN))
+            return lambda item, _field: item.entry.origin in origins
+        case "kind":
+            kinds = _picked(parts, kind_words(schema), tr(KIND))
+            return lambda item, _field: item.entry.kind in kinds or item.entry.artefact_kind in kinds
+        case "comment":
+            return lambda item, _field: within(item.entry.comment)
+        case "reader":
+            return lambda item, _field: within(item.entry.annotator)
+        case "field":
+            return lambda _item, field: field is not None and within(field.name)
+    return lambda _item, field: field is not None and within(field.patient)
+
+
+def _attribute(key: str, schema: Schema) -> Attribute | None:
+    """Return the attribute that a prefix names: by a spelling of it, or a part of just one."""
+    name = schema.find_attribute(key)
+    if name is not None:
+        return schema.attribute_named(name)
+    sought = normalise(key)
+    found = [a for a in schema.attributes if sought and sought in normalise(f"{a.name}\n{a.title}")]
+    if len(found) > 1:
+        problem = tr(
+            "“{word}” may be several: {words}.",
+            word=key,
+            words=", ".join(attribute.title or attribute.name for attribute in found),
+        )
+        raise QueryError(problem)
+    return found[0] if found else None
+
+
+def _certainty(op: str, value: str) -> Passes:
+    match = _RANGE.fullmatch(value)
+    numbers = [float(n.replace(",", ".")) for n in match.groups() if n] if match else []
+    if not numbers or max(numbers) > 100 or (len(numbers) == 2 and op not in (":", "=")):
+        problem = tr(
+            "“{word}” is not a certainty. Write a percentage from 0 to 100, such as {key}<60 or "
+            "{key}:60..80.",
+            word=value,
+            key=tr(CERTAINTY),
+        )
+        raise QueryError(problem)
+    least, most = min(numbers), max(numbers)
+    compare: Callable[[float], bool] = {
+        "<": lambda p: p < most,
+        "<=": lambda p: p <= most,
+        ">": lambda p: p > least,
+        ">=": lambda p: p >= least,
+    }.get(op, lambda p: least <= p <= most if len(numbers) == 2 else round(p) == round(least))
+    return lambda item, _field: item.probability is not None and compare(100 * item.probability)
+
+
+# ---------------------------------------------------------------------- words
+
+
+class Word(NamedTuple):
+    """A word of a query: what is proposed, and all that is understood."""
+
+    proposed: str
+    spellings: tuple[str, ...]
+
+
+def _both(word: str) -> Word:
+    """Return a word of ours, in the user's language and in English."""
+    return Word(tr(word), (word, tr(word)))
+
+
+def _spellings(word: str) -> set[str]:
+    return {normalise(spelling) for spelling in _both(word).spellings}
+
+
+def class_words(schema: Schema) -> dict[str, Word]:
+    """Return the classes and groups by name, and what is not given."""
+    items: list[CellClass | ClassGroup] = [*schema.classes, *schema.groups]
+    named = {
+        item.name: Word(item.title or item.name, (item.name, item.title, *item.spellings)) for item in items
+    }
+    return named | {UNSURE: _both(_UNSURE_WORD), _MISSING: _both(_MISSING_WORD)}
+
+
+def value_words(attribute: Attribute) -> dict[str, Word]:
+    """Return the values of an attribute by name, and what is not given."""
+    named = {
+        value.name: Word(value.title or value.name, (value.name, value.title, *value.spellings))
+        for value in attribute.values
+    }
+    return named | {UNSURE: _both(_UNSURE_WORD), _MISSING: _both(_MISSING_WORD)}
+
+
+def kind_words(schema: Schema) -> dict[str, Word]:
+    """Return cell and suggestion, and the kinds of artefacts."""
+    kinds = {
+        kind: Word(kind_title(kind), (kind, kind_title(kind)))
+        for item in schema.classes
+        for kind in item.kinds
+    }
+    return kinds | {name: _both(name) for name in _KINDS}
+
+
+def _picked(parts: Iterable[str], words: Mapping[str, Word], title: str) -> set[str]:
+    """Return the words that are meant: those spelled so, else those of which it is a part."""
+    found: set[str] = set()
+    for part in parts:
+        sought = normalise(part)
+        known = {word: [normalise(s) for s in about.spellings if s] for word, about in words.items()}
+        meant = {word for word, spellings in known.items() if sought in spellings}
+        if not meant and sought:
+            meant = {word for word, spellings in known.items() if any(sought in s for s in spellings)}
+        if not meant:
+            listed = [about.proposed for about in words.values()]
+            more = ", …" if len(listed) > _LISTED else ""
+            problem = tr(
+                "“{word}” is not known for “{key}”. There are: {words}.",
+                word=part,
+                key=title,
+                words=", ".join(listed[:_LISTED]) + more,
+            )
+            raise QueryError(problem)
+        found |= meant
+    return found
+
+
+def _flags_of(entry: Entry) -> set[str]:
+    given = (entry.bookmark, entry.second_opinion, entry.cut, bool(entry.comment))
+    return {name for name, is_given in zip(_FLAGS, given, strict=True) if is_given}
+
+
+# ---------------------------------------------------------------------- completions
+
+
+def last_term(text: str) -> str:
+    """Return the term that is being written at the end of a text; empty behind a space."""
+    found = list(_terms(text))
+    return found[-1].group() if found and found[-1].end() == len(text) else ""
+
+
+def completions(text: str, schema: Schema, fields: Iterable[Field] = ()) -> list[str]:
+    """Return what the last term of a text may become: prefixes, or after one its words.
+
+    Parameters
+    ----------
+    fields
+        Those whose patients are proposed.
+    """
+    term = last_term(text)
+    match = _TERM.fullmatch(term)
+    minus = "-" if term.startswith("-") else ""
+    if match is None or match["key"] is None:
+        sought = normalise(term)
+        every = {f"{tr(key)}:": key for key in _KEYS if key != CERTAINTY}
+        every |= {f"{tr(CERTAINTY)}<60": CERTAINTY, f"{tr(CERTAINTY)}>90": CERTAINTY, tr(UNKNOWN): UNKNOWN}
+        every |= {f"{_bare(a.title or a.name)}:": a.name for a in schema.attributes}
+        return [minus + word for word, name in every.items() if sought in normalise(f"{word}\n{name}")]
+    key, op, value = match["key"], match["op"], match["value"]
+    known = next((name for name in _KEYS if normalise(key.strip('"')) in _spellings(name)), None)
+    begun, _, last = value.rpartition(",")
+    proposed = [word for word in _words_after(known, key.strip('"'), schema, fields) if word]
+    sought = normalise(last)
+    head = f"{minus}{key}{op}{begun}{',' if begun else ''}"
+    return [head + _quoted(word) for word in proposed if sought in normalise(word)]
+
+
+def _words_after(known: str | None, key: str, schema: Schema, fields: Iterable[Field]) -> list[str]:
+    words: Mapping[str, Word] = {}
+    if known == CLASS:
+        words = class_words(schema)
+    elif known == KIND:
+        words = kind_words(schema)
+    elif known == FLAG:
+        words = {name: _both(name) for name in _FLAGS}
+    elif known == ORIGIN:
+        words = {one: _both(word) for one, word in _ORIGINS.items()}
+    elif known == PATIENT:
+        return sorted({field.patient for field in fields if field.patient})
+    elif known is None:
+        try:
+            attribute = _attribute(key, schema)
+        except QueryError:
+            attribute = None
+        words = value_words(attribute) if attribute is not None else {}
+    return [about.proposed for about in words.values()]
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"' if re.search(r"[\s,<>=:]", word) else word
+
+
+def _bare(title: str) -> str:
+    """Write a title as a prefix, without spaces."""
+    bare = "-".join(title.split())
+    return f'"{title}"' if re.search(r"[:<>=]", bare) else bare
