@@ -18,6 +18,7 @@ from napari_lld.cli import (
     evaluate,
     export,
     export_model,
+    find,
     import_,
     info,
     models,
@@ -59,6 +60,7 @@ _command("train", "films --epochs 20")(train.train)
 _command("predict", "films --images new/ --out new.json")(predict.predict)
 _command("renew", "films")(renew.renew)
 _command("rank", "films --what regions -n 5")(rank.rank)
+_command("find", "films 'class:Neutrophil certainty<60'")(find.find)
 _command("agreement", "films --consensus both")(agreement.agreement)
 _command("evaluate", "films --truth truth.json --images images/")(evaluate.evaluate)
 _command("export-model", "films model.onnx")(export_model.export_model)

@@ -22,6 +22,7 @@ COMMANDS = {
     "rank",
     "renew",
     "agreement",
+    "find",
     "evaluate",
     "info",
     "models",
