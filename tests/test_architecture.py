@@ -131,7 +131,7 @@ ALLOWED_PRIVATE = {
     "napari_lld/test_room.py": 3,
     "napari_lld/test_save_place.py": 1,
     "napari_lld/test_sight_panel.py": 7,
-    "napari_lld/test_training_process.py": 2,
+    "napari_lld/test_training_process.py": 1,
     "napari_lld/test_training_window.py": 1,
     "napari_lld/test_where_to_look.py": 8,
     "performance/test_add_fields.py": 1,

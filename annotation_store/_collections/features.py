@@ -87,7 +87,7 @@ class Features:
             for content, count, length, data in connection.execute(
                 query, (trunk, *contents)[: query.count("?")]
             ):
-                if content in contents and (features := _read(count, length, data)) is not None:
+                if content in contents and (features := unpacked(count, length, data)) is not None:
                     found[contents[content]] = features
         return found
 
@@ -106,8 +106,8 @@ class Features:
                 new = found[field_id]
                 query = "SELECT count, length, data FROM features WHERE trunk = ? AND content = ?"
                 row = connection.execute(query, (trunk, content)).fetchone()
-                both = _joined(_read(*row) if row else None, new)
-                values = (trunk, content, len(both.boxes), both.vectors.shape[1], _packed(both))
+                both = _joined(unpacked(*row) if row else None, new)
+                values = (trunk, content, len(both.boxes), both.vectors.shape[1], packed(both))
                 connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)", values)
             connection.execute("COMMIT")
 
@@ -175,7 +175,7 @@ def _joined(old: BoxFeatures | None, new: BoxFeatures) -> BoxFeatures:
     )
 
 
-def _packed(features: BoxFeatures) -> bytes:
+def packed(features: BoxFeatures) -> bytes:
     """Return boxes as float32, a float16 scale for each block of a vector, and the numbers as int8."""
     vectors = np.asarray(features.vectors, np.float32)
     starts = np.arange(0, vectors.shape[1], _BLOCK)
@@ -187,8 +187,8 @@ def _packed(features: BoxFeatures) -> bytes:
     return b"".join(part.tobytes() for part in parts)
 
 
-def _read(count: object, length: object, data: object) -> BoxFeatures | None:
-    """Read what `_packed` wrote; ``None`` for a row that is none."""
+def unpacked(count: object, length: object, data: object) -> BoxFeatures | None:
+    """Read what `packed` wrote; ``None`` for a row that is none."""
     if not (isinstance(count, int) and isinstance(length, int) and isinstance(data, bytes)):
         return None
     blocks = -(-length // _BLOCK)

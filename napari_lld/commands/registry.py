@@ -121,8 +121,14 @@ class Command:
 _WRITING = (
     *("class.", "value.", "cell.", "edit.", "field.comment", "field.cut", "field.details", "field.quality."),
     *("field.skip", "fields.add", "overlap.", "reading.add", "region.", "draw.finish", "model."),
-    *("suggestion.accept", "suggestion.bad_box", "suggestion.duplicate", "suggestion.not_a_cell"),
-    *("tool.box", "tool.draft", "tool.ignore", "tool.region", "tool.ring"),
+    *(
+        "candidate.",
+        "suggestion.accept",
+        "suggestion.bad_box",
+        "suggestion.duplicate",
+        "suggestion.not_a_cell",
+    ),
+    *("tool.box", "tool.draft", "tool.ignore", "tool.region", "tool.ring", "candidate."),
     *("training.start", "training.suggest", "project.import", "project.patients"),
 )
 """How the ids of commands begin that change the project."""
@@ -498,15 +504,32 @@ def session_commands(session: Session) -> Iterator[Command]:
         has_field,
         "Two queues: the surest first, or those first from which the model would learn most.",
     )
+
+    def accept() -> None:
+        if s.candidates.open and not s.label_errors.active:
+            s.candidates.take()
+        else:
+            s.review.accept()
+
     yield Command(
         "suggestion.accept",
         "Accept",
-        s.review.accept,
+        accept,
         ("A",),
         "Suggestions",
         has_field,
         "The suggestion becomes a cell. Any class or value key accepts it with that change. An unknown "
-        "cell gets no class. For a possible label error, the model's prediction replaces the label.",
+        "cell gets no class. For a possible label error, the model's prediction replaces the label. Of a "
+        "cell that lacks class or values the first candidate is taken.",
+    )
+    yield Command(
+        "candidate.take_all",
+        "Take all candidates",
+        s.candidates.take_all,
+        ("Alt+A",),
+        "Suggestions",
+        lambda session: has_field(session) and session.candidates.open,
+        "Of the current cell, the most probable class and values become those that are missing.",
     )
     yield Command(
         "mistakes.check",

@@ -28,6 +28,7 @@ from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.tool import Tool
 from napari_lld.tasks import actions
+from napari_lld.tasks.assistant_process import AssistantProcess
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.label_error_reader import LabelErrorThread
 from napari_lld.tasks.latest_task import LatestTask
@@ -91,6 +92,8 @@ class Desk(QObject):
         self._help: QWidget | None = None
         self.process = TrainingProcess(self.session, self)
         self.session.training.process = self.process
+        self.assistant = AssistantProcess(self)
+        self.session.assistant.process = self.assistant
         self.label_errors = LabelErrorThread(self)
         self._nuclei = LatestTask("nuclei", self)
         self._come_late: Callable[[], bool] = lambda: False
@@ -171,6 +174,7 @@ class Desk(QObject):
         self.session.remember_place()
         self.gallery.close()
         self.process.close()
+        self.assistant.close()
         self.jobs.wait(_JOB_SECONDS)
         self.pointer.close()
         self.layers.close(remove=not self._window_gone)
@@ -181,6 +185,7 @@ class Desk(QObject):
         self.overlap.close()
         self._unbind()
         self._listening.close()
+        self.session.assistant.process = None
         self.session.training.process = self.session.label_errors.reader = None
         self.label_errors.close()
         self._nuclei.close()

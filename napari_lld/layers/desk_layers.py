@@ -19,8 +19,8 @@ from napari_lld.imaging.display import ShownLevel
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.fitting import Fit
-from napari_lld.layers.label_error_text import model_says
 from napari_lld.layers.measuring import measure_marks
+from napari_lld.layers.model_texts import candidates, model_says
 from napari_lld.session.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class DeskLayers:
         self._zoom = 1.0
         self._cell_boxes: tuple[Box, ...] = ()
         self._slots: dict[int, int] = {}
+        self._unknown: set[int] = set()
         self._draft: outlines.Segments = outlines.NO_SEGMENTS
         self._source: npt.NDArray[np.uint8] | Sequence[Any] | None = None
         self._backdrop: Backdrop | None = None
@@ -91,6 +92,7 @@ class DeskLayers:
         self._listening.add(session.selection.proposed_box_changed, self._draw_current)
         self._listening.add(session.region_proposal.changed, self._draw_proposed)
         self._listening.add(session.label_errors.changed, self._draw_proposed)
+        self._listening.add(session.candidates.changed, self._draw_proposed)
         self._listening.add(session.marks.threshold_changed, self._on_threshold)
         self._listening.add(session.marks.shown_changed, self._on_display)
         self._listening.add(session.display.look_changed, self._on_look)
@@ -381,9 +383,15 @@ class DeskLayers:
         waiting = session.marks.waiting
         layer = self._vectors(SUGGESTIONS)
         segments = None
-        if not waiting or any(suggestion.id not in self._slots for suggestion in waiting):
+        unknown_now = {suggestion.id for suggestion in waiting if suggestion.is_unknown}
+        if (
+            not waiting
+            or any(suggestion.id not in self._slots for suggestion in waiting)
+            or unknown_now != self._unknown & {suggestion.id for suggestion in waiting}
+        ):
             boxes = tuple(suggestion.box for suggestion in waiting)
             self._slots = {suggestion.id: slot for slot, suggestion in enumerate(waiting)}
+            self._unknown = unknown_now
             if boxes or len(layer.data):
                 segments = outlines.box_brackets(boxes)
                 unknown = [slot for slot, suggestion in enumerate(waiting) if suggestion.is_unknown]
@@ -461,6 +469,9 @@ class DeskLayers:
         if (label_error := session.label_errors.current) is not None and label_error.box is not None:
             boxes.append(label_error.box)
             texts.append(model_says(session))
+        elif (cell := session.selection.cell) is not None and (likely := candidates(session)):
+            boxes.append(cell.box)
+            texts.append(likely)
         if session.fields.current_id is not None and (boxes or PROPOSED_LETTERS in self._layers):
             self._draw_letters(PROPOSED_LETTERS, boxes, texts)
         self._draw_current()

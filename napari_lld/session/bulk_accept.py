@@ -23,6 +23,7 @@ class Candidate(NamedTuple):
     probability: float
     unknown: bool = False
     unchecked: bool = False
+    renewed: bool = False
 
 
 def unknown_refusal(count: int) -> str:
@@ -46,6 +47,15 @@ def unchecked_refusal(count: int) -> str:
     )
 
 
+def renewed_refusal(count: int) -> str:
+    """Explain why so many suggestions that were predicted between rounds are not accepted at once."""
+    return trn(
+        "{count} was predicted anew from your labels, and not measured since: look at it, or train.",
+        "{count} were predicted anew from your labels, and not measured since: look at each, or train.",
+        count,
+    )
+
+
 class BulkAccept:
     """Which suggestions may be accepted unseen, and accepting them."""
 
@@ -62,10 +72,10 @@ class BulkAccept:
 
         They may where, on held-out cells, few enough of what is at least as probable were wrong
         (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`). Unknown ones never
-        may, nor those of films where nothing was checked.
+        may, nor those of films where nothing was checked, nor those that were predicted since the round.
         """
         allowed: list[int] = []
-        unknown = unchecked = 0
+        unknown = unchecked = renewed = 0
         reasons: dict[str, None] = {}
         known: dict[tuple[int | None, str | None], str] = {}
         schema = self._opened.schema
@@ -75,6 +85,9 @@ class BulkAccept:
                 continue
             if candidate.unchecked:
                 unchecked += 1
+                continue
+            if candidate.renewed:
+                renewed += 1
                 continue
             kind = (candidate.model_id, candidate.word)
             model = self._models.get(candidate.model_id)
@@ -86,6 +99,8 @@ class BulkAccept:
                 reasons.setdefault(why)
             else:
                 allowed.append(candidate.id)
+        if renewed:
+            reasons.setdefault(renewed_refusal(renewed))
         if unchecked:
             reasons.setdefault(unchecked_refusal(unchecked))
         if unknown:
@@ -94,7 +109,10 @@ class BulkAccept:
 
     def _earned_here(self) -> tuple[list[int], list[str]]:
         return self.earned(
-            Candidate(s.id, s.model_id, s.stated_class, s.probability, s.is_unknown, s.proposal.unchecked)
+            Candidate(
+                *(s.id, s.model_id, s.stated_class, s.probability, s.is_unknown),
+                *(s.proposal.unchecked, s.renewed),
+            )
             for s in self._suggestions.shown
         )
 

@@ -259,7 +259,8 @@ class Gallery:
         looked_at = [item for item in others if item.key in seen]
         unseen = [item for item in others if item.key not in seen]
         earned, why = self.session.bulk_accept.earned(
-            Candidate(i.entry.id, i.entry.model_id, i.word, i.probability or 0.0) for i in unseen
+            Candidate(i.entry.id, i.entry.model_id, i.word, i.probability or 0.0, renewed=i.entry.renewed)
+            for i in unseen
         )
         ids = [i.entry.id for i in looked_at] + earned
         if not waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from annotation_store.records import Box, Cell
@@ -94,6 +95,18 @@ class Labels:
         """Set the class of the current cell: a class, a group, ``unsure``, or ``None`` for missing."""
         if self._change(cell_class=name) and self._opened.is_artefact(name):
             self._selection.set_caret(None)
+
+    def set_all(self, cell_class: str | None, attributes: Mapping[str, str]) -> None:
+        """Set several values of the current cell at once, and its class; ``None`` = the class stays."""
+        changes: dict[str, Any] = {"attributes": dict(attributes)} if attributes else {}
+        if cell_class is not None:
+            changes["cell_class"] = cell_class
+        if not self._change(**changes):
+            return
+        self._selection.set_caret(self._selection.first_row())
+        cell = self._selection.cell
+        if cell is not None:
+            self._go_on(cell)
 
     def set_value(self, attribute: str, value: str | None) -> None:
         """Set an attribute of the current cell: a value, ``unsure``, or ``None`` for missing."""

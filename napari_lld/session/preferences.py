@@ -26,6 +26,8 @@ class Preferences:
         Whether a longer round follows an automatic one, where nothing else waits.
     ready
         Whether a training process is kept ready while a project is open, so that a round begins at once.
+    instant
+        Whether what is pending is predicted anew after each label, between rounds.
     device
         Where to train and predict: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
     threshold
@@ -40,6 +42,7 @@ class Preferences:
     automatic: int = 0
     longer: bool = True
     ready: bool = True
+    instant: bool = True
     device: str = "auto"
     threshold: float = 0.2
     language: str = "system"

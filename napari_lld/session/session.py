@@ -18,11 +18,14 @@ from annotation_store.errors import LLDError, NotWritableError, ProjectGoneError
 from annotation_store.records import Edit
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session import user_state
+from napari_lld.session.assistant import Assistant
 from napari_lld.session.boxes import Boxes
 from napari_lld.session.bulk_accept import BulkAccept
+from napari_lld.session.candidates import Candidates
 from napari_lld.session.display import FieldDisplay
 from napari_lld.session.fields import Fields
 from napari_lld.session.history import History
+from napari_lld.session.instant_learning import InstantLearning
 from napari_lld.session.label_errors import LabelErrorReview
 from napari_lld.session.labels import Labels
 from napari_lld.session.marks import Marks
@@ -67,6 +70,9 @@ class Session(OpenProject):
         Which model suggests.
     training
         The process that learns and predicts.
+    assistant, instant_learning, candidates
+        The second process, which answers while one looks on; what it predicts after each label, and of a
+        cell that was drawn.
     history
         Undo and redo.
     display
@@ -98,6 +104,11 @@ class Session(OpenProject):
         self.label_errors = LabelErrorReview(self, self.fields, self.selection, self.suggestions)
         self.review = Review(self.selection, self.suggestions, self.label_errors)
         self.labels = Labels(self, self.marks, self.selection, self.review)
+        self.assistant = Assistant(self)
+        self.instant_learning = InstantLearning(
+            self, self.fields, self.selection, self.preferences, self.assistant
+        )
+        self.candidates = Candidates(self, self.fields, self.selection, self.labels, self.assistant)
         self.history = History(*on_field)
         self.readings = Readings(self, self.fields, self.label_errors)
         self.display = FieldDisplay(self, self.fields)
@@ -171,6 +182,7 @@ class Session(OpenProject):
         self.marks.recall(remembered.get("threshold"), self.preferences.threshold)
         self.training.state.forget()
         self.training.rounds.on_project()
+        self.instant_learning.on_project()
         self.project_changed.emit()
         last = remembered.get("field")
         known = isinstance(last, int) and last in self.fields.by_id
@@ -199,6 +211,7 @@ class Session(OpenProject):
         project.close()
         self.fields.go_to(None)
         self.training.rounds.on_project()
+        self.instant_learning.on_project()
         self.project_changed.emit()
         self.label_errors.forget()
 
@@ -317,6 +330,7 @@ class Session(OpenProject):
         self.marks.on_edited(edit)
         self.fields.on_edited(edit)
         self.label_errors.tell()
+        self.instant_learning.on_edited(edit)
 
     def _on_suggestions_changed(self, field_ids: list[int]) -> None:
         self.suggestions.on_suggestions_changed()

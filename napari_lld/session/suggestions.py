@@ -42,8 +42,9 @@ class Suggestions:
         self._words = self._starter_looked = None
 
     def on_suggestions_changed(self) -> None:
-        """Ask anew whether the starter has looked at the field."""
+        """Ask anew whether the starter has looked at the field, and what suggestions would teach."""
         self._starter_looked = None
+        self._ranked.clear()
 
     # ------------------------------------------------------------------ the queues
 
@@ -100,7 +101,7 @@ class Suggestions:
         return "; ".join(in_words(self._taught_by([suggestion])[suggestion.id].reasons))
 
     def _taught_by(self, suggestions: Sequence[Suggestion]) -> dict[int, Ranked]:
-        """Rank suggestions by what they teach, as the command line does; each once, they never change."""
+        """Rank suggestions by what they teach, as the command line does; each once, until they change."""
         project = self._opened.project
         new = [s for s in suggestions if s.id not in self._ranked]
         if new and project is not None:

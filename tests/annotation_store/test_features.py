@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from annotation_store import BoxFeatures, Project, box_key
-from annotation_store._collections.features import _packed, _read
+from annotation_store._collections.features import packed, unpacked
 from annotation_store.files.layout import FEATURES
 
 F = 130
@@ -73,8 +73,8 @@ def test_a_damaged_cache_is_empty_and_is_made_anew(project: Project, content: by
 
 
 def test_a_row_that_does_not_fit_is_as_none() -> None:
-    data = _packed(some(2))
-    assert _read(2, F, data) is not None
+    data = packed(some(2))
+    assert unpacked(2, F, data) is not None
     for row in (
         (2, F, data[:-1]),
         (3, F, data),
@@ -83,8 +83,8 @@ def test_a_row_that_does_not_fit_is_as_none() -> None:
         (2, "x", data),
         (None, F, data),
     ):
-        assert _read(*row) is None
-    assert _read(2, F, b"\xff" * len(data)) is None  # numbers that are not finite
+        assert unpacked(*row) is None
+    assert unpacked(2, F, b"\xff" * len(data)) is None  # numbers that are not finite
 
 
 def test_a_project_opened_for_reading_writes_no_cache(project: Project, folder: Path) -> None:
@@ -103,12 +103,12 @@ def test_the_cache_is_in_no_backup_and_no_check_asks_for_it(fresh: Callable[[], 
 
 def test_a_hundred_thousand_cells_take_at_most_150_megabytes() -> None:
     features = BoxFeatures(some(100).boxes, np.random.default_rng(0).normal(size=(100, 1153)))
-    assert len(_packed(features)) * 1000 < 150_000_000
+    assert len(packed(features)) * 1000 < 150_000_000
 
 
 @given(arrays(np.float32, (3, 70), elements=st.floats(-1e4, 1e4, width=32)))
 def test_numbers_come_back_within_a_hundredth_of_the_greatest_beside_them(vectors: np.ndarray) -> None:
-    found = _read(3, 70, _packed(BoxFeatures(np.ones((3, 4), np.float32), vectors)))
+    found = unpacked(3, 70, packed(BoxFeatures(np.ones((3, 4), np.float32), vectors)))
     assert found is not None
     for part in (slice(0, 64), slice(64, 70)):
         greatest = np.abs(vectors[:, part]).max(1, keepdims=True)

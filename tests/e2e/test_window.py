@@ -219,7 +219,7 @@ def test_closing_while_a_model_trains_stops_the_worker(
     process = window.dock.desk.process
     window.qtbot.waitUntil(lambda: window.session.training.state.phase == "running", timeout=20_000)
     window.close()
-    assert not process.running
+    assert not process.worker.running
 
 
 def test_a_project_that_cannot_be_opened_leaves_no_window(no_leaks: None, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QListView, QPushButton, QToolButton
 from annotation_store import Embedding, Project, Proposal, Shape
 from annotation_store.records import RejectionReason
 from napari_lld.controllers.dock import AnnotateDock
-from napari_lld.layers.label_error_text import model_says
+from napari_lld.layers.model_texts import model_says
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
 from tests.training.ranking.conftest import says

@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from annotation_store import Shape
 from napari_lld.session.session import Session
 from napari_lld.session.training_state import TrainingPhase
-from napari_lld.tasks import training_process
+from napari_lld.tasks import worker_process
 from napari_lld.tasks.training_process import TrainingProcess
 
 START = (
@@ -80,7 +80,7 @@ def worker(
     def play(script: str) -> None:
         file = tmp_path / "worker.py"
         file.write_text(script, encoding="utf-8")
-        monkeypatch.setattr(training_process, "warm_worker_command", lambda: [sys.executable, str(file)])
+        monkeypatch.setattr(worker_process, "warm_worker_command", lambda: [sys.executable, str(file)])
         session.training.start()
 
     yield SimpleNamespace(play=play, process=process)
@@ -97,7 +97,7 @@ def staying(
 
     def train(*plan: str, rounds: int, between: Callable[[], None] = lambda: None) -> list[list[str]]:
         command = [sys.executable, str(script), str(seen), *plan]
-        monkeypatch.setattr(training_process, "warm_worker_command", lambda: command)
+        monkeypatch.setattr(worker_process, "warm_worker_command", lambda: command)
         for _ in range(rounds):
             between()
             assert session.training.start()
@@ -161,7 +161,7 @@ def test_a_worker_that_cannot_start_is_a_notice(
     errors: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training_process, "warm_worker_command", lambda: ["/nowhere/python"])
+    monkeypatch.setattr(worker_process, "warm_worker_command", lambda: ["/nowhere/python"])
     session.training.start()
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert "could not be started" in errors[0]
@@ -179,19 +179,21 @@ def test_a_cancelled_worker_ends_quietly(
     assert session.training.state.phase is TrainingPhase.CANCELLING
     qtbot.waitUntil(idle(session), timeout=20_000)
     assert not errors
-    qtbot.waitUntil(lambda: not worker.process.running, timeout=20_000)  # what it said comes before its end
+    qtbot.waitUntil(
+        lambda: not worker.process.worker.running, timeout=20_000
+    )  # what it said comes before its end
 
 
 def test_closing_waits_seconds_and_then_kills(
     worker: SimpleNamespace, session: Session, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_process, "_FAREWELL_MS", 500)
+    monkeypatch.setattr(worker_process, "_FAREWELL_MS", 500)
     worker.play(START + "time.sleep(60)\n")
     qtbot.waitUntil(lambda: session.training.state.phase is TrainingPhase.RUNNING, timeout=20_000)
     begun = time.monotonic()
     worker.process.close()
     assert time.monotonic() - begun < 5
-    assert not worker.process.running
+    assert not worker.process.worker.running
     assert not session.training.state.busy
 
 
@@ -229,7 +231,7 @@ def test_one_process_does_one_round_after_the_other(
     assert len({process for process, _ in seen}) == 1
     qtbot.waitUntil(lambda: session.training.state.worker_memory == 456_000_000, timeout=20_000)
     worker.process.cool_down()
-    qtbot.waitUntil(lambda: not worker.process.running, timeout=20_000)
+    qtbot.waitUntil(lambda: not worker.process.worker.running, timeout=20_000)
     assert session.training.state.worker_memory is None
 
 
@@ -238,8 +240,8 @@ def test_a_worker_killed_while_it_waits_is_no_trouble(
     staying: Staying, worker: SimpleNamespace, warnings: list[str], errors: list[str]
 ) -> None:
     def kill() -> None:
-        if worker.process.running:
-            os.kill(worker.process._process.processId(), signal.SIGKILL)
+        if worker.process.worker.running:
+            os.kill(worker.process.worker.number, signal.SIGKILL)
 
     seen = staying("done", "done", rounds=2, between=kill)
     assert len({process for process, _ in seen}) == 2

@@ -14,7 +14,7 @@ from PIL import Image
 import napari_lld.sample as sample
 from annotation_store.records import Shape
 from training.engine.data import LabelledCell, Labels, TrainingField
-from training.engine.recipe import Cells, look_at_cells, out_of_fold, teach_heads
+from training.engine.recipe import Cells, Mixing, look_at_cells, out_of_fold, teach_heads
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
@@ -185,6 +185,18 @@ def test_among_values_the_heads_know_better_the_heads_decide(words: Vocabulary) 
         teach_heads(model, cells)
         shares[wrong] = float(model.describer.lines[0].share)  # type: ignore[arg-type]
     assert shares[False] == 0 < shares[True]
+
+
+def test_how_heads_are_mixed_is_chosen_unless_it_is_given(words: Vocabulary) -> None:
+    model = new_model(words)
+    cells = clusters(words, model.describer.features, {0: 40, 1: 40})
+    chosen = teach_heads(model, cells)
+    given = {i: Mixing(one.cooling * 2, 1.0, 0.5) for i, one in chosen.items()}
+    weight = model.describer.lines[0].weight.clone()  # type: ignore[operator]
+    assert teach_heads(model, cells, mixing=given) == given
+    assert torch.allclose(model.describer.lines[0].weight * 2, weight)  # type: ignore[operator, arg-type]
+    some = {i: one for i, one in given.items() if i}
+    assert teach_heads(model, cells, mixing=some) == chosen  # it lacks a head: all are chosen
 
 
 def test_a_memory_of_old_vectors_is_of_no_use_to_another_trunk(words: Vocabulary) -> None:

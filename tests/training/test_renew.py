@@ -14,7 +14,6 @@ from annotation_store import Project, Proposal, Suggestion
 from annotation_store.records import SuggestionState
 from annotation_store.schema.model import CellClass
 from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewRequest
-from training.worker import renew as module
 from training.worker.predict import predict
 from training.worker.renew import describe, renew
 
@@ -49,8 +48,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module, "_kept", None)
+def folder(template: Path, tmp_path: Path) -> Path:
     place = tmp_path / "project"
     shutil.copytree(template, place)
     return place
@@ -170,19 +168,3 @@ def test_a_schema_that_grew_is_learnt_from_at_once(folder: Path) -> None:
     label(folder, pending(folder)[:3], "Hairy cell")
     once(folder)
     assert any("Hairy cell" in s.proposal.class_probabilities for s in pending(folder))
-
-
-def test_how_heads_are_mixed_is_chosen_anew_only_when_there_is_more_to_choose_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from training.engine import recipe
-
-    chosen: list[int] = []
-    real = recipe._cross_fit
-    monkeypatch.setattr(recipe, "_cross_fit", lambda *given: chosen.append(1) or real(*given))
-    boxes = [(s.field_id, s.box) for s in pending(folder)]
-    with Project.open(folder, annotator="Ada") as project:
-        for count, (field_id, box) in zip((1, 1, 2), boxes, strict=False):
-            project.cells.add(field_id, box, cell_class="Monocyte" if count == 1 else NEW)
-            once(folder)
-            assert len(chosen) == count

@@ -62,6 +62,8 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
         # these are on the screen: they do not wait for the others
         shown = [one for field_id in sorted(seen) for one in project.suggestions.find(field_id)]
         count = _renew(project, heads, known, films, shown, keep, channel)
+        if seen and not count:
+            channel.send(Renewed(field_ids=[], count=0))  # what is on the screen is as it should be
         channel.check()
         every = project.suggestions.find()
         others = sum(not heads.predicted(one) for one in every)

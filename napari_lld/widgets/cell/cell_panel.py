@@ -70,6 +70,7 @@ class CellPanel(Part):
         self.bind(session.fields.current_changed, self.refresh_soon)
         self.bind(session.marks.changed, self._on_marks)
         self.bind(session.label_errors.changed, self.refresh_soon)
+        self.bind(session.candidates.changed, self.refresh_soon)
         self._rebuild()
 
     # ------------------------------------------------------------------ building
@@ -159,6 +160,13 @@ class CellPanel(Part):
         other, label_error = self.session.label_errors.contradicted, self.session.label_errors.current
         if other.cell_class is not None and label_error is not None and label_error.prediction is not None:
             probabilities = {other.cell_class: label_error.prediction.class_probabilities[other.cell_class]}
+        candidates, values = self.session.candidates, dict(other.attributes)
+        likely = candidates.predicted if label_error is None else None
+        first = other.cell_class
+        if likely is not None:
+            probabilities = dict(candidates.classes)
+            first = next(iter(probabilities), None)
+            values = candidates.values
         among = (
             set_word(self._schema, predicted, "class")
             if predicted is not None and self._schema is not None
@@ -170,7 +178,7 @@ class CellPanel(Part):
             probability = probabilities.get(name)
             button.show_state(
                 checked=cell is not None and cell.cell_class == name,
-                suggested=name == (predicted.stated_class if predicted else other.cell_class),
+                suggested=name == (predicted.stated_class if predicted else first),
                 probability=probability if probability is not None and probability >= 0.05 else None,
                 untaught=predicted is not None and probability is None and name in taught_or_not,
                 candidate=predicted is not None and predicted.is_unknown and probability is not None,
@@ -180,10 +188,10 @@ class CellPanel(Part):
         for number, attribute_row in enumerate(self._rows):
             attribute_row.show_target(
                 cell,
-                predicted or (label_error.prediction if label_error else None),
+                predicted or (label_error.prediction if label_error else likely),
                 caret=self.session.selection.caret == number,
                 off=artefact or bool(self.session.why_no_edits),
-                instead=other.attributes,
+                instead=values,
             )
         kinds = self.session.labels.kinds
         # The kinds take the place of two rows. Hide before showing: a window that had to grow stays grown.
@@ -252,6 +260,11 @@ class CellPanel(Part):
             if self.session.is_artefact(cell.cell_class):
                 return cell.kind or tr("no attributes")
             parts = [tr("{count} missing", count=missing) if missing else tr("complete")]
+            if classes := self.session.candidates.classes:
+                title = self._schema.class_title(classes[0][0]) if self._schema else classes[0][0]
+                parts = [tr("{key} takes {title}", key=key("suggestion.accept"), title=title)]
+            elif self.session.candidates.open:
+                parts.append(tr("{key} takes the next", key=key("suggestion.accept")))
             if cell.cut:
                 parts.append(tr("cut"))
             parts.append(box_size(cell.box, self.session.display.pixel_size_um))

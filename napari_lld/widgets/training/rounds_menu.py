@@ -43,6 +43,10 @@ class RoundsMenu(QMenu):
         ready.setCheckable(True)
         ready.setChecked(preferences.ready)
         ready.triggered.connect(lambda checked: setattr(preferences, "ready", bool(checked)))
+        instant = self.addAction(tr("Learn from each label at once"))
+        instant.setCheckable(True)
+        instant.setChecked(preferences.instant)
+        instant.triggered.connect(lambda checked: setattr(preferences, "instant", bool(checked)))
         self.addSeparator()
         self._heading(tr("Waiting behind what runs"))
         for planned in list(self._rounds.queue):

@@ -1,4 +1,4 @@
-"""Text beside a possible label error on the field: the model's prediction."""
+"""Text on the field: what a model predicts beside a cell that it contradicts, or that has no class yet."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def model_says(session: Session) -> str:
     else:
         word = tr("here")
     return f"{_BESIDE}→ {word}"
+
+
+def candidates(session: Session) -> str:
+    """Return the likely classes of the current cell, the most probable first; empty if it has one."""
+    schema, likely = session.schema, session.candidates.classes
+    if schema is None or not likely:
+        return ""
+    words = (f"{class_letter(schema, name)} {share:.0%}" for name, share in likely)
+    return f"{_BESIDE}→ {' · '.join(words)}"

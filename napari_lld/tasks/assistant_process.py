@@ -1,0 +1,142 @@
+"""The assistant of a window: a second worker process for what is answered while one looks on.
+
+It is not blocked by a training. It does one request at a time; of those that wait, a newer one of a kind
+takes the place of an older one. While it renews suggestions beyond the field that is shown, a newer request
+goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+from napari_lld.i18n.translate import tr
+from napari_lld.tasks.training_process import not_started
+from napari_lld.tasks.worker_process import WorkerProcess
+from training.client import CANCEL_LINE, request_line
+from training.protocol import Cancelled, Done, Failed, Ready, Renewed
+
+
+@dataclass
+class _Asked:
+    request: Any
+    answered: Callable[[Done | Failed], None]
+    heard: Callable[[Any], None] | None
+    kind: str
+    tried: bool = False
+    dropped: bool = False
+
+
+class AssistantProcess(QObject):
+    """Answers the requests of a session (its `Answerer`), one at a time."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.worker = WorkerProcess(self._hear, self._on_ended, self._on_not_started, self)
+        self._current: _Asked | None = None
+        self._waiting: list[_Asked] = []
+        self._cancelled = self._shown = False
+        """What is known of the current request: that it is to stop, that it has renewed what is shown."""
+
+    def ask(
+        self,
+        request: Any,
+        answered: Callable[[Done | Failed], None],
+        heard: Callable[[Any], None] | None = None,
+        *,
+        kind: str = "",
+    ) -> None:
+        """Do a request when those before it are done."""
+        asked = _Asked(request, answered, heard, kind or request.task)
+        self._waiting = [one for one in self._waiting if one.kind != asked.kind]
+        self._waiting.append(asked)
+        self._make_room()
+        self._next()
+
+    def forget(self) -> None:
+        """Drop what was asked: another project."""
+        self._waiting.clear()
+        if self._current is not None:
+            self._current.dropped = True
+            self._stop()
+
+    def warm_up(self) -> None:
+        """Start a process if there is none."""
+        if not self.worker.running:
+            self.worker.launch()
+
+    def cool_down(self) -> None:
+        """End an idle process."""
+        if self._current is None:
+            self.worker.cool_down()
+
+    def close(self) -> None:
+        """End the process: the window is closing."""
+        self._waiting.clear()
+        self._current = None
+        self.worker.close()
+
+    def _next(self) -> None:
+        if self._current is not None or not self._waiting:
+            return
+        self._current = self._waiting.pop(0)
+        self._cancelled = self._shown = False
+        if self.worker.running:
+            self.worker.mark_log()
+        else:
+            self.worker.launch()
+        self.worker.write(request_line(self._current.request))
+
+    def _make_room(self) -> None:
+        """Interrupt a renewal that has done what is on the screen."""
+        if self._current is not None and self._shown and self._waiting:
+            self._stop()
+
+    def _stop(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self.worker.write(CANCEL_LINE)
+
+    def _hear(self, message: Any) -> None:
+        current = self._current
+        if isinstance(message, Ready) or current is None:
+            return
+        if current.dropped:
+            if isinstance(message, Done | Failed | Cancelled):
+                self._current = None
+                self._next()
+            return
+        if isinstance(message, Renewed):
+            self._shown = True
+            self._make_room()
+        if not isinstance(message, Done | Failed | Cancelled):
+            if current.heard is not None:
+                current.heard(message)
+            return
+        self._current = None
+        if isinstance(message, Done | Failed):
+            current.answered(message)
+        elif current.request.task == "renew" and not any(one.kind == "renew" for one in self._waiting):
+            self._waiting.append(current)  # the fields beyond the screen are still to be renewed
+        self._next()
+
+    def _on_ended(self, code: int, last_words: str) -> None:
+        current, self._current = self._current, None
+        if current is not None and not (current.dropped or self._cancelled):
+            if current.tried:
+                cause = tr("The assistant ended without an answer (exit code {code}).", code=code)
+                current.answered(Failed(cause=cause, details=last_words))
+            else:  # a process that was there before may just have gone after a while without a request
+                current.tried = True
+                self._waiting.insert(0, current)
+        self._next()
+
+    def _on_not_started(self, cause: str) -> None:
+        lost = [one for one in (self._current, *self._waiting) if one is not None]
+        self._current = None
+        self._waiting.clear()
+        for one in lost:
+            one.answered(not_started(cause))
