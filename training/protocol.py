@@ -162,6 +162,39 @@ class DescribeRequest(_Record):
     reading: int | None = None
 
 
+class LikenessRequest(_Record):
+    """Compare the project's cells and pending suggestions; ``docs/worker.md`` lists the results.
+
+    Attributes
+    ----------
+    what
+        ``"similar"``: the cells most like `of`; ``"outliers"``: those far from their own class;
+        ``"clusters"``: groups of cells that are alike; ``"duplicates"``: pairs that show one cell;
+        ``"references"``: of each class and value, the labelled cells most like `of`.
+    of
+        Kind and id of the cell that others are compared with.
+    fields
+        Ids of the fields whose cells are listed; ``None`` = all.
+    most
+        How many cells, clusters or pairs are listed at most, or cells of each value; ``None`` = all, of a
+        value eight.
+    clusters
+        How many clusters; ``None`` = as many as suit the number of cells.
+    """
+
+    task: Literal["likeness"] = "likeness"
+    project: str
+    what: Literal["similar", "outliers", "clusters", "duplicates", "references"]
+    of: tuple[Literal["cell", "suggestion"], int] | None = None
+    fields: list[int] | None = None
+    most: int | None = Field(default=None, ge=1)
+    clusters: int | None = Field(default=None, ge=1)
+    model: str | int = "active"
+    device: str = "cpu"
+    annotator: str | None = None
+    reading: int | None = None
+
+
 class EvaluateRequest(_Record):
     """Measure a model: on the project's held-out regions, or against a fully annotated COCO file.
 
@@ -209,7 +242,13 @@ class ExportModelRequest(_Record):
 
 
 Request = (
-    TrainRequest | PredictRequest | RenewRequest | DescribeRequest | EvaluateRequest | ExportModelRequest
+    TrainRequest
+    | PredictRequest
+    | RenewRequest
+    | DescribeRequest
+    | LikenessRequest
+    | EvaluateRequest
+    | ExportModelRequest
 )
 _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="task")])
 

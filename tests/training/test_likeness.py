@@ -214,7 +214,7 @@ def test_more_cells_than_are_held_at_once_give_the_same(monkeypatch: pytest.Monk
         [one.rows for one in likeness.clusters(places, names)],
         space.duplicates(places, np.concatenate((vectors[:45], vectors[:45])), range(90)),
     )
-    monkeypatch.setattr(likeness, "_AT_ONCE", 200)
+    monkeypatch.setattr(likeness, "AT_ONCE", 200)
     again = space.places(vectors)
     assert np.allclose(again, whole[0], atol=1e-6)
     assert likeness.outliers(places, names)[0].tolist() == whole[1].tolist()
@@ -228,8 +228,8 @@ def test_more_cells_than_are_held_at_once_give_the_same(monkeypatch: pytest.Monk
 def test_in_a_great_project_copies_are_sought_among_cells_that_are_alike(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(likeness, "_FITTED_ON", 50)
-    monkeypatch.setattr(likeness, "_MOST_CLUSTERS", 3)
+    monkeypatch.setattr(likeness, "FITTED_ON", 50)
+    monkeypatch.setattr(likeness, "MOST_CLUSTERS", 3)
     vectors, _ = cells(40)
     both = np.concatenate((vectors, vectors[[5, 60]]))
     space, places = cold(both)

@@ -32,14 +32,14 @@ _SAMPLE = 1500
 _PER_VALUE = 48
 """Cells of each value by which the spread within a class is estimated."""
 
-_AT_ONCE = 4_000_000
+AT_ONCE = 4_000_000
 """Distances that are held in memory together."""
 
 A_PAGE = 48
 """Cells of a cluster, on average: as many as a person looks over in one go."""
 
-_MOST_CLUSTERS = 128
-_FITTED_ON = 20_000
+MOST_CLUSTERS = 128
+FITTED_ON = 20_000
 """Cells by which the centres of clusters are found; the others go to the nearest."""
 
 _OWN_SHARE = 0.3
@@ -166,9 +166,7 @@ class Likeness:
             The field of each.
         """
         of, sizes = np.asarray(fields), vectors[:, -1]
-        groups = (
-            _k_means(places, _MOST_CLUSTERS)[0] if len(places) > _FITTED_ON else np.zeros(len(places), int)
-        )
+        groups = _k_means(places, MOST_CLUSTERS)[0] if len(places) > FITTED_ON else np.zeros(len(places), int)
         found: dict[int, dict[int, float]] = {}
         for group in np.unique(groups):
             rows = np.flatnonzero(groups == group)
@@ -270,7 +268,7 @@ def clusters(
         return []
     if count is None:
         count = max(-(-n // A_PAGE), min(8, n // 5), 1)
-    groups, away = _k_means(places, min(count, _MOST_CLUSTERS, n))
+    groups, away = _k_means(places, min(count, MOST_CLUSTERS, n))
     found = []
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
@@ -293,7 +291,7 @@ def _k_means(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    fitted = places[_spread_out(len(places), _FITTED_ON)]
+    fitted = places[_spread_out(len(places), FITTED_ON)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different places than clusters
         centres = KMeans(count, n_init=2, random_state=0, max_iter=100).fit(fitted).cluster_centers_
@@ -354,6 +352,6 @@ def _spread_out(n: int, most: int) -> np.ndarray:
 
 
 def _chunks(n: int, width: int) -> Iterator[slice]:
-    step = max(1, _AT_ONCE // max(1, width))
+    step = max(1, AT_ONCE // max(1, width))
     for start in range(0, n, step):
         yield slice(start, min(n, start + step))

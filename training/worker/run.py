@@ -11,6 +11,7 @@ from training.protocol import (
     Done,
     EvaluateRequest,
     ExportModelRequest,
+    LikenessRequest,
     PredictRequest,
     RenewRequest,
     Request,
@@ -81,6 +82,10 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
             from training.worker.renew import describe
 
             return describe(request, channel, device)
+        case LikenessRequest():
+            from training.worker.likeness import likeness
+
+            return likeness(request, channel, device)
         case EvaluateRequest():
             from training.worker.evaluate import evaluate
 
@@ -96,5 +101,5 @@ def _check(request: Request) -> None:
     elif isinstance(request, ExportModelRequest):
         check_export(request)
         Project.open(request.project, read_only=True).close()
-    elif not isinstance(request, RenewRequest | DescribeRequest):  # these open it at once
+    elif not isinstance(request, RenewRequest | DescribeRequest | LikenessRequest):  # these open it at once
         Project.open(request.project, reading=request.reading, read_only=True).close()

@@ -16,8 +16,9 @@ from training.worker.channel import Channel, Task
 from training.worker.machine import give_back_memory, memory, most_memory
 
 _PARTS = (
-    *(f"training.worker.{task}" for task in ("run", "train", "predict", "renew", "evaluate")),
+    *(f"training.worker.{task}" for task in ("run", "train", "predict", "renew", "likeness", "evaluate")),
     "training.inference.stain",
+    "sklearn.cluster",  # `training.similarity.likeness` imports it with the first clusters
     "zarr",  # the store imports it with the first pixels
 )
 

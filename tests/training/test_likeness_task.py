@@ -1,0 +1,228 @@
+"""The worker's task that compares a project's cells, on a project of the sample's fields."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from annotation_store import Project
+from annotation_store.errors import LLDError, NotWritableError
+from annotation_store.files.layout import PIXELS
+from training.protocol import Done, LikenessRequest, PredictRequest, parse_request, request_line
+from training.worker import likeness as module
+from training.worker.likeness import likeness
+from training.worker.predict import predict
+
+CPU = torch.device("cpu")
+Key = tuple[str, int]
+
+
+class Heard:
+    """Stands in for the channel."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.messages.append(message)
+
+    def check(self) -> None:
+        pass
+
+
+def images(count: int) -> list[Path]:
+    from napari_lld import sample
+
+    return sorted(Path(sample.__file__).parent.rglob("*.jpg"))[:count]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a project of five sample fields with the starter's suggestions; the vectors are known already."""
+    folder = tmp_path_factory.mktemp("likeness") / "project"
+    with Project.create(folder, annotator="Ada") as project:
+        assert project.fields.add(images(5)).added
+    predict(PredictRequest(project=str(folder), annotator="Ada"), Heard(), CPU)  # type: ignore[arg-type]
+    ask(folder, "outliers")
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path) -> Path:
+    place = tmp_path / "project"
+    shutil.copytree(template, place)
+    return place
+
+
+def ask(folder: Path, what: Any, **more: Any) -> dict[str, Any]:
+    request = LikenessRequest(project=str(folder), what=what, annotator="Ada", **more)
+    done = likeness(request, Heard(), CPU)  # type: ignore[arg-type]
+    assert parse_request(request_line(request)) == request
+    assert Done.model_validate_json(done.line()) == done or done.result  # it can be sent
+    return done.result
+
+
+def guesses(folder: Path) -> dict[Key, str | None]:
+    with Project.open(folder, annotator="Ada") as project:
+        entries = project.bulk_edits.entries()
+        return {(e.kind, e.id): e.proposal.stated_class if e.proposal else None for e in entries}
+
+
+def label(folder: Path, classes: dict[Key, str]) -> dict[Key, Key]:
+    """Accept suggestions with a class; give the keys of the cells that they become."""
+    became = {}
+    with Project.open(folder, annotator="Ada") as project:
+        for key, name in classes.items():
+            project.bulk_edits.label((), [key[1]], cell_class=name)
+            newest = max(project.cells.all(), key=lambda cell: cell.id)
+            became[key] = ("cell", newest.id)
+    return became
+
+
+def test_before_the_first_label_cells_are_sorted_and_grouped_by_what_the_starter_sees(template: Path) -> None:
+    predicted = guesses(template)
+    first = next(key for key, name in predicted.items() if name)
+    found = ask(template, "similar", of=first)
+    assert found["keys"][0] == first
+    assert set(found["keys"]) == set(predicted)
+    assert found["likeness"][0] == 1.0
+    assert sorted(found["likeness"], reverse=True) == found["likeness"]
+    near = [predicted[key] for key in found["keys"][1:4]]
+    assert near.count(predicted[first]) >= 2
+    groups = ask(template, "clusters")["clusters"]
+    assert sorted(key for one in groups for key in one["keys"]) == sorted(predicted)
+    assert {(one["named"], one["purity"]) for one in groups} == {(0, None)}
+    assert {one["name"] for one in groups} <= {*predicted.values()}
+    assert ask(template, "references", of=first)["references"]["class"] == {}
+
+
+def test_labels_name_clusters_and_are_references(folder: Path) -> None:
+    predicted = guesses(folder)
+    some = {key: name for key, name in list(predicted.items())[:12] if name}
+    cells = label(folder, some)
+    groups = ask(folder, "clusters", clusters=4)["clusters"]
+    assert len(groups) <= 4
+    assert sum(one["named"] for one in groups) == len(some)
+    one = next(iter(some))
+    found = ask(folder, "references", of=cells[one], most=2)["references"]
+    assert set(found["class"]) <= set(some.values())
+    for nearest in found["class"].values():
+        assert len(nearest) <= 2
+        assert all(tuple(key) in cells.values() and tuple(key) != cells[one] for key, _ in nearest)
+    assert "nuclear_shape" in found
+
+
+def test_a_cell_with_a_wrong_label_is_the_first_outlier(folder: Path) -> None:
+    predicted = guesses(folder)
+    names = [name for name in predicted.values() if name]
+    common = max(set(names), key=names.count)
+    wrong = next(key for key, name in predicted.items() if name and name != common)
+    cells = label(folder, {wrong: common})
+    found = ask(folder, "outliers", most=3)
+    assert cells[wrong] in found["keys"]
+    assert len(found["keys"]) == 3
+
+
+def test_a_field_added_again_with_other_pixels_shows_its_cells_twice(folder: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    assert ask(folder, "duplicates")["pairs"] == []
+    with Project.open(folder, annotator="Ada") as project:
+        field = project.fields.all()[0]
+        pixels = np.asarray(project.pixels.read(field.id))
+        boxes = [one.box for one in project.suggestions.find(field.id)][:3]
+        image = tmp_path / "again.png"
+        Image.fromarray((pixels * 0.98).astype(np.uint8)[2:, 3:]).save(image)  # moved a little, and darker
+        again = project.fields.add([image]).added[0]
+        for x, y, w, h in boxes:
+            project.cells.add(again, (max(0, x - 3), max(0, y - 2), w, h))
+        copies = {("cell", cell.id) for cell in project.cells.all(again)}
+    pairs = ask(folder, "duplicates")["pairs"]
+    assert len(pairs) >= 2
+    for one, other, alike in pairs:
+        assert {one[0], other[0]} == {"cell", "suggestion"}
+        assert copies & {tuple(one), tuple(other)}
+        assert 0.65 <= alike <= 1
+
+
+def test_only_the_cells_of_the_named_fields_are_listed(template: Path) -> None:
+    with Project.open(template, annotator="Ada") as project:
+        on = {("suggestion", s.id): s.field_id for s in project.suggestions.find()}
+    first = next(iter(on))
+    other = next(field for field in on.values() if field != on[first])
+    found = ask(template, "similar", of=first, fields=[other])["keys"]
+    assert found[0] == first
+    assert {on[key] for key in found[1:]} == {other}
+    assert len(ask(template, "similar", of=first, most=2)["keys"]) == 2
+
+
+def test_a_cell_that_is_gone_is_named_in_a_sentence(folder: Path) -> None:
+    key = next(iter(guesses(folder)))
+    with Project.open(folder, annotator="Ada") as project:
+        project.suggestions.reject(key[1], "not_a_cell")
+    with pytest.raises(LLDError, match=f"no suggestion {key[1]} to compare with"):
+        ask(folder, "similar", of=key)
+    with pytest.raises(LLDError, match="Name the cell"):
+        ask(folder, "references")
+    assert key not in ask(folder, "outliers")["keys"]
+
+
+def test_an_empty_project_has_no_clusters_no_outliers_and_no_copies(tmp_path: Path) -> None:
+    Project.create(tmp_path / "project", annotator="Ada").close()
+    empty = {"damaged": []}
+    assert ask(tmp_path / "project", "clusters") == {"clusters": [], **empty}
+    assert ask(tmp_path / "project", "outliers") == {"keys": [], "distance": [], **empty}
+    assert ask(tmp_path / "project", "duplicates") == {"pairs": [], **empty}
+
+
+def test_the_cells_of_a_damaged_field_are_left_out_and_the_field_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    with Project.create(folder, annotator="Ada") as project:
+        project.fields.add(images(2))
+        for field in project.fields.all():
+            project.cells.add(field.id, (50, 50, 60, 60), cell_class="Monocyte")
+            project.cells.add(field.id, (150, 50, 60, 60), cell_class="Monocyte")
+        name = project.fields.get(1).name
+        hurt = {("cell", cell.id) for cell in project.cells.all(1)}
+    shutil.rmtree(folder / PIXELS / "1")
+    found = ask(folder, "outliers")
+    assert found["damaged"] == [name]
+    assert len(found["keys"]) == 2
+    assert not hurt & set(found["keys"])
+    with pytest.raises(LLDError, match=name):
+        ask(folder, "similar", of=next(iter(hurt)))
+
+
+def test_the_space_is_kept_while_the_project_is_much_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    real = module.Likeness.of
+    monkeypatch.setattr(module.Likeness, "of", lambda *some: made.append(1) or real(*some))
+    predicted = guesses(folder)
+    ask(folder, "outliers")
+    made.clear()
+    ask(folder, "clusters")
+    assert len(made) == 0
+    label(folder, {key: name for key, name in list(predicted.items())[:3] if name})
+    ask(folder, "outliers")
+    assert len(made) == 1
+
+
+def test_a_project_that_cannot_be_written_is_compared_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Project.open
+
+    def open_it(*some: Any, **more: Any) -> Project:
+        if not more.get("read_only"):
+            raise NotWritableError("It cannot be written.")
+        return real(*some, **more)
+
+    monkeypatch.setattr(module.Project, "open", open_it)
+    assert ask(folder, "clusters")["clusters"]
