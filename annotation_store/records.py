@@ -186,13 +186,20 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class FieldSummary:
-    """A field with what the field list shows of it (current reading)."""
+    """A field with what the field list shows of it (current reading).
+
+    Attributes
+    ----------
+    classes
+        The classes and groups of its cells; missing ones are left out.
+    """
 
     field: Field
     state: FieldState
     cells: int
     finished_regions: int
     pending_suggestions: int
+    classes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

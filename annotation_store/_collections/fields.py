@@ -70,8 +70,12 @@ class Fields:
             Only these, in no order; ``None`` = all, as they were added.
         """
         few = None if field_ids is None or len(field_ids) > _FEW else list(field_ids)
-        cell_counts = self._counts(
-            few, cells, cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted)
+        by_class = self._counts(
+            few,
+            cells,
+            cells.c.reading_id == self._db.reading.id,
+            sa.not_(cells.c.deleted),
+            by=cells.c.cell_class,
         )
         pending = self._counts(few, suggestions, suggestions.c.state == "pending")
         areas: dict[int, list[Region]] = {}
@@ -86,7 +90,8 @@ class Fields:
                 continue
             own = areas.get(field.id, [])
             finished = [region for region in own if region.finished]
-            cell_count, waiting = cell_counts.get(field.id, 0), pending.get(field.id, 0)
+            counts = by_class.get(field.id, {})
+            cell_count, waiting = sum(counts.values()), sum(pending.get(field.id, {}).values())
             if self._db.reading.blind and waiting:
                 waiting = self._seen_blind(field.id, finished)
             if covers(field, finished):
@@ -99,7 +104,8 @@ class Fields:
                 state = FieldState.STARTED
             else:
                 state = FieldState.UNTOUCHED
-            summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting))
+            classes = frozenset(name for name in counts if name is not None)
+            summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting, classes))
         return summaries
 
     def _seen_blind(self, field_id: int, finished: Sequence[Region]) -> int:
@@ -113,16 +119,25 @@ class Fields:
         return sum(uncovered.shows(field_id, (row.x, row.y, row.w, row.h)) for row in rows)
 
     def _counts(
-        self, few: list[int] | None, table: sa.Table, *conditions: sa.ColumnElement[bool]
-    ) -> dict[int, int]:
+        self,
+        few: list[int] | None,
+        table: sa.Table,
+        *conditions: sa.ColumnElement[bool],
+        by: sa.ColumnElement[Any] | None = None,
+    ) -> dict[int, dict[str | None, int]]:
+        """Count rows of a table by field, and in it by the values of a column."""
+        column = sa.null() if by is None else by
         if few is not None:
             conditions = (*conditions, table.c.field_id.in_(few))
         query = (
-            sa.select(table.c.field_id, sa.func.count().label("n"))
+            sa.select(table.c.field_id, column.label("value"), sa.func.count().label("n"))
             .where(*conditions)
-            .group_by(table.c.field_id)
+            .group_by(table.c.field_id, *([] if by is None else [by]))
         )
-        return {row.field_id: row.n for row in self._db.rows(query)}
+        counts: dict[int, dict[str | None, int]] = {}
+        for row in self._db.rows(query):
+            counts.setdefault(row.field_id, {})[row.value] = row.n
+        return counts
 
     def beside(self, field_id: int, *, slide: bool = False) -> list[int]:
         """List the fields of a field's patient, or of its slide; one statement.

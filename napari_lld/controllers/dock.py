@@ -72,6 +72,7 @@ class AnnotateDock(QWidget):
         self._saving = SavingBar(session, commands)
         self._fields = FieldList(session, commands)
         self._fields.bind(self.desk.fields.filter_asked, self._fields.show_filter)
+        self._fields.bind(self.desk.fields.jump_asked, self._fields.show_jump)
         self._label_error_list = LabelErrorList(session, commands)
         self._places = QStackedWidget()
         self._places.addWidget(self._fields)

@@ -35,6 +35,7 @@ class FieldController:
     """The part of a desk that has to do with fields."""
 
     filter_asked = Signal()
+    jump_asked = Signal()
 
     def __init__(self, desk: DeskContext) -> None:
         self._desk = desk
@@ -54,7 +55,17 @@ class FieldController:
             ("Ctrl+F",),
             "Fields",
             has_project,
-            "By state, patient, quality, or words in name and comment. Next and previous follow the list.",
+            "By state, patient, class, quality, or words in name and comment. Next and previous follow the "
+            "list.",
+        )
+        yield Command(
+            "field.go",
+            "Go to a field …",
+            self.jump_asked.emit,
+            ("Ctrl+J",),
+            "Fields",
+            has_project,
+            "By its number, or words of its name, patient or slide.",
         )
         yield Command(
             "field.comment",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from annotation_store.records import FieldState, FieldSummary
+from annotation_store.records import Field, FieldState, FieldSummary
 from napari_lld.i18n.translate import later
 
 QUALITIES = (later("good"), later("thick"), later("blurred"), later("badly stained"))
@@ -54,6 +54,8 @@ class FieldFilter:
     ----------
     patient
         A patient, `NO_PATIENT`, or ``None`` for all.
+    classes
+        Classes and groups of which it holds a cell.
     text
         Words that all occur in its name, patient, slide, quality or comment.
     """
@@ -62,6 +64,7 @@ class FieldFilter:
     patient: str | None = None
     quality: str | None = None
     text: str = ""
+    classes: frozenset[str] = frozenset()
 
     def lets_through(self, summary: FieldSummary) -> bool:
         """Return whether a field passes."""
@@ -72,12 +75,39 @@ class FieldFilter:
             return False
         if self.quality is not None and field.quality != self.quality:
             return False
-        if not self.text:
-            return True
+        if self.classes and not self.classes & summary.classes:
+            return False
+        return self._has_words(field)
+
+    def _has_words(self, field: Field) -> bool:
         text = " ".join(
             filter(None, (field.name, field.patient, field.slide, field.quality, field.note))
         ).casefold()
         return all(word in text for word in self.text.casefold().split())
+
+
+def find_fields(summaries: Iterable[FieldSummary], text: str) -> list[Field]:
+    """Find the fields that a number or words of a name mean, the best first.
+
+    A number is a field's own; what is written in full comes before what begins so, and that before what
+    holds all the words in name, patient or slide.
+    """
+    sought = text.strip().casefold()
+    words = sought.split()
+    found: list[tuple[int, list[tuple[int, int, str]], Field]] = []
+    for summary in summaries:
+        field = summary.field
+        name = field.name.casefold()
+        everywhere = " ".join(filter(None, (name, field.patient, field.slide))).casefold()
+        ranks = (
+            sought in (str(field.id), name),
+            name.startswith(sought),
+            all(w in everywhere for w in words),
+        )
+        if any(ranks):
+            found.append((ranks.index(True), _natural(field.name), field))
+    found.sort(key=lambda one: one[:2])
+    return [field for _rank, _name, field in found]
 
 
 NO_FILTER = FieldFilter()

@@ -17,6 +17,7 @@ from annotation_store._collections.pixels import FieldPixels
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import FieldFilter, Order, Standing
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
+from napari_lld.widgets.fields.field_jump import FieldJumpPopup
 
 MoreFields = Callable[[Path, list[str]], None]
 
@@ -74,6 +75,52 @@ def test_the_list_is_filtered_by_words_and_state(dock: AnnotateDock, qtbot: QtBo
     asked.everything.click()
     assert len(names(dock)) == 10
     assert not asked.isVisible()
+
+
+def test_the_list_is_filtered_by_class(dock: AnnotateDock, qtbot: QtBot) -> None:
+    session = dock.desk.session
+    assert session.project is not None
+    session.project.cells.add(2, (5, 5, 20, 20), cell_class="Myeloblast")
+    asked = popup(dock, qtbot)
+    titles = [asked.cell_class.itemText(i) for i in range(asked.cell_class.count())]
+    blast = next(i for i, title in enumerate(titles) if title.startswith("Blast"))
+    assert titles[blast].endswith("(1)"), "a group's classes count for it"
+    asked.cell_class.setCurrentIndex(blast)
+    asked.apply()
+    assert list(session.fields.listed) == [2]
+    asked.close()
+    again = popup(dock, qtbot)
+    assert again.cell_class.currentIndex() == blast
+    again.everything.click()
+
+
+def test_one_key_goes_to_a_field_by_name_or_number(dock: AnnotateDock, qtbot: QtBot) -> None:
+    session = dock.desk.session
+
+    def opened() -> FieldJumpPopup:
+        assert dock.desk.commands.run("field.go")
+        qtbot.wait(20)
+        return next(p for p in dock.findChildren(FieldJumpPopup) if p.isVisible())
+
+    asked = opened()
+    assert asked.list.count() == 10
+    qtbot.keyClicks(asked.line, "film_7")
+    qtbot.keyClick(asked.line, Qt.Key.Key_Return)
+    assert session.fields.current is not None
+    assert session.fields.current.name == "film_7.png"
+    asked = opened()
+    qtbot.keyClicks(asked.line, "3")
+    qtbot.keyClick(asked.line, Qt.Key.Key_Down)
+    qtbot.keyClick(asked.line, Qt.Key.Key_Up)
+    qtbot.keyClick(asked.line, Qt.Key.Key_Return)
+    assert session.fields.current_id == 3
+    asked = opened()
+    qtbot.keyClicks(asked.line, "99999")
+    assert "99999" in asked.about.text()
+    qtbot.keyClick(asked.line, Qt.Key.Key_Return)
+    assert asked.isVisible()
+    assert session.fields.current_id == 3
+    asked.close()
 
 
 def test_what_was_typed_last_holds_when_the_filter_closes(dock: AnnotateDock, qtbot: QtBot) -> None:

@@ -10,7 +10,7 @@ import pytest
 from annotation_store import Project, Shape
 from annotation_store._collections.fields import Fields
 from annotation_store.records import Proposal
-from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, Standing, standing
+from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, Standing, find_fields, standing
 from napari_lld.session.session import Session
 
 Suggest = Callable[[Path], list[int]]
@@ -27,6 +27,8 @@ def five(small_project: Path, suggest: Suggest, more_fields: MoreFields) -> Path
         project.regions.add(3, Shape.rectangle(0, 0, 50, 50))
         project.fields.update(3, patient="Ada L.", quality="thick", note="strange crystals")
         project.fields.update(5, skipped=True)
+        project.cells.add(3, (5, 5, 20, 20), cell_class="blast")
+        project.cells.delete(project.cells.add(1, (5, 5, 20, 20), cell_class="Monocyte"))
     return small_project
 
 
@@ -57,12 +59,31 @@ def test_each_field_stands_somewhere(session: Session) -> None:
         (FieldFilter(quality="thick"), [3]),
         (FieldFilter(text="CRYSTALS field"), [3]),
         (FieldFilter(text="nothing like it"), []),
+        (FieldFilter(classes=frozenset({"Monoblast", "blast"})), [3]),
+        (FieldFilter(classes=frozenset({"Monocyte"})), []),
         (NO_FILTER, [1, 2, 3, 4, 5]),
     ],
 )
 def test_a_filter_leaves_what_it_names(session: Session, wanted: FieldFilter, left: list[int]) -> None:
     session.fields.filter = wanted
     assert list(session.fields.listed) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("3", [3]),
+        ("field_1", [2, 3]),  # field_1.png, field_10.png
+        ("field_1.png", [2]),
+        ("ada", [3]),
+        ("PNG oth", [5]),
+        ("99999", []),
+    ],
+)
+def test_a_field_is_found_by_number_and_by_words_of_its_name(
+    session: Session, text: str, found: list[int]
+) -> None:
+    assert [field.id for field in find_fields(session.fields.summaries(), text)] == found
 
 
 def test_names_are_sorted_as_people_count(session: Session) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFrame, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from annotation_store.records import FieldSummary
+from napari_lld.commands.registry import class_like
 from napari_lld.i18n.translate import tr
 from napari_lld.session.field_order import NO_FILTER, NO_PATIENT, QUALITIES, FieldFilter, Standing, standing
 from napari_lld.session.session import Session
@@ -16,7 +19,7 @@ _PAUSE_MS = 150
 
 
 class FieldFilterPopup(QFrame):
-    """Text, state, patient and quality; what is chosen holds at once."""
+    """Text, state, patient, class and quality; what is chosen holds at once."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -50,6 +53,9 @@ class FieldFilterPopup(QFrame):
             [(f"{name or tr('no patient known')} ({patients[name]})", name) for name in sorted(patients)],
             current.patient,
         )
+        self.cell_class = self._choice(
+            tr("With a cell of the class"), tr("any class"), self._classes(summaries), current.classes
+        )
         said = Counter(summary.field.quality for summary in summaries if summary.field.quality)
         known = [*QUALITIES, *sorted(set(said) - set(QUALITIES) - {None})]
         self.quality = self._choice(
@@ -69,7 +75,21 @@ class FieldFilterPopup(QFrame):
         self.text.returnPressed.connect(self.close)
         self.text.setFocus()
 
-    def _choice(self, title: str, every: str, items: list[tuple[str, str]], chosen: str | None) -> QComboBox:
+    def _classes(self, summaries: Sequence[FieldSummary]) -> list[tuple[str, frozenset[str]]]:
+        """Return the classes and groups with how many fields have one; a group's classes count for it."""
+        schema = self._session.schema
+        if schema is None:
+            return []
+        choices = []
+        for item in class_like(schema):
+            words = frozenset((item.name, *schema.members(item.name)))
+            count = sum(bool(words & summary.classes) for summary in summaries)
+            choices.append((f"{item.title} ({count})", words))
+        return choices
+
+    def _choice(
+        self, title: str, every: str, items: Sequence[tuple[str, object]], chosen: object
+    ) -> QComboBox:
         box = QComboBox()
         box.setAccessibleName(title)
         box.setMaxVisibleItems(15)
@@ -95,6 +115,7 @@ class FieldFilterPopup(QFrame):
             self.patient.currentData(),
             self.quality.currentData(),
             self.text.text().strip(),
+            self.cell_class.currentData() or frozenset(),
         )
 
     def _show_all(self) -> None:

@@ -18,6 +18,7 @@ from napari_lld.widgets.base.row_list import RowList
 from napari_lld.widgets.base.theme import Colours
 from napari_lld.widgets.fields.field_delegate import FieldDelegate
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
+from napari_lld.widgets.fields.field_jump import FieldJumpPopup
 from napari_lld.widgets.fields.field_model import SUMMARY_ROLE, FieldsModel
 
 _REFRESH_MS = 60
@@ -80,6 +81,12 @@ class FieldList(Part):
         popup = FieldFilterPopup(self.session, self)
         show_popup(popup, self._filter.mapToGlobal(QPoint(0, self._filter.height() + 2)))
 
+    def show_jump(self) -> None:
+        """Open the line that goes to a field."""
+        popup = FieldJumpPopup(self.session, self)
+        popup.setFixedWidth(max(self.width(), popup.minimumWidth()))
+        show_popup(popup, self.mapToGlobal(QPoint(0, self._filter.height() + 8)))
+
     def _show_filtered(self) -> bool:
         """Show on the button whether a filter is active."""
         filtered = self.session.fields.filter != NO_FILTER
@@ -120,6 +127,8 @@ class FieldList(Part):
                 action = self._add_command(menu, command.id)
                 action.setCheckable(True)
                 action.setChecked(field is not None and command.id == f"field.quality.{field.quality}")
+        menu.addSeparator()
+        self._add_command(menu, "field.go")
         menu.addSeparator()
         self._add_command(menu, "field.details")
         self._add_command(menu, "field.comment")
