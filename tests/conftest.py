@@ -206,8 +206,11 @@ def suggest() -> Callable[[Path], list[int]]:
 
 @pytest.fixture
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no window start a training process before somebody trains: it would import torch meanwhile."""
+    """Let no window start a process before somebody trains, nor for each label: it would import torch."""
     monkeypatch.setattr("napari_lld.tasks.training_process.TrainingProcess.warm_up", lambda _self: None)
+    assistant = "napari_lld.tasks.assistant_process.AssistantProcess"
+    monkeypatch.setattr(f"{assistant}.warm_up", lambda _self: None)
+    monkeypatch.setattr(f"{assistant}.ask", lambda _self, *_given, **_named: None)
 
 
 @pytest.fixture

@@ -122,8 +122,6 @@ class RenewRequest(_Record):
         Whose heads are fitted: ``"active"`` (the starter where the project has none).
     first
         Fields whose suggestions are renewed first, and told of at once.
-    keep
-        Ids of suggestions that are left as they are: somebody looks at them.
     rank
         Whether to rank the fields anew too.
     """
@@ -132,7 +130,6 @@ class RenewRequest(_Record):
     project: str
     model: str | int = "active"
     first: list[int] = Field(default_factory=list)
-    keep: list[int] = Field(default_factory=list)
     rank: bool = True
     device: str = "cpu"
     annotator: str | None = None

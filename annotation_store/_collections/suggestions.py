@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -157,13 +158,19 @@ class Suggestions:
             found.setdefault(row.field_id, []).append((row.x, row.y, row.w, row.h))
         return found
 
-    def accept(self, suggestion_id: int) -> int:
+    def accept(self, suggestion_id: int, *, seen: Proposal | None = None) -> int:
         """Create a cell from an unchanged suggestion; return the cell's id.
 
         Class and attributes are the most probable values; an artefact gets no attributes, and an unknown cell
         no class (`Proposal.stated_class`).
+
+        Parameters
+        ----------
+        seen
+            The prediction as the person saw it: it is that which is accepted, although another may stand here
+            by now (`renew`).
         """
-        return self.correct(suggestion_id)
+        return self.correct(suggestion_id, seen=seen)
 
     def correct(
         self,
@@ -172,23 +179,34 @@ class Suggestions:
         box: Box | Keep = KEEP,
         cell_class: str | Keep | None = KEEP,
         attributes: Mapping[str, str | None] | None = None,
+        seen: Proposal | None = None,
     ) -> int:
         """Make a cell of a suggestion with changes; give the cell's id.
 
         Where nothing differs from the suggestion it counts as accepted, else as corrected.
+
+        Parameters
+        ----------
+        seen
+            As `accept` takes it.
         """
         given = self._rows.given(cell_class, attributes)
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
             place = {} if isinstance(box, Keep) else self._rows.box(suggestion.field_id, box)
-            return self._pending.corrected(suggestion, {**place, **given})
+            return self._pending.corrected(_as_seen(suggestion, seen), {**place, **given})
 
         return self._decide([suggestion_id], cell_of)[0]
 
-    def accept_many(self, ids: Iterable[int]) -> list[int]:
+    def accept_many(self, ids: Iterable[int], *, seen: Mapping[int, Proposal] | None = None) -> list[int]:
         """Accept several suggestions at once; give the ids of the cells, in the same order.
 
         One transaction; on each field it is one edit, undone together.
+
+        Parameters
+        ----------
+        seen
+            By a suggestion's id what `accept` takes.
 
         Raises
         ------
@@ -198,6 +216,7 @@ class Suggestions:
         """
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
+            suggestion = _as_seen(suggestion, (seen or {}).get(suggestion.id))
             if suggestion.is_unknown:
                 raise EditError(
                     f"The suggestion {suggestion.id} is an unknown cell, unlike those that the model was "
@@ -276,3 +295,11 @@ class Suggestions:
                 edits.append(self._db.write_edit(connection, field_id, f"{verb} {what}", changes))
         self._db.announce(edits)
         return [made[i] for i in ids] if cell_of else []
+
+
+def _as_seen(suggestion: Suggestion, seen: Proposal | None) -> Suggestion:
+    """Return a suggestion with the class and values that somebody saw; what was detected stays."""
+    if seen is None:
+        return suggestion
+    own = suggestion.proposal
+    return replace(suggestion, proposal=replace(seen, box=own.box, confidence=own.confidence))

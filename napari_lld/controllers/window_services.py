@@ -47,6 +47,7 @@ class WindowServices(QObject):
         self._listening.add(self.session.fields.summaries_changed, self._look_soon)
         self._listening.add(self.session.project_changed, self._look_soon)
         self._listening.add(self.session.preferences.events.ready, self._on_ready)
+        self._listening.add(self.session.preferences.events.instant, self._on_instant)
 
     def close(self) -> None:
         """Disconnect from the session; what was counted is kept."""
@@ -111,16 +112,25 @@ class WindowServices(QObject):
             self.warm_up()
 
     def warm_up(self) -> None:
-        """Start an idle training process in advance."""
-        project = self.session.project
-        if project is not None and not project.read_only and self.session.preferences.ready:
+        """Start the idle processes in advance."""
+        project, preferences = self.session.project, self.session.preferences
+        if project is not None and not project.read_only and preferences.ready:
             self.desk.process.warm_up()
+            if preferences.instant:
+                self.desk.assistant.warm_up()
 
     def _on_ready(self, asked: bool) -> None:
         if asked:
             self.warm_up()
         else:
             self.desk.process.cool_down()
+            self.desk.assistant.cool_down()
+
+    def _on_instant(self, asked: bool) -> None:
+        if asked:
+            self.warm_up()
+        else:
+            self.desk.assistant.cool_down()
 
     # ------------------------------------------------------------------ log and errors
 

@@ -157,7 +157,8 @@ class BulkAccept:
             return []
         allowed, reasons = self._earned_here()
         left = len(self._suggestions.shown) - len(allowed)
-        cells = self._opened.attempt(lambda: project.suggestions.accept_many(allowed)) or []
+        seen = {one.id: one.proposal for one in self._suggestions.shown}
+        cells = self._opened.attempt(lambda: project.suggestions.accept_many(allowed, seen=seen)) or []
         if cells:
             self._selection.select(None)
             message = tr(

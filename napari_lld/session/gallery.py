@@ -263,9 +263,12 @@ class Gallery:
             for i in unseen
         )
         ids = [i.entry.id for i in looked_at] + earned
+        as_seen = {i.entry.id: i.entry.proposal for i in waiting if i.entry.proposal is not None}
         if not waiting:
             self._nothing(items)
-        elif not ids or self._done(len(ids), lambda project: project.suggestions.accept_many(ids)):
+        elif not ids or self._done(
+            len(ids), lambda project: project.suggestions.accept_many(ids, seen=as_seen)
+        ):
             messages = []
             if ids or not (unknown or unchecked):
                 messages.append(

@@ -13,11 +13,10 @@ from napari_lld.session.assistant import Assistant
 from napari_lld.session.fields import Fields
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.preferences import Preferences
-from napari_lld.session.selection import Selection
 
 
 class InstantLearning:
-    """Asks for new predictions after each label, and shows them except under the hand.
+    """Asks for new predictions after each label, and has them shown (`Marks.hold`: except under the hand).
 
     Attributes
     ----------
@@ -31,11 +30,10 @@ class InstantLearning:
         self,
         opened: OpenProject,
         fields: Fields,
-        selection: Selection,
         preferences: Preferences,
         assistant: Assistant,
     ) -> None:
-        self._opened, self._fields, self._selection = opened, fields, selection
+        self._opened, self._fields = opened, fields
         self._preferences, self._assistant = preferences, assistant
         self.cells = 0
         self._failed = False
@@ -59,13 +57,11 @@ class InstantLearning:
         from training.protocol import RenewRequest
 
         field = self._fields.current
-        suggestion = self._selection.suggestion
         if self._opened.project is None:
             return False
         request = RenewRequest(
             **self._assistant.of_project,
             first=[] if field is None or field.is_slide else [field.id],
-            keep=[] if suggestion is None else [suggestion.id],
         )
         return self._assistant.ask(request, self._on_answer, self._on_message)
 

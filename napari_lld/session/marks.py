@@ -61,6 +61,8 @@ class FieldMarks:
         self._ignore_areas: list[IgnoreArea] | None = None
         self._cells: list[Cell] | None = None
         self._suggestions: list[Suggestion] | None = None
+        self._held: Suggestion | None = None
+        self._outdated = False
         self._cell_index: BoxIndex[Cell] | None = None
         self._suggestion_index: BoxIndex[Suggestion] | None = None
 
@@ -87,10 +89,24 @@ class FieldMarks:
 
     @property
     def suggestions(self) -> list[Suggestion]:
-        """Pending suggestions, surest first."""
+        """Pending suggestions, surest first; the one that is held as it was."""
         if self._suggestions is None:
-            self._suggestions = self._project.suggestions.find(self.field_id)
+            found, held = self._project.suggestions.find(self.field_id), self._held
+            if held is not None:
+                self._outdated = any(s.id == held.id and s != held for s in found)
+                found = [held if s.id == held.id else s for s in found]
+            self._suggestions = found
         return self._suggestions
+
+    def hold(self, suggestion_id: int | None) -> bool:
+        """Keep a suggestion as it is now; return whether the one held before has changed meanwhile."""
+        if (self._held.id if self._held is not None else None) == suggestion_id:
+            return False
+        self._held = next((s for s in self.suggestions if s.id == suggestion_id), None)
+        outdated, self._outdated = self._outdated, False
+        if outdated:
+            self.forget({"suggestion"})
+        return outdated
 
     def cells_at(self, x: float, y: float) -> list[Cell]:
         """Return the cells whose box holds a point."""
@@ -186,6 +202,11 @@ class Marks:
         """Return a pending suggestion of the current field, also below the threshold."""
         known = self._memo.suggestions if self._memo else ()
         return next((s for s in known if s.id == suggestion_id), None)
+
+    def hold(self, suggestion_id: int | None) -> None:
+        """Keep a suggestion as it is seen now, whatever is predicted of it meanwhile; ``None`` = none."""
+        if self._memo is not None and self._memo.hold(suggestion_id):
+            self.changed.emit(frozenset({"suggestion"}))
 
     def at(self, x: float, y: float) -> list[Cell | Suggestion]:
         """Return the cells and the suggestions in sight whose box holds a point."""

@@ -128,6 +128,8 @@ class Selection:
             self._opened.tell("warning", tr("What you look for is not on this field."))
             return False
         self._current = selection
+        # what is looked at does not change under the hand
+        self._marks.hold(entity_id if kind == "suggestion" else None)
         if selection is not None:
             self.proposed_box = None  # one thing is current: Enter must not take what lies elsewhere
         self._caret = self.first_row()

@@ -105,9 +105,7 @@ class Session(OpenProject):
         self.review = Review(self.selection, self.suggestions, self.label_errors)
         self.labels = Labels(self, self.marks, self.selection, self.review)
         self.assistant = Assistant(self)
-        self.instant_learning = InstantLearning(
-            self, self.fields, self.selection, self.preferences, self.assistant
-        )
+        self.instant_learning = InstantLearning(self, self.fields, self.preferences, self.assistant)
         self.candidates = Candidates(self, self.fields, self.selection, self.labels, self.assistant)
         self.history = History(*on_field)
         self.readings = Readings(self, self.fields, self.label_errors)

@@ -181,12 +181,13 @@ class Suggestions:
         if suggestion is not None and suggestion.is_unknown:
             self._take_unknown(suggestion)
         else:
-            self._settle(lambda project, number: project.suggestions.accept(number))
+            seen = None if suggestion is None else suggestion.proposal
+            self._settle(lambda project, number: project.suggestions.accept(number, seen=seen))
 
     def _take_unknown(self, suggestion: Suggestion) -> None:
         project = self._opened.project
         cell = (
-            self._opened.attempt(lambda: project.suggestions.accept(suggestion.id))
+            self._opened.attempt(lambda: project.suggestions.accept(suggestion.id, seen=suggestion.proposal))
             if project is not None
             else None
         )
@@ -229,4 +230,5 @@ class Suggestions:
         project, suggestion = self._opened.project, self._selection.suggestion
         if project is None or suggestion is None:
             return None
-        return self._opened.attempt(lambda: project.suggestions.correct(suggestion.id, **changes))
+        seen = suggestion.proposal
+        return self._opened.attempt(lambda: project.suggestions.correct(suggestion.id, seen=seen, **changes))

@@ -31,12 +31,17 @@ while (line := lines.get()) is not None:
     with open(sys.argv[1], "a") as log: log.write(json.dumps(request) + "\\n")
     if request["task"] == "renew":
         say(type="renewed", field_ids=request["first"], count=1)
-        if request["keep"] == [99]:  # goes on until it is told to stop
+        if request["annotator"] == "slow":  # goes on until it is told to stop
             while json.loads(lines.get()).get("type") != "cancel": pass
             say(type="cancelled"); continue
     if request["task"] == "describe" and request["field"] == 13: sys.exit(3)
     say(type="done", task=request["task"], result={"field": request.get("field")})
 """
+
+
+@pytest.fixture
+def no_warm_worker() -> None:
+    """Here it is what is tested, with a script for a worker."""
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def test_a_renewal_that_has_done_the_screen_gives_way_and_is_taken_up_again(
 ) -> None:
     answers: list[Any] = []
     heard: list[Any] = []
-    assistant.ask(RenewRequest(project="p", first=[1], keep=[99]), answers.append, heard.append)
+    assistant.ask(RenewRequest(project="p", first=[1], annotator="slow"), answers.append, heard.append)
     qtbot.waitUntil(lambda: bool(heard), timeout=20_000)
     assistant.ask(describe(5), answers.append)
     qtbot.waitUntil(lambda: bool(answers), timeout=20_000)
@@ -113,7 +118,7 @@ def test_a_request_that_two_processes_die_of_fails_and_the_next_is_answered(
 
 def test_what_was_asked_about_another_project_is_dropped(assistant: AssistantProcess, qtbot: QtBot) -> None:
     answers: list[Any] = []
-    assistant.ask(RenewRequest(project="p", keep=[99]), answers.append)
+    assistant.ask(RenewRequest(project="p", annotator="slow"), answers.append)
     assistant.ask(describe(1), answers.append)
     assistant.forget()
     assistant.ask(describe(2), answers.append)

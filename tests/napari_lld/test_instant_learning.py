@@ -65,15 +65,44 @@ def test_each_label_asks_for_new_predictions_with_the_field_on_the_screen_first(
     session.labels.set_class("Monocyte")
     request, _, _ = fake.of(RenewRequest)[-1]
     assert request.first == [session.fields.current_id]
-    assert request.keep == []
     assert request.annotator == "Ada"
 
 
-def test_the_suggestion_under_the_hand_is_to_stay_as_it_is(session: Session, fake: Fake) -> None:
-    first = session.suggestions.shown[0]
-    session.selection.select("suggestion", first.id)
-    assert session.instant_learning.learn()
-    assert fake.of(RenewRequest)[-1][0].keep == [first.id]
+def renewed(session: Session, *predicted: tuple[Any, dict[str, float]]) -> None:
+    """Let another process predict anew, and the session hear of it."""
+    assert session.project is not None
+    with Project.open(session.project.path, annotator="Ada") as elsewhere:
+        elsewhere.suggestions.renew({s.id: Proposal(s.box, 1.0, classes) for s, classes in predicted})
+    session.project.events.suggestions_changed.emit([predicted[0][0].field_id])
+
+
+def test_the_suggestion_under_the_hand_stays_as_it_is_until_it_is_left(session: Session) -> None:
+    one, other = session.suggestions.shown[:2]
+    session.selection.select("suggestion", one.id)
+    renewed(session, (one, {"Basophil": 1.0}))
+    assert session.selection.suggestion == one
+    assert one in session.marks.waiting
+    session.selection.select("suggestion", other.id)
+    session.selection.select("suggestion", one.id)
+    assert session.selection.suggestion is not None
+    assert session.selection.suggestion.stated_class == "Basophil"
+
+
+def test_what_is_accepted_is_what_was_seen(session: Session) -> None:
+    one, other = session.suggestions.shown[:2]
+    assert one.stated_class != "Basophil"
+    session.selection.select("suggestion", one.id)
+    renewed(session, (one, {"Basophil": 1.0}))
+    session.suggestions.accept()
+    cell = next(cell for cell in session.marks.cells if cell.suggestion_id == one.id)
+    assert cell.cell_class == one.stated_class
+    assert dict(cell.attributes) == one.proposal.best_attributes
+    assert session.project is not None
+    assert session.project.suggestions.get(one.id).state == "accepted"
+    seen = {s.id: s.proposal for s in session.suggestions.shown}
+    renewed(session, (other, {"Basophil": 1.0}))
+    (made,) = session.project.suggestions.accept_many([other.id], seen=seen)
+    assert session.project.cells.get(made).cell_class == other.stated_class
 
 
 def test_renewed_suggestions_are_read_again_and_the_selection_stays(session: Session, fake: Fake) -> None:
@@ -81,7 +110,8 @@ def test_renewed_suggestions_are_read_again_and_the_selection_stays(session: Ses
     session.selection.select("suggestion", one.id)
     assert session.instant_learning.learn()
     _, answered, heard = fake.of(RenewRequest)[-1]
-    with Project.open(session.project.path, annotator="Ada") as elsewhere:  # type: ignore[union-attr]
+    assert session.project is not None
+    with Project.open(session.project.path, annotator="Ada") as elsewhere:
         elsewhere.suggestions.renew({other.id: Proposal(other.box, 1.0, {"Basophil": 1.0})})
     assert heard is not None
     heard(Renewed(field_ids=[other.field_id], count=1))

@@ -110,14 +110,10 @@ def test_labels_that_are_taken_back_take_back_what_they_taught(folder: Path) -> 
         assert all(abs(p - then[name]) < 0.05 for name, p in one.proposal.class_probabilities.items())
 
 
-def test_what_somebody_looks_at_is_left_and_the_field_on_the_screen_comes_first(folder: Path) -> None:
-    before = pending(folder)
-    label(folder, before[:4], NEW)
-    rest = pending(folder)
-    kept, shown = rest[0], rest[-1].field_id
-    _, messages = once(folder, keep=[kept.id], first=[shown])
-    after = {s.id: s for s in pending(folder)}
-    assert after[kept.id] == kept
+def test_the_field_on_the_screen_comes_first(folder: Path) -> None:
+    label(folder, pending(folder)[:4], NEW)
+    shown = pending(folder)[-1].field_id
+    _, messages = once(folder, first=[shown])
     told = [m.field_ids for m in messages if isinstance(m, Renewed)]
     assert told[0] == [shown]
     assert len(told) > 1

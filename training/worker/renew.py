@@ -8,7 +8,7 @@ marked: nothing of what was measured of their model holds for them. No model is 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,17 +58,17 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
         channel.send(Started(task="renew", device=str(device), fields=len(known)))
         taught = heads.fit(project, known, channel)
         films = Films(project, heads.model, known)
-        seen, keep = set(request.first), set(request.keep)
+        seen = set(request.first)
         # these are on the screen: they do not wait for the others
         shown = [one for field_id in sorted(seen) for one in project.suggestions.find(field_id)]
-        count = _renew(project, heads, known, films, shown, keep, channel)
+        count = _renew(project, heads, known, films, shown, channel)
         if seen and not count:
             channel.send(Renewed(field_ids=[], count=0))  # what is on the screen is as it should be
         channel.check()
         every = project.suggestions.find()
         others = sum(not heads.predicted(one) for one in every)
         rest = [one for one in every if one.field_id not in seen]
-        count += _renew(project, heads, known, films, rest, keep, channel)
+        count += _renew(project, heads, known, films, rest, channel)
         channel.check()
         if request.rank and count:
             ranking.update(project)
@@ -231,12 +231,11 @@ def _renew(
     known: Sequence[AnnotatedField],
     films: Films,
     suggestions: Sequence[Suggestion],
-    keep: Collection[int],
     channel: Channel,
 ) -> int:
     """Write what is predicted of the model's suggestions over what was; return how many changed."""
     fields = {one.field.id for one in known}
-    mine = [s for s in suggestions if heads.predicted(s) and s.id not in keep and s.field_id in fields]
+    mine = [s for s in suggestions if heads.predicted(s) and s.field_id in fields]
     confidences = np.array([s.confidence for s in mine])
     places = [(s.field_id, s.box) for s in mine]
     found = _predict(project, heads.model, known, films, places, confidences, channel)

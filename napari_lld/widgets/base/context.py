@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_lld.commands.registry import Commands
     from napari_lld.layers import DeskLayers
     from napari_lld.session.session import Session
+    from napari_lld.tasks.assistant_process import AssistantProcess
     from napari_lld.tasks.jobs import Jobs
     from napari_lld.tasks.training_process import TrainingProcess
 
@@ -46,6 +47,10 @@ class DeskContext(Protocol):
     @property
     def process(self) -> TrainingProcess:
         """The worker process."""
+
+    @property
+    def assistant(self) -> AssistantProcess:
+        """The second worker process, which answers while one looks on."""
 
     @property
     def training_options(self) -> Callable[[], dict[str, Any]]:
