@@ -19,6 +19,7 @@ OURS = ("annotation_store", "training", "napari_lld")
 
 NOT_IMPORTED = {
     "numcodecs": "zarr decompresses with it; the floor is where it checks the checksums of pixels",
+    "pyarrow": "pandas writes Parquet with it",
     "imagecodecs": "tifffile looks for it to decode the tiles of whole slides",
 }
 """Declared without an import of ours, and why."""

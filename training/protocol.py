@@ -192,6 +192,28 @@ class LikenessRequest(_Record):
     reading: int | None = None
 
 
+class EmbeddingsRequest(_Record):
+    """Write the feature vectors of the project's cells and pending suggestions.
+
+    Attributes
+    ----------
+    out
+        The file to write: ``.h5ad`` (AnnData) or ``.parquet``.
+    names
+        Whether patients, slides and files keep their names; else they have keyed hashes.
+    """
+
+    task: Literal["embeddings"] = "embeddings"
+    project: str
+    out: str
+    overwrite: bool = False
+    names: bool = False
+    model: str | int = "active"
+    device: str = "cpu"
+    annotator: str | None = None
+    reading: int | None = None
+
+
 class EvaluateRequest(_Record):
     """Measure a model: on the project's held-out regions, or against a fully annotated COCO file.
 
@@ -244,6 +266,7 @@ Request = (
     | RenewRequest
     | DescribeRequest
     | LikenessRequest
+    | EmbeddingsRequest
     | EvaluateRequest
     | ExportModelRequest
 )

@@ -66,18 +66,34 @@ def write_file(out: Path, content: str | bytes | Iterable[str], *, durable: bool
         It cannot be written. What was there before is unchanged.
     """
     chunks = [content] if isinstance(content, str | bytes) else content
+    with new_file(out, durable=durable) as temporary, temporary.open("wb") as file:
+        for chunk in chunks:
+            # half of a surrogate pair (from a file's name) is written as "?"
+            file.write(chunk.encode("utf-8", "replace") if isinstance(chunk, str) else chunk)
+
+
+@contextmanager
+def new_file(out: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a file beside `out` to be written, which takes its place at the end; for writers of others.
+
+    Parameters
+    ----------
+    durable
+        As `write_file` has it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written. What was there before is unchanged.
+    """
     try:
         if out.is_dir():
             raise OutputError(f"{out} is a folder: give a file to write to.")
         with place_beside(out, tidy=durable) as hidden:
             temporary = hidden / "file"
-            with temporary.open("wb") as file:
-                for chunk in chunks:
-                    # half of a surrogate pair (from a file's name) is written as "?"
-                    file.write(chunk.encode("utf-8", "replace") if isinstance(chunk, str) else chunk)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
+            yield temporary
+            if durable:
+                sync(temporary)
             temporary.replace(out)
         if durable:
             with suppress(OSError):  # a folder that may be written and not read

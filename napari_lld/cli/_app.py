@@ -15,12 +15,14 @@ from napari_lld.cli import (
     agreement,
     check,
     demo,
+    embeddings,
     evaluate,
     export,
     export_model,
     find,
     import_,
     info,
+    likeness,
     models,
     new,
     open_,
@@ -59,6 +61,9 @@ _command("export", "films cells.json --format coco --anonymise")(export.export)
 _command("train", "films --epochs 20")(train.train)
 _command("predict", "films --images new/ --out new.json")(predict.predict)
 _command("renew", "films")(renew.renew)
+_command("similar", "films 12 --most 10")(likeness.similar)
+_command("clusters", "films --count 20")(likeness.clusters)
+_command("embeddings", "films cells.h5ad")(embeddings.embeddings)
 _command("rank", "films --what regions -n 5")(rank.rank)
 _command("find", "films 'class:Neutrophil certainty<60'")(find.find)
 _command("agreement", "films --consensus both")(agreement.agreement)

@@ -1,7 +1,8 @@
-"""The worker's task that compares a project's cells, on a project of the sample's fields."""
+"""The worker's tasks that compare a project's cells and write their vectors, on the sample's fields."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,19 @@ import pytest
 import torch
 
 from annotation_store import Project
-from annotation_store.errors import LLDError, NotWritableError
+from annotation_store.errors import LLDError, NotWritableError, OutputError
 from annotation_store.files.layout import PIXELS
-from training.protocol import Done, LikenessRequest, PredictRequest, parse_request, request_line
+from annotation_store.schema import Schema, load_schema
+from training.protocol import (
+    Done,
+    EmbeddingsRequest,
+    LikenessRequest,
+    PredictRequest,
+    parse_request,
+    request_line,
+)
 from training.worker import likeness as module
+from training.worker.embeddings import write_embeddings
 from training.worker.likeness import likeness
 from training.worker.predict import predict
 
@@ -226,3 +236,113 @@ def test_a_project_that_cannot_be_written_is_compared_too(
 
     monkeypatch.setattr(module.Project, "open", open_it)
     assert ask(folder, "clusters")["clusters"]
+
+
+def write(folder: Path, out: Path, **more: Any) -> dict[str, Any]:
+    request = EmbeddingsRequest(project=str(folder), out=str(out), annotator="Ada", **more)
+    assert parse_request(request_line(request)) == request
+    return write_embeddings(request, Heard(), CPU).result  # type: ignore[arg-type]
+
+
+def labelled(folder: Path) -> tuple[str, int]:
+    """Label a suggestion and name the patient of its field."""
+    key = next(key for key, name in guesses(folder).items() if name)
+    with Project.open(folder, annotator="Ada") as project:
+        project.bulk_edits.label((), [key[1]], cell_class="Monocyte", attributes={"nucleolus": "prominent"})
+        cell = project.cells.all()[0]
+        project.fields.update(cell.field_id, patient="Erika Mustermann")
+        return project.fields.get(cell.field_id).name, cell.id
+
+
+def test_vectors_are_written_as_anndata_with_labels_and_predictions(folder: Path, tmp_path: Path) -> None:
+    import anndata
+
+    name, cell_id = labelled(folder)
+    out = tmp_path / "cells.h5ad"
+    told = write(folder, out, names=True)
+    table = anndata.read_h5ad(out)
+    assert table.shape == (told["cells"] + told["suggestions"], told["features"])
+    assert np.isfinite(table.X).all()
+    assert table.X.std() > 0
+    row = table.obs.loc[f"cell-{cell_id}"]
+    assert (row["kind"], row["id"], row["field"]) == ("cell", cell_id, name)
+    assert (row["class"], row["nucleolus"], row["patient"]) == ("Monocyte", "prominent", "Erika Mustermann")
+    rest = table.obs[table.obs["kind"] == "suggestion"]
+    assert rest["class"].isna().all()
+    assert rest["predicted"].notna().any()
+    assert rest["probability"].between(0, 1).all()
+    assert rest["novelty"].between(0, 1).all()
+    about = table.uns["napari_lld"]
+    assert about["model"] == "starter"
+    assert json.loads(about["schema"])["classes"]
+
+
+def test_parquet_has_the_same_as_columns(folder: Path, tmp_path: Path) -> None:
+    import anndata
+    import pandas as pd
+
+    labelled(folder)
+    write(folder, tmp_path / "cells.parquet")
+    write(folder, tmp_path / "cells.h5ad")
+    frame, table = pd.read_parquet(tmp_path / "cells.parquet"), anndata.read_h5ad(tmp_path / "cells.h5ad")
+    features = [column for column in frame if column.startswith("feature_")]
+    assert np.array_equal(frame[features].to_numpy(), table.X)
+    assert list(frame.columns)[: -len(features)] == list(table.obs.columns)
+    assert frame["class"].astype(object).equals(table.obs["class"].astype(object))
+    assert frame.attrs["napari_lld"]["trunk"] == table.uns["napari_lld"]["trunk"]
+
+
+@pytest.mark.parametrize("suffix", ["h5ad", "parquet"])
+def test_without_names_nothing_in_the_file_names_a_patient_or_a_file(
+    folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    import anndata
+    import pandas as pd
+
+    name, cell_id = labelled(folder)
+    out = tmp_path / f"cells.{suffix}"
+    write(folder, out)
+    content = out.read_bytes()
+    assert b"Mustermann" not in content
+    assert Path(name).stem.encode() not in content
+    read = pd.read_parquet(out) if suffix == "parquet" else anndata.read_h5ad(out).obs
+    assert isinstance(read.loc[f"cell-{cell_id}", "patient"], str)
+
+
+def test_attributes_with_names_of_other_columns_are_kept_under_other_names(tmp_path: Path) -> None:
+    import anndata
+
+    content = load_schema("lld").model_dump(mode="json")
+    names = ("field", "n/c ratio", "novelty")
+    for attribute, name in zip(content["attributes"], names, strict=False):
+        attribute["name"] = name
+    schema = Schema.model_validate(content)
+    first, second, third = (schema.attribute_named(name).values[0].name for name in names)
+    folder, out = tmp_path / "project", tmp_path / "cells.h5ad"
+    with Project.create(folder, schema, annotator="Ada") as project:
+        project.fields.add(images(1))
+        given = dict(zip(names, (first, second, third), strict=True))
+        project.cells.add(1, (50, 50, 60, 60), cell_class="Monocyte", attributes=given)
+    write(folder, out)
+    row = anndata.read_h5ad(out).obs.iloc[0]
+    columns = ("attribute field", "n_c ratio", "attribute novelty")
+    assert tuple(row[column] for column in columns) == (first, second, third)
+    assert np.isnan(row["novelty"])
+
+
+def test_a_file_that_is_there_or_of_another_kind_is_not_written(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cells.h5ad"
+    out.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="already exists"):
+        write(folder, out)
+    assert out.read_bytes() == b"mine"
+    with pytest.raises(LLDError, match=r"\.h5ad or \.parquet"):
+        write(folder, tmp_path / "cells.csv")
+    with pytest.raises(OutputError, match="inside the project"):
+        write(folder, folder / "cells.h5ad")
+    Project.create(tmp_path / "empty", annotator="Ada").close()
+    with pytest.raises(LLDError, match="nothing to write"):
+        write(tmp_path / "empty", tmp_path / "none.h5ad")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cells.h5ad", "empty", "project"]
+    write(folder, out, overwrite=True)
+    assert out.stat().st_size > 1000

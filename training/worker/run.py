@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
+from annotation_store.files.outputs import check_output
 from annotation_store.project import Project
 from training.protocol import (
     DescribeRequest,
     Done,
+    EmbeddingsRequest,
     EvaluateRequest,
     ExportModelRequest,
     LikenessRequest,
@@ -86,6 +89,10 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
             from training.worker.likeness import likeness
 
             return likeness(request, channel, device)
+        case EmbeddingsRequest():
+            from training.worker.embeddings import write_embeddings
+
+            return write_embeddings(request, channel, device)
         case EvaluateRequest():
             from training.worker.evaluate import evaluate
 
@@ -101,5 +108,7 @@ def _check(request: Request) -> None:
     elif isinstance(request, ExportModelRequest):
         check_export(request)
         Project.open(request.project, read_only=True).close()
+    elif isinstance(request, EmbeddingsRequest):
+        check_output(Path(request.out), overwrite=request.overwrite)
     elif not isinstance(request, RenewRequest | DescribeRequest | LikenessRequest):  # these open it at once
         Project.open(request.project, reading=request.reading, read_only=True).close()

@@ -1,0 +1,130 @@
+"""The task of writing the feature vectors of a project's cells, for anybody's analysis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from annotation_store.errors import LLDError
+from annotation_store.files.outputs import check_output, new_file
+from annotation_store.formats._io.file_names import Names
+from training.protocol import Done, EmbeddingsRequest, Progress, Started
+from training.worker.channel import Channel
+from training.worker.embedded import Embedded, embedded
+from training.worker.likeness import open_to_look
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from annotation_store import Entry
+    from annotation_store.project import Project
+
+SUFFIXES = (".h5ad", ".parquet")
+_ABOUT = "napari_lld"
+"""Key of what the file says of itself: in ``uns`` of AnnData, in ``attrs`` of a data frame."""
+
+
+def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch.device) -> Done:
+    """Write vectors, labels and predictions; see `EmbeddingsRequest`."""
+    out = Path(request.out)
+    if out.suffix.lower() not in SUFFIXES:
+        raise LLDError(f"{out}: give a file name that ends with {' or '.join(SUFFIXES)}.")
+    with open_to_look(request) as project:
+        channel.send(Started(task="embeddings", device=str(device), fields=len(project.fields.all())))
+        seen = embedded(project, channel, request.model)
+        if not seen.entries:
+            why = f" Damaged images: {', '.join(seen.damaged)}." if seen.damaged else ""
+            raise LLDError(f"There is nothing to write: the project has no cell and no suggestion.{why}")
+        table = _table(project, seen, Names.of_project(project, anonymise=not request.names))
+        about = {
+            "model": "starter" if seen.number is None else str(seen.number),
+            "trunk": seen.model.trunk_digest(),
+            "schema": json.loads(project.schema.model_dump_json()),
+            "version": version("napari-lld"),
+            "note": "Research use only, not for diagnosis.",
+        }
+    channel.check()
+    channel.send(Progress(stage="export", done=0, total=0))
+    check_output(out, overwrite=request.overwrite)
+    with new_file(out) as temporary:
+        if out.suffix.lower() == ".h5ad":
+            _write_anndata(temporary, table, seen, about)
+        else:
+            _write_parquet(temporary, table, seen, about)
+    result = {
+        "out": str(out),
+        "cells": sum(entry.kind == "cell" for entry in seen.entries),
+        "suggestions": sum(entry.kind == "suggestion" for entry in seen.entries),
+        "features": int(seen.vectors.shape[1]),
+        "damaged": list(seen.damaged),
+    }
+    return Done(task="embeddings", model_id=seen.number, result=result)
+
+
+def _table(project: Project, seen: Embedded, names: Names) -> DataFrame:
+    """Make the table of what is known of each cell; words are categories, where nothing may be missing."""
+    from pandas import Categorical, DataFrame
+
+    fields = {field.id: field for field in project.fields.all()}
+    entries = seen.entries
+    predictions = [entry.proposal for entry in entries]
+    of_field = [fields[entry.field_id] for entry in entries]
+    columns: dict[str, Any] = {
+        "kind": Categorical([entry.kind for entry in entries]),
+        "id": [entry.id for entry in entries],
+        "field": Categorical([names.of(field.name) for field in of_field]),
+        "patient": Categorical([names.person(field.patient) for field in of_field]),
+        "slide": Categorical([names.person(field.slide) for field in of_field]),
+    }
+    columns |= {side: [entry.box[i] for entry in entries] for i, side in enumerate(("x", "y", "w", "h"))}
+    columns["class"] = Categorical([entry.cell_class for entry in entries])
+    own = {*columns, "predicted", "probability", "novelty"}
+    for attribute in project.schema.attributes:
+        columns[_free(attribute.name, own)] = Categorical(_values(entries, attribute.name))
+    columns["predicted"] = Categorical([one.stated_class if one else None for one in predictions])
+    columns["probability"] = [one.probability if one else float("nan") for one in predictions]
+    columns["novelty"] = [
+        float("nan") if one is None or one.novelty is None else one.novelty for one in predictions
+    ]
+    return DataFrame(columns, index=[f"{entry.kind}-{entry.id}" for entry in entries])
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a column's name for an attribute: another where ours has it; no slash, which HDF5 forbids."""
+    name = name.replace("/", "_")
+    while name in taken:
+        name = f"attribute {name}"
+    taken.add(name)
+    return name
+
+
+def _values(entries: Sequence[Entry], name: str) -> list[str | None]:
+    return [entry.attributes.get(name) for entry in entries]
+
+
+def _write_anndata(file: Path, table: DataFrame, seen: Embedded, about: dict[str, Any]) -> None:
+    from anndata import AnnData
+    from pandas import DataFrame
+
+    features = DataFrame(index=_feature_names(seen))
+    whole = AnnData(X=seen.vectors, obs=table, var=features)
+    whole.uns[_ABOUT] = about | {"schema": json.dumps(about["schema"], ensure_ascii=False)}
+    whole.write_h5ad(file)
+
+
+def _write_parquet(file: Path, table: DataFrame, seen: Embedded, about: dict[str, Any]) -> None:
+    from pandas import DataFrame, concat
+
+    features = DataFrame(seen.vectors, index=table.index, columns=_feature_names(seen), copy=False)
+    whole = concat([table, features], axis=1)
+    whole.attrs[_ABOUT] = about
+    whole.to_parquet(file, engine="pyarrow")
+
+
+def _feature_names(seen: Embedded) -> list[str]:
+    return [f"feature_{i:04d}" for i in range(seen.vectors.shape[1])]
