@@ -134,7 +134,7 @@ _WRITING = (
 """How the ids of commands begin that change the project."""
 
 _READING = (
-    *("annotator.change", "conflicts.show", "gallery.open", "mistakes.check"),
+    *("annotator.change", "conflicts.show", "gallery.open", "gallery.similar", "mistakes.check"),
     *("project.export", "project.report", "reading.choose"),
 )
 """The ids of commands that change nothing, but need the project's folder."""

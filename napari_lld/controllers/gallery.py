@@ -6,10 +6,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from napari_lld.commands.registry import Command, has_project
+from napari_lld.session.gallery_items import Key
+from napari_lld.session.gallery_order import Order
+from napari_lld.session.session import Session
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
     from napari_lld.widgets.gallery.gallery_window import GalleryWindow
+
+
+def _current(session: Session) -> Key | None:
+    """Return the current cell or suggestion."""
+    current = session.selection.current
+    if current is None or current.kind not in ("cell", "suggestion"):
+        return None
+    return (current.kind, current.id)
 
 
 class GalleryController:
@@ -30,6 +41,15 @@ class GalleryController:
             has_project,
             "Cells and suggestions of many fields side by side: sort, choose many, settle them at once.",
         )
+        yield Command(
+            "gallery.similar",
+            "Similar cells",
+            self.open_similar,
+            ("Alt+G",),
+            "General",
+            lambda session: _current(session) is not None,
+            "The gallery shows the cells that are most like this one first.",
+        )
 
     def open(self) -> None:
         """Show the gallery, or bring it to the front."""
@@ -44,6 +64,13 @@ class GalleryController:
         self.window.show()
         self.window.raise_()
         self.window.activateWindow()
+
+    def open_similar(self) -> None:
+        """Show the gallery, sorted by likeness to the current cell or suggestion."""
+        key = _current(self._desk.session)
+        self.open()
+        if self.window is not None and key is not None:
+            self.window.gallery.sort_by(Order.SIMILAR, key)
 
     def close(self) -> None:
         """Close it for good."""

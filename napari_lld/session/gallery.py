@@ -19,6 +19,7 @@ from annotation_store.records import Edit, RejectionReason
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.bulk_accept import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.session.gallery_items import Item, Key
+from napari_lld.session.gallery_likeness import ClusterRow, Likeness, Ranking, cluster_rows
 from napari_lld.session.gallery_order import Order, Places, Scope, Show, SortKey, is_sorted, sort_key
 from napari_lld.session.search import EVERYTHING, Query
 from napari_lld.session.session import Session
@@ -53,6 +54,15 @@ class Gallery:
         self.became: Mapping[Key, Key] = {}
         """What took the place of what by the last change."""
         self.reading = False
+        self.likeness = Likeness(session)
+        self.ranking: Ranking | None = None
+        """What the assistant answered, while the order is one by likeness."""
+        self.only_cluster: int | None = None
+        self.clusters: list[ClusterRow] = []
+        self._order_before = self.order
+        self._handed_on: list[tuple[Key, Key]] = []
+        """What took the place of what since the assistant was asked."""
+        self.likeness.answered.connect(self._on_answer)
         self._items: dict[int, list[Item]] = {}
         self._places = Places()
         self._field_ids: list[int] | None = None
@@ -78,6 +88,7 @@ class Gallery:
         self._project = None
         self._listening.close()
         self._items, self._batches, self.only_class, self.only_value = {}, [], None, None
+        self._leave_likeness()
 
     def read_all(self) -> None:
         """Start reading the whole list of the scope; what is known of it stays listed meanwhile."""
@@ -88,6 +99,8 @@ class Gallery:
         if self._project is not None:
             self.reading = True
             self.wanted.emit(self._field_ids)
+        if self.ranking is not None:
+            self.sort_again()  # of other fields
 
     def follow(self) -> None:
         """Read another list where the scope has moved with the field that is shown."""
@@ -138,6 +151,11 @@ class Gallery:
             # what was asked for before the scope was changed may come yet
             if among is None or item.entry.field_id in among:
                 self._items.setdefault(item.entry.field_id, []).append(item)
+        for old, new in (became or {}).items():
+            self._places.hand_on(old, new)
+            self._handed_on.append((old, new))
+            if self.ranking is not None:
+                self.ranking.hand_on(old, new)
         if whole:
             self.arrange()
         else:
@@ -160,13 +178,12 @@ class Gallery:
         """Show what was edited or predicted anew where it stands: what is under the hand does not move."""
         listed = {item.key: item for item in self.shown}
         for old, new in became.items():
-            self._places.hand_on(old, new)
             if old in listed:
                 listed[new] = listed[old]
         self.became = became
         self._show(self._places.keep(self._all()), listed)
-        in_order = is_sorted(self.shown, self._sort_key())
-        self.outdated = not in_order or not all(map(self._passes, self.shown))
+        in_order = is_sorted(self.shown, self._sort_key()) and all(map(self._passes, self.shown))
+        self.outdated = not in_order or (self.ranking is not None and self._places.added)
         self.shown_changed.emit()
 
     def _show(self, ordered: Sequence[Item], listed: Mapping[Key, Item]) -> None:
@@ -177,8 +194,20 @@ class Gallery:
             return before is not None and not item.done_by_hand(before)
 
         found = [item for item in ordered if self._passes_but_class(item) or stays(item)]
+        partners: Mapping[Key, Item] = {}
+        if self.ranking is not None:
+            found = self.ranking.whole_pairs(found)
+            self.clusters = cluster_rows(self.ranking, found)
+            if self.only_cluster is not None:
+                found = [i for i in found if self.ranking.cluster_of.get(i.key) == self.only_cluster]
+            partners = {self.ranking.partners[i.key]: i for i in found if i.key in self.ranking.partners}
         self.counts = Counter(item.word or MISSING for item in found)
-        self.shown = [item for item in found if self._passes_class(item) or stays(item)]
+
+        def listed_by_class(item: Item) -> bool:
+            partner = partners.get(item.key)
+            return self._passes_class(item) or (partner is not None and self._passes_class(partner))
+
+        self.shown = [item for item in found if listed_by_class(item) or stays(item)]
 
     def _passes(self, item: Item) -> bool:
         return self._passes_class(item) and self._passes_but_class(item)
@@ -187,6 +216,8 @@ class Gallery:
         return self.only_class is None or (item.word or MISSING) == self.only_class
 
     def _passes_but_class(self, item: Item) -> bool:
+        if self.ranking is not None and item.key not in self.ranking.places:
+            return False
         if (
             self.only_value is not None
             and self.attribute is not None
@@ -217,7 +248,72 @@ class Gallery:
         return any(a.name not in entry.attributes for a in self.session.attributes)
 
     def _sort_key(self) -> SortKey:
+        if self.ranking is not None:
+            places = self.ranking.places
+            return lambda item: places.get(item.key, len(places))
         return sort_key(self.order, self.session.schema, self.attribute)
+
+    def find(self, key: Key) -> Item | None:
+        """Return an item of the scope, listed or not."""
+        return next((item for item in self._all() if item.key == key), None)
+
+    # ------------------------------------------------------------------ orders by likeness
+
+    def sort_by(self, order: Order, of: Key | None = None) -> None:
+        """Sort by something else; an order by likeness comes when the assistant has answered.
+
+        Parameters
+        ----------
+        of
+            The crop that others are compared with, for `Order.SIMILAR`.
+        """
+        if order.by_likeness:
+            self._handed_on = []
+            self.likeness.ask(order, of, self._field_ids)
+            self.shown_changed.emit()
+            return
+        self._leave_likeness()
+        self.order = order
+        self.arrange()
+
+    def sort_again(self) -> None:
+        """Bring up to date what comes first."""
+        if self.ranking is not None:
+            self.sort_by(self.ranking.order, self.ranking.of)
+        else:
+            self.arrange()
+
+    @property
+    def in_likeness(self) -> bool:
+        """Whether an order by likeness is shown, computed, or could not be."""
+        likeness = self.likeness
+        return self.ranking is not None or likeness.waiting is not None or bool(likeness.trouble)
+
+    def leave_likeness(self) -> None:
+        """Return to the order before."""
+        self.sort_by(self._order_before if self.order.by_likeness else self.order)
+
+    def _leave_likeness(self) -> None:
+        self.likeness.drop()
+        if self.order.by_likeness:
+            self.order = self._order_before
+        self.ranking, self.only_cluster, self.clusters = None, None, []
+
+    def _on_answer(self, ranking: Ranking | None) -> None:
+        if ranking is None:
+            self.shown_changed.emit()
+            return
+        for old, new in self._handed_on:
+            ranking.hand_on(old, new)
+        if not self.order.by_likeness:
+            self._order_before = self.order
+        self.order, self.ranking, self.only_cluster, self.clusters = ranking.order, ranking, None, []
+        self.arrange()
+
+    def show_cluster(self, number: int | None) -> None:
+        """List one cluster alone, or all."""
+        self.only_cluster = number
+        self.arrange()
 
     # ------------------------------------------------------------------ what is done to many
 

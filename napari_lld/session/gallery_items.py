@@ -9,6 +9,7 @@ from annotation_store import Entry, Project
 from annotation_store.geometry import SAME_CELL, BoxIndex
 from annotation_store.records import Box, SuggestionState
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.schema_texts import shown
 from napari_lld.session.predictions import Disagreement, best, disagreement, doubt, label_probability
 
@@ -64,6 +65,11 @@ class Item:
     def pending(self) -> bool:
         """Whether it is a suggestion that waits."""
         return self.entry.state is SuggestionState.PENDING
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a person has given it a class."""
+        return self.entry.cell_class not in (None, UNSURE)
 
     def done_by_hand(self, before: Item) -> bool:
         """Return whether a person has changed it since: what only a model has changed is not."""

@@ -68,6 +68,15 @@ class Order(StrEnum):
     DISAGREEMENT = "disagreement"
     CLASS = "class"
     VALUE = "value"
+    SIMILAR = "similar"
+    OUTLIERS = "outliers"
+    CLUSTERS = "clusters"
+    DUPLICATES = "duplicates"
+
+    @property
+    def by_likeness(self) -> bool:
+        """Whether the assistant computes it."""
+        return self in (Order.SIMILAR, Order.OUTLIERS, Order.CLUSTERS, Order.DUPLICATES)
 
 
 SortKey = Callable[[Item], Any]
@@ -125,12 +134,14 @@ class Places:
     def __init__(self) -> None:
         self._places: dict[Key, int] = {}
         self._next = 0
+        self.added = False
+        """Whether something has come since it was sorted."""
 
     def sort(self, items: Iterable[Item], key: SortKey) -> list[Item]:
         """Sort items anew, and remember where they stand."""
         ordered = sorted(items, key=key)
         self._places = {item.key: place for place, item in enumerate(ordered)}
-        self._next = len(ordered)
+        self._next, self.added = len(ordered), False
         return ordered
 
     def hand_on(self, old: Key, new: Key) -> None:
@@ -144,5 +155,5 @@ class Places:
         for item in found:
             if item.key not in self._places:
                 self._places[item.key] = self._next
-                self._next += 1
+                self._next, self.added = self._next + 1, True
         return sorted(found, key=lambda item: self._places[item.key])

@@ -21,7 +21,7 @@ from napari_lld.session.gallery_order import Order, Show
 from napari_lld.session.predictions import disagreement, label_probability
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
-from napari_lld.widgets.gallery.gallery_grid import GalleryModel
+from napari_lld.widgets.gallery.gallery_model import GalleryModel
 from training.ranking.cells import Queue
 
 from .conftest import suggest_by_a_model

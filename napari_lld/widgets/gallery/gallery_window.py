@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QMenu, QToolButton, QWidget
 
-from annotation_store.records import RejectionReason
 from annotation_store.schema.reserved import UNSURE
-from napari_lld.commands.registry import Command, Commands, class_keys, class_like, has_project
-from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.commands.registry import Command, Commands
+from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.gallery import MISSING, Gallery
 from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.session import Session
-from napari_lld.tasks.gallery_reader import GalleryReader
+from napari_lld.tasks.gallery_reader import Crop, GalleryReader, Wanted
 from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.room import FoldingRow, available
 from napari_lld.widgets.base.theme import Colours, stylesheet
 from napari_lld.widgets.gallery.class_strip import ClassStrip, command_of
-from napari_lld.widgets.gallery.gallery_grid import CROP, GalleryGrid
+from napari_lld.widgets.gallery.cluster_list import ClusterList
+from napari_lld.widgets.gallery.gallery_commands import class_commands, gallery_commands
+from napari_lld.widgets.gallery.gallery_grid import GalleryGrid
+from napari_lld.widgets.gallery.likeness_bar import LikenessBar
 from napari_lld.widgets.gallery.search_line import SearchLine
+from napari_lld.widgets.gallery.tile_painter import CROP
 
 _SIZE = QSize(1130, 660)
 
@@ -49,7 +52,7 @@ class GalleryWindow(Part):
         self.resize(_SIZE.boundedTo(available(self) - QSize(8, 36)))
         self.reader: GalleryReader | None = None
         self._desk_commands = desk_commands
-        self.commands.add(self._own_commands())
+        self.commands.add(gallery_commands(self))
         self._build()
         self._router = KeyRouter(self, self.commands, lambda _focus: True, self._advice)
         self.bind(desk_commands.keys_changed, self._on_keys)
@@ -60,11 +63,11 @@ class GalleryWindow(Part):
         self.bind(self.gallery.shown_changed, self._on_shown)
         self.bind(self.gallery.wanted, self._on_wanted)
         self._read.connect(self.gallery.take)
-        self._cut.connect(self.grid.model_.take_crops)
+        self._cut.connect(self._take_crops)
         self._failed.connect(lambda sentence: session.tell("error", sentence))
-        self.grid.crops_wanted.connect(lambda requests: self.reader.want(requests) if self.reader else None)
+        self.grid.looked.connect(self._want_crops)
         self.grid.chosen_changed.connect(self.refresh_soon)
-        self.grid.doubleClicked.connect(lambda *_: self._go())
+        self.grid.doubleClicked.connect(lambda *_: self.go())
         self._on_project()
 
     # ------------------------------------------------------------------ building
@@ -107,8 +110,12 @@ class GalleryWindow(Part):
                 (tr("Label and model disagree"), Order.DISAGREEMENT),
                 (tr("By class"), Order.CLASS),
                 (tr("By value"), Order.VALUE),
+                (tr("Similar to the current crop"), Order.SIMILAR),
+                (tr("Outliers of a class"), Order.OUTLIERS),
+                (tr("Groups of alike cells"), Order.CLUSTERS),
+                (tr("Near-duplicates"), Order.DUPLICATES),
             ),
-            self._on_filter,
+            self._on_order,
         )
         self._again = self.tool_button("gallery.sort")
         self._again.setProperty("others", True)
@@ -121,8 +128,15 @@ class GalleryWindow(Part):
         self._search.searched.connect(self.gallery.search)
         self._search.left.connect(self.grid.setFocus)
         layout.addWidget(self._search)
-        middle = row(self.classes, self.grid)
-        middle.setStretch(1, 1)
+        back = self.tool_button("gallery.close", tr("Back"))
+        back.setObjectName("lld_gallery_back")
+        self.likeness = LikenessBar(self.gallery, self.grid.model_, self.commands.spelled, back)
+        layout.addWidget(self.likeness)
+        self.clusters = ClusterList(self.grid.model_)
+        self.clusters.picked.connect(self._on_cluster)
+        self.clusters.scrolled.connect(self._want_crops)
+        middle = row(self.classes, self.clusters, self.grid)
+        middle.setStretch(2, 1)
         layout.addLayout(middle, 1)
         self._chosen = label(role="muted")
         self._set_class = self._menu_button("set_class", tr("Set class"))
@@ -166,131 +180,6 @@ class GalleryWindow(Part):
         button.setMenu(QMenu(button))
         return button
 
-    def _own_commands(self) -> Iterator[Command]:
-        def chosen(_session: Session) -> bool:
-            return self.grid.has_chosen
-
-        def reject(reason: RejectionReason) -> Callable[[], None]:
-            return lambda: self.gallery.reject(self.grid.chosen(), reason)
-
-        def value(number: int) -> Callable[[], None]:
-            return lambda: self._set_value_number(number)
-
-        def step(by: int) -> Callable[[], None]:
-            return lambda: self.classes.step(by)
-
-        def many(
-            command_id: str, title: str, run: Callable[[], None], key: str, group: str, help_: str
-        ) -> Command:
-            return Command(command_id, title, run, (key,), group, chosen, help_)
-
-        for number in range(1, 10):
-            title, run = later("Value of the attribute"), value(number)
-            yield many(f"value.{number}", title, run, str(number), "Describe", "")
-        yield Command("value.unsure", "Unsure", lambda: self._set_word(UNSURE), ("Q",), "Describe", chosen)
-        yield Command(
-            "value.clear",
-            "Clear value",
-            lambda: self._set_word(None),
-            ("Backspace",),
-            "Describe",
-            chosen,
-        )
-        yield many(
-            "suggestion.accept",
-            "Accept",
-            lambda: self.gallery.accept(self.grid.chosen(), self.grid.model_.seen),
-            "A",
-            "Suggestions",
-            later(
-                "The chosen suggestions become cells as they stand. What was never on the screen is left, "
-                "unless the model has earned it."
-            ),
-        )
-        for command_id, title, reason, key, help_ in (
-            (
-                "suggestion.not_a_cell",
-                later("Not a cell"),
-                RejectionReason.NOT_A_CELL,
-                "X",
-                later("Reject; the model learns that this is background."),
-            ),
-            (
-                "suggestion.duplicate",
-                later("Duplicate"),
-                RejectionReason.DUPLICATE,
-                "D",
-                later("Reject: the cell is boxed already."),
-            ),
-            (
-                "suggestion.bad_box",
-                later("Bad box"),
-                RejectionReason.BAD_BOX,
-                "F",
-                later("Reject: a cell, but badly framed."),
-            ),
-        ):
-            yield many(command_id, title, reject(reason), key, "Suggestions", help_)
-        yield Command(
-            "edit.undo",
-            "Undo",
-            self.gallery.undo,
-            ("Ctrl+Z",),
-            "General",
-            lambda _session: self.gallery.undoable,
-            "Undo the last action of the gallery, on all fields at once.",
-        )
-        yield Command(
-            "gallery.go",
-            "Show in its field",
-            self._go,
-            ("Return",),
-            "General",
-            lambda _session: self.grid.current() is not None,
-        )
-        for command_id, title, by, key in (
-            ("gallery.next_class", later("List the next class"), 1, "Alt+Down"),
-            ("gallery.previous_class", later("List the previous class"), -1, "Alt+Up"),
-        ):
-            yield Command(command_id, title, step(by), (key,), "General", has_project)
-        yield Command(
-            "gallery.sort",
-            "Sort again",
-            self.gallery.arrange,
-            ("F5",),
-            "General",
-            has_project,
-            "The order is out of date: what was edited or predicted anew stayed in its place.",
-        )
-        yield Command(
-            "gallery.search",
-            "Search for cells",
-            self._search_cells,
-            ("Ctrl+F",),
-            "General",
-            has_project,
-            "By class, value, reader, flag, comment, certainty and origin.",
-        )
-        yield Command("gallery.close", "Close", self.close, ("Esc",), "General", has_project)
-
-    def _class_commands(self) -> Iterator[Command]:
-        schema = self.session.schema
-        if schema is None:
-            return
-        keys = class_keys(schema)
-
-        def choose(name: str | None) -> Callable[[], None]:
-            return lambda: self.gallery.set_class(self.grid.chosen(), name)
-
-        def chosen(_session: Session) -> bool:
-            return self.grid.has_chosen
-
-        for item in class_like(schema):
-            own = (keys[item.name],) if item.name in keys else ()
-            yield Command(f"class.{item.name}", item.title, choose(item.name), own, "Class", chosen)
-        yield Command("class.unsure", "Class unsure", choose(UNSURE), ("Shift+Q",), "Class", chosen)
-        yield Command("class.missing", "Class missing", choose(None), ("Shift+Backspace",), "Class", chosen)
-
     # ------------------------------------------------------------------ life
 
     def _on_project(self) -> None:
@@ -321,7 +210,7 @@ class GalleryWindow(Part):
         schema = self.session.schema
         self._search.use_schema(schema)
         self.commands.remove("class.")
-        self.commands.add(self._class_commands())
+        self.commands.add(class_commands(self))
         for box in (self._attribute, self._value):
             box.clear()
         menu = self._set_class.menu()
@@ -332,6 +221,7 @@ class GalleryWindow(Part):
                 if command.id.startswith("class."):
                     self.menu_action(menu, command.id)
         self.classes.use_schema(schema)
+        self.clusters.schema = schema
         if schema is not None:
             for attribute in schema.attributes:
                 self._attribute.addItem(attribute.title, attribute.name)
@@ -355,14 +245,15 @@ class GalleryWindow(Part):
         for number, value in enumerate(attribute.values, 1):
             self._value.addItem(value.title, value.name)
             action = menu.addAction(f"{value.title}    {number}")
-            action.triggered.connect(lambda *_, word=value.name: self._set_word(word))
+            action.triggered.connect(lambda *_, word=value.name: self.set_word(word))
         self._value.addItem(tr("Unsure"), UNSURE)
         self._value.addItem(tr("Missing"), MISSING)
         for title, word, key in ((tr("Unsure"), UNSURE, "Q"), (tr("Missing"), None, "⌫")):
             action = menu.addAction(f"{title}    {key}")
-            action.triggered.connect(lambda *_, word=word: self._set_word(word))
+            action.triggered.connect(lambda *_, word=word: self.set_word(word))
 
-    def _search_cells(self) -> None:
+    def search_cells(self) -> None:
+        """Let the user write what to search for."""
         self._search.start()
 
     def _stop_reader(self) -> None:
@@ -400,7 +291,7 @@ class GalleryWindow(Part):
         """Apply the colours of the theme."""
         super().use_colours(new)
         self.setStyleSheet(stylesheet(new))
-        self.grid.painter_.colours = self.classes.colours = new
+        self.grid.painter_.colours = self.classes.colours = self.clusters.colours = new
         self.grid.update()
 
     # ------------------------------------------------------------------ what is listed
@@ -417,6 +308,39 @@ class GalleryWindow(Part):
         self._fill_values()
         self._on_filter()
 
+    def _on_order(self) -> None:
+        order = Order(self._order.currentData())
+        if order is Order.SIMILAR:
+            if not self.commands.run("gallery.similar"):
+                self.session.tell("hint", tr("Click on the crop that others are to be like."))
+        else:
+            self.gallery.sort_by(order)
+        self.refresh_soon()
+
+    def sort_like_current(self) -> None:
+        """Sort by likeness to the crop that the keyboard is on."""
+        item = self.grid.current()
+        if item is not None:
+            self.gallery.sort_by(Order.SIMILAR, item.key)
+
+    def _on_cluster(self, number: int | None) -> None:
+        self.gallery.show_cluster(number)
+        if number is not None:
+            self.grid.choose(item for item in self.gallery.shown if not item.labelled)
+            self.grid.scrollToTop()
+
+    def _take_crops(self, crops: Sequence[tuple[Wanted, Crop | None]]) -> None:
+        self.grid.model_.take_crops(crops)
+        if self.gallery.in_likeness:
+            self.likeness.refresh()
+            self.clusters.show_rows(self.gallery.clusters, self.gallery.only_cluster)
+
+    def _want_crops(self) -> None:
+        if self.reader is not None:
+            self.reader.want(
+                self.grid.model_.lacking([*self.grid.items_in_sight(), *self.clusters.in_sight()])
+            )
+
     def _on_class(self, name: str | None) -> None:
         self.gallery.only_class = name
         self.gallery.arrange()
@@ -424,7 +348,6 @@ class GalleryWindow(Part):
     def _on_filter(self) -> None:
         gallery = self.gallery
         gallery.show = Show(self._show.currentData())
-        gallery.order = Order(self._order.currentData())
         gallery.attribute = self._attribute.currentData()
         gallery.only_value = self._value.currentData()
         gallery.arrange()
@@ -435,6 +358,7 @@ class GalleryWindow(Part):
 
     def _on_shown(self) -> None:
         self.grid.show_items(self.gallery.shown, self.gallery.became)
+        self.clusters.show_rows(self.gallery.clusters, self.gallery.only_cluster)
         self.refresh_soon()
 
     def refresh(self) -> None:
@@ -444,6 +368,9 @@ class GalleryWindow(Part):
         self._count.setText(
             tr("Reading …") if self.gallery.reading else trn("{count} crop", "{count} crops", listed)
         )
+        order = self.gallery.likeness.waiting or self.gallery.order
+        self._order.setCurrentIndex(self._order.findData(order))
+        self.likeness.refresh()
         self.classes.show_counts(self.gallery.counts, self.gallery.only_class)
         self._again.setVisible(self.gallery.outdated)
         self._chosen.setText(
@@ -461,28 +388,42 @@ class GalleryWindow(Part):
 
     # ------------------------------------------------------------------ what is done
 
+    def back(self) -> None:
+        """Leave an order by likeness, else close."""
+        if self.gallery.only_cluster is not None:
+            self.gallery.show_cluster(None)
+        elif self.gallery.in_likeness:
+            self.gallery.leave_likeness()
+        else:
+            self.close()
+
     def _advice(self, command: Command) -> str:
         """Describe what to choose before a command that needs crops."""
+        if command.id == "gallery.similar":
+            return tr("Click on the crop that others are to be like.")
         if not command.id.startswith(("class.", "value.", "suggestion.", "gallery.go")):
             return ""
         if not self.gallery.shown:
             return tr("No crops here: choose other cells above.")
         return tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all.")
 
-    def _set_value_number(self, number: int) -> None:
+    def set_value_number(self, number: int) -> None:
+        """Give all that is chosen a value of the attribute by its number."""
         schema, name = self.session.schema, self._attribute.currentData()
         if schema is None or name is None:
             return
         values = schema.attribute_named(name).values
         if number <= len(values):
-            self._set_word(values[number - 1].name)
+            self.set_word(values[number - 1].name)
 
-    def _set_word(self, word: str | None) -> None:
+    def set_word(self, word: str | None) -> None:
+        """Give all that is chosen a value of the attribute; ``None`` clears it."""
         name = self._attribute.currentData()
         if name is not None:
             self.gallery.set_value(self.grid.chosen(), name, word)
 
-    def _go(self) -> None:
+    def go(self) -> None:
+        """Show the current crop in its field."""
         item = self.grid.current()
         if item is not None:
             self.gallery.go_to(item)

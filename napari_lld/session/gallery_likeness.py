@@ -1,0 +1,231 @@
+"""The gallery's orders by likeness, which the assistant computes; no Qt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from psygnal import Signal
+
+from napari_lld.i18n.translate import later, tr
+from napari_lld.i18n.worker_texts import in_the_window
+from napari_lld.session.gallery_items import Item, Key
+from napari_lld.session.gallery_order import Order
+from napari_lld.session.session import Session
+
+Number = TypeVar("Number", int, float)
+_KIND = "gallery"
+"""Of what is asked here, the newest question alone is answered."""
+_NOTHING = {
+    Order.SIMILAR: later("No cell is comparable with this one."),
+    Order.OUTLIERS: later("No outliers: label two cells of a class first."),
+    Order.CLUSTERS: later("There are no cells or suggestions to group."),
+    Order.DUPLICATES: later("No two crops look like one cell photographed twice."),
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Cells that are alike, as the assistant groups them: the most typical first.
+
+    Attributes
+    ----------
+    name
+        The commonest class among its labelled cells, else the one that is predicted most.
+    """
+
+    name: str | None
+    keys: tuple[Key, ...]
+
+
+@dataclass
+class Ranking:
+    """What the assistant answered: the order of the keys, and what stands beside each.
+
+    Attributes
+    ----------
+    numbers
+        How like, as the answer gives it.
+    partners
+        Of a pair of near-duplicates, the other one.
+    cluster_of
+        The number of the cluster that a key is in.
+    """
+
+    order: Order
+    of: Key | None = None
+    places: dict[Key, int] = field(default_factory=dict)
+    numbers: dict[Key, float] = field(default_factory=dict)
+    partners: dict[Key, Key] = field(default_factory=dict)
+    clusters: tuple[Cluster, ...] = ()
+    cluster_of: dict[Key, int] = field(default_factory=dict)
+
+    def hand_on(self, old: Key, new: Key) -> None:
+        """Give what has taken the place of a key all that was that one's."""
+        _copy(self.places, old, new)
+        _copy(self.numbers, old, new)
+        _copy(self.cluster_of, old, new)
+        if (partner := self.partners.get(old)) is not None:
+            self.partners[new], self.partners[partner] = partner, new
+        if self.of == old:
+            self.of = new
+
+    def whole_pairs(self, items: Sequence[Item]) -> list[Item]:
+        """Leave out those whose partner is not there, where the order is one of pairs."""
+        if self.order is not Order.DUPLICATES:
+            return list(items)
+        there = {item.key for item in items}
+        return [item for item in items if self.partners.get(item.key) in there]
+
+
+def _copy(known: dict[Key, Number], old: Key, new: Key) -> None:
+    if old in known:
+        known[new] = known[old]
+
+
+def ranking_of(order: Order, of: Key | None, result: Mapping[str, Any]) -> Ranking:
+    """Read the answer to a question; raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is none."""
+    ranking = Ranking(order, of)
+    if order is Order.DUPLICATES:
+        for one, other, likeness in result["pairs"]:
+            pair = [_key(one), _key(other)]
+            if not any(key in ranking.places for key in pair):  # a third picture comes once these are settled
+                for key, partner in zip(pair, reversed(pair), strict=True):
+                    ranking.partners[key] = partner
+                    ranking.numbers[key] = float(likeness)
+                    ranking.places[key] = len(ranking.places)
+        return ranking
+    if order is Order.CLUSTERS:
+        ranking.clusters = tuple(
+            Cluster(found["name"], tuple(_keys(found["keys"]))) for found in result["clusters"]
+        )
+        for number, cluster in enumerate(ranking.clusters):
+            for key in cluster.keys:
+                ranking.cluster_of[key] = number
+                ranking.places[key] = len(ranking.places)
+        return ranking
+    keys = _keys(result["keys"])
+    ranking.places = {key: place for place, key in enumerate(keys)}
+    numbers = result["likeness" if order is Order.SIMILAR else "distance"]
+    ranking.numbers = {key: float(number) for key, number in zip(keys, numbers, strict=True)}
+    return ranking
+
+
+@dataclass(frozen=True)
+class ClusterRow:
+    """A cluster as it is now, of what is listed.
+
+    Attributes
+    ----------
+    name
+        The commonest class among its labelled cells, else the one that is predicted most.
+    labelled, named
+        Of `count`: how many have a class that a person gave, and how many of these have this one.
+    typical
+        Its first three.
+    """
+
+    number: int
+    name: str | None
+    count: int
+    labelled: int
+    named: int
+    typical: tuple[Item, ...]
+
+
+def cluster_rows(ranking: Ranking, items: Iterable[Item]) -> list[ClusterRow]:
+    """Describe the clusters of which anything is listed."""
+    members: dict[int, list[Item]] = {}
+    for item in items:
+        if (number := ranking.cluster_of.get(item.key)) is not None:
+            members.setdefault(number, []).append(item)
+    return [
+        _cluster_row(number, ranking.clusters[number].name, members[number]) for number in sorted(members)
+    ]
+
+
+def _cluster_row(number: int, name: str | None, items: Sequence[Item]) -> ClusterRow:
+    labelled = Counter(item.entry.cell_class for item in items if item.labelled)
+    named = 0
+    if labelled:
+        name, named = labelled.most_common(1)[0]
+    return ClusterRow(number, name, len(items), labelled.total(), named, tuple(items[:3]))
+
+
+def _keys(found: Iterable[Any]) -> list[Key]:
+    return [_key(one) for one in found]
+
+
+def _key(one: Any) -> Key:
+    kind, number = one
+    return (str(kind), int(number))
+
+
+class Likeness:
+    """Asks for an order by likeness, and holds the last answer.
+
+    Attributes
+    ----------
+    waiting
+        The order that is being computed.
+    trouble
+        Why the last one was not, as a sentence.
+    """
+
+    answered = Signal(object)
+    """A `Ranking`; ``None`` if there is none: `trouble` says why."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._asked = 0
+        self.waiting: Order | None = None
+        self.trouble = ""
+
+    def ask(self, order: Order, of: Key | None, field_ids: Sequence[int] | None) -> None:
+        """Ask for an order of the cells of some fields, or of all."""
+        from training.protocol import Done, LikenessRequest
+
+        self._asked += 1
+        number, assistant = self._asked, self._session.assistant
+        self.waiting, self.trouble = order, ""
+
+        def answered(message: Any) -> None:
+            if number != self._asked:
+                return  # another order was chosen meanwhile
+            self.waiting = None
+            try:
+                if not isinstance(message, Done):
+                    raise _NoAnswerError(f"{message.cause} {message.cure}".strip())
+                ranking = ranking_of(order, of, message.result)
+                if not ranking.places:
+                    raise _NoAnswerError(tr(_NOTHING[order]))
+            except _NoAnswerError as reason:
+                self._fail(in_the_window(str(reason)))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                self._fail(tr("Unexpected: {trouble}", trouble=f"{type(error).__name__}: {error}"))
+            else:
+                self.answered.emit(ranking)
+
+        request = LikenessRequest(
+            what=order.value,
+            of=of,
+            fields=None if field_ids is None else list(field_ids),
+            **assistant.of_project,
+        )
+        if not assistant.ask(request, answered, kind=_KIND):
+            self._fail(tr("This window has no process that compares cells."))
+
+    def drop(self) -> None:
+        """Forget what was asked."""
+        self._asked += 1
+        self.waiting, self.trouble = None, ""
+
+    def _fail(self, sentence: str) -> None:
+        self.waiting, self.trouble = None, sentence
+        self.answered.emit(None)
+
+
+class _NoAnswerError(Exception):
+    """Why there is no order, as a sentence."""

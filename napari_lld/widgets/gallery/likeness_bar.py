@@ -1,0 +1,104 @@
+"""Above the crops, while they are sorted by likeness: what to, how it goes, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPixmap
+from qtpy.QtWidgets import QLabel, QToolButton, QWidget
+
+from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.session.gallery import Gallery
+from napari_lld.session.gallery_order import Order
+from napari_lld.widgets.base.parts import label, restyle, row
+from napari_lld.widgets.gallery.gallery_model import GalleryModel
+
+_SIDE = 34
+"""Side of the crop that others are compared with, in logical pixels."""
+_WORDS = {
+    Order.OUTLIERS: later("The least like the other cells of their class come first."),
+    Order.DUPLICATES: later(
+        "Pairs that may show one cell twice: choose one; [suggestion.duplicate] rejects it, [gallery.go] "
+        "shows it in its field."
+    ),
+    Order.CLUSTERS: later(
+        "[gallery.next_cluster] or a click chooses of a group what has no class yet, a class key labels it."
+    ),
+}
+
+
+class LikenessBar(QWidget):
+    """A line that is there only while an order by likeness is shown, computed, or could not be.
+
+    Parameters
+    ----------
+    spelled
+        Inserts the keys into a sentence (`Commands.spelled`).
+    back
+        The button that returns to the order before.
+    """
+
+    def __init__(
+        self, gallery: Gallery, model: GalleryModel, spelled: Callable[[str], str], back: QToolButton
+    ) -> None:
+        super().__init__()
+        self._gallery, self._model, self._spelled = gallery, model, spelled
+        self._crop = QLabel()
+        self._crop.setFixedSize(_SIDE, _SIDE)
+        self.sentence = label(gives_way=True)
+        self.sentence.setObjectName("lld_gallery_likeness")
+        line = row(self._crop, self.sentence, back)
+        line.setStretch(1, 1)
+        self.setLayout(line)
+        self.hide()
+
+    def refresh(self) -> None:
+        """Show what is compared with what."""
+        gallery = self._gallery
+        self.setVisible(gallery.in_likeness)
+        if not gallery.in_likeness:
+            return
+        of = None
+        if gallery.ranking is not None and gallery.ranking.of is not None:
+            of = gallery.find(gallery.ranking.of)
+        crop = self._model.crop(of) if of is not None else None
+        self._crop.setVisible(of is not None)
+        if crop is not None:
+            scaled = crop.scaled(
+                _SIDE,
+                _SIDE,
+                Qt.AspectRatioMode.KeepAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
+            )
+            self._crop.setPixmap(scaled)
+        else:
+            self._crop.setPixmap(QPixmap())
+        sentence = self._spelled(self._words())
+        self.sentence.setText(sentence)
+        self.sentence.setToolTip(sentence)
+        role = "notice" if gallery.likeness.trouble else ""
+        if self.sentence.property("role") != role:
+            self.sentence.setProperty("role", role)
+            restyle(self.sentence)
+
+    def _words(self) -> str:
+        gallery, ranking = self._gallery, self._gallery.ranking
+        if gallery.likeness.trouble:
+            return gallery.likeness.trouble
+        if gallery.likeness.waiting is not None or ranking is None:
+            return tr("Comparing cells … you can go on meanwhile.")
+        if ranking.order is Order.SIMILAR:
+            of = gallery.find(ranking.of) if ranking.of is not None else None
+            project = gallery.session.project
+            if of is None or project is None:
+                return tr("The most alike come first.")
+            return tr(
+                "The most like this {title} of {field} come first.",
+                title=self._model.title(of),
+                field=project.fields.get(of.entry.field_id).name,
+            )
+        if ranking.order is Order.CLUSTERS:
+            groups = trn("{count} group.", "{count} groups.", len(gallery.clusters))
+            return f"{groups} {tr(_WORDS[ranking.order])}"
+        return tr(_WORDS[ranking.order])
