@@ -156,6 +156,25 @@ class Cells:
         )
         return [row.cell_class for row in self._db.rows(query.distinct())]
 
+    def newest(
+        self, most: int, *, cell_class: str | None = None, value: tuple[str, str] | None = None
+    ) -> list[Cell]:
+        """List the newest cells of the current reading with a class, a value or both; one statement.
+
+        Parameters
+        ----------
+        value
+            An attribute and the value of it.
+        """
+        query = sa.select(cells).where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
+        if cell_class is not None:
+            query = query.where(cells.c.cell_class == cell_class)
+        if value is not None:
+            given = sa.func.json_each(cells.c.attributes).table_valued("key", "value", name="given")
+            named = sa.select(sa.literal(1)).where(given.c.key == value[0], given.c.value == value[1])
+            query = query.where(named.correlate(cells).exists())
+        return [row_mappers.cell(row) for row in self._db.rows(query.order_by(cells.c.id.desc()).limit(most))]
+
     def batches(self, size: int) -> Iterator[list[tuple[Cell, dict[str, Any] | None]]]:
         """Yield the cells of the current reading, a few at a time, each with the extra values of its file."""
         last = 0

@@ -19,6 +19,7 @@ from napari_lld.controllers.gallery import GalleryController
 from napari_lld.controllers.importing import ImportController
 from napari_lld.controllers.napari_preferences import bind
 from napari_lld.controllers.overlap import OverlapController
+from napari_lld.controllers.references import ReferenceController
 from napari_lld.controllers.window_services import WindowServices
 from napari_lld.i18n.qt import use_qt_language
 from napari_lld.i18n.translate import tr, use_language
@@ -111,6 +112,8 @@ class Desk(QObject):
         self.commands.add(display_commands(self))
         self.overlap = OverlapController(self)
         self.commands.add(self.overlap.commands())
+        self.references = ReferenceController(self)
+        self.commands.add(self.references.commands())
         self.gallery = GalleryController(self)
         self.commands.add(self.gallery.commands())
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
@@ -183,6 +186,7 @@ class Desk(QObject):
         self.services.close()
         self.fields.close()
         self.overlap.close()
+        self.references.close()
         self._unbind()
         self._listening.close()
         self.session.assistant.process = None

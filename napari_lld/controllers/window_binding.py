@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_lld.session import user_state
+from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.activity import Activity
 from napari_lld.widgets.base.dropping import CanvasDrops
 from napari_lld.widgets.base.keys import KeyRouter
@@ -15,6 +16,7 @@ from napari_lld.widgets.base.theme import colours
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
 from napari_lld.widgets.display.display_panel import DisplayDock
 from napari_lld.widgets.review.proposed_bar import ProposedBar
+from napari_lld.widgets.review.reference_panel import ReferencePanel
 
 if TYPE_CHECKING:
     from napari_lld.controllers.desk import Desk
@@ -45,6 +47,8 @@ class WindowBinding(QObject):
         desk.services.catch_errors()
         self.display = DisplayDock(desk, window) if isinstance(window, QMainWindow) else None
         self.proposed: ProposedBar | None = None
+        self.references: ReferencePanel | None = None
+        self._listening = Subscriptions()
         self._drops: CanvasDrops | None = None
         napari_window = getattr(desk.viewer, "window", None)
         if napari_window is not None:
@@ -52,6 +56,9 @@ class WindowBinding(QObject):
             self._drops = CanvasDrops(qt_viewer, desk.fields.wants, desk.fields.drop)
             self.proposed = ProposedBar(desk.session, desk.commands)
             self.proposed.lie_on(qt_viewer.canvas.native)
+            self.references = ReferencePanel(desk.session, desk.commands)
+            self.references.lie_on(qt_viewer.canvas.native, self._cell_on_canvas)
+            self._listening.add(desk.viewer.scene.camera.events, self.references.place_soon)
         desk.viewer.events.theme.connect(self._on_theme)
         self._on_theme()
 
@@ -65,8 +72,10 @@ class WindowBinding(QObject):
             watcher.deleteLater()
         if self._drops is not None:
             self._drops.close()
-        if self.proposed is not None:
-            self.proposed.release()
+        self._listening.close()
+        for over in (self.proposed, self.references):
+            if over is not None:
+                over.release()
         if self.display is not None:
             self.display.release()
         self.deleteLater()
@@ -120,5 +129,17 @@ class WindowBinding(QObject):
         new = colours(str(self._desk.viewer.theme))
         if self.display is not None:
             self.display.panel.use_colours(new)
-        if self.proposed is not None:
-            self.proposed.use_colours(new)
+        for over in (self.proposed, self.references):
+            if over is not None:
+                over.use_colours(new)
+
+    def _cell_on_canvas(self) -> tuple[float, float] | None:
+        """Return where the current cell begins and ends on the canvas, from its top."""
+        box = self._desk.session.selection.box
+        napari_window = getattr(self._desk.viewer, "window", None)
+        if box is None or napari_window is None:
+            return None
+        camera = self._desk.viewer.scene.camera
+        middle = napari_window._qt_viewer.canvas.native.height() / 2
+        top, bottom = ((y - camera.center[-2]) * camera.zoom + middle for y in (box[1], box[1] + box[3]))
+        return (top, bottom)

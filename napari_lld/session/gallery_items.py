@@ -130,8 +130,15 @@ def _has_area(item: Item) -> bool:
     return item.entry.box[2] > 0 and item.entry.box[3] > 0
 
 
-def crop_window(box: Box, width: int, height: int) -> tuple[Box, tuple[int, int, int, int]]:
+def crop_window(
+    box: Box, width: int, height: int, side: float | None = None
+) -> tuple[Box, tuple[int, int, int, int]]:
     """Return the part of a field that shows a cell with its surroundings, and where it lies in the crop.
+
+    Parameters
+    ----------
+    side
+        Of the part in pixels of the field; ``None`` = so that the cell fills it.
 
     Returns
     -------
@@ -140,7 +147,7 @@ def crop_window(box: Box, width: int, height: int) -> tuple[Box, tuple[int, int,
         about the cell passes the field's edge.
     """
     x, y, w, h = box
-    side = max(round(1.4 * max(w, h)), 8)
+    side = max(round(1.4 * max(w, h) if side is None else side), 8)
     left, top = round(x + w / 2 - side / 2), round(y + h / 2 - side / 2)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
     margins = (x0 - left, y0 - top, left + side - x1, top + side - y1)

@@ -33,6 +33,7 @@ from napari_lld.session.model_choice import ModelChoice
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.preferences import Preferences
 from napari_lld.session.readings import Questions, Readings, take_up
+from napari_lld.session.references import References
 from napari_lld.session.region_proposal import RegionProposal
 from napari_lld.session.regions import Regions
 from napari_lld.session.review import Review
@@ -70,6 +71,8 @@ class Session(OpenProject):
         Which model suggests.
     training
         The process that learns and predicts.
+    references
+        Labelled cells to compare the current one with.
     assistant, instant_learning, candidates
         The second process, which answers while one looks on; what it predicts after each label, and of a
         cell that was drawn.
@@ -107,6 +110,7 @@ class Session(OpenProject):
         self.assistant = Assistant(self)
         self.instant_learning = InstantLearning(self, self.fields, self.preferences, self.assistant)
         self.candidates = Candidates(self, self.fields, self.selection, self.labels, self.assistant)
+        self.references = References(self, self.selection, self.assistant)
         self.history = History(*on_field)
         self.readings = Readings(self, self.fields, self.label_errors)
         self.display = FieldDisplay(self, self.fields)
@@ -212,6 +216,7 @@ class Session(OpenProject):
         self.instant_learning.on_project()
         self.project_changed.emit()
         self.label_errors.forget()
+        self.references.forget()
 
     def remember_place(self) -> None:
         """Write down where the user is, for the next time."""

@@ -1,0 +1,210 @@
+"""Lists and cuts the cells that the current one is compared with; called in a thread, no Qt."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from annotation_store import Project
+from annotation_store.errors import LLDError
+from annotation_store.records import Box, Cell
+from annotation_store.schema import Schema
+from napari_lld import sample
+from napari_lld.session.gallery_items import crop_window
+from napari_lld.session.references import CLASS, PER_VALUE, Comparison, Question, Reference
+
+SIDE = 192
+"""Pixels of a picture."""
+_PAPER = 128
+"""Grey beyond the edge of a field."""
+_AIR = 1.4
+"""Side of a picture over that of the largest cell, where all are as wide as it."""
+
+Crop = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A cell to be cut, and what is known of it.
+
+    Attributes
+    ----------
+    pixel_size_um
+        Micrometres a pixel; ``None`` if not known, as of bundled examples.
+    cut
+        Cuts a square about it, of which the side in pixels of the field is given, or ``None``.
+    """
+
+    box: Box
+    cell_id: int | None
+    where: str
+    likeness: float | None
+    pixel_size_um: float | None
+    cut: Callable[[float | None], Crop]
+
+
+def compare(path: Path, reading_id: int, question: Question) -> Comparison:
+    """List the labelled cells of each value and bundled examples, and cut all at one scale.
+
+    The nearest come first, then the newest, then bundled ones. What cannot be read is left out.
+
+    Raises
+    ------
+    LLDError
+        The project cannot be opened.
+    """
+    with Project.open(path, reading=reading_id, read_only=True) as project:
+        current = _of_project(project, question.field_id, question.box, None, None)
+        own = {value: _own(project, question, value) for value in question.values}
+        known = [current, *(one for found in own.values() for one in found)]
+        measured = all(one.pixel_size_um for one in known) and all(own.values())
+        listed = {
+            value: found if measured else _with_bundled(project.schema, question, value, found)
+            for value, found in own.items()
+        }
+        side_um = None
+        if measured:
+            side_um = _AIR * max(max(one.box[2:]) * (one.pixel_size_um or 0.0) for one in known)
+        cells = {
+            value: tuple(_references(found, side_um))
+            for value, found in listed.items()
+            if found or question.what != CLASS
+        }
+        if question.what == CLASS:
+            cells = dict(sorted(cells.items(), key=lambda one: -_most_alike(one[1])))
+        return Comparison(question, _cut(current, side_um), cells, side_um)
+
+
+def _most_alike(found: tuple[Reference, ...]) -> float:
+    return max((one.likeness for one in found if one.likeness is not None), default=0.0)
+
+
+def _references(found: list[_Found], side_um: float | None) -> Iterator[Reference]:
+    for one in found:
+        crop = _cut(one, side_um)
+        if crop is not None:
+            yield Reference(crop, one.cell_id, one.where, one.likeness)
+
+
+def _cut(one: _Found, side_um: float | None) -> Crop | None:
+    try:
+        return one.cut(side_um / one.pixel_size_um if side_um and one.pixel_size_um else None)
+    except (LLDError, OSError, ValueError, MemoryError) as error:
+        logging.getLogger(__name__).warning("reference %s, %s: %s", one.where, one.box, error)
+        return None
+
+
+# ---------------------------------------------------------------------- of the project
+
+
+def _own(project: Project, question: Question, value: str) -> list[_Found]:
+    """List the labelled cells of a value: the most alike, then the newest; never the current one."""
+    found: dict[int, tuple[Cell, float | None]] = {}
+    for (kind, cell_id), likeness in question.near.get(value, ()):
+        if kind == "cell":
+            try:
+                cell = project.cells.get(cell_id)
+            except LLDError:
+                continue  # deleted meanwhile
+            if _has(cell, question.what, value):  # not labelled anew meanwhile
+                found[cell_id] = (cell, likeness)
+    if len(found) <= PER_VALUE:
+        named: dict[str, Any] = (
+            {"cell_class": value} if question.what == CLASS else {"value": (question.what, value)}
+        )
+        for cell in project.cells.newest(2 * PER_VALUE + 1, **named):
+            found.setdefault(cell.id, (cell, None))
+    if question.of[0] == "cell":
+        found.pop(question.of[1], None)
+    return [
+        _of_project(project, cell.field_id, cell.box, cell.id, likeness)
+        for cell, likeness in list(found.values())[:PER_VALUE]
+    ]
+
+
+def _has(cell: Cell, what: str, value: str) -> bool:
+    return (cell.cell_class if what == CLASS else cell.attributes.get(what)) == value
+
+
+def _of_project(
+    project: Project, field_id: int, box: Box, cell_id: int | None, likeness: float | None
+) -> _Found:
+    field = project.fields.get(field_id)
+
+    def cut(side: float | None) -> Crop:
+        part, margins = crop_window(box, field.width, field.height, side)
+        return _square(project.pixels.read_area(field_id, part), margins)
+
+    return _Found(box, cell_id, field.name, likeness, field.pixel_size_um, cut)
+
+
+def _square(part: Crop, margins: tuple[int, int, int, int]) -> Crop:
+    left, top, right, bottom = margins
+    square = np.pad(part, ((top, bottom), (left, right), (0, 0)), constant_values=_PAPER)
+    scaled = Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return np.asarray(scaled, dtype=np.uint8)
+
+
+# ---------------------------------------------------------------------- bundled
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A labelled cell of the bundled fields."""
+
+    path: Path
+    box: Box
+    cell_class: str
+    attributes: Mapping[str, str]
+
+
+@cache
+def _examples() -> tuple[_Example, ...]:
+    document = json.loads(sample.truth().read_text("utf-8"))
+    classes = {one["id"]: one["name"] for one in document["categories"]}
+    files = {image["id"]: image["file_name"] for image in document["images"]}
+    paths = {path.name: path for path in sample.fields()}
+    return tuple(
+        _Example(
+            paths[files[one["image_id"]]],
+            tuple(one["bbox"]),
+            classes[one["category_id"]],
+            one.get("attributes", {}),
+        )
+        for one in document["annotations"]
+        if one.get("category_id") in classes
+    )
+
+
+def _with_bundled(schema: Schema, question: Question, value: str, own: list[_Found]) -> list[_Found]:
+    """Fill up with bundled examples of a value: at least one where there is one, first of the same class."""
+    found = [one for one in _examples() if _is_example(schema, question.what, value, one)]
+    found.sort(key=lambda one: schema.find_class(one.cell_class) != question.cell_class)
+    kept = own[: PER_VALUE - 1] if found else own
+    return [*kept, *(_bundled(one) for one in found[: PER_VALUE - len(kept)])]
+
+
+def _is_example(schema: Schema, what: str, value: str, one: _Example) -> bool:
+    if what == CLASS:
+        return schema.find_class(one.cell_class) == value
+    return any(schema.find_value(name, word) == (what, value) for name, word in one.attributes.items())
+
+
+def _bundled(example: _Example) -> _Found:
+    def cut(side: float | None) -> Crop:
+        with Image.open(example.path) as picture:
+            part, margins = crop_window(example.box, picture.width, picture.height, side)
+            x, y, w, h = (round(v) for v in part)
+            pixels = np.asarray(picture.convert("RGB").crop((x, y, x + w, y + h)), dtype=np.uint8)
+        return _square(pixels, margins)
+
+    return _Found(example.box, None, example.path.name, None, None, cut)
