@@ -47,10 +47,11 @@ class CellPanel(Part):
                 ("cell.comment", "✎"),
             )
         }
-        for button in self._notes.values():
+        self._compare = self.tool_button("references.show", "◫", hint=False)
+        for button in (*self._notes.values(), self._compare):
             button.setProperty("role", "sign")
             button.setCheckable(True)
-        top = row(self._facts, *self._notes.values(), spacing=3)
+        top = row(self._facts, self._compare, *self._notes.values(), spacing=3)
         top.insertWidget(0, self._title, 1)
         layout.addLayout(top)
         self._palette = QWidget()
@@ -70,6 +71,7 @@ class CellPanel(Part):
         self.bind(session.fields.current_changed, self.refresh_soon)
         self.bind(session.marks.changed, self._on_marks)
         self.bind(session.label_errors.changed, self.refresh_soon)
+        self.bind(session.references.changed, self.refresh_soon)
         self.bind(session.candidates.changed, self.refresh_soon)
         self._rebuild()
 
@@ -202,6 +204,8 @@ class CellPanel(Part):
         if kinds:
             self._kinds.show_kinds(kinds, cell.kind if cell is not None else None, self.colours)
         self._show_notes(cell)
+        self._compare.setVisible(target is not None)
+        self._compare.setChecked(self.session.references.is_open)
 
     def _show_notes(self, cell: Cell | None) -> None:
         noted = {

@@ -36,6 +36,7 @@ _MENU = (
     "conflicts.show",
     "",
     "gallery.open",
+    "references.show",
     "",
     "project.close",
     "",
