@@ -83,7 +83,7 @@ def proposals(project: Project, fields: Sequence[Field], **options: Any) -> list
         # by number: data sets may have files of equal names
         files = []
         for number, field in enumerate(fields):
-            files.append(_put(field, Path(place), number))
+            files.append(put(field, Path(place), number))
         out = Path(place) / "found.json"
         request = PredictRequest(
             project=str(project.path),
@@ -114,7 +114,7 @@ def measured(project: Project, fields: Sequence[Field], **options: Any) -> dict[
         (Path(place) / "images").mkdir()
         named = []
         for number, field in enumerate(fields):
-            file = _put(field, Path(place) / "images", number)
+            file = put(field, Path(place) / "images", number)
             named.append(replace(field, name=file.name))
         request = EvaluateRequest(
             project=str(project.path),
@@ -137,7 +137,7 @@ def adopt(project: Project, file: Path) -> int:
     return number
 
 
-def _put(field: Field, folder: Path, number: int) -> Path:
+def put(field: Field, folder: Path, number: int) -> Path:
     """Put a field's image into a folder, under a number."""
     to = folder / f"{number:05}{field.file.suffix if field.drawn is None else '.png'}"
     if field.drawn is None:

@@ -1,0 +1,268 @@
+"""What labels teach before any round: a new class from a few cells, and suggestions right as they stand.
+
+    python examples/benchmark_instant.py --data ../shared/data --starters FOLDER
+
+Everything is asked of a worker that stays, as in the window (``napari-lld renew`` does the same once).
+``new-class``: each class of ``pbc`` in turn, from ``FOLDER/without-CLASS.safetensors``, a starter that never
+saw it: 5 or 20 labelled cells of it, beside five of each other class, then one renewal; judged is what stands
+on fields nobody labelled. ``reviewing``: the starter's suggestions on 60 fields of ``pbc`` are
+gone through in order, each is accepted or corrected to the truth, and what is pending is predicted anew after
+each; counted is how many were right as they stood: box, class, and all attributes that the truth knows. For
+comparison the same order without learning (``frozen``). With ``new names`` the classes have names that the
+starter was never taught. Runs are kept in ``CACHE/instant.jsonl``; ``--quick`` runs on the sample.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import arguments, project, tables
+from bench.cache import Cache, file_digest
+from bench.data import Field, picked, renamed, sample, studied, taught_and_judged
+from bench.scores import naming
+from bench.worker import ask
+
+from annotation_store import Project, Suggestion
+from annotation_store.geometry import iou
+from annotation_store.records import Cell
+from training.protocol import PredictRequest, Renewed, RenewRequest
+
+CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
+OTHERS = 5
+"""Cells of each other class that are labelled beside."""
+_UNTAUGHT = ("Monoblast", "Promonocyte", "Abnormal promyelocyte", "Lymphoblast", "Atypical lymphocyte")
+NEW_NAMES = dict(zip(CLASSES, _UNTAUGHT, strict=True))
+"""Names of the schema `lld` that the starter was never taught."""
+REVIEWED = 150
+FIELDS = 60
+ARMS = ("new-class:5", "new-class:20", "reviewing", "reviewing:new names", "frozen", "frozen:new names")
+
+
+def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dict[str, Any]:
+    """Label the lesson in a copy of a project, renew once, and score what is pending on the exam."""
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+        folder = Path(place) / "project"
+        shutil.copytree(template, folder)
+        with Project.open(folder, annotator="benchmark") as made:
+            project.annotate(made, lesson)
+            # the features of cells that were just boxed are computed once, as they are while one draws
+            ask(RenewRequest(project=str(folder), annotator="benchmark"))
+            begun = time.monotonic()
+            done = ask(RenewRequest(project=str(folder), annotator="benchmark"))
+            seconds = time.monotonic() - begun
+            by_name = {field.name: field.id for field in made.fields.all()}
+            found = [
+                [one.proposal for one in made.suggestions.find(by_name[_number(i, field)])]
+                for i, field in enumerate(exam)
+            ]
+    outcome = {"seconds": round(seconds, 2), "cells": done.result["cells"]}
+    return {**outcome, **naming([field.truth() for field in exam], found)}
+
+
+def review(fields: Sequence[Field], *, learns: bool) -> dict[str, Any]:
+    """Go through the suggestions of fields in order; return which were right as they stood, and the times."""
+    right: list[bool] = []
+    named: list[bool] = []
+    shown: list[float] = []
+    whole: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+        folder = Path(place) / "project"
+        prepare(folder, fields).close()
+        with Project.open(folder, annotator="benchmark") as made:
+            for number, field in enumerate(fields):
+                field_id = next(f.id for f in made.fields.all() if f.name == _number(number, field))
+                while len(right) < REVIEWED and (waiting := made.suggestions.find(field_id)):
+                    one = waiting[0]
+                    cell = _truth_of(one, field)
+                    if cell is None:
+                        made.suggestions.reject(one.id)
+                        right.append(False)
+                        named.append(False)
+                    else:
+                        is_named = one.stated_class == cell.cell_class
+                        values = one.proposal.best_attributes
+                        same = all(values.get(name) == value for name, value in cell.attributes.items())
+                        named.append(is_named)
+                        right.append(is_named and same)
+                        made.suggestions.correct(
+                            one.id, cell_class=cell.cell_class, attributes=dict(cell.attributes)
+                        )
+                    if learns:
+                        times = _renew(folder, field_id)
+                        shown.append(times[0])
+                        whole.append(times[1])
+    parts = {"first 25": slice(25), "26 to 75": slice(25, 75), "76 to 150": slice(75, REVIEWED)}
+    result: dict[str, Any] = {"reviewed": len(right)}
+    for name, part in parts.items():
+        result[f"right, {name}"] = statistics.mean(right[part]) if right[part] else None
+        result[f"class right, {name}"] = statistics.mean(named[part]) if named[part] else None
+    if shown:
+        result["seconds to the screen"] = sorted(shown)[int(0.95 * (len(shown) - 1))]
+        result["seconds to all"] = sorted(whole)[int(0.95 * (len(whole) - 1))]
+    return result
+
+
+def _renew(folder: Path, field_id: int) -> tuple[float, float]:
+    """Renew; return the seconds until what is on the screen is done, and until all is."""
+    begun = time.monotonic()
+    told: list[float] = []
+
+    def hear(message: Any) -> None:
+        if isinstance(message, Renewed):
+            told.append(time.monotonic() - begun)
+
+    ask(RenewRequest(project=str(folder), annotator="benchmark", first=[field_id]), on_message=hear)
+    everything = time.monotonic() - begun
+    return (told[0] if told else everything), everything
+
+
+def _truth_of(suggestion: Suggestion, field: Field) -> Cell | Any | None:
+    """Return the true cell that a suggestion frames."""
+    best = max(field.cells, key=lambda cell: iou(cell.box, suggestion.box), default=None)
+    return best if best is not None and iou(best.box, suggestion.box) >= 0.5 else None
+
+
+def prepare(folder: Path, fields: Sequence[Field], starter: Path | None = None) -> Project:
+    """Make a project of fields without a label, with suggestions of a starter."""
+    made = project.new(folder)
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+        files = [project.put(field, Path(place), number) for number, field in enumerate(fields)]
+        report = made.fields.add(files)
+        if len(report.added) != len(files):
+            raise RuntimeError(f"not all fields were added: {report.skipped}")
+    if starter is not None:
+        made.models.activate(project.adopt(made, starter))
+    ask(PredictRequest(project=str(folder), annotator="benchmark"))
+    made.refresh()
+    return made
+
+
+def _number(number: int, field: Field) -> str:
+    return f"{number:05}{field.file.suffix if field.drawn is None else '.png'}"
+
+
+# --- what is run -----------------------------------------------------------------------------------------
+
+
+def new_class(args: Any, kept: Cache, taught: Sequence[Field], judged: Sequence[Field]) -> None:
+    """Run each class in turn, from a starter that never saw it."""
+    arms = [int(arm.split(":")[1]) for arm in args.arms if arm.startswith("new-class")]
+    for new in CLASSES if arms else ():
+        starter = args.starters / f"without-{new}.safetensors"
+        with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+            template = Path(place) / "project"
+            for subset in range(args.subsets):
+                for cells in arms:
+                    config = {"benchmark": "instant", "arm": "new-class", "judge": args.judge, "new": new}
+                    config |= {"cells": cells, "subset": subset, "starter": file_digest(starter)}
+
+                    work = _Work(template, judged, taught, starter, new, subset, cells)
+                    kept.kept(config, work)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One run of a new class, in a copy of a project that is made when first wanted."""
+
+    template: Path
+    judged: Sequence[Field]
+    taught: Sequence[Field]
+    starter: Path
+    new: str
+    subset: int
+    cells: int
+
+    def __call__(self) -> dict[str, Any]:
+        if not self.template.exists():
+            prepare(self.template, self.judged, self.starter).close()
+        of_each = dict.fromkeys(CLASSES, OTHERS) | {self.new: self.cells}
+        return teach(self.template, self.judged, picked(studied(self.taught, self.subset), of_each))
+
+
+def reviewing(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
+    """Run the arms that go through suggestions."""
+    for arm in args.arms:
+        name, _, names = arm.partition(":")
+        if name == "new-class":
+            continue
+        for subset in range(args.subsets):
+            fields = studied(judged, subset)[:FIELDS]
+            if names:
+                fields = [renamed(field, NEW_NAMES) for field in fields]
+            config = {"benchmark": "instant", "arm": arm, "judge": args.judge, "subset": subset}
+            kept.kept(config, partial(review, fields, learns=name == "reviewing"))
+
+
+def table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write the recall of new classes, and how many suggestions were right as they stood."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in kept:
+        config = row["config"]
+        if config["arm"] == "new-class":
+            one = row["result"]
+            of = {"new": one["recall"].get(config["new"]), "seconds": one["seconds"]}
+            of["others"] = statistics.mean(v for n, v in one["recall"].items() if n != config["new"])
+            for name in (config["new"], "each"):
+                groups.setdefault((f"new class, {config['cells']} cells", name), []).append(of)
+    keys: list[str] = ["new", "others", "seconds"]
+    rows = [
+        [what, name, len(some), *(tables.spread([one[key] for one in some]) for key in keys)]
+        for (what, name), some in groups.items()
+    ]
+    head = ["arm", "class", "runs", "recall of it", "of the others", "seconds"]
+    text = tables.markdown(head, rows) if rows else ""
+    reviewed: dict[str, list[dict[str, Any]]] = {}
+    for row in kept:
+        if row["config"]["arm"] != "new-class":
+            reviewed.setdefault(row["config"]["arm"], []).append(row["result"])
+    if reviewed:
+        keys = [key for key in next(iter(reviewed.values()))[0] if key.startswith(("class right", "right"))]
+        keys += ["seconds to the screen", "seconds to all"]
+        lines = [
+            [arm, len(some), *(tables.spread([one.get(key) for one in some]) for key in keys)]
+            for arm, some in reviewed.items()
+        ]
+        text += "\n\n" + tables.markdown(["arm", "runs", *keys], lines)
+    return text.strip()
+
+
+def quick() -> int:
+    """Review four sample fields."""
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+        kept = Cache(Path(place) / "runs.jsonl")
+        config = {"benchmark": "instant", "arm": "reviewing", "judge": "sample", "subset": 0}
+        kept.kept(config, partial(review, sample()[:2], learns=True))
+        print(table(kept.rows()))
+    return 0
+
+
+def main() -> int:
+    """Run what is not kept yet and write the table."""
+    parser = arguments.parser(__doc__, ARMS)
+    parser.add_argument("--starters", type=Path, help="folder of without-CLASS.safetensors and .json")
+    args = arguments.read(parser)
+    if args.quick:
+        return quick()
+    if args.starters is None and not args.table and any(arm.startswith("new-class") for arm in args.arms):
+        parser.error("Give --starters FOLDER for the new classes, or other --arms.")
+    kept = Cache(args.cache / "instant.jsonl")
+    if not args.table:
+        taught, judged = taught_and_judged(args.data / "pbc", args.judge, in_lld=True)
+        reviewing(args, kept, judged)
+        new_class(args, kept, taught, judged)
+    found = [row for row in kept.rows() if row["config"]["judge"] == args.judge]
+    tables.publish(args.cache, f"instant-{args.judge}", table(found), found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
