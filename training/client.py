@@ -45,6 +45,8 @@ __all__ = [
     "write_request",
 ]
 
+WAITED_FOR = "waited for"
+"""Value of ``NAPARI_LLD_WINDOW`` in a worker whose answer somebody in the window waits for."""
 _GRACE_SECONDS = 15.0
 """How long a cancelled worker may take before it is killed."""
 IDLE_SECONDS = 600.0
@@ -84,18 +86,20 @@ def warm_worker_command(idle: float = IDLE_SECONDS) -> list[str]:
     return [*worker_command("--stay"), str(idle)]
 
 
-def worker_environment(*, window: bool = False) -> dict[str, str]:
+def worker_environment(*, window: bool = False, waited_for: bool = False) -> dict[str, str]:
     """Return the worker's environment variables.
 
     Parameters
     ----------
     window
-        Whether a window is open, for which the worker leaves one core free.
+        Whether a window is open, for which the worker leaves one core free, and goes second.
+    waited_for
+        Whether somebody looks on until it answers: it does not go second then.
     """
     environment = dict(os.environ)
     environment.update(PYTHONUNBUFFERED="1", PYTHONUTF8="1", YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
     if window:
-        environment["NAPARI_LLD_WINDOW"] = "1"
+        environment["NAPARI_LLD_WINDOW"] = WAITED_FOR if waited_for else "1"
     return environment
 
 

@@ -50,6 +50,8 @@ class Fields:
         self._why: dict[int, tuple[Reason, ...]] = {}
         self._filter = NO_FILTER
         self._order = Order.ADDED
+        self._ranked_again = False
+        """Whether the order changed since the list was sorted, which was told once."""
         self._cache: PixelCache | None = None
 
     # ------------------------------------------------------------------ opened and closed
@@ -157,7 +159,7 @@ class Fields:
 
     def _arrange(self) -> None:
         ranks, project = None, self._opened.project
-        self._why = {}
+        self._why, self._ranked_again = {}, False
         if self._order is Order.RANK and project is not None:
             from training.ranking import order
 
@@ -344,7 +346,8 @@ class Fields:
 
     def on_ranking_changed(self) -> None:
         """Show a hint that the list can be sorted again; it is not sorted under the hand."""
-        if self._order is Order.RANK:
+        if self._order is Order.RANK and not self._ranked_again:
+            self._ranked_again = True
             self._opened.tell(
                 "hint",
                 tr("The fields have been ranked again; “Sort and filter again” applies the new order."),

@@ -35,7 +35,7 @@ class AssistantProcess(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.worker = WorkerProcess(self._hear, self._on_ended, self._on_not_started, self)
+        self.worker = WorkerProcess(self._hear, self._on_ended, self._on_not_started, self, waited_for=True)
         self._current: _Asked | None = None
         self._waiting: list[_Asked] = []
         self._cancelled = self._shown = False

@@ -28,6 +28,8 @@ class WorkerProcess(QObject):
         Called with exit code and last words when the process that was current has ended.
     not_started
         Called with the cause when it could not be started.
+    waited_for
+        Whether somebody looks on until it answers: it has the same priority as the window then.
     """
 
     def __init__(
@@ -36,8 +38,11 @@ class WorkerProcess(QObject):
         ended: Callable[[int, str], None],
         not_started: Callable[[str], None],
         parent: QObject | None = None,
+        *,
+        waited_for: bool = False,
     ) -> None:
         super().__init__(parent)
+        self._waited_for = waited_for
         self._hear, self._ended, self._not_started = hear, ended, not_started
         self._process: QProcess | None = None
         self._folder = ExitStack()
@@ -65,7 +70,7 @@ class WorkerProcess(QObject):
         self._log, self._log_from, self._rest = folder / "worker.log", 0, b""
         program, *arguments = warm_worker_command()
         environment = QProcessEnvironment()
-        for name, value in worker_environment(window=True).items():
+        for name, value in worker_environment(window=True, waited_for=self._waited_for).items():
             environment.insert(name, value)
         process = QProcess(self)
         process.setProcessEnvironment(environment)

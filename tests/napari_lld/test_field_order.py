@@ -150,6 +150,9 @@ def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) ->
     rank(session.project, [3, 5, 1])
     assert told[-1].startswith("The fields have been ranked again")
     assert list(session.fields.listed) == [1, 3, 4, 2, 5]  # open ones, as they came; not under the hand
+    count = len(told)
+    rank(session.project, [3, 5, 1])  # as after each label: that is told once
+    assert len(told) == count
     session.fields.arrange()
     assert list(session.fields.listed) == [3, 1, 4, 2, 5]  # 2 is reviewed and 5 is skipped: they come last
     assert session.fields.why_look(3) == "reason 3"

@@ -322,3 +322,17 @@ def test_leaving_a_task_half_done_ends_its_process(staying_worker: StayingWorker
     with pytest.raises(KeyboardInterrupt):
         staying_worker.ask(like("waits"), on_message=interrupt)
     assert processes() == []
+
+
+@pytest.mark.parametrize(("waited_for", "goes_second"), [(False, 1), (True, 0)])
+def test_a_worker_that_somebody_waits_for_does_not_go_second(
+    monkeypatch: pytest.MonkeyPatch, waited_for: bool, goes_second: int
+) -> None:
+    from training.worker.__main__ import go_second_to_a_window
+
+    calls: list[int] = []
+    monkeypatch.setattr("training.worker.machine.go_second", lambda: calls.append(1))
+    for name, value in worker_environment(window=True, waited_for=waited_for).items():
+        monkeypatch.setenv(name, value)
+    go_second_to_a_window()
+    assert len(calls) == goes_second

@@ -63,8 +63,8 @@ def answer(read: Callable[[], str], channel: Channel, begun: float) -> tuple[int
 
 
 def go_second_to_a_window() -> None:
-    """Lower the priority of the process if a window is open."""
-    if os.environ.get("NAPARI_LLD_WINDOW"):
+    """Lower the priority of the process if a window is open, and nobody in it waits for an answer."""
+    if os.environ.get("NAPARI_LLD_WINDOW") not in (None, "", "waited for"):
         from training.worker.machine import go_second
 
         go_second()

@@ -238,6 +238,8 @@ class CellPanel(Part):
             sure = suggestion.probability
             if is_from_stain(suggestion.proposal, suggestion.model_id):
                 return tr("From the stain alone · not measured")
+            if suggestion.renewed:
+                return tr("Predicted from your labels · {sure:.0%}", sure=sure)
             if suggestion.model_id is None and self.session.suggestions.from_starter:
                 return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
             if suggestion.model_id is None:  # imported, or made by a program
