@@ -8,8 +8,9 @@ their classes but the promyelocyte. The others are asked of starters that ``trai
 something (``FOLDER/without-WHAT.safetensors``): ``left-out`` without each class of ``pbc`` in turn,
 ``pbc_ig`` without the immature cells of the same laboratory, ``lmu`` without another laboratory, whose
 neutrophils are taught and myeloblasts are not, in a project without labels, and with 1, 3 and 10 of its
-neutrophils labelled, before a model is trained and after. Runs are kept in ``CACHE/unknown.jsonl``;
-``--quick`` runs on the sample.
+neutrophils labelled, before a model is trained and after. In the projects of the others ten cells or more of
+taught classes are labelled of each film, without which nothing would be sure. Runs are kept in
+``CACHE/unknown.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 from bench import arguments, project, tables
 from bench.cache import Cache, file_digest
 from bench.data import Field, around, close_ups, picked, renamed, sample, studied, taught_and_judged, within
+from PIL import Image
 
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal
@@ -38,6 +40,9 @@ YOUNG = ("Myelocyte", "Metamyelocyte", "None")
 
 ARMS = ("starter", "left-out", "pbc_ig", "lmu:0", "lmu:1", "lmu:3", "lmu:10", "lmu:10 trained")
 ORDINARY = "Neutrophil"
+LABELLED = 10
+"""Labelled cells of a film at least, from which on its probabilities count as checked."""
+
 SURE = 0.95
 SHOWN = 0.25
 """Confidence from which suggestions are shown."""
@@ -74,7 +79,8 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
     dict
         Areas under the ROC of calling each class unknown that was not taught (`auroc`), shares that are
         called unknown of the taught classes and of the others, and shares that are shown with a class of
-        `SURE` or more: of the taught (right and wrong) and of the others.
+        `SURE` or more: of the taught (all, and wrong ones) and of the others. `taught_surer_than_right` is
+        what the probabilities of taught cells, not called unknown, exceed the share of right classes by.
     """
     found = project.proposals(made, fields, model=model, min_confidence=SHOWN)
     rows: list[tuple[str, Proposal]] = []
@@ -90,6 +96,8 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
     outcome: dict[str, Any] = {
         "cells": len(rows),
         "taught_flagged": share([one.is_unknown for one in known]),
+        "taught_sure": share([_sure(one) for one in known]),
+        "taught_surer_than_right": surer([(n, one) for n, one in rows if n in taught]),
         "taught_sure_and_wrong": share(
             [_sure(one) and one.best_class != n for n, one in rows if n in taught]
         ),
@@ -108,6 +116,35 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
 
 def _sure(one: Proposal) -> bool:
     return not one.is_unknown and max(one.class_probabilities.values(), default=0.0) >= SURE
+
+
+def surer(rows: Sequence[tuple[str, Proposal]]) -> float | None:
+    """Return the mean stated probability of cells not called unknown, less the share of right classes."""
+    stated = [(one.class_probabilities.get(str(one.best_class), 0.0), name == one.best_class)
+              for name, one in rows if not one.is_unknown]  # fmt: skip
+    return statistics.mean(p - right for p, right in stated) if stated else None
+
+
+def close_ups_of(fields: Sequence[Field], like: Field, folder: Path) -> list[Field]:
+    """Cut the cells of fields out, each in a picture as large as another field."""
+    made = []
+    for field in fields:
+        pixels = field.pixels()
+        for cell in field.cells:
+            x, y, w, h = cell.box
+            left = int(min(max(0, x + w / 2 - like.width / 2), field.width - like.width))
+            top = int(min(max(0, y + h / 2 - like.height / 2), field.height - like.height))
+            file = folder / f"{len(made)}-{Path(field.name).stem}.png"
+            Image.fromarray(pixels[top : top + like.height, left : left + like.width]).save(file)
+            shown = replace(cell, box=(x - left, y - top, w, h))
+            one = Field(file.name, file, like.width, like.height, (shown,), ())
+            made.append(within(one, [around(one, shown.box)]))
+    return made
+
+
+def some_of_each(fields: Sequence[Field], names: Sequence[str]) -> list[Field]:
+    """Take `LABELLED` cells or a few more of some classes, as many of each."""
+    return picked(studied(fields, 0), dict.fromkeys(names, -(-LABELLED // len(names))))
 
 
 def share(some: Sequence[bool]) -> float | None:
@@ -130,16 +167,25 @@ def run(config: dict[str, Any], data: Path, starter: Path | None) -> dict[str, A
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project") as made,
     ):
-        pbc = taught_and_judged(data / "pbc", config["judge"], in_lld=True)[1]
+        to_label, pbc = taught_and_judged(data / "pbc", config["judge"], in_lld=True)
         model: Any = "starter" if starter is None else project.adopt(made, starter)
+        if name != "lmu":
+            taught = [one for one in CLASSES if one != config.get("new")]
+            project.annotate(made, ordinary := some_of_each(to_label, taught))
         if name == "left-out":
-            return asked(made, pbc, [one for one in CLASSES if one != config["new"]], model)
-        young = taught_and_judged(data / "pbc_ig", config["judge"])[1]
-        young = [renamed(field, {"Erythroblast": "None"}) for field in young]
+            return asked(made, pbc, taught, model)
+        young_to_label, young = (
+            [renamed(field, {"Erythroblast": "None"}) for field in some]
+            for some in taught_and_judged(data / "pbc_ig", config["judge"])
+        )
         if name == "pbc_ig":
+            (Path(place) / "cut").mkdir()
+            project.annotate(made, close_ups_of(ordinary, young[0], Path(place) / "cut"))
             return asked(made, [*pbc, *young], CLASSES, model)
         judged = lmu(data, "val", made)
         if name == "starter":
+            project.annotate(made, some_of_each(young_to_label, YOUNG))
+            project.annotate(made, some_of_each(lmu(data, "train", made, most=4 * LABELLED), [ORDINARY]))
             return asked(made, [*pbc, *young, *judged], [*CLASSES, *YOUNG, "Myeloblast"], model)
         if config["labelled"]:
             of_film = lmu(data, "train", made, study=config["subset"], most=8 * config["labelled"])
@@ -156,6 +202,8 @@ def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
     for arm in args.arms:
         name, _, how = arm.partition(":")
         config: dict[str, Any] = {"benchmark": "unknown", "judge": args.judge, "set": name}
+        if name != "lmu":
+            config["labelled"] = LABELLED
         if name == "starter":
             runs.append((config, None))
             continue
@@ -186,15 +234,17 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
             arm = f"lmu, {config['labelled']} labelled" + (", trained" if config["trained"] else "")
         groups.setdefault(arm, []).append(row["result"])
     head = ["asked", "runs", "cells", "AUROC of each other class", "taught cells called unknown", "others",
-            f"others shown at ≥ {SURE:.0%}", f"taught shown wrongly at ≥ {SURE:.0%}"]  # fmt: skip
+            f"others shown at ≥ {SURE:.0%}", f"taught shown wrongly at ≥ {SURE:.0%}",
+            f"taught shown at ≥ {SURE:.0%}", "taught surer than right"]  # fmt: skip
     rows = []
     for arm, some in groups.items():
         of = {name: [one["auroc"][name] for one in some] for name in some[0]["auroc"]}
-        keys = ("taught_flagged", "others_flagged", "others_sure", "taught_sure_and_wrong")
+        keys = ("taught_flagged", "others_flagged", "others_sure", "taught_sure_and_wrong", "taught_sure",
+                "taught_surer_than_right")  # fmt: skip
         rows.append(
             [arm, len(some), some[0]["cells"],
              ", ".join(f"{name} {tables.spread(values)}" for name, values in of.items()),
-             *(tables.spread([one[key] for one in some]) for key in keys)]
+             *(tables.spread([one.get(key) for one in some]) for key in keys)]
         )  # fmt: skip
     return tables.markdown(head, rows)
 

@@ -32,14 +32,11 @@ def memory(n: int = 30) -> Memory:
 
 
 class Describer(nn.Module):
-    """One whose hidden layer are the features, and whose head finds the nearest of the taught classes."""
+    """One whose head finds the nearest of the taught classes."""
 
     def __init__(self, values: int = CLASSES) -> None:
         super().__init__()
         self.centres = nn.Parameter(torch.from_numpy(CENTRES[:values].astype(np.float32)))
-
-    def hide(self, features: torch.Tensor) -> torch.Tensor:
-        return features
 
     def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
         return [-0.5 * torch.cdist(features, self.centres) ** 2]
@@ -63,6 +60,22 @@ def test_taught_cells_are_flagged_as_seldom_as_is_said_and_others_mostly(novelty
     known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
     assert flagged(novelty, known) <= 0.08
     assert flagged(novelty, cells(CLASSES, 100, 1)) >= 0.9
+
+
+def test_a_cell_stands_out_where_taught_classes_are_all_alike() -> None:
+    still = np.arange(FEATURES) >= FEATURES // 2  # features that hardly differ between taught cells
+
+    def quiet(features: np.ndarray) -> np.ndarray:
+        return np.where(still, 1 + 0.01 * (features - features.mean(0)), features)
+
+    whole = memory()
+    plain = Memory(quiet(whole.features.astype(float)), whole.labels, whole.sources)
+    made = Novelty.of(plain, 0, DESCRIBER)
+    assert made is not None
+    known = quiet(np.concatenate([cells(k, 100, 1) for k in range(CLASSES)]))
+    assert flagged(made, known) <= 0.1
+    other = known + np.where(still, np.random.default_rng(8).choice([-0.06, 0.06], FEATURES), 0)
+    assert flagged(made, other) >= 0.9
 
 
 def test_a_few_labels_of_a_film_take_its_look_off(novelty: Novelty) -> None:

@@ -54,6 +54,28 @@ def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) 
     assert len(calibrated(model, raw, min_confidence=0.5)) == 1
 
 
+def test_of_a_cell_that_stands_out_the_class_is_less_certain_but_no_value(words: Vocabulary) -> None:
+    model = new_model(words)
+    model.teach([np.ones((2, len(values)), bool) for values in words.heads])
+    model.sets = Sets({"class": OfHead(0.95), "size": OfHead(0.95)})
+    logits = [np.array([[9.0, 0, 0]] * 3), np.array([[9.0, 0]] * 3), np.zeros((3, 3))]
+    boxes = np.array([[50 * i, 0, 40, 40] for i in range(3)], np.float32)
+    raw = RawProposals(boxes, np.array([0.99, 0.9, 0.8]), logits, novelty=np.array([0.5, 0.1, 0.01]))
+    typical, apart, unknown = calibrated(model, raw)
+    stated = [max(p.class_probabilities.values()) for p in (typical, apart, unknown)]
+    assert stated[0] > 0.99
+    assert 0.8 < stated[1] < 0.95
+    assert stated[2] < 0.8
+    for one in (typical, apart, unknown):
+        assert sum(one.class_probabilities.values()) == pytest.approx(1)
+        assert one.best_class == typical.best_class
+        assert one.attribute_probabilities == typical.attribute_probabilities
+    assert apart.sets == typical.sets
+    assert len(apart.sets["class"]) == 1, "a set is of taught classes"
+    (_, unchecked, _) = calibrated(model, replace(raw, unchecked=True))
+    assert max(unchecked.class_probabilities.values()) == pytest.approx(0.9, abs=1e-3), "as on any such film"
+
+
 def test_where_nothing_was_checked_no_class_or_value_is_sure_and_the_order_stays(words: Vocabulary) -> None:
     model = new_model(words)
     model.teach(

@@ -3,7 +3,8 @@
 A set takes the most probable values until their probabilities add up to a mass. The mass is 95%, or more
 where that would hold the true value of fewer held-out cells: split-conformal prediction (Angelopoulos &
 Bates, *A Gentle Introduction to Conformal Prediction*, 2021, arXiv:2107.07511), with the mass that is needed
-up to the true value as score (Romano, Sesia & Candès 2020, arXiv:2006.02544). The probabilities must come
+up to the true value as score (Romano, Sesia & Candès 2020, arXiv:2006.02544). The probabilities of classes
+are those among the taught ones (`training.evaluation.open_set`), for a set holds no other. They must come
 from a calibration that was fitted on other patients (`training.inference.measure.cross_fitted`).
 
 Cells of one patient are alike, and the next cell is of another patient. So every patient weighs the same,
@@ -28,6 +29,7 @@ from annotation_store.schema.reserved import UNSURE
 from training.evaluation.bulk_accept import LEAST_ALIKE
 from training.evaluation.gate import FEWEST_UNITS
 from training.evaluation.metrics import FieldResult
+from training.evaluation.open_set import among_taught
 from training.evaluation.patient_split import count_fields
 from training.evaluation.unchecked_films import MEASURED
 
@@ -224,7 +226,7 @@ def _judged(
 
 def _said(proposal: Proposal, name: str) -> Mapping[str, float]:
     if name == "class":
-        return proposal.class_probabilities
+        return among_taught(proposal.class_probabilities, proposal.novelty)
     return proposal.attribute_probabilities.get(name, {})
 
 

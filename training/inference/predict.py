@@ -10,6 +10,7 @@ import torch
 
 from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, Shape
+from training.evaluation.open_set import drawn_to_even, probability_taught
 from training.evaluation.unchecked_films import UNCHECKED_AT_MOST
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
@@ -26,6 +27,9 @@ FAINT = 0.1
 """Raw score under which a proposal is hardly ever shown."""
 
 _MAGNIFIED = 3.0
+
+_DIGITS = 4
+"""Of p-values."""
 
 Pixels = Callable[[], np.ndarray]
 
@@ -302,12 +306,13 @@ def stated(
 
     An untrained class or value is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
-    `LEAST_ATTRIBUTE_SIDE` gets no attributes. Of a film where nothing was checked the probabilities are
-    drawn towards even ones, so that none is above `UNCHECKED_AT_MOST` and the order stays.
+    `LEAST_ATTRIBUTE_SIDE` gets no attributes. A class is only as probable as it is that the cell is of any
+    that was taught (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities
+    are drawn towards even ones instead, so that none is above `UNCHECKED_AT_MOST` and the order stays.
     """
     unlike: list[float | None] = [None] * len(raw.boxes)
     if raw.novelty is not None:
-        unlike = [round(float(p), 4) for p in raw.novelty]
+        unlike = [round(float(p), _DIGITS) for p in raw.novelty]
     heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
     probabilities = [
         None
@@ -317,9 +322,12 @@ def stated(
     ]
     if raw.unchecked:
         probabilities = [
-            None if head is None or known is None else _tempered(head, known)
+            None if head is None or known is None else drawn_to_even(head, known, UNCHECKED_AT_MOST)
             for head, (_, _, known) in zip(probabilities, heads, strict=True)
         ]
+    elif raw.novelty is not None and probabilities[0] is not None and heads[0][2] is not None:
+        taught = probability_taught(raw.novelty.round(_DIGITS))
+        probabilities[0] = drawn_to_even(probabilities[0], heads[0][2], taught)
     proposals = []
     for i in rows:
         predicted = [
@@ -360,12 +368,6 @@ def suggestible(
         again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > SAME_CELL
         kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
     return sorted(kept, key=lambda p: -p.confidence)[:most]
-
-
-def _tempered(probabilities: np.ndarray, taught: np.ndarray) -> np.ndarray:
-    """Mix distributions ``(n, K)`` with the even one of the values that were taught, two or more ``(K,)``."""
-    share = (1 - UNCHECKED_AT_MOST) / (1 - 1 / taught.sum())
-    return np.asarray((1 - share) * probabilities + share * taught / taught.sum())
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ Three things tell a cell of another class, each where the others fail (``docs/ad
 
 - *Place*: what the discriminants of the taught classes say of its features, in units of the spread within a
   class. In these few directions the taught classes differ, and so do most others from all of them.
-- *Company*: how like its nearest remembered cells it is in the describer's hidden layer.
+- *Company*: how like its nearest remembered cells it is in all features, in the axes of `Space.whitened`.
 - *Doubt*: how sure the model is of the class that it says.
 
 Each is compared with those of the remembered cells: the share of these that stand out as much is a p-value
@@ -74,11 +74,14 @@ class Novelty:
         self._describer, self._head, self._looks = describer, head, memory.looks
         self._typical = np.stack([features[of == k].mean(0) for k in range(len(self.values))])
         folds = _folds(of, seed)
-        lines = np.zeros((len(rows), len(self.values)))
+        lines, lonely = np.zeros((len(rows), len(self.values))), np.zeros(len(rows))
         for fold in np.unique(folds):
             held, rest = folds == fold, folds != fold
-            weight, bias = self._matrix(features[rest], labels[rest])
+            space = Space(features[rest], labels[rest, None], self._looks)
+            weight, bias = self._matrix(space, labels[rest])
             lines[held] = features[held] @ weight.T + bias
+            company = _directions(space, features[rest])
+            lonely[held] = _loneliness(_directions(space, features[held]) @ company.T)
         means = np.stack([lines[of == k].mean(0) for k in range(len(self.values))])
         scatter = lines - means[of]
         spread, axes = np.linalg.eigh(scatter.T @ scatter / max(1, len(rows) - len(means)))
@@ -86,13 +89,10 @@ class Novelty:
         self._axes = axes[:, kept] / np.sqrt(np.maximum(spread[kept], 1e-2 * spread.mean()))
         self._means = means @ self._axes
         self._room = 1 + 1 / np.bincount(of)  # the mean of few cells may be wrong
-        self._lines = self._matrix(features, labels)
-        hidden, doubt = self._seen(features)
-        self._middle = hidden.mean(0)
-        self._company = self._directions_of(hidden)
-        alone = self._company @ self._company.T
-        np.fill_diagonal(alone, -np.inf)  # no cell is its own company
-        known = (self._distances(lines @ self._axes), _loneliness(alone), doubt)
+        self._space = Space(features, labels[:, None], self._looks)
+        self._lines = self._matrix(self._space, labels)
+        self._company = _directions(self._space, features)
+        known = (self._distances(lines @ self._axes), lonely, self._doubt(features))
         self._known = [np.sort(one) for one in known]
         self._together = np.sort(self._standing_out(known))
 
@@ -119,9 +119,9 @@ class Novelty:
 
     def p_values(self, features: np.ndarray) -> np.ndarray:
         """Return ``(n,)`` for features ``(n, F)``: the share of known cells that stand out as much."""
-        hidden, doubt = self._seen(features)
-        lonely = _loneliness(self._directions_of(hidden) @ self._company.T)
-        together = self._standing_out((self._distances(self.places(features)), lonely, doubt))
+        lonely = _loneliness(_directions(self._space, features) @ self._company.T)
+        measures = (self._distances(self.places(features)), lonely, self._doubt(features))
+        together = self._standing_out(measures)
         return _p_values(self._together, together)
 
     def move(self, features: np.ndarray, labels: Sequence[int]) -> np.ndarray:
@@ -158,30 +158,29 @@ class Novelty:
         return np.asarray((self._squares(places) / self._room).min(1, initial=np.inf))
 
     @torch.inference_mode()
-    def _seen(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the hidden layer ``(n, H)``, and how unsure the model is of the class ``(n,)``."""
+    def _doubt(self, features: np.ndarray) -> np.ndarray:
+        """Return how unsure the model is of the class: ``(n,)``."""
         device = next(self._describer.parameters()).device
         tensor = torch.from_numpy(features.astype(np.float32)).to(device)
         outputs = self._describer.decide(tensor)[self._head][:, self.values]
-        doubt = 1 - torch.softmax(outputs, 1).amax(1)
-        hidden = self._describer.hide(tensor)
-        return hidden.double().cpu().numpy(), doubt.double().cpu().numpy()
-
-    def _directions_of(self, hidden: np.ndarray) -> np.ndarray:
-        away = hidden - self._middle
-        return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
+        return np.asarray((1 - torch.softmax(outputs, 1).amax(1)).double().cpu().numpy())
 
     def _standing_out(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         """Return less the log of the product of what is as rare of each measure: ``(n,)``."""
         each = (_p_values(known, one) for known, one in zip(self._known, measures, strict=True))
         return np.asarray(-sum(np.log(one) for one in each))
 
-    def _matrix(self, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _matrix(self, space: Space, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fit weights ``(k, F)`` and biases ``(k,)``, less their means: what moves all says nothing."""
-        space = Space(features, labels[:, None], self._looks)
         weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
         weight, bias = weight[self.values], bias[self.values]
         return weight - weight.mean(0), bias - bias.mean()
+
+
+def _directions(space: Space, features: np.ndarray) -> np.ndarray:
+    """Return in which direction from the mean cells ``(n, F)`` lie: ``(n, F)``, of length 1."""
+    away = space.whitened(features)
+    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
 
 
 def _loneliness(likeness: np.ndarray) -> np.ndarray:

@@ -106,6 +106,12 @@ class Space:
         main = main_axes(solve_triangular(upper, scaled.T, trans="T", check_finite=False).T, count)
         return np.asarray(solve_triangular(upper, main, check_finite=False) / self._scale[:, None])
 
+    def whitened(self, features: np.ndarray) -> np.ndarray:
+        """Return features ``(n, F)``, less the mean, in axes in which a class spreads alike to all sides."""
+        upper, _ = self._factor
+        standard = (features - self._centre) / self._scale
+        return np.asarray(solve_triangular(upper, standard.T, trans="T", check_finite=False).T)
+
     def _mean(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         some = weights[rows, None]
         return np.asarray((self._features[rows] * some).sum(0) / some.sum())
