@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import uuid
+from collections.abc import Hashable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +38,14 @@ from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._collections.suggestions import Suggestions
 from annotation_store._collections.work_time import WorkTime
 from annotation_store._db import history, migrate
-from annotation_store._db.engine import damaged, keep_copy, make_engine, plain_errors, refuse_foreign_wal
+from annotation_store._db.engine import (
+    damaged,
+    keep_copy,
+    make_engine,
+    plain_errors,
+    refuse_foreign_wal,
+    write_stamp,
+)
 from annotation_store._db.session import DatabaseSession, ProjectEvents, database_identity, open_here
 from annotation_store._db.tables import (
     annotators,
@@ -432,6 +440,11 @@ class Project:
     def _models_state(self) -> tuple[Any, ...]:
         query = sa.select(models.c.id, models.c.active).where(models.c.ready).order_by(models.c.id)
         return tuple((row.id, row.active) for row in self._db.rows(query))
+
+    @property
+    def write_stamp(self) -> Hashable | None:
+        """What two openings of an unchanged project have in common; ``None`` just after somebody wrote."""
+        return write_stamp(self.path / DATABASE)
 
     def refresh(self) -> bool:
         """Check whether another process wrote, and emit events for what changed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -124,6 +125,29 @@ def _connected(uri: str, busy_timeout_ms: int) -> _Connection:
 def _journals(file: Path) -> list[Path]:
     """List the files that hold a part of a database: edits not yet in it, or what is to be taken back."""
     return [file.with_name(f"{file.name}{end}") for end in ("-wal", "-journal")]
+
+
+_SETTLED_NS = 200_000_000
+"""How old a write must be before the next one is sure to have another time."""
+
+
+def write_stamp(file: Path) -> tuple[tuple[int, int, int], ...] | None:
+    """Return what differs after the next write to a database; ``None`` just after a write.
+
+    Two writes within one tick of the disk's clock may leave the same time and size.
+    """
+    seen = []
+    for one in (file, *_journals(file)):
+        try:
+            found = one.stat()
+        except OSError:
+            continue
+        if found.st_size == 0:  # a journal that an opening made
+            continue
+        if time.time_ns() - found.st_mtime_ns < _SETTLED_NS:
+            return None
+        seen.append((found.st_ino, found.st_mtime_ns, found.st_size))
+    return tuple(seen)
 
 
 def _size(file: Path) -> int:

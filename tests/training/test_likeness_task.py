@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,28 @@ def test_the_space_is_kept_while_the_project_is_much_the_same(
     label(folder, {key: name for key, name in list(predicted.items())[:3] if name})
     ask(folder, "outliers")
     assert len(made) == 1
+
+
+def test_an_unchanged_project_is_read_once_and_a_change_is_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    for file in folder.iterdir():
+        if file.is_file():
+            os.utime(file, (1e9, 1e9))  # nobody has written for long
+    with Project.open(folder, annotator="Ada") as project:
+        store = type(project.bulk_edits)
+        real = store.entries
+        monkeypatch.setattr(store, "entries", lambda *some, **more: reads.append(1) or real(*some, **more))
+        key = ("suggestion", project.suggestions.find()[0].id)
+        ask(folder, "similar", of=key)
+        reads.clear()
+        ask(folder, "similar", of=key)
+        assert reads == []
+        project.suggestions.reject(key[1], "not_a_cell")
+        with pytest.raises(LLDError, match="to compare with"):
+            ask(folder, "similar", of=key)
+        assert key not in ask(folder, "clusters")["clusters"][0]["keys"]
 
 
 def test_a_project_that_cannot_be_written_is_compared_too(

@@ -36,7 +36,7 @@ def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch
         raise LLDError(f"{out}: give a file name that ends with {' or '.join(SUFFIXES)}.")
     with open_to_look(request) as project:
         channel.send(Started(task="embeddings", device=str(device), fields=len(project.fields.all())))
-        seen = embedded(project, channel, request.model)
+        seen = embedded(project, channel, request.model, str(device))
         if not seen.entries:
             why = f" Damaged images: {', '.join(seen.damaged)}." if seen.damaged else ""
             raise LLDError(f"There is nothing to write: the project has no cell and no suggestion.{why}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def likeness(request: LikenessRequest, channel: Channel, device: torch.device) -
     """Compare cells; see `LikenessRequest`."""
     with open_to_look(request) as project:
         channel.send(Started(task="likeness", device=str(device), fields=len(project.fields.all())))
-        seen = embedded(project, channel, request.model)
+        seen = embedded(project, channel, request.model, str(device))
         uid = project.uid
     channel.check()
     result = _compared(request, seen, uid)
@@ -51,14 +51,13 @@ def open_to_look(request: Any) -> Project:
 
 def _compared(request: LikenessRequest, seen: Embedded, uid: str) -> dict[str, Any]:
     row = _row_of(request, seen)
-    space = _space(seen, uid)
-    entries, vectors = seen.entries, seen.vectors
+    kept = _space(seen, uid)
+    entries, vectors, places = seen.entries, seen.vectors, kept.places
     if request.fields is not None:
         among = set(request.fields)
         rows = [i for i, entry in enumerate(entries) if entry.field_id in among or i == row]
-        entries, vectors = [entries[i] for i in rows], vectors[rows]
+        entries, vectors, places = [entries[i] for i in rows], vectors[rows], places[rows]
         row = rows.index(row) if row is not None else None
-    places = space.places(vectors)
 
     def keys(some: Sequence[int] | np.ndarray) -> list[tuple[str, int]]:
         return [(entries[i].kind, entries[i].id) for i in some]
@@ -83,7 +82,7 @@ def _compared(request: LikenessRequest, seen: Embedded, uid: str) -> dict[str, A
             }
         case "duplicates":
             fields = [entry.field_id for entry in entries]
-            pairs = space.duplicates(places, vectors, fields, request.most)
+            pairs = kept.space.duplicates(places, vectors, fields, request.most)
             return {"pairs": [[*keys((one, other)), round(alike, 4)] for one, other, alike in pairs]}
         case "references":
             assert row is not None
@@ -142,32 +141,40 @@ def _rounded(numbers: np.ndarray) -> list[float]:
 
 @dataclass(frozen=True)
 class _Kept:
+    """The space of the last request, and the places of its cells."""
+
     key: tuple[Any, ...]
     cells: int
     labelled: int
     space: Likeness
+    seen: Embedded
+    places: np.ndarray
 
 
 _kept: _Kept | None = None
 
 
-def _space(seen: Embedded, uid: str) -> Likeness:
+def _space(seen: Embedded, uid: str) -> _Kept:
     """Return the space of a project by a model, that of an earlier request while it is much the same."""
     global _kept
+    old = _kept
+    if old is not None and old.seen is seen:
+        return old
     labels = _labels(seen.entries, seen.model)
     vocabulary = seen.model.vocabulary
     key = (uid, seen.number, seen.model.trunk_digest(), vocabulary.fingerprint(), len(seen.model.memory))
     cells, labelled = len(seen.entries), int((labels >= 0).any(1).sum())
-    old = _kept
     if (
-        old is None
-        or old.key != key
-        or not _much_the_same(old.cells, cells)
-        or not _much_the_same(old.labelled, labelled)
+        old is not None
+        and old.key == key
+        and _much_the_same(old.cells, cells)
+        and _much_the_same(old.labelled, labelled)
     ):
+        _kept = replace(old, seen=seen, places=old.space.places(seen.vectors))
+    else:
         space = Likeness.of(seen.vectors, seen.model.memory, labels)
-        _kept = old = _Kept(key, cells, labelled, space)
-    return old.space
+        _kept = _Kept(key, cells, labelled, space, seen, space.places(seen.vectors))
+    return _kept
 
 
 def _much_the_same(then: int, now: int) -> bool:
