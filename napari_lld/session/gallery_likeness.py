@@ -176,20 +176,28 @@ class Likeness:
 
     answered = Signal(object)
     """A `Ranking`; ``None`` if there is none: `trouble` says why."""
+    progressed = Signal()
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._asked = 0
         self.waiting: Order | None = None
         self.trouble = ""
+        self.seen: tuple[int, int] | None = None
+        """How many of how many cells were seen by the network, where any had to be."""
 
     def ask(self, order: Order, of: Key | None, field_ids: Sequence[int] | None) -> None:
         """Ask for an order of the cells of some fields, or of all."""
-        from training.protocol import Done, LikenessRequest
+        from training.protocol import Done, LikenessRequest, Progress
 
         self._asked += 1
         number, assistant = self._asked, self._session.assistant
-        self.waiting, self.trouble = order, ""
+        self.waiting, self.trouble, self.seen = order, "", None
+
+        def heard(message: Any) -> None:
+            if number == self._asked and isinstance(message, Progress):
+                self.seen = (message.done, message.total)
+                self.progressed.emit()
 
         def answered(message: Any) -> None:
             if number != self._asked:
@@ -214,7 +222,7 @@ class Likeness:
             fields=None if field_ids is None else list(field_ids),
             **assistant.of_project,
         )
-        if not assistant.ask(request, answered, kind=_KIND):
+        if not assistant.ask(request, answered, heard, kind=_KIND):
             self._fail(tr("This window has no process that compares cells."))
 
     def drop(self) -> None:

@@ -491,20 +491,20 @@ def test_a_line_searches_the_gallery_and_names_the_word_it_does_not_know(
     window = opened(dock, small_project, qtbot)
     assert len(window.gallery.shown) == 4
     assert window.commands.run("gallery.search")
-    line = window._search.line
+    line = window.search_line.line
     line.setText("class:monocyte twin")
-    window._search.apply()
+    window.search_line.apply()
     assert [item.word for item in window.gallery.shown] == ["Monocyte"]
     line.setText("class:monoclonal")
-    window._search.apply()
-    assert "monoclonal" in window._search.problem.text()
-    assert "Monocyte" in window._search.problem.text()
+    window.search_line.apply()
+    assert "monoclonal" in window.search_line.problem.text()
+    assert "Monocyte" in window.search_line.problem.text()
     assert len(window.gallery.shown) == 1, "what was found stays while the query cannot be read"
     qtbot.keyClick(line, Qt.Key.Key_Escape)
-    assert (line.text(), window._search.problem.text()) == ("", "")
+    assert (line.text(), window.search_line.problem.text()) == ("", "")
     assert len(window.gallery.shown) == 4
     qtbot.keyClicks(line, "kind:sugg")
-    assert window._search._words.stringList() == ["kind:suggestion"]
-    window._search._complete("kind:suggestion")
-    window._search.apply()
+    assert window.search_line.proposed.stringList() == ["kind:suggestion"]
+    window.search_line.complete("kind:suggestion")
+    window.search_line.apply()
     assert len(window.gallery.shown) == 3

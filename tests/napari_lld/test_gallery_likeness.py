@@ -19,7 +19,7 @@ from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.session import Session
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
-from training.protocol import Done, Failed, LikenessRequest
+from training.protocol import Done, Failed, LikenessRequest, Progress
 
 from .test_gallery import choose, opened, settle
 
@@ -31,8 +31,13 @@ class FakeAssistant:
 
     def __init__(self) -> None:
         self.asked: list[tuple[LikenessRequest, Callable[[Any], None]]] = []
+        self.heard: Callable[[Any], None] = lambda _message: None
 
-    def ask(self, request: Any, answered: Callable[[Any], None], *_: Any, kind: str = "") -> None:
+    def ask(
+        self, request: Any, answered: Callable[[Any], None], heard: Any = None, *, kind: str = ""
+    ) -> None:
+        if heard is not None:
+            self.heard = heard
         if kind == "gallery":
             self.asked.append((request, answered))
 
@@ -304,6 +309,8 @@ def test_a_group_is_chosen_by_one_key_or_click_and_labelled_by_one_more(
     qtbot.keyClick(window.grid, Qt.Key.Key_C, Qt.KeyboardModifier.AltModifier)
     assert asked(window).asked[-1][0].what == "clusters"
     qtbot.waitUntil(lambda: window.likeness.sentence.text().startswith("Comparing cells"))
+    asked(window).heard(Progress(stage="look", done=2, total=4))
+    qtbot.waitUntil(lambda: window.likeness.sentence.text().startswith("Looking at the cells: 2 of 4"))
     cell = next(key for key in known if key[0] == "cell")
     others = [key for key in known if key != cell]
     asked(window).answer(

@@ -62,6 +62,7 @@ class GalleryWindow(Part):
         self.bind(session.notice, self._on_notice)
         self.bind(self.gallery.shown_changed, self._on_shown)
         self.bind(self.gallery.wanted, self._on_wanted)
+        self.bind(self.gallery.likeness.progressed, self.refresh_soon)
         self._read.connect(self.gallery.take)
         self._cut.connect(self._take_crops)
         self._failed.connect(lambda sentence: session.tell("error", sentence))
@@ -124,10 +125,10 @@ class GalleryWindow(Part):
         which = row(self._scope, self._show)
         line = row(self._attribute, self._value, self._order, self._again, 1, self._count)
         layout.addWidget(FoldingRow(which, line, stretch=1))
-        self._search = SearchLine(lambda: [s.field for s in self.session.fields.by_id.values()])
-        self._search.searched.connect(self.gallery.search)
-        self._search.left.connect(self.grid.setFocus)
-        layout.addWidget(self._search)
+        self.search_line = SearchLine(lambda: [s.field for s in self.session.fields.by_id.values()])
+        self.search_line.searched.connect(self.gallery.search)
+        self.search_line.left.connect(self.grid.setFocus)
+        layout.addWidget(self.search_line)
         back = self.tool_button("gallery.close", tr("Back"))
         back.setObjectName("lld_gallery_back")
         self.likeness = LikenessBar(self.gallery, self.grid.model_, self.commands.spelled, back)
@@ -208,7 +209,7 @@ class GalleryWindow(Part):
     def _fill_words(self) -> None:
         """Fill the choices with the words of the schema."""
         schema = self.session.schema
-        self._search.use_schema(schema)
+        self.search_line.use_schema(schema)
         self.commands.remove("class.")
         self.commands.add(class_commands(self))
         for box in (self._attribute, self._value):
@@ -254,7 +255,7 @@ class GalleryWindow(Part):
 
     def search_cells(self) -> None:
         """Let the user write what to search for."""
-        self._search.start()
+        self.search_line.start()
 
     def _stop_reader(self) -> None:
         reader, self.reader = self.reader, None

@@ -87,6 +87,13 @@ class LikenessBar(QWidget):
         if gallery.likeness.trouble:
             return gallery.likeness.trouble
         if gallery.likeness.waiting is not None or ranking is None:
+            if gallery.likeness.seen is not None:
+                done, total = gallery.likeness.seen
+                return tr(
+                    "Looking at the cells: {done} of {total} … you can go on meanwhile.",
+                    done=done,
+                    total=total,
+                )
             return tr("Comparing cells … you can go on meanwhile.")
         if ranking.order is Order.SIMILAR:
             of = gallery.find(ranking.of) if ranking.of is not None else None

@@ -46,12 +46,12 @@ class SearchLine(QWidget):
         self.problem.setObjectName("lld_gallery_search_problem")
         self.problem.hide()
         layout.addWidget(self.problem)
-        self._words = QStringListModel(self)
-        self._completer = QCompleter(self._words, self)
+        self.proposed = QStringListModel(self)
+        self._completer = QCompleter(self.proposed, self)
         self._completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         self._completer.setMaxVisibleItems(_SHOWN)
         self._completer.setWidget(self.line)  # not setCompleter: it completes the last term, not the line
-        self._completer.activated[str].connect(self._complete)
+        self._completer.activated[str].connect(self.complete)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
@@ -106,10 +106,11 @@ class SearchLine(QWidget):
         if not found or found == [last_term(text)]:
             self._completer.popup().hide()
             return
-        self._words.setStringList(found)
+        self.proposed.setStringList(found)
         self._completer.complete()
 
-    def _complete(self, word: str) -> None:
+    def complete(self, word: str) -> None:
+        """Put a word in the place of the last term."""
         text = self.line.text()
         self.line.setText(text[: len(text) - len(last_term(text))] + word)
         if word.endswith(":"):
