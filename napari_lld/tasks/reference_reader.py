@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
+from annotation_store.geometry import SAME_CELL, iou
 from annotation_store.records import Box, Cell
 from annotation_store.schema import Schema
 from napari_lld import sample
@@ -66,11 +68,10 @@ def compare(path: Path, reading_id: int, question: Question) -> Comparison:
         current = _of_project(project, question.field_id, question.box, None, None)
         own = {value: _own(project, question, value) for value in question.values}
         known = [current, *(one for found in own.values() for one in found)]
-        measured = all(one.pixel_size_um for one in known) and all(own.values())
-        listed = {
-            value: found if measured else _with_bundled(project.schema, question, value, found)
-            for value, found in own.items()
-        }
+        bundled = {value: _bundled(project.schema, question, value, known) for value in question.values}
+        needed = any(bundled[value] and not found for value, found in own.items())
+        measured = all(one.pixel_size_um for one in known) and not needed
+        listed = own if measured else {value: _filled(found, bundled[value]) for value, found in own.items()}
         side_um = None
         if measured:
             side_um = _AIR * max(max(one.box[2:]) * (one.pixel_size_um or 0.0) for one in known)
@@ -158,7 +159,7 @@ def _square(part: Crop, margins: tuple[int, int, int, int]) -> Crop:
 
 
 @dataclass(frozen=True)
-class _Example:
+class Example:
     """A labelled cell of the bundled fields."""
 
     path: Path
@@ -168,13 +169,14 @@ class _Example:
 
 
 @cache
-def _examples() -> tuple[_Example, ...]:
+def bundled_examples() -> tuple[Example, ...]:
+    """Return the cells of the bundled fields that have a class."""
     document = json.loads(sample.truth().read_text("utf-8"))
     classes = {one["id"]: one["name"] for one in document["categories"]}
     files = {image["id"]: image["file_name"] for image in document["images"]}
     paths = {path.name: path for path in sample.fields()}
     return tuple(
-        _Example(
+        Example(
             paths[files[one["image_id"]]],
             tuple(one["bbox"]),
             classes[one["category_id"]],
@@ -185,21 +187,34 @@ def _examples() -> tuple[_Example, ...]:
     )
 
 
-def _with_bundled(schema: Schema, question: Question, value: str, own: list[_Found]) -> list[_Found]:
-    """Fill up with bundled examples of a value: at least one where there is one, first of the same class."""
-    found = [one for one in _examples() if _is_example(schema, question.what, value, one)]
+def _bundled(schema: Schema, question: Question, value: str, known: list[_Found]) -> list[_Found]:
+    """List bundled examples of a value, first those of the same class; none of a cell that is known here.
+
+    The sample project is made of the bundled fields: their labels must not answer what is asked.
+    """
+
+    def is_here(example: Example) -> bool:
+        return any(one.where == example.path.name and iou(one.box, example.box) >= SAME_CELL for one in known)
+
+    found = [one for one in bundled_examples() if _is_example(schema, question.what, value, one)]
     found.sort(key=lambda one: schema.find_class(one.cell_class) != question.cell_class)
-    kept = own[: PER_VALUE - 1] if found else own
-    return [*kept, *(_bundled(one) for one in found[: PER_VALUE - len(kept)])]
+    few = islice((one for one in found if not is_here(one)), PER_VALUE)
+    return [_of_sample(one) for one in few]
 
 
-def _is_example(schema: Schema, what: str, value: str, one: _Example) -> bool:
+def _filled(own: list[_Found], bundled: list[_Found]) -> list[_Found]:
+    """Fill up with bundled examples: at least one where there is one."""
+    kept = own[: PER_VALUE - 1] if bundled else own
+    return [*kept, *bundled[: PER_VALUE - len(kept)]]
+
+
+def _is_example(schema: Schema, what: str, value: str, one: Example) -> bool:
     if what == CLASS:
         return schema.find_class(one.cell_class) == value
     return any(schema.find_value(name, word) == (what, value) for name, word in one.attributes.items())
 
 
-def _bundled(example: _Example) -> _Found:
+def _of_sample(example: Example) -> _Found:
     def cut(side: float | None) -> Crop:
         with Image.open(example.path) as picture:
             part, margins = crop_window(example.box, picture.width, picture.height, side)

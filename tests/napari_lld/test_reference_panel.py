@@ -51,14 +51,14 @@ def test_the_values_of_the_row_stand_beside_the_cell_with_their_keys(
     session = compared(panel)
     assert panel.isVisible()
     assert panel.topic.currentText() == "Nuclear chromatin"
-    titles = [one.text() for one in panel._groups.findChildren(QLabel)]
+    titles = [one.text() for one in panel.groups.findChildren(QLabel)]
     assert titles == ["Open  1", "Coarse  2"]
-    assert [key[0] for key in panel._pictures] == ["open"] * 4 + ["coarse"] * 4
-    picture = panel._pictures["coarse", 0]
+    assert [key[0] for key in panel.pictures] == ["open"] * 4 + ["coarse"] * 4
+    picture = panel.pictures["coarse", 0]
     assert picture.accessibleName() == "Coarse · cell 3 · field_0.png"
     qtbot.mouseClick(picture, Qt.MouseButton.LeftButton)
-    assert panel._beside_words.text() == "Coarse · cell 3 · field_0.png"
-    assert [key for key, one in panel._pictures.items() if one.isChecked()] == [("coarse", 0)]
+    assert panel.beside_words.text() == "Coarse · cell 3 · field_0.png"
+    assert [key for key, one in panel.pictures.items() if one.isChecked()] == [("coarse", 0)]
     assert panel.commands.run("references.next")
     assert session.references.chosen == ("coarse", 1)
     words = panel.scale_words.text()
@@ -66,7 +66,7 @@ def test_the_values_of_the_row_stand_beside_the_cell_with_their_keys(
     assert "CC BY 4.0" in words
     panel.topic.setCurrentIndex(0)
     panel.topic.activated.emit(0)
-    assert "Monocyte  ⇧M" in [one.text() for one in panel._groups.findChildren(QLabel)]
+    assert "Monocyte  ⇧M" in [one.text() for one in panel.groups.findChildren(QLabel)]
     session.references.close()
     assert panel.isHidden()
 
@@ -74,7 +74,7 @@ def test_the_values_of_the_row_stand_beside_the_cell_with_their_keys(
 def test_the_panel_lies_where_it_does_not_cover_the_cell(panel: ReferencePanel) -> None:
     compared(panel)
     for top, bottom in ((20, 120), (560, 680), (300, 400)):
-        panel._where = lambda span=(top, bottom): span  # type: ignore[misc]
+        panel.where = lambda span=(top, bottom): span  # type: ignore[misc]
         panel.place_soon()
         assert panel.y() >= bottom or panel.y() + panel.height() <= top
         assert panel.y() >= 0
@@ -86,7 +86,7 @@ def test_nothing_is_shown_without_a_cell_and_another_project_closes_it(panel: Re
     session = compared(panel)
     session.selection.select(None)
     assert panel.isVisible()
-    assert panel._waiting.text() == "Choose a cell."
-    assert not panel._pictures
+    assert panel.waiting.text() == "Choose a cell."
+    assert not panel.pictures
     session.close()
     assert panel.isHidden()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from annotation_store import Project
 from napari_lld.session.references import CLASS, PER_VALUE, Comparison, Question
 from napari_lld.session.session import Session
-from napari_lld.tasks.reference_reader import SIDE, compare
+from napari_lld.tasks.reference_reader import SIDE, bundled_examples, compare
 
 VALUES = ("open", "coarse")
 
@@ -85,6 +86,28 @@ def test_where_all_pixel_sizes_are_known_all_pictures_are_as_many_micrometres_wi
     assert found.side_um is None, "nothing of the project has these values"
 
 
+def test_a_value_that_no_cell_anywhere_has_does_not_take_the_scale_away(labelled: Path) -> None:
+    with Project.open(labelled, annotator="Ada") as project:
+        for field in (1, 2):
+            project.fields.update(field, pixel_size_um=0.1)
+    found = compare(labelled, 1, question(values=("coarse", "unheard of")))
+    assert found.side_um == pytest.approx(1.4 * 20 * 0.1)
+    assert found.cells["unheard of"] == ()
+
+
+def test_the_bundled_label_of_the_very_cell_is_never_shown(tmp_path: Path) -> None:
+    example = next(one for one in bundled_examples() if one.cell_class == "Basophil")
+    with Project.create(tmp_path / "sample.lld", "lld", annotator="Ada") as project:
+        (field,) = project.fields.add([example.path]).added
+        project.cells.add(field, example.box)
+    asked = question(what=CLASS, values=("Basophil",), of=("cell", 1), field_id=field, box=example.box)
+    found = compare(tmp_path / "sample.lld", 1, asked).cells["Basophil"]
+    assert len(found) == PER_VALUE
+    here = compare(tmp_path / "sample.lld", 1, replace(asked, box=(0, 0, 5, 5))).cells["Basophil"]
+    pictures = [one.crop.tobytes() for one in here]
+    assert [one.crop.tobytes() for one in found[:-1]] == pictures[1:], "the first was the cell itself"
+
+
 def test_of_a_class_the_most_alike_stands_first_and_empty_ones_are_left_out(labelled: Path) -> None:
     classes = ("Myeloblast", "Monocyte", "Promonocyte")
     near = {"Monocyte": ((("cell", 1), 0.9),), "Myeloblast": ((("cell", 7), 0.4),)}
@@ -93,7 +116,7 @@ def test_of_a_class_the_most_alike_stands_first_and_empty_ones_are_left_out(labe
     assert None in ids(found, "Monocyte")
 
 
-def test_a_schema_of_other_words_has_no_bundled_examples(tmp_path: Path, labelled: Path) -> None:
+def test_a_schema_of_other_words_has_no_bundledbundled_examples(tmp_path: Path, labelled: Path) -> None:
     found = compare(labelled, 1, question(values=("unheard of",)))
     assert found.cells == {"unheard of": ()}
 

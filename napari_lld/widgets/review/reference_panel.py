@@ -78,26 +78,26 @@ class ReferencePanel(Part):
         self.setObjectName("lld_references")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._canvas: QWidget | None = None
-        self._where: Callable[[], tuple[float, float] | None] = lambda: None
+        self.where: Callable[[], tuple[float, float] | None] = lambda: None
         self._shown: Comparison | None = None
-        self._pictures: dict[tuple[str, int], Picture] = {}
+        self.pictures: dict[tuple[str, int], Picture] = {}
         layout = column(self, 4, (10, 6, 10, 6))
         self.topic = QComboBox()
         self.topic.setObjectName("lld_references_topic")
         self.topic.setAccessibleName(tr("What cells are compared by"))
         self.topic.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.topic.activated.connect(lambda *_: session.references.show(str(self.topic.currentData())))
-        self._waiting = label(role="muted")
+        self.waiting = label(role="muted")
         close = self.tool_button("references.show", tr("Close"))
         turn = [self.tool_button("references.previous", "‹", hint=False)]
         turn.append(self.tool_button("references.next", "›", hint=False))
-        layout.addLayout(row(self.topic, self._waiting, 1, *turn, close))
+        layout.addLayout(row(self.topic, self.waiting, 1, *turn, close))
         self.current, self.beside = Picture(_LARGE), Picture(_LARGE)
-        self._current_words, self._beside_words = (label(role="muted", gives_way=True) for _ in range(2))
-        large = [_captioned(self.current, self._current_words), _captioned(self.beside, self._beside_words)]
-        self._groups = QWidget()
-        self._groups.setObjectName("lld_reference_groups")
-        self._grid = QGridLayout(self._groups)
+        self.current_words, self.beside_words = (label(role="muted", wrap=True) for _ in range(2))
+        large = [_captioned(self.current, self.current_words), _captioned(self.beside, self.beside_words)]
+        self.groups = QWidget()
+        self.groups.setObjectName("lld_reference_groups")
+        self._grid = QGridLayout(self.groups)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(3)
         self._scroll = QScrollArea()
@@ -105,7 +105,7 @@ class ReferencePanel(Part):
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidgetResizable(True)
-        self._scroll.setWidget(self._groups)
+        self._scroll.setWidget(self.groups)
         body = row(*large, self._scroll, spacing=6)
         body.setStretch(2, 1)
         layout.addLayout(body)
@@ -126,7 +126,7 @@ class ReferencePanel(Part):
         where
             Gives where the current cell begins and ends on the canvas, from its top.
         """
-        self._canvas, self._where = canvas, where
+        self._canvas, self.where = canvas, where
         self.setParent(canvas)
         canvas.installEventFilter(self)
         self.refresh()
@@ -153,7 +153,7 @@ class ReferencePanel(Part):
 
     def _place(self) -> None:
         """Lie at the head or the foot of the canvas, whichever covers less of the current cell."""
-        canvas, cell = self._canvas, self._where()
+        canvas, cell = self._canvas, self.where()
         if canvas is None:
             return
         width = min(_WIDEST, canvas.width() - 2 * _MARGIN)
@@ -189,14 +189,14 @@ class ReferencePanel(Part):
             self._shown = found
             self._show_groups(found)
         if found is None:
-            self._waiting.setText(
+            self.waiting.setText(
                 tr("Choose a cell.") if self.session.selection.box is None else tr("Reading …")
             )
             self.current.show_picture(None, "")
         else:
-            self._waiting.setText("" if any(found.cells.values()) else tr("No cell has such a label yet."))
+            self.waiting.setText("" if any(found.cells.values()) else tr("No cell has such a label yet."))
             self.current.show_picture(found.current, tr("This cell"))
-        self._current_words.setText(tr("This cell"))
+        self.current_words.setText(tr("This cell"))
         self._show_beside(found, references.beside)
         self.scale_words.setText(_in_words(found))
         self._place()
@@ -205,23 +205,23 @@ class ReferencePanel(Part):
 
     def _show_beside(self, found: Comparison | None, beside: Reference | None) -> None:
         chosen = self.session.references.chosen
-        for key, picture in self._pictures.items():
+        for key, picture in self.pictures.items():
             picture.setChecked(key == chosen)
         if found is None or beside is None or chosen is None:
             self.beside.show_picture(None, "")
-            self._beside_words.setText("")
+            self.beside_words.setText("")
             return
         words = self._words(found, chosen[0], beside)
         self.beside.show_picture(beside.crop, words, bundled=beside.cell_id is None)
-        self._beside_words.setText(words)
-        self._beside_words.setToolTip(words)
+        self.beside_words.setText(words)
+        self.beside_words.setToolTip(words)
 
     def _show_groups(self, found: Comparison | None) -> None:
         """Make the pictures anew: a block of two rows for each value."""
-        for child in self._groups.findChildren(QWidget):
+        for child in self.groups.findChildren(QWidget):
             child.setParent(None)
             child.deleteLater()
-        self._pictures = {}
+        self.pictures = {}
         column_number = 0
         for value, cells in found.cells.items() if found is not None else ():
             title = label(self._title(found, value), "heading") if found is not None else label()
@@ -239,7 +239,7 @@ class ReferencePanel(Part):
                 picture.clicked.connect(
                     lambda *_, value=value, number=number: self.session.references.choose(value, number)
                 )
-                self._pictures[value, number] = picture
+                self.pictures[value, number] = picture
                 self._grid.addWidget(picture, 1 + number % 2, column_number + number // 2)
             column_number += width
             self._grid.setColumnMinimumWidth(column_number, 8)
