@@ -1,0 +1,363 @@
+"""What likeness is worth: labelling whole clusters, and how fast and how small it is.
+
+    python examples/benchmark_likeness.py --data ../shared/data [--init FILE]
+
+``clusters``: the 2,400 boxed cells of ``pbc`` without a class, in a project with the bundled starter or the
+model of ``--init``; a simulated annotator labels them cluster by cluster, as ``napari-lld clusters`` gives
+them. Each crop of a cluster costs a glance, each odd one that is seen a click that takes it out; then one
+label is for all that are left. What was taken out, and clusters without a majority, wait for the clusters of
+the next round; the rest of small clusters is labelled one by one. One odd crop in ten is overlooked. The
+prices are those of `training.ranking.cost`, in seconds; boxes are there in both ways of working.
+
+``sizes``: bytes of the features of 100,000 cells, and seconds until they, or 10,000, are sorted by likeness
+in a worker that stays. The vectors are random: time and size do not depend on what they hold.
+
+Subsets put the fields in another order, which gives other clusters and other oversights. Runs are kept in
+``CACHE/likeness.jsonl``; ``--quick`` runs on the sample.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench import arguments, project, tables
+from bench.cache import Cache, file_digest
+from bench.data import Field, load_fields, sample, studied
+from bench.worker import ask
+from PIL import Image
+
+from annotation_store import BoxFeatures, Project
+from training.evaluation.metrics import TrueCell
+from training.protocol import EmbeddingsRequest, LikenessRequest
+from training.ranking.cost import CostModel
+
+ARMS = ("clusters", "sizes")
+SUBSETS = 8
+
+OPEN = CostModel().open_field
+"""Seconds to go to a cluster."""
+
+OVERLOOKED = 0.1
+"""Share of the odd crops that a glance at each does not find."""
+
+MAJORITY = 0.6
+"""Share of a cluster's crops that must be of one class, or it is left for the next round."""
+
+ROUNDS = 4
+FEW = 4
+"""Cells of a cluster that are left to be labelled one by one."""
+
+SIZES = (10_000, 100_000)
+ON_A_FIELD = 500
+TIMES = 5
+
+
+# --- labelling by clusters -------------------------------------------------------------------------------
+
+
+class Annotator:
+    """Knows the classes, and labels clusters in a project by real commands; counts acts at their prices."""
+
+    def __init__(self, made: Project, truth: Mapping[int, str], *, overlooked: float, seed: int) -> None:
+        self.made, self.truth, self.overlooked = made, truth, overlooked
+        self.chance = random.Random(seed)
+        self.acts: Counter[str] = Counter()
+        self.labelled: dict[int, str] = {}
+
+    def clusters(self, groups: Sequence[Sequence[int]]) -> None:
+        """Label clusters of cells that have no label yet."""
+        for group in groups:
+            self.acts["open"] += 1
+            self.acts["glance"] += len(group)
+            (name, count) = Counter(self.truth[one] for one in group).most_common(1)[0]
+            if count < MAJORITY * len(group):
+                continue
+            odd = {one for one in group if self.truth[one] != name and not self._overlooks()}
+            self.acts["take out"] += len(odd)
+            self._label([one for one in group if one not in odd], name)
+            self.acts["label"] += 1
+
+    def one_by_one(self, cells: Sequence[int]) -> None:
+        """Label cells each by itself."""
+        for name in sorted({self.truth[one] for one in cells}):
+            self._label([one for one in cells if self.truth[one] == name], name)
+        self.acts["label"] += len(cells)
+
+    def seconds(self, prices: CostModel) -> float:
+        """Return what all that took."""
+        price = {
+            "open": OPEN,
+            "glance": prices.glance,
+            "take out": prices.reject,
+            "label": prices.label_class,
+        }
+        return sum(count * price[act] for act, count in self.acts.items())
+
+    def _overlooks(self) -> bool:
+        return self.chance.random() < self.overlooked
+
+    def _label(self, cells: Sequence[int], name: str) -> None:
+        self.made.bulk_edits.label(cells, cell_class=name)
+        self.labelled |= dict.fromkeys(cells, name)
+
+
+def by_clusters(
+    fields: Sequence[Field], seed: int, *, overlooked: float, init: Path | None, features: Path | None
+) -> dict[str, Any]:
+    """Label all cells of some fields by clusters.
+
+    Parameters
+    ----------
+    features
+        Folder where the vectors that one project computed are kept for the next.
+    """
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+        folder = Path(place) / "project"
+        with project.new(folder) as made:
+            truth = put(made, fields)
+            known = {} if init is None else {"model": project.adopt(made, init)}
+            if features is not None and features.is_dir():
+                shutil.copytree(features, folder / ".features", dirs_exist_ok=True)
+            person = Annotator(made, truth, overlooked=overlooked, seed=seed)
+            purity = 0.0
+            counts = []
+            for turn in range(ROUNDS):
+                left = truth.keys() - person.labelled.keys()
+                groups = unlabelled_clusters(made, left, known)
+                if not groups:
+                    break
+                if not turn:
+                    purity = _purity(groups, truth)
+                counts.append(len(groups))
+                person.clusters(groups)
+            person.one_by_one(sorted(truth.keys() - person.labelled.keys()))
+            right = sum(cell.cell_class == truth[cell.id] for cell in made.cells.all()) / len(truth)
+            if features is not None and not features.is_dir():
+                shutil.copytree(folder / ".features", features)
+    prices = CostModel()
+    seconds, alone = person.seconds(prices), len(truth) * prices.label_class
+    return {
+        "cells": len(truth),
+        "clusters": counts,
+        "purity": round(purity, 4),
+        "right": round(right, 4),
+        "acts": dict(person.acts),
+        "seconds": round(seconds, 1),
+        "one_by_one": alone,
+        "times": round(alone / seconds, 2),
+    }
+
+
+def _purity(groups: Sequence[Sequence[int]], truth: Mapping[int, str]) -> float:
+    most = [Counter(truth[one] for one in group).most_common(1)[0][1] for group in groups]
+    return sum(most) / sum(map(len, groups))
+
+
+def put(made: Project, fields: Sequence[Field]) -> dict[int, str]:
+    """Import the boxes without their classes; give each cell's id its class."""
+    of_box = {(f.name, box(c.box)): c.cell_class or "" for f in fields for c in f.cells if c.cell_class}
+    bare = [
+        replace(f, cells=tuple(replace(c, cell_class=None, attributes={}) for c in f.cells if c.cell_class))
+        for f in fields
+    ]
+    project.annotate(made, [f for f in bare if f.cells])
+    names = {field.id: field.name for field in made.fields.all()}
+    return {
+        cell.id: of_box[name, box(cell.box)]
+        for name, cell in ((_ending(names[c.field_id], fields), c) for c in made.cells.all())
+    }
+
+
+def _ending(name: str, fields: Sequence[Field]) -> str:
+    return next((field.name for field in fields if field.name.endswith(name)), name)
+
+
+def box(some: Sequence[float]) -> tuple[int, ...]:
+    """Return a box by which it is found again."""
+    return tuple(round(10 * value) for value in some)
+
+
+def unlabelled_clusters(made: Project, left: set[int], known: dict[str, int]) -> list[list[int]]:
+    """Ask for clusters, as ``napari-lld clusters`` does; leave out what is labelled already.
+
+    The cells that are labelled shape the space, and name the clusters.
+    """
+    done = ask(LikenessRequest(project=str(made.path), what="clusters", annotator="benchmark", **known))
+    groups = [
+        [number for kind, number in one["keys"] if kind == "cell" and number in left]
+        for one in done.result["clusters"]
+    ]
+    return [group for group in groups if len(group) > FEW]
+
+
+# --- seconds and bytes -----------------------------------------------------------------------------------
+
+
+def sizes(cells: int, times: int = TIMES) -> dict[str, Any]:
+    """Measure the bytes of so many cells' features, and the seconds until they are sorted."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        images = [_blank(Path(place), number) for number in range(-(-cells // ON_A_FIELD))]
+        project.annotate(made, images)
+        trunk, width = _trunk(Path(place))
+        rng = np.random.default_rng(0)
+        for field in made.fields.all():
+            boxes = np.array([cell.box for cell in made.cells.all(field.id)], np.float32)
+            vectors = rng.normal(size=(len(boxes), width)).astype(np.float32)
+            made.features.save(trunk, {field.id: BoxFeatures(boxes, vectors)})
+        files = (made.path / ".features").rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        numbers = [cell.id for cell in made.cells.all()]
+        took = {what: _timed(made, what, numbers, times) for what in ("similar", "clusters", "outliers")}
+        took["similar after a label"] = _timed(made, "similar", numbers, times, label=True)
+    return {
+        "cells": len(numbers),
+        "megabytes": round(size / 1e6, 1),
+        "machine": project.machine(),
+        **{what: round(seconds, 3) for what, seconds in took.items()},
+    }
+
+
+def _blank(folder: Path, number: int) -> Field:
+    """Make a field of which every pixel may be a cell's: its vectors are given."""
+    file = folder / f"{number:04}.png"
+    Image.new("RGB", (600, 600), (number % 256, number // 256, 0)).save(file)
+    cells = tuple(
+        TrueCell((float(x), float(y), 20.0, 20.0), None) for x in range(0, 575, 23) for y in range(0, 575, 23)
+    )
+    return Field(file.name, file, 600, 600, cells[:ON_A_FIELD], ())
+
+
+def _trunk(folder: Path) -> tuple[str, int]:
+    """Ask by what name the starter's vectors are kept, and how long they are."""
+    import anndata
+
+    with project.new(folder / "one") as made:
+        project.annotate(made, [replace(one, cells=one.cells[:1]) for one in [_blank(folder, 9999)]])
+        out = folder / "one.h5ad"
+        ask(EmbeddingsRequest(project=str(made.path), out=str(out), annotator="benchmark"))
+    table = anndata.read_h5ad(out)
+    return str(table.uns["napari_lld"]["trunk"]), int(table.shape[1])
+
+
+def _timed(made: Project, what: Any, numbers: Sequence[int], times: int, *, label: bool = False) -> float:
+    """Return the median seconds from request to answer, once the vectors are in memory."""
+    took = []
+    for time_of in range(times + 1):
+        of = ("cell", numbers[time_of * 7 % len(numbers)]) if what == "similar" else None
+        if label:
+            made.bulk_edits.label([numbers[time_of]], cell_class="Monocyte")
+        else:
+            time.sleep(0.3)  # a database written to just now is read again
+        begun = time.monotonic()
+        ask(LikenessRequest(project=str(made.path), what=what, of=of, annotator="benchmark"))
+        took.append(time.monotonic() - begun)
+    return statistics.median(took[1:])
+
+
+# --- runs and tables -------------------------------------------------------------------------------------
+
+
+def wanted(args: Any) -> list[dict[str, Any]]:
+    """List the runs."""
+    runs: list[dict[str, Any]] = []
+    start = {} if args.init is None else {"init": file_digest(args.init)}
+    if "clusters" in args.arms:
+        runs += [
+            {"benchmark": "likeness", "arm": "clusters", "overlooked": OVERLOOKED, "subset": subset} | start
+            for subset in range(args.subsets)
+        ]
+    if "sizes" in args.arms:
+        runs += [{"benchmark": "likeness", "arm": "sizes", "cells": cells} for cells in SIZES]
+    return runs
+
+
+def work(config: dict[str, Any], args: Any) -> dict[str, Any]:
+    """Do a run."""
+    if config["arm"] == "sizes":
+        return sizes(config["cells"])
+    fields = load_fields(args.data / "pbc/train.json", args.data / "pbc/images")
+    kept = Path(tempfile.gettempdir()) / f"lld-features-{config.get('init', 'starter')}"
+    return by_clusters(
+        studied(fields, config["subset"]),
+        config["subset"],
+        overlooked=config["overlooked"],
+        init=args.init,
+        features=kept,
+    )
+
+
+def table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write a table of each arm."""
+    parts = []
+    groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for row in kept:
+        if row["config"]["arm"] == "clusters":
+            key = (row["config"].get("init", "bundled starter"), row["config"]["overlooked"])
+            groups.setdefault(key, []).append(row["result"])
+    if groups:
+        head = ["begun with", "overlooked", "runs", "cells", "purity of the first clusters", "s by clusters",
+                "s one by one", "times as fast", "right"]  # fmt: skip
+        rows = [
+            [begun, f"{missed:.0%}", len(some), some[0]["cells"],
+             tables.spread([one["purity"] for one in some]),
+             *(tables.spread([one[key] for one in some], 0) for key in ("seconds", "one_by_one")),
+             tables.spread([one["times"] for one in some], 2),
+             tables.spread([one["right"] for one in some], 4)]
+            for (begun, missed), some in groups.items()
+        ]  # fmt: skip
+        parts.append(tables.markdown(head, rows))
+    measured = [row["result"] for row in kept if row["config"]["arm"] == "sizes"]
+    if measured:
+        head = ["cells", "MB of features", "s to sort by likeness", "just after a label", "s for outliers",
+                "s for clusters", "on"]  # fmt: skip
+        rows = [
+            [f"{one['cells']:,}", one["megabytes"], one["similar"], one["similar after a label"],
+             one["outliers"], one["clusters"], one["machine"]] for one in measured
+        ]  # fmt: skip
+        parts.append(tables.markdown(head, rows))
+    return "\n\n".join(parts)
+
+
+def quick() -> int:
+    """Label the sample's cells by clusters, and sort a thousand."""
+    fields = [field for field in sample() if any(cell.cell_class for cell in field.cells)][:4]
+    told = by_clusters(fields, 0, overlooked=OVERLOOKED, init=None, features=None)
+    rows = [{"config": {"arm": "clusters", "overlooked": OVERLOOKED}, "result": told}]
+    rows.append({"config": {"arm": "sizes"}, "result": sizes(ON_A_FIELD, 1)})
+    print(table(rows))
+    return 0
+
+
+def main() -> int:
+    """Run what is not kept yet and write the tables."""
+    parser = arguments.parser(__doc__, ARMS)
+    parser.set_defaults(subsets=SUBSETS)
+    args = arguments.read(parser)
+    if args.quick:
+        return quick()
+    kept = Cache(args.cache / "likeness.jsonl")
+    runs = wanted(args)
+    for config in () if args.table else runs:
+        kept.kept(config, partial(work, config, args))
+    found = [row for config in runs if (row := kept.latest(config)) is not None]
+    tables.publish(args.cache, "likeness", table(found) if found else "", found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
