@@ -23,6 +23,8 @@ from napari_lld.i18n.translate import later, tr
 _LONGEST = 1000
 _LISTED = 30
 """How many words an error names."""
+_NAMED = 60
+"""How much of a word an error repeats."""
 
 _TERM = re.compile(
     r'(?P<minus>-?)(?:(?P<key>"[^"]+"|[^\s:<>="]+)(?P<op><=|>=|[:<>=])(?P<value>(?:"[^"]*"?|[^\s"])*)'
@@ -149,7 +151,7 @@ def _key_term(match: re.Match[str], schema: Schema) -> Passes:
     if known is None and attribute is None:
         problem = tr(
             "“{word}” is not known to the search. There are: {words}. Put quotes around text to find.",
-            word=key,
+            word=key[:_NAMED],
             words=", ".join([*map(tr, _KEYS), *(a.title or a.name for a in schema.attributes)]),
         )
         raise QueryError(problem)
@@ -158,7 +160,7 @@ def _key_term(match: re.Match[str], schema: Schema) -> Passes:
         raise QueryError(problem)
     parts = [quoted or plain for quoted, plain in _PART.findall(value) if (quoted or plain).strip()]
     if not parts:
-        problem = tr("Write what to look for after “{key}”.", key=f"{key}{op}")
+        problem = tr("Write what to look for after “{key}”.", key=f"{key[:_NAMED]}{op}")
         raise QueryError(problem)
     if known == CERTAINTY:
         return _certainty(op, value)
@@ -209,7 +211,7 @@ def _attribute(key: str, schema: Schema) -> Attribute | None:
     if len(found) > 1:
         problem = tr(
             "“{word}” may be several: {words}.",
-            word=key,
+            word=key[:_NAMED],
             words=", ".join(attribute.title or attribute.name for attribute in found),
         )
         raise QueryError(problem)
@@ -223,7 +225,7 @@ def _certainty(op: str, value: str) -> Passes:
         problem = tr(
             "“{word}” is not a certainty. Write a percentage from 0 to 100, such as {key}<60 or "
             "{key}:60..80.",
-            word=value,
+            word=value[:_NAMED],
             key=tr(CERTAINTY),
         )
         raise QueryError(problem)
@@ -298,7 +300,7 @@ def _picked(parts: Iterable[str], words: Mapping[str, Word], title: str) -> set[
             more = ", …" if len(listed) > _LISTED else ""
             problem = tr(
                 "“{word}” is not known for “{key}”. There are: {words}.",
-                word=part,
+                word=part[:_NAMED],
                 key=title,
                 words=", ".join(listed[:_LISTED]) + more,
             )

@@ -112,6 +112,7 @@ def test_all_terms_of_a_query_must_hold() -> None:
         ("class:", ("class:",)),
         ("nuclear:open", ("nuclear", "Nuclear chromatin", "Nuclear shape")),
         ("x" * 1001, ("1000",)),
+        ("x" * 900 + ":a", ("x" * 60 + "”",)),
     ],
 )
 def test_an_unknown_word_is_named_with_the_words_there_are(query: str, named: tuple[str, ...]) -> None:
