@@ -20,7 +20,7 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.bulk_accept import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.session.gallery_items import Item, Key
 from napari_lld.session.gallery_likeness import ClusterRow, Likeness, Ranking, cluster_rows
-from napari_lld.session.gallery_order import Order, Places, Scope, Show, SortKey, is_sorted, sort_key
+from napari_lld.session.gallery_order import Order, Places, Scope, Show, SortKey, Test, is_sorted, sort_key
 from napari_lld.session.search import EVERYTHING, Query
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
@@ -65,6 +65,8 @@ class Gallery:
         self.likeness.answered.connect(self._on_answer)
         self._items: dict[int, list[Item]] = {}
         self._places = Places()
+        self._strays = False
+        """Whether anything is listed only because a model alone has changed it."""
         self._field_ids: list[int] | None = None
         self._batches: list[tuple[list[int], int]] = []
         self._project: Project | None = None
@@ -182,49 +184,59 @@ class Gallery:
                 listed[new] = listed[old]
         self.became = became
         self._show(self._places.keep(self._all()), listed)
-        in_order = is_sorted(self.shown, self._sort_key()) and all(map(self._passes, self.shown))
-        self.outdated = not in_order or (self.ranking is not None and self._places.added)
+        self.outdated = (
+            self._strays
+            or not is_sorted(self.shown, self._sort_key())
+            or (self.ranking is not None and self._places.added)
+        )
         self.shown_changed.emit()
 
     def _show(self, ordered: Sequence[Item], listed: Mapping[Key, Item]) -> None:
         """List what passes the filters, and what only a model has changed since it was listed."""
+        passes, of_class, ranking = self._test(), self._test_of_class(), self.ranking
 
         def stays(item: Item) -> bool:
             before = listed.get(item.key)
             return before is not None and not item.done_by_hand(before)
 
-        found = [item for item in ordered if self._passes_but_class(item) or stays(item)]
-        partners: Mapping[Key, Item] = {}
-        if self.ranking is not None:
-            found = self.ranking.whole_pairs(found)
-            self.clusters = cluster_rows(self.ranking, found)
+        found = [item for item in ordered if passes(item) or stays(item)]
+        if ranking is not None:
+            found = ranking.whole_pairs(found)
+            self.clusters = cluster_rows(ranking, found)
             if self.only_cluster is not None:
-                found = [i for i in found if self.ranking.cluster_of.get(i.key) == self.only_cluster]
-            partners = {self.ranking.partners[i.key]: i for i in found if i.key in self.ranking.partners}
+                found = [item for item in found if ranking.cluster_of.get(item.key) == self.only_cluster]
+            if ranking.partners and of_class is not None:
+                alone, there = of_class, {item.key: item for item in found}
+
+                def of_class(item: Item) -> bool:  # a pair is not torn apart
+                    return alone(item) or alone(there[ranking.partners[item.key]])
+
         self.counts = Counter(item.word or MISSING for item in found)
+        if of_class is None:
+            self.shown = found
+        else:
+            self.shown = [item for item in found if of_class(item) or stays(item)]
+        self._strays = bool(listed) and not all(
+            passes(item) and (of_class is None or of_class(item)) for item in self.shown
+        )
 
-        def listed_by_class(item: Item) -> bool:
-            partner = partners.get(item.key)
-            return self._passes_class(item) or (partner is not None and self._passes_class(partner))
+    def _test_of_class(self) -> Test | None:
+        """Return what says whether an item has the class that is listed alone; ``None`` if all are."""
+        only = self.only_class
+        return None if only is None else lambda item: (item.word or MISSING) == only
 
-        self.shown = [item for item in found if listed_by_class(item) or stays(item)]
-
-    def _passes(self, item: Item) -> bool:
-        return self._passes_class(item) and self._passes_but_class(item)
-
-    def _passes_class(self, item: Item) -> bool:
-        return self.only_class is None or (item.word or MISSING) == self.only_class
-
-    def _passes_but_class(self, item: Item) -> bool:
-        if self.ranking is not None and item.key not in self.ranking.places:
-            return False
-        if (
-            self.only_value is not None
-            and self.attribute is not None
-            and (item.value(self.attribute) or MISSING) != self.only_value
-        ):
-            return False
-        return self.show.takes(item, self._incomplete) and self._is_found(item)
+    def _test(self) -> Test:
+        """Return what says whether an item passes all filters but that of classes."""
+        tests: list[Test] = [self.show.test(self._incomplete)]
+        if self.ranking is not None:
+            places = self.ranking.places
+            tests.append(lambda item: item.key in places)
+        attribute, only = self.attribute, self.only_value
+        if attribute is not None and only is not None:
+            tests.append(lambda item: (item.value(attribute) or MISSING) == only)
+        if self.query.terms:
+            tests.append(self._is_found)
+        return tests[0] if len(tests) == 1 else lambda item: all(test(item) for test in tests)
 
     def _is_found(self, item: Item) -> bool:
         """Return whether the query lets an item through."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from annotation_store.records import SuggestionState
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.session.gallery_items import Item, Key
+
+Test = Callable[[Item], bool]
 
 
 class Scope(StrEnum):
@@ -33,31 +36,30 @@ class Show(StrEnum):
     BOOKMARKED = "bookmarked"
     SECOND_OPINION = "second_opinion"
 
-    def takes(self, item: Item, incomplete: Callable[[Item], bool]) -> bool:
-        """Return whether it lists an item.
+    def test(self, incomplete: Test) -> Test:
+        """Return what says whether it lists an item.
 
         Parameters
         ----------
         incomplete
             Whether a cell lacks a class or value.
         """
-        cell = item.entry.kind == "cell"
         match self:
             case Show.EVERYTHING:
-                return cell or item.pending
+                return attrgetter("stands")
             case Show.CELLS:
-                return cell
+                return lambda item: item.entry.kind == "cell"
             case Show.INCOMPLETE:
-                return cell and incomplete(item)
+                return lambda item: item.entry.kind == "cell" and incomplete(item)
             case Show.WAITING:
-                return item.pending
+                return attrgetter("pending")
             case Show.REJECTED:
-                return item.entry.state is SuggestionState.REJECTED
+                return lambda item: item.entry.state is SuggestionState.REJECTED
             case Show.UNKNOWN:
-                return item.pending and item.unknown
+                return lambda item: item.pending and item.unknown
             case Show.BOOKMARKED:
-                return item.entry.bookmark
-        return item.entry.second_opinion
+                return attrgetter("entry.bookmark")
+        return attrgetter("entry.second_opinion")
 
 
 class Order(StrEnum):
@@ -90,25 +92,31 @@ def sort_key(order: Order, schema: Schema | None, attribute: str | None) -> Sort
     attribute
         Whose values are in order, for `Order.VALUE`.
     """
-
-    def falling(number: float | None) -> tuple[bool, float]:
-        return (number is None, -(number or 0.0))
-
     if order is Order.UNCERTAIN:
-        return lambda item: (not item.unknown, falling(item.doubt))
+        return lambda item: (not item.unknown, item.doubt is None, -(item.doubt or 0.0))
     if order is Order.SUREST:
-        return lambda item: (item.unknown, falling(item.probability))
+        return lambda item: (item.unknown, item.probability is None, -(item.probability or 0.0))
     if order is Order.DISAGREEMENT:
         return _by_disagreement
     places: dict[str | None, int] = {}
     if schema is not None and order is Order.CLASS:
         names = [*schema.class_names, *(group.name for group in schema.groups), UNSURE]
         places = {name: place for place, name in enumerate(names)}
-        return lambda item: (places.get(item.word, len(places)), falling(item.probability))
+        last = len(places)
+        return lambda item: (
+            places.get(item.word, last),
+            item.probability is None,
+            -(item.probability or 0.0),
+        )
     if schema is not None and attribute is not None:
         values = [*schema.attribute_named(attribute).value_names, UNSURE]
         places = {name: place for place, name in enumerate(values)}
-        return lambda item: (places.get(item.value(attribute), len(places)), falling(item.doubt))
+        last = len(places)
+        return lambda item: (
+            places.get(item.value(attribute), last),
+            item.doubt is None,
+            -(item.doubt or 0.0),
+        )
     return lambda item: item.entry.id
 
 

@@ -92,7 +92,9 @@ class GalleryGrid(QListView):
         current, row, place = self.current(), self.currentIndex().row(), bar.value()
         self.painter_.in_pairs = self.model_.gallery.order is Order.DUPLICATES
         self._fill_width()
-        self.model_.show_items(items)
+        if not self.model_.show_items(items):
+            self._looking.start()  # a box may have changed, and with it the crop
+            return
         self._choose(chosen)
         if items and current is not None:
             # the keyboard goes on where it was, also where that crop has left the list

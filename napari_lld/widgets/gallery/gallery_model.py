@@ -34,17 +34,18 @@ class GalleryModel(QAbstractListModel):
         self._rows: dict[Key, int] = {}
         self._crops: OrderedDict[Wanted, QPixmap | None] = OrderedDict()
 
-    def show_items(self, items: Sequence[Item]) -> None:
-        """Show other items, or the same ones as they are now."""
+    def show_items(self, items: Sequence[Item]) -> bool:
+        """Show other items, or the same ones as they are now; return whether they are others."""
         if [item.key for item in items] == list(self._rows):
             self.items = items
             if items:
                 self.dataChanged.emit(self.index(0), self.index(len(items) - 1))
-            return
+            return False
         self.beginResetModel()
         self.items = items
         self._rows = {item.key: row for row, item in enumerate(items)}
         self.endResetModel()
+        return True
 
     def forget(self) -> None:
         """Drop all crops and what was seen: another project."""
