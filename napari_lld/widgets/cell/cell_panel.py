@@ -268,9 +268,13 @@ class CellPanel(Part):
             parts = [tr("{count} missing", count=missing) if missing else tr("complete")]
             if classes := self.session.candidates.classes:
                 title = self._schema.class_title(classes[0][0]) if self._schema else classes[0][0]
-                parts = [tr("{key} takes {title}", key=key("suggestion.accept"), title=title)]
-            elif self.session.candidates.open:
-                parts.append(tr("{key} takes the next", key=key("suggestion.accept")))
+                return tr("{key} takes {title}", key=key("suggestion.accept"), title=title)
+            if self.session.candidates.open:
+                return (
+                    tr("{count} missing", count=missing)
+                    + " · "
+                    + tr("{key} takes the next", key=key("suggestion.accept"))
+                )
             if cell.cut:
                 parts.append(tr("cut"))
             parts.append(box_size(cell.box, self.session.display.pixel_size_um))
