@@ -7,7 +7,7 @@ from typing import Any
 from psygnal import Signal
 
 from annotation_store.records import Edit
-from napari_lld.i18n.translate import tr
+from napari_lld.i18n.translate import tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.assistant import Assistant
 from napari_lld.session.fields import Fields
@@ -36,12 +36,12 @@ class InstantLearning:
         self._opened, self._fields = opened, fields
         self._preferences, self._assistant = preferences, assistant
         self.cells = 0
-        self._failed = False
+        self._failed = self._told_of_others = False
 
     def on_project(self) -> None:
         """Begin anew with another project."""
         self._assistant.forget()
-        self.cells, self._failed = 0, False
+        self.cells, self._failed, self._told_of_others = 0, False, False
         self.changed.emit()
 
     def on_edited(self, edit: Edit) -> None:
@@ -80,4 +80,17 @@ class InstantLearning:
             )
             return
         self.cells = int(message.result.get("cells", 0))
+        others = int(message.result.get("of_another_model", 0))
+        if others and not self._told_of_others:
+            self._told_of_others = True
+            self._opened.tell(
+                "hint",
+                trn(
+                    "{count} suggestion is of another model than the active one, of the stain or imported: "
+                    "it does not learn from your labels. [training.suggest] replaces it.",
+                    "{count} suggestions are of another model than the active one, of the stain or imported: "
+                    "they do not learn from your labels. [training.suggest] replaces them.",
+                    others,
+                ),
+            )
         self.changed.emit()

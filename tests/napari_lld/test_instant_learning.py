@@ -224,3 +224,12 @@ def test_a_field_that_cannot_be_read_has_no_candidates(session: Session, fake: F
     session.candidates.take_all()
     assert session.selection.cell is not None
     assert session.selection.cell.cell_class is None
+
+
+def test_suggestions_of_another_model_are_told_of_once(session: Session, fake: Fake) -> None:
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    for _ in range(2):
+        session.instant_learning.learn()
+        fake.of(RenewRequest)[-1][1](Done(task="renew", result={"cells": 2, "of_another_model": 3}))
+    assert len([sentence for sentence in told if "3 suggestions are of another model" in sentence]) == 1
