@@ -202,7 +202,7 @@ def test_closing_while_a_model_trains_stops_the_worker(
 ) -> None:
     import sys
 
-    from napari_lld.tasks import training_process
+    from napari_lld.tasks import worker_process
 
     script = tmp_path / "worker.py"
     script.write_text(
@@ -211,7 +211,7 @@ def test_closing_while_a_model_trains_stops_the_worker(
         'print(\'{"type": "cancelled"}\', flush=True)\n',
         encoding="utf-8",
     )
-    monkeypatch.setattr(training_process, "warm_worker_command", lambda: [sys.executable, str(script)])
+    monkeypatch.setattr(worker_process, "warm_worker_command", lambda: [sys.executable, str(script)])
     window = open_window(small_project)
     window.session.regions.add_whole_field()
     window.dock.show_model_tab()
