@@ -213,6 +213,19 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
     assert f"{300 - seen} that were not on the screen are left: The bundled starter has not" in told[-1]
 
 
+def test_what_is_listed_and_its_order_are_chosen_by_keys_too(
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    window = opened(dock, small_project, qtbot)
+    order = window.findChild(QComboBox, "lld_gallery_order")
+    assert order is not None
+    order.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.keyClick(order, Qt.Key.Key_Down)
+    assert window.gallery.order is Order.SUREST
+    assert confidences(window) == [0.9, 0.7, 0.5]
+
+
 def test_nothing_moves_under_the_hand_until_it_is_sorted_again(
     dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:

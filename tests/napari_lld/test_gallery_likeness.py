@@ -321,6 +321,9 @@ def test_a_group_is_chosen_by_one_key_or_click_and_labelled_by_one_more(
     )
     settle(window, qtbot)
     assert window.likeness.sentence.text().startswith("2 groups. N or a click chooses")
+    least = window.minimumSizeHint()
+    assert least.width() <= 853, "it fits a small screen, 1280 × 720 at 150%"
+    assert least.height() <= 480
     assert [window.clusters.standing(row) for row in window.clusters.rows] == [
         "1 labelled",
         "named by the model",

@@ -166,7 +166,7 @@ class GalleryWindow(Part):
     ) -> QComboBox:
         box = QComboBox()
         box.setObjectName(f"lld_gallery_{name}")
-        box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        box.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the crops
         for title, value in choices:
             box.addItem(title, value)
         box.activated.connect(lambda *_: changed())
