@@ -192,6 +192,10 @@ class LikenessRequest(_Record):
     reading: int | None = None
 
 
+EMBEDDINGS_SUFFIXES = (".h5ad", ".parquet")
+"""Files that an `EmbeddingsRequest` writes: AnnData, Parquet."""
+
+
 class EmbeddingsRequest(_Record):
     """Write the feature vectors of the project's cells and pending suggestions.
 

@@ -22,8 +22,6 @@ from napari_lld.cli._options import (
 from napari_lld.cli.export import check_out
 from napari_lld.cli.predict import check_model
 
-SUFFIXES = (".h5ad", ".parquet")
-
 
 def embeddings(
     project: ProjectPath,
@@ -43,11 +41,11 @@ def embeddings(
 ) -> None:
     """Write feature vectors of cells and suggestions, with labels and predictions, as AnnData or Parquet."""
     from training.client import run_worker
-    from training.protocol import EmbeddingsRequest
+    from training.protocol import EMBEDDINGS_SUFFIXES, EmbeddingsRequest
 
     which, device = model_of(model), device_of(device)
-    if out.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{out}: give a file name that ends with {' or '.join(SUFFIXES)}")
+    if out.suffix.lower() not in EMBEDDINGS_SUFFIXES:
+        raise UsageError(f"{out}: give a file name that ends with {' or '.join(EMBEDDINGS_SUFFIXES)}")
     check_out(out, overwrite=overwrite)
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
         check_model(opened.path, [made.id for made in opened.models.all()], which)

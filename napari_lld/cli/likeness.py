@@ -57,6 +57,8 @@ def similar(
         say("The project has no other cell or suggestion.")
         return
     table = new_table("cell", "field", "class", "likeness")
+    for column in table.columns[1:3]:
+        column.justify = "left"
     for entry, likeness in pairs:
         table.add_row(_name(entry), found.field(entry), _class(entry), number(likeness))
     say_table(table)
@@ -88,6 +90,7 @@ def clusters(
         say(f"No cells or suggestions. Create suggestions with: napari-lld predict {project}")
         return
     table = new_table("name", "cells", "labelled", "purity", "most typical")
+    table.columns[-1].justify = "left"
     for group in groups:
         typical = [_name(entry) for entry in found.entries(group["keys"][:3]) if entry is not None]
         name = group["name"] or "–"

@@ -13,7 +13,7 @@ import torch
 from annotation_store.errors import LLDError
 from annotation_store.files.outputs import check_output, new_file
 from annotation_store.formats._io.file_names import Names
-from training.protocol import Done, EmbeddingsRequest, Progress, Started
+from training.protocol import EMBEDDINGS_SUFFIXES, Done, EmbeddingsRequest, Progress, Started
 from training.worker.channel import Channel
 from training.worker.embedded import Embedded, embedded
 from training.worker.likeness import open_to_look
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from annotation_store import Entry
     from annotation_store.project import Project
 
-SUFFIXES = (".h5ad", ".parquet")
 _ABOUT = "napari_lld"
 """Key of what the file says of itself: in ``uns`` of AnnData, in ``attrs`` of a data frame."""
 
@@ -32,8 +31,8 @@ _ABOUT = "napari_lld"
 def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch.device) -> Done:
     """Write vectors, labels and predictions; see `EmbeddingsRequest`."""
     out = Path(request.out)
-    if out.suffix.lower() not in SUFFIXES:
-        raise LLDError(f"{out}: give a file name that ends with {' or '.join(SUFFIXES)}.")
+    if out.suffix.lower() not in EMBEDDINGS_SUFFIXES:
+        raise LLDError(f"{out}: give a file name that ends with {' or '.join(EMBEDDINGS_SUFFIXES)}.")
     with open_to_look(request) as project:
         channel.send(Started(task="embeddings", device=str(device), fields=len(project.fields.all())))
         seen = embedded(project, channel, request.model, str(device))
