@@ -219,10 +219,13 @@ def test_the_space_is_kept_while_the_project_is_much_the_same(
     ask(folder, "outliers")
     made.clear()
     ask(folder, "clusters")
-    assert len(made) == 0
-    label(folder, {key: name for key, name in list(predicted.items())[:3] if name})
+    named = {key: name for key, name in predicted.items() if name}
+    label(folder, dict(list(named.items())[:2]))
     ask(folder, "outliers")
-    assert len(made) == 1
+    assert made == []
+    label(folder, dict(list(named.items())[2:14]))
+    ask(folder, "outliers")
+    assert made == [1]
 
 
 def test_an_unchanged_project_is_read_once_and_a_change_is_seen(

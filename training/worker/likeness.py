@@ -27,7 +27,8 @@ _OF_EACH_VALUE = 8
 """References of each value, unless the request names another number."""
 
 _GROWN = 1.2
-"""The directions are chosen anew when there are so many times the cells, or labelled cells."""
+_FEW = 10
+"""The directions are chosen anew where cells or labels differ by such a factor, and by more than so few."""
 
 
 def likeness(request: LikenessRequest, channel: Channel, device: torch.device) -> Done:
@@ -178,7 +179,7 @@ def _space(seen: Embedded, uid: str) -> _Kept:
 
 
 def _much_the_same(then: int, now: int) -> bool:
-    return then <= _GROWN * now and now <= _GROWN * then
+    return abs(then - now) <= _FEW or (then <= _GROWN * now and now <= _GROWN * then)
 
 
 def _labels(entries: Sequence[Entry], model: LearnedModel) -> np.ndarray:
