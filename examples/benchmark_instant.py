@@ -5,7 +5,7 @@
 Everything is asked of a worker that stays, as in the window (``napari-lld renew`` does the same once).
 ``new-class``: each class of ``pbc`` in turn, from ``FOLDER/without-CLASS.safetensors``, a starter that never
 saw it: 5 or 20 labelled cells of it, beside five of each other class, then one renewal; judged is what stands
-on fields nobody labelled. ``reviewing``: the starter's suggestions on 60 fields of ``pbc`` are
+on fields nobody labelled. ``reviewing``: the starter's suggestions on 25 fields of ``pbc`` are
 gone through in order, each is accepted or corrected to the truth, and what is pending is predicted anew after
 each; counted is how many were right as they stood: box, class, and all attributes that the truth knows. For
 comparison the same order without learning (``frozen``). With ``new names`` the classes have names that the
@@ -42,8 +42,8 @@ OTHERS = 5
 _UNTAUGHT = ("Monoblast", "Promonocyte", "Abnormal promyelocyte", "Lymphoblast", "Atypical lymphocyte")
 NEW_NAMES = dict(zip(CLASSES, _UNTAUGHT, strict=True))
 """Names of the schema `lld` that the starter was never taught."""
-REVIEWED = 150
-FIELDS = 60
+REVIEWED = 75
+FIELDS = 25
 ARMS = ("new-class:5", "new-class:20", "reviewing", "reviewing:new names", "frozen", "frozen:new names")
 
 
@@ -100,7 +100,7 @@ def review(fields: Sequence[Field], *, learns: bool) -> dict[str, Any]:
                         times = _renew(folder, field_id)
                         shown.append(times[0])
                         whole.append(times[1])
-    parts = {"first 25": slice(25), "26 to 75": slice(25, 75), "76 to 150": slice(75, REVIEWED)}
+    parts = {"first 25": slice(25), "26 to 75": slice(25, REVIEWED)}
     result: dict[str, Any] = {"reviewed": len(right)}
     for name, part in parts.items():
         result[f"right, {name}"] = statistics.mean(right[part]) if right[part] else None
