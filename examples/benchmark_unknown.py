@@ -235,7 +235,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
         groups.setdefault(arm, []).append(row["result"])
     head = ["asked", "runs", "cells", "AUROC of each other class", "taught cells called unknown", "others",
             f"others shown at ≥ {SURE:.0%}", f"taught shown wrongly at ≥ {SURE:.0%}",
-            f"taught shown at ≥ {SURE:.0%}", "taught surer than right"]  # fmt: skip
+            f"taught shown at ≥ {SURE:.0%}", "taught: certainty over accuracy"]  # fmt: skip
     rows = []
     for arm, some in groups.items():
         of = {name: [one["auroc"][name] for one in some] for name in some[0]["auroc"]}

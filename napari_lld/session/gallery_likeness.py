@@ -63,7 +63,7 @@ class Ranking:
     cluster_of: dict[Key, int] = field(default_factory=dict)
 
     def hand_on(self, old: Key, new: Key) -> None:
-        """Give what has taken the place of a key all that was that one's."""
+        """Put one key in the place of another, with all that was known of it."""
         _copy(self.places, old, new)
         _copy(self.numbers, old, new)
         _copy(self.cluster_of, old, new)

@@ -153,7 +153,7 @@ class Places:
         return ordered
 
     def hand_on(self, old: Key, new: Key) -> None:
-        """Give an item the place of the one that it has taken the place of."""
+        """Put one item in the place of another."""
         if old in self._places and new not in self._places:
             self._places[new] = self._places[old]
 

@@ -27,10 +27,10 @@ class Window(Protocol):
     clusters: ClusterList
 
     def set_word(self, word: str | None) -> None:
-        """Give all that is chosen a value of the attribute; ``None`` clears it."""
+        """Set the attribute of all that is chosen; ``None`` clears it."""
 
     def set_value_number(self, number: int) -> None:
-        """Give all that is chosen a value of the attribute by its number."""
+        """Set the attribute of all that is chosen by the number of the value."""
 
     def go(self) -> None:
         """Show the current crop in its field."""

@@ -409,7 +409,7 @@ class GalleryWindow(Part):
         return tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all.")
 
     def set_value_number(self, number: int) -> None:
-        """Give all that is chosen a value of the attribute by its number."""
+        """Set the attribute of all that is chosen by the number of the value."""
         schema, name = self.session.schema, self._attribute.currentData()
         if schema is None or name is None:
             return
@@ -418,7 +418,7 @@ class GalleryWindow(Part):
             self.set_word(values[number - 1].name)
 
     def set_word(self, word: str | None) -> None:
-        """Give all that is chosen a value of the attribute; ``None`` clears it."""
+        """Set the attribute of all that is chosen; ``None`` clears it."""
         name = self._attribute.currentData()
         if name is not None:
             self.gallery.set_value(self.grid.chosen(), name, word)

@@ -302,7 +302,7 @@ def _captioned(picture: Picture, words: QWidget) -> QWidget:
 
 
 def _in_words(found: Comparison | None) -> str:
-    """Say at which scale all pictures are, and where bundled ones come from."""
+    """Describe at which scale all pictures are, and where bundled ones come from."""
     if found is None:
         return ""
     parts = [
