@@ -3,13 +3,14 @@
     python examples/benchmark_instant.py --data ../shared/data --starters FOLDER
 
 Everything is asked of a worker that stays, as in the window (``napari-lld renew`` does the same once).
-``new-class``: each class of ``pbc`` in turn, from ``FOLDER/without-CLASS.safetensors``, a starter that never
-saw it: 5 or 20 labelled cells of it, beside five of each other class, then one renewal; judged is what stands
-on fields nobody labelled. ``reviewing``: the starter's suggestions on 25 fields of ``pbc`` are
-gone through in order, each is accepted or corrected to the truth, and what is pending is predicted anew after
-each; counted is how many were right as they stood: box, class, and all attributes that the truth knows. For
-comparison the same order without learning (``frozen``). With ``new names`` the classes have names that the
-starter was never taught. Runs are kept in ``CACHE/instant.jsonl``; ``--quick`` runs on the sample.
+``new-class``: each class of ``pbc`` in turn, from ``FOLDER/without-CLASS.safetensors``, a starter that
+never saw it: 5 or 20 labelled cells of it, beside five of each other class, then one renewal; judged is
+what stands on fields nobody labelled. ``reviewing``: the starter's suggestions on 25 fields of ``pbc`` are
+gone through in order, each is accepted or corrected to the truth, and what is pending is predicted anew
+after each; counted is how many were right as they stood: box, class, and all attributes that the truth
+knows. For comparison the same order without learning (``frozen``). With ``own words`` the project has a
+schema of its own, whose five classes the starter was never taught. Runs are kept in
+``CACHE/instant.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bench.data import Field, picked, renamed, sample, studied, taught_and_judge
 from bench.scores import naming
 from bench.worker import ask
 
-from annotation_store import Project, Suggestion
+from annotation_store import Project, Schema, Suggestion, load_schema
 from annotation_store.geometry import iou
 from annotation_store.records import Cell
 from training.protocol import PredictRequest, Renewed, RenewRequest
@@ -39,12 +40,11 @@ from training.protocol import PredictRequest, Renewed, RenewRequest
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 OTHERS = 5
 """Cells of each other class that are labelled beside."""
-_UNTAUGHT = ("Monoblast", "Promonocyte", "Abnormal promyelocyte", "Lymphoblast", "Atypical lymphocyte")
-NEW_NAMES = dict(zip(CLASSES, _UNTAUGHT, strict=True))
-"""Names of the schema `lld` that the starter was never taught."""
+OWN_WORDS = {name: f"Type {letter}" for name, letter in zip(CLASSES, "ABCDE", strict=True)}
+"""Classes of a schema of one's own, which the starter was never taught."""
 REVIEWED = 75
 FIELDS = 25
-ARMS = ("new-class:5", "new-class:20", "reviewing", "reviewing:new names", "frozen", "frozen:new names")
+ARMS = ("new-class:5", "new-class:20", "reviewing", "frozen", "reviewing:own words")
 
 
 def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dic
     return {**outcome, **naming([field.truth() for field in exam], found)}
 
 
-def review(fields: Sequence[Field], *, learns: bool) -> dict[str, Any]:
+def review(fields: Sequence[Field], *, learns: bool, schema: Any = "lld") -> dict[str, Any]:
     """Go through the suggestions of fields in order; return which were right as they stood, and the times."""
     right: list[bool] = []
     named: list[bool] = []
@@ -76,7 +76,7 @@ def review(fields: Sequence[Field], *, learns: bool) -> dict[str, Any]:
     whole: list[float] = []
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         folder = Path(place) / "project"
-        prepare(folder, fields).close()
+        prepare(folder, fields, schema=schema).close()
         with Project.open(folder, annotator="benchmark") as made:
             for number, field in enumerate(fields):
                 field_id = next(f.id for f in made.fields.all() if f.name == _number(number, field))
@@ -131,9 +131,11 @@ def _truth_of(suggestion: Suggestion, field: Field) -> Cell | Any | None:
     return best if best is not None and iou(best.box, suggestion.box) >= 0.5 else None
 
 
-def prepare(folder: Path, fields: Sequence[Field], starter: Path | None = None) -> Project:
+def prepare(
+    folder: Path, fields: Sequence[Field], starter: Path | None = None, *, schema: Any = "lld"
+) -> Project:
     """Make a project of fields without a label, with suggestions of a starter."""
-    made = project.new(folder)
+    made = project.new(folder, schema)
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         files = [project.put(field, Path(place), number) for number, field in enumerate(fields)]
         report = made.fields.add(files)
@@ -144,6 +146,18 @@ def prepare(folder: Path, fields: Sequence[Field], starter: Path | None = None) 
     ask(PredictRequest(project=str(folder), annotator="benchmark"))
     made.refresh()
     return made
+
+
+def own_schema() -> Schema:
+    """Make a schema of five classes in words of its own, with the attributes of `lld`."""
+    lld = load_schema("lld")
+    classes = [one for one in lld.classes if one.name in OWN_WORDS]
+    renamed_ = [
+        one.model_copy(update={"name": OWN_WORDS[one.name], "title": "", "spellings": ()}) for one in classes
+    ]
+    return Schema.model_validate(
+        lld.model_copy(update={"name": "own", "classes": tuple(renamed_), "groups": ()}).model_dump()
+    )
 
 
 def _number(number: int, field: Field) -> str:
@@ -196,10 +210,11 @@ def reviewing(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
             continue
         for subset in range(args.subsets):
             fields = studied(judged, subset)[:FIELDS]
+            schema: Any = "lld"
             if names:
-                fields = [renamed(field, NEW_NAMES) for field in fields]
+                fields, schema = [renamed(field, OWN_WORDS) for field in fields], own_schema()
             config = {"benchmark": "instant", "arm": arm, "judge": args.judge, "subset": subset}
-            kept.kept(config, partial(review, fields, learns=name == "reviewing"))
+            kept.kept(config, partial(review, fields, learns=name == "reviewing", schema=schema))
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
