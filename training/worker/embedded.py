@@ -5,6 +5,7 @@ They come from the project's cache (`Project.features`); what it lacks is comput
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Vectors:
         self._trunk = trunk
         self._known: dict[int, dict[Box, np.ndarray]] = {}
         self._content: dict[int, str] = {}
+        self._checked: Callable[[], Project | None] = lambda: None
         self.damaged: set[str] = set()
         self.computed = 0
 
@@ -83,6 +85,8 @@ class Vectors:
 
     def _read(self, project: Project, field_ids: set[int]) -> None:
         """Take what the cache holds of fields that were not asked for before."""
+        if self._checked() is project and field_ids <= self._content.keys():
+            return  # in one request no field gets another image
         fields = {field.id: field for field in project.fields.all()}
         for field_id in [i for i, content in self._content.items() if _content(fields.get(i)) != content]:
             self._known.pop(field_id, None)  # another project's state came back: another image has the number
@@ -91,6 +95,7 @@ class Vectors:
         for field_id, seen in project.features.of(self._trunk, new).items() if new else ():
             self._known[field_id] = dict(zip(seen.places(), seen.vectors.astype(np.float16), strict=False))
         self._content.update({i: _content(fields[i]) for i in new})
+        self._checked = weakref.ref(project)
 
     def _look(
         self,
