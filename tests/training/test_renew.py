@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from annotation_store import Project, Proposal, Suggestion
+from annotation_store import Project, Proposal, Schema, Suggestion
 from annotation_store.records import SuggestionState
 from annotation_store.schema.model import CellClass
 from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewRequest
@@ -164,3 +164,27 @@ def test_a_schema_that_grew_is_learnt_from_at_once(folder: Path) -> None:
     label(folder, pending(folder)[:3], "Hairy cell")
     once(folder)
     assert any("Hairy cell" in s.proposal.class_probabilities for s in pending(folder))
+
+
+def test_a_schema_of_words_that_the_starter_was_never_taught_is_learnt_from_the_first_labels(
+    tmp_path: Path,
+) -> None:
+    from napari_lld import sample
+
+    classes = tuple(
+        CellClass(id=i, name=name, letter=name[-1], colour=f"#{i}{i}4466")
+        for i, name in enumerate(("Type A", "Type B"))
+    )
+    folder = tmp_path / "project"
+    images = sorted(Path(sample.__file__).parent.rglob("*.jpg"))[:2]
+    with Project.create(folder, Schema(name="own", classes=classes), annotator="Ada") as project:
+        project.fields.add(images)
+    predict(PredictRequest(project=str(folder), annotator="Ada"), Heard(), CPU)  # type: ignore[arg-type]
+    some = pending(folder)
+    assert not any(s.proposal.class_probabilities or s.novelty is not None for s in some)
+    label(folder, some[:3], "Type A")
+    label(folder, some[3:6], "Type B")
+    result, _ = once(folder)
+    assert result["of_another_model"] == 0
+    assert all(set(s.proposal.class_probabilities) == {"Type A", "Type B"} for s in pending(folder))
+    assert once(folder)[0]["count"] == 0

@@ -8,7 +8,7 @@ marked: nothing of what was measured of their model holds for them. No model is 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from training import ranking
 from training.engine.data import Labels, labelled_cells
 from training.engine.recipe import Cells, Mixing, teach_heads
 from training.inference.predict import RawProposals, describe_features, stated
+from training.inference.stain_proposals import is_from_stain
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted
 from training.networks.scale import domain_of
@@ -59,16 +60,17 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
         taught = heads.fit(project, known, channel)
         films = Films(project, heads.model, known)
         seen = set(request.first)
+        looked_at = set(project.embeddings.fields(ranking.STARTER)) if heads.number is None else set()
         # these are on the screen: they do not wait for the others
         shown = [one for field_id in sorted(seen) for one in project.suggestions.find(field_id)]
-        count = _renew(project, heads, known, films, shown, channel)
+        count = _renew(project, heads, known, films, shown, looked_at, channel)
         if seen and not count:
             channel.send(Renewed(field_ids=[], count=0))  # what is on the screen is as it should be
         channel.check()
         every = project.suggestions.find()
-        others = sum(not heads.predicted(one) for one in every)
+        others = sum(not heads.predicted(one, looked_at) for one in every)
         rest = [one for one in every if one.field_id not in seen]
-        count += _renew(project, heads, known, films, rest, channel)
+        count += _renew(project, heads, known, films, rest, looked_at, channel)
         channel.check()
         if request.rank and count:
             ranking.update(project)
@@ -168,11 +170,20 @@ class _Heads:
         self.fitted = len(some)
         return self.fitted
 
-    def predicted(self, suggestion: Suggestion) -> bool:
-        """Return whether a suggestion is the model's: not another's, the stain's or an imported one."""
-        # the starter always says how like the taught cells a cell is; the others without a number never do
-        said = self.number is not None or suggestion.novelty is not None
-        return suggestion.model_id == self.number and said
+    def predicted(self, suggestion: Suggestion, looked_at: Collection[int]) -> bool:
+        """Return whether a suggestion is the model's: not another's, the stain's or an imported one.
+
+        Parameters
+        ----------
+        looked_at
+            Ids of the fields that the starter has looked at.
+        """
+        one = suggestion.proposal
+        if suggestion.model_id is not None or self.number is not None:
+            return suggestion.model_id == self.number
+        # In a schema of words that the starter was never taught, it says nothing of class and novelty.
+        silent = not one.class_probabilities and not is_from_stain(one, None)
+        return one.novelty is not None or suggestion.renewed or (silent and suggestion.field_id in looked_at)
 
     def _count(self, labels: Labels) -> dict[tuple[int, int], int]:
         """Count the cells of each head's values that the project shows, the remembered ones too."""
@@ -231,11 +242,12 @@ def _renew(
     known: Sequence[AnnotatedField],
     films: Films,
     suggestions: Sequence[Suggestion],
+    looked_at: Collection[int],
     channel: Channel,
 ) -> int:
     """Write what is predicted of the model's suggestions over what was; return how many changed."""
     fields = {one.field.id for one in known}
-    mine = [s for s in suggestions if heads.predicted(s) and s.field_id in fields]
+    mine = [s for s in suggestions if heads.predicted(s, looked_at) and s.field_id in fields]
     confidences = np.array([s.confidence for s in mine])
     places = [(s.field_id, s.box) for s in mine]
     found = _predict(project, heads.model, known, films, places, confidences, channel)
