@@ -20,7 +20,9 @@ def renew(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fal
         say_json({"project": project.absolute(), "model": done.model_id or "starter", **result})
         return
     count, cells, others = (int(result[name]) for name in ("count", "cells", "of_another_model"))
-    say(f"{plural(count, 'suggestion')} changed; {plural(cells, 'labelled cell')} taught the heads.")
+    if not cells:
+        say("No cell is labelled yet: label some, then renew the suggestions.")
+    say(f"{plural(count, 'suggestion')} changed, learning from {plural(cells, 'labelled cell')}.")
     if others:
         say(
             f"{plural(others, 'suggestion')} of another model, of the stain or of an imported file did not "

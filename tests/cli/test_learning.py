@@ -420,7 +420,7 @@ def test_renew_asks_for_the_reading_and_says_what_changed(
 
     monkeypatch.setattr("training.client.run_worker", run_worker)
     said = cli("renew", annotated).out
-    assert "2 suggestions changed; 3 labelled cells" in said
+    assert "2 suggestions changed, learning from 3 labelled cells" in said
     assert "1 suggestion of another model" in said
     assert "f.png" in said
     assert isinstance(requests[0], RenewRequest)

@@ -16,6 +16,10 @@ _LOOKS = 0.5
 """What the looks of other laboratories weigh beside the spread within a class (``docs/adr/0010``)."""
 
 
+_FEWEST_OF_EACH = 3
+"""Cells of each class on average from which on the class groups all cells."""
+
+
 class Space:
     """The covariance of features within a class, shrunk: where a discriminant is the nearest mean.
 
@@ -23,7 +27,9 @@ class Space:
     within a class: a discriminant then leans on what stays as it is. A label of which readings differ counts
     by its share of the votes. The first head (the class, if there is one) that has two values and labels half
     of the cells groups them for all heads: an attribute may have more values, but only the few cells of one
-    project may have it.
+    project may have it. The class does so from three cells of each value on: within a value of an attribute
+    classes differ, and what tells them apart would count as spread (a schema of words that the starter was
+    never taught: 90% instead of 46 to 54% of the suggestions 26 to 75 are named rightly).
     """
 
     def __init__(
@@ -128,6 +134,8 @@ def main_axes(vectors: np.ndarray, count: int) -> np.ndarray:
 def _grouping(labels: np.ndarray, weights: np.ndarray) -> int:
     labelled = (weights * (labels >= 0)).sum(0)
     values = np.array([len(np.unique(column[column >= 0])) for column in labels.T])
-    for head in np.flatnonzero((values >= 2) & (2 * labelled >= weights.sum(0))):
+    enough = 2 * labelled >= weights.sum(0)
+    enough[0] |= labelled[0] >= _FEWEST_OF_EACH * values[0]
+    for head in np.flatnonzero((values >= 2) & enough):
         return int(head)
     return int(np.argmax(labelled))
