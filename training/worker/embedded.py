@@ -213,7 +213,7 @@ def embedded(
     key = (str(project.path), project.uid, project.reading.id, model, device, stamp)
     if _newest is not None and stamp is not None and _newest[0] == key:
         return _newest[1]
-    learned, number = _model_of(project, model, device)
+    learned, number = model_of(project, model, device)
     entries = project.bulk_edits.entries(states=(SuggestionState.PENDING,))
     fields = {field.id: field for field in project.fields.all()}
     entries = [entry for entry in entries if not fields[entry.field_id].is_slide]
@@ -240,8 +240,11 @@ _newest: tuple[Hashable, Embedded] | None = None
 _model: tuple[Hashable, LearnedModel, int | None] | None = None
 
 
-def _model_of(project: Project, choice: str | int, device: str) -> tuple[LearnedModel, int | None]:
-    """Return the model that a request names, that of the last request where it is the same."""
+def model_of(project: Project, choice: str | int, device: str) -> tuple[LearnedModel, int | None]:
+    """Return the model that a request names, the same object as at the last request where it is the same.
+
+    Whoever changes a model takes a copy of it.
+    """
     global _model
     made = {one.id: one for one in project.models.all()}
     active = project.models.active()

@@ -30,9 +30,8 @@ from training.networks.vocabulary import Vocabulary
 from training.protocol import DescribeRequest, Done, Progress, Renewed, RenewRequest, Started
 from training.worker.annotated_fields import AnnotatedField, knowledge
 from training.worker.channel import Channel
-from training.worker.embedded import vectors_of
+from training.worker.embedded import model_of, vectors_of
 from training.worker.films import Films
-from training.worker.models import resolve
 
 if TYPE_CHECKING:
     from training.models.calibration import Calibration
@@ -214,22 +213,18 @@ class _Begun:
         model.memory, model.calibration, model.taught = self.memory, self.calibration, self.taught
 
 
-_kept: tuple[tuple[Any, ...], _Heads] | None = None
-"""The heads of the last request: of a project one model is in use."""
+_kept: tuple[LearnedModel, _Heads] | None = None
+"""The model of the last request, and its heads: of a project one model is in use."""
 
 
 def _heads_of(project: Project, choice: str | int, device: torch.device) -> _Heads:
     global _kept
-    active = project.models.active() if choice == "active" else None
-    made = active.card.get("sha256") if active is not None else None
-    vocabulary = Vocabulary.from_schema(project.schema)
-    key = (project.uid, choice, None if active is None else active.id, made, vocabulary.digest, str(device))
-    if _kept is None or _kept[0] != key:
-        parent, number = resolve(project, choice)
-        parent.to(device)
+    parent, number = model_of(project, choice, str(device))
+    if _kept is None or _kept[0] is not parent:
+        vocabulary = Vocabulary.from_schema(project.schema)
         heads = _Heads(parent, number, vocabulary, source_of(project.uid))
         heads.model.to(device)
-        _kept = (key, heads)
+        _kept = (parent, heads)
     return _kept[1]
 
 
