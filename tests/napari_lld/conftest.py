@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QAbstractButton, QWidget
 
     from napari_lld.controllers.dock import AnnotateDock
+    from napari_lld.session.gallery import Gallery
     from napari_lld.session.session import Session
 
 
@@ -149,3 +150,27 @@ def suggest_by_a_model(folder: Path, proposals: Sequence[Proposal]) -> None:
         card = {"metrics": {"held_out": {"cells": 300}, "bulk": EARNED}}
         project.models.add(number, parent="starter", card=card, activate=True)
         project.suggestions.replace(project.fields.all()[0].id, proposals, model_id=number)
+
+
+def read_at_once(session: Session) -> Iterator[Gallery]:
+    """Give a gallery of a session whose reader answers at once, the surest first."""
+    from napari_lld.session.gallery import Gallery
+    from napari_lld.session.gallery_items import Item, read_items, successors
+    from napari_lld.session.gallery_order import Order
+
+    project = session.project
+    assert project is not None
+    gallery = Gallery(session)
+    known: list[Item] = []
+
+    def read(field_ids: list[int] | None) -> None:
+        items = read_items(project, field_ids)
+        before = [item for item in known if field_ids is None or item.entry.field_id in field_ids]
+        known[:] = [item for item in known if item not in before] + items
+        gallery.take(field_ids, items, successors(before, items))
+
+    gallery.wanted.connect(read)
+    gallery.order = Order.SUREST
+    gallery.attach()
+    yield gallery
+    gallery.detach()

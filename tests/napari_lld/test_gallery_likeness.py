@@ -14,13 +14,14 @@ from annotation_store import Entry, Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.gallery import MISSING, Gallery
-from napari_lld.session.gallery_items import Item, Key, read_items, successors
+from napari_lld.session.gallery_items import Item, Key
 from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.session import Session
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 from training.protocol import Done, Failed, LikenessRequest, Progress
 
+from .conftest import read_at_once
 from .test_gallery import choose, opened, settle
 
 PLACES = [(5.0 + 18 * i, 10.0, 16.0, 16.0) for i in range(6)]
@@ -64,22 +65,7 @@ def assistant(session: Session) -> FakeAssistant:
 @pytest.fixture
 def gallery(session: Session, assistant: FakeAssistant) -> Iterator[Gallery]:
     """Give a gallery whose reader answers at once."""
-    project = session.project
-    assert project is not None
-    gallery = Gallery(session)
-    known: list[Item] = []
-
-    def read(field_ids: list[int] | None) -> None:
-        items = read_items(project, field_ids)
-        before = [item for item in known if field_ids is None or item.entry.field_id in field_ids]
-        known[:] = [item for item in known if item not in before] + items
-        gallery.take(field_ids, items, successors(before, items))
-
-    gallery.wanted.connect(read)
-    gallery.order = Order.SUREST
-    gallery.attach()
-    yield gallery
-    gallery.detach()
+    yield from read_at_once(session)
 
 
 def keys(gallery: Gallery) -> list[Key]:

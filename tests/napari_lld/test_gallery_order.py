@@ -9,9 +9,11 @@ import pytest
 from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason
 from napari_lld.session.gallery import Gallery
-from napari_lld.session.gallery_items import Item, Key, read_items, successors
+from napari_lld.session.gallery_items import Item, Key, successors
 from napari_lld.session.gallery_order import Order, Show
 from napari_lld.session.session import Session
+
+from .conftest import read_at_once
 
 PLACES = [(10.0 + 25 * i, 10.0, 20.0, 20.0) for i in range(4)]
 SURE = (0.9, 0.8, 0.7, 0.6)
@@ -30,22 +32,8 @@ def predict(project: Project, *chances: float, word: str = "Monocyte") -> None:
 def gallery(session: Session) -> Iterator[Gallery]:
     """Give a gallery whose reader answers at once, with four suggestions, the surest first."""
     assert session.project is not None
-    project = session.project
-    predict(project, *SURE)
-    gallery = Gallery(session)
-    known: list[Item] = []
-
-    def read(field_ids: list[int] | None) -> None:
-        items = read_items(project, field_ids)
-        before = [item for item in known if field_ids is None or item.entry.field_id in field_ids]
-        known[:] = [item for item in known if item not in before] + items
-        gallery.take(field_ids, items, successors(before, items))
-
-    gallery.wanted.connect(read)
-    gallery.order = Order.SUREST
-    gallery.attach()
-    yield gallery
-    gallery.detach()
+    predict(session.project, *SURE)
+    yield from read_at_once(session)
 
 
 def chances(gallery: Gallery) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -92,3 +92,16 @@ def make_field() -> FieldMaker:
 def weights(model: LearnedModel) -> dict[str, torch.Tensor]:
     """Copy all that a model has learnt."""
     return {name: tensor.clone() for name, tensor in model.tensors()}
+
+
+class Heard:
+    """Stands in for the worker's channel; remembers what was sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.messages.append(message)
+
+    def check(self) -> None:
+        pass

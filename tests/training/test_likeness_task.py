@@ -29,21 +29,10 @@ from training.worker.embeddings import write_embeddings
 from training.worker.likeness import likeness
 from training.worker.predict import predict
 
+from .conftest import Heard
+
 CPU = torch.device("cpu")
 Key = tuple[str, int]
-
-
-class Heard:
-    """Stands in for the channel."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-
-    def send(self, message: Any) -> None:
-        self.messages.append(message)
-
-    def check(self) -> None:
-        pass
 
 
 def images(count: int) -> list[Path]:

@@ -17,21 +17,10 @@ from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewReq
 from training.worker.predict import predict
 from training.worker.renew import describe, renew
 
+from .conftest import Heard
+
 NEW = "Lymphoblast"
 CPU = torch.device("cpu")
-
-
-class Heard:
-    """Stands in for the channel; remembers what was sent."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-
-    def send(self, message: Any) -> None:
-        self.messages.append(message)
-
-    def check(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

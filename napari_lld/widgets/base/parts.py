@@ -30,7 +30,8 @@ from napari_lld.i18n.translate import tr
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.room import keep_on_screen
-from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
+from napari_lld.widgets.base.swatch import paint_swatch
+from napari_lld.widgets.base.theme import Colours, colours, mix
 
 Answer = TypeVar("Answer")
 
@@ -390,22 +391,16 @@ class ChoiceButton(QAbstractButton):
 
     def _paint_swatch(self, painter: QPainter, rect: QRectF, enabled: bool) -> float:
         assert self.swatch is not None
-        box = QRectF(rect.left() + 3, rect.center().y() - 7.5, 15, 15)
         colour = self.swatch if enabled else mix(self.colours.window, self.swatch, 0.45)
-        painter.setPen(QPen(mix(colour, self.colours.text, 0.4), 0.8))
-        painter.setBrush(colour)
-        painter.drawRoundedRect(box, 3, 3)
-        font = painter.font()
-        size = font.pointSizeF()
-        font.setBold(True)
-        font.setPointSizeF(max(size - 1.5, 6))
-        painter.setFont(font)
-        painter.setPen(contrasting(colour))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self.letter)
-        font.setBold(False)
-        font.setPointSizeF(size)
-        painter.setFont(font)
-        return float(box.right()) + 4
+        return 4 + paint_swatch(
+            painter,
+            rect.left() + 3,
+            rect.center().y() - 7.5,
+            colour,
+            self.letter,
+            edge=mix(colour, self.colours.text, 0.4),
+            points=max(painter.font().pointSizeF() - 1.5, 6),
+        )
 
     def _paint_hint(
         self, painter: QPainter, rect: QRectF, left: float, right: float, ink: QColor, fill: QColor

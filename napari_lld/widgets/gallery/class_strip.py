@@ -21,7 +21,8 @@ from napari_lld.commands.registry import class_like
 from napari_lld.i18n.translate import tr
 from napari_lld.layers.palette import class_colour, class_letter
 from napari_lld.session.gallery import MISSING
-from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
+from napari_lld.widgets.base.swatch import paint_swatch
+from napari_lld.widgets.base.theme import Colours, colours, mix
 
 CROPS = "application/x-lld-gallery-crops"
 """What a drag of crops carries: which grid it comes from."""
@@ -184,17 +185,9 @@ class _RowPainter(QStyledItemDelegate):
         font = painter.font()
         font.setPointSizeF(8)
         if name is not None:
-            swatch = QRectF(left, place.center().y() - 7.5, 15, 15)
             colour = QColor(class_colour(strip.schema, name or None))
-            painter.setPen(QPen(mix(colour, c.text, 0.4), 0.8))
-            painter.setBrush(colour)
-            painter.drawRoundedRect(swatch, 3, 3)
-            font.setBold(True)
-            painter.setFont(font)
-            painter.setPen(contrasting(colour))
-            letter = class_letter(strip.schema, name or None)
-            painter.drawText(swatch, Qt.AlignmentFlag.AlignCenter, letter)
-            left = swatch.right() + 6
+            letter, edge = class_letter(strip.schema, name or None), mix(colour, c.text, 0.4)
+            left = 6 + paint_swatch(painter, left, place.center().y() - 7.5, colour, letter, edge=edge)
         font.setBold(chosen)
         painter.setFont(font)
         metrics = QFontMetrics(font)

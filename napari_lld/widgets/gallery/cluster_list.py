@@ -19,7 +19,8 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.layers.palette import class_colour, class_letter
 from napari_lld.session.gallery_items import Item
 from napari_lld.session.gallery_likeness import ClusterRow
-from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
+from napari_lld.widgets.base.swatch import paint_swatch
+from napari_lld.widgets.base.theme import Colours, colours, mix
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 
 WIDTH = 196
@@ -171,16 +172,10 @@ class _ClusterPainter(QStyledItemDelegate):
         if schema is None:
             return
         left = int(place.left()) + 5
-        swatch = QRectF(left, top + 1, 15, 15)
-        colour = QColor(class_colour(schema, group.name))
-        painter.setBrush(colour)
-        painter.drawRoundedRect(swatch, 3, 3)
+        colour, letter = QColor(class_colour(schema, group.name)), class_letter(schema, group.name)
+        paint_swatch(painter, left, top + 1, colour, letter)
         font = painter.font()
         font.setPointSizeF(8)
-        font.setBold(True)
-        painter.setFont(font)
-        painter.setPen(contrasting(colour))
-        painter.drawText(swatch, Qt.AlignmentFlag.AlignCenter, class_letter(schema, group.name))
         font.setBold(chosen)
         painter.setFont(font)
         metrics = QFontMetrics(font)

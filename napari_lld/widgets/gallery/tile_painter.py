@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 from napari_lld.i18n.translate import tr
 from napari_lld.layers.palette import UNKNOWN, class_colour, class_letter
 from napari_lld.session.gallery_items import Item
-from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
+from napari_lld.widgets.base.swatch import paint_swatch
+from napari_lld.widgets.base.theme import Colours, colours, mix
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 
 CROP = 96
@@ -107,17 +108,10 @@ class TilePainter(QStyledItemDelegate):
     def _paint_words(self, painter: QPainter, place: QRect, item: Item, colour: QColor) -> None:
         c, schema = self.colours, self._model.gallery.session.schema
         left, top = place.left() - 4, place.bottom()
-        swatch = QRectF(left, top + 4, 15, 15)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour)
-        painter.drawRoundedRect(swatch, 3, 3)
+        letter = "?!" if item.unknown else class_letter(schema, item.word) if schema is not None else ""
+        paint_swatch(painter, left, top + 4, colour, letter)
         font = painter.font()
         font.setPointSizeF(8)
-        font.setBold(True)
-        painter.setFont(font)
-        painter.setPen(contrasting(colour))
-        letter = "?!" if item.unknown else class_letter(schema, item.word) if schema is not None else ""
-        painter.drawText(swatch, Qt.AlignmentFlag.AlignCenter, letter)
         font.setBold(False)
         painter.setFont(font)
         painter.setPen(c.text)
