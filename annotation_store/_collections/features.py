@@ -26,7 +26,11 @@ _FILE = "features.db"
 _BLOCK = 64
 """Numbers that share a scale: channels of one layer are of one magnitude."""
 _MOST_ON_A_FIELD = 600
-"""Boxes that are kept of a field: the newest."""
+"""Boxes that are kept of a field, and of each part of a large one: the newest."""
+_PART = 1024
+"""Side of such a part in pixels: each is a row, or all of a slide would be written anew for each box."""
+_MARK = "@"
+"""Stands between the content's hash and the part; the first part of a field has none."""
 _BUSY_SECONDS = 5.0
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS features (trunk TEXT, content TEXT, count INTEGER NOT NULL, "
@@ -82,13 +86,26 @@ class Features:
             if connection is None:
                 return {}
             query = "SELECT content, count, length, data FROM features WHERE trunk = ?"
-            if len(contents) == 1:
-                query += " AND content = ?"
-            for content, count, length, data in connection.execute(
-                query, (trunk, *contents)[: query.count("?")]
-            ):
+            if len(contents) == 1:  # and its parts
+                query += " AND (content = ? OR (content > ? AND content < ?))"
+            (one,) = contents if len(contents) == 1 else ("",)
+            values = (trunk, one, one + _MARK, one + chr(ord(_MARK) + 1))
+            parts: dict[int, list[BoxFeatures]] = {}
+            for content, count, length, data in connection.execute(query, values[: query.count("?")]):
+                content = content.partition(_MARK)[0]
                 if content in contents and (features := unpacked(count, length, data)) is not None:
-                    found[contents[content]] = features
+                    parts.setdefault(contents[content], []).append(features)
+        for field_id, some in parts.items():
+            length = some[-1].vectors.shape[1]
+            same = [part for part in some if part.vectors.shape[1] == length]
+            found[field_id] = (
+                same[0]
+                if len(same) == 1
+                else BoxFeatures(
+                    np.concatenate([part.boxes for part in same]),
+                    np.concatenate([part.vectors for part in same]),
+                )
+            )
         return found
 
     def save(self, trunk: str, found: Mapping[int, BoxFeatures]) -> None:
@@ -103,12 +120,12 @@ class Features:
                 return
             connection.execute("BEGIN IMMEDIATE")
             for content, field_id in self._contents(found).items():
-                new = found[field_id]
-                query = "SELECT count, length, data FROM features WHERE trunk = ? AND content = ?"
-                row = connection.execute(query, (trunk, content)).fetchone()
-                both = _joined(unpacked(*row) if row else None, new)
-                values = (trunk, content, len(both.boxes), both.vectors.shape[1], packed(both))
-                connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)", values)
+                for part, new in _in_parts(content, found[field_id]):
+                    query = "SELECT count, length, data FROM features WHERE trunk = ? AND content = ?"
+                    row = connection.execute(query, (trunk, part)).fetchone()
+                    both = _joined(unpacked(*row) if row else None, new)
+                    values = (trunk, part, len(both.boxes), both.vectors.shape[1], packed(both))
+                    connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)", values)
             connection.execute("COMMIT")
 
     def _contents(self, field_ids: Collection[int] | None) -> dict[str, int]:
@@ -162,6 +179,15 @@ def _connected(file: Path, *, write: bool) -> sqlite3.Connection | None:
             connection.close()
             raise
     return connection
+
+
+def _in_parts(content: str, new: BoxFeatures) -> Iterator[tuple[str, BoxFeatures]]:
+    """Return the rows that boxes of a field are kept in."""
+    places = (np.asarray(new.boxes, np.float64).reshape(-1, 4)[:, :2] // _PART).astype(int)
+    for column, row in sorted(set(map(tuple, places.tolist()))):
+        rows = np.flatnonzero((places == (column, row)).all(1))
+        key = f"{content}{_MARK}{column},{row}" if column or row else content
+        yield key, new if len(rows) == len(places) else BoxFeatures(new.boxes[rows], new.vectors[rows])
 
 
 def _joined(old: BoxFeatures | None, new: BoxFeatures) -> BoxFeatures:

@@ -97,7 +97,7 @@ class Candidates:
 
     def _on_selection(self) -> None:
         cell, field = self._selection.cell, self._fields.current
-        if cell is None or field is None or field.is_slide or not self._may_ask(cell):
+        if cell is None or field is None or not self._may_ask(cell):
             return
         if self._of != (cell.id, cell.box):
             self._ask(cell, field.id)

@@ -42,6 +42,7 @@ def outcomes(
     groups: Mapping[str, Sequence[str]] | None = None,
     threshold: float = THRESHOLD,
     each: int = EACH,
+    origins: Sequence[tuple[float, float]] | None = None,
 ) -> list[Row]:
     """Choose the cells that show most about a model's performance.
 
@@ -55,6 +56,8 @@ def outcomes(
         Confidence from which a proposal finds a cell.
     each
         How many of each kind.
+    origins
+        Where what was measured begins on the field: a window of a slide. ``None`` = at its corner.
 
     Returns
     -------
@@ -68,8 +71,10 @@ def outcomes(
     """
     groups = groups or {}
     rows = [
-        row
-        for result, field_id in zip(results, field_ids, strict=True)
+        _moved(row, origin)
+        for result, field_id, origin in zip(
+            results, field_ids, origins or [(0.0, 0.0)] * len(results), strict=True
+        )
         for row in _rows(result, field_id, groups, threshold)
     ]
     rows.sort(key=_place)
@@ -185,6 +190,14 @@ def _row(
         else None,
         "surprise": math.fsum(surprises.values()),
     }
+
+
+def _moved(row: Row, origin: tuple[float, float]) -> Row:
+    if any(origin):
+        for name in ("box", "proposed"):
+            if (box := row[name]) is not None:
+                row[name] = [round(box[0] + origin[0], 2), round(box[1] + origin[1], 2), *box[2:]]
+    return row
 
 
 def _place(row: Row) -> tuple[int, list[float]]:

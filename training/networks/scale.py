@@ -43,6 +43,15 @@ _SPREAD = 1.6
 WHITE_CELL_UM = 13.0
 """Median side of a white cell's box where a project's own cells do not say; a granulocyte is 12 to 15."""
 
+VIEW = 1 / ORDINARY_SIDE
+"""Cells that fit side by side into what is shown of a slide at once: an ordinary field of view."""
+
+MARGIN = 1.25
+"""Cells that are seen beyond the part of a slide that is judged: a cell at its edge is seen whole."""
+
+_SLIDE_UM = 0.25
+"""Micrometres per pixel of a slide that states none and shows no cell: an objective of 40."""
+
 _FEWEST = 5
 """Minimum number of cells to estimate a domain's scale."""
 
@@ -152,3 +161,16 @@ class CellSides:
             if 4 <= side <= max(one.width, one.height):  # else the file's resolution is that of a printer
                 return side
         return self.domains.get(domain_of(one))
+
+    def on_slide(self, one: Field, own: Sequence[float] = ()) -> float:
+        """Return the side in pixels on a whole slide: as `on`, else from its own few cells, else a guess.
+
+        Parameters
+        ----------
+        own
+            Longer sides of the cells boxed on it.
+        """
+        side = self.on(one)
+        if side is None:
+            side = float(np.median(own)) if len(own) else self.um / _SLIDE_UM
+        return min(max(side, 4.0), float(max(one.width, one.height)))

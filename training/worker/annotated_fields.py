@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from annotation_store.errors import LLDError
+import numpy as np
+
+from annotation_store.errors import ImageError, LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape
 from annotation_store.splits import units_of_fields
 from training.agreement.votes import Votes, true_cell, votes
 from training.evaluation.metrics import FieldTruth
 from training.models.lineage import still_held_out
 from training.networks.scale import CellSides, domain_of
+from training.reasons import Reason
+from training.worker.slide_windows import windows
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -31,6 +35,9 @@ class NothingToLearnError(LLDError):
 class AnnotatedField:
     """A field with the annotations of the current reading, and the votes of others on its cells.
 
+    Of a whole slide each annotated window is one (`training.worker.slide_windows`). Boxes and areas are in
+    pixels of the field, or of the slide; what training and evaluation get is in pixels of the window.
+
     Attributes
     ----------
     patient
@@ -39,6 +46,8 @@ class AnnotatedField:
         Median side of a white cell in the field's pixels, where the project knows it.
     votes
         By the cell's id, of those that several readings have boxed.
+    window
+        The part of the slide that is read; ``None`` = the whole field.
     """
 
     field: Field
@@ -49,6 +58,29 @@ class AnnotatedField:
     rejections: tuple[Box, ...]
     cell_side: float | None = None
     votes: Mapping[int, Votes] = dataclasses.field(default_factory=dict)
+    window: Box | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is read."""
+        if self.window is None:
+            return self.field.width, self.field.height
+        return int(self.window[2]), int(self.window[3])
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Where what is read begins, in pixels of the field."""
+        return (0.0, 0.0) if self.window is None else self.window[:2]
+
+    def on_field(self, box: Box) -> Box:
+        """Return a box of what is read in pixels of the field."""
+        return _moved_box(box, *self.origin)
+
+    def pixels(self, project: Project) -> Callable[[], np.ndarray]:
+        """Return what reads the pixels, ``(height, width, 3)`` uint8."""
+        if self.window is None:
+            return partial(project.pixels.read, self.field.id)
+        return partial(project.pixels.read_area, self.field.id, self.window)
 
     @property
     def teaches(self) -> bool:
@@ -65,32 +97,42 @@ class AnnotatedField:
 
         return TrainingField(
             name=self.field.name,
-            pixels=partial(project.pixels.read, self.field.id),
+            pixels=self.pixels(project),
             cells=tuple(
-                LabelledCell(cell.box, cell.cell_class, cell.attributes)
+                LabelledCell(self._shown(cell.box), cell.cell_class, cell.attributes)
                 if (voted := self.votes.get(cell.id)) is None
-                else LabelledCell(voted.box, *voted.labels(cell), shares=voted.contested)
+                else LabelledCell(self._shown(voted.box), *voted.labels(cell), shares=voted.contested)
                 for cell in self.cells
             ),
-            regions=self.finished,
-            ignore=self.ignore,
-            rejections=self.rejections,
+            regions=self._shapes(self.finished),
+            ignore=self._shapes(self.ignore),
+            rejections=tuple(map(self._shown, self.rejections)),
             patient=self.patient,
             cell_side=self.cell_side,
         )
 
     def truth(self) -> FieldTruth:
         """Return the finished regions as truth."""
+        cells = [true_cell(cell, self.votes.get(cell.id)) for cell in self.cells]
         return FieldTruth(
             self.field.name,
-            self.field.width,
-            self.field.height,
-            tuple(true_cell(cell, self.votes.get(cell.id)) for cell in self.cells),
-            inside=self.finished,
-            outside=self.ignore,
+            *self.size,
+            tuple(dataclasses.replace(cell, box=self._shown(cell.box)) for cell in cells),
+            inside=self._shapes(self.finished),
+            outside=self._shapes(self.ignore),
             patient=self.patient,
             domain=domain_of(self.field),
         )
+
+    def _shown(self, box: Box) -> Box:
+        x, y = self.origin
+        return box if self.window is None else _moved_box(box, -x, -y)
+
+    def _shapes(self, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+        if self.window is None:
+            return tuple(shapes)
+        x, y = self.origin
+        return tuple(_moved_shape(shape, -x, -y) for shape in shapes)
 
     @property
     def classes(self) -> set[str | None]:
@@ -105,8 +147,8 @@ def knowledge(project: Project) -> list[AnnotatedField]:
     Where the cells are, and what is finished, the current reading says; what the cells are is put to the vote
     of all readings (`training.agreement.votes`).
 
-    Whole slides are left out: they are gigapixels, and their areas are fields of their own
-    (`Project.fields.add_area`).
+    Of a whole slide its annotated windows are there, one after the other, and nothing of one without
+    annotations.
     """
     cells = _by_field(project.cells.all())
     regions = _by_field(project.regions.all())
@@ -115,25 +157,98 @@ def knowledge(project: Project) -> list[AnnotatedField]:
     voted = votes(project)
     every = project.fields.all()
     units = units_of_fields(every)
-    fields = [field for field in every if not field.is_slide]
-    sides = CellSides.learn((f, [max(c.box[2:]) for c in cells.get(f.id, ())]) for f in fields)
+    of_cells = {f.id: [max(c.box[2:]) for c in cells.get(f.id, ())] for f in every}
+    sides = CellSides.learn((f, of_cells[f.id]) for f in every)
     known = []
-    for field in fields:
+    for field in every:
         own: list[Region] = regions.get(field.id, [])
         areas: list[IgnoreArea] = ignore.get(field.id, [])
-        known.append(
-            AnnotatedField(
-                field,
-                units[field.id],
-                tuple(cells.get(field.id, ())),
-                tuple(r.shape for r in own if r.finished),
-                tuple(a.shape for a in areas),
-                tuple(rejected.get(field.id, ())),
-                sides.on(field),
-                {cell.id: voted[cell.id] for cell in cells.get(field.id, ()) if cell.id in voted},
-            )
+        one = AnnotatedField(
+            field,
+            units[field.id],
+            tuple(cells.get(field.id, ())),
+            tuple(r.shape for r in own if r.finished),
+            tuple(a.shape for a in areas),
+            tuple(rejected.get(field.id, ())),
+            sides.on_slide(field, of_cells[field.id]) if field.is_slide else sides.on(field),
+            {cell.id: voted[cell.id] for cell in cells.get(field.id, ()) if cell.id in voted},
         )
+        known += _windows_of(one) if field.is_slide else [one]
     return known
+
+
+def _windows_of(slide: AnnotatedField) -> list[AnnotatedField]:
+    """Return the annotated windows of a slide."""
+    laid = windows(
+        slide.field,
+        slide.cell_side or 1.0,
+        cells=slide.cells,
+        finished=slide.finished,
+        ignore=slide.ignore,
+        rejections=slide.rejections,
+    )
+    return [
+        dataclasses.replace(
+            slide,
+            cells=one.cells,
+            finished=one.finished,
+            ignore=one.ignore,
+            rejections=one.rejections,
+            votes={cell.id: slide.votes[cell.id] for cell in one.cells if cell.id in slide.votes},
+            window=one.box,
+        )
+        for one in laid
+    ]
+
+
+def slide_sides(project: Project) -> dict[int, float]:
+    """Return the median side of a white cell on every whole slide, in its pixels, by the slide's id."""
+    slides = project.slides.all()
+    if not slides:
+        return {}
+    of_cells: dict[int, list[float]] = defaultdict(list)
+    for cell in project.cells.all():
+        of_cells[cell.field_id].append(max(cell.box[2:]))
+    sides = CellSides.learn((f, of_cells[f.id]) for f in project.fields.all())
+    return {slide.id: sides.on_slide(slide, of_cells[slide.id]) for slide in slides}
+
+
+def readable(
+    project: Project, known: Sequence[AnnotatedField]
+) -> tuple[list[AnnotatedField], dict[int, str]]:
+    """Leave out the windows of slides that cannot be opened, as those on a drive that is not there.
+
+    Returns
+    -------
+    tuple
+        The others, and why each slide was left out, by its id.
+    """
+    lost: dict[int, str] = {}
+    for field_id in dict.fromkeys(one.field.id for one in known if one.window is not None):
+        try:
+            project.slides.open(field_id)
+        except ImageError as error:
+            lost[field_id] = str(error)
+    return [one for one in known if one.field.id not in lost], lost
+
+
+def not_read(project: Project, lost: Collection[int]) -> Reason:
+    """Explain that slides could not be opened, and what to do."""
+    return Reason(
+        "Slides that could not be opened were left out: {names}. Search for them with "
+        "napari-lld check --slides FOLDER.",
+        names=", ".join(project.fields.get(field_id).name for field_id in lost),
+    )
+
+
+def _moved_box(box: Box, x: float, y: float) -> Box:
+    return box[0] + x, box[1] + y, box[2], box[3]
+
+
+def _moved_shape(shape: Shape, x: float, y: float) -> Shape:
+    if shape.is_rectangle:
+        return Shape((shape.coords[0] + x, shape.coords[1] + y, *shape.coords[2:]))
+    return Shape(tuple(v + (y if i % 2 else x) for i, v in enumerate(shape.coords)))
 
 
 def fields_by_unit(known: Iterable[AnnotatedField]) -> dict[str, list[Field]]:
@@ -169,7 +284,10 @@ def unannotated(
 def refuse_without_labels(known: list[AnnotatedField]) -> None:
     """Raise `NothingToLearnError` with the cure if there is nothing to learn from."""
     if not known:
-        raise NothingToLearnError("The project has no fields yet (whole slides aside). Add some first.")
+        raise NothingToLearnError(
+            "The project has no fields to learn from. Add some, or draw a region on a whole slide, box every "
+            "white cell in it, and mark it finished."
+        )
     if not any(k.finished for k in known):
         raise NothingToLearnError(
             "There is no finished region to learn from. Draw a region around an area, box every white cell "

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from annotation_store import BoxFeatures, Entry, box_key
-from annotation_store.errors import ProjectError
+from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box, Field, SuggestionState
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 16
 """Fields whose boxes are looked at before what was seen is stored."""
+
+_BOXES_AT_ONCE = 64
+"""Boxes of a slide that are looked at before what was seen is stored."""
+
+_ROW = 1024
+"""Boxes of a slide are read in stripes of so many pixels, from left to right."""
 
 
 class Vectors:
@@ -108,26 +114,48 @@ class Vectors:
         new: dict[int, BoxFeatures] = {}
         model.evaluating()
         for done, (field_id, boxes) in enumerate(sorted(missing.items()), 1):
-            try:
-                pixels = project.pixels.read(field_id)
-            except ProjectError:
-                project.check_present()  # then it is all of the project, not one field
-                self.damaged.add(project.fields.get(field_id).name)
-                continue
-            against = field_side(pixels.shape[1], pixels.shape[0], sides.get(field_id))
-            crops = [cut_crop(pixels, box) for box in boxes.values()]
-            sizes = [size_feature(max(box[2:]), against) for box in boxes.values()]
-            seen = features_of(model.describer, crops, sizes).float().cpu().numpy()
-            self.computed += len(seen)
-            known = self._known.setdefault(field_id, {})
-            known.update(zip(boxes, seen.astype(np.float16), strict=True))
-            new[field_id] = BoxFeatures(np.array(list(boxes.values()), np.float32), seen)
-            if len(new) >= _AT_ONCE:
-                project.features.save(self._trunk, new)
-                new = {}
+            field = project.fields.get(field_id)
+            against = field_side(field.width, field.height, sides.get(field_id))
+            for some, crops in self._crops(project, field, boxes):
+                sizes = [size_feature(max(box[2:]), against) for box in some.values()]
+                seen = features_of(model.describer, crops, sizes).float().cpu().numpy()
+                self.computed += len(seen)
+                known = self._known.setdefault(field_id, {})
+                known.update(zip(some, seen.astype(np.float16), strict=True))
+                # of a slide in several parts: what was kept of it stays
+                new[field_id] = BoxFeatures(np.array(list(some.values()), np.float32), seen)
+                if len(new) >= _AT_ONCE or field.is_slide:
+                    project.features.save(self._trunk, new)
+                    new = {}
+                    if on_field is not None:  # may end it
+                        on_field(done - 1, len(missing))
             if on_field is not None:
                 on_field(done, len(missing))
         project.features.save(self._trunk, new)
+
+    def _crops(
+        self, project: Project, field: Field, boxes: Mapping[Box, Box]
+    ) -> Iterator[tuple[Mapping[Box, Box], list[np.ndarray]]]:
+        """Cut boxes out of a field, out of a slide a few at a time, without those that cannot be read."""
+        if not field.is_slide:
+            try:
+                pixels = project.pixels.read(field.id)
+            except ProjectError:
+                project.check_present()  # then it is all of the project, not one field
+                self.damaged.add(field.name)
+                return
+            yield boxes, [cut_crop(pixels, box) for box in boxes.values()]
+            return
+        keys = sorted(boxes, key=lambda key: (key[1] // _ROW, key[0]))  # as they lie on the disk
+        for start in range(0, len(keys), _BOXES_AT_ONCE):
+            cut = {}
+            for key in keys[start : start + _BOXES_AT_ONCE]:
+                try:
+                    cut[key] = crop_of_slide(project, field, boxes[key])
+                except ImageError:
+                    self.damaged.add(field.name)
+            if cut:
+                yield {key: boxes[key] for key in cut}, list(cut.values())
 
     def _measure(
         self,
@@ -145,6 +173,22 @@ class Vectors:
         for row, (field_id, box) in enumerate(boxes):
             if field_id in against:
                 vectors[row, -1] = size_feature(max(box[2:]), against[field_id])
+
+
+def crop_of_slide(project: Project, slide: Field, box: Box) -> np.ndarray:
+    """Cut the square around a box out of a whole slide, as `cut_crop` does out of a field.
+
+    Raises
+    ------
+    ImageError
+        The slide cannot be read there.
+    """
+    x, y, w, h = box
+    reach = max(w, h, 1.0)  # more than a crop shows, so that an edge is repeated only where the slide ends
+    left, top = max(0.0, np.floor(x + w / 2 - reach)), max(0.0, np.floor(y + h / 2 - reach))
+    right, bottom = np.ceil(x + w / 2 + reach), np.ceil(y + h / 2 + reach)
+    pixels = project.pixels.read_area(slide.id, (left, top, right - left, bottom - top))
+    return cut_crop(pixels, (x - left, y - top, w, h))
 
 
 def _content(field: Field | None) -> str:
@@ -216,7 +260,6 @@ def embedded(
     learned, number = model_of(project, model, device)
     entries = project.bulk_edits.entries(states=(SuggestionState.PENDING,))
     fields = {field.id: field for field in project.fields.all()}
-    entries = [entry for entry in entries if not fields[entry.field_id].is_slide]
 
     def looked(done: int, total: int) -> None:
         if channel is not None:
@@ -265,4 +308,7 @@ def _sides(fields: Mapping[int, Field], entries: Sequence[Entry]) -> dict[int, f
         if entry.kind == "cell":
             of_cells[entry.field_id].append(max(entry.box[2:]))
     known = CellSides.learn((fields[field_id], sides) for field_id, sides in of_cells.items())
-    return {entry.field_id: known.on(fields[entry.field_id]) for entry in entries}
+    return {
+        i: known.on_slide(field, of_cells[i]) if (field := fields[i]).is_slide else known.on(field)
+        for i in {entry.field_id for entry in entries}
+    }

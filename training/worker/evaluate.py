@@ -24,7 +24,7 @@ from training.inference.predict import Pixels, cell_sides, propose_raw
 from training.models.lineage import Lineage
 from training.networks.scale import domain_of, domain_of_size
 from training.protocol import Done, EvaluateRequest, Metrics, Notice, Progress, Started
-from training.worker.annotated_fields import AnnotatedField, held_before, knowledge
+from training.worker.annotated_fields import AnnotatedField, held_before, knowledge, not_read, readable
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.full_truth import outside_regions, read_truth
@@ -38,7 +38,9 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
     with Project.open(request.project, reading=request.reading, read_only=True) as project:
         model, number = resolve(project, request.model)
         model.to(device)
-        known = knowledge(project)
+        known, lost = readable(project, knowledge(project))
+        if lost:
+            channel.send(Notice(reason=not_read(project, lost).stored()))
         films = Films(project, model, known)
         if request.truth is None:
             shown, on = _held_out(project, number, known), "held-out regions"
@@ -107,10 +109,7 @@ def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedFie
             f"Model {number} was trained on all held-out cells, so it cannot be measured on them. To "
             "measure against a fully annotated file, give --truth and --images."
         )
-    return [
-        _Shown(k.truth(), partial(project.pixels.read, k.field.id), domain_of(k.field), k.cell_side)
-        for k in some
-    ]
+    return [_Shown(k.truth(), k.pixels(project), domain_of(k.field), k.cell_side) for k in some]
 
 
 def _against_file(
@@ -132,7 +131,7 @@ def _against_file(
     if notes:
         more = f" (and {len(notes) - _TOLD} more)" if len(notes) > _TOLD else ""
         channel.send(Notice(reason=(" ".join(notes[:_TOLD]) + more).removesuffix(".")))
-    of_project = {k.field.id: k for k in known}
+    of_project = {k.field.id: k for k in known if k.window is None}
     shown = []
     for one in found:
         if one.path is not None:

@@ -45,4 +45,6 @@ def of_single_cells(
     some: Sequence[AnnotatedField], results: Sequence[FieldResult], words: Vocabulary
 ) -> list[dict[str, Any]]:
     """Return the outcomes that are kept for pictures; see `training.evaluation.cell_outcomes.outcomes`."""
-    return outcomes(results, [one.field.id for one in some], groups=words.groups)
+    return outcomes(
+        results, [one.field.id for one in some], groups=words.groups, origins=[one.origin for one in some]
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from annotation_store.project import Project
 from training.inference.predict import RawProposals, propose_raw
@@ -71,7 +70,7 @@ class Proposer:
             of = [domain_of(k.field) for k in batch]
             raws += propose_raw(
                 model,
-                [partial(self.project.pixels.read, k.field.id) for k in batch],
+                [k.pixels(self.project) for k in batch],
                 cell_sides=[sides.on(k) for k in batch],
                 moves=None if films is None else [films.move(film) for film in of],
                 describe=describe,
@@ -84,8 +83,8 @@ class Proposer:
                 progress = Progress(stage="evaluate", done=len(raws), total=len(some))
                 self.channel.send(progress)
         if keep:
-            done = some[: len(raws)]
-            self.predicted.update(zip((k.field.id for k in done), raws, strict=True))
+            whole = ((k, raw) for k, raw in zip(some, raws, strict=False) if k.window is None)
+            self.predicted.update((k.field.id, raw) for k, raw in whole)
         return raws
 
 

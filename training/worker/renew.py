@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Box, Proposal, Suggestion
 from training import ranking
@@ -28,7 +27,7 @@ from training.models.model import LearnedModel, adapted
 from training.networks.scale import domain_of
 from training.networks.vocabulary import Vocabulary
 from training.protocol import DescribeRequest, Done, Progress, Renewed, RenewRequest, Started
-from training.worker.annotated_fields import AnnotatedField, knowledge
+from training.worker.annotated_fields import AnnotatedField, knowledge, slide_sides
 from training.worker.channel import Channel
 from training.worker.embedded import model_of, vectors_of
 from training.worker.films import Films
@@ -87,8 +86,6 @@ def describe(request: DescribeRequest, channel: Channel, device: torch.device) -
     with Project.open(request.project, reading=request.reading, annotator=request.annotator) as project:
         heads = _heads_of(project, request.model, device)
         field = project.fields.get(request.field)
-        if field.is_slide:
-            raise LLDError(f"{field.name} is a whole slide: create fields from its areas.")
         known = knowledge(project)
         channel.send(Started(task="describe", device=str(device), fields=1))
         if not heads.fitted:
@@ -147,7 +144,7 @@ class _Heads:
         features = vectors_of(project, self.model).of(
             project,
             self.model,
-            [(known[i].field.id, fields[i].cells[j].box) for i, j in some],
+            [(known[i].field.id, known[i].on_field(fields[i].cells[j].box)) for i, j in some],
             sides={one.field.id: one.cell_side for one in known},
             on_field=_looking(channel),
         )
@@ -241,8 +238,7 @@ def _renew(
     channel: Channel,
 ) -> int:
     """Write what is predicted of the model's suggestions over what was; return how many changed."""
-    fields = {one.field.id for one in known}
-    mine = [s for s in suggestions if heads.predicted(s, looked_at) and s.field_id in fields]
+    mine = [s for s in suggestions if heads.predicted(s, looked_at)]
     confidences = np.array([s.confidence for s in mine])
     places = [(s.field_id, s.box) for s in mine]
     found = _predict(project, heads.model, known, films, places, confidences, channel)
@@ -272,9 +268,10 @@ def _predict(
     channel: Channel,
 ) -> list[Proposal | None]:
     """Return what the heads predict of boxes; ``None`` of one whose field cannot be read."""
-    sides = {one.field.id: one.cell_side for one in known}
+    sides: dict[int, float | None] = {one.field.id: one.cell_side for one in known}
+    sides |= slide_sides(project)  # also of those on which nothing is annotated
     vectors = vectors_of(project, model).of(project, model, places, sides=sides, on_field=_looking(channel))
-    film_of = {one.field.id: domain_of(one.field) for one in known}
+    film_of = {one.id: domain_of(one) for one in project.fields.all()}
     whole = np.flatnonzero(np.isfinite(vectors).all(1)).tolist()
     found: list[Proposal | None] = [None] * len(places)
     if not whole:

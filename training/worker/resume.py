@@ -120,6 +120,7 @@ def _described(one: AnnotatedField) -> list[Any]:
         areas,
         one.rejections,
         one.cell_side,
+        *([one.window] if one.window is not None else []),
         *([sorted((n, votes.box, votes.shares) for n, votes in one.votes.items())] if one.votes else []),
     ]
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.keep import SHARES, keep_share
@@ -44,12 +45,14 @@ from training.models.lineage import Lineage
 from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.networks.scale import domain_of, sides_around
 from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
-from training.protocol import Done, Metrics, Progress, Saved, Started, TrainRequest
+from training.protocol import Done, Metrics, Notice, Progress, Saved, Started, TrainRequest
 from training.worker.annotated_fields import (
     AnnotatedField,
     fields_by_unit,
     held_before,
     knowledge,
+    not_read,
+    readable,
     refuse_without_labels,
     unannotated,
 )
@@ -83,11 +86,15 @@ _TRYING, _LOOKING, _BETWEEN = 0.15, 0.35, 0.3
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
     """Train on a project, whose turn the caller holds; see `TrainRequest`."""
     with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
-        known = knowledge(project)
+        known, lost = readable(project, knowledge(project))
+        if lost and not any(one.finished for one in known):
+            raise LLDError(next(iter(lost.values())))
         refuse_without_labels(known)
         mark_interrupted(project)
         hide_names(project)
         _refuse_unwritable(project.path / "models")
+        if lost:
+            channel.send(Notice(reason=not_read(project, lost).stored()))
         run_id = project.runs.start(request.model_dump(exclude={"project"}))
         try:
             budget = Budget(request.budget, begun)
@@ -194,9 +201,9 @@ class _Training:
         }
         about = {
             "held_out": sorted(held),
-            "held_fields": sorted(k.field.id for k in testing),
+            "held_fields": sorted({k.field.id for k in testing}),
             "learnt_from": learnt_from,
-            "learnt_fields": sorted(k.field.id for k in training),
+            "learnt_fields": sorted({k.field.id for k in training}),
             "learnt_films": self._films_of(training),
             "chosen": self.chosen,
             "why_not_active": None if active else verdict,
@@ -336,9 +343,7 @@ class _Training:
     ) -> tuple[int, dict[str, Any] | None]:
         scratch = self.request.init == "scratch"
         if model.untaught:
-            model.sides = sides_around(
-                [max(c.box[2:]) / max(k.field.width, k.field.height) for k in training for c in k.cells]
-            )
+            model.sides = sides_around([max(c.box[2:]) / max(k.size) for k in training for c in k.cells])
         until = self.budget.learning_until()
         if not (scratch or self.budget.fits_a_step(until)):
             self.budget.leave_out(DETECTOR, of=int(config.epochs > 0))
