@@ -363,7 +363,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         (),
         "Fields",
         _on_slide,
-        "A whole slide is too large to learn from at once: its areas are fields of their own.",
+        "Copies this part of the slide into the project, as a field that is there without the slide too.",
     )
 
     yield Command(

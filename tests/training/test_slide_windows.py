@@ -97,7 +97,7 @@ FAR = (610.0, 420.0, 30.0, 30.0)
 
 def drawn(height: int = 600, width: int = 800) -> np.ndarray:
     """Draw a slide with a purple disc in each box."""
-    image = np.random.default_rng(0).normal(0, 4, (height, width, 3)) + (235, 225, 230)
+    image = np.random.default_rng(0).normal(0, 4, (height, width, 3)) + np.array([235, 225, 230])
     rows, columns = np.mgrid[:height, :width] + 0.5
     for x, y, w, h in (*BOXES, FAR):
         inside = ((columns - x - w / 2) / (w / 2)) ** 2 + ((rows - y - h / 2) / (h / 2)) ** 2 <= 1
@@ -196,7 +196,7 @@ def test_a_slide_teaches_is_embedded_renewed_described_and_measured(project: Pro
     assert described.result["boxes"][0]["class"]
     renewed, _ = ran(RenewRequest(project=folder))
     assert renewed.result["cells"] == 4
-    with pytest.raises(Exception, match="trained on all held-out|No cells are held out"):
+    with pytest.raises(Exception, match=r"trained on all held-out|No cells are held out"):
         ran(EvaluateRequest(project=folder))
 
 
