@@ -117,6 +117,11 @@ class Shape:
         return shapely.Polygon(self.points)
 
     @property
+    def area(self) -> float:
+        """The area in square pixels."""
+        return self.coords[2] * self.coords[3] if self.is_rectangle else float(self.geometry.area)
+
+    @property
     def bounds(self) -> Box:
         """The smallest box ``(x, y, w, h)`` around the shape."""
         xs, ys = zip(*self.points, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,6 @@ import sqlalchemy as sa
 from PIL import Image
 
 from annotation_store import validation
-from annotation_store._collections.blind import Uncovered
 from annotation_store._collections.ingest import ALREADY, Incoming, Ingest, described
 from annotation_store._collections.pixels import FieldPixels
 from annotation_store._db import row_mappers
@@ -24,10 +24,23 @@ from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ImageError
 from annotation_store.file_names import name_pattern
 from annotation_store.images import find_images
-from annotation_store.records import AddReport, Box, Edit, Field, FieldState, FieldSummary, Patient, Region
+from annotation_store.records import (
+    AddReport,
+    Box,
+    Edit,
+    Field,
+    FieldState,
+    FieldSummary,
+    Patient,
+    RegionState,
+    Shape,
+)
 
 _FEW = 200
 """Up to so many fields are summarised by their ids."""
+
+_BETWEEN = "\x1f"
+"""Between the classes of a field: no class has control characters in its name."""
 
 
 class Fields:
@@ -40,7 +53,8 @@ class Fields:
 
     def all(self) -> list[Field]:
         """List the fields, in the order in which they were added."""
-        found = [row_mappers.field(row) for row in self._db.rows(sa.select(fields).order_by(fields.c.id))]
+        query = sa.select(*row_mappers.FIELD).order_by(fields.c.id)
+        found = [row_mappers.field(row) for row in self._db.rows(query)]
         self._db.cached_fields = {field.id: field for field in found}
         return found
 
@@ -56,7 +70,7 @@ class Fields:
 
     def named(self, name: str) -> Field | None:
         """Find a field by its name."""
-        rows = self._db.rows(sa.select(fields).where(fields.c.name == name))
+        rows = self._db.rows(sa.select(*row_mappers.FIELD).where(fields.c.name == name))
         return row_mappers.field(rows[0]) if rows else None
 
     def summaries(self, field_ids: Collection[int] | None = None) -> list[FieldSummary]:
@@ -70,74 +84,82 @@ class Fields:
             Only these, in no order; ``None`` = all, as they were added.
         """
         few = None if field_ids is None or len(field_ids) > _FEW else list(field_ids)
-        by_class = self._counts(
-            few,
-            cells,
-            cells.c.reading_id == self._db.reading.id,
-            sa.not_(cells.c.deleted),
-            by=cells.c.cell_class,
-        )
-        pending = self._counts(few, suggestions, suggestions.c.state == "pending")
-        areas: dict[int, list[Region]] = {}
-        query = sa.select(regions).where(
-            regions.c.reading_id == self._db.reading.id, sa.not_(regions.c.deleted)
-        )
-        for row in self._db.rows(query if few is None else query.where(regions.c.field_id.in_(few))):
-            areas.setdefault(row.field_id, []).append(row_mappers.region(row))
+        cells_of = self._cells(few)
+        pending = self._pending(few)
+        drawn, finished_on = self._regions(few)
         summaries = []
         for field in self.all() if few is None else [self._db.field(field_id) for field_id in few]:
             if field_ids is not None and field.id not in field_ids:
                 continue
-            own = areas.get(field.id, [])
-            finished = [region for region in own if region.finished]
-            counts = by_class.get(field.id, {})
-            cell_count, waiting = sum(counts.values()), sum(pending.get(field.id, {}).values())
+            finished = finished_on.get(field.id, [])
+            cell_count, classes = cells_of.get(field.id, (0, frozenset()))
+            waiting = pending.get(field.id, 0)
             if self._db.reading.blind and waiting:
                 waiting = self._seen_blind(field.id, finished)
-            if covers(field, finished):
+            if finished and covers(field, finished):
                 state = FieldState.REVIEWED
             elif waiting:
                 state = FieldState.SUGGESTIONS
             elif finished:
                 state = FieldState.ANNOTATED
-            elif cell_count or own:
+            elif cell_count or field.id in drawn:
                 state = FieldState.STARTED
             else:
                 state = FieldState.UNTOUCHED
-            classes = frozenset(name for name in counts if name is not None)
             summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting, classes))
         return summaries
 
-    def _seen_blind(self, field_id: int, finished: Sequence[Region]) -> int:
+    def _seen_blind(self, field_id: int, finished: Sequence[Shape]) -> int:
         """Count the pending suggestions that a blind reader may see: those in regions that are finished."""
         if not finished:
             return 0
         s = suggestions.c
         query = sa.select(s.x, s.y, s.w, s.h).where(s.field_id == field_id, s.state == "pending")
-        uncovered = Uncovered(finished)
-        rows = self._db.rows(query)
-        return sum(uncovered.shows(field_id, (row.x, row.y, row.w, row.h)) for row in rows)
-
-    def _counts(
-        self,
-        few: list[int] | None,
-        table: sa.Table,
-        *conditions: sa.ColumnElement[bool],
-        by: sa.ColumnElement[Any] | None = None,
-    ) -> dict[int, dict[str | None, int]]:
-        """Count rows of a table by field, and in it by the values of a column."""
-        column = sa.null() if by is None else by
-        if few is not None:
-            conditions = (*conditions, table.c.field_id.in_(few))
-        query = (
-            sa.select(table.c.field_id, column.label("value"), sa.func.count().label("n"))
-            .where(*conditions)
-            .group_by(table.c.field_id, *([] if by is None else [by]))
+        return sum(
+            any(shape.contains_centre((x, y, w, h)) for shape in finished)
+            for x, y, w, h in self._db.rows(query)
         )
-        counts: dict[int, dict[str | None, int]] = {}
-        for row in self._db.rows(query):
-            counts.setdefault(row.field_id, {})[row.value] = row.n
-        return counts
+
+    # Counted by the database and read by place: a project has up to a million cells.
+
+    def _cells(self, few: list[int] | None) -> dict[int, tuple[int, frozenset[str]]]:
+        """Count the cells of the current reading by field, and list their classes."""
+        c = cells.c
+        by_class = (
+            sa.select(c.field_id, c.cell_class, sa.func.count().label("n"))
+            .where(c.reading_id == self._db.reading.id, sa.not_(c.deleted), *_among(cells, few))
+            .group_by(c.field_id, c.cell_class)
+            .subquery()
+        ).c
+        query = sa.select(
+            by_class.field_id, sa.func.sum(by_class.n), sa.func.group_concat(by_class.cell_class, _BETWEEN)
+        ).group_by(by_class.field_id)
+        sets: dict[str | None, frozenset[str]] = {None: frozenset()}
+        found = {}
+        for field_id, count, names in self._db.rows(query):
+            if names not in sets:
+                sets[names] = frozenset(names.split(_BETWEEN))
+            found[field_id] = (count, sets[names])
+        return found
+
+    def _pending(self, few: list[int] | None) -> dict[int, int]:
+        s = suggestions.c
+        query = sa.select(s.field_id, sa.func.count()).where(s.state == "pending", *_among(suggestions, few))
+        return {row[0]: row[1] for row in self._db.rows(query.group_by(s.field_id))}
+
+    def _regions(self, few: list[int] | None) -> tuple[set[int], dict[int, list[Shape]]]:
+        """Return the fields on which a region is drawn, and by field the shapes of the finished ones."""
+        r = regions.c
+        query = sa.select(r.field_id, r.state, sa.type_coerce(r.shape, sa.Text)).where(
+            r.reading_id == self._db.reading.id, sa.not_(r.deleted), *_among(regions, few)
+        )
+        rows = self._db.rows(query)
+        shapes = json.loads(f"[{','.join(shape for _, _, shape in rows)}]")
+        finished: dict[int, list[Shape]] = {}
+        for (field_id, state, _), coords in zip(rows, shapes, strict=True):
+            if state == RegionState.FINISHED:
+                finished.setdefault(field_id, []).append(Shape(tuple(coords)))
+        return {field_id for field_id, _, _ in rows}, finished
 
     def beside(self, field_id: int, *, slide: bool = False) -> list[int]:
         """List the fields of a field's patient, or of its slide; one statement.
@@ -319,18 +341,20 @@ class Fields:
         return name_pattern(patient_from)
 
 
-def covers(field: Field, finished: Sequence[Region]) -> bool:
+def _among(table: sa.Table, few: list[int] | None) -> list[sa.ColumnElement[bool]]:
+    return [] if few is None else [table.c.field_id.in_(few)]
+
+
+def covers(field: Field, finished: Sequence[Shape]) -> bool:
     """Return whether finished regions leave nothing of a field unknown (to a pixel's corner)."""
-    if not finished:
-        return False
-    for region in finished:
-        if region.shape.is_rectangle:
-            x, y, w, h = region.shape.coords
+    for shape in finished:
+        if shape.is_rectangle:
+            x, y, w, h = shape.coords
             if x <= 0.5 and y <= 0.5 and x + w >= field.width - 0.5 and y + h >= field.height - 0.5:
                 return True
-    area = field.width * field.height
-    if sum(region.shape.geometry.area for region in finished) < 0.999 * area:
+    area = 0.999 * field.width * field.height
+    if sum(shape.area for shape in finished) < area:
         return False
     import shapely
 
-    return bool(shapely.union_all([region.shape.geometry for region in finished]).area >= 0.999 * area)
+    return bool(shapely.union_all([shape.geometry for shape in finished]).area >= area)

@@ -37,6 +37,9 @@ from annotation_store.records import (
 )
 
 _BATCH = 8
+_ASKED = 500
+"""Content hashes in one statement."""
+_BY_NAME = sa.select(fields.c.id).where(fields.c.name == sa.bindparam("name"))
 _WORKERS = 2
 ALREADY = "already in the project"
 
@@ -251,9 +254,20 @@ class Ingest:
         """Record fields, their files moved to where they belong; `moved` tells which."""
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
-        there = connection.execute(sa.select(fields.c.content_hash, fields.c.id, fields.c.name)).all()
-        here = {row.content_hash: row.id for row in there}
-        names = {row.name for row in there}
+        here: dict[str, int] = {}
+        hashes = [item.content_hash for item in prepared if isinstance(item, _Prepared)]
+        for start in range(0, len(hashes), _ASKED):
+            query = sa.select(fields.c.content_hash, fields.c.id).where(
+                fields.c.content_hash.in_(hashes[start : start + _ASKED])
+            )
+            here |= {row.content_hash: row.id for row in connection.execute(query)}
+        names: set[str] = set()
+
+        def taken(name: str) -> bool:
+            if name not in names and connection.execute(_BY_NAME, {"name": name}).first() is not None:
+                names.add(name)
+            return name in names
+
         next_field = history.next_id(connection, fields)
         for item in prepared:
             if isinstance(item, Outcome):
@@ -264,7 +278,7 @@ class Ingest:
                 continue
             if item.staged is not None:
                 self._move_in(item, item.staged, next_field, moved)
-            name = free_name(item.incoming, names)
+            name = free_name(item.incoming, taken)
             names.add(name)
             here[item.content_hash] = next_field
             rows.append(_field_row(next_field, name, item, self._db.secret))
@@ -328,19 +342,19 @@ def clean_name_of(item: Incoming) -> str:
     return validation.clean_name(item.name or item.path.name)
 
 
-def free_name(item: Incoming, taken: set[str]) -> str:
+def free_name(item: Incoming, taken: Callable[[str], bool]) -> str:
     """Choose a name that no field has: the file's, else with its folder's before it, else numbered."""
     name = clean_name_of(item)
-    if name not in taken:
+    if not taken(name):
         return name
     if item.name is None:
         longer = validation.clean_name(f"{item.path.absolute().parent.name}/{item.path.name}")
-        if longer not in taken:
+        if not taken(longer):
             return longer
     stem, dot, suffix = name.rpartition(".")
     base, end = (stem, f".{suffix}") if dot else (name, "")
     number = 2
-    while f"{base} ({number}){end}" in taken:
+    while taken(f"{base} ({number}){end}"):
         number += 1
     return f"{base} ({number}){end}"
 

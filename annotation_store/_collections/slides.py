@@ -41,8 +41,8 @@ class Slides:
 
     def all(self) -> list[Field]:
         """Return the fields that are slides, in the order in which they were added."""
-        query = sa.select(fields).where(fields.c.kind == FieldKind.SLIDE.value).order_by(fields.c.id)
-        return [row_mappers.field(row) for row in self._db.rows(query)]
+        query = sa.select(*row_mappers.FIELD).where(fields.c.kind == FieldKind.SLIDE.value)
+        return [row_mappers.field(row) for row in self._db.rows(query.order_by(fields.c.id))]
 
     def missing(self) -> list[Field]:
         """List the slides that are not where they were."""

@@ -236,7 +236,8 @@ class DatabaseSession:
         """
         if field_id not in self.cached_fields:
             with plain_errors(self.path):
-                row = self.connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
+                query = sa.select(*row_mappers.FIELD).where(fields.c.id == field_id)
+                row = self.connection.execute(query).first()
             if row is None:
                 raise EditError(f"There is no field {field_id} in the project {self.path}.")
             self.cached_fields[field_id] = row_mappers.field(row)

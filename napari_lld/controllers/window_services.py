@@ -106,9 +106,7 @@ class WindowServices(QObject):
 
     def _look(self) -> None:
         self.session.training.rounds.look()
-        if self.session.project is not None and any(
-            summary.finished_regions for summary in self.session.fields.by_id.values()
-        ):
+        if self.session.fields.annotated:
             self.warm_up()
 
     def warm_up(self) -> None:

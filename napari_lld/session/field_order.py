@@ -66,7 +66,7 @@ class FieldFilter:
     text: str = ""
     classes: frozenset[str] = frozenset()
 
-    def lets_through(self, summary: FieldSummary) -> bool:
+    def lets_through(self, summary: FieldSummary, texts: FieldTexts) -> bool:
         """Return whether a field passes."""
         field = summary.field
         if self.standings and standing(summary) not in self.standings:
@@ -77,16 +77,29 @@ class FieldFilter:
             return False
         if self.classes and not self.classes & summary.classes:
             return False
-        return self._has_words(field)
-
-    def _has_words(self, field: Field) -> bool:
-        text = " ".join(
-            filter(None, (field.name, field.patient, field.slide, field.quality, field.note))
-        ).casefold()
+        if not self.text:
+            return True
+        text = texts.of(field)
         return all(word in text for word in self.text.casefold().split())
 
 
-def find_fields(summaries: Iterable[FieldSummary], text: str) -> list[Field]:
+class FieldTexts:
+    """What is searched for words, kept by field: of a hundred thousand it takes a second to make."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Field, str]] = {}
+
+    def of(self, field: Field) -> str:
+        """Return name, patient, slide, quality and comment of a field, for comparing without case."""
+        field_before, text = self._kept.get(field.id, (None, ""))
+        if field_before is not field:
+            said = (field.name, field.patient, field.slide, field.quality, field.note)
+            text = " ".join(filter(None, said)).casefold()
+            self._kept[field.id] = field, text
+        return text
+
+
+def find_fields(summaries: Iterable[FieldSummary], text: str, texts: FieldTexts) -> list[Field]:
     """Find the fields that a number or words of a name mean, the best first.
 
     A number is a field's own; what is written in full comes before what begins so, and that before what
@@ -97,6 +110,8 @@ def find_fields(summaries: Iterable[FieldSummary], text: str) -> list[Field]:
     found: list[tuple[int, list[tuple[int, int, str]], Field]] = []
     for summary in summaries:
         field = summary.field
+        if sought != str(field.id) and not all(word in texts.of(field) for word in words):
+            continue
         name = field.name.casefold()
         everywhere = " ".join(filter(None, (name, field.patient, field.slide))).casefold()
         ranks = (
@@ -117,6 +132,7 @@ def arrange(
     summaries: Iterable[FieldSummary],
     passing: FieldFilter,
     order: Order,
+    texts: FieldTexts,
     ranks: Mapping[int, int] | None = None,
 ) -> list[int]:
     """Return the ids of the fields that pass, in order; equal ones stay as they were added.
@@ -126,7 +142,7 @@ def arrange(
     ranks
         Field id to its place among all; fields without one come last.
     """
-    passed = [summary for summary in summaries if passing.lets_through(summary)]
+    passed = [summary for summary in summaries if passing.lets_through(summary, texts)]
     if order is Order.NAME:
         passed.sort(key=lambda s: _natural(s.field.name))
     elif order is Order.WAITING:

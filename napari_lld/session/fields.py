@@ -18,7 +18,7 @@ from annotation_store.errors import ProjectError
 from annotation_store.records import Edit, Field, FieldSummary
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr, trn
-from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, arrange
+from napari_lld.session.field_order import NO_FILTER, FieldFilter, FieldTexts, Order, arrange, find_fields
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.prefetch import PixelCache
 from training.reasons import Reason
@@ -44,6 +44,8 @@ class Fields:
         self._current_id: int | None = None
         self._by_id: dict[int, FieldSummary] | None = None
         self._outdated: set[int] = set()  # whose summary is to be read again
+        self._annotated = 0
+        self._texts = FieldTexts()
         self._listed: list[int] = []
         self._places: dict[int, int] = {}
         self._chosen: set[int] = set()
@@ -65,6 +67,7 @@ class Fields:
     def close(self) -> None:
         """Forget the project; the signals follow with `go_to`."""
         self._current_id = self._by_id = None
+        self._texts = FieldTexts()
         self._outdated, self._listed, self._places, self._chosen = set(), [], {}, set()
         self._filter, self._order = NO_FILTER, Order.ADDED
         if self._cache is not None:
@@ -86,15 +89,36 @@ class Fields:
         if project is None:
             return {}
         if self._by_id is None:
-            self._by_id = {summary.field.id: summary for summary in project.fields.summaries()}
+            self._by_id, self._annotated = {}, 0
+            self._take(project.fields.summaries())
         elif self._outdated:
-            self._by_id |= {summary.field.id: summary for summary in project.fields.summaries(self._outdated)}
+            self._take(project.fields.summaries(self._outdated))
         self._outdated.clear()
         return self._by_id
+
+    def _take(self, read: Iterable[FieldSummary]) -> None:
+        by_id = self._by_id
+        assert by_id is not None
+        for summary in read:
+            before = by_id.get(summary.field.id)
+            self._annotated += bool(summary.finished_regions) - bool(before and before.finished_regions)
+            by_id[summary.field.id] = summary
+
+    @property
+    def annotated(self) -> int:
+        """How many fields have a finished region."""
+        return self._annotated if self.by_id else 0
 
     def summaries(self) -> list[FieldSummary]:
         """Summaries of all fields, in the order in which they were added."""
         return list(self.by_id.values())
+
+    def find(self, text: str) -> list[Field]:
+        """Find the fields that a number or words mean, the best first; without any, list them all."""
+        if text.strip():
+            return find_fields(self.by_id.values(), text, self._texts)
+        summaries = self.by_id
+        return [summaries[field_id].field for field_id in self._listed]
 
     @property
     def listed(self) -> Sequence[int]:
@@ -163,10 +187,10 @@ class Fields:
         if self._order is Order.RANK and project is not None:
             from training.ranking import order
 
-            ranked = self._opened.attempt(lambda: order(project)) or []
+            ranked = self._opened.attempt(lambda: order(project, self.by_id.values())) or []
             ranks = {one.field_id: place for place, one in enumerate(ranked)}
             self._why = {one.field_id: one.reasons for one in ranked}
-        self._set_listed(arrange(self.by_id.values(), self._filter, self._order, ranks))
+        self._set_listed(arrange(self.by_id.values(), self._filter, self._order, self._texts, ranks))
 
     def _set_listed(self, ids: list[int]) -> None:
         self._listed = ids
@@ -357,7 +381,9 @@ class Fields:
         """List new fields at the end."""
         self._outdated.update(ids)
         summaries = self.by_id
-        new = [i for i in ids if i not in self._places and self._filter.lets_through(summaries[i])]
+        new = [
+            i for i in ids if i not in self._places and self._filter.lets_through(summaries[i], self._texts)
+        ]
         self._set_listed([*self._listed, *new])
         self.listed_changed.emit()
         self.summaries_changed.emit()

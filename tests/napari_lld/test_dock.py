@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QListView, QSlider
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QSlider, QTableView
 
 from annotation_store import Project, Shape
 from napari_lld.controllers.dock import AnnotateDock
@@ -160,7 +160,7 @@ def test_the_slider_is_the_threshold(
 
 def test_the_list_shows_states_and_chooses_fields(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
-    view = open_dock.findChild(QListView, "lld_field_view")
+    view = open_dock.findChild(QTableView, "lld_field_view")
     assert view is not None
     model = view.model()
     assert model is not None

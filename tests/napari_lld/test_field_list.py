@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QListView, QMenu, QToolButton
+from qtpy.QtWidgets import QMenu, QTableView, QToolButton
 
 from annotation_store._collections.pixels import FieldPixels
 from napari_lld.controllers.dock import AnnotateDock
@@ -37,8 +37,8 @@ def dock(
     dock.release()
 
 
-def view(dock: AnnotateDock) -> QListView:
-    return dock.findChild(QListView, "lld_field_view")
+def view(dock: AnnotateDock) -> QTableView:
+    return dock.findChild(QTableView, "lld_field_view")
 
 
 def names(dock: AnnotateDock) -> list[str]:

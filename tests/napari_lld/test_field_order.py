@@ -10,7 +10,7 @@ import pytest
 from annotation_store import Project, Shape
 from annotation_store._collections.fields import Fields
 from annotation_store.records import Proposal
-from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, Standing, find_fields, standing
+from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, Standing, standing
 from napari_lld.session.session import Session
 
 Suggest = Callable[[Path], list[int]]
@@ -83,7 +83,7 @@ def test_a_filter_leaves_what_it_names(session: Session, wanted: FieldFilter, le
 def test_a_field_is_found_by_number_and_by_words_of_its_name(
     session: Session, text: str, found: list[int]
 ) -> None:
-    assert [field.id for field in find_fields(session.fields.summaries(), text)] == found
+    assert [field.id for field in session.fields.find(text)] == found
 
 
 def test_names_are_sorted_as_people_count(session: Session) -> None:

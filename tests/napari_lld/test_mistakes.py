@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QListView, QPushButton, QToolButton
+from qtpy.QtWidgets import QComboBox, QPushButton, QTableView, QToolButton
 
 from annotation_store import Embedding, Project, Proposal, Shape
 from annotation_store.records import RejectionReason
@@ -354,10 +354,10 @@ def test_the_list_takes_the_place_of_the_fields_and_a_click_shows_one(
     opened: AnnotateDock, qtbot: QtBot
 ) -> None:
     session = opened.desk.session
-    view = opened.findChild(QListView, "lld_mistake_view")
+    view = opened.findChild(QTableView, "lld_mistake_view")
     assert view is not None
     assert view.isVisible()
-    assert not opened.findChild(QListView, "lld_field_view").isVisible()
+    assert not opened.findChild(QTableView, "lld_field_view").isVisible()
     model = view.model()
     assert [model.index(i, 0).data() for i in range(model.rowCount())] == [CLASS, MISSED, SIZE]
     row = view.visualRect(model.index(1, 0))

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QLabel,
-    QListView,
+    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -187,7 +187,7 @@ def test_the_list_scrolls_to_the_current_field(
     more_fields(small_project, [f"more_{number:02d}.png" for number in range(40)])
     session = dock.desk.session
     assert session.open(small_project)
-    view = dock.findChild(QListView, "lld_field_view")
+    view = dock.findChild(QTableView, "lld_field_view")
     assert view is not None
 
     def seen() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QLabel, QListView
+from qtpy.QtWidgets import QLabel, QTableView
 
 from annotation_store import Embedding, Project, Proposal
 from annotation_store._collections.suggestions import Suggestions
@@ -43,7 +43,7 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
     assert list(session.fields.listed) != before
     assert session.fields.current_id == shown, "nobody is taken elsewhere"
     qtbot.wait(80)
-    view = dock.findChild(QListView, "lld_field_view")
+    view = dock.findChild(QTableView, "lld_field_view")
     assert view is not None
     reasons = [view.model().index(row, 0).data(WHY_ROLE) for row in range(len(before))]
     assert all(reasons)

@@ -16,6 +16,7 @@ from annotation_store.records import (
     Box,
     Field,
     FieldState,
+    FieldSummary,
     Proposal,
     Region,
     Shape,
@@ -102,15 +103,20 @@ def update(
     return ranked
 
 
-def order(project: Project) -> list[Ranked]:
+def order(project: Project, summaries: Iterable[FieldSummary] | None = None) -> list[Ranked]:
     """Return the order of the fields as it was last worked out, without those that are finished since.
 
     Fields that came since stand at the end. Where nothing was worked out yet they stand as they came. In a
     blind reading nothing tells what a model saw.
+
+    Parameters
+    ----------
+    summaries
+        Of all fields, where they are at hand.
     """
     open_fields = {
         s.field.id
-        for s in project.fields.summaries()
+        for s in (project.fields.summaries() if summaries is None else summaries)
         if s.state is not FieldState.REVIEWED and not s.field.is_slide and not s.field.skipped
     }
     stored = project.rankings.latest()

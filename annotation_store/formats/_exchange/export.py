@@ -23,7 +23,7 @@ from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._exchange.originals import plain_suffix
 from annotation_store.formats._io.file_names import Names
 from annotation_store.images import IMAGE_SUFFIXES
-from annotation_store.records import Cell, Field, IgnoreArea, Region, RegionState, Shape, Suggestion
+from annotation_store.records import Cell, Field, IgnoreArea, Region, Shape, Suggestion
 from annotation_store.schema import Schema
 
 if TYPE_CHECKING:
@@ -95,12 +95,10 @@ class Contents:
 
     def covered(self, field: Field) -> bool:
         """Return whether finished regions (with the ignore areas) leave nothing of a field unknown."""
-        own = [*self.regions.get(field.id, ())]
+        own = self.shapes(field)
         if not own:
             return False
-        for area in self.ignore_areas.get(field.id, ()):
-            own.append(Region(0, field.id, area.reading_id, area.shape, RegionState.FINISHED))
-        return covers(field, own)
+        return covers(field, [*own, *(area.shape for area in self.ignore_areas.get(field.id, ()))])
 
     def shapes(self, field: Field) -> list[Shape]:
         """List the finished regions of a field."""

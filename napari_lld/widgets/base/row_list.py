@@ -17,10 +17,11 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QPainter, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QListView,
+    QHeaderView,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
+    QTableView,
     QWidget,
 )
 
@@ -52,8 +53,11 @@ class RowDelegate(QStyledItemDelegate):
         return chosen
 
 
-class RowList(QListView):
-    """The list itself; two rows are always to be seen."""
+class RowList(QTableView):
+    """The list itself; two rows are always to be seen.
+
+    It is a table of one column, since a `QListView` lays all rows out anew when one of them changes.
+    """
 
     def __init__(self, name: str, model: QAbstractItemModel, delegate: RowDelegate) -> None:
         super().__init__()
@@ -64,7 +68,17 @@ class RowList(QListView):
         self.setItemDelegate(delegate)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setUniformItemSizes(True)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setShowGrid(False)
+        columns, rows = self.horizontalHeader(), self.verticalHeader()
+        assert columns is not None
+        assert rows is not None
+        columns.hide()
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setMinimumSectionSize(1)
+        rows.setDefaultSectionSize(_ROW)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setMouseTracking(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

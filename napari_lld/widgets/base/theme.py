@@ -120,8 +120,8 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QTabBar::tab:selected {{ color: {c.text.name()}; border-bottom-color: {c.accent.name()}; }}
     #lld_desk QPlainTextEdit {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};
         border-radius: 4px; font-size: 8pt; }}
-    #lld_desk QListView {{ background: {c.raised.name()}; border: 1px solid {c.line.name()};
-        border-radius: 4px; padding: 1px; outline: 0; }}
+    #lld_desk QListView, #lld_desk QTableView {{ background: {c.raised.name()};
+        border: 1px solid {c.line.name()}; border-radius: 4px; padding: 1px; outline: 0; }}
     #lld_desk QTreeWidget, #lld_desk QLineEdit {{ background: {c.raised.name()};
         border: 1px solid {c.line.name()}; border-radius: 4px; }}
     #lld_desk QLineEdit {{ padding: 3px 6px; }}

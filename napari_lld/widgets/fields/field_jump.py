@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QVBo
 
 from annotation_store.records import Field
 from napari_lld.i18n.translate import tr, trn
-from napari_lld.session.field_order import find_fields
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import label
 
@@ -60,10 +59,7 @@ class FieldJumpPopup(QFrame):
     def _find(self) -> None:
         """List the fields that are meant; without words all, in the order of the list."""
         fields, text = self._session.fields, self.line.text()
-        if text.strip():
-            found = find_fields(fields.summaries(), text)
-        else:
-            found = [fields.by_id[field_id].field for field_id in fields.listed]
+        found = fields.find(text)
         self.list.clear()
         for field in found[:_MOST]:
             item = QListWidgetItem(_title(field))

@@ -165,8 +165,7 @@ class FieldList(Part):
         if chosen := len(session.fields.chosen):
             title = tr("{chosen} of {count} chosen", chosen=chosen, count=len(session.fields.listed))
         self._title.setText(title)
-        done = sum(s.finished_regions > 0 for s in summaries.values())
-        self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=done))
+        self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=session.fields.annotated))
 
     def _on_field(self) -> None:
         """Show which field is current, and which are chosen beside it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -105,7 +106,8 @@ class FieldsModel(QAbstractListModel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._shown: list[FieldSummary] = []
+        self._rows: Sequence[int] = ()
+        self._summaries: Mapping[int, FieldSummary] = {}
         self._thumbnails = Thumbnails(session, self)
         self._thumbnails.came.connect(self._on_thumbnail)
 
@@ -118,27 +120,24 @@ class FieldsModel(QAbstractListModel):
         self._thumbnails.forget()
 
     def refresh(self) -> None:
-        """Show the current list; only the rows that changed are painted anew."""
-        summaries = self._session.fields.by_id
-        rows = [summaries[field_id] for field_id in self._session.fields.listed]
-        before, self._shown = self._shown, rows
-        if len(before) == len(rows) and all(
-            a.field.id == b.field.id for a, b in zip(before, rows, strict=True)
-        ):
-            changed = [row for row, (a, b) in enumerate(zip(before, rows, strict=True)) if a is not b]
-            if changed:
-                self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
+        """Show the current list; as long as it is the same, the views keep place and selection."""
+        fields = self._session.fields
+        self._summaries = fields.by_id
+        if list(fields.listed) == self._rows:
+            # any of them may have changed: the views paint those in sight, which costs less than to compare
+            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
             return
         self.beginResetModel()
+        self._rows = list(fields.listed)
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Count the fields."""
-        return 0 if parent is not None and parent.isValid() else len(self._shown)
+        return 0 if parent is not None and parent.isValid() else len(self._rows)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a field's name, tooltip, summary or thumbnail."""
-        summary = self._shown[index.row()]
+        summary = self._summaries[self._rows[index.row()]]
         if role == Qt.ItemDataRole.DisplayRole:
             return summary.field.name
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -153,7 +152,7 @@ class FieldsModel(QAbstractListModel):
 
     def _on_thumbnail(self, field_id: int) -> None:
         row = self._session.fields.place_of(field_id)
-        if 0 <= row < len(self._shown):
+        if 0 <= row < len(self._rows):
             self.dataChanged.emit(self.index(row), self.index(row))
 
 
