@@ -180,7 +180,7 @@ def _densities(pixels: Pixels) -> Counts:
     glass = np.median(seen[bright >= np.percentile(bright, 85)], axis=0)
     values = np.arange(256, dtype=np.float32)
     table = -np.log10(np.clip(values[None] / np.maximum(glass[:, None], 40), 1 / 255, 1))
-    return table.astype(np.float32)
+    return np.asarray(table, np.float32)
 
 
 def _stain(pixels: Pixels, densities: Counts) -> tuple[Counts, Counts]:
@@ -241,4 +241,4 @@ def _nuclei(
     typical = areas[np.searchsorted(np.cumsum(areas), areas.sum() / 2)]
     large = spots_found[spots_found[:, 2] >= max(0.3 * typical, 12 / um**2)]
     large[:, 2] = np.maximum(1, np.rint(large[:, 2] / (1.6 * typical)))
-    return large
+    return np.asarray(large, np.float64)
