@@ -586,16 +586,23 @@ class OldSchema:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A cell that conflicts with an imported file; nothing was overwritten.
+    """A cell that conflicts with an imported file, or what two copies of a project say differently.
+
+    Nothing was overwritten.
 
     Attributes
     ----------
     source, place
-        The file, and where in it.
+        The file, and where in it; of two copies: who said what stands in `there`, and by which command.
+    cell_id, region_id
+        What it is about; ``None`` both = the field as a whole.
     here, there
-        The project's and the file's values: ``cell_class``, and those ``attributes`` that differ.
+        The project's and the other's values, those that differ: of a cell ``cell_class``, ``attributes``,
+        ``box``, ``kind``, ``comment``, …, of a region ``shape`` and ``state``, of a field ``patient``, …;
+        ``deleted`` where one side deleted it.
     state
-        ``"open"``, ``"kept"`` (what is here stays) or ``"taken"`` (the file's word was taken).
+        ``"open"``, ``"kept"`` (what is here stays), ``"taken"`` (the other's word was taken) or
+        ``"superseded"`` (what came from another copy settled it).
     """
 
     id: int
@@ -603,10 +610,11 @@ class Conflict:
     source: str
     place: str
     field_id: int
-    cell_id: int
+    cell_id: int | None
     here: Mapping[str, Any]
     there: Mapping[str, Any]
     state: str
+    region_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -175,15 +175,26 @@ class Cells:
             query = query.where(named.correlate(cells).exists())
         return [row_mappers.cell(row) for row in self._db.rows(query.order_by(cells.c.id.desc()).limit(most))]
 
-    def batches(self, size: int) -> Iterator[list[tuple[Cell, dict[str, Any] | None]]]:
-        """Yield the cells of the current reading, a few at a time, each with the extra values of its file."""
+    def batches(
+        self, size: int, *, order: Sequence[int] | None = None
+    ) -> Iterator[list[tuple[Cell, dict[str, Any] | None]]]:
+        """Yield the cells of the current reading, a few at a time, each with the extra values of its file.
+
+        Parameters
+        ----------
+        order
+            Ids of cells in the order to follow, also those of other readings; ``None`` = by id.
+        """
         last = 0
-        query = (
-            sa.select(cells)
-            .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
-            .order_by(cells.c.id)
-            .limit(size)
-        )
+        query = sa.select(cells).where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
+        if order is not None:
+            for start in range(0, len(order), size):
+                part = order[start : start + size]
+                found = {row.id: row for row in self._db.rows(query.where(cells.c.id.in_(part)))}
+                if found:
+                    yield [(row_mappers.cell(found[i]), found[i].extra) for i in part if i in found]
+            return
+        query = query.order_by(cells.c.id).limit(size)
         while rows := self._db.rows(query.where(cells.c.id > last)):
             last = rows[-1].id
             yield [(row_mappers.cell(row), row.extra) for row in rows]

@@ -1,4 +1,4 @@
-"""Write what an import found: rows and images in one transaction. For the formats of this package only."""
+"""Write what an import or another copy brings in, in one transaction. For this package only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from annotation_store.records import Edit
 
 
 class EditWriter:
-    """`Project.edit_writer`: what the formats write with, within a transaction that they hold.
+    """`Project.edit_writer`: what formats and `copies` write with, within a transaction that they hold.
 
     Attributes
     ----------
+    session
+        The connection and its transactions.
     ingest
         Takes images in, within the same transaction.
     cell_rows
@@ -36,7 +38,8 @@ class EditWriter:
         suggestion_rows: SuggestionRows,
         conflicts: Conflicts,
     ) -> None:
-        self._db, self._suggestion_rows, self._conflicts = db, suggestion_rows, conflicts
+        self._db = self.session = db
+        self._suggestion_rows, self._conflicts = suggestion_rows, conflicts
         self.ingest, self.cell_rows = ingest, cell_rows
 
     def write(

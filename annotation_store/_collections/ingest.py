@@ -185,7 +185,7 @@ class Ingest:
                 pixel_size_um=item.pixel_size_um or facts.pixel_size_um,
             )
             sync_tree(staged)
-            original = _original_beside(staged)
+            original = original_beside(staged)
             original.write_bytes(given.data)
             sync(original)
         return _Prepared(item, content_hash, given.suffix, width, height, staged, facts)
@@ -232,17 +232,17 @@ class Ingest:
                 outcomes = self._admit(connection, prepared, moved)
                 yield connection, outcomes
             except BaseException:
-                self._unmake(moved)
+                self.unmake(moved)
                 raise
             if not keep:
-                self._unmake(moved)
+                self.unmake(moved)
                 return
         new = [o.field_id for o in outcomes if o.added and o.field_id is not None]
         if new:
             self._db.own["fields"].update(new)
             self._db.events.fields_added.emit(new)
 
-    def _unmake(self, moved: Iterable[Path]) -> None:
+    def unmake(self, moved: Iterable[Path]) -> None:
         """Remove files that were moved in, while the write lock is held: nothing refers to them yet."""
         for path in moved:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -277,7 +277,8 @@ class Ingest:
                 outcomes.append(Outcome(here[item.content_hash]))
                 continue
             if item.staged is not None:
-                self._move_in(item, item.staged, next_field, moved)
+                original = None if item.source_bytes is not None else (item.content_hash, item.suffix)
+                self.move_in(item.staged, next_field, moved, original=original)
             name = free_name(item.incoming, taken)
             names.add(name)
             here[item.content_hash] = next_field
@@ -291,8 +292,20 @@ class Ingest:
             connection.execute(fields.insert(), rows)
         return outcomes
 
-    def _move_in(self, item: _Prepared, staged: Path, field_id: int, moved: list[Path]) -> None:
-        """Move a field's pixels and original to where they belong."""
+    def move_in(
+        self, staged: Path, field_id: int, moved: list[Path], *, original: tuple[str, str] | None
+    ) -> None:
+        """Move a field's pixels and original to where they belong; within the transaction that adds it.
+
+        Parameters
+        ----------
+        staged
+            The pixels; `original_beside` them the file's own bytes.
+        moved
+            Gets what was moved, for `unmake`.
+        original
+            The hash and suffix of the original, if it comes along.
+        """
         target = inside(self._db.path, PIXELS, str(field_id))
         if target.exists():  # of a field that the database knew before a backup was restored, or never
             set_aside(self._db.path, target)
@@ -300,14 +313,14 @@ class Ingest:
             thumbnail_file(self._db.path, field_id, side).unlink(missing_ok=True)
         moved.append(target)
         staged.replace(target)
-        if item.source_bytes is not None:
+        if original is None:
             return
-        original = original_path(self._db.path, item.content_hash, item.suffix)
-        if original.exists() and hash_of(original) != item.content_hash:
-            set_aside(self._db.path, original)
-        if not original.exists():
-            moved.append(original)
-            _original_beside(staged).replace(original)
+        file = original_path(self._db.path, *original)
+        if file.exists() and hash_of(file) != original[0]:
+            set_aside(self._db.path, file)
+        if not file.exists():
+            moved.append(file)
+            original_beside(staged).replace(file)
 
     def sweep(self) -> None:
         """Remove what interrupted intakes staged; set pixels aside that belong to no field."""
@@ -327,7 +340,7 @@ class Ingest:
         return []
 
 
-def _original_beside(staged: Path) -> Path:
+def original_beside(staged: Path) -> Path:
     """Return where a file's own bytes wait beside its pixels."""
     return staged.with_name(f"{staged.name}.original")
 

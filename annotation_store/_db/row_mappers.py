@@ -156,4 +156,5 @@ def conflict(row: Any) -> Conflict:
         here=row.here,
         there=row.there,
         state=row.state,
+        region_id=row.region_id,
     )

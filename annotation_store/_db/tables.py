@@ -112,6 +112,8 @@ fields = Table(
     Column("kind", String, nullable=False, server_default=text("'image'")),
     Column("source_bytes", Integer),  # of a slide: its size at source_path, to find it again
     Column("skipped", Boolean, nullable=False, server_default=text("0")),
+    # whether its original stayed with the project that this copy was split from
+    Column("withheld", Boolean, nullable=False, server_default=text("0")),
     # id of another field to where its top left corner lies in this one; said from one side only
     Column("overlaps", JSON(none_as_null=True)),
     _one_of("kind", "image", "slide"),
@@ -222,13 +224,29 @@ conflicts = Table(
     Column("source", Text, nullable=False),
     Column("place", Text, nullable=False),
     Column("field_id", ForeignKey("fields.id"), nullable=False),
-    Column("reading_id", ForeignKey("readings.id"), nullable=False),
-    Column("cell_id", ForeignKey("cells.id"), nullable=False),
-    Column("here", JSON, nullable=False),  # only what differs: cell_class, attributes
+    # of a field as a whole: neither a reading, nor a cell, nor a region
+    Column("reading_id", ForeignKey("readings.id")),
+    Column("cell_id", ForeignKey("cells.id")),
+    Column("region_id", ForeignKey("regions.id")),
+    Column("here", JSON, nullable=False),  # only what differs: cell_class, attributes, …
     Column("there", JSON, nullable=False),
     Column("state", String, nullable=False, server_default=text("'open'")),
-    _one_of("state", "open", "kept", "taken"),
+    # "superseded": of projects brought together, where what came later settled it
+    _one_of("state", "open", "kept", "taken", "superseded"),
     Index("ix_conflicts_state", "state", "reading_id"),
+    Index("ix_conflicts_field", "field_id"),
+)
+
+origins = Table(
+    "origins",
+    metadata,
+    # what a row is called in every copy of a project: of rows that came from another copy, or went into one
+    Column("entity", String, primary_key=True),  # a word of the history, "edit", "reading"
+    Column("row_id", Integer, primary_key=True),
+    Column("uid", String, nullable=False),
+    Column("number", Integer, nullable=False),  # the row's id where it was made: the order of exports
+    Column("about", JSON(none_as_null=True)),  # what its copy knew of it; see `copies/replica.py`
+    UniqueConstraint("entity", "uid", name="one_of_each"),
 )
 
 active_time = Table(

@@ -69,6 +69,8 @@ class Check:
         return problems
 
     def _check_original(self, row: Any, quick: bool) -> list[str]:
+        if row.withheld:  # a copy without names never had it
+            return []
         try:
             original = original_path(self._db.path, row.content_hash, row.suffix)
         except ProjectError as error:
@@ -90,7 +92,7 @@ class Check:
             if pixels.shape != (row.height, row.width, 3):
                 return False
             # zarr reads a shard that is not there as black, and writes none for what is black
-            if pixels.any():
+            if pixels.any() or row.withheld:
                 return True
             original = original_path(self._db.path, row.content_hash, row.suffix)
             return not decode(original.read_bytes(), original).any()

@@ -128,7 +128,9 @@ class Repair:
         mended: list[str] = []
         rows = self._db.rows(sa.select(fields).where(fields.c.kind == FieldKind.IMAGE.value))
         known = {path.name: row for row in rows if (path := self._place_of(row)) is not None}
-        lost = [(name, row) for name, row in known.items() if self._original_of(row) is None]
+        lost = [
+            (name, row) for name, row in known.items() if not row.withheld and self._original_of(row) is None
+        ]
         if not lost:
             return []
         places = (self._db.path / ORIGINALS, inside(self._db.path, LOST))

@@ -23,6 +23,7 @@ from napari_lld.cli import (
     import_,
     info,
     likeness,
+    merge,
     models,
     new,
     open_,
@@ -32,6 +33,7 @@ from napari_lld.cli import (
     report,
     restore,
     schema,
+    split,
     train,
 )
 from napari_lld.cli._console import UsageError, complain
@@ -72,6 +74,8 @@ _command("export-model", "films model.onnx")(export_model.export_model)
 _command("info", "films")(info.info)
 _command("models", "films --activate 2")(models.models)
 _command("check", "films --repair")(check.check)
+_command("split", "films --readers Anna,Bert --out readers --blind")(split.split)
+_command("merge", "films readers/Anna readers/Bert")(merge.merge)
 _command("restore", "films --list")(restore.restore)
 _command("report", "films report.html")(report.report)
 _command("schema", "films --set new.yaml --map Monocyte=Monoblast")(schema.schema)

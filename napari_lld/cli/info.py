@@ -33,7 +33,8 @@ def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fals
     waiting = facts["suggestions"]
     say("Suggestions: " + (", ".join(f"{n:,} {state}" for state, n in waiting.items() if n) or "none"))
     if facts["conflicts"]:
-        say(f"{plural(facts['conflicts'], 'open conflict')} with imported files: nothing was overwritten.")
+        what = plural(facts["conflicts"], "open conflict")
+        say(f"{what} with imported files or other copies: nothing was overwritten.")
     if facts["cells"]["classes"]:
         table = new_table("class", "cells")
         for name, count in facts["cells"]["classes"].items():

@@ -116,7 +116,7 @@ class FieldController:
         )
         yield Command(
             "conflicts.show",
-            "Conflicts of imports …",
+            "Conflicts …",
             self.show_conflicts,
             (),
             "Project",
@@ -155,8 +155,8 @@ class FieldController:
             self._session.tell(
                 "info",
                 trn(
-                    "{count} cell conflicts with an imported file: ☰ › Conflicts of imports.",
-                    "{count} cells conflict with an imported file: ☰ › Conflicts of imports.",
+                    "{count} conflict waits for your decision: ☰ › Conflicts.",
+                    "{count} conflicts wait for your decision: ☰ › Conflicts.",
                     count,
                 ),
             )

@@ -29,6 +29,8 @@ COMMANDS = (
     later("Not a cell"),
     later("Reopen region"),
     later("Take the file's word"),
+    later("Take the other's word"),
+    later("Bring projects together"),
     later("Accept suggestion"),
     later("Correct suggestion"),
     later("Reject suggestion"),

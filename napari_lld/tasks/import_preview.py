@@ -176,8 +176,8 @@ def comes_in(report: ImportReport) -> str:
     if report.conflicts:
         lines.append(
             trn(
-                "{count} cell differs from what is here: yours stays, see ☰ › Conflicts of imports.",
-                "{count} cells differ from what is here: yours stay, see ☰ › Conflicts of imports.",
+                "{count} cell differs from what is here: yours stays, see ☰ › Conflicts.",
+                "{count} cells differ from what is here: yours stay, see ☰ › Conflicts.",
                 report.conflicts,
             )
         )

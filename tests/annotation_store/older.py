@@ -12,6 +12,7 @@ _ADDED = {
     "0012": (("suggestions", "unchecked"), ("suggestions", "sets")),
     "0013": (("cells", "origin"),),
     "0014": (("suggestions", "renewed"),),
+    "0015": (("fields", "withheld"),),
 }
 """Revision to the columns that it adds; a revision that adds any has a line here."""
 
@@ -22,4 +23,6 @@ def take_back(folder: Path, revision: str) -> None:
         for added, columns in _ADDED.items():
             for table, column in columns if added > revision else ():
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        if revision < "0015":
+            database.execute("DROP TABLE origins")
         database.execute("UPDATE alembic_version SET version_num = ?", (revision,))

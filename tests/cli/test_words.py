@@ -33,6 +33,8 @@ COMMANDS = {
     "report",
     "restore",
     "schema",
+    "split",
+    "merge",
     "demo",
 }
 

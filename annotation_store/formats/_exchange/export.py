@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from annotation_store._collections.fields import covers
+from annotation_store.copies.naming import Numbers, numbers_of
 from annotation_store.errors import FormatError, ImageError, OutputError
 from annotation_store.files.disk import why_not_written
 from annotation_store.files.outputs import place_beside
@@ -50,11 +52,49 @@ def each(fields: Iterable[Field], progress: Progress | None) -> Iterator[Field]:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """The order and numbers of what is exported: the same in whatever order copies came together."""
+
+    numbers: Numbers | None
+
+    @classmethod
+    def of(cls, project: Project) -> Order:
+        """Return that of a project; nothing changes where nothing came from another copy."""
+        return cls(numbers_of(project))
+
+    def fields(self, fields: Sequence[Field]) -> list[Field]:
+        """Put fields into order; they keep their ids, by which their pixels are found."""
+        if self.numbers is None:
+            return list(fields)
+        numbers = self.numbers["field"]
+        return sorted(fields, key=lambda field: numbers[field.id])
+
+    def marks(self, kind: str, marks: Iterable[_T]) -> list[_T]:
+        """Put what lies on fields into order, and number it."""
+        if self.numbers is None:
+            return list(marks)
+        numbers = self.numbers[kind]
+        renumbered = [replace(mark, id=numbers[mark.id]) for mark in marks]
+        # suggestions: those whose statement is most probable first
+        return sorted(renumbered, key=lambda mark: (-getattr(mark, "probability", 0.0), mark.id))
+
+    def ids(self, kind: str) -> list[int] | None:
+        """Return the ids of all rows of a kind in order; ``None`` = as they are numbered here."""
+        if self.numbers is None:
+            return None
+        numbers = self.numbers[kind]
+        return sorted(numbers, key=numbers.__getitem__)
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """The current reading of a project, by field: finished regions only, suggestions that wait.
 
     Attributes
     ----------
+    numbers
+        What fields are numbered in files, where that is not their id: see `copies.naming`. Whatever lies on
+        them has its number for an id already.
     progress
         Called after each field; an exception raised in it ends the export.
     """
@@ -66,20 +106,27 @@ class Contents:
     cells: Mapping[int, Sequence[Cell]]
     suggestions: Mapping[int, Sequence[Suggestion]]
     progress: Progress | None = None
+    numbers: Mapping[int, int] = dataclass_field(default_factory=dict)
 
     @classmethod
     def of(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
         """Read them from a project, in one statement a kind."""
+        order = Order.of(project)
         finished = [r for r in project.regions.all() if r.finished]
         return cls(
             project.schema,
-            project.fields.all(),
-            _by_field(finished),
-            _by_field(project.ignore_areas.all()),
-            _by_field(project.cells.all() if what == "cells" else ()),
-            _by_field(project.suggestions.find() if what == "suggestions" else ()),
+            order.fields(project.fields.all()),
+            _by_field(order.marks("region", finished)),
+            _by_field(order.marks("ignore_area", project.ignore_areas.all())),
+            _by_field(order.marks("cell", project.cells.all()) if what == "cells" else ()),
+            _by_field(order.marks("suggestion", project.suggestions.find()) if what == "suggestions" else ()),
             progress,
+            order.numbers["field"] if order.numbers else {},
         )
+
+    def number(self, field: Field) -> int:
+        """Return the number of a field in files."""
+        return self.numbers.get(field.id, field.id)
 
     def without_slides(self, skipped: Skipped) -> Contents:
         """Leave out the slides: no export holds gigapixels; fields made of their areas are there."""

@@ -36,6 +36,7 @@ def write_sidecar(
         fields,
         regions=[r for f in fields for r in contents.regions.get(f.id, ())],
         ignore_areas=[a for f in fields for a in contents.ignore_areas.get(f.id, ())],
+        numbers=contents.numbers,
         names=names,
     )
     for image, field in zip(document["images"], fields, strict=True):

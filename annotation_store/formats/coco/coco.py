@@ -18,12 +18,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Regions
-from annotation_store.formats._exchange.export import Progress, What, each
+from annotation_store.formats._exchange.export import Order, Progress, What, each
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._io.file_names import Names
@@ -85,21 +86,23 @@ def write(
     names = Names.of_project(project, anonymise=anonymise)
     counts: Counter[str] = Counter()
     with project.snapshot():  # what is written was so at one moment, whoever edits meanwhile
-        fields = project.fields.all()
-        regions = [r for r in project.regions.all() if r.finished]
+        order = Order.of(project)
+        fields = order.fields(project.fields.all())
+        regions = order.marks("region", [r for r in project.regions.all() if r.finished])
         suggestions = project.suggestions.find() if what == "suggestions" else []
         document = to_coco(
             project.schema,
             fields,
             regions=regions,
-            ignore_areas=project.ignore_areas.all(),
-            suggestions=suggestions,
+            ignore_areas=order.marks("ignore_area", project.ignore_areas.all()),
+            suggestions=order.marks("suggestion", suggestions),
+            numbers=order.numbers["field"] if order.numbers else {},
             names=names,
             classes=project.cells.classes() if what == "cells" else (),
             progress=progress,
         )
         # cells are read and written a few thousand at a time: all at once they are half a gigabyte
-        cells = _cells_out(project, names, counts) if what == "cells" else ()
+        cells = _cells_out(project, names, counts, order) if what == "cells" else ()
         write_file(out, _streamed(document, cells))
     return ExportReport(out, len(fields), counts["cells"], len(regions), len(suggestions))
 
@@ -118,13 +121,21 @@ def _streamed(document: dict[str, Any], more: Iterable[list[dict[str, Any]]]) ->
     yield "]}"
 
 
-def _cells_out(project: Project, names: Names, counts: Counter[str]) -> Iterator[list[dict[str, Any]]]:
-    for batch in project.cells.batches(_BATCH):
+def _cells_out(
+    project: Project, names: Names, counts: Counter[str], order: Order
+) -> Iterator[list[dict[str, Any]]]:
+    for batch in project.cells.batches(_BATCH, order=order.ids("cell")):
         counts["cells"] += len(batch)
+        extras = [None if names.anonymous else extra for _, extra in batch]
+        marks = order.marks("cell", [cell for cell, _ in batch])
         yield [
-            _cell_out(cell, project.schema, None if names.anonymous else extra, anonymous=names.anonymous)
-            for cell, extra in batch
+            _cell_out(cell, project.schema, extra, anonymous=names.anonymous) | _of_field(cell, order)
+            for cell, extra in zip(marks, extras, strict=True)
         ]
+
+
+def _of_field(cell: Cell, order: Order) -> dict[str, int]:
+    return {} if order.numbers is None else {"image_id": order.numbers["field"][cell.field_id]}
 
 
 def to_coco(
@@ -137,6 +148,7 @@ def to_coco(
     suggestions: Iterable[Suggestion] = (),
     extras: Mapping[int, Mapping[str, Any]] | None = None,
     classes: Iterable[str | None] = (),
+    numbers: Mapping[int, int] = MappingProxyType({}),
     names: Names = Names(),  # noqa: B008 - an immutable constant
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -146,13 +158,15 @@ def to_coco(
     ----------
     classes
         Those of cells that are written beside: what has no class of the schema needs a separate category.
+    numbers
+        Field to its number in the file, where that is not its id.
     """
     regions_of = _by_field((r.field_id, r.shape.coords) for r in regions)
     ignored_of = _by_field((a.field_id, a.shape.coords) for a in ignore_areas)
     images = []
     for field in each(fields, progress):
         image: dict[str, Any] = {
-            "id": field.id,
+            "id": numbers.get(field.id, field.id),
             "file_name": names.of(field.name),
             "width": field.width,
             "height": field.height,
@@ -171,7 +185,11 @@ def to_coco(
     annotations = [
         _cell_out(cell, schema, (extras or {}).get(cell.id), anonymous=names.anonymous) for cell in cells
     ]
-    annotations += [suggestion_out(s.id, s.field_id, s.proposal, schema) for s in suggestions]
+    for annotation in annotations:
+        annotation["image_id"] = numbers.get(annotation["image_id"], annotation["image_id"])
+    annotations += [
+        suggestion_out(s.id, numbers.get(s.field_id, s.field_id), s.proposal, schema) for s in suggestions
+    ]
     used = {*classes, *(c.cell_class for c in cells), *(s.stated_class for s in suggestions)}
     return {
         "info": {"description": "Blood film fields, annotated with napari-lld", "version": "1.0"},

@@ -128,7 +128,7 @@ def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict
     for cell in contents.cells.get(field.id, ()):
         result += _cell_results(cell, field, contents.schema, anonymous=names.anonymous)
     task: dict[str, Any] = {
-        "id": field.id,
+        "id": contents.number(field),
         "data": {key: value for key, value in own.items() if value is not None},
         "annotations": [{"result": result}] if result else [],
     }

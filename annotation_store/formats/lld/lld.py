@@ -407,6 +407,7 @@ def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], in
         fields,
         regions=[r for f in fields for r in contents.regions.get(f.id, ())],
         ignore_areas=[a for f in fields for a in contents.ignore_areas.get(f.id, ())],
+        numbers=contents.numbers,
         names=export.names,
     )
     for image, field in zip(document["images"], fields, strict=True):
@@ -418,7 +419,7 @@ def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], in
             annotations.append(
                 {
                     "id": cell.id,
-                    "image_id": field.id,
+                    "image_id": contents.number(field),
                     "category_id": number,
                     "bbox": list(cell.box),
                     "area": round(cell.box[2] * cell.box[3], 2),

@@ -1,4 +1,4 @@
-"""Dialog of conflicts with imported files: list, show, take or keep values."""
+"""Dialog of conflicts with imported files and other copies of the project: list, show, take or keep."""
 
 from __future__ import annotations
 
@@ -26,11 +26,22 @@ from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.parts import label
 from napari_lld.widgets.base.room import keep_on_screen
 
-_COLUMNS = (later("Field"), later("Here"), later("In the file"), later("File"))
+_COLUMNS = (later("Field"), later("Here"), later("There"), later("From"))
+_TEXTS = {
+    "patient": later("patient"),
+    "slide": later("slide"),
+    "domain": later("domain"),
+    "quality": later("quality"),
+    "note": later("note"),
+    "comment": later("comment"),
+    "kind": later("kind"),
+}
 
 
 def in_words(values: Mapping[str, Any], schema: Schema) -> str:
-    """Write the labels of a cell: its class, then its values, by their titles."""
+    """Write what one side states: of a cell its class, then its values, by their titles."""
+    if "deleted" in values:
+        return tr("deleted") if values["deleted"] else tr("not deleted")
     parts = []
     if "cell_class" in values:
         name = values["cell_class"]
@@ -38,6 +49,16 @@ def in_words(values: Mapping[str, Any], schema: Schema) -> str:
     for name, value in (values.get("attributes") or {}).items():
         title = schema.value_title(name, value) if value else tr("missing")
         parts.append(f"{schema.attribute_title(name)}: {title}")
+    for name, shape in (("box", values.get("box")), ("shape", values.get("shape"))):
+        if shape is not None:
+            numbers = ", ".join(f"{number:.0f}" for number in shape)
+            parts.append(f"{tr('box') if name == 'box' else tr('area')} {numbers}")
+    if "state" in values:
+        parts.append(tr("finished") if values["state"] == "finished" else tr("draft"))
+    for name, value in values.items():
+        if name not in ("cell_class", "attributes", "box", "shape", "state"):
+            shown_value = tr("missing") if value in (None, "") else str(value)
+            parts.append(f"{tr(_TEXTS[name]) if name in _TEXTS else name}: {shown_value}")
     return ", ".join(parts)
 
 
@@ -100,7 +121,7 @@ class ConflictsDialog(QDialog):
         super().__init__(parent)
         self.setObjectName("lld_conflicts")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(tr("Conflicts of imports"))
+        self.setWindowTitle(tr("Conflicts"))
         self.resize(760, 340)
         self._session = session
         self._told = label(wrap=True)
@@ -114,7 +135,7 @@ class ConflictsDialog(QDialog):
         header.setStretchLastSection(True)
         for column, width in enumerate((150, 220, 220)):
             self.table.setColumnWidth(column, width)
-        self.take = QPushButton(tr("Use the file's value"))
+        self.take = QPushButton(tr("Use what is there"))
         self.keep = QPushButton(tr("Keep what is here"))
         close = QPushButton(tr("Close"))
         close.clicked.connect(self.close)
@@ -152,8 +173,8 @@ class ConflictsDialog(QDialog):
         count = len(self.model.conflicts)
         self._told.setText(
             trn(
-                "{count} cell conflicts with an imported file. Nothing was overwritten.",
-                "{count} cells conflict with an imported file. Nothing was overwritten.",
+                "{count} conflict with an imported file or another copy. Nothing was overwritten.",
+                "{count} conflicts with imported files or other copies. Nothing was overwritten.",
                 count,
             )
             if count
@@ -172,8 +193,12 @@ class ConflictsDialog(QDialog):
         for button in (self.take, self.keep):
             button.setEnabled(bool(chosen))
         if len(chosen) == 1:
-            self._session.fields.show(chosen[0].field_id)
-            self._session.selection.select("cell", chosen[0].cell_id)
+            one = chosen[0]
+            self._session.fields.show(one.field_id)
+            if one.cell_id is not None:
+                self._session.selection.select("cell", one.cell_id)
+            elif one.region_id is not None:
+                self._session.selection.select("region", one.region_id)
 
     def _resolve(self, *, take: bool) -> None:
         row = min((index.row() for index in self.table.selectedIndexes()), default=0)

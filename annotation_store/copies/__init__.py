@@ -1,0 +1,1 @@
+"""Copies of a project for several readers: split from it, and brought together again."""

@@ -1,0 +1,168 @@
+"""One schema of two: what either side added since they parted, or a sentence why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from annotation_store.errors import SchemaError
+from annotation_store.schema import Schema
+from annotation_store.schema.model import Attribute, CellClass, ClassGroup
+
+_Part = TypeVar("_Part", bound=CellClass | ClassGroup | Attribute)
+_SPARE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def words(schema: Schema) -> dict[str, str]:
+    """Return every word of a schema, with what people call it."""
+    found = {f"class {c.name}": c.name for c in schema.classes}
+    found |= {f"kind {k} of {c.name}": k for c in schema.classes for k in c.kinds}
+    found |= {f"group {g.name}": g.name for g in schema.groups}
+    for attribute in schema.attributes:
+        found[f"attribute {attribute.name}"] = attribute.name
+        found |= {f"value {v} of {attribute.name}": v for v in attribute.value_names}
+    return found
+
+
+def joined(here: Schema, there: Schema, base: Schema | None, *, other: Path) -> Schema:
+    """Return the schema that has the words of both; the same whichever of the two is ``here``.
+
+    Parameters
+    ----------
+    base
+        The last schema that both had; ``None`` if the projects never were one.
+
+    Raises
+    ------
+    SchemaError
+        One side took a word away that the other has, or the two cannot stand in one schema.
+    """
+    if here.digest() == there.digest():
+        return here
+    own, others = words(here), words(there)
+    if base is not None:
+        gone_there = [w for w in words(base) if w in own and w not in others]
+        gone_here = [w for w in words(base) if w in others and w not in own]
+        if gone_there or gone_here:
+            raise SchemaError(_differs(gone_there, gone_here, own, others, other))
+    if own.keys() > others.keys():
+        return here
+    if others.keys() > own.keys():
+        return there
+    start = base if base is not None else min((here, there), key=lambda s: s.digest())
+    first, second = sorted((here, there), key=lambda s: s.digest())
+    try:
+        return _union(start, first, second)
+    except (ValidationError, ValueError) as error:
+        raise SchemaError(
+            f"The schemas of the two projects cannot be joined ({_reason(error)}): change one of them with "
+            f"'napari-lld schema {other} --set FILE.yaml', then try again. Nothing was changed."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return str(error)
+
+
+def _differs(
+    gone_there: Sequence[str],
+    gone_here: Sequence[str],
+    own: Iterable[str],
+    others: Iterable[str],
+    other: Path,
+) -> str:
+    said = []
+    for where, gone, new in (
+        (f"the project {other}", gone_there, sorted(set(others) - set(own))),
+        ("this project", gone_here, sorted(set(own) - set(others))),
+    ):
+        if gone:
+            instead = f" (and has {', '.join(new[:3])} instead)" if new else ""
+            said.append(f"{where} no longer has {', '.join(gone[:5])}{instead}")
+    return (
+        f"The schemas differ: {'; '.join(said)}. Give both projects the same words first "
+        "(napari-lld schema PROJECT --set FILE.yaml --map OLD=NEW), then try again. Nothing was changed."
+    )
+
+
+def _union(base: Schema, first: Schema, second: Schema) -> Schema:
+    """Join two schemas: what the base has as it stands there, then what is new, by name."""
+    classes = _parts(base.classes, first.classes, second.classes)
+    attributes = []
+    for attribute in _parts(base.attributes, first.attributes, second.attributes):
+        versions = [a for s in (base, first, second) for a in s.attributes if a.name == attribute.name]
+        based = [a for a in base.attributes if a.name == attribute.name]
+        old = based[0].values if based else ()
+        known = {v.name for v in old}
+        new = {v.name: v for one in versions for v in one.values if v.name not in known}
+        values = (*old, *(new[name] for name in sorted(new)))
+        attributes.append(attribute.model_copy(update={"values": values}))
+    groups = []
+    for group in _parts(base.groups, first.groups, second.groups):
+        members = {
+            c for s in (base, first, second) for g in s.groups if g.name == group.name for c in g.classes
+        }
+        ordered = tuple(c.name for c in classes if c.name in members)
+        groups.append(group.model_copy(update={"classes": ordered}))
+    top = first if _head(second) == _head(base) else second
+    data: dict[str, Any] = top.model_dump(mode="json") | {
+        "classes": _distinct([c.model_dump(mode="json") for c in classes], len(base.classes)),
+        "groups": [g.model_dump(mode="json") for g in groups],
+        "attributes": [a.model_dump(mode="json") for a in attributes],
+        "unclassified_spellings": list(
+            dict.fromkeys(w for s in (base, first, second) for w in s.unclassified_spellings)
+        ),
+    }
+    used = {c["key"] for c in data["classes"]}
+    for group in data["groups"]:
+        if group["key"] in used:
+            group["key"] = None
+        used.add(group["key"])
+    return Schema.model_validate(data)
+
+
+def _head(schema: Schema) -> tuple[str, str, int]:
+    return schema.name, schema.title, schema.version
+
+
+def _parts(base: Sequence[_Part], first: Sequence[_Part], second: Sequence[_Part]) -> list[_Part]:
+    """Return the parts of both by name; of two forms of one the one that differs from the base."""
+    chosen: dict[str, _Part] = {}
+    known = {part.name: part for part in base}
+    for part in (*base, *first, *second):
+        now = chosen.get(part.name)
+        if now is None or (now == known.get(part.name) and part != now):
+            chosen[part.name] = part
+    new = sorted(name for name in chosen if name not in known)
+    return [chosen[name] for name in (*known, *new)]
+
+
+def _distinct(classes: list[dict[str, Any]], old: int) -> list[dict[str, Any]]:
+    """Give the new classes numbers, letters, colours and keys of their own."""
+    number = max((c["id"] for c in classes[:old]), default=-1)
+    seen: dict[str, set[Any]] = {
+        name: {c[name] for c in classes[:old]} for name in ("letter", "colour", "key")
+    }
+    for one in classes[old:]:
+        number += 1
+        one["id"] = number
+        if one["key"] in seen["key"]:
+            one["key"] = None
+        if one["letter"] in seen["letter"]:
+            one["letter"] = next(c for c in (*_SPARE_LETTERS, *_pairs()) if c not in seen["letter"])
+        shade = int(one["colour"][1:], 16)
+        while one["colour"] in seen["colour"]:
+            shade = (shade + 0x2F4D13) % 0x1000000
+            one["colour"] = f"#{shade:06x}"
+        for name in seen:
+            seen[name].add(one[name])
+    return classes
+
+
+def _pairs() -> list[str]:
+    return [a + b for a in _SPARE_LETTERS for b in _SPARE_LETTERS]

@@ -1,0 +1,58 @@
+"""``napari-lld split``: a project of their own for each of several readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lld.cli._console import plural, progress, say, say_json
+from napari_lld.cli._options import Json, ProjectPath
+
+
+def split(
+    project: ProjectPath,
+    readers: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Names of the readers, with commas.", show_default=False)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Where each reader's project is made.", show_default=False),
+    ],
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Leave all labels and suggestions behind: nobody sees another's.")
+    ] = False,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Deal the fields out, except N that everybody reads; by default everybody reads all.",
+        ),
+    ] = None,
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names",
+            help="Keep names of patients and files, notes, comments and original files; else hashes stand "
+            "for them.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a complete project for each reader; bring their work back with merge."""
+    from annotation_store.copies.split import split as split_project
+
+    people = [name.strip() for name in readers.split(",") if name.strip()]
+    with progress("Copying") as tick:
+        made = split_project(project, people, out, blind=blind, overlap=overlap, names=names, progress=tick)
+    if as_json:
+        copies = [
+            {"reader": one.reader, "project": one.path.absolute(), "fields": one.fields} for one in made
+        ]
+        say_json({"project": project.absolute(), "blind": blind, "names": names, "copies": copies})
+        return
+    for one in made:
+        say(f"{one.path}: {plural(one.fields, 'field')} for {one.reader}")
+    say(f"When they are back: napari-lld merge {project} {' '.join(str(one.path) for one in made)}")
