@@ -71,7 +71,7 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def link(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Give a file a second name, or copy it where the disk cannot."""
+    """Link a file under a second name, or copy it where the disk cannot."""
     with suppress(OSError, NotImplementedError):
         os.link(source, target)
         return

@@ -24,7 +24,7 @@ _NUMBERED = {
 
 
 def named_apart(connection: sa.Connection, here: Replica) -> None:
-    """Give fields of one name different ones: the first keeps it, whichever copy it came from."""
+    """Rename fields that have the same name: the first keeps it, whichever copy it came from."""
     query = (
         sa.select(fields.c.id, fields.c.name, fields.c.content_hash, origins.c.number, origins.c.about)
         .outerjoin(origins, sa.and_(origins.c.entity == "field", origins.c.row_id == fields.c.id))

@@ -143,7 +143,7 @@ def _parts(base: Sequence[_Part], first: Sequence[_Part], second: Sequence[_Part
 
 
 def _distinct(classes: list[dict[str, Any]], old: int) -> list[dict[str, Any]]:
-    """Give the new classes numbers, letters, colours and keys of their own."""
+    """Set the new classes' numbers, letters, colours and keys, each used once."""
     number = max((c["id"] for c in classes[:old]), default=-1)
     seen: dict[str, set[Any]] = {
         name: {c[name] for c in classes[:old]} for name in ("letter", "colour", "key")

@@ -148,7 +148,7 @@ class _Story:
 
 
 def _empty(value: Any) -> bool:
-    """Return whether a value is no label: what is missing never takes the place of what is not."""
+    """Return whether a value states nothing: what is missing never takes the place of what is not."""
     return all(v is None for v in value) if isinstance(value, tuple) else value in (None, "", False)
 
 

@@ -72,7 +72,7 @@ def split(
     names: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Copy]:
-    """Give each reader a complete project: the fields, the schema, the models, and a reading of their own.
+    """Make a complete project for each reader: the fields, the schema, the models, and a reading.
 
     The project itself is not changed. `copies.merge.merge` brings what the readers did back.
 
