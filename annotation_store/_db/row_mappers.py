@@ -59,6 +59,10 @@ def ignore_area(row: Any) -> IgnoreArea:
     return IgnoreArea(row.id, row.field_id, row.reading_id, Shape(tuple(row.shape)))
 
 
+_ORIGINS: dict[str, Origin] = {origin.value: origin for origin in Origin}
+_STATES: dict[str, SuggestionState] = {state.value: state for state in SuggestionState}
+
+
 def cell(row: Any) -> Cell:
     """Make a cell's record."""
     return Cell(
@@ -74,7 +78,7 @@ def cell(row: Any) -> Cell:
         bookmark=row.bookmark,
         second_opinion=row.second_opinion,
         suggestion_id=row.suggestion_id,
-        origin=Origin(row.origin),
+        origin=_ORIGINS[row.origin],
         confirmed=row.confirmed or {},
     )
 
@@ -99,7 +103,7 @@ def suggestion(row: Any) -> Suggestion:
             unchecked=bool(row.unchecked),
             sets=sets(row.sets),
         ),
-        state=SuggestionState(row.state),
+        state=_STATES[row.state],
         reason=None if row.reason is None else RejectionReason(row.reason),
         cell_id=row.cell_id,
         renewed=bool(row.renewed),

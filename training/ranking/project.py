@@ -14,6 +14,7 @@ import shapely
 from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import (
     Box,
+    Cell,
     Field,
     FieldState,
     FieldSummary,
@@ -80,14 +81,15 @@ def update(
         Embeddings of the stain that the project does not store (`look_at_stain`).
     """
     source = newest_source(project)
-    views = _views(project, source, stain or {})
+    cells = project.cells.all()
+    views = _views(project, source, stain or {}, cells)
     keeps = not project.read_only and not project.reading.blind
     drawn = project.random_sample.fields()
     new = draw(views, drawn, seed=seed)
     if keeps:
         project.random_sample.add(new)
     schema = project.schema
-    labels = Labels.of(schema, project.cells.all())
+    labels = Labels.of(schema, cells)
     ranked = rank_fields(
         views,
         words=Words(schema, labels),
@@ -170,11 +172,13 @@ def _age(source: str) -> int:
     return int(source) if source.isdecimal() else {STAIN: -2, STARTER: -1}.get(source, -3)
 
 
-def _views(project: Project, source: str | None, stain: Mapping[int, Embedding]) -> list[FieldView]:
+def _views(
+    project: Project, source: str | None, stain: Mapping[int, Embedding], every: Sequence[Cell]
+) -> list[FieldView]:
     """Read what the ranking sees; a fixed number of statements however many fields there are."""
     suggested = by_field((s.field_id, s.proposal) for s in project.suggestions.find())
     rejected = project.suggestions.rejected_boxes()
-    cells = by_field((cell.field_id, cell.box) for cell in project.cells.all())
+    cells = by_field((cell.field_id, cell.box) for cell in every)
     regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions.all())
     ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas.all())
     looks = dict(stain) if source in (None, STAIN) else {}
