@@ -1,0 +1,35 @@
+"""What takes how long, and how that grows.
+
+    python examples/benchmark_speed.py project [--fields 1000 10000 100000] [--window]
+
+`project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
+public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB). Tells what it costs to open
+one, to read all fields, their states and the state of one, and to label a cell and take that back; with
+``--window`` what a real window takes to open it, to go to the next field, to filter and to sort (needs a
+display). ``--quick`` makes a small one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from bench import arguments, big_project
+
+MODES: dict[str, Callable[[argparse.Namespace], None]] = {"project": big_project.run}
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    made = arguments.parser(__doc__ or "")
+    made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
+    big_project.add_arguments(made)
+    args = arguments.read(made, only_prints=lambda asked: asked.modes == ["project"])
+    for mode in args.modes:
+        if mode not in MODES:
+            made.error(f"There is no mode {mode}: choose among {', '.join(MODES)}.")
+        MODES[mode](args)
+
+
+if __name__ == "__main__":
+    main()
