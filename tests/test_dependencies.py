@@ -21,6 +21,7 @@ NOT_IMPORTED = {
     "numcodecs": "zarr decompresses with it; the floor is where it checks the checksums of pixels",
     "pyarrow": "pandas writes Parquet with it",
     "imagecodecs": "tifffile looks for it to decode the tiles of whole slides",
+    "openslide-bin": "the library behind openslide-python",
 }
 """Declared without an import of ours, and why."""
 

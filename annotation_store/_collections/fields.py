@@ -23,7 +23,7 @@ from annotation_store._db.tables import cells, fields, regions, suggestions
 from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ImageError
 from annotation_store.file_names import name_pattern
-from annotation_store.images import find_images
+from annotation_store.images import SlideOptions, find_images
 from annotation_store.records import (
     AddReport,
     Box,
@@ -195,14 +195,16 @@ class Fields:
         patient_from: str | None = None,
         about: Mapping[str, Any] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        colour_profile: bool = True,
+        plane: int | None = None,
     ) -> AddReport:
         """Add image files as fields; folders are walked.
 
         Parameters
         ----------
         paths
-            Image files (PNG, JPEG, TIFF, BMP), OME-Zarr folders, whole slides (tiled TIFF, SVS, OME-Zarr;
-            they stay where they are), and folders of all these.
+            Image files (PNG, JPEG, TIFF, BMP), OME-Zarr folders, whole slides (tiled TIFF, SVS, NDPI, MRXS,
+            SCN, BIF, DICOM, OME-Zarr; they stay where they are), and folders of all these.
         patient_from
             A regular expression searched in each file's name (with a ``/``: in its whole path). Its
             groups ``patient``, ``slide`` and ``domain``, or else its first group, name the patient. The
@@ -213,6 +215,10 @@ class Fields:
             Values from a file's own name or content take precedence.
         progress
             Called with (files done, files in all).
+        colour_profile
+            Whether the colour profile of a slide's scanner is applied; kept with each slide.
+        plane
+            Focus plane that is read of slides which are stacks, counted from 0; ``None`` = the middle one.
 
         Raises
         ------
@@ -223,7 +229,11 @@ class Fields:
         self._db.refuse_read_only()
         pattern = self._pattern(patient_from)
         shared = validation.field_changes(about or {})
-        incoming = [replace(described(path, pattern), about=shared) for path in find_images(paths)]
+        options = SlideOptions(colour_profile, plane)
+        incoming = [
+            replace(described(path, pattern), about=shared, slide_options=options)
+            for path in find_images(paths)
+        ]
         outcomes = self._ingest.take_in(incoming, progress=progress)
         added = [o.field_id for o in outcomes if o.added and o.field_id is not None]
         skipped = [

@@ -30,7 +30,8 @@ from annotation_store.files.temporary import locked_folder, sweep
 from annotation_store.images import Slide, write_pixels
 from annotation_store.images.metadata import Facts, shown
 from annotation_store.images.read import read_original
-from annotation_store.images.slide import find_slide, fingerprint
+from annotation_store.images.slide import SlideOptions, find_slide
+from annotation_store.images.slide_files import fingerprint
 from annotation_store.images.zarr_writer import OVERVIEW_SIDE, write_overview
 from annotation_store.records import (
     FieldKind,
@@ -41,6 +42,7 @@ _ASKED = 500
 """Content hashes in one statement."""
 _BY_NAME = sa.select(fields.c.id).where(fields.c.name == sa.bindparam("name"))
 _WORKERS = 2
+_NEW_SLIDE = SlideOptions(colour_profile=True)
 ALREADY = "already in the project"
 
 
@@ -58,6 +60,7 @@ class Incoming:
     source: str | None = None  # where it is from, when that is not `path`
     magnification: float | None = None
     about: Mapping[str, Any] = dataclass_field(default_factory=dict)  # what holds for all files of an intake
+    slide_options: SlideOptions = _NEW_SLIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class Ingest:
     ) -> _Prepared | Outcome:
         """Read a file and put its pixels and bytes on disk, not yet visible to readers."""
         try:
-            slide = find_slide(item.path)
+            slide = find_slide(item.path, item.slide_options)
             if slide is not None:
                 with slide:
                     return self._prepare_slide(item, slide, staged, known)
@@ -211,6 +214,7 @@ class Ingest:
                 name=clean_name_of(item),
                 scale=slide.width / overview.shape[1],
                 pixel_size_um=item.pixel_size_um or slide.facts.pixel_size_um,
+                options=slide.options,
             )
             sync_tree(staged)
         return _Prepared(

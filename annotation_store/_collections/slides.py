@@ -15,10 +15,12 @@ from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession
 from annotation_store._db.tables import fields
 from annotation_store.errors import ImageError, ProjectError
+from annotation_store.files.layout import PIXELS, inside
 from annotation_store.images import Slide, open_slide
 from annotation_store.images.metadata import shown
-from annotation_store.images.slide import fingerprint, size_on_disk
+from annotation_store.images.slide_files import fingerprint, one_of_each_series, size_on_disk
 from annotation_store.images.zarr_reader import is_zarr
+from annotation_store.images.zarr_writer import slide_options
 from annotation_store.records import Edit, Field, FieldKind
 
 _OPEN_SLIDES = 4
@@ -67,7 +69,7 @@ class Slides:
                     f"The slide {field.name} is no longer at {shown(path)}: "
                     "move it back, or search for it (napari-lld check --slides FOLDER)."
                 )
-            opened = open_slide(path)
+            opened = open_slide(path, slide_options(inside(self._db.path, PIXELS, str(field_id))))
             if (opened.width, opened.height) != (field.width, field.height):
                 opened.close()
                 raise ImageError(f"The file {shown(path)} is another slide: move {field.name} back there.")
@@ -132,4 +134,5 @@ def _candidates(folder: Path) -> list[Path]:
         found += [here / name for name in zarrs]
         folders[:] = [name for name in folders if name not in zarrs and not name.startswith(".")]
         found += [here / name for name in names]
-    return sorted(found)
+    dicom = [path for path in found if path.suffix.lower() == ".dcm"]
+    return sorted([*(path for path in found if path.suffix.lower() != ".dcm"), *one_of_each_series(dicom)])

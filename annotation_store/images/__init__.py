@@ -9,7 +9,7 @@ from annotation_store.images.read import (
     read_bytes,
     read_image,
 )
-from annotation_store.images.slide import Slide, SlideLevel, open_slide
+from annotation_store.images.slide import Slide, SlideLevel, SlideOptions, open_slide
 from annotation_store.images.zarr_reader import is_zarr
 from annotation_store.images.zarr_writer import read_pixels, write_pixels
 
@@ -18,6 +18,7 @@ __all__ = [
     "PLAIN_SUFFIXES",
     "Slide",
     "SlideLevel",
+    "SlideOptions",
     "check_image",
     "decode",
     "find_images",

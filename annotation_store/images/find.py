@@ -9,6 +9,7 @@ from pathlib import Path
 from annotation_store.errors import ImageError
 from annotation_store.images.metadata import shown
 from annotation_store.images.read import IMAGE_SUFFIXES
+from annotation_store.images.slide_files import one_of_each_series
 from annotation_store.images.zarr_reader import is_zarr
 
 
@@ -36,7 +37,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
                 "give the folder that its images came from."
             )
         if is_folder and not is_zarr(path):
-            inside = sorted(_inside(path))
+            inside = _one_per_slide(_inside(path))
             if not inside:
                 raise ImageError(
                     f"The folder {shown(path)} holds no images: "
@@ -48,6 +49,14 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
         else:
             raise ImageError(f"There is no file or folder {shown(path)}: check the path.")
     return list(dict.fromkeys(found))
+
+
+def _one_per_slide(paths: Iterable[Path]) -> list[Path]:
+    """Keep one file of each DICOM series."""
+    every = sorted(paths)
+    others = [path for path in every if path.suffix.lower() != ".dcm"]
+    series = one_of_each_series(path for path in every if path.suffix.lower() == ".dcm")
+    return sorted([*others, *series]) if series else others
 
 
 def _is_project(folder: Path) -> bool:

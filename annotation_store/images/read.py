@@ -3,7 +3,8 @@
 The rule
 --------
 * 8-bit RGB stays as it is; grey is repeated in three channels; palettes are looked up; CMYK becomes RGB as
-  (full - ink) x (full - black) / full; colour profiles are not applied.
+  (full - ink) x (full - black) / full; colour profiles are not applied (those of whole
+  slides are: see `annotation_store.images.slide.SlideOptions`).
 * Opacity is laid over white, the colour of an empty film. A fourth channel that the file does not call
   opacity is dropped.
 * 16-bit values are scaled from the image's own bit depth: the smallest of 8, 10, 12, 14 or 16 bits that
@@ -37,7 +38,10 @@ from annotation_store.images.metadata import Facts, from_pillow, shown
 PLAIN_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp"})
 """File name endings of what every program reads."""
 
-IMAGE_SUFFIXES = PLAIN_SUFFIXES | {".svs", ".ozx"}
+SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".czi"})
+"""File name endings of slide scanners; CZI is refused with a sentence."""
+
+IMAGE_SUFFIXES = PLAIN_SUFFIXES | SLIDE_SUFFIXES | {".ozx"}
 """File name endings that are taken for fields when a folder is added."""
 
 MAX_BYTES = 1_000_000_000

@@ -1,14 +1,15 @@
 """Whole slides: referenced where they lie, read by tiles, never as a whole.
 
-A slide is a tiled TIFF (SVS and OME-TIFF included) or an OME-Zarr of more than `SLIDE_PIXELS` pixels.
+A slide is a tiled TIFF (SVS and OME-TIFF included) or an OME-Zarr of more than `SLIDE_PIXELS` pixels, or of
+any size in a format that only slide scanners write (NDPI, MRXS, SCN, BIF, DICOM), which OpenSlide reads.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,9 +18,18 @@ import numpy as np
 from PIL import Image
 
 from annotation_store.errors import ImageError
-from annotation_store.images import bounds, colour, metadata, tiff_reader, zarr_reader
+from annotation_store.images import (
+    bounds,
+    colour,
+    metadata,
+    openslide_reader,
+    slide_files,
+    tiff_reader,
+    zarr_reader,
+)
 from annotation_store.images.colour import ColourError, Pixels
 from annotation_store.images.metadata import Facts, shown
+from annotation_store.images.profile import to_srgb
 
 SLIDE_PIXELS = 36_000_000
 """Tiled images of more pixels (6,000 x 6,000) are slides; smaller ones are fields, copied like all others."""
@@ -29,7 +39,25 @@ MAX_READ_PIXELS = 89_000_000
 
 MAX_SLIDE_PIXELS = 10**11
 
-_COMPRESSIONS_REFUSED = {6: "old-style JPEG", 33003: "JPEG 2000 in YCbCr"}
+_OLD_JPEG, _J2K_YCBCR = 6, 33003
+_CZI = b"ZISRAWFILE"
+_ICC_PROFILE = 34675
+
+
+@dataclass(frozen=True, slots=True)
+class SlideOptions:
+    """How a slide is read; the project keeps it with the slide, so that its pixels stay what they are.
+
+    Attributes
+    ----------
+    colour_profile
+        Apply the scanner's colour profile, where the file has one.
+    plane
+        Which focus plane of a stack, counted from 0; ``None`` = the middle one.
+    """
+
+    colour_profile: bool = False
+    plane: int | None = None
 
 
 class SlideLevel:
@@ -49,6 +77,7 @@ class SlideLevel:
         self.height, self.width = int(sizes["Y"]), int(sizes["X"])
         chunks = dict(zip(axes, array.chunks, strict=True))
         self.tile = (int(chunks["X"]), int(chunks["Y"]))
+        self.plane = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -87,7 +116,7 @@ class SlideLevel:
 
     def read(self, x0: int, y0: int, x1: int, y1: int) -> Pixels:
         """Read a window in this level's pixels."""
-        spans = {"X": slice(x0, x1), "Y": slice(y0, y1)}
+        spans = {"X": slice(x0, x1), "Y": slice(y0, y1), "Z": slice(self.plane, self.plane + 1)}
         window = np.asarray(self._array[tuple(spans.get(axis, slice(None)) for axis in self._axes)])
         return np.ascontiguousarray(colour.scaled(colour.plane(window, self._axes)))
 
@@ -101,14 +130,32 @@ class Slide:
         Finest first.
     facts
         Pixel size and magnification, where the file states them.
+    planes
+        Number of focus planes.
+    options
+        How it is read: `plane` is stated where there are several, `colour_profile` only where one is applied.
     """
 
     def __init__(
-        self, path: Path, levels: list[tuple[Any, str]], facts: Facts, close: Callable[[], None]
+        self,
+        path: Path,
+        levels: list[tuple[Any, str]],
+        facts: Facts,
+        close: Callable[[], None],
+        *,
+        options: SlideOptions,
+        profile: bytes | None = None,
     ) -> None:
         self.path = path
         self.levels = tuple(SlideLevel(array, axes, self._read_level) for array, axes in levels)
         self.facts = facts
+        sizes = dict(zip(levels[0][1], levels[0][0].shape, strict=True))
+        self.planes = int(sizes.get("Z", 1))
+        plane = _plane(options.plane, self.planes)
+        for level in self.levels:
+            level.plane = plane
+        self._to_srgb = to_srgb(profile) if options.colour_profile else None
+        self.options = SlideOptions(self._to_srgb is not None, plane if self.planes > 1 else None)
         self._close = close
         # the readers of some formats seek in one open file
         self._lock = threading.RLock()
@@ -175,7 +222,8 @@ class Slide:
             if self._closed:
                 raise ImageError(f"The slide {shown(self.path)} is closed: open it again.")
             try:
-                return level.read(x0, y0, x1, y1)
+                pixels = level.read(x0, y0, x1, y1)
+                return pixels if self._to_srgb is None else self._to_srgb(pixels)
             except Exception as error:  # decoders raise any exception on damaged tiles
                 raise ImageError(
                     f"The slide {shown(self.path)} cannot be read at ({x0}, {y0}): "
@@ -225,7 +273,7 @@ def shrunk(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(small)
 
 
-def find_slide(path: Path) -> Slide | None:
+def find_slide(path: Path, options: SlideOptions | None = None) -> Slide | None:
     """Open a file or OME-Zarr folder if it is a whole slide; anything else gives ``None``.
 
     Raises
@@ -233,16 +281,23 @@ def find_slide(path: Path) -> Slide | None:
     ImageError
         It is a slide, of a kind that is not read.
     """
+    options = options or SlideOptions()
     try:
         if path.is_dir():
-            return _zarr_slide(path) if zarr_reader.is_zarr(path) else None
+            return _zarr_slide(path, options) if zarr_reader.is_zarr(path) else None
         if not path.is_file():  # a pipe would be waited for
             return None
         with path.open("rb") as file:
-            if not tiff_reader.is_tiff(file.read(4)):
-                return None
-            bounds.judge_tiff(file)
-        return _tiff_slide(path)
+            head = file.read(132)
+            if head[:10] == _CZI:
+                raise ColourError("is a CZI of ZEISS, which is not read: export it as OME-TIFF or DICOM")
+            if tiff_reader.is_tiff(head):
+                bounds.judge_tiff(file)
+                return _tiff_slide(path, options)
+        if slide_files.is_mrxs(path):
+            slide_files.mrxs_folder(path)
+            return _openslide(path, options)
+        return _dicom_slide(path, options) if head[128:] == b"DICM" else None
     except ColourError as error:
         raise ImageError(f"The slide {shown(path)} {error}.") from error
     except ImageError:
@@ -251,18 +306,54 @@ def find_slide(path: Path) -> Slide | None:
         return None
 
 
-def open_slide(path: Path) -> Slide:
+def open_slide(path: Path, options: SlideOptions | None = None) -> Slide:
     """Open a whole slide.
+
+    Parameters
+    ----------
+    options
+        Without it no colour profile is applied, and of a focus stack the middle plane is read.
 
     Raises
     ------
     ImageError
         It is none, or not there.
     """
-    slide = find_slide(path)
+    slide = find_slide(path, options)
     if slide is None:
         raise ImageError(f"{shown(path)} is not a readable whole slide: check the path.")
     return slide
+
+
+def _plane(wanted: int | None, planes: int) -> int:
+    if wanted is None or planes == 1:
+        return planes // 2
+    if not 0 <= wanted < planes:
+        raise ColourError(f"has {planes} focus planes: choose one from 1 to {planes}")
+    return wanted
+
+
+def _dicom_slide(path: Path, options: SlideOptions) -> Slide:
+    series = slide_files.series_of(path)
+    for one in series:
+        _check_size(one.width, one.height)
+    if any(one.planes > 1 for one in series):
+        raise ColourError("is a DICOM stack of focus planes, which is not read: export one plane")
+    return _openslide(path, options)
+
+
+def _openslide(path: Path, options: SlideOptions) -> Slide:
+    opened = openslide_reader.open_levels(path)
+    try:
+        height, width, _ = opened.levels[0].shape
+        _check_size(width, height)
+        if min(height, width) < 8:
+            raise ColourError(f"has {width} x {height} pixels: choose another")
+        levels = [(level, "YXS") for level in opened.levels]
+        return Slide(path, levels, opened.facts, opened.close, options=options, profile=opened.profile)
+    except BaseException:
+        opened.close()
+        raise
 
 
 def _check_size(width: int, height: int) -> None:
@@ -270,24 +361,31 @@ def _check_size(width: int, height: int) -> None:
         raise ColourError(f"declares an implausible size of {width:,} x {height:,} pixels: export it again")
 
 
-def _tiff_slide(path: Path) -> Slide | None:
+def _tiff_slide(path: Path, options: SlideOptions) -> Slide | None:
     import zarr  # half a second, not needed to list cells
 
     tiff = tiff_reader.open_tiff(path, path.name)
     try:
         series = tiff.series[0]
         page: Any = series.keyframe
+        of_a_maker = tiff.is_ndpi or tiff.is_scn or tiff.is_bif or tiff.is_philips
+        if of_a_maker or (page.compression == _J2K_YCBCR and page.is_tiled):
+            _check_size(page.imagewidth, page.imagelength)
+            for level in series.levels if page.compression == _J2K_YCBCR else ():
+                tiff_reader.refuse_absurd_tiles(level.keyframe)
+            tiff.close()
+            return _openslide(path, options)
         axes = series.axes
         width, height = series.shape[axes.index("X")], series.shape[axes.index("Y")]
         if width * height <= SLIDE_PIXELS or not page.is_tiled:
             tiff.close()
             return None
         _check_size(width, height)
-        colour.refuse_stacks(axes, series.shape)
+        without_planes = [(axis, n) for axis, n in zip(axes, series.shape, strict=True) if axis != "Z"]
+        colour.refuse_stacks("".join(axis for axis, _ in without_planes), tuple(n for _, n in without_planes))
         model = tiff_reader.photometric(page)
-        if page.compression in _COMPRESSIONS_REFUSED:
-            kind = _COMPRESSIONS_REFUSED[page.compression]
-            raise ColourError(f"stores its tiles as {kind}: convert it to JPEG or JPEG 2000 in RGB")
+        if page.compression == _OLD_JPEG:
+            raise ColourError("stores its tiles as old-style JPEG: convert it to JPEG or JPEG 2000 in RGB")
         if np.dtype(series.dtype) != np.uint8 or page.bitspersample != 8:
             raise ColourError("does not have 8 bits per channel: export it with 8 bits per channel")
         if model not in ("RGB", "MINISBLACK") and not (model == "YCBCR" and page.compression == 7):
@@ -305,14 +403,22 @@ def _tiff_slide(path: Path) -> Slide | None:
             array = zarr.open_array(store=store, mode="r")
             level_axes = level.get_axes(squeeze=None) if len(array.shape) != len(level.axes) else level.axes
             levels.append((array, level_axes))
-        return Slide(path, levels, metadata.from_tiff(tiff, page), tiff.close)
+        profile = page.tags.valueof(_ICC_PROFILE)
+        return Slide(
+            path,
+            levels,
+            metadata.from_tiff(tiff, page),
+            tiff.close,
+            options=options,
+            profile=profile if isinstance(profile, bytes) else None,
+        )
     except BaseException:
         tiff.close()
         raise
 
 
-def _zarr_slide(folder: Path) -> Slide | None:
-    plan = zarr_reader.examine(zarr_reader.folder_reader(folder))
+def _zarr_slide(folder: Path, options: SlideOptions) -> Slide | None:
+    plan = zarr_reader.examine(zarr_reader.folder_reader(folder), planes=True)
     width, height = plan.size
     if width * height <= SLIDE_PIXELS:
         return None
@@ -323,48 +429,4 @@ def _zarr_slide(folder: Path) -> Slide | None:
     import zarr  # half a second, not needed to list cells
 
     levels = [(zarr.open_array(store=str(folder), path=path, mode="r"), plan.axes) for path in plan.paths]
-    return Slide(folder, levels, plan.facts, lambda: None)
-
-
-class _Counting:
-    """A hash that counts what it was fed."""
-
-    def __init__(self) -> None:
-        self.hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        self.size += len(data)
-        return len(data)
-
-
-def fingerprint(path: Path) -> tuple[str, int]:
-    """Return SHA-256 and size of a file, or of the one zip that an OME-Zarr folder would be.
-
-    Raises
-    ------
-    ImageError
-        It cannot be read.
-    """
-    try:
-        if path.is_dir():
-            sink = _Counting()
-            zarr_reader.pack(zarr_reader.files_of(path), sink)
-            return sink.hash.hexdigest(), sink.size
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
-    except OSError as error:
-        raise ImageError(
-            f"The slide {shown(path)} cannot be read ({error.strerror or error}): check its permissions."
-        ) from error
-    except ColourError as error:
-        raise ImageError(f"The slide {shown(path)} {error}.") from error
-
-
-def size_on_disk(path: Path) -> int | None:
-    """Return what `fingerprint` would say of the size, without reading; ``None`` for a folder or no file."""
-    try:
-        return path.stat().st_size if path.is_file() else None
-    except OSError:
-        return None
+    return Slide(folder, levels, plan.facts, lambda: None, options=options)

@@ -78,8 +78,8 @@ def folder_reader(folder: Path) -> Get:
     return get
 
 
-def examine(get: Get) -> Plan:
-    """Read and judge the metadata of an image group."""
+def examine(get: Get, *, planes: bool = False) -> Plan:
+    """Read and judge the metadata of an image group; with `planes`, focus planes are let through."""
     root = ""
     attributes = _attributes(get, root)
     if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
@@ -106,7 +106,8 @@ def examine(get: Get) -> Plan:
         paths.append(root + path)
         shapes.append(shape)
         types.append(kind)
-    colour.refuse_stacks(axes, shapes[0])
+    judged = [(axis, n) for axis, n in zip(axes, shapes[0], strict=True) if not planes or axis != "Z"]
+    colour.refuse_stacks("".join(axis for axis, _ in judged), tuple(n for _, n in judged))
     size = _pixel_size(scales[0], axes, units)
     return Plan(axes, tuple(paths), tuple(shapes), tuple(types), metadata.Facts(size))
 

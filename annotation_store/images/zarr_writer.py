@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from annotation_store.errors import ImageError, ProjectError
 from annotation_store.files.layout import inside, refuse_links_below
 from annotation_store.images.colour import ColourError
 from annotation_store.images.read import MAX_PIXELS
+from annotation_store.images.slide import SlideOptions
 from annotation_store.images.zarr_reader import array_facts, folder_reader
 
 MAX_SINGLE_LEVEL = 2048
@@ -23,6 +25,8 @@ OVERVIEW_SIDE = 1024
 """Longer side of what the project itself keeps of a slide."""
 
 _OVERVIEW = "overview"
+_READ = "napari_lld_slide"
+"""Attribute of a slide's group: `SlideOptions`."""
 _CHUNK = 512
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,15 +64,38 @@ def write_pixels(folder: Path, pixels: Pixels, *, name: str, pixel_size_um: floa
 
 
 def write_overview(
-    folder: Path, overview: Pixels, *, name: str, scale: float, pixel_size_um: float | None = None
+    folder: Path,
+    overview: Pixels,
+    *,
+    name: str,
+    scale: float,
+    pixel_size_um: float | None = None,
+    options: SlideOptions | None = None,
 ) -> None:
-    """Write what the project keeps of a slide: an OME-Zarr image of its coarse view, at its true scale."""
+    """Write what the project keeps of a slide: an OME-Zarr image of its coarse view, at its true scale.
+
+    With it is kept how the slide is read, since a slide's pixels must stay what they are.
+    """
     import zarr  # half a second, not needed to list cells
 
     datasets = {_OVERVIEW: (pixel_size_um or 1.0) * scale}
-    attributes = {"ome": _metadata(name, datasets, pixel_size_um)}
+    attributes: dict[str, Any] = {"ome": _metadata(name, datasets, pixel_size_um)}
+    if options is not None:
+        attributes[_READ] = asdict(options)
     group = zarr.create_group(store=str(folder), attributes=attributes, overwrite=True)
     _write_level(group, _OVERVIEW, overview)
+
+
+def slide_options(folder: Path) -> SlideOptions:
+    """Return how a slide is read; of slides added by earlier versions, as those did."""
+    try:
+        stored = json.loads((folder / "zarr.json").read_bytes())["attributes"][_READ]
+        plane = stored["plane"]
+        return SlideOptions(
+            stored["colour_profile"] is True, plane if type(plane) is int and plane >= 0 else None
+        )
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return SlideOptions()
 
 
 def _write_level(group: Any, path: str, level: Pixels) -> None:

@@ -16,7 +16,7 @@ from annotation_store.files.disk import hash_of
 from annotation_store.files.layout import MODELS, PIXELS, inside, is_link, original_path
 from annotation_store.images import decode, open_slide
 from annotation_store.images.metadata import shown
-from annotation_store.images.slide import size_on_disk
+from annotation_store.images.slide_files import size_on_disk
 from annotation_store.images.zarr_writer import is_root, read_every_level, read_overview
 from annotation_store.maintenance.audit import Audit
 from annotation_store.maintenance.model_files import damage_of

@@ -38,7 +38,13 @@ from annotation_store.files.outputs import is_place_beside
 from annotation_store.files.temporary import sweep
 from annotation_store.images import open_slide, write_pixels
 from annotation_store.images.read import decode_with_facts, read_original
-from annotation_store.images.zarr_writer import OVERVIEW_SIDE, create_root, is_root, write_overview
+from annotation_store.images.zarr_writer import (
+    OVERVIEW_SIDE,
+    create_root,
+    is_root,
+    slide_options,
+    write_overview,
+)
 from annotation_store.maintenance.check import Check
 from annotation_store.records import FieldKind
 
@@ -211,12 +217,15 @@ class Repair:
         path = Path(row.source_path)
         if not path.exists():
             return False
-        with open_slide(path) as slide:
+        options = slide_options(inside(self._db.path, PIXELS, str(row.id)))
+        with open_slide(path, options) as slide:
             if (slide.width, slide.height) != (row.width, row.height):
                 return False
             overview = slide.overview(OVERVIEW_SIDE)
             scale = slide.width / overview.shape[1]
-        write_overview(staged, overview, name=row.name, scale=scale, pixel_size_um=row.pixel_size_um)
+        write_overview(
+            staged, overview, name=row.name, scale=scale, pixel_size_um=row.pixel_size_um, options=options
+        )
         return True
 
     def _set_strays_aside(self) -> list[str]:

@@ -45,9 +45,24 @@ def add(
             metavar="NAME", help="Name for images of the same appearance; results are reported per domain."
         ),
     ] = None,
+    colour_profile: Annotated[
+        bool,
+        typer.Option(
+            "--colour-profile/--no-colour-profile",
+            help="Apply the colour profile of a slide's scanner; kept with the slide.",
+        ),
+    ] = True,
+    focus_plane: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Focus plane that is read of a slide with several; the middle one if not given.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add fields: PNG, JPEG, TIFF or BMP files, OME-Zarr, whole slides, or folders of them."""
+    """Add fields: PNG, JPEG, TIFF or BMP files, OME-Zarr, whole slides (NDPI, MRXS, DICOM …), folders."""
     from annotation_store.images import is_zarr
     from napari_lld.session.patient_rule import coverage
 
@@ -67,7 +82,14 @@ def add(
         check_named([path for path in paths if not path.is_dir() or is_zarr(path)])
         before = coverage(opened.fields.all())
         with progress("Adding fields") as tick:
-            report = opened.fields.add(paths, patient_from=patient_from, about=about, progress=tick)
+            report = opened.fields.add(
+                paths,
+                patient_from=patient_from,
+                about=about,
+                progress=tick,
+                colour_profile=colour_profile,
+                plane=None if focus_plane is None else focus_plane - 1,
+            )
         fields = opened.fields.all()
     names, now = {field.id: field.name for field in fields}, coverage(fields)
     if as_json:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annotation_store.errors import LLDError
 from annotation_store.file_names import name_pattern, read_name  # the very code that will read them
+from annotation_store.images.read import IMAGE_SUFFIXES
 from annotation_store.records import Field
 from napari_lld.i18n.translate import later, tr, trn
 
@@ -20,7 +21,6 @@ RULES = (
 )
 """Rules in words: a regular expression, and what it takes for the patient."""
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".svs"}
 _LOOKED_AT = 500
 _SHOWN = 3
 
@@ -121,7 +121,7 @@ def images_in(folder: Path | None) -> list[Path]:
     if folder is None or not folder.is_dir():
         return []
     try:
-        paths = [p for p in islice(folder.rglob("*"), _LOOKED_AT) if p.suffix.lower() in _SUFFIXES]
+        paths = [p for p in islice(folder.rglob("*"), _LOOKED_AT) if p.suffix.lower() in IMAGE_SUFFIXES]
     except OSError:
         return []
     return sorted(paths)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store.files.layout import DATABASE
 from annotation_store.images.find import find_images
+from annotation_store.images.read import IMAGE_SUFFIXES
 from napari_lld.i18n.translate import later, tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session import user_state
@@ -36,7 +37,7 @@ SCHEMAS = (
     (later("LLD: 14 classes, 7 attributes"), "lld"),
     (later("WBCAtt: 5 classes, 11 attributes"), "wbcatt"),
 )
-_IMAGES = "(*.png *.jpg *.jpeg *.tif *.tiff *.bmp *.svs *.ozx)"
+_IMAGES = f"({' '.join(f'*{suffix}' for suffix in sorted(IMAGE_SUFFIXES))})"
 
 
 @dataclass(frozen=True)
