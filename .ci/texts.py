@@ -30,6 +30,7 @@ REASONS = (
     "worker/comparison.py",
     "worker/budget.py",
     "worker/lock.py",
+    "worker/search.py",
     "worker/suggest.py",
 )
 """Of `training`: they speak in reasons, which the window says in its language."""

@@ -6,6 +6,7 @@ from annotation_store._collections.features import BoxFeatures, box_key
 from annotation_store._collections.overlaps import Overlap
 from annotation_store._collections.ranking import Embedding, StoredRanking
 from annotation_store._collections.review_statistics import CellsMade, Decision
+from annotation_store._collections.searches import Search, SearchedTile, TileState
 from annotation_store.errors import (
     EditError,
     FormatError,
@@ -107,10 +108,13 @@ __all__ = [
     "Schema",
     "SchemaChange",
     "SchemaError",
+    "Search",
+    "SearchedTile",
     "Shape",
     "StoredRanking",
     "Suggestion",
     "SuggestionState",
+    "TileState",
     "box_key",
     "formats",
     "load_schema",

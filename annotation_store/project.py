@@ -33,6 +33,7 @@ from annotation_store._collections.readings import Readings
 from annotation_store._collections.regions import IgnoreAreas, Regions
 from annotation_store._collections.review_statistics import ReviewStatistics
 from annotation_store._collections.schema_change import SchemaVersions
+from annotation_store._collections.searches import Searches
 from annotation_store._collections.slides import Slides
 from annotation_store._collections.suggestion_rows import SuggestionRows
 from annotation_store._collections.suggestions import Suggestions
@@ -82,8 +83,8 @@ class Project:
         The images: what is known of them, their pixels, and the whole slides among them.
     regions, ignore_areas, cells, bulk_edits
         What a person marks in the current reading.
-    suggestions, label_reviews, review_statistics
-        What models propose, and what became of it.
+    suggestions, searches, label_reviews, review_statistics
+        What models propose, how far they have searched whole slides, and what became of it.
     conflicts, overlaps, work_time, readings, history
         Contradicting imports, fields of one place, time at work, who reads what, every change.
     models, runs, embeddings, features, rankings, random_sample
@@ -223,6 +224,7 @@ class Project:
         self.ignore_areas = IgnoreAreas(db, rows)
         self.cells = Cells(db, rows)
         self.suggestions = Suggestions(db, rows, suggestion_rows, self.regions)
+        self.searches = Searches(db, suggestion_rows)
         self.bulk_edits = BulkEdits(db, rows, suggestion_rows, self.regions, self.cells)
         self.label_reviews = LabelReviews(db, rows, suggestion_rows, self.cells)
         self.review_statistics = ReviewStatistics(db, suggestion_rows)

@@ -89,7 +89,9 @@ class PredictRequest(_Record):
     model
         ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
     fields
-        Ids of the fields to suggest on; ``None`` = all.
+        Ids of the fields to suggest on; ``None`` = all, whole slides last.
+    area
+        x, y, width, height on the one slide of `fields` that is to be searched; ``None`` = all of it.
     images
         Files or folders to predict instead of the project's fields; goes with `out`.
     out
@@ -102,9 +104,37 @@ class PredictRequest(_Record):
     project: str
     model: str | int = "active"
     fields: list[int] | None = None
+    area: tuple[float, float, float, float] | None = None
     images: list[str] | None = None
     out: str | None = None
     overwrite: bool = False
+    min_confidence: float = Field(default=0.25, ge=0, le=1)
+    device: str = "auto"
+    annotator: str | None = None
+    reading: int | None = None
+
+
+class DifferentialRequest(_Record):
+    """Search the monolayer of a whole slide in a fair order until enough white cells are there; count them.
+
+    What is found is suggested, as by a `PredictRequest`.
+
+    Attributes
+    ----------
+    field
+        The slide's id.
+    to
+        White cells with a class: cells of the reading, and suggestions with a confidence of 0.5 and more.
+    seed
+        Another seed, another order.
+    """
+
+    task: Literal["differential"] = "differential"
+    project: str
+    field: int
+    to: int = Field(default=200, ge=1, le=100_000)
+    seed: int = Field(default=0, ge=0)
+    model: str | int = "active"
     min_confidence: float = Field(default=0.25, ge=0, le=1)
     device: str = "auto"
     annotator: str | None = None
@@ -267,6 +297,7 @@ class ExportModelRequest(_Record):
 Request = (
     TrainRequest
     | PredictRequest
+    | DifferentialRequest
     | RenewRequest
     | DescribeRequest
     | LikenessRequest
@@ -396,6 +427,29 @@ class Suggested(_Answer):
     labelled: dict[str, int] = Field(default_factory=dict)
 
 
+class Searched(_Answer):
+    """Some tiles of a whole slide were searched, and what was found is in the project.
+
+    Attributes
+    ----------
+    field_id
+        The slide.
+    count
+        Suggestions so far.
+    done, total
+        Tiles searched so far, those of an earlier run included, and tiles to search.
+    boxes
+        What was searched just now: x, y, width, height in pixels of the slide.
+    """
+
+    type: Literal["searched"] = "searched"
+    field_id: int
+    count: int
+    done: int
+    total: int
+    boxes: list[tuple[float, float, float, float]] = Field(default_factory=list)
+
+
 class Renewed(_Answer):
     """Suggestions of some fields have other classes or values now."""
 
@@ -461,6 +515,7 @@ Message = (
     | Metrics
     | Saved
     | Suggested
+    | Searched
     | Renewed
     | Cancelling
     | Ready

@@ -120,10 +120,19 @@ class Suggestions:
         field_id: int | None = None,
         *,
         states: Iterable[SuggestionState] = (SuggestionState.PENDING,),
+        within: Box | None = None,
+        most: int | None = None,
     ) -> list[Suggestion]:
         """List suggestions, those whose statement is most probable first (`Proposal.probability`).
 
         A blind reading sees only those centred in its finished regions.
+
+        Parameters
+        ----------
+        within
+            Only those whose box touches this area: of a whole slide not all are needed at once.
+        most
+            So many at most; ``None`` = all.
         """
         query = (
             sa.select(suggestions)
@@ -132,6 +141,12 @@ class Suggestions:
         )
         if field_id is not None:
             query = query.where(suggestions.c.field_id == field_id)
+        if within is not None:
+            x, y, w, h = within
+            s = suggestions.c
+            query = query.where(s.x < x + w, s.x + s.w > x, s.y < y + h, s.y + s.h > y)
+        if most is not None:
+            query = query.limit(max(0, int(most)))
         found = [row_mappers.suggestion(row) for row in self._db.rows(query)]
         if self._db.reading.blind:
             uncovered = self._regions.uncovered(field_id)
@@ -144,6 +159,13 @@ class Suggestions:
         if not rows:
             raise EditError(f"There is no suggestion {suggestion_id}.")
         return row_mappers.suggestion(rows[0])
+
+    def count(self, field_id: int) -> int:
+        """Count the pending suggestions of a field."""
+        query = sa.select(sa.func.count()).where(
+            suggestions.c.field_id == int(field_id), suggestions.c.state == SuggestionState.PENDING.value
+        )
+        return int(self._db.rows(query)[0][0])
 
     def rejected_boxes(self) -> dict[int, list[Box]]:
         """Return each field's boxes that a person rejected as no cell: background, known for certain."""

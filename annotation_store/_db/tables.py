@@ -215,6 +215,30 @@ suggestions = Table(
     Index("ix_suggestions_waiting", "state", "field_id", "probability"),
 )
 
+searches = Table(
+    "searches",
+    metadata,
+    # a model's search of a whole slide, tile by tile: no history, it can be made again
+    _id(),
+    Column("field_id", ForeignKey("fields.id"), nullable=False),
+    Column("model_id", ForeignKey("models.id")),
+    Column("about", JSON, nullable=False),  # how the slide was cut into tiles, and what was searched with
+    Column("created", String, nullable=False),
+    Index("ix_searches_field", "field_id", "id"),
+)
+
+searched_tiles = Table(
+    "searched_tiles",
+    metadata,
+    Column("search_id", ForeignKey("searches.id"), primary_key=True),
+    Column("tile", Integer, primary_key=True, autoincrement=False),
+    Column("state", String, nullable=False),
+    # the suggestions that were found in it have the ids from `first`, so many
+    Column("first", Integer, nullable=False),
+    Column("count", Integer, nullable=False),
+    _one_of("state", "searched", "empty", "damaged"),
+)
+
 conflicts = Table(
     "conflicts",
     metadata,

@@ -15,6 +15,7 @@ from napari_lld.cli import (
     agreement,
     check,
     demo,
+    differential,
     embeddings,
     evaluate,
     export,
@@ -62,6 +63,7 @@ _command("import", "films labels.json --format coco --images images/")(import_.i
 _command("export", "films cells.json --format coco --anonymise")(export.export)
 _command("train", "films --epochs 20")(train.train)
 _command("predict", "films --images new/ --out new.json")(predict.predict)
+_command("differential", "films slide.tif --to 200")(differential.differential)
 _command("renew", "films")(renew.renew)
 _command("similar", "films 12 --most 10")(likeness.similar)
 _command("clusters", "films --count 20")(likeness.clusters)

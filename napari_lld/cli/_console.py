@@ -34,6 +34,8 @@ _STAGES = {
     "check": "Checking labels",
     "look": "Examining cells",
     "suggest": "Suggesting",
+    "map": "Mapping the slide",
+    "search": "Searching the slide",
     "predict": "Predicting",
     "export": "Exporting",
 }

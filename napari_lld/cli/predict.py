@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,6 +33,9 @@ from napari_lld.cli._options import (
 from napari_lld.cli.export import check_out
 from napari_lld.options import PredictOptions
 
+if TYPE_CHECKING:
+    from annotation_store import Field, Project
+
 
 @asks(PredictOptions)
 def predict(
@@ -47,6 +51,14 @@ def predict(
         Path | None, typer.Option(metavar="FILE.json", help="COCO file to write; requires --images.")
     ] = None,
     overwrite: Overwrite = False,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Suggest on this field or slide only; may be repeated."),
+    ] = None,
+    area: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Search this area of the one slide of --field, in its pixels."),
+    ] = None,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +70,9 @@ def predict(
     device_of(options.device)
     if (out is None) != (not images):
         raise UsageError("--images and --out go together: give both, or neither to suggest in the project")
+    if images and (field or area):
+        raise UsageError("--field and --area choose fields of the project: leave out --images and --out")
+    where = None if area is None else _area(area, field)
     for path in images or []:
         if not path.exists():
             raise UsageError(f"--images {path} does not exist; give images or folders of images")
@@ -68,6 +83,7 @@ def predict(
         check_model(opened.path, [made.id for made in opened.models.all()], which)
         if out is None and not opened.fields.all():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
+        chosen = None if not field else [field_named(opened, name).id for name in field]
     with worker_progress() as show:
         done = run_worker(
             PredictRequest(
@@ -77,6 +93,8 @@ def predict(
                 images=[str(path.absolute()) for path in images] if images else None,
                 out=None if out is None else str(out.absolute()),
                 overwrite=overwrite,
+                fields=chosen,
+                area=where,
                 min_confidence=options.min_confidence,
                 device=options.device,
             ),
@@ -87,10 +105,33 @@ def predict(
         say_json(answer | {"out": None if out is None else out.absolute()} | done.result)
     else:
         _say(done.result, f"to {out}" if out is not None else f"to review in {project}")
+    if done.result.get("slides", {}).get("damaged"):
+        raise typer.Exit(INCOMPLETE)
     if skipped := done.result.get("skipped"):
         images_word = plural(int(done.result["fields"]) + len(skipped), "image")
         complain(f"{len(skipped):,} of {images_word} could not be read; {out} holds the others.")
         raise typer.Exit(INCOMPLETE)
+
+
+def field_named(project: Project, name: str) -> Field:
+    """Return the field of a name."""
+    for one in project.fields.all():
+        if one.name == name:
+            return one
+    raise UsageError(f"the project has no field or slide named {name}; see: napari-lld info {project.path}")
+
+
+def _area(text: str, fields: list[str] | None) -> tuple[float, float, float, float]:
+    """Read ``--area``."""
+    if not fields or len(fields) != 1:
+        raise UsageError("--area is on one slide: name it with --field")
+    try:
+        x, y, w, h = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--area {text}: give X,Y,W,H in pixels of the slide") from None
+    if not (all(map(isfinite, (x, y, w, h))) and w > 0 and h > 0):
+        raise UsageError(f"--area {text}: give X,Y,W,H in pixels of the slide")
+    return x, y, w, h
 
 
 def _say(result: Mapping[str, Any], where: str) -> None:
@@ -98,6 +139,10 @@ def _say(result: Mapping[str, Any], where: str) -> None:
 
     count = int(result.get("count", 0))
     say(f"{plural(count, 'suggestion')} {where}.")
+    if searched := result.get("slides"):
+        tiles, slides = plural(int(searched["tiles"]), "tile"), plural(int(searched["slides"]), "slide")
+        glass = plural(int(searched["glass_tiles"]), "tile")
+        say(f"Searched {tiles} of {slides} in {searched['seconds']:.0f} s; passed over {glass} of glass.")
     say_unknown(int(result.get("unknown", 0)))
     for reason in trust_reasons(result):
         say(f"{reason}.")

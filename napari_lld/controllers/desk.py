@@ -125,6 +125,7 @@ class Desk(QObject):
         self._listening.add(self.session.project_changed, self._on_project)
         self._listening.add(self.session.notice, self._on_notice)
         self._listening.add(self.session.selection.went_on, self._bring_into_view)
+        self._listening.add(self.session.region_proposal.changed, self._show_proposed)
 
     # ------------------------------------------------------------------ life
 
@@ -452,6 +453,21 @@ class Desk(QObject):
         seen = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
         if not seen:
             camera.center = (0.0, y + h / 2, x + w / 2)
+
+    def _show_proposed(self) -> None:
+        """Go to a proposed region of a slide: it is a speck of what is in sight, or far from it."""
+        field, proposed = self.session.fields.current, self.session.region_proposal.current
+        if field is None or not field.is_slide or proposed is None:
+            return
+        x, y, w, h = proposed.box
+        camera = self.viewer.scene.camera
+        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        row, column = camera.center[-2:]
+        away = abs(x + w / 2 - column) > width / camera.zoom / 2
+        away = away or abs(y + h / 2 - row) > height / camera.zoom / 2
+        if away or max(w, h) * camera.zoom < 0.1 * min(height, width):
+            camera.center = (0.0, y + h / 2, x + w / 2)
+            camera.zoom = 0.6 * min(height, width) / max(w, h, 1.0)
 
     def show_help(self) -> None:
         """Show all keys."""

@@ -56,6 +56,9 @@ _DASH = 9.0
 _LETTER = (8.0, 14.0)
 """About how wide and high a letter above a box is, in pixels of the screen."""
 
+_SETTLED_MS = 120
+"""Milliseconds that the camera rests before the marks of a slide are read for what it shows."""
+
 _MARGIN = 8.0
 """Pixels around the field that marks may reach into, such as the handles of a box at its edge."""
 
@@ -98,6 +101,12 @@ class DeskLayers:
         self._listening.add(session.display.look_changed, self._on_look)
         self._listening.add(session.display.measured, self._draw_current)
         self._listening.add(viewer.scene.camera.events.zoom, self._on_zoom)
+        self._moved = QTimer()
+        self._moved.setSingleShot(True)
+        self._moved.setInterval(_SETTLED_MS)
+        self._moved.timeout.connect(self._look)
+        self._listening.add(viewer.scene.camera.events.zoom, self._on_camera)
+        self._listening.add(viewer.scene.camera.events.center, self._on_camera)
         self._listening.add(viewer.events.theme, self._ink_letters)
         self._listening.add(viewer.layers.events.removed, self._on_removed)
         self._on_field()
@@ -105,6 +114,7 @@ class DeskLayers:
     def close(self, *, remove: bool = True) -> None:
         """Disconnect from session and viewer, and take the layers away."""
         self._closed = True
+        self._moved.stop()
         self._listening.close()
         self.view.close()
         if remove:
@@ -557,6 +567,21 @@ class DeskLayers:
         for name in _MARKS:
             if name in self._layers:
                 self._layers[name].visible = self._session.marks.shown
+
+    def _on_camera(self) -> None:
+        field = self._session.fields.current
+        if field is not None and field.is_slide:
+            self._moved.start()  # of a slide, what is in sight is read when the camera has come to rest
+
+    def _look(self) -> None:
+        """Report to the session which part of a slide is in sight."""
+        if self._closed or self._session.fields.current is None:
+            return
+        camera = self._viewer.scene.camera
+        height, width = self._viewer.canvas.size if hasattr(self._viewer, "canvas") else (600, 800)
+        row, column = camera.center[-2:]
+        w, h = width / max(camera.zoom, 1e-6), height / max(camera.zoom, 1e-6)
+        self._session.marks.look_at((column - w / 2, row - h / 2, w, h))
 
     def _on_zoom(self) -> None:
         # Lines keep their width on the screen, in steps: a Vectors layer is rebuilt for a new width.

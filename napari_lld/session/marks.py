@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from psygnal import Signal
 
-from annotation_store.records import Cell, Edit, IgnoreArea, Region, Suggestion
+from annotation_store.errors import LLDError
+from annotation_store.records import Box, Cell, Edit, IgnoreArea, Region, Suggestion, SuggestionState
 from napari_lld.session import user_state
 from napari_lld.session.fields import Fields
 from napari_lld.session.open_project import OpenProject
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 Boxed = TypeVar("Boxed", Cell, Suggestion)
 
 DEFAULT_THRESHOLD = 0.2
+MOST_IN_SIGHT = 1000
+"""Suggestions of a whole slide that are read at once: the most probable of those in sight."""
+_AROUND = 0.5
+"""Part of the area in sight that is read on each side beyond it."""
 _STEP = 0.05
 
 
@@ -54,9 +59,13 @@ class BoxIndex(Generic[Boxed]):
 class FieldMarks:
     """A memo of the store's answers for one field: one statement per kind and change, not per repaint."""
 
-    def __init__(self, project: Project, field_id: int) -> None:
+    def __init__(self, project: Project, field_id: int, *, is_slide: bool = False) -> None:
         self._project = project
         self.field_id = field_id
+        self.is_slide = is_slide
+        self._read_area: Box | None = None
+        self._cut_off = False
+        self._pending: int | None = None
         self._regions: list[Region] | None = None
         self._ignore_areas: list[IgnoreArea] | None = None
         self._cells: list[Cell] | None = None
@@ -91,18 +100,64 @@ class FieldMarks:
     def suggestions(self) -> list[Suggestion]:
         """Pending suggestions, surest first; the one that is held as it was."""
         if self._suggestions is None:
-            found, held = self._project.suggestions.find(self.field_id), self._held
+            held = self._held
+            most = MOST_IN_SIGHT if self.is_slide else None
+            found = self._project.suggestions.find(self.field_id, within=self._read_area, most=most)
+            self._cut_off = most is not None and len(found) == most
             if held is not None:
                 self._outdated = any(s.id == held.id and s != held for s in found)
                 found = [held if s.id == held.id else s for s in found]
+                if self.is_slide and held.id not in {s.id for s in found} and self._still_waits(held.id):
+                    found.append(held)  # out of sight, and still current
             self._suggestions = found
         return self._suggestions
+
+    @property
+    def pending(self) -> int:
+        """How many suggestions are pending on the field, in sight or not."""
+        if not self.is_slide:
+            return len(self.suggestions)
+        if self._pending is None:
+            self._pending = self._project.suggestions.count(self.field_id)
+        return self._pending
+
+    def suggestion(self, suggestion_id: int) -> Suggestion | None:
+        """Return a pending suggestion of the field, in sight or not."""
+        known = next((s for s in self.suggestions if s.id == suggestion_id), None)
+        if known is not None or not self.is_slide or not self._still_waits(suggestion_id):
+            return known
+        return self._project.suggestions.get(suggestion_id)
+
+    def _still_waits(self, suggestion_id: int) -> bool:
+        try:
+            one = self._project.suggestions.get(suggestion_id)
+        except LLDError:
+            return False
+        return one.field_id == self.field_id and one.state is SuggestionState.PENDING
+
+    def look_at(self, area: Box) -> bool:
+        """Take up which area of a slide is in sight; return whether other suggestions are read for it."""
+        if not self.is_slide:
+            return False
+        x, y, w, h = area
+        if (known := self._read_area) is not None:
+            inside = (
+                known[0] <= x
+                and known[1] <= y
+                and x + w <= known[0] + known[2]
+                and y + h <= known[1] + known[3]
+            )
+            if inside and not (self._cut_off and w * h < 0.25 * known[2] * known[3]):
+                return False
+        self._read_area = (x - _AROUND * w, y - _AROUND * h, (1 + 2 * _AROUND) * w, (1 + 2 * _AROUND) * h)
+        self.forget({"suggestion"})
+        return True
 
     def hold(self, suggestion_id: int | None) -> bool:
         """Keep a suggestion as it is now; return whether the one held before has changed meanwhile."""
         if (self._held.id if self._held is not None else None) == suggestion_id:
             return False
-        self._held = next((s for s in self.suggestions if s.id == suggestion_id), None)
+        self._held = None if suggestion_id is None else self.suggestion(suggestion_id)
         outdated, self._outdated = self._outdated, False
         if outdated:
             self.forget({"suggestion"})
@@ -129,7 +184,7 @@ class FieldMarks:
         if "cell" in kinds:
             self._cells = self._cell_index = None
         if "suggestion" in kinds:
-            self._suggestions = self._suggestion_index = None
+            self._suggestions = self._suggestion_index = self._pending = None
 
 
 class Marks:
@@ -155,7 +210,12 @@ class Marks:
 
     def _on_leaving(self) -> None:
         project, field_id = self._opened.project, self._fields.current_id
-        self._memo = FieldMarks(project, field_id) if project and field_id is not None else None
+        field = self._fields.current
+        self._memo = (
+            FieldMarks(project, field_id, is_slide=field is not None and field.is_slide)
+            if project and field_id is not None
+            else None
+        )
 
     # ------------------------------------------------------------------ marks of the field
 
@@ -187,7 +247,7 @@ class Marks:
     @property
     def pending(self) -> int:
         """How many suggestions of the current field are pending, whatever the threshold."""
-        return len(self.waiting)
+        return self._memo.pending if self._memo and not self.blind else 0
 
     @property
     def blind(self) -> bool:
@@ -200,8 +260,12 @@ class Marks:
 
     def suggestion(self, suggestion_id: int) -> Suggestion | None:
         """Return a pending suggestion of the current field, also below the threshold."""
-        known = self._memo.suggestions if self._memo else ()
-        return next((s for s in known if s.id == suggestion_id), None)
+        return self._memo.suggestion(suggestion_id) if self._memo else None
+
+    def look_at(self, area: Box) -> None:
+        """Take up which area of the field is in sight: of a whole slide only its suggestions are read."""
+        if self._memo is not None and self._memo.look_at(area):
+            self.changed.emit(frozenset({"suggestion"}))
 
     def hold(self, suggestion_id: int | None) -> None:
         """Keep a suggestion as it is seen now, whatever is predicted of it meanwhile; ``None`` = none."""

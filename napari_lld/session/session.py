@@ -345,7 +345,7 @@ class Session(OpenProject):
         self.label_errors.on_ranking_changed()
 
     def _on_worker_message(self, message: Any) -> None:
-        if message.type in {"saved", "suggested", "done"}:
+        if message.type in {"saved", "suggested", "done", "cancelled"}:
             self.refresh()
         sentence = self.training.state.message
         if message.type == "done":

@@ -153,10 +153,15 @@ class Suggestions:
         return tr("No pending suggestions on this field.")
 
     def _to_waiting_field(self) -> bool:
-        """Show the next field where suggestions wait above the threshold, and the first of them."""
+        """Show the next field where suggestions wait above the threshold, and the first of them.
+
+        On a whole slide those that are out of sight come before.
+        """
         project, here = self._opened.project, self._fields.current_id
         if project is None or here is None:
             return False
+        if self._to_waiting_place(project, here):
+            return True
         waiting = self._opened.attempt(lambda: project.suggestions.fields(self._marks.threshold)) or []
         following = next((i for i in [*(i for i in waiting if i > here), *waiting] if i != here), None)
         if following is None:
@@ -167,6 +172,18 @@ class Suggestions:
         self._opened.tell(
             "hint", tr("No suggestions were left on that field: this is the next one with pending ones.")
         )
+        return True
+
+    def _to_waiting_place(self, project: Project, here: int) -> bool:
+        """Go to the most probable suggestion of a slide, out of sight as it is."""
+        field = self._fields.current
+        if field is None or not field.is_slide or not self._marks.pending:
+            return False
+        best = self._opened.attempt(lambda: project.suggestions.find(here, most=1)) or []
+        if not best or best[0].probability < self._marks.threshold:
+            return False
+        self._selection.select("suggestion", best[0].id)
+        self._selection.went_on.emit()
         return True
 
     # ------------------------------------------------------------------ one at a time

@@ -43,6 +43,8 @@ _STAGES = {
     "calibrate": later("Calibrating"),
     "check": later("Checking the labels"),
     "suggest": later("Looking for cells"),
+    "map": later("Mapping the slide"),
+    "search": later("Searching the slide"),
     "predict": later("Looking for cells"),
 }
 
@@ -90,6 +92,7 @@ class TrainingState:
         self.budget: float | None = 300.0
         """How many seconds the next training may take."""
         self.loss_history: list[tuple[float, dict[str, float]]] = []
+        self._searched = False
         self.started_at: float | None = None
         self.worker_memory: int | None = None
         """Bytes that a worker held when it was last ready for a request; nothing where there is none."""
@@ -110,6 +113,7 @@ class TrainingState:
         self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
         self.progress, self.loss_history, self.notices = TrainingProgress(), [], []
         self.started_at = time.monotonic()
+        self._searched = False
         self.message = (
             tr("Starting (loading the network takes some seconds) …")
             if self.worker_memory is None
@@ -188,6 +192,14 @@ class TrainingState:
                     self.message = tr("Model {id} saved. {why}", id=message.model_id, why=why)
                 else:
                     self.message = tr("Model {id} saved", id=message.model_id)
+            case "searched":
+                self._searched = True
+                self.message = tr(
+                    "{count} suggestions; {done} of {total} parts of the slide searched",
+                    count=message.count,
+                    done=message.done,
+                    total=message.total,
+                )
             case "suggested":
                 self.message = tr(
                     "{count} suggestions on {fields} fields",
@@ -205,7 +217,8 @@ class TrainingState:
                 )
                 return self._finish(message, " ".join(filter(None, parts)))
             case "cancelled":
-                return self._finish(message, tr("Stopped. Nothing was changed."))
+                kept = tr("Stopped. What was found is kept; the next search goes on from there.")
+                return self._finish(message, kept if self._searched else tr("Stopped. Nothing was changed."))
             case "failed":
                 sentence = in_the_window(f"{message.cause} {message.cure}".strip())
                 return self._finish(message, sentence, failed=True)

@@ -16,10 +16,16 @@ _ADDED = {
 }
 """Revision to the columns that it adds; a revision that adds any has a line here."""
 
+_TABLES = {"0015": ("searched_tiles", "searches")}
+"""Revision to the tables that it adds."""
+
 
 def take_back(folder: Path, revision: str) -> None:
     """Make a project's database one of an earlier revision (0008 or later): later columns go."""
     with closing(sqlite3.connect(folder / "project.db")) as database, database:
+        for added, tables in _TABLES.items():
+            for table in tables if added > revision else ():
+                database.execute(f"DROP TABLE {table}")
         for added, columns in _ADDED.items():
             for table, column in columns if added > revision else ():
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

@@ -19,6 +19,7 @@ COMMANDS = {
     "export-model",
     "train",
     "predict",
+    "differential",
     "rank",
     "renew",
     "similar",

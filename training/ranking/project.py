@@ -36,7 +36,7 @@ from training.ranking.fields import (
     rank_fields,
 )
 from training.ranking.items import Ranked
-from training.ranking.windows import best_windows
+from training.ranking.windows import GRID, best_windows
 from training.reasons import Reason
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ STARTER = "starter"
 
 SHARE = 0.2
 """Share of a field that a proposed region covers, before the project has regions of its own."""
+
+_IN_A_REGION = 6
+"""Cells along the side of a region that is proposed on a whole slide."""
+
+_MOST_STEPS = 600
+"""Places along a slide's longer side where such a region may begin."""
 
 _FEWEST_REGIONS = 3
 _WHOLE = 0.8
@@ -256,8 +262,8 @@ def regions(
 ) -> list[Ranked]:
     """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
 
-    Empty if the field is known already, and for a whole slide. On a field drawn at random the region is
-    drawn at random too.
+    Empty if the field is known already, and on a whole slide where nothing is suggested. On a field drawn at
+    random the region is drawn at random too.
 
     Parameters
     ----------
@@ -267,8 +273,6 @@ def regions(
         The field's stain embedding, if the project does not store it.
     """
     field = project.fields.get(field_id)
-    if field.is_slide:
-        return []
     stored = project.rankings.latest_facts()
     about: Mapping[str, Any] = stored.about if stored is not None else {}
     words = Words(project.schema, Labels.read(about))
@@ -281,6 +285,8 @@ def regions(
         stain = project.embeddings.of(STAIN, field_id=field_id, predictions=True).get(field_id, stain)
         found = list(stain.predictions) if stain is not None else []
     some = candidates(found, known, boxes)
+    if field.is_slide and not some:
+        return []
     groups = groups_of(project.schema)
     worths = weights = np.array([acquisition_value(p, words.labels, groups) for p in some])
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
@@ -288,9 +294,16 @@ def regions(
     if random:
         centres, weights = _random_place(field)
     window = _window(field, about.get("region"), [*boxes, *(p.box for p in some)])
+    steps = GRID
+    if field.is_slide:  # as wide as a field of view, wherever it lies
+        side = _IN_A_REGION * float(np.median([max(box[2:]) for box in (*boxes, *(p.box for p in some))]))
+        window = (side, side)
+        steps = min(_MOST_STEPS, max(GRID, round(2 * max(field.width, field.height) / side)))
     items = []
     attributes = len(project.schema.attributes)
-    for box, _ in best_windows((field.width, field.height), window, centres, weights, known, count=count):
+    for box, _ in best_windows(
+        (field.width, field.height), window, centres, weights, known, count=count, grid=steps
+    ):
         within = [i for i, p in enumerate(some) if Shape(box).contains_centre(p.box)]
         inside = [some[i] for i in within]
         share = box[2] * box[3] / (field.width * field.height)

@@ -21,6 +21,7 @@ def best_windows(
     known: Sequence[Shape] = (),
     *,
     count: int = 1,
+    grid: int = GRID,
 ) -> list[tuple[Box, float]]:
     """Find windows that overlap neither what is known nor each other, the highest sums first.
 
@@ -32,6 +33,8 @@ def best_windows(
         ``(n, 2)`` x, y of the candidates, and ``(n,)`` what each is worth.
     known
         Finished regions and ignore areas.
+    grid
+        Steps along the field's longer side on which a window's corner may stand.
 
     Returns
     -------
@@ -40,7 +43,7 @@ def best_windows(
         where none of that size is free, down to a quarter of its side; empty if the field is known.
     """
     width, height = size
-    step = max(width, height) / GRID
+    step = max(width, height) / grid
     columns, rows = max(1, round(width / step)), max(1, round(height / step))
     step_x, step_y = width / columns, height / rows
     value = np.zeros((rows, columns))

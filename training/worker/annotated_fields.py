@@ -213,6 +213,22 @@ def slide_sides(project: Project) -> dict[int, float]:
     return {slide.id: sides.on_slide(slide, of_cells[slide.id]) for slide in slides}
 
 
+def cells_seen(project: Project, slide: Field) -> tuple[float | None, float]:
+    """Return the median side of a white cell on a slide, if anything shows it, and that of its largest cells.
+
+    The latter is 0 where no cell is boxed.
+    """
+    of_cells: dict[int, list[float]] = defaultdict(list)
+    for cell in project.cells.all():
+        of_cells[cell.field_id].append(max(cell.box[2:]))
+    sides = CellSides.learn((f, of_cells[f.id]) for f in project.fields.all())
+    own = of_cells[slide.id]
+    side = sides.on(slide)
+    if side is None and own:
+        side = float(np.median(own))
+    return side, float(np.percentile(own, 99)) if own else 0.0
+
+
 def readable(
     project: Project, known: Sequence[AnnotatedField]
 ) -> tuple[list[AnnotatedField], dict[int, str]]:

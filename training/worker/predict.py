@@ -17,18 +17,19 @@ from annotation_store.files.outputs import check_output, write_file
 from annotation_store.formats.coco.coco import categories_out, category_of, trust_out
 from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
-from annotation_store.records import Proposal
+from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
 from training.inference.predict import calibrated, cell_sides, propose_raw
 from training.inference.stain_proposals import STAIN_CONFIDENCE, is_from_stain, stain_reason
 from training.models.model import LearnedModel
-from training.protocol import Done, Notice, PredictRequest, Progress, Started
-from training.worker.annotated_fields import knowledge
+from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
+from training.worker.annotated_fields import knowledge, readable
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.models import resolve
-from training.worker.out_of_fold import check_labels, trunk_for
-from training.worker.suggest import suggest_on
+from training.worker.out_of_fold import Checked, check_labels, trunk_for
+from training.worker.search import Searcher, search_notice
+from training.worker.suggest import rank_again, suggest_on
 
 
 def predict(request: PredictRequest, channel: Channel, device: torch.device) -> Done:
@@ -47,46 +48,94 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         films = Films(project, model, known)
         if request.images is not None and request.out is not None:
             return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
-        fields = len(known)
+        fields = [one for one in known if one.window is None]
+        slides = [slide for slide in project.slides.all() if not slide.skipped]
+        every = request.fields is None
         if request.fields is not None:
             field_ids = set(request.fields)
-            for field in project.fields.all():
-                if field.is_slide and field.id in field_ids:
-                    raise LLDError(
-                        f"{field.name} is a whole slide, too large to predict on at once: "
-                        "create fields from its areas and predict on those."
-                    )
-            missing = field_ids - {one.field.id for one in known}
+            missing = field_ids - {field.id for field in project.fields.all()}
             if missing:
                 raise LLDError(f"The project has no field {min(missing)}.")
-            known = [one for one in known if one.field.id in field_ids]
-        if not known:
-            raise LLDError("The project has no fields yet (whole slides aside). Add some first.")
-        channel.send(Started(task="predict", device=str(device), fields=len(known)))
+            fields = [one for one in fields if one.field.id in field_ids]
+            slides = [slide for slide in project.slides.all() if slide.id in field_ids]
+        if request.area is not None and (len(slides) != 1 or fields):
+            raise LLDError("An area is searched on one whole slide: choose the slide.")
+        if not (fields or slides):
+            raise LLDError("The project has no fields yet. Add some first.")
+        channel.send(Started(task="predict", device=str(device), fields=len(fields) + len(slides)))
         checked = None
-        if len(known) == fields:  # of a few fields what was found before is kept
-            checked = check_labels(project, trunk_for(project, model, number), known, channel)
-        outcome = suggest_on(
-            project,
-            model,
-            number,
-            known,
-            channel,
-            films=films,
-            min_confidence=request.min_confidence,
-            checked=checked,
-        )
-    result = {
-        "fields": len(known),
-        "count": outcome.count,
-        "unknown": outcome.unknown,
-        "from_stain": len(outcome.from_stain),
-        "unlike": outcome.unlike,
-        "unchecked": outcome.unchecked,
-        "labelled": outcome.labelled,
-        "sets": model.sets.summary(),
-    }
+        if every:  # of a few fields what was found before is kept
+            readable_ones, _ = readable(project, known)
+            checked = check_labels(project, trunk_for(project, model, number), readable_ones, channel)
+        result: dict[str, Any] = {"fields": len(fields), "count": 0, "unknown": 0, "from_stain": 0}
+        if fields:
+            outcome = suggest_on(
+                project,
+                model,
+                number,
+                fields,
+                channel,
+                films=films,
+                min_confidence=request.min_confidence,
+                checked=checked,
+            )
+            result |= {"count": outcome.count, "unknown": outcome.unknown}
+            result["from_stain"] = len(outcome.from_stain)
+        if slides:
+            found = _search(project, slides, request, (model, number), channel, films, checked)
+            result["count"] += found["count"]
+            result["unknown"] += found["unknown"]
+            result["slides"] = found
+        result |= films.trust()
+        result["sets"] = model.sets.summary()
     return Done(task="predict", model_id=number, result=result)
+
+
+def _search(
+    project: Project,
+    slides: Sequence[Field],
+    request: PredictRequest,
+    using: tuple[LearnedModel, int | None],
+    channel: Channel,
+    films: Films,
+    checked: Checked | None,
+) -> dict[str, Any]:
+    """Search slides one after the other; one that cannot be opened is named, and the others are searched."""
+    searcher = Searcher(project, *using, films, channel, request.min_confidence, checked)
+    area = None if request.area is None else Shape.rectangle(*request.area)
+    lost = 0
+    for slide in slides:
+        damaged = len(searcher.found.damaged)
+        try:
+            searcher.search(slide, area)
+        except ImageError as error:
+            lost += 1
+            if lost == len(slides):
+                raise
+            channel.send(Notice(reason=str(error).removesuffix(".")))
+        if new := searcher.found.damaged[damaged:]:
+            channel.send(search_notice(slide, new))
+    rank_again(project, channel)
+    found = searcher.found
+    channel.send(
+        Suggested(
+            field_ids=[slide.id for slide in slides],
+            count=found.count,
+            unknown=found.unknown,
+            **films.trust(),
+        )
+    )
+    return {
+        "slides": len(slides) - lost,
+        "count": found.count,
+        "unknown": found.unknown,
+        "tiles": found.tiles,
+        "glass_tiles": found.glass,
+        "pixels": found.pixels,
+        "damaged": [[round(v) for v in box] for box in found.damaged],
+        "seconds": round(found.seconds, 2),
+        "seconds_in_model": round(found.predicting, 2),
+    }
 
 
 def image_files(places: Sequence[str]) -> list[Path]:

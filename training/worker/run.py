@@ -10,6 +10,7 @@ from annotation_store.files.outputs import check_output
 from annotation_store.project import Project
 from training.protocol import (
     DescribeRequest,
+    DifferentialRequest,
     Done,
     EmbeddingsRequest,
     EvaluateRequest,
@@ -77,6 +78,10 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
             from training.worker.predict import predict
 
             return predict(request, channel, device)
+        case DifferentialRequest():
+            from training.worker.differential import differential
+
+            return differential(request, channel, device)
         case RenewRequest():
             from training.worker.renew import renew
 

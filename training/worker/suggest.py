@@ -74,7 +74,8 @@ def suggest_on(
     """
     count = unknown = 0
     from_stain: list[int] = []
-    known = [one for one in known if not one.field.skipped]  # people pass over them, whatever stands there
+    # people pass over skipped fields, whatever stands there; slides are searched (`training.worker.search`)
+    known = [one for one in known if not one.field.skipped and one.window is None]
     ready = ready or {}
     source = ranking.STARTER if number is None else str(number)
     budget = budget or Budget(None, 0.0)
@@ -126,7 +127,7 @@ def suggest_on(
             )
             count += len(project.suggestions.replace(one.field.id, kept, model_id=number))
             unknown += sum(proposal.is_unknown for proposal in kept)
-            if (seen := _seen_of(kept, proposals)) is not None:
+            if (seen := seen_of(kept, proposals)) is not None:
                 features[one.field.id] = seen
             if proposals.vector is not None:
                 shown = {id(proposal) for proposal in kept}
@@ -150,7 +151,8 @@ def suggest_on(
             names=", ".join(damaged.values()),
         )
         channel.send(Notice(reason=reason.stored()))
-    _rank(project, source, channel, whole=len(done) == sum(not f.is_slide for f in project.fields.all()))
+    whole = len(done) == sum(not f.is_slide for f in project.fields.all())
+    rank_again(project, channel, keep=source if whole else None)
     if from_stain:
         channel.send(Notice(reason=stain_reason(len(from_stain)).stored()))
     trust = films.trust()
@@ -167,7 +169,7 @@ def suggest_on(
     return suggested
 
 
-def _seen_of(kept: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | None:
+def seen_of(kept: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | None:
     """Return the features of proposals that were looked at from all sides."""
     if raw.features is None:
         return None
@@ -192,11 +194,17 @@ def _images(
     return images
 
 
-def _rank(project: Project, source: str, channel: Channel, *, whole: bool) -> None:
-    """Rank the fields; a failure does not lose the round."""
+def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -> None:
+    """Rank the fields; a failure does not lose what was found.
+
+    Parameters
+    ----------
+    keep
+        The model whose embeddings alone are kept; ``None`` = all.
+    """
     try:
-        if whole:
-            project.embeddings.delete(keep=[source])
+        if keep is not None:
+            project.embeddings.delete(keep=[keep])
         ranking.update(project)
     except Exception as error:
         cause = str(error).rstrip(".")

@@ -1,0 +1,406 @@
+"""Whole slides searched tile by tile, straight into the project."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotation_store import Embedding, Proposal, Search, SearchedTile, TileState
+from annotation_store.errors import ImageError
+from annotation_store.images import Slide, open_slide
+from annotation_store.records import Box, Field, Shape
+from training import ranking
+from training.inference.predict import RawProposals, calibrated, propose_raw, seen_side, suggestible
+from training.inference.slide_map import SlideMap, map_slide
+from training.inference.slide_tiles import TIMES, Tiling, in_order, kinds_of, own
+from training.models.model import LearnedModel
+from training.networks.scale import VIEW, domain_of
+from training.protocol import Notice, Progress, Searched
+from training.reasons import Reason
+from training.worker.annotated_fields import cells_seen
+from training.worker.channel import Channel
+from training.worker.films import Films
+from training.worker.suggest import seen_of
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_BATCH = 4
+_AHEAD = 3
+"""Batches that are read while the network is at work."""
+_REFRESHED = 5.0
+"""Seconds after which cells and regions are read again, if somebody wrote: who labels meanwhile is heeded."""
+_LOOKED_AT = 6
+"""Places that show how large cells are on a slide of which nothing is known."""
+_GUESSED_AT = 1.5
+"""Such places are so many ordinary fields wide, should cells be larger than guessed."""
+
+
+@dataclass
+class Searcher:
+    """Searches slides with one model.
+
+    Attributes
+    ----------
+    number
+        The model's number; ``None`` = the starter.
+    films
+        How the project's films look to the model.
+    checked
+        What `check_labels` found; ``None`` = keep what is known.
+    """
+
+    project: Project
+    model: LearnedModel
+    number: int | None
+    films: Films
+    channel: Channel
+    min_confidence: float
+    checked: Mapping[int, Mapping[int, Proposal]] | None = None
+    found: Outcome = field(default_factory=lambda: Outcome())
+
+    def search(
+        self,
+        slide: Field,
+        area: Shape | None = None,
+        *,
+        order: Callable[[Tiling, SlideMap], Sequence[int]] | None = None,
+        enough: Callable[[], bool] | None = None,
+        anew: bool = True,
+    ) -> Outcome:
+        """Search a slide, or an area of it, and store what is found tile by tile.
+
+        Tiles that this model has searched already are passed over; where it has searched all, it begins anew.
+
+        Parameters
+        ----------
+        order
+            Chooses the tiles and their order; ``None`` = all that are not glass, the monolayer first.
+        enough
+            Asked at first and after each batch: whether to stop.
+        anew
+            Whether to begin anew where all of it was searched.
+
+        Raises
+        ------
+        ImageError
+            The slide is not there, or cannot be read at all.
+        """
+        path = self.project.slides.open(slide.id).path
+        with open_slide(path) as opened:  # its own: it stays open while others are looked at
+            return self._search(slide, opened, area, order, enough, anew)
+
+    def _search(
+        self,
+        slide: Field,
+        opened: Slide,
+        area: Shape | None,
+        order: Callable[[Tiling, SlideMap], Sequence[int]] | None,
+        enough: Callable[[], bool] | None,
+        anew: bool,
+    ) -> Outcome:
+        self.channel.send(Progress(stage="map", done=0, total=0))
+        seen = map_slide(opened, progress=lambda _share: self.channel.check())
+        plan, tiling, done = self._plan(slide, opened, seen, area, anew)
+        wanted = tiling.within(area)
+        kinds = kinds_of(tiling, seen)
+        glass = [tile for tile in wanted if kinds[tile][0] == SlideMap.GLASS and tile not in done]
+        chosen = in_order([t for t in wanted if kinds[t][0] != SlideMap.GLASS], kinds)
+        if order is not None:
+            chosen = list(order(tiling, seen))
+        left = [t for t in chosen if t not in done or done[t].state is TileState.DAMAGED]
+        run = _Run(self, slide, opened, plan, tiling, done, self._earlier(plan, tiling))
+        run.passed_over(glass if order is None else [])
+        run.search(left, passed=len(chosen) - len(left), enough=enough)
+        self.found.glass += len(glass)
+        return self.found
+
+    def _plan(
+        self, slide: Field, opened: Slide, seen: SlideMap, area: Shape | None, anew: bool
+    ) -> tuple[Search, Tiling, dict[int, SearchedTile]]:
+        """Return the search to go on with, or a new one, its tiling, and its tiles."""
+        about = {"weights": self.model.trunk_digest(), "min_confidence": self.min_confidence}
+        about["model"] = str(self.model.card.get("sha256") or self.model.card.get("run") or "")
+        latest = self.project.searches.latest(slide.id)
+        if (
+            latest is not None
+            and latest.model_id == self.number
+            and all(latest.about.get(name) == value for name, value in about.items())
+            and (tiling := Tiling.read(slide.width, slide.height, latest.about.get("tiling"))) is not None
+        ):
+            done = self.project.searches.tiles(latest)
+            complete = {t for t, one in done.items() if one.state is not TileState.DAMAGED}
+            if not (anew and complete.issuperset(tiling.within(area))):
+                return latest, tiling, done
+        side, largest = cells_seen(self.project, slide)
+        if side is None:
+            side = self._side(opened, seen)
+        tiling = Tiling.of(slide.width, slide.height, side, largest)
+        about["tiling"] = tiling.stored()
+        return self.project.searches.begin(slide.id, model_id=self.number, about=about), tiling, {}
+
+    def _side(self, opened: Slide, seen: SlideMap) -> float:
+        """Estimate how large a white cell is on a slide of which nothing is known."""
+        from training.networks.scale import CellSides
+
+        guess = CellSides().on_slide(_bare(opened))
+        reach = _GUESSED_AT * VIEW * guess
+        places = [seen.box(*place) for place in seen.order() if seen.nuclei[place] >= 1][:200]
+        step = max(1, len(places) // _LOOKED_AT)
+
+        def read(place: tuple[int, int, int, int]) -> np.ndarray:
+            x, y = place[0] + place[2] / 2 - reach / 2, place[1] + place[3] / 2 - reach / 2
+            x, y = min(max(0.0, x), opened.width - reach), min(max(0.0, y), opened.height - reach)
+            return np.asarray(opened.read((max(0.0, x), max(0.0, y), reach, reach)))
+
+        try:
+            found = (
+                seen_side(self.model, [partial(read, place) for place in places[::step]]) if places else None
+            )
+        except ImageError:
+            found = None
+        return found or guess
+
+    def _earlier(self, plan: Search, tiling: Tiling) -> dict[int, list[int]]:
+        """Return what is pending from before the search, by tile."""
+        earlier: dict[int, list[int]] = {}
+        for number, (x, y) in self.project.searches.pending(plan).items():
+            earlier.setdefault(tiling.at(x, y), []).append(number)
+        return earlier
+
+
+@dataclass
+class Outcome:
+    """What a search did.
+
+    Attributes
+    ----------
+    tiles, glass, damaged
+        Tiles searched, tiles passed over as empty glass, and boxes of those that could not be read.
+    pixels
+        Of the cores of the tiles that were searched: what was judged.
+    seconds, predicting
+        Of the search, and of those in the model.
+    stopped
+        Whether tiles are left.
+    """
+
+    count: int = 0
+    unknown: int = 0
+    tiles: int = 0
+    glass: int = 0
+    pixels: int = 0
+    seconds: float = 0.0
+    predicting: float = 0.0
+    stopped: bool = False
+    damaged: list[Box] = field(default_factory=list)
+
+
+@dataclass
+class _Run:
+    """One search of one slide."""
+
+    by: Searcher
+    slide: Field
+    opened: Slide
+    plan: Search
+    tiling: Tiling
+    done: dict[int, SearchedTile]
+    earlier: dict[int, list[int]]
+    vectors: list[np.ndarray] = field(default_factory=list)
+    _stamp: object = None
+    _read_at: float = 0.0
+    _known: tuple[list[Shape], list[Shape], np.ndarray] | None = None
+
+    def passed_over(self, tiles: Sequence[int]) -> None:
+        """Record tiles without anything to search; what was suggested there before goes."""
+        if tiles:
+            replaces = [number for tile in tiles for number in self.earlier.get(tile, ())]
+            self.by.project.searches.mark(self.plan, tiles, TileState.EMPTY, replaces=replaces)
+
+    def search(self, tiles: Sequence[int], *, passed: int, enough: Callable[[], bool] | None) -> None:
+        """Search tiles in their order."""
+        by, found = self.by, self.by.found
+        model = _widened(by.model)
+        film = domain_of(self.slide)
+        least = max(0.001, by.model.calibration.raw(by.min_confidence))
+        trunk = by.model.trunk_digest()
+        begun, before = time.monotonic(), found.seconds
+        done = 0
+        if enough is not None and enough():
+            return
+        by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
+        for some in self._read(tiles):
+            by.channel.check()
+            whole = [(tile, pixels) for tile, pixels in some if pixels is not None]
+            self._damaged([tile for tile, pixels in some if pixels is None])
+            started = time.monotonic()
+            raws = propose_raw(
+                model,
+                [partial(_same, pixels) for _, pixels in whole],
+                cell_sides=[self.tiling.side] * len(whole),
+                moves=[by.films.move(film)] * len(whole),
+                min_score=least,
+                batch=_BATCH,
+            )
+            found.predicting += time.monotonic() - started
+            for (tile, _), raw in zip(whole, raws, strict=True):
+                by.films.note(film, raw)
+                self._keep(tile, raw, trunk)
+            done += len(some)
+            found.seconds = before + time.monotonic() - begun
+            left = (time.monotonic() - begun) / done * (len(tiles) - done)
+            by.channel.send(
+                Searched(
+                    field_id=self.slide.id,
+                    count=found.count,
+                    done=passed + done,
+                    total=passed + len(tiles),
+                    boxes=[self.tiling.core_of(tile) for tile, _ in whole],
+                )
+            )
+            by.channel.send(
+                Progress(stage="search", done=passed + done, total=passed + len(tiles), seconds_left=left)
+            )
+            if enough is not None and enough():
+                found.stopped = done < len(tiles)
+                break
+        self._embed()
+
+    def _read(self, tiles: Sequence[int]) -> Iterator[list[tuple[int, np.ndarray | None]]]:
+        """Read tiles ahead, in another thread; ``None`` for one that cannot be read."""
+        if not tiles:
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="slide") as pool:
+            waiting: list[Future[list[tuple[int, np.ndarray | None]]]] = []
+            starts = list(range(0, len(tiles), _BATCH))
+            try:
+                for number in range(len(starts)):
+                    while len(waiting) < _AHEAD and number + len(waiting) < len(starts):
+                        start = starts[number + len(waiting)]
+                        waiting.append(pool.submit(self._pixels, tiles[start : start + _BATCH]))
+                    yield waiting.pop(0).result()
+            finally:
+                for one in waiting:
+                    one.cancel()
+
+    def _pixels(self, tiles: Sequence[int]) -> list[tuple[int, np.ndarray | None]]:
+        read: list[tuple[int, np.ndarray | None]] = []
+        for tile in tiles:
+            try:
+                read.append((tile, np.asarray(self.opened.read(self.tiling.box(tile)))))
+            except ImageError:
+                read.append((tile, None))
+        return read
+
+    def _damaged(self, tiles: Sequence[int]) -> None:
+        new = [tile for tile in tiles if tile not in self.done]
+        self.by.found.damaged += [self.tiling.core_of(tile) for tile in tiles]
+        if not self.opened.path.exists():
+            raise ImageError(
+                f"The slide {self.slide.name} is no longer where it was: bring it back, then start again. "
+                "What was found is kept."
+            )
+        if new:
+            self.by.project.searches.mark(self.plan, new, TileState.DAMAGED)
+
+    def _keep(self, tile: int, raw: RawProposals, trunk: str) -> None:
+        """Store what is a tile's own, and what was seen of it."""
+        project, found = self.by.project, self.by.found
+        regions, ignore, taken = self._annotated()
+        near = [self.done[t] for t in self.tiling.around(tile) if t in self.done]
+        proposals = calibrated(self.by.model, raw, min_confidence=self.by.min_confidence)
+        mine = own(self.tiling, tile, proposals, project.searches.boxes(near))
+        x, y, w, h = self.tiling.box(tile)
+        here = taken[
+            (taken[:, 0] < x + w)
+            & (taken[:, 1] < y + h)
+            & (taken[:, 0] + taken[:, 2] > x)
+            & (taken[:, 1] + taken[:, 3] > y)
+        ]
+        kept = suggestible(mine, regions=regions, ignore=ignore, taken=here.tolist(), most=len(mine))
+        ids = project.searches.add(self.plan, tile, kept, replaces=self.earlier.get(tile, ()))
+        first = ids[0] if ids else 0
+        self.done[tile] = SearchedTile(tile, TileState.SEARCHED, first, len(ids))
+        found.tiles += 1
+        found.count += len(ids)
+        found.unknown += sum(one.is_unknown for one in kept)
+        core = self.tiling.core_of(tile)
+        found.pixels += int(core[2] * core[3])
+        if raw.vector is not None:
+            self.vectors.append(raw.vector)
+        moved = _moved(raw, x, y)
+        if (seen := seen_of(kept, moved)) is not None:
+            project.features.save(trunk, {self.slide.id: seen})
+
+    def _annotated(self) -> tuple[list[Shape], list[Shape], np.ndarray]:
+        """Return finished regions, ignore areas, and boxes of cells and rejections, as they are now."""
+        project = self.by.project
+        stamp = project.write_stamp
+        now = time.monotonic()
+        changed = stamp is None or stamp != self._stamp
+        if self._known is None or (changed and now - self._read_at > _REFRESHED):
+            self._read_at = now
+            boxes: list[Box] = [cell.box for cell in project.cells.all(self.slide.id)]
+            boxes += project.suggestions.rejected_boxes().get(self.slide.id, [])
+            self._known = (
+                [region.shape for region in project.regions.all(self.slide.id) if region.finished],
+                [area.shape for area in project.ignore_areas.all(self.slide.id)],
+                np.array(boxes, np.float64).reshape(-1, 4),
+            )
+            self._stamp = stamp
+        return self._known
+
+    def _embed(self) -> None:
+        """Keep how the slide looks as a whole, and that this model has looked at it."""
+        if self.vectors:
+            source = ranking.STARTER if self.by.number is None else str(self.by.number)
+            mean = np.mean(np.stack(self.vectors).astype(np.float32), 0)
+            embeddings, slide = self.by.project.embeddings, self.slide.id
+            if self.by.checked is not None:
+                of_cells = self.by.checked.get(slide, {})
+            else:
+                before = embeddings.of(source, field_id=slide, predictions=True).get(slide)
+                of_cells = before.cells if before is not None else {}
+            embeddings.save(source, {slide: Embedding(mean, (), of_cells)})
+
+
+def search_notice(slide: Field, damaged: Sequence[Box]) -> Notice:
+    """Return what to say of tiles that could not be read."""
+    reason = Reason(
+        "{name}: {count} part of the slide could not be read and was passed over, at {places}. Copy the "
+        "file again; the search then goes on there.",
+        "{name}: {count} parts of the slide could not be read and were passed over, at {places}. Copy the "
+        "file again; the search then goes on there.",
+        name=slide.name,
+        count=len(damaged),
+        places=", ".join(f"({x:.0f}, {y:.0f})" for x, y, _, _ in damaged[:3]) + (" …" if damaged[3:] else ""),
+    )
+    return Notice(reason=reason.stored())
+
+
+def _widened(model: LearnedModel) -> LearnedModel:
+    """Return the model for pixels that show more than a field does, at the same scale."""
+    wide = copy.copy(model)
+    wide.size = TIMES * model.size
+    wide.sides = (model.sides[0] / TIMES, model.sides[1] / TIMES)
+    return wide
+
+
+def _moved(raw: RawProposals, x: float, y: float) -> RawProposals:
+    return RawProposals(raw.boxes + np.array([x, y, 0, 0]), raw.scores, raw.logits, features=raw.features)
+
+
+def _same(pixels: np.ndarray) -> np.ndarray:
+    return pixels
+
+
+def _bare(slide: Slide) -> Field:
+    return Field(0, "", slide.width, slide.height, "", "", pixel_size_um=slide.facts.pixel_size_um)
