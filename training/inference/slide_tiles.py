@@ -51,7 +51,7 @@ class Tiling:
         Parameters
         ----------
         largest
-            Side of the largest cells, where it is known.
+            Side of the largest cells, if known.
         """
         margin = math.ceil(min(max(MARGIN * side, 0.65 * largest), 2.5 * side))
         whole = TIMES * VIEW * side
