@@ -16,7 +16,7 @@ _ADDED = {
 }
 """Revision to the columns that it adds; a revision that adds any has a line here."""
 
-_TABLES = {"0015": ("searched_tiles", "searches")}
+_TABLES = {"0016": ("searched_tiles", "searches")}
 """Revision to the tables that it adds."""
 
 

@@ -291,9 +291,8 @@ def test_a_slide_taken_away_meanwhile_keeps_what_was_found(project: Project) -> 
 def test_a_full_disk_is_one_sentence_and_what_was_found_is_kept(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from annotation_store._collections.searches import Searches
-
-    add, calls = Searches.add, []
+    searches: Any = type(project.searches)
+    add, calls = searches.add, []
 
     def full(self: Any, *given: Any, **options: Any) -> Any:
         calls.append(given)
@@ -301,7 +300,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_found_is_kept(
             raise ProjectError("The project cannot be written: the disk is full.")
         return add(self, *given, **options)
 
-    monkeypatch.setattr(Searches, "add", full)
+    monkeypatch.setattr(searches, "add", full)
     with pytest.raises(ProjectError, match="the disk is full"):
         search(project)
     project.refresh()
@@ -327,10 +326,7 @@ def test_another_model_begins_anew(project: Project) -> None:
 KILLED = """
 import os, signal, sys
 from annotation_store import Project, Proposal
-from annotation_store._collections import searches
 folder, instant = sys.argv[1], int(sys.argv[2])
-announce = searches.Searches._announce
-row = searches.Searches._row
 step = 0
 def strike():
     global step
@@ -343,8 +339,10 @@ def inside(self, *given):
 def after(self, *given):
     strike()
     return announce(self, *given)
-searches.Searches._row, searches.Searches._announce = inside, after
 with Project.open(folder, annotator="worker") as project:
+    kind = type(project.searches)
+    row, announce = kind._row, kind._announce
+    kind._row, kind._announce = inside, after
     search = project.searches.latest(1) or project.searches.begin(1, model_id=None, about={})
     done = project.searches.tiles(search)
     for tile in range(4):
