@@ -14,7 +14,7 @@ from annotation_store.errors import ProjectError
 from annotation_store.files.disk import make_folder, move, refuse_long_path, sync
 from annotation_store.files.temporary import locked_folder, sweep
 
-HEAD = "0015"
+HEAD = "0016"
 """The revision that this package reads and writes; a test holds it equal to Alembic's head."""
 
 
