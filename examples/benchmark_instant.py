@@ -9,7 +9,9 @@ what stands on fields nobody labelled. ``reviewing``: the starter's suggestions 
 gone through in order, each is accepted or corrected to the truth, and what is pending is predicted anew
 after each; counted is how many were right as they stood: box, class, and all attributes that the truth
 knows. For comparison the same order without learning (``frozen``). With ``own words`` the project has a
-schema of its own, whose five classes the starter was never taught. Runs are kept in
+schema of its own, whose five classes the starter was never taught. ``from COCO``: a project whose model has
+the weights of ``--weights yolo26n.pt`` and was never taught a white cell (`bench.untaught`), worked on
+through two rounds; counted is what is right as it stands before each. Runs are kept in
 ``CACHE/instant.jsonl``; ``--quick`` runs on the sample.
 """
 
@@ -26,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import arguments, project, tables
+from bench import arguments, project, tables, untaught
 from bench.cache import Cache, file_digest
 from bench.data import Field, picked, renamed, sample, studied, taught_and_judged
 from bench.scores import naming
@@ -44,7 +46,9 @@ OWN_WORDS = {name: f"Type {letter}" for name, letter in zip(CLASSES, "ABCDE", st
 """Classes of a schema of one's own, which the starter was never taught."""
 REVIEWED = 75
 FIELDS = 25
-ARMS = ("new-class:5", "new-class:20", "reviewing", "frozen", "reviewing:own words")
+BUDGET = 60.0
+"""Seconds of each training of ``from COCO``."""
+ARMS = ("new-class:5", "new-class:20", "reviewing", "frozen", "reviewing:own words", "from COCO")
 
 
 def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dict[str, Any]:
@@ -206,7 +210,7 @@ def reviewing(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
     """Run the arms that go through suggestions."""
     for arm in args.arms:
         name, _, names = arm.partition(":")
-        if name == "new-class":
+        if name in ("new-class", "from COCO"):
             continue
         for subset in range(args.subsets):
             fields = studied(judged, subset)[:FIELDS]
@@ -215,6 +219,31 @@ def reviewing(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
                 fields, schema = [renamed(field, OWN_WORDS) for field in fields], own_schema()
             config = {"benchmark": "instant", "arm": arm, "judge": args.judge, "subset": subset}
             kept.kept(config, partial(review, fields, learns=name == "reviewing", schema=schema))
+
+
+def from_coco(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
+    """Run the arm that begins with a model that was never taught."""
+    for subset in range(args.subsets if "from COCO" in args.arms else 0):
+        config = {"benchmark": "instant", "arm": "from COCO", "judge": args.judge, "subset": subset}
+        config |= {"clusters": untaught.CLUSTERS, "budget": BUDGET, "weights": file_digest(args.weights)}
+        fields = studied(judged, subset)[: untaught.FIELDS]
+        kept.kept(config, partial(untaught.work, fields, args.weights, budget=BUDGET))
+
+
+def from_coco_table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write what suggestions were worth before each round."""
+    runs = [row["result"] for row in kept if row["config"]["arm"] == "from COCO"]
+    if not runs:
+        return ""
+    lines = []
+    for number in range(1, untaught.ROUNDS + 1):
+        for what in ("shown", "waiting"):
+            parts = [one[f"before round {number}"][what] for one in runs]
+            counts = tables.spread([one["suggestions"] for one in parts], 0)
+            shares = [tables.spread([one[k] for one in parts]) for k in ("box", "class", "class and values")]
+            lines.append([number, what, len(runs), counts, *shares])
+    head = ["before round", "suggestions", "runs", "how many", "box right", "box and class", "all values too"]
+    return tables.markdown(head, lines)
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
@@ -237,7 +266,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
     text = tables.markdown(head, rows) if rows else ""
     reviewed: dict[str, list[dict[str, Any]]] = {}
     for row in kept:
-        if row["config"]["arm"] != "new-class":
+        if row["config"]["arm"] not in ("new-class", "from COCO"):
             reviewed.setdefault(row["config"]["arm"], []).append(row["result"])
     if reviewed:
         keys = [key for key in next(iter(reviewed.values()))[0] if key.startswith(("class right", "right"))]
@@ -247,7 +276,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
             for arm, some in reviewed.items()
         ]
         text += "\n\n" + tables.markdown(["arm", "runs", *keys], lines)
-    return text.strip()
+    return f"{text}\n\n{from_coco_table(kept)}".strip()
 
 
 def quick() -> int:
@@ -264,16 +293,20 @@ def main() -> int:
     """Run what is not kept yet and write the table."""
     parser = arguments.parser(__doc__, ARMS)
     parser.add_argument("--starters", type=Path, help="folder of without-CLASS.safetensors and .json")
+    parser.add_argument("--weights", type=Path, help="yolo26n.pt, for the arm from COCO")
     args = arguments.read(parser)
     if args.quick:
         return quick()
     if args.starters is None and not args.table and any(arm.startswith("new-class") for arm in args.arms):
         parser.error("Give --starters FOLDER for the new classes, or other --arms.")
+    if args.weights is None and not args.table and "from COCO" in args.arms:
+        parser.error("Give --weights yolo26n.pt for the arm from COCO, or other --arms.")
     kept = Cache(args.cache / "instant.jsonl")
     if not args.table:
         taught, judged = taught_and_judged(args.data / "pbc", args.judge, in_lld=True)
         reviewing(args, kept, judged)
         new_class(args, kept, taught, judged)
+        from_coco(args, kept, judged)
     found = [row for row in kept.rows() if row["config"]["judge"] == args.judge]
     tables.publish(args.cache, f"instant-{args.judge}", table(found), found)
     return 0

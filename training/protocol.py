@@ -410,7 +410,7 @@ class Saved(_Answer):
 
 
 class Suggested(_Answer):
-    """Suggestions are in the project; `from_stain`: fields where the starter found none, only the stain.
+    """Suggestions are in the project; `from_stain`: fields where the model found none, only the stain.
 
     `unknown`: how many of them are of cells unlike anything the model was taught. `unlike`: films that as a
     whole look unlike those that it learnt from. `unchecked`: films that it has not learnt from, and where

@@ -86,9 +86,9 @@ class InstantLearning:
             self._opened.tell(
                 "hint",
                 trn(
-                    "{count} suggestion is of another model than the active one, of the stain or imported: "
+                    "{count} suggestion is of another model than the active one, or imported: "
                     "it does not learn from your labels. [training.suggest] replaces it.",
-                    "{count} suggestions are of another model than the active one, of the stain or imported: "
+                    "{count} suggestions are of another model than the active one, or imported: "
                     "they do not learn from your labels. [training.suggest] replaces them.",
                     others,
                 ),

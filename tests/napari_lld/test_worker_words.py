@@ -19,7 +19,7 @@ WHO = Reason(
 )
 WAITING = Waiting(reason=WHO.stored())
 NOTICE = Notice(reason=stain_reason(2).stored())
-SHOWN = "On 2 fields the starter finds nothing; the boxes there come from the colour of the nuclei alone."
+SHOWN = "On 2 fields the model finds nothing; the boxes there come from the colour of the nuclei alone."
 
 
 def test_the_window_says_whom_a_training_waits_for_until_it_starts() -> None:

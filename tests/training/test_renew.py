@@ -13,6 +13,7 @@ import torch
 from annotation_store import Project, Proposal, Schema, Suggestion
 from annotation_store.records import SuggestionState
 from annotation_store.schema.model import CellClass
+from training.inference.stain_proposals import STAIN_CONFIDENCE, has_box_from_stain
 from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewRequest
 from training.worker.predict import predict
 from training.worker.renew import describe, renew
@@ -123,6 +124,29 @@ def test_what_others_proposed_or_a_person_settled_is_left(folder: Path) -> None:
         assert project.suggestions.get(rejected.id).state is SuggestionState.REJECTED
         assert project.suggestions.get(rejected.id).proposal == rejected.proposal
         assert not project.suggestions.get(rejected.id).renewed
+
+
+def test_boxes_from_the_stain_get_a_class_from_labels_alone_and_lose_it_with_them(folder: Path) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        field = project.fields.all()[0].id
+        boxes = [s.box for s in project.suggestions.find(field)]
+        by_stain = [Proposal(box, STAIN_CONFIDENCE) for box in boxes]
+        ids = project.suggestions.replace(field, by_stain, model_id=None)
+    once(folder)
+    assert not any(s.renewed or s.stated_class for s in pending(folder) if s.id in ids)  # no label, no class
+    label(folder, [s for s in pending(folder) if s.field_id != field][:4], NEW)
+    once(folder)
+    named = [s for s in pending(folder) if s.id in ids]
+    assert len(named) == len(boxes) > 0
+    assert all(s.renewed and NEW in s.proposal.class_probabilities for s in named)
+    assert all(has_box_from_stain(s) and s.confidence == STAIN_CONFIDENCE for s in named)
+    assert {s.box for s in named} == set(boxes)
+    with Project.open(folder, annotator="Ada") as project:
+        for cell in project.cells.all():
+            project.cells.delete(cell.id)
+    once(folder)
+    alone = [s for s in pending(folder) if s.id in ids]
+    assert all(has_box_from_stain(s) and s.stated_class is None for s in alone)
 
 
 def test_renewing_twice_writes_nothing_the_second_time(folder: Path) -> None:

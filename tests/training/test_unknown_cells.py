@@ -89,7 +89,7 @@ def test_a_simulated_reviewer_names_an_unknown_cell_even_where_the_candidate_is_
 
 @pytest.mark.parametrize(("said", "marks"), [(UNKNOWN, True), (SURE, False), (UNTOLD, None)])
 def test_predict_out_marks_each_annotation(said: Proposal, marks: bool | None) -> None:
-    content = json.loads(json.dumps(coco_object(LLD, [OfImage(Path("a.png"), 100, 80, "film", [said])], 3)))
+    content = json.loads(json.dumps(coco_object(LLD, [OfImage(Path("a.png"), 100, 80, "film", [said])])))
     (one,) = content["annotations"]
     names = {c["id"]: c["name"] for c in content["categories"]}
     assert names[one["category_id"]] == ("unclassified" if marks else "Monocyte")

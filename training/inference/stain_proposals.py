@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotation_store.records import Proposal
+from annotation_store.records import Proposal, Suggestion
 from training.reasons import Reason
 
 STAIN_CONFIDENCE = 0.5
@@ -10,7 +10,7 @@ STAIN_CONFIDENCE = 0.5
 
 
 def is_from_stain(proposal: Proposal, model_id: int | None) -> bool:
-    """Return whether a suggestion without a model comes from the stain, not from the starter."""
+    """Return whether a suggestion comes from the stain alone, not from a model."""
     return (
         model_id is None
         and proposal.confidence == STAIN_CONFIDENCE
@@ -19,12 +19,20 @@ def is_from_stain(proposal: Proposal, model_id: int | None) -> bool:
     )
 
 
+def has_box_from_stain(suggestion: Suggestion) -> bool:
+    """Return whether a suggestion's box comes from the stain, whatever has named its class since.
+
+    Its class, if it has one, was predicted from labels (`training.worker.renew`): the stain names none.
+    """
+    if suggestion.renewed:
+        return suggestion.model_id is None and suggestion.confidence == STAIN_CONFIDENCE
+    return is_from_stain(suggestion.proposal, suggestion.model_id)
+
+
 def stain_reason(fields: int) -> Reason:
     """Describe on how many fields the boxes come from the stain."""
     return Reason(
-        "On {count} field the starter finds nothing; the boxes there come from the colour of the nuclei "
-        "alone",
-        "On {count} fields the starter finds nothing; the boxes there come from the colour of the nuclei "
-        "alone",
+        "On {count} field the model finds nothing; the boxes there come from the colour of the nuclei alone",
+        "On {count} fields the model finds nothing; the boxes there come from the colour of the nuclei alone",
         count=fields,
     )

@@ -303,6 +303,7 @@ def read_model(place: Path) -> LearnedModel:
         least, greatest = card.get("cell_sides") or STARTER_SIDES
         model.sides = (float(least), float(greatest))
         model.taught = _counts(card.get("taught", {}))
+        model.untaught = not model.taught
         model.taught_before = _counts(card.get("taught_before", {}))
         model.source = card.get("source")
         tensors = load_safetensors(content)

@@ -4,7 +4,7 @@ Three things tell a cell of another class, each where the others fail (``docs/ad
 
 - *Place*: what the discriminants of the taught classes say of its features, in units of the spread within a
   class. In these few directions the taught classes differ, and so do most others from all of them.
-- *Company*: how like its nearest remembered cells it is in all features, in the axes of `Space.whitened`.
+- *Company*: how like its nearest remembered cells it is in all features, by `Space.directions`.
 - *Doubt*: how sure the model is of the class that it says.
 
 Each is compared with those of the remembered cells: the share of these that stand out as much is a p-value
@@ -80,8 +80,8 @@ class Novelty:
             space = Space(features[rest], labels[rest, None], self._looks)
             weight, bias = self._matrix(space, labels[rest])
             lines[held] = features[held] @ weight.T + bias
-            company = _directions(space, features[rest])
-            lonely[held] = _loneliness(_directions(space, features[held]) @ company.T)
+            company = space.directions(features[rest])
+            lonely[held] = _loneliness(space.directions(features[held]).likeness(company))
         means = np.stack([lines[of == k].mean(0) for k in range(len(self.values))])
         scatter = lines - means[of]
         spread, axes = np.linalg.eigh(scatter.T @ scatter / max(1, len(rows) - len(means)))
@@ -91,7 +91,7 @@ class Novelty:
         self._room = 1 + 1 / np.bincount(of)  # the mean of few cells may be wrong
         self._space = Space(features, labels[:, None], self._looks)
         self._lines = self._matrix(self._space, labels)
-        self._company = _directions(self._space, features)
+        self._company = self._space.directions(features)
         known = (self._distances(lines @ self._axes), lonely, self._doubt(features))
         self._known = [np.sort(one) for one in known]
         self._together = np.sort(self._standing_out(known))
@@ -119,7 +119,7 @@ class Novelty:
 
     def p_values(self, features: np.ndarray) -> np.ndarray:
         """Return ``(n,)`` for features ``(n, F)``: the share of known cells that stand out as much."""
-        lonely = _loneliness(_directions(self._space, features) @ self._company.T)
+        lonely = _loneliness(self._space.directions(features).likeness(self._company))
         measures = (self._distances(self.places(features)), lonely, self._doubt(features))
         together = self._standing_out(measures)
         return _p_values(self._together, together)
@@ -177,15 +177,9 @@ class Novelty:
         return weight - weight.mean(0), bias - bias.mean()
 
 
-def _directions(space: Space, features: np.ndarray) -> np.ndarray:
-    """Return in which direction from the mean cells ``(n, F)`` lie: ``(n, F)``, of length 1."""
-    away = space.whitened(features)
-    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
-
-
 def _loneliness(likeness: np.ndarray) -> np.ndarray:
     """Return less the mean likeness to the nearest remembered cells: ``(n,)`` from ``(n, m)``."""
-    near = np.sort(likeness, 1)[:, -_COMPANY:]
+    near = np.partition(likeness, -min(_COMPANY, likeness.shape[1]), 1)[:, -_COMPANY:]
     return np.asarray(-np.where(np.isfinite(near), near, -1).mean(1))
 
 

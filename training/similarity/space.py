@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from training.networks.describer import NEVER
 
@@ -18,6 +21,30 @@ _LOOKS = 0.5
 
 _FEWEST_OF_EACH = 3
 """Cells of each class on average from which on the class groups all cells."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions of cells in a `Space`: compared with `likeness`.
+
+    Attributes
+    ----------
+    plain, shared
+        ``(n, F)`` and ``(n, m)`` float32: a product is that of the one less that of the other.
+    """
+
+    plain: np.ndarray
+    shared: np.ndarray
+
+    def likeness(self, others: Directions) -> np.ndarray:
+        """Return the cosine of each with each: ``(n, k)``."""
+        return np.asarray(self.plain @ others.plain.T - self.shared @ others.shared.T)
+
+    def of_length_1(self) -> Directions:
+        """Divide each by its length."""
+        squares = (self.plain**2).sum(1) - (self.shared**2).sum(1)
+        lengths = np.sqrt(np.maximum(squares, 1e-12))[:, None]
+        return Directions(self.plain / lengths, self.shared / lengths)
 
 
 class Space:
@@ -61,10 +88,33 @@ class Space:
         rest *= np.sqrt(weight)
         moves /= self._scale
         # single precision is half the time, and the identity in it keeps it far from singular
-        every = np.concatenate((rest / total**0.5, moves)).astype(np.float32)
-        covariance = (1 - SHRINKAGE) * (every.T @ every)
+        self._spread = np.concatenate((rest / total**0.5, moves)).astype(np.float32)
+        self._spread *= np.float32((1 - SHRINKAGE) ** 0.5)
+        self._few = len(self._spread) < features.shape[1]
+
+    @cached_property
+    def _upper(self) -> np.ndarray:
+        """The upper triangle whose square is the covariance ``(F, F)``."""
+        covariance = self._spread.T @ self._spread
         covariance[np.diag_indices_from(covariance)] += SHRINKAGE
-        self._factor = cho_factor(covariance, check_finite=False)
+        return np.asarray(cholesky(covariance, overwrite_a=True, check_finite=False))
+
+    @cached_property
+    def _small(self) -> np.ndarray:
+        """The same of rows ``(n, n)``: where there are fewer rows than features it is the smaller one.
+
+        Woodbury: the inverse of ``EᵀE + sI`` is ``(I - Eᵀ(EEᵀ + sI)⁻¹E) / s``.
+        """
+        rows = self._spread @ self._spread.T
+        rows[np.diag_indices_from(rows)] += SHRINKAGE
+        return np.asarray(cholesky(rows, overwrite_a=True, check_finite=False))
+
+    def _solved(self, columns: np.ndarray) -> np.ndarray:
+        """Return the inverse of the covariance times ``(F, k)``."""
+        if not self._few:
+            return np.asarray(cho_solve((self._upper, False), columns, check_finite=False))
+        inner = cho_solve((self._small, False), self._spread @ columns, check_finite=False)
+        return np.asarray((columns - self._spread.T @ inner) / SHRINKAGE)
 
     def discriminant(
         self, labels: np.ndarray, values: int, weights: np.ndarray | None = None
@@ -89,7 +139,7 @@ class Space:
             weights = np.ones(len(labels)) if weights is None else weights
             means = np.stack([self._mean(labels == value, weights) for value in np.flatnonzero(met)])
             standard = (means - self._centre) / self._scale
-            solved = cho_solve(self._factor, standard.T.astype(np.float32), check_finite=False).T
+            solved = self._solved(standard.T.astype(np.float32)).T
             weight[met] = solved / self._scale
             bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
         return weight, bias, met
@@ -107,16 +157,19 @@ class Space:
         numpy.ndarray
             ``(F, d)`` with d up to `count`: features times these are coordinates.
         """
-        upper = self._factor[0]  # cho_factor fills the upper half
+        upper = self._upper
         scaled = ((features - features.mean(0)) / self._scale).astype(np.float32)
         main = main_axes(solve_triangular(upper, scaled.T, trans="T", check_finite=False).T, count)
         return np.asarray(solve_triangular(upper, main, check_finite=False) / self._scale[:, None])
 
-    def whitened(self, features: np.ndarray) -> np.ndarray:
-        """Return features ``(n, F)``, less the mean, in axes in which a class spreads alike to all sides."""
-        upper, _ = self._factor
-        standard = (features - self._centre) / self._scale
-        return np.asarray(solve_triangular(upper, standard.T, trans="T", check_finite=False).T)
+    def directions(self, features: np.ndarray) -> Directions:
+        """Return where from the mean cells ``(n, F)`` lie, in units of the spread within a class."""
+        standard = ((features - self._centre) / self._scale).astype(np.float32)
+        if self._few:
+            shared = solve_triangular(self._small, self._spread @ standard.T, trans="T", check_finite=False).T
+            return Directions(standard, shared).of_length_1()
+        white = solve_triangular(self._upper, standard.T, trans="T", check_finite=False).T
+        return Directions(white, white[:, :0]).of_length_1()
 
     def _mean(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         some = weights[rows, None]

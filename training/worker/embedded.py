@@ -16,7 +16,9 @@ import numpy as np
 from annotation_store import BoxFeatures, Entry, box_key
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box, Field, SuggestionState
+from training.models.memory import Memory
 from training.models.model import LearnedModel
+from training.networks.appearance import AppearanceDescriber
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.scale import CellSides, field_side
 from training.protocol import Progress
@@ -286,6 +288,7 @@ _model: tuple[Hashable, LearnedModel, int | None] | None = None
 def model_of(project: Project, choice: str | int, device: str) -> tuple[LearnedModel, int | None]:
     """Return the model that a request names, the same object as at the last request where it is the same.
 
+    One that was never taught a cell sees cells by their stain (`training.networks.appearance`).
     Whoever changes a model takes a copy of it.
     """
     global _model
@@ -296,9 +299,18 @@ def model_of(project: Project, choice: str | int, device: str) -> tuple[LearnedM
     key = (project.uid, number, card, project.schema.digest(), device)
     if _model is None or _model[0] != key or (isinstance(number, int) and card is None):
         learned, found = resolve(project, choice)
+        if learned.untaught and not len(learned.memory):
+            by_appearance(learned)
         learned.to(device)
         _model = (key, learned, found)
     return _model[1:]
+
+
+def by_appearance(model: LearnedModel) -> LearnedModel:
+    """Let a model that was never taught see cells by their stain; return it."""
+    model.describer = AppearanceDescriber(model.vocabulary).eval()
+    model.memory = Memory.empty(model.describer.features, len(model.vocabulary.heads))
+    return model
 
 
 def _sides(fields: Mapping[int, Field], entries: Sequence[Entry]) -> dict[int, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
 from training.inference.predict import calibrated, cell_sides, propose_raw
-from training.inference.stain_proposals import STAIN_CONFIDENCE, is_from_stain, stain_reason
+from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
 from training.worker.annotated_fields import knowledge, readable
@@ -189,7 +189,7 @@ def _to_file(
         for file, image, film, raw in zip(some, images, domains, raws, strict=True):
             films.note(film, raw)
             one = calibrated(model, raw, min_confidence=request.min_confidence)
-            if not one and number is None and request.min_confidence <= STAIN_CONFIDENCE:
+            if not one and request.min_confidence <= STAIN_CONFIDENCE:
                 from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
 
                 one = propose_where_model_fails(image)
@@ -209,7 +209,7 @@ def _to_file(
             else one
             for one in found
         ]
-    content = coco_object(schema, found, number)
+    content = coco_object(schema, found, set(from_stain))
     channel.check()
     write_file(out, json.dumps(content, indent=1, ensure_ascii=False))
     count = len(content["annotations"])
@@ -268,17 +268,18 @@ def _same(image: np.ndarray) -> np.ndarray:
 def coco_object(
     schema: Schema,
     found: Sequence[OfImage],
-    model: int | None = None,
+    from_stain: Collection[Path] = (),
 ) -> dict[str, Any]:
     """Write proposals as a whole COCO object: see ``docs/formats.md``.
 
     Parameters
     ----------
-    model
-        Whose they are; ``None`` = the starter's, or the stain's, which are marked ``"source": "stain"``.
+    from_stain
+        Images where the model found nothing: their proposals are marked ``"source": "stain"``.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    stained = set(from_stain)
     for number, of_image in enumerate(found, 1):
         images.append(
             {
@@ -302,7 +303,7 @@ def coco_object(
                     "area": round(w * h, 2),
                     "iscrowd": 0,
                     "attributes": one.best_attributes,
-                    **({"source": "stain"} if is_from_stain(one, model) else {}),
+                    **({"source": "stain"} if of_image.file in stained else {}),
                     "score": round(one.confidence, 5),
                     "class_probabilities": {k: round(p, 5) for k, p in one.class_probabilities.items()},
                     "attribute_probabilities": {

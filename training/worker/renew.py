@@ -21,15 +21,16 @@ from training import ranking
 from training.engine.data import Labels, labelled_cells
 from training.engine.recipe import Cells, Mixing, teach_heads
 from training.inference.predict import RawProposals, describe_features, stated
-from training.inference.stain_proposals import is_from_stain
+from training.inference.stain_proposals import has_box_from_stain
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted
+from training.networks.appearance import AppearanceDescriber
 from training.networks.scale import domain_of
 from training.networks.vocabulary import Vocabulary
 from training.protocol import DescribeRequest, Done, Progress, Renewed, RenewRequest, Started
 from training.worker.annotated_fields import AnnotatedField, knowledge, slide_sides
 from training.worker.channel import Channel
-from training.worker.embedded import model_of, vectors_of
+from training.worker.embedded import by_appearance, model_of, vectors_of
 from training.worker.films import Films
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class _Heads:
         self.fitted = 0
         self._mixing: dict[int, Mixing] = {}
         self._mixed_at: dict[tuple[int, int], int] = {}
-        self.model = adapted(parent, vocabulary, source)
+        self.model = _copy(parent, vocabulary, source)
         self.model.size, self.model.card = parent.size, parent.card
         self.model.vocabulary = vocabulary
         self._begun = _Begun.of(self.model)
@@ -167,7 +168,9 @@ class _Heads:
         return self.fitted
 
     def predicted(self, suggestion: Suggestion, looked_at: Collection[int]) -> bool:
-        """Return whether a suggestion is the model's: not another's, the stain's or an imported one.
+        """Return whether the heads predict a suggestion: the model's own, or a box from the stain.
+
+        The stain names no class, so whatever the labels so far teach is all that is known of its boxes.
 
         Parameters
         ----------
@@ -175,11 +178,13 @@ class _Heads:
             Ids of the fields that the starter has looked at.
         """
         one = suggestion.proposal
+        if has_box_from_stain(suggestion):
+            return True
         if suggestion.model_id is not None or self.number is not None:
             return suggestion.model_id == self.number
         # In a schema of words that the starter was never taught, it says nothing of class and novelty.
-        silent = not one.class_probabilities and not is_from_stain(one, None)
-        return one.novelty is not None or suggestion.renewed or (silent and suggestion.field_id in looked_at)
+        silent = not one.class_probabilities and suggestion.field_id in looked_at
+        return one.novelty is not None or suggestion.renewed or silent
 
     def _count(self, labels: Labels) -> dict[tuple[int, int], int]:
         """Count the cells of each head's values that the project shows, the remembered ones too."""
@@ -189,6 +194,13 @@ class _Heads:
             for value, count in enumerate(allowed.sum(0))
             if count
         }
+
+
+def _copy(parent: LearnedModel, vocabulary: Vocabulary, source: int) -> LearnedModel:
+    if not isinstance(parent.describer, AppearanceDescriber):
+        return adapted(parent, vocabulary, source)
+    untaught = LearnedModel(parent.detector, parent.describer, vocabulary, untaught=True, source=source)
+    return by_appearance(untaught)
 
 
 @dataclass
@@ -237,11 +249,19 @@ def _renew(
     looked_at: Collection[int],
     channel: Channel,
 ) -> int:
-    """Write what is predicted of the model's suggestions over what was; return how many changed."""
+    """Write what is predicted of the model's suggestions over what was; return how many changed.
+
+    Of a box from the stain nothing is said that no label taught.
+    """
     mine = [s for s in suggestions if heads.predicted(s, looked_at)]
     confidences = np.array([s.confidence for s in mine])
     places = [(s.field_id, s.box) for s in mine]
     found = _predict(project, heads.model, known, films, places, confidences, channel)
+    if not heads.fitted:
+        found = [
+            Proposal(s.box, s.confidence) if has_box_from_stain(s) else one
+            for s, one in zip(mine, found, strict=True)
+        ]
     new = [
         (suggestion, one)
         for suggestion, one in zip(mine, found, strict=True)

@@ -113,11 +113,13 @@ def suggest_on(
         for one in some:
             proposals = new.get(one.field.id) or ready[one.field.id]
             found = calibrated(model, proposals, min_confidence=min_confidence)
-            if not found and number is None and min_confidence <= STAIN_CONFIDENCE:
+            by_stain = False
+            if not found and min_confidence <= STAIN_CONFIDENCE:
                 from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
 
                 again = _images(project, [one], {})
                 found = [cell for pixels in again.values() for cell in propose_where_model_fails(pixels)]
+                by_stain = bool(found)
                 from_stain += [one.field.id] if found else []
             kept = suggestible(
                 found,
@@ -125,7 +127,9 @@ def suggest_on(
                 ignore=one.ignore,
                 taken=[*(cell.box for cell in one.cells), *one.rejections],
             )
-            count += len(project.suggestions.replace(one.field.id, kept, model_id=number))
+            count += len(
+                project.suggestions.replace(one.field.id, kept, model_id=None if by_stain else number)
+            )
             unknown += sum(proposal.is_unknown for proposal in kept)
             if (seen := seen_of(kept, proposals)) is not None:
                 features[one.field.id] = seen

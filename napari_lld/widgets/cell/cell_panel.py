@@ -19,7 +19,7 @@ from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter,
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton, Part, column, label, row
 from napari_lld.widgets.base.theme import Colours, mix
-from training.inference.stain_proposals import is_from_stain
+from training.inference.stain_proposals import has_box_from_stain
 
 _COLUMNS = 3
 _IN_A_ROW = 4
@@ -236,8 +236,11 @@ class CellPanel(Part):
         suggestion = self.session.selection.suggestion
         if suggestion is not None:
             sure = suggestion.probability
-            if is_from_stain(suggestion.proposal, suggestion.model_id):
-                return tr("From the stain alone · not measured")
+            if has_box_from_stain(suggestion):
+                chances = suggestion.proposal.class_probabilities
+                if not chances:
+                    return tr("From the stain alone · not measured")
+                return tr("Box: stain · class: your labels, {sure:.0%}", sure=max(chances.values()))
             if suggestion.renewed:
                 return tr("Predicted from your labels · {sure:.0%}", sure=sure)
             if suggestion.model_id is None and self.session.suggestions.from_starter:

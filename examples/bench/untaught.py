@@ -1,0 +1,210 @@
+"""A project whose model was never taught a white cell: what suggestions are worth before each round.
+
+The model has the COCO weights of a YOLO26n and nothing else. The simulated annotator works as the program
+proposes: boxes come from the stain, some clusters of them are labelled before anything else, then fields are
+gone through in the order of the ranking, and each answer renews what is pending.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from annotation_store import Project, Suggestion, load_schema
+from annotation_store.geometry import iou
+from annotation_store.records import Shape
+from bench import project
+from bench.data import Field
+from bench.worker import ask
+from training import ranking
+from training.evaluation.metrics import TrueCell
+from training.protocol import LikenessRequest, PredictRequest, RenewRequest, TrainRequest
+
+FIELDS = 60
+"""Fields of the project."""
+
+CLUSTERS = 8
+"""Clusters that are labelled before anything else, the largest."""
+
+MAJORITY = 0.6
+"""Share of a cluster that must be of one class, or it is left."""
+
+REVIEWED = 72
+"""Suggestions that are gone through before each round."""
+
+ROUNDS = 3
+RENEWED_EACH = 6
+"""Answers after which what is pending is renewed; the window does so after each."""
+
+SAME = 0.5
+"""Overlap with a true cell from which on a box needs no correction."""
+
+
+def never_taught(weights: Path, folder: Path) -> Path:
+    """Write a model that has the COCO weights of ``yolo26n.pt`` and was taught nothing."""
+    from training.models.model import new_model, write_model
+    from training.models.pretrained import with_coco_weights
+    from training.networks.vocabulary import Vocabulary
+
+    model = with_coco_weights(new_model(Vocabulary.from_schema(load_schema("lld"))), weights)
+    file = folder / "coco.safetensors"
+    write_model(model, file, file.with_suffix(".json"))
+    return file
+
+
+def work(
+    fields: Sequence[Field], weights: Path, *, budget: float, clusters: int = CLUSTERS, rounds: int = ROUNDS
+) -> dict[str, Any]:
+    """Work on fields from no label on; return what the suggestions were worth before each round.
+
+    Parameters
+    ----------
+    clusters
+        How many are labelled first; 0 = none.
+    budget
+        Seconds of each training.
+    """
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+        folder = Path(place)
+        start = never_taught(weights, folder)
+        with project.new(folder / "project") as made:
+            files = [project.put(field, folder, number) for number, field in enumerate(fields)]
+            made.fields.add(files)
+            made.models.activate(project.adopt(made, start))
+            ask(PredictRequest(project=str(made.path), annotator="benchmark"))
+            person = Person(made, fields)
+            outcome: dict[str, Any] = {"boxes": person.boxes()}
+            if clusters:
+                outcome["clusters"] = person.label_clusters(clusters)
+            for number in range(1, rounds + 1):
+                shown = person.review(REVIEWED)
+                waiting = person.waiting()
+                outcome[f"before round {number}"] = {"shown": shown, "waiting": waiting}
+                if number < rounds:
+                    begun = time.monotonic()
+                    init = str(start) if number == 1 else "active"
+                    ask(TrainRequest(project=str(made.path), init=init, budget=budget, annotator="benchmark"))
+                    outcome[f"before round {number}"]["seconds of training"] = round(
+                        time.monotonic() - begun, 1
+                    )
+            outcome["labelled"] = len(made.cells.all())
+    return outcome
+
+
+class Person:
+    """Knows the cells; reviews suggestions, and counts those that are right as they stand."""
+
+    def __init__(self, made: Project, fields: Sequence[Field]) -> None:
+        self.made = made
+        self.truth = {field.id: list(fields[int(Path(field.name).stem)].cells) for field in made.fields.all()}
+        self.sizes = {field.id: (field.width, field.height) for field in made.fields.all()}
+
+    def boxes(self) -> dict[str, float]:
+        """Return how many of the boxes that wait frame a cell, and how many of the cells have one."""
+        waiting = self.made.suggestions.find()
+        right = [one for one in waiting if self._cell(one) is not None]
+        cells = sum(map(len, self.truth.values()))
+        return {"precision": len(right) / max(1, len(waiting)), "recall": len(right) / cells}
+
+    def label_clusters(self, most: int) -> dict[str, int]:
+        """Label the largest clusters of what waits; what is odd in one is left."""
+        path = str(self.made.path)
+        done = ask(LikenessRequest(project=path, what="clusters", most=most, annotator="benchmark"))
+        counts = Counter[str]()
+        for one in done.result["clusters"]:
+            pairs = [(number, self._class_of(number)) for _, number in one["keys"]]
+            name, count = Counter(given for _, given in pairs).most_common(1)[0]
+            counts["glances"] += len(pairs)
+            if name is None or count < MAJORITY * len(pairs):
+                continue
+            counts["labels"] += 1
+            counts["taken out"] += len(pairs) - count
+            counts["labelled"] += count
+            self.made.bulk_edits.label((), [i for i, given in pairs if given == name], cell_class=name)
+        self._renew(None)
+        return dict(counts)
+
+    def review(self, most: int) -> dict[str, Any]:
+        """Go through the suggestions of fields in the order of the ranking, each field to its end."""
+        right = Counter[str]()
+        shown = answered = 0
+        while shown < most:
+            order = ranking.order(self.made)
+            if not order:
+                break
+            field_id = order[0].field_id
+            assert field_id is not None
+            while waiting := self.made.suggestions.find(field_id):
+                one = waiting[0]
+                shown += 1
+                right.update(self._judged(one))
+                self._answer(one)
+                answered += 1
+                if answered % RENEWED_EACH == 0:
+                    self._renew(field_id)
+            self._finish(field_id)
+        self._renew(None)
+        return {"suggestions": shown, **_shares(right, shown)}
+
+    def waiting(self) -> dict[str, Any]:
+        """Judge all that waits on fields that nobody has finished."""
+        right = Counter[str]()
+        waiting = self.made.suggestions.find()
+        for one in waiting:
+            right.update(self._judged(one))
+        return {"suggestions": len(waiting), **_shares(right, len(waiting))}
+
+    def _judged(self, one: Suggestion) -> list[str]:
+        cell = self._cell(one)
+        if cell is None:
+            return []
+        right = ["box"]
+        if one.stated_class == cell.cell_class:
+            values = one.proposal.best_attributes
+            right.append("class")
+            if all(values.get(name) == value for name, value in cell.attributes.items()):
+                right.append("class and values")
+        return right
+
+    def _answer(self, one: Suggestion) -> None:
+        cell = self._cell(one)
+        if cell is None:
+            self.made.suggestions.reject(one.id)
+        else:
+            given = {"cell_class": cell.cell_class, "attributes": dict(cell.attributes)}
+            self.made.suggestions.correct(one.id, **given)
+
+    def _finish(self, field_id: int) -> None:
+        """Box what no suggestion framed, give the cells of clusters their values, and finish the field."""
+        for one in self.truth[field_id]:
+            same = [c for c in self.made.cells.all(field_id) if iou(c.box, one.box) >= SAME]
+            given = {"cell_class": one.cell_class, "attributes": dict(one.attributes)}
+            if same:
+                self.made.cells.change(same[0].id, **given)
+            else:
+                self.made.cells.add(field_id, one.box, **given)
+        width, height = self.sizes[field_id]
+        self.made.regions.add(field_id, Shape.rectangle(0, 0, width, height))
+
+    def _renew(self, field_id: int | None) -> None:
+        first = [] if field_id is None else [field_id]
+        ask(RenewRequest(project=str(self.made.path), annotator="benchmark", first=first))
+        self.made.refresh()
+
+    def _class_of(self, suggestion_id: int) -> str | None:
+        cell = self._cell(self.made.suggestions.get(suggestion_id))
+        return None if cell is None else cell.cell_class
+
+    def _cell(self, one: Suggestion) -> TrueCell | None:
+        """Return the true cell that a suggestion frames."""
+        cells: list[TrueCell] = self.truth[one.field_id]
+        best = max(cells, key=lambda cell: iou(cell.box, one.box), default=None)
+        return best if best is not None and iou(best.box, one.box) >= SAME else None
+
+
+def _shares(right: Mapping[str, int], of: int) -> dict[str, float]:
+    return {name: round(right[name] / max(1, of), 4) for name in ("box", "class", "class and values")}
