@@ -1,6 +1,6 @@
 """The truth of a project: schema, fields, regions, cells, suggestions, history, images and formats."""
 
-from annotation_store._collections.bulk_edits import Entry
+from annotation_store._collections.bulk_edits import Entry, KnownEntries
 from annotation_store._collections.cells import ClassCount
 from annotation_store._collections.features import BoxFeatures, box_key
 from annotation_store._collections.overlaps import Overlap
@@ -88,6 +88,7 @@ __all__ = [
     "ImageError",
     "ImportReport",
     "Keep",
+    "KnownEntries",
     "LLDError",
     "Model",
     "NotWritableError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -91,6 +92,27 @@ class Entry:
         )
 
 
+class KnownEntries:
+    """Entries as they were read last: of what has not changed since no record is made anew.
+
+    It belongs to one project and reading; the store keeps none of it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], tuple[tuple[Any, ...], Entry]] = {}
+
+    def read(self, rows: Sequence[Any]) -> list[Entry]:
+        """Return the entries of rows, those of before where the row is the same."""
+        known: dict[tuple[str, int], tuple[tuple[Any, ...], Entry]] = {}
+        for row in rows:
+            content = tuple(row)
+            key = content[:2]
+            before = self._known.get(key)
+            known[key] = before if before is not None and before[0] == content else (content, _entry(row))
+        self._known = known
+        return [entry for _, entry in known.values()]
+
+
 class BulkEdits:
     """`Project.bulk_edits`: many cells and suggestions at once."""
 
@@ -110,6 +132,7 @@ class BulkEdits:
         field_ids: Collection[int] | None = None,
         *,
         states: Iterable[SuggestionState] = (SuggestionState.PENDING, SuggestionState.REJECTED),
+        known: KnownEntries | None = None,
     ) -> list[Entry]:
         """List cells of the current reading and suggestions, by field; one statement (blind: two).
 
@@ -121,6 +144,8 @@ class BulkEdits:
             Of these fields only.
         states
             Which suggestions.
+        known
+            What was read before, of the same project and reading.
         """
         state_names = sorted({SuggestionState(s).value for s in states})
         mine, theirs = self._cell_entries(), _suggestion_entries(state_names)
@@ -129,8 +154,10 @@ class BulkEdits:
             mine = mine.where(cells.c.field_id.in_(among))
             theirs = theirs.where(suggestions.c.field_id.in_(among))
         both = sa.union_all(mine, theirs).subquery()
-        rows = self._db.rows(sa.select(both).order_by(both.c.field_id, both.c.entity, both.c.id))
-        found = [_entry(row) for row in rows]
+        # as text, JSON can be compared before it is read
+        columns = [sa.type_coerce(c, sa.Text).label(c.name) if c.name in _OF_JSON else c for c in both.c]
+        rows = self._db.rows(sa.select(*columns).order_by(both.c.field_id, both.c.entity, both.c.id))
+        found = (KnownEntries() if known is None else known).read(rows)
         return self._as_seen_blind(found) if self._db.reading.blind else found
 
     def _cell_entries(self) -> sa.Select[Any]:
@@ -327,6 +354,13 @@ def _suggestion_entries(states: Sequence[str]) -> sa.Select[Any]:
     ).where(s.c.state.in_(states))
 
 
+_OF_JSON = ("attributes", "class_probabilities", "attribute_probabilities", "sets")
+
+
+def _of_json(text: str | None) -> Any:
+    return {} if text is None or text == "{}" else json.loads(text) or {}
+
+
 def _entry(row: Any) -> Entry:
     return Entry(
         kind=row.entity,
@@ -334,16 +368,16 @@ def _entry(row: Any) -> Entry:
         field_id=row.field_id,
         box=(row.x, row.y, row.w, row.h),
         cell_class=row.cell_class,
-        attributes=row.attributes,
+        attributes=_of_json(row.attributes),
         artefact_kind=row.kind,
         bookmark=bool(row.bookmark),
         second_opinion=bool(row.second_opinion),
         confidence=row.confidence,
-        class_probabilities=row.class_probabilities or {},
-        attribute_probabilities=row.attribute_probabilities or {},
+        class_probabilities=_of_json(row.class_probabilities),
+        attribute_probabilities=_of_json(row.attribute_probabilities),
         novelty=row.novelty,
         unchecked=bool(row.unchecked),
-        sets=row_mappers.sets(row.sets),
+        sets=row_mappers.sets(_of_json(row.sets)),
         state=None if row.state is None else SuggestionState(row.state),
         model_id=row.model_id,
         renewed=bool(row.renewed),

@@ -7,7 +7,15 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from annotation_store import EditError, Project, Proposal, RejectionReason, Shape, SuggestionState
+from annotation_store import (
+    EditError,
+    KnownEntries,
+    Project,
+    Proposal,
+    RejectionReason,
+    Shape,
+    SuggestionState,
+)
 
 BOX = (10.0, 10.0, 20.0, 20.0)
 
@@ -125,3 +133,26 @@ def test_undo_of_many_refuses_where_somebody_went_on(project: Project) -> None:
     assert project.cells.get(cells[0]).cell_class == "Monocyte", "nothing was undone"
     with pytest.raises(EditError):
         project.bulk_edits.undo([12345])
+
+
+def test_entries_read_before_are_made_anew_only_where_something_changed(project: Project) -> None:
+    one = project.cells.add(1, (10, 10, 20, 20), cell_class="Monocyte", attributes={"cell_size": "small"})
+    other = project.cells.add(1, (50, 10, 20, 20), cell_class="Monocyte")
+    (waiting,) = project.suggestions.replace(
+        1, [Proposal((50, 50, 20, 20), 0.6, {"Monocyte": 1.0})], model_id=None
+    )
+    known = KnownEntries()
+    before = project.bulk_edits.entries(known=known)
+    assert before == project.bulk_edits.entries()
+    project.cells.change(one, attributes={"cell_size": "large"})
+    project.suggestions.renew({waiting: Proposal((0, 0, 1, 1), 0.1, {"Neutrophil": 1.0})})
+    after = project.bulk_edits.entries(known=known)
+    assert after == project.bulk_edits.entries()
+    assert [entry.attributes for entry in after if entry.id == one and entry.kind == "cell"] == [
+        {"cell_size": "large"}
+    ]
+    assert [entry.renewed for entry in after if entry.kind == "suggestion"] == [True]
+    same = {entry.id: entry for entry in before if entry.kind == "cell"}
+    assert next(e for e in after if e.kind == "cell" and e.id == other) is same[other]
+    project.cells.delete(other)
+    assert project.bulk_edits.entries(known=known) == project.bulk_edits.entries()

@@ -8,12 +8,13 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as default
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotation_store import BoxFeatures, Entry, box_key
+from annotation_store import BoxFeatures, Entry, KnownEntries, box_key
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box, Field, SuggestionState
 from training.models.memory import Memory
@@ -226,6 +227,8 @@ class Embedded:
         The model, and its number; ``None`` = the starter.
     damaged
         Names of fields whose image is damaged: their cells are left out.
+    images
+        Field id to what its image is known by.
     """
 
     entries: list[Entry]
@@ -233,6 +236,18 @@ class Embedded:
     model: LearnedModel
     number: int | None
     damaged: tuple[str, ...] = ()
+    images: Mapping[int, str] = default(default_factory=dict)
+
+    def shows(
+        self, model: LearnedModel, places: Sequence[tuple[str, int, Box]], images: Mapping[int, str]
+    ) -> bool:
+        """Return whether the same boxes would be seen on the same images by the same model."""
+        return (
+            model is self.model
+            and not self.damaged
+            and images == self.images
+            and places == [(entry.kind, entry.field_id, entry.box) for entry in self.entries]
+        )
 
     @property
     def keys(self) -> list[tuple[str, int]]:
@@ -260,7 +275,7 @@ def embedded(
     if _newest is not None and stamp is not None and _newest[0] == key:
         return _newest[1]
     learned, number = model_of(project, model, device)
-    entries = project.bulk_edits.entries(states=(SuggestionState.PENDING,))
+    entries = project.bulk_edits.entries(states=(SuggestionState.PENDING,), known=_known_entries(project))
     fields = {field.id: field for field in project.fields.all()}
 
     def looked(done: int, total: int) -> None:
@@ -268,6 +283,13 @@ def embedded(
             channel.check()
             channel.send(Progress(stage="look", done=done, total=total))
 
+    places = [(entry.kind, entry.field_id, entry.box) for entry in entries]
+    images = {i: field.content_hash for i, field in fields.items()}
+    if _newest is not None and _newest[0][:-1] == key[:-1] and _newest[1].shows(learned, places, images):
+        # nothing came, went or moved: only labels and predictions differ
+        seen = replace(_newest[1], entries=entries)
+        _newest = (key, seen) if stamp is not None else None
+        return seen
     sides = _sides(fields, entries)
     vectors = vectors_of(project, learned)
     found = vectors.of(project, learned, [(e.field_id, e.box) for e in entries], sides=sides, on_field=looked)
@@ -275,13 +297,25 @@ def embedded(
     if not whole.all():
         entries = [entry for entry, is_whole in zip(entries, whole, strict=True) if is_whole]
         found = found[whole]
-    seen = Embedded(entries, found, learned, number, tuple(sorted(vectors.damaged)))
+    seen = Embedded(entries, found, learned, number, tuple(sorted(vectors.damaged)), images)
     # a damaged image may be repaired without a write to the database
     _newest = (key, seen) if stamp is not None and not seen.damaged else None
     return seen
 
 
-_newest: tuple[Hashable, Embedded] | None = None
+_newest: tuple[tuple[Hashable, ...], Embedded] | None = None
+_read: tuple[Hashable, KnownEntries] | None = None
+
+
+def _known_entries(project: Project) -> KnownEntries:
+    """Return what an earlier request has read of the same project and reading."""
+    global _read
+    key = (str(project.path), project.uid, project.reading.id)
+    if _read is None or _read[0] != key:
+        _read = (key, KnownEntries())
+    return _read[1]
+
+
 _model: tuple[Hashable, LearnedModel, int | None] | None = None
 
 

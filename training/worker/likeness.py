@@ -171,7 +171,8 @@ def _space(seen: Embedded, uid: str) -> _Kept:
         and _much_the_same(old.cells, cells)
         and _much_the_same(old.labelled, labelled)
     ):
-        _kept = replace(old, seen=seen, places=old.space.places(seen.vectors))
+        same = seen.vectors is old.seen.vectors
+        _kept = replace(old, seen=seen, places=old.places if same else old.space.places(seen.vectors))
     else:
         space = Likeness.of(seen.vectors, seen.model.memory, labels)
         _kept = _Kept(key, cells, labelled, space, seen, space.places(seen.vectors))
