@@ -129,7 +129,7 @@ _WRITING = (
         "suggestion.not_a_cell",
     ),
     *("tool.box", "tool.draft", "tool.ignore", "tool.region", "tool.ring", "candidate."),
-    *("training.start", "training.suggest", "project.import", "project.patients"),
+    *("training.start", "training.suggest", "project.import", "project.merge", "project.patients"),
 )
 """How the ids of commands begin that change the project."""
 
@@ -143,6 +143,7 @@ _OPENING = (
     *_READING,
     "fields.add",
     "project.import",
+    "project.merge",
     "project.patients",
     "training.start",
     "training.suggest",

@@ -17,6 +17,7 @@ from napari_lld.controllers.display import display_commands, take_ring
 from napari_lld.controllers.fields import FieldController
 from napari_lld.controllers.gallery import GalleryController
 from napari_lld.controllers.importing import ImportController
+from napari_lld.controllers.merging import MergeController
 from napari_lld.controllers.napari_preferences import bind
 from napari_lld.controllers.overlap import OverlapController
 from napari_lld.controllers.references import ReferenceController
@@ -103,12 +104,14 @@ class Desk(QObject):
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.fields = FieldController(self)
         self.imports = ImportController(self)
+        self.merging = MergeController(self)
         self.commands.add(session_commands(self.session))
         self.commands.add(self.fields.commands())
         self.services = WindowServices(self, self)
         self.commands.add(self._window_commands())
         self.commands.add(self.services.commands())
         self.commands.add(self.imports.commands())
+        self.commands.add(self.merging.commands())
         self.commands.add(display_commands(self))
         self.overlap = OverlapController(self)
         self.commands.add(self.overlap.commands())

@@ -243,6 +243,7 @@ def test_a_row_folds_where_it_is_too_narrow(qtbot: QtBot) -> None:
 
 
 def _dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterator[QDialog]:
+    from annotation_store.copies.report import Brought, Difference
     from napari_lld.session.log import Log
     from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
     from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
@@ -251,6 +252,7 @@ def _dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterator[Q
     from napari_lld.widgets.dialogs.import_dialog import ImportDialog, ImportedDialog
     from napari_lld.widgets.dialogs.key_editor import KeyEditor
     from napari_lld.widgets.dialogs.log_window import LogWindow
+    from napari_lld.widgets.dialogs.merge_dialog import MergeDialog
     from napari_lld.widgets.dialogs.reading_dialog import ReadingDialog
     from napari_lld.widgets.dialogs.report_dialog import ReportDialog
     from napari_lld.widgets.dock.message_bar import MessageDetails
@@ -272,6 +274,8 @@ def _dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterator[Q
     yield LogWindow(Log(), session, colours())
     yield TrainingWindow(session, colours())
     yield ConflictsDialog(session)
+    differences = [Difference("a.png", "cell", "Bert", {"cell_class": None}, {"cell_class": "Monocyte"})] * 40
+    yield MergeDialog(tmp_path, Brought(tmp_path, cells=3, differences=differences), project.schema)
     yield MessageDetails("A long story. " * 400)
 
 

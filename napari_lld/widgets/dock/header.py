@@ -30,6 +30,7 @@ _MENU = (
     "fields.add",
     "project.patients",
     "project.import",
+    "project.merge",
     "annotator.change",
     "project.report",
     "reading.choose",

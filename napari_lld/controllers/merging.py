@@ -1,0 +1,91 @@
+"""Bringing in another project's work at the desk: its command, what would come in, and the merge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotation_store.copies.report import MergeReport
+from napari_lld.commands.registry import Command, has_project
+from napari_lld.i18n.translate import tr
+from napari_lld.tasks import merging
+from napari_lld.tasks.import_preview import Place
+
+if TYPE_CHECKING:
+    from napari_lld.widgets.base.context import DeskContext
+
+
+class MergeController:
+    """The part of a desk that brings other projects in."""
+
+    def __init__(self, desk: DeskContext) -> None:
+        self._desk = desk
+
+    def commands(self) -> Iterator[Command]:
+        """Make the command."""
+        yield Command(
+            "project.merge",
+            "Bring in another project's work …",
+            self.ask,
+            (),
+            "Project",
+            has_project,
+            "Readings, cells and models of another copy of this project, or of another project. You see what "
+            "would come in first; nothing of yours is overwritten.",
+        )
+
+    def ask(self) -> None:
+        """Ask for a project, and look what of it would come in."""
+        from napari_lld.widgets.dialogs import dialogs
+
+        project = self._desk.session.project
+        if project is None or self._desk.still_busy():
+            return
+        other = dialogs.ask_project(self._desk.window)
+        if other is not None:
+            self.look(Place.of(project), other)
+
+    def look(self, place: Place, other: Path) -> None:
+        """Look beside the window what would come in, then ask."""
+        self._desk.jobs.start(
+            tr("Comparing projects"),
+            lambda tell: merging.bring(place, other, tell, dry_run=True),
+            lambda report: self._confirm(place, other, report),
+            self._desk.fail,
+            left=tr("Nothing was changed."),
+        )
+
+    def _confirm(self, place: Place, other: Path, report: MergeReport) -> None:
+        from napari_lld.widgets.dialogs.merge_dialog import ask_merge
+
+        session = self._desk.session
+        if session.project is None or session.project.path != place.project:
+            return
+        if report.brought[0].nothing:
+            session.tell("info", tr("{name} has nothing that is not here already.", name=other.name))
+        elif ask_merge(other, report.brought[0], session.project.schema, self._desk.window):
+            self.run(place, other)
+
+    def run(self, place: Place, other: Path) -> None:
+        """Bring it in beside the window."""
+        self._desk.jobs.start(
+            tr("Bringing projects together"),
+            lambda tell: merging.bring(place, other, tell, dry_run=False),
+            self._done,
+            self._desk.fail,
+            left=tr("Nothing was changed."),
+        )
+
+    def _done(self, report: MergeReport) -> None:
+        session = self._desk.session
+        session.refresh()
+        brought = report.brought[0]
+        text = tr("Brought in: {told}", told=merging.comes_in(brought).replace("\n", " "))
+        if report.backup is not None:
+            text += "\n" + tr("The project as it was is kept in {backup}.", backup=report.backup)
+        session.tell("info", text)
+        if brought.differences:
+            from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
+
+            ConflictsDialog(session, self._desk.window).show()

@@ -1,0 +1,36 @@
+"""Bringing another project in, in a thread beside the window; no Qt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotation_store.copies.merge import merge
+from annotation_store.copies.report import Brought, MergeReport
+from napari_lld.i18n.translate import tr, trn
+
+if TYPE_CHECKING:
+    from napari_lld.tasks.import_preview import Place
+    from napari_lld.tasks.progress import Tell
+
+
+def bring(place: Place, other: Path, tell: Tell, *, dry_run: bool) -> MergeReport:
+    """Bring a project into the one that is open, or only report what would come in."""
+    return merge(place.project, [other], annotator=place.annotator, dry_run=dry_run, progress=tell)
+
+
+def comes_in(brought: Brought) -> str:
+    """Describe what came in, or would."""
+    parts = [
+        trn("{count} field", "{count} fields", brought.fields) if brought.fields else "",
+        trn("{count} cell", "{count} cells", brought.cells) if brought.cells else "",
+        trn("{count} region", "{count} regions", brought.regions) if brought.regions else "",
+        trn("{count} edit", "{count} edits", brought.edits) if brought.edits else "",
+        trn("{count} model", "{count} models", brought.models) if brought.models else "",
+    ]
+    lines = [", ".join(part for part in parts if part) or tr("Details of fields.")]
+    if brought.readings:
+        lines.append(tr("New readings: {names}", names=", ".join(brought.readings)))
+    if brought.words:
+        lines.append(tr("The schema gets: {words}", words=", ".join(brought.words)))
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""Dialog before another project's work comes in: how much, and what conflicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QDialog, QPlainTextEdit, QVBoxLayout, QWidget
+
+from annotation_store.copies.report import Brought
+from annotation_store.schema import Schema
+from napari_lld.i18n.schema_texts import shown
+from napari_lld.i18n.translate import tr, trn
+from napari_lld.tasks.merging import comes_in
+from napari_lld.widgets.base.parts import answered, confirm_buttons, label
+from napari_lld.widgets.dialogs.conflicts_dialog import in_words
+
+_SHOWN = 500
+"""Conflicts that are listed; the list is read, not counted."""
+
+
+class MergeDialog(QDialog):
+    """Shows what would come in, and asks."""
+
+    def __init__(self, other: Path, brought: Brought, schema: Schema, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("lld_merge")
+        self.setWindowTitle(tr("Bring in another project's work"))
+        self.resize(640, 340)
+        layout = QVBoxLayout(self)
+        layout.addWidget(label(tr("From {name} come in:", name=other.name), "title", wrap=True))
+        self.summary = label(comes_in(brought), wrap=True)
+        layout.addWidget(self.summary)
+        self.conflicts = QPlainTextEdit()
+        self.conflicts.setReadOnly(True)
+        count = len(brought.differences)
+        if count:
+            text = trn(
+                "{count} conflict: it waits for your decision afterwards, nothing of yours is overwritten.",
+                "{count} conflicts: they wait for your decision afterwards, nothing of yours is overwritten.",
+                count,
+            )
+            layout.addWidget(label(text, wrap=True))
+            words = shown(schema)
+            lines = [
+                tr(
+                    "{field}: here {here}; {reader}: {there}",
+                    field=one.field,
+                    here=in_words(one.here, words),
+                    reader=one.reader,
+                    there=in_words(one.there, words),
+                )
+                for one in brought.differences[:_SHOWN]
+            ]
+            if count > _SHOWN:
+                lines.append("…")
+            self.conflicts.setPlainText("\n".join(lines))
+            layout.addWidget(self.conflicts, 1)
+        else:
+            layout.addStretch(1)
+        note = tr("The project as it is now is kept as a backup. The other one is not changed.")
+        layout.addWidget(label(note, "muted", wrap=True))
+        buttons, self.ok = confirm_buttons(self, tr("Bring in"))
+        layout.addWidget(buttons)
+
+
+def ask_merge(other: Path, brought: Brought, schema: Schema, parent: QWidget | None) -> bool:
+    """Ask whether it shall come in."""
+    return bool(answered(MergeDialog(other, brought, schema, parent), lambda: True))
