@@ -47,7 +47,7 @@ class MergeController:
             self.look(Place.of(project), other)
 
     def look(self, place: Place, other: Path) -> None:
-        """Look beside the window what would come in, then ask."""
+        """Compare the projects beside the window, then ask."""
         self._desk.jobs.start(
             tr("Comparing projects"),
             lambda tell: merging.bring(place, other, tell, dry_run=True),
