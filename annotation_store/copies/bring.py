@@ -90,6 +90,7 @@ class Bring:
         self._models = {uid: model_id for model_id, uid in reversed(here.models.items())}
         self._readings = {uid: reading_id for reading_id, uid in here.readings.items()}
         self._retold: set[Uid] = set()
+        self._people: set[str] = set()
         self._described: dict[Uid, dict[Uid, Operation]] = {}
         self._disagreements = Disagreements(connection, session, here, report, self._local)
 
@@ -177,7 +178,8 @@ class Bring:
         return reading_id
 
     def _know(self, annotator: str) -> None:
-        if annotator:
+        if annotator and annotator not in self._people:
+            self._people.add(annotator)
             self._connection.execute(annotators.insert().prefix_with("OR IGNORE"), [{"name": annotator}])
 
     # -- one field --------------------------------------------------------------------------------
@@ -438,10 +440,7 @@ class Bring:
     def _freeze(self, field_id: int, content: str, operations: Sequence[Operation]) -> None:
         """Keep what each change of a field knew, before more is known of where the field came from."""
         known = {op.uid: op for op in operations}
-        query = sa.select(history.c.edit_id).where(
-            history.c.entity == "field", history.c.entity_id == field_id
-        )
-        for edit in self.here.edits_of(query):
+        for edit in self.here.edits_of(field_id):
             if edit.uid not in known:
                 continue
             op = known[edit.uid]

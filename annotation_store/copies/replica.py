@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,54 @@ DESCRIBED = (
 _ELSEWHERE = {"cell_id": "cell", "suggestion_id": "suggestion", "region_id": "region"}
 _LOCAL = frozenset({"source_path"})
 """Where a slide lies is a matter of each computer."""
+
+
+_OF_FIELD: sa.BindParameter[Any] = sa.bindparam("of_field")
+
+
+def _joined(entity: str, table: sa.Table, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return (
+        sa.select(
+            table,
+            origins.c.uid.label("origin_uid"),
+            origins.c.number.label("origin_number"),
+            origins.c.about.label("origin_about"),
+        )
+        .outerjoin(origins, sa.and_(origins.c.entity == entity, origins.c.row_id == table.c.id))
+        .where(where)
+        .order_by(table.c.id)
+    )
+
+
+# made once: to make a statement takes longer than to run it
+
+
+@lru_cache
+def _rows_of(kind: str) -> sa.Select[Any]:
+    if kind == "field":
+        return _joined(kind, fields, fields.c.id == _OF_FIELD)
+    return _joined(kind, TABLES[kind], TABLES[kind].c.field_id == _OF_FIELD)
+
+
+def _are(which: str) -> sa.ColumnElement[bool]:
+    """Return which edits are meant: those *on* a field, or those *describing* it as a whole."""
+    if which == "on":
+        return edits.c.field_id == _OF_FIELD
+    touching = sa.select(history.c.edit_id).where(
+        history.c.entity == "field", history.c.entity_id == _OF_FIELD
+    )
+    return edits.c.id.in_(touching)
+
+
+@lru_cache
+def _edit_rows(which: str) -> sa.Select[Any]:
+    return _joined("edit", edits, _are(which))
+
+
+@lru_cache
+def _changes(which: str) -> sa.Select[Any]:
+    query = sa.select(history).join(edits, edits.c.id == history.c.edit_id)
+    return query.where(_are(which)).order_by(history.c.id)
 
 
 def digest(*parts: Any) -> Uid:
@@ -186,15 +235,15 @@ class Replica:
     def log(self, field_id: int) -> FieldLog:
         """Read what was done on a field; two statements, and one for each kind of row."""
         log = FieldLog(self.fields[field_id])
-        log.edits = self._edits(edits.c.field_id == field_id)
+        log.edits = self._edits("on", field_id)
         added: dict[tuple[str, int], Uid] = {}
         for edit in log.edits:
             for change in edit.changes:
                 if change.action == "add":
                     added.setdefault((change.entity, change.entity_id), edit.uid)
-        for kind, table in TABLES.items():
+        for kind in TABLES:
             seen: dict[Uid, int] = {}
-            for row in self._with_origin(kind, table, table.c.field_id == field_id):
+            for row in self._with_origin(_rows_of(kind), field_id):
                 uid = row["origin_uid"] or self._native(kind, row, added, log)
                 seen[uid] = seen.get(uid, 0) + 1
                 if seen[uid] > 1:
@@ -202,43 +251,24 @@ class Replica:
                 self._keep(log, kind, row, uid)
         return log
 
-    def edits_of(self, edit_ids: Any) -> list[EditRow]:
-        """Read some edits with their history."""
-        return self._edits(edits.c.id.in_(edit_ids))
+    def edits_of(self, field_id: int) -> list[EditRow]:
+        """Read the edits that changed what is said of a field as a whole."""
+        return self._edits("describing", field_id)
 
-    def _edits(self, where: sa.ColumnElement[bool]) -> list[EditRow]:
+    def _edits(self, which: str, field_id: int) -> list[EditRow]:
         found: dict[int, list[Any]] = {}
-        query = (
-            sa.select(history)
-            .join(edits, edits.c.id == history.c.edit_id)
-            .where(where)
-            .order_by(history.c.id)
-        )
-        for change in self.rows(query):
+        for change in self._connection.execute(_changes(which), {"of_field": field_id}):
             found.setdefault(change.edit_id, []).append(change)
         result = []
-        for row in self._with_origin("edit", edits, where):
+        for row in self._with_origin(_edit_rows(which), field_id):
             own = found.get(row["id"], [])
             known = row["origin_about"] or {}
             uid = row["origin_uid"] or self._edit_uid(row, own)
             result.append(EditRow(uid, bool(known.get("derived")), row, own, known))
         return result
 
-    def _with_origin(
-        self, entity: str, table: sa.Table, where: sa.ColumnElement[bool]
-    ) -> Iterator[dict[str, Any]]:
-        query = (
-            sa.select(
-                table,
-                origins.c.uid.label("origin_uid"),
-                origins.c.number.label("origin_number"),
-                origins.c.about.label("origin_about"),
-            )
-            .outerjoin(origins, sa.and_(origins.c.entity == entity, origins.c.row_id == table.c.id))
-            .where(where)
-            .order_by(table.c.id)
-        )
-        for row in self.rows(query):
+    def _with_origin(self, query: sa.Select[Any], field_id: int) -> Iterator[dict[str, Any]]:
+        for row in self._connection.execute(query, {"of_field": field_id}):
             yield dict(row._mapping)
 
     def _keep(self, log: FieldLog, kind: str, row: dict[str, Any], uid: Uid) -> None:
@@ -273,15 +303,12 @@ class Replica:
 
         Two copies to which the same picture was added each have a root of their own.
         """
-        (row,) = self._with_origin("field", fields, fields.c.id == field_id)
+        (row,) = self._with_origin(_rows_of("field"), field_id)
         about, number = row.pop("origin_about") or {}, row.pop("origin_number")
         stored = row.pop("origin_uid") is not None
         content = self.fields[field_id]
         entity = Entity("field", field_id, content, number or field_id, row, about, stored)
-        touching = sa.select(history.c.edit_id).where(
-            history.c.entity == "field", history.c.entity_id == field_id
-        )
-        own = self._edits(edits.c.id.in_(touching))
+        own = self.edits_of(field_id)
         roots = about.get("roots") or [self._root(row, own, field_id)]
         start = about.get("heads") or {root["uid"]: 0 for root in roots}
         log = FieldLog(content, own, {content: entity}, {("field", field_id): content})
