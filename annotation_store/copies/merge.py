@@ -26,7 +26,7 @@ from annotation_store.copies.report import Brought, MergeReport
 from annotation_store.copies.schemas import joined, words
 from annotation_store.errors import ProjectError
 from annotation_store.files.disk import sync, why_not_written
-from annotation_store.files.layout import BACKUPS, DATABASE, MODELS, inside, set_aside
+from annotation_store.files.layout import BACKUPS, DATABASE, MODELS, inside, original_path, set_aside
 from annotation_store.project import Project
 from annotation_store.schema import Schema
 
@@ -209,6 +209,7 @@ def _staged(project: Project, other: Other, there: Replica, *, dry_run: bool) ->
         query = sa.select(fields).order_by(fields.c.id)
         for row in [dict(one._mapping) for one in other.connection.execute(query)]:
             if row["content_hash"] not in known:
+                original_path(other.folder, row["content_hash"], row["suffix"])  # refuses what leads elsewhere
                 copy_field(other.folder, row, staging / row["content_hash"])
         for model_id, uid in there.models.items():
             if uid not in models_here:

@@ -311,6 +311,21 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_project_as_it_was(
         assert project.check() == []
 
 
+@pytest.mark.parametrize(("column", "value"), [("content_hash", "../../elsewhere"), ("suffix", "/../../x")])
+def test_a_name_that_leads_out_of_the_project_is_refused(
+    folder: Path, image_folder: Path, column: str, value: str
+) -> None:
+    other = with_new_field(folder, image_folder)
+    with closing(sqlite3.connect(other / "project.db")) as database, database:
+        database.execute(f"UPDATE fields SET {column} = ?, withheld = 1 WHERE id = 3", (value,))
+    before = sorted(folder.parent.iterdir())
+    with pytest.raises(LLDError, match="invalid file name"):
+        merge(folder, [other], annotator="Ada")
+    assert sorted(folder.parent.iterdir()) == before
+    with Project.open(folder, annotator="Ada") as project:
+        assert len(project.fields.all()) == 2
+
+
 def test_models_come_along_once_and_the_active_one_stays(folder: Path) -> None:
     def add(project: Project, weights: bytes) -> int:
         number = project.models.reserve_id()
