@@ -209,7 +209,7 @@ def _staged(project: Project, other: Other, there: Replica, *, dry_run: bool) ->
         query = sa.select(fields).order_by(fields.c.id)
         for row in [dict(one._mapping) for one in other.connection.execute(query)]:
             if row["content_hash"] not in known:
-                original_path(other.folder, row["content_hash"], row["suffix"])  # refuses what leads elsewhere
+                original_path(other.folder, row["content_hash"], row["suffix"])  # refuses to lead out
                 copy_field(other.folder, row, staging / row["content_hash"])
         for model_id, uid in there.models.items():
             if uid not in models_here:
