@@ -53,8 +53,10 @@ EACH = [
     for name in ACTIONS
     for option in options_of(ACTIONS[name])
 ]
-NOT_OF_THE_ACTION = {"project", "file", "out", "annotator", "overwrite", "reading", "help", "as_json"}
-"""What says where from, where to, in whose reading, and how the answer is printed."""
+NOT_OF_THE_ACTION = {
+    *("project", "file", "out", "annotator", "overwrite", "reading", "help", "as_json", "field", "area"),
+}
+"""What says where from, where to, on which fields, in whose reading, and how the answer is printed."""
 
 
 def _parameters(command: str) -> dict[str, Any]:

@@ -38,8 +38,8 @@ from annotation_store.records import (
 )
 
 _BATCH = 8
-_ASKED = 500
-"""Content hashes in one statement."""
+_ASKED = 250
+"""Images that one statement asks about."""
 _BY_NAME = sa.select(fields.c.id).where(fields.c.name == sa.bindparam("name"))
 _WORKERS = 2
 _NEW_SLIDE = SlideOptions(colour_profile=True)
@@ -259,17 +259,28 @@ class Ingest:
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
         here: dict[str, int] = {}
-        hashes = [item.content_hash for item in prepared if isinstance(item, _Prepared)]
-        for start in range(0, len(hashes), _ASKED):
-            query = sa.select(fields.c.content_hash, fields.c.id).where(
-                fields.c.content_hash.in_(hashes[start : start + _ASKED])
-            )
-            here |= {row.content_hash: row.id for row in connection.execute(query)}
         names: set[str] = set()
+        asked: set[str] = set()
+        wanted = [item for item in prepared if isinstance(item, _Prepared)]
+        for start in range(0, len(wanted), _ASKED):
+            some = wanted[start : start + _ASKED]
+            of_some = {name for item in some for name in _first_names(item.incoming)}
+            query = sa.select(fields.c.content_hash, fields.c.id, fields.c.name).where(
+                sa.or_(
+                    fields.c.content_hash.in_([item.content_hash for item in some]),
+                    fields.c.name.in_(of_some),
+                )
+            )
+            asked |= of_some
+            for row in connection.execute(query):
+                here[row.content_hash] = row.id
+                names.add(row.name)
 
         def taken(name: str) -> bool:
-            if name not in names and connection.execute(_BY_NAME, {"name": name}).first() is not None:
-                names.add(name)
+            if name not in asked:
+                asked.add(name)
+                if connection.execute(_BY_NAME, {"name": name}).first() is not None:
+                    names.add(name)
             return name in names
 
         next_field = history.next_id(connection, fields)
@@ -359,15 +370,20 @@ def clean_name_of(item: Incoming) -> str:
     return validation.clean_name(item.name or item.path.name)
 
 
+def _first_names(item: Incoming) -> list[str]:
+    """List the names that a field may have before it is numbered."""
+    names = [clean_name_of(item)]
+    if item.name is None:
+        names.append(validation.clean_name(f"{item.path.absolute().parent.name}/{item.path.name}"))
+    return names
+
+
 def free_name(item: Incoming, taken: Callable[[str], bool]) -> str:
     """Choose a name that no field has: the file's, else with its folder's before it, else numbered."""
-    name = clean_name_of(item)
-    if not taken(name):
-        return name
-    if item.name is None:
-        longer = validation.clean_name(f"{item.path.absolute().parent.name}/{item.path.name}")
-        if not taken(longer):
-            return longer
+    name, *others = _first_names(item)
+    for one in (name, *others):
+        if not taken(one):
+            return one
     stem, dot, suffix = name.rpartition(".")
     base, end = (stem, f".{suffix}") if dot else (name, "")
     number = 2

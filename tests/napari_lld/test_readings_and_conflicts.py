@@ -236,7 +236,7 @@ def test_conflicts_are_listed_shown_and_taken_or_left(
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     session.open(conflicting, annotator="Ada")
-    assert any(sentence.startswith("2 cells conflict with an imported file") for sentence in told)
+    assert any(sentence.startswith("2 conflicts wait for your decision") for sentence in told)
     session.fields.show(2)
     dialog = ConflictsDialog(session)
     dialog.show()

@@ -13,9 +13,9 @@ import annotation_store
 import training
 from napari_lld.i18n.worker_texts import in_the_window
 
-ELSEWHERE = {"--detector", "--from", "--map", "--stay", "--truth"}
-"""Options of what only the command line does (restoring, changing the schema, measuring, other detectors),
-and of the worker itself."""
+ELSEWHERE = {"--detector", "--from", "--map", "--readers", "--stay", "--truth"}
+"""Options of what only the command line does (restoring, changing the schema, splitting, measuring, other
+detectors), and of the worker itself."""
 
 
 def sentences(package: Path) -> Iterator[str]:
