@@ -21,6 +21,7 @@ from napari_lld.controllers.merging import MergeController
 from napari_lld.controllers.napari_preferences import bind
 from napari_lld.controllers.overlap import OverlapController
 from napari_lld.controllers.references import ReferenceController
+from napari_lld.controllers.slide_map import SlideMapController
 from napari_lld.controllers.window_services import WindowServices
 from napari_lld.i18n.qt import use_qt_language
 from napari_lld.i18n.translate import tr, use_language
@@ -119,6 +120,8 @@ class Desk(QObject):
         self.commands.add(self.references.commands())
         self.gallery = GalleryController(self)
         self.commands.add(self.gallery.commands())
+        self.slide_map = SlideMapController(self)
+        self.commands.add(self.slide_map.commands())
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
         self._watch.setInterval(_WATCH_MS)
@@ -180,6 +183,7 @@ class Desk(QObject):
         _desks.pop(self.viewer, None)
         self.session.remember_place()
         self.gallery.close()
+        self.slide_map.close()
         self.process.close()
         self.assistant.close()
         self.jobs.wait(_JOB_SECONDS)

@@ -103,10 +103,17 @@ def test_the_monolayer_with_most_nuclei_comes_first(write: Write) -> None:
     assert len(order) == len(set(order)) == (found.kinds != SlideMap.GLASS).sum()
     kinds = [int(found.kinds[place]) for place in order]
     assert kinds == sorted(kinds, key=[SlideMap.MONOLAYER, SlideMap.SPARSE, SlideMap.THICK].index)
-    first = [float(found.nuclei[place]) for place in order if found.kinds[place] == SlideMap.MONOLAYER]
-    assert first == sorted(first, reverse=True)
-    assert first[0] > 0
+    assert found.nuclei[order[0]] > 0
     assert found.box(7, 7) == (1792, 1792, 256, 256)
+
+
+def test_the_edge_of_the_monolayer_comes_after_its_inside() -> None:
+    kinds = np.full((5, 6), SlideMap.MONOLAYER, np.uint8)
+    kinds[:, 5] = SlideMap.GLASS
+    nuclei = np.arange(30, dtype=np.float32).reshape(5, 6)
+    found = SlideMap(512, 6 * 512, 5 * 512, kinds, nuclei, nuclei)
+    assert found.order()[:6] == [(3, 3), (3, 2), (3, 1), (2, 3), (2, 2), (2, 1)]
+    assert found.order()[9:12] == [(4, 4), (4, 3), (4, 2)]
 
 
 def test_areas_that_were_not_scanned_are_glass_and_change_nothing(write: Write) -> None:

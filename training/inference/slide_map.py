@@ -81,10 +81,13 @@ class SlideMap:
     def order(self) -> list[tuple[int, int]]:
         """List rows and columns in the order in which to look there; glass is left out.
 
-        The monolayer comes first, then sparse areas, then thick ones; in each, areas with most nuclei.
+        The monolayer comes first, then sparse areas, then thick ones; in each, areas with most nuclei. Of the
+        monolayer, areas with nothing else around them come before those at its edge, where the border of
+        thick parts and glass may look like it.
         """
-        rank = np.array([3, 1, 0, 2])[self.kinds]
-        rows, columns = np.nonzero(rank < 3)
+        rank = np.array([4, 2, 1, 3])[self.kinds]
+        rank[ndimage.binary_erosion(self.kinds == self.MONOLAYER, np.ones((3, 3)))] = 0
+        rows, columns = np.nonzero(rank < 4)
         best = np.lexsort((columns, rows, -self.nuclei[rows, columns], rank[rows, columns]))
         return [(int(rows[k]), int(columns[k])) for k in best]
 

@@ -1,0 +1,175 @@
+"""The map of the slide that is shown: made beside the window, kept while the project is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtGui import QColor
+
+from annotation_store.images import Slide
+from annotation_store.records import Field
+from napari_lld.commands.registry import Command
+from napari_lld.session.session import Session
+from napari_lld.session.subscriptions import Subscriptions
+from napari_lld.tasks.latest_task import LatestTask
+
+if TYPE_CHECKING:
+    from napari_lld.widgets.base.context import DeskContext
+    from napari_lld.widgets.fields.slide_map_window import SlideMapWindow
+    from training.inference.slide_map import SlideMap
+
+_KEPT = 8
+_ACROSS = 700.0
+"""Pixels of the slide that the canvas shows across at least after going somewhere."""
+_CELL, _SUGGESTION = QColor("#00e5ff"), QColor("#ffd400")
+
+
+def _on_slide(session: Session) -> bool:
+    return session.fields.current is not None and session.fields.current.is_slide
+
+
+class SlideMapController:
+    """Opens the map, fills it, and moves the canvas where it is clicked."""
+
+    def __init__(self, desk: DeskContext) -> None:
+        self._desk = desk
+        self.window: SlideMapWindow | None = None
+        self._task = LatestTask("slide-map")
+        self._shown: int | None = None
+        self._maps: dict[int, SlideMap] = {}
+        self._listening = Subscriptions()
+        session = desk.session
+        self._listening.add(session.project_changed, self._on_project)
+        self._listening.add(session.fields.current_changed, self._on_field)
+        self._listening.add(session.marks.changed, self._on_marks)
+
+    def commands(self) -> Iterator[Command]:
+        """Make the command that opens it."""
+        yield Command(
+            "slide.map",
+            "Map of the slide",
+            self.open,
+            ("Ctrl+Shift+M",),
+            "Fields",
+            _on_slide,
+            "Where the slide is monolayer, sparse or thick, and what is marked on it; a click goes there.",
+        )
+
+    def open(self) -> None:
+        """Show the map, or bring it to the front."""
+        from napari_lld.widgets.base.theme import colours
+        from napari_lld.widgets.fields.slide_map_window import SlideMapWindow
+
+        desk = self._desk
+        if self.window is None:
+            self.window = SlideMapWindow(colours(str(desk.viewer.theme)), desk.window)
+            self.window.went.connect(self.go)
+            desk.viewer.events.theme.connect(self._on_theme)
+            desk.viewer.scene.camera.events.connect(self._on_camera)
+        self.window.show()
+        self.window.raise_()
+        self.window.view.setFocus()
+        self._fill()
+
+    def close(self) -> None:
+        """Close it for good."""
+        self._listening.close()
+        self._task.close(1.0)
+        window, self.window = self.window, None
+        if window is not None:
+            self._desk.viewer.events.theme.disconnect(self._on_theme)
+            self._desk.viewer.scene.camera.events.disconnect(self._on_camera)
+            window.close()
+            window.deleteLater()
+
+    def go(self, x: float, y: float) -> None:
+        """Show a point of the slide, large enough to see cells."""
+        camera = self._desk.viewer.scene.camera
+        camera.center = (0.0, y, x)
+        camera.zoom = max(camera.zoom, self._canvas()[1] / (2 * _ACROSS))
+
+    def _fill(self) -> None:
+        session, window = self._desk.session, self.window
+        project, field = session.project, session.fields.current
+        if window is None or project is None or field is None or not field.is_slide:
+            return
+        if self._shown != field.id:
+            self._shown = field.id
+            overview = project.pixels.thumbnail(field.id, side=1024)
+            window.begin(field.name, overview, field.width, field.height)
+            found = self._maps.get(field.id)
+            if found is not None:
+                window.show_map(found)
+            else:
+                self._begin(field, project.slides.open(field.id))
+        self._on_marks()
+        self._on_camera()
+
+    def _begin(self, field: Field, slide: Slide) -> None:
+        def work() -> SlideMap:
+            from training.inference.slide_map import map_slide
+
+            return map_slide(slide)
+
+        def done(found: SlideMap) -> None:
+            while len(self._maps) >= _KEPT:
+                self._maps.pop(next(iter(self._maps)))
+            self._maps[field.id] = found
+            if self.window is not None and self._shown == field.id:
+                self.window.show_map(found)
+
+        def failed(sentence: str) -> None:
+            if self.window is not None:
+                self.window.fail(sentence)
+
+        self._task.start(work, done, failed)
+
+    def _on_project(self) -> None:
+        self._task.drop()
+        self._maps.clear()
+        self._shown = None
+        if self.window is not None:
+            self.window.hide()
+
+    def _on_field(self) -> None:
+        if self.window is None or not self.window.isVisible():
+            return
+        if _on_slide(self._desk.session):
+            self._fill()
+        else:
+            self.window.hide()
+
+    def _on_marks(self, _kinds: frozenset[str] = frozenset()) -> None:
+        window, marks = self.window, self._desk.session.marks
+        if window is None or not window.isVisible():
+            return
+        areas = [region.shape.bounds for region in marks.regions]
+        window.view.show_marks(
+            [
+                (_SUGGESTION, [one.box for one in marks.suggestions]),
+                (_CELL, [one.box for one in marks.cells]),
+            ],
+            areas,
+        )
+
+    def _canvas(self) -> tuple[float, float]:
+        viewer = self._desk.viewer
+        height, width = viewer.canvas.size if hasattr(viewer, "canvas") else (600, 800)
+        return float(height), float(width)
+
+    def _on_camera(self, _event: object = None) -> None:
+        if self.window is None or not self.window.isVisible():
+            return
+        camera = self._desk.viewer.scene.camera
+        y, x = camera.center[-2:]
+        height, width = (side / max(camera.zoom, 1e-9) for side in self._canvas())
+        if np.isfinite([x, y, width, height]).all():
+            self.window.view.show_sight((x - width / 2, y - height / 2, width, height))
+
+    def _on_theme(self, *_args: object) -> None:
+        from napari_lld.widgets.base.theme import colours
+
+        if self.window is not None:
+            self.window.use_colours(colours(str(self._desk.viewer.theme)))
